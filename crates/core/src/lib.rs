@@ -1,1 +1,36 @@
-//! placeholder
+//! What an order is and what may happen to it: the types, and three pure state machines of one
+//! shape (`Book`, `Tracker`, `plan`).
+//!
+//! Nothing here awaits, reads a clock, draws a random number or does I/O, and every map iterates
+//! in key order: the same inputs always give the same outputs.
+
+pub mod book;
+pub mod command;
+pub mod event;
+pub mod id;
+pub mod input;
+pub mod limits;
+pub mod order;
+pub mod plan;
+#[cfg(feature = "plant-bugs")]
+pub mod plant;
+pub mod port;
+pub mod price;
+pub mod refusal;
+pub mod spec;
+pub mod tracker;
+pub mod withheld;
+
+pub use book::Book;
+pub use command::{Act, Answer, Command};
+pub use event::{Event, EventKind};
+pub use id::{
+    Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderReqId, ProposalId, SellerId,
+    Seq, Tenant, Timestamp,
+};
+pub use order::{Order, Phase};
+pub use price::Price;
+pub use refusal::{Reason, Refusal};
+pub use spec::OrderSpec;
+pub use tracker::{Snapshot, Tracker};
+pub use withheld::{Durable, Withheld};

@@ -1,0 +1,289 @@
+//! The owner's machine: commands in, events out. The only place where an order's rules live.
+//!
+//! A step first looks at the clock: if the deadline has passed, the expiry is decided before the
+//! command is. Then the command is checked against its key, its epoch and the order's phase, and
+//! gives events, or a refusal and no events.
+
+use std::collections::BTreeMap;
+
+use crate::command::{Act, Answer, Command, Opening};
+use crate::event::{Cause, Event, EventKind, OrderOpened};
+use crate::id::{Epoch, IdempotencyKey, Incarnation, OrderKey, ProposalId, Seq, Timestamp};
+use crate::limits::EVENTS_MAX;
+use crate::order::{FoldError, Order, Phase};
+use crate::refusal::{Reason, Refusal};
+use crate::withheld::Withheld;
+
+mod rules;
+#[cfg(test)]
+mod tests;
+
+/// One order at its owner.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Book {
+    key: OrderKey,
+    order: Option<Order>,
+    /// The highest epoch that was granted.
+    floor: Epoch,
+    /// What each key answered, for the order's whole life.
+    answers: BTreeMap<IdempotencyKey, Remembered>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Remembered {
+    fingerprint: u64,
+    answer: Answer,
+}
+
+/// What a step gives: events to make durable, and the answer that may leave after that.
+#[derive(Debug)]
+pub struct Output {
+    /// To be appended, in one piece, before anything else happens. Folded into the book already.
+    pub events: Vec<Event>,
+    /// For the caller, once the events (and all before them) are on disk.
+    pub answer: Withheld<Result<Answer, Refusal>>,
+}
+
+/// What a command needs besides itself: all that core must not make up.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The owner's clock.
+    pub now: Timestamp,
+    /// An id for a new proposal, should the seller have given none.
+    pub fresh_id: ProposalId,
+}
+
+impl Book {
+    /// A book without an order.
+    pub const fn new(key: OrderKey) -> Self {
+        Self { key, order: None, floor: Epoch(0), answers: BTreeMap::new() }
+    }
+
+    /// Folds one stored event, at the owner's start.
+    ///
+    /// # Errors
+    /// An event out of its turn.
+    pub fn replay(&mut self, event: &Event) -> Result<(), FoldError> {
+        Order::fold(&mut self.order, event)?;
+        self.remember(event);
+        Ok(())
+    }
+
+    /// Raises the epoch floor from a stored grant, at the owner's start.
+    pub fn replay_grant(&mut self, epoch: Epoch) {
+        self.floor = self.floor.max(epoch);
+    }
+
+    /// The order, if it was opened.
+    pub const fn order(&self) -> Option<&Order> {
+        self.order.as_ref()
+    }
+
+    /// The last event.
+    pub fn last_seq(&self) -> Seq {
+        self.order.as_ref().map_or(Seq(0), |order| order.last_seq)
+    }
+
+    /// The highest epoch that was granted.
+    pub const fn floor(&self) -> Epoch {
+        self.floor
+    }
+
+    /// When the owner has to look at the clock, if it has to.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.order.as_ref().filter(|order| !order.phase.is_terminal()).map(|o| o.expires_at)
+    }
+
+    /// Grants the order's one tracker stream. `true` means that the grant is new and must be on
+    /// disk before the stream starts.
+    ///
+    /// # Errors
+    /// A lower epoch than one granted before.
+    pub fn grant(&mut self, epoch: Epoch) -> Result<bool, Refusal> {
+        self.check_epoch(Some(epoch))?;
+        let is_new = epoch > self.floor;
+        self.floor = self.floor.max(epoch);
+        Ok(is_new)
+    }
+
+    /// Decides one command.
+    pub fn step(&mut self, context: &Context, command: &Command) -> Output {
+        let mut events = Vec::new();
+        self.expire_if_due(context.now, &mut events);
+        let result = self.decide(context, command, &mut events);
+        Output { events, answer: Withheld::new(result, self.last_seq()) }
+    }
+
+    fn expire_if_due(&mut self, now: Timestamp, events: &mut Vec<Event>) {
+        if self.deadline().is_some_and(|deadline| now >= deadline) {
+            let reason = Some("the order's time is over".to_owned());
+            self.append(now, None, EventKind::OrderPaused { expired: true, reason }, events);
+        }
+    }
+
+    fn decide(
+        &mut self,
+        context: &Context,
+        command: &Command,
+        events: &mut Vec<Event>,
+    ) -> Result<Answer, Refusal> {
+        let fingerprint = fingerprint(&command.act);
+        if let Some(answer) = self.repeated(command.key.as_ref(), fingerprint)? {
+            return Ok(answer);
+        }
+        self.check_epoch(command.epoch)?;
+        self.check_incarnation(command.incarnation.as_ref(), &command.act)?;
+        if self.last_seq().0.saturating_add(2) > EVENTS_MAX {
+            return Err(too_many_events());
+        }
+        let kinds = self.kinds(context, &command.act)?;
+        let cause = command.key.clone().map(|key| Cause { key, fingerprint });
+        let last = kinds.len().saturating_sub(1);
+        for (index, kind) in kinds.into_iter().enumerate() {
+            // The key belongs to the act's last event, whose number is the answer's.
+            let cause = cause.as_ref().filter(|_| index == last).cloned();
+            self.append(context.now, cause, kind, events);
+        }
+        Ok(self.answer(events.last()))
+    }
+
+    /// The events that an act causes now.
+    fn kinds(&self, context: &Context, act: &Act) -> Result<Vec<EventKind>, Refusal> {
+        match (act, &self.order) {
+            (Act::Open(opening), None) => Ok(open(&self.key, context.now, opening)),
+            (Act::Open(opening), Some(order)) => rules::reopen(order, opening),
+            (_, None) => Err(not_found(&self.key)),
+            (act, Some(order)) => rules::decide(order, context, act),
+        }
+    }
+
+    fn append(
+        &mut self,
+        now: Timestamp,
+        cause: Option<Cause>,
+        kind: EventKind,
+        events: &mut Vec<Event>,
+    ) {
+        // Time in a list never runs back, whatever the clock does.
+        let at = self.order.as_ref().map_or(now, |order| order.last_event.0.max(now));
+        let event = Event { seq: self.last_seq().next(), at, cause, kind };
+        let folded = Order::fold(&mut self.order, &event);
+        debug_assert!(folded.is_ok(), "own events always follow");
+        self.remember(&event);
+        events.push(event);
+    }
+
+    fn remember(&mut self, event: &Event) {
+        if let Some(cause) = &event.cause {
+            let answer = self.answer(Some(event));
+            let fingerprint = cause.fingerprint;
+            self.answers.insert(cause.key.clone(), Remembered { fingerprint, answer });
+        }
+    }
+
+    fn answer(&self, event: Option<&Event>) -> Answer {
+        let kind = event.map(|event| &event.kind);
+        Answer {
+            seq: event.map_or_else(|| self.last_seq(), |event| event.seq),
+            proposal_id: kind.and_then(EventKind::proposal_id).cloned(),
+            follow_up_id: kind.and_then(EventKind::follow_up_id).cloned(),
+            phase: self.order.as_ref().map_or(Phase::Open, |order| order.phase),
+        }
+    }
+
+    fn repeated(
+        &self,
+        key: Option<&IdempotencyKey>,
+        fingerprint: u64,
+    ) -> Result<Option<Answer>, Refusal> {
+        match key.and_then(|key| self.answers.get(key)) {
+            None => Ok(None),
+            Some(held) if held.fingerprint == fingerprint => Ok(Some(held.answer.clone())),
+            Some(_) => Err(Refusal {
+                field: Some("idempotency_key".to_owned()),
+                ..Refusal::new(
+                    Reason::IdempotencyConflict,
+                    "was used with another body; use a new key for a new request",
+                )
+            }),
+        }
+    }
+
+    fn check_epoch(&self, epoch: Option<Epoch>) -> Result<(), Refusal> {
+        match epoch {
+            #[cfg(feature = "plant-bugs")]
+            Some(_) if crate::plant::is_planted(crate::plant::Bug::NoEpochCheck) => Ok(()),
+            Some(epoch) if epoch < self.floor => {
+                let (given, floor) = (epoch.0, self.floor.0);
+                Err(Refusal::new(
+                    Reason::StaleEpoch,
+                    format!("epoch {given} is lower than {floor}, which was granted since"),
+                )
+                .with("epoch_floor", floor))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn check_incarnation(
+        &self,
+        incarnation: Option<&Incarnation>,
+        act: &Act,
+    ) -> Result<(), Refusal> {
+        match (incarnation, &self.order) {
+            (Some(meant), Some(order))
+                if *meant != order.incarnation && !matches!(act, Act::Open(_)) =>
+            {
+                Err(not_found(&self.key).with("incarnation", &order.incarnation))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn open(key: &OrderKey, now: Timestamp, opening: &Opening) -> Vec<EventKind> {
+    let opened = OrderOpened {
+        key: key.clone(),
+        incarnation: opening.incarnation.clone(),
+        spec: opening.spec.clone(),
+        expires_at: now.plus_ms(opening.spec.expires_in_ms),
+    };
+    vec![
+        EventKind::OrderOpened(Box::new(opened)),
+        EventKind::SellersSelected(opening.choices.clone()),
+    ]
+}
+
+fn not_found(key: &OrderKey) -> Refusal {
+    Refusal::new(Reason::OrderNotFound, format!("order {key} is not known here"))
+}
+
+fn too_many_events() -> Refusal {
+    Refusal::new(
+        Reason::LimitReached,
+        format!("the order has {EVENTS_MAX} events, the most that one order may have"),
+    )
+}
+
+/// FNV-1a over the act's canonical JSON: stable across builds, and good enough to tell an honest
+/// repetition from a key used twice by mistake.
+fn fingerprint(act: &Act) -> u64 {
+    struct Fnv(u64);
+    impl std::io::Write for Fnv {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            for byte in bytes {
+                self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+            }
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut fnv = Fnv(0xcbf2_9ce4_8422_2325);
+    match serde_json::to_writer(&mut fnv, act) {
+        Ok(()) => fnv.0,
+        // Acts are plain data and always serialise; a constant would at worst refuse no twin.
+        Err(_) => 0,
+    }
+}

@@ -1,0 +1,1 @@
+//! Claims about single rules of the book. Whole lives are in `tests/`.

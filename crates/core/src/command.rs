@@ -1,0 +1,176 @@
+//! What may be asked of an order, and what it answers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Epoch, FollowUpId, IdempotencyKey, Incarnation, ProposalId, SellerId, Seq};
+use crate::order::Phase;
+use crate::price::{Price, Quantity};
+use crate::spec::{FollowUp, OrderSpec, SellerChoice};
+
+/// An act, with what protects it from being done twice or by a former owner.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Command {
+    /// The same key has one effect and one answer.
+    pub key: Option<IdempotencyKey>,
+    /// The life that the caller means; a different one is refused as not found.
+    pub incarnation: Option<Incarnation>,
+    /// The caller's fencing number, if it is an owner's act.
+    pub epoch: Option<Epoch>,
+    /// What to do.
+    pub act: Act,
+}
+
+impl Command {
+    /// An act without key, incarnation or epoch.
+    pub const fn bare(act: Act) -> Self {
+        Self { key: None, incarnation: None, epoch: None, act }
+    }
+}
+
+/// What may be asked of an order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Act {
+    /// Open the order, with the sellers that were considered for it.
+    Open(Box<Opening>),
+    /// A seller's new proposal.
+    Propose(Proposed),
+    /// A changed proposal.
+    Amend(Proposed),
+    /// A seller takes a proposal back.
+    Withdraw {
+        /// Which.
+        proposal_id: ProposalId,
+        /// Why, for the buyer.
+        reason: Option<String>,
+    },
+    /// A seller will not propose.
+    Decline {
+        /// Who.
+        seller: SellerId,
+        /// Why, for the buyer.
+        reason: Option<String>,
+    },
+    /// A seller answers a follow-up.
+    Answer {
+        /// Who.
+        seller: SellerId,
+        /// Which follow-up.
+        follow_up_id: FollowUpId,
+        /// The answer.
+        message: String,
+    },
+    /// The buyer's follow-up.
+    FollowUp(FollowUp),
+    /// Take the edit lock of a proposal.
+    Lock {
+        /// Which.
+        proposal_id: ProposalId,
+        /// Who edits.
+        holder: SellerId,
+        /// For how long, milliseconds.
+        lease_ms: u64,
+    },
+    /// Give the edit lock back.
+    Unlock {
+        /// Which.
+        proposal_id: ProposalId,
+        /// Who held it.
+        holder: SellerId,
+    },
+    /// Stop taking proposals for a while.
+    Pause {
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Take proposals again.
+    Resume,
+    /// Let the order live longer: its whole life from the opening, milliseconds.
+    Extend {
+        /// The new life.
+        expires_in_ms: u64,
+    },
+    /// End without an award.
+    Close {
+        /// Why.
+        reason: Option<String>,
+    },
+    /// End, with or without a winner.
+    Finalise {
+        /// The winner, or the winners of lines.
+        award: Option<Award>,
+    },
+    /// End as if it had not been asked.
+    Cancel {
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Look at the clock.
+    Tick,
+}
+
+/// What opens an order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Opening {
+    /// Which life of the name.
+    pub incarnation: Incarnation,
+    /// What is wanted.
+    pub spec: OrderSpec,
+    /// The sellers that were considered, with the verdict on each.
+    pub choices: Vec<SellerChoice>,
+}
+
+/// A proposal as a seller sends it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposed {
+    /// Its id; when absent the owner gives one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal_id: Option<ProposalId>,
+    /// Whose.
+    pub seller: SellerId,
+    /// For how much in all.
+    pub price: Price,
+    /// Per line, when the seller says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<ProposalLine>,
+    /// For the buyer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// When it would be delivered, as the seller wrote it (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery_date: Option<String>,
+}
+
+/// One line of a proposal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProposalLine {
+    /// The buyer's number of the thing.
+    pub sku: String,
+    /// How many.
+    pub quantity: Quantity,
+    /// For how much in all.
+    pub price: Price,
+}
+
+/// Who wins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Award {
+    /// One proposal takes all.
+    Whole(ProposalId),
+    /// Lines go to different proposals: (sku, proposal).
+    Lines(Vec<(String, ProposalId)>),
+}
+
+/// What a done act answers. The same key gives the same answer for the order's whole life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The last event that the act caused, or the last of the list when it caused none.
+    pub seq: Seq,
+    /// The proposal that it was about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal_id: Option<ProposalId>,
+    /// The follow-up that it was about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follow_up_id: Option<FollowUpId>,
+    /// The order's phase after it.
+    pub phase: Phase,
+}

@@ -1,0 +1,225 @@
+//! What happened to an order: one numbered event after another, never changed once written.
+
+use serde::{Deserialize, Serialize};
+
+use crate::command::{Award, Proposed};
+use crate::id::{
+    FollowUpId, IdempotencyKey, Incarnation, OrderKey, ProposalId, SellerId, Seq, Timestamp,
+};
+use crate::spec::{FollowUp, OrderSpec, SellerChoice};
+
+/// One event of an order's list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its number in the list, for life.
+    pub seq: Seq,
+    /// When the owner decided it.
+    pub at: Timestamp,
+    /// The request that caused it, when it can be repeated. Kept with the effect in one record, so
+    /// that a crash cannot part them. It does not leave the owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// A repeatable request: its key and a fingerprint of its body.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// The caller's key.
+    pub key: IdempotencyKey,
+    /// FNV-1a of the act's canonical form.
+    pub fingerprint: u64,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum EventKind {
+    /// The order exists.
+    OrderOpened(Box<OrderOpened>),
+    /// Every seller that was considered, with the verdict.
+    SellersSelected(Vec<SellerChoice>),
+    /// A seller was told, or could not be.
+    SellerNotified {
+        /// Who.
+        seller: SellerId,
+        /// By which channel.
+        channel: String,
+        /// What came of it.
+        result: String,
+    },
+    /// A seller made a proposal; the id is set.
+    NewProposal(Proposed),
+    /// A proposal changed, or a seller said something about it.
+    ProposalUpdate(ProposalUpdate),
+    /// A proposal is out.
+    ProposalClosed {
+        /// Which.
+        proposal_id: ProposalId,
+        /// Why.
+        reason: String,
+    },
+    /// An edit lock was taken or given back.
+    EditLock {
+        /// Of which proposal.
+        proposal_id: ProposalId,
+        /// By whom.
+        holder: SellerId,
+        /// Until when; absent when it was given back.
+        until: Option<Timestamp>,
+    },
+    /// The buyer asked or said something.
+    FollowUpAdded(FollowUp),
+    /// No proposals are taken: by the buyer's wish, or for good because the time is over.
+    OrderPaused {
+        /// Whether this is the expiry, the last event of the order.
+        expired: bool,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Proposals are taken again.
+    OrderResumed,
+    /// The order lives longer.
+    OrderExtended {
+        /// Until when.
+        expires_at: Timestamp,
+    },
+    /// The order ended, with or without a winner.
+    OrderFinalised {
+        /// Who won.
+        award: Option<Award>,
+    },
+    /// The order ended without an award.
+    OrderClosed {
+        /// Why.
+        reason: Option<String>,
+    },
+    /// The order ended as if it had not been asked.
+    OrderCancelled {
+        /// Why.
+        reason: Option<String>,
+    },
+}
+
+/// The first event of an order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OrderOpened {
+    /// Whose, and which number.
+    pub key: OrderKey,
+    /// Which life of the name.
+    pub incarnation: Incarnation,
+    /// What is wanted.
+    pub spec: OrderSpec,
+    /// When it ends if nobody extends it.
+    pub expires_at: Timestamp,
+}
+
+/// How a proposal changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProposalUpdate {
+    /// New content, with the version's number (the first proposal is version 1).
+    Amended {
+        /// The new content.
+        proposal: Proposed,
+        /// Its number.
+        version: u32,
+    },
+    /// Taken back.
+    Withdrawn {
+        /// Which.
+        proposal_id: ProposalId,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// A seller will not propose.
+    Declined {
+        /// Who.
+        seller: SellerId,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// A seller answered a follow-up.
+    Answered {
+        /// Who.
+        seller: SellerId,
+        /// Which follow-up.
+        follow_up_id: FollowUpId,
+        /// The answer.
+        message: String,
+    },
+}
+
+impl EventKind {
+    /// The word on the wire, in logs and in status. The first six are the original system's.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::NewProposal(_) => "NewProposal",
+            Self::ProposalUpdate(_) => "ProposalUpdate",
+            Self::ProposalClosed { .. } => "ProposalClosed",
+            Self::EditLock { .. } => "EditLock",
+            Self::OrderPaused { .. } => "OrderPaused",
+            Self::OrderOpened(_) => "OrderOpened",
+            Self::SellersSelected(_) => "SellersSelected",
+            Self::SellerNotified { .. } => "SellerNotified",
+            Self::FollowUpAdded(_) => "FollowUpAdded",
+            Self::OrderResumed => "OrderResumed",
+            Self::OrderExtended { .. } => "OrderExtended",
+            Self::OrderFinalised { .. } => "OrderFinalised",
+            Self::OrderClosed { .. } => "OrderClosed",
+            Self::OrderCancelled { .. } => "OrderCancelled",
+        }
+    }
+
+    /// The proposal that the event is about, if it is about one.
+    pub const fn proposal_id(&self) -> Option<&ProposalId> {
+        match self {
+            Self::NewProposal(proposal)
+            | Self::ProposalUpdate(ProposalUpdate::Amended { proposal, .. }) => {
+                proposal.proposal_id.as_ref()
+            }
+            Self::ProposalUpdate(ProposalUpdate::Withdrawn { proposal_id, .. })
+            | Self::ProposalClosed { proposal_id, .. }
+            | Self::EditLock { proposal_id, .. } => Some(proposal_id),
+            Self::ProposalUpdate(
+                ProposalUpdate::Declined { .. } | ProposalUpdate::Answered { .. },
+            )
+            | Self::OrderOpened(_)
+            | Self::SellersSelected(_)
+            | Self::SellerNotified { .. }
+            | Self::FollowUpAdded(_)
+            | Self::OrderPaused { .. }
+            | Self::OrderResumed
+            | Self::OrderExtended { .. }
+            | Self::OrderFinalised { .. }
+            | Self::OrderClosed { .. }
+            | Self::OrderCancelled { .. } => None,
+        }
+    }
+
+    /// The follow-up that the event is about, if it is about one.
+    pub const fn follow_up_id(&self) -> Option<&FollowUpId> {
+        match self {
+            Self::FollowUpAdded(follow_up) => Some(&follow_up.id),
+            Self::ProposalUpdate(ProposalUpdate::Answered { follow_up_id, .. }) => {
+                Some(follow_up_id)
+            }
+            Self::ProposalUpdate(
+                ProposalUpdate::Amended { .. }
+                | ProposalUpdate::Withdrawn { .. }
+                | ProposalUpdate::Declined { .. },
+            )
+            | Self::OrderOpened(_)
+            | Self::SellersSelected(_)
+            | Self::SellerNotified { .. }
+            | Self::NewProposal(_)
+            | Self::ProposalClosed { .. }
+            | Self::EditLock { .. }
+            | Self::OrderPaused { .. }
+            | Self::OrderResumed
+            | Self::OrderExtended { .. }
+            | Self::OrderFinalised { .. }
+            | Self::OrderClosed { .. }
+            | Self::OrderCancelled { .. } => None,
+        }
+    }
+}

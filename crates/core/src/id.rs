@@ -1,0 +1,189 @@
+//! The names and numbers by which orders and their parts are known. Each is a type of its own, so
+//! that two of them cannot be mixed up, and none can hold a value outside its rules.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::{ID_CHARS_MAX, KEY_CHARS_MAX, TENANT_CHARS_MAX};
+use crate::refusal::Refusal;
+
+fn is_name_char(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':')
+}
+
+fn check_name(field: &str, text: &str, chars_max: usize) -> Result<(), Refusal> {
+    if text.is_empty() {
+        return Err(Refusal::field(field, "is missing; give 1 to 128 characters"));
+    }
+    if text.len() > chars_max {
+        let length = text.len();
+        return Err(Refusal::field(
+            field,
+            format!("has {length} characters; at most {chars_max} are allowed"),
+        ));
+    }
+    if let Some(bad) = text.chars().find(|c| !c.is_ascii() || !is_name_char(*c as u8)) {
+        let bad = bad.escape_default();
+        return Err(Refusal::field(
+            field,
+            format!("contains '{bad}'; use letters, digits and - _ . : only"),
+        ));
+    }
+    Ok(())
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $field:literal, $max:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            /// Checks the rules and names the value.
+            ///
+            /// # Errors
+            /// A refusal that names the field, the rule and the fix.
+            pub fn new(text: impl AsRef<str>) -> Result<Self, Refusal> {
+                let text = text.as_ref();
+                check_name($field, text, $max)?;
+                Ok(Self(text.into()))
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = Refusal;
+            fn try_from(text: String) -> Result<Self, Refusal> {
+                Self::new(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0.into()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+name!(
+    /// The buyer's number of an order request, 1 to 128 of letters, digits and `-_.:`.
+    OrderReqId, "order_req_id", ID_CHARS_MAX
+);
+name!(
+    /// Who owns the order: the Kubernetes namespace, `default` elsewhere.
+    Tenant, "tenant", TENANT_CHARS_MAX
+);
+name!(
+    /// One life of an order's name: the resource's uid. Delete and re-create is a new order.
+    Incarnation, "incarnation", ID_CHARS_MAX
+);
+name!(
+    /// A seller's name.
+    SellerId, "seller", ID_CHARS_MAX
+);
+name!(
+    /// A proposal's id, unique in its order.
+    ProposalId, "proposal_id", ID_CHARS_MAX
+);
+name!(
+    /// A follow-up's id, unique in its order.
+    FollowUpId, "follow_up_id", ID_CHARS_MAX
+);
+name!(
+    /// Chosen by the caller: the same key has one effect and one answer.
+    IdempotencyKey, "idempotency_key", KEY_CHARS_MAX
+);
+
+impl Default for Tenant {
+    fn default() -> Self {
+        Self("default".into())
+    }
+}
+
+/// One order: the tenant, and the buyer's number.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct OrderKey {
+    /// Who owns the order.
+    pub tenant: Tenant,
+    /// The buyer's number.
+    pub order_req_id: OrderReqId,
+}
+
+impl OrderKey {
+    /// Checks both parts; an empty tenant means `default`.
+    ///
+    /// # Errors
+    /// A refusal that names the wrong part.
+    pub fn new(tenant: &str, order_req_id: &str) -> Result<Self, Refusal> {
+        let tenant = if tenant.is_empty() { Tenant::default() } else { Tenant::new(tenant)? };
+        Ok(Self { tenant, order_req_id: OrderReqId::new(order_req_id)? })
+    }
+}
+
+impl fmt::Display for OrderKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.tenant, self.order_req_id)
+    }
+}
+
+/// An event's number in its order's list: 1, 2, 3, … with no gap; 0 is before the first.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Seq(pub u64);
+
+impl Seq {
+    /// The number after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The fencing number of whoever tracks an order: only the highest that was granted may act.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Epoch(pub u64);
+
+/// A point in time of the owner's wall clock: milliseconds since 1970-01-01T00:00:00Z.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// This time plus a number of milliseconds, stopping at the end of time.
+    #[must_use]
+    pub const fn plus_ms(self, ms: u64) -> Self {
+        Self(self.0.saturating_add_unsigned(ms))
+    }
+
+    /// Milliseconds from `earlier` to this time; 0 when it is not earlier.
+    pub const fn ms_since(self, earlier: Self) -> u64 {
+        let ms = self.0.saturating_sub(earlier.0);
+        if ms > 0 { ms.unsigned_abs() } else { 0 }
+    }
+}

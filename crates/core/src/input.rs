@@ -1,0 +1,448 @@
+//! The lenient forms in which requests arrive (wire, REST, manifests), and the one conversion of
+//! each into the strict type. Absent is allowed where the original system allowed it; what is
+//! wrong is refused with the field, the limit and the fix.
+
+use serde::{Deserialize, Serialize};
+
+use crate::command::{Award, ProposalLine, Proposed};
+use crate::id::{FollowUpId, ProposalId, SellerId};
+use crate::limits::{
+    DISTANCE_M_MAX, EXPIRES_IN_MS_DEFAULT, EXPIRES_IN_MS_MAX, EXPIRES_IN_MS_MIN, ITEMS_MAX,
+    LINE_CHARS_MAX, NAMES_MAX, SELLERS_DEFAULT, SELLERS_MAX, TEXT_CHARS_MAX, URLS_MAX,
+};
+use crate::price::{Price, Quantity};
+use crate::refusal::Refusal;
+use crate::spec::{
+    Delivery, FollowUp, Item, Message, MessageType, NotificationType, OrderSpec, Place,
+    SellerLimits,
+};
+
+/// What a buyer asks for, as it came.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SpecInput {
+    /// One line for people.
+    pub title: Option<String>,
+    /// `GChat`, `Email`, `SMS` or `Webhook`, in any case.
+    pub notification_type: Option<String>,
+    /// The buyer's session.
+    pub session: Option<String>,
+    /// What is wanted.
+    pub items: Vec<ItemInput>,
+    /// Which sellers are fit.
+    pub category: Option<String>,
+    /// Where and when.
+    pub delivery: Option<DeliveryInput>,
+    /// Which sellers, how far, how many.
+    pub sellers: Option<SellersInput>,
+    /// The text that goes to the sellers.
+    pub message: Option<MessageInput>,
+    /// Life from the opening, milliseconds.
+    pub expires_in_ms: Option<u64>,
+    /// Whether prices stay hidden until the deadline.
+    pub sealed: bool,
+}
+
+/// One wanted thing, as it came.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ItemInput {
+    /// The buyer's number of the thing.
+    pub sku: String,
+    /// For people.
+    pub description: Option<String>,
+    /// A decimal.
+    pub quantity: String,
+    /// Of what.
+    pub unit: Option<String>,
+}
+
+/// Where and when, as it came.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeliveryInput {
+    /// Degrees, -90 to 90.
+    pub latitude: Option<f64>,
+    /// Degrees, -180 to 180.
+    pub longitude: Option<f64>,
+    /// In words.
+    pub address: Option<String>,
+    /// RFC 3339.
+    pub by: Option<String>,
+}
+
+/// Which sellers, as it came.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SellersInput {
+    /// At most so many.
+    pub max_count: Option<u32>,
+    /// Not farther than this.
+    pub max_distance_km: Option<f64>,
+    /// Only these.
+    pub names: Vec<String>,
+}
+
+/// A text, as it came.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MessageInput {
+    /// `text`, `html` or `markdown`, in any case.
+    #[serde(rename = "type", alias = "message_type")]
+    pub kind: Option<String>,
+    /// The text.
+    pub message: String,
+    /// Links.
+    pub urls: Vec<String>,
+}
+
+/// A seller's proposal, as it came.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProposalInput {
+    /// Given by the seller, or left to the owner.
+    pub proposal_id: Option<String>,
+    /// Whose.
+    pub seller: String,
+    /// A decimal.
+    pub price: String,
+    /// ISO 4217.
+    pub currency: String,
+    /// Per line.
+    pub lines: Vec<ProposalLineInput>,
+    /// For the buyer.
+    pub note: Option<String>,
+    /// RFC 3339.
+    pub delivery_date: Option<String>,
+}
+
+/// One line of a proposal, as it came; its currency is the proposal's.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProposalLineInput {
+    /// The buyer's number of the thing.
+    pub sku: String,
+    /// A decimal.
+    pub quantity: String,
+    /// A decimal.
+    pub price: String,
+}
+
+/// The buyer's follow-up, as it came.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FollowUpInput {
+    /// Given by the caller; the shell gives one when absent.
+    pub id: String,
+    /// To these sellers; empty means to all.
+    pub audience: Vec<String>,
+    /// The text.
+    pub message: MessageInput,
+}
+
+/// Who wins, as it came: a proposal, or lines; neither means nobody.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AwardInput {
+    /// One proposal takes all.
+    pub proposal_id: Option<String>,
+    /// (sku, proposal) for each line.
+    pub lines: Vec<(String, String)>,
+}
+
+/// Checks a text's length and that it has no control characters but line breaks and tabs.
+///
+/// # Errors
+/// A refusal that names the field and the limit.
+pub fn text(field: &str, value: String, chars_max: usize) -> Result<String, Refusal> {
+    let chars = value.chars().count();
+    if chars > chars_max {
+        return Err(Refusal::field(
+            field,
+            format!("has {chars} characters; at most {chars_max} are allowed"),
+        ));
+    }
+    if value.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+        return Err(Refusal::field(field, "contains a control character; remove it"));
+    }
+    Ok(value)
+}
+
+/// As [`text`], for a field that may be absent.
+///
+/// # Errors
+/// As [`text`].
+pub fn optional_text(
+    field: &str,
+    value: Option<String>,
+    chars_max: usize,
+) -> Result<Option<String>, Refusal> {
+    value.filter(|value| !value.is_empty()).map(|value| text(field, value, chars_max)).transpose()
+}
+
+fn count(field: &str, len: usize, max: usize) -> Result<(), Refusal> {
+    if len > max {
+        return Err(Refusal::field(field, format!("has {len} entries; at most {max} are allowed")));
+    }
+    Ok(())
+}
+
+fn each<T, U>(
+    field: &str,
+    values: Vec<T>,
+    max: usize,
+    convert: impl Fn(T) -> Result<U, Refusal>,
+) -> Result<Vec<U>, Refusal> {
+    count(field, values.len(), max)?;
+    values
+        .into_iter()
+        .enumerate()
+        .map(|(index, value)| convert(value).map_err(|e| e.under(&format!("{field}[{index}]"))))
+        .collect()
+}
+
+fn seller_names(field: &str, names: Vec<String>) -> Result<Vec<SellerId>, Refusal> {
+    each(field, names, NAMES_MAX, SellerId::new)
+}
+
+impl TryFrom<SpecInput> for OrderSpec {
+    type Error = Refusal;
+
+    fn try_from(input: SpecInput) -> Result<Self, Refusal> {
+        Ok(Self {
+            title: optional_text("title", input.title, LINE_CHARS_MAX)?,
+            notification_type: notification_type(input.notification_type.as_deref())?,
+            session: optional_text("session", input.session, LINE_CHARS_MAX)?,
+            items: each("items", input.items, ITEMS_MAX, Item::try_from)?,
+            category: optional_text("category", input.category, LINE_CHARS_MAX)?,
+            delivery: input
+                .delivery
+                .map(|d| Delivery::try_from(d).map_err(|e| e.under("delivery")))
+                .transpose()?,
+            sellers: SellerLimits::try_from(input.sellers.unwrap_or_default())
+                .map_err(|e| e.under("sellers"))?,
+            message: input.message.map(|m| message("message", m)).transpose()?,
+            expires_in_ms: expires_in_ms(input.expires_in_ms.unwrap_or(EXPIRES_IN_MS_DEFAULT))?,
+            sealed: input.sealed,
+        })
+    }
+}
+
+/// Reads a notification type; absent or empty means Email.
+///
+/// # Errors
+/// Refuses an unknown word.
+pub fn notification_type(value: Option<&str>) -> Result<NotificationType, Refusal> {
+    match value {
+        None | Some("") => Ok(NotificationType::default()),
+        Some(word) => NotificationType::parse(word).ok_or_else(|| {
+            let shown: String = word.chars().take(32).flat_map(char::escape_default).collect();
+            Refusal::field(
+                "notification_type",
+                format!("'{shown}' is unknown; use GChat, Email, SMS or Webhook"),
+            )
+        }),
+    }
+}
+
+/// Checks an order's life.
+///
+/// # Errors
+/// Refuses less than 10 s and more than 7 d.
+pub fn expires_in_ms(value: u64) -> Result<u64, Refusal> {
+    if (EXPIRES_IN_MS_MIN..=EXPIRES_IN_MS_MAX).contains(&value) {
+        return Ok(value);
+    }
+    Err(Refusal::field(
+        "expires_in_ms",
+        format!("is {value}; give {EXPIRES_IN_MS_MIN} (10 s) to {EXPIRES_IN_MS_MAX} (7 d)"),
+    ))
+}
+
+impl TryFrom<ItemInput> for Item {
+    type Error = Refusal;
+
+    fn try_from(input: ItemInput) -> Result<Self, Refusal> {
+        Ok(Self {
+            sku: required_text("sku", input.sku)?,
+            description: optional_text("description", input.description, TEXT_CHARS_MAX)?,
+            quantity: Quantity::parse(&input.quantity)?,
+            unit: optional_text("unit", input.unit, LINE_CHARS_MAX)?,
+        })
+    }
+}
+
+fn required_text(field: &str, value: String) -> Result<String, Refusal> {
+    if value.is_empty() {
+        return Err(Refusal::field(field, "is missing; give 1 to 256 characters"));
+    }
+    text(field, value, LINE_CHARS_MAX)
+}
+
+impl TryFrom<DeliveryInput> for Delivery {
+    type Error = Refusal;
+
+    fn try_from(input: DeliveryInput) -> Result<Self, Refusal> {
+        let place = match (input.latitude, input.longitude) {
+            (None, None) => None,
+            (Some(latitude), Some(longitude)) => Some(place(latitude, longitude)?),
+            (Some(_), None) => {
+                return Err(Refusal::field("longitude", "is missing; give both or neither"));
+            }
+            (None, Some(_)) => {
+                return Err(Refusal::field("latitude", "is missing; give both or neither"));
+            }
+        };
+        Ok(Self {
+            place,
+            address: optional_text("address", input.address, TEXT_CHARS_MAX)?,
+            by: optional_text("by", input.by, LINE_CHARS_MAX)?,
+        })
+    }
+}
+
+/// Checks a point on the Earth, in degrees.
+///
+/// # Errors
+/// Names the coordinate that is out of its range or not a number.
+pub fn place(latitude: f64, longitude: f64) -> Result<Place, Refusal> {
+    Ok(Place {
+        latitude_udeg: microdegrees("latitude", latitude, 90.0)?,
+        longitude_udeg: microdegrees("longitude", longitude, 180.0)?,
+    })
+}
+
+fn microdegrees(field: &str, degrees: f64, max: f64) -> Result<i32, Refusal> {
+    if !(-max..=max).contains(&degrees) {
+        return Err(Refusal::field(field, format!("is {degrees}; give -{max} to {max} degrees")));
+    }
+    #[allow(clippy::cast_possible_truncation, reason = "at most 180 000 000, checked above")]
+    Ok((degrees * 1e6).round() as i32)
+}
+
+impl TryFrom<SellersInput> for SellerLimits {
+    type Error = Refusal;
+
+    fn try_from(input: SellersInput) -> Result<Self, Refusal> {
+        let max_count = input.max_count.unwrap_or(SELLERS_DEFAULT);
+        if !(1..=SELLERS_MAX).contains(&max_count) {
+            return Err(Refusal::field(
+                "max_count",
+                format!("is {max_count}; give 1 to {SELLERS_MAX}"),
+            ));
+        }
+        Ok(Self {
+            max_count,
+            max_distance_m: input.max_distance_km.map(distance_m).transpose()?,
+            names: seller_names("names", input.names)?,
+        })
+    }
+}
+
+fn distance_m(km: f64) -> Result<u32, Refusal> {
+    let max_km = f64::from(DISTANCE_M_MAX) / 1e3;
+    if !(km > 0.0 && km <= max_km) {
+        return Err(Refusal::field(
+            "max_distance_km",
+            format!("is {km}; give more than 0 and at most {max_km} km"),
+        ));
+    }
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "0 to 20 040 000, checked above"
+    )]
+    Ok((km * 1e3).round() as u32)
+}
+
+fn message(field: &str, input: MessageInput) -> Result<Message, Refusal> {
+    Message::try_from(input).map_err(|e| e.under(field))
+}
+
+impl TryFrom<MessageInput> for Message {
+    type Error = Refusal;
+
+    fn try_from(input: MessageInput) -> Result<Self, Refusal> {
+        let kind = match input.kind.as_deref() {
+            None | Some("") => MessageType::default(),
+            Some(word) => MessageType::parse(word)
+                .ok_or_else(|| Refusal::field("type", "is unknown; use text, html or markdown"))?,
+        };
+        let urls = each("urls", input.urls, URLS_MAX, |url| required_text("url", url))?;
+        Ok(Self { kind, message: text("message", input.message, TEXT_CHARS_MAX)?, urls })
+    }
+}
+
+impl TryFrom<ProposalInput> for Proposed {
+    type Error = Refusal;
+
+    fn try_from(input: ProposalInput) -> Result<Self, Refusal> {
+        let currency = input.currency;
+        let price = Price::parse(&input.price, &currency)?;
+        let lines = each("lines", input.lines, ITEMS_MAX, |line| {
+            Ok(ProposalLine {
+                sku: required_text("sku", line.sku)?,
+                quantity: Quantity::parse(&line.quantity)?,
+                price: Price::parse(&line.price, &currency)?,
+            })
+        })?;
+        check_total(&price, &lines)?;
+        Ok(Self {
+            proposal_id: input
+                .proposal_id
+                .filter(|id| !id.is_empty())
+                .map(ProposalId::new)
+                .transpose()?,
+            seller: SellerId::new(input.seller)?,
+            price,
+            lines,
+            note: optional_text("note", input.note, TEXT_CHARS_MAX)?,
+            delivery_date: optional_text("delivery_date", input.delivery_date, LINE_CHARS_MAX)?,
+        })
+    }
+}
+
+/// The lines' prices are totals of their lines, so they must add up to the whole.
+fn check_total(price: &Price, lines: &[ProposalLine]) -> Result<(), Refusal> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let sum: rust_decimal::Decimal = lines.iter().map(|line| line.price.amount()).sum();
+    if sum == price.amount() {
+        return Ok(());
+    }
+    let total = price.amount();
+    Err(Refusal::field("price", format!("is {total}, but the lines add up to {sum}")))
+}
+
+impl TryFrom<FollowUpInput> for FollowUp {
+    type Error = Refusal;
+
+    fn try_from(input: FollowUpInput) -> Result<Self, Refusal> {
+        Ok(Self {
+            id: FollowUpId::new(input.id)?,
+            audience: seller_names("audience", input.audience)?,
+            message: message("message", input.message)?,
+        })
+    }
+}
+
+impl TryFrom<AwardInput> for Option<Award> {
+    type Error = Refusal;
+
+    fn try_from(input: AwardInput) -> Result<Self, Refusal> {
+        match (input.proposal_id.filter(|id| !id.is_empty()), input.lines) {
+            (Some(_), lines) if !lines.is_empty() => {
+                Err(Refusal::field("lines", "are given beside a proposal_id; give one of the two"))
+            }
+            (Some(id), _) => Ok(Some(Award::Whole(ProposalId::new(id)?))),
+            (None, lines) if lines.is_empty() => Ok(None),
+            (None, lines) => {
+                let lines = each("lines", lines, ITEMS_MAX, |(sku, id)| {
+                    Ok((required_text("sku", sku)?, ProposalId::new(id)?))
+                })?;
+                Ok(Some(Award::Lines(lines)))
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Every bound of the domain, in one place, with the unit in the name.
+//!
+//! The numbers follow from two rules: one request must fit in a 64 KiB body, and an order's whole
+//! state must stay small enough to hold a hundred thousand of them in memory.
+
+/// Characters in an order request id, seller name, proposal id or follow-up id.
+pub const ID_CHARS_MAX: usize = 128;
+/// Characters in a tenant: a Kubernetes namespace is a DNS label (RFC 1123).
+pub const TENANT_CHARS_MAX: usize = 63;
+/// Characters in an idempotency key.
+pub const KEY_CHARS_MAX: usize = 128;
+/// Characters in a title, category, sku, unit or address line.
+pub const LINE_CHARS_MAX: usize = 256;
+/// Characters in a free text: note, message, description, reason.
+pub const TEXT_CHARS_MAX: usize = 4096;
+/// Items in one order, and lines in one proposal.
+pub const ITEMS_MAX: usize = 100;
+/// URLs in one message.
+pub const URLS_MAX: usize = 20;
+/// Names in an audience or in the wanted sellers.
+pub const NAMES_MAX: usize = 100;
+/// Sellers that one order may invite.
+pub const SELLERS_MAX: u32 = 100;
+/// Sellers that one order invites when it does not say.
+pub const SELLERS_DEFAULT: u32 = 10;
+/// Metres: half of the Earth's circumference, beyond which nobody can be.
+pub const DISTANCE_M_MAX: u32 = 20_040_000;
+/// Proposals that one order takes.
+pub const PROPOSALS_MAX: usize = 10_000;
+/// Follow-ups that one order takes.
+pub const FOLLOW_UPS_MAX: usize = 1_000;
+/// Events in the life of one order.
+pub const EVENTS_MAX: u64 = 100_000;
+/// Shortest life of an order, milliseconds (10 s).
+pub const EXPIRES_IN_MS_MIN: u64 = 10_000;
+/// Longest life of an order, milliseconds (7 d).
+pub const EXPIRES_IN_MS_MAX: u64 = 7 * 24 * 3_600_000;
+/// Life of an order that does not say, milliseconds (30 min, as in the original system).
+pub const EXPIRES_IN_MS_DEFAULT: u64 = 30 * 60_000;
+/// Longest lease of an edit lock, milliseconds (1 h).
+pub const LEASE_MS_MAX: u64 = 3_600_000;
+/// Lease of an edit lock that does not say, milliseconds (5 min).
+pub const LEASE_MS_DEFAULT: u64 = 300_000;
+/// Largest quantity of one item.
+pub const QUANTITY_MAX: i64 = 1_000_000_000;
+/// Largest price, in units of its currency.
+pub const PRICE_MAX: i64 = 1_000_000_000_000;
+/// Decimal places of a quantity or a price.
+pub const SCALE_MAX: u32 = 6;

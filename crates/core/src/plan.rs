@@ -1,0 +1,161 @@
+//! The controller's machine: what is wanted and what is seen in, steps out. No step waits for the
+//! network, and taking all of them again changes nothing.
+
+use std::sync::Arc;
+
+use crate::command::{Act, Award, Command};
+use crate::id::{IdempotencyKey, Incarnation, OrderKey, Timestamp};
+use crate::order::{Order, Phase};
+use crate::spec::{FollowUp, OrderSpec};
+use crate::tracker::Snapshot;
+
+/// An order as its resource wants it.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "two independent switches of the manifest")]
+pub struct Desired {
+    /// Whose, and which number.
+    pub key: OrderKey,
+    /// The resource's uid.
+    pub incarnation: Incarnation,
+    /// What is wanted.
+    pub spec: OrderSpec,
+    /// All follow-ups, oldest first.
+    pub follow_ups: Vec<FollowUp>,
+    /// Take no proposals for now.
+    pub suspend: bool,
+    /// End the order as if it had not been asked.
+    pub cancel: bool,
+    /// End the order with a winner.
+    pub award: Option<Award>,
+    /// The resource's generation: which edit of it this is.
+    pub generation: i64,
+    /// How long the resource stays after the order's end, milliseconds.
+    pub ttl_after_finished_ms: u64,
+}
+
+/// What is known of the order besides its resource.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "two independent facts")]
+pub struct Seen {
+    /// The tracker's view, if the order is followed.
+    pub snapshot: Option<Arc<Snapshot>>,
+    /// The processor that holds the order, if known.
+    pub placement: Option<String>,
+    /// Processors that take orders now, in the order of preference for this one.
+    pub ready: Vec<String>,
+    /// Whether the processors were asked who holds the order.
+    pub located: bool,
+    /// Whether the resource already says that the order reached its end.
+    pub published_terminal: bool,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Ask the processors who holds the order.
+    Locate,
+    /// Write down that this processor holds the order.
+    Place(String),
+    /// Make sure that a stream to this processor follows the order.
+    Start(String),
+    /// Tell the processor; the key makes it happen once.
+    Act(Command),
+    /// End the stream: the order is over and the resource says so.
+    Stop,
+    /// Write the status.
+    Publish,
+    /// Look again at this time.
+    RequeueAt(Timestamp),
+    /// Remove the resource: it has been over long enough.
+    Remove,
+}
+
+/// What to do for one order now.
+pub fn plan(desired: &Desired, seen: &Seen, now: Timestamp) -> Vec<Step> {
+    let order = seen.snapshot.as_ref().and_then(|snapshot| snapshot.order.as_deref());
+    match order {
+        Some(order) if order.phase.is_terminal() => finished(desired, seen, order, now),
+        Some(order) => live(desired, seen, Some(order)),
+        None => live(desired, seen, None),
+    }
+}
+
+fn live(desired: &Desired, seen: &Seen, order: Option<&Order>) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let Some(processor) = place(seen, &mut steps) else {
+        steps.push(Step::Publish);
+        return steps;
+    };
+    steps.push(Step::Start(processor));
+    if let Some(order) = order {
+        steps.extend(acts(desired, order).into_iter().map(Step::Act));
+    }
+    steps.push(Step::Publish);
+    if let Some(order) = order {
+        steps.push(Step::RequeueAt(order.expires_at));
+    }
+    steps
+}
+
+/// The processor that holds the order, or the one that is to hold it. A placement that is not
+/// known is asked for before a new one is made.
+fn place(seen: &Seen, steps: &mut Vec<Step>) -> Option<String> {
+    if let Some(processor) = &seen.placement {
+        return Some(processor.clone());
+    }
+    if !seen.located {
+        steps.push(Step::Locate);
+        return None;
+    }
+    let processor = seen.ready.first()?.clone();
+    steps.push(Step::Place(processor.clone()));
+    Some(processor)
+}
+
+/// The differences between what is wanted and what the order is, as acts in a fixed order.
+fn acts(desired: &Desired, order: &Order) -> Vec<Command> {
+    if order.incarnation != desired.incarnation {
+        return Vec::new();
+    }
+    let mut acts = Vec::new();
+    for follow_up in &desired.follow_ups {
+        if !order.follow_ups.contains(&follow_up.id) {
+            acts.push((format!("follow-up:{}", follow_up.id), Act::FollowUp(follow_up.clone())));
+        }
+    }
+    let life_ms = order.expires_at.ms_since(order.opened_at);
+    let wanted_ms = desired.spec.expires_in_ms;
+    if wanted_ms > life_ms {
+        acts.push((format!("extend:{wanted_ms}"), Act::Extend { expires_in_ms: wanted_ms }));
+    }
+    if desired.cancel {
+        acts.push(("cancel".to_owned(), Act::Cancel { reason: None }));
+    } else if desired.award.is_some() {
+        acts.push(("award".to_owned(), Act::Finalise { award: desired.award.clone() }));
+    } else if desired.suspend != (order.phase == Phase::Paused) {
+        let (word, act) = if desired.suspend {
+            ("suspend", Act::Pause { reason: None })
+        } else {
+            ("resume", Act::Resume)
+        };
+        acts.push((format!("{word}:{}", order.last_seq), act));
+    }
+    acts.into_iter().filter_map(|(key, act)| command(desired, &key, act)).collect()
+}
+
+fn command(desired: &Desired, key: &str, act: Act) -> Option<Command> {
+    // Keys are made of a word and an id that was checked; they always fit.
+    let key = IdempotencyKey::new(key).ok();
+    debug_assert!(key.is_some(), "plan makes only keys that fit");
+    Some(Command { key, incarnation: Some(desired.incarnation.clone()), epoch: None, act })
+}
+
+fn finished(desired: &Desired, seen: &Seen, order: &Order, now: Timestamp) -> Vec<Step> {
+    if !seen.published_terminal {
+        return vec![Step::Publish];
+    }
+    let ended_at = order.ended_at.unwrap_or(order.last_event.0);
+    let due = ended_at.plus_ms(desired.ttl_after_finished_ms);
+    let last = if now >= due { Step::Remove } else { Step::RequeueAt(due) };
+    vec![Step::Stop, last]
+}

@@ -1,0 +1,93 @@
+//! What the parts need of one another. The services meet only in these traits; the binary puts
+//! them together.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use crate::command::{Act, Command};
+use crate::id::{Epoch, Incarnation, OrderKey, SellerId, Timestamp};
+use crate::refusal::Refusal;
+use crate::spec::{OrderSpec, Seller};
+use crate::tracker::Snapshot;
+
+/// Reads the wall clock.
+pub trait Clock: Send + Sync + Debug + 'static {
+    /// The time now.
+    fn now(&self) -> Timestamp;
+}
+
+/// The sellers that an order may invite.
+pub trait SellerDirectory: Send + Sync + Debug + 'static {
+    /// All of a tenant's sellers, in the order of their names.
+    fn sellers(&self) -> Arc<[Seller]>;
+
+    /// One seller.
+    fn seller(&self, id: &SellerId) -> Option<Seller> {
+        self.sellers().iter().find(|seller| seller.id == *id).cloned()
+    }
+}
+
+/// The order that a tracker is to follow.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assignment {
+    /// Whose, and which number.
+    pub key: OrderKey,
+    /// Which life of the name.
+    pub incarnation: Incarnation,
+    /// What is wanted.
+    pub spec: OrderSpec,
+    /// The fencing number of whoever assigns.
+    pub epoch: Epoch,
+    /// The processor that holds the order, or is to hold it: a URL.
+    pub processor: String,
+}
+
+/// The requestor's streams, as the controller drives them. No call waits for the network.
+pub trait OrderStreams: Send + Sync + Debug + 'static {
+    /// Makes sure that one stream follows this order. Saying it again changes nothing.
+    ///
+    /// # Errors
+    /// Refuses when draining or when a bound is reached.
+    fn ensure(&self, assignment: Assignment) -> Result<(), Refusal>;
+
+    /// Queues an act for the order's processor. It is sent, and sent again, until the processor
+    /// answers; its key makes it happen once.
+    ///
+    /// # Errors
+    /// Refuses an order that is not followed, or when a bound is reached.
+    fn act(&self, key: &OrderKey, command: Command) -> Result<(), Refusal>;
+
+    /// Ends the order's stream and forgets its tracker. The order itself lives on.
+    fn stop(&self, key: &OrderKey);
+
+    /// The order as its tracker sees it now.
+    fn snapshot(&self, key: &OrderKey) -> Option<Arc<Snapshot>>;
+
+    /// Every followed order.
+    fn keys(&self) -> Vec<OrderKey>;
+
+    /// Calls `wake` after every change of a snapshot, with the order's key. One watcher.
+    fn watch(&self, wake: Arc<dyn Fn(&OrderKey) + Send + Sync>);
+}
+
+/// The name under which an act of a buyer is known for the order's whole life.
+pub fn act_name(act: &Act) -> &'static str {
+    match act {
+        Act::Open(_) => "open",
+        Act::Propose(_) => "propose",
+        Act::Amend(_) => "amend",
+        Act::Withdraw { .. } => "withdraw",
+        Act::Decline { .. } => "decline",
+        Act::Answer { .. } => "answer",
+        Act::FollowUp(_) => "follow-up",
+        Act::Lock { .. } => "lock",
+        Act::Unlock { .. } => "unlock",
+        Act::Pause { .. } => "pause",
+        Act::Resume => "resume",
+        Act::Extend { .. } => "extend",
+        Act::Close { .. } => "close",
+        Act::Finalise { .. } => "finalise",
+        Act::Cancel { .. } => "cancel",
+        Act::Tick => "tick",
+    }
+}

@@ -1,0 +1,129 @@
+//! Money and quantities: decimals with a stated scale, never floats.
+
+use std::fmt;
+use std::str::FromStr;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use crate::limits::{PRICE_MAX, QUANTITY_MAX, SCALE_MAX};
+use crate::refusal::Refusal;
+
+/// An amount in one currency.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Price {
+    amount: Decimal,
+    currency: Currency,
+}
+
+/// An ISO 4217 alphabetic code: three capital letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Currency([u8; 3]);
+
+impl Currency {
+    /// Three letters, in any case.
+    ///
+    /// # Errors
+    /// Refuses anything else, naming `currency`.
+    pub fn new(text: &str) -> Result<Self, Refusal> {
+        let bytes: [u8; 3] = text.as_bytes().try_into().map_err(|_| wrong_currency(text))?;
+        if !bytes.iter().all(u8::is_ascii_alphabetic) {
+            return Err(wrong_currency(text));
+        }
+        Ok(Self(bytes.map(|b| b.to_ascii_uppercase())))
+    }
+
+    /// The three letters.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or("XXX")
+    }
+}
+
+fn wrong_currency(text: &str) -> Refusal {
+    let shown: String = text.chars().take(16).flat_map(char::escape_default).collect();
+    Refusal::field("currency", format!("'{shown}' is not an ISO 4217 code such as EUR or INR"))
+}
+
+impl TryFrom<String> for Currency {
+    type Error = Refusal;
+    fn try_from(text: String) -> Result<Self, Refusal> {
+        Self::new(&text)
+    }
+}
+
+impl From<Currency> for String {
+    fn from(currency: Currency) -> Self {
+        currency.as_str().to_owned()
+    }
+}
+
+impl Price {
+    /// Parses a decimal such as `1249.50` and a currency code.
+    ///
+    /// # Errors
+    /// Refuses negative or absurd amounts, more than six decimal places and unknown shapes.
+    pub fn parse(amount: &str, currency: &str) -> Result<Self, Refusal> {
+        let amount = decimal("price", amount, PRICE_MAX)?;
+        Ok(Self { amount, currency: Currency::new(currency)? })
+    }
+
+    /// The amount, in units of the currency.
+    pub const fn amount(&self) -> Decimal {
+        self.amount
+    }
+
+    /// The currency.
+    pub const fn currency(&self) -> Currency {
+        self.currency
+    }
+}
+
+impl fmt::Display for Price {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.amount, self.currency.as_str())
+    }
+}
+
+/// How many of something: positive, at most a thousand million, up to six decimal places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Quantity(Decimal);
+
+impl Quantity {
+    /// Parses a decimal such as `12` or `0.5`.
+    ///
+    /// # Errors
+    /// Refuses zero, negative or absurd numbers, naming `quantity`.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        let value = decimal("quantity", text, QUANTITY_MAX)?;
+        if value.is_zero() {
+            return Err(Refusal::field("quantity", "is 0; give a number above 0"));
+        }
+        Ok(Self(value))
+    }
+
+    /// The number.
+    pub const fn value(&self) -> Decimal {
+        self.0
+    }
+}
+
+fn decimal(field: &str, text: &str, max: i64) -> Result<Decimal, Refusal> {
+    let shown: String = text.chars().take(40).flat_map(char::escape_default).collect();
+    let value = Decimal::from_str(text.trim())
+        .map_err(|_| Refusal::field(field, format!("'{shown}' is not a decimal number")))?;
+    if value.is_sign_negative() && !value.is_zero() {
+        return Err(Refusal::field(field, format!("{shown} is negative; give 0 or more")));
+    }
+    if value > Decimal::from(max) {
+        return Err(Refusal::field(field, format!("{shown} is too large; at most {max}")));
+    }
+    if value.normalize().scale() > SCALE_MAX {
+        return Err(Refusal::field(
+            field,
+            format!("{shown} has too many decimal places; at most {SCALE_MAX}"),
+        ));
+    }
+    Ok(value)
+}

@@ -1,0 +1,199 @@
+//! Why a request was not done: one closed list of reasons, and the one table that maps each to a
+//! gRPC code and an HTTP status.
+
+use std::fmt;
+
+/// The stable reason of a refusal. The spelling never changes: programs match on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// A field is missing, malformed or out of its range.
+    InvalidField,
+    /// The request as a whole cannot be read (not JSON, not the message type, too large).
+    InvalidRequest,
+    /// No such order here.
+    OrderNotFound,
+    /// The order has no such proposal.
+    ProposalNotFound,
+    /// The id exists already with other content.
+    ProposalExists,
+    /// The order reached its end; nothing more is taken.
+    OrderEnded,
+    /// The order is paused; resume it first.
+    OrderPaused,
+    /// The order's deadline has passed.
+    DeadlinePassed,
+    /// The proposal was withdrawn or closed.
+    ProposalEnded,
+    /// Somebody else holds the edit lock.
+    Locked,
+    /// The idempotency key was used with another body.
+    IdempotencyConflict,
+    /// An expiry can only grow.
+    ExpiryShrinks,
+    /// The order's content differs from what was opened under this id.
+    OrderExists,
+    /// The caller's epoch is lower than the highest that was granted.
+    StaleEpoch,
+    /// A newer stream of the same order took over.
+    Superseded,
+    /// Asked for events beyond the end of the list.
+    AheadOfList,
+    /// A bound of one order was reached.
+    LimitReached,
+    /// The server has more work than it can queue; try again later.
+    Overloaded,
+    /// The server is stopping; go on elsewhere or later.
+    Draining,
+    /// The disk does not take records at the moment; nothing was stored.
+    StorageUnavailable,
+    /// The order's stored records are damaged; a person must look.
+    RecordsDamaged,
+    /// The caller is not allowed to do this.
+    NotAllowed,
+    /// The other side could not be reached in time.
+    Unreachable,
+    /// A fault of the server. The log has the cause.
+    Internal,
+}
+
+/// The rows of the reason table: spelling, gRPC code number, HTTP status.
+const fn row(reason: Reason) -> (&'static str, i32, u16) {
+    match reason {
+        Reason::InvalidField => ("INVALID_FIELD", 3, 422),
+        Reason::InvalidRequest => ("INVALID_REQUEST", 3, 400),
+        Reason::OrderNotFound => ("ORDER_NOT_FOUND", 5, 404),
+        Reason::ProposalNotFound => ("PROPOSAL_NOT_FOUND", 5, 404),
+        Reason::ProposalExists => ("PROPOSAL_EXISTS", 6, 409),
+        Reason::OrderEnded => ("ORDER_ENDED", 9, 409),
+        Reason::OrderPaused => ("ORDER_PAUSED", 9, 409),
+        Reason::DeadlinePassed => ("DEADLINE_PASSED", 9, 409),
+        Reason::ProposalEnded => ("PROPOSAL_ENDED", 9, 409),
+        Reason::Locked => ("LOCKED", 9, 423),
+        Reason::IdempotencyConflict => ("IDEMPOTENCY_CONFLICT", 10, 409),
+        Reason::ExpiryShrinks => ("EXPIRY_SHRINKS", 9, 409),
+        Reason::OrderExists => ("ORDER_EXISTS", 6, 409),
+        Reason::StaleEpoch => ("STALE_EPOCH", 9, 409),
+        Reason::Superseded => ("SUPERSEDED", 10, 409),
+        Reason::AheadOfList => ("AHEAD_OF_LIST", 11, 416),
+        Reason::LimitReached => ("LIMIT_REACHED", 8, 429),
+        Reason::Overloaded => ("OVERLOADED", 8, 429),
+        Reason::Draining => ("DRAINING", 14, 503),
+        Reason::StorageUnavailable => ("STORAGE_UNAVAILABLE", 14, 503),
+        Reason::RecordsDamaged => ("RECORDS_DAMAGED", 15, 500),
+        Reason::NotAllowed => ("NOT_ALLOWED", 7, 403),
+        Reason::Unreachable => ("UNREACHABLE", 14, 503),
+        Reason::Internal => ("INTERNAL", 13, 500),
+    }
+}
+
+impl Reason {
+    /// Every reason, for tables and tests.
+    pub const ALL: [Self; 24] = [
+        Self::InvalidField,
+        Self::InvalidRequest,
+        Self::OrderNotFound,
+        Self::ProposalNotFound,
+        Self::ProposalExists,
+        Self::OrderEnded,
+        Self::OrderPaused,
+        Self::DeadlinePassed,
+        Self::ProposalEnded,
+        Self::Locked,
+        Self::IdempotencyConflict,
+        Self::ExpiryShrinks,
+        Self::OrderExists,
+        Self::StaleEpoch,
+        Self::Superseded,
+        Self::AheadOfList,
+        Self::LimitReached,
+        Self::Overloaded,
+        Self::Draining,
+        Self::StorageUnavailable,
+        Self::RecordsDamaged,
+        Self::NotAllowed,
+        Self::Unreachable,
+        Self::Internal,
+    ];
+
+    /// The stable spelling, as in `ErrorInfo.reason`, problem+json and conditions.
+    pub const fn as_str(self) -> &'static str {
+        row(self).0
+    }
+
+    /// The number of the gRPC status code.
+    pub const fn grpc_code(self) -> i32 {
+        row(self).1
+    }
+
+    /// The HTTP status.
+    pub const fn http_status(self) -> u16 {
+        row(self).2
+    }
+
+    /// The reason with this spelling.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
+    }
+
+    /// Whether the same request may succeed later without any change.
+    pub const fn is_retriable(self) -> bool {
+        matches!(
+            self,
+            Self::Overloaded | Self::Draining | Self::StorageUnavailable | Self::Unreachable
+        )
+    }
+}
+
+/// A request that was not done, with what the caller needs to put it right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The stable reason.
+    pub reason: Reason,
+    /// Path of the wrong field, as the caller wrote it, if one field is to blame.
+    pub field: Option<String>,
+    /// What is wrong, the limit, and the fix, for a person.
+    pub message: String,
+    /// Milliseconds after which a retry makes sense, if it does.
+    pub retry_after_ms: Option<u64>,
+    /// Facts for programs, such as the epoch floor.
+    pub metadata: Vec<(String, String)>,
+}
+
+impl Refusal {
+    /// A refusal with a reason and a message for a person.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        let retry_after_ms = reason.is_retriable().then_some(1_000);
+        Self { reason, field: None, message: message.into(), retry_after_ms, metadata: Vec::new() }
+    }
+
+    /// One field is wrong: its path, and a message with the limit and the fix.
+    pub fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: Some(field.into()), ..Self::new(Reason::InvalidField, message) }
+    }
+
+    /// The same refusal with one more fact for programs.
+    #[allow(clippy::needless_pass_by_value, reason = "callers give ids and numbers alike")]
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl fmt::Display) -> Self {
+        self.metadata.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// The same refusal, its field path put under `parent`.
+    #[must_use]
+    pub fn under(mut self, parent: &str) -> Self {
+        self.field = self.field.map(|field| format!("{parent}.{field}"));
+        self
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.field {
+            Some(field) => write!(f, "{}: {field}: {}", self.reason.as_str(), self.message),
+            None => write!(f, "{}: {}", self.reason.as_str(), self.message),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}

@@ -1,0 +1,212 @@
+//! The requestor's view of one order: received events in, snapshot out.
+//!
+//! ```text
+//!               Connected                  Closed / Failed
+//!   Pending ──────────────▶ Streaming ───────────────────▶ Reconnecting
+//!      ▲                       ▲  │                             │
+//!      │                       └──┼──────── Connected ──────────┘
+//!   (start)                       ▼
+//!                       terminal event: Ended, for ever
+//! ```
+
+use std::sync::Arc;
+
+use crate::event::Event;
+use crate::id::{Epoch, FollowUpId, Incarnation, OrderKey, Seq, Timestamp};
+use crate::limits::FOLLOW_UPS_MAX;
+use crate::order::{FoldError, Order};
+
+/// What reaches a tracker.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// A stream to the processor is up.
+    Connected {
+        /// Where to.
+        processor: String,
+        /// Under which fencing number.
+        epoch: Epoch,
+    },
+    /// An event came.
+    Received(Arc<Event>),
+    /// The stream ended or broke; the reason is for people.
+    Disconnected {
+        /// Why.
+        reason: String,
+    },
+    /// The buyer's follow-up was stored and will be forwarded.
+    NoteAdded(FollowUpId),
+}
+
+/// What a tracker wants done after an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Nothing changed.
+    Ignored,
+    /// The snapshot changed.
+    Changed,
+    /// The order reached its end: nothing more will come.
+    Ended,
+    /// Events are missing: open the stream again after this number.
+    ResumeAfter(Seq),
+}
+
+/// The state of the stream, apart from the order's.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StreamState {
+    /// Whether a stream is up.
+    pub active: bool,
+    /// Where to, last.
+    pub processor: Option<String>,
+    /// Under which fencing number, last.
+    pub epoch: Epoch,
+    /// Since when it is up.
+    pub connected_since: Option<Timestamp>,
+    /// How often it came up again after it was up before.
+    pub reconnects: u32,
+    /// How often it broke or could not be opened since it was last up.
+    pub attempts: u32,
+    /// Why it is not up, for people.
+    pub reason: Option<String>,
+}
+
+/// An order as its tracker sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// Whose, and which number.
+    pub key: OrderKey,
+    /// Which life of the name.
+    pub incarnation: Incarnation,
+    /// The stream.
+    pub stream: StreamState,
+    /// The order, once its first event came. Shared, never copied.
+    pub order: Option<Arc<Order>>,
+    /// How many follow-ups are known: forwarded ones, and ones on their way.
+    pub notes: usize,
+}
+
+impl Snapshot {
+    /// The last event handled.
+    pub fn last_seq(&self) -> Seq {
+        self.order.as_ref().map_or(Seq(0), |order| order.last_seq)
+    }
+
+    /// Whether the order reached its end.
+    pub fn is_terminal(&self) -> bool {
+        self.order.as_ref().is_some_and(|order| order.phase.is_terminal())
+    }
+
+    /// The phase as users see it: the order's end, `Paused`, or the stream's state.
+    pub fn phase(&self) -> &'static str {
+        match &self.order {
+            Some(order) if order.phase.is_terminal() => order.phase.as_str(),
+            Some(_) if !self.stream.active => "Reconnecting",
+            Some(order) if order.phase == crate::order::Phase::Paused => "Paused",
+            Some(_) => "Streaming",
+            None if self.stream.active => "Streaming",
+            None => "Pending",
+        }
+    }
+}
+
+/// Follows one order. Drops what it has seen, refuses gaps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tracker {
+    key: OrderKey,
+    incarnation: Incarnation,
+    stream: StreamState,
+    order: Option<Order>,
+    pending_notes: Vec<FollowUpId>,
+}
+
+impl Tracker {
+    /// A tracker that has seen nothing.
+    pub fn new(key: OrderKey, incarnation: Incarnation) -> Self {
+        let stream = StreamState::default();
+        Self { key, incarnation, stream, order: None, pending_notes: Vec::new() }
+    }
+
+    /// The last event handled: where a new stream goes on.
+    pub fn last_seq(&self) -> Seq {
+        self.order.as_ref().map_or(Seq(0), |order| order.last_seq)
+    }
+
+    /// The order so far.
+    pub const fn order(&self) -> Option<&Order> {
+        self.order.as_ref()
+    }
+
+    /// Takes one input.
+    pub fn step(&mut self, now: Timestamp, input: Input) -> Output {
+        match input {
+            Input::Connected { processor, epoch } => self.connected(now, processor, epoch),
+            Input::Received(event) => self.received(&event),
+            Input::Disconnected { reason } => self.disconnected(reason),
+            Input::NoteAdded(id) => self.note_added(id),
+        }
+    }
+
+    fn connected(&mut self, now: Timestamp, processor: String, epoch: Epoch) -> Output {
+        let came_back = self.order.is_some() || self.stream.connected_since.is_some();
+        let reconnects = self.stream.reconnects.saturating_add(u32::from(came_back));
+        self.stream = StreamState {
+            active: true,
+            processor: Some(processor),
+            epoch,
+            connected_since: Some(now),
+            reconnects,
+            attempts: 0,
+            reason: None,
+        };
+        Output::Changed
+    }
+
+    fn received(&mut self, event: &Event) -> Output {
+        if event.seq <= self.last_seq() {
+            return Output::Ignored;
+        }
+        match Order::fold(&mut self.order, event) {
+            Ok(()) => {}
+            Err(FoldError::Gap { .. } | FoldError::NotOpened) => {
+                return Output::ResumeAfter(self.last_seq());
+            }
+        }
+        if let Some(id) = event.kind.follow_up_id() {
+            self.pending_notes.retain(|pending| pending != id);
+        }
+        match &self.order {
+            Some(order) if order.phase.is_terminal() => {
+                self.stream.active = false;
+                Output::Ended
+            }
+            _ => Output::Changed,
+        }
+    }
+
+    fn disconnected(&mut self, reason: String) -> Output {
+        self.stream.active = false;
+        self.stream.attempts = self.stream.attempts.saturating_add(1);
+        self.stream.reason = Some(reason);
+        Output::Changed
+    }
+
+    fn note_added(&mut self, id: FollowUpId) -> Output {
+        let known = self.order.as_ref().is_some_and(|order| order.follow_ups.contains(&id));
+        if known || self.pending_notes.contains(&id) || self.pending_notes.len() >= FOLLOW_UPS_MAX {
+            return Output::Ignored;
+        }
+        self.pending_notes.push(id);
+        Output::Changed
+    }
+
+    /// The order as users may see it.
+    pub fn snapshot(&self) -> Snapshot {
+        let forwarded = self.order.as_ref().map_or(0, |order| order.follow_ups.len());
+        Snapshot {
+            key: self.key.clone(),
+            incarnation: self.incarnation.clone(),
+            stream: self.stream.clone(),
+            order: self.order.clone().map(Arc::new),
+            notes: forwarded.saturating_add(self.pending_notes.len()),
+        }
+    }
+}
