@@ -98,6 +98,8 @@ pub enum Act {
     Finalise {
         /// The winner, or the winners of lines.
         award: Option<Award>,
+        /// Why, for all who took part.
+        reason: Option<String>,
     },
     /// End as if it had not been asked.
     Cancel {
@@ -138,6 +140,9 @@ pub struct Proposed {
     /// When it would be delivered, as the seller wrote it (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery_date: Option<String>,
+    /// Until when it stands, as the seller wrote it (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<String>,
 }
 
 /// One line of a proposal.
@@ -147,6 +152,9 @@ pub struct ProposalLine {
     pub sku: String,
     /// How many.
     pub quantity: Quantity,
+    /// Of what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
     /// For how much in all.
     pub price: Price,
 }

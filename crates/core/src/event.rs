@@ -88,6 +88,8 @@ pub enum EventKind {
     OrderFinalised {
         /// Who won.
         award: Option<Award>,
+        /// Why.
+        reason: Option<String>,
     },
     /// The order ended without an award.
     OrderClosed {

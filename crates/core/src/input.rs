@@ -114,6 +114,8 @@ pub struct ProposalInput {
     pub note: Option<String>,
     /// RFC 3339.
     pub delivery_date: Option<String>,
+    /// RFC 3339.
+    pub valid_until: Option<String>,
 }
 
 /// One line of a proposal, as it came; its currency is the proposal's.
@@ -124,6 +126,8 @@ pub struct ProposalLineInput {
     pub sku: String,
     /// A decimal.
     pub quantity: String,
+    /// Of what.
+    pub unit: Option<String>,
     /// A decimal.
     pub price: String,
 }
@@ -383,6 +387,7 @@ impl TryFrom<ProposalInput> for Proposed {
             Ok(ProposalLine {
                 sku: required_text("sku", line.sku)?,
                 quantity: Quantity::parse(&line.quantity)?,
+                unit: optional_text("unit", line.unit, LINE_CHARS_MAX)?,
                 price: Price::parse(&line.price, &currency)?,
             })
         })?;
@@ -398,6 +403,7 @@ impl TryFrom<ProposalInput> for Proposed {
             lines,
             note: optional_text("note", input.note, TEXT_CHARS_MAX)?,
             delivery_date: optional_text("delivery_date", input.delivery_date, LINE_CHARS_MAX)?,
+            valid_until: optional_text("valid_until", input.valid_until, LINE_CHARS_MAX)?,
         })
     }
 }

@@ -229,7 +229,7 @@ impl Order {
             EventKind::OrderPaused { expired: true, .. } => self.end(at, Phase::Expired),
             EventKind::OrderResumed => self.phase = Phase::Open,
             EventKind::OrderExtended { expires_at } => self.expires_at = *expires_at,
-            EventKind::OrderFinalised { award } => {
+            EventKind::OrderFinalised { award, .. } => {
                 self.award.clone_from(award);
                 self.end(at, Phase::Finalised);
             }

@@ -131,7 +131,10 @@ fn acts(desired: &Desired, order: &Order) -> Vec<Command> {
     if desired.cancel {
         acts.push(("cancel".to_owned(), Act::Cancel { reason: None }));
     } else if desired.award.is_some() {
-        acts.push(("award".to_owned(), Act::Finalise { award: desired.award.clone() }));
+        acts.push((
+            "award".to_owned(),
+            Act::Finalise { award: desired.award.clone(), reason: None },
+        ));
     } else if desired.suspend != (order.phase == Phase::Paused) {
         let (word, act) = if desired.suspend {
             ("suspend", Act::Pause { reason: None })

@@ -49,7 +49,7 @@ pub(super) fn decide(order: &Order, context: &Context, act: &Act) -> Kinds {
         Act::Resume => Ok(resume(order)),
         Act::Extend { expires_in_ms } => extend(order, *expires_in_ms),
         Act::Close { reason } => Ok(vec![EventKind::OrderClosed { reason: reason.clone() }]),
-        Act::Finalise { award } => finalise(order, award.as_ref()),
+        Act::Finalise { award, reason } => finalise(order, award.as_ref(), reason.as_ref()),
         Act::Cancel { reason } => Ok(vec![EventKind::OrderCancelled { reason: reason.clone() }]),
         Act::Tick => Ok(Vec::new()),
     }
@@ -61,7 +61,7 @@ fn after_the_end(order: &Order, act: &Act) -> Kinds {
         (Act::Tick, _)
         | (Act::Cancel { .. }, Phase::Cancelled)
         | (Act::Close { .. }, Phase::Closed) => true,
-        (Act::Finalise { award }, Phase::Finalised) => *award == order.award,
+        (Act::Finalise { award, .. }, Phase::Finalised) => *award == order.award,
         (Act::Open(opening), _) => return reopen(order, opening),
         _ => false,
     };
@@ -256,7 +256,7 @@ fn extend(order: &Order, expires_in_ms: u64) -> Kinds {
     Ok(vec![EventKind::OrderExtended { expires_at }])
 }
 
-fn finalise(order: &Order, award: Option<&Award>) -> Kinds {
+fn finalise(order: &Order, award: Option<&Award>, reason: Option<&String>) -> Kinds {
     let winners: Vec<&ProposalId> = match award {
         None => Vec::new(),
         Some(Award::Whole(id)) => vec![id],
@@ -265,5 +265,5 @@ fn finalise(order: &Order, award: Option<&Award>) -> Kinds {
     for id in winners {
         must_live(id, find(order, id)?)?;
     }
-    Ok(vec![EventKind::OrderFinalised { award: award.cloned() }])
+    Ok(vec![EventKind::OrderFinalised { award: award.cloned(), reason: reason.cloned() }])
 }

@@ -41,6 +41,13 @@ pub struct OrderSpec {
     /// True: a seller sees neither the other sellers nor their proposals.
     #[prost(bool, tag = "8")]
     pub sealed: bool,
+    /// How the sellers are told: GChat, Email, SMS or Webhook, in any case. In a stream request
+    /// field 2 of the request counts when this is empty.
+    #[prost(string, tag = "9")]
+    pub notification_type: ::prost::alloc::string::String,
+    /// The buyer's session, kept as it came.
+    #[prost(string, tag = "10")]
+    pub session: ::prost::alloc::string::String,
 }
 /// One line of an order.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1578,9 +1585,6 @@ pub struct ResumeRequest {
     /// Which owner of the order speaks. 0 means not fenced.
     #[prost(uint64, tag = "3")]
     pub epoch: u64,
-    /// Why, in the buyer's words.
-    #[prost(string, tag = "4")]
-    pub reason: ::prost::alloc::string::String,
 }
 /// Keep the order open longer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1594,9 +1598,6 @@ pub struct ExtendRequest {
     /// Which owner of the order speaks. 0 means not fenced.
     #[prost(uint64, tag = "3")]
     pub epoch: u64,
-    /// Why, in the buyer's words.
-    #[prost(string, tag = "4")]
-    pub reason: ::prost::alloc::string::String,
     /// Until when; one of the two must be given.
     #[prost(oneof = "extend_request::Until", tags = "5, 6")]
     pub until: ::core::option::Option<extend_request::Until>,
