@@ -1,6 +1,7 @@
 //! The wire of the order streams: generated types and services, and the three interceptor layers
 //! that servers and clients share for all four kinds of RPC.
 
+pub mod convert;
 pub mod method;
 
 /// The generated types, clients and servers of `orderstream.v1`.

@@ -73,10 +73,7 @@ fn method_table(ours: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
 }
 
 /// Rows of one descriptor set: path → (service, method, kind).
-fn collect(
-    set: &FileDescriptorSet,
-    rows: &mut BTreeMap<String, (String, String, &'static str)>,
-) {
+fn collect(set: &FileDescriptorSet, rows: &mut BTreeMap<String, (String, String, &'static str)>) {
     for file in &set.file {
         for service in &file.service {
             let service_name = format!("{}.{}", file.package(), service.name());

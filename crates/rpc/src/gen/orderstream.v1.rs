@@ -1598,22 +1598,10 @@ pub struct ExtendRequest {
     /// Which owner of the order speaks. 0 means not fenced.
     #[prost(uint64, tag = "3")]
     pub epoch: u64,
-    /// Until when; one of the two must be given.
-    #[prost(oneof = "extend_request::Until", tags = "5, 6")]
-    pub until: ::core::option::Option<extend_request::Until>,
-}
-/// Nested message and enum types in `ExtendRequest`.
-pub mod extend_request {
-    /// Until when; one of the two must be given.
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
-    pub enum Until {
-        /// This long from now, in milliseconds by the processor's clock.
-        #[prost(uint64, tag = "5")]
-        ExpiresInMs(u64),
-        /// This moment.
-        #[prost(message, tag = "6")]
-        ExpiresAt(::prost_types::Timestamp),
-    }
+    /// The order's whole life, in milliseconds from its opening: 10 000 (10 s) to 604 800 000 (7 d),
+    /// and not less than it is now.
+    #[prost(uint64, tag = "5")]
+    pub expires_in_ms: u64,
 }
 /// Give the order to who is to deliver it.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -1,0 +1,37 @@
+//! Between the wire's lenient messages and core's strict types. Only here do the two meet.
+
+mod act;
+mod event;
+mod spec;
+
+pub use act::{
+    ActRequest, award_input_from_wire, follow_up_from_wire, follow_up_to_wire, order_ref,
+    request_for,
+};
+pub use event::{DRAINING, draining, event_from_wire, event_to_wire};
+pub use spec::{
+    message_to_wire, proposal_from_wire, proposal_to_wire, spec_from_wire, spec_input_from_wire,
+    spec_to_wire,
+};
+
+use orderstream_core::{Reason, Refusal, Timestamp};
+
+/// A wire time from milliseconds since 1970.
+pub fn timestamp_to_wire(at: Timestamp) -> prost_types::Timestamp {
+    let seconds = at.0.div_euclid(1_000);
+    let millis = i32::try_from(at.0.rem_euclid(1_000)).unwrap_or(0);
+    prost_types::Timestamp { seconds, nanos: millis.saturating_mul(1_000_000) }
+}
+
+/// Milliseconds since 1970 from a wire time; parts of a millisecond are cut off.
+pub fn timestamp_from_wire(at: &prost_types::Timestamp) -> Timestamp {
+    Timestamp(at.seconds.saturating_mul(1_000).saturating_add(i64::from(at.nanos) / 1_000_000))
+}
+
+fn some(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+fn missing(what: &str) -> Refusal {
+    Refusal::new(Reason::InvalidRequest, format!("the message lacks {what}"))
+}

@@ -1,0 +1,146 @@
+//! Acts: the buyer's commands as the requests that carry them.
+
+use orderstream_core::command::{Act, Award, Command};
+use orderstream_core::input::{AwardInput, FollowUpInput};
+use orderstream_core::port::act_name;
+use orderstream_core::spec::FollowUp;
+use orderstream_core::{OrderKey, Reason, Refusal};
+
+use super::spec::{message_input, message_to_wire};
+use crate::v1;
+
+/// The request that carries a buyer's act to the processor.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ActRequest {
+    /// `OrderNonStreamingService.ProcessFollowUp`.
+    FollowUp(v1::FollowUpRequest),
+    /// `OrderControlService.Pause`.
+    Pause(v1::PauseRequest),
+    /// `OrderControlService.Resume`.
+    Resume(v1::ResumeRequest),
+    /// `OrderControlService.Extend`.
+    Extend(v1::ExtendRequest),
+    /// `OrderControlService.Award`.
+    Award(v1::AwardRequest),
+    /// `OrderControlService.Close`.
+    Close(v1::CloseRequest),
+    /// `OrderControlService.Cancel`.
+    Cancel(v1::CancelRequest),
+}
+
+/// Names an order on the wire.
+pub fn order_ref(key: &OrderKey, incarnation: Option<&str>) -> v1::OrderRef {
+    v1::OrderRef {
+        order_req_id: key.order_req_id.to_string(),
+        tenant: key.tenant.to_string(),
+        incarnation: incarnation.unwrap_or_default().to_owned(),
+    }
+}
+
+/// The request that carries a command.
+///
+/// # Errors
+/// Refuses acts that are not a buyer's.
+pub fn request_for(key: &OrderKey, command: &Command) -> Result<ActRequest, Refusal> {
+    let incarnation = command.incarnation.as_ref().map(|incarnation| incarnation.as_str());
+    let order = Some(order_ref(key, incarnation));
+    let idempotency_key = command.key.as_ref().map(ToString::to_string).unwrap_or_default();
+    let epoch = command.epoch.map_or(0, |epoch| epoch.0);
+    let text = |reason: &Option<String>| reason.clone().unwrap_or_default();
+    Ok(match &command.act {
+        Act::FollowUp(follow_up) => {
+            ActRequest::FollowUp(follow_up_to_wire(key, command, follow_up))
+        }
+        Act::Pause { reason } => {
+            let reason = text(reason);
+            ActRequest::Pause(v1::PauseRequest { order, idempotency_key, epoch, reason })
+        }
+        Act::Resume => ActRequest::Resume(v1::ResumeRequest { order, idempotency_key, epoch }),
+        Act::Extend { expires_in_ms } => ActRequest::Extend(v1::ExtendRequest {
+            order,
+            idempotency_key,
+            epoch,
+            expires_in_ms: *expires_in_ms,
+        }),
+        Act::Close { reason } => {
+            let reason = text(reason);
+            ActRequest::Close(v1::CloseRequest { order, idempotency_key, epoch, reason })
+        }
+        Act::Cancel { reason } => {
+            let reason = text(reason);
+            ActRequest::Cancel(v1::CancelRequest { order, idempotency_key, epoch, reason })
+        }
+        Act::Finalise { award, reason } => {
+            let (proposal_id, lines) = award_to_wire(award.as_ref());
+            let reason = text(reason);
+            let request =
+                v1::AwardRequest { order, idempotency_key, epoch, reason, proposal_id, lines };
+            ActRequest::Award(request)
+        }
+        act @ (Act::Open(_)
+        | Act::Propose(_)
+        | Act::Amend(_)
+        | Act::Withdraw { .. }
+        | Act::Decline { .. }
+        | Act::Answer { .. }
+        | Act::Lock { .. }
+        | Act::Unlock { .. }
+        | Act::Tick) => {
+            let name = act_name(act);
+            return Err(Refusal::new(Reason::Internal, format!("{name} is not a buyer's act")));
+        }
+    })
+}
+
+fn award_to_wire(award: Option<&Award>) -> (String, Vec<v1::AwardLine>) {
+    match award {
+        None => (String::new(), Vec::new()),
+        Some(Award::Whole(id)) => (id.to_string(), Vec::new()),
+        Some(Award::Lines(lines)) => (
+            String::new(),
+            lines
+                .iter()
+                .map(|(sku, id)| v1::AwardLine { sku: sku.clone(), proposal_id: id.to_string() })
+                .collect(),
+        ),
+    }
+}
+
+/// A follow-up as a request.
+pub fn follow_up_to_wire(
+    key: &OrderKey,
+    command: &Command,
+    follow_up: &FollowUp,
+) -> v1::FollowUpRequest {
+    v1::FollowUpRequest {
+        order_req_id: key.order_req_id.to_string(),
+        audience: follow_up.audience.iter().map(ToString::to_string).collect(),
+        message: Some(message_to_wire(&follow_up.message)),
+        tenant: key.tenant.to_string(),
+        incarnation: command.incarnation.as_ref().map(ToString::to_string).unwrap_or_default(),
+        follow_up_id: follow_up.id.to_string(),
+        idempotency_key: command.key.as_ref().map(ToString::to_string).unwrap_or_default(),
+        epoch: command.epoch.map_or(0, |epoch| epoch.0),
+    }
+}
+
+/// A follow-up from its parts, checked.
+///
+/// # Errors
+/// Names the field that is wrong.
+pub fn follow_up_from_wire(
+    id: String,
+    audience: Vec<String>,
+    message: Option<v1::Message>,
+) -> Result<FollowUp, Refusal> {
+    let message = message.map(message_input).unwrap_or_default();
+    FollowUp::try_from(FollowUpInput { id, audience, message })
+}
+
+/// An award from its parts; neither means that nobody wins.
+pub fn award_input_from_wire(proposal_id: String, lines: Vec<v1::AwardLine>) -> AwardInput {
+    AwardInput {
+        proposal_id: super::some(proposal_id),
+        lines: lines.into_iter().map(|line| (line.sku, line.proposal_id)).collect(),
+    }
+}

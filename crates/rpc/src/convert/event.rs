@@ -1,0 +1,280 @@
+//! Events. What an owner sends and a tracker receives is the same event, but for its cause, which
+//! stays with the owner.
+
+use orderstream_core::command::Award;
+use orderstream_core::event::{Event, EventKind, OrderOpened, ProposalUpdate};
+use orderstream_core::spec::{SellerChoice, Verdict};
+use orderstream_core::{FollowUpId, Incarnation, OrderKey, ProposalId, Refusal, SellerId, Seq};
+
+use super::act::{award_input_from_wire, follow_up_from_wire};
+use super::spec::{
+    message_to_wire, proposal_from_wire, proposal_to_wire, spec_from_wire, spec_to_wire,
+};
+use super::{missing, some, timestamp_from_wire, timestamp_to_wire};
+use crate::v1;
+use crate::v1::order_stream_response::Detail;
+
+/// The status word of the in-band message with which a server that stops ends a stream.
+pub const DRAINING: &str = "Draining";
+
+/// The in-band message with which a server that stops ends a stream.
+pub fn draining(key: &OrderKey, last_seq: Seq) -> v1::OrderStreamResponse {
+    v1::OrderStreamResponse {
+        order_req_id: key.order_req_id.to_string(),
+        streaming_response_status: DRAINING.to_owned(),
+        detail: Some(Detail::Draining(v1::Draining { last_seq: last_seq.0 })),
+        ..v1::OrderStreamResponse::default()
+    }
+}
+
+/// An event for the wire.
+pub fn event_to_wire(key: &OrderKey, event: &Event) -> v1::OrderStreamResponse {
+    let text = |id: Option<String>| id.unwrap_or_default();
+    v1::OrderStreamResponse {
+        order_req_id: key.order_req_id.to_string(),
+        proposal_id: text(event.kind.proposal_id().map(ToString::to_string)),
+        streaming_response_status: event.kind.as_str().to_owned(),
+        follow_up_id: text(event.kind.follow_up_id().map(ToString::to_string)),
+        seq: event.seq.0,
+        at: Some(timestamp_to_wire(event.at)),
+        detail: Some(detail_to_wire(&event.kind)),
+    }
+}
+
+fn detail_to_wire(kind: &EventKind) -> Detail {
+    let text = |reason: &Option<String>| reason.clone().unwrap_or_default();
+    match kind {
+        EventKind::OrderOpened(opened) => Detail::Opened(v1::OrderOpened {
+            order: Some(spec_to_wire(&opened.spec)),
+            expires_at: Some(timestamp_to_wire(opened.expires_at)),
+            incarnation: opened.incarnation.to_string(),
+            tenant: opened.key.tenant.to_string(),
+        }),
+        EventKind::SellersSelected(choices) => Detail::SellersSelected(v1::SellersSelected {
+            sellers: choices.iter().map(choice_to_wire).collect(),
+        }),
+        EventKind::SellerNotified { seller, channel, result } => {
+            Detail::SellerNotified(v1::SellerNotified {
+                seller: seller.to_string(),
+                channel: channel.clone(),
+                result: result.clone(),
+            })
+        }
+        EventKind::NewProposal(proposal) => Detail::Proposal(proposal_to_wire(proposal, 1)),
+        EventKind::ProposalUpdate(update) => Detail::ProposalUpdate(update_to_wire(update)),
+        EventKind::ProposalClosed { proposal_id, reason } => {
+            let (proposal_id, reason) = (proposal_id.to_string(), reason.clone());
+            Detail::ProposalClosed(v1::ProposalClosed { proposal_id, reason })
+        }
+        EventKind::EditLock { proposal_id, holder, until } => Detail::EditLock(v1::EditLock {
+            proposal_id: proposal_id.to_string(),
+            holder: holder.to_string(),
+            locked: until.is_some(),
+            expires_at: until.map(timestamp_to_wire),
+        }),
+        EventKind::FollowUpAdded(follow_up) => Detail::FollowUp(v1::FollowUp {
+            id: follow_up.id.to_string(),
+            audience: follow_up.audience.iter().map(ToString::to_string).collect(),
+            message: Some(message_to_wire(&follow_up.message)),
+        }),
+        EventKind::OrderPaused { expired, reason } => {
+            Detail::OrderPaused(v1::OrderPaused { expired: *expired, reason: text(reason) })
+        }
+        EventKind::OrderResumed => Detail::OrderResumed(v1::OrderResumed { expires_at: None }),
+        EventKind::OrderExtended { expires_at } => Detail::OrderExtended(v1::OrderExtended {
+            expires_at: Some(timestamp_to_wire(*expires_at)),
+        }),
+        EventKind::OrderFinalised { award, reason } => Detail::OrderFinalised(v1::OrderFinalised {
+            award: Some(award_to_wire(award.as_ref(), text(reason))),
+        }),
+        EventKind::OrderClosed { reason } => {
+            Detail::OrderClosed(v1::OrderClosed { reason: text(reason) })
+        }
+        EventKind::OrderCancelled { reason } => {
+            Detail::OrderCancelled(v1::OrderCancelled { reason: text(reason) })
+        }
+    }
+}
+
+fn choice_to_wire(choice: &SellerChoice) -> v1::SellerChoice {
+    v1::SellerChoice {
+        seller: choice.seller.to_string(),
+        chosen: choice.verdict == Verdict::Chosen,
+        reason: choice.verdict.as_str().to_owned(),
+        distance_km: choice.distance_m.map(|m| f64::from(m) / 1e3),
+    }
+}
+
+fn update_to_wire(update: &ProposalUpdate) -> v1::ProposalUpdate {
+    let named = |seller: String, id: String| v1::Proposal {
+        seller,
+        proposal_id: id,
+        ..v1::Proposal::default()
+    };
+    let (change, proposal, reason) = match update {
+        ProposalUpdate::Amended { proposal, version } => {
+            ("amended", proposal_to_wire(proposal, *version), String::new())
+        }
+        ProposalUpdate::Withdrawn { proposal_id, reason } => (
+            "withdrawn",
+            named(String::new(), proposal_id.to_string()),
+            reason.clone().unwrap_or_default(),
+        ),
+        ProposalUpdate::Declined { seller, reason } => (
+            "declined",
+            named(seller.to_string(), String::new()),
+            reason.clone().unwrap_or_default(),
+        ),
+        ProposalUpdate::Answered { seller, message, .. } => {
+            ("answered", named(seller.to_string(), String::new()), message.clone())
+        }
+    };
+    v1::ProposalUpdate { change: change.to_owned(), proposal: Some(proposal), reason }
+}
+
+/// The wire's form of an award, or of no award.
+fn award_to_wire(award: Option<&Award>, reason: String) -> v1::AwardDetail {
+    match award {
+        None => v1::AwardDetail { reason, ..v1::AwardDetail::default() },
+        Some(Award::Whole(id)) => {
+            v1::AwardDetail { proposal_id: id.to_string(), lines: Vec::new(), reason }
+        }
+        Some(Award::Lines(lines)) => v1::AwardDetail {
+            proposal_id: String::new(),
+            lines: lines
+                .iter()
+                .map(|(sku, id)| v1::AwardLine { sku: sku.clone(), proposal_id: id.to_string() })
+                .collect(),
+            reason,
+        },
+    }
+}
+
+/// An event from the wire, checked.
+///
+/// # Errors
+/// Names what is missing or wrong: the other side is newer than this one, or broken.
+pub fn event_from_wire(response: v1::OrderStreamResponse) -> Result<Event, Refusal> {
+    let at = timestamp_from_wire(response.at.as_ref().ok_or_else(|| missing("at"))?);
+    let detail = response.detail.ok_or_else(|| missing("detail"))?;
+    let kind = kind_from_wire(&response.order_req_id, &response.follow_up_id, detail)?;
+    Ok(Event { seq: Seq(response.seq), at, cause: None, kind })
+}
+
+fn kind_from_wire(
+    order_req_id: &str,
+    follow_up_id: &str,
+    detail: Detail,
+) -> Result<EventKind, Refusal> {
+    Ok(match detail {
+        Detail::Opened(opened) => {
+            EventKind::OrderOpened(Box::new(opened_from_wire(order_req_id, opened)?))
+        }
+        Detail::SellersSelected(selected) => EventKind::SellersSelected(
+            selected.sellers.into_iter().map(choice_from_wire).collect::<Result<_, _>>()?,
+        ),
+        Detail::SellerNotified(told) => EventKind::SellerNotified {
+            seller: SellerId::new(told.seller)?,
+            channel: told.channel,
+            result: told.result,
+        },
+        Detail::Proposal(proposal) => EventKind::NewProposal(proposal_from_wire(proposal)?),
+        Detail::ProposalUpdate(update) => {
+            EventKind::ProposalUpdate(update_from_wire(follow_up_id, update)?)
+        }
+        Detail::ProposalClosed(closed) => EventKind::ProposalClosed {
+            proposal_id: ProposalId::new(closed.proposal_id)?,
+            reason: closed.reason,
+        },
+        Detail::EditLock(lock) => EventKind::EditLock {
+            proposal_id: ProposalId::new(lock.proposal_id)?,
+            holder: SellerId::new(lock.holder)?,
+            until: lock.expires_at.as_ref().filter(|_| lock.locked).map(timestamp_from_wire),
+        },
+        Detail::FollowUp(follow_up) => EventKind::FollowUpAdded(follow_up_from_wire(
+            follow_up.id,
+            follow_up.audience,
+            follow_up.message,
+        )?),
+        Detail::OrderPaused(paused) => {
+            EventKind::OrderPaused { expired: paused.expired, reason: some(paused.reason) }
+        }
+        Detail::OrderResumed(_) => EventKind::OrderResumed,
+        Detail::OrderExtended(extended) => {
+            let at = extended.expires_at.as_ref().ok_or_else(|| missing("expires_at"))?;
+            EventKind::OrderExtended { expires_at: timestamp_from_wire(at) }
+        }
+        Detail::OrderFinalised(finalised) => {
+            let award = finalised.award.unwrap_or_default();
+            let reason = some(award.reason.clone());
+            let award = award_input_from_wire(award.proposal_id, award.lines).try_into()?;
+            EventKind::OrderFinalised { award, reason }
+        }
+        Detail::OrderCancelled(cancelled) => {
+            EventKind::OrderCancelled { reason: some(cancelled.reason) }
+        }
+        Detail::OrderClosed(closed) => EventKind::OrderClosed { reason: some(closed.reason) },
+        Detail::Draining(_) => return Err(missing("an event: it says that the server stops")),
+    })
+}
+
+fn opened_from_wire(order_req_id: &str, opened: v1::OrderOpened) -> Result<OrderOpened, Refusal> {
+    let expires_at = opened.expires_at.as_ref().ok_or_else(|| missing("expires_at"))?;
+    Ok(OrderOpened {
+        key: OrderKey::new(&opened.tenant, order_req_id)?,
+        incarnation: Incarnation::new(opened.incarnation)?,
+        expires_at: timestamp_from_wire(expires_at),
+        spec: spec_from_wire(opened.order.unwrap_or_default())?,
+    })
+}
+
+fn choice_from_wire(choice: v1::SellerChoice) -> Result<SellerChoice, Refusal> {
+    const VERDICTS: [Verdict; 7] = [
+        Verdict::Chosen,
+        Verdict::TooFar,
+        Verdict::PlaceUnknown,
+        Verdict::WrongCategory,
+        Verdict::NotNamed,
+        Verdict::Suspended,
+        Verdict::BeyondCount,
+    ];
+    let verdict = VERDICTS.into_iter().find(|verdict| verdict.as_str() == choice.reason);
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a float cast saturates, and a distance on the Earth fits"
+    )]
+    let distance_m = choice.distance_km.map(|km| (km * 1e3).round() as u32);
+    Ok(SellerChoice {
+        seller: SellerId::new(choice.seller)?,
+        verdict: verdict.ok_or_else(|| missing("a known verdict on a seller"))?,
+        distance_m,
+    })
+}
+
+fn update_from_wire(
+    follow_up_id: &str,
+    update: v1::ProposalUpdate,
+) -> Result<ProposalUpdate, Refusal> {
+    let proposal = update.proposal.unwrap_or_default();
+    Ok(match update.change.as_str() {
+        "amended" => {
+            let version = proposal.version;
+            ProposalUpdate::Amended { proposal: proposal_from_wire(proposal)?, version }
+        }
+        "withdrawn" => ProposalUpdate::Withdrawn {
+            proposal_id: ProposalId::new(proposal.proposal_id)?,
+            reason: some(update.reason),
+        },
+        "declined" => ProposalUpdate::Declined {
+            seller: SellerId::new(proposal.seller)?,
+            reason: some(update.reason),
+        },
+        "answered" => ProposalUpdate::Answered {
+            seller: SellerId::new(proposal.seller)?,
+            follow_up_id: FollowUpId::new(follow_up_id)?,
+            message: update.reason,
+        },
+        _ => return Err(missing("a known change of a proposal")),
+    })
+}

@@ -1,0 +1,160 @@
+//! Order content and proposals.
+
+use orderstream_core::command::{ProposalLine, Proposed};
+use orderstream_core::input::{
+    DeliveryInput, ItemInput, MessageInput, ProposalInput, ProposalLineInput, SellersInput,
+    SpecInput,
+};
+use orderstream_core::spec::{Delivery, Item, Message, Place, SellerLimits};
+use orderstream_core::{OrderSpec, Refusal};
+
+use super::some;
+use crate::v1;
+
+/// The lenient core form of a wire order.
+pub fn spec_input_from_wire(spec: v1::OrderSpec) -> SpecInput {
+    SpecInput {
+        title: some(spec.title),
+        notification_type: some(spec.notification_type),
+        session: some(spec.session),
+        items: spec.items.into_iter().map(item_input).collect(),
+        category: some(spec.category),
+        delivery: spec.delivery.map(|delivery| DeliveryInput {
+            latitude: delivery.latitude,
+            longitude: delivery.longitude,
+            address: some(delivery.address),
+            by: some(delivery.by),
+        }),
+        sellers: spec.sellers.map(|sellers| SellersInput {
+            max_count: Some(sellers.max_count).filter(|count| *count != 0),
+            max_distance_km: Some(sellers.max_distance_km).filter(|km| *km != 0.0),
+            names: sellers.names,
+        }),
+        message: spec.message.map(message_input),
+        expires_in_ms: Some(spec.expires_in_ms).filter(|ms| *ms != 0),
+        sealed: spec.sealed,
+    }
+}
+
+fn item_input(item: v1::OrderItem) -> ItemInput {
+    ItemInput {
+        sku: item.sku,
+        description: some(item.description),
+        quantity: item.quantity,
+        unit: some(item.unit),
+    }
+}
+
+pub(super) fn message_input(message: v1::Message) -> MessageInput {
+    MessageInput { kind: some(message.r#type), message: message.message, urls: message.urls }
+}
+
+/// A wire order, checked.
+///
+/// # Errors
+/// Names the field that is wrong.
+pub fn spec_from_wire(spec: v1::OrderSpec) -> Result<OrderSpec, Refusal> {
+    OrderSpec::try_from(spec_input_from_wire(spec))
+}
+
+/// An order's content for the wire.
+pub fn spec_to_wire(spec: &OrderSpec) -> v1::OrderSpec {
+    v1::OrderSpec {
+        title: spec.title.clone().unwrap_or_default(),
+        items: spec.items.iter().map(item_to_wire).collect(),
+        category: spec.category.clone().unwrap_or_default(),
+        delivery: spec.delivery.as_ref().map(delivery_to_wire),
+        sellers: Some(sellers_to_wire(&spec.sellers)),
+        message: spec.message.as_ref().map(message_to_wire),
+        expires_in_ms: spec.expires_in_ms,
+        sealed: spec.sealed,
+        notification_type: spec.notification_type.as_str().to_owned(),
+        session: spec.session.clone().unwrap_or_default(),
+    }
+}
+
+fn item_to_wire(item: &Item) -> v1::OrderItem {
+    v1::OrderItem {
+        sku: item.sku.clone(),
+        description: item.description.clone().unwrap_or_default(),
+        quantity: item.quantity.value().to_string(),
+        unit: item.unit.clone().unwrap_or_default(),
+    }
+}
+
+fn delivery_to_wire(delivery: &Delivery) -> v1::Delivery {
+    let degrees = |udeg: i32| f64::from(udeg) / 1e6;
+    v1::Delivery {
+        latitude: delivery.place.map(|Place { latitude_udeg, .. }| degrees(latitude_udeg)),
+        longitude: delivery.place.map(|Place { longitude_udeg, .. }| degrees(longitude_udeg)),
+        address: delivery.address.clone().unwrap_or_default(),
+        by: delivery.by.clone().unwrap_or_default(),
+    }
+}
+
+fn sellers_to_wire(sellers: &SellerLimits) -> v1::SellerLimits {
+    v1::SellerLimits {
+        max_count: sellers.max_count,
+        max_distance_km: sellers.max_distance_m.map_or(0.0, |m| f64::from(m) / 1e3),
+        names: sellers.names.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// A text for the wire.
+pub fn message_to_wire(message: &Message) -> v1::Message {
+    v1::Message {
+        r#type: message.kind.as_str().to_owned(),
+        message: message.message.clone(),
+        urls: message.urls.clone(),
+    }
+}
+
+/// A seller's proposal, checked.
+///
+/// # Errors
+/// Names the field that is wrong.
+pub fn proposal_from_wire(proposal: v1::Proposal) -> Result<Proposed, Refusal> {
+    Proposed::try_from(ProposalInput {
+        proposal_id: some(proposal.proposal_id),
+        seller: proposal.seller,
+        price: proposal.price,
+        currency: proposal.currency,
+        lines: proposal
+            .lines
+            .into_iter()
+            .map(|line| ProposalLineInput {
+                sku: line.sku,
+                quantity: line.quantity,
+                unit: some(line.unit),
+                price: line.price,
+            })
+            .collect(),
+        note: some(proposal.note),
+        delivery_date: some(proposal.delivery_date),
+        valid_until: some(proposal.valid_until),
+    })
+}
+
+/// A proposal and its version for the wire.
+pub fn proposal_to_wire(proposal: &Proposed, version: u32) -> v1::Proposal {
+    v1::Proposal {
+        proposal_id: proposal.proposal_id.as_ref().map(ToString::to_string).unwrap_or_default(),
+        seller: proposal.seller.to_string(),
+        price: proposal.price.amount().to_string(),
+        currency: proposal.price.currency().as_str().to_owned(),
+        version,
+        note: proposal.note.clone().unwrap_or_default(),
+        delivery_date: proposal.delivery_date.clone().unwrap_or_default(),
+        lines: proposal.lines.iter().map(line_to_wire).collect(),
+        valid_until: proposal.valid_until.clone().unwrap_or_default(),
+    }
+}
+
+fn line_to_wire(line: &ProposalLine) -> v1::ProposalLine {
+    v1::ProposalLine {
+        sku: line.sku.clone(),
+        quantity: line.quantity.value().to_string(),
+        unit: line.unit.clone().unwrap_or_default(),
+        price: line.price.amount().to_string(),
+    }
+}
