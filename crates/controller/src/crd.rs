@@ -1,0 +1,114 @@
+//! The custom resource definitions, made from the Rust types. Their schemas also check manifests
+//! where there is no API server.
+
+use std::sync::LazyLock;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+use serde_json::Value;
+
+use crate::order_request::OrderRequest;
+use crate::seller::Seller;
+
+/// Each definition's file name and YAML text.
+pub fn files() -> [(&'static str, String); 2] {
+    [
+        ("orderrequests.orderstream.dev.yaml", yaml(&OrderRequest::crd())),
+        ("sellers.orderstream.dev.yaml", yaml(&Seller::crd())),
+    ]
+}
+
+/// Both definitions as one YAML text, ready for `kubectl apply -f -`.
+pub fn crds() -> String {
+    files().map(|(_, text)| format!("---\n{text}")).concat()
+}
+
+/// The definition as YAML. The types are fixed, so a failure would show in the first test run.
+fn yaml(crd: &CustomResourceDefinition) -> String {
+    // Through a JSON value: its maps are sorted, so the text is the same every time.
+    let value = serde_json::to_value(crd).unwrap_or_default();
+    serde_saphyr::to_string(&value).unwrap_or_default()
+}
+
+/// The structural schema of `OrderRequest`.
+pub(crate) fn order_request_schema() -> &'static Value {
+    static SCHEMA: LazyLock<Value> = LazyLock::new(|| schema(&OrderRequest::crd()));
+    &SCHEMA
+}
+
+/// The structural schema of `Seller`.
+pub(crate) fn seller_schema() -> &'static Value {
+    static SCHEMA: LazyLock<Value> = LazyLock::new(|| schema(&Seller::crd()));
+    &SCHEMA
+}
+
+fn schema(crd: &CustomResourceDefinition) -> Value {
+    let crd = serde_json::to_value(crd).unwrap_or_default();
+    crd.pointer("/spec/versions/0/schema/openAPIV3Schema").cloned().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_files_in_deploy_are_fresh() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/crds");
+        for (name, text) in files() {
+            let path = dir.join(name);
+            if std::env::var_os("UPDATE").is_some() {
+                std::fs::write(&path, &text).expect("deploy/crds is writable");
+            }
+            let stored = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(stored == text, "{name} is stale; run the tests once with UPDATE=1");
+        }
+        assert_eq!(crds(), crds());
+    }
+
+    #[test]
+    fn order_requests_have_the_columns_and_selectable_fields() {
+        let crd = OrderRequest::crd();
+        assert_eq!(crd.metadata.name.as_deref(), Some("orderrequests.orderstream.dev"));
+        let version = &crd.spec.versions[0];
+        let columns: Vec<_> = version
+            .additional_printer_columns
+            .iter()
+            .flatten()
+            .map(|column| (column.name.as_str(), column.type_.as_str(), column.priority))
+            .collect();
+        assert_eq!(columns.len(), 9, "{columns:?}");
+        assert!(columns.contains(&("Expires", "string", None)), "{columns:?}");
+        assert!(columns.contains(&("Reason", "string", Some(1))), "{columns:?}");
+        let selectable: Vec<_> =
+            version.selectable_fields.iter().flatten().map(|field| &field.json_path).collect();
+        assert_eq!(selectable, [".status.phase", ".status.stream.processor"]);
+    }
+
+    #[test]
+    fn the_schema_bounds_every_text_and_list_of_a_spec() {
+        let mut unbounded = Vec::new();
+        for schema in [order_request_schema(), seller_schema()] {
+            walk("spec", &schema["properties"]["spec"], &mut unbounded);
+        }
+        assert_eq!(unbounded, Vec::<String>::new());
+    }
+
+    fn walk(path: &str, schema: &Value, unbounded: &mut Vec<String>) {
+        let missing = match schema["type"].as_str() {
+            Some("string") => schema["maxLength"].is_null() && schema["enum"].is_null(),
+            Some("array") => schema["maxItems"].is_null(),
+            _ => false,
+        };
+        if missing {
+            unbounded.push(path.to_owned());
+        }
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            walk(&format!("{path}.{name}"), property, unbounded);
+        }
+        if schema["items"].is_object() {
+            walk(&format!("{path}[]"), &schema["items"], unbounded);
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! The `OrderRequest` resource: what a buyer writes, and the rules that the API server keeps.
+//!
+//! What an order is about never changes once it was written: sellers have been asked for exactly
+//! that. What may change is listed in the rules of [`OrderRequestSpec`].
+
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use crate::order_status::{
+    Best, FollowUpsStatus, LastEvent, OrderRequestStatus, ProposalsStatus, SellersStatus,
+    StreamStatus, TrackerStatus,
+};
+
+/// What the buyer wants. The content is fixed once written; `suspend`, `cancel`, `award`,
+/// `followUps`, `expiresIn` and `ttlAfterFinished` steer the order afterwards.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "orderstream.dev",
+    version = "v1alpha1",
+    kind = "OrderRequest",
+    plural = "orderrequests",
+    shortname = "oreq",
+    category = "orderstream",
+    namespaced,
+    status = "OrderRequestStatus",
+    derive = "PartialEq",
+    doc = "A request for quotation: sellers are chosen and invited, and their proposals come back.",
+    selectable = ".status.phase",
+    selectable = ".status.stream.processor"
+)]
+#[kube(
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Proposals", type_ = "integer", json_path = ".status.proposals.received"),
+    printcolumn(name = "Best", type_ = "string", json_path = ".status.proposals.best.price"),
+    printcolumn(name = "Stream", type_ = "boolean", json_path = ".status.tracker.streamActive"),
+    printcolumn(name = "Expires", type_ = "string", json_path = ".status.expiresAt"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Processor",
+        type_ = "string",
+        json_path = ".status.stream.processor",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Sellers",
+        type_ = "integer",
+        json_path = ".status.sellers.selected",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
+        priority = 1
+    )
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = immutable("orderReqId"),
+    validation = immutable("session"),
+    validation = immutable("notificationType"),
+    validation = immutable("title"),
+    validation = immutable("items"),
+    validation = immutable("category"),
+    validation = immutable("delivery"),
+    validation = immutable("sellers"),
+    validation = immutable("message"),
+    validation = immutable("sealed"),
+    validation = Rule::new("!oldSelf.cancel || self.cancel")
+        .message("cancel cannot be taken back; create a new OrderRequest")
+        .field_path(".cancel"),
+    validation = Rule::new("!has(oldSelf.award) || (has(self.award) && self.award == oldSelf.award)")
+        .message("award is set once; put the former award back")
+        .field_path(".award"),
+    validation = Rule::new("!has(self.award) || !self.cancel")
+        .message("award and cancel exclude each other; remove one of them")
+        .field_path(".award"),
+    validation = Rule::new(
+        "!has(oldSelf.followUps) || (has(self.followUps) && oldSelf.followUps.all(o, self.followUps.exists(n, n.id == o.id)))"
+    )
+    .message("followUps only grow; put the removed follow-ups back")
+    .field_path(".followUps")
+)]
+pub struct OrderRequestSpec {
+    /// The buyer's number of the order; the resource's name when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9._:-]+$"))]
+    pub order_req_id: Option<String>,
+    /// The buyer's session, kept as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub session: Option<String>,
+    /// How the sellers are told.
+    #[serde(default)]
+    pub notification_type: Channel,
+    /// One line for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub title: Option<String>,
+    /// What is wanted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub items: Vec<ItemSpec>,
+    /// Which sellers are fit; absent fits all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub category: Option<String>,
+    /// Where and until when to deliver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<DeliverySpec>,
+    /// How many sellers to invite, how far away, and which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sellers: Option<SellersSpec>,
+    /// The text that goes to the sellers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<MessageSpec>,
+    /// Life of the order from its opening: 10s to 7d, such as 30m, 1h30m or 2d. It may only grow.
+    #[serde(default = "default_expires_in")]
+    #[schemars(length(max = 16), regex(pattern = "^([0-9]{1,3}d|([0-9]{1,6}[hms])+)$"))]
+    #[x_kube(
+        validation = Rule::new(format!("{MS} >= duration('10s') && {MS} <= duration('168h')"))
+            .message("expiresIn is out of range; give 10s to 7d"),
+        validation = Rule::new(format!("{MS} >= {OLD_MS}"))
+            .message("expiresIn may only grow; give at least the former value")
+    )]
+    pub expires_in: String,
+    /// Whether prices stay hidden until the deadline.
+    #[serde(default)]
+    pub sealed: bool,
+    /// Take no proposals for now.
+    #[serde(default)]
+    pub suspend: bool,
+    /// End the order as if it had not been asked. It cannot be taken back.
+    #[serde(default)]
+    pub cancel: bool,
+    /// End the order with a winner. It is set once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub award: Option<AwardSpec>,
+    /// Questions and remarks to the sellers, oldest first. The list only grows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["id".to_owned()]))]
+    pub follow_ups: Vec<FollowUpSpec>,
+    /// How long the resource stays after the order's end: 0s to 30d.
+    #[serde(default = "default_ttl")]
+    #[schemars(length(max = 16), regex(pattern = "^([0-9]{1,3}d|([0-9]{1,6}[hms])+)$"))]
+    #[x_kube(
+        validation = Rule::new(format!("{MS} <= duration('720h')"))
+            .message("ttlAfterFinished is out of range; give 0s to 30d")
+    )]
+    pub ttl_after_finished: String,
+}
+
+/// A duration's value; CEL knows no days.
+const MS: &str = "duration(self.endsWith('d') ? string(int(self.substring(0, size(self) - 1)) * 24) + 'h' : self)";
+/// The former value of the same.
+const OLD_MS: &str = "duration(oldSelf.endsWith('d') ? \
+    string(int(oldSelf.substring(0, size(oldSelf) - 1)) * 24) + 'h' : oldSelf)";
+
+/// A part of the spec that never changes after it was written.
+fn immutable(field: &str) -> kube::core::Rule {
+    kube::core::Rule::new(format!(
+        "has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
+    ))
+    .message(
+        format!("{field} cannot change once sellers were asked; create a new OrderRequest").as_str(),
+    )
+    .field_path(format!(".{field}"))
+}
+
+fn default_expires_in() -> String {
+    "30m".to_owned()
+}
+
+fn default_ttl() -> String {
+    "1h".to_owned()
+}
+
+const fn default_max_count() -> u32 {
+    orderstream_core::limits::SELLERS_DEFAULT
+}
+
+impl Default for OrderRequestSpec {
+    fn default() -> Self {
+        Self {
+            order_req_id: None,
+            session: None,
+            notification_type: Channel::default(),
+            title: None,
+            items: Vec::new(),
+            category: None,
+            delivery: None,
+            sellers: None,
+            message: None,
+            expires_in: default_expires_in(),
+            sealed: false,
+            suspend: false,
+            cancel: false,
+            award: None,
+            follow_ups: Vec::new(),
+            ttl_after_finished: default_ttl(),
+        }
+    }
+}
+
+/// How a seller is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Channel {
+    /// Google Chat.
+    GChat,
+    /// Mail.
+    #[default]
+    Email,
+    /// Text message.
+    #[serde(rename = "SMS")]
+    Sms,
+    /// An HTTP request to the seller's address.
+    Webhook,
+}
+
+/// One wanted thing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ItemSpec {
+    /// The buyer's number of the thing.
+    #[schemars(length(min = 1, max = 256))]
+    pub sku: String,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub description: Option<String>,
+    /// How many: a whole number, or a decimal in quotes such as "2.5".
+    pub quantity: IntOrString,
+    /// Of what: pieces, kg, hours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub unit: Option<String>,
+}
+
+/// Where and until when to deliver.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = Rule::new("has(self.latitude) == has(self.longitude)")
+        .message("latitude and longitude belong together; give both or neither")
+)]
+pub struct DeliverySpec {
+    /// Degrees, -90 to 90.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -90, max = 90))]
+    pub latitude: Option<f64>,
+    /// Degrees, -180 to 180.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -180, max = 180))]
+    pub longitude: Option<f64>,
+    /// The place in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub address: Option<String>,
+    /// Until when: RFC 3339, such as 2026-12-01T12:00:00Z.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64), extend("format" = "date-time"))]
+    pub by: Option<String>,
+}
+
+/// Which sellers an order invites.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SellersSpec {
+    /// At most so many.
+    #[serde(default = "default_max_count")]
+    #[schemars(range(min = 1, max = 100))]
+    pub max_count: u32,
+    /// Not farther than this from the place of delivery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.001, max = 20040))]
+    pub max_distance_km: Option<f64>,
+    /// Only these, when any are named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(length(min = 1, max = 128)))]
+    pub names: Vec<String>,
+}
+
+/// A text with its type.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MessageSpec {
+    /// How to read the text.
+    #[serde(default, rename = "type")]
+    pub kind: TextType,
+    /// The text.
+    #[schemars(length(max = 4096))]
+    pub message: String,
+    /// Links that belong to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), inner(length(min = 1, max = 256)))]
+    pub urls: Vec<String>,
+}
+
+/// How to read a text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TextType {
+    /// As it is.
+    #[default]
+    Text,
+    /// HTML.
+    Html,
+    /// Markdown.
+    Markdown,
+}
+
+/// Who wins: one proposal, or one for each line.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = Rule::new("has(self.proposalId) != (has(self.lines) && size(self.lines) > 0)")
+        .message("an award names one proposal or lines; give proposalId or lines, not both")
+)]
+pub struct AwardSpec {
+    /// This proposal takes all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub proposal_id: Option<String>,
+    /// Lines that go to different proposals.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub lines: Vec<AwardLine>,
+}
+
+/// One line of an award.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AwardLine {
+    /// Which of the order's items.
+    #[schemars(length(min = 1, max = 256))]
+    pub sku: String,
+    /// Whose proposal takes it.
+    #[schemars(length(min = 1, max = 128))]
+    pub proposal_id: String,
+}
+
+/// The buyer's question or remark.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = Rule::new("self == oldSelf")
+        .message("a follow-up cannot change once it was sent; add another one with a new id")
+)]
+pub struct FollowUpSpec {
+    /// Unique in its order.
+    #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9._:-]+$"))]
+    pub id: String,
+    /// To these sellers; empty means to all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(length(min = 1, max = 128)))]
+    pub audience: Vec<String>,
+    /// The text.
+    pub message: MessageSpec,
+}
