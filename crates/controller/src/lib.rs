@@ -1,7 +1,13 @@
 //! `OrderRequest` and `Seller`, the manifests in which people write them, and what keeps orders
 //! as their resources want them. The only crate that names kube.
 
+mod check;
+pub mod convert;
 pub mod crd;
+pub mod duration;
+pub mod manifest;
 pub mod order_request;
 pub mod order_status;
 pub mod seller;
+pub mod status;
+pub mod update;

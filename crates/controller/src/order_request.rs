@@ -3,6 +3,8 @@
 //! What an order is about never changes once it was written: sellers have been asked for exactly
 //! that. What may change is listed in the rules of [`OrderRequestSpec`].
 
+#![allow(unreachable_pub, reason = "kube's derive makes public types inside of functions")]
+
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;

@@ -1,6 +1,8 @@
 //! What the controller reports on an `OrderRequest`: counters, never lists that grow with the
 //! order, so that a status stays small for ever.
 
+#![allow(unreachable_pub, reason = "kube's derive makes public types inside of functions")]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
 use schemars::JsonSchema;

@@ -1,0 +1,185 @@
+//! Checks a value against a resource's structural schema, as the API server would: what it finds
+//! is named with its path, the limit and the fix. Unknown fields are refused at every level.
+
+use orderstream_core::Refusal;
+use serde_json::{Map, Value};
+
+/// Checks `value`, which stands at `path`.
+///
+/// # Errors
+/// The first wrong field, in the order of the fields' names.
+pub(crate) fn check(path: &str, value: &Value, schema: &Value) -> Result<(), Refusal> {
+    if value.is_null() && schema["nullable"].as_bool() == Some(true) {
+        return Ok(());
+    }
+    if schema["x-kubernetes-int-or-string"].as_bool() == Some(true) {
+        return int_or_string(path, value);
+    }
+    match (schema["type"].as_str(), value) {
+        (Some("object"), Value::Object(fields)) => object(path, fields, schema),
+        (Some("array"), Value::Array(entries)) => array(path, entries, schema),
+        (Some("string"), Value::String(text)) => string(path, text, schema),
+        (Some("integer"), Value::Number(number)) if number.is_i64() || number.is_u64() => {
+            range(path, number.as_f64(), schema)
+        }
+        (Some("number"), Value::Number(number)) => range(path, number.as_f64(), schema),
+        (Some("boolean"), Value::Bool(_)) | (None, _) => Ok(()),
+        (Some(wanted), _) => Err(wrong_type(path, wanted, value)),
+    }
+}
+
+fn object(path: &str, fields: &Map<String, Value>, schema: &Value) -> Result<(), Refusal> {
+    let empty = Map::new();
+    let known = schema["properties"].as_object().unwrap_or(&empty);
+    for (name, value) in fields {
+        let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        match known.get(name) {
+            Some(schema) => check(&below, value, schema)?,
+            None => return Err(unknown(&below, name, known)),
+        }
+    }
+    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        if !fields.contains_key(name) {
+            return Err(Refusal::field(format!("{path}.{name}"), "is missing; give it"));
+        }
+    }
+    Ok(())
+}
+
+/// An unknown field, with the known one that it most likely was meant to be.
+pub(crate) fn unknown(path: &str, name: &str, known: &Map<String, Value>) -> Refusal {
+    let plain = |text: &str| text.to_ascii_lowercase().replace(['_', '-'], "");
+    let meant = known.keys().find(|key| plain(key) == plain(name));
+    let fix = match meant {
+        Some(key) => format!("write {key}"),
+        None => format!("use one of {}", known.keys().cloned().collect::<Vec<_>>().join(", ")),
+    };
+    let path: String = path.chars().take(256).flat_map(char::escape_default).collect();
+    Refusal::field(path, format!("is not a known field; {fix}, or remove it"))
+}
+
+fn array(path: &str, entries: &[Value], schema: &Value) -> Result<(), Refusal> {
+    let count = entries.len();
+    if let Some(max) = schema["maxItems"].as_u64().filter(|max| count as u64 > *max) {
+        return Err(Refusal::field(
+            path,
+            format!("has {count} entries; at most {max} are allowed, remove some"),
+        ));
+    }
+    for (index, entry) in entries.iter().enumerate() {
+        check(&format!("{path}[{index}]"), entry, &schema["items"])?;
+    }
+    unique(path, entries, schema)
+}
+
+/// A list that is a map has each key once.
+fn unique(path: &str, entries: &[Value], schema: &Value) -> Result<(), Refusal> {
+    let keys = schema["x-kubernetes-list-map-keys"].as_array();
+    for key in keys.into_iter().flatten().filter_map(Value::as_str) {
+        let mut seen = std::collections::BTreeSet::new();
+        for (index, entry) in entries.iter().enumerate() {
+            let value = entry[key].as_str().unwrap_or_default();
+            if !seen.insert(value) {
+                return Err(Refusal::field(
+                    format!("{path}[{index}].{key}"),
+                    format!("'{}' is used twice; give each its own", shown(value)),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn string(path: &str, text: &str, schema: &Value) -> Result<(), Refusal> {
+    if let Some(words) = schema["enum"].as_array() {
+        let words: Vec<_> = words.iter().filter_map(Value::as_str).collect();
+        if !words.contains(&text) {
+            return Err(Refusal::field(
+                path,
+                format!("'{}' is unknown; use {}", shown(text), either(&words)),
+            ));
+        }
+    }
+    let chars = text.chars().count() as u64;
+    if schema["minLength"].as_u64().is_some_and(|min| chars < min) {
+        let min = &schema["minLength"];
+        return Err(Refusal::field(
+            path,
+            format!("has {chars} characters; give at least {min}, or remove the field"),
+        ));
+    }
+    if let Some(max) = schema["maxLength"].as_u64().filter(|max| chars > *max) {
+        return Err(Refusal::field(
+            path,
+            format!("has {chars} characters; at most {max} are allowed, shorten it"),
+        ));
+    }
+    Ok(())
+}
+
+fn range(path: &str, number: Option<f64>, schema: &Value) -> Result<(), Refusal> {
+    let Some(number) = number else { return Ok(()) };
+    let (min, max) = (schema["minimum"].as_f64(), schema["maximum"].as_f64());
+    if min.is_some_and(|min| number < min) || max.is_some_and(|max| number > max) {
+        let (min, max) = (min.unwrap_or(f64::MIN), max.unwrap_or(f64::MAX));
+        return Err(Refusal::field(path, format!("is {number}; give {min} to {max}")));
+    }
+    Ok(())
+}
+
+fn int_or_string(path: &str, value: &Value) -> Result<(), Refusal> {
+    match value {
+        Value::String(text) if text.chars().count() <= 64 => Ok(()),
+        Value::String(text) => Err(Refusal::field(
+            path,
+            format!("has {} characters; at most 64 are allowed", text.chars().count()),
+        )),
+        Value::Number(number) if number.as_i64().is_some_and(|n| i32::try_from(n).is_ok()) => {
+            Ok(())
+        }
+        Value::Number(number) if number.is_f64() => Err(Refusal::field(
+            path,
+            format!("{number} is a decimal without quotes; write \"{number}\""),
+        )),
+        Value::Number(number) => Err(Refusal::field(
+            path,
+            format!("{number} is too large; at most {}", orderstream_core::limits::QUANTITY_MAX),
+        )),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+            Err(wrong_type(path, "integer or string", value))
+        }
+    }
+}
+
+fn wrong_type(path: &str, wanted: &str, value: &Value) -> Refusal {
+    let got = match value {
+        Value::Null => "empty",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a group of fields",
+    };
+    let (wanted, fix) = match wanted {
+        "object" => ("a group of fields", ""),
+        "array" => ("a list", ""),
+        "string" => ("a text", "; put it in quotes"),
+        "boolean" => ("true or false", " without quotes"),
+        "integer" => ("a whole number", " without quotes"),
+        "number" => ("a number", " without quotes"),
+        other => (other, ""),
+    };
+    Refusal::field(path, format!("is {got}; give {wanted}{fix}"))
+}
+
+fn either(words: &[&str]) -> String {
+    match words {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        _ => words.concat(),
+    }
+}
+
+/// A value for a message: short, and with nothing that a terminal would obey.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars().take(40).flat_map(char::escape_default).collect()
+}

@@ -1,0 +1,248 @@
+//! Resources into the core's strict types and back, through the core's one conversion. Its
+//! refusals name fields as the wire spells them; here they get the manifest's paths.
+
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use orderstream_core::command::Award;
+use orderstream_core::input::{
+    AwardInput, DeliveryInput, FollowUpInput, ItemInput, MessageInput, SellersInput, SpecInput,
+    place,
+};
+use orderstream_core::plan::Desired;
+use orderstream_core::spec::{self, FollowUp, MessageType, NotificationType, OrderSpec};
+use orderstream_core::{Incarnation, OrderKey, Refusal, SellerId};
+
+use crate::duration;
+use crate::manifest::namespace_of;
+use crate::order_request::{
+    AwardSpec, Channel, DeliverySpec, FollowUpSpec, ItemSpec, MessageSpec, OrderRequest,
+    OrderRequestSpec, SellersSpec, TextType,
+};
+use crate::seller::Seller;
+
+/// What an OrderRequest wants. `uid` stands in where the resource has none yet.
+///
+/// # Errors
+/// Names the wrong field by its path in the manifest.
+pub fn desired(resource: &OrderRequest, uid: &str) -> Result<Desired, Refusal> {
+    let wanted = &resource.spec;
+    let uid = resource.metadata.uid.as_deref().unwrap_or(uid);
+    let expires_in_ms = duration::expires_in_ms(&wanted.expires_in)?;
+    Ok(Desired {
+        key: key(resource)?,
+        incarnation: Incarnation::new(uid).map_err(|e| at("metadata.uid", e))?,
+        spec: OrderSpec::try_from(spec_input(wanted, expires_in_ms)?).map_err(in_spec)?,
+        follow_ups: follow_ups(&wanted.follow_ups)?,
+        suspend: wanted.suspend,
+        cancel: wanted.cancel,
+        award: wanted.award.as_ref().map(|award| self::award(award, wanted.cancel)).transpose()?,
+        generation: resource.metadata.generation.unwrap_or(1),
+        ttl_after_finished_ms: duration::ttl_ms(&wanted.ttl_after_finished)?,
+    })
+}
+
+/// The order that a resource is about.
+///
+/// # Errors
+/// Names `spec.orderReqId`, or `metadata.name` where that stands in for it.
+pub fn key(resource: &OrderRequest) -> Result<OrderKey, Refusal> {
+    let name = resource.metadata.name.as_deref().unwrap_or_default();
+    let (field, id) = match resource.spec.order_req_id.as_deref() {
+        Some(id) => ("spec.orderReqId", id),
+        None => ("metadata.name", name),
+    };
+    OrderKey::new(namespace_of(&resource.metadata), id).map_err(|refusal| {
+        let is_tenant = refusal.field.as_deref() == Some("tenant");
+        at(if is_tenant { "metadata.namespace" } else { field }, refusal)
+    })
+}
+
+fn at(field: &str, refusal: Refusal) -> Refusal {
+    Refusal { field: Some(field.to_owned()), ..refusal }
+}
+
+/// The manifest's path of a field that the core named.
+fn in_spec(refusal: Refusal) -> Refusal {
+    let field = refusal.field.as_deref().map(|field| format!("spec.{}", manifest_path(field)));
+    Refusal { field, ..refusal }
+}
+
+fn manifest_path(field: &str) -> String {
+    // Entries of a list of plain texts have no field names of their own in a manifest.
+    let field = field
+        .strip_suffix(".seller")
+        .or_else(|| field.strip_suffix(".url"))
+        .map_or(field, |list| if list.ends_with(']') { list } else { field });
+    let field = field.replace("follow_up_id", "id").replace("expires_in_ms", "expires_in");
+    let mut path = String::with_capacity(field.len());
+    let mut raise = false;
+    for c in field.chars() {
+        match c {
+            '_' => raise = true,
+            _ if raise => {
+                path.push(c.to_ascii_uppercase());
+                raise = false;
+            }
+            _ => path.push(c),
+        }
+    }
+    path
+}
+
+fn spec_input(wanted: &OrderRequestSpec, expires_in_ms: u64) -> Result<SpecInput, Refusal> {
+    Ok(SpecInput {
+        title: wanted.title.clone(),
+        notification_type: Some(notification_type(wanted.notification_type).as_str().to_owned()),
+        session: wanted.session.clone(),
+        items: wanted.items.iter().map(item).collect(),
+        category: wanted.category.clone(),
+        delivery: wanted.delivery.as_ref().map(delivery).transpose()?,
+        sellers: wanted.sellers.as_ref().map(|sellers| SellersInput {
+            max_count: Some(sellers.max_count),
+            max_distance_km: sellers.max_distance_km,
+            names: sellers.names.clone(),
+        }),
+        message: wanted.message.as_ref().map(message),
+        expires_in_ms: Some(expires_in_ms),
+        sealed: wanted.sealed,
+    })
+}
+
+fn item(item: &ItemSpec) -> ItemInput {
+    let quantity = match &item.quantity {
+        IntOrString::Int(number) => number.to_string(),
+        IntOrString::String(text) => text.clone(),
+    };
+    let (sku, description) = (item.sku.clone(), item.description.clone());
+    ItemInput { sku, description, quantity, unit: item.unit.clone() }
+}
+
+fn delivery(delivery: &DeliverySpec) -> Result<DeliveryInput, Refusal> {
+    if let Some(by) = &delivery.by {
+        by.parse::<jiff::Timestamp>().map_err(|_| {
+            let shown = crate::check::shown(by);
+            Refusal::field(
+                "spec.delivery.by",
+                format!("'{shown}' is not a time; give RFC 3339, such as 2026-12-01T12:00:00Z"),
+            )
+        })?;
+    }
+    Ok(DeliveryInput {
+        latitude: delivery.latitude,
+        longitude: delivery.longitude,
+        address: delivery.address.clone(),
+        by: delivery.by.clone(),
+    })
+}
+
+fn message(message: &MessageSpec) -> MessageInput {
+    let kind = match message.kind {
+        TextType::Text => MessageType::Text,
+        TextType::Html => MessageType::Html,
+        TextType::Markdown => MessageType::Markdown,
+    };
+    let kind = Some(kind.as_str().to_owned());
+    MessageInput { kind, message: message.message.clone(), urls: message.urls.clone() }
+}
+
+const fn notification_type(channel: Channel) -> NotificationType {
+    match channel {
+        Channel::GChat => NotificationType::GChat,
+        Channel::Email => NotificationType::Email,
+        Channel::Sms => NotificationType::Sms,
+        Channel::Webhook => NotificationType::Webhook,
+    }
+}
+
+fn follow_ups(wanted: &[FollowUpSpec]) -> Result<Vec<FollowUp>, Refusal> {
+    wanted
+        .iter()
+        .enumerate()
+        .map(|(index, follow_up)| {
+            FollowUp::try_from(FollowUpInput {
+                id: follow_up.id.clone(),
+                audience: follow_up.audience.clone(),
+                message: message(&follow_up.message),
+            })
+            .map_err(|refusal| in_spec(refusal.under(&format!("follow_ups[{index}]"))))
+        })
+        .collect()
+}
+
+fn award(wanted: &AwardSpec, cancel: bool) -> Result<Award, Refusal> {
+    if cancel {
+        let message = "stands beside cancel; an order ends one way, remove one of the two";
+        return Err(Refusal::field("spec.award", message));
+    }
+    let lines = wanted.lines.iter().map(|line| (line.sku.clone(), line.proposal_id.clone()));
+    let input = AwardInput { proposal_id: wanted.proposal_id.clone(), lines: lines.collect() };
+    Option::<Award>::try_from(input).map_err(|e| in_spec(e.under("award")))?.ok_or_else(|| {
+        Refusal::field("spec.award", "names nobody; give proposalId or lines, or remove it")
+    })
+}
+
+/// A seller as the processor's selection knows it.
+///
+/// # Errors
+/// Names the wrong field by its path in the manifest.
+pub fn seller(resource: &Seller) -> Result<spec::Seller, Refusal> {
+    let name = resource.metadata.name.as_deref().unwrap_or_default();
+    let place = resource.spec.location.map(|location| {
+        place(location.latitude, location.longitude).map_err(|e| e.under("spec.location"))
+    });
+    Ok(spec::Seller {
+        id: SellerId::new(name).map_err(|e| at("metadata.name", e))?,
+        place: place.transpose()?,
+        categories: resource.spec.categories.clone(),
+        suspended: resource.spec.suspended,
+    })
+}
+
+/// The spec that an order shows which has no resource of its own.
+pub fn spec_of(order_req_id: &str, order: &OrderSpec) -> OrderRequestSpec {
+    let degrees = |udeg: i32| f64::from(udeg) / 1e6;
+    OrderRequestSpec {
+        order_req_id: Some(order_req_id.to_owned()),
+        session: order.session.clone(),
+        notification_type: match order.notification_type {
+            NotificationType::GChat => Channel::GChat,
+            NotificationType::Email => Channel::Email,
+            NotificationType::Sms => Channel::Sms,
+            NotificationType::Webhook => Channel::Webhook,
+        },
+        title: order.title.clone(),
+        items: order.items.iter().map(item_of).collect(),
+        category: order.category.clone(),
+        delivery: order.delivery.as_ref().map(|delivery| DeliverySpec {
+            latitude: delivery.place.map(|place| degrees(place.latitude_udeg)),
+            longitude: delivery.place.map(|place| degrees(place.longitude_udeg)),
+            address: delivery.address.clone(),
+            by: delivery.by.clone(),
+        }),
+        sellers: Some(SellersSpec {
+            max_count: order.sellers.max_count,
+            max_distance_km: order.sellers.max_distance_m.map(|metres| f64::from(metres) / 1e3),
+            names: order.sellers.names.iter().map(ToString::to_string).collect(),
+        }),
+        message: order.message.as_ref().map(|message| MessageSpec {
+            kind: match message.kind {
+                MessageType::Text => TextType::Text,
+                MessageType::Html => TextType::Html,
+                MessageType::Markdown => TextType::Markdown,
+            },
+            message: message.message.clone(),
+            urls: message.urls.clone(),
+        }),
+        expires_in: duration::format_ms(order.expires_in_ms),
+        sealed: order.sealed,
+        ..OrderRequestSpec::default()
+    }
+}
+
+fn item_of(item: &spec::Item) -> ItemSpec {
+    ItemSpec {
+        sku: item.sku.clone(),
+        description: item.description.clone(),
+        quantity: IntOrString::String(item.quantity.value().to_string()),
+        unit: item.unit.clone(),
+    }
+}

@@ -1,0 +1,135 @@
+//! Durations as manifests write them: whole days (`7d`), or hours, minutes and seconds
+//! (`30m`, `1h30m`). The same grammar as the pattern in the resource's schema.
+
+use orderstream_core::Refusal;
+use orderstream_core::limits::{EXPIRES_IN_MS_MAX, EXPIRES_IN_MS_MIN};
+
+const DAY_MS: u64 = 24 * 3_600_000;
+/// Longest stay of a resource after its order's end, milliseconds (30 d).
+pub const TTL_MS_MAX: u64 = 30 * DAY_MS;
+
+/// Reads a duration, in milliseconds; `None` for anything outside the grammar.
+pub fn parse_ms(text: &str) -> Option<u64> {
+    if text.len() > 16 {
+        return None;
+    }
+    if let Some(days) = text.strip_suffix('d') {
+        return number(days, 3)?.checked_mul(DAY_MS);
+    }
+    let mut total: u64 = 0;
+    let mut rest = text;
+    loop {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (count, tail) = rest.split_at(digits);
+        let unit_ms = match tail.as_bytes().first()? {
+            b'h' => 3_600_000,
+            b'm' => 60_000,
+            b's' => 1_000,
+            _ => return None,
+        };
+        total = total.checked_add(number(count, 6)?.checked_mul(unit_ms)?)?;
+        rest = tail.get(1..)?;
+        if rest.is_empty() {
+            return Some(total);
+        }
+    }
+}
+
+fn number(digits: &str, digits_max: usize) -> Option<u64> {
+    let fits = (1..=digits_max).contains(&digits.len());
+    (fits && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok()).flatten()
+}
+
+/// Writes a duration so that [`parse_ms`] reads it again; parts of a second are rounded up.
+pub fn format_ms(ms: u64) -> String {
+    let seconds = ms.div_ceil(1_000);
+    if seconds > 0 && seconds.is_multiple_of(86_400) {
+        return format!("{}d", seconds / 86_400);
+    }
+    if seconds > 0 && seconds.is_multiple_of(3_600) {
+        return format!("{}h", seconds / 3_600);
+    }
+    if seconds > 0 && seconds.is_multiple_of(60) {
+        return format!("{}m", seconds / 60);
+    }
+    format!("{seconds}s")
+}
+
+/// Reads an order's life.
+///
+/// # Errors
+/// Names `spec.expiresIn`, the limits and the form.
+pub fn expires_in_ms(text: &str) -> Result<u64, Refusal> {
+    bounded("spec.expiresIn", text, (EXPIRES_IN_MS_MIN, EXPIRES_IN_MS_MAX), "10s to 7d")
+}
+
+/// Reads how long a resource stays after its order's end.
+///
+/// # Errors
+/// Names `spec.ttlAfterFinished`, the limits and the form.
+pub fn ttl_ms(text: &str) -> Result<u64, Refusal> {
+    bounded("spec.ttlAfterFinished", text, (0, TTL_MS_MAX), "0s to 30d")
+}
+
+fn bounded(field: &str, text: &str, (min, max): (u64, u64), limits: &str) -> Result<u64, Refusal> {
+    let shown: String = text.chars().take(32).flat_map(char::escape_default).collect();
+    let ms = parse_ms(text).ok_or_else(|| {
+        Refusal::field(
+            field,
+            format!("'{shown}' is not a duration; give {limits}, such as 30m, 1h30m or 2d"),
+        )
+    })?;
+    if !(min..=max).contains(&ms) {
+        return Err(Refusal::field(field, format!("is {shown}; give {limits}")));
+    }
+    Ok(ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_days_or_hours_minutes_and_seconds() {
+        let table = [
+            ("10s", Some(10_000)),
+            ("30m", Some(1_800_000)),
+            ("1h30m", Some(5_400_000)),
+            ("7d", Some(7 * DAY_MS)),
+            ("0s", Some(0)),
+            ("", None),
+            ("30", None),
+            ("m", None),
+            ("-5m", None),
+            ("1.5h", None),
+            ("1d12h", None),
+            ("5 m", None),
+            ("5M", None),
+            ("1000d", None),
+            ("9999999s", None),
+            ("999999h999999h999999h", None),
+        ];
+        for (text, ms) in table {
+            assert_eq!(parse_ms(text), ms, "{text}");
+        }
+    }
+
+    #[test]
+    fn writes_what_it_reads() {
+        for text in ["10s", "90s", "30m", "5h", "7d", "0s"] {
+            let ms = parse_ms(text).expect("a duration");
+            assert_eq!(parse_ms(&format_ms(ms)), Some(ms), "{text}");
+        }
+        assert_eq!(format_ms(1), "1s");
+    }
+
+    #[test]
+    fn names_the_limit_and_the_form() {
+        let low = expires_in_ms("5s").expect_err("too short");
+        assert_eq!(low.field.as_deref(), Some("spec.expiresIn"));
+        assert_eq!(low.message, "is 5s; give 10s to 7d");
+        let word = ttl_ms("soon").expect_err("no duration");
+        assert_eq!(word.field.as_deref(), Some("spec.ttlAfterFinished"));
+        assert!(word.message.contains("'soon' is not a duration; give 0s to 30d"), "{word}");
+    }
+}

@@ -1,0 +1,284 @@
+//! Manifests: YAML or JSON text in, checked resources out. Whatever is wrong is refused with its
+//! file and document, the field's path as the author wrote it, the limit and the fix.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use orderstream_core::port::SellerDirectory;
+use orderstream_core::{Reason, Refusal, spec};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::check::{check, shown, unknown};
+use crate::convert;
+use crate::crd::{order_request_schema, seller_schema};
+use crate::order_request::OrderRequest;
+use crate::seller::Seller;
+
+/// Largest manifest text, bytes: a thousand sellers fit.
+pub const TEXT_BYTES_MAX: usize = 4 << 20;
+/// Most documents in one text.
+pub const DOCUMENTS_MAX: usize = 10_000;
+/// The API version that is read and written.
+pub const API_VERSION: &str = "orderstream.dev/v1alpha1";
+/// The namespace of a resource that names none.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
+const NAME_CHARS_MAX: usize = 253;
+const NAMESPACE_CHARS_MAX: usize = 63;
+/// What may stand under `metadata`; the last rows are the server's own, accepted so that what
+/// `get` printed can be applied again.
+const METADATA_FIELDS: [&str; 15] = [
+    "name",
+    "namespace",
+    "labels",
+    "annotations",
+    "uid",
+    "generation",
+    "resourceVersion",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "finalizers",
+    "generateName",
+    "managedFields",
+    "ownerReferences",
+    "selfLink",
+];
+
+/// One document of a manifest.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Manifest {
+    /// What a buyer wants.
+    OrderRequest(Box<OrderRequest>),
+    /// Who may be invited.
+    Seller(Box<Seller>),
+}
+
+/// Reads all documents of a text. `source` is the file's name, for messages.
+///
+/// # Errors
+/// The first wrong document; nothing of the text is to be used then.
+pub fn read(source: &str, text: &str) -> Result<Vec<Manifest>, Refusal> {
+    if text.len() > TEXT_BYTES_MAX {
+        let length = text.len();
+        let message = format!(
+            "{source} has {length} bytes; at most {TEXT_BYTES_MAX} are allowed, split the file"
+        );
+        return Err(Refusal::new(Reason::InvalidRequest, message));
+    }
+    let documents = documents(source, text)?;
+    if documents.is_empty() || documents.len() > DOCUMENTS_MAX {
+        let count = documents.len();
+        let message = format!("{source} has {count} documents; give 1 to {DOCUMENTS_MAX}");
+        return Err(Refusal::new(Reason::InvalidRequest, message));
+    }
+    let numbered = documents.into_iter().enumerate();
+    numbered
+        .map(|(index, document)| {
+            let number = index.saturating_add(1);
+            manifest(document).map_err(|refusal| {
+                let Refusal { message, .. } = &refusal;
+                let message = format!("{message} ({source}, document {number})");
+                Refusal { message, ..refusal }.with("file", source).with("document", number)
+            })
+        })
+        .collect()
+}
+
+/// Reads a file of manifests.
+///
+/// # Errors
+/// A file that cannot be read, and as [`read`].
+pub fn read_file(path: &Path) -> Result<Vec<Manifest>, Refusal> {
+    let source = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Refusal::new(Reason::InvalidRequest, format!("{source} cannot be read: {error}"))
+            .with("file", &source)
+    })?;
+    read(&source, &text)
+}
+
+fn documents(source: &str, text: &str) -> Result<Vec<Value>, Refusal> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|error| {
+        let message = error.to_string();
+        let line = message.lines().next().unwrap_or("cannot be read");
+        Refusal::new(Reason::InvalidRequest, format!("{source} is not YAML or JSON: {line}"))
+            .with("file", source)
+    })?;
+    Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
+}
+
+/// Reads one document that has been parsed.
+///
+/// # Errors
+/// Names the first wrong field.
+pub fn manifest(document: Value) -> Result<Manifest, Refusal> {
+    let Value::Object(fields) = &document else {
+        let message = "is not a resource; begin with apiVersion, kind, metadata and spec";
+        return Err(Refusal::new(Reason::InvalidRequest, message));
+    };
+    let version = word(fields, "apiVersion")?;
+    if version != API_VERSION {
+        let version = shown(version);
+        return Err(Refusal::field(
+            "apiVersion",
+            format!("'{version}' is unknown; use {API_VERSION}"),
+        ));
+    }
+    match word(fields, "kind")? {
+        "OrderRequest" => {
+            envelope(fields, order_request_schema(), true)?;
+            let resource: OrderRequest = typed(document)?;
+            convert::desired(&resource, "unknown")?;
+            Ok(Manifest::OrderRequest(Box::new(resource)))
+        }
+        "Seller" => {
+            envelope(fields, seller_schema(), false)?;
+            let resource: Seller = typed(document)?;
+            convert::seller(&resource)?;
+            Ok(Manifest::Seller(Box::new(resource)))
+        }
+        other => Err(Refusal::field(
+            "kind",
+            format!("'{}' is unknown; use OrderRequest or Seller", shown(other)),
+        )),
+    }
+}
+
+fn word<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<&'a str, Refusal> {
+    match fields.get(name) {
+        Some(Value::String(text)) => Ok(text),
+        None => Err(Refusal::field(name, "is missing; give it")),
+        Some(_) => Err(Refusal::field(name, "is not a text; put it in quotes")),
+    }
+}
+
+/// Checks what stands around the spec, and the spec against its schema. A status is ignored: it
+/// is the controller's.
+fn envelope(fields: &Map<String, Value>, schema: &Value, has_status: bool) -> Result<(), Refusal> {
+    let known: Map<String, Value> = ["apiVersion", "kind", "metadata", "spec", "status"]
+        .into_iter()
+        .filter(|name| has_status || *name != "status")
+        .map(|name| (name.to_owned(), Value::Null))
+        .collect();
+    if let Some(name) = fields.keys().find(|name| !known.contains_key(*name)) {
+        return Err(unknown(name, name, &known));
+    }
+    let Some(Value::Object(metadata)) = fields.get("metadata") else {
+        return Err(Refusal::field("metadata", "is missing; give at least metadata.name"));
+    };
+    let known = METADATA_FIELDS.map(|name| (name.to_owned(), Value::Null)).into_iter().collect();
+    if let Some(name) = metadata.keys().find(|name| !METADATA_FIELDS.contains(&name.as_str())) {
+        return Err(unknown(&format!("metadata.{name}"), name, &known));
+    }
+    let name = metadata.get("name").and_then(Value::as_str).unwrap_or_default();
+    dns_name("metadata.name", name, NAME_CHARS_MAX, true)?;
+    match metadata.get("namespace") {
+        None | Some(Value::Null) => {}
+        Some(Value::String(text)) => namespace(text)?,
+        Some(_) => return Err(Refusal::field("metadata.namespace", "is not a text")),
+    }
+    match fields.get("spec") {
+        Some(spec) => check("spec", spec, &schema["properties"]["spec"]),
+        None => Err(Refusal::field("spec", "is missing; give it, or `spec: {}`")),
+    }
+}
+
+/// Checks a namespace's name.
+///
+/// # Errors
+/// Names `metadata.namespace` and the rule.
+pub fn namespace(text: &str) -> Result<(), Refusal> {
+    dns_name("metadata.namespace", text, NAMESPACE_CHARS_MAX, false)
+}
+
+fn dns_name(field: &str, text: &str, chars_max: usize, dots: bool) -> Result<(), Refusal> {
+    let edge = |byte: Option<&u8>| {
+        byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    };
+    let bytes = text.as_bytes();
+    let inner =
+        bytes.iter().all(|byte| edge(Some(byte)) || *byte == b'-' || (dots && *byte == b'.'));
+    if text.len() <= chars_max && inner && edge(bytes.first()) && edge(bytes.last()) {
+        return Ok(());
+    }
+    let dot = if dots { ", dots" } else { "" };
+    Err(Refusal::field(
+        field,
+        format!(
+            "'{}' is not a name; give 1 to {chars_max} of small letters, digits{dot} and -, with a \
+             letter or digit at both ends",
+            shown(text)
+        ),
+    ))
+}
+
+/// The typed resource. The schema was checked before, so what fails here is the metadata.
+fn typed<T: DeserializeOwned>(mut document: Value) -> Result<T, Refusal> {
+    if let Value::Object(fields) = &mut document {
+        fields.remove("status");
+    }
+    serde_json::from_value(document).map_err(|error| {
+        Refusal::new(Reason::InvalidRequest, format!("cannot be read as a resource: {error}"))
+    })
+}
+
+/// The namespace of a resource.
+pub fn namespace_of(metadata: &ObjectMeta) -> &str {
+    metadata.namespace.as_deref().filter(|name| !name.is_empty()).unwrap_or(DEFAULT_NAMESPACE)
+}
+
+/// Reads the sellers of a file, in the order of their names.
+///
+/// # Errors
+/// As [`read_file`]; refuses other kinds, and a name that stands twice.
+pub fn load_sellers(path: &Path) -> Result<Vec<spec::Seller>, Refusal> {
+    let source = path.display().to_string();
+    let mut sellers: Vec<spec::Seller> = Vec::new();
+    for manifest in read_file(path)? {
+        let Manifest::Seller(resource) = manifest else {
+            let message = format!("is OrderRequest; {source} may hold Seller only");
+            return Err(Refusal::field("kind", message).with("file", source));
+        };
+        sellers.push(convert::seller(&resource)?);
+    }
+    sellers.sort_by(|a, b| a.id.cmp(&b.id));
+    let twice = sellers.windows(2).find(|pair| pair[0].id == pair[1].id);
+    if let Some(twice) = twice.and_then(|pair| pair.first()) {
+        let message = format!("'{}' is used twice in {source}; rename one", twice.id);
+        return Err(Refusal::field("metadata.name", message).with("file", source));
+    }
+    Ok(sellers)
+}
+
+/// The sellers of a file, read once.
+#[derive(Clone, Debug)]
+pub struct FileDirectory(Arc<[spec::Seller]>);
+
+impl FileDirectory {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// As [`load_sellers`].
+    pub fn load(path: &Path) -> Result<Self, Refusal> {
+        load_sellers(path).map(Self::from)
+    }
+}
+
+impl From<Vec<spec::Seller>> for FileDirectory {
+    fn from(sellers: Vec<spec::Seller>) -> Self {
+        Self(sellers.into())
+    }
+}
+
+impl SellerDirectory for FileDirectory {
+    fn sellers(&self) -> Arc<[spec::Seller]> {
+        Arc::clone(&self.0)
+    }
+}
+
+#[cfg(test)]
+#[path = "manifest_tests.rs"]
+mod tests;

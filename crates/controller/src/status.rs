@@ -1,0 +1,275 @@
+//! What is known of an order, as its resource shows it. Pure: the same facts give the same status,
+//! and a status that did not change compares equal.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use orderstream_core::{Order, Phase, Reason, Refusal, Snapshot, Timestamp};
+
+use crate::order_request::{
+    Best, FollowUpsStatus, LastEvent, OrderRequestStatus, ProposalsStatus, SellersStatus,
+    StreamStatus, TrackerStatus,
+};
+
+/// A status never has more bytes than this, as JSON.
+pub const STATUS_BYTES_MAX: usize = 4096;
+/// Bytes of a free text in a condition.
+const MESSAGE_BYTES_MAX: usize = 200;
+/// Bytes of a processor's URL.
+const URL_BYTES_MAX: usize = 256;
+
+/// A time as RFC 3339, whole seconds.
+pub fn rfc3339(at: Timestamp) -> String {
+    moment(at).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// The time of an RFC 3339 text.
+pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
+    text.parse::<jiff::Timestamp>().ok().map(|at| Timestamp(at.as_millisecond()))
+}
+
+pub(crate) fn moment(at: Timestamp) -> jiff::Timestamp {
+    let seconds = at.0.div_euclid(1_000);
+    jiff::Timestamp::from_second(seconds).unwrap_or(if seconds < 0 {
+        jiff::Timestamp::MIN
+    } else {
+        jiff::Timestamp::MAX
+    })
+}
+
+/// The status of an order: from its tracker's snapshot where there is one, else what was known
+/// before. An end stays for ever.
+pub fn status(
+    generation: i64,
+    previous: &OrderRequestStatus,
+    snapshot: Option<&Snapshot>,
+    refusal: Option<&Refusal>,
+    now: Timestamp,
+) -> OrderRequestStatus {
+    let order = snapshot.and_then(|snapshot| snapshot.order.as_deref());
+    let keeps_its_end = previous.is_terminal() && !order.is_some_and(|o| o.phase.is_terminal());
+    let mut next = previous.clone();
+    next.observed_generation = Some(generation);
+    if keeps_its_end {
+        return next;
+    }
+    let refused = order.is_none()
+        && refusal.is_some_and(|r| matches!(r.reason, Reason::InvalidField | Reason::OrderExists));
+    let phase = match snapshot {
+        _ if refused => "Failed",
+        Some(snapshot) => snapshot.phase(),
+        None => "Pending",
+    };
+    next.phase = Some(phase.to_owned());
+    if let Some(snapshot) = snapshot {
+        copy_stream(&mut next, snapshot);
+    }
+    if let Some(order) = order {
+        copy_order(&mut next, order);
+    }
+    let facts = Facts { phase, snapshot, order, refusal };
+    next.conditions = facts
+        .conditions()
+        .into_iter()
+        .map(|shown| condition(&shown, generation, &previous.conditions, now))
+        .collect();
+    next
+}
+
+fn copy_stream(next: &mut OrderRequestStatus, snapshot: &Snapshot) {
+    let stream = &snapshot.stream;
+    let order = snapshot.order.as_deref();
+    let last_event = order.map(|order| LastEvent {
+        kind: order.last_event.1.to_owned(),
+        time: rfc3339(order.last_event.0),
+    });
+    next.tracker = Some(TrackerStatus {
+        stream_active: stream.active,
+        notes: count(snapshot.notes),
+        last_seq: snapshot.last_seq().0,
+        last_event,
+        reconnects: stream.reconnects,
+    });
+    let placed = next.processor().map(ToOwned::to_owned);
+    let processor = stream.processor.clone().or(placed);
+    next.stream = Some(StreamStatus {
+        processor: processor.map(|url| short(&url, URL_BYTES_MAX)),
+        epoch: stream.epoch.0,
+        attempts: stream.attempts,
+        connected_since: stream.connected_since.filter(|_| stream.active).map(rfc3339),
+    });
+}
+
+fn copy_order(next: &mut OrderRequestStatus, order: &Order) {
+    let counts = order.proposal_counts();
+    let hidden = order.spec.sealed && !order.phase.is_terminal();
+    let best = counts
+        .best
+        .filter(|_| !hidden)
+        .map(|(id, price)| Best { proposal_id: id.to_string(), price: price.to_string() });
+    next.proposals = Some(ProposalsStatus {
+        received: counts.received,
+        open: counts.open,
+        withdrawn: counts.withdrawn,
+        closed: counts.closed,
+        best,
+    });
+    next.sellers = Some(SellersStatus {
+        selected: count(order.selected()),
+        notified: order.notified.0,
+        failed: order.notified.1,
+        declined: count(order.declined.len()),
+    });
+    next.follow_ups = Some(FollowUpsStatus {
+        sent: count(order.follow_ups.len()),
+        last_id: order.follow_ups.last().map(ToString::to_string),
+    });
+    next.start_time = Some(rfc3339(order.opened_at));
+    next.expires_at = Some(rfc3339(order.expires_at));
+    next.completion_time = order.ended_at.map(rfc3339);
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// What conditions are made of.
+struct Facts<'a> {
+    phase: &'a str,
+    snapshot: Option<&'a Snapshot>,
+    order: Option<&'a Order>,
+    refusal: Option<&'a Refusal>,
+}
+
+/// One condition before it has its times: type, status, reason, message.
+struct Shown(&'static str, bool, String, String);
+
+impl Shown {
+    fn new(kind: &'static str, holds: bool, reason: &str, message: impl Into<String>) -> Self {
+        Self(kind, holds, reason.to_owned(), message.into())
+    }
+}
+
+impl Facts<'_> {
+    fn conditions(&self) -> [Shown; 6] {
+        [
+            self.ready(),
+            self.reconciling(),
+            self.stalled(),
+            self.sellers_notified(),
+            self.streaming(),
+            self.proposals_received(),
+        ]
+    }
+
+    fn ended(&self) -> bool {
+        self.order.is_some_and(|order| order.phase.is_terminal())
+    }
+
+    fn ready(&self) -> Shown {
+        let message = match self.phase {
+            "Streaming" => "the order takes proposals",
+            "Paused" => "the order takes no proposals for now",
+            "Reconnecting" => "the stream to the processor is being opened again",
+            "Pending" => "the order waits for its processor",
+            "Failed" => "the order was refused; see Stalled",
+            _ => "the order reached its end",
+        };
+        let holds = self.ended() || matches!(self.phase, "Streaming" | "Paused");
+        Shown::new("Ready", holds, self.phase, message)
+    }
+
+    fn reconciling(&self) -> Shown {
+        let holds = matches!(self.phase, "Pending" | "Reconnecting");
+        let reason = if holds { self.phase } else { "Settled" };
+        Shown::new("Reconciling", holds, reason, "")
+    }
+
+    fn stalled(&self) -> Shown {
+        match self.refusal {
+            Some(refusal) => {
+                let message = match &refusal.field {
+                    Some(field) => format!("{field}: {}", refusal.message),
+                    None => refusal.message.clone(),
+                };
+                Shown::new("Stalled", true, refusal.reason.as_str(), message)
+            }
+            None => Shown::new("Stalled", false, "NothingWrong", ""),
+        }
+    }
+
+    fn sellers_notified(&self) -> Shown {
+        let Some(order) = self.order else {
+            return Shown::new("SellersNotified", false, "NotOpened", "");
+        };
+        let (told, failed) = order.notified;
+        let selected = order.selected();
+        let (holds, reason) = match (told, failed) {
+            _ if selected == 0 => (false, "NoSellerFits"),
+            (0, 0) => (false, "Notifying"),
+            (0, _) => (false, "NobodyReached"),
+            (_, 0) => (true, "Notified"),
+            (_, _) => (true, "SomeNotReached"),
+        };
+        Shown::new("SellersNotified", holds, reason, "")
+    }
+
+    fn streaming(&self) -> Shown {
+        if self.ended() {
+            return Shown::new("Streaming", false, "OrderEnded", "");
+        }
+        match self.snapshot.map(|snapshot| &snapshot.stream) {
+            Some(stream) if stream.active => Shown::new("Streaming", true, "StreamUp", ""),
+            Some(stream) => {
+                let why = stream.reason.clone().unwrap_or_default();
+                Shown::new("Streaming", false, "StreamDown", why)
+            }
+            None => Shown::new("Streaming", false, "NotStarted", ""),
+        }
+    }
+
+    fn proposals_received(&self) -> Shown {
+        let any = self.order.is_some_and(|order| !order.proposals.is_empty());
+        let reason = match self.order {
+            _ if any => "ProposalsReceived",
+            Some(order) if order.phase == Phase::Expired => "ExpiredWithout",
+            Some(_) => "Waiting",
+            None => "NotOpened",
+        };
+        Shown::new("ProposalsReceived", any, reason, "")
+    }
+}
+
+/// A condition with its times: unchanged ones keep theirs.
+fn condition(
+    Shown(kind, holds, reason, message): &Shown,
+    generation: i64,
+    previous: &[Condition],
+    now: Timestamp,
+) -> Condition {
+    let status = if *holds { "True" } else { "False" };
+    let kept = previous.iter().find(|held| held.type_ == *kind && held.status == status);
+    Condition {
+        last_transition_time: kept
+            .map_or_else(|| Time(moment(now)), |held| held.last_transition_time.clone()),
+        message: short(message, MESSAGE_BYTES_MAX),
+        observed_generation: Some(generation),
+        reason: reason.clone(),
+        status: status.to_owned(),
+        type_: (*kind).to_owned(),
+    }
+}
+
+/// At most so many bytes of a text, with nothing that JSON must escape at length.
+fn short(text: &str, bytes_max: usize) -> String {
+    let mut kept = String::new();
+    for c in text.chars().map(|c| if c.is_control() { ' ' } else { c }) {
+        if kept.len().saturating_add(c.len_utf8()) > bytes_max {
+            break;
+        }
+        kept.push(c);
+    }
+    kept
+}
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

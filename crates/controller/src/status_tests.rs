@@ -1,0 +1,147 @@
+//! Statuses: size, times that are kept, ends that stay.
+
+use std::sync::Arc;
+
+use orderstream_core::command::Proposed;
+use orderstream_core::event::OrderOpened;
+use orderstream_core::tracker::{Input, Tracker};
+use orderstream_core::{
+    Epoch, Event, EventKind, Incarnation, OrderKey, OrderSpec, Price, ProposalId, SellerId, Seq,
+};
+
+use super::*;
+
+const T0: Timestamp = Timestamp(1_800_000_000_000);
+
+struct Life(Tracker, u64);
+
+impl Life {
+    fn open(spec: OrderSpec, id: &str) -> Self {
+        let key = OrderKey::new("default", id).unwrap();
+        let incarnation = Incarnation::new("uid-1").unwrap();
+        let mut life = Self(Tracker::new(key.clone(), incarnation.clone()), 0);
+        let processor = "http://127.0.0.1:50051".to_owned();
+        life.0.step(T0, Input::Connected { processor, epoch: Epoch(1) });
+        let expires_at = T0.plus_ms(spec.expires_in_ms);
+        life.event(EventKind::OrderOpened(Box::new(OrderOpened {
+            key,
+            incarnation,
+            spec,
+            expires_at,
+        })));
+        life
+    }
+
+    fn event(&mut self, kind: EventKind) {
+        self.1 += 1;
+        let event = Event { seq: Seq(self.1), at: T0.plus_ms(self.1 * 1_000), cause: None, kind };
+        self.0.step(T0, Input::Received(Arc::new(event)));
+    }
+
+    fn propose(&mut self, id: &str, price: &str) {
+        self.event(EventKind::NewProposal(Proposed {
+            proposal_id: Some(ProposalId::new(id).unwrap()),
+            seller: SellerId::new("seller1").unwrap(),
+            price: Price::parse(price, "EUR").unwrap(),
+            lines: Vec::new(),
+            note: None,
+            delivery_date: None,
+            valid_until: None,
+        }));
+    }
+
+    fn status(&self, previous: &OrderRequestStatus, now: Timestamp) -> OrderRequestStatus {
+        status(1, previous, Some(&self.0.snapshot()), None, now)
+    }
+}
+
+fn find<'a>(status: &'a OrderRequestStatus, kind: &str) -> &'a Condition {
+    status.conditions.iter().find(|condition| condition.type_ == kind).expect(kind)
+}
+
+#[test]
+fn a_pending_order_waits_for_its_processor() {
+    let shown = status(3, &OrderRequestStatus::default(), None, None, T0);
+    assert_eq!(shown.phase.as_deref(), Some("Pending"));
+    assert_eq!(shown.observed_generation, Some(3));
+    assert_eq!(find(&shown, "Ready").status, "False");
+    assert_eq!(find(&shown, "Reconciling").status, "True");
+    assert_eq!(shown.conditions.len(), 6);
+}
+
+#[test]
+fn counters_best_price_and_times_are_shown() {
+    let mut life = Life::open(OrderSpec::default(), "SB1");
+    life.propose("p1", "1300");
+    life.propose("p2", "1249.50");
+    let shown = life.status(&OrderRequestStatus::default(), T0);
+    assert_eq!(shown.phase.as_deref(), Some("Streaming"));
+    assert_eq!(shown.expires_at.as_deref(), Some("2027-01-15T08:30:00Z"));
+    let proposals = shown.proposals.as_ref().expect("proposals");
+    assert_eq!((proposals.received, proposals.open), (2, 2));
+    let best = proposals.best.as_ref().expect("a best");
+    assert_eq!((best.proposal_id.as_str(), best.price.as_str()), ("p2", "1249.50 EUR"));
+    assert_eq!(shown.tracker.as_ref().map(|tracker| tracker.last_seq), Some(3));
+    assert_eq!(find(&shown, "ProposalsReceived").status, "True");
+    assert_eq!(parse_rfc3339("2027-01-15T08:30:00Z"), Some(T0.plus_ms(1_800_000)));
+}
+
+#[test]
+fn a_sealed_order_hides_its_best_price_until_its_end() {
+    let mut life = Life::open(OrderSpec { sealed: true, ..OrderSpec::default() }, "SB1");
+    life.propose("p1", "10");
+    let shown = life.status(&OrderRequestStatus::default(), T0);
+    assert_eq!(shown.proposals.as_ref().and_then(|p| p.best.clone()), None);
+    life.event(EventKind::OrderClosed { reason: None });
+    let shown = life.status(&shown, T0);
+    assert!(shown.proposals.as_ref().is_some_and(|p| p.best.is_some()));
+}
+
+#[test]
+fn unchanged_conditions_keep_their_times_and_unchanged_facts_their_status() {
+    let mut life = Life::open(OrderSpec::default(), "SB1");
+    let first = life.status(&OrderRequestStatus::default(), T0);
+    let later = T0.plus_ms(60_000);
+    assert_eq!(life.status(&first, later), first);
+    life.propose("p1", "10");
+    let second = life.status(&first, later);
+    assert_eq!(find(&second, "Ready").last_transition_time.0, moment(T0));
+    assert_eq!(find(&second, "ProposalsReceived").last_transition_time.0, moment(later));
+}
+
+#[test]
+fn an_end_stays_when_the_tracker_is_gone() {
+    let mut life = Life::open(OrderSpec::default(), "SB1");
+    life.event(EventKind::OrderCancelled { reason: None });
+    let ended = life.status(&OrderRequestStatus::default(), T0);
+    assert!(ended.is_terminal());
+    assert_eq!(status(1, &ended, None, None, T0.plus_ms(5)), ended);
+}
+
+#[test]
+fn a_refusal_is_shown_and_a_wrong_order_fails() {
+    let refusal = Refusal::new(Reason::LimitReached, "too many streams");
+    let shown = status(1, &OrderRequestStatus::default(), None, Some(&refusal), T0);
+    assert_eq!(find(&shown, "Stalled").reason, "LIMIT_REACHED");
+    assert_eq!(shown.phase.as_deref(), Some("Pending"));
+    let refusal = Refusal::field("spec.items", "is wrong");
+    let shown = status(1, &OrderRequestStatus::default(), None, Some(&refusal), T0);
+    assert_eq!(shown.phase.as_deref(), Some("Failed"));
+    assert_eq!(find(&shown, "Stalled").message, "spec.items: is wrong");
+}
+
+#[test]
+fn the_longest_status_fits() {
+    let long = "x".repeat(128);
+    let mut life = Life::open(OrderSpec::default(), &long);
+    life.propose(&long, "1000000000000");
+    let processor = format!("http://{}", "h".repeat(5_000));
+    life.0.step(T0, Input::Connected { processor, epoch: Epoch(u64::MAX) });
+    life.0.step(T0, Input::Disconnected { reason: "\"\u{1f4a5}\\\n".repeat(2_000) });
+    let refusal = Refusal::new(Reason::StorageUnavailable, "\"\u{7}".repeat(5_000));
+    let snapshot = life.0.snapshot();
+    let shown =
+        status(i64::MAX, &OrderRequestStatus::default(), Some(&snapshot), Some(&refusal), T0);
+    let bytes = serde_json::to_vec(&shown).unwrap().len();
+    assert!(bytes <= STATUS_BYTES_MAX, "{bytes} bytes");
+}
