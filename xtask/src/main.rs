@@ -1,1 +1,59 @@
-fn main() {}
+//! What CI and developers run: `cargo xtask test | tidy | codegen`.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line tool talks by printing"
+)]
+
+mod codegen;
+mod crds;
+mod step;
+mod test;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser;
+
+/// What CI and developers run.
+#[derive(Clone, Copy, Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Command {
+    /// Build the binary, then run every test of the workspace, doc tests included.
+    Test {
+        /// How many seeds the simulation runs; without it, the number that the tests name.
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+        seeds: Option<u64>,
+    },
+    /// Check what the compiler and clippy cannot see: arrows, sizes, shapes, fresh files.
+    Tidy,
+    /// Write the generated files anew: the wire code and the custom resource definitions.
+    Codegen,
+}
+
+fn main() -> ExitCode {
+    match run(Command::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let root = root()?;
+    match command {
+        Command::Test { seeds } => test::run(&root, seeds).map(|()| ExitCode::SUCCESS),
+        Command::Tidy => tidy::run(&root),
+        Command::Codegen => codegen::run(&root).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// The workspace's root folder, wherever the command was called.
+fn root() -> anyhow::Result<PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map(Path::to_path_buf).context("xtask lies in the workspace's root")
+}

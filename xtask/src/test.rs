@@ -1,0 +1,23 @@
+//! `cargo xtask test`: the binary first, because process tests run it, then every test.
+
+use std::path::Path;
+
+use crate::step;
+
+/// The simulation reads here how many seeds to run.
+const SEEDS_VAR: &str = "ORDERSTREAM_SEEDS";
+
+/// Builds the binary and runs every test of the workspace, doc tests included.
+///
+/// # Errors
+/// When a step fails; the later steps are not run.
+pub(crate) fn run(root: &Path, seeds: Option<u64>) -> anyhow::Result<()> {
+    let mut build = step::cargo(root, &["build", "--locked", "-p", "orderstream"]);
+    step::run("build the binary that process tests run", &mut build)?;
+
+    let mut test = step::cargo(root, &["test", "--workspace", "--locked"]);
+    if let Some(seeds) = seeds {
+        test.env(SEEDS_VAR, seeds.to_string());
+    }
+    step::run("test the whole workspace", &mut test)
+}

@@ -1,0 +1,190 @@
+//! Which crate may depend on which. Arrows point inward only:
+//! `orderstream → {processor, requestor, controller} → {rpc, journal} → core`.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use serde::Deserialize;
+
+use super::Finding;
+
+/// Each crate of the workspace with those that it may depend on.
+const INWARD: &[(&str, &[&str])] = &[
+    ("orderstream-core", &[]),
+    ("orderstream-journal", &["orderstream-core"]),
+    ("orderstream-rpc", &["orderstream-core"]),
+    ("orderstream-processor", &["orderstream-core", "orderstream-journal", "orderstream-rpc"]),
+    ("orderstream-requestor", &["orderstream-core", "orderstream-journal", "orderstream-rpc"]),
+    ("orderstream-controller", &["orderstream-core"]),
+    ("orderstream", ALL),
+    ("xtask", ALL),
+];
+
+const ALL: &[&str] = &[
+    "orderstream-core",
+    "orderstream-journal",
+    "orderstream-rpc",
+    "orderstream-processor",
+    "orderstream-requestor",
+    "orderstream-controller",
+];
+
+/// Crates from outside that only some of ours may name.
+const RESERVED: &[(&str, &[&str])] = &[
+    ("prost", &["orderstream-rpc"]),
+    ("prost-types", &["orderstream-rpc"]),
+    ("tonic-prost", &["orderstream-rpc"]),
+    (
+        "tonic",
+        &["orderstream-rpc", "orderstream-processor", "orderstream-requestor", "orderstream"],
+    ),
+    ("kube", &["orderstream-controller"]),
+    ("k8s-openapi", &["orderstream-controller"]),
+];
+
+/// Core decides and does nothing else: no runtime, no server.
+const NOT_IN_CORE: &[&str] = &["tokio", "tonic", "axum"];
+
+/// A package as `cargo metadata` shows it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Package {
+    name: String,
+    pub(super) manifest_path: PathBuf,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Dependency {
+    name: String,
+    /// `None` for a normal dependency.
+    kind: Option<String>,
+    /// Given for a dependency inside the workspace.
+    path: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+/// The packages in the output of `cargo metadata --no-deps --format-version 1`.
+///
+/// # Errors
+/// When the text is not such an output.
+pub(super) fn packages(metadata: &str) -> anyhow::Result<Vec<Package>> {
+    let metadata: Metadata = serde_json::from_str(metadata).context("read cargo's metadata")?;
+    Ok(metadata.packages)
+}
+
+/// Checks the normal dependencies of one package; `manifest` is the text at `path`.
+pub(super) fn check(package: &Package, path: &str, manifest: &str) -> Vec<Finding> {
+    let Some((_, inward)) = INWARD.iter().find(|(name, _)| *name == package.name) else {
+        let what = format!("{} has no place among the crate arrows", package.name);
+        return vec![Finding::new(path, 1, &what, "name it in xtask/src/tidy/arrows.rs")];
+    };
+    let normal = package.dependencies.iter().filter(|it| it.kind.is_none());
+    normal
+        .filter_map(|dependency| {
+            let what = refuse(&package.name, inward, dependency)?;
+            let line = line_of(manifest, &dependency.name);
+            Some(Finding::new(path, line, &what, "remove it or move the code that needs it"))
+        })
+        .collect()
+}
+
+/// Why this crate may not have this dependency.
+fn refuse(name: &str, inward: &[&str], dependency: &Dependency) -> Option<String> {
+    let other = dependency.name.as_str();
+    if dependency.path.is_some() && !inward.contains(&other) {
+        return Some(format!("{name} depends on {other}, arrows point inward only"));
+    }
+    if name == "orderstream-core" && NOT_IN_CORE.contains(&other) {
+        return Some(format!("{name} depends on {other}, core has no runtime and no server"));
+    }
+    let (_, owners) = RESERVED.iter().find(|(reserved, _)| *reserved == other)?;
+    (!owners.contains(&name))
+        .then(|| format!("{name} depends on {other}, only {} may", owners.join(", ")))
+}
+
+/// The manifest's line that names the dependency, or 1.
+fn line_of(manifest: &str, dependency: &str) -> usize {
+    let names = |line: &str| {
+        let rest = line.trim_start().strip_prefix(dependency)?;
+        rest.starts_with(['.', ' ', '=']).then_some(())
+    };
+    manifest.lines().position(|line| names(line).is_some()).map_or(1, |at| at + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_one(name: &str, dependency: &str, kind: Option<&str>) -> Vec<String> {
+        let path = dependency.starts_with("orderstream").then_some("/x");
+        let text = serde_json::json!({"packages": [{
+            "name": name, "manifest_path": "/x/Cargo.toml",
+            "dependencies": [{"name": dependency, "kind": kind, "path": path}],
+        }]});
+        let packages = packages(&text.to_string()).unwrap();
+        let manifest = format!("[dependencies]\nother = \"1\"\n{dependency}.workspace = true\n");
+        check(&packages[0], "Cargo.toml", &manifest).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn arrows_inward_pass() {
+        for (name, dependency) in [
+            ("orderstream", "orderstream-processor"),
+            ("orderstream-processor", "orderstream-rpc"),
+            ("orderstream-requestor", "orderstream-journal"),
+            ("orderstream-controller", "orderstream-core"),
+            ("orderstream-rpc", "prost"),
+            ("orderstream-requestor", "tonic"),
+            ("orderstream-controller", "kube"),
+            ("orderstream-core", "serde"),
+        ] {
+            assert_eq!(check_one(name, dependency, None), Vec::<String>::new());
+        }
+        assert!(check_one("orderstream-core", "tokio", Some("dev")).is_empty());
+    }
+
+    #[test]
+    fn arrows_outward_and_to_siblings_are_found() {
+        for (name, dependency) in [
+            ("orderstream-core", "orderstream-rpc"),
+            ("orderstream-rpc", "orderstream-journal"),
+            ("orderstream-journal", "orderstream-rpc"),
+            ("orderstream-processor", "orderstream-requestor"),
+            ("orderstream-controller", "orderstream-requestor"),
+            ("orderstream-controller", "orderstream-rpc"),
+            ("orderstream-rpc", "orderstream"),
+        ] {
+            assert_eq!(
+                check_one(name, dependency, None),
+                [format!(
+                    "Cargo.toml:3: {name} depends on {dependency}, arrows point inward only, \
+                     remove it or move the code that needs it"
+                )]
+            );
+        }
+    }
+
+    #[test]
+    fn reserved_crates_are_found_elsewhere() {
+        for (name, dependency) in [
+            ("orderstream-processor", "prost"),
+            ("orderstream-requestor", "tonic-prost"),
+            ("orderstream-controller", "tonic"),
+            ("orderstream", "kube"),
+            ("orderstream-rpc", "k8s-openapi"),
+            ("orderstream-core", "tokio"),
+            ("orderstream-core", "axum"),
+        ] {
+            assert_eq!(check_one(name, dependency, None).len(), 1, "{name} {dependency}");
+        }
+    }
+
+    #[test]
+    fn a_crate_without_a_place_is_found() {
+        assert!(check_one("orderstream-new", "serde", None)[0].contains("no place"));
+    }
+}
