@@ -125,9 +125,18 @@ impl Tracker {
         Self { key, incarnation, stream, order: None, pending_notes: Vec::new() }
     }
 
-    /// The last event handled: where a new stream goes on.
+    /// The last event handled.
     pub fn last_seq(&self) -> Seq {
         self.order.as_ref().map_or(Seq(0), |order| order.last_seq)
+    }
+
+    /// Where a new stream goes on: after the last event handled.
+    pub fn resume_after(&self) -> Seq {
+        #[cfg(feature = "plant-bugs")]
+        if self.order.is_some() && crate::plant::is_planted(crate::plant::Bug::ResumeOffByOne) {
+            return self.last_seq().next();
+        }
+        self.last_seq()
     }
 
     /// The order so far.
@@ -167,7 +176,7 @@ impl Tracker {
         match Order::fold(&mut self.order, event) {
             Ok(()) => {}
             Err(FoldError::Gap { .. } | FoldError::NotOpened) => {
-                return Output::ResumeAfter(self.last_seq());
+                return Output::ResumeAfter(self.resume_after());
             }
         }
         if let Some(id) = event.kind.follow_up_id() {

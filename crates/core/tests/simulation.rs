@@ -1,0 +1,113 @@
+//! A seeded simulation of the whole life of orders: the owner, two controllers with their
+//! trackers, sellers and a buyer on a bad network, with crashes between any two steps, a disk
+//! that loses what was not synced, clocks that jump and two leaders. Each life leaves a history;
+//! a judge of pure functions reads it.
+//!
+//! `SEEDS` says how many lives are played (default 20 000); `SIM_SEED` names the one that
+//! `simulation::replay` plays and prints.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use orderstream_core::plant::{Bug, plant};
+
+mod check;
+mod clients;
+mod disk;
+mod history;
+mod operator;
+mod processor;
+mod rng;
+mod sim;
+mod world;
+
+const THREADS: u64 = 2;
+
+fn env(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+fn command(seed: u64) -> String {
+    format!(
+        "SIM_SEED={seed} cargo test -p orderstream-core --test main simulation::replay -- --nocapture"
+    )
+}
+
+/// What is wrong with this seed's life, if anything is.
+fn judge(seed: u64) -> Result<(), String> {
+    match catch_unwind(AssertUnwindSafe(|| check::check(&world::play(seed)))) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(broken)) => Err(format!("{} is broken: {}", broken.promise, broken.how)),
+        Err(_) => Err("a machine panicked".to_owned()),
+    }
+}
+
+#[test]
+fn every_seed_keeps_every_promise() {
+    let seeds = env("SEEDS").unwrap_or(20_000);
+    let workers: Vec<_> = (0..THREADS)
+        .map(|worker| {
+            std::thread::spawn(move || {
+                (0..seeds)
+                    .filter(|seed| seed % THREADS == worker)
+                    .find_map(|seed| judge(seed).err().map(|why| (seed, why)))
+            })
+        })
+        .collect();
+    let first = workers.into_iter().filter_map(|worker| worker.join().unwrap()).min();
+    if let Some((seed, why)) = first {
+        panic!("seed {seed}: {why}\nreplay: {}", command(seed));
+    }
+}
+
+#[test]
+fn replay() {
+    let Some(seed) = env("SIM_SEED") else { return };
+    let history = world::play(seed);
+    for entry in &history.entries {
+        println!("{entry:?}");
+    }
+    for (order, last) in history.finals.iter().enumerate() {
+        println!("order {order}: {:?} removed {} {:?}", last.status, last.removed, last.desired);
+        for event in &last.list {
+            println!("  {event:?}");
+        }
+    }
+    if let Err(broken) = check::check(&history) {
+        panic!("seed {seed}: {} is broken: {}", broken.promise, broken.how);
+    }
+}
+
+#[test]
+fn two_runs_of_one_seed_give_identical_histories() {
+    for seed in 0..300 {
+        let (first, second) = (world::play(seed), world::play(seed));
+        assert!(first == second, "seed {seed} gave two histories");
+        assert_eq!(format!("{first:?}"), format!("{second:?}"), "seed {seed}");
+    }
+}
+
+/// Breaks a rule and counts the seeds until the judge sees it.
+fn found_after(bug: Bug, budget: u64) -> (u64, String) {
+    plant(Some(bug));
+    let found = (0..budget).find_map(|seed| judge(seed).err().map(|why| (seed + 1, why)));
+    plant(None);
+    found.unwrap_or_else(|| panic!("{bug:?} was not found in {budget} seeds"))
+}
+
+#[test]
+fn an_answer_before_the_sync_is_found() {
+    let (seeds, why) = found_after(Bug::AnswerBeforeSync, 500);
+    println!("AnswerBeforeSync: found after {seeds} seeds: {why}");
+}
+
+#[test]
+fn a_resume_off_by_one_is_found() {
+    let (seeds, why) = found_after(Bug::ResumeOffByOne, 100);
+    println!("ResumeOffByOne: found after {seeds} seeds: {why}");
+}
+
+#[test]
+fn a_missing_epoch_check_is_found() {
+    let (seeds, why) = found_after(Bug::NoEpochCheck, 200);
+    println!("NoEpochCheck: found after {seeds} seeds: {why}");
+}

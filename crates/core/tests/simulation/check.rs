@@ -1,0 +1,38 @@
+//! The judge: pure functions that read a history and say which promise it breaks.
+
+use super::history::History;
+
+/// A promise, and how it was broken.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Broken {
+    pub(crate) promise: &'static str,
+    pub(crate) how: String,
+}
+
+mod client;
+mod order;
+mod stream;
+
+type Check = fn(&History) -> Result<(), String>;
+
+/// Every predicate, with its name.
+pub(crate) const ALL: [(&str, Check); 10] = [
+    ("P1", client::durable),
+    ("P2", stream::ordered),
+    ("P2b", stream::resumed),
+    ("P3", client::once),
+    ("P3b", client::asked_for),
+    ("P4", stream::single),
+    ("P5", stream::fenced),
+    ("P6", order::status_true),
+    ("P8", order::converged),
+    ("P11", order::expired),
+];
+
+/// The first promise that the history breaks.
+pub(crate) fn check(history: &History) -> Result<(), Broken> {
+    for (promise, predicate) in ALL {
+        predicate(history).map_err(|how| Broken { promise, how })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! What users see of an order: P6 a true status, P8 convergence, P11 expiry.
+
+use orderstream_core::command::Award;
+use orderstream_core::order::ProposalPhase;
+use orderstream_core::{Event, EventKind, Order, Phase, Seq};
+
+use crate::simulation::history::{Entry, Final, History, Status};
+
+/// A healthy owner looks at the clock at least this often, milliseconds.
+const LATE_MS: i64 = 1_000;
+
+fn fold(list: &[Event]) -> Result<Option<Order>, String> {
+    let mut order = None;
+    for event in list {
+        Order::fold(&mut order, event).map_err(|error| error.to_string())?;
+    }
+    Ok(order)
+}
+
+/// The phase after each event; the first entry is the one before all.
+fn phases(list: &[Event]) -> Result<Vec<Option<Phase>>, String> {
+    let mut order = None;
+    let mut phases = vec![None];
+    for event in list {
+        Order::fold(&mut order, event).map_err(|error| error.to_string())?;
+        phases.push(order.as_ref().map(|order| order.phase));
+    }
+    Ok(phases)
+}
+
+fn is_terminal(phase: &str) -> bool {
+    Phase::ALL.iter().any(|known| known.is_terminal() && known.as_str() == phase)
+}
+
+fn follows(old: &Status, new: &Status) -> bool {
+    let no_step_back =
+        new.epoch >= old.epoch && new.observed >= old.observed && new.last_seq >= old.last_seq;
+    let stays = !is_terminal(old.phase) || new.phase == old.phase;
+    let begun = new.phase != "Pending" || old.last_seq == Seq(0);
+    no_step_back && stays && begun
+}
+
+/// P6: a status is never ahead of the list on disk, never moves back, and tells the true end.
+pub(crate) fn status_true(history: &History) -> Result<(), String> {
+    for (number, last) in history.finals.iter().enumerate() {
+        let phases = phases(&last.list)?;
+        let mut through = Seq(0);
+        let mut held = Status { phase: "Pending", ..Status::default() };
+        for entry in &history.entries {
+            match entry {
+                Entry::Durable { order, through: now } if *order == number => through = *now,
+                Entry::Crash { order, kept, .. } if *order == number => through = *kept,
+                Entry::Status { order, status, .. } if *order == number => {
+                    let at = usize::try_from(status.last_seq.0).ok();
+                    let truth = at.and_then(|at| phases.get(at).copied()).flatten();
+                    let ended = truth.filter(|phase| phase.is_terminal()).map(Phase::as_str);
+                    let said = Some(status.phase).filter(|phase| is_terminal(phase));
+                    if status.last_seq > through || ended != said {
+                        return Err(format!("order {number}: {status:?}, true is {ended:?}"));
+                    }
+                    if !follows(&held, status) {
+                        return Err(format!("order {number}: {held:?} became {status:?}"));
+                    }
+                    held = status.clone();
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+fn wish_unmet(last: &Final, order: &Order) -> Option<&'static str> {
+    let desired = &last.desired;
+    let life_ms = order.expires_at.ms_since(order.opened_at);
+    let can_win = match &desired.award {
+        Some(Award::Whole(id)) => {
+            order.proposals.get(id).is_some_and(|held| held.phase == ProposalPhase::Open)
+        }
+        Some(Award::Lines(_)) | None => false,
+    };
+    if desired.follow_ups.iter().any(|wanted| !order.follow_ups.contains(&wanted.id)) {
+        return Some("a follow-up is missing");
+    }
+    if life_ms < desired.spec.expires_in_ms {
+        return Some("the life is too short");
+    }
+    if desired.cancel || can_win {
+        return Some("it should have ended");
+    }
+    let paused = order.phase == Phase::Paused;
+    (desired.award.is_none() && desired.suspend != paused).then_some("the pause is wrong")
+}
+
+/// P8: once all is calm, the status is what the list says, and the list what the resource wants.
+pub(crate) fn converged(history: &History) -> Result<(), String> {
+    for (number, last) in history.finals.iter().enumerate() {
+        let order = fold(&last.list)?.ok_or(format!("order {number} was never opened"))?;
+        let ended = order.phase.is_terminal();
+        if last.removed {
+            if !ended {
+                return Err(format!("order {number} was removed while {:?}", order.phase));
+            }
+            continue;
+        }
+        let shown = match order.phase {
+            Phase::Open => "Streaming",
+            phase => phase.as_str(),
+        };
+        let status = &last.status;
+        if status.last_seq != order.last_seq || status.phase != shown {
+            let seq = order.last_seq;
+            return Err(format!("order {number} is {shown} at {seq}, its status {status:?}"));
+        }
+        if ended {
+            continue;
+        }
+        if status.observed != last.desired.generation {
+            return Err(format!("order {number}: an edit was not observed: {status:?}"));
+        }
+        if let Some(wish) = wish_unmet(last, &order) {
+            return Err(format!("order {number}: {wish}"));
+        }
+    }
+    Ok(())
+}
+
+/// P11: an order expires once, never before its deadline on the owner's clock, soon after it when
+/// nothing is broken, and nothing follows.
+pub(crate) fn expired(history: &History) -> Result<(), String> {
+    let broken = history
+        .entries
+        .iter()
+        .any(|entry| matches!(entry, Entry::Fault { what: "processor crash" | "clock jump", .. }));
+    for (number, last) in history.finals.iter().enumerate() {
+        let mut order: Option<Order> = None;
+        for event in &last.list {
+            if let Some(before) = &order {
+                if before.phase.is_terminal() {
+                    return Err(format!("order {number}: {event:?} after the end"));
+                }
+                if matches!(event.kind, EventKind::OrderPaused { expired: true, .. }) {
+                    let late_ms = clock_at(history, number, event.seq) - before.expires_at.0;
+                    if late_ms < 0 || (!broken && late_ms > LATE_MS) {
+                        return Err(format!("order {number} expired {late_ms} ms late"));
+                    }
+                }
+            }
+            Order::fold(&mut order, event).map_err(|error| error.to_string())?;
+        }
+        let Some(order) = order else { continue };
+        let due = history.owner_clock > order.expires_at.0 + LATE_MS;
+        if due && !order.phase.is_terminal() {
+            return Err(format!("order {number} did not expire"));
+        }
+    }
+    Ok(())
+}
+
+/// The owner's clock when it decided an event: the last time, should a crash have undone others.
+fn clock_at(history: &History, number: usize, wanted: Seq) -> i64 {
+    let clocks = history.entries.iter().rev().filter_map(|entry| match entry {
+        Entry::Append { order, seq, clock, .. } if (*order, *seq) == (number, wanted) => {
+            Some(*clock)
+        }
+        _ => None,
+    });
+    clocks.into_iter().next().unwrap_or(i64::MIN)
+}

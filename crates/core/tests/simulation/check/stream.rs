@@ -1,0 +1,101 @@
+//! What trackers are promised: P2 order without gaps, P2b resume, P4 one stream, P5 fencing.
+
+use std::collections::BTreeMap;
+
+use orderstream_core::{Epoch, Seq};
+
+use crate::simulation::history::{Entry, History};
+
+/// P2: a tracker takes 1, 2, 3, … and each event is the list's.
+pub(crate) fn ordered(history: &History) -> Result<(), String> {
+    let mut last: BTreeMap<u64, Seq> = BTreeMap::new();
+    for entry in &history.entries {
+        let Entry::Deliver { tracker, order, event, .. } = entry else { continue };
+        let held = last.entry(*tracker).or_default();
+        if event.seq != held.next() {
+            return Err(format!("tracker {tracker} took {} after {held}", event.seq));
+        }
+        *held = event.seq;
+        let index = usize::try_from(event.seq.0 - 1).unwrap();
+        if history.finals[*order].list.get(index) != Some(event) {
+            return Err(format!("tracker {tracker} took {event:?}, which the list has not"));
+        }
+    }
+    Ok(())
+}
+
+/// P2b: a tracker resumes after the last event that it took, and a stream begins right there.
+pub(crate) fn resumed(history: &History) -> Result<(), String> {
+    let mut taken: BTreeMap<u64, Seq> = BTreeMap::new();
+    let mut sent: BTreeMap<u64, Seq> = BTreeMap::new();
+    for entry in &history.entries {
+        match entry {
+            Entry::Deliver { tracker, event, .. } => {
+                taken.insert(*tracker, event.seq);
+            }
+            Entry::Resume { tracker, after, .. } => {
+                let held = taken.get(tracker).copied().unwrap_or_default();
+                if *after != held {
+                    return Err(format!("tracker {tracker} has {held} and resumes after {after}"));
+                }
+            }
+            Entry::StreamOpen { stream, after, .. } => {
+                sent.insert(*stream, *after);
+            }
+            Entry::Sent { stream, seq } => {
+                let held = sent.get_mut(stream).ok_or("sent on no stream")?;
+                if *seq != held.next() {
+                    return Err(format!("stream {stream} sent {seq} after {held}"));
+                }
+                *held = *seq;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// P4: an order has at most one stream at a time.
+pub(crate) fn single(history: &History) -> Result<(), String> {
+    let mut open: BTreeMap<usize, u64> = BTreeMap::new();
+    for entry in &history.entries {
+        match entry {
+            Entry::StreamOpen { order, stream, .. } => {
+                if let Some(other) = open.insert(*order, *stream) {
+                    return Err(format!("order {order}: streams {other} and {stream} at once"));
+                }
+            }
+            Entry::StreamClose { order, stream, .. } => {
+                if open.remove(order) != Some(*stream) {
+                    return Err(format!("order {order}: stream {stream} ended, but was not open"));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// P5: no former owner gets a stream or an event after a higher epoch was granted.
+pub(crate) fn fenced(history: &History) -> Result<(), String> {
+    let mut granted: BTreeMap<usize, Epoch> = BTreeMap::new();
+    for entry in &history.entries {
+        match entry {
+            Entry::StreamOpen { order, stream, epoch, .. } => {
+                let floor = granted.entry(*order).or_default();
+                if epoch < floor {
+                    return Err(format!("order {order}: stream {stream} of a former {epoch:?}"));
+                }
+                *floor = *epoch;
+            }
+            Entry::Append { order, seq, epoch: Some(epoch), .. } => {
+                let floor = granted.entry(*order).or_default();
+                if epoch < floor {
+                    return Err(format!("order {order}: event {seq} of a former {epoch:?}"));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
