@@ -1,1 +1,25 @@
-//! placeholder
+//! The requestor: the buyer's REST, the tracker of all orders, one resuming stream per order, and
+//! the store from which a killed requestor goes on.
+
+mod acts;
+mod backoff;
+mod channels;
+mod config;
+mod error;
+mod follower;
+mod handle;
+mod metrics;
+mod placement;
+mod registry;
+mod service;
+mod shared;
+mod store;
+
+pub use config::Config;
+pub use error::Error;
+pub use handle::{BuyerAct, BuyerError, Handle, Initiated, Note};
+pub use metrics::Metrics;
+pub use placement::choose;
+pub use registry::Counts;
+pub use service::{Parts, Requestor, Service};
+pub use store::{Lists, MemoryLists, OrderStore, Record, StoreError, Stored, Submission, Turn};

@@ -1,0 +1,114 @@
+//! The requestor's settings, checked before any port opens.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use orderstream_core::Refusal;
+use serde::{Deserialize, Serialize};
+
+use crate::channels::endpoint;
+
+/// Most connections to one processor.
+const CONNECTIONS_MAX: usize = 64;
+/// Most orders that one requestor may be told to follow.
+const ORDERS_MAX: usize = 10_000_000;
+
+/// The requestor's settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// Where the buyer REST listens.
+    #[arg(long, env = "ORDERSTREAM_REST_ADDR", default_value = "0.0.0.0:8004")]
+    pub rest_addr: SocketAddr,
+    /// Where metrics and health are served.
+    #[arg(long, env = "ORDERSTREAM_METRICS_ADDR", default_value = "0.0.0.0:9091")]
+    pub metrics_addr: SocketAddr,
+    /// A processor's URL; give it again for each one.
+    #[arg(
+        long = "processor",
+        env = "ORDERSTREAM_PROCESSOR",
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:50051"
+    )]
+    #[serde(rename = "processor")]
+    pub processors: Vec<String>,
+    /// Where orders are stored: embedded:DIR.
+    #[arg(long, env = "ORDERSTREAM_STORE", default_value = "embedded:.orderstream/requestor")]
+    pub store: String,
+    /// Connections to each processor for streams; acts have one of their own.
+    #[arg(long, env = "ORDERSTREAM_CONNECTIONS", default_value_t = 4)]
+    pub connections: usize,
+    /// Orders that may be followed at once; beyond it new ones are refused with 429.
+    #[arg(long, env = "ORDERSTREAM_MAX_ORDERS", default_value_t = 100_000)]
+    pub max_orders: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            rest_addr: SocketAddr::from(([0, 0, 0, 0], 8004)),
+            metrics_addr: SocketAddr::from(([0, 0, 0, 0], 9091)),
+            processors: vec!["http://127.0.0.1:50051".to_owned()],
+            store: "embedded:.orderstream/requestor".to_owned(),
+            connections: 4,
+            max_orders: 100_000,
+        }
+    }
+}
+
+impl Config {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// Names the setting, the limit and the fix.
+    pub fn validate(&self) -> Result<(), Refusal> {
+        if self.processors.is_empty() {
+            return Err(Refusal::field("processor", "is missing; give at least one URL"));
+        }
+        for url in &self.processors {
+            endpoint(url)?;
+        }
+        between("connections", self.connections, CONNECTIONS_MAX)?;
+        between("max-orders", self.max_orders, ORDERS_MAX)?;
+        self.store_dir().map(|_| ())
+    }
+
+    /// The folder of the embedded store.
+    ///
+    /// # Errors
+    /// Refuses another kind of store.
+    pub fn store_dir(&self) -> Result<PathBuf, Refusal> {
+        let dir = self.store.strip_prefix("embedded:").filter(|dir| !dir.is_empty());
+        dir.map(PathBuf::from).ok_or_else(|| {
+            let store = &self.store;
+            Refusal::field("store", format!("'{store}' is unknown; give embedded:DIR"))
+        })
+    }
+}
+
+fn between(field: &str, value: usize, max: usize) -> Result<(), Refusal> {
+    if (1..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(Refusal::field(field, format!("is {value}; give 1 to {max}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_valid_and_each_wrong_setting_is_named() {
+        Config::default().validate().unwrap();
+        let wrong: [(&str, Config); 5] = [
+            ("processor", Config { processors: Vec::new(), ..Config::default() }),
+            ("processor", Config { processors: vec!["nonsense".to_owned()], ..Config::default() }),
+            ("connections", Config { connections: 0, ..Config::default() }),
+            ("max-orders", Config { max_orders: 0, ..Config::default() }),
+            ("store", Config { store: "mysql:x".to_owned(), ..Config::default() }),
+        ];
+        for (field, config) in wrong {
+            assert_eq!(config.validate().unwrap_err().field.as_deref(), Some(field));
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! One task per order: holds the order's stream, opens it again after every break, and sends the
+//! order's acts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orderstream_core::port::Assignment;
+use orderstream_core::tracker::{Input, Output};
+use orderstream_core::{OrderKey, Reason, Refusal, Seq};
+use orderstream_rpc::convert::{DRAINING, event_from_wire, spec_to_wire};
+use orderstream_rpc::limits::MESSAGE_BYTES_MAX;
+use orderstream_rpc::v1;
+use orderstream_rpc::v1::order_streaming_service_client::OrderStreamingServiceClient;
+use tonic::Streaming;
+
+use crate::acts;
+use crate::backoff::{Backoff, CAP, jitter};
+use crate::registry::Following;
+use crate::shared::Shared;
+use crate::store::Record;
+
+/// From asking for a stream to its first headers.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most that a told client waits before it connects again: enough to spread thousands.
+const DRAIN_JITTER: Duration = Duration::from_millis(500);
+
+/// How one stream ended.
+enum End {
+    /// The order reached its end.
+    Over,
+    /// Somebody with a higher epoch owns the order: never again.
+    Stop(String),
+    /// Broken; open it again after this time.
+    Again(String, Duration),
+}
+
+/// Leaves nothing active, however the task ends: done, stopped, cancelled or panicked.
+struct Guard {
+    shared: Arc<Shared>,
+    key: OrderKey,
+    life: u64,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let order_req_id = self.key.order_req_id.as_str();
+            tracing::error!(order_req_id, "the order's task panicked");
+        }
+        self.shared.registry.task_ended(self.shared.now(), &self.key, self.life);
+        self.shared.tell(&self.key);
+    }
+}
+
+/// Follows one order until its end, or until it is told to stop.
+pub(crate) async fn follow(shared: Arc<Shared>, key: OrderKey, following: Following) {
+    let guard = Guard { shared: Arc::clone(&shared), key: key.clone(), life: following.life };
+    tokio::select! {
+        () = following.cancel.cancelled() => {}
+        () = hold_stream(&shared, &key, &following) => {}
+        () = acts::send_all(&shared, &key, &following) => {}
+    }
+    drop(guard);
+}
+
+async fn hold_stream(shared: &Shared, key: &OrderKey, following: &Following) {
+    let order_req_id = key.order_req_id.as_str();
+    let mut backoff = Backoff::default();
+    while let Some((assignment, after)) = shared.registry.assignment(key, following.life) {
+        match run_stream(shared, following, (&assignment, after), &mut backoff).await {
+            End::Over => return ended(shared, key).await,
+            End::Stop(reason) => {
+                tracing::warn!(order_req_id, reason, "the order's stream is not opened again");
+                shared.step(key, following, Input::Disconnected { reason });
+                return;
+            }
+            End::Again(reason, wait) => {
+                let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                tracing::info!(order_req_id, reason, wait_ms, "the order's stream is down");
+                shared.step(key, following, Input::Disconnected { reason });
+                tokio::time::sleep(wait).await;
+            }
+        }
+    }
+}
+
+async fn ended(shared: &Shared, key: &OrderKey) {
+    let order_req_id = key.order_req_id.as_str();
+    let snapshot = shared.registry.get_order(key);
+    let phase = snapshot.and_then(|snapshot| snapshot.order.as_ref().map(|order| order.phase));
+    tracing::info!(order_req_id, phase = ?phase, "the order has ended");
+    let Some(phase) = phase.filter(|_| shared.registry.is_stored(key)) else { return };
+    let mut turn = shared.store.turn(key).await;
+    if let Err(error) = turn.append(&Record::OrderEnded { phase }).await {
+        // The next start takes the order up, hears of its end again, and writes it then.
+        tracing::warn!(order_req_id, %error, "the order's end is not stored");
+    }
+}
+
+/// Opens one stream and reads it to its end.
+async fn run_stream(
+    shared: &Shared,
+    following: &Following,
+    (assignment, after): (&Assignment, Seq),
+    backoff: &mut Backoff,
+) -> End {
+    let key = &assignment.key;
+    let stream = match open(shared, assignment, after).await {
+        Ok(stream) => stream,
+        Err(refusal) => return refused(&refusal, backoff),
+    };
+    let (processor, epoch) = (assignment.processor.clone(), assignment.epoch);
+    shared.step(key, following, Input::Connected { processor, epoch });
+    tracing::debug!(order_req_id = %key.order_req_id, after = after.0, "the order's stream is up");
+    read(shared, following, (key, stream), backoff).await
+}
+
+async fn open(
+    shared: &Shared,
+    assignment: &Assignment,
+    after: Seq,
+) -> Result<Streaming<v1::OrderStreamResponse>, Refusal> {
+    let channel = shared.channels.for_stream(&assignment.processor, &assignment.key)?;
+    let mut client = OrderStreamingServiceClient::new(channel)
+        .max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let spec = &assignment.spec;
+    let request = v1::OrderStreamRequest {
+        order_req_id: assignment.key.order_req_id.to_string(),
+        notification_type: spec.notification_type.as_str().to_owned(),
+        session: spec.session.clone().unwrap_or_default(),
+        after_seq: after.0,
+        epoch: assignment.epoch.0,
+        tenant: assignment.key.tenant.to_string(),
+        incarnation: assignment.incarnation.to_string(),
+        order: Some(spec_to_wire(spec)),
+        observer: false,
+    };
+    match tokio::time::timeout(OPEN_TIMEOUT, client.process_order_stream(request)).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(acts::refusal_of(&status)),
+        Err(_) => Err(Refusal::new(
+            Reason::Unreachable,
+            format!("the processor did not answer within {} s", OPEN_TIMEOUT.as_secs()),
+        )),
+    }
+}
+
+async fn read(
+    shared: &Shared,
+    following: &Following,
+    (key, mut stream): (&OrderKey, Streaming<v1::OrderStreamResponse>),
+    backoff: &mut Backoff,
+) -> End {
+    loop {
+        let response = match stream.message().await {
+            Ok(Some(response)) => response,
+            Ok(None) => return again("the processor ended the stream", backoff),
+            Err(status) => return refused(&acts::refusal_of(&status), backoff),
+        };
+        if response.streaming_response_status == DRAINING {
+            let reason = "the processor is stopping".to_owned();
+            return End::Again(reason, jitter(DRAIN_JITTER));
+        }
+        shared.metrics.events_received.inc();
+        let event = match event_from_wire(response) {
+            Ok(event) => event,
+            Err(refusal) => {
+                tracing::error!(order_req_id = %key.order_req_id, %refusal, "unreadable event");
+                return again(&refusal.to_string(), backoff);
+            }
+        };
+        match shared.step(key, following, Input::Received(Arc::new(event))) {
+            Output::Ignored => {}
+            Output::Changed => backoff.reset(),
+            Output::Ended => return End::Over,
+            Output::ResumeAfter(seq) => {
+                return again(&format!("an event is missing after {seq}"), backoff);
+            }
+        }
+    }
+}
+
+fn again(reason: &str, backoff: &mut Backoff) -> End {
+    End::Again(reason.to_owned(), backoff.next_wait())
+}
+
+fn refused(refusal: &Refusal, backoff: &mut Backoff) -> End {
+    let reason = refusal.to_string();
+    if refusal.reason == Reason::StaleEpoch {
+        return End::Stop(reason);
+    }
+    if refusal.reason == Reason::Superseded {
+        // Whoever took over has at least our epoch. With a higher one the next try ends for good;
+        // with the same one it was ourselves, and nobody else is in a hurry.
+        return End::Again(reason, CAP / 2 + jitter(CAP / 2));
+    }
+    End::Again(reason, backoff.next_wait())
+}

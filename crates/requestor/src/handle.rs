@@ -1,0 +1,337 @@
+//! The requestor as its callers see it: the buyer's acts, and the port that the controller drives.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orderstream_core::command::{Act, Award};
+use orderstream_core::port::{Assignment, OrderStreams};
+use orderstream_core::spec::{FollowUp, Message};
+use orderstream_core::{
+    Command, Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Reason, Refusal,
+    SellerId, Snapshot,
+};
+use uuid::Uuid;
+
+use crate::acts;
+use crate::placement::choose;
+use crate::registry::{Counts, Origin};
+use crate::shared::{Shared, Stored};
+use crate::store::{Record, StoreError, Submission, follow_up_command};
+
+/// How long `initiate` waits for the stream before it answers all the same.
+const FIRST_CONNECTION_WAIT: Duration = Duration::from_millis(500);
+
+/// Why a buyer's act was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BuyerError {
+    /// It is refused.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    /// The order store did not take it; nothing was done.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+}
+
+/// What came of an initiate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Initiated {
+    /// The order is stored and followed now.
+    Started,
+    /// It was followed before.
+    AlreadyProcessed,
+}
+
+/// A buyer's follow-up before it has its id.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Note {
+    /// Given by the caller: the same id twice has one effect.
+    pub id: Option<FollowUpId>,
+    /// To these sellers; empty means to all.
+    pub audience: Vec<SellerId>,
+    /// The text.
+    pub message: Message,
+}
+
+/// A buyer's act on an order that exists.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BuyerAct {
+    /// End it, with or without a winner.
+    Finalise(Option<Award>, Option<String>),
+    /// Take no proposals for now.
+    Pause(Option<String>),
+}
+
+/// The requestor. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Handle {
+    /// This start's fencing number.
+    pub fn epoch(&self) -> Epoch {
+        self.shared.epoch
+    }
+
+    /// The processors that new orders are placed on.
+    pub fn processors(&self) -> &[String] {
+        &self.shared.processors
+    }
+
+    /// How many orders and streams there are.
+    pub fn counts(&self) -> Counts {
+        self.shared.registry.counts()
+    }
+
+    /// Whether the order is in the tracker.
+    pub fn has_order(&self, key: &OrderKey) -> bool {
+        self.shared.registry.has_order(key)
+    }
+
+    /// Whether a stream is up for the order.
+    pub fn is_stream_active(&self, key: &OrderKey) -> bool {
+        self.shared.registry.is_stream_active(key)
+    }
+
+    /// Stores an order and follows it. A second call changes nothing, also at the same instant.
+    ///
+    /// # Errors
+    /// When it is refused, or not stored; then nothing of it stays.
+    pub async fn initiate(&self, key: OrderKey, spec: OrderSpec) -> Result<Initiated, BuyerError> {
+        // In a task of its own, so that a caller who hangs up cannot part the store and the tracker.
+        let work = initiate(Arc::clone(&self.shared), key.clone(), spec);
+        let initiated = self.shared.tasks.spawn(work).await.map_err(lost)??;
+        if initiated == Initiated::Started {
+            self.wait_for_stream(&key).await;
+        }
+        Ok(initiated)
+    }
+
+    async fn wait_for_stream(&self, key: &OrderKey) {
+        let up = async {
+            while let Some(changed) = self.shared.registry.changed(key) {
+                let changed = changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if self.is_stream_active(key) || self.shared.registry.has_ended(key) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        tokio::select! {
+            () = up => {}
+            () = tokio::time::sleep(FIRST_CONNECTION_WAIT) => {}
+            () = self.shared.cancel.cancelled() => {}
+        }
+    }
+
+    /// Stores a follow-up and queues it for the order's processor; answers its id.
+    ///
+    /// # Errors
+    /// When it is refused, or not stored; then nothing of it stays.
+    pub async fn follow_up(&self, key: OrderKey, note: Note) -> Result<FollowUpId, BuyerError> {
+        let work = follow_up(Arc::clone(&self.shared), key, note);
+        self.shared.tasks.spawn(work).await.map_err(lost)?
+    }
+
+    /// Stores an act and queues it for the order's processor.
+    ///
+    /// # Errors
+    /// When it is refused, or not stored; then nothing of it stays.
+    pub async fn buyer_act(&self, key: OrderKey, act: BuyerAct) -> Result<(), BuyerError> {
+        let work = buyer_act(Arc::clone(&self.shared), key, act);
+        self.shared.tasks.spawn(work).await.map_err(lost)?
+    }
+}
+
+fn lost(error: tokio::task::JoinError) -> BuyerError {
+    tracing::error!(%error, "a buyer's request was lost");
+    drop(error);
+    BuyerError::Refused(Refusal::new(Reason::Internal, "the request failed; the log has the cause"))
+}
+
+fn ended(key: &OrderKey) -> Refusal {
+    let id = &key.order_req_id;
+    Refusal::new(Reason::OrderEnded, format!("order {id} has ended; use a new order_req_id"))
+}
+
+async fn initiate(
+    shared: Arc<Shared>,
+    key: OrderKey,
+    spec: OrderSpec,
+) -> Result<Initiated, BuyerError> {
+    shared.check_open()?;
+    let mut turn = shared.store.turn(&key).await;
+    if shared.registry.has_ended(&key) {
+        return Err(ended(&key).into());
+    }
+    if shared.registry.has_order(&key) {
+        return Ok(Initiated::AlreadyProcessed);
+    }
+    let stored = turn.load()?;
+    if stored.ended.is_some() {
+        return Err(ended(&key).into());
+    }
+    shared.registry.check_room()?;
+    let submission = match stored.submission {
+        Some(submission) => submission,
+        None => {
+            let submission = Box::new(submit(&shared, &key, spec)?);
+            turn.append(&Record::RequestSubmission(submission.clone())).await?;
+            submission
+        }
+    };
+    shared.ensure(assignment(*submission, shared.epoch), Stored::Yes)?;
+    drop(turn);
+    tracing::info!(order_req_id = %key.order_req_id, "the order is initiated");
+    Ok(Initiated::Started)
+}
+
+fn submit(shared: &Shared, key: &OrderKey, spec: OrderSpec) -> Result<Submission, Refusal> {
+    let none = || Refusal::new(Reason::Unreachable, "no processor is configured");
+    Ok(Submission {
+        key: key.clone(),
+        session_id: spec.session.clone(),
+        notification_type: spec.notification_type,
+        incarnation: Incarnation::new(Uuid::now_v7().to_string())?,
+        processor: choose(key, &shared.processors).ok_or_else(none)?.to_owned(),
+        spec,
+    })
+}
+
+/// What is to be followed for a stored order.
+pub(crate) fn assignment(submission: Submission, epoch: Epoch) -> Assignment {
+    let Submission { key, incarnation, spec, processor, .. } = submission;
+    Assignment { key, incarnation, spec, epoch, processor }
+}
+
+async fn follow_up(
+    shared: Arc<Shared>,
+    key: OrderKey,
+    note: Note,
+) -> Result<FollowUpId, BuyerError> {
+    shared.check_open()?;
+    let mut turn = shared.store.turn(&key).await;
+    if shared.registry.has_ended(&key) {
+        return Err(ended(&key).into());
+    }
+    check_queue(&shared, &key)?;
+    let id = match note.id {
+        Some(id) if turn.load()?.follow_ups.contains(&id) => return Ok(id),
+        Some(id) => id,
+        None => FollowUpId::new(Uuid::now_v7().to_string())?,
+    };
+    let known = shared.registry.has_order(&key);
+    let permit = match known {
+        true => None,
+        false => Some(Arc::clone(&shared.strays).try_acquire_owned().map_err(|_| {
+            Refusal::new(Reason::Overloaded, "too many follow-ups wait; try again later")
+        })?),
+    };
+    let FollowUp { audience, message, .. } =
+        FollowUp { id: id.clone(), audience: note.audience, message: note.message };
+    let record = Record::RequestFollowUp {
+        id: id.clone(),
+        audience: audience.clone(),
+        message: message.clone(),
+    };
+    turn.append(&record).await?;
+    drop(turn);
+    let command = follow_up_command(FollowUp { id: id.clone(), audience, message });
+    match permit {
+        None => {
+            shared.registry.add_follow_up_note(shared.now(), &key, id.clone());
+            shared.tell(&key);
+            queue(&shared, &key, command);
+        }
+        Some(permit) => {
+            tracing::warn!(order_req_id = %key.order_req_id, "follow-up of an unknown order");
+            let work = acts::send_stray(Arc::clone(&shared), key, command);
+            shared.tasks.spawn(async move {
+                work.await;
+                drop(permit);
+            });
+        }
+    }
+    Ok(id)
+}
+
+async fn buyer_act(shared: Arc<Shared>, key: OrderKey, act: BuyerAct) -> Result<(), BuyerError> {
+    shared.check_open()?;
+    let mut turn = shared.store.turn(&key).await;
+    if shared.registry.has_ended(&key) {
+        return Err(ended(&key).into());
+    }
+    if !shared.registry.has_order(&key) {
+        return Err(not_found(&key).into());
+    }
+    check_queue(&shared, &key)?;
+    let word = match act {
+        BuyerAct::Finalise(..) => "finalise",
+        BuyerAct::Pause(_) => "pause",
+    };
+    let id = IdempotencyKey::new(format!("{word}:{}", Uuid::now_v7()))?;
+    let (record, act) = match act {
+        BuyerAct::Finalise(award, reason) => (
+            Record::OrderFinalised { id: id.clone(), award: award.clone(), reason: reason.clone() },
+            Act::Finalise { award, reason },
+        ),
+        BuyerAct::Pause(reason) => (
+            Record::OrderPaused { id: id.clone(), reason: reason.clone() },
+            Act::Pause { reason },
+        ),
+    };
+    turn.append(&record).await?;
+    drop(turn);
+    queue(&shared, &key, Command { key: Some(id), ..Command::bare(act) });
+    Ok(())
+}
+
+/// An order that nobody knows here.
+pub(crate) fn not_found(key: &OrderKey) -> Refusal {
+    let id = &key.order_req_id;
+    Refusal::new(Reason::OrderNotFound, format!("order {id} is not tracked here"))
+}
+
+fn check_queue(shared: &Shared, key: &OrderKey) -> Result<(), Refusal> {
+    if shared.registry.has_room(key) {
+        return Ok(());
+    }
+    let message = "too many acts wait for the order's processor; try again later";
+    Err(Refusal::new(Reason::Overloaded, message))
+}
+
+/// Queues a stored act. An order that ended since then needs it no more.
+pub(crate) fn queue(shared: &Shared, key: &OrderKey, command: Command) {
+    if let Err(refusal) = shared.registry.push_act(key, command, Origin::Store) {
+        tracing::warn!(order_req_id = %key.order_req_id, %refusal, "act is dropped");
+    }
+}
+
+impl OrderStreams for Handle {
+    fn ensure(&self, assignment: Assignment) -> Result<(), Refusal> {
+        self.shared.ensure(assignment, Stored::No)
+    }
+
+    fn act(&self, key: &OrderKey, command: Command) -> Result<(), Refusal> {
+        self.shared.check_open()?;
+        self.shared.registry.push_act(key, command, Origin::Caller)
+    }
+
+    fn stop(&self, key: &OrderKey) {
+        self.shared.registry.remove_order(key);
+    }
+
+    fn snapshot(&self, key: &OrderKey) -> Option<Arc<Snapshot>> {
+        self.shared.registry.get_order(key)
+    }
+
+    fn keys(&self) -> Vec<OrderKey> {
+        self.shared.registry.counts().tracked
+    }
+
+    fn watch(&self, wake: Arc<dyn Fn(&OrderKey) + Send + Sync>) {
+        self.shared.watch(wake);
+    }
+}

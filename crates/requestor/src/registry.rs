@@ -1,0 +1,400 @@
+//! The order tracker: which orders are followed, and what is known of each. One owner of one map;
+//! every section under its lock is short and none waits for anything.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use orderstream_core::port::Assignment;
+use orderstream_core::tracker::{Input, Output};
+use orderstream_core::{
+    Command, Epoch, FollowUpId, OrderKey, Reason, Refusal, Seq, Snapshot, Timestamp, Tracker,
+};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Metrics;
+
+/// Acts of one order that may wait for its processor.
+pub const ACTS_MAX: usize = 256;
+/// Ended orders that stay visible; beyond it the oldest are forgotten here (not in the store).
+pub const ENDED_KEPT_MAX: usize = 10_000;
+
+/// What the order's task needs to follow it.
+#[derive(Clone, Debug)]
+pub(crate) struct Following {
+    /// Which life of the entry; a task of a former life changes nothing.
+    pub(crate) life: u64,
+    /// Ends the task.
+    pub(crate) cancel: CancellationToken,
+    /// Woken after every change of the entry.
+    pub(crate) changed: Arc<Notify>,
+}
+
+/// Where an act comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The order store holds it, and is told its answer.
+    Store,
+    /// A caller that asks again if need be.
+    Caller,
+}
+
+/// An act that waits for its processor.
+#[derive(Clone, Debug)]
+pub(crate) struct Queued {
+    /// The act.
+    pub(crate) command: Command,
+    /// Who keeps it.
+    pub(crate) origin: Origin,
+}
+
+/// What came of adding an order.
+#[derive(Clone, Debug)]
+pub(crate) enum Added {
+    /// A task is to be started for it.
+    Start(Following),
+    /// A task follows it, or it has ended.
+    Known,
+}
+
+/// How many orders there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// All in the tracker.
+    pub total_orders: usize,
+    /// With a stream that is up.
+    pub active_streams: usize,
+    /// Their keys, sorted.
+    pub tracked: Vec<OrderKey>,
+}
+
+#[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "four independent facts")]
+struct Entry {
+    assignment: Assignment,
+    tracker: Tracker,
+    snapshot: Option<Arc<Snapshot>>,
+    following: Following,
+    /// Whether the stream is up; as in the tracker, readable without a snapshot.
+    active: bool,
+    /// Whether it was up before.
+    was_active: bool,
+    /// Whether the order's task runs.
+    running: bool,
+    /// Whether the order store holds the order.
+    stored: bool,
+    acts: VecDeque<Queued>,
+}
+
+#[derive(Debug, Default)]
+struct Orders {
+    map: BTreeMap<OrderKey, Entry>,
+    ended: VecDeque<(OrderKey, u64)>,
+    active: usize,
+    lives: u64,
+}
+
+/// The tracker of all orders.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    orders: Mutex<Orders>,
+    orders_max: usize,
+    metrics: Metrics,
+}
+
+impl Registry {
+    pub(crate) fn new(orders_max: usize, metrics: Metrics) -> Self {
+        Self { orders: Mutex::new(Orders::default()), orders_max, metrics }
+    }
+
+    /// Whether the order is in the tracker.
+    pub(crate) fn has_order(&self, key: &OrderKey) -> bool {
+        self.orders.lock().map.contains_key(key)
+    }
+
+    /// Whether a stream is up for the order.
+    pub(crate) fn is_stream_active(&self, key: &OrderKey) -> bool {
+        self.orders.lock().map.get(key).is_some_and(|entry| entry.active)
+    }
+
+    /// Whether the order store holds this order.
+    pub(crate) fn is_stored(&self, key: &OrderKey) -> bool {
+        self.orders.lock().map.get(key).is_some_and(|entry| entry.stored)
+    }
+
+    /// Gets or makes the order, in one step: of any number of callers at the same instant, one is
+    /// told to start the task. The processor of a followed order does not change; its epoch may
+    /// rise, and a new incarnation takes the place of the old one.
+    pub(crate) fn add_order(
+        &self,
+        assignment: Assignment,
+        stored: bool,
+        parent: &CancellationToken,
+    ) -> Result<Added, Refusal> {
+        let mut orders = self.orders.lock();
+        orders.lives = orders.lives.saturating_add(1);
+        let life = orders.lives;
+        let following =
+            Following { life, cancel: parent.child_token(), changed: Arc::new(Notify::new()) };
+        let same = orders.map.get_mut(&assignment.key).filter(|entry| {
+            entry.assignment.incarnation == assignment.incarnation || stored
+        });
+        if let Some(entry) = same {
+            entry.stored |= stored;
+            return Ok(entry.again(assignment, following));
+        }
+        self.forget(&mut orders, &assignment.key);
+        self.check_len(orders.map.len())?;
+        let key = assignment.key.clone();
+        let tracker = Tracker::new(key.clone(), assignment.incarnation.clone());
+        let entry = Entry {
+            assignment,
+            tracker,
+            snapshot: None,
+            following: following.clone(),
+            active: false,
+            was_active: false,
+            running: true,
+            stored,
+            acts: VecDeque::new(),
+        };
+        orders.map.insert(key, entry);
+        self.count(&orders);
+        Ok(Added::Start(following))
+    }
+
+    /// What the order's task is to connect to now; `None` when its life is over.
+    pub(crate) fn assignment(&self, key: &OrderKey, life: u64) -> Option<(Assignment, Seq)> {
+        let orders = self.orders.lock();
+        let entry = orders.map.get(key).filter(|entry| entry.following.life == life)?;
+        Some((entry.assignment.clone(), entry.tracker.last_seq()))
+    }
+
+    /// The order as its tracker sees it now.
+    pub(crate) fn get_order(&self, key: &OrderKey) -> Option<Arc<Snapshot>> {
+        self.orders.lock().map.get_mut(key).map(Entry::snapshot)
+    }
+
+    /// Counts a follow-up that is stored and will be forwarded.
+    pub(crate) fn add_follow_up_note(&self, now: Timestamp, key: &OrderKey, id: FollowUpId) {
+        let mut orders = self.orders.lock();
+        if let Some(entry) = orders.map.get_mut(key) {
+            entry.step(now, Input::NoteAdded(id));
+        }
+    }
+
+    /// A stream came up.
+    pub(crate) fn mark_active(&self, now: Timestamp, key: &OrderKey, life: u64, up: (String, Epoch)) {
+        let (processor, epoch) = up;
+        self.step(now, key, life, Input::Connected { processor, epoch });
+    }
+
+    /// The order's task is over, or its stream is down.
+    pub(crate) fn mark_inactive(&self, now: Timestamp, key: &OrderKey, life: u64, reason: String) {
+        self.step(now, key, life, Input::Disconnected { reason });
+    }
+
+    /// Gives the order's tracker one input. Inputs of a former life are ignored.
+    pub(crate) fn step(&self, now: Timestamp, key: &OrderKey, life: u64, input: Input) -> Output {
+        let mut orders = self.orders.lock();
+        let Some(entry) = orders.map.get_mut(key).filter(|entry| entry.following.life == life)
+        else {
+            return Output::Ignored;
+        };
+        let (was_up, had_been_up) = (entry.active, entry.was_active);
+        let output = entry.step(now, input);
+        let is_up = entry.active;
+        if is_up && had_been_up {
+            self.metrics.stream_reconnects.inc();
+        }
+        if was_up != is_up {
+            orders.active = match is_up {
+                true => orders.active.saturating_add(1),
+                false => orders.active.saturating_sub(1),
+            };
+            self.count(&orders);
+        }
+        output
+    }
+
+    /// The order's task has ended, whatever the reason: nothing of it stays active.
+    pub(crate) fn task_ended(&self, now: Timestamp, key: &OrderKey, life: u64) {
+        if self.is_up(key, life) {
+            self.mark_inactive(now, key, life, "the stream's task ended".to_owned());
+        }
+        let mut orders = self.orders.lock();
+        let Some(entry) = orders.map.get_mut(key).filter(|entry| entry.following.life == life)
+        else {
+            return;
+        };
+        entry.running = false;
+        if entry.has_ended() {
+            entry.acts = VecDeque::new();
+            orders.ended.push_back((key.clone(), life));
+            while orders.ended.len() > ENDED_KEPT_MAX {
+                if let Some((oldest, life)) = orders.ended.pop_front() {
+                    let same = |entry: &Entry| entry.following.life == life;
+                    if orders.map.get(&oldest).is_some_and(same) {
+                        orders.map.remove(&oldest);
+                    }
+                }
+            }
+        }
+        self.count(&orders);
+    }
+
+    fn is_up(&self, key: &OrderKey, life: u64) -> bool {
+        let orders = self.orders.lock();
+        orders.map.get(key).is_some_and(|entry| entry.active && entry.following.life == life)
+    }
+
+    /// Ends the order's task and forgets the order here.
+    pub(crate) fn remove_order(&self, key: &OrderKey) {
+        let mut orders = self.orders.lock();
+        self.forget(&mut orders, key);
+        self.count(&orders);
+    }
+
+    fn forget(&self, orders: &mut Orders, key: &OrderKey) {
+        if let Some(entry) = orders.map.remove(key) {
+            entry.following.cancel.cancel();
+            orders.active = orders.active.saturating_sub(usize::from(entry.active));
+        }
+    }
+
+    /// Refuses when no more orders fit.
+    pub(crate) fn check_room(&self) -> Result<(), Refusal> {
+        self.check_len(self.orders.lock().map.len())
+    }
+
+    fn check_len(&self, len: usize) -> Result<(), Refusal> {
+        let max = self.orders_max;
+        if len < max {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            Reason::LimitReached,
+            format!("{max} orders are followed, the most that are allowed; try again later"),
+        ))
+    }
+
+    /// How many orders there are, and which.
+    pub(crate) fn counts(&self) -> Counts {
+        let orders = self.orders.lock();
+        Counts {
+            total_orders: orders.map.len(),
+            active_streams: orders.active,
+            tracked: orders.map.keys().cloned().collect(),
+        }
+    }
+
+    /// Whether the order is over, for good.
+    pub(crate) fn has_ended(&self, key: &OrderKey) -> bool {
+        self.orders.lock().map.get(key).is_some_and(Entry::has_ended)
+    }
+
+    /// What a caller waits on for the order's next change.
+    pub(crate) fn changed(&self, key: &OrderKey) -> Option<Arc<Notify>> {
+        self.orders.lock().map.get(key).map(|entry| Arc::clone(&entry.following.changed))
+    }
+
+    /// Queues an act. The same key twice waits once.
+    pub(crate) fn push_act(
+        &self,
+        key: &OrderKey,
+        mut command: Command,
+        origin: Origin,
+    ) -> Result<(), Refusal> {
+        let mut orders = self.orders.lock();
+        let unknown =
+            || Refusal::new(Reason::OrderNotFound, format!("order {key} is not followed here"));
+        let entry = orders.map.get_mut(key).ok_or_else(unknown)?;
+        if entry.has_ended() {
+            return Err(Refusal::new(Reason::OrderEnded, format!("order {key} has ended")));
+        }
+        let waiting = |queued: &Queued| queued.command.key.is_some() && queued.command.key == command.key;
+        if entry.acts.iter().any(waiting) {
+            return Ok(());
+        }
+        if origin == Origin::Caller && entry.acts.len() >= ACTS_MAX {
+            return Err(Refusal::new(
+                Reason::Overloaded,
+                format!("{ACTS_MAX} acts wait for the order's processor; try again later"),
+            ));
+        }
+        command.epoch = command.epoch.or(Some(entry.assignment.epoch));
+        command.incarnation =
+            command.incarnation.or_else(|| Some(entry.assignment.incarnation.clone()));
+        entry.acts.push_back(Queued { command, origin });
+        entry.following.changed.notify_waiters();
+        Ok(())
+    }
+
+    /// Whether another act fits; asked before it is stored.
+    pub(crate) fn has_room(&self, key: &OrderKey) -> bool {
+        self.orders.lock().map.get(key).is_none_or(|entry| entry.acts.len() < ACTS_MAX)
+    }
+
+    /// The act that is to be sent next, once the order is open at its processor.
+    pub(crate) fn next_act(&self, key: &OrderKey, life: u64) -> Option<(String, Queued)> {
+        let orders = self.orders.lock();
+        let entry = orders.map.get(key).filter(|entry| entry.following.life == life)?;
+        entry.tracker.order()?;
+        let mut queued = entry.acts.front()?.clone();
+        queued.command.epoch = queued.command.epoch.max(Some(entry.assignment.epoch));
+        Some((entry.assignment.processor.clone(), queued))
+    }
+
+    /// The act at the front was answered.
+    pub(crate) fn act_done(&self, key: &OrderKey, life: u64) {
+        let mut orders = self.orders.lock();
+        if let Some(entry) = orders.map.get_mut(key).filter(|entry| entry.following.life == life) {
+            entry.acts.pop_front();
+        }
+    }
+
+    fn count(&self, orders: &Orders) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics.streams_active.set(number(orders.active));
+        self.metrics.orders_tracked.set(number(orders.map.len()));
+    }
+}
+
+impl Entry {
+    fn has_ended(&self) -> bool {
+        self.tracker.order().is_some_and(|order| order.phase.is_terminal())
+    }
+
+    /// The order is asked for again: its epoch may have risen, its task may have ended.
+    fn again(&mut self, assignment: Assignment, following: Following) -> Added {
+        if assignment.epoch > self.assignment.epoch {
+            self.assignment.epoch = assignment.epoch;
+        }
+        if self.running || self.has_ended() {
+            return Added::Known;
+        }
+        self.assignment.processor = assignment.processor;
+        self.running = true;
+        self.following = following.clone();
+        Added::Start(following)
+    }
+
+    fn step(&mut self, now: Timestamp, input: Input) -> Output {
+        let goes_up = matches!(input, Input::Connected { .. });
+        let goes_down = matches!(input, Input::Disconnected { .. });
+        let output = self.tracker.step(now, input);
+        self.active = (self.active || goes_up) && !goes_down && output != Output::Ended;
+        self.was_active |= goes_up;
+        if output != Output::Ignored {
+            self.snapshot = None;
+            self.following.changed.notify_waiters();
+        }
+        output
+    }
+
+    fn snapshot(&mut self) -> Arc<Snapshot> {
+        let made = || Arc::new(self.tracker.snapshot());
+        Arc::clone(self.snapshot.get_or_insert_with(made))
+    }
+}

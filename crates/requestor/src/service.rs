@@ -1,0 +1,114 @@
+//! Starts a requestor, takes up what a former one left, and ends it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orderstream_core::OrderKey;
+use orderstream_core::port::Clock;
+use tokio_util::sync::CancellationToken;
+
+use crate::channels::Channels;
+use crate::error::Error;
+use crate::handle::{Handle, assignment, queue};
+use crate::metrics::Metrics;
+use crate::registry::Registry;
+use crate::shared::{Shared, SharedParts, Stored};
+use crate::store::{Lists, OrderStore};
+use crate::{acts, store};
+
+/// How long tasks may take to end once they are told.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a requestor is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// URLs of the processors that new orders are placed on.
+    pub processors: Vec<String>,
+    /// Connections to each processor for streams.
+    pub connections: usize,
+    /// Orders that may be followed at once.
+    pub max_orders: usize,
+    /// Where orders are stored.
+    pub lists: Arc<dyn Lists>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Where the figures are registered.
+    pub metrics: prometheus::Registry,
+    /// Ends the requestor.
+    pub shutdown: CancellationToken,
+}
+
+/// The requestor, made but not yet at work.
+#[derive(Debug)]
+pub struct Requestor;
+
+impl Requestor {
+    /// Counts this start, durably, then takes up every order that has not ended.
+    ///
+    /// # Errors
+    /// When the store cannot be used, or the figures are registered already.
+    pub async fn start(parts: Parts) -> Result<(Handle, Service), Error> {
+        let metrics = Metrics::register(&parts.metrics)?;
+        let store = OrderStore::new(parts.lists);
+        let epoch = store.start(&format!("{}", parts.clock.now().0)).await?;
+        let open = store.open_orders()?;
+        let shared = Shared::new(SharedParts {
+            registry: Registry::new(parts.max_orders, metrics.clone()),
+            channels: Channels::new(parts.connections),
+            store,
+            clock: parts.clock,
+            metrics,
+            processors: parts.processors,
+            epoch,
+            cancel: parts.shutdown,
+        });
+        let orders = open.len();
+        for (key, stored) in open {
+            take_up(&shared, key, stored);
+        }
+        tracing::info!(epoch = epoch.0, orders, "the requestor follows what it finds");
+        Ok((Handle { shared: Arc::clone(&shared) }, Service { shared }))
+    }
+}
+
+fn take_up(shared: &Arc<Shared>, key: OrderKey, stored: store::Stored) {
+    let Some(submission) = stored.submission else {
+        for command in stored.open_acts {
+            shared.tasks.spawn(acts::send_stray(Arc::clone(shared), key.clone(), command));
+        }
+        return;
+    };
+    if let Err(refusal) = shared.ensure(assignment(*submission, shared.epoch), Stored::Yes) {
+        tracing::error!(order_req_id = %key.order_req_id, %refusal, "stored order is not followed");
+        return;
+    }
+    for id in stored.follow_ups {
+        shared.registry.add_follow_up_note(shared.now(), &key, id);
+    }
+    for command in stored.open_acts {
+        queue(shared, &key, command);
+    }
+}
+
+/// The requestor at work.
+#[derive(Debug)]
+pub struct Service {
+    shared: Arc<Shared>,
+}
+
+impl Service {
+    /// Works until it is told to stop, then ends every stream.
+    ///
+    /// # Errors
+    /// None at present; what breaks is retried.
+    pub async fn run(self) -> Result<(), Error> {
+        self.shared.cancel.cancelled().await;
+        self.shared.tasks.close();
+        let left = self.shared.tasks.len();
+        if tokio::time::timeout(STOP_TIMEOUT, self.shared.tasks.wait()).await.is_err() {
+            tracing::warn!(left = self.shared.tasks.len(), "tasks did not end in time");
+        }
+        tracing::info!(streams = left, "the requestor has stopped");
+        Ok(())
+    }
+}

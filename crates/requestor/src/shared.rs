@@ -1,0 +1,134 @@
+//! What all parts of one requestor share.
+
+use std::fmt;
+use std::sync::Arc;
+
+use orderstream_core::port::{Assignment, Clock};
+use orderstream_core::tracker::{Input, Output};
+use orderstream_core::{Epoch, OrderKey, Reason, Refusal, Timestamp};
+use parking_lot::RwLock;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::channels::Channels;
+use crate::follower;
+use crate::metrics::Metrics;
+use crate::registry::{Added, Following, Registry};
+use crate::store::OrderStore;
+
+/// Follow-ups of unknown orders that may wait for a processor at once.
+const STRAYS_MAX: usize = 1_024;
+
+type Wake = Arc<dyn Fn(&OrderKey) + Send + Sync>;
+
+/// What all parts of one requestor share.
+pub(crate) struct Shared {
+    pub(crate) registry: Registry,
+    pub(crate) channels: Channels,
+    pub(crate) store: OrderStore,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Metrics,
+    pub(crate) processors: Vec<String>,
+    pub(crate) epoch: Epoch,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) cancel: CancellationToken,
+    pub(crate) strays: Arc<Semaphore>,
+    wake: RwLock<Option<Wake>>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Requestor")
+            .field("epoch", &self.epoch)
+            .field("processors", &self.processors)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The parts that [`Shared`] is made of.
+pub(crate) struct SharedParts {
+    pub(crate) registry: Registry,
+    pub(crate) channels: Channels,
+    pub(crate) store: OrderStore,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) metrics: Metrics,
+    pub(crate) processors: Vec<String>,
+    pub(crate) epoch: Epoch,
+    pub(crate) cancel: CancellationToken,
+}
+
+impl Shared {
+    pub(crate) fn new(parts: SharedParts) -> Arc<Self> {
+        Arc::new(Self {
+            registry: parts.registry,
+            channels: parts.channels,
+            store: parts.store,
+            clock: parts.clock,
+            metrics: parts.metrics,
+            processors: parts.processors,
+            epoch: parts.epoch,
+            tasks: TaskTracker::new(),
+            cancel: parts.cancel,
+            strays: Arc::new(Semaphore::new(STRAYS_MAX)),
+            wake: RwLock::new(None),
+        })
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Refuses new work when the requestor stops.
+    pub(crate) fn check_open(&self) -> Result<(), Refusal> {
+        if self.cancel.is_cancelled() {
+            return Err(Refusal::new(Reason::Draining, "the requestor is stopping; try again later"));
+        }
+        Ok(())
+    }
+
+    /// Makes sure that one task follows the order.
+    pub(crate) fn ensure(
+        self: &Arc<Self>,
+        assignment: Assignment,
+        stored: Stored,
+    ) -> Result<(), Refusal> {
+        self.check_open()?;
+        let key = assignment.key.clone();
+        let added = self.registry.add_order(assignment, stored == Stored::Yes, &self.cancel)?;
+        if let Added::Start(following) = added {
+            self.tasks.spawn(follower::follow(Arc::clone(self), key, following));
+        }
+        Ok(())
+    }
+
+    /// Gives the order's tracker one input, and tells the watcher what changed.
+    pub(crate) fn step(&self, key: &OrderKey, following: &Following, input: Input) -> Output {
+        let output = self.registry.step(self.now(), key, following.life, input);
+        if output != Output::Ignored {
+            self.tell(key);
+        }
+        output
+    }
+
+    /// Tells the watcher that the order changed.
+    pub(crate) fn tell(&self, key: &OrderKey) {
+        let wake = self.wake.read().clone();
+        if let Some(wake) = wake {
+            wake(key);
+        }
+    }
+
+    pub(crate) fn watch(&self, wake: Wake) {
+        *self.wake.write() = Some(wake);
+    }
+}
+
+/// Whether the order store holds an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stored {
+    /// It does.
+    Yes,
+    /// Somebody else keeps the order.
+    No,
+}

@@ -1,0 +1,364 @@
+//! The order store: what buyers asked for over REST, one list of records per order, kept so that a
+//! requestor that was killed goes on where it was.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use orderstream_core::command::{Act, Award};
+use orderstream_core::spec::{FollowUp, Message, NotificationType};
+use orderstream_core::{
+    Command, Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Phase, Refusal,
+    SellerId,
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+use crate::placement::order_hash;
+
+/// The list whose length is the epoch.
+const STARTS: &str = "requestor/starts";
+/// What the names of all orders' lists begin with.
+const ORDERS: &str = "requestor/orders/";
+/// How many orders may be written at the same instant.
+const LANES: usize = 256;
+
+/// Why the store did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The records did not reach the disk; nothing was stored.
+    #[error("cannot be written: {0}")]
+    Unavailable(String),
+    /// What was read is not what was written.
+    #[error("is damaged: {0}")]
+    Damaged(String),
+}
+
+/// What the store needs of a journal: numbered lists of records, durable when an append is done.
+pub trait Lists: Send + Sync + fmt::Debug + 'static {
+    /// Appends to a list that has `expected` records. Done when it is on disk.
+    fn append(
+        &self,
+        list: String,
+        expected: u64,
+        records: Vec<Bytes>,
+    ) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// All records of a list; none when there is no such list.
+    ///
+    /// # Errors
+    /// When the list is damaged or cannot be read.
+    fn read(&self, list: &str) -> Result<Vec<Bytes>, StoreError>;
+
+    /// The names of all lists.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn names(&self) -> Result<Vec<String>, StoreError>;
+}
+
+/// One record of an order's list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Record {
+    /// The buyer asked for the order.
+    RequestSubmission(Box<Submission>),
+    /// The buyer asked or said something.
+    RequestFollowUp {
+        /// Unique in its order.
+        id: FollowUpId,
+        /// To whom; empty means to all.
+        audience: Vec<SellerId>,
+        /// The text.
+        message: Message,
+    },
+    /// The processor took the follow-up.
+    FollowUpForwarded {
+        /// Which.
+        id: FollowUpId,
+    },
+    /// The buyer ended the order.
+    OrderFinalised {
+        /// The act's key.
+        id: IdempotencyKey,
+        /// Who wins.
+        award: Option<Award>,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// The buyer paused the order.
+    OrderPaused {
+        /// The act's key.
+        id: IdempotencyKey,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// The processor answered an act, or refused it for good.
+    ActAnswered {
+        /// The act's key.
+        id: IdempotencyKey,
+        /// Why it was refused; absent when it was done.
+        refused: Option<String>,
+    },
+    /// The order reached its end.
+    OrderEnded {
+        /// Which end.
+        phase: Phase,
+    },
+}
+
+/// What the buyer asked for, and where it went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Submission {
+    /// The order.
+    #[serde(flatten)]
+    pub key: OrderKey,
+    /// The buyer's session.
+    pub session_id: Option<String>,
+    /// How sellers are told.
+    pub notification_type: NotificationType,
+    /// What is wanted.
+    pub spec: OrderSpec,
+    /// Which life of the name.
+    pub incarnation: Incarnation,
+    /// Where the order was placed.
+    pub processor: String,
+}
+
+/// An order as its list tells it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stored {
+    /// What was asked for; absent when only follow-ups came.
+    pub submission: Option<Box<Submission>>,
+    /// Acts without an answer, oldest first.
+    pub open_acts: Vec<Command>,
+    /// Every follow-up, oldest first.
+    pub follow_ups: Vec<FollowUpId>,
+    /// The order's end.
+    pub ended: Option<Phase>,
+    /// How many records the list has.
+    pub len: u64,
+}
+
+impl Stored {
+    /// Folds one record.
+    fn apply(&mut self, record: Record) {
+        self.len = self.len.saturating_add(1);
+        match record {
+            Record::RequestSubmission(submission) => self.submission = Some(submission),
+            Record::RequestFollowUp { id, audience, message } => {
+                self.follow_ups.push(id.clone());
+                self.open_acts.push(follow_up_command(FollowUp { id, audience, message }));
+            }
+            Record::FollowUpForwarded { id } => {
+                let forwarded =
+                    |act: &Act| matches!(act, Act::FollowUp(follow_up) if follow_up.id == id);
+                self.open_acts.retain(|command| !forwarded(&command.act));
+            }
+            Record::OrderFinalised { id, award, reason } => {
+                self.open_acts.push(command(id, Act::Finalise { award, reason }));
+            }
+            Record::OrderPaused { id, reason } => {
+                self.open_acts.push(command(id, Act::Pause { reason }));
+            }
+            Record::ActAnswered { id, .. } => {
+                self.open_acts.retain(|command| command.key.as_ref() != Some(&id));
+            }
+            Record::OrderEnded { phase } => self.ended = Some(phase),
+        }
+    }
+}
+
+fn command(key: IdempotencyKey, act: Act) -> Command {
+    Command { key: Some(key), ..Command::bare(act) }
+}
+
+/// The command of a follow-up. Its key follows from its id, so that it happens once.
+pub(crate) fn follow_up_command(follow_up: FollowUp) -> Command {
+    // An id of the greatest length leaves no room for the prefix; then the id alone is the key.
+    let key = IdempotencyKey::new(format!("follow-up:{}", follow_up.id))
+        .or_else(|_| IdempotencyKey::new(follow_up.id.as_str()));
+    Command { key: key.ok(), ..Command::bare(Act::FollowUp(follow_up)) }
+}
+
+/// The record that tells that an act was answered.
+pub(crate) fn answered(command: &Command, refusal: Option<&Refusal>) -> Option<Record> {
+    match (&command.act, &command.key, refusal) {
+        (Act::FollowUp(follow_up), _, None) => {
+            Some(Record::FollowUpForwarded { id: follow_up.id.clone() })
+        }
+        (_, Some(key), refusal) => Some(Record::ActAnswered {
+            id: key.clone(),
+            refused: refusal.map(ToString::to_string),
+        }),
+        (_, None, _) => None,
+    }
+}
+
+/// The store of all orders.
+#[derive(Debug)]
+pub struct OrderStore {
+    lists: Arc<dyn Lists>,
+    lanes: Vec<Mutex<BTreeMap<OrderKey, u64>>>,
+}
+
+/// An order's turn to write: nobody else writes its list meanwhile.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    store: &'a OrderStore,
+    key: OrderKey,
+    lengths: tokio::sync::MutexGuard<'a, BTreeMap<OrderKey, u64>>,
+}
+
+impl OrderStore {
+    /// A store over these lists.
+    pub fn new(lists: Arc<dyn Lists>) -> Self {
+        let lanes = (0..LANES).map(|_| Mutex::new(BTreeMap::new())).collect();
+        Self { lists, lanes }
+    }
+
+    /// Writes down that a requestor starts, durably, and gives it its epoch: how many starts there
+    /// were.
+    ///
+    /// # Errors
+    /// When nothing can be written.
+    pub async fn start(&self, note: &str) -> Result<Epoch, StoreError> {
+        let before = u64::try_from(self.lists.read(STARTS)?.len()).unwrap_or(u64::MAX);
+        let record = serde_json::json!({ "started_at": note }).to_string();
+        self.lists.append(STARTS.to_owned(), before, vec![Bytes::from(record)]).await?;
+        Ok(Epoch(before.saturating_add(1)))
+    }
+
+    /// Takes the order's turn to write.
+    pub async fn turn(&self, key: &OrderKey) -> Turn<'_> {
+        let lanes = u64::try_from(LANES).unwrap_or(1);
+        let lane = usize::try_from(order_hash(key) % lanes).unwrap_or(0);
+        #[allow(clippy::indexing_slicing, reason = "a remainder of the length")]
+        let lengths = self.lanes[lane].lock().await;
+        Turn { store: self, key: key.clone(), lengths }
+    }
+
+    /// All orders of the store that have not ended, by key. A damaged one is left out with a line
+    /// in the log; the others go on.
+    ///
+    /// # Errors
+    /// When the store cannot be read at all.
+    pub fn open_orders(&self) -> Result<Vec<(OrderKey, Stored)>, StoreError> {
+        let mut open = Vec::new();
+        for name in self.lists.names()? {
+            let Some(key) = key_of(&name) else { continue };
+            match self.load(&key) {
+                Ok(stored) if stored.ended.is_none() => open.push((key, stored)),
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::error!(order_req_id = %key.order_req_id, %error, "stored order is left out");
+                }
+            }
+        }
+        open.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(open)
+    }
+
+    /// One order as its list tells it.
+    ///
+    /// # Errors
+    /// When the list is damaged or cannot be read.
+    pub fn load(&self, key: &OrderKey) -> Result<Stored, StoreError> {
+        let mut stored = Stored::default();
+        for bytes in self.lists.read(&list_of(key))? {
+            let record = serde_json::from_slice(&bytes)
+                .map_err(|error| StoreError::Damaged(format!("order {key}: {error}")))?;
+            stored.apply(record);
+        }
+        Ok(stored)
+    }
+}
+
+impl Turn<'_> {
+    /// The order as its list tells it.
+    ///
+    /// # Errors
+    /// As [`OrderStore::load`].
+    pub fn load(&self) -> Result<Stored, StoreError> {
+        self.store.load(&self.key)
+    }
+
+    /// Appends one record. Done when it is on disk.
+    ///
+    /// # Errors
+    /// When it is not stored.
+    pub async fn append(&mut self, record: &Record) -> Result<(), StoreError> {
+        let bytes = serde_json::to_vec(record)
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let before = match self.lengths.get(&self.key) {
+            Some(len) => *len,
+            None => self.load()?.len,
+        };
+        // After a failure the length is not known until it is read again.
+        self.lengths.remove(&self.key);
+        let lists = &self.store.lists;
+        lists.append(list_of(&self.key), before, vec![Bytes::from(bytes)]).await?;
+        if !matches!(record, Record::OrderEnded { .. }) {
+            self.lengths.insert(self.key.clone(), before.saturating_add(1));
+        }
+        Ok(())
+    }
+}
+
+fn list_of(key: &OrderKey) -> String {
+    format!("{ORDERS}{}/{}", key.tenant, key.order_req_id)
+}
+
+fn key_of(name: &str) -> Option<OrderKey> {
+    let (tenant, order_req_id) = name.strip_prefix(ORDERS)?.split_once('/')?;
+    OrderKey::new(tenant, order_req_id).ok()
+}
+
+/// Lists in memory, for tests and for trying things out: nothing survives the process.
+#[derive(Debug, Default)]
+pub struct MemoryLists {
+    lists: parking_lot::Mutex<BTreeMap<String, Vec<Bytes>>>,
+    broken: std::sync::atomic::AtomicBool,
+}
+
+impl MemoryLists {
+    /// From now on every append fails, or works again.
+    pub fn set_broken(&self, broken: bool) {
+        self.broken.store(broken, std::sync::atomic::Ordering::Release);
+    }
+}
+
+impl Lists for MemoryLists {
+    fn append(
+        &self,
+        list: String,
+        expected: u64,
+        records: Vec<Bytes>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            if self.broken.load(std::sync::atomic::Ordering::Acquire) {
+                return Err(StoreError::Unavailable("no space left on device".to_owned()));
+            }
+            let mut lists = self.lists.lock();
+            let held = lists.entry(list).or_default();
+            if u64::try_from(held.len()).ok() != Some(expected) {
+                return Err(StoreError::Unavailable("another length was expected".to_owned()));
+            }
+            held.extend(records);
+            Ok(())
+        })
+    }
+
+    fn read(&self, list: &str) -> Result<Vec<Bytes>, StoreError> {
+        Ok(self.lists.lock().get(list).cloned().unwrap_or_default())
+    }
+
+    fn names(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.lists.lock().keys().cloned().collect())
+    }
+}
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

@@ -1,0 +1,102 @@
+//! Tests of the order store.
+
+use super::*;
+
+fn key() -> OrderKey {
+    OrderKey::new("default", "SB1029436").unwrap()
+}
+
+fn submission() -> Record {
+    Record::RequestSubmission(Box::new(Submission {
+        key: key(),
+        session_id: Some("sess_123".to_owned()),
+        notification_type: NotificationType::Email,
+        spec: OrderSpec::default(),
+        incarnation: Incarnation::new("i-1").unwrap(),
+        processor: "http://127.0.0.1:50051".to_owned(),
+    }))
+}
+
+fn follow_up(id: &str) -> Record {
+    let message = Message { message: "how soon?".to_owned(), ..Message::default() };
+    Record::RequestFollowUp { id: FollowUpId::new(id).unwrap(), audience: Vec::new(), message }
+}
+
+fn store() -> (Arc<MemoryLists>, OrderStore) {
+    let lists = Arc::new(MemoryLists::default());
+    let store = OrderStore::new(Arc::clone(&lists) as Arc<dyn Lists>);
+    (lists, store)
+}
+
+async fn append(store: &OrderStore, record: Record) -> Result<(), StoreError> {
+    store.turn(&key()).await.append(&record).await
+}
+
+#[tokio::test]
+async fn a_new_start_finds_what_is_open_and_counts_the_starts() {
+    let (lists, store) = store();
+    assert_eq!(store.start("now").await, Ok(Epoch(1)));
+    append(&store, submission()).await.unwrap();
+    append(&store, follow_up("f-1")).await.unwrap();
+    append(&store, follow_up("f-2")).await.unwrap();
+    let id = FollowUpId::new("f-1").unwrap();
+    append(&store, Record::FollowUpForwarded { id }).await.unwrap();
+    let id = IdempotencyKey::new("pause:1").unwrap();
+    append(&store, Record::OrderPaused { id, reason: None }).await.unwrap();
+
+    let again = OrderStore::new(lists);
+    assert_eq!(again.start("later").await, Ok(Epoch(2)));
+    let open = again.open_orders().unwrap();
+    assert_eq!(open.len(), 1);
+    let (found, stored) = &open[0];
+    assert_eq!(*found, key());
+    assert_eq!(stored.submission.as_ref().unwrap().incarnation.as_str(), "i-1");
+    assert_eq!(stored.len, 5);
+    assert_eq!(stored.follow_ups.len(), 2);
+    let acts: Vec<_> = stored.open_acts.iter().map(|c| c.key.clone().unwrap()).collect();
+    assert_eq!(acts.iter().map(IdempotencyKey::as_str).collect::<Vec<_>>(), [
+        "follow-up:f-2",
+        "pause:1"
+    ]);
+}
+
+#[tokio::test]
+async fn ended_orders_are_not_taken_up() {
+    let (_, store) = store();
+    append(&store, submission()).await.unwrap();
+    append(&store, Record::OrderEnded { phase: Phase::Finalised }).await.unwrap();
+    assert!(store.open_orders().unwrap().is_empty());
+    assert_eq!(store.load(&key()).unwrap().ended, Some(Phase::Finalised));
+}
+
+#[tokio::test]
+async fn a_failed_append_leaves_nothing_and_the_next_one_works() {
+    let (lists, store) = store();
+    append(&store, submission()).await.unwrap();
+    lists.set_broken(true);
+    assert!(append(&store, follow_up("f-1")).await.is_err());
+    lists.set_broken(false);
+    append(&store, follow_up("f-2")).await.unwrap();
+    assert_eq!(store.load(&key()).unwrap().len, 2);
+}
+
+#[tokio::test]
+async fn writers_of_one_order_take_turns() {
+    let (_, store) = store();
+    let ids: Vec<_> = (0..50).map(|n| format!("f-{n}")).collect();
+    let writes = ids.iter().map(|id| append(&store, follow_up(id)));
+    let results = futures_util::future::join_all(writes).await;
+    assert!(results.iter().all(Result::is_ok));
+    assert_eq!(store.load(&key()).unwrap().follow_ups.len(), 50);
+}
+
+#[tokio::test]
+async fn a_damaged_order_does_not_hide_the_others() {
+    let (lists, store) = store();
+    append(&store, submission()).await.unwrap();
+    let damaged = Bytes::from_static(b"{");
+    lists.append(format!("{ORDERS}default/bad"), 0, vec![damaged]).await.unwrap();
+    let open = store.open_orders().unwrap();
+    assert_eq!(open.len(), 1);
+    assert_eq!(open[0].0, key());
+}
