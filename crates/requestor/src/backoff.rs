@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 /// The bound of the first wait.
-pub const BASE: Duration = Duration::from_millis(100);
+pub(crate) const BASE: Duration = Duration::from_millis(100);
 /// The bound that no wait exceeds.
-pub const CAP: Duration = Duration::from_secs(5);
+pub(crate) const CAP: Duration = Duration::from_secs(5);
 
 /// Counts tries and draws waits.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     attempt: u32,
 }
 
@@ -21,25 +21,25 @@ impl Backoff {
     }
 
     /// The next wait: anything from nothing to the bound, which doubles each time up to the cap.
-    pub fn next_wait(&mut self) -> Duration {
+    pub(crate) fn next_wait(&mut self) -> Duration {
         let bound = self.bound();
         self.attempt = self.attempt.saturating_add(1);
         bound.mul_f64(fastrand::f64())
     }
 
     /// How many waits were drawn since the last success.
-    pub const fn attempts(self) -> u32 {
+    pub(crate) const fn attempts(self) -> u32 {
         self.attempt
     }
 
     /// Success: start again from the base.
-    pub const fn reset(&mut self) {
+    pub(crate) const fn reset(&mut self) {
         self.attempt = 0;
     }
 }
 
 /// A wait for when the other side is well but must not be met by everybody at once.
-pub fn jitter(most: Duration) -> Duration {
+pub(crate) fn jitter(most: Duration) -> Duration {
     most.mul_f64(fastrand::f64())
 }
 

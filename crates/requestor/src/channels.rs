@@ -19,7 +19,7 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connections by processor, made when first asked for. Making one does no I/O.
-pub struct Channels {
+pub(crate) struct Channels {
     per_processor: usize,
     by_url: Mutex<BTreeMap<String, Vec<Channel>>>,
 }
@@ -34,7 +34,7 @@ impl fmt::Debug for Channels {
 ///
 /// # Errors
 /// Says what is wrong with it.
-pub fn endpoint(url: &str) -> Result<Endpoint, Refusal> {
+pub(crate) fn endpoint(url: &str) -> Result<Endpoint, Refusal> {
     let wrong = |why: String| Refusal::field("processor", format!("'{url}' {why}"));
     if !url.starts_with("http://") {
         return Err(wrong("is not a URL of the form http://host:port".to_owned()));
@@ -51,7 +51,7 @@ pub fn endpoint(url: &str) -> Result<Endpoint, Refusal> {
 
 impl Channels {
     /// No connection yet; so many per processor when they are needed, at least one.
-    pub fn new(per_processor: usize) -> Self {
+    pub(crate) fn new(per_processor: usize) -> Self {
         Self { per_processor: per_processor.max(1), by_url: Mutex::new(BTreeMap::new()) }
     }
 
@@ -59,7 +59,7 @@ impl Channels {
     ///
     /// # Errors
     /// Refuses what is not a URL.
-    pub fn for_stream(&self, processor: &str, key: &OrderKey) -> Result<Channel, Refusal> {
+    pub(crate) fn for_stream(&self, processor: &str, key: &OrderKey) -> Result<Channel, Refusal> {
         let count = u64::try_from(self.per_processor).unwrap_or(1);
         let index = usize::try_from(order_hash(key) % count).unwrap_or(0);
         self.pick(processor, index)
@@ -69,7 +69,7 @@ impl Channels {
     ///
     /// # Errors
     /// Refuses what is not a URL.
-    pub fn for_acts(&self, processor: &str) -> Result<Channel, Refusal> {
+    pub(crate) fn for_acts(&self, processor: &str) -> Result<Channel, Refusal> {
         self.pick(processor, self.per_processor)
     }
 

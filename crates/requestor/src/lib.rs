@@ -11,6 +11,7 @@ mod handle;
 mod metrics;
 mod placement;
 mod registry;
+pub mod rest;
 mod service;
 mod shared;
 mod store;

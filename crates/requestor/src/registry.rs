@@ -7,7 +7,7 @@ use std::sync::Arc;
 use orderstream_core::port::Assignment;
 use orderstream_core::tracker::{Input, Output};
 use orderstream_core::{
-    Command, Epoch, FollowUpId, OrderKey, Reason, Refusal, Seq, Snapshot, Timestamp, Tracker,
+    Command, FollowUpId, OrderKey, Reason, Refusal, Seq, Snapshot, Timestamp, Tracker,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 use crate::metrics::Metrics;
 
 /// Acts of one order that may wait for its processor.
-pub const ACTS_MAX: usize = 256;
+pub(crate) const ACTS_MAX: usize = 256;
 /// Ended orders that stay visible; beyond it the oldest are forgotten here (not in the store).
-pub const ENDED_KEPT_MAX: usize = 10_000;
+pub(crate) const ENDED_KEPT_MAX: usize = 10_000;
 
 /// What the order's task needs to follow it.
 #[derive(Clone, Debug)]
@@ -184,14 +184,7 @@ impl Registry {
         }
     }
 
-    /// A stream came up.
-    pub(crate) fn mark_active(&self, now: Timestamp, key: &OrderKey, life: u64, up: (String, Epoch)) {
-        let (processor, epoch) = up;
-        self.step(now, key, life, Input::Connected { processor, epoch });
-    }
-
-    /// The order's task is over, or its stream is down.
-    pub(crate) fn mark_inactive(&self, now: Timestamp, key: &OrderKey, life: u64, reason: String) {
+    fn mark_inactive(&self, now: Timestamp, key: &OrderKey, life: u64, reason: String) {
         self.step(now, key, life, Input::Disconnected { reason });
     }
 
