@@ -14,8 +14,8 @@ use orderstream_core::{Incarnation, OrderKey, Refusal, SellerId};
 use crate::duration;
 use crate::manifest::namespace_of;
 use crate::order_request::{
-    AwardSpec, Channel, DeliverySpec, FollowUpSpec, ItemSpec, MessageSpec, OrderRequest,
-    OrderRequestSpec, SellersSpec, TextType,
+    Channel, DeliverySpec, FollowUpSpec, ItemSpec, MessageSpec, OrderRequest, OrderRequestSpec,
+    SellersSpec, TextType,
 };
 use crate::seller::Seller;
 
@@ -34,7 +34,7 @@ pub fn desired(resource: &OrderRequest, uid: &str) -> Result<Desired, Refusal> {
         follow_ups: follow_ups(&wanted.follow_ups)?,
         suspend: wanted.suspend,
         cancel: wanted.cancel,
-        award: wanted.award.as_ref().map(|award| self::award(award, wanted.cancel)).transpose()?,
+        award: award(wanted)?,
         generation: resource.metadata.generation.unwrap_or(1),
         ttl_after_finished_ms: duration::ttl_ms(&wanted.ttl_after_finished)?,
     })
@@ -168,16 +168,20 @@ fn follow_ups(wanted: &[FollowUpSpec]) -> Result<Vec<FollowUp>, Refusal> {
         .collect()
 }
 
-fn award(wanted: &AwardSpec, cancel: bool) -> Result<Award, Refusal> {
-    if cancel {
+fn award(spec: &OrderRequestSpec) -> Result<Option<Award>, Refusal> {
+    let Some(wanted) = &spec.award else { return Ok(None) };
+    if spec.cancel {
         let message = "stands beside cancel; an order ends one way, remove one of the two";
         return Err(Refusal::field("spec.award", message));
     }
     let lines = wanted.lines.iter().map(|line| (line.sku.clone(), line.proposal_id.clone()));
     let input = AwardInput { proposal_id: wanted.proposal_id.clone(), lines: lines.collect() };
-    Option::<Award>::try_from(input).map_err(|e| in_spec(e.under("award")))?.ok_or_else(|| {
-        Refusal::field("spec.award", "names nobody; give proposalId or lines, or remove it")
-    })
+    let award = Option::<Award>::try_from(input).map_err(|e| in_spec(e.under("award")))?;
+    if award.is_none() {
+        let message = "names nobody; give proposalId or lines, or remove it";
+        return Err(Refusal::field("spec.award", message));
+    }
+    Ok(award)
 }
 
 /// A seller as the processor's selection knows it.

@@ -5,6 +5,7 @@ mod check;
 pub mod convert;
 pub mod crd;
 pub mod duration;
+pub mod local;
 pub mod manifest;
 pub mod order_request;
 pub mod order_status;

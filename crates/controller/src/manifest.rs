@@ -27,6 +27,8 @@ pub const DEFAULT_NAMESPACE: &str = "default";
 
 const NAME_CHARS_MAX: usize = 253;
 const NAMESPACE_CHARS_MAX: usize = 63;
+const ORDER_REQUEST_PARTS: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
+const SELLER_PARTS: [&str; 4] = ["apiVersion", "kind", "metadata", "spec"];
 /// What may stand under `metadata`; the last rows are the server's own, accepted so that what
 /// `get` printed can be applied again.
 const METADATA_FIELDS: [&str; 15] = [
@@ -101,7 +103,11 @@ pub fn read_file(path: &Path) -> Result<Vec<Manifest>, Refusal> {
 }
 
 fn documents(source: &str, text: &str) -> Result<Vec<Value>, Refusal> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|error| {
+    let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(
+        text,
+        serde_saphyr::options! { strict_booleans: true },
+    )
+    .map_err(|error| {
         let message = error.to_string();
         let line = message.lines().next().unwrap_or("cannot be read");
         Refusal::new(Reason::InvalidRequest, format!("{source} is not YAML or JSON: {line}"))
@@ -129,13 +135,13 @@ pub fn manifest(document: Value) -> Result<Manifest, Refusal> {
     }
     match word(fields, "kind")? {
         "OrderRequest" => {
-            envelope(fields, order_request_schema(), true)?;
+            envelope(fields, order_request_schema(), &ORDER_REQUEST_PARTS)?;
             let resource: OrderRequest = typed(document)?;
             convert::desired(&resource, "unknown")?;
             Ok(Manifest::OrderRequest(Box::new(resource)))
         }
         "Seller" => {
-            envelope(fields, seller_schema(), false)?;
+            envelope(fields, seller_schema(), &SELLER_PARTS)?;
             let resource: Seller = typed(document)?;
             convert::seller(&resource)?;
             Ok(Manifest::Seller(Box::new(resource)))
@@ -157,13 +163,9 @@ fn word<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<&'a str, Refus
 
 /// Checks what stands around the spec, and the spec against its schema. A status is ignored: it
 /// is the controller's.
-fn envelope(fields: &Map<String, Value>, schema: &Value, has_status: bool) -> Result<(), Refusal> {
-    let known: Map<String, Value> = ["apiVersion", "kind", "metadata", "spec", "status"]
-        .into_iter()
-        .filter(|name| has_status || *name != "status")
-        .map(|name| (name.to_owned(), Value::Null))
-        .collect();
-    if let Some(name) = fields.keys().find(|name| !known.contains_key(*name)) {
+fn envelope(fields: &Map<String, Value>, schema: &Value, parts: &[&str]) -> Result<(), Refusal> {
+    let known = parts.iter().map(|name| ((*name).to_owned(), Value::Null)).collect();
+    if let Some(name) = fields.keys().find(|name| !parts.contains(&name.as_str())) {
         return Err(unknown(name, name, &known));
     }
     let Some(Value::Object(metadata)) = fields.get("metadata") else {
@@ -174,7 +176,7 @@ fn envelope(fields: &Map<String, Value>, schema: &Value, has_status: bool) -> Re
         return Err(unknown(&format!("metadata.{name}"), name, &known));
     }
     let name = metadata.get("name").and_then(Value::as_str).unwrap_or_default();
-    dns_name("metadata.name", name, NAME_CHARS_MAX, true)?;
+    dns_name("metadata.name", name, NAME_CHARS_MAX, "-.")?;
     match metadata.get("namespace") {
         None | Some(Value::Null) => {}
         Some(Value::String(text)) => namespace(text)?,
@@ -191,24 +193,23 @@ fn envelope(fields: &Map<String, Value>, schema: &Value, has_status: bool) -> Re
 /// # Errors
 /// Names `metadata.namespace` and the rule.
 pub fn namespace(text: &str) -> Result<(), Refusal> {
-    dns_name("metadata.namespace", text, NAMESPACE_CHARS_MAX, false)
+    dns_name("metadata.namespace", text, NAMESPACE_CHARS_MAX, "-")
 }
 
-fn dns_name(field: &str, text: &str, chars_max: usize, dots: bool) -> Result<(), Refusal> {
+fn dns_name(field: &str, text: &str, chars_max: usize, inner: &str) -> Result<(), Refusal> {
     let edge = |byte: Option<&u8>| {
         byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
     };
     let bytes = text.as_bytes();
-    let inner =
-        bytes.iter().all(|byte| edge(Some(byte)) || *byte == b'-' || (dots && *byte == b'.'));
-    if text.len() <= chars_max && inner && edge(bytes.first()) && edge(bytes.last()) {
+    let fits = bytes.iter().all(|byte| edge(Some(byte)) || inner.as_bytes().contains(byte));
+    if text.len() <= chars_max && fits && edge(bytes.first()) && edge(bytes.last()) {
         return Ok(());
     }
-    let dot = if dots { ", dots" } else { "" };
+    let signs: String = inner.chars().map(|c| format!(" {c}")).collect();
     Err(Refusal::field(
         field,
         format!(
-            "'{}' is not a name; give 1 to {chars_max} of small letters, digits{dot} and -, with a \
+            "'{}' is not a name; give 1 to {chars_max} of small letters, digits and{signs}, with a \
              letter or digit at both ends",
             shown(text)
         ),

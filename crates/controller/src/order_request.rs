@@ -4,6 +4,8 @@
 //! that. What may change is listed in the rules of [`OrderRequestSpec`].
 
 #![allow(unreachable_pub, reason = "kube's derive makes public types inside of functions")]
+#![allow(clippy::struct_excessive_bools, reason = "independent switches of the manifest")]
+#![allow(clippy::duplicated_attributes, reason = "columns of one type and priority")]
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{CustomResource, KubeSchema};

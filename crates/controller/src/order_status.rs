@@ -19,7 +19,7 @@ pub struct OrderRequestStatus {
     /// Cancelled, Failed for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
-    /// Ready, Reconciling, Stalled, SellersNotified, Streaming, ProposalsReceived.
+    /// Ready, Reconciling, Stalled; sellers notified, streaming, proposals received.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     #[schemars(length(max = 16))]

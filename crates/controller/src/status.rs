@@ -140,16 +140,10 @@ struct Facts<'a> {
 }
 
 /// One condition before it has its times: type, status, reason, message.
-struct Shown(&'static str, bool, String, String);
+struct Shown<'a>(&'static str, bool, &'a str, String);
 
-impl Shown {
-    fn new(kind: &'static str, holds: bool, reason: &str, message: impl Into<String>) -> Self {
-        Self(kind, holds, reason.to_owned(), message.into())
-    }
-}
-
-impl Facts<'_> {
-    fn conditions(&self) -> [Shown; 6] {
+impl<'a> Facts<'a> {
+    fn conditions(&self) -> [Shown<'a>; 6] {
         [
             self.ready(),
             self.reconciling(),
@@ -164,7 +158,7 @@ impl Facts<'_> {
         self.order.is_some_and(|order| order.phase.is_terminal())
     }
 
-    fn ready(&self) -> Shown {
+    fn ready(&self) -> Shown<'a> {
         let message = match self.phase {
             "Streaming" => "the order takes proposals",
             "Paused" => "the order takes no proposals for now",
@@ -174,31 +168,31 @@ impl Facts<'_> {
             _ => "the order reached its end",
         };
         let holds = self.ended() || matches!(self.phase, "Streaming" | "Paused");
-        Shown::new("Ready", holds, self.phase, message)
+        Shown("Ready", holds, self.phase, message.to_owned())
     }
 
-    fn reconciling(&self) -> Shown {
+    fn reconciling(&self) -> Shown<'a> {
         let holds = matches!(self.phase, "Pending" | "Reconnecting");
         let reason = if holds { self.phase } else { "Settled" };
-        Shown::new("Reconciling", holds, reason, "")
+        Shown("Reconciling", holds, reason, String::new())
     }
 
-    fn stalled(&self) -> Shown {
+    fn stalled(&self) -> Shown<'a> {
         match self.refusal {
             Some(refusal) => {
                 let message = match &refusal.field {
                     Some(field) => format!("{field}: {}", refusal.message),
                     None => refusal.message.clone(),
                 };
-                Shown::new("Stalled", true, refusal.reason.as_str(), message)
+                Shown("Stalled", true, refusal.reason.as_str(), message)
             }
-            None => Shown::new("Stalled", false, "NothingWrong", ""),
+            None => Shown("Stalled", false, "NothingWrong", String::new()),
         }
     }
 
-    fn sellers_notified(&self) -> Shown {
+    fn sellers_notified(&self) -> Shown<'a> {
         let Some(order) = self.order else {
-            return Shown::new("SellersNotified", false, "NotOpened", "");
+            return Shown("SellersNotified", false, "NotOpened", String::new());
         };
         let (told, failed) = order.notified;
         let selected = order.selected();
@@ -209,24 +203,24 @@ impl Facts<'_> {
             (_, 0) => (true, "Notified"),
             (_, _) => (true, "SomeNotReached"),
         };
-        Shown::new("SellersNotified", holds, reason, "")
+        Shown("SellersNotified", holds, reason, String::new())
     }
 
-    fn streaming(&self) -> Shown {
+    fn streaming(&self) -> Shown<'a> {
         if self.ended() {
-            return Shown::new("Streaming", false, "OrderEnded", "");
+            return Shown("Streaming", false, "OrderEnded", String::new());
         }
         match self.snapshot.map(|snapshot| &snapshot.stream) {
-            Some(stream) if stream.active => Shown::new("Streaming", true, "StreamUp", ""),
+            Some(stream) if stream.active => Shown("Streaming", true, "StreamUp", String::new()),
             Some(stream) => {
                 let why = stream.reason.clone().unwrap_or_default();
-                Shown::new("Streaming", false, "StreamDown", why)
+                Shown("Streaming", false, "StreamDown", why)
             }
-            None => Shown::new("Streaming", false, "NotStarted", ""),
+            None => Shown("Streaming", false, "NotStarted", String::new()),
         }
     }
 
-    fn proposals_received(&self) -> Shown {
+    fn proposals_received(&self) -> Shown<'a> {
         let any = self.order.is_some_and(|order| !order.proposals.is_empty());
         let reason = match self.order {
             _ if any => "ProposalsReceived",
@@ -234,13 +228,13 @@ impl Facts<'_> {
             Some(_) => "Waiting",
             None => "NotOpened",
         };
-        Shown::new("ProposalsReceived", any, reason, "")
+        Shown("ProposalsReceived", any, reason, String::new())
     }
 }
 
 /// A condition with its times: unchanged ones keep theirs.
 fn condition(
-    Shown(kind, holds, reason, message): &Shown,
+    Shown(kind, holds, reason, message): &Shown<'_>,
     generation: i64,
     previous: &[Condition],
     now: Timestamp,
@@ -252,7 +246,7 @@ fn condition(
             .map_or_else(|| Time(moment(now)), |held| held.last_transition_time.clone()),
         message: short(message, MESSAGE_BYTES_MAX),
         observed_generation: Some(generation),
-        reason: reason.clone(),
+        reason: (*reason).to_owned(),
         status: status.to_owned(),
         type_: (*kind).to_owned(),
     }

@@ -1,0 +1,336 @@
+//! A laptop's stand-in for the API server and the operator: keeps applied order requests in a
+//! folder, and keeps their orders as they want them through the same `plan` as a cluster's
+//! operator.
+//!
+//! ```text
+//!   apply, delete ──▶ folder ──▶ wake ─┐
+//!   OrderStreams::watch ────────▶ wake ─┼──▶ plan ──▶ OrderStreams, status
+//!   timers ─────────────────────▶ due ──┘
+//! ```
+
+mod reconcile;
+pub mod rest;
+mod store;
+mod wakes;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use orderstream_core::port::{Clock, OrderStreams};
+use orderstream_core::{Epoch, OrderKey, Reason, Refusal, Snapshot};
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::convert;
+use crate::manifest::namespace_of;
+use crate::order_request::{OrderRequest, OrderRequestSpec, OrderRequestStatus};
+use crate::status::{moment, status};
+use crate::update::check_update;
+use store::Store;
+use wakes::{Due, Wakes};
+
+/// Most resources that are kept.
+pub const RESOURCES_MAX: usize = 10_000;
+/// Marks an order that was initiated over REST and has no resource of its own.
+pub const READ_ONLY_ANNOTATION: &str = "orderstream.dev/read-only";
+/// The longest wait for a timer, so that a clock that jumps is noticed.
+const TIMER_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// What local order requests are made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The folder that keeps the resources.
+    pub dir: PathBuf,
+    /// Where orders are followed. Its one watcher is taken.
+    pub streams: Arc<dyn OrderStreams>,
+    /// URLs of the processors; new orders go to the first.
+    pub processors: Vec<String>,
+    /// The fencing number under which this process acts.
+    pub epoch: Epoch,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Ends `run`.
+    pub shutdown: CancellationToken,
+}
+
+/// What an apply did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// The resource is new.
+    Created,
+    /// The resource was there and changed.
+    Configured,
+    /// The resource was there, just so.
+    Unchanged,
+}
+
+/// The applied order requests. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct LocalOrderRequests(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    streams: Arc<dyn OrderStreams>,
+    processors: Vec<String>,
+    epoch: Epoch,
+    clock: Arc<dyn Clock>,
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+    wakes: Arc<Wakes>,
+    /// Held by whoever changes a resource, also while the disk works.
+    writer: Mutex<()>,
+    /// What readers see. Locked for moments only.
+    held: Mutex<BTreeMap<OrderKey, OrderRequest>>,
+}
+
+impl LocalOrderRequests {
+    /// Opens the folder, and watches the streams. Blocks for the disk.
+    ///
+    /// # Errors
+    /// A folder that cannot be read or written.
+    pub fn open(parts: Parts) -> Result<Self, Refusal> {
+        let (store, resources) = Store::open(&parts.dir)?;
+        let mut held = BTreeMap::new();
+        let wakes = Arc::new(Wakes::default());
+        for resource in resources {
+            let key = convert::key(&resource)?;
+            wakes.wake(&key);
+            held.insert(key, resource);
+        }
+        let woken = Arc::clone(&wakes);
+        parts.streams.watch(Arc::new(move |key| woken.wake(key)));
+        Ok(Self(Arc::new(Inner {
+            store,
+            streams: parts.streams,
+            processors: parts.processors,
+            epoch: parts.epoch,
+            clock: parts.clock,
+            shutdown: parts.shutdown,
+            tasks: TaskTracker::new(),
+            wakes,
+            writer: Mutex::new(()),
+            held: Mutex::new(held),
+        })))
+    }
+
+    /// Keeps the orders as their resources want them, until shutdown.
+    pub async fn run(self) {
+        let inner = self.0;
+        while !inner.shutdown.is_cancelled() {
+            let now = inner.clock.now();
+            let due = inner.wakes.take(now);
+            if due != Due::Some(std::collections::BTreeSet::new()) {
+                let working = Arc::clone(&inner);
+                // A pass may sync the disk.
+                let pass = inner.tasks.spawn_blocking(move || working.pass(due));
+                if let Err(error) = pass.await {
+                    tracing::error!(%error, "looking at order requests failed");
+                }
+                continue;
+            }
+            let wait = inner.wakes.next_timer().map_or(TIMER_WAIT_MAX, |at| {
+                Duration::from_millis(at.ms_since(now)).min(TIMER_WAIT_MAX)
+            });
+            tokio::select! {
+                () = inner.shutdown.cancelled() => {}
+                () = inner.wakes.woken() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        inner.tasks.close();
+        inner.tasks.wait().await;
+    }
+
+    /// Creates or updates a resource. Blocks for the disk; what it answers survives a crash.
+    ///
+    /// # Errors
+    /// Wrong content, a forbidden edit, an order id that is taken, a disk that takes nothing.
+    pub fn apply(&self, resource: OrderRequest) -> Result<(Applied, OrderRequest), Refusal> {
+        let inner = &*self.0;
+        let _writing = inner.writer.lock();
+        let namespace = namespace_of(&resource.metadata).to_owned();
+        let name = resource.metadata.name.clone().unwrap_or_default();
+        let new = match inner.find(&namespace, &name) {
+            Some(old) => inner.updated(&old, resource)?,
+            None => Some(inner.created(namespace.clone(), resource)?),
+        };
+        let Some((applied, new)) = new else {
+            let old = inner.find(&namespace, &name).ok_or_else(|| not_found(&namespace, &name))?;
+            return Ok((Applied::Unchanged, old));
+        };
+        let key = convert::key(&new)?;
+        inner.store.write(&new)?;
+        inner.held.lock().insert(key.clone(), new.clone());
+        inner.wakes.wake(&key);
+        Ok((applied, new))
+    }
+
+    /// One resource, or an order that was initiated over REST under this id.
+    ///
+    /// # Errors
+    /// No such resource or order.
+    pub fn get(&self, namespace: &str, name: &str) -> Result<OrderRequest, Refusal> {
+        let inner = &*self.0;
+        inner
+            .find(namespace, name)
+            .or_else(|| inner.initiated_over_rest(namespace, name))
+            .ok_or_else(|| not_found(namespace, name))
+    }
+
+    /// All resources of a namespace, or of all, with the orders that were initiated over REST,
+    /// in the order of their names.
+    pub fn list(&self, namespace: Option<&str>) -> Vec<OrderRequest> {
+        let inner = &*self.0;
+        let mut all: Vec<OrderRequest> = inner.held.lock().values().cloned().collect();
+        for key in inner.streams.keys() {
+            all.extend(inner.initiated_over_rest(key.tenant.as_str(), key.order_req_id.as_str()));
+        }
+        all.retain(|resource| namespace.is_none_or(|n| n == namespace_of(&resource.metadata)));
+        all.sort_by(|a, b| place(a).cmp(&place(b)));
+        all
+    }
+
+    /// Cancels the order, and removes the resource when that was seen, or soon anyway. Blocks for
+    /// the disk.
+    ///
+    /// # Errors
+    /// No such resource, an order that belongs to REST, a disk that takes nothing.
+    pub fn delete(&self, namespace: &str, name: &str) -> Result<OrderRequest, Refusal> {
+        let inner = &*self.0;
+        let _writing = inner.writer.lock();
+        let Some(mut resource) = inner.find(namespace, name) else {
+            if inner.initiated_over_rest(namespace, name).is_some() {
+                let message = "was initiated over REST; finalize it there";
+                return Err(Refusal::new(Reason::NotAllowed, format!("{name} {message}")));
+            }
+            return Err(not_found(namespace, name));
+        };
+        let key = convert::key(&resource)?;
+        if resource.metadata.deletion_timestamp.is_none() {
+            resource.metadata.deletion_timestamp = Some(Time(moment(inner.clock.now())));
+            inner.store.write(&resource)?;
+            inner.held.lock().insert(key.clone(), resource.clone());
+        }
+        inner.wakes.wake(&key);
+        Ok(resource)
+    }
+}
+
+fn place(resource: &OrderRequest) -> (&str, Option<&str>) {
+    (namespace_of(&resource.metadata), resource.metadata.name.as_deref())
+}
+
+fn not_found(namespace: &str, name: &str) -> Refusal {
+    let name = crate::check::shown(&format!("{namespace}/{name}"));
+    Refusal::new(Reason::OrderNotFound, format!("there is no OrderRequest {name}"))
+}
+
+impl Inner {
+    fn find(&self, namespace: &str, name: &str) -> Option<OrderRequest> {
+        let held = self.held.lock();
+        held.values().find(|resource| place(resource) == (namespace, Some(name))).cloned()
+    }
+
+    fn created(
+        &self,
+        namespace: String,
+        resource: OrderRequest,
+    ) -> Result<(Applied, OrderRequest), Refusal> {
+        let uid = uuid::Uuid::now_v7().to_string();
+        let metadata = ObjectMeta {
+            name: resource.metadata.name,
+            namespace: Some(namespace),
+            labels: resource.metadata.labels,
+            annotations: resource.metadata.annotations,
+            uid: Some(uid.clone()),
+            generation: Some(1),
+            creation_timestamp: Some(Time(moment(self.clock.now()))),
+            ..ObjectMeta::default()
+        };
+        let new = OrderRequest { metadata, spec: resource.spec, status: None };
+        let desired = convert::desired(&new, &uid)?;
+        let key = &desired.key;
+        let held = self.held.lock();
+        if held.len() >= RESOURCES_MAX {
+            let message = format!("{RESOURCES_MAX} order requests are kept; delete some first");
+            return Err(Refusal::new(Reason::LimitReached, message));
+        }
+        let owner = held.get(key).map(|owner| owner.metadata.name.clone().unwrap_or_default());
+        drop(held);
+        let owner = match owner {
+            Some(name) => format!("by OrderRequest {name}"),
+            None if self.streams.snapshot(key).is_some() => "over REST".to_owned(),
+            None => return Ok((Applied::Created, new)),
+        };
+        let field = "spec.orderReqId";
+        let id = &key.order_req_id;
+        let message = format!("'{id}' is used {owner}; give another one");
+        Err(Refusal { reason: Reason::OrderExists, ..Refusal::field(field, message) })
+    }
+
+    /// The resource as it will be, or nothing when nothing changes.
+    fn updated(
+        &self,
+        old: &OrderRequest,
+        resource: OrderRequest,
+    ) -> Result<Option<(Applied, OrderRequest)>, Refusal> {
+        if old.metadata.deletion_timestamp.is_some() {
+            let message = "the OrderRequest is being deleted; apply it again when it is gone";
+            return Err(Refusal::new(Reason::OrderExists, message));
+        }
+        check_update(&old.spec, &resource.spec)?;
+        let mut new = old.clone();
+        new.spec = resource.spec;
+        new.metadata.labels = resource.metadata.labels;
+        new.metadata.annotations = resource.metadata.annotations;
+        if new == *old {
+            return Ok(None);
+        }
+        if new.spec != old.spec {
+            let generation = old.metadata.generation.unwrap_or(1);
+            new.metadata.generation = Some(generation.saturating_add(1));
+        }
+        convert::desired(&new, "unknown")?;
+        Ok(Some((Applied::Configured, new)))
+    }
+
+    fn initiated_over_rest(&self, namespace: &str, order_req_id: &str) -> Option<OrderRequest> {
+        let key = OrderKey::new(namespace, order_req_id).ok()?;
+        if self.held.lock().contains_key(&key) {
+            return None;
+        }
+        self.streams.snapshot(&key).map(|snapshot| self.shown(&key, &snapshot))
+    }
+
+    /// An order without a resource, as if it had one.
+    fn shown(&self, key: &OrderKey, snapshot: &Snapshot) -> OrderRequest {
+        let order = snapshot.order.as_deref();
+        let id = key.order_req_id.as_str();
+        let spec = order.map_or_else(
+            || OrderRequestSpec { order_req_id: Some(id.to_owned()), ..Default::default() },
+            |order| convert::spec_of(id, &order.spec),
+        );
+        let metadata = ObjectMeta {
+            name: Some(id.to_owned()),
+            namespace: Some(key.tenant.to_string()),
+            uid: Some(snapshot.incarnation.to_string()),
+            generation: Some(1),
+            creation_timestamp: order.map(|order| Time(moment(order.opened_at))),
+            annotations: Some([(READ_ONLY_ANNOTATION.to_owned(), "true".to_owned())].into()),
+            ..ObjectMeta::default()
+        };
+        // Without a resource nothing keeps the conditions' times: they begin with the order.
+        let since = order.map_or_else(|| self.clock.now(), |order| order.last_event.0);
+        let status = status(1, &OrderRequestStatus::default(), Some(snapshot), None, since);
+        OrderRequest { metadata, spec, status: Some(status) }
+    }
+}
+
+#[cfg(test)]
+#[path = "local_tests.rs"]
+mod tests;

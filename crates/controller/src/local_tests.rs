@@ -1,0 +1,319 @@
+//! Local order requests against scripted streams, with a clock that is set by hand.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use orderstream_core::event::OrderOpened;
+use orderstream_core::port::{Assignment, act_name};
+use orderstream_core::tracker::{Input, Tracker};
+use orderstream_core::{Command, Event, EventKind, OrderKey, Seq, Timestamp};
+
+use super::*;
+use crate::manifest::{Manifest, read};
+
+const T0: i64 = 1_800_000_000_000;
+const PROCESSOR: &str = "http://127.0.0.1:50051";
+
+#[derive(Debug)]
+struct HandClock(AtomicI64);
+
+impl Clock for HandClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+}
+
+type Wake = Arc<dyn Fn(&OrderKey) + Send + Sync>;
+
+/// Streams whose processor does at once what it is told, or nothing while it is away.
+#[derive(Default)]
+struct Script {
+    orders: Mutex<BTreeMap<OrderKey, (Tracker, u64)>>,
+    calls: Mutex<Vec<String>>,
+    refuse: Mutex<Option<Refusal>>,
+    wake: Mutex<Option<Wake>>,
+}
+
+impl std::fmt::Debug for Script {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Script").finish_non_exhaustive()
+    }
+}
+
+impl Script {
+    fn event(&self, key: &OrderKey, kind: EventKind) {
+        if let Some((tracker, seq)) = self.orders.lock().get_mut(key) {
+            *seq += 1;
+            let at = Timestamp(T0).plus_ms(*seq);
+            let event = Event { seq: Seq(*seq), at, cause: None, kind };
+            tracker.step(at, Input::Received(Arc::new(event)));
+        }
+        if let Some(wake) = self.wake.lock().as_ref() {
+            wake(key);
+        }
+    }
+
+    fn calls(&self) -> Vec<String> {
+        std::mem::take(&mut *self.calls.lock())
+    }
+}
+
+impl OrderStreams for Script {
+    fn ensure(&self, assignment: Assignment) -> Result<(), Refusal> {
+        if let Some(refusal) = self.refuse.lock().clone() {
+            return Err(refusal);
+        }
+        let Assignment { key, incarnation, spec, epoch, processor } = assignment;
+        if self.orders.lock().contains_key(&key) {
+            return Ok(());
+        }
+        self.calls.lock().push(format!("ensure {key} at {processor}"));
+        let mut tracker = Tracker::new(key.clone(), incarnation.clone());
+        tracker.step(Timestamp(T0), Input::Connected { processor, epoch });
+        self.orders.lock().insert(key.clone(), (tracker, 0));
+        // The first event is one millisecond later than the start.
+        let expires_at = Timestamp(T0 + 1).plus_ms(spec.expires_in_ms);
+        let opened = OrderOpened { key: key.clone(), incarnation, spec, expires_at };
+        self.event(&key, EventKind::OrderOpened(Box::new(opened)));
+        Ok(())
+    }
+
+    fn act(&self, key: &OrderKey, command: Command) -> Result<(), Refusal> {
+        self.calls.lock().push(act_name(&command.act).to_owned());
+        if matches!(command.act, orderstream_core::Act::Cancel { .. }) {
+            self.event(key, EventKind::OrderCancelled { reason: None });
+        }
+        Ok(())
+    }
+
+    fn stop(&self, key: &OrderKey) {
+        self.calls.lock().push("stop".to_owned());
+        self.orders.lock().remove(key);
+    }
+
+    fn snapshot(&self, key: &OrderKey) -> Option<Arc<Snapshot>> {
+        self.orders.lock().get(key).map(|(tracker, _)| Arc::new(tracker.snapshot()))
+    }
+
+    fn keys(&self) -> Vec<OrderKey> {
+        self.orders.lock().keys().cloned().collect()
+    }
+
+    fn watch(&self, wake: Wake) {
+        *self.wake.lock() = Some(wake);
+    }
+}
+
+struct Rig {
+    dir: tempfile::TempDir,
+    clock: Arc<HandClock>,
+    script: Arc<Script>,
+    local: LocalOrderRequests,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(HandClock(AtomicI64::new(T0)));
+        let script = Arc::new(Script::default());
+        let local = open(&dir, &clock, &script);
+        Self { dir, clock, script, local }
+    }
+
+    /// Takes everything that is due, until nothing is.
+    fn settle(&self) {
+        let inner = &self.local.0;
+        for _ in 0..20 {
+            let due = inner.wakes.take(self.clock.now());
+            if due == Due::Some(std::collections::BTreeSet::new()) {
+                return;
+            }
+            inner.pass(due);
+        }
+        panic!("looking at the orders never ends");
+    }
+
+    fn apply(&self, spec: &str) -> Result<(Applied, OrderRequest), Refusal> {
+        self.local.apply(chairs(spec))
+    }
+
+    fn phase(&self) -> Option<String> {
+        self.local.get("default", "chairs").expect("the resource").status.and_then(|s| s.phase)
+    }
+
+    fn advance(&self, ms: i64) {
+        self.clock.0.fetch_add(ms, Ordering::SeqCst);
+    }
+}
+
+fn open(
+    dir: &tempfile::TempDir,
+    clock: &Arc<HandClock>,
+    script: &Arc<Script>,
+) -> LocalOrderRequests {
+    LocalOrderRequests::open(Parts {
+        dir: dir.path().join("orderrequests"),
+        streams: Arc::clone(script) as Arc<dyn OrderStreams>,
+        processors: vec![PROCESSOR.to_owned()],
+        epoch: Epoch(7),
+        clock: Arc::clone(clock) as Arc<dyn Clock>,
+        shutdown: CancellationToken::new(),
+    })
+    .expect("a folder")
+}
+
+fn chairs(spec: &str) -> OrderRequest {
+    let text = format!(
+        "apiVersion: orderstream.dev/v1alpha1\nkind: OrderRequest\nmetadata: {{name: chairs}}\nspec: {spec}\n"
+    );
+    match read("test", &text).expect("a manifest").pop() {
+        Some(Manifest::OrderRequest(resource)) => *resource,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn key(id: &str) -> OrderKey {
+    OrderKey::new("default", id).unwrap()
+}
+
+#[test]
+fn an_applied_order_is_placed_followed_and_shown() {
+    let rig = Rig::new();
+    let (applied, resource) = rig.apply("{orderReqId: A1}").unwrap();
+    assert_eq!(applied, Applied::Created);
+    assert_eq!(resource.metadata.generation, Some(1));
+    rig.settle();
+    assert_eq!(rig.script.calls(), [format!("ensure default/A1 at {PROCESSOR}")]);
+    assert_eq!(rig.phase().as_deref(), Some("Streaming"));
+    let held = rig.local.get("default", "chairs").unwrap();
+    assert_eq!(held.status.as_ref().and_then(OrderRequestStatus::processor), Some(PROCESSOR));
+    assert_eq!(rig.local.list(None).len(), 1);
+    assert_eq!(rig.local.list(Some("other")).len(), 0);
+}
+
+#[test]
+fn edits_raise_the_generation_and_reach_the_processor_once() {
+    let rig = Rig::new();
+    rig.apply("{}").unwrap();
+    rig.settle();
+    rig.script.calls();
+    assert_eq!(rig.apply("{}").unwrap().0, Applied::Unchanged);
+    let (applied, resource) = rig.apply("{suspend: true}").unwrap();
+    assert_eq!((applied, resource.metadata.generation), (Applied::Configured, Some(2)));
+    rig.settle();
+    assert_eq!(rig.script.calls(), ["pause"]);
+    let refusal = rig.apply("{category: other}").expect_err("fixed");
+    assert_eq!(refusal.field.as_deref(), Some("spec.category"));
+}
+
+#[test]
+fn an_ended_order_is_stopped_kept_for_its_time_and_removed() {
+    let rig = Rig::new();
+    rig.apply("{cancel: true, ttlAfterFinished: 10m}").unwrap();
+    rig.settle();
+    assert_eq!(rig.phase().as_deref(), Some("Cancelled"));
+    assert_eq!(rig.script.calls()[1..], ["cancel", "stop"]);
+    rig.advance(599_000);
+    rig.settle();
+    assert_eq!(rig.phase().as_deref(), Some("Cancelled"));
+    assert!(rig.script.calls().is_empty(), "an ended order is not followed again");
+    rig.advance(2_000);
+    rig.settle();
+    assert!(rig.local.get("default", "chairs").is_err());
+    assert!(open(&rig.dir, &rig.clock, &rig.script).list(None).is_empty());
+}
+
+#[test]
+fn what_was_applied_survives_and_goes_on_where_it_was() {
+    let rig = Rig::new();
+    let (_, resource) = rig.apply("{orderReqId: A1}").unwrap();
+    rig.settle();
+    rig.script.calls();
+    std::fs::write(rig.dir.path().join("orderrequests/damaged.json"), "{").unwrap();
+    std::fs::write(rig.dir.path().join("orderrequests/cut.tmp"), "{").unwrap();
+    let script = Arc::new(Script::default());
+    let local = open(&rig.dir, &rig.clock, &script);
+    let held = local.get("default", "chairs").expect("stored");
+    assert_eq!(held.metadata.uid, resource.metadata.uid);
+    assert_eq!(held.status.as_ref().and_then(OrderRequestStatus::processor), Some(PROCESSOR));
+    let rig = Rig { script, local, ..rig };
+    rig.settle();
+    assert_eq!(rig.script.calls(), [format!("ensure default/A1 at {PROCESSOR}")]);
+}
+
+#[test]
+fn delete_cancels_the_order_and_then_removes_it() {
+    let rig = Rig::new();
+    rig.apply("{}").unwrap();
+    rig.settle();
+    rig.local.delete("default", "chairs").unwrap();
+    let refusal = rig.apply("{suspend: true}").expect_err("it is being deleted");
+    assert_eq!(refusal.reason, Reason::OrderExists);
+    rig.settle();
+    rig.advance(2_000);
+    rig.settle();
+    assert_eq!(rig.script.calls()[1..3], ["cancel", "stop"]);
+    assert!(rig.local.get("default", "chairs").is_err());
+    let refusal = rig.local.delete("default", "chairs").expect_err("it is gone");
+    assert_eq!(refusal.reason, Reason::OrderNotFound);
+}
+
+#[test]
+fn delete_is_bounded_when_the_processor_is_away() {
+    let rig = Rig::new();
+    *rig.script.refuse.lock() = Some(Refusal::new(Reason::Draining, "stopping"));
+    rig.apply("{}").unwrap();
+    rig.settle();
+    assert_eq!(rig.phase().as_deref(), Some("Pending"));
+    rig.local.delete("default", "chairs").unwrap();
+    rig.settle();
+    assert!(rig.local.get("default", "chairs").is_ok(), "it waits for the processor");
+    rig.advance(31_000);
+    rig.settle();
+    assert!(rig.local.get("default", "chairs").is_err());
+}
+
+#[test]
+fn a_refusal_is_shown_and_tried_again() {
+    let rig = Rig::new();
+    *rig.script.refuse.lock() = Some(Refusal::new(Reason::LimitReached, "too many streams"));
+    rig.apply("{}").unwrap();
+    rig.settle();
+    let status = rig.local.get("default", "chairs").unwrap().status.expect("a status");
+    let stalled = status.conditions.iter().find(|c| c.type_ == "Stalled").expect("Stalled");
+    assert_eq!((stalled.status.as_str(), stalled.reason.as_str()), ("True", "LIMIT_REACHED"));
+    *rig.script.refuse.lock() = None;
+    rig.advance(1_000);
+    rig.settle();
+    assert_eq!(rig.phase().as_deref(), Some("Streaming"));
+}
+
+#[test]
+fn an_order_id_belongs_to_one_resource_or_to_rest() {
+    let rig = Rig::new();
+    rig.apply("{orderReqId: A1}").unwrap();
+    rig.settle();
+    let mut other = chairs("{orderReqId: A1}");
+    other.metadata.name = Some("other".to_owned());
+    let refusal = rig.local.apply(other).expect_err("taken");
+    assert_eq!(refusal.reason, Reason::OrderExists);
+    assert_eq!(refusal.field.as_deref(), Some("spec.orderReqId"));
+
+    let rest = Assignment {
+        key: key("SB1029436"),
+        incarnation: orderstream_core::Incarnation::new("rest-1").unwrap(),
+        spec: orderstream_core::OrderSpec::default(),
+        epoch: Epoch(1),
+        processor: PROCESSOR.to_owned(),
+    };
+    rig.script.ensure(rest).unwrap();
+    rig.settle();
+    let shown = rig.local.get("default", "SB1029436").expect("shown");
+    assert!(shown.metadata.annotations.is_some_and(|a| a.contains_key(READ_ONLY_ANNOTATION)));
+    assert_eq!(rig.local.list(Some("default")).len(), 2);
+    let refusal = rig.local.delete("default", "SB1029436").expect_err("it belongs to REST");
+    assert_eq!(refusal.reason, Reason::NotAllowed);
+    let refusal = rig.apply("{orderReqId: SB1029436}").expect_err("immutable");
+    assert_eq!(refusal.field.as_deref(), Some("spec.orderReqId"));
+}
