@@ -86,28 +86,100 @@ fn two_runs_of_one_seed_give_identical_histories() {
     }
 }
 
+/// What a history tells of, in words that can be counted.
+fn words(history: &history::History) -> std::collections::BTreeSet<String> {
+    let mut words = std::collections::BTreeSet::new();
+    let mut kept = [0, 0];
+    for entry in &history.entries {
+        match entry {
+            history::Entry::Fault { what, .. } => words.insert((*what).to_owned()),
+            history::Entry::Return { result: Err(reason), .. } => {
+                words.insert(reason.as_str().to_owned())
+            }
+            history::Entry::Append { order, seq, .. } => {
+                kept[*order] = seq.0;
+                true
+            }
+            history::Entry::Crash { order, kept: through, .. } if through.0 < kept[*order] => {
+                words.insert("lost".to_owned())
+            }
+            _ => true,
+        };
+    }
+    for last in &history.finals {
+        words.extend(last.list.iter().map(|event| event.kind.as_str().to_owned()));
+        words.insert(if last.removed { "removed" } else { last.status.phase }.to_owned());
+    }
+    words
+}
+
+#[test]
+fn the_lives_are_full_of_troubles_and_of_every_event() {
+    let seen: std::collections::BTreeSet<String> =
+        (0..400).flat_map(|seed| words(&world::play(seed))).collect();
+    let wanted = [
+        "processor crash",
+        "operator crash",
+        "take-over",
+        "clock jump",
+        "lost",
+        "removed",
+        "Streaming",
+        "Paused",
+        "Finalised",
+        "Expired",
+        "Closed",
+        "Cancelled",
+        "OrderOpened",
+        "SellersSelected",
+        "NewProposal",
+        "ProposalUpdate",
+        "EditLock",
+        "FollowUpAdded",
+        "OrderPaused",
+        "OrderResumed",
+        "OrderExtended",
+        "OrderFinalised",
+        "OrderClosed",
+        "OrderCancelled",
+        "STALE_EPOCH",
+        "ORDER_NOT_FOUND",
+        "ORDER_ENDED",
+        "ORDER_PAUSED",
+        "DEADLINE_PASSED",
+        "PROPOSAL_ENDED",
+        "LOCKED",
+    ];
+    for word in wanted {
+        assert!(seen.contains(word), "no life has {word:?}: {seen:?}");
+    }
+}
+
 /// Breaks a rule and counts the seeds until the judge sees it.
-fn found_after(bug: Bug, budget: u64) -> (u64, String) {
+fn found_after(bug: Bug, budget: u64, promises: &[&str]) -> (u64, String) {
     plant(Some(bug));
     let found = (0..budget).find_map(|seed| judge(seed).err().map(|why| (seed + 1, why)));
     plant(None);
-    found.unwrap_or_else(|| panic!("{bug:?} was not found in {budget} seeds"))
+    let found = found.unwrap_or_else(|| panic!("{bug:?} was not found in {budget} seeds"));
+    let named = promises.iter().any(|promise| found.1.starts_with(&format!("{promise} ")));
+    assert!(named, "{bug:?} breaks one of {promises:?}, but the judge says: {}", found.1);
+    found
 }
 
 #[test]
 fn an_answer_before_the_sync_is_found() {
-    let (seeds, why) = found_after(Bug::AnswerBeforeSync, 500);
+    let (seeds, why) = found_after(Bug::AnswerBeforeSync, 500, &["P1"]);
     println!("AnswerBeforeSync: found after {seeds} seeds: {why}");
 }
 
 #[test]
 fn a_resume_off_by_one_is_found() {
-    let (seeds, why) = found_after(Bug::ResumeOffByOne, 100);
+    let (seeds, why) = found_after(Bug::ResumeOffByOne, 100, &["P2b"]);
     println!("ResumeOffByOne: found after {seeds} seeds: {why}");
 }
 
 #[test]
 fn a_missing_epoch_check_is_found() {
-    let (seeds, why) = found_after(Bug::NoEpochCheck, 200);
+    let (seeds, why) = found_after(Bug::NoEpochCheck, 200, &["P4", "P5"]);
     println!("NoEpochCheck: found after {seeds} seeds: {why}");
 }

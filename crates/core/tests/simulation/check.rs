@@ -12,6 +12,8 @@ pub(crate) struct Broken {
 mod client;
 mod order;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 type Check = fn(&History) -> Result<(), String>;
 

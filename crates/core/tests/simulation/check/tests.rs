@@ -1,0 +1,234 @@
+//! The judge sees: a good history is good, and one lie in it breaks the promise that it is about.
+
+use orderstream_core::plan::Desired;
+use orderstream_core::{Epoch, Event, EventKind, Phase, Seq};
+
+use super::{ALL, check};
+use crate::simulation::history::{Entry, History};
+use crate::simulation::world::play;
+
+/// Finds a good life in which the lie can be told, tells it, and expects this promise broken.
+fn caught(promise: &str, lie: impl Fn(&mut History) -> Option<()>) {
+    let (_, predicate) = ALL.into_iter().find(|(name, _)| *name == promise).unwrap();
+    let told = (0..200).find_map(|seed| {
+        let mut history = play(seed);
+        assert_eq!(check(&history), Ok(()), "seed {seed}");
+        lie(&mut history).map(|()| history)
+    });
+    let broken = predicate(&told.expect("a life in which the lie can be told"));
+    assert!(broken.is_err(), "{promise} was broken, and nobody saw it");
+}
+
+fn find(history: &History, wanted: impl Fn(&Entry) -> bool) -> Option<usize> {
+    history.entries.iter().position(wanted)
+}
+
+fn ended_by(history: &mut History, wanted: Phase) -> Option<&mut Vec<Event>> {
+    let word = wanted.as_str();
+    let last = history.finals.iter_mut().find(|last| last.status.phase == word)?;
+    Some(&mut last.list)
+}
+
+#[test]
+fn p1_sees_an_acknowledged_event_that_was_lost() {
+    caught("P1", |history| {
+        let answered = history.entries.iter().find_map(|entry| match entry {
+            Entry::Return { op: 0, result: Ok(answer), .. } => Some(answer.seq),
+            _ => None,
+        })?;
+        history.finals.iter_mut().for_each(|last| last.list.retain(|e| e.seq < answered));
+        Some(())
+    });
+}
+
+#[test]
+fn p1_sees_an_acknowledged_event_with_another_body() {
+    caught("P1", |history| {
+        let proposal = history.entries.iter().find_map(|entry| match entry {
+            Entry::Return { result: Ok(answer), .. } => answer.proposal_id.clone(),
+            _ => None,
+        })?;
+        let all = history.finals.iter_mut().flat_map(|last| &mut last.list);
+        for event in all {
+            if let EventKind::NewProposal(content) = &mut event.kind
+                && content.proposal_id.as_ref() == Some(&proposal)
+            {
+                content.note = Some("another offer".to_owned());
+            }
+        }
+        Some(())
+    });
+}
+
+#[test]
+fn p2_sees_a_hole_a_repetition_and_a_foreign_event() {
+    let third = |entry: &Entry| matches!(entry, Entry::Deliver { event, .. } if event.seq.0 == 3);
+    caught("P2", |history| {
+        // Not the last one: a list that merely ends early has no hole.
+        let at = find(history, |e| matches!(e, Entry::Deliver { event, .. } if event.seq.0 == 1))?;
+        history.entries.remove(at);
+        Some(())
+    });
+    caught("P2", |history| {
+        let at = find(history, third)?;
+        history.entries.insert(at, history.entries[at].clone());
+        Some(())
+    });
+    caught("P2", |history| {
+        let at = find(history, third)?;
+        let Entry::Deliver { event, .. } = &mut history.entries[at] else { return None };
+        event.kind = EventKind::OrderClosed { reason: Some("invented".to_owned()) };
+        Some(())
+    });
+}
+
+#[test]
+fn p2b_sees_a_wrong_place_of_resumption_on_either_side() {
+    caught("P2b", |history| {
+        let at = find(history, |e| matches!(e, Entry::Resume { after, .. } if after.0 > 2))?;
+        let Entry::Resume { after, .. } = &mut history.entries[at] else { return None };
+        *after = Seq(after.0 - 1);
+        Some(())
+    });
+    caught("P2b", |history| {
+        let at = find(history, |e| matches!(e, Entry::Sent { seq, .. } if seq.0 == 2))?;
+        let Entry::Sent { seq, .. } = &mut history.entries[at] else { return None };
+        *seq = Seq(3);
+        Some(())
+    });
+}
+
+#[test]
+fn p3_sees_a_second_effect_and_a_second_answer() {
+    caught("P3", |history| {
+        let list = &mut history.finals[0].list;
+        let mut twin = list.iter().find(|event| event.cause.is_some())?.clone();
+        twin.seq = list.last()?.seq.next();
+        list.push(twin);
+        Some(())
+    });
+    caught("P3", |history| {
+        let with_effect = |entry: &Entry| matches!(entry, Entry::Return { result: Ok(a), .. } if a.proposal_id.is_some());
+        let at = find(history, with_effect)?;
+        let mut other = history.entries[at].clone();
+        let Entry::Return { result: Ok(answer), .. } = &mut other else { return None };
+        answer.seq = answer.seq.next();
+        history.entries.push(other);
+        Some(())
+    });
+}
+
+#[test]
+fn p3b_sees_an_event_that_nobody_asked_for() {
+    caught("P3b", |history| {
+        let event = history.finals[0].list.iter_mut().find(|event| event.cause.is_some())?;
+        event.cause = None;
+        Some(())
+    });
+    caught("P3b", |history| {
+        history.entries.retain(|entry| !matches!(entry, Entry::Call { .. }));
+        history.finals.iter().any(|last| last.list.len() > 3).then_some(())
+    });
+}
+
+#[test]
+fn p4_sees_two_streams_at_once() {
+    caught("P4", |history| {
+        let closes = find(history, |entry| matches!(entry, Entry::StreamClose { .. }))?;
+        let Entry::StreamClose { order: of, .. } = history.entries.remove(closes) else {
+            return None;
+        };
+        history.entries[closes..]
+            .iter()
+            .any(|e| matches!(e, Entry::StreamOpen { order, .. } if *order == of))
+            .then_some(())
+    });
+}
+
+#[test]
+fn p5_sees_a_stream_and_an_event_of_a_former_owner() {
+    let granted = |e: &Entry| matches!(e, Entry::StreamOpen { epoch, .. } if epoch.0 > 1);
+    caught("P5", |history| {
+        let at = find(history, granted)?;
+        let mut stale = history.entries[at].clone();
+        let Entry::StreamOpen { epoch, .. } = &mut stale else { return None };
+        *epoch = Epoch(1);
+        history.entries.insert(at + 1, stale);
+        Some(())
+    });
+    caught("P5", |history| {
+        let at = find(history, granted)?;
+        let Entry::StreamOpen { order, .. } = history.entries[at] else { return None };
+        let stale = Entry::Append { order, seq: Seq(9), epoch: Some(Epoch(1)), clock: 0 };
+        history.entries.insert(at + 1, stale);
+        Some(())
+    });
+}
+
+/// Changes the last status of a life.
+fn last_status(
+    history: &mut History,
+    change: impl Fn(&mut crate::simulation::history::Status),
+) -> Option<()> {
+    let at = history.entries.iter().rposition(|entry| matches!(entry, Entry::Status { .. }))?;
+    let Entry::Status { status, .. } = &mut history.entries[at] else { return None };
+    change(status);
+    Some(())
+}
+
+#[test]
+fn p6_sees_a_status_that_is_ahead_or_goes_back_or_invents_an_end() {
+    caught("P6", |history| last_status(history, |status| status.last_seq = Seq(10_000)));
+    caught("P6", |history| last_status(history, |status| status.observed = 0));
+    caught("P6", |history| last_status(history, |status| status.epoch = Epoch(0)));
+    caught("P6", |history| {
+        let live = history.finals.iter().all(|last| last.status.phase == "Streaming");
+        live.then(|| last_status(history, |status| status.phase = "Closed"))?
+    });
+}
+
+#[test]
+fn p8_sees_a_status_that_lags_and_a_wish_that_is_not_done() {
+    caught("P8", |history| {
+        let status = &mut history.finals.iter_mut().find(|last| !last.removed)?.status;
+        status.last_seq = Seq(status.last_seq.0 - 1);
+        Some(())
+    });
+    let wishes: [fn(&mut Desired); 3] =
+        [|d| d.cancel = true, |d| d.suspend = !d.suspend, |d| d.generation += 1];
+    for wish in wishes {
+        caught("P8", |history| {
+            let live = |last: &&mut crate::simulation::history::Final| {
+                last.status.phase == "Streaming" && last.desired.award.is_none()
+            };
+            wish(&mut history.finals.iter_mut().find(live)?.desired);
+            Some(())
+        });
+    }
+}
+
+#[test]
+fn p11_sees_an_expiry_that_is_early_or_repeated_or_missing() {
+    caught("P11", |history| {
+        ended_by(history, Phase::Expired)?;
+        for entry in &mut history.entries {
+            if let Entry::Append { clock, .. } = entry {
+                *clock -= 10_000_000;
+            }
+        }
+        Some(())
+    });
+    caught("P11", |history| {
+        let list = ended_by(history, Phase::Expired)?;
+        let mut again = list.last()?.clone();
+        again.seq = again.seq.next();
+        list.push(again);
+        Some(())
+    });
+    caught("P11", |history| {
+        let list = ended_by(history, Phase::Expired)?;
+        list.pop();
+        history.owner_clock += 10_000;
+        Some(())
+    });
+}
