@@ -8,6 +8,7 @@ use orderstream_core::input::{
     place,
 };
 use orderstream_core::plan::Desired;
+use orderstream_core::price::Currency;
 use orderstream_core::spec::{self, FollowUp, MessageType, NotificationType, OrderSpec};
 use orderstream_core::{Incarnation, OrderKey, Refusal, SellerId};
 
@@ -193,6 +194,13 @@ pub fn seller(resource: &Seller) -> Result<spec::Seller, Refusal> {
     let place = resource.spec.location.map(|location| {
         place(location.latitude, location.longitude).map_err(|e| e.under("spec.location"))
     });
+    if let Some(currency) = &resource.spec.currency {
+        let known = Currency::new(currency).map_err(|e| e.under("spec"))?;
+        if known.as_str() != currency {
+            let message = format!("'{currency}' has small letters; write {}", known.as_str());
+            return Err(Refusal::field("spec.currency", message));
+        }
+    }
     Ok(spec::Seller {
         id: SellerId::new(name).map_err(|e| at("metadata.name", e))?,
         place: place.transpose()?,

@@ -26,8 +26,30 @@ pub fn crds() -> String {
 /// The definition as YAML. The types are fixed, so a failure would show in the first test run.
 fn yaml(crd: &CustomResourceDefinition) -> String {
     // Through a JSON value: its maps are sorted, so the text is the same every time.
-    let value = serde_json::to_value(crd).unwrap_or_default();
+    let value = value(crd);
     serde_saphyr::to_string(&value).unwrap_or_default()
+}
+
+/// The definition as a JSON value, with the number formats that an API server knows.
+pub fn value(crd: &CustomResourceDefinition) -> Value {
+    let mut value = serde_json::to_value(crd).unwrap_or_default();
+    known_formats(&mut value);
+    value
+}
+
+fn known_formats(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(Value::String(format)) = fields.get_mut("format")
+                && matches!(format.as_str(), "uint32" | "uint64")
+            {
+                "int64".clone_into(format);
+            }
+            fields.values_mut().for_each(known_formats);
+        }
+        Value::Array(entries) => entries.iter_mut().for_each(known_formats),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// The structural schema of `OrderRequest`.
@@ -43,7 +65,7 @@ pub(crate) fn seller_schema() -> &'static Value {
 }
 
 fn schema(crd: &CustomResourceDefinition) -> Value {
-    let crd = serde_json::to_value(crd).unwrap_or_default();
+    let crd = value(crd);
     crd.pointer("/spec/versions/0/schema/openAPIV3Schema").cloned().unwrap_or_default()
 }
 

@@ -332,5 +332,8 @@ impl Inner {
 }
 
 #[cfg(test)]
+#[path = "local_rest_tests.rs"]
+mod rest_tests;
+#[cfg(test)]
 #[path = "local_tests.rs"]
 mod tests;

@@ -105,15 +105,15 @@ impl OrderStreams for Script {
     }
 }
 
-struct Rig {
+pub(super) struct Rig {
     dir: tempfile::TempDir,
     clock: Arc<HandClock>,
     script: Arc<Script>,
-    local: LocalOrderRequests,
+    pub(super) local: LocalOrderRequests,
 }
 
 impl Rig {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(HandClock(AtomicI64::new(T0)));
         let script = Arc::new(Script::default());

@@ -187,6 +187,8 @@ fn bad_sellers_are_refused() {
         ("{location: {latitude: 9}}", "spec.location.longitude", "is missing"),
         ("{capacity: 0}", "spec.capacity", "1 to 1000000"),
         ("{channels: [{type: Fax, address: x}]}", "spec.channels[0].type", "use GChat"),
+        ("{currency: eur}", "spec.currency", "write EUR"),
+        ("{currency: '123'}", "spec.currency", "ISO 4217"),
         ("{categorys: []}", "spec.categorys", "use one of"),
     ] {
         let refusal = refused(&seller(spec));

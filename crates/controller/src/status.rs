@@ -65,6 +65,9 @@ pub fn status(
     if let Some(order) = order {
         copy_order(&mut next, order);
     }
+    if refused {
+        next.completion_time = Some(rfc3339(now));
+    }
     let facts = Facts { phase, snapshot, order, refusal };
     next.conditions = facts
         .conditions()

@@ -37,20 +37,21 @@ pub fn router(local: LocalOrderRequests) -> Router {
 
 /// A refusal as RFC 9457 tells it.
 #[derive(Debug)]
-struct Problem(Refusal);
+struct Problem(Refusal, Option<StatusCode>);
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        Self(refusal)
+        Self(refusal, None)
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let refusal = self.0;
+        let Self(refusal, status) = self;
         let reason = refusal.reason;
-        let status =
-            StatusCode::from_u16(reason.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = status
+            .or_else(|| StatusCode::from_u16(reason.http_status()).ok())
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut body = json!({
             "type": format!("https://orderstream.dev/problems/{}", reason.as_str()),
             "title": status.canonical_reason().unwrap_or("Error"),
@@ -156,12 +157,11 @@ fn stopped() -> Refusal {
 
 async fn unknown_path() -> Problem {
     let message = format!("unknown path; order requests are under /apis/{API_VERSION}");
-    Problem(Refusal::new(Reason::OrderNotFound, message))
+    Problem::from(Refusal::new(Reason::OrderNotFound, message))
 }
 
-async fn wrong_method() -> Response {
+async fn wrong_method() -> Problem {
     let message = "this path takes GET, and one resource also PUT, PATCH and DELETE";
-    let mut response = Problem(Refusal::new(Reason::InvalidRequest, message)).into_response();
-    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-    response
+    let refusal = Refusal::new(Reason::InvalidRequest, message);
+    Problem(refusal, Some(StatusCode::METHOD_NOT_ALLOWED))
 }
