@@ -117,6 +117,37 @@ mod tests {
         assert_eq!(unbounded, Vec::<String>::new());
     }
 
+    #[test]
+    fn every_rule_names_its_fix_and_every_fixed_field_has_one() {
+        let mut rules = Vec::new();
+        collect(order_request_schema(), &mut rules);
+        assert!(rules.len() >= 18, "{}", rules.len());
+        for rule in &rules {
+            let message = rule["message"].as_str().unwrap_or_default();
+            assert!(message.contains("; "), "no fix: {rule}");
+        }
+        let steered = ["expiresIn", "suspend", "ttlAfterFinished"];
+        let fields = order_request_schema()["properties"]["spec"]["properties"].as_object();
+        for field in fields.expect("fields").keys().filter(|f| !steered.contains(&f.as_str())) {
+            let path = format!(".{field}");
+            let kept = rules.iter().any(|rule| {
+                rule["fieldPath"] == *path
+                    && rule["rule"].as_str().is_some_and(|text| text.contains("oldSelf"))
+            });
+            assert!(kept, "{field} may change freely");
+        }
+    }
+
+    fn collect<'a>(schema: &'a Value, rules: &mut Vec<&'a Value>) {
+        rules.extend(schema["x-kubernetes-validations"].as_array().into_iter().flatten());
+        for property in schema["properties"].as_object().into_iter().flat_map(|p| p.values()) {
+            collect(property, rules);
+        }
+        if schema["items"].is_object() {
+            collect(&schema["items"], rules);
+        }
+    }
+
     fn walk(path: &str, schema: &Value, unbounded: &mut Vec<String>) {
         let missing = match schema["type"].as_str() {
             Some("string") => schema["maxLength"].is_null() && schema["enum"].is_null(),

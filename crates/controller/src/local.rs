@@ -98,9 +98,15 @@ impl LocalOrderRequests {
         let mut held = BTreeMap::new();
         let wakes = Arc::new(Wakes::default());
         for resource in resources {
-            let key = convert::key(&resource)?;
-            wakes.wake(&key);
-            held.insert(key, resource);
+            match convert::key(&resource) {
+                Ok(key) => {
+                    wakes.wake(&key);
+                    held.insert(key, resource);
+                }
+                Err(refusal) => {
+                    tracing::error!(%refusal, "a stored order request is damaged; it is left out");
+                }
+            }
         }
         let woken = Arc::clone(&wakes);
         parts.streams.watch(Arc::new(move |key| woken.wake(key)));

@@ -317,3 +317,24 @@ fn an_order_id_belongs_to_one_resource_or_to_rest() {
     let refusal = rig.apply("{orderReqId: SB1029436}").expect_err("immutable");
     assert_eq!(refusal.field.as_deref(), Some("spec.orderReqId"));
 }
+
+#[test]
+fn nothing_is_sent_to_a_processor_that_could_not_be_written_down() {
+    let rig = Rig::new();
+    rig.apply("{}").unwrap();
+    let dir = rig.dir.path().join("orderrequests");
+    let away = rig.dir.path().join("away");
+    std::fs::rename(&dir, &away).unwrap();
+    rig.settle();
+    assert!(rig.script.calls().is_empty());
+    let status = rig.local.get("default", "chairs").unwrap().status.expect("a status");
+    assert_eq!(status.processor(), None);
+    let stalled = status.conditions.iter().find(|c| c.type_ == "Stalled").expect("Stalled");
+    assert_eq!(stalled.reason, "STORAGE_UNAVAILABLE");
+    let refusal = rig.apply("{suspend: true}").expect_err("the folder is away");
+    assert_eq!(refusal.reason, Reason::StorageUnavailable);
+    std::fs::rename(&away, &dir).unwrap();
+    rig.advance(1_000);
+    rig.settle();
+    assert_eq!(rig.phase().as_deref(), Some("Streaming"));
+}

@@ -179,15 +179,15 @@ impl Inner {
         resource: &mut OrderRequest,
         next: OrderRequestStatus,
     ) -> Result<(), Refusal> {
-        let known = resource.status.replace(next);
-        let (known, next) = (known.unwrap_or_default(), resource.status.as_ref());
-        let durable = next.is_some_and(|next| {
-            next.processor() != known.processor() || next.is_terminal() != known.is_terminal()
-        });
+        let known = resource.status.clone().unwrap_or_default();
+        let durable =
+            next.processor() != known.processor() || next.is_terminal() != known.is_terminal();
+        let new = OrderRequest { status: Some(next), ..resource.clone() };
         if durable {
-            self.store.write(resource)?;
+            self.store.write(&new)?;
         }
-        self.held.lock().insert(key.clone(), resource.clone());
+        self.held.lock().insert(key.clone(), new.clone());
+        *resource = new;
         Ok(())
     }
 
