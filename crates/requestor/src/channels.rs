@@ -26,7 +26,9 @@ pub(crate) struct Channels {
 
 impl fmt::Debug for Channels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Channels").field("per_processor", &self.per_processor).finish_non_exhaustive()
+        f.debug_struct("Channels")
+            .field("per_processor", &self.per_processor)
+            .finish_non_exhaustive()
     }
 }
 

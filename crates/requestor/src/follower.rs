@@ -121,8 +121,8 @@ async fn open(
     after: Seq,
 ) -> Result<Streaming<v1::OrderStreamResponse>, Refusal> {
     let channel = shared.channels.for_stream(&assignment.processor, &assignment.key)?;
-    let mut client = OrderStreamingServiceClient::new(channel)
-        .max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let mut client =
+        OrderStreamingServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let spec = &assignment.spec;
     let request = v1::OrderStreamRequest {
         order_req_id: assignment.key.order_req_id.to_string(),

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::acts;
 use crate::placement::choose;
 use crate::registry::{Counts, Origin};
-use crate::shared::{Shared, Stored};
+use crate::shared::Shared;
 use crate::store::{Record, StoreError, Submission, follow_up_command};
 
 /// How long `initiate` waits for the stream before it answers all the same.
@@ -86,6 +86,11 @@ impl Handle {
     /// Whether the order is in the tracker.
     pub fn has_order(&self, key: &OrderKey) -> bool {
         self.shared.registry.has_order(key)
+    }
+
+    /// What was asked for, if the order is in the tracker.
+    pub fn spec(&self, key: &OrderKey) -> Option<OrderSpec> {
+        self.shared.registry.spec(key)
     }
 
     /// Whether a stream is up for the order.
@@ -182,7 +187,7 @@ async fn initiate(
             submission
         }
     };
-    shared.ensure(assignment(*submission, shared.epoch), Stored::Yes)?;
+    shared.ensure(assignment(*submission, shared.epoch), Origin::Store)?;
     drop(turn);
     tracing::info!(order_req_id = %key.order_req_id, "the order is initiated");
     Ok(Initiated::Started)
@@ -213,10 +218,7 @@ async fn follow_up(
 ) -> Result<FollowUpId, BuyerError> {
     shared.check_open()?;
     let mut turn = shared.store.turn(&key).await;
-    if shared.registry.has_ended(&key) {
-        return Err(ended(&key).into());
-    }
-    check_queue(&shared, &key)?;
+    shared.registry.check_act(&key)?;
     let id = match note.id {
         Some(id) if turn.load()?.follow_ups.contains(&id) => return Ok(id),
         Some(id) => id,
@@ -260,13 +262,10 @@ async fn follow_up(
 async fn buyer_act(shared: Arc<Shared>, key: OrderKey, act: BuyerAct) -> Result<(), BuyerError> {
     shared.check_open()?;
     let mut turn = shared.store.turn(&key).await;
-    if shared.registry.has_ended(&key) {
-        return Err(ended(&key).into());
-    }
     if !shared.registry.has_order(&key) {
         return Err(not_found(&key).into());
     }
-    check_queue(&shared, &key)?;
+    shared.registry.check_act(&key)?;
     let word = match act {
         BuyerAct::Finalise(..) => "finalise",
         BuyerAct::Pause(_) => "pause",
@@ -277,10 +276,9 @@ async fn buyer_act(shared: Arc<Shared>, key: OrderKey, act: BuyerAct) -> Result<
             Record::OrderFinalised { id: id.clone(), award: award.clone(), reason: reason.clone() },
             Act::Finalise { award, reason },
         ),
-        BuyerAct::Pause(reason) => (
-            Record::OrderPaused { id: id.clone(), reason: reason.clone() },
-            Act::Pause { reason },
-        ),
+        BuyerAct::Pause(reason) => {
+            (Record::OrderPaused { id: id.clone(), reason: reason.clone() }, Act::Pause { reason })
+        }
     };
     turn.append(&record).await?;
     drop(turn);
@@ -294,14 +292,6 @@ pub(crate) fn not_found(key: &OrderKey) -> Refusal {
     Refusal::new(Reason::OrderNotFound, format!("order {id} is not tracked here"))
 }
 
-fn check_queue(shared: &Shared, key: &OrderKey) -> Result<(), Refusal> {
-    if shared.registry.has_room(key) {
-        return Ok(());
-    }
-    let message = "too many acts wait for the order's processor; try again later";
-    Err(Refusal::new(Reason::Overloaded, message))
-}
-
 /// Queues a stored act. An order that ended since then needs it no more.
 pub(crate) fn queue(shared: &Shared, key: &OrderKey, command: Command) {
     if let Err(refusal) = shared.registry.push_act(key, command, Origin::Store) {
@@ -311,7 +301,7 @@ pub(crate) fn queue(shared: &Shared, key: &OrderKey, command: Command) {
 
 impl OrderStreams for Handle {
     fn ensure(&self, assignment: Assignment) -> Result<(), Refusal> {
-        self.shared.ensure(assignment, Stored::No)
+        self.shared.ensure(assignment, Origin::Caller)
     }
 
     fn act(&self, key: &OrderKey, command: Command) -> Result<(), Refusal> {

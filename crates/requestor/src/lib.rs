@@ -6,6 +6,8 @@ mod backoff;
 mod channels;
 mod config;
 mod error;
+#[cfg(test)]
+mod fake;
 mod follower;
 mod handle;
 mod metrics;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use orderstream_core::port::Assignment;
 use orderstream_core::tracker::{Input, Output};
 use orderstream_core::{
-    Command, FollowUpId, OrderKey, Reason, Refusal, Seq, Snapshot, Timestamp, Tracker,
+    Command, FollowUpId, OrderKey, OrderSpec, Reason, Refusal, Seq, Snapshot, Timestamp, Tracker,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -124,22 +124,23 @@ impl Registry {
     }
 
     /// Gets or makes the order, in one step: of any number of callers at the same instant, one is
-    /// told to start the task. The processor of a followed order does not change; its epoch may
-    /// rise, and a new incarnation takes the place of the old one.
+    /// told to start the task. A new incarnation takes the place of the old one.
     pub(crate) fn add_order(
         &self,
         assignment: Assignment,
-        stored: bool,
+        origin: Origin,
         parent: &CancellationToken,
     ) -> Result<Added, Refusal> {
+        let stored = origin == Origin::Store;
         let mut orders = self.orders.lock();
         orders.lives = orders.lives.saturating_add(1);
         let life = orders.lives;
         let following =
             Following { life, cancel: parent.child_token(), changed: Arc::new(Notify::new()) };
-        let same = orders.map.get_mut(&assignment.key).filter(|entry| {
-            entry.assignment.incarnation == assignment.incarnation || stored
-        });
+        let same = orders
+            .map
+            .get_mut(&assignment.key)
+            .filter(|entry| entry.assignment.incarnation == assignment.incarnation || stored);
         if let Some(entry) = same {
             entry.stored |= stored;
             return Ok(entry.again(assignment, following));
@@ -174,6 +175,11 @@ impl Registry {
     /// The order as its tracker sees it now.
     pub(crate) fn get_order(&self, key: &OrderKey) -> Option<Arc<Snapshot>> {
         self.orders.lock().map.get_mut(key).map(Entry::snapshot)
+    }
+
+    /// What was asked for.
+    pub(crate) fn spec(&self, key: &OrderKey) -> Option<OrderSpec> {
+        self.orders.lock().map.get(key).map(|entry| entry.assignment.spec.clone())
     }
 
     /// Counts a follow-up that is stored and will be forwarded.
@@ -303,18 +309,14 @@ impl Registry {
         let unknown =
             || Refusal::new(Reason::OrderNotFound, format!("order {key} is not followed here"));
         let entry = orders.map.get_mut(key).ok_or_else(unknown)?;
-        if entry.has_ended() {
-            return Err(Refusal::new(Reason::OrderEnded, format!("order {key} has ended")));
-        }
-        let waiting = |queued: &Queued| queued.command.key.is_some() && queued.command.key == command.key;
+        let waiting =
+            |queued: &Queued| queued.command.key.is_some() && queued.command.key == command.key;
         if entry.acts.iter().any(waiting) {
             return Ok(());
         }
-        if origin == Origin::Caller && entry.acts.len() >= ACTS_MAX {
-            return Err(Refusal::new(
-                Reason::Overloaded,
-                format!("{ACTS_MAX} acts wait for the order's processor; try again later"),
-            ));
+        // What is stored was let in before it was stored.
+        if origin == Origin::Caller || entry.has_ended() {
+            entry.check_act(key)?;
         }
         command.epoch = command.epoch.or(Some(entry.assignment.epoch));
         command.incarnation =
@@ -324,9 +326,10 @@ impl Registry {
         Ok(())
     }
 
-    /// Whether another act fits; asked before it is stored.
-    pub(crate) fn has_room(&self, key: &OrderKey) -> bool {
-        self.orders.lock().map.get(key).is_none_or(|entry| entry.acts.len() < ACTS_MAX)
+    /// Refuses an act that the order could not take now; asked before the act is stored. An order
+    /// that is not here takes everything.
+    pub(crate) fn check_act(&self, key: &OrderKey) -> Result<(), Refusal> {
+        self.orders.lock().map.get(key).map_or(Ok(()), |entry| entry.check_act(key))
     }
 
     /// The act that is to be sent next, once the order is open at its processor.
@@ -359,15 +362,37 @@ impl Entry {
         self.tracker.order().is_some_and(|order| order.phase.is_terminal())
     }
 
-    /// The order is asked for again: its epoch may have risen, its task may have ended.
+    fn check_act(&self, key: &OrderKey) -> Result<(), Refusal> {
+        if self.has_ended() {
+            let id = &key.order_req_id;
+            return Err(Refusal::new(
+                Reason::OrderEnded,
+                format!("order {id} has ended; use a new order_req_id"),
+            ));
+        }
+        if !self.running {
+            let message = "somebody else follows this order since; ask there";
+            return Err(Refusal::new(Reason::StaleEpoch, message));
+        }
+        if self.acts.len() >= ACTS_MAX {
+            return Err(Refusal::new(
+                Reason::Overloaded,
+                format!("{ACTS_MAX} acts wait for the order's processor; try again later"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The order is asked for again: its epoch may have risen, its processor
+    /// may be another one from the next connection on, its task may have ended.
     fn again(&mut self, assignment: Assignment, following: Following) -> Added {
         if assignment.epoch > self.assignment.epoch {
             self.assignment.epoch = assignment.epoch;
         }
+        self.assignment.processor = assignment.processor;
         if self.running || self.has_ended() {
             return Added::Known;
         }
-        self.assignment.processor = assignment.processor;
         self.running = true;
         self.following = following.clone();
         Added::Start(following)

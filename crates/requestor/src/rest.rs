@@ -98,7 +98,8 @@ async fn tracking(
 ) -> Result<Response, Problem> {
     let key = key_of(&id)?;
     let snapshot = handle.snapshot(&key).ok_or_else(|| not_found(&key))?;
-    Ok(Json(view::order(&snapshot)).into_response())
+    let spec = handle.spec(&key).unwrap_or_default();
+    Ok(Json(view::order(&snapshot, &spec)).into_response())
 }
 
 async fn list(State(handle): State<Handle>) -> Response {

@@ -11,8 +11,8 @@ use crate::channels::Channels;
 use crate::error::Error;
 use crate::handle::{Handle, assignment, queue};
 use crate::metrics::Metrics;
-use crate::registry::Registry;
-use crate::shared::{Shared, SharedParts, Stored};
+use crate::registry::{Origin, Registry};
+use crate::shared::{Shared, SharedParts};
 use crate::store::{Lists, OrderStore};
 use crate::{acts, store};
 
@@ -64,29 +64,29 @@ impl Requestor {
         });
         let orders = open.len();
         for (key, stored) in open {
-            take_up(&shared, key, stored);
+            take_up(&shared, &key, stored);
         }
         tracing::info!(epoch = epoch.0, orders, "the requestor follows what it finds");
         Ok((Handle { shared: Arc::clone(&shared) }, Service { shared }))
     }
 }
 
-fn take_up(shared: &Arc<Shared>, key: OrderKey, stored: store::Stored) {
+fn take_up(shared: &Arc<Shared>, key: &OrderKey, stored: store::Stored) {
     let Some(submission) = stored.submission else {
         for command in stored.open_acts {
             shared.tasks.spawn(acts::send_stray(Arc::clone(shared), key.clone(), command));
         }
         return;
     };
-    if let Err(refusal) = shared.ensure(assignment(*submission, shared.epoch), Stored::Yes) {
+    if let Err(refusal) = shared.ensure(assignment(*submission, shared.epoch), Origin::Store) {
         tracing::error!(order_req_id = %key.order_req_id, %refusal, "stored order is not followed");
         return;
     }
     for id in stored.follow_ups {
-        shared.registry.add_follow_up_note(shared.now(), &key, id);
+        shared.registry.add_follow_up_note(shared.now(), key, id);
     }
     for command in stored.open_acts {
-        queue(shared, &key, command);
+        queue(shared, key, command);
     }
 }
 

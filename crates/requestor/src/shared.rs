@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::channels::Channels;
 use crate::follower;
 use crate::metrics::Metrics;
-use crate::registry::{Added, Following, Registry};
+use crate::registry::{Added, Following, Origin, Registry};
 use crate::store::OrderStore;
 
 /// Follow-ups of unknown orders that may wait for a processor at once.
@@ -82,7 +82,10 @@ impl Shared {
     /// Refuses new work when the requestor stops.
     pub(crate) fn check_open(&self) -> Result<(), Refusal> {
         if self.cancel.is_cancelled() {
-            return Err(Refusal::new(Reason::Draining, "the requestor is stopping; try again later"));
+            return Err(Refusal::new(
+                Reason::Draining,
+                "the requestor is stopping; try again later",
+            ));
         }
         Ok(())
     }
@@ -91,11 +94,11 @@ impl Shared {
     pub(crate) fn ensure(
         self: &Arc<Self>,
         assignment: Assignment,
-        stored: Stored,
+        origin: Origin,
     ) -> Result<(), Refusal> {
         self.check_open()?;
         let key = assignment.key.clone();
-        let added = self.registry.add_order(assignment, stored == Stored::Yes, &self.cancel)?;
+        let added = self.registry.add_order(assignment, origin, &self.cancel)?;
         if let Added::Start(following) = added {
             self.tasks.spawn(follower::follow(Arc::clone(self), key, following));
         }
@@ -122,13 +125,4 @@ impl Shared {
     pub(crate) fn watch(&self, wake: Wake) {
         *self.wake.write() = Some(wake);
     }
-}
-
-/// Whether the order store holds an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stored {
-    /// It does.
-    Yes,
-    /// Somebody else keeps the order.
-    No,
 }

@@ -188,10 +188,9 @@ pub(crate) fn answered(command: &Command, refusal: Option<&Refusal>) -> Option<R
         (Act::FollowUp(follow_up), _, None) => {
             Some(Record::FollowUpForwarded { id: follow_up.id.clone() })
         }
-        (_, Some(key), refusal) => Some(Record::ActAnswered {
-            id: key.clone(),
-            refused: refusal.map(ToString::to_string),
-        }),
+        (_, Some(key), refusal) => {
+            Some(Record::ActAnswered { id: key.clone(), refused: refusal.map(ToString::to_string) })
+        }
         (_, None, _) => None,
     }
 }
@@ -280,8 +279,10 @@ impl Turn<'_> {
     ///
     /// # Errors
     /// As [`OrderStore::load`].
-    pub fn load(&self) -> Result<Stored, StoreError> {
-        self.store.load(&self.key)
+    pub fn load(&mut self) -> Result<Stored, StoreError> {
+        let stored = self.store.load(&self.key)?;
+        self.lengths.insert(self.key.clone(), stored.len);
+        Ok(stored)
     }
 
     /// Appends one record. Done when it is on disk.
@@ -323,9 +324,14 @@ pub struct MemoryLists {
 }
 
 impl MemoryLists {
-    /// From now on every append fails, or works again.
-    pub fn set_broken(&self, broken: bool) {
-        self.broken.store(broken, std::sync::atomic::Ordering::Release);
+    /// From now on every append fails.
+    pub fn break_down(&self) {
+        self.broken.store(true, std::sync::atomic::Ordering::Release);
+    }
+
+    /// Appends work again.
+    pub fn mend(&self) {
+        self.broken.store(false, std::sync::atomic::Ordering::Release);
     }
 }
 

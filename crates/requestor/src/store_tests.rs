@@ -54,10 +54,10 @@ async fn a_new_start_finds_what_is_open_and_counts_the_starts() {
     assert_eq!(stored.len, 5);
     assert_eq!(stored.follow_ups.len(), 2);
     let acts: Vec<_> = stored.open_acts.iter().map(|c| c.key.clone().unwrap()).collect();
-    assert_eq!(acts.iter().map(IdempotencyKey::as_str).collect::<Vec<_>>(), [
-        "follow-up:f-2",
-        "pause:1"
-    ]);
+    assert_eq!(
+        acts.iter().map(IdempotencyKey::as_str).collect::<Vec<_>>(),
+        ["follow-up:f-2", "pause:1"]
+    );
 }
 
 #[tokio::test]
@@ -73,9 +73,9 @@ async fn ended_orders_are_not_taken_up() {
 async fn a_failed_append_leaves_nothing_and_the_next_one_works() {
     let (lists, store) = store();
     append(&store, submission()).await.unwrap();
-    lists.set_broken(true);
+    lists.break_down();
     assert!(append(&store, follow_up("f-1")).await.is_err());
-    lists.set_broken(false);
+    lists.mend();
     append(&store, follow_up("f-2")).await.unwrap();
     assert_eq!(store.load(&key()).unwrap().len, 2);
 }

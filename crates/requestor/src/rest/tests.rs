@@ -1,1 +1,271 @@
-//! Tests of the REST.
+//! The REST conversation in one process, against a processor that is made of the core's machine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Method, header};
+use orderstream_core::port::{Clock, OrderStreams as _};
+use orderstream_core::{Epoch, Timestamp};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::fake::{Cut, Fake};
+use crate::{Lists, MemoryLists, Parts, Requestor};
+
+#[derive(Debug)]
+struct StillClock;
+
+impl Clock for StillClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_000)
+    }
+}
+
+struct Rig {
+    fake: Fake,
+    lists: Arc<MemoryLists>,
+    url: String,
+    handle: Handle,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+const INITIATE: &str =
+    r#"{"order_req_id": "SB1029436", "session_id": "sess_123", "notification_type": "email"}"#;
+const FOLLOW_UP: &str = r#"{"order_req_id": "SB1029436", "audience": ["seller1"],
+    "message": {"type": "text", "message": "how soon?", "urls": []}}"#;
+
+async fn requestor(url: &str, lists: &Arc<MemoryLists>) -> (Handle, CancellationToken) {
+    let stop = CancellationToken::new();
+    let parts = Parts {
+        processors: vec![url.to_owned()],
+        connections: 2,
+        max_orders: 100,
+        lists: Arc::clone(lists) as Arc<dyn Lists>,
+        clock: Arc::new(StillClock),
+        metrics: prometheus::Registry::new(),
+        shutdown: stop.clone(),
+    };
+    let (handle, _service) = Requestor::start(parts).await.unwrap();
+    (handle, stop)
+}
+
+async fn rig() -> Rig {
+    let (fake, lists, tasks) = (Fake::default(), Arc::default(), TaskTracker::new());
+    let url = fake.serve(&tasks, CancellationToken::new()).await;
+    let (handle, stop) = requestor(&url, &lists).await;
+    Rig { fake, lists, url, handle, stop, tasks }
+}
+
+async fn ask(handle: &Handle, method: Method, path: &str, body: &str) -> (u16, Value) {
+    let request = http::Request::builder()
+        .method(method)
+        .uri(format!("/api/v1/orders{path}"))
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Body::from(body.to_owned()))
+        .unwrap();
+    let response = router(handle.clone()).oneshot(request).await.unwrap();
+    let status = response.status().as_u16();
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    (status, serde_json::from_slice(&bytes).unwrap())
+}
+
+impl Rig {
+    async fn post(&self, path: &str, body: &str) -> (u16, Value) {
+        ask(&self.handle, Method::POST, path, body).await
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        ask(&self.handle, Method::GET, path, "").await.1
+    }
+}
+
+fn key() -> OrderKey {
+    OrderKey::new("", "SB1029436").unwrap()
+}
+
+async fn until(what: &str, done: impl Fn() -> bool) {
+    for _ in 0..2_000 {
+        if done() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("never: {what}");
+}
+
+#[tokio::test]
+async fn the_original_conversation() {
+    let rig = rig().await;
+    let nothing = json!({"total_orders": 0, "active_streams": 0, "tracked_order_ids": []});
+    assert_eq!(rig.get("/tracking/status").await, nothing);
+
+    let (status, body) = rig.post("/initiate", INITIATE).await;
+    assert_eq!((status, &body["success"]), (200, &json!(true)));
+    let one = json!({"total_orders": 1, "active_streams": 1, "tracked_order_ids": ["SB1029436"]});
+    assert_eq!(rig.get("/tracking/status").await, one);
+    let order = rig.get("/tracking/SB1029436").await;
+    assert_eq!(order["notes_count"], 0);
+    assert_eq!(order["session_id"], "sess_123");
+    assert_eq!(order["notification_type"], "Email");
+    assert_eq!(order["stream_active"], true);
+
+    let (status, body) = rig.post("/followup", FOLLOW_UP).await;
+    assert_eq!((status, &body["success"]), (200, &json!(true)));
+    assert_eq!(rig.get("/tracking/SB1029436").await["notes_count"], 1);
+
+    let (_, body) = rig.post("/initiate", INITIATE).await;
+    assert_eq!(body, json!({"success": true, "message": "Order already being processed"}));
+
+    let told = || rig.fake.events(&key()).iter().any(|event| event.kind.follow_up_id().is_some());
+    until("the follow-up reaches the processor", told).await;
+    until("its event comes back", || rig.handle.snapshot(&key()).unwrap().last_seq().0 == 3).await;
+    assert_eq!(rig.get("/tracking/SB1029436").await["notes_count"], 1);
+
+    let (status, _) = rig.post("/pause/SB1029436", "").await;
+    assert_eq!(status, 200);
+    until("paused", || rig.handle.snapshot(&key()).unwrap().phase() == "Paused").await;
+    let (status, body) = rig.post("/finalize/SB1029436", "").await;
+    assert_eq!((status, &body["success"]), (200, &json!(true)));
+    until("finalised", || rig.handle.snapshot(&key()).unwrap().is_terminal()).await;
+    until("inactive", || rig.handle.counts().active_streams == 0).await;
+    until("stored", || {
+        let store = crate::OrderStore::new(Arc::clone(&rig.lists) as Arc<dyn Lists>);
+        store.load(&key()).unwrap().ended.is_some()
+    })
+    .await;
+    let (status, body) = rig.post("/initiate", INITIATE).await;
+    assert_eq!((status, &body["reason"]), (409, &json!("ORDER_ENDED")));
+}
+
+#[tokio::test]
+async fn duplicates_at_the_same_instant_give_one_stream() {
+    let rig = rig().await;
+    let all = (0..32).map(|_| rig.post("/initiate", INITIATE));
+    let answers = futures_util::future::join_all(all).await;
+    let again = json!({"success": true, "message": "Order already being processed"});
+    assert!(answers.iter().all(|(status, _)| *status == 200));
+    assert_eq!(answers.iter().filter(|(_, body)| *body == again).count(), 31);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(rig.fake.streams_opened(), 1);
+}
+
+#[tokio::test]
+async fn a_failed_store_leaves_no_trace() {
+    let rig = rig().await;
+    rig.lists.break_down();
+    let (status, body) = rig.post("/initiate", INITIATE).await;
+    let message = "Failed to update order request status";
+    assert_eq!((status, body), (500, json!({"success": false, "message": message})));
+    assert_eq!(rig.get("/tracking/status").await["total_orders"], 0);
+    assert_eq!(rig.fake.streams_opened(), 0);
+    rig.lists.mend();
+    assert_eq!(rig.post("/initiate", INITIATE).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_cut_stream_resumes_without_a_gap_or_a_repeat() {
+    let rig = rig().await;
+    rig.post("/initiate", INITIATE).await;
+    for round in 0..4_u64 {
+        rig.fake.propose(&key(), &format!("p-{round}"));
+        let due = 3 + round;
+        until("event", || rig.handle.snapshot(&key()).unwrap().last_seq().0 == due).await;
+        rig.fake.cut(if round % 2 == 0 { Cut::Broken } else { Cut::Draining });
+        let opened = usize::try_from(round).unwrap() + 2;
+        until("resumed", || rig.fake.streams_opened() == opened).await;
+    }
+    until("up", || rig.handle.is_stream_active(&key())).await;
+    let snapshot = rig.handle.snapshot(&key()).unwrap();
+    assert_eq!(snapshot.stream.reconnects, 4);
+    assert_eq!(snapshot.order.as_ref().unwrap().proposals.len(), 4);
+    assert_eq!(rig.fake.streams_open_now(), 1);
+}
+
+#[tokio::test]
+async fn a_killed_requestor_takes_its_orders_up_again() {
+    let rig = rig().await;
+    rig.post("/initiate", INITIATE).await;
+    rig.stop.cancel();
+    until("stopped", || rig.handle.counts().active_streams == 0).await;
+    let (again, _stop) = requestor(&rig.url, &rig.lists).await;
+    assert_eq!(again.epoch(), Epoch(2));
+    until("up again", || again.is_stream_active(&key())).await;
+    let (status, body) = ask(&again, Method::POST, "/followup", FOLLOW_UP).await;
+    assert_eq!((status, &body["success"]), (200, &json!(true)));
+    until("note", || again.snapshot(&key()).unwrap().notes == 1).await;
+}
+
+#[tokio::test]
+async fn a_stale_epoch_stops_the_stream_for_good() {
+    let rig = rig().await;
+    rig.post("/initiate", INITIATE).await;
+    rig.fake.grant(&key(), Epoch(9));
+    rig.fake.cut(Cut::Broken);
+    let reason = || rig.handle.snapshot(&key()).unwrap().stream.reason.clone().unwrap_or_default();
+    until("stale", || reason().starts_with("STALE_EPOCH")).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!rig.handle.is_stream_active(&key()));
+    assert_eq!(rig.fake.streams_opened(), 1);
+}
+
+#[tokio::test]
+async fn an_unknown_orders_follow_up_is_stored_and_forwarded() {
+    let rig = rig().await;
+    let (status, body) = rig.post("/followup", FOLLOW_UP).await;
+    assert_eq!((status, &body["success"]), (200, &json!(true)));
+    assert_eq!(rig.get("/tracking/status").await["total_orders"], 0);
+    until("refused by the processor, and written down", || {
+        let store = crate::OrderStore::new(Arc::clone(&rig.lists) as Arc<dyn Lists>);
+        let stored = store.load(&key()).unwrap();
+        stored.follow_ups.len() == 1 && stored.open_acts.is_empty()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn stop_ends_the_stream_and_forgets_the_order() {
+    let rig = rig().await;
+    rig.post("/initiate", INITIATE).await;
+    rig.handle.stop(&key());
+    until("closed", || rig.fake.streams_open_now() == 0).await;
+    assert!(!rig.handle.has_order(&key()));
+    rig.tasks.close();
+}
+
+#[tokio::test]
+async fn bad_input_is_named() {
+    let rig = rig().await;
+    let long = format!(r#"{{"order_req_id": "{}"}}"#, "x".repeat(70_000));
+    let table: [(&str, &str, u16, &str, Option<&str>); 9] = [
+        ("/initiate", "{", 400, "INVALID_REQUEST", None),
+        ("/initiate", "[]", 400, "INVALID_REQUEST", None),
+        ("/initiate", "{}", 422, "INVALID_FIELD", Some("order_req_id")),
+        (
+            "/initiate",
+            r#"{"order_req_id": "a", "notification_type": "pigeon"}"#,
+            422,
+            "INVALID_FIELD",
+            Some("notification_type"),
+        ),
+        ("/initiate", &long, 413, "INVALID_REQUEST", None),
+        ("/followup", r#"{"order_req_id": "a"}"#, 422, "INVALID_FIELD", Some("message")),
+        ("/finalize/nobody", "", 404, "ORDER_NOT_FOUND", None),
+        ("/pause/no%20body", "", 422, "INVALID_FIELD", Some("order_req_id")),
+        ("/elsewhere", "", 404, "INVALID_REQUEST", None),
+    ];
+    for (path, body, status, reason, field) in table {
+        let (got, answer) = rig.post(path, body).await;
+        assert_eq!((got, answer["reason"].as_str()), (status, Some(reason)), "{path} {answer}");
+        assert_eq!(answer["field"].as_str(), field, "{path} {answer}");
+    }
+    let (status, _) = ask(&rig.handle, Method::DELETE, "/initiate", "").await;
+    assert_eq!(status, 405);
+    let (status, body) = ask(&rig.handle, Method::GET, "/tracking/nobody", "").await;
+    assert_eq!((status, &body["reason"]), (404, &json!("ORDER_NOT_FOUND")));
+    assert_eq!(rig.get("/tracking/status").await["total_orders"], 0);
+}

@@ -1,7 +1,7 @@
 //! Orders as buyers see them.
 
 use orderstream_core::order::ProposalCounts;
-use orderstream_core::{OrderKey, Snapshot, Tenant};
+use orderstream_core::{OrderKey, OrderSpec, Snapshot, Tenant};
 use serde_json::{Value, json};
 
 use crate::registry::Counts;
@@ -37,7 +37,7 @@ pub(super) fn summary(snapshot: &Snapshot) -> Value {
 }
 
 /// `GET /tracking/{id}`.
-pub(super) fn order(snapshot: &Snapshot) -> Value {
+pub(super) fn order(snapshot: &Snapshot, spec: &OrderSpec) -> Value {
     let order = snapshot.order.as_deref();
     let counts = proposal_counts(snapshot);
     let best = counts.best.as_ref().map(|(id, price)| {
@@ -51,8 +51,8 @@ pub(super) fn order(snapshot: &Snapshot) -> Value {
         "order_req_id": snapshot.key.order_req_id,
         "tenant": snapshot.key.tenant,
         "incarnation": snapshot.incarnation,
-        "session_id": order.and_then(|order| order.spec.session.as_deref()),
-        "notification_type": order.map(|order| order.spec.notification_type.as_str()),
+        "session_id": spec.session,
+        "notification_type": spec.notification_type.as_str(),
         "notes_count": snapshot.notes,
         "stream_active": snapshot.stream.active,
         "phase": snapshot.phase(),

@@ -1,0 +1,327 @@
+//! A processor for tests: the core's own machine in memory, behind the real wire.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::stream::{Stream, unfold};
+use orderstream_core::book::{Book, Context};
+use orderstream_core::command::{Act, Opening, Proposed};
+use orderstream_core::{
+    Command, Durable, Epoch, Event, IdempotencyKey, Incarnation, OrderKey, Price, ProposalId,
+    Refusal, SellerId, Seq, Timestamp,
+};
+use orderstream_rpc::convert::{draining, event_to_wire, follow_up_from_wire, spec_from_wire};
+use orderstream_rpc::status::status_from_refusal;
+use orderstream_rpc::v1;
+use orderstream_rpc::v1::order_control_service_server as control;
+use orderstream_rpc::v1::order_non_streaming_service_server as unary;
+use orderstream_rpc::v1::order_streaming_service_server as streaming;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Response, Status, Streaming};
+
+type Events = Pin<Box<dyn Stream<Item = Result<v1::OrderStreamResponse, Status>> + Send>>;
+type Summaries = Pin<Box<dyn Stream<Item = Result<v1::OrderSummary, Status>> + Send>>;
+
+#[derive(Debug)]
+struct Held {
+    book: Book,
+    events: Vec<Event>,
+}
+
+/// How streams end now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// With an error.
+    Broken,
+    /// With the in-band word.
+    Draining,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    orders: Mutex<BTreeMap<OrderKey, Held>>,
+    changed: Notify,
+    cut: Mutex<(u64, Option<Cut>)>,
+    opened: AtomicUsize,
+    open_now: Arc<AtomicUsize>,
+}
+
+/// A processor for tests.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fake {
+    state: Arc<State>,
+}
+
+type Following = (Fake, OrderKey, u64, u64, OpenNow);
+
+struct Synced;
+
+impl Durable for Synced {
+    fn durable_through(&self) -> Seq {
+        Seq(u64::MAX)
+    }
+}
+
+struct OpenNow(Arc<AtomicUsize>);
+
+impl Drop for OpenNow {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Fake {
+    /// Serves on a free port until told to stop.
+    pub(crate) async fn serve(&self, tasks: &TaskTracker, stop: CancellationToken) -> String {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = tokio::net::TcpListener::bind(any).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+        let server = tonic::transport::Server::builder()
+            .add_service(streaming::OrderStreamingServiceServer::new(self.clone()))
+            .add_service(unary::OrderNonStreamingServiceServer::new(self.clone()))
+            .add_service(control::OrderControlServiceServer::new(self.clone()));
+        tasks.spawn(async move {
+            let serving = server.serve_with_incoming(incoming);
+            tokio::select! {
+                result = serving => result.unwrap(),
+                () = stop.cancelled() => {}
+            }
+        });
+        url
+    }
+
+    pub(crate) fn streams_opened(&self) -> usize {
+        self.state.opened.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn streams_open_now(&self) -> usize {
+        self.state.open_now.load(Ordering::SeqCst)
+    }
+
+    /// Ends all streams that are open now.
+    pub(crate) fn cut(&self, how: Cut) {
+        {
+            let mut cut = self.state.cut.lock();
+            *cut = (cut.0 + 1, Some(how));
+        }
+        self.state.changed.notify_waiters();
+    }
+
+    pub(crate) fn grant(&self, key: &OrderKey, epoch: Epoch) {
+        self.state.orders.lock().get_mut(key).unwrap().book.grant(epoch).unwrap();
+    }
+
+    pub(crate) fn events(&self, key: &OrderKey) -> Vec<Event> {
+        self.state.orders.lock().get(key).map(|held| held.events.clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn propose(&self, key: &OrderKey, id: &str) {
+        let proposed = Proposed {
+            proposal_id: Some(ProposalId::new(id).unwrap()),
+            seller: SellerId::new("seller1").unwrap(),
+            price: Price::parse("10.50", "EUR").unwrap(),
+            lines: Vec::new(),
+            note: None,
+            delivery_date: None,
+            valid_until: None,
+        };
+        self.decide(key, &Command::bare(Act::Propose(proposed))).unwrap();
+    }
+
+    fn decide(
+        &self,
+        key: &OrderKey,
+        command: &Command,
+    ) -> Result<orderstream_core::Answer, Refusal> {
+        let context = Context { now: Timestamp(1_000), fresh_id: ProposalId::new("p").unwrap() };
+        let answer = {
+            let mut orders = self.state.orders.lock();
+            let held = orders
+                .entry(key.clone())
+                .or_insert_with(|| Held { book: Book::new(key.clone()), events: Vec::new() });
+            let output = held.book.step(&context, command);
+            held.events.extend(output.events);
+            output.answer.release(&Synced).unwrap()
+        };
+        self.state.changed.notify_waiters();
+        answer
+    }
+
+    fn act(
+        &self,
+        order: Option<v1::OrderRef>,
+        key: &str,
+        act: Act,
+    ) -> Result<Response<v1::ActResponse>, Status> {
+        let order = order.unwrap_or_default();
+        let order_key = OrderKey::new(&order.tenant, &order.order_req_id).unwrap();
+        let command = Command {
+            key: IdempotencyKey::new(key).ok(),
+            incarnation: Incarnation::new(order.incarnation).ok(),
+            ..Command::bare(act)
+        };
+        let answer = self.decide(&order_key, &command).map_err(|e| status_from_refusal(&e))?;
+        Ok(Response::new(v1::ActResponse { seq: answer.seq.0, ..v1::ActResponse::default() }))
+    }
+
+    fn next(&self, key: &OrderKey, after: u64) -> Option<Event> {
+        let orders = self.state.orders.lock();
+        orders.get(key)?.events.iter().find(|event| event.seq.0 == after + 1).cloned()
+    }
+}
+
+#[tonic::async_trait]
+impl streaming::OrderStreamingService for Fake {
+    type ProcessOrderStreamStream = Events;
+    async fn process_order_stream(
+        &self,
+        request: Request<v1::OrderStreamRequest>,
+    ) -> Result<Response<Events>, Status> {
+        let request = request.into_inner();
+        let key = OrderKey::new(&request.tenant, &request.order_req_id).unwrap();
+        let opening = Opening {
+            incarnation: Incarnation::new(request.incarnation).unwrap(),
+            spec: spec_from_wire(request.order.unwrap_or_default()).unwrap(),
+            choices: Vec::new(),
+        };
+        let known = self.state.orders.lock().contains_key(&key);
+        if !known {
+            self.decide(&key, &Command::bare(Act::Open(Box::new(opening)))).unwrap();
+        }
+        let granted = {
+            let mut orders = self.state.orders.lock();
+            orders.get_mut(&key).unwrap().book.grant(Epoch(request.epoch))
+        };
+        granted.map_err(|refusal| status_from_refusal(&refusal))?;
+        self.state.opened.fetch_add(1, Ordering::SeqCst);
+        self.state.open_now.fetch_add(1, Ordering::SeqCst);
+        let open = OpenNow(Arc::clone(&self.state.open_now));
+        let cut = self.state.cut.lock().0;
+        let state = Some((self.clone(), key, request.after_seq, cut, open));
+        Ok(Response::new(Box::pin(unfold(state, |state| async move {
+            let (fake, key, after, cut, open): Following = state?;
+            loop {
+                let state = Arc::clone(&fake.state);
+                let changed = state.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                let now = *fake.state.cut.lock();
+                if now.0 != cut {
+                    let last = match now.1 {
+                        Some(Cut::Draining) => Ok(draining(&key, Seq(after))),
+                        _ => Err(Status::unavailable("cut")),
+                    };
+                    return Some((last, None));
+                }
+                if let Some(event) = fake.next(&key, after) {
+                    let response = event_to_wire(&key, &event);
+                    return Some((Ok(response), Some((fake, key, after + 1, cut, open))));
+                }
+                changed.await;
+            }
+        }))))
+    }
+
+    type SellerSessionStream = Pin<Box<dyn Stream<Item = Result<v1::SellerEvent, Status>> + Send>>;
+    async fn seller_session(
+        &self,
+        _: Request<Streaming<v1::SellerMessage>>,
+    ) -> Result<Response<Self::SellerSessionStream>, Status> {
+        Err(Status::unimplemented(""))
+    }
+}
+
+#[tonic::async_trait]
+impl unary::OrderNonStreamingService for Fake {
+    async fn process_follow_up(
+        &self,
+        request: Request<v1::FollowUpRequest>,
+    ) -> Result<Response<v1::FollowUpResponse>, Status> {
+        let request = request.into_inner();
+        let id = request.follow_up_id;
+        let follow_up = follow_up_from_wire(id, request.audience, request.message).unwrap();
+        let order = v1::OrderRef {
+            order_req_id: request.order_req_id,
+            tenant: request.tenant,
+            incarnation: request.incarnation,
+        };
+        self.act(Some(order), &request.idempotency_key, Act::FollowUp(follow_up))?;
+        Ok(Response::new(v1::FollowUpResponse { success: true, ..Default::default() }))
+    }
+
+    async fn submit_proposals(
+        &self,
+        _: Request<Streaming<v1::ProposalSubmission>>,
+    ) -> Result<Response<v1::SubmitProposalsSummary>, Status> {
+        Err(Status::unimplemented(""))
+    }
+}
+
+#[tonic::async_trait]
+impl control::OrderControlService for Fake {
+    async fn pause(
+        &self,
+        request: Request<v1::PauseRequest>,
+    ) -> Result<Response<v1::ActResponse>, Status> {
+        let request = request.into_inner();
+        self.act(request.order, &request.idempotency_key, Act::Pause { reason: None })
+    }
+    async fn award(
+        &self,
+        request: Request<v1::AwardRequest>,
+    ) -> Result<Response<v1::ActResponse>, Status> {
+        let request = request.into_inner();
+        let act = Act::Finalise { award: None, reason: None };
+        self.act(request.order, &request.idempotency_key, act)
+    }
+    async fn resume(
+        &self,
+        _: Request<v1::ResumeRequest>,
+    ) -> Result<Response<v1::ActResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn extend(
+        &self,
+        _: Request<v1::ExtendRequest>,
+    ) -> Result<Response<v1::ActResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn close(
+        &self,
+        _: Request<v1::CloseRequest>,
+    ) -> Result<Response<v1::ActResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn cancel(
+        &self,
+        _: Request<v1::CancelRequest>,
+    ) -> Result<Response<v1::ActResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn get_order(
+        &self,
+        _: Request<v1::GetOrderRequest>,
+    ) -> Result<Response<v1::OrderState>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    type ListOrdersStream = Summaries;
+    async fn list_orders(
+        &self,
+        _: Request<v1::ListOrdersRequest>,
+    ) -> Result<Response<Summaries>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn locate_order(
+        &self,
+        _: Request<v1::LocateOrderRequest>,
+    ) -> Result<Response<v1::LocateOrderResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+}
