@@ -110,6 +110,56 @@ pub enum Act {
     Tick,
 }
 
+impl Act {
+    /// Whether it ends the order.
+    pub const fn is_end(&self) -> bool {
+        matches!(self, Self::Close { .. } | Self::Finalise { .. } | Self::Cancel { .. })
+    }
+
+    /// The proposal that it names, if it names one.
+    pub const fn proposal_id(&self) -> Option<&ProposalId> {
+        match self {
+            Self::Propose(proposed) | Self::Amend(proposed) => proposed.proposal_id.as_ref(),
+            Self::Withdraw { proposal_id, .. }
+            | Self::Lock { proposal_id, .. }
+            | Self::Unlock { proposal_id, .. } => Some(proposal_id),
+            Self::Open(_)
+            | Self::Decline { .. }
+            | Self::Answer { .. }
+            | Self::FollowUp(_)
+            | Self::Pause { .. }
+            | Self::Resume
+            | Self::Extend { .. }
+            | Self::Close { .. }
+            | Self::Finalise { .. }
+            | Self::Cancel { .. }
+            | Self::Tick => None,
+        }
+    }
+
+    /// The follow-up that it names, if it names one.
+    pub const fn follow_up_id(&self) -> Option<&FollowUpId> {
+        match self {
+            Self::FollowUp(follow_up) => Some(&follow_up.id),
+            Self::Answer { follow_up_id, .. } => Some(follow_up_id),
+            Self::Open(_)
+            | Self::Propose(_)
+            | Self::Amend(_)
+            | Self::Withdraw { .. }
+            | Self::Decline { .. }
+            | Self::Lock { .. }
+            | Self::Unlock { .. }
+            | Self::Pause { .. }
+            | Self::Resume
+            | Self::Extend { .. }
+            | Self::Close { .. }
+            | Self::Finalise { .. }
+            | Self::Cancel { .. }
+            | Self::Tick => None,
+        }
+    }
+}
+
 /// What opens an order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Opening {

@@ -1,7 +1,6 @@
 //! Money and quantities: decimals with a stated scale, never floats.
 
 use std::fmt;
-use std::str::FromStr;
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -111,7 +110,7 @@ impl Quantity {
 
 fn decimal(field: &str, text: &str, max: i64) -> Result<Decimal, Refusal> {
     let shown: String = text.chars().take(40).flat_map(char::escape_default).collect();
-    let value = Decimal::from_str(text.trim())
+    let value = Decimal::from_str_exact(text.trim())
         .map_err(|_| Refusal::field(field, format!("'{shown}' is not a decimal number")))?;
     if value.is_sign_negative() && !value.is_zero() {
         return Err(Refusal::field(field, format!("{shown} is negative; give 0 or more")));
