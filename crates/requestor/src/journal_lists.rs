@@ -54,3 +54,38 @@ impl Lists for JournalLists {
         Ok(lists.into_iter().filter_map(|(name, _)| String::from_utf8(name).ok()).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{OrderStore, Record, follow_up_command};
+    use orderstream_core::spec::{FollowUp, Message};
+    use orderstream_core::{Epoch, FollowUpId, OrderKey};
+    use orderstream_journal::{Embedded, Options};
+
+    fn store(dir: &std::path::Path) -> OrderStore {
+        let journal = Embedded::open(dir, Options::default()).unwrap();
+        OrderStore::new(Arc::new(JournalLists::new(Arc::new(journal))))
+    }
+
+    #[tokio::test]
+    async fn what_was_stored_is_there_after_the_journal_is_opened_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = OrderKey::new("default", "SB1029436").unwrap();
+        let id = FollowUpId::new("f-1").unwrap();
+        let message = Message::default();
+        {
+            let store = store(dir.path());
+            assert_eq!(store.start("first").await, Ok(Epoch(1)));
+            let (id, audience, message) = (id.clone(), Vec::new(), message.clone());
+            let record = Record::RequestFollowUp { id, audience, message };
+            store.turn(&key).await.append(&record).await.unwrap();
+        }
+        let store = store(dir.path());
+        assert_eq!(store.start("second").await, Ok(Epoch(2)));
+        let open = store.open_orders().unwrap();
+        assert_eq!(open.len(), 1);
+        let expected = follow_up_command(FollowUp { id, audience: Vec::new(), message });
+        assert_eq!(open[0].1.open_acts, [expected]);
+    }
+}

@@ -4,6 +4,7 @@ mod body;
 mod problem;
 mod view;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -68,10 +69,10 @@ async fn follow_up(State(handle): State<Handle>, request: Request) -> Result<Res
 
 async fn finalize(
     State(handle): State<Handle>,
-    Path(id): Path<String>,
+    id: OrderId,
     request: Request,
 ) -> Result<Response, Problem> {
-    let key = key_of(&id)?;
+    let key = key_of(id)?;
     let (award, reason) = body::read_or_default::<ActBody>(request).await?.check()?;
     handle.buyer_act(key, BuyerAct::Finalise(award, reason)).await.map_err(not_done)?;
     Ok(success("Order finalized"))
@@ -79,10 +80,10 @@ async fn finalize(
 
 async fn pause(
     State(handle): State<Handle>,
-    Path(id): Path<String>,
+    id: OrderId,
     request: Request,
 ) -> Result<Response, Problem> {
-    let key = key_of(&id)?;
+    let key = key_of(id)?;
     let (_, reason) = body::read_or_default::<ActBody>(request).await?.check()?;
     handle.buyer_act(key, BuyerAct::Pause(reason)).await.map_err(not_done)?;
     Ok(success("Order paused"))
@@ -92,11 +93,8 @@ async fn status(State(handle): State<Handle>) -> Response {
     Json(view::status(&handle.counts())).into_response()
 }
 
-async fn tracking(
-    State(handle): State<Handle>,
-    Path(id): Path<String>,
-) -> Result<Response, Problem> {
-    let key = key_of(&id)?;
+async fn tracking(State(handle): State<Handle>, id: OrderId) -> Result<Response, Problem> {
+    let key = key_of(id)?;
     let snapshot = handle.snapshot(&key).ok_or_else(|| not_found(&key))?;
     let spec = handle.spec(&key).unwrap_or_default();
     Ok(Json(view::order(&snapshot, &spec)).into_response())
@@ -108,11 +106,15 @@ async fn list(State(handle): State<Handle>) -> Response {
     Json(json!({ "orders": orders })).into_response()
 }
 
+type OrderId = Result<Path<String>, PathRejection>;
+
 /// An order's id in a path: of the default tenant, or `tenant/id` with the slash as `%2F`.
-fn key_of(id: &str) -> Result<OrderKey, Refusal> {
+fn key_of(id: OrderId) -> Result<OrderKey, Refusal> {
+    let Path(id) =
+        id.map_err(|rejection| Refusal::new(Reason::InvalidRequest, rejection.body_text()))?;
     match id.split_once('/') {
         Some((tenant, id)) => OrderKey::new(tenant, id),
-        None => OrderKey::new("", id),
+        None => OrderKey::new("", &id),
     }
 }
 

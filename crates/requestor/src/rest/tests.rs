@@ -241,7 +241,7 @@ async fn stop_ends_the_stream_and_forgets_the_order() {
 async fn bad_input_is_named() {
     let rig = rig().await;
     let long = format!(r#"{{"order_req_id": "{}"}}"#, "x".repeat(70_000));
-    let table: [(&str, &str, u16, &str, Option<&str>); 9] = [
+    let table: [(&str, &str, u16, &str, Option<&str>); 10] = [
         ("/initiate", "{", 400, "INVALID_REQUEST", None),
         ("/initiate", "[]", 400, "INVALID_REQUEST", None),
         ("/initiate", "{}", 422, "INVALID_FIELD", Some("order_req_id")),
@@ -256,6 +256,7 @@ async fn bad_input_is_named() {
         ("/followup", r#"{"order_req_id": "a"}"#, 422, "INVALID_FIELD", Some("message")),
         ("/finalize/nobody", "", 404, "ORDER_NOT_FOUND", None),
         ("/pause/no%20body", "", 422, "INVALID_FIELD", Some("order_req_id")),
+        ("/pause/%FF", "", 400, "INVALID_REQUEST", None),
         ("/elsewhere", "", 404, "INVALID_REQUEST", None),
     ];
     for (path, body, status, reason, field) in table {
@@ -268,4 +269,67 @@ async fn bad_input_is_named() {
     let (status, body) = ask(&rig.handle, Method::GET, "/tracking/nobody", "").await;
     assert_eq!((status, &body["reason"]), (404, &json!("ORDER_NOT_FOUND")));
     assert_eq!(rig.get("/tracking/status").await["total_orders"], 0);
+}
+
+#[tokio::test]
+async fn an_unreachable_processor_is_a_reason_and_no_error() {
+    let lists = Arc::default();
+    // Port 9 is not served here.
+    let (handle, stop) = requestor("http://127.0.0.1:9", &lists).await;
+    let (status, body) = ask(&handle, Method::POST, "/initiate", INITIATE).await;
+    assert_eq!((status, &body["success"]), (200, &json!(true)));
+    let (_, order) = ask(&handle, Method::GET, "/tracking/SB1029436", "").await;
+    assert_eq!(order["phase"], "Pending");
+    assert_eq!(order["stream_active"], false);
+    assert!(order["reason"].as_str().unwrap().starts_with("UNREACHABLE"), "{order}");
+    ask(&handle, Method::POST, "/followup", FOLLOW_UP).await;
+    assert_eq!(ask(&handle, Method::GET, "/tracking/SB1029436", "").await.1["notes_count"], 1);
+
+    // The follow-up waits in the store for a requestor that reaches the processor.
+    stop.cancel();
+    let refused = ask(&handle, Method::POST, "/initiate", INITIATE).await;
+    assert_eq!((refused.0, &refused.1["reason"]), (503, &json!("DRAINING")));
+    let store = crate::OrderStore::new(Arc::clone(&lists) as Arc<dyn Lists>);
+    assert_eq!(store.load(&key()).unwrap().open_acts.len(), 1);
+}
+
+#[tokio::test]
+async fn the_port_follows_sends_acts_and_wakes_the_watcher() {
+    let rig = rig().await;
+    let wakes = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = Arc::clone(&wakes);
+    rig.handle.watch(Arc::new(move |_| {
+        counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    }));
+    let spec = orderstream_core::OrderSpec::default();
+    let incarnation = orderstream_core::Incarnation::new("uid-1").unwrap();
+    let wanted = |epoch| orderstream_core::port::Assignment {
+        key: key(),
+        incarnation: incarnation.clone(),
+        spec: spec.clone(),
+        epoch: Epoch(epoch),
+        processor: rig.url.clone(),
+    };
+    for _ in 0..5 {
+        rig.handle.ensure(wanted(3)).unwrap();
+    }
+    let act = orderstream_core::Act::Pause { reason: None };
+    let key_of_act = orderstream_core::IdempotencyKey::new("suspend:2").ok();
+    let command =
+        orderstream_core::Command { key: key_of_act, ..orderstream_core::Command::bare(act) };
+    for _ in 0..5 {
+        rig.handle.act(&key(), command.clone()).unwrap();
+    }
+    until("paused", || rig.handle.snapshot(&key()).unwrap().phase() == "Paused").await;
+    assert_eq!(rig.fake.streams_opened(), 1);
+    assert_eq!(rig.fake.events(&key()).len(), 3);
+    assert!(wakes.load(std::sync::atomic::Ordering::SeqCst) >= 4);
+
+    // A higher owner takes over; the former one learns it and stops, until it is higher again.
+    rig.fake.grant(&key(), Epoch(9));
+    rig.fake.cut(Cut::Broken);
+    until("acts are refused", || rig.handle.act(&key(), command.clone()).is_err()).await;
+    rig.handle.ensure(wanted(10)).unwrap();
+    until("up again", || rig.handle.is_stream_active(&key())).await;
+    assert_eq!(rig.handle.snapshot(&key()).unwrap().stream.epoch, Epoch(10));
 }
