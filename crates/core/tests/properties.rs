@@ -1,1 +1,177 @@
 //! Properties that hold for all inputs.
+
+mod book;
+mod inputs;
+mod tracker;
+
+use orderstream_core::book::Context;
+use orderstream_core::command::{Award, Opening, Proposed};
+use orderstream_core::spec::{FollowUp, Message};
+use orderstream_core::{
+    Act, Answer, Book, Command, Durable, Epoch, Event, FollowUpId, IdempotencyKey, Incarnation,
+    OrderKey, OrderSpec, Price, ProposalId, Refusal, SellerId, Seq, Timestamp,
+};
+use proptest::prelude::*;
+
+/// The wall clock when a property's life begins.
+const T0: i64 = 1_790_000_000_000;
+
+/// A command, and how far the clock moved before it.
+#[derive(Clone, Debug)]
+struct Move {
+    jump_ms: i64,
+    command: Command,
+}
+
+fn sellers() -> impl Strategy<Value = SellerId> {
+    (0..3u8).prop_map(|n| SellerId::new(format!("s{n}")).unwrap())
+}
+
+fn proposal_ids() -> impl Strategy<Value = ProposalId> {
+    (0..4u8).prop_map(|n| ProposalId::new(format!("p{n}")).unwrap())
+}
+
+fn follow_up_ids() -> impl Strategy<Value = FollowUpId> {
+    (0..3u8).prop_map(|n| FollowUpId::new(format!("f{n}")).unwrap())
+}
+
+fn reasons() -> impl Strategy<Value = Option<String>> {
+    proptest::option::of("[a-z]{0,4}")
+}
+
+fn proposals() -> impl Strategy<Value = Proposed> {
+    (proptest::option::weighted(0.8, proposal_ids()), sellers(), 0..3u8).prop_map(
+        |(proposal_id, seller, price)| Proposed {
+            proposal_id,
+            seller,
+            price: Price::parse(&price.to_string(), "EUR").unwrap(),
+            lines: Vec::new(),
+            note: None,
+            delivery_date: None,
+            valid_until: None,
+        },
+    )
+}
+
+fn openings() -> impl Strategy<Value = Act> {
+    (0..8u8, 10_000..100_000u64).prop_map(|(n, expires_in_ms)| {
+        // Mostly the same life of the name.
+        let incarnation = Incarnation::new(if n == 0 { "uid-2" } else { "uid-1" }).unwrap();
+        let spec = OrderSpec { expires_in_ms, ..OrderSpec::default() };
+        Act::Open(Box::new(Opening { incarnation, spec, choices: Vec::new() }))
+    })
+}
+
+fn awards() -> impl Strategy<Value = Option<Award>> {
+    prop_oneof![
+        Just(None),
+        proposal_ids().prop_map(|id| Some(Award::Whole(id))),
+        proptest::collection::vec(("[ab]", proposal_ids()), 0..3)
+            .prop_map(|lines| Some(Award::Lines(lines))),
+    ]
+}
+
+fn acts() -> impl Strategy<Value = Act> {
+    let follow_ups = follow_up_ids().prop_map(|id| {
+        Act::FollowUp(FollowUp { id, audience: Vec::new(), message: Message::default() })
+    });
+    let leases = prop_oneof![0..20_000u64, Just(u64::MAX)];
+    let lives = prop_oneof![0..200_000u64, Just(u64::MAX)];
+    prop_oneof![
+        4 => openings(),
+        8 => proposals().prop_map(Act::Propose),
+        6 => proposals().prop_map(Act::Amend),
+        3 => (proposal_ids(), reasons())
+            .prop_map(|(proposal_id, reason)| Act::Withdraw { proposal_id, reason }),
+        2 => (sellers(), reasons()).prop_map(|(seller, reason)| Act::Decline { seller, reason }),
+        3 => (sellers(), follow_up_ids(), "[a-z]{0,4}").prop_map(
+            |(seller, follow_up_id, message)| Act::Answer { seller, follow_up_id, message }
+        ),
+        3 => follow_ups,
+        4 => (proposal_ids(), sellers(), leases).prop_map(
+            |(proposal_id, holder, lease_ms)| Act::Lock { proposal_id, holder, lease_ms }
+        ),
+        3 => (proposal_ids(), sellers())
+            .prop_map(|(proposal_id, holder)| Act::Unlock { proposal_id, holder }),
+        2 => reasons().prop_map(|reason| Act::Pause { reason }),
+        3 => Just(Act::Resume),
+        2 => lives.prop_map(|expires_in_ms| Act::Extend { expires_in_ms }),
+        1 => reasons().prop_map(|reason| Act::Close { reason }),
+        1 => (awards(), reasons()).prop_map(|(award, reason)| Act::Finalise { award, reason }),
+        1 => reasons().prop_map(|reason| Act::Cancel { reason }),
+        2 => Just(Act::Tick),
+    ]
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let keys = proptest::option::of(0..6u8);
+    let epochs = proptest::option::weighted(0.2, 0..4u64);
+    let lives = proptest::option::weighted(0.2, 1..3u8);
+    let jumps = prop_oneof![
+        20 => 0..2_000i64,
+        1 => Just(3_600_000i64),
+        1 => Just(-3_600_000i64),
+        1 => -5_000..60_000i64,
+    ];
+    let one = (jumps, keys, epochs, lives, acts()).prop_map(|(jump_ms, key, epoch, life, act)| {
+        let key = key.map(|n| IdempotencyKey::new(format!("k{n}")).unwrap());
+        let incarnation = life.map(|n| Incarnation::new(format!("uid-{n}")).unwrap());
+        Move { jump_ms, command: Command { key, incarnation, epoch: epoch.map(Epoch), act } }
+    });
+    proptest::collection::vec(one, 1..60)
+}
+
+struct All;
+
+impl Durable for All {
+    fn durable_through(&self) -> Seq {
+        Seq(u64::MAX)
+    }
+}
+
+type Said = Result<Answer, Refusal>;
+
+/// A book with a clock and the events that it gave.
+struct Owner {
+    book: Book,
+    now: Timestamp,
+    list: Vec<Event>,
+    fresh: u64,
+}
+
+impl Owner {
+    fn new() -> Self {
+        let book = Book::new(OrderKey::new("", "SB1").unwrap());
+        Self { book, now: Timestamp(T0), list: Vec::new(), fresh: 0 }
+    }
+
+    /// An owner whose order is open: most rules only show then.
+    fn open() -> Self {
+        let mut owner = Self::new();
+        let incarnation = Incarnation::new("uid-1").unwrap();
+        let opening = Opening { incarnation, spec: OrderSpec::default(), choices: Vec::new() };
+        owner.step(&Command::bare(Act::Open(Box::new(opening)))).unwrap();
+        owner
+    }
+
+    fn step(&mut self, command: &Command) -> Said {
+        self.fresh += 1;
+        let fresh_id = ProposalId::new(format!("fresh-{}", self.fresh)).unwrap();
+        let output = self.book.step(&Context { now: self.now, fresh_id }, command);
+        self.list.extend(output.events);
+        output.answer.release(&All).unwrap()
+    }
+
+    fn play(&mut self, moved: &Move) -> Said {
+        self.now = Timestamp(self.now.0 + moved.jump_ms);
+        self.step(&moved.command)
+    }
+
+    fn played(moves: &[Move]) -> Self {
+        let mut owner = Self::open();
+        for moved in moves {
+            drop(owner.play(moved));
+        }
+        owner
+    }
+}

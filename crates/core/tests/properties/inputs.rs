@@ -1,0 +1,161 @@
+//! What comes from outside is taken or refused, and a refusal says which field is wrong.
+
+use orderstream_core::command::{Award, Proposed};
+use orderstream_core::input::{
+    AwardInput, DeliveryInput, FollowUpInput, ItemInput, MessageInput, ProposalInput,
+    ProposalLineInput, SellersInput, SpecInput,
+};
+use orderstream_core::spec::FollowUp;
+use orderstream_core::{OrderSpec, Reason, Refusal};
+use proptest::collection::vec;
+use proptest::option::of;
+use proptest::prelude::*;
+
+/// Texts of all kinds: usual, empty, odd, too long.
+fn texts() -> impl Strategy<Value = String> {
+    prop_oneof![
+        6 => "[a-zA-Z0-9_.:-]{1,12}",
+        1 => Just(String::new()),
+        2 => any::<String>(),
+        1 => "[a-z\u{0}-\u{1f}\u{202e}]{0,8}",
+        1 => (100..5_000usize).prop_map(|n| "x".repeat(n)),
+    ]
+}
+
+fn numbers() -> impl Strategy<Value = String> {
+    prop_oneof![
+        6 => "[0-9]{1,4}(\\.[0-9]{1,3})?",
+        1 => "-?[0-9]{1,40}(\\.[0-9]{0,40})?",
+        1 => Just("NaN".to_owned()),
+        1 => Just("1e9".to_owned()),
+        1 => any::<String>(),
+    ]
+}
+
+fn words(known: &'static [&'static str]) -> impl Strategy<Value = Option<String>> {
+    of(prop_oneof![4 => proptest::sample::select(known).prop_map(str::to_owned), 1 => texts()])
+}
+
+fn floats(usual: f64) -> impl Strategy<Value = Option<f64>> {
+    of(prop_oneof![4 => -usual..usual, 1 => any::<f64>(), 1 => Just(f64::NAN)])
+}
+
+fn messages() -> impl Strategy<Value = MessageInput> {
+    (words(&["text", "HTML", "markdown"]), texts(), vec(texts(), 0..3))
+        .prop_map(|(kind, message, urls)| MessageInput { kind, message, urls })
+}
+
+fn items() -> impl Strategy<Value = ItemInput> {
+    (texts(), of(texts()), numbers(), of(texts())).prop_map(|(sku, description, quantity, unit)| {
+        ItemInput { sku, description, quantity, unit }
+    })
+}
+
+fn deliveries() -> impl Strategy<Value = DeliveryInput> {
+    (floats(90.0), floats(180.0), of(texts()), of(texts())).prop_map(
+        |(latitude, longitude, address, by)| DeliveryInput { latitude, longitude, address, by },
+    )
+}
+
+fn sellers() -> impl Strategy<Value = SellersInput> {
+    (of(any::<u32>()), floats(100.0), vec(texts(), 0..4)).prop_map(
+        |(max_count, max_distance_km, names)| SellersInput { max_count, max_distance_km, names },
+    )
+}
+
+fn specs() -> impl Strategy<Value = SpecInput> {
+    let lives = of(prop_oneof![10_000..100_000u64, any::<u64>()]);
+    let first = (of(texts()), words(&["email", "SMS"]), of(texts()), vec(items(), 0..3));
+    let second = (of(texts()), of(deliveries()), of(sellers()), of(messages()), lives);
+    (first, second, any::<bool>()).prop_map(
+        |(
+            (title, notification_type, session, items),
+            (category, delivery, sellers, message, expires_in_ms),
+            sealed,
+        )| SpecInput {
+            title,
+            notification_type,
+            session,
+            items,
+            category,
+            delivery,
+            sellers,
+            message,
+            expires_in_ms,
+            sealed,
+        },
+    )
+}
+
+fn proposals() -> impl Strategy<Value = ProposalInput> {
+    let lines = (texts(), numbers(), of(texts()), numbers())
+        .prop_map(|(sku, quantity, unit, price)| ProposalLineInput { sku, quantity, unit, price });
+    let ids = (of(texts()), texts(), numbers(), words(&["EUR", "inr"]));
+    let texts = (of(texts()), of(texts()), of(texts()));
+    (ids, vec(lines, 0..3), texts).prop_map(
+        |((proposal_id, seller, price, currency), lines, (note, delivery_date, valid_until))| {
+            let currency = currency.unwrap_or_default();
+            ProposalInput {
+                proposal_id,
+                seller,
+                price,
+                currency,
+                lines,
+                note,
+                delivery_date,
+                valid_until,
+            }
+        },
+    )
+}
+
+fn names_a_field<T>(result: &Result<T, Refusal>) -> Result<(), TestCaseError> {
+    if let Err(refusal) = result {
+        prop_assert_eq!(refusal.reason, Reason::InvalidField);
+        prop_assert!(refusal.field.as_ref().is_some_and(|field| !field.is_empty()));
+        prop_assert!(!refusal.message.is_empty());
+        let shown = refusal.to_string();
+        prop_assert!(!shown.chars().any(char::is_control), "a log line is broken: {:?}", shown);
+        prop_assert!(shown.len() < 1_000, "too long for a log line: {:?}", shown);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(160))]
+
+    #[test]
+    fn a_spec_is_taken_or_its_wrong_field_is_named(input in specs()) {
+        let strict = OrderSpec::try_from(input);
+        names_a_field(&strict)?;
+        if let Ok(spec) = strict {
+            let text = serde_json::to_string(&spec).unwrap();
+            prop_assert_eq!(serde_json::from_str::<OrderSpec>(&text).unwrap(), spec);
+        }
+    }
+
+    #[test]
+    fn a_proposal_is_taken_or_its_wrong_field_is_named(input in proposals()) {
+        let strict = Proposed::try_from(input);
+        names_a_field(&strict)?;
+        if let Ok(proposed) = strict {
+            prop_assert!(!proposed.price.amount().is_sign_negative() || proposed.price.amount().is_zero());
+            let text = serde_json::to_string(&proposed).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Proposed>(&text).unwrap(), proposed);
+        }
+    }
+
+    #[test]
+    fn a_follow_up_is_taken_or_its_wrong_field_is_named(
+        id in texts(), audience in vec(texts(), 0..4), message in messages(),
+    ) {
+        names_a_field(&FollowUp::try_from(FollowUpInput { id, audience, message }))?;
+    }
+
+    #[test]
+    fn an_award_is_taken_or_its_wrong_field_is_named(
+        proposal_id in of(texts()), lines in vec((texts(), texts()), 0..4),
+    ) {
+        names_a_field(&Option::<Award>::try_from(AwardInput { proposal_id, lines }))?;
+    }
+}

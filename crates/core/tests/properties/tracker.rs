@@ -1,0 +1,124 @@
+//! What holds for every way in which a list reaches a tracker.
+
+use std::sync::Arc;
+
+use orderstream_core::tracker::{Input, Output};
+use orderstream_core::{Epoch, Event, Incarnation, OrderKey, Seq, Timestamp, Tracker};
+use proptest::prelude::*;
+
+use super::{Owner, moves};
+
+fn fresh() -> Tracker {
+    Tracker::new(OrderKey::new("", "SB1").unwrap(), Incarnation::new("uid-1").unwrap())
+}
+
+fn receive(tracker: &mut Tracker, event: &Event) -> Output {
+    tracker.step(Timestamp(0), Input::Received(Arc::new(event.clone())))
+}
+
+fn whole(list: &[Event]) -> Tracker {
+    let mut tracker = fresh();
+    for event in list {
+        assert_ne!(receive(&mut tracker, event), Output::Ignored);
+    }
+    tracker
+}
+
+/// What goes wrong with one stream.
+#[derive(Clone, Debug)]
+struct Stretch {
+    events: usize,
+    repeats: usize,
+    skips: usize,
+}
+
+fn stretches() -> impl Strategy<Value = Vec<Stretch>> {
+    let one = (0..9usize, 0..4usize, 0..3usize).prop_map(|(events, repeats, skips)| Stretch {
+        events,
+        repeats,
+        skips,
+    });
+    proptest::collection::vec(one, 0..20)
+}
+
+/// Plays one stream: it begins after the tracker's place, repeats older events, and may skip some.
+fn play(tracker: &mut Tracker, list: &[Event], stretch: &Stretch) {
+    let connected = Input::Connected { processor: "p".to_owned(), epoch: Epoch(1) };
+    tracker.step(Timestamp(0), connected);
+    let place = usize::try_from(tracker.resume_after().0).unwrap();
+    for event in &list[place.saturating_sub(stretch.repeats)..place] {
+        assert_eq!(receive(tracker, event), Output::Ignored);
+    }
+    let end = list.len().min(place + stretch.events);
+    for event in &list[place..end] {
+        receive(tracker, event);
+    }
+    if let (true, Some(event)) = (stretch.skips > 0, list.get(end + stretch.skips)) {
+        // A hole: nothing is taken, and the tracker says where to go on.
+        let held = tracker.order().cloned();
+        assert_eq!(receive(tracker, event), Output::ResumeAfter(Seq(end as u64)));
+        assert_eq!(tracker.order().cloned(), held);
+    }
+    tracker.step(Timestamp(0), Input::Disconnected { reason: "cut".to_owned() });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(160))]
+
+    #[test]
+    fn any_split_into_streams_gives_the_same_order(moves in moves(), splits in stretches()) {
+        let owner = Owner::played(&moves);
+        let mut tracker = fresh();
+        for stretch in &splits {
+            play(&mut tracker, &owner.list, stretch);
+        }
+        play(&mut tracker, &owner.list, &Stretch { events: usize::MAX / 2, repeats: 3, skips: 0 });
+        let steady = whole(&owner.list);
+        prop_assert_eq!(tracker.order(), steady.order());
+        prop_assert_eq!(tracker.order(), owner.book.order());
+        prop_assert_eq!(tracker.last_seq(), owner.book.last_seq());
+    }
+
+    #[test]
+    fn events_in_any_order_never_make_a_hole(
+        moves in moves(),
+        order in proptest::collection::vec(0..60usize, 0..200),
+    ) {
+        let owner = Owner::played(&moves);
+        let mut tracker = fresh();
+        for index in order {
+            let Some(event) = owner.list.get(index) else { continue };
+            let place = tracker.last_seq();
+            let output = receive(&mut tracker, event);
+            if event.seq <= place {
+                prop_assert_eq!(output, Output::Ignored);
+            } else if event.seq == place.next() {
+                prop_assert!(matches!(output, Output::Changed | Output::Ended));
+            } else {
+                prop_assert_eq!(output, Output::ResumeAfter(place));
+            }
+        }
+        let taken = usize::try_from(tracker.last_seq().0).unwrap();
+        let steady = whole(&owner.list[..taken]);
+        prop_assert_eq!(tracker.order(), steady.order());
+    }
+
+    /// A note is counted once, whether it is on its way, forwarded, or both.
+    #[test]
+    fn a_note_counts_once(moves in moves(), notes in proptest::collection::vec(0..5u8, 0..9)) {
+        let owner = Owner::played(&moves);
+        let mut tracker = fresh();
+        let mut ids = std::collections::BTreeSet::new();
+        let mut notes = notes.into_iter();
+        for event in &owner.list {
+            if let Some(n) = notes.next() {
+                let id = orderstream_core::FollowUpId::new(format!("f{n}")).unwrap();
+                tracker.step(Timestamp(0), Input::NoteAdded(id.clone()));
+                ids.insert(id);
+            }
+            receive(&mut tracker, event);
+        }
+        ids.extend(owner.book.order().unwrap().follow_ups.iter().cloned());
+        prop_assert_eq!(tracker.snapshot().notes, ids.len());
+    }
+}
