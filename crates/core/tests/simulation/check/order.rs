@@ -95,7 +95,7 @@ fn wish_unmet(last: &Final, order: &Order) -> Option<&'static str> {
 /// P8: once all is calm, the status is what the list says, and the list what the resource wants.
 pub(crate) fn converged(history: &History) -> Result<(), String> {
     for (number, last) in history.finals.iter().enumerate() {
-        let order = fold(&last.list)?.ok_or(format!("order {number} was never opened"))?;
+        let order = fold(&last.list)?.ok_or_else(|| format!("order {number} was never opened"))?;
         let ended = order.phase.is_terminal();
         if last.removed {
             if !ended {

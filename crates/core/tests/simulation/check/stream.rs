@@ -66,8 +66,9 @@ pub(crate) fn single(history: &History) -> Result<(), String> {
                 }
             }
             Entry::StreamClose { order, stream, .. } => {
-                if open.remove(order) != Some(*stream) {
-                    return Err(format!("order {order}: stream {stream} ended, but was not open"));
+                let closed = open.remove(order);
+                if closed != Some(*stream) {
+                    return Err(format!("order {order}: {stream} ended while {closed:?} was open"));
                 }
             }
             _ => {}
