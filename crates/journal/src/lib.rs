@@ -1,1 +1,35 @@
-//! placeholder
+//! Bytes in, durable bytes out, in order.
+//!
+//! A [`Journal`] holds lists of records. Each list has a key, and its records are numbered 1, 2,
+//! 3, … without a gap. An append names the last number its caller believes the list has, so two
+//! writers that believe different things cannot both succeed. What an append answers is true after
+//! a power cut: the answer is given after the sync of the batch the append was part of.
+//!
+//! ```text
+//!  submit ──► queue (bounded) ──► writer thread: take all that waits ─► one batch ─► one sync ─┐
+//!  submit ──►                                                                                  │
+//!    …                           every `done` of the batch is called ◄────────────────────────┘
+//! ```
+//!
+//! While one sync runs, the next batch gathers in the queue: many callers share one sync and
+//! nobody waits for a timer. [`Embedded`] is the journal on a local disk. Damage is reported, never
+//! repaired by deleting: a list with a damaged record is refused and all others are served.
+
+mod api;
+mod embedded;
+pub mod engine;
+mod error;
+mod frame;
+mod heads;
+mod keys;
+pub mod limits;
+mod queue;
+mod reader;
+mod stats;
+mod writer;
+
+pub use api::{Append, Appended, Done, Journal, Record, Visit, append};
+pub use embedded::{Embedded, Options};
+pub use error::{AppendError, OpenError, ReadError, SubmitError};
+pub use queue::Health;
+pub use stats::Stats;

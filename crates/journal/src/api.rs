@@ -1,0 +1,134 @@
+//! The port: what a service asks of a journal.
+
+use std::fmt::{self, Debug};
+
+use bytes::Bytes;
+use orderstream_core::id::Seq;
+use orderstream_core::withheld::Durable;
+use tokio::sync::oneshot;
+
+use crate::error::{AppendError, ReadError, SubmitError};
+
+/// Durable, ordered lists of records. Each list has a key (1 to
+/// [`LIST_KEY_BYTES_MAX`](crate::limits::LIST_KEY_BYTES_MAX) bytes) and records numbered 1, 2, 3, …
+pub trait Journal: Send + Sync + Debug + 'static {
+    /// Queues an append and returns at once. `done` is called exactly once, on the writer's
+    /// thread, after the sync of the append's batch or its failure; it must not block.
+    ///
+    /// # Errors
+    /// When the append is not taken; then `done` is dropped without a call.
+    fn submit(&self, append: Append) -> Result<(), SubmitError>;
+
+    /// Reads at most `limit` records with numbers above `after`, in order; none for a list that
+    /// does not exist. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`ReadError::Damaged`] when a record asked for is missing or not what was written.
+    fn read(&self, list: &[u8], after: u64, limit: usize) -> Result<Vec<Record>, ReadError>;
+
+    /// Gives the key and the last number of every list, in no order.
+    ///
+    /// # Errors
+    /// When the store cannot be read now.
+    fn lists(&self) -> Result<Vec<(Vec<u8>, u64)>, ReadError>;
+
+    /// Removes a list and all its records; durable on return. A list that does not exist is
+    /// removed already. Blocks on the disk, so it must not be called from `done`.
+    ///
+    /// # Errors
+    /// When the removal is not durable; it may have happened or not.
+    fn remove(&self, list: &[u8]) -> Result<(), ReadError>;
+
+    /// Visits every record in one pass, list by list and in order within a list. A damaged record
+    /// is given as an error for its list; then nothing more of that list is given and the pass
+    /// goes on with the next.
+    ///
+    /// # Errors
+    /// When the store cannot be read at all.
+    fn scan(&self, visit: &mut Visit<'_>) -> Result<(), ReadError>;
+}
+
+/// What [`Journal::scan`] calls with a list's key and one record of it.
+pub type Visit<'a> = dyn FnMut(&[u8], Result<Record, ReadError>) + 'a;
+
+/// What is called with an append's outcome.
+pub type Done = Box<dyn FnOnce(Result<Appended, AppendError>) + Send>;
+
+/// Records to put at the end of a list, all or none.
+pub struct Append {
+    /// The list's key. The list is made by its first append.
+    pub list: Bytes,
+    /// The last number the caller believes the list has; 0 for a list that does not exist.
+    pub expected: u64,
+    /// The payloads, each at most [`RECORD_BYTES_MAX`](crate::limits::RECORD_BYTES_MAX) bytes.
+    pub records: Vec<Bytes>,
+    /// Called once with the outcome.
+    pub done: Done,
+}
+
+impl Debug for Append {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Append")
+            .field("list", &self.list)
+            .field("expected", &self.expected)
+            .field("records", &self.records.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A proof that a list is on disk up to a number. Made by a journal's writer only, after the sync.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    list: Bytes,
+    last: u64,
+}
+
+impl Appended {
+    pub(crate) const fn new(list: Bytes, last: u64) -> Self {
+        Self { list, last }
+    }
+
+    /// The key of the list.
+    pub const fn list(&self) -> &Bytes {
+        &self.list
+    }
+
+    /// The number of the last record the append wrote; every record up to it is on disk.
+    pub const fn last(&self) -> u64 {
+        self.last
+    }
+}
+
+impl Durable for Appended {
+    fn durable_through(&self) -> Seq {
+        Seq(self.last)
+    }
+}
+
+/// One record as it was appended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The record's number in its list, from 1.
+    pub seq: u64,
+    /// What was appended.
+    pub payload: Bytes,
+}
+
+/// Appends and waits for the outcome. Dropping the future does not undo the append.
+///
+/// # Errors
+/// As [`AppendError`] says.
+pub async fn append(
+    journal: &dyn Journal,
+    list: Bytes,
+    expected: u64,
+    records: Vec<Bytes>,
+) -> Result<Appended, AppendError> {
+    let (sender, receiver) = oneshot::channel();
+    let done: Done = Box::new(move |outcome| {
+        // The caller may have stopped waiting.
+        drop(sender.send(outcome));
+    });
+    journal.submit(Append { list, expected, records, done })?;
+    receiver.await.unwrap_or(Err(AppendError::Stopped))
+}

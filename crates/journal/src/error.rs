@@ -1,0 +1,97 @@
+//! What can go wrong, one variant for each decision a caller can take.
+
+use std::io;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+
+/// Why an append was not taken. Its `done` is not called.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// The queue is at its bound: try again later.
+    #[error("the journal's queue is full")]
+    Full,
+    /// The journal is closing or closed.
+    #[error("the journal is stopped")]
+    Stopped,
+    /// The store failed and is not open again yet: try again later.
+    #[error("the journal takes no writes: {0}")]
+    Unhealthy(String),
+    /// The key or a payload is over its limit, or the key is empty: never try again.
+    #[error("the journal refuses the append: {0}")]
+    TooLarge(&'static str),
+}
+
+/// Why an append that was taken is not acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// The list does not end where the caller believes; nothing of the append was written.
+    #[error("the list ends at {actual}, not at {expected}")]
+    Conflict {
+        /// The last number the caller believed the list has.
+        expected: u64,
+        /// The last number the list has.
+        actual: u64,
+    },
+    /// The list is damaged and refused; nothing of the append was written.
+    #[error("the list is damaged: {0}")]
+    Damaged(String),
+    /// The disk is full. The append may be found after the store is open again, or not.
+    #[error("the disk is full: {0}")]
+    Full(String),
+    /// The write or its sync failed. The append may be found after the store is open again, or
+    /// not; until then nothing is acknowledged.
+    #[error("the write failed: {0}")]
+    Failed(String),
+    /// The journal was stopped before the append was written.
+    #[error("the journal is stopped")]
+    Stopped,
+    /// The append was not taken into the queue.
+    #[error(transparent)]
+    NotTaken(#[from] SubmitError),
+}
+
+/// Why records cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// A record is not what was written. Its list is refused; others are served.
+    #[error("the list is damaged at record {seq}: {reason}")]
+    Damaged {
+        /// The key of the list.
+        list: Bytes,
+        /// The number of the record, 0 where the list itself is damaged.
+        seq: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The store cannot be read now.
+    #[error("the store cannot be read: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Why a journal cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("the journal at {} is open in another process", dir.display())]
+    Locked {
+        /// The journal's directory.
+        dir: PathBuf,
+    },
+    /// The directory cannot be made or written.
+    #[error("the journal's directory {} cannot be written", dir.display())]
+    Unwritable {
+        /// The journal's directory.
+        dir: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The store in the directory cannot be opened.
+    #[error("the journal at {} cannot be opened: {reason}", dir.display())]
+    Store {
+        /// The journal's directory.
+        dir: PathBuf,
+        /// What the store said.
+        reason: String,
+    },
+}

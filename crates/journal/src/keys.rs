@@ -1,0 +1,74 @@
+//! Keys in the store.
+//!
+//! ```text
+//! 'l' | list key                          -> frame of the list's id (4 bytes, big endian)
+//! 'r' | list id (4 bytes) | seq (8 bytes) -> frame of the payload
+//! ```
+//!
+//! A list's key is written once; its records carry the 4 bytes of its id. Big endian keeps a
+//! list's records together and in order.
+
+/// A number that stands for a list's key in the store.
+pub(crate) type ListId = u32;
+
+/// Bytes of a record's key.
+const RECORD_KEY_LEN: usize = 13;
+
+const LIST: u8 = b'l';
+const RECORD: u8 = b'r';
+
+/// Every list's key is at or after this and before [`LISTS_END`].
+pub(crate) const LISTS_BEGIN: &[u8] = b"l";
+/// The first key after all lists.
+pub(crate) const LISTS_END: &[u8] = b"m";
+/// The first key after all records.
+pub(crate) const RECORDS_END: &[u8] = b"s";
+
+/// The store's key for a list.
+pub(crate) fn list(key: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1 + key.len());
+    out.push(LIST);
+    out.extend_from_slice(key);
+    out
+}
+
+/// The list's key in the store's key for a list.
+pub(crate) fn list_of(stored: &[u8]) -> Option<&[u8]> {
+    stored.strip_prefix(&[LIST])
+}
+
+/// The store's key for a record.
+pub(crate) fn record(id: ListId, seq: u64) -> [u8; RECORD_KEY_LEN] {
+    let mut out = [RECORD; RECORD_KEY_LEN];
+    out[1..5].copy_from_slice(&id.to_be_bytes());
+    out[5..].copy_from_slice(&seq.to_be_bytes());
+    out
+}
+
+/// The list's id and the number in the store's key for a record.
+pub(crate) fn record_of(stored: &[u8]) -> Option<(ListId, u64)> {
+    let (id, seq) = stored.strip_prefix(&[RECORD])?.split_first_chunk::<4>()?;
+    Some((ListId::from_be_bytes(*id), u64::from_be_bytes(seq.try_into().ok()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_come_back_and_sort_by_list_then_number() {
+        assert_eq!(record_of(&record(7, 1 << 40)), Some((7, 1 << 40)));
+        assert_eq!(list_of(&list(b"a list")), Some(&b"a list"[..]));
+        assert!(record(1, u64::MAX) < record(2, 0));
+        assert!(record(1, 255) < record(1, 256));
+        assert!(list(&[0xff; 8]).as_slice() < LISTS_END);
+        assert!(record(u32::MAX, u64::MAX).as_slice() < RECORDS_END);
+    }
+
+    #[test]
+    fn strange_keys_are_none() {
+        for key in [&b""[..], b"r", b"r123", b"r12345678901", b"r1234567890123", b"l12345678901"] {
+            assert_eq!(record_of(key), None, "{key:?}");
+        }
+    }
+}

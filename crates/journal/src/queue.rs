@@ -1,0 +1,145 @@
+//! The bounded queue between those who append and the writer's thread, and whether it takes more.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
+
+use crate::api::Append;
+use crate::error::{ReadError, SubmitError};
+use crate::stats::Stats;
+
+/// Whether a journal takes appends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// It does.
+    Healthy,
+    /// The store failed and is not open again yet, for this reason.
+    Unhealthy(String),
+}
+
+/// Called with the outcome of a removal.
+pub(crate) type Removed = Box<dyn FnOnce(Result<(), ReadError>) + Send>;
+
+/// What the writer is asked to do.
+pub(crate) enum Work {
+    Append(Append),
+    Remove { list: Bytes, done: Removed },
+}
+
+/// How much one batch takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) records_max: usize,
+    pub(crate) bytes_max: usize,
+}
+
+/// Filled by many threads, emptied by one.
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+    len_max: usize,
+}
+
+struct State {
+    waiting: VecDeque<Work>,
+    health: Health,
+    stopped: bool,
+}
+
+impl Queue {
+    pub(crate) fn new(len_max: usize) -> Self {
+        let state = State { waiting: VecDeque::new(), health: Health::Healthy, stopped: false };
+        Self { state: Mutex::new(state), changed: Condvar::new(), len_max }
+    }
+
+    pub(crate) fn submit(&self, work: Work, stats: &Stats) -> Result<(), SubmitError> {
+        let mut state = self.state.lock();
+        if state.stopped {
+            return Err(SubmitError::Stopped);
+        }
+        if let Health::Unhealthy(reason) = &state.health {
+            return Err(SubmitError::Unhealthy(reason.clone()));
+        }
+        if state.waiting.len() >= self.len_max {
+            return Err(SubmitError::Full);
+        }
+        state.waiting.push_back(work);
+        state.count(stats);
+        drop(state);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Waits for work and takes all there is, up to the bounds. A removal is taken alone: its
+    /// batch must not touch a key twice. False when the queue is stopped and empty.
+    pub(crate) fn take(&self, bounds: Bounds, stats: &Stats, into: &mut Vec<Work>) -> bool {
+        let mut state = self.state.lock();
+        while state.waiting.is_empty() {
+            if state.stopped {
+                return false;
+            }
+            self.changed.wait(&mut state);
+        }
+        let (mut records, mut bytes) = (0, 0);
+        while records < bounds.records_max && bytes < bounds.bytes_max {
+            match state.waiting.front() {
+                None => break,
+                Some(Work::Remove { .. }) if !into.is_empty() => break,
+                Some(Work::Remove { .. }) => records = bounds.records_max,
+                Some(Work::Append(append)) => {
+                    // An append without records still counts, so that the loop ends.
+                    records += append.records.len().max(1);
+                    bytes += append.records.iter().map(Bytes::len).sum::<usize>();
+                }
+            }
+            into.extend(state.waiting.pop_front());
+        }
+        state.count(stats);
+        true
+    }
+
+    /// Takes no more work and gives back what waits.
+    pub(crate) fn fail(&self, reason: &str, stats: &Stats) -> VecDeque<Work> {
+        let mut state = self.state.lock();
+        state.health = Health::Unhealthy(reason.to_owned());
+        let waiting = std::mem::take(&mut state.waiting);
+        state.count(stats);
+        waiting
+    }
+
+    /// Takes work again.
+    pub(crate) fn heal(&self) {
+        self.state.lock().health = Health::Healthy;
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        self.state.lock().health.clone()
+    }
+
+    /// Takes no more work; what waits is still done.
+    pub(crate) fn stop(&self) {
+        self.state.lock().stopped = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits for the given time or until the queue is stopped; true when it is.
+    pub(crate) fn stopped_within(&self, pause: Duration) -> bool {
+        let until = Instant::now() + pause;
+        let mut state = self.state.lock();
+        while !state.stopped {
+            if self.changed.wait_until(&mut state, until).timed_out() {
+                break;
+            }
+        }
+        state.stopped
+    }
+}
+
+impl State {
+    fn count(&self, stats: &Stats) {
+        stats.queue_len.store(self.waiting.len() as u64, Ordering::Relaxed);
+    }
+}

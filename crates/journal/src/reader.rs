@@ -1,0 +1,164 @@
+//! Reading: every record is verified, and a list with a hole is refused.
+
+use std::io;
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+
+use crate::api::{Record, Visit};
+use crate::engine::{Engine, EngineError};
+use crate::error::ReadError;
+use crate::frame;
+use crate::heads::{Damaged, Head, Heads};
+use crate::keys::{self, ListId};
+
+impl From<EngineError> for ReadError {
+    fn from(error: EngineError) -> Self {
+        Self::Io(io::Error::other(error))
+    }
+}
+
+/// Reads the records of one list above `after`, at most `limit`. Gives fewer than the head
+/// promises only when the list ends early, which the caller judges.
+pub(crate) fn read(
+    engine: &dyn Engine,
+    (list, head): (&[u8], Head),
+    after: u64,
+    limit: usize,
+) -> Result<Vec<Record>, ReadError> {
+    let mut records = Vec::new();
+    let mut damaged = None;
+    let (from, to) = (after.saturating_add(1), head.last.saturating_add(1));
+    if from >= to || limit == 0 {
+        return Ok(records);
+    }
+    let (begin, end) = (keys::record(head.id, from), keys::record(head.id, to));
+    let mut expected = from;
+    let read = engine.range(&begin, &end, &mut |key, value| {
+        match verify(list, expected, key, value) {
+            Ok(record) => records.push(record),
+            Err(found) => {
+                damaged = Some(found);
+                return ControlFlow::Break(());
+            }
+        }
+        expected += 1;
+        if records.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    if let Err(error) = read {
+        damaged = Some(Damaged { seq: expected, reason: error.to_string() });
+    }
+    damaged.map_or(Ok(records), |damaged| Err(damaged.error(list)))
+}
+
+/// Makes a record of a stored key and value, or says why it is not the record expected.
+fn verify(list: &[u8], expected: u64, key: &[u8], value: &[u8]) -> Result<Record, Damaged> {
+    let seq = keys::record_of(key).map_or(0, |(_, seq)| seq);
+    if seq != expected {
+        return Err(Damaged { seq: expected, reason: "it is missing".to_owned() });
+    }
+    match frame::decode(list, seq, value) {
+        Ok(payload) => Ok(Record { seq, payload: Bytes::copy_from_slice(payload) }),
+        Err(damage) => Err(Damaged { seq, reason: damage.to_string() }),
+    }
+}
+
+/// Every list of one moment, in the order of the store.
+pub(crate) struct Pass {
+    lists: Vec<(ListId, Bytes, u64)>,
+    damaged: Vec<(Bytes, Damaged)>,
+}
+
+impl Pass {
+    pub(crate) fn new(heads: &Heads) -> Self {
+        let fine = heads.lists.iter().filter(|(list, _)| !heads.damaged.contains_key(*list));
+        let mut lists: Vec<_> =
+            fine.map(|(list, head)| (head.id, list.clone(), head.last)).collect();
+        lists.sort_unstable_by_key(|(id, ..)| *id);
+        let damaged = heads.damaged.iter();
+        let damaged = damaged.map(|(list, damaged)| (list.clone(), damaged.clone())).collect();
+        Self { lists, damaged }
+    }
+
+    /// Gives all records of all lists, and one error for each damaged list.
+    pub(crate) fn run(&self, engine: &dyn Engine, visit: &mut Visit<'_>) {
+        for (list, damaged) in &self.damaged {
+            visit(list, Err(damaged.error(list)));
+        }
+        let mut walk = Walk { lists: &self.lists, at: 0, seq: 0, refused: false };
+        let begin = keys::record(0, 0);
+        let ended = engine.range(&begin, keys::RECORDS_END, &mut |key, value| {
+            walk.step(key, value, visit);
+            ControlFlow::Continue(())
+        });
+        let Err(error) = ended else { return walk.finish(visit) };
+        tracing::error!(%error, "the store cannot be read in one pass, going on list by list");
+        self.run_one_by_one(engine, &walk, visit);
+    }
+
+    /// Goes on after a place that cannot be read: only the lists that touch it are refused.
+    fn run_one_by_one(&self, engine: &dyn Engine, walk: &Walk<'_>, visit: &mut Visit<'_>) {
+        let mut after = if walk.refused { u64::MAX } else { walk.seq };
+        for (id, list, last) in self.lists.iter().skip(walk.at) {
+            let head = Head { id: *id, last: *last };
+            match read(engine, (list, head), after, usize::MAX) {
+                Ok(records) => records.into_iter().for_each(|record| visit(list, Ok(record))),
+                Err(error) => visit(list, Err(error)),
+            }
+            after = 0;
+        }
+    }
+}
+
+/// A place in a pass: which list, the last record given of it, whether it is refused from here.
+struct Walk<'a> {
+    lists: &'a [(ListId, Bytes, u64)],
+    at: usize,
+    seq: u64,
+    refused: bool,
+}
+
+impl Walk<'_> {
+    fn step(&mut self, key: &[u8], value: &[u8], visit: &mut Visit<'_>) {
+        let Some((id, seq)) = keys::record_of(key) else { return };
+        while self.lists.get(self.at).is_some_and(|(known, ..)| *known < id) {
+            self.leave(visit);
+        }
+        let Some((known, list, last)) = self.lists.get(self.at) else { return };
+        // Records of refused lists, and what was appended since the pass began, are passed over.
+        if *known != id || seq > *last || self.refused {
+            return;
+        }
+        match verify(list, self.seq + 1, key, value) {
+            Ok(record) => {
+                self.seq = seq;
+                visit(list, Ok(record));
+            }
+            Err(damaged) => {
+                self.refused = true;
+                visit(list, Err(damaged.error(list)));
+            }
+        }
+    }
+
+    /// Ends the list the walk is at. One that stopped short was removed meanwhile, or has lost its
+    /// end.
+    fn leave(&mut self, visit: &mut Visit<'_>) {
+        if let Some((_, list, last)) = self.lists.get(self.at)
+            && self.seq < *last
+            && !self.refused
+        {
+            let damaged = Damaged { seq: self.seq + 1, reason: "it is missing".to_owned() };
+            visit(list, Err(damaged.error(list)));
+        }
+        self.at += 1;
+        self.seq = 0;
+        self.refused = false;
+    }
+
+    fn finish(&mut self, visit: &mut Visit<'_>) {
+        while self.at < self.lists.len() {
+            self.leave(visit);
+        }
+    }
+}

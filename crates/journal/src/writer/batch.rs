@@ -1,0 +1,151 @@
+//! One batch: what it changes in the store, where its lists end after it, and who waits for it.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use super::{answer, refused};
+use crate::api::{Append, Appended, Done};
+use crate::engine::Op;
+use crate::error::{AppendError, ReadError};
+use crate::heads::{Head, Heads};
+use crate::queue::{Removed, Work};
+use crate::{frame, keys};
+
+/// Work that is judged and laid out but not written.
+pub(super) struct Batch {
+    ops: Vec<Op>,
+    /// Ends of the lists that the batch changes; none for a list it removes.
+    heads: HashMap<Bytes, Option<Head>>,
+    next_id: keys::ListId,
+    replies: Vec<Reply>,
+    records: u64,
+    bytes: u64,
+}
+
+/// Who waits, and what is said if the batch becomes durable.
+enum Reply {
+    Append(Done, Result<(Bytes, u64), AppendError>),
+    Remove(Removed, Result<(), ReadError>),
+}
+
+impl Batch {
+    /// Judges each piece of work as if all before it were written.
+    pub(super) fn stage(works: impl Iterator<Item = Work>, heads: &Heads) -> Self {
+        let mut batch = Self {
+            ops: Vec::new(),
+            heads: HashMap::new(),
+            next_id: heads.next_id,
+            replies: Vec::new(),
+            records: 0,
+            bytes: 0,
+        };
+        for work in works {
+            let reply = match work {
+                Work::Append(append) => batch.append(append, heads),
+                Work::Remove { list, done } => Reply::Remove(done, batch.remove(list, heads)),
+            };
+            batch.replies.push(reply);
+        }
+        batch
+    }
+
+    pub(super) fn take_ops(&mut self) -> Vec<Op> {
+        std::mem::take(&mut self.ops)
+    }
+
+    /// Records and payload bytes of the batch.
+    pub(super) const fn size(&self) -> (u64, u64) {
+        (self.records, self.bytes)
+    }
+
+    /// Moves the ends of the lists; called after the sync.
+    pub(super) fn move_heads(&mut self, heads: &mut Heads) {
+        heads.next_id = self.next_id;
+        for (list, head) in self.heads.drain() {
+            if let Some(head) = head {
+                heads.lists.insert(list, head);
+            } else {
+                heads.damaged.remove(&list);
+                heads.lists.remove(&list);
+            }
+        }
+    }
+
+    /// Tells all who wait; called after the sync.
+    pub(super) fn answer(self) {
+        for reply in self.replies {
+            match reply {
+                Reply::Append(done, outcome) => {
+                    let outcome = outcome.map(|(list, last)| Appended::new(list, last));
+                    answer(|| done(outcome));
+                }
+                Reply::Remove(done, outcome) => answer(|| done(outcome)),
+            }
+        }
+    }
+
+    /// Tells all who wait that the batch is not durable.
+    pub(super) fn refuse(self, refusal: &AppendError) {
+        for reply in self.replies {
+            match reply {
+                Reply::Append(done, _) => answer(|| done(Err(refusal.clone()))),
+                Reply::Remove(done, _) => answer(|| done(Err(refused(refusal)))),
+            }
+        }
+    }
+
+    fn head(&self, list: &Bytes, heads: &Heads) -> Option<Head> {
+        self.heads.get(list).copied().unwrap_or_else(|| heads.lists.get(list).copied())
+    }
+
+    fn append(&mut self, append: Append, heads: &Heads) -> Reply {
+        let Append { list, expected, records, done } = append;
+        if let Some(damaged) = heads.damaged.get(&list) {
+            return Reply::Append(done, Err(AppendError::Damaged(damaged.reason.clone())));
+        }
+        let head = self.head(&list, heads);
+        let actual = head.map_or(0, |head| head.last);
+        if expected != actual {
+            return Reply::Append(done, Err(AppendError::Conflict { expected, actual }));
+        }
+        if records.is_empty() {
+            return Reply::Append(done, Ok((list, actual)));
+        }
+        let id = head.map_or_else(|| self.create(&list), |head| head.id);
+        let mut last = actual;
+        for payload in &records {
+            last += 1;
+            let mut framed = Vec::new();
+            frame::encode(&list, last, payload, &mut framed);
+            self.ops.push(Op::Put(keys::record(id, last).to_vec(), framed));
+            self.bytes += payload.len() as u64;
+        }
+        self.records += records.len() as u64;
+        self.heads.insert(list.clone(), Some(Head { id, last }));
+        Reply::Append(done, Ok((list, last)))
+    }
+
+    fn create(&mut self, list: &[u8]) -> keys::ListId {
+        let id = self.next_id;
+        // Four thousand million lists in one store's life come after every other limit.
+        self.next_id += 1;
+        let mut framed = Vec::new();
+        frame::encode(list, 0, &id.to_be_bytes(), &mut framed);
+        self.ops.push(Op::Put(keys::list(list), framed));
+        id
+    }
+
+    /// Takes the list's key and its records out. The numbers of the records are known, so nothing
+    /// is read; a record that is missing or damaged does not matter any more.
+    fn remove(&mut self, list: Bytes, heads: &Heads) -> Result<(), ReadError> {
+        let Some(head) = self.head(&list, heads) else {
+            return heads.damaged.get(&list).map_or(Ok(()), |damaged| Err(damaged.error(&list)));
+        };
+        self.ops.push(Op::Delete(keys::list(&list)));
+        let records = (1..=head.last).map(|seq| Op::Delete(keys::record(head.id, seq).to_vec()));
+        self.ops.extend(records);
+        self.heads.insert(list, None);
+        Ok(())
+    }
+}

@@ -1,0 +1,164 @@
+//! Append, read, remove, scan, open again.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use orderstream_journal::{
+    AppendError, Embedded, Health, Journal, OpenError, Options, SubmitError, limits,
+};
+
+use crate::support::{append, lists, payloads, submit};
+
+fn open(dir: &Path) -> Embedded {
+    Embedded::open(dir, Options::default()).expect("journal opens")
+}
+
+#[test]
+fn open_again_gives_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    assert_eq!(append(&journal, "a", 0, &["1", "2"]), Ok(2));
+    assert_eq!(append(&journal, "b", 0, &["x"]), Ok(1));
+    assert_eq!(append(&journal, "a", 2, &["3", ""]), Ok(4));
+    assert_eq!(journal.health(), Health::Healthy);
+    journal.close();
+    let journal = open(dir.path());
+    assert_eq!(lists(&journal), [("a".to_owned(), 4), ("b".to_owned(), 1)]);
+    assert_eq!(payloads(&journal, "a", 0), ["1", "2", "3", ""]);
+    assert_eq!(payloads(&journal, "a", 3), [""]);
+    assert_eq!(payloads(&journal, "a", 9), [""; 0]);
+    assert_eq!(payloads(&journal, "none", 0), [""; 0]);
+    assert_eq!(append(&journal, "a", 4, &["5"]), Ok(5));
+    assert_eq!(append(&journal, "c", 0, &["new"]), Ok(1), "ids of lists are not used twice");
+    assert_eq!(payloads(&journal, "b", 0), ["x"]);
+    let page = journal.read(b"a", 1, 2).unwrap();
+    assert_eq!(page.iter().map(|record| record.seq).collect::<Vec<_>>(), [2, 3]);
+}
+
+#[test]
+fn wrong_belief_is_a_conflict_and_harms_nobody_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    let conflict = |expected, actual| Err(AppendError::Conflict { expected, actual });
+    assert_eq!(append(&journal, "a", 1, &["x"]), conflict(1, 0));
+    assert_eq!(append(&journal, "a", 0, &["1"]), Ok(1));
+    assert_eq!(append(&journal, "a", 0, &["x"]), conflict(0, 1));
+    let pending: Vec<_> = [("a", 1), ("a", 1), ("b", 0), ("a", 2)]
+        .map(|(list, expected)| submit(&journal, list, expected, &["y"]).unwrap())
+        .into_iter()
+        .map(|pending| pending.wait().map(|appended| appended.last()))
+        .collect();
+    assert_eq!(pending, [Ok(2), conflict(1, 2), Ok(1), Ok(3)]);
+    assert_eq!(payloads(&journal, "a", 0), ["1", "y", "y"]);
+}
+
+#[test]
+fn append_of_nothing_says_how_far_the_list_is_on_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    assert_eq!(append(&journal, "a", 0, &[]), Ok(0));
+    assert_eq!(lists(&journal), []);
+    assert_eq!(append(&journal, "a", 0, &["1"]), Ok(1));
+    assert_eq!(append(&journal, "a", 1, &[]), Ok(1));
+}
+
+#[test]
+fn removed_list_is_gone_and_can_begin_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    append(&journal, "a", 0, &["old", "old"]).unwrap();
+    append(&journal, "b", 0, &["stays"]).unwrap();
+    journal.remove(b"a").unwrap();
+    journal.remove(b"a").unwrap();
+    assert_eq!(lists(&journal), [("b".to_owned(), 1)]);
+    assert_eq!(payloads(&journal, "a", 0), [""; 0]);
+    assert_eq!(append(&journal, "a", 0, &["new"]), Ok(1));
+    journal.remove(b"b").unwrap();
+    drop(journal);
+    let journal = open(dir.path());
+    assert_eq!(lists(&journal), [("a".to_owned(), 1)]);
+    assert_eq!(payloads(&journal, "a", 0), ["new"]);
+}
+
+#[test]
+fn scan_gives_every_record_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    append(&journal, "b", 0, &["b1", "b2"]).unwrap();
+    append(&journal, "a", 0, &["a1"]).unwrap();
+    append(&journal, "b", 2, &["b3"]).unwrap();
+    let mut found: BTreeMap<Vec<u8>, Vec<(u64, Bytes)>> = BTreeMap::new();
+    journal
+        .scan(&mut |list, record| {
+            let record = record.expect("record is fine");
+            found.entry(list.to_vec()).or_default().push((record.seq, record.payload));
+        })
+        .unwrap();
+    let record = |seq, text: &'static str| (seq, Bytes::from_static(text.as_bytes()));
+    assert_eq!(found[&b"a"[..]], [record(1, "a1")]);
+    assert_eq!(found[&b"b"[..]], [record(1, "b1"), record(2, "b2"), record(3, "b3")]);
+    assert_eq!(found.len(), 2);
+}
+
+#[test]
+fn second_open_is_refused_and_names_the_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    let error = Embedded::open(dir.path(), Options::default()).unwrap_err();
+    assert!(matches!(error, OpenError::Locked { .. }), "{error:?}");
+    assert!(error.to_string().contains(&dir.path().display().to_string()), "{error}");
+    journal.close();
+    open(dir.path()).close();
+}
+
+#[test]
+fn directory_that_cannot_be_made_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "not a directory").unwrap();
+    let error = Embedded::open(&file.join("sub"), Options::default()).unwrap_err();
+    assert!(matches!(error, OpenError::Unwritable { .. }), "{error:?}");
+    assert!(error.to_string().contains("file/sub"), "{error}");
+}
+
+#[test]
+fn what_is_over_a_limit_is_not_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    let too_large = |outcome| matches!(outcome, Err(SubmitError::TooLarge(_)));
+    assert!(too_large(submit(&journal, "", 0, &["x"]).map(drop)));
+    let key = "k".repeat(limits::LIST_KEY_BYTES_MAX);
+    assert_eq!(append(&journal, &key, 0, &["x"]), Ok(1));
+    assert!(too_large(submit(&journal, &format!("{key}k"), 0, &["x"]).map(drop)));
+    let record = "r".repeat(limits::RECORD_BYTES_MAX + 1);
+    assert!(too_large(submit(&journal, "a", 0, &[&record]).map(drop)));
+}
+
+#[test]
+fn closed_journal_takes_nothing_but_answers_what_it_took() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    let pending: Vec<_> = (0..100).map(|seq| submit(&journal, "a", seq, &["x"]).unwrap()).collect();
+    let other = journal.clone();
+    journal.close();
+    for (seq, pending) in (1..).zip(pending) {
+        assert_eq!(pending.wait().map(|appended| appended.last()), Ok(seq));
+    }
+    assert!(matches!(submit(&other, "a", 100, &["x"]).map(drop), Err(SubmitError::Stopped)));
+    let stats = other.stats();
+    assert_eq!(stats.records.load(Ordering::Relaxed), 100);
+    assert_eq!(stats.queue_len.load(Ordering::Relaxed), 0);
+    assert!(stats.batches.load(Ordering::Relaxed) <= 100);
+}
+
+#[tokio::test]
+async fn append_can_be_awaited() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    let list = Bytes::from_static(b"a");
+    let records = vec![Bytes::from_static(b"1")];
+    let appended = orderstream_journal::append(&journal, list.clone(), 0, records).await.unwrap();
+    assert_eq!((appended.list(), appended.last()), (&list, 1));
+}

@@ -1,0 +1,65 @@
+//! What the tests share.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use orderstream_journal::{Append, AppendError, Appended, Journal, SubmitError};
+
+/// No step of a test takes this long unless it hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An outcome that is waited for.
+pub(crate) struct Pending(mpsc::Receiver<Result<Appended, AppendError>>);
+
+impl Pending {
+    pub(crate) fn wait(self) -> Result<Appended, AppendError> {
+        self.0.recv_timeout(PATIENCE).expect("done is called")
+    }
+}
+
+pub(crate) fn submit(
+    journal: &dyn Journal,
+    list: &str,
+    expected: u64,
+    records: &[&str],
+) -> Result<Pending, SubmitError> {
+    let (sender, receiver) = mpsc::channel();
+    journal.submit(Append {
+        list: Bytes::copy_from_slice(list.as_bytes()),
+        expected,
+        records: records.iter().map(|r| Bytes::copy_from_slice(r.as_bytes())).collect(),
+        done: Box::new(move |outcome| {
+            // A test may not care.
+            drop(sender.send(outcome));
+        }),
+    })?;
+    Ok(Pending(receiver))
+}
+
+pub(crate) fn append(
+    journal: &dyn Journal,
+    list: &str,
+    expected: u64,
+    records: &[&str],
+) -> Result<u64, AppendError> {
+    Ok(submit(journal, list, expected, records)?.wait()?.last())
+}
+
+pub(crate) fn payloads(journal: &dyn Journal, list: &str, after: u64) -> Vec<String> {
+    let records = journal.read(list.as_bytes(), after, usize::MAX).expect("list is fine");
+    let numbers: Vec<u64> = records.iter().map(|record| record.seq).collect();
+    let expected: Vec<u64> = (after + 1..).take(numbers.len()).collect();
+    assert_eq!(numbers, expected, "numbers have no gap");
+    records.iter().map(|record| String::from_utf8_lossy(&record.payload).into_owned()).collect()
+}
+
+pub(crate) fn lists(journal: &dyn Journal) -> Vec<(String, u64)> {
+    let lists = journal.lists().expect("store is fine");
+    let mut lists: Vec<_> = lists
+        .into_iter()
+        .map(|(list, last)| (String::from_utf8_lossy(&list).into_owned(), last))
+        .collect();
+    lists.sort();
+    lists
+}
