@@ -18,7 +18,7 @@ pub(crate) enum Entry {
     /// The owner's process ended, and what was not on disk with it.
     Crash { t: u64, order: usize, kept: Seq },
     /// The owner began to serve a tracker's stream.
-    StreamOpen { t: u64, order: usize, stream: u64, epoch: Epoch, after: Seq },
+    StreamOpen { order: usize, stream: u64, owner: (usize, u64), epoch: Epoch, after: Seq },
     /// The owner sent an event on a stream.
     Sent { stream: u64, seq: Seq },
     /// The owner stopped serving a stream.

@@ -198,7 +198,8 @@ impl Processor {
         let (order, after) = (request.order, request.after);
         self.close_stream(sim, order);
         let (id, to) = (request.stream, request.from);
-        sim.note(Entry::StreamOpen { t: sim.t, order, stream: id, epoch: request.epoch, after });
+        let epoch = request.epoch;
+        sim.note(Entry::StreamOpen { order, stream: id, owner: to, epoch, after });
         let busy_until = sim.t + sim.delay();
         sim.at(busy_until, Happening::Hear { to, order, stream: id, what: Heard::Up });
         self.streams[order] = Some(Stream { id, to, cursor: after, busy_until });

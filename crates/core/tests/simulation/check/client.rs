@@ -103,7 +103,8 @@ pub(crate) fn durable(history: &History) -> Result<(), String> {
     Ok(())
 }
 
-/// P3: a key has at most one event, and all answers that tell of it are equal.
+/// P3: a key has at most one event, and all answers that tell of it are equal. An act that found
+/// nothing to do leaves no event; its answer tells of the list's end, which moves.
 pub(crate) fn once(history: &History) -> Result<(), String> {
     let mut effects = BTreeMap::new();
     for (order, last) in history.finals.iter().enumerate() {

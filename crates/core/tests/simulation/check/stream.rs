@@ -55,12 +55,16 @@ pub(crate) fn resumed(history: &History) -> Result<(), String> {
     Ok(())
 }
 
-/// P4: an order has at most one stream at a time.
+/// P4: an order has at most one stream at a time, and an epoch one owner.
 pub(crate) fn single(history: &History) -> Result<(), String> {
     let mut open: BTreeMap<usize, u64> = BTreeMap::new();
+    let mut owners: BTreeMap<Epoch, (usize, u64)> = BTreeMap::new();
     for entry in &history.entries {
         match entry {
-            Entry::StreamOpen { order, stream, .. } => {
+            Entry::StreamOpen { order, stream, owner, epoch, .. } => {
+                if *owners.entry(*epoch).or_insert(*owner) != *owner {
+                    return Err(format!("{epoch:?} was granted to {owner:?} and to another"));
+                }
                 if let Some(other) = open.insert(*order, *stream) {
                     return Err(format!("order {order}: streams {other} and {stream} at once"));
                 }

@@ -132,7 +132,17 @@ fn p3b_sees_an_event_that_nobody_asked_for() {
 }
 
 #[test]
-fn p4_sees_two_streams_at_once() {
+fn p4_sees_two_streams_at_once_and_two_owners_of_one_epoch() {
+    caught("P4", |history| {
+        let mut opened = history.entries.iter_mut().filter_map(|entry| match entry {
+            Entry::StreamOpen { owner, epoch, .. } => Some((owner, epoch)),
+            _ => None,
+        });
+        let (first, (owner, epoch)) = (opened.next()?, opened.last()?);
+        *epoch = *first.1;
+        owner.1 += 1;
+        Some(())
+    });
     caught("P4", |history| {
         let closes = find(history, |entry| matches!(entry, Entry::StreamClose { .. }))?;
         let Entry::StreamClose { order: of, .. } = history.entries.remove(closes) else {
