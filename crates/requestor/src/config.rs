@@ -98,6 +98,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_flags_give_the_same_defaults_as_a_file_without_keys() {
+        use clap::{Args as _, FromArgMatches as _};
+        let command = Config::augment_args(clap::Command::new("requestor"));
+        command.clone().debug_assert();
+        let from_flags = Config::from_arg_matches(&command.get_matches_from(["requestor"]));
+        assert_eq!(from_flags.unwrap(), Config::default());
+        let from_file: Config = serde_json::from_str("{}").unwrap();
+        assert_eq!(from_file, Config::default());
+        assert!(serde_json::from_str::<Config>(r#"{"rest-adr": "0.0.0.0:1"}"#).is_err());
+    }
+
+    #[test]
     fn the_default_is_valid_and_each_wrong_setting_is_named() {
         Config::default().validate().unwrap();
         let wrong: [(&str, Config); 5] = [

@@ -43,12 +43,14 @@ struct Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        self.shared.registry.task_ended(self.shared.now(), &self.key, self.life);
         if std::thread::panicking() {
+            // The watcher is not called: a second panic in here would end the process.
             let order_req_id = self.key.order_req_id.as_str();
             tracing::error!(order_req_id, "the order's task panicked");
+        } else {
+            self.shared.tell(&self.key);
         }
-        self.shared.registry.task_ended(self.shared.now(), &self.key, self.life);
-        self.shared.tell(&self.key);
     }
 }
 

@@ -309,14 +309,15 @@ impl Registry {
         let unknown =
             || Refusal::new(Reason::OrderNotFound, format!("order {key} is not followed here"));
         let entry = orders.map.get_mut(key).ok_or_else(unknown)?;
+        entry.check_followed(key)?;
         let waiting =
             |queued: &Queued| queued.command.key.is_some() && queued.command.key == command.key;
         if entry.acts.iter().any(waiting) {
             return Ok(());
         }
         // What is stored was let in before it was stored.
-        if origin == Origin::Caller || entry.has_ended() {
-            entry.check_act(key)?;
+        if origin == Origin::Caller {
+            entry.check_queue()?;
         }
         command.epoch = command.epoch.or(Some(entry.assignment.epoch));
         command.incarnation =
@@ -329,7 +330,10 @@ impl Registry {
     /// Refuses an act that the order could not take now; asked before the act is stored. An order
     /// that is not here takes everything.
     pub(crate) fn check_act(&self, key: &OrderKey) -> Result<(), Refusal> {
-        self.orders.lock().map.get(key).map_or(Ok(()), |entry| entry.check_act(key))
+        self.orders.lock().map.get(key).map_or(Ok(()), |entry| {
+            entry.check_followed(key)?;
+            entry.check_queue()
+        })
     }
 
     /// The act that is to be sent next, once the order is open at its processor.
@@ -362,7 +366,7 @@ impl Entry {
         self.tracker.order().is_some_and(|order| order.phase.is_terminal())
     }
 
-    fn check_act(&self, key: &OrderKey) -> Result<(), Refusal> {
+    fn check_followed(&self, key: &OrderKey) -> Result<(), Refusal> {
         if self.has_ended() {
             let id = &key.order_req_id;
             return Err(Refusal::new(
@@ -374,6 +378,10 @@ impl Entry {
             let message = "somebody else follows this order since; ask there";
             return Err(Refusal::new(Reason::StaleEpoch, message));
         }
+        Ok(())
+    }
+
+    fn check_queue(&self) -> Result<(), Refusal> {
         if self.acts.len() >= ACTS_MAX {
             return Err(Refusal::new(
                 Reason::Overloaded,

@@ -333,3 +333,13 @@ async fn the_port_follows_sends_acts_and_wakes_the_watcher() {
     until("up again", || rig.handle.is_stream_active(&key())).await;
     assert_eq!(rig.handle.snapshot(&key()).unwrap().stream.epoch, Epoch(10));
 }
+
+#[tokio::test]
+async fn a_panic_leaves_nothing_active() {
+    let rig = rig().await;
+    rig.handle.watch(Arc::new(|_| panic!("planted")));
+    rig.post("/initiate", INITIATE).await;
+    until("inactive", || rig.handle.counts().active_streams == 0).await;
+    until("closed", || rig.fake.streams_open_now() == 0).await;
+    assert_eq!(rig.get("/tracking/SB1029436").await["stream_active"], false);
+}
