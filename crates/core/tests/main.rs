@@ -4,6 +4,8 @@
 #![allow(clippy::struct_excessive_bools, reason = "players have independent states")]
 
 #[cfg(test)]
+mod plan;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod simulation;
