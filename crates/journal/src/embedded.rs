@@ -18,7 +18,7 @@ use crate::limits;
 use crate::queue::{Bounds, Health, Queue, Work};
 use crate::reader::{self, Pass};
 use crate::stats::Stats;
-use crate::writer::{Shared, Writer};
+use crate::writer::{Shared, Writer, caught};
 
 /// The file whose lock says that a process has the journal open. The system drops the lock when
 /// the process ends, however it ends.
@@ -83,8 +83,12 @@ impl Embedded {
     ) -> Result<Self, OpenError> {
         let lock = lock(dir)?;
         let failed = |reason| OpenError::Store { dir: dir.to_owned(), reason };
-        let engine = place.open(Opening::First).map_err(|error| failed(error.to_string()))?;
-        let heads = Heads::load(engine.as_ref()).map_err(|error| failed(error.to_string()))?;
+        let (engine, heads) = caught(|| {
+            let engine = place.open(Opening::First)?;
+            let heads = Heads::load(engine.as_ref())?;
+            Ok((engine, heads))
+        })
+        .map_err(|error| failed(error.to_string()))?;
         let shared = Arc::new(Shared {
             queue: Queue::new(options.queue_len_max),
             stats: Stats::default(),

@@ -122,7 +122,7 @@ impl Writer {
 }
 
 /// Calls the store; a panic in it is a failure like any other.
-fn caught<T>(call: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+pub(crate) fn caught<T>(call: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
     catch_unwind(AssertUnwindSafe(call))
         .unwrap_or_else(|_| Err(EngineError::Failed("the store panicked".to_owned())))
 }

@@ -1,4 +1,16 @@
 //! What a user of the journal sees, in one binary.
 
+#[cfg(test)]
 mod basics;
+#[cfg(test)]
+mod batches;
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod failing;
+#[cfg(test)]
+mod faulty;
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
 mod support;

@@ -1,5 +1,7 @@
 //! The store of the product: fjall, a log-structured tree with a write-ahead log.
 
+mod log;
+
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -27,8 +29,10 @@ impl FjallPlace {
 
 impl Place for FjallPlace {
     fn open(&self, opening: Opening) -> Result<Box<dyn Engine>, EngineError> {
+        let logs = logs(&self.dir)?;
+        check_logs(&self.dir, &logs)?;
         if opening == Opening::AfterFailure {
-            seal_log(&self.dir)?;
+            seal_log(&self.dir, &logs)?;
         }
         let database = Database::builder(&self.dir)
             .cache_size(limits::CACHE_BYTES)
@@ -56,17 +60,42 @@ impl Place for FjallPlace {
     }
 }
 
+/// The numbers of the store's write-ahead log files, in order.
+fn logs(dir: &Path) -> io::Result<Vec<u64>> {
+    let mut logs = Vec::new();
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(logs),
+        entries => entries?,
+    };
+    for entry in entries {
+        let name = entry?.file_name();
+        logs.extend(name.to_str().and_then(|name| name.strip_suffix(".jnl")?.parse::<u64>().ok()));
+    }
+    logs.sort_unstable();
+    Ok(logs)
+}
+
+fn log_path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("{number}.jnl"))
+}
+
+/// Refuses a log that the store would cut.
+fn check_logs(dir: &Path, logs: &[u64]) -> Result<(), EngineError> {
+    for number in logs {
+        let path = log_path(dir, *number);
+        if let Some(at) = log::damage(&path)? {
+            let path = path.display();
+            return Err(EngineError::Failed(format!("{path} is damaged at byte {at}")));
+        }
+    }
+    Ok(())
+}
+
 /// Starts a new log file, so that the store never writes behind bytes whose sync failed: it takes
 /// the files before the last as finished, writes what they hold into tables and removes them.
-fn seal_log(dir: &Path) -> io::Result<()> {
-    let mut last = None;
-    for entry in fs::read_dir(dir)? {
-        let name = entry?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_suffix(".jnl")?.parse::<u64>().ok());
-        last = last.max(number);
-    }
-    let Some(next) = last.and_then(|last| last.checked_add(1)) else { return Ok(()) };
-    File::create_new(dir.join(format!("{next}.jnl")))?.sync_all()?;
+fn seal_log(dir: &Path, logs: &[u64]) -> io::Result<()> {
+    let Some(next) = logs.last().and_then(|last| last.checked_add(1)) else { return Ok(()) };
+    File::create_new(log_path(dir, next))?.sync_all()?;
     File::open(dir)?.sync_all()
 }
 

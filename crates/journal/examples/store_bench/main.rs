@@ -1,0 +1,161 @@
+//! Measures stores under the journal's own writer: `cargo run --release -p orderstream-journal
+//! --example store_bench [directory]`.
+//!
+//! Each of 1, 32 and 256 writers has one list and always one append of one record in flight; every
+//! append is answered after a sync. A file that is only appended to and synced is the yardstick.
+#![allow(clippy::print_stdout, reason = "a bench prints its figures")]
+#![allow(clippy::cast_possible_truncation, reason = "figures for people")]
+
+mod file;
+mod redb;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, Sender};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use orderstream_journal::engine::Place;
+use orderstream_journal::engine::fjall::FjallPlace;
+use orderstream_journal::{Append, Embedded, Journal, Options};
+
+/// Time of one measurement.
+const RUN: Duration = Duration::from_secs(3);
+/// About one proposal.
+const PAYLOAD_BYTES: usize = 256;
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Failure> {
+    let parent = std::env::args().nth(1).unwrap_or_else(|| ".".to_owned());
+    println!(
+        "{:6} {:>7} {:>10} {:>7} {:>7} {:>9} {:>8} {:>9} {:>9} {:>10}",
+        "store",
+        "writers",
+        "records/s",
+        "p50 µs",
+        "p99 µs",
+        "batch",
+        "CPU µs",
+        "disk B",
+        "open ms",
+        "replay/s"
+    );
+    for writers in [1, 32, 256] {
+        for store in ["file", "fjall", "redb"] {
+            let dir = tempfile::tempdir_in(&parent)?;
+            measure(store, writers, dir.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn place(store: &str, dir: &Path) -> Box<dyn Place> {
+    match store {
+        "fjall" => Box::new(FjallPlace::new(dir.join("store"))),
+        "redb" => Box::new(redb::RedbPlace::new(dir.join("store.redb"))),
+        _ => Box::new(file::FilePlace::new(dir.join("store.log"))),
+    }
+}
+
+fn measure(store: &str, writers: usize, dir: &Path) -> Result<(), Failure> {
+    let journal = Embedded::open_place(dir, Options::default(), place(store, dir))?;
+    let before = Usage::now()?;
+    let mut waits = load(&journal, writers)?;
+    let used = Usage::now()?.since(&before);
+    waits.sort_unstable();
+    let records = waits.len() as u64;
+    let batches = journal.stats().batches.load(Ordering::Relaxed).max(1);
+    journal.close();
+
+    let started = Instant::now();
+    let journal = Embedded::open_place(dir, Options::default(), place(store, dir))?;
+    let opened = started.elapsed();
+    let started = Instant::now();
+    let mut found = 0_u64;
+    journal.scan(&mut |_, record| found += u64::from(record.is_ok()))?;
+    let replay = found as f64 / started.elapsed().as_secs_f64();
+    println!(
+        "{store:6} {writers:>7} {:>10.0} {:>7} {:>7} {:>9.1} {:>8.1} {:>9} {:>9} {replay:>10.0}",
+        records as f64 / RUN.as_secs_f64(),
+        waits.get(waits.len() / 2).copied().unwrap_or(0),
+        waits.get(waits.len() * 99 / 100).copied().unwrap_or(0),
+        records as f64 / batches as f64,
+        used.cpu.as_micros() as f64 / records as f64,
+        used.written / records.max(1),
+        opened.as_millis(),
+    );
+    Ok(())
+}
+
+/// Keeps one append of each writer in flight for the time of one run; gives every wait in µs.
+fn load(journal: &Embedded, writers: usize) -> Result<Vec<u32>, Failure> {
+    let (sender, receiver) = mpsc::channel();
+    let until = Instant::now() + RUN;
+    for writer in 0..writers {
+        let list = Bytes::from(format!("bench/list-{writer:08}"));
+        let loop_ =
+            Arc::new(Loop { journal: journal.clone(), list, until, sender: sender.clone() });
+        next(&loop_, 0);
+    }
+    drop(sender);
+    Ok(receiver.into_iter().collect::<Result<_, _>>()?)
+}
+
+struct Loop {
+    journal: Embedded,
+    list: Bytes,
+    until: Instant,
+    sender: Sender<Result<u32, String>>,
+}
+
+/// Appends one record and, when it is on disk, the next.
+fn next(this: &Arc<Loop>, expected: u64) {
+    let started = Instant::now();
+    if started > this.until {
+        return;
+    }
+    let again = Arc::clone(this);
+    let done = Box::new(move |outcome: Result<orderstream_journal::Appended, _>| {
+        let wait = outcome.map(|_| started.elapsed().as_micros() as u32);
+        let failed = wait.is_err();
+        let wait = wait.map_err(|error: orderstream_journal::AppendError| error.to_string());
+        if again.sender.send(wait).is_ok() && !failed {
+            next(&again, expected + 1);
+        }
+    });
+    let records = vec![Bytes::from(vec![expected as u8; PAYLOAD_BYTES])];
+    let append = Append { list: this.list.clone(), expected, records, done };
+    if let Err(error) = this.journal.submit(append) {
+        // The receiver lives as long as any loop does.
+        drop(this.sender.send(Err(error.to_string())));
+    }
+}
+
+/// What the process has used so far, as Linux counts it.
+struct Usage {
+    cpu: Duration,
+    written: u64,
+}
+
+impl Usage {
+    fn now() -> Result<Self, Failure> {
+        let stat = fs::read_to_string("/proc/self/stat")?;
+        let after_name = stat.rsplit(')').next().unwrap_or_default();
+        let ticks = after_name.split_whitespace().skip(11).take(2);
+        let ticks: u64 = ticks.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+        let io = fs::read_to_string("/proc/self/io")?;
+        let written = io.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+        Ok(Self {
+            // The kernel shows ticks of 10 ms to programs.
+            cpu: Duration::from_millis(ticks * 10),
+            written: written.unwrap_or("0").parse()?,
+        })
+    }
+
+    fn since(&self, before: &Self) -> Self {
+        Self { cpu: self.cpu - before.cpu, written: self.written - before.written }
+    }
+}

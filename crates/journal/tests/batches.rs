@@ -1,0 +1,119 @@
+//! One sync for all that came while the last one ran, and answers only after it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+
+use bytes::Bytes;
+use orderstream_journal::{Append, Embedded, Journal, Options, SubmitError};
+use parking_lot::Mutex;
+
+use crate::faulty::Disk;
+use crate::support::{PATIENCE, append, submit};
+
+#[test]
+fn all_that_comes_during_a_sync_shares_the_next() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let journal = disk.open(dir.path());
+    disk.hold();
+    let first = submit(&journal, "first", 0, &["x"]).unwrap();
+    disk.wait_for_commit();
+    let rest: Vec<_> = (0..500).map(|seq| submit(&journal, "rest", seq, &["y"]).unwrap()).collect();
+    assert_eq!(journal.stats().queue_len.load(Ordering::Relaxed), 500);
+    disk.release();
+    assert_eq!(first.wait().unwrap().last(), 1);
+    for (seq, pending) in (1..).zip(rest) {
+        assert_eq!(pending.wait().unwrap().last(), seq);
+    }
+    // Each list's own key is one change more.
+    assert_eq!(disk.commits(), [2, 501]);
+    assert_eq!(journal.stats().syncs.load(Ordering::Relaxed), 2);
+    assert_eq!(journal.stats().bytes.load(Ordering::Relaxed), 501);
+}
+
+#[test]
+fn batch_is_bounded() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let options = Options { batch_records_max: 3, batch_bytes_max: 10, queue_len_max: 8 };
+    let journal = Embedded::open_place(dir.path(), options, Box::new(disk.clone())).unwrap();
+    append(&journal, "a", 0, &["made"]).unwrap();
+    disk.hold();
+    let mut pending = vec![submit(&journal, "a", 1, &["x"]).unwrap()];
+    disk.wait_for_commit();
+    let long = "long enough";
+    for (seq, text) in (2..).zip(["x", "x", "x", "x", long, "x", "x", "x"]) {
+        pending.push(submit(&journal, "a", seq, &[text]).unwrap());
+    }
+    assert_eq!(submit(&journal, "a", 10, &["x"]).map(drop), Err(SubmitError::Full));
+    disk.release();
+    for pending in pending {
+        pending.wait().unwrap();
+    }
+    assert_eq!(disk.commits(), [2, 1, 3, 2, 3]);
+}
+
+#[test]
+fn answers_come_after_the_sync_and_in_order() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let journal = disk.open(dir.path());
+    disk.hold();
+    let answers = Arc::new(Mutex::new(Vec::new()));
+    let (sender, receiver) = mpsc::channel();
+    for seq in 0..100 {
+        let (answers, sender) = (Arc::clone(&answers), sender.clone());
+        journal
+            .submit(Append {
+                list: Bytes::from_static(b"a"),
+                expected: seq,
+                records: vec![Bytes::from_static(b"x")],
+                done: Box::new(move |outcome| {
+                    answers.lock().push(outcome.expect("it is written").last());
+                    sender.send(()).expect("the test waits");
+                }),
+            })
+            .unwrap();
+    }
+    disk.wait_for_commit();
+    assert!(answers.lock().is_empty(), "nothing is answered before the sync");
+    assert_eq!(journal.lists().unwrap(), [], "nothing is shown before the sync");
+    disk.release();
+    for _ in 0..100 {
+        receiver.recv_timeout(PATIENCE).unwrap();
+    }
+    assert_eq!(*answers.lock(), (1..=100).collect::<Vec<u64>>());
+}
+
+#[test]
+fn answer_that_panics_ends_nothing() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let journal = disk.open(dir.path());
+    let done = Box::new(|_| panic!("a caller's bug"));
+    let list = Bytes::from_static(b"a");
+    journal
+        .submit(Append { list, expected: 0, records: vec![Bytes::from_static(b"x")], done })
+        .unwrap();
+    assert_eq!(append(&journal, "a", 1, &["y"]), Ok(2));
+}
+
+#[test]
+fn append_between_removals_keeps_its_place() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let journal = disk.open(dir.path());
+    append(&journal, "a", 0, &["1", "2"]).unwrap();
+    disk.hold();
+    let first = submit(&journal, "b", 0, &["x"]).unwrap();
+    disk.wait_for_commit();
+    let second = submit(&journal, "a", 2, &["3"]).unwrap();
+    let remover = journal.clone();
+    let removal = std::thread::spawn(move || remover.remove(b"a"));
+    while journal.stats().queue_len.load(Ordering::Relaxed) < 2 {
+        std::thread::yield_now();
+    }
+    let third = submit(&journal, "a", 0, &["again"]).unwrap();
+    disk.release();
+    removal.join().unwrap().unwrap();
+    assert_eq!(first.wait().unwrap().last(), 1);
+    assert_eq!(second.wait().unwrap().last(), 3);
+    assert_eq!(third.wait().unwrap().last(), 1);
+    assert_eq!(disk.commits(), [3, 2, 1, 4, 2]);
+}

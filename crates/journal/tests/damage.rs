@@ -1,0 +1,221 @@
+//! Damage refuses the list it is in, with a reason; nothing is deleted and others are served.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use orderstream_journal::engine::fjall::FjallPlace;
+use orderstream_journal::engine::{Opening, Place as _};
+use orderstream_journal::{AppendError, Embedded, Journal, OpenError, Options, ReadError};
+
+use crate::faulty::Disk;
+use crate::support::{append, lists, payloads};
+
+fn filled(disk: &Disk) -> (tempfile::TempDir, Embedded) {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = disk.open(dir.path());
+    for list in ["a", "b", "c"] {
+        append(&journal, list, 0, &["1", "2", "3"]).unwrap();
+    }
+    (dir, journal)
+}
+
+/// The store's key of a record of `b`, the second list made.
+fn record_of_b(seq: u8) -> Vec<u8> {
+    [&b"r\0\0\0\x01\0\0\0\0\0\0\0"[..], &[seq]].concat()
+}
+
+fn damaged_at(journal: &Embedded, list: &str) -> Option<u64> {
+    match journal.read(list.as_bytes(), 0, usize::MAX) {
+        Ok(_) => None,
+        Err(ReadError::Damaged { list: found, seq, reason }) => {
+            assert_eq!(found, list);
+            assert!(!reason.is_empty());
+            Some(seq)
+        }
+        Err(ReadError::Io(error)) => panic!("{error}"),
+    }
+}
+
+/// What a pass gives: for each list how many records, and where it is damaged.
+fn scanned(journal: &Embedded) -> BTreeMap<String, (usize, Option<u64>)> {
+    let mut found = BTreeMap::<_, (usize, Option<u64>)>::new();
+    journal
+        .scan(&mut |list, record| {
+            let entry = found.entry(String::from_utf8_lossy(list).into_owned()).or_default();
+            match record {
+                Ok(record) => {
+                    assert_eq!(entry.1, None, "nothing is given after damage");
+                    entry.0 += 1;
+                    assert_eq!(record.seq, entry.0 as u64);
+                }
+                Err(ReadError::Damaged { seq, .. }) => entry.1 = Some(seq),
+                Err(ReadError::Io(error)) => panic!("{error}"),
+            }
+        })
+        .unwrap();
+    found
+}
+
+fn only_b(records: usize, damaged: u64) -> BTreeMap<String, (usize, Option<u64>)> {
+    let fine = |list: &str| (list.to_owned(), (3, None));
+    BTreeMap::from([fine("a"), ("b".to_owned(), (records, Some(damaged))), fine("c")])
+}
+
+#[test]
+fn flipped_byte_refuses_that_list_only() {
+    let disk = Disk::default();
+    let (dir, journal) = filled(&disk);
+    let len = 6;
+    for at in 0..len {
+        disk.tamper(|map| map.get_mut(&record_of_b(2)).unwrap()[at] ^= 1);
+        assert_eq!(damaged_at(&journal, "b"), Some(2));
+        assert_eq!(scanned(&journal), only_b(1, 2));
+        assert_eq!(payloads(&journal, "a", 0), ["1", "2", "3"]);
+        assert_eq!(payloads(&journal, "b", 2), ["3"], "what is whole can be looked at");
+        disk.tamper(|map| map.get_mut(&record_of_b(2)).unwrap()[at] ^= 1);
+    }
+    disk.tamper(|map| map.get_mut(&record_of_b(2)).unwrap()[len - 1] ^= 1);
+    drop(journal);
+    let journal = disk.open(dir.path());
+    assert_eq!(damaged_at(&journal, "b"), Some(2), "nothing is repaired by opening again");
+    assert_eq!(append(&journal, "c", 3, &["4"]), Ok(4));
+}
+
+#[test]
+fn missing_record_refuses_that_list_only() {
+    for (seq, after) in [(1, 0), (2, 1), (3, 2)] {
+        let disk = Disk::default();
+        let (dir, journal) = filled(&disk);
+        disk.tamper(|map| drop(map.remove(&record_of_b(seq))));
+        assert_eq!(damaged_at(&journal, "b"), Some(u64::from(seq)));
+        assert_eq!(scanned(&journal), only_b(after, u64::from(seq)));
+        drop(journal);
+        let journal = disk.open(dir.path());
+        assert_eq!(payloads(&journal, "c", 0), ["1", "2", "3"]);
+        // The end of a list is known only from its records.
+        if seq < 3 {
+            assert_eq!(damaged_at(&journal, "b"), Some(u64::from(seq)));
+            let outcome = append(&journal, "b", 3, &["4"]);
+            assert!(matches!(outcome, Err(AppendError::Damaged(_))), "{outcome:?}");
+            assert_eq!(lists(&journal).len(), 3, "the list is still named");
+        }
+    }
+}
+
+#[test]
+fn damaged_key_of_a_list_refuses_that_list_only() {
+    let disk = Disk::default();
+    let (dir, journal) = filled(&disk);
+    drop(journal);
+    disk.tamper(|map| map.get_mut(&b"lb"[..]).unwrap()[5] ^= 1);
+    let journal = disk.open(dir.path());
+    assert_eq!(damaged_at(&journal, "b"), Some(0));
+    assert_eq!(scanned(&journal), only_b(0, 0));
+    assert!(matches!(append(&journal, "b", 0, &["x"]), Err(AppendError::Damaged(_))));
+    assert!(journal.remove(b"b").is_err(), "what cannot be found cannot be removed");
+    assert_eq!(append(&journal, "d", 0, &["new"]), Ok(1));
+    assert_eq!(payloads(&journal, "d", 0), ["new"]);
+    disk.tamper(|map| map.get_mut(&b"lb"[..]).unwrap()[5] ^= 1);
+    drop(journal);
+    let journal = disk.open(dir.path());
+    assert_eq!(payloads(&journal, "b", 0), ["1", "2", "3"], "its records were never touched");
+}
+
+#[test]
+fn block_that_cannot_be_read_refuses_its_lists_only() {
+    let disk = Disk::default();
+    let (dir, journal) = filled(&disk);
+    disk.set_unreadable(Some(record_of_b(3)));
+    assert_eq!(damaged_at(&journal, "b"), Some(3));
+    assert_eq!(scanned(&journal), only_b(2, 3));
+    drop(journal);
+    let journal = disk.open(dir.path());
+    assert_eq!(damaged_at(&journal, "b"), Some(0));
+    assert_eq!(payloads(&journal, "c", 0), ["1", "2", "3"]);
+    assert_eq!(append(&journal, "d", 0, &["new"]), Ok(1));
+    assert_eq!(payloads(&journal, "d", 0), ["new"]);
+}
+
+#[test]
+fn damaged_record_can_be_removed_with_its_list() {
+    let disk = Disk::default();
+    let (_dir, journal) = filled(&disk);
+    disk.tamper(|map| map.get_mut(&record_of_b(1)).unwrap()[5] ^= 1);
+    journal.remove(b"b").unwrap();
+    assert_eq!(append(&journal, "b", 0, &["new"]), Ok(1));
+    assert_eq!(payloads(&journal, "b", 0), ["new"]);
+}
+
+/// Makes a journal on disk with ten records, each in a batch of its own, and gives its log.
+fn on_disk(dir: &std::path::Path) -> (std::path::PathBuf, Vec<u8>) {
+    let journal = Embedded::open(dir, Options::default()).unwrap();
+    for seq in 0..10 {
+        append(&journal, "a", seq, &["a record to be found"]).unwrap();
+    }
+    journal.close();
+    // Opened once more, the log is cut to what it holds.
+    Embedded::open(dir, Options::default()).unwrap().close();
+    let log = fs::read_dir(dir.join("store")).unwrap().map(|entry| entry.unwrap().path());
+    let log = log.into_iter().find(|path| path.extension().is_some_and(|ext| ext == "jnl"));
+    let log = log.unwrap();
+    let bytes = fs::read(&log).unwrap();
+    (log, bytes)
+}
+
+#[test]
+fn flipped_byte_in_the_log_never_deletes_what_was_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, bytes) = on_disk(dir.path());
+    let last = bytes.windows(4).enumerate().filter(|(_, bytes)| bytes == b"FJL\x03").nth(8);
+    let (last, _) = last.expect("there are ten batches");
+    for at in 0..last {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1 << (at % 8);
+        fs::write(&log, &flipped).unwrap();
+        match Embedded::open(dir.path(), Options::default()) {
+            Err(OpenError::Store { reason, .. }) => {
+                assert!(!reason.is_empty());
+                assert_eq!(fs::read(&log).unwrap(), flipped, "byte {at}: the log is not touched");
+            }
+            Err(error) => panic!("{error}"),
+            Ok(journal) => match journal.read(b"a", 0, usize::MAX) {
+                Err(ReadError::Damaged { .. }) => {}
+                outcome => assert_eq!(outcome.unwrap().len(), 10, "byte {at}"),
+            },
+        }
+    }
+    fs::write(&log, &bytes).unwrap();
+    let journal = Embedded::open(dir.path(), Options::default()).unwrap();
+    assert_eq!(payloads(&journal, "a", 0).len(), 10);
+}
+
+#[test]
+fn log_cut_at_any_byte_keeps_every_whole_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, bytes) = on_disk(dir.path());
+    let ends = bytes.windows(4).enumerate().filter(|(_, bytes)| bytes == b"FJL\x03");
+    let ends: Vec<usize> = ends.map(|(at, _)| at + 4).collect();
+    for cut in ends[7]..bytes.len() {
+        fs::write(&log, &bytes[..cut]).unwrap();
+        let journal = Embedded::open(dir.path(), Options::default()).unwrap();
+        let whole = ends.iter().filter(|end| **end <= cut).count();
+        assert_eq!(payloads(&journal, "a", 0).len(), whole, "cut at {cut}");
+    }
+}
+
+#[test]
+fn store_opened_after_a_failure_holds_the_same_in_new_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _) = on_disk(dir.path());
+    let place = FjallPlace::new(dir.path().join("store"));
+    place.probe().unwrap();
+    drop(place.open(Opening::AfterFailure).unwrap());
+    drop(place);
+    assert!(!log.exists() || fs::metadata(&log).unwrap().len() == 0, "the old log is given up");
+    let journal = Embedded::open(dir.path(), Options::default()).unwrap();
+    assert_eq!(payloads(&journal, "a", 0).len(), 10);
+    assert_eq!(append(&journal, "a", 10, &["more"]), Ok(11));
+    drop(journal);
+    let journal = Embedded::open(dir.path(), Options::default()).unwrap();
+    assert_eq!(payloads(&journal, "a", 9), ["a record to be found", "more"]);
+}

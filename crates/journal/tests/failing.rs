@@ -1,0 +1,81 @@
+//! A full or failing disk: errors, never a false answer, and service again when there is room.
+
+use std::path::Path;
+use std::time::Instant;
+
+use orderstream_journal::engine::Opening;
+use orderstream_journal::{AppendError, Embedded, Health, Journal, SubmitError};
+
+use crate::faulty::{Disk, Fault, Room};
+use crate::support::{PATIENCE, append, payloads, submit};
+
+fn wait_until_healthy(journal: &Embedded) {
+    let started = Instant::now();
+    while journal.health() != Health::Healthy {
+        assert!(started.elapsed() < PATIENCE, "service resumes");
+        std::thread::yield_now();
+    }
+}
+
+fn with_three_records(disk: &Disk, dir: &Path) -> Embedded {
+    let journal = disk.open(dir);
+    assert_eq!(append(&journal, "a", 0, &["1", "2", "3"]), Ok(3));
+    journal
+}
+
+#[test]
+fn full_disk_gives_errors_and_service_resumes_when_there_is_room() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let journal = with_three_records(&disk, dir.path());
+    disk.set_room(Room::None);
+    disk.hold();
+    let first = submit(&journal, "a", 3, &["lost"]).unwrap();
+    disk.wait_for_commit();
+    let queued = submit(&journal, "b", 0, &["lost"]).unwrap();
+    disk.release();
+    assert!(matches!(first.wait(), Err(AppendError::Full(_))));
+    assert!(matches!(queued.wait(), Err(AppendError::Full(_))));
+    assert!(matches!(journal.health(), Health::Unhealthy(_)));
+    let refused = submit(&journal, "a", 3, &["lost"]).map(drop);
+    assert!(matches!(refused, Err(SubmitError::Unhealthy(_))), "{refused:?}");
+    assert!(journal.remove(b"a").is_err());
+    assert_eq!(payloads(&journal, "a", 0), ["1", "2", "3"], "reads go on");
+    disk.set_room(Room::Enough);
+    wait_until_healthy(&journal);
+    assert_eq!(disk.opened(), [Opening::First, Opening::AfterFailure]);
+    assert_eq!(append(&journal, "a", 3, &["4"]), Ok(4));
+    assert_eq!(payloads(&journal, "a", 0), ["1", "2", "3", "4"]);
+    assert_eq!(payloads(&journal, "b", 0), [""; 0]);
+}
+
+#[test]
+fn failure_at_any_write_is_never_acknowledged() {
+    for fault in [Fault::WriteFails, Fault::SyncFails, Fault::NoRoom, Fault::Panics] {
+        let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+        let journal = with_three_records(&disk, dir.path());
+        disk.fail_after(2, fault);
+        assert_eq!(append(&journal, "a", 3, &["4"]), Ok(4));
+        assert_eq!(append(&journal, "a", 4, &["5"]), Ok(5));
+        let outcome = append(&journal, "a", 5, &["6"]);
+        assert!(outcome.is_err(), "{fault:?}: {outcome:?}");
+        wait_until_healthy(&journal);
+        // After a failed sync the record may be there; the caller learns it from a conflict.
+        let last = if fault == Fault::SyncFails { 6 } else { 5 };
+        let conflict = AppendError::Conflict { expected: 0, actual: last };
+        assert_eq!(append(&journal, "a", 0, &["x"]), Err(conflict), "{fault:?}");
+        assert_eq!(append(&journal, "a", last, &["x"]), Ok(last + 1), "{fault:?}");
+        assert_eq!(payloads(&journal, "a", 0).len() as u64, last + 1);
+    }
+}
+
+#[test]
+fn journal_that_cannot_be_opened_again_can_be_closed() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let journal = with_three_records(&disk, dir.path());
+    disk.set_room(Room::None);
+    assert!(matches!(append(&journal, "a", 3, &["4"]), Err(AppendError::Full(_))));
+    journal.close();
+    disk.set_room(Room::Enough);
+    let journal = disk.open(dir.path());
+    assert_eq!(payloads(&journal, "a", 0), ["1", "2", "3"]);
+}

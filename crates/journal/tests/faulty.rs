@@ -1,0 +1,189 @@
+//! A store that fails, waits or shows damage on command, over a store in memory.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use orderstream_journal::engine::{Engine, EngineError, Op, Opening, Place, Visit};
+use orderstream_journal::{Embedded, Options};
+use parking_lot::{Condvar, Mutex};
+
+/// How a commit fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The write fails for lack of room; nothing is written.
+    NoRoom,
+    /// The write fails; nothing is written.
+    WriteFails,
+    /// All is written and then the sync fails.
+    SyncFails,
+    /// The store panics.
+    Panics,
+}
+
+/// The disk under the store: it outlives the store and can be told what goes wrong.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Disk(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    map: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// How each of the next commits fails; one with none succeeds.
+    script: VecDeque<Option<Fault>>,
+    room: Room,
+    held: bool,
+    commits: Vec<usize>,
+    waiting: usize,
+    opened: Vec<Opening>,
+    stores: usize,
+    unreadable: Option<Vec<u8>>,
+}
+
+impl Disk {
+    pub(crate) fn open(&self, dir: &Path) -> Embedded {
+        Embedded::open_place(dir, Options::default(), Box::new(self.clone())).expect("it opens")
+    }
+
+    /// The commit after `fine` more fails.
+    pub(crate) fn fail_after(&self, fine: usize, fault: Fault) {
+        let script = std::iter::repeat_n(None, fine).chain([Some(fault)]);
+        self.0.state.lock().script = script.collect();
+    }
+
+    /// Says whether there is room from now on.
+    pub(crate) fn set_room(&self, room: Room) {
+        self.0.state.lock().room = room;
+    }
+
+    /// Commits wait from now on.
+    pub(crate) fn hold(&self) {
+        self.0.state.lock().held = true;
+    }
+
+    /// Waits until a commit waits.
+    pub(crate) fn wait_for_commit(&self) {
+        let mut state = self.0.state.lock();
+        self.0.changed.wait_while(&mut state, |state| state.waiting == 0);
+    }
+
+    pub(crate) fn release(&self) {
+        self.0.state.lock().held = false;
+        self.0.changed.notify_all();
+    }
+
+    /// Number of changes in each commit so far.
+    pub(crate) fn commits(&self) -> Vec<usize> {
+        self.0.state.lock().commits.clone()
+    }
+
+    pub(crate) fn opened(&self) -> Vec<Opening> {
+        self.0.state.lock().opened.clone()
+    }
+
+    /// Changes what is stored behind the journal's back.
+    pub(crate) fn tamper(&self, change: impl FnOnce(&mut BTreeMap<Vec<u8>, Vec<u8>>)) {
+        change(&mut self.0.state.lock().map);
+    }
+
+    /// A key that cannot be read from now on.
+    pub(crate) fn set_unreadable(&self, key: Option<Vec<u8>>) {
+        self.0.state.lock().unreadable = key;
+    }
+}
+
+/// Whether a disk has room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Room {
+    None,
+    #[default]
+    Enough,
+}
+
+impl Place for Disk {
+    fn open(&self, opening: Opening) -> Result<Box<dyn Engine>, EngineError> {
+        let mut state = self.0.state.lock();
+        assert_eq!(state.stores, 0, "the failed store is closed first");
+        state.stores += 1;
+        state.opened.push(opening);
+        Ok(Box::new(Store(Arc::clone(&self.0))))
+    }
+
+    fn probe(&self) -> Result<(), EngineError> {
+        if self.0.state.lock().room == Room::None { Err(no_room()) } else { Ok(()) }
+    }
+}
+
+fn no_room() -> EngineError {
+    std::io::Error::from(std::io::ErrorKind::StorageFull).into()
+}
+
+#[derive(Debug)]
+struct Store(Arc<Inner>);
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.0.state.lock().stores -= 1;
+    }
+}
+
+impl Engine for Store {
+    fn commit(&self, ops: Vec<Op>) -> Result<(), EngineError> {
+        let mut state = self.0.state.lock();
+        state.waiting += 1;
+        self.0.changed.notify_all();
+        self.0.changed.wait_while(&mut state, |state| state.held);
+        state.waiting -= 1;
+        let fault = if state.room == Room::None {
+            Some(Fault::NoRoom)
+        } else {
+            state.script.pop_front().flatten()
+        };
+        match fault {
+            Some(Fault::NoRoom) => return Err(no_room()),
+            Some(Fault::WriteFails) => return Err(EngineError::Failed("EIO".to_owned())),
+            Some(Fault::Panics) => panic!("a bug in the store"),
+            Some(Fault::SyncFails) | None => {}
+        }
+        state.commits.push(ops.len());
+        for op in ops {
+            match op {
+                Op::Put(key, value) => state.map.insert(key, value),
+                Op::Delete(key) => state.map.remove(&key),
+            };
+        }
+        if fault.is_some() { Err(EngineError::Failed("EIO".to_owned())) } else { Ok(()) }
+    }
+
+    fn range(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), EngineError> {
+        let (map, unreadable) = {
+            let state = self.0.state.lock();
+            (state.map.clone(), state.unreadable.clone())
+        };
+        for (key, value) in map.range(from.to_vec()..to.to_vec()) {
+            if Some(key) == unreadable.as_ref() {
+                return Err(EngineError::Failed("a block cannot be read".to_owned()));
+            }
+            if visit(key, value) == ControlFlow::Break(()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn last_key(&self, from: &[u8], to: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        let state = self.0.state.lock();
+        let last = state.map.range(from.to_vec()..to.to_vec()).next_back();
+        let last = last.map(|(key, _)| key.clone());
+        if last.is_some() && last == state.unreadable {
+            return Err(EngineError::Failed("a block cannot be read".to_owned()));
+        }
+        Ok(last)
+    }
+}
