@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use orderstream_journal::engine::Opening;
-use orderstream_journal::{AppendError, Embedded, Health, Journal, SubmitError};
+use orderstream_journal::{AppendError, Embedded, Health, Journal, Options, SubmitError};
 
 use crate::faulty::{Disk, Fault, Room};
 use crate::support::{PATIENCE, append, payloads, submit};
@@ -12,7 +12,7 @@ use crate::support::{PATIENCE, append, payloads, submit};
 fn wait_until_healthy(journal: &Embedded) {
     let started = Instant::now();
     while journal.health() != Health::Healthy {
-        assert!(started.elapsed() < PATIENCE, "service resumes");
+        assert!(started.elapsed() < PATIENCE, "service resumes: {:?}", journal.health());
         std::thread::yield_now();
     }
 }
@@ -78,4 +78,37 @@ fn journal_that_cannot_be_opened_again_can_be_closed() {
     disk.set_room(Room::Enough);
     let journal = disk.open(dir.path());
     assert_eq!(payloads(&journal, "a", 0), ["1", "2", "3"]);
+}
+
+/// Names a directory on a small volume of its own, e.g. a tmpfs of 80 MiB; without it this passes.
+const SMALL_VOLUME: &str = "ORDERSTREAM_JOURNAL_SMALL_VOLUME";
+
+#[test]
+fn really_full_volume_loses_nothing_and_service_resumes() {
+    let Some(volume) = std::env::var_os(SMALL_VOLUME) else { return };
+    let (dir, ballast) = (Path::new(&volume).join("journal"), Path::new(&volume).join("ballast"));
+    let journal = Embedded::open(&dir, Options::default()).unwrap();
+    let record = "r".repeat(64 * 1024);
+    let mut last = append(&journal, "a", 0, &[&record]).unwrap();
+    for _ in 0..3 {
+        let mut fill = std::fs::File::create(&ballast).unwrap();
+        while std::io::Write::write_all(&mut fill, &[1; 4096]).is_ok() {}
+        let refusal = loop {
+            match append(&journal, "a", last, &[&record]) {
+                Ok(written) => last = written,
+                Err(refusal) => break refusal,
+            }
+        };
+        assert!(matches!(refusal, AppendError::Full(_)), "{refusal:?}");
+        assert_eq!(payloads(&journal, "a", 0).len() as u64, last, "reads go on");
+        drop(fill);
+        std::fs::remove_file(&ballast).unwrap();
+        wait_until_healthy(&journal);
+        let found = payloads(&journal, "a", 0).len() as u64;
+        assert!(found == last || found == last + 1, "{found} of {last}");
+        last = append(&journal, "a", found, &[&record]).unwrap();
+    }
+    journal.close();
+    let journal = Embedded::open(&dir, Options::default()).unwrap();
+    assert_eq!(payloads(&journal, "a", 0).len() as u64, last);
 }
