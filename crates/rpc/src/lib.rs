@@ -2,7 +2,10 @@
 //! that servers and clients share for all four kinds of RPC.
 
 pub mod convert;
+pub mod limits;
 pub mod method;
+pub mod observe;
+pub mod status;
 
 /// The generated types, clients and servers of `orderstream.v1`.
 #[path = "gen/orderstream.v1.rs"]

@@ -22,8 +22,8 @@ mod context;
 mod counter;
 mod guarded;
 mod log;
-mod metrics;
 mod measure;
+mod metrics;
 mod timeout;
 
 pub use authorize::{AllowAll, Authorize, AuthorizeLayer, AuthorizeService, Caller, Identity};

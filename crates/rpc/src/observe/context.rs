@@ -60,9 +60,7 @@ impl fmt::Display for RequestId {
 /// Whether a header may go into logs and answers.
 fn is_printable(value: &HeaderValue) -> bool {
     let bytes = value.as_bytes();
-    !bytes.is_empty()
-        && bytes.len() <= REQUEST_ID_LEN_MAX
-        && bytes.iter().all(u8::is_ascii_graphic)
+    !bytes.is_empty() && bytes.len() <= REQUEST_ID_LEN_MAX && bytes.iter().all(u8::is_ascii_graphic)
 }
 
 /// One call: what is known at its start, and what was counted until now.

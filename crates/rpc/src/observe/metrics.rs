@@ -122,11 +122,10 @@ impl Families {
                 self.handled.get_metric_with_label_values(&[labels[0], labels[1], labels[2], code])
             })
             .collect::<Result<_, _>>()?;
-        let handling = self
-            .handling
-            .iter()
-            .find(|(kind, _)| *kind == method.kind)
-            .ok_or_else(|| prometheus::Error::Msg("no buckets for this kind of RPC".to_owned()))?;
+        let handling =
+            self.handling.iter().find(|(kind, _)| *kind == method.kind).ok_or_else(|| {
+                prometheus::Error::Msg("no buckets for this kind of RPC".to_owned())
+            })?;
         Ok(MethodSeries {
             started: self.started.get_metric_with_label_values(&labels)?,
             handled,

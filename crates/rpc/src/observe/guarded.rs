@@ -1,0 +1,191 @@
+//! The response body inside the error boundary, and what the boundary tells the caller.
+
+use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use orderstream_core::refusal::{Reason, Refusal};
+use pin_project_lite::pin_project;
+use tokio::time::Sleep;
+use tonic::{Code, Status, TimeoutExpired};
+use tower::BoxError;
+
+use super::code::code_in;
+use super::{CallContext, Side};
+use crate::status::status_from_refusal;
+
+/// How prost begins its error for bytes that are not the message.
+const UNREADABLE: &str = "failed to decode Protobuf message";
+/// How tonic begins its error for a message over the limit.
+const TOO_LARGE: [&str; 2] =
+    ["Error, decoded message length too large", "Error, encoded message length too large"];
+
+/// A call's deadline.
+pub(super) type Deadline = Option<Pin<Box<Sleep>>>;
+
+/// Whether the deadline has come; wakes the task when it does.
+pub(super) fn is_over(deadline: &mut Deadline, cx: &mut Context<'_>) -> bool {
+    deadline.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready())
+}
+
+/// The status of a call whose deadline has come.
+pub(super) fn deadline_status() -> Status {
+    Status::deadline_exceeded("the call did not end before its deadline")
+}
+
+/// The status of a call whose handler panicked; the panic hook has told the log.
+pub(super) fn panic_status(context: &CallContext) -> Status {
+    tracing::error!(method = context.method().path, "handler panicked");
+    fault(context)
+}
+
+/// What a caller is told of a fault of ours: only where to look.
+fn fault(context: &CallContext) -> Status {
+    let text = format!("a fault of the server; its log has the cause at {}", context.request_id());
+    status_from_refusal(&Refusal::new(Reason::Internal, text))
+}
+
+/// The status of an error that is not a response.
+pub(super) fn status_of(error: BoxError) -> Status {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&*error);
+    while let Some(cause) = source {
+        if cause.is::<TimeoutExpired>() {
+            return deadline_status();
+        }
+        source = cause.source();
+    }
+    Status::from_error(error)
+}
+
+/// Puts the status in a head or in trailers right before a caller sees it: bytes that cannot be
+/// read and messages over the limit are the caller's fault, and our faults stay in our log.
+pub(super) fn rectify(headers: &mut HeaderMap, context: &CallContext) {
+    let suspect =
+        matches!(code_in(headers), Some(Code::Internal | Code::Unknown | Code::OutOfRange));
+    if !suspect {
+        return;
+    }
+    let Some(status) = Status::from_header_map(headers) else { return };
+    if let Some(better) = rectified(&status, context) {
+        write_status(headers, &better);
+    }
+}
+
+/// The better status, when there is one.
+fn rectified(status: &Status, context: &CallContext) -> Option<Status> {
+    let (message, plain) = (status.message(), status.details().is_empty());
+    if plain && TOO_LARGE.iter().any(|prefix| message.starts_with(prefix)) {
+        let refusal = Refusal::new(Reason::LimitReached, format!("{message}; send less at once"));
+        return Some(status_from_refusal(&refusal));
+    }
+    if status.code() == Code::OutOfRange {
+        return None;
+    }
+    if plain && message.starts_with(UNREADABLE) {
+        return Some(status_from_refusal(&Refusal::new(Reason::InvalidRequest, message)));
+    }
+    tracing::error!(
+        method = context.method().path,
+        request_id = %context.request_id(),
+        cause = message,
+        "call failed by a fault of the server"
+    );
+    Some(fault(context))
+}
+
+/// Replaces the status in a head or in trailers.
+fn write_status(headers: &mut HeaderMap, status: &Status) {
+    for name in [Status::GRPC_STATUS, Status::GRPC_MESSAGE, Status::GRPC_STATUS_DETAILS] {
+        headers.remove(name);
+    }
+    if status.add_header(headers).is_err() {
+        headers.insert(Status::GRPC_STATUS, http::HeaderValue::from_static("13"));
+    }
+}
+
+/// A body's last frame.
+fn trailers(status: &Status) -> Frame<Bytes> {
+    let mut headers = HeaderMap::new();
+    write_status(&mut headers, status);
+    Frame::trailers(headers)
+}
+
+pin_project! {
+    /// A response body that ends with a status in any case: a panic, an error and the deadline
+    /// become trailers, and what was going on is dropped.
+    #[derive(Debug)]
+    pub struct GuardedBody<B> {
+        #[pin]
+        inner: Option<B>,
+        context: CallContext,
+        side: Side,
+        deadline: Deadline,
+    }
+}
+
+impl<B> GuardedBody<B> {
+    pub(super) fn new(inner: B, context: CallContext, side: Side, deadline: Deadline) -> Self {
+        Self { inner: Some(inner), context, side, deadline }
+    }
+
+    /// The body of a response that is all head.
+    pub(super) fn empty(context: CallContext, side: Side) -> Self {
+        Self { inner: None, context, side, deadline: None }
+    }
+}
+
+impl<B> Body for GuardedBody<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let mut this = self.project();
+        let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+        let ended = if is_over(this.deadline, cx) {
+            deadline_status()
+        } else {
+            match catch_unwind(AssertUnwindSafe(|| inner.poll_frame(cx))) {
+                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(None)) => return Poll::Ready(None),
+                Ok(Poll::Ready(Some(Ok(mut frame)))) => {
+                    if *this.side == Side::Server
+                        && let Some(trailers) = frame.trailers_mut()
+                    {
+                        rectify(trailers, this.context);
+                    }
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                Ok(Poll::Ready(Some(Err(error)))) => status_of(error.into()),
+                Err(_) => panic_status(this.context),
+            }
+        };
+        this.inner.set(None);
+        let mut frame = trailers(&ended);
+        if *this.side == Side::Server
+            && let Some(trailers) = frame.trailers_mut()
+            && ended.details().is_empty()
+        {
+            rectify(trailers, this.context);
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}

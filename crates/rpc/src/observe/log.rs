@@ -1,0 +1,211 @@
+//! The logging layer: a span around everything a call does, and one line at its end.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tonic::Code;
+use tower::{Layer, Service};
+use tracing::{Level, Span};
+
+use super::{CallContext, Side, code_name};
+use crate::method::RpcKind;
+
+/// Makes the context of each call and logs it.
+#[derive(Clone, Debug)]
+pub struct LogLayer {
+    side: Side,
+}
+
+impl LogLayer {
+    /// Logs the calls of one side.
+    pub fn new(side: Side) -> Self {
+        Self { side }
+    }
+}
+
+impl<S> Layer<S> for LogLayer {
+    type Service = LogService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        LogService { inner, side: self.side }
+    }
+}
+
+/// A service whose calls are logged.
+#[derive(Clone, Debug)]
+pub struct LogService<S> {
+    inner: S,
+    side: Side,
+}
+
+impl<S, B, RB> Service<Request<B>> for LogService<S>
+where
+    S: Service<Request<B>, Response = Response<RB>>,
+{
+    type Response = Response<LogBody<RB>>;
+    type Error = S::Error;
+    type Future = LogFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let context = CallContext::of(&request);
+        request.extensions_mut().insert(context.clone());
+        if self.side == Side::Client {
+            context.propagate(request.headers_mut());
+        }
+        let guard = LogGuard::start(context, self.side);
+        let inner = guard.span.in_scope(|| self.inner.call(request));
+        LogFuture { inner, guard: Some(guard) }
+    }
+}
+
+/// Logs one call exactly once, when it is over or dropped.
+#[derive(Debug)]
+struct LogGuard {
+    span: Span,
+    context: CallContext,
+    side: Side,
+    started: Instant,
+    is_logged: bool,
+}
+
+impl LogGuard {
+    fn start(context: CallContext, side: Side) -> Self {
+        let span = tracing::info_span!(
+            "rpc",
+            side = side.as_str(),
+            method = context.method().path,
+            request_id = %context.request_id(),
+        );
+        span.in_scope(|| tracing::debug!(peer = ?context.peer(), "call started"));
+        Self { span, context, side, started: Instant::now(), is_logged: false }
+    }
+
+    /// Logs when the layers inside have found the call to be over.
+    fn look(&mut self) {
+        if let Some(code) = self.context.code() {
+            self.log(code);
+        }
+    }
+
+    fn log(&mut self, code: Code) {
+        if std::mem::replace(&mut self.is_logged, true) {
+            return;
+        }
+        let level = level(code, self.context.method().kind, self.side);
+        let _entered = self.span.enter();
+        macro_rules! line {
+            ($level:expr) => {
+                tracing::event!(
+                    $level,
+                    code = code_name(code),
+                    received = self.context.received(),
+                    sent = self.context.sent(),
+                    elapsed_ms = self.started.elapsed().as_secs_f64() * 1e3,
+                    trace = ?self.context.traceparent(),
+                    "call ended"
+                )
+            };
+        }
+        match level {
+            Level::WARN => line!(Level::WARN),
+            Level::INFO => line!(Level::INFO),
+            _ => line!(Level::DEBUG),
+        }
+    }
+}
+
+impl Drop for LogGuard {
+    fn drop(&mut self) {
+        let code = self.context.code().unwrap_or(Code::Cancelled);
+        self.log(code);
+    }
+}
+
+/// A fault of the server is a warning; what ends every day is only for those who look for it.
+fn level(code: Code, kind: RpcKind, side: Side) -> Level {
+    match code {
+        Code::Internal | Code::Unknown | Code::DataLoss if side == Side::Server => Level::WARN,
+        Code::Ok if !kind.is_streaming() => Level::DEBUG,
+        _ => Level::INFO,
+    }
+}
+
+pin_project! {
+    /// Waits for the head of a response.
+    #[derive(Debug)]
+    pub struct LogFuture<F> {
+        #[pin]
+        inner: F,
+        // After the inner future: what that one does when it is dropped is counted first.
+        guard: Option<LogGuard>,
+    }
+}
+
+impl<F, RB, E> Future for LogFuture<F>
+where
+    F: Future<Output = Result<Response<RB>, E>>,
+{
+    type Output = Result<Response<LogBody<RB>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let polled = match this.guard {
+            Some(guard) => guard.span.in_scope(|| this.inner.poll(cx)),
+            None => this.inner.poll(cx),
+        };
+        let mut response = ready!(polled)?;
+        let mut guard = this.guard.take();
+        if let Some(guard) = &mut guard {
+            guard.look();
+            if guard.side == Side::Server {
+                guard.context.propagate(response.headers_mut());
+            }
+        }
+        Poll::Ready(Ok(response.map(|inner| LogBody { inner, guard })))
+    }
+}
+
+pin_project! {
+    /// A response body inside the span of its call.
+    #[derive(Debug)]
+    pub struct LogBody<B> {
+        #[pin]
+        inner: B,
+        // After the inner body: what that one does when it is dropped is counted first.
+        guard: Option<LogGuard>,
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for LogBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.project();
+        let Some(guard) = this.guard else { return this.inner.poll_frame(cx) };
+        let polled = guard.span.in_scope(|| this.inner.poll_frame(cx));
+        guard.look();
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
