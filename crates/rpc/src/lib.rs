@@ -1,10 +1,12 @@
 //! The wire of the order streams: generated types and services, and the three interceptor layers
 //! that servers and clients share for all four kinds of RPC.
 
+pub mod client;
 pub mod convert;
 pub mod limits;
 pub mod method;
 pub mod observe;
+pub mod server;
 pub mod status;
 
 /// The generated types, clients and servers of `orderstream.v1`.

@@ -151,16 +151,16 @@ where
             debug_assert!(false, "polled after the end");
             return Poll::Pending;
         };
-        Poll::Ready(Ok(answer(&status, context, side)))
+        Poll::Ready(Ok(answer(&status, &context, side)))
     }
 }
 
 /// A response that is all head: gRPC's trailers-only form.
-fn answer<RB>(status: &Status, context: CallContext, side: Side) -> Response<GuardedBody<RB>> {
+fn answer<RB>(status: &Status, context: &CallContext, side: Side) -> Response<GuardedBody<RB>> {
     let head = status.clone().into_http::<()>();
     let mut response = head.map(|()| GuardedBody::empty(context.clone(), side));
     if side == Side::Server && status.details().is_empty() {
-        rectify(response.headers_mut(), &context);
+        rectify(response.headers_mut(), context);
     }
     response
 }

@@ -152,23 +152,22 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let mut this = self.project();
         let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
-        let ended = if is_over(this.deadline, cx) {
-            deadline_status()
-        } else {
-            match catch_unwind(AssertUnwindSafe(|| inner.poll_frame(cx))) {
-                Ok(Poll::Pending) => return Poll::Pending,
-                Ok(Poll::Ready(None)) => return Poll::Ready(None),
-                Ok(Poll::Ready(Some(Ok(mut frame)))) => {
-                    if *this.side == Side::Server
-                        && let Some(trailers) = frame.trailers_mut()
-                    {
-                        rectify(trailers, this.context);
-                    }
-                    return Poll::Ready(Some(Ok(frame)));
+        // The inner body first: a status that is there already is better than the deadline's.
+        let ended = match catch_unwind(AssertUnwindSafe(|| inner.poll_frame(cx))) {
+            Ok(Poll::Ready(None)) => return Poll::Ready(None),
+            Ok(Poll::Ready(Some(Ok(mut frame)))) if frame.is_trailers() => {
+                if *this.side == Side::Server
+                    && let Some(trailers) = frame.trailers_mut()
+                {
+                    rectify(trailers, this.context);
                 }
-                Ok(Poll::Ready(Some(Err(error)))) => status_of(error.into()),
-                Err(_) => panic_status(this.context),
+                return Poll::Ready(Some(Ok(frame)));
             }
+            Ok(Poll::Ready(Some(Err(error)))) => status_of(error.into()),
+            Ok(_) if is_over(this.deadline, cx) => deadline_status(),
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(Some(Ok(frame)))) => return Poll::Ready(Some(Ok(frame))),
+            Err(_) => panic_status(this.context),
         };
         this.inner.set(None);
         let mut frame = trailers(&ended);

@@ -133,10 +133,13 @@ impl Drop for LogGuard {
 
 /// A fault of the server is a warning; what ends every day is only for those who look for it.
 fn level(code: Code, kind: RpcKind, side: Side) -> Level {
-    match code {
-        Code::Internal | Code::Unknown | Code::DataLoss if side == Side::Server => Level::WARN,
-        Code::Ok if !kind.is_streaming() => Level::DEBUG,
-        _ => Level::INFO,
+    let is_fault = matches!(code, Code::Internal | Code::Unknown | Code::DataLoss);
+    if is_fault && side == Side::Server {
+        Level::WARN
+    } else if code == Code::Ok && !kind.is_streaming() {
+        Level::DEBUG
+    } else {
+        Level::INFO
     }
 }
 

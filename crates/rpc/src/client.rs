@@ -1,0 +1,141 @@
+//! Clients: a few lazily connected HTTP/2 connections, each inside the layers of a client.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::Request;
+use http_body::Body;
+use tonic::codec::CompressionEncoding;
+use tonic::transport::{Channel, Endpoint};
+use tower::{BoxError, Layer as _, Service};
+
+use crate::limits;
+use crate::observe::{BoundaryService, LogService, MetricsService, RpcMetrics, client_layers};
+use crate::v1::order_control_service_client::OrderControlServiceClient;
+use crate::v1::order_non_streaming_service_client::OrderNonStreamingServiceClient;
+use crate::v1::order_streaming_service_client::OrderStreamingServiceClient;
+
+/// A channel inside all layers of a client.
+pub type ClientStack<C = Channel> = LogService<MetricsService<BoundaryService<AnyBody<C>>>>;
+
+/// Connections to one server. Cheap to clone; all clones share the connections.
+#[derive(Clone, Debug)]
+pub struct Connections {
+    stacks: Arc<[ClientStack]>,
+    next: Arc<AtomicUsize>,
+}
+
+impl Connections {
+    /// The next connection in turn. A client that is made from it stays on that connection.
+    pub fn channel(&self) -> ClientStack {
+        let place = self.next.fetch_add(1, Ordering::Relaxed) % self.stacks.len();
+        self.stacks[place].clone()
+    }
+
+    /// A client of the streaming service on the next connection.
+    pub fn streaming(&self) -> OrderStreamingServiceClient<ClientStack> {
+        streaming(self.channel())
+    }
+
+    /// A client of the non-streaming service on the next connection.
+    pub fn non_streaming(&self) -> OrderNonStreamingServiceClient<ClientStack> {
+        non_streaming(self.channel())
+    }
+
+    /// A client of the control service on the next connection.
+    pub fn control(&self) -> OrderControlServiceClient<ClientStack> {
+        control(self.channel())
+    }
+}
+
+/// Prepares `connections` connections (1 to [`limits::CLIENT_CONNECTIONS_MAX`]) to a URL such as
+/// `http://127.0.0.1:50051`. Each connects with its first call and again after it broke. Must be
+/// called inside a Tokio runtime.
+///
+/// # Errors
+/// When the URL is none.
+pub fn connect(
+    url: &str,
+    connections: usize,
+    metrics: &Arc<RpcMetrics>,
+) -> Result<Connections, tonic::transport::Error> {
+    let endpoint = endpoint(url)?;
+    let stacks = (0..connections.clamp(1, limits::CLIENT_CONNECTIONS_MAX))
+        .map(|_| stack(endpoint.connect_lazy(), metrics))
+        .collect();
+    Ok(Connections { stacks, next: Arc::default() })
+}
+
+/// An endpoint with every bound set.
+fn endpoint(url: &str) -> Result<Endpoint, tonic::transport::Error> {
+    Ok(Endpoint::from_shared(url.to_owned())?
+        .connect_timeout(limits::CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(limits::KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(limits::KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .http2_adaptive_window(false)
+        .http2_header_table_size(limits::HEADER_TABLE_BYTES)
+        .http2_max_header_list_size(limits::HEADER_LIST_BYTES_MAX)
+        .http2_max_local_error_reset_streams(limits::LOCAL_ERROR_RESETS_MAX)
+        .max_frame_size(limits::FRAME_BYTES_MAX)
+        .initial_stream_window_size(limits::STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(limits::CONNECTION_WINDOW_BYTES)
+        .buffer_size(limits::CLIENT_QUEUE_LEN_MAX))
+}
+
+/// Puts all layers of a client around a channel.
+pub fn stack<C>(channel: C, metrics: &Arc<RpcMetrics>) -> ClientStack<C> {
+    client_layers(metrics).layer(AnyBody { inner: channel })
+}
+
+/// A client of the streaming service within the bounds of a message; takes zstd.
+pub fn streaming(channel: ClientStack) -> OrderStreamingServiceClient<ClientStack> {
+    OrderStreamingServiceClient::new(channel)
+        .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(limits::MESSAGE_BYTES_MAX)
+        .accept_compressed(CompressionEncoding::Zstd)
+}
+
+/// A client of the non-streaming service within the bounds of a message; takes zstd.
+pub fn non_streaming(channel: ClientStack) -> OrderNonStreamingServiceClient<ClientStack> {
+    OrderNonStreamingServiceClient::new(channel)
+        .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(limits::MESSAGE_BYTES_MAX)
+        .accept_compressed(CompressionEncoding::Zstd)
+}
+
+/// A client of the control service within the bounds of a message; takes zstd.
+pub fn control(channel: ClientStack) -> OrderControlServiceClient<ClientStack> {
+    OrderControlServiceClient::new(channel)
+        .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(limits::MESSAGE_BYTES_MAX)
+        .accept_compressed(CompressionEncoding::Zstd)
+}
+
+/// Gives a channel the one body type that it takes.
+#[derive(Clone, Debug)]
+pub struct AnyBody<C> {
+    inner: C,
+}
+
+impl<C, B> Service<Request<B>> for AnyBody<C>
+where
+    C: Service<Request<tonic::body::Body>>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = C::Response;
+    type Error = C::Error;
+    type Future = C::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), C::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.inner.call(request.map(tonic::body::Body::new))
+    }
+}

@@ -1,0 +1,200 @@
+//! A gRPC server with every bound set: tonic's builder leaves some of hyper's off and puts its own
+//! deadline outside of the layers, so connections are served by hyper itself.
+
+mod connection;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::codec::CompressionEncoding;
+use tonic::service::Routes;
+use tonic_health::server::HealthReporter;
+use tower::{BoxError, Layer as _, Service};
+
+use crate::limits;
+use crate::observe::{
+    Authorize, AuthorizeService, BoundaryService, DeadlineCap, LogService, MetricsService,
+    RpcMetrics, server_layers,
+};
+use crate::v1;
+use crate::v1::order_control_service_server::{OrderControlService, OrderControlServiceServer};
+use crate::v1::order_non_streaming_service_server::{
+    OrderNonStreamingService, OrderNonStreamingServiceServer,
+};
+use crate::v1::order_streaming_service_server::{
+    OrderStreamingService, OrderStreamingServiceServer,
+};
+
+/// The bounds of a server; the defaults are those of [`crate::limits`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// Connections at the same time; one more is closed at once.
+    pub connections_max: usize,
+    /// Streams at the same time on one connection.
+    pub concurrent_streams_max: u32,
+    /// Streams that the peer reset and that are not yet accepted.
+    pub pending_accept_resets_max: usize,
+    /// Streams reset because the peer broke the protocol.
+    pub local_error_resets_max: usize,
+    /// All headers of one request.
+    pub header_list_bytes_max: u32,
+    /// From accepting a connection to the head of its first request.
+    pub header_read_timeout: Duration,
+    /// After how much silence the peer is asked whether it lives.
+    pub keepalive_interval: Duration,
+    /// How long its answer may take.
+    pub keepalive_timeout: Duration,
+    /// From the shutdown token to closing what is still open.
+    pub drain_timeout: Duration,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: limits::CONNECTIONS_MAX,
+            concurrent_streams_max: limits::CONCURRENT_STREAMS_MAX,
+            pending_accept_resets_max: limits::PENDING_ACCEPT_RESETS_MAX,
+            local_error_resets_max: limits::LOCAL_ERROR_RESETS_MAX,
+            header_list_bytes_max: limits::HEADER_LIST_BYTES_MAX,
+            header_read_timeout: limits::HEADER_READ_TIMEOUT,
+            keepalive_interval: limits::KEEPALIVE_INTERVAL,
+            keepalive_timeout: limits::KEEPALIVE_TIMEOUT,
+            drain_timeout: limits::DRAIN_TIMEOUT,
+        }
+    }
+}
+
+/// The caps of a server's deadlines.
+pub const SERVER_DEADLINE_CAP: DeadlineCap = DeadlineCap {
+    unary: Some(limits::UNARY_DEADLINE_MAX),
+    client_stream: Some(limits::CLIENT_STREAM_DEADLINE_MAX),
+};
+
+/// The streaming service within the bounds of a message; takes zstd.
+pub fn streaming<T: OrderStreamingService>(service: T) -> OrderStreamingServiceServer<T> {
+    OrderStreamingServiceServer::new(service)
+        .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(limits::MESSAGE_BYTES_MAX)
+        .accept_compressed(CompressionEncoding::Zstd)
+}
+
+/// The non-streaming service within the bounds of a message; takes zstd.
+pub fn non_streaming<T: OrderNonStreamingService>(service: T) -> OrderNonStreamingServiceServer<T> {
+    OrderNonStreamingServiceServer::new(service)
+        .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(limits::MESSAGE_BYTES_MAX)
+        .accept_compressed(CompressionEncoding::Zstd)
+}
+
+/// The control service within the bounds of a message; takes zstd.
+pub fn control<T: OrderControlService>(service: T) -> OrderControlServiceServer<T> {
+    OrderControlServiceServer::new(service)
+        .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(limits::MESSAGE_BYTES_MAX)
+        .accept_compressed(CompressionEncoding::Zstd)
+}
+
+/// Adds health and both versions of reflection to the routes. The server as a whole (the empty
+/// name) is serving; each service is what the reporter is told.
+///
+/// # Errors
+/// When the embedded descriptors cannot be read.
+pub fn with_health_and_reflection(
+    routes: Routes,
+) -> Result<(Routes, HealthReporter), tonic_reflection::server::Error> {
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(crate::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let (reporter, health) = tonic_health::server::health_reporter();
+    let routes = routes
+        .add_service(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?);
+    Ok((routes, reporter))
+}
+
+/// The names under which health knows the three services.
+pub const SERVICE_NAMES: [&str; 3] = [
+    v1::order_streaming_service_server::SERVICE_NAME,
+    v1::order_non_streaming_service_server::SERVICE_NAME,
+    v1::order_control_service_server::SERVICE_NAME,
+];
+
+/// Routes inside all layers of a server.
+pub type ServerStack<S = Routes> = LogService<MetricsService<BoundaryService<AuthorizeService<S>>>>;
+
+/// Puts all layers around the routes.
+pub fn stack<S>(
+    inner: S,
+    metrics: &Arc<RpcMetrics>,
+    authorize: Arc<dyn Authorize>,
+) -> ServerStack<S> {
+    server_layers(metrics, authorize, SERVER_DEADLINE_CAP).layer(inner)
+}
+
+/// Serves a stack on a listener until the token; then lets calls end, and closes what is still
+/// open after [`ServerLimits::drain_timeout`]. Streams must end themselves when draining.
+pub async fn serve<S, B>(
+    listener: TcpListener,
+    service: S,
+    bounds: ServerLimits,
+    shutdown: CancellationToken,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let free = Arc::new(Semaphore::new(bounds.connections_max));
+    let mut connections = JoinSet::new();
+    loop {
+        // Cancel-safe: accepting, joining and the token all lose nothing when dropped.
+        let stream = tokio::select! {
+            () = shutdown.cancelled() => break,
+            stream = accept(&listener) => stream,
+            Some(_) = connections.join_next() => continue,
+        };
+        let Ok(permit) = Arc::clone(&free).try_acquire_owned() else {
+            tracing::warn!(connections_max = bounds.connections_max, "connection refused");
+            continue;
+        };
+        let (service, shutdown) = (service.clone(), shutdown.clone());
+        connections.spawn(async move {
+            connection::serve(stream, service, bounds, shutdown).await;
+            drop(permit);
+        });
+    }
+    drop(listener);
+    let all_ended = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(bounds.drain_timeout, all_ended).await.is_err() {
+        tracing::warn!(open = connections.len(), "closing connections that did not end");
+    }
+    connections.shutdown().await;
+}
+
+/// The next connection. When the system refuses (out of files), waits a little and tries again.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(limits::ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! One HTTP/2 connection of a server.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::{Connected as _, TcpConnectInfo};
+use tower::{BoxError, Service, ServiceExt as _};
+
+use super::ServerLimits;
+use crate::limits;
+
+/// hyper's connection with every bound set.
+fn builder(bounds: &ServerLimits) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(bounds.concurrent_streams_max)
+        .max_pending_accept_reset_streams(bounds.pending_accept_resets_max)
+        .max_local_error_reset_streams(bounds.local_error_resets_max)
+        .max_header_list_size(bounds.header_list_bytes_max)
+        .header_table_size(limits::HEADER_TABLE_BYTES)
+        .max_frame_size(limits::FRAME_BYTES_MAX)
+        .adaptive_window(false)
+        .initial_stream_window_size(limits::STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(limits::CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(limits::SEND_BUFFER_BYTES_MAX)
+        .keep_alive_interval(bounds.keepalive_interval)
+        .keep_alive_timeout(bounds.keepalive_timeout);
+    builder
+}
+
+/// Serves one connection until it ends, until it did not send the head of a request in time, or,
+/// after the token, until its calls have ended.
+pub(super) async fn serve<S, B>(
+    stream: TcpStream,
+    service: S,
+    bounds: ServerLimits,
+    shutdown: CancellationToken,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    let info: TcpConnectInfo = stream.connect_info();
+    let first_request = Arc::new(Notify::new());
+    let seen = Arc::clone(&first_request);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        seen.notify_one();
+        request.extensions_mut().insert(info.clone());
+        service.clone().oneshot(request)
+    });
+    let connection = builder(&bounds).serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let mut head_in_time =
+        pin!(tokio::time::timeout(bounds.header_read_timeout, first_request.notified()));
+    let mut is_waiting = true;
+    loop {
+        // Cancel-safe: every branch is a future that is polled on by reference.
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "connection ended");
+                }
+                return;
+            }
+            head = head_in_time.as_mut(), if is_waiting => {
+                is_waiting = false;
+                if head.is_err() {
+                    tracing::debug!("no request in time");
+                    return;
+                }
+            }
+            () = shutdown.cancelled() => break,
+        }
+    }
+    connection.as_mut().graceful_shutdown();
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "connection ended");
+    }
+}
