@@ -1,0 +1,265 @@
+//! The handlers of the calls under test, one per kind, acting as the case wants.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use futures_util::{Stream, StreamExt as _, stream};
+use orderstream_rpc::v1;
+use orderstream_rpc::v1::order_control_service_server::OrderControlService;
+use orderstream_rpc::v1::order_non_streaming_service_server::OrderNonStreamingService;
+use orderstream_rpc::v1::order_streaming_service_server::OrderStreamingService;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tonic::{Request, Response, Status, Streaming};
+
+/// How a call goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Case {
+    Ok,
+    ErrorBeforeFirst,
+    ErrorAfterTwo,
+    ClientCancels,
+    PanicBeforeFirst,
+    PanicAfterTwo,
+    Deadline,
+    OversizeRequest,
+    OversizeReply,
+    UnknownMethod,
+    Compressed,
+    SplitByteByByte,
+}
+
+impl Case {
+    pub(crate) const ALL: [Self; 12] = [
+        Self::Ok,
+        Self::ErrorBeforeFirst,
+        Self::ErrorAfterTwo,
+        Self::ClientCancels,
+        Self::PanicBeforeFirst,
+        Self::PanicAfterTwo,
+        Self::Deadline,
+        Self::OversizeRequest,
+        Self::OversizeReply,
+        Self::UnknownMethod,
+        Self::Compressed,
+        Self::SplitByteByByte,
+    ];
+
+    /// After how many messages something other than the end happens.
+    fn turns_after(self) -> Option<usize> {
+        match self {
+            Self::ErrorAfterTwo | Self::PanicAfterTwo => Some(2),
+            Self::ClientCancels | Self::Deadline => Some(1),
+            Self::OversizeReply => Some(1),
+            _ => None,
+        }
+    }
+}
+
+/// More than a message may have.
+pub(crate) fn oversize() -> String {
+    "x".repeat(2 * orderstream_rpc::limits::MESSAGE_BYTES_MAX)
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Stub {
+    pub(crate) case: Case,
+    /// Told when the handler waits for something that never comes.
+    pub(crate) waits: Arc<Notify>,
+    /// The requests as they arrived.
+    pub(crate) seen: Arc<Mutex<Vec<v1::OrderStreamRequest>>>,
+}
+
+impl Stub {
+    /// What happens before anything is read.
+    fn begin(&self) -> Result<(), Status> {
+        match self.case {
+            Case::ErrorBeforeFirst => Err(Status::not_found("no such order")),
+            Case::PanicBeforeFirst => panic!("as planned"),
+            _ => Ok(()),
+        }
+    }
+
+    /// What happens after the first messages.
+    async fn turn(&self) -> Result<(), Status> {
+        match self.case {
+            Case::ErrorAfterTwo => Err(Status::not_found("no such order")),
+            Case::PanicAfterTwo => panic!("as planned"),
+            Case::ClientCancels | Case::Deadline => {
+                self.waits.notify_one();
+                std::future::pending().await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn text(&self) -> String {
+        if self.case == Case::OversizeReply { oversize() } else { "short".to_owned() }
+    }
+}
+
+/// Gives items one by one, never two at once, so that each goes out in a frame of its own.
+pub(crate) fn paced<S: Stream + Unpin>(mut items: S) -> impl Stream<Item = S::Item> {
+    let mut pauses = false;
+    stream::poll_fn(move |cx| {
+        pauses = !pauses;
+        if pauses {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let polled = items.poll_next_unpin(cx);
+        if polled.is_pending() {
+            pauses = !pauses;
+        }
+        polled
+    })
+}
+
+type EventStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// The first items, then what the case wants.
+fn until_turn<T, S>(stub: Stub, items: S) -> EventStream<T>
+where
+    T: Send + 'static,
+    S: Stream<Item = Result<T, Status>> + Send + Unpin + 'static,
+{
+    let Some(count) = stub.case.turns_after() else { return Box::pin(paced(items)) };
+    let turn = stream::once(async move { stub.turn().await })
+        .filter_map(|turned| async move { turned.err().map(Err) });
+    Box::pin(paced(items.take(count)).chain(Box::pin(turn)))
+}
+
+#[tonic::async_trait]
+impl OrderStreamingService for Stub {
+    type ProcessOrderStreamStream = EventStream<v1::OrderStreamResponse>;
+    type SellerSessionStream = EventStream<v1::SellerEvent>;
+
+    async fn process_order_stream(
+        &self,
+        request: Request<v1::OrderStreamRequest>,
+    ) -> Result<Response<Self::ProcessOrderStreamStream>, Status> {
+        self.seen.lock().push(request.into_inner());
+        self.begin()?;
+        let event = v1::OrderStreamResponse {
+            streaming_response_status: self.text(),
+            ..Default::default()
+        };
+        let events = stream::iter(vec![event; 3].into_iter().map(Ok));
+        Ok(Response::new(until_turn(self.clone(), events)))
+    }
+
+    async fn seller_session(
+        &self,
+        request: Request<Streaming<v1::SellerMessage>>,
+    ) -> Result<Response<Self::SellerSessionStream>, Status> {
+        self.begin()?;
+        let text = self.text();
+        let events = request.into_inner().map(move |message| {
+            let request_id = format!("{}{text}", message?.request_id);
+            let result = v1::SellerResult { request_id, ..Default::default() };
+            Ok(v1::SellerEvent { kind: Some(v1::seller_event::Kind::Result(result)) })
+        });
+        Ok(Response::new(until_turn(self.clone(), events)))
+    }
+}
+
+#[tonic::async_trait]
+impl OrderNonStreamingService for Stub {
+    async fn process_follow_up(
+        &self,
+        _: Request<v1::FollowUpRequest>,
+    ) -> Result<Response<v1::FollowUpResponse>, Status> {
+        Ok(Response::new(v1::FollowUpResponse::default()))
+    }
+
+    async fn submit_proposals(
+        &self,
+        request: Request<Streaming<v1::ProposalSubmission>>,
+    ) -> Result<Response<v1::SubmitProposalsSummary>, Status> {
+        self.begin()?;
+        let mut proposals = request.into_inner();
+        let mut accepted = 0;
+        while proposals.message().await?.is_some() {
+            accepted += 1;
+            if self.case.turns_after() == Some(accepted) {
+                self.turn().await?;
+                break;
+            }
+        }
+        let results = vec![v1::ProposalResult { message: self.text(), ..Default::default() }];
+        let accepted = accepted as u64;
+        Ok(Response::new(v1::SubmitProposalsSummary { accepted, results, ..Default::default() }))
+    }
+}
+
+#[tonic::async_trait]
+impl OrderControlService for Stub {
+    type ListOrdersStream = EventStream<v1::OrderSummary>;
+
+    async fn pause(
+        &self,
+        _: Request<v1::PauseRequest>,
+    ) -> Result<Response<v1::ActResponse>, Status> {
+        self.begin()?;
+        self.turn().await?;
+        Ok(Response::new(v1::ActResponse { message: self.text(), ..Default::default() }))
+    }
+
+    async fn list_orders(
+        &self,
+        _: Request<v1::ListOrdersRequest>,
+    ) -> Result<Response<Self::ListOrdersStream>, Status> {
+        Ok(Response::new(Box::pin(stream::empty())))
+    }
+
+    async fn resume(
+        &self,
+        _: Request<v1::ResumeRequest>,
+    ) -> Result<Response<v1::ActResponse>, Status> {
+        Err(Status::internal("the password of the store is hunter2"))
+    }
+
+    async fn extend(
+        &self,
+        request: Request<v1::ExtendRequest>,
+    ) -> Result<Response<v1::ActResponse>, Status> {
+        let identity = request.extensions().get::<orderstream_rpc::observe::Identity>().unwrap();
+        Ok(Response::new(v1::ActResponse { message: identity.0.to_string(), ..Default::default() }))
+    }
+
+    async fn award(
+        &self,
+        _: Request<v1::AwardRequest>,
+    ) -> Result<Response<v1::ActResponse>, Status> {
+        Ok(Response::new(v1::ActResponse::default()))
+    }
+
+    async fn close(
+        &self,
+        _: Request<v1::CloseRequest>,
+    ) -> Result<Response<v1::ActResponse>, Status> {
+        Ok(Response::new(v1::ActResponse::default()))
+    }
+
+    async fn cancel(
+        &self,
+        _: Request<v1::CancelRequest>,
+    ) -> Result<Response<v1::ActResponse>, Status> {
+        Ok(Response::new(v1::ActResponse::default()))
+    }
+
+    async fn get_order(
+        &self,
+        _: Request<v1::GetOrderRequest>,
+    ) -> Result<Response<v1::OrderState>, Status> {
+        Ok(Response::new(v1::OrderState::default()))
+    }
+
+    async fn locate_order(
+        &self,
+        _: Request<v1::LocateOrderRequest>,
+    ) -> Result<Response<v1::LocateOrderResponse>, Status> {
+        Ok(Response::new(v1::LocateOrderResponse::default()))
+    }
+}
