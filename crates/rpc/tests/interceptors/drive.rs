@@ -172,10 +172,10 @@ impl Rig {
             })
         };
         let value = |metric: &prometheus::proto::Metric| {
-            let histogram = metric.get_histogram().get_sample_count() as f64;
-            metric.get_counter().get_value() + metric.get_gauge().get_value() + histogram
+            let histogram = metric.get_histogram().get_sample_count();
+            whole(metric.get_counter().get_value() + metric.get_gauge().get_value()) + histogram
         };
-        family.get_metric().iter().filter(fits).map(value).sum::<f64>() as u64
+        family.get_metric().iter().filter(fits).map(value).sum()
     }
 
     /// How many series a family has.
@@ -197,4 +197,9 @@ async fn drain<T>(mut answers: tonic::Streaming<T>) -> Result<(), Status> {
     }
     debug_assert!(answers.next().now_or_never().is_some_and(|next| next.is_none()));
     Ok(())
+}
+
+/// A counter's value, which is whole by what it counts.
+fn whole(value: f64) -> u64 {
+    value.to_string().parse().unwrap()
 }

@@ -50,12 +50,11 @@ fn expected(case: Case, kind: RpcKind) -> Expected {
 
 /// Asserts every series of the method on one side, and that no other method was touched.
 fn assert_series(rig: &Rig, side: &str, case: Case, kind: RpcKind, expected: Expected) {
-    let (service, method, grpc_type) = match case {
-        Case::UnknownMethod => ("unknown", "unknown", "unknown"),
-        _ => {
-            let method = method_under_test(kind);
-            (method.service, method.method, method.kind.as_str())
-        }
+    let (service, method, grpc_type) = if case == Case::UnknownMethod {
+        ("unknown", "unknown", "unknown")
+    } else {
+        let method = method_under_test(kind);
+        (method.service, method.method, method.kind.as_str())
     };
     let place = format!("{side} {kind:?} {case:?}");
     let labels = [("grpc_service", service), ("grpc_method", method), ("grpc_type", grpc_type)];

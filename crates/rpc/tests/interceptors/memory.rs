@@ -21,8 +21,13 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    fn cut(body: WireBody, splits: bool) -> WireBody {
-        if splits { WireBody::new(Bytewise { inner: body, rest: Bytes::new() }) } else { body }
+    /// How bodies travel.
+    fn cut(&self) -> fn(WireBody) -> WireBody {
+        if self.splits {
+            |inner| WireBody::new(Bytewise { inner, rest: Bytes::new() })
+        } else {
+            std::convert::identity
+        }
     }
 }
 
@@ -36,15 +41,15 @@ impl Service<Request<WireBody>> for Memory {
     }
 
     fn call(&mut self, request: Request<WireBody>) -> Self::Future {
-        let splits = self.splits;
+        let cut = self.cut();
         // A network carries no extensions.
         let (mut parts, body) = request.into_parts();
         parts.extensions.clear();
-        let answer = self.server.call(Request::from_parts(parts, Self::cut(body, splits)));
+        let answer = self.server.call(Request::from_parts(parts, cut(body)));
         Box::pin(async move {
             let (mut parts, body) = answer.await?.into_parts();
             parts.extensions.clear();
-            Ok(Response::from_parts(parts, Self::cut(WireBody::new(body), splits)))
+            Ok(Response::from_parts(parts, cut(WireBody::new(body))))
         })
     }
 }

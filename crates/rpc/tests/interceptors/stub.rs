@@ -48,11 +48,12 @@ impl Case {
 
     /// After how many messages something other than the end happens.
     fn turns_after(self) -> Option<usize> {
-        match self {
-            Self::ErrorAfterTwo | Self::PanicAfterTwo => Some(2),
-            Self::ClientCancels | Self::Deadline => Some(1),
-            Self::OversizeReply => Some(1),
-            _ => None,
+        if matches!(self, Self::ErrorAfterTwo | Self::PanicAfterTwo) {
+            Some(2)
+        } else if matches!(self, Self::ClientCancels | Self::Deadline | Self::OversizeReply) {
+            Some(1)
+        } else {
+            None
         }
     }
 }
@@ -74,24 +75,24 @@ pub(crate) struct Stub {
 impl Stub {
     /// What happens before anything is read.
     fn begin(&self) -> Result<(), Status> {
-        match self.case {
-            Case::ErrorBeforeFirst => Err(Status::not_found("no such order")),
-            Case::PanicBeforeFirst => panic!("as planned"),
-            _ => Ok(()),
+        assert!(self.case != Case::PanicBeforeFirst, "as planned");
+        if self.case == Case::ErrorBeforeFirst {
+            return Err(Status::not_found("no such order"));
         }
+        Ok(())
     }
 
     /// What happens after the first messages.
     async fn turn(&self) -> Result<(), Status> {
-        match self.case {
-            Case::ErrorAfterTwo => Err(Status::not_found("no such order")),
-            Case::PanicAfterTwo => panic!("as planned"),
-            Case::ClientCancels | Case::Deadline => {
-                self.waits.notify_one();
-                std::future::pending().await
-            }
-            _ => Ok(()),
+        assert!(self.case != Case::PanicAfterTwo, "as planned");
+        if self.case == Case::ErrorAfterTwo {
+            return Err(Status::not_found("no such order"));
         }
+        if matches!(self.case, Case::ClientCancels | Case::Deadline) {
+            self.waits.notify_one();
+            std::future::pending::<()>().await;
+        }
+        Ok(())
     }
 
     fn text(&self) -> String {
