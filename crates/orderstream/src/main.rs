@@ -1,1 +1,3 @@
+//! One binary: each role and the buyer's verbs are a subcommand.
+
 fn main() {}
