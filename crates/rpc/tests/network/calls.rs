@@ -85,7 +85,8 @@ async fn a_deadline_holds_inside_a_stream() {
     let mut request = Request::new(v1::OrderStreamRequest::default());
     request.set_timeout(std::time::Duration::from_millis(200));
     let events = client.streaming().process_order_stream(request).await.unwrap();
-    assert_eq!(drain(events.into_inner()).await, (1, Code::DeadlineExceeded));
+    let ended = timeout(STUCK, drain(events.into_inner())).await.unwrap();
+    assert_eq!(ended, (1, Code::DeadlineExceeded));
     drop(client);
     served.stop().await;
     assert_eq!(sum(&served.registry, "grpc_server_in_flight", &[]), 0);
