@@ -84,6 +84,16 @@ impl Book {
         self.order.as_ref().map_or(Seq(0), |order| order.last_seq)
     }
 
+    /// Whose, and which number.
+    pub const fn key(&self) -> &OrderKey {
+        &self.key
+    }
+
+    /// Wraps what was read from this book: it may leave once all that the book holds is on disk.
+    pub fn withhold<T>(&self, value: T) -> Withheld<T> {
+        Withheld::new(value, self.last_seq())
+    }
+
     /// The highest epoch that was granted.
     pub const fn floor(&self) -> Epoch {
         self.floor

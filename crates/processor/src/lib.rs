@@ -1,1 +1,15 @@
-//! placeholder
+//! The owner of orders: it decides (core), appends (journal), and only then answers. Sellers reach
+//! it over REST and gRPC, trackers and observers follow an order's events at their own pace.
+
+pub mod config;
+pub mod grpc;
+pub mod limits;
+pub mod metrics;
+pub mod orders;
+pub mod rest;
+pub mod selection;
+pub mod service;
+
+pub use config::Config;
+pub use orders::Orders;
+pub use service::{Error, Parts, Processor};

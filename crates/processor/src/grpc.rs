@@ -1,0 +1,88 @@
+//! The processor's gRPC services. A handler converts, asks the orders, converts back.
+
+mod control;
+mod read;
+mod session;
+mod streaming;
+mod submissions;
+
+use std::pin::Pin;
+
+use futures_util::Stream;
+use orderstream_core::{
+    Act, Answer, Command, Epoch, IdempotencyKey, Incarnation, OrderKey, Refusal,
+};
+use orderstream_rpc::status::status_from_refusal;
+use orderstream_rpc::v1;
+use tonic::Status;
+
+use crate::orders::Orders;
+
+/// All of the processor's services over one set of orders.
+#[derive(Clone, Debug)]
+pub struct Grpc {
+    orders: Orders,
+    /// The name under which other processors and the controller know this one.
+    name: String,
+}
+
+impl Grpc {
+    /// Serves these orders under this name.
+    pub const fn new(orders: Orders, name: String) -> Self {
+        Self { orders, name }
+    }
+
+    /// Does what a request asks, when its parts are right.
+    async fn act(&self, target: Target, act: Act) -> Result<Answer, Refusal> {
+        let Target { key, incarnation, idempotency_key, epoch } = target;
+        let command = Command { key: idempotency_key, incarnation, epoch, act };
+        self.orders.act(&key, command).await
+    }
+}
+
+/// Which order is meant, by whom, under which key.
+struct Target {
+    key: OrderKey,
+    incarnation: Option<Incarnation>,
+    idempotency_key: Option<IdempotencyKey>,
+    epoch: Option<Epoch>,
+}
+
+impl Target {
+    fn of(
+        order: Option<v1::OrderRef>,
+        idempotency_key: String,
+        epoch: u64,
+    ) -> Result<Self, Refusal> {
+        let order = order
+            .ok_or_else(|| Refusal::field("order", "is missing; name the order that is meant"))?;
+        Ok(Self {
+            key: OrderKey::new(&order.tenant, &order.order_req_id)?,
+            incarnation: incarnation(order.incarnation)?,
+            idempotency_key: optional(idempotency_key).map(IdempotencyKey::new).transpose()?,
+            epoch: (epoch != 0).then_some(Epoch(epoch)),
+        })
+    }
+}
+
+fn incarnation(text: String) -> Result<Option<Incarnation>, Refusal> {
+    optional(text).map(Incarnation::new).transpose()
+}
+
+fn optional(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+fn bounded(field: &str, value: String) -> Result<Option<String>, Refusal> {
+    let chars_max = orderstream_core::limits::TEXT_CHARS_MAX;
+    orderstream_core::input::optional_text(field, Some(value), chars_max)
+}
+
+/// A refusal as the status that goes out.
+#[allow(clippy::needless_pass_by_value, reason = "made for map_err")]
+fn status(refusal: Refusal) -> Status {
+    status_from_refusal(&refusal)
+}
+
+/// A boxed stream of answers.
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;

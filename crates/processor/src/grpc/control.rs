@@ -1,0 +1,153 @@
+//! The buyer's other acts, and what a controller needs to place orders and to find orphans.
+
+use futures_util::{StreamExt as _, stream};
+use orderstream_core::{Act, Answer, OrderKey, Reason, Refusal, Timestamp};
+use orderstream_rpc::convert::{award_input_from_wire, timestamp_to_wire};
+use orderstream_rpc::v1;
+use orderstream_rpc::v1::order_control_service_server::OrderControlService;
+use tonic::{Request, Response, Status};
+
+use super::{Answers, Grpc, Target, bounded, read, status};
+use crate::limits::{PAGE_ORDERS, PAGE_PROPOSALS};
+
+type Acted = Result<Response<v1::ActResponse>, Status>;
+
+#[tonic::async_trait]
+impl OrderControlService for Grpc {
+    async fn pause(&self, request: Request<v1::PauseRequest>) -> Acted {
+        let request = request.into_inner();
+        let target = Target::of(request.order, request.idempotency_key, request.epoch);
+        let act = bounded("reason", request.reason).map(|reason| Act::Pause { reason });
+        self.answer(target, act).await
+    }
+
+    async fn resume(&self, request: Request<v1::ResumeRequest>) -> Acted {
+        let request = request.into_inner();
+        let target = Target::of(request.order, request.idempotency_key, request.epoch);
+        self.answer(target, Ok(Act::Resume)).await
+    }
+
+    async fn extend(&self, request: Request<v1::ExtendRequest>) -> Acted {
+        let request = request.into_inner();
+        let target = Target::of(request.order, request.idempotency_key, request.epoch);
+        self.answer(target, Ok(Act::Extend { expires_in_ms: request.expires_in_ms })).await
+    }
+
+    async fn award(&self, request: Request<v1::AwardRequest>) -> Acted {
+        let request = request.into_inner();
+        let target = Target::of(request.order, request.idempotency_key, request.epoch);
+        let act = award_input_from_wire(request.proposal_id, request.lines).try_into().and_then(
+            |award| {
+                let reason = bounded("reason", request.reason)?;
+                Ok(Act::Finalise { award, reason })
+            },
+        );
+        self.answer(target, act).await
+    }
+
+    async fn close(&self, request: Request<v1::CloseRequest>) -> Acted {
+        let request = request.into_inner();
+        let target = Target::of(request.order, request.idempotency_key, request.epoch);
+        let act = bounded("reason", request.reason).map(|reason| Act::Close { reason });
+        self.answer(target, act).await
+    }
+
+    async fn cancel(&self, request: Request<v1::CancelRequest>) -> Acted {
+        let request = request.into_inner();
+        let target = Target::of(request.order, request.idempotency_key, request.epoch);
+        let act = bounded("reason", request.reason).map(|reason| Act::Cancel { reason });
+        self.answer(target, act).await
+    }
+
+    async fn get_order(
+        &self,
+        request: Request<v1::GetOrderRequest>,
+    ) -> Result<Response<v1::OrderState>, Status> {
+        let request = request.into_inner();
+        let page = usize::try_from(request.max_proposals).unwrap_or(PAGE_PROPOSALS);
+        let page = if page == 0 { PAGE_PROPOSALS } else { page.min(PAGE_PROPOSALS) };
+        let target = Target::of(request.order, String::new(), 0).map_err(status)?;
+        let after = request.after_proposal_id;
+        let state = self
+            .orders
+            .read(&target.key, move |order, facts| read::state(order, facts, &after, page))
+            .await
+            .map_err(status)?;
+        let held = state.order.as_ref().map(|order| order.incarnation.as_str());
+        if target.incarnation.is_some_and(|meant| held != Some(meant.as_str())) {
+            return Err(status(not_this_life(&target.key)));
+        }
+        Ok(Response::new(state))
+    }
+
+    type ListOrdersStream = Answers<v1::OrderSummary>;
+
+    async fn list_orders(
+        &self,
+        request: Request<v1::ListOrdersRequest>,
+    ) -> Result<Response<Self::ListOrdersStream>, Status> {
+        let request = request.into_inner();
+        let limit = usize::try_from(request.max_orders).unwrap_or(PAGE_ORDERS);
+        let limit = if limit == 0 { PAGE_ORDERS } else { limit.min(PAGE_ORDERS) };
+        let after = request
+            .after
+            .map(|after| OrderKey::new(&after.tenant, &after.order_req_id))
+            .transpose()
+            .map_err(status)?;
+        let tenant = Some(request.tenant.as_str()).filter(|tenant| !tenant.is_empty());
+        let keys = self.orders.keys(tenant, after.as_ref(), limit);
+        let (orders, phases) = (self.orders.clone(), request.phases);
+        let summaries = stream::iter(keys).filter_map(move |key| {
+            let (orders, phases) = (orders.clone(), phases.clone());
+            async move {
+                // An order that went away or cannot be read is not in the list.
+                let summary = orders.read(&key, read::summary).await.ok()?;
+                let wanted = phases.is_empty() || phases.contains(&summary.phase);
+                wanted.then_some(Ok(summary))
+            }
+        });
+        Ok(Response::new(Box::pin(summaries)))
+    }
+
+    async fn locate_order(
+        &self,
+        request: Request<v1::LocateOrderRequest>,
+    ) -> Result<Response<v1::LocateOrderResponse>, Status> {
+        let target = Target::of(request.into_inner().order, String::new(), 0).map_err(status)?;
+        let name = self.name.clone();
+        let located = self
+            .orders
+            .read(&target.key, move |order, facts| read::located(order, facts, name))
+            .await;
+        match located {
+            Ok(located) => Ok(Response::new(located)),
+            Err(refusal) if refusal.reason == Reason::OrderNotFound => {
+                Ok(Response::new(v1::LocateOrderResponse::default()))
+            }
+            Err(refusal) => Err(status(refusal)),
+        }
+    }
+}
+
+impl Grpc {
+    async fn answer(&self, target: Result<Target, Refusal>, act: Result<Act, Refusal>) -> Acted {
+        let (target, act) = (target.map_err(status)?, act.map_err(status)?);
+        let key = target.key.clone();
+        let answer = self.act(target, act).await.map_err(status)?;
+        let expires_at = self.orders.read(&key, |order, _| order.expires_at).await.ok();
+        Ok(Response::new(acted(&answer, expires_at)))
+    }
+}
+
+fn acted(answer: &Answer, expires_at: Option<Timestamp>) -> v1::ActResponse {
+    v1::ActResponse {
+        seq: answer.seq.0,
+        phase: answer.phase.as_str().to_owned(),
+        message: "done".to_owned(),
+        expires_at: expires_at.map(timestamp_to_wire),
+    }
+}
+
+fn not_this_life(key: &OrderKey) -> Refusal {
+    Refusal::new(Reason::OrderNotFound, format!("order {key} has another incarnation here"))
+}

@@ -1,0 +1,75 @@
+//! Following an order, and a seller's live connection.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::Stream;
+use orderstream_core::{Epoch, OrderKey, OrderSpec, Refusal, Seq};
+use orderstream_rpc::convert::{draining, event_to_wire, spec_input_from_wire};
+use orderstream_rpc::v1;
+use orderstream_rpc::v1::order_streaming_service_server::OrderStreamingService;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Answers, Grpc, incarnation, optional, session, status};
+use crate::orders::{EventStream, Followed, Join};
+
+#[tonic::async_trait]
+impl OrderStreamingService for Grpc {
+    type ProcessOrderStreamStream = OrderEvents;
+
+    async fn process_order_stream(
+        &self,
+        request: Request<v1::OrderStreamRequest>,
+    ) -> Result<Response<OrderEvents>, Status> {
+        let request = request.into_inner();
+        let key = OrderKey::new(&request.tenant, &request.order_req_id).map_err(status)?;
+        let after = Seq(request.after_seq);
+        let tracker = (!request.observer).then_some(Epoch(request.epoch));
+        if tracker.is_some() {
+            let join = join(key.clone(), request).map_err(status)?;
+            self.orders.open(join).await.map_err(status)?;
+        }
+        let events = self.orders.follow(&key, after, tracker).await.map_err(status)?;
+        Ok(Response::new(OrderEvents { key, events }))
+    }
+
+    type SellerSessionStream = Answers<v1::SellerEvent>;
+
+    async fn seller_session(
+        &self,
+        request: Request<Streaming<v1::SellerMessage>>,
+    ) -> Result<Response<Self::SellerSessionStream>, Status> {
+        let session = session::start(self.clone(), request.into_inner()).await?;
+        Ok(Response::new(Box::pin(session)))
+    }
+}
+
+/// What a tracker's request opens. The request's own notification type and session count where
+/// the order in it has none, as with old clients.
+fn join(key: OrderKey, request: v1::OrderStreamRequest) -> Result<Join, Refusal> {
+    let mut spec = spec_input_from_wire(request.order.unwrap_or_default());
+    spec.notification_type = spec.notification_type.or_else(|| optional(request.notification_type));
+    spec.session = spec.session.or_else(|| optional(request.session));
+    let spec = OrderSpec::try_from(spec).map_err(|refusal| refusal.under("order"))?;
+    Ok(Join { key, incarnation: incarnation(request.incarnation)?, spec })
+}
+
+/// An order's events on the wire.
+#[derive(Debug)]
+pub struct OrderEvents {
+    key: OrderKey,
+    events: EventStream,
+}
+
+impl Stream for OrderEvents {
+    type Item = Result<v1::OrderStreamResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = std::task::ready!(Pin::new(&mut self.events).poll_next(context));
+        Poll::Ready(next.map(|item| match item {
+            Ok(Followed::Event(event)) => Ok(event_to_wire(&self.key, &event)),
+            Ok(Followed::Draining(last_seq)) => Ok(draining(&self.key, last_seq)),
+            Err(refusal) => Err(status(refusal)),
+        }))
+    }
+}

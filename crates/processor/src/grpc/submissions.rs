@@ -1,0 +1,119 @@
+//! The buyer's follow-up, and many proposals in one call.
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesOrdered;
+use orderstream_core::{Act, Answer, Refusal};
+use orderstream_rpc::convert::{follow_up_from_wire, proposal_from_wire};
+use orderstream_rpc::v1;
+use orderstream_rpc::v1::order_non_streaming_service_server::OrderNonStreamingService;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Grpc, Target, status};
+use crate::limits::{RESULTS_MAX, SUBMISSIONS_IN_FLIGHT};
+
+#[tonic::async_trait]
+impl OrderNonStreamingService for Grpc {
+    async fn process_follow_up(
+        &self,
+        request: Request<v1::FollowUpRequest>,
+    ) -> Result<Response<v1::FollowUpResponse>, Status> {
+        let answer = self.follow_up(request.into_inner()).await.map_err(status)?;
+        Ok(Response::new(v1::FollowUpResponse {
+            success: true,
+            message: "Follow-up processed".to_owned(),
+            seq: answer.seq.0,
+            follow_up_id: answer.follow_up_id.map(String::from).unwrap_or_default(),
+        }))
+    }
+
+    async fn submit_proposals(
+        &self,
+        request: Request<Streaming<v1::ProposalSubmission>>,
+    ) -> Result<Response<v1::SubmitProposalsSummary>, Status> {
+        let mut submissions = request.into_inner();
+        let mut waiting = FuturesOrdered::new();
+        let mut summary = v1::SubmitProposalsSummary::default();
+        let mut index: u64 = 0;
+        while let Some(submission) = submissions.message().await? {
+            if waiting.len() >= SUBMISSIONS_IN_FLIGHT {
+                note(&mut summary, waiting.next().await);
+            }
+            let this = self.clone();
+            waiting.push_back(async move { (index, this.submit(submission).await) });
+            index = index.saturating_add(1);
+        }
+        while let Some(result) = waiting.next().await {
+            note(&mut summary, Some(result));
+        }
+        Ok(Response::new(summary))
+    }
+}
+
+impl Grpc {
+    async fn follow_up(&self, request: v1::FollowUpRequest) -> Result<Answer, Refusal> {
+        let order = v1::OrderRef {
+            order_req_id: request.order_req_id,
+            tenant: request.tenant,
+            incarnation: request.incarnation,
+        };
+        let target = Target::of(Some(order), request.idempotency_key, request.epoch)?;
+        // Old clients give no id.
+        let id = match request.follow_up_id {
+            id if id.is_empty() => uuid::Uuid::now_v7().to_string(),
+            id => id,
+        };
+        let follow_up = follow_up_from_wire(id, request.audience, request.message)?;
+        self.act(target, Act::FollowUp(follow_up)).await
+    }
+
+    /// One seller's proposal.
+    pub(super) async fn submit(
+        &self,
+        submission: v1::ProposalSubmission,
+    ) -> Result<Answer, Refusal> {
+        let order = v1::OrderRef {
+            order_req_id: submission.order_req_id,
+            tenant: submission.tenant,
+            incarnation: submission.incarnation,
+        };
+        let target = Target::of(Some(order), submission.idempotency_key, 0)?;
+        let proposal = submission
+            .proposal
+            .ok_or_else(|| Refusal::field("proposal", "is missing; give what is proposed"))?;
+        let is_amendment = proposal.version > 1;
+        let proposed = proposal_from_wire(proposal).map_err(|e| e.under("proposal"))?;
+        let act = if is_amendment { Act::Amend(proposed) } else { Act::Propose(proposed) };
+        self.act(target, act).await
+    }
+}
+
+/// Counts one result. Each is listed up to a bound; beyond it only refusals would matter, and the
+/// summary says that it was cut.
+fn note(summary: &mut v1::SubmitProposalsSummary, result: Option<(u64, Result<Answer, Refusal>)>) {
+    let Some((index, result)) = result else { return };
+    let listed = match result {
+        Ok(answer) => {
+            summary.accepted = summary.accepted.saturating_add(1);
+            v1::ProposalResult {
+                index,
+                proposal_id: answer.proposal_id.map(String::from).unwrap_or_default(),
+                seq: answer.seq.0,
+                ..v1::ProposalResult::default()
+            }
+        }
+        Err(refusal) => {
+            summary.refused = summary.refused.saturating_add(1);
+            v1::ProposalResult {
+                index,
+                reason: refusal.reason.as_str().to_owned(),
+                message: refusal.to_string(),
+                ..v1::ProposalResult::default()
+            }
+        }
+    };
+    if summary.results.len() < RESULTS_MAX {
+        summary.results.push(listed);
+    } else {
+        summary.results_cut = true;
+    }
+}

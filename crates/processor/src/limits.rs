@@ -1,0 +1,30 @@
+//! The processor's bounds, each with where its number comes from.
+
+/// Acts that wait for the disk at one time. Half of the journal's own queue, so that the journal
+/// never refuses what the book has already decided.
+pub const IN_FLIGHT_MAX: usize = 8_192;
+/// Orders held at one time: a hundred thousand parked orders fit in about 200 MB.
+pub const ORDERS_MAX: usize = 1_000_000;
+/// Parts of the map of orders, each with its own lock: more than the cores of a large machine.
+pub const SHARDS: usize = 64;
+/// Recent events of an order that are kept in memory while somebody follows it.
+pub const TAIL_EVENTS_MAX: usize = 256;
+/// Events that a follower reads from disk at once.
+pub const PAGE_EVENTS: usize = 256;
+/// Followers of one order at one time: one tracker, and people who watch.
+pub const FOLLOWERS_MAX: usize = 64;
+/// Bytes of a REST body (reference: one order with a hundred items takes 20 KiB).
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Milliseconds that a REST request may take in all.
+pub const REQUEST_MS_MAX: u64 = 10_000;
+/// Orders in one page of a list.
+pub const PAGE_ORDERS: usize = 1_000;
+/// Proposals in one page of a list.
+pub const PAGE_PROPOSALS: usize = 500;
+/// Results that a summary of many submissions lists one by one.
+pub const RESULTS_MAX: usize = 1_000;
+/// Submissions of one call that wait for the disk at one time.
+pub const SUBMISSIONS_IN_FLIGHT: usize = 256;
+/// Longest time between two looks at the clock, milliseconds: bounds how late an expiry is noticed
+/// after the wall clock jumped.
+pub const CLOCK_LOOK_MS: u64 = 500;

@@ -1,0 +1,133 @@
+//! From a step to the disk and back: the append, and what happens when the journal answers.
+
+use std::sync::Arc;
+
+use orderstream_core::book::Output;
+use orderstream_core::{Answer, Event, Incarnation, OrderKey, Refusal, Withheld};
+use orderstream_journal::{Append, AppendError, Appended};
+use tokio::sync::oneshot;
+
+use super::entry::{Entry, answer};
+use super::record::{self, ListKind, OnDisk};
+use super::{Orders, Shard, Slot, storage_unavailable};
+
+/// What the journal's answer is needed for.
+struct Waiting {
+    key: OrderKey,
+    incarnation: Incarnation,
+    events: Vec<Arc<Event>>,
+    answer: Withheld<Result<Answer, Refusal>>,
+    sender: oneshot::Sender<Result<Answer, Refusal>>,
+    slot: Slot,
+}
+
+impl Orders {
+    /// Hands the events of a step to the journal. The caller holds the shard's lock, so that the
+    /// journal sees an order's appends in the order of their steps.
+    pub(super) fn append(
+        &self,
+        shard: &mut Shard,
+        key: &OrderKey,
+        output: Output,
+        (slot, sender): (Slot, oneshot::Sender<Result<Answer, Refusal>>),
+    ) {
+        self.index_deadline(shard, key);
+        let Some(entry) = shard.orders.get_mut(key) else { return };
+        let records: Result<Vec<_>, _> = output.events.iter().map(record::encode).collect();
+        let expected = output.events.first().map_or(0, |event| event.seq.0.saturating_sub(1));
+        let waiting = Waiting {
+            key: key.clone(),
+            incarnation: entry.incarnation.clone(),
+            events: output.events.into_iter().map(Arc::new).collect(),
+            answer: output.answer,
+            sender,
+            slot,
+        };
+        let list = record::list_name(ListKind::Events, key, &entry.incarnation);
+        let this = self.clone();
+        let done = Box::new(move |outcome| this.appended(waiting, outcome));
+        let submitted = match records {
+            Ok(records) => {
+                let append = Append { list, expected, records, done };
+                self.inner.parts.journal.submit(append).map_err(|error| error.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        match submitted {
+            Ok(()) => entry.in_flight = entry.in_flight.saturating_add(1),
+            Err(error) => {
+                // The callback was dropped, and with it the sender: the caller hears that the
+                // storage is unavailable.
+                tracing::warn!(order = %key, %error, "the journal takes no records");
+                suspect(shard, key);
+            }
+        }
+    }
+
+    /// On the journal's thread, after the sync or its failure.
+    fn appended(&self, waiting: Waiting, outcome: Result<Appended, AppendError>) {
+        let Waiting { key, incarnation, events, answer: withheld, sender, slot } = waiting;
+        let mut shard = self.shard(&key).lock();
+        let entry = shard.orders.get_mut(&key).filter(|entry| entry.incarnation == incarnation);
+        let Some(entry) = entry else { return };
+        entry.in_flight = entry.in_flight.saturating_sub(1);
+        let released = match outcome {
+            Ok(appended) => {
+                let wakers = publish(entry, OnDisk::from(&appended), events);
+                let released = withheld.release(&appended).ok();
+                drop(shard);
+                wakers.into_iter().for_each(std::task::Waker::wake);
+                released
+            }
+            Err(error) => {
+                tracing::warn!(order = %key, %error, "records did not reach the disk");
+                suspect(&mut shard, &key);
+                None
+            }
+        };
+        drop(slot);
+        answer(sender, released.unwrap_or_else(|| Err(storage_unavailable())));
+    }
+
+    /// Brings the shard's index of deadlines in step with the order's book.
+    pub(super) fn index_deadline(&self, shard: &mut Shard, key: &OrderKey) {
+        let Some(entry) = shard.orders.get_mut(key) else { return };
+        let deadline = entry.book.deadline();
+        if deadline == entry.deadline {
+            return;
+        }
+        if let Some(former) = entry.deadline {
+            shard.deadlines.remove(&(former, key.clone()));
+        }
+        if let Some(deadline) = deadline {
+            shard.deadlines.insert((deadline, key.clone()));
+        }
+        entry.deadline = deadline;
+    }
+}
+
+/// Makes visible what is on disk, to followers and to those who wait. Gives the wakers, to be
+/// woken without the lock.
+pub(super) fn publish(
+    entry: &mut Entry,
+    on_disk: OnDisk,
+    events: Vec<Arc<Event>>,
+) -> Vec<std::task::Waker> {
+    entry.on_disk = entry.on_disk.max(on_disk);
+    let ended_at = entry
+        .book
+        .order()
+        .filter(|order| order.phase.is_terminal() && order.last_seq <= entry.on_disk.seq())
+        .map(|order| order.last_seq);
+    let wakers = entry.feed.publish(entry.on_disk.seq(), ended_at, events);
+    entry.wake_waiters();
+    wakers
+}
+
+fn suspect(shard: &mut Shard, key: &OrderKey) {
+    if let Some(entry) = shard.orders.get_mut(key) {
+        entry.suspect = true;
+        entry.fail_waiters();
+        shard.suspects.insert(key.clone());
+    }
+}

@@ -1,0 +1,108 @@
+//! One order in the map: its book, how far it is on disk, and who waits for that.
+
+use std::sync::Arc;
+
+use orderstream_core::{Book, Incarnation, OrderKey, Refusal, Seq, Timestamp, Withheld};
+use tokio::sync::oneshot;
+
+use super::feed::Feed;
+use super::record::OnDisk;
+use super::storage_unavailable;
+
+/// One order in the map.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) book: Book,
+    pub(super) incarnation: Incarnation,
+    pub(super) feed: Arc<Feed>,
+    /// How far the list is on disk.
+    pub(super) on_disk: OnDisk,
+    /// How many grants are on disk or on their way there.
+    pub(super) grants: u64,
+    /// Appends that the journal has not answered yet.
+    pub(super) in_flight: u32,
+    /// The book is ahead of the disk after a failed append.
+    pub(super) suspect: bool,
+    /// Why the order's records cannot be used.
+    pub(super) damaged: Option<String>,
+    /// The deadline under which the order stands in its shard's index.
+    pub(super) deadline: Option<Timestamp>,
+    waiters: Vec<Waiter>,
+}
+
+struct Waiter {
+    until: Seq,
+    wake: Box<dyn FnOnce(Option<OnDisk>) + Send>,
+}
+
+impl std::fmt::Debug for Waiter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Waiter").field("until", &self.until).finish_non_exhaustive()
+    }
+}
+
+impl Entry {
+    pub(super) fn new(key: OrderKey, incarnation: Incarnation) -> Self {
+        Self {
+            book: Book::new(key),
+            incarnation,
+            feed: Arc::new(Feed::default()),
+            on_disk: OnDisk::default(),
+            grants: 0,
+            in_flight: 0,
+            suspect: false,
+            damaged: None,
+            deadline: None,
+            waiters: Vec::new(),
+        }
+    }
+
+    /// Which life it is, and whether it is over for good, on disk too.
+    pub(super) fn life(&self) -> (Incarnation, bool) {
+        let is_over = self.book.order().is_some_and(|order| order.phase.is_terminal())
+            && self.on_disk.seq() >= self.book.last_seq()
+            && !self.suspect;
+        (self.incarnation.clone(), is_over)
+    }
+
+    /// Sends a withheld value as soon as it may leave.
+    pub(super) fn when_durable<T: Send + 'static>(
+        &mut self,
+        withheld: Withheld<Result<T, Refusal>>,
+        sender: oneshot::Sender<Result<T, Refusal>>,
+    ) {
+        let until = withheld.until();
+        match withheld.release(&self.on_disk) {
+            Ok(value) => answer(sender, value),
+            Err(withheld) => {
+                let wake = Box::new(move |on_disk: Option<OnDisk>| {
+                    let released = on_disk.and_then(|on_disk| withheld.release(&on_disk).ok());
+                    answer(sender, released.unwrap_or_else(|| Err(storage_unavailable())));
+                });
+                self.waiters.push(Waiter { until, wake });
+            }
+        }
+    }
+
+    /// Wakes those whose records are on disk now.
+    pub(super) fn wake_waiters(&mut self) {
+        let on_disk = self.on_disk;
+        for waiter in self.waiters.extract_if(.., |waiter| waiter.until <= on_disk.seq()) {
+            (waiter.wake)(Some(on_disk));
+        }
+    }
+
+    /// Tells all who wait that their records did not reach the disk.
+    pub(super) fn fail_waiters(&mut self) {
+        for waiter in self.waiters.drain(..) {
+            (waiter.wake)(None);
+        }
+    }
+}
+
+/// Answers a caller; one that has gone away asks again under the same key.
+pub(super) fn answer<T>(sender: oneshot::Sender<T>, value: T) {
+    if sender.send(value).is_err() {
+        tracing::debug!("the caller went away before its answer");
+    }
+}

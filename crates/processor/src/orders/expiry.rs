@@ -1,0 +1,100 @@
+//! Looks at the clock for the orders whose time is over, and mends what a failed disk left behind.
+//! One look costs a peek at each shard; nothing sweeps over all orders.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use orderstream_core::{Act, Command, OrderKey, Timestamp};
+use tokio_util::sync::CancellationToken;
+
+use super::Orders;
+use super::record::{ListKind, list_name};
+use crate::limits::{CLOCK_LOOK_MS, PAGE_ORDERS};
+
+/// Expiries that wait for the disk at one time.
+const EXPIRIES_IN_FLIGHT: usize = 256;
+
+impl Orders {
+    /// Runs until shutdown.
+    pub async fn expire(&self, shutdown: CancellationToken) {
+        while !shutdown.is_cancelled() {
+            let now = self.inner.parts.clock.now();
+            let (due, next) = self.due(now);
+            let more = due.len() >= PAGE_ORDERS;
+            stream::iter(due).for_each_concurrent(EXPIRIES_IN_FLIGHT, |key| self.tick(key)).await;
+            self.mend().await;
+            if more {
+                continue;
+            }
+            let wait_ms = next.map_or(CLOCK_LOOK_MS, |at| at.ms_since(now)).clamp(1, CLOCK_LOOK_MS);
+            let wait = tokio::time::sleep(Duration::from_millis(wait_ms));
+            // Cancel-safe: a dropped sleep loses nothing.
+            tokio::select! {
+                () = wait => {}
+                () = shutdown.cancelled() => {}
+            }
+        }
+    }
+
+    /// The orders whose deadline has come, and when the next one comes.
+    fn due(&self, now: Timestamp) -> (Vec<OrderKey>, Option<Timestamp>) {
+        let mut due = Vec::new();
+        let mut next = None;
+        for shard in &self.inner.shards {
+            let shard = shard.lock();
+            let mut later = None;
+            for (deadline, key) in &shard.deadlines {
+                if *deadline > now {
+                    later = Some(*deadline);
+                    break;
+                }
+                if due.len() >= PAGE_ORDERS {
+                    break;
+                }
+                due.push(key.clone());
+            }
+            next = match (next, later) {
+                (Some(a), Some(b)) => Some(std::cmp::min::<Timestamp>(a, b)),
+                (a, b) => a.or(b),
+            };
+        }
+        (due, next)
+    }
+
+    async fn tick(&self, key: OrderKey) {
+        if let Err(refusal) = self.act(&key, Command::bare(Act::Tick)).await {
+            // The order stays in the index, and is looked at again.
+            tracing::debug!(order = %key, %refusal, "an expiry could not be stored yet");
+        }
+    }
+
+    /// Reads suspect orders again, and removes the lists of former lives.
+    async fn mend(&self) {
+        let suspects: Vec<OrderKey> = self
+            .inner
+            .shards
+            .iter()
+            .flat_map(|shard| shard.lock().suspects.iter().cloned().collect::<Vec<_>>())
+            .collect();
+        for key in suspects {
+            if let Err(refusal) = self.reload(&key).await {
+                tracing::debug!(order = %key, %refusal, "an order could not be read again yet");
+            }
+        }
+        let garbage = std::mem::take(&mut *self.inner.garbage.lock());
+        for (key, incarnation) in garbage {
+            let journal = Arc::clone(&self.inner.parts.journal);
+            let lists = [ListKind::Events, ListKind::Grants]
+                .map(|kind| list_name(kind, &key, &incarnation));
+            let removed = tokio::task::spawn_blocking(move || {
+                lists.iter().try_for_each(|list| journal.remove(list))
+            });
+            if !matches!(removed.await, Ok(Ok(()))) {
+                self.inner.garbage.lock().push((key, incarnation));
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What the followers of one order share: how far the list is on disk, the newest events, and who
+//! waits. There is no queue per follower: each keeps one number and asks again.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::task::Waker;
+
+use orderstream_core::{Epoch, Event, Reason, Refusal, Seq};
+use parking_lot::Mutex;
+
+use crate::limits::{FOLLOWERS_MAX, TAIL_EVENTS_MAX};
+
+/// Shared by an order's followers.
+#[derive(Debug, Default)]
+pub(super) struct Feed {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    durable: Seq,
+    ended_at: Option<Seq>,
+    tail: VecDeque<Arc<Event>>,
+    followers: BTreeMap<u64, Option<Waker>>,
+    next_follower: u64,
+    /// The follower that is the order's tracker, and its epoch.
+    tracker: Option<(u64, Epoch)>,
+    draining: bool,
+}
+
+/// What a follower finds after its number.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// The event that is due.
+    Event(Arc<Event>),
+    /// It is on disk, but no longer in memory.
+    OnDisk,
+    /// The order reached its end, and the follower saw it.
+    Ended,
+    /// A newer tracker took over.
+    Superseded(Epoch),
+    /// The server stops.
+    Draining(Seq),
+    /// Nothing yet; the waker is kept.
+    Wait,
+}
+
+impl Feed {
+    pub(super) fn new(durable: Seq, ended_at: Option<Seq>) -> Self {
+        Self { state: Mutex::new(State { durable, ended_at, ..State::default() }) }
+    }
+
+    /// Enters a follower; with an epoch it becomes the tracker, and the former one ends.
+    pub(super) fn enter(&self, tracker: Option<Epoch>) -> Result<u64, Refusal> {
+        let mut state = self.state.lock();
+        if tracker.is_none() && state.followers.len() >= FOLLOWERS_MAX {
+            return Err(Refusal::new(
+                Reason::LimitReached,
+                format!("the order has {FOLLOWERS_MAX} followers, the most it may have"),
+            ));
+        }
+        let id = state.next_follower;
+        state.next_follower = id.saturating_add(1);
+        state.followers.insert(id, None);
+        if let Some(epoch) = tracker {
+            state.tracker = Some((id, epoch));
+            let wakers = state.take_wakers();
+            drop(state);
+            wakers.into_iter().for_each(Waker::wake);
+        }
+        Ok(id)
+    }
+
+    /// Takes a follower out; the tail is let go with the last one.
+    pub(super) fn leave(&self, id: u64) {
+        let mut state = self.state.lock();
+        state.followers.remove(&id);
+        if state.tracker.is_some_and(|(tracker, _)| tracker == id) {
+            state.tracker = None;
+        }
+        if state.followers.is_empty() {
+            state.tail = VecDeque::new();
+        }
+    }
+
+    /// How many follow, and whether a tracker does.
+    pub(super) fn followers(&self) -> (usize, bool) {
+        let state = self.state.lock();
+        (state.followers.len(), state.tracker.is_some())
+    }
+
+    /// What comes after `cursor`, for follower `id` (a tracker, if `is_tracker`).
+    pub(super) fn next(&self, id: u64, epoch: Option<Epoch>, cursor: Seq, waker: &Waker) -> Next {
+        let mut state = self.state.lock();
+        if epoch.is_some()
+            && let Some((tracker, newer)) = state.tracker
+            && tracker != id
+        {
+            return Next::Superseded(newer);
+        }
+        if cursor < state.durable {
+            return state.event_after(cursor).map_or(Next::OnDisk, Next::Event);
+        }
+        if state.ended_at.is_some_and(|end| cursor >= end) {
+            return Next::Ended;
+        }
+        if state.draining {
+            return Next::Draining(cursor);
+        }
+        if let Some(slot) = state.followers.get_mut(&id) {
+            *slot = Some(waker.clone());
+        }
+        Next::Wait
+    }
+
+    /// Makes events visible that are on disk now.
+    pub(super) fn publish(
+        &self,
+        durable: Seq,
+        ended_at: Option<Seq>,
+        events: Vec<Arc<Event>>,
+    ) -> Vec<Waker> {
+        let mut state = self.state.lock();
+        state.durable = state.durable.max(durable);
+        state.ended_at = state.ended_at.or(ended_at);
+        if state.followers.is_empty() {
+            return Vec::new();
+        }
+        let follows = state.tail.back().map(|last| last.seq.next());
+        if follows.is_some() && follows != events.first().map(|event| event.seq) {
+            state.tail.clear();
+        }
+        state.tail.extend(events);
+        let surplus = state.tail.len().saturating_sub(TAIL_EVENTS_MAX);
+        state.tail.drain(..surplus);
+        state.take_wakers()
+    }
+
+    /// Tells every follower that the server stops.
+    pub(super) fn drain(&self) -> Vec<Waker> {
+        let mut state = self.state.lock();
+        state.draining = true;
+        state.take_wakers()
+    }
+}
+
+impl State {
+    fn take_wakers(&mut self) -> Vec<Waker> {
+        self.followers.values_mut().filter_map(Option::take).collect()
+    }
+
+    fn event_after(&self, cursor: Seq) -> Option<Arc<Event>> {
+        let first = self.tail.front()?.seq;
+        let index = cursor.next().0.checked_sub(first.0)?;
+        self.tail.get(usize::try_from(index).ok()?).map(Arc::clone)
+    }
+}

@@ -1,0 +1,244 @@
+//! Following an order: a stream is a number, and reads on from there. While it keeps up, it takes
+//! events from memory; when it fell behind, it reads pages from disk. It costs the others nothing.
+
+use std::collections::VecDeque;
+use std::future::Future as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::Stream;
+use orderstream_core::{Epoch, Event, Incarnation, OrderKey, Reason, Refusal, Seq};
+use orderstream_journal::{Append, Journal, ReadError};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::entry::answer;
+use super::feed::{Feed, Next};
+use super::record::{self, ListKind, OnDisk};
+use super::{Orders, damaged, not_found, storage_unavailable};
+use crate::limits::PAGE_EVENTS;
+use crate::metrics::Metrics;
+
+/// What a follower gets.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Followed {
+    /// The next event.
+    Event(Arc<Event>),
+    /// The server stops; the last event sent has this number.
+    Draining(Seq),
+}
+
+/// An order's events after a number, to its end.
+#[derive(Debug)]
+pub struct EventStream {
+    list: bytes::Bytes,
+    feed: Arc<Feed>,
+    journal: Arc<dyn Journal>,
+    metrics: Metrics,
+    id: u64,
+    tracker: Option<Epoch>,
+    cursor: Seq,
+    page: VecDeque<Arc<Event>>,
+    reading: Option<JoinHandle<Result<VecDeque<Arc<Event>>, Refusal>>>,
+    is_over: bool,
+}
+
+impl Orders {
+    /// Follows an order after a number: as its one tracker when an epoch is given, else as one of
+    /// its observers.
+    ///
+    /// # Errors
+    /// An unknown order, a stale epoch, a number beyond the list's end, or too many observers.
+    pub async fn follow(
+        &self,
+        key: &OrderKey,
+        after: Seq,
+        tracker: Option<Epoch>,
+    ) -> Result<EventStream, Refusal> {
+        let incarnation = self.must_hold(key)?;
+        if let Some(epoch) = tracker {
+            self.grant(key, epoch).await?;
+        }
+        let shard = self.shard(key).lock();
+        let entry = shard.orders.get(key).ok_or_else(|| not_found(key))?;
+        if let Some(cause) = &entry.damaged {
+            return Err(damaged(key, cause));
+        }
+        let last = entry.book.last_seq().max(entry.on_disk.seq());
+        if after > last {
+            return Err(Refusal::new(
+                Reason::AheadOfList,
+                format!("after_seq is {after}, but the list ends at {last}"),
+            )
+            .with("last_seq", last));
+        }
+        // Another owner may have come in while the grant was being written.
+        if let Some(epoch) = tracker.filter(|epoch| *epoch < entry.book.floor()) {
+            return Err(stale(epoch, entry.book.floor()));
+        }
+        let feed = Arc::clone(&entry.feed);
+        let id = feed.enter(tracker)?;
+        let metrics = self.inner.parts.metrics.clone();
+        metrics.stream_opened(tracker);
+        Ok(EventStream {
+            list: record::list_name(ListKind::Events, key, &incarnation),
+            feed,
+            journal: Arc::clone(&self.inner.parts.journal),
+            metrics,
+            id,
+            tracker,
+            cursor: after,
+            page: VecDeque::new(),
+            reading: None,
+            is_over: false,
+        })
+    }
+
+    /// Grants the tracker's stream; a new epoch is on disk before the stream starts.
+    async fn grant(&self, key: &OrderKey, epoch: Epoch) -> Result<(), Refusal> {
+        let receiver = {
+            let mut shard = self.shard(key).lock();
+            let entry = shard.orders.get_mut(key).ok_or_else(|| not_found(key))?;
+            if !entry.book.grant(epoch)? {
+                return Ok(());
+            }
+            let (sender, receiver) = oneshot::channel();
+            let list = record::list_name(ListKind::Grants, key, &entry.incarnation);
+            let append = Append {
+                list,
+                expected: entry.grants,
+                records: vec![record::encode_grant(epoch)],
+                done: Box::new(move |outcome| {
+                    answer(sender, outcome.map(|_| ()).map_err(|_| storage_unavailable()));
+                }),
+            };
+            self.inner.parts.journal.submit(append).map_err(|_| storage_unavailable())?;
+            entry.grants = entry.grants.saturating_add(1);
+            receiver
+        };
+        let outcome = receiver.await.unwrap_or_else(|_| Err(storage_unavailable()));
+        if outcome.is_err() {
+            self.forget_grants(key);
+        }
+        outcome
+    }
+
+    /// After a failed grant the number of grants is not known; the order is read again.
+    fn forget_grants(&self, key: &OrderKey) {
+        let mut shard = self.shard(key).lock();
+        if let Some(entry) = shard.orders.get_mut(key) {
+            entry.suspect = true;
+            entry.fail_waiters();
+            shard.suspects.insert(key.clone());
+        }
+    }
+
+    /// Who was granted the order's stream, oldest first: the processor's own record.
+    ///
+    /// # Errors
+    /// An unknown order, or a disk that cannot be read.
+    pub async fn grants(&self, key: &OrderKey) -> Result<Vec<Epoch>, Refusal> {
+        let incarnation: Incarnation = self.must_hold(key)?;
+        let list = record::list_name(ListKind::Grants, key, &incarnation);
+        let journal = Arc::clone(&self.inner.parts.journal);
+        let read = tokio::task::spawn_blocking(move || journal.read(&list, 0, usize::MAX)).await;
+        let Ok(Ok(records)) = read else { return Err(storage_unavailable()) };
+        Ok(records.iter().filter_map(|record| record::decode_grant(&record.payload)).collect())
+    }
+}
+
+fn stale(epoch: Epoch, floor: Epoch) -> Refusal {
+    let (given, floor) = (epoch.0, floor.0);
+    Refusal::new(Reason::StaleEpoch, format!("epoch {given} is lower than {floor}"))
+        .with("epoch_floor", floor)
+}
+
+impl EventStream {
+    fn start_reading(&mut self) {
+        let (journal, list, after) = (Arc::clone(&self.journal), self.list.clone(), self.cursor.0);
+        self.reading = Some(tokio::task::spawn_blocking(move || {
+            let records = journal.read(&list, after, PAGE_EVENTS).map_err(|e| unreadable(&e))?;
+            records
+                .iter()
+                .map(|record| {
+                    debug_assert!(OnDisk::from(record).seq().0 == record.seq);
+                    record::decode(&record.payload)
+                        .map(Arc::new)
+                        .map_err(|error| Refusal::new(Reason::RecordsDamaged, error.to_string()))
+                })
+                .collect()
+        }));
+    }
+
+    fn finish(&mut self, refusal: Refusal) -> Poll<Option<Result<Followed, Refusal>>> {
+        self.is_over = true;
+        Poll::Ready(Some(Err(refusal)))
+    }
+
+    fn deliver(&mut self, event: Arc<Event>) -> Poll<Option<Result<Followed, Refusal>>> {
+        self.cursor = event.seq;
+        self.metrics.event_delivered();
+        Poll::Ready(Some(Ok(Followed::Event(event))))
+    }
+}
+
+fn unreadable(error: &ReadError) -> Refusal {
+    match error {
+        ReadError::Damaged { .. } => Refusal::new(Reason::RecordsDamaged, error.to_string()),
+        _ => storage_unavailable(),
+    }
+}
+
+impl Stream for EventStream {
+    type Item = Result<Followed, Refusal>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        loop {
+            if let Some(event) = self.page.pop_front() {
+                return self.deliver(event);
+            }
+            if let Some(reading) = &mut self.reading {
+                let read = std::task::ready!(Pin::new(reading).poll(context));
+                self.reading = None;
+                match read {
+                    Ok(Ok(page)) if !page.is_empty() => self.page = page,
+                    Ok(Err(refusal)) => return self.finish(refusal),
+                    Ok(Ok(_)) | Err(_) => return self.finish(storage_unavailable()),
+                }
+                continue;
+            }
+            match self.feed.next(self.id, self.tracker, self.cursor, context.waker()) {
+                Next::Event(event) => return self.deliver(event),
+                Next::OnDisk => self.start_reading(),
+                Next::Wait => return Poll::Pending,
+                Next::Ended => {
+                    self.is_over = true;
+                    return Poll::Ready(None);
+                }
+                Next::Draining(last) => {
+                    self.is_over = true;
+                    return Poll::Ready(Some(Ok(Followed::Draining(last))));
+                }
+                Next::Superseded(newer) => {
+                    let newer = newer.0;
+                    let refusal = Refusal::new(
+                        Reason::Superseded,
+                        format!("a stream with epoch {newer} took over"),
+                    );
+                    return self.finish(refusal.with("epoch", newer));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for EventStream {
+    fn drop(&mut self) {
+        self.feed.leave(self.id);
+        self.metrics.stream_closed(self.tracker);
+    }
+}

@@ -1,0 +1,87 @@
+//! How events and grants lie in the journal: one list of events and one of grants for each life of
+//! an order.
+
+use bytes::Bytes;
+use orderstream_core::{Durable, Seq};
+use orderstream_core::{Epoch, Event, Incarnation, OrderKey};
+use orderstream_journal::{Appended, Record};
+
+/// The two lists of one order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ListKind {
+    /// What happened.
+    Events,
+    /// Which epochs were granted.
+    Grants,
+}
+
+/// The name of a list: its kind, tenant, number and incarnation, parted by a byte that none of
+/// them can hold.
+pub(super) fn list_name(kind: ListKind, key: &OrderKey, incarnation: &Incarnation) -> Bytes {
+    let kind = match kind {
+        ListKind::Events => 'e',
+        ListKind::Grants => 'g',
+    };
+    Bytes::from(format!("{kind}\n{}\n{}\n{incarnation}", key.tenant, key.order_req_id))
+}
+
+/// The reverse of [`list_name`]; `None` for a name that is not ours.
+pub(super) fn parse_list_name(name: &[u8]) -> Option<(ListKind, OrderKey, Incarnation)> {
+    let mut parts = std::str::from_utf8(name).ok()?.split('\n');
+    let kind = match parts.next()? {
+        "e" => ListKind::Events,
+        "g" => ListKind::Grants,
+        _ => return None,
+    };
+    let key = OrderKey::new(parts.next()?, parts.next()?).ok()?;
+    Some((kind, key, Incarnation::new(parts.next()?).ok()?))
+}
+
+/// An event as a record.
+pub(super) fn encode(event: &Event) -> Result<Bytes, serde_json::Error> {
+    serde_json::to_vec(event).map(Bytes::from)
+}
+
+/// An event from a record.
+pub(super) fn decode(payload: &[u8]) -> Result<Event, serde_json::Error> {
+    serde_json::from_slice(payload)
+}
+
+/// A grant as a record.
+pub(super) fn encode_grant(epoch: Epoch) -> Bytes {
+    Bytes::copy_from_slice(&epoch.0.to_be_bytes())
+}
+
+/// A grant from a record.
+pub(super) fn decode_grant(payload: &[u8]) -> Option<Epoch> {
+    payload.try_into().ok().map(|bytes| Epoch(u64::from_be_bytes(bytes)))
+}
+
+/// How far a list is on disk, as the journal said: by an append after its sync, or by a record
+/// that was read back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct OnDisk(Seq);
+
+impl OnDisk {
+    pub(super) const fn seq(self) -> Seq {
+        self.0
+    }
+}
+
+impl From<&Appended> for OnDisk {
+    fn from(appended: &Appended) -> Self {
+        Self(Seq(appended.last()))
+    }
+}
+
+impl From<&Record> for OnDisk {
+    fn from(record: &Record) -> Self {
+        Self(Seq(record.seq))
+    }
+}
+
+impl Durable for OnDisk {
+    fn durable_through(&self) -> Seq {
+        self.0
+    }
+}

@@ -1,0 +1,181 @@
+//! From the disk into the map: all orders at start, and one order after a failed append.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use orderstream_core::{Book, Incarnation, OrderKey, Refusal};
+use orderstream_journal::{Journal, ReadError, Record};
+use parking_lot::Mutex;
+
+use super::append::publish;
+use super::entry::Entry;
+use super::feed::Feed;
+use super::record::{self, ListKind, OnDisk};
+use super::{Inner, Orders, Parts, Shard, storage_unavailable};
+use crate::limits::{PAGE_EVENTS, SHARDS};
+
+/// The journal could not be read at all.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the journal: {0}")]
+pub struct ReplayError(#[from] ReadError);
+
+type Lives = BTreeMap<(OrderKey, Incarnation), Entry>;
+
+impl Orders {
+    /// Reads every order from the journal. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the journal cannot be read at all. A damaged order is not an error: it is refused, and
+    /// the others are served.
+    pub fn replay(parts: Parts) -> Result<Self, ReplayError> {
+        let mut lives = Lives::new();
+        parts.journal.scan(&mut |list, record| {
+            if let Some((kind, key, incarnation)) = record::parse_list_name(list) {
+                let life = (key.clone(), incarnation.clone());
+                let entry = lives.entry(life).or_insert_with(|| Entry::new(key, incarnation));
+                fold(entry, kind, record);
+            }
+        })?;
+        let shards = (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect();
+        let inner = Inner {
+            parts,
+            shards,
+            in_flight: AtomicUsize::new(0),
+            count: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            garbage: Mutex::new(Vec::new()),
+        };
+        let orders = Self { inner: Arc::new(inner) };
+        for ((key, _), entry) in lives {
+            orders.adopt(key, entry);
+        }
+        orders.inner.parts.metrics.set_orders(orders.count());
+        Ok(orders)
+    }
+
+    /// Takes an order that was read from disk into the map. Of two lives of one name the later
+    /// opened one counts; the other was to be removed when the process died.
+    fn adopt(&self, key: OrderKey, mut entry: Entry) {
+        let is_empty = entry.book.order().is_none() && entry.damaged.is_none();
+        let mut shard = self.shard(&key).lock();
+        let opened = |entry: &Entry| entry.book.order().map(|order| order.opened_at);
+        let loses = shard.orders.get(&key).is_some_and(|held| opened(held) >= opened(&entry));
+        if is_empty || loses {
+            self.inner.garbage.lock().push((key, entry.incarnation));
+            return;
+        }
+        let ended_at = entry
+            .book
+            .order()
+            .filter(|order| order.phase.is_terminal())
+            .map(|order| order.last_seq);
+        entry.feed = Arc::new(Feed::new(entry.on_disk.seq(), ended_at));
+        match shard.orders.insert(key.clone(), entry) {
+            Some(former) => self.inner.garbage.lock().push((key.clone(), former.incarnation)),
+            None => {
+                self.inner.count.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        self.index_deadline(&mut shard, &key);
+    }
+
+    /// Reads a suspect order from disk again.
+    pub(super) async fn reload(&self, key: &OrderKey) -> Result<(), Refusal> {
+        let incarnation = {
+            let shard = self.shard(key).lock();
+            match shard.orders.get(key) {
+                Some(entry) if entry.suspect && entry.in_flight == 0 => entry.incarnation.clone(),
+                Some(entry) if entry.suspect => return Err(storage_unavailable()),
+                Some(_) | None => return Ok(()),
+            }
+        };
+        let (journal, life) = (Arc::clone(&self.inner.parts.journal), (key.clone(), incarnation));
+        let read = tokio::task::spawn_blocking(move || read_life(&*journal, life)).await;
+        let Ok(Ok(fresh)) = read else { return Err(storage_unavailable()) };
+        self.adopt_again(key, fresh);
+        Ok(())
+    }
+
+    fn adopt_again(&self, key: &OrderKey, fresh: Entry) {
+        let mut shard = self.shard(key).lock();
+        let Some(entry) = shard
+            .orders
+            .get_mut(key)
+            .filter(|held| held.suspect && held.in_flight == 0)
+            .filter(|held| held.incarnation == fresh.incarnation)
+        else {
+            return;
+        };
+        entry.suspect = false;
+        entry.book = fresh.book;
+        entry.grants = fresh.grants;
+        entry.damaged = fresh.damaged;
+        let wakers = publish(entry, fresh.on_disk, Vec::new());
+        let is_empty = entry.book.order().is_none() && entry.damaged.is_none();
+        shard.suspects.remove(key);
+        self.index_deadline(&mut shard, key);
+        if is_empty {
+            // Its opening never reached the disk: there is no such order.
+            shard.orders.remove(key);
+            self.inner.count.fetch_sub(1, Ordering::Relaxed);
+        }
+        drop(shard);
+        wakers.into_iter().for_each(std::task::Waker::wake);
+    }
+}
+
+fn read_life(
+    journal: &dyn Journal,
+    (key, incarnation): (OrderKey, Incarnation),
+) -> Result<Entry, ReadError> {
+    let mut entry = Entry::new(key.clone(), incarnation.clone());
+    for kind in [ListKind::Events, ListKind::Grants] {
+        let list = record::list_name(kind, &key, &incarnation);
+        let mut after = 0;
+        loop {
+            let page = journal.read(&list, after, PAGE_EVENTS)?;
+            let Some(last) = page.last() else { break };
+            after = last.seq;
+            page.into_iter().for_each(|record| fold(&mut entry, kind, Ok(record)));
+        }
+    }
+    Ok(entry)
+}
+
+/// Folds one record into an entry; what cannot be folded makes the order damaged.
+fn fold(entry: &mut Entry, kind: ListKind, record: Result<Record, ReadError>) {
+    if entry.damaged.is_some() {
+        return;
+    }
+    if let Err(cause) = record.map_err(|e| e.to_string()).and_then(|r| fold_record(entry, kind, &r))
+    {
+        tracing::error!(incarnation = %entry.incarnation, %cause, "an order's records are damaged");
+        entry.book = Book::new(entry_key(entry));
+        entry.damaged = Some(cause);
+    }
+}
+
+fn entry_key(entry: &Entry) -> OrderKey {
+    entry.book.key().clone()
+}
+
+fn fold_record(entry: &mut Entry, kind: ListKind, record: &Record) -> Result<(), String> {
+    match kind {
+        ListKind::Events => {
+            let event = record::decode(&record.payload).map_err(|error| error.to_string())?;
+            if event.seq.0 != record.seq {
+                return Err(format!("record {} holds event {}", record.seq, event.seq));
+            }
+            entry.book.replay(&event).map_err(|error| error.to_string())?;
+            entry.on_disk = OnDisk::from(record);
+        }
+        ListKind::Grants => {
+            let epoch = record::decode_grant(&record.payload)
+                .ok_or_else(|| format!("grant {} is not a number", record.seq))?;
+            entry.book.replay_grant(epoch);
+            entry.grants = record.seq;
+        }
+    }
+    Ok(())
+}

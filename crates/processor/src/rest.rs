@@ -1,0 +1,264 @@
+//! The sellers' REST: the original system's contract under `/api/v1`, and an order's events as
+//! server-sent events. Bodies are read as JSON whatever their content type says.
+
+mod body;
+mod events;
+mod problem;
+mod view;
+
+use std::time::Duration;
+
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use orderstream_core::{
+    Act, Answer, Command, IdempotencyKey, OrderKey, ProposalId, Reason, Refusal, SellerId,
+};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::limits::{BODY_BYTES_MAX, PAGE_ORDERS, PAGE_PROPOSALS, REQUEST_MS_MAX};
+use crate::orders::Orders;
+use body::{AnswerBody, DeclineBody, LockBody, ProposalBody, WithdrawBody};
+use problem::Problem;
+
+/// The sellers' REST over a processor's orders.
+pub fn router(orders: Orders) -> Router {
+    let bounded = Router::new()
+        .route("/api/v1/proposals", post(propose))
+        .route("/api/v1/proposal-submissions", post(propose))
+        .route("/api/v1/proposals/{proposal_id}", get(proposal).put(amend))
+        .route("/api/v1/proposals/{proposal_id}/followup", post(answer))
+        .route("/api/v1/proposals/{proposal_id}/edit-lock", post(lock).delete(unlock))
+        .route("/api/v1/proposals/{proposal_id}/withdraw", post(withdraw))
+        .route("/api/v1/orders", get(list))
+        .route("/api/v1/orders/{order_req_id}", get(order))
+        .route("/api/v1/orders/{order_req_id}/proposals", get(proposals))
+        .route("/api/v1/orders/{order_req_id}/decline", post(decline))
+        .layer(axum::middleware::from_fn(in_time));
+    Router::new()
+        .merge(bounded)
+        .route("/orders/{order_req_id}/events", get(events::follow))
+        .route("/api/v1/orders/{order_req_id}/events", get(events::follow))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(orders)
+}
+
+/// Ends a request that takes too long.
+async fn in_time(request: Request, next: axum::middleware::Next) -> Response {
+    let limit = Duration::from_millis(REQUEST_MS_MAX);
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let text = format!("took longer than {REQUEST_MS_MAX} ms; ask again with the same key");
+            Problem::from(Refusal::new(Reason::StorageUnavailable, text)).into_response()
+        }
+    }
+}
+
+async fn nothing_here(request: Request) -> Problem {
+    let path: String = request.uri().path().chars().take(128).collect();
+    Problem::new(StatusCode::NOT_FOUND, Reason::InvalidRequest, format!("nothing is at {path}"))
+}
+
+async fn wrong_method(request: Request) -> Problem {
+    let method = request.method();
+    let detail = format!("{method} is not possible here; the Allow header names what is");
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, Reason::InvalidRequest, detail)
+}
+
+/// Which order a request means, where the path does not say it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Scope {
+    tenant: String,
+    order_req_id: String,
+}
+
+impl Scope {
+    fn key(&self) -> Result<OrderKey, Refusal> {
+        OrderKey::new(&self.tenant, &self.order_req_id)
+    }
+
+    fn key_of(&self, order_req_id: &str) -> Result<OrderKey, Refusal> {
+        OrderKey::new(&self.tenant, order_req_id)
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Refusal> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let text = value
+        .to_str()
+        .map_err(|_| Refusal::field("idempotency_key", "is not plain text; use letters, digits"))?;
+    IdempotencyKey::new(text.trim_matches('"')).map(Some)
+}
+
+async fn act(
+    orders: &Orders,
+    headers: &HeaderMap,
+    key: &OrderKey,
+    act: Act,
+) -> Result<Answer, Refusal> {
+    let command = Command { key: idempotency_key(headers)?, ..Command::bare(act) };
+    orders.act(key, command).await
+}
+
+fn done(status: StatusCode, answer: &Answer) -> Response {
+    let body = json!({
+        "success": true,
+        "proposal_id": answer.proposal_id,
+        "follow_up_id": answer.follow_up_id,
+        "seq": answer.seq,
+        "phase": answer.phase,
+    });
+    (status, Json(body)).into_response()
+}
+
+async fn propose(State(orders): State<Orders>, request: Request) -> Result<Response, Problem> {
+    let headers = request.headers().clone();
+    let (key, proposed) = body::read::<ProposalBody>(request).await?.check()?;
+    let answer = act(&orders, &headers, &key, Act::Propose(proposed)).await?;
+    Ok(done(StatusCode::CREATED, &answer))
+}
+
+async fn amend(
+    State(orders): State<Orders>,
+    Path(proposal_id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let headers = request.headers().clone();
+    let (key, mut proposed) = body::read::<ProposalBody>(request).await?.check()?;
+    proposed.proposal_id = Some(ProposalId::new(proposal_id)?);
+    let answer = act(&orders, &headers, &key, Act::Amend(proposed)).await?;
+    Ok(done(StatusCode::OK, &answer))
+}
+
+async fn answer(
+    State(orders): State<Orders>,
+    Path(proposal_id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let headers = request.headers().clone();
+    ProposalId::new(proposal_id)?;
+    let (key, given) = body::read::<AnswerBody>(request).await?.check()?;
+    let answer = act(&orders, &headers, &key, given).await?;
+    Ok(done(StatusCode::CREATED, &answer))
+}
+
+async fn lock(
+    State(orders): State<Orders>,
+    Path(proposal_id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let headers = request.headers().clone();
+    let proposal_id = ProposalId::new(proposal_id)?;
+    let (key, holder, lease_ms) = body::read::<LockBody>(request).await?.check()?;
+    let answer = act(&orders, &headers, &key, Act::Lock { proposal_id, holder, lease_ms }).await?;
+    Ok(done(StatusCode::OK, &answer))
+}
+
+async fn unlock(
+    State(orders): State<Orders>,
+    Path(proposal_id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let headers = request.headers().clone();
+    let proposal_id = ProposalId::new(proposal_id)?;
+    let (key, holder, _) = body::read::<LockBody>(request).await?.check()?;
+    let answer = act(&orders, &headers, &key, Act::Unlock { proposal_id, holder }).await?;
+    Ok(done(StatusCode::OK, &answer))
+}
+
+async fn withdraw(
+    State(orders): State<Orders>,
+    Path(proposal_id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let headers = request.headers().clone();
+    let proposal_id = ProposalId::new(proposal_id)?;
+    let (key, reason) = body::read::<WithdrawBody>(request).await?.check()?;
+    let answer = act(&orders, &headers, &key, Act::Withdraw { proposal_id, reason }).await?;
+    Ok(done(StatusCode::OK, &answer))
+}
+
+async fn decline(
+    State(orders): State<Orders>,
+    Path(order_req_id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let headers = request.headers().clone();
+    let body = body::read::<DeclineBody>(request).await?;
+    let key = OrderKey::new(&body.tenant, &order_req_id)?;
+    let (seller, reason): (SellerId, _) = body.check()?;
+    let answer = act(&orders, &headers, &key, Act::Decline { seller, reason }).await?;
+    Ok(done(StatusCode::OK, &answer))
+}
+
+async fn proposal(
+    State(orders): State<Orders>,
+    Path(proposal_id): Path<String>,
+    Query(scope): Query<Scope>,
+) -> Result<Response, Problem> {
+    let id = ProposalId::new(proposal_id)?;
+    let key = scope.key()?;
+    let now = orders.now();
+    let found = orders.read(&key, move |order, _| view::proposal(order, &id, now)).await?;
+    let missing = || Refusal::new(Reason::ProposalNotFound, "the order has no such proposal");
+    Ok(Json(found.ok_or_else(missing)?).into_response())
+}
+
+async fn order(
+    State(orders): State<Orders>,
+    Path(order_req_id): Path<String>,
+    Query(scope): Query<Scope>,
+) -> Result<Response, Problem> {
+    let key = scope.key_of(&order_req_id)?;
+    Ok(Json(orders.read(&key, view::order).await?).into_response())
+}
+
+/// Where a page begins.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Page {
+    tenant: String,
+    after: String,
+    limit: Option<usize>,
+}
+
+async fn proposals(
+    State(orders): State<Orders>,
+    Path(order_req_id): Path<String>,
+    Query(page): Query<Page>,
+) -> Result<Response, Problem> {
+    let key = OrderKey::new(&page.tenant, &order_req_id)?;
+    let limit = page.limit.unwrap_or(PAGE_PROPOSALS).clamp(1, PAGE_PROPOSALS);
+    let now = orders.now();
+    let view = move |order: &orderstream_core::Order, _: &crate::orders::Facts| {
+        view::proposals(order, &page.after, limit, now)
+    };
+    Ok(Json(orders.read(&key, view).await?).into_response())
+}
+
+async fn list(State(orders): State<Orders>, Query(page): Query<Page>) -> Result<Response, Problem> {
+    let limit = page.limit.unwrap_or(PAGE_ORDERS).clamp(1, PAGE_ORDERS);
+    let after = match page.after.split_once('/') {
+        Some((tenant, id)) => Some(OrderKey::new(tenant, id)?),
+        None if page.after.is_empty() => None,
+        None => Some(OrderKey::new("", &page.after)?),
+    };
+    let tenant = Some(page.tenant.as_str()).filter(|tenant| !tenant.is_empty());
+    let keys = orders.keys(tenant, after.as_ref(), limit);
+    let next = keys.last().filter(|_| keys.len() == limit).map(ToString::to_string);
+    let mut listed = Vec::with_capacity(keys.len());
+    for key in &keys {
+        // An order that went away or cannot be read is not in the list.
+        if let Ok(order) = orders.read(key, view::order).await {
+            listed.push(order);
+        }
+    }
+    Ok(Json(json!({ "orders": listed, "next": next })).into_response())
+}

@@ -1,0 +1,128 @@
+//! Which sellers an order invites, and why each other was left out.
+
+use geo::{Distance, Haversine, Point};
+use orderstream_core::OrderSpec;
+use orderstream_core::spec::{Place, Seller, SellerChoice, Verdict};
+
+/// Gives a verdict on every seller: fit ones by distance and then by name, up to the order's
+/// count; then the ones that were left out, by name.
+pub fn select(spec: &OrderSpec, sellers: &[Seller]) -> Vec<SellerChoice> {
+    let mut choices: Vec<SellerChoice> =
+        sellers.iter().map(|seller| consider(spec, seller)).collect();
+    choices.sort_by(|a, b| rank(a).cmp(&rank(b)));
+    let limit = usize::try_from(spec.sellers.max_count).unwrap_or(usize::MAX);
+    for choice in choices.iter_mut().filter(|c| c.verdict == Verdict::Chosen).skip(limit) {
+        choice.verdict = Verdict::BeyondCount;
+    }
+    choices
+}
+
+fn rank(choice: &SellerChoice) -> (bool, u32, &str) {
+    let out = choice.verdict != Verdict::Chosen;
+    (out, choice.distance_m.unwrap_or(u32::MAX), choice.seller.as_str())
+}
+
+fn consider(spec: &OrderSpec, seller: &Seller) -> SellerChoice {
+    let from = spec.delivery.as_ref().and_then(|delivery| delivery.place);
+    let distance_m = from.zip(seller.place).map(|(from, to)| distance_m(from, to));
+    let verdict = if !spec.sellers.names.is_empty() && !spec.sellers.names.contains(&seller.id) {
+        Verdict::NotNamed
+    } else if seller.suspended {
+        Verdict::Suspended
+    } else if spec.category.as_ref().is_some_and(|wanted| !sells(seller, wanted)) {
+        Verdict::WrongCategory
+    } else {
+        within(spec.sellers.max_distance_m.filter(|_| from.is_some()), distance_m)
+    };
+    SellerChoice { seller: seller.id.clone(), verdict, distance_m }
+}
+
+fn sells(seller: &Seller, wanted: &str) -> bool {
+    seller.categories.iter().any(|category| category.eq_ignore_ascii_case(wanted))
+}
+
+const fn within(limit_m: Option<u32>, distance_m: Option<u32>) -> Verdict {
+    match (limit_m, distance_m) {
+        (Some(limit), Some(distance)) if distance > limit => Verdict::TooFar,
+        (Some(_), None) => Verdict::PlaceUnknown,
+        _ => Verdict::Chosen,
+    }
+}
+
+/// Great-circle distance, metres, on a sphere of the Earth's mean radius.
+fn distance_m(from: Place, to: Place) -> u32 {
+    let point = |place: Place| {
+        Point::new(f64::from(place.longitude_udeg) / 1e6, f64::from(place.latitude_udeg) / 1e6)
+    };
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "0 to 20 015 087, half of the circumference"
+    )]
+    let metres = Haversine.distance(point(from), point(to)).round() as u32;
+    metres
+}
+
+#[cfg(test)]
+mod tests {
+    //! Claims about the choice of sellers.
+
+    use orderstream_core::SellerId;
+    use orderstream_core::input::place;
+    use orderstream_core::spec::{Delivery, SellerLimits};
+
+    use super::*;
+
+    fn seller(name: &str, at: Option<(f64, f64)>, category: &str) -> Seller {
+        Seller {
+            id: SellerId::new(name).unwrap(),
+            place: at.map(|(latitude, longitude)| place(latitude, longitude).unwrap()),
+            categories: vec![category.to_owned()],
+            suspended: false,
+        }
+    }
+
+    fn near_berlin(max_count: u32, max_km: u32) -> OrderSpec {
+        let delivery =
+            Delivery { place: Some(place(52.52, 13.405).unwrap()), ..Delivery::default() };
+        let sellers =
+            SellerLimits { max_count, max_distance_m: Some(max_km * 1_000), names: Vec::new() };
+        let category = Some("steel".to_owned());
+        OrderSpec { delivery: Some(delivery), sellers, category, ..OrderSpec::default() }
+    }
+
+    #[test]
+    fn each_seller_gets_its_reason_and_the_nearest_are_chosen() {
+        let mut asleep = seller("asleep", Some((52.5, 13.4)), "steel");
+        asleep.suspended = true;
+        let sellers = [
+            asleep,
+            seller("far", Some((48.137, 11.575)), "steel"),
+            seller("hamburg", Some((53.551, 9.993)), "Steel"),
+            seller("nowhere", None, "steel"),
+            seller("paper", Some((52.5, 13.4)), "paper"),
+            seller("potsdam", Some((52.39, 13.06)), "steel"),
+            seller("third", Some((53.6, 9.9)), "steel"),
+        ];
+        let choices = select(&near_berlin(2, 300), &sellers);
+        let verdict = |name: &str| {
+            choices.iter().find(|choice| choice.seller.as_str() == name).unwrap().verdict
+        };
+        assert_eq!(choices[0].seller.as_str(), "potsdam");
+        assert_eq!(verdict("potsdam"), Verdict::Chosen);
+        assert_eq!(verdict("hamburg"), Verdict::Chosen);
+        assert_eq!(verdict("third"), Verdict::BeyondCount);
+        assert_eq!(verdict("far"), Verdict::TooFar);
+        assert_eq!(verdict("nowhere"), Verdict::PlaceUnknown);
+        assert_eq!(verdict("paper"), Verdict::WrongCategory);
+        assert_eq!(verdict("asleep"), Verdict::Suspended);
+    }
+
+    #[test]
+    fn berlin_to_munich_is_504_km() {
+        let far = seller("far", Some((48.137, 11.575)), "steel");
+        let choices = select(&near_berlin(1, 1_000), &[far]);
+        let metres = choices[0].distance_m.unwrap();
+        assert!((503_000..506_000).contains(&metres), "{metres}");
+    }
+}

@@ -1,0 +1,151 @@
+//! The processor as a whole: replays, serves gRPC and REST, watches the clock, and drains.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orderstream_core::port::{Clock, SellerDirectory};
+use orderstream_journal::Journal;
+use orderstream_rpc::observe::{AllowAll, RpcMetrics, Side};
+use orderstream_rpc::server::{self, ServerLimits};
+use prometheus::Registry;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+use crate::grpc::Grpc;
+use crate::metrics::Metrics;
+use crate::orders::{self, Orders, ReplayError};
+use crate::rest;
+
+/// From the end of serving to the end of the process: what REST may still take.
+const REST_DRAIN: Duration = Duration::from_secs(20);
+
+/// What a processor is built on.
+#[derive(Debug)]
+pub struct Parts {
+    /// Where events lie.
+    pub journal: Arc<dyn Journal>,
+    /// Who may be invited.
+    pub directory: Arc<dyn SellerDirectory>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where metrics are registered.
+    pub metrics: Registry,
+    /// The name under which others know this processor.
+    pub name: String,
+    /// When to stop.
+    pub shutdown: CancellationToken,
+}
+
+/// Why a processor cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// A metric's name is taken.
+    #[error("cannot register metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The embedded descriptors cannot be read.
+    #[error("cannot serve reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// REST cannot be served.
+    #[error("cannot serve REST: {0}")]
+    Rest(#[from] std::io::Error),
+}
+
+/// A processor that has read its journal and is ready to serve.
+#[derive(Debug)]
+pub struct Processor {
+    orders: Orders,
+    rpc_metrics: Arc<RpcMetrics>,
+    name: String,
+    shutdown: CancellationToken,
+}
+
+impl Processor {
+    /// Reads the journal into memory. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the journal cannot be read, or a metric's name is taken.
+    pub fn start(parts: Parts) -> Result<Self, Error> {
+        let metrics = Metrics::new(&parts.metrics)?;
+        let rpc_metrics = RpcMetrics::new(&parts.metrics, Side::Server)?;
+        let orders = Orders::replay(orders::Parts {
+            journal: parts.journal,
+            directory: parts.directory,
+            clock: parts.clock,
+            metrics,
+        })?;
+        tracing::info!(orders = orders.count(), "journal replayed");
+        Ok(Self { orders, rpc_metrics, name: parts.name, shutdown: parts.shutdown })
+    }
+
+    /// The orders, for what runs in the same process.
+    pub fn orders(&self) -> Orders {
+        self.orders.clone()
+    }
+
+    /// Serves until shutdown. Then no act is taken any more, every stream is told in band, and
+    /// what is under way is finished.
+    ///
+    /// # Errors
+    /// When serving is not possible.
+    pub async fn run(self, grpc: TcpListener, rest: TcpListener) -> Result<(), Error> {
+        let service = Grpc::new(self.orders.clone(), self.name);
+        let routes = Routes::new(server::streaming(service.clone()))
+            .add_service(server::non_streaming(service.clone()))
+            .add_service(server::control(service));
+        let (routes, health) = server::with_health_and_reflection(routes)?;
+        for name in server::SERVICE_NAMES {
+            health.set_service_status(name, tonic_health::ServingStatus::Serving).await;
+        }
+        tracing::warn!("every caller may do everything: no authorisation is set up");
+        let stack = server::stack(routes, &self.rpc_metrics, Arc::new(AllowAll::default()));
+        let mut tasks: JoinSet<Result<(), Error>> = JoinSet::new();
+        let shutdown = self.shutdown.clone();
+        tasks.spawn(async move {
+            server::serve(grpc, stack, ServerLimits::default(), shutdown).await;
+            Ok(())
+        });
+        let (router, shutdown) = (rest::router(self.orders.clone()), self.shutdown.clone());
+        tasks.spawn(async move { serve_rest(rest, router, shutdown).await });
+        let (orders, shutdown) = (self.orders.clone(), self.shutdown.clone());
+        tasks.spawn(async move {
+            orders.expire(shutdown).await;
+            Ok(())
+        });
+        self.shutdown.cancelled().await;
+        for name in server::SERVICE_NAMES {
+            health.set_service_status(name, tonic_health::ServingStatus::NotServing).await;
+        }
+        self.orders.drain();
+        while let Some(ended) = tasks.join_next().await {
+            match ended {
+                Ok(result) => result?,
+                Err(error) => tracing::error!(%error, "a task of the processor failed"),
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn serve_rest(
+    listener: TcpListener,
+    router: axum::Router,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let drained = shutdown.clone();
+    let serve = axum::serve(listener, router)
+        .with_graceful_shutdown(async move { shutdown.cancelled().await });
+    let cut = async {
+        drained.cancelled().await;
+        tokio::time::sleep(REST_DRAIN).await;
+    };
+    // Cancel-safe: cutting what did not end in time is the point.
+    tokio::select! {
+        served = serve => Ok(served?),
+        () = cut => Ok(()),
+    }
+}
