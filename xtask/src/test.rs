@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::step;
 
 /// The simulation reads here how many seeds to run.
-const SEEDS_VAR: &str = "ORDERSTREAM_SEEDS";
+const SEEDS_VAR: &str = "SEEDS";
 
 /// Builds the binary and runs every test of the workspace, doc tests included.
 ///

@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orderstream_core::{Command, OrderKey, Reason, Refusal};
+use orderstream_rpc::client::{self, ClientStack};
 use orderstream_rpc::convert::{ActRequest, request_for};
 use orderstream_rpc::status::refusal_from_status;
-use orderstream_rpc::v1::order_control_service_client::OrderControlServiceClient;
-use orderstream_rpc::v1::order_non_streaming_service_client::OrderNonStreamingServiceClient;
-use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 use crate::backoff::Backoff;
@@ -139,11 +137,11 @@ fn timed<T>(message: T) -> Request<T> {
     request
 }
 
-async fn call(channel: Channel, request: ActRequest) -> Result<(), Status> {
-    let mut control = OrderControlServiceClient::new(channel.clone());
+async fn call(channel: ClientStack, request: ActRequest) -> Result<(), Status> {
+    let mut control = client::control(channel.clone());
     match request {
         ActRequest::FollowUp(request) => {
-            let mut client = OrderNonStreamingServiceClient::new(channel);
+            let mut client = client::non_streaming(channel);
             let answer = client.process_follow_up(timed(request)).await?.into_inner();
             if !answer.success {
                 return Err(Status::failed_precondition(answer.message));

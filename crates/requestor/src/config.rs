@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use orderstream_core::Refusal;
 use serde::{Deserialize, Serialize};
 
-use crate::channels::endpoint;
+use crate::channels::check_url;
 
 /// Most connections to one processor.
 const CONNECTIONS_MAX: usize = 64;
@@ -66,7 +66,7 @@ impl Config {
             return Err(Refusal::field("processor", "is missing; give at least one URL"));
         }
         for url in &self.processors {
-            endpoint(url)?;
+            check_url(url)?;
         }
         between("connections", self.connections, CONNECTIONS_MAX)?;
         between("max-orders", self.max_orders, ORDERS_MAX)?;

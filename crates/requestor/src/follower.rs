@@ -7,10 +7,9 @@ use std::time::Duration;
 use orderstream_core::port::Assignment;
 use orderstream_core::tracker::{Input, Output};
 use orderstream_core::{OrderKey, Reason, Refusal, Seq};
+use orderstream_rpc::client;
 use orderstream_rpc::convert::{DRAINING, event_from_wire, spec_to_wire};
-use orderstream_rpc::limits::MESSAGE_BYTES_MAX;
 use orderstream_rpc::v1;
-use orderstream_rpc::v1::order_streaming_service_client::OrderStreamingServiceClient;
 use tonic::Streaming;
 
 use crate::acts;
@@ -123,8 +122,7 @@ async fn open(
     after: Seq,
 ) -> Result<Streaming<v1::OrderStreamResponse>, Refusal> {
     let channel = shared.channels.for_stream(&assignment.processor, &assignment.key)?;
-    let mut client =
-        OrderStreamingServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let mut client = client::streaming(channel);
     let spec = &assignment.spec;
     let request = v1::OrderStreamRequest {
         order_req_id: assignment.key.order_req_id.to_string(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use orderstream_core::OrderKey;
 use orderstream_core::port::Clock;
+use orderstream_rpc::observe::{RpcMetrics, Side};
 use tokio_util::sync::CancellationToken;
 
 use crate::channels::Channels;
@@ -49,12 +50,13 @@ impl Requestor {
     /// When the store cannot be used, or the figures are registered already.
     pub async fn start(parts: Parts) -> Result<(Handle, Service), Error> {
         let metrics = Metrics::register(&parts.metrics)?;
+        let rpc_metrics = RpcMetrics::new(&parts.metrics, Side::Client)?;
         let store = OrderStore::new(parts.lists);
         let epoch = store.start(&format!("{}", parts.clock.now().0)).await?;
         let open = store.open_orders()?;
         let shared = Shared::new(SharedParts {
             registry: Registry::new(parts.max_orders, metrics.clone()),
-            channels: Channels::new(parts.connections),
+            channels: Channels::new(parts.connections, rpc_metrics),
             store,
             clock: parts.clock,
             metrics,

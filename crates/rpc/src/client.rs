@@ -28,6 +28,11 @@ pub struct Connections {
 }
 
 impl Connections {
+    /// Connection number `place`, counted round: for callers that keep to one.
+    pub fn nth(&self, place: usize) -> ClientStack {
+        self.stacks[place % self.stacks.len()].clone()
+    }
+
     /// The next connection in turn. A client that is made from it stays on that connection.
     pub fn channel(&self) -> ClientStack {
         let place = self.next.fetch_add(1, Ordering::Relaxed) % self.stacks.len();
@@ -69,7 +74,10 @@ pub fn connect(
 }
 
 /// An endpoint with every bound set.
-fn endpoint(url: &str) -> Result<Endpoint, tonic::transport::Error> {
+///
+/// # Errors
+/// When the URL is none.
+pub fn endpoint(url: &str) -> Result<Endpoint, tonic::transport::Error> {
     Ok(Endpoint::from_shared(url.to_owned())?
         .connect_timeout(limits::CONNECT_TIMEOUT)
         .tcp_nodelay(true)
