@@ -1,10 +1,11 @@
-//! What CI and developers run: `cargo xtask test | tidy | codegen`.
+//! What CI and developers run: `cargo xtask test | tidy | codegen | bench`.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a command-line tool talks by printing"
 )]
 
+mod bench;
 mod codegen;
 mod crds;
 mod step;
@@ -18,7 +19,7 @@ use anyhow::Context as _;
 use clap::Parser;
 
 /// What CI and developers run.
-#[derive(Clone, Copy, Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Command {
     /// Build the binary, then run every test of the workspace, doc tests included.
@@ -29,6 +30,12 @@ enum Command {
     },
     /// Check what the compiler and clippy cannot see: arrows, sizes, shapes, fresh files.
     Tidy,
+    /// Measure the processor beside bare servers, as ratios in one run.
+    Bench {
+        /// Passed on: `--seconds`, `--streams`, `--memory`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Write the generated files anew: the wire code and the custom resource definitions.
     Codegen,
 }
@@ -48,6 +55,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Test { seeds } => test::run(&root, seeds).map(|()| ExitCode::SUCCESS),
         Command::Tidy => tidy::run(&root),
+        Command::Bench { args } => bench::run(&root, &args).map(|()| ExitCode::SUCCESS),
         Command::Codegen => codegen::run(&root).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -17,6 +17,7 @@ const INWARD: &[(&str, &[&str])] = &[
     ("orderstream-requestor", &["orderstream-core", "orderstream-journal", "orderstream-rpc"]),
     ("orderstream-controller", &["orderstream-core"]),
     ("orderstream", ALL),
+    ("orderstream-bench", ALL),
     ("xtask", ALL),
 ];
 
@@ -36,7 +37,13 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("tonic-prost", &["orderstream-rpc"]),
     (
         "tonic",
-        &["orderstream-rpc", "orderstream-processor", "orderstream-requestor", "orderstream"],
+        &[
+            "orderstream-rpc",
+            "orderstream-processor",
+            "orderstream-requestor",
+            "orderstream",
+            "orderstream-bench",
+        ],
     ),
     ("kube", &["orderstream-controller"]),
     ("k8s-openapi", &["orderstream-controller"]),

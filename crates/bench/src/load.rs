@@ -1,0 +1,231 @@
+//! The load: open streams that count events, and submitters that post proposals one after another
+//! over REST.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1::SendRequest;
+use hyper_util::rt::TokioIo;
+use orderstream_rpc::v1;
+use orderstream_rpc::v1::order_streaming_service_client::OrderStreamingServiceClient;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::process::Server;
+
+/// HTTP/2 connections that carry the streams.
+const CONNECTIONS: usize = 4;
+
+/// Open streams on one server.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    /// Proposals that reached their stream.
+    pub(crate) delivered: Arc<AtomicU64>,
+    tasks: JoinSet<()>,
+}
+
+/// Channels to a server, one connection each.
+pub(crate) fn channels(server: &Server) -> anyhow::Result<Vec<Channel>> {
+    (0..CONNECTIONS)
+        .map(|_| {
+            let endpoint = Endpoint::from_shared(server.grpc.clone())?.tcp_nodelay(true);
+            Ok(endpoint
+                .initial_stream_window_size(1 << 20)
+                .initial_connection_window_size(16 << 20)
+                .connect_lazy())
+        })
+        .collect()
+}
+
+/// The name of a stream's order.
+pub(crate) fn order_id(index: usize) -> String {
+    format!("SB{index:07}")
+}
+
+impl Streams {
+    /// Opens a stream for each order of a range, and waits until all are open. Each proposal that
+    /// arrives on `watched`, when given, is reported there.
+    pub(crate) async fn open(
+        server: &Server,
+        orders: std::ops::Range<usize>,
+        watched: Option<mpsc::Sender<Instant>>,
+    ) -> anyhow::Result<Self> {
+        let channels = channels(server)?;
+        let delivered = Arc::new(AtomicU64::new(0));
+        let mut tasks = JoinSet::new();
+        let (opened, mut all_opened) = mpsc::channel(256);
+        let count = orders.len();
+        for index in orders {
+            let channel = channels[index % channels.len()].clone();
+            let (delivered, opened) = (Arc::clone(&delivered), opened.clone());
+            let watched = watched.clone();
+            tasks.spawn(async move {
+                if let Err(error) = follow(channel, index, (delivered, opened, watched)).await {
+                    eprintln!("stream {index}: {error:#}");
+                }
+            });
+            // Opened in waves, as a client would that cares for its server.
+            if tasks.len() % 256 == 0 {
+                for _ in 0..256 {
+                    all_opened.recv().await.context("a stream opens")?;
+                }
+            }
+        }
+        for _ in 0..count % 256 {
+            all_opened.recv().await.context("a stream opens")?;
+        }
+        Ok(Self { delivered, tasks })
+    }
+
+    /// Closes all.
+    pub(crate) async fn close(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+type Ends = (Arc<AtomicU64>, mpsc::Sender<()>, Option<mpsc::Sender<Instant>>);
+
+async fn follow(channel: Channel, index: usize, ends: Ends) -> anyhow::Result<()> {
+    let (delivered, opened, watched) = ends;
+    let mut client = OrderStreamingServiceClient::new(channel);
+    let order = v1::OrderSpec { expires_in_ms: 3_600_000, ..v1::OrderSpec::default() };
+    let request = v1::OrderStreamRequest {
+        order_req_id: order_id(index),
+        order: Some(order),
+        epoch: 1,
+        ..v1::OrderStreamRequest::default()
+    };
+    let mut stream = client.process_order_stream(request).await?.into_inner();
+    opened.send(()).await?;
+    while let Some(event) = stream.message().await? {
+        if event.streaming_response_status == "NewProposal" {
+            delivered.fetch_add(1, Ordering::Relaxed);
+            if let Some(watched) = &watched {
+                watched.send(Instant::now()).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One keep-alive connection to a server's REST.
+pub(crate) struct Submitter {
+    sender: SendRequest<Full<Bytes>>,
+    host: String,
+    serial: u64,
+    name: usize,
+    _connection: JoinSet<()>,
+}
+
+impl Submitter {
+    pub(crate) async fn connect(server: &Server, name: usize) -> anyhow::Result<Self> {
+        let stream = tokio::net::TcpStream::connect(&server.rest).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            if let Err(error) = connection.await {
+                eprintln!("connection: {error}");
+            }
+        });
+        Ok(Self { sender, host: server.rest.clone(), serial: 0, name, _connection: tasks })
+    }
+
+    /// Posts one proposal for an order, and waits for its answer.
+    pub(crate) async fn submit(&mut self, order: usize) -> anyhow::Result<()> {
+        self.serial += 1;
+        let (id, name, serial) = (order_id(order), self.name, self.serial);
+        let body = format!(
+            "{{\"order_req_id\":\"{id}\",\"proposal_id\":\"p{name}-{serial}\",\
+             \"seller\":\"seller-{name}\",\"price\":\"1249.50\",\"currency\":\"EUR\"}}"
+        );
+        let request = http::Request::post("/api/v1/proposals")
+            .header("host", &self.host)
+            .header("content-type", "application/json")
+            .body(Full::new(Bytes::from(body)))?;
+        let response = self.sender.send_request(request).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        anyhow::ensure!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&body));
+        Ok(())
+    }
+}
+
+/// What a load gave.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Throughput {
+    /// Events that reached their stream, per second.
+    pub(crate) per_second: f64,
+    /// Server CPU per such event, microseconds.
+    pub(crate) cpu_us: f64,
+}
+
+/// Posts from so many submitters at once, each to all orders in turn.
+pub(crate) async fn throughput(
+    server: &Server,
+    streams: &Streams,
+    (orders, submitters): (usize, usize),
+    time: Duration,
+) -> anyhow::Result<Throughput> {
+    let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
+    let stop = tokio_util::sync::CancellationToken::new();
+    for name in 0..submitters {
+        let mut submitter = Submitter::connect(server, name).await?;
+        let stop = stop.clone();
+        tasks.spawn(async move {
+            let mut order = name * 7;
+            while !stop.is_cancelled() {
+                submitter.submit(order % orders).await?;
+                order += 1;
+            }
+            Ok(())
+        });
+    }
+    wait(Duration::from_millis(500)).await;
+    let (cpu, count) = (server.cpu_us()?, streams.delivered.load(Ordering::Relaxed));
+    let began = Instant::now();
+    wait(time).await;
+    let (cpu, count) = (server.cpu_us()? - cpu, streams.delivered.load(Ordering::Relaxed) - count);
+    let seconds = began.elapsed().as_secs_f64();
+    stop.cancel();
+    while let Some(ended) = tasks.join_next().await {
+        ended??;
+    }
+    anyhow::ensure!(count > 0, "nothing was delivered");
+    #[allow(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+    let (count, cpu) = (count as f64, cpu as f64);
+    Ok(Throughput { per_second: count / seconds, cpu_us: cpu / count })
+}
+
+/// The bench measures over a span of time, so it has to wait for it to pass.
+async fn wait(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+/// Microseconds from posting to arrival, one event at a time: p50 and p99.
+pub(crate) async fn latency(server: &Server, orders: usize) -> anyhow::Result<(u64, u64)> {
+    let (watched, mut arrivals) = mpsc::channel(16);
+    let first = 5_000_000;
+    let streams = Streams::open(server, first..first + orders, Some(watched)).await?;
+    let mut submitter = Submitter::connect(server, 9_999).await?;
+    let mut histogram = hdrhistogram::Histogram::<u64>::new(3)?;
+    for round in 0..2_000 {
+        let began = Instant::now();
+        let (posted, arrived) =
+            tokio::join!(submitter.submit(first + round % orders), arrivals.recv());
+        posted?;
+        let at = arrived.context("the event arrives")?;
+        if round >= 200 {
+            let us = at.duration_since(began).as_micros();
+            histogram.record(u64::try_from(us)?)?;
+        }
+    }
+    streams.close().await;
+    Ok((histogram.value_at_quantile(0.5), histogram.value_at_quantile(0.99)))
+}

@@ -1,0 +1,83 @@
+//! Figures as ratios in one run: the processor beside T, a bare tonic server in memory, and TD, the
+//! same with a group-committed file. Each server is a process of its own on the first core; the
+//! load runs on the second.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints")]
+
+mod load;
+mod memory;
+mod process;
+mod product;
+mod report;
+mod yardstick;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(subcommand)]
+    role: Option<Role>,
+    /// Seconds of each measured load
+    #[arg(long, default_value_t = 4)]
+    seconds: u64,
+    /// Open streams under load
+    #[arg(long, default_value_t = 1_000)]
+    streams: usize,
+    /// Also measure memory at 10 000 streams and 100 000 parked orders
+    #[arg(long)]
+    memory: bool,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Role {
+    /// Serves one of the compared servers (started by the bench itself)
+    Serve {
+        /// Which
+        kind: Kind,
+        /// Folder for its file or journal
+        dir: PathBuf,
+    },
+}
+
+/// The compared servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Kind {
+    /// A bare tonic server in memory.
+    T,
+    /// The same inside the interceptor layers and the bounded server.
+    TLayers,
+    /// The bare server with a file, synced before each answer.
+    Td,
+    /// The processor, with everything on.
+    Processor,
+}
+
+impl Kind {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::T => "t",
+            Self::TLayers => "t-layers",
+            Self::Td => "td",
+            Self::Processor => "processor",
+        }
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    match cli.role {
+        Some(Role::Serve { kind: Kind::Processor, dir }) => runtime.block_on(product::serve(&dir)),
+        Some(Role::Serve { kind, dir }) => runtime.block_on(yardstick::serve(kind, &dir)),
+        None => runtime.block_on(report::run(&report::Settings {
+            seconds: cli.seconds,
+            streams: cli.streams,
+            memory: cli.memory,
+        })),
+    }
+}

@@ -1,0 +1,30 @@
+//! What an open stream and a parked order hold in memory.
+
+use crate::load::Streams;
+use crate::process::Server;
+
+/// Bytes per open stream, from so many streams.
+pub(crate) async fn per_stream(server: &Server, streams: usize) -> anyhow::Result<u64> {
+    // The first streams bring connections, threads and pools into being.
+    let warm = Streams::open(server, 8_000_000..8_000_200, None).await?;
+    let before = server.rss_bytes()?;
+    let open = Streams::open(server, 0..streams, None).await?;
+    let after = server.rss_bytes()?;
+    open.close().await;
+    warm.close().await;
+    Ok(after.saturating_sub(before) / u64::try_from(streams)?)
+}
+
+/// Bytes per parked order, from so many: opened, then followed by nobody.
+pub(crate) async fn per_parked_order(server: &Server, orders: usize) -> anyhow::Result<u64> {
+    const WAVE: usize = 2_000;
+    let mut before = 0;
+    for wave in 0..=orders / WAVE {
+        let first = 1_000_000 + wave * WAVE;
+        Streams::open(server, first..first + WAVE, None).await?.close().await;
+        if wave == 0 {
+            before = server.rss_bytes()?;
+        }
+    }
+    Ok(server.rss_bytes()?.saturating_sub(before) / u64::try_from(orders)?)
+}

@@ -1,0 +1,80 @@
+//! A compared server as a child process on the first core, and what it costs.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::Context as _;
+
+use crate::Kind;
+
+/// A running server; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    /// Where gRPC is, as a URL.
+    pub(crate) grpc: String,
+    /// Where REST is, as `host:port`.
+    pub(crate) rest: String,
+}
+
+impl Server {
+    /// Starts a server on the first core and reads its addresses from its first line.
+    pub(crate) fn start(kind: Kind, dir: &Path) -> anyhow::Result<Self> {
+        let own = std::env::current_exe()?;
+        let mut child = Command::new("taskset")
+            .args(["-c", "0"])
+            .arg(own)
+            .args(["serve", kind.as_str()])
+            .arg(dir)
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("taskset (util-linux) starts the server on one core")?;
+        let stdout = child.stdout.take().context("the server prints")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        let (grpc, rest) = line.trim().split_once(' ').context("the server names its addresses")?;
+        Ok(Self { child, grpc: format!("http://{grpc}"), rest: rest.to_owned() })
+    }
+
+    /// Microseconds of CPU that the server has used since its start.
+    pub(crate) fn cpu_us(&self) -> anyhow::Result<u64> {
+        let path = format!("/proc/{}/schedstat", self.child.id());
+        // schedstat counts the first thread only: add up all of them.
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).context(path)?;
+        let mut ns = 0;
+        for task in tasks {
+            let text = std::fs::read_to_string(task?.path().join("schedstat"))?;
+            let on_cpu = text.split(' ').next().context("schedstat has three numbers")?;
+            ns += on_cpu.parse::<u64>()?;
+        }
+        Ok(ns / 1_000)
+    }
+
+    /// Bytes of memory that the server holds.
+    pub(crate) fn rss_bytes(&self) -> anyhow::Result<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line =
+            text.lines().find(|line| line.starts_with("VmRSS:")).context("VmRSS is there")?;
+        let kib = line.split_whitespace().nth(1).context("VmRSS has a number")?;
+        Ok(kib.parse::<u64>()? * 1_024)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Err(error) = self.child.kill().and_then(|()| self.child.wait()) {
+            eprintln!("the server could not be ended: {error}");
+        }
+    }
+}
+
+/// Puts this process on the second core.
+pub(crate) fn pin_load() -> anyhow::Result<()> {
+    let status = Command::new("taskset")
+        .args(["-acp", "1", &std::process::id().to_string()])
+        .stdout(Stdio::null())
+        .status()?;
+    anyhow::ensure!(status.success(), "taskset cannot use the second core");
+    Ok(())
+}
