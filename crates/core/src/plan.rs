@@ -76,6 +76,8 @@ pub fn plan(desired: &Desired, seen: &Seen, now: Timestamp) -> Vec<Step> {
     match order {
         Some(order) if order.phase.is_terminal() => finished(desired, seen, order, now),
         Some(order) => live(desired, seen, Some(order)),
+        // The end is written down and the tracker is let go: nothing may start it again.
+        None if seen.published_terminal => vec![Step::Stop],
         None => live(desired, seen, None),
     }
 }

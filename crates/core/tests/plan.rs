@@ -149,3 +149,9 @@ fn an_end_is_published_then_the_stream_stops_and_the_resource_goes_in_its_time()
     assert_eq!(plan(&wanted, &published, early), [Step::Stop, Step::RequeueAt(due)]);
     assert_eq!(plan(&wanted, &published, due), [Step::Stop, Step::Remove]);
 }
+
+#[test]
+fn an_order_whose_end_is_written_down_is_not_started_again() {
+    let seen = Seen { snapshot: None, published_terminal: true, ..seen(&[]) };
+    assert_eq!(plan(&desired(), &seen, NOW), vec![Step::Stop]);
+}
