@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rust_decimal::Decimal;
+pub use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{PRICE_MAX, QUANTITY_MAX, SCALE_MAX};

@@ -1,3 +1,47 @@
-//! One binary: each role and the buyer's verbs are a subcommand.
+//! One binary: each role and each of the buyer's verbs is a subcommand. It wires, and decides
+//! nothing.
 
-fn main() {}
+mod admin;
+mod cli;
+mod clock;
+mod config;
+mod exit;
+mod listen;
+mod output;
+mod roles;
+mod shutdown;
+mod telemetry;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // A wrong flag ends here: clap says which, and what was meant, with code 2.
+    let matches = cli::Cli::command().get_matches();
+    let cli = match cli::Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    match run(cli, &matches) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::error(&failure);
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(cli: cli::Cli, matches: &clap::ArgMatches) -> Result<(), exit::Failure> {
+    telemetry::start(cli.log_format, cli.command.kind())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| exit::Failure::unexpected(format!("cannot start: {error}")))?;
+    let matches = matches.subcommand().map_or(matches, |(_, matches)| matches);
+    runtime.block_on(cli.command.run(cli.config.as_deref(), matches))
+}

@@ -7,7 +7,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 /// The processor's settings.
-#[derive(Clone, Debug, Args, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Args, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Config {
     /// Where gRPC listens
@@ -16,12 +16,18 @@ pub struct Config {
     /// Where the sellers' REST listens
     #[arg(long, env = "ORDERSTREAM_REST_ADDR", default_value = "0.0.0.0:8005")]
     pub rest_addr: SocketAddr,
+    /// Where metrics and health are served
+    #[arg(long, env = "ORDERSTREAM_METRICS_ADDR", default_value = "0.0.0.0:9090")]
+    pub metrics_addr: SocketAddr,
     /// Folder of the journal
     #[arg(long, env = "ORDERSTREAM_DATA_DIR", default_value = "data")]
     pub data_dir: PathBuf,
     /// File of Seller manifests; without it no seller is selected, and any may propose
     #[arg(long, env = "ORDERSTREAM_SELLERS")]
     pub sellers: Option<PathBuf>,
+    /// Name under which others know this processor; its gRPC address when not given
+    #[arg(long, env = "ORDERSTREAM_NAME")]
+    pub name: Option<String>,
 }
 
 impl Default for Config {
@@ -29,8 +35,10 @@ impl Default for Config {
         Self {
             grpc_addr: SocketAddr::from(([0, 0, 0, 0], 50051)),
             rest_addr: SocketAddr::from(([0, 0, 0, 0], 8005)),
+            metrics_addr: SocketAddr::from(([0, 0, 0, 0], 9090)),
             data_dir: PathBuf::from("data"),
             sellers: None,
+            name: None,
         }
     }
 }

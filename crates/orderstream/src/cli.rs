@@ -1,0 +1,139 @@
+//! The commands, their flags, and which code runs them.
+
+use std::path::{Path, PathBuf};
+
+use clap::{ArgMatches, Parser, Subcommand};
+
+use crate::config::merged;
+use crate::exit::Failure;
+use crate::telemetry::{CommandKind, LogFormat};
+use crate::{output, roles, verbs};
+
+/// Requests for quotation: a buyer asks, sellers propose, every event is kept and numbered.
+#[derive(Debug, Parser)]
+#[command(name = "orderstream", version, propagate_version = true)]
+#[command(after_help = "Exit codes: 0 done, 1 unexpected, 2 wrong input, 3 expired or timed out, \
+                        4 refused, 5 server not reached.")]
+pub(crate) struct Cli {
+    /// How log lines look
+    #[arg(long, global = true, env = "ORDERSTREAM_LOG_FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+    /// File with the same keys as the role's flags; flags and variables win over it
+    #[arg(long, global = true, env = "ORDERSTREAM_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Own orders: decide, store, stream
+    Processor {
+        /// Settings.
+        #[command(flatten)]
+        config: orderstream_processor::Config,
+        /// What scripts need.
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Serve buyers and follow their orders, without Kubernetes
+    Requestor {
+        /// Settings.
+        #[command(flatten)]
+        config: orderstream_requestor::Config,
+        /// What scripts need.
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Everything in one process, on a laptop
+    Dev {
+        /// Settings.
+        #[command(flatten)]
+        config: roles::dev::Config,
+        /// What scripts need.
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Print the custom resource definitions
+    Crd,
+    /// Create or change order requests from manifests
+    Apply(verbs::Apply),
+    /// Show one order request
+    Get(verbs::Get),
+    /// Show all order requests
+    List(verbs::List),
+    /// Follow an order request until its end
+    Watch(verbs::Watch),
+    /// Wait until an order request is in a state
+    Wait(verbs::Wait),
+    /// Delete an order request, which cancels its order
+    Delete(verbs::Delete),
+}
+
+/// What scripts need of a role.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Common {
+    /// File that gets the addresses that were really bound, as JSON
+    #[arg(long, env = "ORDERSTREAM_ADDR_FILE")]
+    pub(crate) addr_file: Option<PathBuf>,
+}
+
+impl Command {
+    /// Whether the command runs until it is stopped.
+    pub(crate) const fn kind(&self) -> CommandKind {
+        match self {
+            Self::Processor { .. } | Self::Requestor { .. } => CommandKind::Role,
+            Self::Dev { .. } => CommandKind::Laptop,
+            Self::Crd
+            | Self::Apply(_)
+            | Self::Get(_)
+            | Self::List(_)
+            | Self::Watch(_)
+            | Self::Wait(_)
+            | Self::Delete(_) => CommandKind::Verb,
+        }
+    }
+
+    /// Runs the command to its end.
+    pub(crate) async fn run(
+        self,
+        file: Option<&Path>,
+        matches: &ArgMatches,
+    ) -> Result<(), Failure> {
+        match self {
+            Self::Processor { config, common } => {
+                roles::processor::run(merged(config, file, matches)?, &common).await
+            }
+            Self::Requestor { config, common } => {
+                roles::requestor::run(merged(config, file, matches)?, &common).await
+            }
+            Self::Dev { config, common } => {
+                roles::dev::run(merged(config, file, matches)?, &common).await
+            }
+            Self::Crd => {
+                output::line(orderstream_controller::crd::crds().trim_end());
+                Ok(())
+            }
+            Self::Apply(verb) => verb.run().await,
+            Self::Get(verb) => verb.run().await,
+            Self::List(verb) => verb.run().await,
+            Self::Watch(verb) => verb.run().await,
+            Self::Wait(verb) => verb.run().await,
+            Self::Delete(verb) => verb.run().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Claims about the command line as a whole.
+
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,166 @@
+//! Binding ports: an occupied one is an error that names the port, the flag and, where known, the
+//! process; and every address that was really bound is said.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use tokio::net::TcpListener;
+
+use crate::exit::Failure;
+
+/// Ports tried after the wanted one.
+const TRIES: u16 = 50;
+
+/// What to do about an occupied port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WhenOccupied {
+    /// Fail.
+    Fail,
+    /// Take the next free one, and say so.
+    TakeNext,
+}
+
+/// What was bound, by name.
+#[derive(Debug)]
+pub(crate) struct Addresses {
+    bound: BTreeMap<&'static str, SocketAddr>,
+    when_occupied: WhenOccupied,
+}
+
+impl Addresses {
+    pub(crate) const fn new(when_occupied: WhenOccupied) -> Self {
+        Self { bound: BTreeMap::new(), when_occupied }
+    }
+
+    /// Binds a port.
+    pub(crate) async fn bind(
+        &mut self,
+        name: &'static str,
+        flag: &str,
+        wanted: SocketAddr,
+    ) -> Result<TcpListener, Failure> {
+        let listener = match TcpListener::bind(wanted).await {
+            Ok(listener) => listener,
+            Err(error) if self.may_take_next(&error) => next_free(wanted, flag).await?,
+            Err(error) => return Err(cannot_bind(wanted, flag, &error)),
+        };
+        let bound = listener.local_addr().map_err(|error| cannot_bind(wanted, flag, &error))?;
+        tracing::info!(address = %bound, "{name} listens");
+        self.bound.insert(name, bound);
+        Ok(listener)
+    }
+
+    fn may_take_next(&self, error: &io::Error) -> bool {
+        self.when_occupied == WhenOccupied::TakeNext && error.kind() == io::ErrorKind::AddrInUse
+    }
+
+    /// Writes all addresses as one JSON object, for scripts that let the system choose ports.
+    pub(crate) fn write(&self, file: Option<&Path>) -> Result<(), Failure> {
+        let Some(file) = file else { return Ok(()) };
+        let bound: BTreeMap<_, _> =
+            self.bound.iter().map(|(name, address)| (name, address.to_string())).collect();
+        let text = serde_json::to_string(&bound).unwrap_or_default();
+        // Written aside and renamed, so that a reader sees all or nothing.
+        let aside = file.with_extension("part");
+        std::fs::write(&aside, text).and_then(|()| std::fs::rename(&aside, file)).map_err(|error| {
+            Failure::unexpected(format!("cannot write --addr-file {}: {error}", file.display()))
+        })
+    }
+}
+
+/// The address under which this process reaches what it bound.
+pub(crate) fn reachable(bound: SocketAddr) -> SocketAddr {
+    let mut address = bound;
+    if bound.ip().is_unspecified() {
+        address.set_ip(std::net::IpAddr::from([127, 0, 0, 1]));
+    }
+    address
+}
+
+async fn next_free(wanted: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
+    for step in 1..=TRIES {
+        let Some(port) = wanted.port().checked_add(step) else { break };
+        let address = SocketAddr::new(wanted.ip(), port);
+        if let Ok(listener) = TcpListener::bind(address).await {
+            let occupied = wanted.port();
+            tracing::warn!(occupied, port, flag, "the port is in use; took the next free one");
+            return Ok(listener);
+        }
+    }
+    let port = wanted.port();
+    Err(Failure::unexpected(format!("{port} and the {TRIES} ports after it are in use ({flag})")))
+}
+
+fn cannot_bind(wanted: SocketAddr, flag: &str, error: &io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::AddrInUse {
+        let owner = owner_of(wanted.port()).map(|who| format!(" by {who}")).unwrap_or_default();
+        let port = wanted.port();
+        return Failure::unexpected(format!(
+            "port {port} is in use{owner}; stop it, or give another address with {flag}"
+        ));
+    }
+    Failure::unexpected(format!("cannot listen on {wanted} ({flag}): {error}"))
+}
+
+/// The process that listens on a port, as far as this one may see.
+fn owner_of(port: u16) -> Option<String> {
+    let inode = ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|table| {
+        let text = std::fs::read_to_string(table).ok()?;
+        text.lines().find_map(|line| listening_inode(line, port))
+    })?;
+    let wanted = format!("socket:[{inode}]");
+    for process in std::fs::read_dir("/proc").ok()?.flatten() {
+        let Ok(files) = std::fs::read_dir(process.path().join("fd")) else { continue };
+        let holds = |file: &std::fs::DirEntry| {
+            std::fs::read_link(file.path()).is_ok_and(|link| link.as_os_str() == wanted.as_str())
+        };
+        if files.flatten().any(|file| holds(&file)) {
+            let name = std::fs::read_to_string(process.path().join("comm")).ok()?;
+            let id = process.file_name().to_string_lossy().into_owned();
+            return Some(format!("{} (process {id})", name.trim()));
+        }
+    }
+    None
+}
+
+/// The inode of a line of `/proc/net/tcp` that listens on this port.
+fn listening_inode(line: &str, port: u16) -> Option<String> {
+    const LISTEN: &str = "0A";
+    let mut fields = line.split_whitespace();
+    let local = fields.nth(1)?;
+    let state = fields.nth(1)?;
+    let inode = fields.nth(5)?;
+    let (_, hex) = local.rsplit_once(':')?;
+    let is_it = state == LISTEN && u16::from_str_radix(hex, 16) == Ok(port);
+    is_it.then(|| inode.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    //! Claims about what is known of an occupied port.
+
+    use super::*;
+
+    #[test]
+    fn a_listening_line_gives_its_inode() {
+        let line = "  3: 0100007F:1F44 00000000:0000 0A 00000000:00000000 00:00000000 00000000 \
+                     0 0 4711 1 0000000000000000 100 0 0 10 0";
+        assert_eq!(listening_inode(line, 8004).as_deref(), Some("4711"));
+        assert_eq!(listening_inode(line, 8005), None);
+        assert_eq!(listening_inode("nonsense", 8004), None);
+    }
+
+    #[tokio::test]
+    async fn an_occupied_port_is_named_with_its_flag_and_process() {
+        let held = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = held.local_addr().unwrap();
+        let mut addresses = Addresses::new(WhenOccupied::Fail);
+        let error = addresses.bind("rest", "--rest-addr", address).await.unwrap_err().to_string();
+        let own = std::process::id().to_string();
+        for part in [address.port().to_string().as_str(), "--rest-addr", own.as_str()] {
+            assert!(error.contains(part), "{error} lacks {part}");
+        }
+    }
+}

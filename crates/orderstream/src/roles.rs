@@ -1,0 +1,115 @@
+//! The long-running commands. Each checks its settings and opens its store before any port, says
+//! what it bound, and drains on SIGTERM or Ctrl-C.
+
+pub(crate) mod demo;
+pub(crate) mod dev;
+pub(crate) mod processor;
+pub(crate) mod requestor;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use orderstream_controller::local::{self, LocalOrderRequests};
+use orderstream_core::port::OrderStreams;
+use orderstream_journal::{Embedded, Options};
+use orderstream_requestor::Handle;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::SystemClock;
+use crate::exit::Failure;
+
+/// The tasks of a role. When one fails, the others are told to stop.
+#[derive(Debug)]
+struct Tasks {
+    set: JoinSet<Result<(), Failure>>,
+    shutdown: CancellationToken,
+}
+
+impl Tasks {
+    fn new(shutdown: CancellationToken) -> Self {
+        Self { set: JoinSet::new(), shutdown }
+    }
+
+    fn start(&mut self, task: impl Future<Output = Result<(), Failure>> + Send + 'static) {
+        self.set.spawn(task);
+    }
+
+    /// Waits for all, and gives the first failure.
+    async fn join(mut self) -> Result<(), Failure> {
+        let mut first = Ok(());
+        while let Some(ended) = self.set.join_next().await {
+            let result = ended
+                .unwrap_or_else(|error| Err(Failure::unexpected(format!("a task died: {error}"))));
+            if result.is_err() {
+                self.shutdown.cancel();
+                first = first.and(result);
+            }
+        }
+        first
+    }
+}
+
+/// Opens a journal; blocks for the disk elsewhere.
+async fn open_journal(dir: &Path, flag: &str) -> Result<Embedded, Failure> {
+    let (dir, flag) = (dir.to_path_buf(), flag.to_owned());
+    blocking(move || {
+        Embedded::open(&dir, Options::default())
+            .map_err(|error| Failure::unexpected(format!("{flag}: {error}")))
+    })
+    .await
+}
+
+/// Closes a journal, after all that used it has ended.
+async fn close_journal(journal: Embedded) -> Result<(), Failure> {
+    blocking(move || {
+        journal.close();
+        Ok(())
+    })
+    .await
+}
+
+/// Runs what blocks on a thread that may.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(Failure::unexpected(format!("a task died: {error}"))))
+}
+
+/// The order requests that are applied without Kubernetes, beside a requestor.
+async fn open_local(
+    dir: &Path,
+    handle: &Handle,
+    shutdown: CancellationToken,
+) -> Result<LocalOrderRequests, Failure> {
+    let streams: Arc<dyn OrderStreams> = Arc::new(handle.clone());
+    let parts = local::Parts {
+        dir: dir.to_path_buf(),
+        streams,
+        processors: handle.processors().to_vec(),
+        epoch: handle.epoch(),
+        clock: Arc::new(SystemClock),
+        shutdown,
+    };
+    blocking(move || LocalOrderRequests::open(parts).map_err(Failure::from)).await
+}
+
+/// The buyer's REST: the original contract, and the applied order requests.
+fn buyer_router(handle: &Handle, local: &LocalOrderRequests) -> Router {
+    orderstream_requestor::rest::router(handle.clone()).merge(local::rest::router(local.clone()))
+}
+
+async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: CancellationToken,
+) -> Result<(), Failure> {
+    axum::serve(listener, router)
+        .with_graceful_shutdown(async move { shutdown.cancelled().await })
+        .await
+        .map_err(|error| Failure::unexpected(format!("cannot serve REST: {error}")))
+}

@@ -1,0 +1,235 @@
+//! What makes `dev` alive: sellers that answer as a seller's program would, over gRPC, and every
+//! event of every order as one line.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use orderstream_core::event::{Event, EventKind, ProposalUpdate};
+use orderstream_core::port::Clock as _;
+use orderstream_core::price::Decimal;
+use orderstream_core::spec::{Item, Seller, Verdict};
+use orderstream_core::{OrderKey, Seq};
+use orderstream_processor::Orders;
+use orderstream_processor::orders::Followed;
+use orderstream_rpc::v1;
+use orderstream_rpc::v1::order_non_streaming_service_client::OrderNonStreamingServiceClient;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Channel, Endpoint};
+
+use super::dev::seller_manifests;
+use crate::clock::SystemClock;
+use crate::exit::Failure;
+use crate::output;
+
+/// How often new orders are looked for.
+const LOOK: Duration = Duration::from_millis(100);
+/// Orders that are shown live at one time.
+const ORDERS_MAX: usize = 1_000;
+/// How long the demo sellers think at most.
+const THINK_MS_MAX: u64 = 1_500;
+
+/// The demo sellers: those of the examples.
+pub(super) fn sellers(count: usize) -> Result<Vec<Seller>, Failure> {
+    let mut sellers = seller_manifests(include_str!("../../../../examples/sellers.yaml"))?;
+    sellers.truncate(count);
+    Ok(sellers)
+}
+
+/// Shows all orders live and answers for their sellers, until the token.
+pub(super) async fn run(
+    orders: Orders,
+    url: String,
+    shutdown: CancellationToken,
+) -> Result<(), Failure> {
+    let channel = Endpoint::from_shared(url)
+        .map_err(|error| Failure::unexpected(error.to_string()))?
+        .connect_timeout(Duration::from_secs(2))
+        .connect_lazy();
+    let mut known = BTreeSet::new();
+    let mut shown = JoinSet::new();
+    // What was there at the start goes on where it was; it is not told again.
+    for key in orders.keys(None, None, ORDERS_MAX) {
+        let state = orders.read(&key, |order, _| (order.last_seq, order.phase)).await;
+        let Ok((last, phase)) = state else { continue };
+        known.insert(key.clone());
+        if !phase.is_terminal() {
+            output::line(&format!("order {key} goes on after event {last}"));
+            shown.spawn(show(orders.clone(), channel.clone(), key, last));
+        }
+    }
+    let mut look = tokio::time::interval(LOOK);
+    while !shutdown.is_cancelled() {
+        // Cancel-safe: a tick that is dropped comes again.
+        tokio::select! {
+            _ = look.tick() => {}
+            Some(_) = shown.join_next() => {}
+            () = shutdown.cancelled() => {}
+        }
+        for key in orders.keys(None, None, ORDERS_MAX) {
+            if shown.len() < ORDERS_MAX && known.insert(key.clone()) {
+                shown.spawn(show(orders.clone(), channel.clone(), key, Seq(0)));
+            }
+        }
+    }
+    while shown.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// Shows one order to its end; its sellers answer when they are selected.
+async fn show(orders: Orders, channel: Channel, key: OrderKey, after: Seq) {
+    let Ok(mut events) = orders.follow(&key, after, None).await else { return };
+    let mut answering = JoinSet::new();
+    if after > Seq(1) {
+        answer_all(&orders, &channel, &key, &mut answering).await;
+    }
+    while let Some(Ok(Followed::Event(event))) = events.next().await {
+        output::line(&describe(&key, &event));
+        if matches!(event.kind, EventKind::SellersSelected(_)) {
+            answer_all(&orders, &channel, &key, &mut answering).await;
+        }
+    }
+    answering.shutdown().await;
+}
+
+/// Lets every chosen seller of an order think and propose. The key of a seller's proposal is the
+/// order's life, so a seller that answered before a restart does not answer twice.
+async fn answer_all(
+    orders: &Orders,
+    channel: &Channel,
+    key: &OrderKey,
+    answering: &mut JoinSet<()>,
+) {
+    let invited = orders
+        .read(key, |order, _| {
+            let chosen = order.choices.iter().filter(|choice| choice.verdict == Verdict::Chosen);
+            let sellers: Vec<String> = chosen.map(|choice| choice.seller.to_string()).collect();
+            (sellers, order.spec.items.clone(), order.incarnation.to_string())
+        })
+        .await;
+    let Ok((sellers, items, incarnation)) = invited else { return };
+    for seller in sellers {
+        let submission = proposal(key, &incarnation, &seller, &items);
+        let channel = channel.clone();
+        let think = Duration::from_millis(300 + dice(&seller, &incarnation) % THINK_MS_MAX);
+        answering.spawn(async move {
+            tokio::time::sleep(think).await;
+            let mut client = OrderNonStreamingServiceClient::new(channel);
+            let call = client.submit_proposals(futures_util::stream::iter([submission]));
+            match tokio::time::timeout(Duration::from_secs(5), call).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::warn!(seller, %error, "a demo seller failed"),
+                Err(_) => tracing::warn!(seller, "a demo seller got no answer"),
+            }
+        });
+    }
+}
+
+/// A stable number from two words, so that a demo tells the same story each time.
+fn dice(a: &str, b: &str) -> u64 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in a.bytes().chain(b.bytes()) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+    hash ^ (hash >> 29)
+}
+
+/// A seller's demo proposal: each line priced by its sku, a little apart from the other sellers'.
+fn proposal(
+    key: &OrderKey,
+    incarnation: &str,
+    seller: &str,
+    items: &[Item],
+) -> v1::ProposalSubmission {
+    let mut total = Decimal::ZERO;
+    if items.is_empty() {
+        // An old client's order has no items; the seller names a price for what was agreed before.
+        let cents = i64::try_from(10_000 + dice(seller, incarnation) % 5_000).unwrap_or(10_000);
+        total = Decimal::new(cents, 2);
+    }
+    let mut lines = Vec::new();
+    for item in items {
+        let cents = 2_000 + dice(&item.sku, "") % 20_000;
+        let own = 90 + dice(seller, &item.sku) % 21;
+        let each = i64::try_from(cents * own / 100).unwrap_or(2_000);
+        let price = (Decimal::new(each, 2) * item.quantity.value()).round_dp(2);
+        total += price;
+        lines.push(v1::ProposalLine {
+            sku: item.sku.clone(),
+            quantity: item.quantity.value().to_string(),
+            unit: item.unit.clone().unwrap_or_default(),
+            price: price.to_string(),
+        });
+    }
+    v1::ProposalSubmission {
+        order_req_id: key.order_req_id.to_string(),
+        tenant: key.tenant.to_string(),
+        incarnation: incarnation.to_owned(),
+        idempotency_key: format!("demo:{seller}"),
+        proposal: Some(v1::Proposal {
+            seller: seller.to_owned(),
+            price: total.to_string(),
+            currency: "EUR".to_owned(),
+            note: "from stock".to_owned(),
+            lines,
+            ..v1::Proposal::default()
+        }),
+    }
+}
+
+/// An event in one line.
+fn describe(key: &OrderKey, event: &Event) -> String {
+    let age_ms = SystemClock.now().ms_since(event.at);
+    let at = orderstream_controller::status::rfc3339(event.at);
+    let word = event.kind.as_str();
+    let detail = detail(&event.kind);
+    let late = if age_ms > 1_000 { format!("  ({age_ms} ms ago)") } else { String::new() };
+    format!("{at}  {key}  #{:<3} {word:<16} {detail}{late}", event.seq.0)
+}
+
+fn detail(kind: &EventKind) -> String {
+    let said = |reason: &Option<String>| reason.clone().unwrap_or_default();
+    match kind {
+        EventKind::OrderOpened(opened) => opened.spec.title.clone().unwrap_or_default(),
+        EventKind::SellersSelected(choices) => {
+            let chosen: Vec<&str> = choices
+                .iter()
+                .filter(|choice| choice.verdict == Verdict::Chosen)
+                .map(|choice| choice.seller.as_str())
+                .collect();
+            format!("{} of {}: {}", chosen.len(), choices.len(), chosen.join(", "))
+        }
+        EventKind::SellerNotified { seller, channel, result } => {
+            format!("{seller} by {channel}: {result}")
+        }
+        EventKind::NewProposal(proposal) => format!("{}  {}", proposal.seller, proposal.price),
+        EventKind::ProposalUpdate(update) => match update {
+            ProposalUpdate::Amended { proposal, version } => {
+                format!("{} amended: {} (version {version})", proposal.seller, proposal.price)
+            }
+            ProposalUpdate::Withdrawn { proposal_id, .. } => format!("{proposal_id} withdrawn"),
+            ProposalUpdate::Declined { seller, reason } => {
+                format!("{seller} declined {}", said(reason))
+            }
+            ProposalUpdate::Answered { seller, message, .. } => format!("{seller}: {message}"),
+        },
+        EventKind::ProposalClosed { proposal_id, reason } => format!("{proposal_id} {reason}"),
+        EventKind::EditLock { proposal_id, holder, until } => {
+            let how = if until.is_some() { "locked" } else { "unlocked" };
+            format!("{proposal_id} {how} by {holder}")
+        }
+        EventKind::FollowUpAdded(follow_up) => follow_up.message.message.clone(),
+        EventKind::OrderPaused { reason, .. }
+        | EventKind::OrderClosed { reason }
+        | EventKind::OrderCancelled { reason } => said(reason),
+        EventKind::OrderResumed => String::new(),
+        EventKind::OrderExtended { expires_at } => {
+            orderstream_controller::status::rfc3339(*expires_at)
+        }
+        EventKind::OrderFinalised { award, reason } => match award {
+            Some(award) => format!("won: {award:?}"),
+            None => said(reason),
+        },
+    }
+}

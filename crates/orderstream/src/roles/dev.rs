@@ -1,0 +1,235 @@
+//! `orderstream dev`: processor, requestor and applied order requests in one process, on real
+//! sockets and a real journal, with demo sellers that answer.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use orderstream_controller::local::LocalOrderRequests;
+use orderstream_controller::manifest::{self, FileDirectory, Manifest};
+use orderstream_controller::order_request::OrderRequest;
+use orderstream_core::port::SellerDirectory as _;
+use orderstream_core::spec::Seller;
+use orderstream_journal::Embedded;
+use orderstream_processor::{Orders, Parts, Processor};
+use orderstream_requestor::{Handle, JournalLists, Requestor, Service};
+use prometheus::Registry;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Tasks, blocking, buyer_router, close_journal, demo, open_journal, open_local, requestor, serve,
+};
+use crate::admin::Admin;
+use crate::cli::Common;
+use crate::clock::SystemClock;
+use crate::exit::Failure;
+use crate::listen::{Addresses, WhenOccupied, reachable};
+use crate::output;
+use crate::shutdown::on_signal;
+
+/// Orders that a laptop may follow.
+const ORDERS_MAX: usize = 10_000;
+
+/// The settings of `dev`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Folder of everything that is kept
+    #[arg(long, env = "ORDERSTREAM_DATA_DIR", default_value = ".orderstream")]
+    data_dir: PathBuf,
+    /// How many of the demo sellers answer; 0 for none
+    #[arg(long, env = "ORDERSTREAM_DEMO_SELLERS", default_value_t = 20)]
+    sellers: usize,
+    /// Manifests to apply at the start; Seller manifests take the place of the demo sellers
+    #[arg(long, num_args = 1.., value_name = "FILE")]
+    apply: Vec<PathBuf>,
+    /// Where buyers' REST listens
+    #[arg(long, env = "ORDERSTREAM_REQUESTOR_ADDR", default_value = "127.0.0.1:8004")]
+    requestor_addr: SocketAddr,
+    /// Where sellers' REST listens
+    #[arg(long, env = "ORDERSTREAM_REST_ADDR", default_value = "127.0.0.1:8005")]
+    rest_addr: SocketAddr,
+    /// Where gRPC listens
+    #[arg(long, env = "ORDERSTREAM_GRPC_ADDR", default_value = "127.0.0.1:50051")]
+    grpc_addr: SocketAddr,
+    /// Where metrics and health are served
+    #[arg(long, env = "ORDERSTREAM_METRICS_ADDR", default_value = "127.0.0.1:9090")]
+    metrics_addr: SocketAddr,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let local = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        Self {
+            data_dir: PathBuf::from(".orderstream"),
+            sellers: 20,
+            apply: Vec::new(),
+            requestor_addr: local(8004),
+            rest_addr: local(8005),
+            grpc_addr: local(50051),
+            metrics_addr: local(9090),
+        }
+    }
+}
+
+/// What the manifests at the start ask for.
+struct Wanted {
+    sellers: Vec<Seller>,
+    requests: Vec<OrderRequest>,
+}
+
+/// The bound ports.
+struct Ports {
+    grpc: TcpListener,
+    rest: TcpListener,
+    requestor: TcpListener,
+    metrics: TcpListener,
+}
+
+/// Runs everything until it is told to stop.
+pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> {
+    let wanted = wanted(&config)?;
+    let owned = open_journal(&config.data_dir.join("processor"), "--data-dir").await?;
+    let followed = open_journal(&config.data_dir.join("requestor"), "--data-dir").await?;
+    let mut addresses = Addresses::new(WhenOccupied::TakeNext);
+    let ports = bind(&config, &mut addresses).await?;
+    let grpc = ports.grpc.local_addr().map_err(|e| Failure::unexpected(e.to_string()))?;
+    let url = format!("http://{}", reachable(grpc));
+    let (registry, shutdown) = (Registry::new(), CancellationToken::new());
+    let processor = {
+        let directory = FileDirectory::from(wanted.sellers);
+        let parts = Parts {
+            journal: Arc::new(owned.clone()),
+            directory: Arc::new(directory),
+            clock: Arc::new(SystemClock),
+            metrics: registry.clone(),
+            name: url.clone(),
+            shutdown: shutdown.clone(),
+        };
+        blocking(move || {
+            Processor::start(parts).map_err(|error| Failure::unexpected(error.to_string()))
+        })
+        .await?
+    };
+    let orders = processor.orders();
+    let mut tasks = Tasks::new(shutdown.clone());
+    tasks.start(on_signal(shutdown.clone()));
+    let (rest, own_shutdown) = (ports.rest, shutdown.clone());
+    tasks.start(async move {
+        let result = processor.run(ports.grpc, rest).await;
+        own_shutdown.cancel();
+        result.map_err(|error| Failure::unexpected(error.to_string()))
+    });
+    let (handle, service) = start_requestor(&url, &followed, &registry, &shutdown).await?;
+    let dir = config.data_dir.join("orderrequests");
+    let local = open_local(&dir, &handle, shutdown.clone()).await?;
+    let side = Side { handle, service, local: local.clone(), orders, url };
+    start_rest(&mut tasks, side, (ports.requestor, ports.metrics), registry);
+    addresses.write(common.addr_file.as_deref())?;
+    apply(local, wanted.requests).await?;
+    tasks.join().await?;
+    close_journal(owned).await?;
+    close_journal(followed).await
+}
+
+/// What runs beside the processor.
+struct Side {
+    handle: Handle,
+    service: Service,
+    local: LocalOrderRequests,
+    orders: Orders,
+    url: String,
+}
+
+fn start_rest(
+    tasks: &mut Tasks,
+    side: Side,
+    (requestor, metrics): (TcpListener, TcpListener),
+    registry: Registry,
+) {
+    let shutdown = tasks.shutdown.clone();
+    let admin = Admin::new(registry);
+    admin.set_ready();
+    tasks.start(admin.serve(metrics, shutdown.clone()));
+    tasks.start(serve(requestor, buyer_router(&side.handle, &side.local), shutdown.clone()));
+    let (service, local) = (side.service, side.local);
+    tasks.start(async move { service.run().await.map_err(requestor::unexpected) });
+    tasks.start(async move {
+        local.run().await;
+        Ok(())
+    });
+    tasks.start(demo::run(side.orders, side.url, shutdown));
+}
+
+fn wanted(config: &Config) -> Result<Wanted, Failure> {
+    let mut wanted = Wanted { sellers: Vec::new(), requests: Vec::new() };
+    for file in &config.apply {
+        for manifest in manifest::read_file(file)? {
+            match manifest {
+                Manifest::OrderRequest(request) => wanted.requests.push(*request),
+                Manifest::Seller(seller) => {
+                    wanted.sellers.push(orderstream_controller::convert::seller(&seller)?);
+                }
+            }
+        }
+    }
+    if wanted.sellers.is_empty() {
+        wanted.sellers = demo::sellers(config.sellers)?;
+    }
+    Ok(wanted)
+}
+
+async fn bind(config: &Config, addresses: &mut Addresses) -> Result<Ports, Failure> {
+    Ok(Ports {
+        grpc: addresses.bind("grpc", "--grpc-addr", config.grpc_addr).await?,
+        rest: addresses.bind("rest", "--rest-addr", config.rest_addr).await?,
+        requestor: addresses.bind("requestor", "--requestor-addr", config.requestor_addr).await?,
+        metrics: addresses.bind("metrics", "--metrics-addr", config.metrics_addr).await?,
+    })
+}
+
+async fn start_requestor(
+    url: &str,
+    journal: &Embedded,
+    registry: &Registry,
+    shutdown: &CancellationToken,
+) -> Result<(Handle, Service), Failure> {
+    let parts = orderstream_requestor::Parts {
+        processors: vec![url.to_owned()],
+        connections: 2,
+        max_orders: ORDERS_MAX,
+        lists: Arc::new(JournalLists::new(Arc::new(journal.clone()))),
+        clock: Arc::new(SystemClock),
+        metrics: registry.clone(),
+        shutdown: shutdown.clone(),
+    };
+    Requestor::start(parts).await.map_err(requestor::unexpected)
+}
+
+/// Applies the manifests of the start. One that was applied before changes nothing.
+async fn apply(local: LocalOrderRequests, requests: Vec<OrderRequest>) -> Result<(), Failure> {
+    for request in requests {
+        let name = request.metadata.name.clone().unwrap_or_default();
+        let local = local.clone();
+        let applied = blocking(move || local.apply(request).map_err(Failure::from))
+            .await
+            .map(|(how, _)| how)?;
+        let how = format!("{applied:?}").to_lowercase();
+        output::line(&format!("orderrequest/{name} {how}"));
+    }
+    Ok(())
+}
+
+/// Reads the demo sellers that the binary brings along.
+pub(super) fn seller_manifests(text: &str) -> Result<Vec<Seller>, Failure> {
+    let sellers = manifest::read(&Path::new("demo sellers").display().to_string(), text)?
+        .into_iter()
+        .filter_map(|manifest| match manifest {
+            Manifest::Seller(seller) => Some(orderstream_controller::convert::seller(&seller)),
+            Manifest::OrderRequest(_) => None,
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(FileDirectory::from(sellers).sellers().to_vec())
+}

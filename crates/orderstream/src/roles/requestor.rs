@@ -1,0 +1,58 @@
+//! `orderstream requestor`: the buyer's side without Kubernetes.
+
+use std::sync::Arc;
+
+use orderstream_requestor::{Config, JournalLists, Parts, Requestor};
+use prometheus::Registry;
+use tokio_util::sync::CancellationToken;
+
+use super::{Tasks, buyer_router, close_journal, open_journal, open_local, serve};
+use crate::admin::Admin;
+use crate::cli::Common;
+use crate::clock::SystemClock;
+use crate::exit::Failure;
+use crate::listen::{Addresses, WhenOccupied};
+use crate::shutdown::on_signal;
+
+/// Runs a requestor until it is told to stop.
+pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> {
+    config.validate()?;
+    let dir = config.store_dir()?;
+    let journal = open_journal(&dir, "--store").await?;
+    let mut addresses = Addresses::new(WhenOccupied::Fail);
+    let rest = addresses.bind("requestor", "--rest-addr", config.rest_addr).await?;
+    let metrics = addresses.bind("metrics", "--metrics-addr", config.metrics_addr).await?;
+    let registry = Registry::new();
+    let shutdown = CancellationToken::new();
+    let parts = Parts {
+        processors: config.processors,
+        connections: config.connections,
+        max_orders: config.max_orders,
+        lists: Arc::new(JournalLists::new(Arc::new(journal.clone()))),
+        clock: Arc::new(SystemClock),
+        metrics: registry.clone(),
+        shutdown: shutdown.clone(),
+    };
+    let (handle, service) = Requestor::start(parts).await.map_err(unexpected)?;
+    let local = open_local(&dir.join("orderrequests"), &handle, shutdown.clone()).await?;
+    let admin = Admin::new(registry);
+    let mut tasks = Tasks::new(shutdown.clone());
+    tasks.start(on_signal(shutdown.clone()));
+    tasks.start(admin.clone().serve(metrics, shutdown.clone()));
+    tasks.start(serve(rest, buyer_router(&handle, &local), shutdown.clone()));
+    tasks.start(async move { service.run().await.map_err(unexpected) });
+    tasks.start(async move {
+        local.run().await;
+        Ok(())
+    });
+    admin.set_ready();
+    addresses.write(common.addr_file.as_deref())?;
+    drop(handle);
+    tasks.join().await?;
+    close_journal(journal).await
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "made for map_err")]
+pub(super) fn unexpected(error: orderstream_requestor::Error) -> Failure {
+    Failure::unexpected(error.to_string())
+}

@@ -1,0 +1,120 @@
+//! Resources as a table, JSON or YAML.
+
+use comfy_table::{Table, presets};
+use serde_json::Value;
+
+use super::Conditions;
+use crate::exit::Failure;
+use crate::output;
+
+/// How an answer is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// Columns for people.
+    Table,
+    /// As the server answered.
+    Json,
+    /// The same as YAML.
+    Yaml,
+}
+
+const COLUMNS: [&str; 6] = ["NAME", "PHASE", "PROPOSALS", "BEST", "STREAM", "EXPIRES"];
+
+/// One resource.
+pub(super) fn one(resource: &Value, format: Format) -> Result<(), Failure> {
+    if format == Format::Table {
+        table([resource]);
+        return Ok(());
+    }
+    structured(resource, format)
+}
+
+/// A list of resources.
+pub(super) fn list(list: &Value, format: Format) -> Result<(), Failure> {
+    if format != Format::Table {
+        return structured(list, format);
+    }
+    let items = list.get("items").and_then(Value::as_array);
+    let items = items.map(Vec::as_slice).unwrap_or_default();
+    if items.is_empty() {
+        output::line("no order requests");
+        return Ok(());
+    }
+    table(items);
+    Ok(())
+}
+
+fn structured(value: &Value, format: Format) -> Result<(), Failure> {
+    let text = if format == Format::Json {
+        serde_json::to_string_pretty(value).map_err(|error| error.to_string())
+    } else {
+        serde_saphyr::to_string(value).map_err(|error| error.to_string())
+    };
+    output::line(text.map_err(Failure::unexpected)?.trim_end());
+    Ok(())
+}
+
+fn table<'a>(resources: impl IntoIterator<Item = &'a Value>) {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(COLUMNS);
+    for resource in resources {
+        table.add_row(row(resource));
+    }
+    for line in table.lines() {
+        output::line(line.trim_end());
+    }
+}
+
+/// A change of a watched resource: widths are fixed, so that lines stand under one another.
+pub(super) fn watched(resource: &Value, header: &mut bool) {
+    let wide = |cells: [String; 6]| {
+        let [name, phase, proposals, best, stream, expires] = cells;
+        format!("{name:<24} {phase:<13} {proposals:>9}  {best:<18} {stream:<9} {expires}")
+    };
+    if std::mem::take(header) {
+        output::line(&wide(COLUMNS.map(ToOwned::to_owned)));
+    }
+    output::line(wide(row(resource)).trim_end());
+}
+
+/// The cells of a resource.
+pub(super) fn row(resource: &Value) -> [String; 6] {
+    let text = |pointer: &str| resource.pointer(pointer).and_then(Value::as_str).unwrap_or("-");
+    let active = resource.pointer("/status/tracker/streamActive").and_then(Value::as_bool);
+    let stream = if active == Some(true) { "active" } else { "-" };
+    [
+        text("/metadata/name").to_owned(),
+        phase(resource).to_owned(),
+        proposals(resource).to_string(),
+        text("/status/proposals/best/price").to_owned(),
+        stream.to_owned(),
+        text("/status/expiresAt").to_owned(),
+    ]
+}
+
+/// The phase in the status.
+pub(super) fn phase(resource: &Value) -> &str {
+    resource.pointer("/status/phase").and_then(Value::as_str).unwrap_or("Pending")
+}
+
+/// How many proposals came.
+pub(super) fn proposals(resource: &Value) -> u64 {
+    resource.pointer("/status/proposals/received").and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// The last event that the status shows.
+pub(super) fn last_seq(resource: &Value) -> u64 {
+    resource.pointer("/status/tracker/lastSeq").and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// The conditions in the status, by type.
+pub(super) fn conditions(resource: &Value) -> Conditions<'_> {
+    let conditions = resource.pointer("/status/conditions").and_then(Value::as_array);
+    conditions
+        .into_iter()
+        .flatten()
+        .filter_map(|condition| {
+            Some((condition.get("type")?.as_str()?, condition.get("status")?.as_str()?))
+        })
+        .collect()
+}
