@@ -112,13 +112,16 @@ fn owner_of(port: u16) -> Option<String> {
     })?;
     let wanted = format!("socket:[{inode}]");
     for process in std::fs::read_dir("/proc").ok()?.flatten() {
+        let id = process.file_name().to_string_lossy().into_owned();
+        if id.parse::<u32>().is_err() {
+            continue;
+        }
         let Ok(files) = std::fs::read_dir(process.path().join("fd")) else { continue };
         let holds = |file: &std::fs::DirEntry| {
             std::fs::read_link(file.path()).is_ok_and(|link| link.as_os_str() == wanted.as_str())
         };
         if files.flatten().any(|file| holds(&file)) {
             let name = std::fs::read_to_string(process.path().join("comm")).ok()?;
-            let id = process.file_name().to_string_lossy().into_owned();
             return Some(format!("{} (process {id})", name.trim()));
         }
     }

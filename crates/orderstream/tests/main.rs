@@ -1,0 +1,15 @@
+//! The system as its users meet it: real processes, real sockets, real disks, `kill -9`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod conversation;
+mod drain;
+mod http;
+mod kill;
+mod mistakes;
+mod process;
+mod verbs;

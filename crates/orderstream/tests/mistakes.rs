@@ -1,0 +1,94 @@
+//! What users get wrong: one clear error each, the right code, and nothing half started.
+
+use std::process::Output;
+
+use crate::process::{dev, run};
+
+/// The one line of the error.
+fn error_of(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn check(args: &[&str], code: i32, parts: &[&str]) {
+    let output = run(args);
+    let text = error_of(&output);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
+    for part in parts {
+        assert!(text.contains(part), "{args:?}: '{text}' lacks '{part}'");
+    }
+}
+
+#[test]
+fn an_occupied_port_names_the_port_the_flag_and_the_process() {
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = held.local_addr().unwrap().to_string();
+    let port = held.local_addr().unwrap().port().to_string();
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let data = data.to_str().unwrap();
+    let args =
+        ["processor", "--grpc-addr", "127.0.0.1:0", "--rest-addr", &address, "--data-dir", data];
+    let own = std::process::id().to_string();
+    check(&args, 1, &["error: ", &port, "--rest-addr", &own]);
+}
+
+#[test]
+fn a_data_folder_that_is_a_file_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "in the way").unwrap();
+    let file = file.to_str().unwrap();
+    check(&["processor", "--data-dir", file], 1, &["error: ", "--data-dir", file]);
+}
+
+#[test]
+fn an_unknown_flag_is_named() {
+    check(&["processor", "--data-dri", "x"], 2, &["--data-dri", "--data-dir"]);
+}
+
+#[test]
+fn an_unknown_or_wrong_key_of_the_config_file_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.yaml");
+    for (text, part) in [("data-dri: x\n", "data-dri"), ("grpc-addr: nonsense\n", "address")] {
+        std::fs::write(&file, text).unwrap();
+        let file = file.to_str().unwrap();
+        check(&["processor", "--config", file], 2, &["error: ", "--config", part]);
+    }
+}
+
+#[test]
+fn a_bad_manifest_is_named_with_its_field() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("order.yaml");
+    let base = "apiVersion: orderstream.dev/v1alpha1\nkind: OrderRequest\nmetadata: {name: a}\n";
+    for (spec, field) in [
+        ("spec: {items: [{sku: x, quantity: -1}]}\n", "quantity"),
+        ("spec: {expiresIn: 1s}\n", "expiresIn"),
+        ("spec: {delivery: {latitude: 91, longitude: 0}}\n", "latitude"),
+        ("spec: {tittle: x}\n", "tittle"),
+        ("spec: {notificationType: Pigeon}\n", "notificationType"),
+    ] {
+        std::fs::write(&file, format!("{base}{spec}")).unwrap();
+        let file = file.to_str().unwrap();
+        check(&["apply", "-f", file], 2, &["error: ", field]);
+        check(&["dev", "--apply", file], 2, &["error: ", field]);
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_code_5() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{free}");
+    check(&["list", "--server", &url], 5, &["error: ", &url, "--server"]);
+    check(&["list", "--server", "nonsense"], 2, &["error: ", "--server"]);
+}
+
+#[test]
+fn a_second_process_on_the_same_folder_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let _first = dev(dir.path(), &[]);
+    let data = dir.path().join("data");
+    let data = data.to_str().unwrap();
+    check(&["dev", "--data-dir", data], 1, &["error: ", "--data-dir", data]);
+}

@@ -1,0 +1,198 @@
+//! The binary's processes: started on free ports, killed when dropped.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// The binary under test.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_orderstream");
+/// How long anything may take to come true. Far above what it takes, so that only a fault meets it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The workspace's root.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Looks again and again until something is there, and fails after [`PATIENCE`].
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < PATIENCE, "did not come true: {what}");
+        pause(Duration::from_millis(10));
+    }
+}
+
+/// Lets a moment pass between two looks, or between two steps of a load.
+#[allow(clippy::disallowed_methods, reason = "other processes cannot be awaited, only looked at")]
+pub(crate) fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
+/// A command of the binary that ends by itself.
+pub(crate) fn run(args: &[&str]) -> Output {
+    Command::new(BINARY).args(args).current_dir(root()).output().unwrap()
+}
+
+/// A role as a child process.
+#[derive(Debug)]
+pub(crate) struct Role {
+    child: Child,
+    args: Vec<String>,
+    addresses: PathBuf,
+    /// What was bound, by name.
+    pub(crate) bound: BTreeMap<String, SocketAddr>,
+}
+
+impl Role {
+    /// Starts a role and waits until it has bound its ports.
+    pub(crate) fn start(args: &[&str], dir: &Path) -> Self {
+        let name = args.first().unwrap();
+        let addresses = dir.join(format!("{name}.addresses"));
+        let mut role = Self {
+            child: spawn(args.iter().copied(), &addresses),
+            args: args.iter().map(ToString::to_string).collect(),
+            addresses,
+            bound: BTreeMap::new(),
+        };
+        role.read_addresses();
+        role
+    }
+
+    fn read_addresses(&mut self) {
+        let file = self.addresses.clone();
+        let text = until("the role is up", || {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("{:?} ended: {status}", self.args);
+            }
+            std::fs::read_to_string(&file).ok()
+        });
+        self.bound = serde_json::from_str(&text).unwrap();
+    }
+
+    pub(crate) fn address(&self, name: &str) -> SocketAddr {
+        *self.bound.get(name).unwrap_or_else(|| panic!("{name} is not bound: {:?}", self.bound))
+    }
+
+    /// `kill -9`, and waits until the process is gone.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::fs::remove_file(&self.addresses).unwrap();
+    }
+
+    /// SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let id = self.child.id().to_string();
+        let status = Command::new("kill").args(["-TERM", &id]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits until the process has ended by itself.
+    pub(crate) fn wait(&mut self) -> std::process::ExitStatus {
+        let status = until("the process ends", || self.child.try_wait().unwrap());
+        std::fs::remove_file(&self.addresses).unwrap();
+        status
+    }
+
+    /// Starts again, on the ports that it had.
+    pub(crate) fn restart(&mut self) {
+        let mut args = self.args.clone();
+        for (flag, name) in [
+            ("--grpc-addr", "grpc"),
+            (
+                "--rest-addr",
+                if args.first().unwrap() == "requestor" { "requestor" } else { "rest" },
+            ),
+        ] {
+            let place = args.iter().position(|arg| arg == flag);
+            if let (Some(place), Some(address)) = (place, self.bound.get(name)) {
+                args[place + 1] = address.to_string();
+            }
+        }
+        self.child = spawn(args.iter().map(String::as_str), &self.addresses);
+        self.read_addresses();
+    }
+}
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        // The process may be gone already; what counts is that none is left behind.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn spawn<'a>(args: impl Iterator<Item = &'a str>, addresses: &Path) -> Child {
+    Command::new(BINARY)
+        .args(args)
+        .arg("--addr-file")
+        .arg(addresses)
+        .env("ORDERSTREAM_LOG", "warn")
+        .current_dir(root())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// A processor and a requestor that follows it.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    pub(crate) processor: Role,
+    pub(crate) requestor: Role,
+    _dir: tempfile::TempDir,
+}
+
+impl Pair {
+    pub(crate) fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("processor");
+        let processor = Role::start(
+            &[
+                "processor",
+                "--grpc-addr",
+                "127.0.0.1:0",
+                "--rest-addr",
+                "127.0.0.1:0",
+                "--metrics-addr",
+                "127.0.0.1:0",
+                "--data-dir",
+                data.to_str().unwrap(),
+            ],
+            dir.path(),
+        );
+        let url = format!("http://{}", processor.address("grpc"));
+        let store = format!("embedded:{}", dir.path().join("requestor").display());
+        let requestor = Role::start(
+            &[
+                "requestor",
+                "--rest-addr",
+                "127.0.0.1:0",
+                "--metrics-addr",
+                "127.0.0.1:0",
+                "--processor",
+                &url,
+                "--store",
+                &store,
+            ],
+            dir.path(),
+        );
+        Self { processor, requestor, _dir: dir }
+    }
+}
+
+/// `dev` without demo sellers.
+pub(crate) fn dev(dir: &Path, more: &[&str]) -> Role {
+    let data = dir.join("data");
+    let mut args = vec!["dev", "--data-dir", data.to_str().unwrap(), "--sellers", "0"];
+    for flag in ["--grpc-addr", "--rest-addr", "--requestor-addr", "--metrics-addr"] {
+        args.extend([flag, "127.0.0.1:0"]);
+    }
+    args.extend(more);
+    Role::start(&args, dir)
+}

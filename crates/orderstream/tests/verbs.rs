@@ -1,0 +1,103 @@
+//! The buyer's verbs, from applying a manifest to its end.
+
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::http::post;
+use crate::process::{Role, dev, root, run};
+
+struct Laptop {
+    dev: Role,
+    server: String,
+    _dir: tempfile::TempDir,
+}
+
+impl Laptop {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let sellers = root().join("examples/sellers.yaml");
+        let dev = dev(dir.path(), &["--apply", sellers.to_str().unwrap()]);
+        let server = format!("http://{}", dev.address("requestor"));
+        Self { dev, server, _dir: dir }
+    }
+
+    fn verb(&self, args: &[&str]) -> Output {
+        run(&[args, &["--server", &self.server]].concat())
+    }
+
+    fn ok(&self, args: &[&str]) -> String {
+        let output = self.verb(args);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{args:?}: {error}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+#[test]
+fn crd_prints_what_is_checked_in() {
+    let printed = String::from_utf8(run(&["crd"]).stdout).unwrap();
+    for name in ["orderrequests", "sellers"] {
+        let file = root().join(format!("deploy/crds/{name}.orderstream.dev.yaml"));
+        let text = std::fs::read_to_string(file).unwrap();
+        assert!(printed.contains(text.trim().trim_start_matches("---").trim()), "{name} differs");
+    }
+}
+
+#[test]
+fn an_order_lives_from_apply_to_its_award() {
+    let laptop = Laptop::start();
+    assert_eq!(laptop.ok(&["list"]), "no order requests\n");
+    let manifest = "examples/office-chairs.yaml";
+    assert_eq!(laptop.ok(&["apply", "-f", manifest]), "orderrequest/office-chairs created\n");
+    laptop.ok(&["wait", "office-chairs", "--for", "phase=Streaming"]);
+    let shown: Value =
+        serde_json::from_str(&laptop.ok(&["get", "office-chairs", "-o", "json"])).unwrap();
+    assert_eq!(shown["status"]["sellers"]["selected"], 3, "{shown}");
+
+    let proposal = r#"{"order_req_id":"OR-2041","proposal_id":"p1","seller":"chairs-rosenheim",
+                       "price":"7418.40","currency":"EUR"}"#;
+    let answer = post(laptop.dev.address("rest"), "/api/v1/proposals", proposal).unwrap();
+    assert_eq!(answer.status, 201, "{answer:?}");
+    laptop.ok(&["wait", "office-chairs", "--for", "proposals=1"]);
+    let table = laptop.ok(&["list"]);
+    assert!(table.contains("office-chairs") && table.contains("7418.40 EUR"), "{table}");
+
+    let text = std::fs::read_to_string(root().join(manifest)).unwrap();
+    let awarded = text.replace("spec:\n", "spec:\n  award: {proposalId: p1}\n");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("awarded.yaml");
+    std::fs::write(&file, awarded).unwrap();
+    let applied = laptop.ok(&["apply", "-f", file.to_str().unwrap()]);
+    assert_eq!(applied, "orderrequest/office-chairs configured\n");
+    laptop.ok(&["wait", "office-chairs", "--for", "phase=Finalised"]);
+    let watched = laptop.ok(&["watch", "office-chairs"]);
+    assert!(watched.contains("Finalised"), "{watched}");
+
+    let late = laptop.verb(&["wait", "office-chairs", "--for", "proposals=9"]);
+    assert_eq!(late.status.code(), Some(4), "an ended order takes no more proposals");
+}
+
+#[test]
+fn a_deleted_order_is_cancelled_and_gone() {
+    let laptop = Laptop::start();
+    laptop.ok(&["apply", "-f", "examples/steel-coils.yaml"]);
+    laptop.ok(&["wait", "steel-coils", "--for", "phase=Streaming"]);
+    laptop.ok(&["delete", "steel-coils"]);
+    laptop.ok(&["wait", "steel-coils", "--for", "delete"]);
+    assert_eq!(laptop.verb(&["get", "steel-coils"]).status.code(), Some(4));
+    let proposal = r#"{"order_req_id":"steel-coils","seller":"saar-coils","price":"1",
+                       "currency":"EUR"}"#;
+    let answer = post(laptop.dev.address("rest"), "/api/v1/proposals", proposal).unwrap();
+    assert_eq!((answer.status, &answer.json()["reason"]), (409, &"ORDER_ENDED".into()));
+}
+
+#[test]
+fn waiting_ends_in_time() {
+    let laptop = Laptop::start();
+    laptop.ok(&["apply", "-f", "examples/it-services.yaml"]);
+    let late = laptop.verb(&["wait", "it-services", "--for", "proposals=9", "--timeout", "1s"]);
+    assert_eq!(late.status.code(), Some(3));
+    let unknown = laptop.verb(&["wait", "it-services", "--for", "luck"]);
+    assert_eq!(unknown.status.code(), Some(2));
+}
