@@ -149,6 +149,7 @@ impl Submitter {
             .header("host", &self.host)
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body)))?;
+        self.sender.ready().await?;
         let response = self.sender.send_request(request).await?;
         let status = response.status();
         let body = response.into_body().collect().await?.to_bytes();
@@ -217,10 +218,8 @@ pub(crate) async fn latency(server: &Server, orders: usize) -> anyhow::Result<(u
     let mut histogram = hdrhistogram::Histogram::<u64>::new(3)?;
     for round in 0..2_000 {
         let began = Instant::now();
-        let (posted, arrived) =
-            tokio::join!(submitter.submit(first + round % orders), arrivals.recv());
-        posted?;
-        let at = arrived.context("the event arrives")?;
+        let arrives = async { arrivals.recv().await.context("the event arrives") };
+        let ((), at) = tokio::try_join!(submitter.submit(first + round % orders), arrives)?;
         if round >= 200 {
             let us = at.duration_since(began).as_micros();
             histogram.record(u64::try_from(us)?)?;
