@@ -18,6 +18,7 @@ use clap::{Parser, Subcommand};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Debug, Parser)]
+#[allow(clippy::struct_excessive_bools, reason = "two independent switches")]
 struct Cli {
     #[command(subcommand)]
     role: Option<Role>,
@@ -27,6 +28,12 @@ struct Cli {
     /// Open streams under load
     #[arg(long, default_value_t = 1_000)]
     streams: usize,
+    /// Submitters at once; one table row for each and each server
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 32, 256])]
+    submitters: Vec<usize>,
+    /// Only the load, nothing else
+    #[arg(long)]
+    load_only: bool,
     /// Also measure memory at 10 000 streams and 100 000 parked orders
     #[arg(long)]
     memory: bool,
@@ -77,6 +84,8 @@ fn main() -> anyhow::Result<()> {
         None => runtime.block_on(report::run(&report::Settings {
             seconds: cli.seconds,
             streams: cli.streams,
+            submitters: cli.submitters,
+            load_only: cli.load_only,
             memory: cli.memory,
         })),
     }

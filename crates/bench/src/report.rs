@@ -11,16 +11,20 @@ use crate::{Kind, memory};
 
 /// What to run.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "two independent switches")]
 pub(crate) struct Settings {
     /// Of each load.
     pub(crate) seconds: u64,
     /// Open under load.
     pub(crate) streams: usize,
+    /// How many post at once, one after the other.
+    pub(crate) submitters: Vec<usize>,
+    /// Whether to stop after the load.
+    pub(crate) load_only: bool,
     /// Whether to measure memory too.
     pub(crate) memory: bool,
 }
 
-const SUBMITTERS: [usize; 3] = [1, 32, 256];
 const KINDS: [Kind; 4] = [Kind::T, Kind::TLayers, Kind::Td, Kind::Processor];
 /// Proposals in one bulk call.
 const BULK: usize = 50_000;
@@ -31,7 +35,7 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     println!("streams {}, {} s each; server on one core\n", settings.streams, settings.seconds);
     println!("| server | submitters | events/s | CPU µs/event | of TD: events | of TD: CPU |");
     println!("|---|---|---|---|---|---|");
-    for submitters in SUBMITTERS {
+    for submitters in settings.submitters.iter().copied() {
         let mut rows = Vec::new();
         for kind in KINDS {
             rows.push((kind, one(kind, settings, submitters).await?));
@@ -47,6 +51,9 @@ pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
                 row.cpu_us / td.cpu_us
             );
         }
+    }
+    if settings.load_only {
+        return Ok(());
     }
     println!("\n| server | one event on an idle stream p50 µs | p99 µs |\n|---|---|---|");
     for kind in KINDS {
