@@ -125,10 +125,10 @@ impl Orders {
 
     fn submit(&self, key: &OrderKey, command: &Command) -> Result<Submitted, Refusal> {
         let slot = self.slot()?;
-        let context = Context { now: self.inner.parts.clock.now(), fresh_id: fresh_id()? };
+        let mut context = Context { now: self.inner.parts.clock.now(), fresh_id: fresh_id()? };
         let (sender, receiver) = oneshot::channel();
         let mut shard = self.shard(key).lock();
-        let Some(entry) = self.entry_for(&mut shard, key, command)? else {
+        let Some(entry) = self.entry_for(&mut shard, key, command, &mut context.now)? else {
             return Err(not_found(key));
         };
         if entry.suspect {
@@ -147,12 +147,14 @@ impl Orders {
     }
 
     /// The order's entry. An opening makes one where there is none, or where a former life of the
-    /// name is over.
+    /// name is over. Then time goes on from its end, whatever the clock does: of two lives on disk
+    /// the later opened one counts.
     fn entry_for<'a>(
         &self,
         shard: &'a mut Shard,
         key: &OrderKey,
         command: &Command,
+        now: &mut Timestamp,
     ) -> Result<Option<&'a mut Entry>, Refusal> {
         let Act::Open(opening) = &command.act else { return Ok(shard.orders.get_mut(key)) };
         let former = shard.orders.get(key).map(Entry::life);
@@ -168,7 +170,10 @@ impl Orders {
             }
             Some((incarnation, true)) if incarnation != opening.incarnation => {
                 self.inner.garbage.lock().push((key.clone(), incarnation));
-                shard.orders.remove(key);
+                let former = shard.orders.remove(key);
+                if let Some(order) = former.as_ref().and_then(|former| former.book.order()) {
+                    *now = (*now).max(order.last_event.0.plus_ms(1));
+                }
             }
             Some(_) => {}
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use orderstream_core::{Book, Incarnation, OrderKey, Refusal, Seq, Timestamp, Withheld};
+use orderstream_core::{Book, Epoch, Incarnation, OrderKey, Refusal, Seq, Timestamp, Withheld};
 use tokio::sync::oneshot;
 
 use super::feed::Feed;
@@ -19,6 +19,8 @@ pub(super) struct Entry {
     pub(super) on_disk: OnDisk,
     /// How many grants are on disk or on their way there.
     pub(super) grants: u64,
+    /// The highest epoch whose grant is on disk.
+    pub(super) granted: Epoch,
     /// Appends that the journal has not answered yet.
     pub(super) in_flight: u32,
     /// The book is ahead of the disk after a failed append.
@@ -49,6 +51,7 @@ impl Entry {
             feed: Arc::new(Feed::default()),
             on_disk: OnDisk::default(),
             grants: 0,
+            granted: Epoch(0),
             in_flight: 0,
             suspect: false,
             damaged: None,

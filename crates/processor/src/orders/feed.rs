@@ -23,7 +23,8 @@ struct State {
     tail: VecDeque<Arc<Event>>,
     followers: BTreeMap<u64, Option<Waker>>,
     next_follower: u64,
-    /// The follower that is the order's tracker, and its epoch.
+    /// The follower that last came in as the order's tracker, and its epoch. It is kept when it
+    /// leaves: whom it superseded stays so.
     tracker: Option<(u64, Epoch)>,
     draining: bool,
 }
@@ -75,9 +76,6 @@ impl Feed {
     pub(super) fn leave(&self, id: u64) {
         let mut state = self.state.lock();
         state.followers.remove(&id);
-        if state.tracker.is_some_and(|(tracker, _)| tracker == id) {
-            state.tracker = None;
-        }
         if state.followers.is_empty() {
             state.tail = VecDeque::new();
         }
@@ -86,7 +84,8 @@ impl Feed {
     /// How many follow, and whether a tracker does.
     pub(super) fn followers(&self) -> (usize, bool) {
         let state = self.state.lock();
-        (state.followers.len(), state.tracker.is_some())
+        let follows = |(tracker, _): (u64, Epoch)| state.followers.contains_key(&tracker);
+        (state.followers.len(), state.tracker.is_some_and(follows))
     }
 
     /// What comes after `cursor`, for follower `id` (a tracker, if `is_tracker`).

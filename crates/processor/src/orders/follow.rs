@@ -58,10 +58,11 @@ impl Orders {
     ) -> Result<EventStream, Refusal> {
         let incarnation = self.must_hold(key)?;
         if let Some(epoch) = tracker {
-            self.grant(key, epoch).await?;
+            self.grant(key, &incarnation, epoch).await?;
         }
         let shard = self.shard(key).lock();
-        let entry = shard.orders.get(key).ok_or_else(|| not_found(key))?;
+        let entry = shard.orders.get(key).filter(|held| held.incarnation == incarnation);
+        let entry = entry.ok_or_else(|| not_found(key))?;
         if let Some(cause) = &entry.damaged {
             return Err(damaged(key, cause));
         }
@@ -95,12 +96,15 @@ impl Orders {
         })
     }
 
-    /// Grants the tracker's stream; a new epoch is on disk before the stream starts.
-    async fn grant(&self, key: &OrderKey, epoch: Epoch) -> Result<(), Refusal> {
+    /// Grants the tracker's stream; a new epoch is on disk before the stream starts, also where
+    /// another stream with the same epoch waits for that.
+    async fn grant(&self, key: &OrderKey, life: &Incarnation, epoch: Epoch) -> Result<(), Refusal> {
         let receiver = {
             let mut shard = self.shard(key).lock();
-            let entry = shard.orders.get_mut(key).ok_or_else(|| not_found(key))?;
-            if !entry.book.grant(epoch)? {
+            let entry = shard.orders.get_mut(key).filter(|held| held.incarnation == *life);
+            let entry = entry.ok_or_else(|| not_found(key))?;
+            entry.book.grant(epoch)?;
+            if epoch <= entry.granted {
                 return Ok(());
             }
             let (sender, receiver) = oneshot::channel();
@@ -118,10 +122,18 @@ impl Orders {
             receiver
         };
         let outcome = receiver.await.unwrap_or_else(|_| Err(storage_unavailable()));
-        if outcome.is_err() {
-            self.forget_grants(key);
+        match outcome {
+            Ok(()) => self.remember_grant(key, life, epoch),
+            Err(_) => self.forget_grants(key),
         }
         outcome
+    }
+
+    fn remember_grant(&self, key: &OrderKey, life: &Incarnation, epoch: Epoch) {
+        let mut shard = self.shard(key).lock();
+        if let Some(entry) = shard.orders.get_mut(key).filter(|held| held.incarnation == *life) {
+            entry.granted = entry.granted.max(epoch);
+        }
     }
 
     /// After a failed grant the number of grants is not known; the order is read again.

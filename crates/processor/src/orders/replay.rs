@@ -110,6 +110,7 @@ impl Orders {
         entry.suspect = false;
         entry.book = fresh.book;
         entry.grants = fresh.grants;
+        entry.granted = fresh.granted;
         entry.damaged = fresh.damaged;
         let wakers = publish(entry, fresh.on_disk, Vec::new());
         let is_empty = entry.book.order().is_none() && entry.damaged.is_none();
@@ -174,6 +175,7 @@ fn fold_record(entry: &mut Entry, kind: ListKind, record: &Record) -> Result<(),
             let epoch = record::decode_grant(&record.payload)
                 .ok_or_else(|| format!("grant {} is not a number", record.seq))?;
             entry.book.replay_grant(epoch);
+            entry.granted = entry.granted.max(epoch);
             entry.grants = record.seq;
         }
     }

@@ -1,0 +1,18 @@
+//! What buyers, sellers and trackers see of a processor: real sockets, a real journal, a clock that
+//! the test sets.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failed check must stop the test"
+)]
+
+#[path = "../../journal/tests/faulty.rs"]
+#[allow(dead_code, reason = "the journal's own tests use the rest")]
+mod faulty;
+mod http;
+mod rig;
+mod streams;
+mod takeover;
+mod wire;

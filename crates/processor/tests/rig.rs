@@ -1,0 +1,229 @@
+//! A processor in this process, on ports of its own, that can be stopped and started again on the
+//! same data.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use orderstream_core::port::{Clock, SellerDirectory};
+use orderstream_core::spec::Seller;
+use orderstream_core::{SellerId, Timestamp};
+use orderstream_journal::{Embedded, OpenError, Options};
+use orderstream_processor::{Error, Orders, Parts, Processor};
+use prometheus::Registry;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::faulty::Disk;
+use crate::wire::Wire;
+
+/// Nothing in these tests takes this long; a test that does is stuck.
+pub(crate) const STUCK: Duration = Duration::from_secs(30);
+
+/// The name under which the processor is known.
+pub(crate) const NAME: &str = "processor-under-test";
+
+/// When the clock of each test begins: 2026-01-01T00:00:00Z.
+pub(crate) const START: Timestamp = Timestamp(1_767_225_600_000);
+
+/// Waits, but not for ever.
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(STUCK, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what}: not within {STUCK:?}"),
+    }
+}
+
+/// A clock that stands where the test puts it, and counts who looks.
+#[derive(Debug)]
+pub(crate) struct HandClock {
+    now_ms: AtomicI64,
+    looks: watch::Sender<u64>,
+}
+
+impl HandClock {
+    fn new() -> Self {
+        Self { now_ms: AtomicI64::new(START.0), looks: watch::Sender::new(0) }
+    }
+
+    pub(crate) fn set(&self, at: Timestamp) {
+        self.now_ms.store(at.0, Ordering::SeqCst);
+    }
+
+    /// Waits until a whole round of the expiry has seen the time as it is now: the first look may
+    /// have begun before, the second is the round's, and with the third the round is over.
+    pub(crate) async fn has_been_heeded(&self) {
+        let mut looks = self.looks.subscribe();
+        let begun = *looks.borrow_and_update();
+        let looked = looks.wait_for(|looks| *looks >= begun + 3);
+        within("three looks at the clock", looked).await.unwrap();
+    }
+}
+
+impl Clock for HandClock {
+    fn now(&self) -> Timestamp {
+        let now = Timestamp(self.now_ms.load(Ordering::SeqCst));
+        self.looks.send_modify(|looks| *looks += 1);
+        now
+    }
+}
+
+#[derive(Debug)]
+struct Sellers(Arc<[Seller]>);
+
+impl SellerDirectory for Sellers {
+    fn sellers(&self) -> Arc<[Seller]> {
+        Arc::clone(&self.0)
+    }
+}
+
+/// Three sellers without a place.
+fn sellers() -> Sellers {
+    let seller = |name: &str| Seller {
+        id: SellerId::new(name).unwrap(),
+        place: None,
+        categories: Vec::new(),
+        suspended: false,
+    };
+    Sellers(["seller1", "seller2", "seller3"].map(seller).into())
+}
+
+/// A processor and what outlives it.
+pub(crate) struct Rig {
+    pub(crate) clock: Arc<HandClock>,
+    dir: TempDir,
+    disk: Option<Disk>,
+    running: Option<Running>,
+}
+
+struct Running {
+    grpc: SocketAddr,
+    rest: SocketAddr,
+    orders: Orders,
+    registry: Registry,
+    shutdown: CancellationToken,
+    tasks: JoinSet<Result<(), Error>>,
+}
+
+impl Rig {
+    /// On a directory of its own.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// On a store that can be made to fail.
+    pub(crate) async fn start_on(disk: &Disk) -> Self {
+        Self::start_with(Some(disk.clone())).await
+    }
+
+    async fn start_with(disk: Option<Disk>) -> Self {
+        let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(HandClock::new()));
+        let mut rig = Self { clock, dir, disk, running: None };
+        rig.begin().await;
+        rig
+    }
+
+    /// Starts the processor on what is on the disk.
+    pub(crate) async fn begin(&mut self) {
+        let (dir, disk) = (self.dir.path().to_owned(), self.disk.clone());
+        let (shutdown, registry) = (CancellationToken::new(), Registry::new());
+        let clock = Arc::clone(&self.clock);
+        let (stop, metrics) = (shutdown.clone(), registry.clone());
+        let processor = tokio::task::spawn_blocking(move || {
+            let journal = Arc::new(open(&dir, disk.as_ref()));
+            let name = NAME.to_owned();
+            let directory = Arc::new(sellers());
+            Processor::start(Parts { journal, directory, clock, metrics, name, shutdown: stop })
+        });
+        let processor = processor.await.unwrap().unwrap();
+        let (grpc, rest) = (listen().await, listen().await);
+        let (grpc_address, rest_address) = (grpc.local_addr().unwrap(), rest.local_addr().unwrap());
+        let orders = processor.orders();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(processor.run(grpc, rest));
+        let (grpc, rest) = (grpc_address, rest_address);
+        self.running = Some(Running { grpc, rest, orders, registry, shutdown, tasks });
+    }
+
+    /// Tells the processor to stop.
+    pub(crate) fn drain(&self) {
+        self.running().shutdown.cancel();
+    }
+
+    /// Stops the processor, as a rollout does it.
+    pub(crate) async fn stop(&mut self) {
+        let mut running = self.running.take().unwrap();
+        running.shutdown.cancel();
+        let ended = within("the processor stops", running.tasks.join_next()).await;
+        ended.unwrap().unwrap().unwrap();
+    }
+
+    /// Cuts the processor off in the middle of whatever it does.
+    pub(crate) async fn crash(&mut self) {
+        let mut running = self.running.take().unwrap();
+        running.tasks.shutdown().await;
+    }
+
+    pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        self.begin().await;
+    }
+
+    /// A gRPC client on a connection of its own.
+    pub(crate) async fn wire(&self) -> Wire {
+        Wire::connect(self.running().grpc).await
+    }
+
+    pub(crate) fn grpc(&self) -> SocketAddr {
+        self.running().grpc
+    }
+
+    pub(crate) fn rest(&self) -> SocketAddr {
+        self.running().rest
+    }
+
+    pub(crate) fn orders(&self) -> &Orders {
+        &self.running().orders
+    }
+
+    /// The value of a gauge or counter whose labels have these values.
+    pub(crate) fn metric(&self, family: &str, values: &[&str]) -> f64 {
+        let families = self.running().registry.gather();
+        let family = families.iter().find(|found| found.name() == family).unwrap();
+        let fits = |metric: &&prometheus::proto::Metric| {
+            let mut labels = values.iter();
+            labels.all(|value| metric.get_label().iter().any(|label| label.value() == *value))
+        };
+        let metrics = family.get_metric().iter().filter(fits);
+        metrics.map(|m| m.get_counter().get_value() + m.get_gauge().get_value()).sum()
+    }
+
+    fn running(&self) -> &Running {
+        self.running.as_ref().unwrap()
+    }
+}
+
+async fn listen() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.unwrap()
+}
+
+/// Opens the journal as soon as its former owner has let go of it.
+fn open(dir: &Path, disk: Option<&Disk>) -> Embedded {
+    let started = Instant::now();
+    loop {
+        let opened = match disk {
+            Some(disk) => Embedded::open_place(dir, Options::default(), Box::new(disk.clone())),
+            None => Embedded::open(dir, Options::default()),
+        };
+        match opened {
+            Ok(journal) => return journal,
+            Err(OpenError::Locked { .. }) if started.elapsed() < STUCK => std::thread::yield_now(),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}

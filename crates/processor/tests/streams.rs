@@ -1,0 +1,155 @@
+//! Following an order from any place, at any pace.
+
+use tonic::Code;
+
+use crate::rig::Rig;
+use crate::wire::{observer, reason, refusal, submission, tracker};
+
+#[tokio::test]
+async fn a_tracker_opens_an_order_and_sees_its_events_as_they_come() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    let mut follow = wire.track("SB1029436").await;
+    assert_eq!(follow.event().await.streaming_response_status, "OrderOpened");
+    assert_eq!(follow.event().await.streaming_response_status, "SellersSelected");
+    for n in 3..=5 {
+        // The stream is idle, and this one event is all that comes.
+        assert_eq!(wire.propose("SB1029436", &format!("p{n}")).await, n);
+        let event = follow.event().await;
+        assert_eq!(event.seq, n);
+        assert_eq!(event.streaming_response_status, "NewProposal");
+        assert_eq!(event.proposal_id, format!("p{n}"));
+        assert_eq!(event.order_req_id, "SB1029436");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_resumes_after_any_number() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    drop(wire.track("a").await);
+    wire.propose_many("a", 8).await;
+    for after_seq in 0..=10 {
+        for request in [tracker("a"), observer("a")] {
+            let mut request = request;
+            request.after_seq = after_seq;
+            let mut follow = wire.follow(request).await.unwrap();
+            assert_eq!(follow.through(10).await.len() as u64, 10 - after_seq);
+        }
+    }
+    let mut at_the_end = tracker("a");
+    at_the_end.after_seq = 10;
+    let mut follow = wire.follow(at_the_end).await.unwrap();
+    wire.propose("a", "next").await;
+    assert_eq!(follow.event().await.proposal_id, "next");
+}
+
+#[tokio::test]
+async fn a_follower_that_reads_from_the_disk_sees_every_event_once() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    let mut first = wire.track("a").await;
+    // Far more than the tail in memory and than one page from the disk.
+    wire.propose_many("a", 1_000).await;
+    let mut behind = wire.observe("a").await;
+    assert_eq!(behind.event().await.seq, 1);
+    // More comes in while it reads from the disk, and goes on from memory after that.
+    let more = (0..300).map(|n| submission("a", &format!("more-{n}"))).collect();
+    assert_eq!(wire.submit(more).await.unwrap().accepted, 300);
+    behind.through(1_302).await;
+    first.through(1_302).await;
+    wire.propose("a", "live").await;
+    assert_eq!(behind.event().await.proposal_id, "live");
+    assert_eq!(first.event().await.proposal_id, "live");
+}
+
+#[tokio::test]
+async fn an_unknown_order_is_not_found_to_an_observer() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    let status = wire.follow(observer("nobody")).await.err().unwrap();
+    assert_eq!(status.code(), Code::NotFound);
+    assert_eq!(reason(&status), "ORDER_NOT_FOUND");
+    assert_eq!(rig.orders().count(), 0, "to look opens nothing");
+}
+
+#[tokio::test]
+async fn a_number_ahead_of_the_list_is_refused_with_the_lists_end() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    wire.track("a").await.through(2).await;
+    for request in [tracker("a"), observer("a")] {
+        let mut request = request;
+        request.after_seq = 3;
+        let status = wire.follow(request).await.err().unwrap();
+        assert_eq!(status.code(), Code::OutOfRange);
+        assert_eq!(reason(&status), "AHEAD_OF_LIST");
+        let last = ("last_seq".to_owned(), "2".to_owned());
+        assert!(refusal(&status).metadata.contains(&last), "{status:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_order_takes_only_so_many_observers_but_always_a_tracker() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    let mut tracked = wire.track("a").await;
+    let mut observers = Vec::new();
+    let refused = loop {
+        match wire.follow(observer("a")).await {
+            Ok(follow) => observers.push(follow),
+            Err(status) => break status,
+        }
+        assert!(observers.len() <= 64, "there is a bound");
+    };
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert_eq!(reason(&refused), "LIMIT_REACHED");
+    assert!(refused.message().contains("64"), "{refused:?}");
+    let mut newer = wire.track("a").await;
+    assert_eq!(reason(&tracked.error().await), "SUPERSEDED");
+    assert_eq!(newer.through(2).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_stream_ends_after_the_orders_last_event() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    let mut tracked = wire.track("a").await;
+    let mut observed = wire.observe("a").await;
+    let mut control = wire.control.clone();
+    let close = orderstream_rpc::v1::CloseRequest {
+        order: Some(crate::wire::order("a")),
+        ..Default::default()
+    };
+    control.close(close).await.unwrap();
+    let whole = ["OrderOpened", "SellersSelected", "OrderClosed"];
+    assert_eq!(tracked.rest().await, whole);
+    assert_eq!(observed.rest().await, whole);
+    assert_eq!(wire.track("a").await.rest().await, whole, "who comes late reads it all");
+}
+
+#[tokio::test]
+async fn a_stalled_reader_harms_nobody_and_gets_everything_when_it_reads_again() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    let mut reader = wire.track("a").await;
+    // On the same connection: it may not use up what the others need.
+    let mut stalled = wire.observe("a").await;
+    let note = "n".repeat(4_000);
+    for part in 0..4 {
+        let many = (0..250).map(|n| {
+            let mut submission = submission("a", &format!("{part}-{n}"));
+            submission.proposal.as_mut().unwrap().note.clone_from(&note);
+            submission
+        });
+        // Four times the stalled stream's window, while nobody reads there.
+        assert_eq!(wire.submit(many.collect()).await.unwrap().accepted, 250);
+        reader.through(2 + 250 * (part + 1)).await;
+    }
+    let mut other = wire.track("b").await;
+    wire.propose("b", "p").await;
+    assert_eq!(other.through(3).await.last().unwrap(), "NewProposal");
+    stalled.through(1_002).await;
+    wire.propose("a", "live").await;
+    assert_eq!(stalled.event().await.proposal_id, "live");
+}

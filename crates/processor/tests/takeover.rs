@@ -1,0 +1,212 @@
+//! One tracker per order: who may take over, who is refused, and that this outlives the processor.
+
+use orderstream_rpc::v1;
+use tokio::task::JoinSet;
+use tonic::{Code, Status};
+
+use crate::faulty::{Disk, Fault};
+use crate::rig::{Rig, within};
+use crate::wire::{Wire, observer, order, reason, refusal, submission, tracker};
+
+fn of_epoch(id: &str, epoch: u64) -> v1::OrderStreamRequest {
+    v1::OrderStreamRequest { epoch, ..tracker(id) }
+}
+
+fn of_life(id: &str, incarnation: &str) -> v1::OrderStreamRequest {
+    v1::OrderStreamRequest { incarnation: incarnation.to_owned(), ..tracker(id) }
+}
+
+fn assert_superseded(status: &Status, by: u64) {
+    assert_eq!(status.code(), Code::Aborted);
+    assert_eq!(reason(status), "SUPERSEDED");
+    let newer = ("epoch".to_owned(), by.to_string());
+    assert!(refusal(status).metadata.contains(&newer), "{status:?}");
+}
+
+async fn assert_stale(wire: &Wire, id: &str, (epoch, floor): (u64, u64)) {
+    let status = wire.follow(of_epoch(id, epoch)).await.err().unwrap();
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert_eq!(reason(&status), "STALE_EPOCH");
+    let floor = ("epoch_floor".to_owned(), floor.to_string());
+    assert!(refusal(&status).metadata.contains(&floor), "{status:?}");
+}
+
+async fn cancel(wire: &Wire, id: &str) {
+    let mut control = wire.control.clone();
+    let request = v1::CancelRequest { order: Some(order(id)), ..v1::CancelRequest::default() };
+    within("a cancel", control.cancel(request)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_tracker_with_the_same_or_a_higher_epoch_takes_over() {
+    let rig = Rig::start().await;
+    let (wire, elsewhere) = (rig.wire().await, rig.wire().await);
+    let mut current = wire.follow(of_epoch("a", 3)).await.unwrap();
+    current.through(2).await;
+    for epoch in [3, 4, 4, 9] {
+        let mut newer = elsewhere.follow(of_epoch("a", epoch)).await.unwrap();
+        assert_superseded(&current.error().await, epoch);
+        newer.through(2).await;
+        current = newer;
+    }
+    let mut watching = wire.observe("a").await;
+    wire.propose("a", "p").await;
+    assert_eq!(current.event().await.proposal_id, "p", "observers take nothing over");
+    watching.through(3).await;
+    assert_eq!(rig.metric("orderstream_processor_streams", &["tracker"]), 1.0);
+}
+
+#[tokio::test]
+async fn a_lower_epoch_is_refused_with_the_floor_also_after_a_restart() {
+    let mut rig = Rig::start().await;
+    let mut tracked = rig.wire().await.follow(of_epoch("a", 7)).await.unwrap();
+    tracked.through(2).await;
+    let wire = rig.wire().await;
+    assert_stale(&wire, "a", (6, 7)).await;
+    assert_stale(&wire, "a", (0, 7)).await;
+    wire.propose("a", "p").await;
+    assert_eq!(tracked.event().await.proposal_id, "p", "who was refused has cut nobody off");
+    rig.restart().await;
+    assert_stale(&rig.wire().await, "a", (6, 7)).await;
+    rig.wire().await.follow(of_epoch("a", 8)).await.unwrap().through(3).await;
+    rig.crash().await;
+    rig.begin().await;
+    let wire = rig.wire().await;
+    assert_stale(&wire, "a", (7, 8)).await;
+    wire.follow(of_epoch("a", 8)).await.unwrap().through(3).await;
+}
+
+#[tokio::test]
+async fn an_act_of_a_former_owner_is_refused() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    drop(wire.follow(of_epoch("a", 5)).await.unwrap());
+    let mut control = wire.control.clone();
+    let pause =
+        |epoch| v1::PauseRequest { order: Some(order("a")), epoch, ..v1::PauseRequest::default() };
+    let status = control.pause(pause(4)).await.err().unwrap();
+    assert_eq!(reason(&status), "STALE_EPOCH");
+    assert_eq!(wire.last_seq("a").await, 2);
+    assert_eq!(control.pause(pause(5)).await.unwrap().into_inner().seq, 3);
+}
+
+#[tokio::test]
+async fn of_two_old_clients_at_once_one_is_superseded_and_the_other_gets_everything() {
+    let rig = Rig::start().await;
+    let (one, two) = (rig.wire().await, rig.wire().await);
+    for n in 0..20 {
+        let id = format!("old-{n}");
+        let (first, second) = tokio::join!(one.follow(tracker(&id)), two.follow(tracker(&id)));
+        let (mut first, mut second) = (first.unwrap(), second.unwrap());
+        one.propose(&id, "p").await;
+        // Which of the two came last is the network's to say.
+        let (first, second) = tokio::join!(at_most(&mut first, 3), at_most(&mut second, 3));
+        let superseded = match (first, second) {
+            (Ok(()), Err(status)) | (Err(status), Ok(())) => status,
+            both => panic!("one tracker goes on: {both:?}"),
+        };
+        assert_superseded(&superseded, 0);
+    }
+}
+
+/// Reads up to a number, or to the error before it.
+async fn at_most(follow: &mut crate::wire::Follow, seq: u64) -> Result<(), Status> {
+    while follow.seen < seq {
+        let event = follow.next().await.expect("the stream goes on")?;
+        assert_eq!(event.seq, follow.seen + 1);
+        follow.seen = event.seq;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_superseded_tracker_stays_superseded_when_the_newer_one_leaves() {
+    let rig = Rig::start().await;
+    let (wire, elsewhere) = (rig.wire().await, rig.wire().await);
+    let mut stalled = wire.follow(of_epoch("a", 1)).await.unwrap();
+    // More than its window, so that it stands still at its number while it is not read.
+    let note = "n".repeat(4_000);
+    let many = (0..200).map(|n| {
+        let mut submission = submission("a", &format!("p{n}"));
+        submission.proposal.as_mut().unwrap().note.clone_from(&note);
+        submission
+    });
+    wire.submit(many.collect()).await.unwrap();
+    let mut newer = elsewhere.follow(of_epoch("a", 2)).await.unwrap();
+    newer.through(202).await;
+    drop(newer);
+    let mut control = wire.control.clone();
+    let gone = async {
+        let request =
+            v1::GetOrderRequest { order: Some(order("a")), ..v1::GetOrderRequest::default() };
+        while control.get_order(request.clone()).await.unwrap().into_inner().counts.unwrap().streams
+            > 1
+        {}
+    };
+    within("the newer stream is gone", gone).await;
+    assert_superseded(&stalled.error().await, 2);
+}
+
+#[tokio::test]
+async fn an_epoch_under_which_a_stream_started_outlives_a_crash() {
+    let disk = Disk::default();
+    let mut rig = Rig::start_on(&disk).await;
+    let wire = rig.wire().await;
+    drop(wire.track("a").await);
+    disk.hold();
+    let mut granted = JoinSet::new();
+    let first = wire.clone();
+    granted.spawn(async move { first.follow(of_epoch("a", 5)).await.is_ok() });
+    let waits = disk.clone();
+    within("the grant is written", tokio::task::spawn_blocking(move || waits.wait_for_commit()))
+        .await
+        .unwrap();
+    let second = wire.clone();
+    granted.spawn(async move { second.follow(of_epoch("a", 5)).await.is_ok() });
+    rig.clock.has_been_heeded().await;
+    disk.fail_after(0, Fault::WriteFails);
+    disk.release();
+    let mut is_granted = false;
+    while let Some(one) = within("an answer", granted.join_next()).await {
+        is_granted |= one.unwrap();
+    }
+    rig.crash().await;
+    rig.begin().await;
+    let former = rig.wire().await.follow(of_epoch("a", 4)).await;
+    assert!(!is_granted || former.is_err(), "a stream with epoch 5 had started");
+}
+
+#[tokio::test]
+async fn a_new_life_of_a_name_is_a_new_order() {
+    let mut rig = Rig::start().await;
+    let wire = rig.wire().await;
+    let mut former = wire.follow(of_life("a", "uid-1")).await.unwrap();
+    former.through(2).await;
+    wire.propose("a", "p").await;
+    let status = wire.follow(of_life("a", "uid-2")).await.err().unwrap();
+    assert_eq!(status.code(), Code::AlreadyExists);
+    assert_eq!(reason(&status), "ORDER_EXISTS", "the former life is not over");
+    cancel(&wire, "a").await;
+    assert_eq!(former.rest().await, ["NewProposal", "OrderCancelled"]);
+    let mut newer = wire.follow(of_life("a", "uid-2")).await.unwrap();
+    let opened = newer.event().await;
+    assert_eq!(opened.streaming_response_status, "OrderOpened");
+    assert_eq!(newer.through(2).await, ["SellersSelected"]);
+    let state = wire.state("a").await.unwrap();
+    assert_eq!((state.last_seq, state.proposals.len()), (2, 0), "nothing of the former life");
+    assert_eq!(wire.propose("a", "p").await, 3, "not even its proposals' ids");
+    let former = wire.follow(of_life("a", "uid-1")).await.err().unwrap();
+    assert_eq!(reason(&former), "ORDER_EXISTS", "the former life does not come back");
+    let of_former = v1::OrderRef { incarnation: "uid-1".to_owned(), ..order("a") };
+    let request = v1::PauseRequest { order: Some(of_former), ..v1::PauseRequest::default() };
+    let status = wire.control.clone().pause(request).await.err().unwrap();
+    assert_eq!(reason(&status), "ORDER_NOT_FOUND", "nor does an act on it");
+    for _ in 0..2 {
+        rig.restart().await;
+        let wire = rig.wire().await;
+        let state = wire.state("a").await.unwrap();
+        assert_eq!(state.order.unwrap().incarnation, "uid-2");
+        assert_eq!(wire.follow(observer("a")).await.unwrap().through(3).await.len(), 3);
+        assert_eq!(rig.orders().count(), 1);
+    }
+}
