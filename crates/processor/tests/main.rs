@@ -8,10 +8,12 @@
     reason = "a failed check must stop the test"
 )]
 
-#[path = "../../journal/tests/faulty.rs"]
+mod failing;
 #[allow(dead_code, reason = "the journal's own tests use the rest")]
+#[path = "../../journal/tests/faulty.rs"]
 mod faulty;
 mod http;
+mod restart;
 mod rig;
 mod streams;
 mod takeover;

@@ -56,7 +56,7 @@ impl Orders {
         after: Seq,
         tracker: Option<Epoch>,
     ) -> Result<EventStream, Refusal> {
-        let incarnation = self.must_hold(key)?;
+        let incarnation = self.opened(key).await?;
         if let Some(epoch) = tracker {
             self.grant(key, &incarnation, epoch).await?;
         }
@@ -94,6 +94,19 @@ impl Orders {
             reading: None,
             is_over: false,
         })
+    }
+
+    /// The life of an order whose opening is on disk; waits for it while it is on its way there, so
+    /// that nobody follows what may turn out never to have been.
+    async fn opened(&self, key: &OrderKey) -> Result<Incarnation, Refusal> {
+        {
+            let shard = self.shard(key).lock();
+            let entry = shard.orders.get(key).ok_or_else(|| not_found(key))?;
+            if entry.damaged.is_none() && entry.on_disk > OnDisk::default() {
+                return Ok(entry.incarnation.clone());
+            }
+        }
+        self.read(key, |order, _| order.incarnation.clone()).await
     }
 
     /// Grants the tracker's stream; a new epoch is on disk before the stream starts, also where

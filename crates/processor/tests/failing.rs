@@ -1,0 +1,161 @@
+//! A disk that fails: nothing is acknowledged that is not stored, and nothing that was is lost.
+
+use orderstream_rpc::v1;
+use serde_json::json;
+use tokio::task::JoinSet;
+use tonic::{Code, Status};
+
+use crate::faulty::{Disk, Fault, Room};
+use crate::http::post;
+use crate::rig::{Rig, within};
+use crate::wire::{Wire, observer, order, reason, submission, tracker};
+
+/// Waits until the disk is asked to write something.
+async fn a_write_waits(disk: &Disk) {
+    let disk = disk.clone();
+    let waits = tokio::task::spawn_blocking(move || disk.wait_for_commit());
+    within("a write", waits).await.unwrap();
+}
+
+/// Proposes again and again until it is stored; gives how often it was refused.
+async fn propose_until_stored(wire: &Wire, id: &str, proposal_id: &str) -> usize {
+    let stored = async {
+        let mut refused = 0;
+        loop {
+            let summary = wire.submit(vec![submission(id, proposal_id)]).await.unwrap();
+            if summary.accepted == 1 {
+                return refused;
+            }
+            assert_eq!(summary.results[0].reason, "STORAGE_UNAVAILABLE");
+            refused += 1;
+        }
+    };
+    within("the disk works again", stored).await
+}
+
+fn assert_unavailable(status: &Status) {
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(reason(status), "STORAGE_UNAVAILABLE");
+    let refusal = crate::wire::refusal(status);
+    assert_eq!(refusal.retry_after_ms, Some(1_000), "it says when to come again");
+}
+
+#[tokio::test]
+async fn a_full_disk_is_unavailable_and_everything_goes_on_when_there_is_room() {
+    let disk = Disk::default();
+    let mut rig = Rig::start_on(&disk).await;
+    let wire = rig.wire().await;
+    let mut follow = wire.track("a").await;
+    follow.through(2).await;
+    wire.propose("a", "before").await;
+    disk.set_room(Room::None);
+    let pause = v1::PauseRequest { order: Some(order("a")), ..v1::PauseRequest::default() };
+    assert_unavailable(&wire.control.clone().pause(pause).await.err().unwrap());
+    assert_unavailable(&wire.follow(tracker("new")).await.err().unwrap());
+    let granted = v1::OrderStreamRequest { epoch: 5, ..tracker("a") };
+    assert_unavailable(&wire.follow(granted).await.err().unwrap());
+    let body = json!({ "order_req_id": "a", "seller": "s", "price": "7", "currency": "EUR" });
+    let answer = post(rig.rest(), "/api/v1/proposals", &body).await;
+    assert_eq!((answer.status, answer.reason().as_str()), (503, "STORAGE_UNAVAILABLE"));
+    assert!(answer.head.contains("retry-after: 1\r\n"), "{answer:?}");
+    assert_eq!(follow.through(3).await, ["NewProposal"], "what is stored is still read");
+    assert_eq!(wire.observe("a").await.through(3).await.len(), 3);
+    disk.set_room(Room::Enough);
+    propose_until_stored(&wire, "a", "after").await;
+    assert_eq!(follow.event().await.proposal_id, "after", "no gap, and nothing of the refused");
+    rig.crash().await;
+    rig.begin().await;
+    let wire = rig.wire().await;
+    let mut follow = wire.track("a").await;
+    assert_eq!(follow.through(4).await.len(), 4);
+    let unknown = wire.follow(observer("new")).await.err().unwrap();
+    assert_eq!(reason(&unknown), "ORDER_NOT_FOUND", "what was refused is not there");
+}
+
+#[tokio::test]
+async fn no_fault_of_the_disk_loses_or_doubles_an_acknowledged_proposal() {
+    for fault in [Fault::NoRoom, Fault::WriteFails, Fault::SyncFails, Fault::Panics] {
+        let disk = Disk::default();
+        let mut rig = Rig::start_on(&disk).await;
+        let wire = rig.wire().await;
+        let mut follows = Vec::new();
+        for id in ["a", "b"] {
+            follows.push((id, wire.track(id).await));
+        }
+        let mut refused = 0;
+        for round in 0..3 {
+            disk.fail_after(round, fault);
+            for n in 0..4 {
+                for id in ["a", "b"] {
+                    refused += propose_until_stored(&wire, id, &format!("p{round}-{n}")).await;
+                }
+            }
+        }
+        assert!(refused > 0, "{fault:?} was noticed");
+        for (id, follow) in &mut follows {
+            let kinds = follow.through(14).await;
+            let proposals = kinds.iter().filter(|kind| *kind == "NewProposal").count();
+            assert_eq!((wire.last_seq(id).await, proposals), (14, 12), "{fault:?}");
+        }
+        rig.crash().await;
+        rig.begin().await;
+        let wire = rig.wire().await;
+        for id in ["a", "b"] {
+            assert_eq!(wire.state(id).await.unwrap().counts.unwrap().proposals, 12, "{fault:?}");
+            assert_eq!(wire.track(id).await.through(14).await.len(), 14);
+        }
+    }
+}
+
+#[tokio::test]
+async fn many_acts_at_once_over_a_failing_disk_are_each_answered_truly() {
+    let disk = Disk::default();
+    let rig = Rig::start_on(&disk).await;
+    let wire = rig.wire().await;
+    let mut follow = wire.track("a").await;
+    disk.hold();
+    let mut acts = JoinSet::new();
+    for n in 0..50 {
+        let wire = wire.clone();
+        acts.spawn(async move { propose_until_stored(&wire, "a", &format!("p{n}")).await });
+    }
+    a_write_waits(&disk).await;
+    disk.fail_after(0, Fault::WriteFails);
+    disk.release();
+    let mut refused = 0;
+    while let Some(act) = within("an answer", acts.join_next()).await {
+        refused += act.unwrap();
+    }
+    assert!(refused > 0, "what waited for the failed write was not acknowledged");
+    assert_eq!(follow.through(52).await.len(), 52);
+    assert_eq!(wire.last_seq("a").await, 52);
+}
+
+#[tokio::test]
+async fn who_follows_an_order_whose_opening_fails_is_told() {
+    let disk = Disk::default();
+    let rig = Rig::start_on(&disk).await;
+    let (wire, elsewhere) = (rig.wire().await, rig.wire().await);
+    disk.hold();
+    let mut joined = JoinSet::new();
+    let opener = wire.clone();
+    joined.spawn(async move { opener.follow(tracker("a")).await.map(drop) });
+    a_write_waits(&disk).await;
+    for request in [tracker("a"), observer("a")] {
+        let wire = elsewhere.clone();
+        joined.spawn(async move {
+            match wire.follow(request).await {
+                Ok(mut follow) => Err(follow.error().await),
+                Err(status) => Err(status),
+            }
+        });
+    }
+    rig.clock.has_been_heeded().await;
+    disk.fail_after(0, Fault::WriteFails);
+    disk.release();
+    while let Some(outcome) = within("each is told", joined.join_next()).await {
+        let status = outcome.unwrap().err().unwrap();
+        let reason = reason(&status);
+        assert!(["STORAGE_UNAVAILABLE", "ORDER_NOT_FOUND"].contains(&reason), "{status:?}");
+    }
+}
