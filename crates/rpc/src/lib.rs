@@ -6,6 +6,7 @@ pub mod convert;
 pub mod limits;
 pub mod method;
 pub mod observe;
+pub mod problem;
 pub mod server;
 pub mod status;
 

@@ -1,25 +1,28 @@
 //! A gRPC server with every bound set: tonic's builder leaves some of hyper's off and puts its own
-//! deadline outside of the layers, so connections are served by hyper itself.
+//! deadline outside of the layers, so connections are served by hyper itself. Its sibling for
+//! REST, metrics and health is [`self::http`].
 
+mod accept;
 mod connection;
+mod drive;
+pub mod http;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::http::{Request, Response};
 use bytes::Bytes;
-use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 use tower::{BoxError, Layer as _, Service};
 
+use self::accept::Port;
 use crate::limits;
 use crate::observe::{
     Authorize, AuthorizeService, BoundaryService, DeadlineCap, LogService, MetricsService,
@@ -159,42 +162,13 @@ pub async fn serve<S, B>(
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let free = Arc::new(Semaphore::new(bounds.connections_max));
-    let mut connections = JoinSet::new();
-    loop {
-        // Cancel-safe: accepting, joining and the token all lose nothing when dropped.
-        let stream = tokio::select! {
-            () = shutdown.cancelled() => break,
-            stream = accept(&listener) => stream,
-            Some(_) = connections.join_next() => continue,
-        };
-        let Ok(permit) = Arc::clone(&free).try_acquire_owned() else {
-            tracing::warn!(connections_max = bounds.connections_max, "connection refused");
-            continue;
-        };
-        let (service, shutdown) = (service.clone(), shutdown.clone());
-        connections.spawn(async move {
-            connection::serve(stream, service, bounds, shutdown).await;
-            drop(permit);
-        });
-    }
-    drop(listener);
-    let all_ended = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(bounds.drain_timeout, all_ended).await.is_err() {
-        tracing::warn!(open = connections.len(), "closing connections that did not end");
-    }
-    connections.shutdown().await;
-}
-
-/// The next connection. When the system refuses (out of files), waits a little and tries again.
-async fn accept(listener: &TcpListener) -> TcpStream {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return stream,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(limits::ACCEPT_PAUSE).await;
-            }
-        }
-    }
+    let port = Port {
+        listener,
+        connections_max: bounds.connections_max,
+        drain_timeout: bounds.drain_timeout,
+        shutdown: shutdown.clone(),
+    };
+    let serve = |stream| connection::serve(stream, service.clone(), bounds, shutdown.clone());
+    // A gRPC client understands a closed connection; there is no frame before its settings.
+    accept::accept_all(port, serve, |stream: TcpStream| async move { drop(stream) }).await;
 }

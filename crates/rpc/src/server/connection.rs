@@ -1,7 +1,6 @@
 //! One HTTP/2 connection of a server.
 
 use std::convert::Infallible;
-use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,6 +17,7 @@ use tonic::transport::server::{Connected as _, TcpConnectInfo};
 use tower::{BoxError, Service, ServiceExt as _};
 
 use super::ServerLimits;
+use super::drive::drive;
 use crate::limits;
 
 /// hyper's connection with every bound set.
@@ -68,31 +68,5 @@ pub(super) async fn serve<S, B>(
         service.clone().oneshot(request)
     });
     let connection = builder(&bounds).serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
-    let mut head_in_time =
-        pin!(tokio::time::timeout(bounds.header_read_timeout, first_request.notified()));
-    let mut is_waiting = true;
-    loop {
-        // Cancel-safe: every branch is a future that is polled on by reference.
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "connection ended");
-                }
-                return;
-            }
-            head = head_in_time.as_mut(), if is_waiting => {
-                is_waiting = false;
-                if head.is_err() {
-                    tracing::debug!("no request in time");
-                    return;
-                }
-            }
-            () = shutdown.cancelled() => break,
-        }
-    }
-    connection.as_mut().graceful_shutdown();
-    if let Err(error) = connection.await {
-        tracing::debug!(%error, "connection ended");
-    }
+    drive(connection, first_request, bounds.header_read_timeout, shutdown).await;
 }

@@ -15,7 +15,7 @@ use crate::stub::Case;
 use crate::{STUCK, Served, sum};
 
 /// "Enhance your calm" (RFC 9113, section 7).
-const ENHANCE_YOUR_CALM: u32 = 11;
+pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
 
 #[tokio::test]
 async fn settings_say_every_bound() {
@@ -129,7 +129,7 @@ async fn a_storm_of_resets_ends_the_connection() {
 }
 
 /// The error code of the last GOAWAY among these bytes.
-fn goaway_code(mut bytes: &[u8]) -> Option<u32> {
+pub(crate) fn goaway_code(mut bytes: &[u8]) -> Option<u32> {
     let mut code = None;
     while bytes.len() >= 9 {
         let length = (u32_at(bytes, 0) >> 8) as usize;

@@ -6,6 +6,7 @@
 mod attacks;
 mod calls;
 mod frames;
+mod plain;
 #[allow(dead_code, reason = "only some of the cases need a network")]
 #[path = "../interceptors/stub.rs"]
 mod stub;

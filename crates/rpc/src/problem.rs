@@ -1,0 +1,187 @@
+//! Refusals on plain HTTP: problem+json (RFC 9457), the same on every port. The reason and the
+//! status come from the one table in `core::refusal`, as the gRPC code in [`crate::status`] does.
+//!
+//! ```json
+//! {"type": "https://orderstream.dev/problems/INVALID_FIELD", "title": "Unprocessable Entity",
+//!  "status": 422, "reason": "INVALID_FIELD", "field": "price", "detail": "is missing; …"}
+//! ```
+//!
+//! `field` and `metadata` are there when there is something in them; `Retry-After` says when the
+//! same request may succeed.
+
+mod body;
+mod extract;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Response};
+use orderstream_core::{Reason, Refusal};
+use serde_json::{Map, Value};
+
+pub use self::body::{parse_json, read_bytes, read_json};
+pub use self::extract::{InPath, InQuery, no_query};
+use crate::status::ERROR_DOMAIN;
+
+/// The media type of a problem.
+pub const CONTENT_TYPE: &str = "application/problem+json";
+
+/// Characters of what the caller gave that an answer repeats.
+const SHOWN_CHARS_MAX: usize = 128;
+
+/// Bytes of a plain error's text that become its detail.
+const PLAIN_BYTES_MAX: usize = 1024;
+
+/// A refusal on its way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    status: StatusCode,
+    refusal: Box<Refusal>,
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let status = StatusCode::from_u16(refusal.reason.http_status())
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self::with_status(status, refusal)
+    }
+}
+
+impl Problem {
+    /// A refusal whose status says more than its reason: 405, 408, 413, 415, or 404 of no order.
+    pub fn with_status(status: StatusCode, refusal: Refusal) -> Self {
+        Self { status, refusal: Box::new(refusal) }
+    }
+
+    /// The status.
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What is refused, and why.
+    pub const fn refusal(&self) -> &Refusal {
+        &self.refusal
+    }
+
+    /// Seconds after which a retry makes sense.
+    fn retry_after_s(&self) -> Option<u64> {
+        self.refusal.retry_after_ms.map(|ms| ms.div_ceil(1_000).max(1))
+    }
+
+    /// The body.
+    fn to_json(&self) -> String {
+        let (refusal, reason) = (&self.refusal, self.refusal.reason.as_str());
+        let mut body = Map::new();
+        let mut put = |name: &str, value: Value| body.insert(name.to_owned(), value);
+        put("type", format!("https://{ERROR_DOMAIN}/problems/{reason}").into());
+        put("title", self.status.canonical_reason().unwrap_or("Error").into());
+        put("status", self.status.as_u16().into());
+        put("reason", reason.into());
+        put("detail", refusal.message.clone().into());
+        if let Some(field) = &refusal.field {
+            put("field", field.clone().into());
+        }
+        if !refusal.metadata.is_empty() {
+            let facts = refusal.metadata.iter();
+            let facts = facts.map(|(name, value)| (name.clone(), value.clone().into()));
+            put("metadata", Value::Object(facts.collect()));
+        }
+        Value::Object(body).to_string()
+    }
+
+    /// The whole answer in HTTP/1.1, for a connection that gets no more than this.
+    pub(crate) fn to_http1(&self) -> String {
+        let body = self.to_json();
+        let retry = self.retry_after_s().map(|s| format!("retry-after: {s}\r\n"));
+        format!(
+            "HTTP/1.1 {}\r\ncontent-type: {CONTENT_TYPE}\r\n{}connection: close\r\n\
+             content-length: {}\r\n\r\n{body}",
+            self.status,
+            retry.unwrap_or_default(),
+            body.len(),
+        )
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, self.to_json()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+        if let Some(seconds) = self.retry_after_s() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// Makes problems of everything that a router refuses: unknown paths, wrong methods, axum's own
+/// plain texts, and answers that carry a [`Refusal`] among their extensions, which is how a crate
+/// that does not see this one refuses. To be put around a router that has all its routes.
+pub fn everywhere<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+    router
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(map_response(in_one_form))
+}
+
+async fn no_such_path(uri: Uri) -> Problem {
+    let path: String = uri.path().chars().take(SHOWN_CHARS_MAX).collect();
+    let refusal = Refusal::new(Reason::InvalidRequest, format!("nothing is at {path}"));
+    Problem::with_status(StatusCode::NOT_FOUND, refusal)
+}
+
+async fn wrong_method(method: Method) -> Problem {
+    let method: String = method.as_str().chars().take(SHOWN_CHARS_MAX).collect();
+    let text = format!("{method} is not possible here; the Allow header names what is");
+    let refusal = Refusal::new(Reason::InvalidRequest, text);
+    Problem::with_status(StatusCode::METHOD_NOT_ALLOWED, refusal)
+}
+
+/// An answer as it is, or a problem when it says no in another form.
+async fn in_one_form(response: Response) -> Response {
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return response;
+    }
+    let (mut head, body) = response.into_parts();
+    let refusal = match head.extensions.remove::<Refusal>() {
+        Some(refusal) => refusal,
+        None if is_json(head.headers.get(header::CONTENT_TYPE)) => {
+            return Response::from_parts(head, body);
+        }
+        None => refusal_of_plain(status, body).await,
+    };
+    let mut problem = Problem::with_status(status, refusal).into_response();
+    for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH] {
+        head.headers.remove(name);
+    }
+    // What the head said beside the text stays, such as Allow.
+    problem.headers_mut().extend(head.headers);
+    problem
+}
+
+fn is_json(content_type: Option<&HeaderValue>) -> bool {
+    content_type.is_some_and(|value| {
+        value.as_bytes().starts_with(b"application/json")
+            || value.as_bytes().starts_with(CONTENT_TYPE.as_bytes())
+    })
+}
+
+/// What axum refused in plain text. Its faults are ours, and their texts are not for callers.
+async fn refusal_of_plain(status: StatusCode, body: Body) -> Refusal {
+    if status.is_server_error() {
+        return Refusal::new(Reason::Internal, "a fault of the server; its log has the cause");
+    }
+    let text = axum::body::to_bytes(body, PLAIN_BYTES_MAX).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let text = match text.trim() {
+        "" => status.canonical_reason().unwrap_or("the request is refused"),
+        text => text,
+    };
+    Refusal::new(Reason::InvalidRequest, text)
+}
+
+#[cfg(test)]
+mod tests;

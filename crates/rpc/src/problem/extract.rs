@@ -1,0 +1,114 @@
+//! Paths and queries that refuse what is wrong in them by name.
+
+use axum::extract::path::ErrorKind;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::Uri;
+use axum::http::request::Parts;
+use orderstream_core::{Reason, Refusal};
+use serde::de::DeserializeOwned;
+
+use super::{Problem, SHOWN_CHARS_MAX};
+
+/// The parameters of a path.
+#[derive(Clone, Copy, Debug)]
+pub struct InPath<T>(pub T);
+
+impl<T, S> FromRequestParts<S> for InPath<T>
+where
+    T: DeserializeOwned + Send,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::<T>::from_request_parts(parts, state).await {
+            Ok(Path(value)) => Ok(Self(value)),
+            Err(rejection) => Err(refusal_of_path(&rejection).into()),
+        }
+    }
+}
+
+fn refusal_of_path(rejection: &PathRejection) -> Refusal {
+    let PathRejection::FailedToDeserializePathParams(failed) = rejection else {
+        return Refusal::new(Reason::Internal, "a fault of the server: the path has no parameters");
+    };
+    let kind = failed.kind();
+    if let ErrorKind::InvalidUtf8InPathParam { key } = kind {
+        return Refusal::field(key, "is not UTF-8; percent-encode its UTF-8 bytes");
+    }
+    if let ErrorKind::ParseErrorAtKey { key, expected_type, .. } = kind {
+        return Refusal::field(key, format!("cannot be read; give a {expected_type}"));
+    }
+    Refusal::new(Reason::InvalidRequest, format!("the path cannot be read: {kind}"))
+}
+
+/// The parameters of a query. A type that denies unknown fields has unknown ones refused by name;
+/// all fields should have a default, so that each can be judged alone.
+#[derive(Clone, Copy, Debug)]
+pub struct InQuery<T>(pub T);
+
+impl<T, S> FromRequestParts<S> for InQuery<T>
+where
+    T: DeserializeOwned,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let whole = parts.uri.query().unwrap_or_default();
+        match parse::<T>(whole) {
+            Ok(value) => Ok(Self(value)),
+            Err(message) => Err(refusal_of_query::<T>(whole, &message).into()),
+        }
+    }
+}
+
+fn parse<T: DeserializeOwned>(query: &str) -> Result<T, String> {
+    let uri = Uri::builder().path_and_query(format!("/?{query}")).build();
+    let uri = uri.map_err(|error| error.to_string())?;
+    match Query::<T>::try_from_uri(&uri) {
+        Ok(Query(value)) => Ok(value),
+        Err(rejection) => {
+            let text = rejection.body_text();
+            // "Failed to deserialize query string: name: why"
+            Err(text.split_once(": ").map_or_else(|| text.clone(), |(_, why)| why.to_owned()))
+        }
+    }
+}
+
+/// Names the parameter that cannot be read even alone, or that is given twice.
+fn refusal_of_query<T: DeserializeOwned>(whole: &str, message: &str) -> Refusal {
+    let mut names = Vec::new();
+    for part in whole.split('&').filter(|part| !part.is_empty()) {
+        let name = name_of(part);
+        if let Err(why) = parse::<T>(part) {
+            let why = why.strip_prefix(&format!("{name}: ")).unwrap_or(&why).to_owned();
+            return Refusal::field(name, why);
+        }
+        if names.contains(&name) {
+            return Refusal::field(name, "is given twice; give it once");
+        }
+        names.push(name);
+    }
+    Refusal::new(Reason::InvalidRequest, format!("the query cannot be read: {message}"))
+}
+
+fn name_of(part: &str) -> String {
+    let name = part.split_once('=').map_or(part, |(name, _)| name);
+    name.chars().take(SHOWN_CHARS_MAX).collect()
+}
+
+/// Refuses any query: what would be said there is not read, and silence would deceive.
+///
+/// # Errors
+/// When there is a query; the first parameter is named.
+pub fn no_query(uri: &Uri) -> Result<(), Refusal> {
+    match uri.query().and_then(|query| query.split('&').find(|part| !part.is_empty())) {
+        None => Ok(()),
+        Some(part) => {
+            let message = "is not known; this path takes no query parameter, leave it out";
+            Err(Refusal::field(name_of(part), message))
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Claims about problems as callers see them.
+
+use axum::extract::Request;
+use axum::http::{Method, header};
+use axum::routing::{get, post};
+use orderstream_core::Reason;
+use serde::Deserialize;
+use serde_json::json;
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::status::{refusal_from_status, status_from_refusal};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Page {
+    after: String,
+    limit: u32,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Item {
+    sku: String,
+    quantity: u32,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Order {
+    items: Vec<Item>,
+}
+
+async fn page(InPath(id): InPath<String>, InQuery(page): InQuery<Page>) -> String {
+    format!("{id} {} {}", page.after, page.limit)
+}
+
+async fn order(uri: Uri, request: Request) -> Result<String, Problem> {
+    no_query(&uri)?;
+    let order: Order = read_json(request, 64).await?;
+    Ok(order.items.iter().map(|item| format!("{}:{}", item.sku, item.quantity)).collect())
+}
+
+async fn plain() -> (StatusCode, &'static str) {
+    (StatusCode::PRECONDITION_FAILED, "give If-Match")
+}
+
+async fn carried() -> Response {
+    let refusal = Refusal::new(Reason::Draining, "stopping").with("floor", 7);
+    (StatusCode::SERVICE_UNAVAILABLE, axum::Extension(refusal)).into_response()
+}
+
+fn router() -> Router {
+    let router = Router::new()
+        .route("/orders/{order_req_id}", get(page))
+        .route("/orders", post(order))
+        .route("/plain", get(plain))
+        .route("/fault", get(async || (StatusCode::INTERNAL_SERVER_ERROR, "secret")))
+        .route("/carried", get(carried))
+        .route("/own", get(async || (StatusCode::BAD_GATEWAY, axum::Json(json!({"own": 1})))));
+    everywhere(router)
+}
+
+async fn ask(method: Method, path: &str, body: &str) -> (Response<()>, String) {
+    let request = http::Request::builder().method(method).uri(path);
+    let request = request.body(Body::from(body.to_owned())).unwrap();
+    let response = router().oneshot(request).await.unwrap();
+    let (head, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+    (Response::from_parts(head, ()), String::from_utf8(body.to_vec()).unwrap())
+}
+
+#[test]
+fn one_table_serves_both_wires() {
+    for reason in Reason::ALL {
+        let refusal = Refusal::new(reason, "what, the limit, the fix").with("floor", 7);
+        let refusal = Refusal { field: Some("price".to_owned()), ..refusal };
+        let problem = Problem::from(refusal.clone());
+        let status = status_from_refusal(&refusal);
+        assert_eq!(problem.status().as_u16(), reason.http_status());
+        assert_eq!(i32::from(status.code()), reason.grpc_code());
+        assert_eq!(refusal_from_status(&status).as_ref(), Some(problem.refusal()));
+        let body: Value = serde_json::from_str(&problem.to_json()).unwrap();
+        assert_eq!(body["reason"], reason.as_str());
+        assert_eq!(body["type"], format!("https://orderstream.dev/problems/{}", reason.as_str()));
+        assert_eq!(body["status"], reason.http_status());
+        assert_eq!(body["detail"], "what, the limit, the fix");
+        assert_eq!(body["field"], "price");
+        assert_eq!(body["metadata"], json!({"floor": "7"}));
+        let retry = problem.into_response().headers().get(header::RETRY_AFTER).cloned();
+        assert_eq!(retry.is_some(), reason.is_retriable(), "{reason:?}");
+    }
+}
+
+/// Method, path, body; status, reason, field, and a part of the detail.
+type Row<'a> = (Method, &'a str, &'a str, u16, &'a str, Option<&'a str>, &'a str);
+
+#[tokio::test]
+async fn what_is_wrong_is_a_problem_that_names_it() {
+    let long = format!(r#"{{"items": "{}"}}"#, "x".repeat(64));
+    let table: [Row<'_>; 19] = [
+        (Method::GET, "/none", "", 404, "INVALID_REQUEST", None, "nothing is at /none"),
+        (Method::PUT, "/orders", "", 405, "INVALID_REQUEST", None, "PUT"),
+        (Method::GET, "/plain", "", 412, "INVALID_REQUEST", None, "give If-Match"),
+        (Method::GET, "/fault", "", 500, "INTERNAL", None, "its log has the cause"),
+        (Method::GET, "/carried", "", 503, "DRAINING", None, "stopping"),
+        (Method::GET, "/orders/%FF", "", 422, "INVALID_FIELD", Some("order_req_id"), "UTF-8"),
+        (Method::GET, "/orders/a?limt=1", "", 422, "INVALID_FIELD", Some("limt"), "`limit`"),
+        (
+            Method::GET,
+            "/orders/a?after=b&limit=x",
+            "",
+            422,
+            "INVALID_FIELD",
+            Some("limit"),
+            "digit",
+        ),
+        (Method::GET, "/orders/a?limit=-1", "", 422, "INVALID_FIELD", Some("limit"), "digit"),
+        (Method::GET, "/orders/a?limit=1&limit=2", "", 422, "INVALID_FIELD", Some("limit"), "once"),
+        (Method::POST, "/orders?tenant=x", "{}", 422, "INVALID_FIELD", Some("tenant"), "no query"),
+        (Method::POST, "/orders", "", 400, "INVALID_REQUEST", None, "not a JSON object"),
+        (Method::POST, "/orders", "[1]", 400, "INVALID_REQUEST", None, "not a JSON object"),
+        (Method::POST, "/orders", "{", 400, "INVALID_REQUEST", None, "line 1 column 1"),
+        (Method::POST, "/orders", "{} {}", 400, "INVALID_REQUEST", None, "trailing"),
+        (
+            Method::POST,
+            "/orders",
+            "{\"items\": [\"\u{0}\"]}",
+            400,
+            "INVALID_REQUEST",
+            None,
+            "control",
+        ),
+        (
+            Method::POST,
+            "/orders",
+            r#"{"items": 1}"#,
+            422,
+            "INVALID_FIELD",
+            Some("items"),
+            "integer",
+        ),
+        (
+            Method::POST,
+            "/orders",
+            r#"{"items": [{}, {"quantity": "two"}]}"#,
+            422,
+            "INVALID_FIELD",
+            Some("items[1].quantity"),
+            "two",
+        ),
+        (Method::POST, "/orders", &long, 413, "INVALID_REQUEST", None, "64 bytes"),
+    ];
+    for (method, path, body, status, reason, field, part) in table {
+        let (head, text) = ask(method, path, body).await;
+        assert_eq!(head.status(), status, "{path} {text}");
+        assert_eq!(head.headers()[header::CONTENT_TYPE], CONTENT_TYPE, "{path}");
+        let problem: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(problem["status"], status, "{path} {text}");
+        assert_eq!(problem["reason"], reason, "{path} {text}");
+        assert_eq!(problem["field"].as_str(), field, "{path} {text}");
+        assert!(problem["detail"].as_str().unwrap().contains(part), "{path} {text}");
+        assert!(!text.contains("secret"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_right_or_already_in_json_stays_as_it_is() {
+    let (head, text) = ask(Method::GET, "/orders/a%20b?after=c&limit=3", "").await;
+    assert_eq!((head.status(), text.as_str()), (StatusCode::OK, "a b c 3"));
+    let body = r#"{"items": [{"sku": "s", "quantity": 2}]}"#;
+    let (head, text) = ask(Method::POST, "/orders", body).await;
+    assert_eq!((head.status(), text.as_str()), (StatusCode::OK, "s:2"));
+    let (head, text) = ask(Method::GET, "/own", "").await;
+    assert_eq!((head.status(), text.as_str()), (StatusCode::BAD_GATEWAY, r#"{"own":1}"#));
+}
+
+#[tokio::test]
+async fn a_wrong_method_hears_which_are_right() {
+    let (head, _) = ask(Method::DELETE, "/orders", "").await;
+    assert_eq!(head.headers()[header::ALLOW], "POST");
+    let (head, _) = ask(Method::GET, "/carried", "").await;
+    assert_eq!(head.headers()[header::RETRY_AFTER], "1");
+}
+
+#[tokio::test]
+async fn an_encoded_body_is_refused_before_it_is_read() {
+    let request = http::Request::builder().method(Method::POST).uri("/orders");
+    let request = request.header(header::CONTENT_ENCODING, "gzip").body(Body::empty()).unwrap();
+    let response = router().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    let problem: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(problem["field"], "content-encoding");
+}

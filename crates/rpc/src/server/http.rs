@@ -1,0 +1,204 @@
+//! A plain HTTP server (HTTP/1.1 and HTTP/2 on one port) with every bound set: `axum::serve` has no
+//! cap on connections, waits for a body for ever and takes HTTP/2's defaults.
+//!
+//! ```text
+//! accept ──▶ cap ──▶ first head in time ──▶ router ──▶ idle: next head in time ─┐
+//!             │              │                ▲ │                               │
+//!        429, closed       closed             └─┼───────────────────────────────┘
+//!                                  body: size, time → 413, 408
+//! ```
+//!
+//! What the router answers has no deadline: a stream of events may stay open until the shutdown
+//! token, and should end itself then; what is open after the drain timeout is closed.
+
+mod body;
+pub mod limits;
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse as _, Response};
+use futures_util::FutureExt as _;
+use http::Request;
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use orderstream_core::{Reason, Refusal};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+pub use self::body::BodyError;
+use self::body::BoundedBody;
+use super::accept::{Port, accept_all};
+use super::drive::drive;
+use crate::problem::Problem;
+
+/// The bounds of a plain HTTP server; the defaults are those of [`limits`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpLimits {
+    /// Connections at the same time; one more hears 429 and is closed.
+    pub connections_max: usize,
+    /// From accepting a connection to the whole head of its first request.
+    pub header_read_timeout: Duration,
+    /// HTTP/1.1: from the end of an answer to the whole head of the next request.
+    pub idle_timeout: Duration,
+    /// HTTP/1.1: headers of one request.
+    pub headers_max: usize,
+    /// HTTP/1.1: bytes read ahead on one connection, and so of one head.
+    pub buffer_bytes_max: usize,
+    /// Bytes of one request's body.
+    pub body_bytes_max: usize,
+    /// From the first look at a body to its end.
+    pub body_read_timeout: Duration,
+    /// HTTP/2: streams at the same time on one connection.
+    pub concurrent_streams_max: u32,
+    /// HTTP/2: streams that the peer reset and that are not yet accepted.
+    pub pending_accept_resets_max: usize,
+    /// HTTP/2: streams reset because the peer broke the protocol.
+    pub local_error_resets_max: usize,
+    /// HTTP/2: all headers of one request.
+    pub header_list_bytes_max: u32,
+    /// HTTP/2: after how much silence the peer is asked whether it lives.
+    pub keepalive_interval: Duration,
+    /// HTTP/2: how long its answer may take.
+    pub keepalive_timeout: Duration,
+    /// From the shutdown token to closing what is still open.
+    pub drain_timeout: Duration,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: limits::CONNECTIONS_MAX,
+            header_read_timeout: crate::limits::HEADER_READ_TIMEOUT,
+            idle_timeout: limits::IDLE_TIMEOUT,
+            headers_max: limits::HEADERS_MAX,
+            buffer_bytes_max: limits::BUFFER_BYTES_MAX,
+            body_bytes_max: limits::BODY_BYTES_MAX,
+            body_read_timeout: limits::BODY_READ_TIMEOUT,
+            concurrent_streams_max: limits::CONCURRENT_STREAMS_MAX,
+            pending_accept_resets_max: crate::limits::PENDING_ACCEPT_RESETS_MAX,
+            local_error_resets_max: crate::limits::LOCAL_ERROR_RESETS_MAX,
+            header_list_bytes_max: crate::limits::HEADER_LIST_BYTES_MAX,
+            keepalive_interval: crate::limits::KEEPALIVE_INTERVAL,
+            keepalive_timeout: crate::limits::KEEPALIVE_TIMEOUT,
+            drain_timeout: crate::limits::DRAIN_TIMEOUT,
+        }
+    }
+}
+
+/// hyper's connection with every bound set.
+fn builder(bounds: &HttpLimits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .keep_alive(true)
+        .half_close(false)
+        .header_read_timeout(bounds.idle_timeout)
+        .max_headers(bounds.headers_max)
+        .max_buf_size(bounds.buffer_bytes_max);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(bounds.concurrent_streams_max)
+        .max_pending_accept_reset_streams(bounds.pending_accept_resets_max)
+        .max_local_error_reset_streams(bounds.local_error_resets_max)
+        .max_header_list_size(bounds.header_list_bytes_max)
+        .max_frame_size(crate::limits::FRAME_BYTES_MAX)
+        .adaptive_window(false)
+        .initial_stream_window_size(limits::STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(limits::CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(limits::SEND_BUFFER_BYTES_MAX)
+        .keep_alive_interval(bounds.keepalive_interval)
+        .keep_alive_timeout(bounds.keepalive_timeout);
+    builder
+}
+
+/// Serves a router until the token. Then idle connections end at once, what is asked already is
+/// answered, and what is still open after [`HttpLimits::drain_timeout`] is closed.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    bounds: HttpLimits,
+    shutdown: CancellationToken,
+) {
+    let port = Port {
+        listener,
+        connections_max: bounds.connections_max,
+        drain_timeout: bounds.drain_timeout,
+        shutdown: shutdown.clone(),
+    };
+    let router = router.with_state(());
+    let builder = Arc::new(builder(&bounds));
+    let serve =
+        |stream| connection(stream, Arc::clone(&builder), router.clone(), bounds, shutdown.clone());
+    accept_all(port, serve, refuse).await;
+}
+
+async fn connection(
+    stream: TcpStream,
+    builder: Arc<auto::Builder<TokioExecutor>>,
+    router: Router,
+    bounds: HttpLimits,
+    shutdown: CancellationToken,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    let first_request = Arc::new(Notify::new());
+    let seen = Arc::clone(&first_request);
+    let service = service_fn(move |request: Request<Incoming>| {
+        seen.notify_one();
+        answer(router.clone(), request, bounds)
+    });
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    drive(connection, first_request, bounds.header_read_timeout, shutdown).await;
+}
+
+/// Asks the router; a panic is a fault of ours, which ends one request and nothing else.
+async fn answer(
+    router: Router,
+    request: Request<Incoming>,
+    bounds: HttpLimits,
+) -> Result<Response, Infallible> {
+    let request = request.map(|body| {
+        if body.is_end_stream() {
+            return Body::empty();
+        }
+        Body::new(BoundedBody::new(body, bounds.body_bytes_max, bounds.body_read_timeout))
+    });
+    match AssertUnwindSafe(router.oneshot(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(_) => {
+            tracing::error!("a handler panicked");
+            let text = "a fault of the server; its log has the cause";
+            Ok(Problem::from(Refusal::new(Reason::Internal, text)).into_response())
+        }
+    }
+}
+
+/// Tells a connection beyond the cap so, in HTTP/1.1, which every HTTP client can make sense of.
+async fn refuse(mut stream: TcpStream) {
+    let refusal = Refusal::new(Reason::Overloaded, "too many connections; try again later");
+    let text = Problem::from(refusal).to_http1();
+    let told = async {
+        stream.write_all(text.as_bytes()).await?;
+        stream.shutdown().await?;
+        // Closing with something unread would reset the connection and take the answer with it.
+        let mut rest = (&mut stream).take(limits::REFUSAL_READ_BYTES_MAX);
+        tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
+    };
+    if let Ok(Err(error)) = tokio::time::timeout(limits::REFUSAL_TIMEOUT, told).await {
+        tracing::debug!(%error, "a refused connection ended");
+    }
+}

@@ -1,0 +1,112 @@
+//! A request's body that ends: by size, or by time.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::Sleep;
+use tower::BoxError;
+
+use super::limits::DISCARD_BYTES_MAX;
+
+/// Why a body was not read to its end. Found in the chain of causes of what a reader gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// It is larger than so many bytes.
+    #[error("the body is larger than {0} bytes")]
+    TooLarge(usize),
+    /// It did not end within this time.
+    #[error("the body did not end within {0:?}")]
+    TooSlow(Duration),
+}
+
+/// A body within bounds. Gives no byte beyond them to its reader.
+#[derive(Debug)]
+pub(super) struct BoundedBody<B> {
+    inner: B,
+    bytes_max: usize,
+    bytes_left: usize,
+    discarded: u64,
+    timeout: Duration,
+    // Made when there is something to wait for: most bodies come with their heads.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl<B: Body<Data = Bytes>> BoundedBody<B> {
+    /// A body of at most so many bytes, which must end within this time after its first poll.
+    pub(super) fn new(inner: B, bytes_max: usize, timeout: Duration) -> Self {
+        Self { inner, bytes_max, bytes_left: bytes_max, discarded: 0, timeout, deadline: None }
+    }
+
+    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+        let timeout = self.timeout;
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        deadline.as_mut().poll(cx).is_ready()
+    }
+
+    /// Whether the body says itself that it is not worth reading.
+    fn is_hopeless(&self) -> bool {
+        let bounds = u64::try_from(self.bytes_max).unwrap_or(u64::MAX);
+        self.inner.size_hint().lower() > bounds.saturating_add(DISCARD_BYTES_MAX)
+    }
+
+    /// Whether these bytes are within the size; if not, they are counted as thrown away.
+    fn admit(&mut self, bytes: &Bytes) -> bool {
+        if self.discarded == 0
+            && let Some(left) = self.bytes_left.checked_sub(bytes.len())
+        {
+            self.bytes_left = left;
+            return true;
+        }
+        let more = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.discarded = self.discarded.saturating_add(more.max(1));
+        false
+    }
+}
+
+impl<B> Body for BoundedBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        let too_large = Some(Err(BodyError::TooLarge(this.bytes_max).into()));
+        if this.is_hopeless() {
+            return Poll::Ready(too_large);
+        }
+        while this.discarded <= DISCARD_BYTES_MAX {
+            match Pin::new(&mut this.inner).poll_frame(cx) {
+                Poll::Pending if this.is_late(cx) => {
+                    return Poll::Ready(Some(Err(BodyError::TooSlow(this.timeout).into())));
+                }
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Ok(frame))) => {
+                    if frame.data_ref().is_none_or(|bytes| this.admit(bytes)) {
+                        return Poll::Ready(Some(Ok(frame)));
+                    }
+                }
+                Poll::Ready(None) if this.discarded == 0 => return Poll::Ready(None),
+                Poll::Ready(None) => break,
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error.into()))),
+            }
+        }
+        Poll::Ready(too_large)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream() && self.discarded == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,49 @@
+//! Every bound of a plain HTTP port, and where its number comes from. Those that gRPC has too stand
+//! in [`crate::limits`].
+
+use std::time::Duration;
+
+/// Connections of one port: sellers and buyers hold one each, a browser six. With full read
+/// buffers they take 128 MiB.
+pub const CONNECTIONS_MAX: usize = 4_096;
+
+/// From the end of an answer to the whole head of the next request on the same connection: longer
+/// than the 60 s for which the usual load balancers keep a connection, or they would now and then
+/// send a request into one that is just being closed.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(65);
+
+/// Headers of one HTTP/1.1 request; browsers behind two proxies send about forty.
+pub const HEADERS_MAX: usize = 100;
+
+/// Bytes that are read ahead on one HTTP/1.1 connection, and so the largest head: twice the
+/// headers that HTTP/2 may send, for a long path and requests sent one after the other.
+pub const BUFFER_BYTES_MAX: usize = 32 * 1024;
+
+/// Bytes of one request's body: an order with a hundred items takes 20 KiB; times three.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes beyond [`BODY_BYTES_MAX`] that are read and thrown away, so that a client that sends its
+/// whole body first reads the 413 and not a reset connection. One megabyte is the usual mistake.
+pub const DISCARD_BYTES_MAX: u64 = 1024 * 1024;
+
+/// From the first look at a body to its end: a full one at 64 kbit/s. Below the 10 s that a request
+/// may take in all, so that a slow body is called so.
+pub const BODY_READ_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Streams open on one HTTP/2 connection: the least that RFC 9113 recommends.
+pub const CONCURRENT_STREAMS_MAX: u32 = 100;
+
+/// Bytes a peer may send on one HTTP/2 stream before they are read: one body.
+pub const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+
+/// The same for all streams of a connection: what one connection may hold in memory.
+pub const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// Bytes waiting to be sent on one HTTP/2 stream: one window.
+pub const SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// How long a connection beyond the cap is held to be told so.
+pub const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Bytes that are read from such a connection: one head and a small body.
+pub const REFUSAL_READ_BYTES_MAX: u64 = 64 * 1024;

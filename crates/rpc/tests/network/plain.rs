@@ -1,0 +1,153 @@
+//! The plain HTTP server over raw sockets: its bounds as peers see them.
+
+mod bodies;
+mod connections;
+mod http2;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::routing::{get, post};
+use orderstream_rpc::problem::{self, Problem};
+use orderstream_rpc::server::http::{self, HttpLimits};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::STUCK;
+
+/// Bounds in time that a test can wait for.
+const SHORT: Duration = Duration::from_millis(200);
+
+/// A plain server on a port of its own.
+struct Plain {
+    address: std::net::SocketAddr,
+    shutdown: CancellationToken,
+    tasks: JoinSet<()>,
+    /// Lets `/slow` answer.
+    go: Arc<Notify>,
+    /// Told when `/slow` was reached.
+    reached: Arc<Notify>,
+}
+
+async fn length(request: Request) -> Result<String, Problem> {
+    let bytes = problem::read_bytes(request, http::limits::BODY_BYTES_MAX).await?;
+    Ok(bytes.len().to_string())
+}
+
+/// Ticks for ever.
+async fn events() -> Body {
+    let ticks = futures_util::stream::unfold((), async |()| {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Some((Ok::<_, std::io::Error>(Bytes::from_static(b": tick\n\n")), ()))
+    });
+    Body::from_stream(ticks)
+}
+
+impl Plain {
+    async fn start(bounds: HttpLimits) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (go, reached) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (waited, told) = (Arc::clone(&go), Arc::clone(&reached));
+        let slow = async move || {
+            told.notify_one();
+            waited.notified().await;
+            "slow"
+        };
+        let router = Router::new()
+            .route("/hello", get(async || "hello"))
+            .route("/length", post(length))
+            .route("/events", get(events))
+            .route("/slow", get(slow))
+            .route("/panic", get(async || -> &'static str { panic!("planted") }));
+        let shutdown = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let router = problem::everywhere(router);
+        tasks.spawn(http::serve(listener, router, bounds, shutdown.clone()));
+        Self { address, shutdown, tasks, go, reached }
+    }
+
+    async fn socket(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    async fn hello(&self) -> u16 {
+        let mut socket = self.socket().await;
+        ask(&mut socket, "GET /hello", "", b"").await.status
+    }
+
+    async fn stop(mut self) {
+        self.shutdown.cancel();
+        self.ended().await;
+    }
+
+    async fn ended(&mut self) {
+        timeout(STUCK, async { while self.tasks.join_next().await.is_some() {} }).await.unwrap();
+    }
+}
+
+/// The head and the body of one HTTP/1.1 answer.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn problem(&self) -> Value {
+        assert!(self.head.contains("content-type: application/problem+json"), "{self:?}");
+        serde_json::from_str(&self.body).unwrap()
+    }
+}
+
+/// Reads one answer that says its length.
+async fn answer(socket: &mut TcpStream) -> Answer {
+    let mut bytes = Vec::new();
+    let head_end = loop {
+        if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            break at;
+        }
+        let read = timeout(STUCK, socket.read_buf(&mut bytes)).await.unwrap().unwrap();
+        assert!(read > 0, "closed after {:?}", String::from_utf8_lossy(&bytes));
+    };
+    let head = String::from_utf8(bytes[..head_end].to_vec()).unwrap().to_ascii_lowercase();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let length = head
+        .split("content-length: ")
+        .nth(1)
+        .map_or(0, |rest| rest.split("\r\n").next().unwrap().parse().unwrap());
+    let mut body = bytes.split_off(head_end + 4);
+    while body.len() < length {
+        assert!(timeout(STUCK, socket.read_buf(&mut body)).await.unwrap().unwrap() > 0);
+    }
+    Answer { status, head, body: String::from_utf8(body).unwrap() }
+}
+
+/// Sends one request and reads its answer; `headers` are whole lines.
+async fn ask(socket: &mut TcpStream, line: &str, headers: &str, body: &[u8]) -> Answer {
+    let head = format!("{line} HTTP/1.1\r\nhost: test\r\n{headers}\r\n");
+    socket.write_all(head.as_bytes()).await.unwrap();
+    socket.write_all(body).await.unwrap();
+    answer(socket).await
+}
+
+/// Waits until the server has closed this connection.
+async fn closed(socket: &mut TcpStream) {
+    let mut rest = Vec::new();
+    // A reset is an end as well.
+    let _reset = timeout(STUCK, socket.read_to_end(&mut rest)).await.unwrap();
+}
+
+/// Whether nothing comes, not even an end, for a while.
+async fn is_silent(socket: &mut TcpStream, time: Duration) -> bool {
+    timeout(time, socket.read_u8()).await.is_err()
+}

@@ -1,0 +1,95 @@
+//! Bodies that are too large, too slow, or never end.
+
+use super::*;
+
+const CHUNKED: &str = "transfer-encoding: chunked\r\n";
+
+#[tokio::test]
+async fn an_endless_body_ends_with_413_and_is_not_kept() {
+    let served = Plain::start(HttpLimits::default()).await;
+    let mut socket = served.socket().await;
+    let head = format!("POST /length HTTP/1.1\r\nhost: test\r\n{CHUNKED}\r\n");
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut chunk = b"4000\r\n".to_vec();
+    chunk.extend([b' '; 0x4000]);
+    chunk.extend(b"\r\n");
+    let (mut reader, mut writer) = socket.split();
+    let mut written = 0_usize;
+    let flood = async {
+        while writer.write_all(&chunk).await.is_ok() {
+            written += chunk.len();
+        }
+    };
+    let mut text = Vec::new();
+    let read = async { reader.read_to_end(&mut text).await.ok() };
+    timeout(STUCK, async { tokio::join!(flood, read) }).await.unwrap();
+    let text = String::from_utf8_lossy(&text);
+    assert!(text.starts_with("HTTP/1.1 413 "), "{text}");
+    assert!(text.contains("application/problem+json"), "{text}");
+    // What was thrown away, and what the two kernels hold.
+    assert!(written < 32 << 20, "{written} bytes were taken");
+    assert_eq!(served.hello().await, 200);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_says_it_is_endless_is_refused_before_it_comes() {
+    let served = Plain::start(HttpLimits::default()).await;
+    let mut socket = served.socket().await;
+    let answer = ask(&mut socket, "POST /length", "content-length: 99999999999\r\n", b"").await;
+    assert_eq!((answer.status, &answer.problem()["reason"]), (413, &"INVALID_REQUEST".into()));
+    closed(&mut socket).await;
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_refused_and_the_connection_goes_on() {
+    let served = Plain::start(HttpLimits::default()).await;
+    let mut socket = served.socket().await;
+    for (length, status) in [(64 * 1024, 200), (64 * 1024 + 1, 413), (500_000, 413), (1, 200)] {
+        let headers = format!("content-length: {length}\r\n");
+        let answer = ask(&mut socket, "POST /length", &headers, &vec![b' '; length]).await;
+        assert_eq!(answer.status, status, "{length}: {answer:?}");
+        if status == 413 {
+            let problem = answer.problem();
+            assert_eq!(problem["metadata"]["bytes_max"], "65536", "{problem}");
+        }
+    }
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_trickling_body_ends_with_408() {
+    let bounds = HttpLimits { body_read_timeout: SHORT, ..HttpLimits::default() };
+    let served = Plain::start(bounds).await;
+    for headers in [CHUNKED, "content-length: 1000\r\n"] {
+        let mut socket = served.socket().await;
+        let head = format!("POST /length HTTP/1.1\r\nhost: test\r\n{headers}\r\n");
+        socket.write_all(head.as_bytes()).await.unwrap();
+        let piece: &[u8] = if headers == CHUNKED { b"1\r\n \r\n" } else { b" " };
+        let (mut reader, mut writer) = socket.split();
+        let trickle = async {
+            while writer.write_all(piece).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let mut text = Vec::new();
+        let read = async { reader.read_to_end(&mut text).await.ok() };
+        timeout(STUCK, async { tokio::join!(trickle, read) }).await.unwrap();
+        let text = String::from_utf8_lossy(&text);
+        assert!(text.starts_with("HTTP/1.1 408 "), "{text}");
+        assert!(text.contains("did not arrive within 0.2 s"), "{text}");
+    }
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_cut_harms_nobody() {
+    let served = Plain::start(HttpLimits::default()).await;
+    let mut socket = served.socket().await;
+    let head = "POST /length HTTP/1.1\r\nhost: test\r\ncontent-length: 10\r\n\r\nabc";
+    socket.write_all(head.as_bytes()).await.unwrap();
+    drop(socket);
+    assert_eq!(served.hello().await, 200);
+    served.stop().await;
+}
