@@ -49,8 +49,8 @@ pub struct Output {
 pub struct Context {
     /// The owner's clock.
     pub now: Timestamp,
-    /// An id for a new proposal, should the seller have given none.
-    pub fresh_id: ProposalId,
+    /// An id for a new proposal; needed where [`Act::needs_id`] says so.
+    pub fresh_id: Option<ProposalId>,
 }
 
 impl Book {
@@ -137,8 +137,8 @@ impl Book {
         command: &Command,
         events: &mut Vec<Event>,
     ) -> Result<Answer, Refusal> {
-        let fingerprint = fingerprint(&command.act);
-        if let Some(answer) = self.repeated(command.key.as_ref(), fingerprint)? {
+        let cause = command.key.clone().map(|key| Cause::new(key, &command.act));
+        if let Some(answer) = self.repeated(cause.as_ref())? {
             return Ok(answer);
         }
         self.check_epoch(command.epoch)?;
@@ -149,7 +149,6 @@ impl Book {
         if is_full && !kinds.is_empty() && !command.act.is_end() {
             return Err(too_many_events());
         }
-        let cause = command.key.clone().map(|key| Cause { key, fingerprint });
         let last = kinds.len().saturating_sub(1);
         for (index, kind) in kinds.into_iter().enumerate() {
             // The key belongs to the act's last event, whose number is the answer's.
@@ -209,14 +208,11 @@ impl Book {
         }
     }
 
-    fn repeated(
-        &self,
-        key: Option<&IdempotencyKey>,
-        fingerprint: u64,
-    ) -> Result<Option<Answer>, Refusal> {
-        match key.and_then(|key| self.answers.get(key)) {
+    fn repeated(&self, cause: Option<&Cause>) -> Result<Option<Answer>, Refusal> {
+        let Some(cause) = cause else { return Ok(None) };
+        match self.answers.get(&cause.key) {
             None => Ok(None),
-            Some(held) if held.fingerprint == fingerprint => Ok(Some(held.answer.clone())),
+            Some(held) if held.fingerprint == cause.fingerprint => Ok(Some(held.answer.clone())),
             Some(_) => Err(Refusal {
                 field: Some("idempotency_key".to_owned()),
                 ..Refusal::new(
@@ -281,27 +277,4 @@ fn too_many_events() -> Refusal {
         Reason::LimitReached,
         format!("the order has {EVENTS_MAX} events, the most that one order may have"),
     )
-}
-
-/// FNV-1a over the act's canonical JSON: stable across builds, and good enough to tell an honest
-/// repetition from a key used twice by mistake.
-fn fingerprint(act: &Act) -> u64 {
-    struct Fnv(u64);
-    impl std::io::Write for Fnv {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            for byte in bytes {
-                self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-            }
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut fnv = Fnv(0xcbf2_9ce4_8422_2325);
-    match serde_json::to_writer(&mut fnv, act) {
-        Ok(()) => fnv.0,
-        // Acts are plain data and always serialise; a constant would at worst refuse no twin.
-        Err(_) => 0,
-    }
 }

@@ -116,6 +116,11 @@ impl Act {
         matches!(self, Self::Close { .. } | Self::Finalise { .. } | Self::Cancel { .. })
     }
 
+    /// Whether the owner has to make up the id of a new proposal.
+    pub const fn needs_id(&self) -> bool {
+        matches!(self, Self::Propose(Proposed { proposal_id: None, .. }))
+    }
+
     /// The proposal that it names, if it names one.
     pub const fn proposal_id(&self) -> Option<&ProposalId> {
         match self {

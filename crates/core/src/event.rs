@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::command::{Award, Proposed};
+use crate::command::{Act, Award, Proposed};
 use crate::id::{
     FollowUpId, IdempotencyKey, Incarnation, OrderKey, ProposalId, SellerId, Seq, Timestamp,
 };
@@ -30,6 +30,36 @@ pub struct Cause {
     pub key: IdempotencyKey,
     /// FNV-1a of the act's canonical form.
     pub fingerprint: u64,
+}
+
+impl Cause {
+    /// The key and the fingerprint of what is asked under it.
+    pub fn new(key: IdempotencyKey, act: &Act) -> Self {
+        Self { key, fingerprint: fingerprint(act) }
+    }
+}
+
+/// FNV-1a over the act's canonical JSON: stable across builds, and good enough to tell an honest
+/// repetition from a key used twice by mistake.
+fn fingerprint(act: &Act) -> u64 {
+    struct Fnv(u64);
+    impl std::io::Write for Fnv {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            for byte in bytes {
+                self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+            }
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut fnv = Fnv(0xcbf2_9ce4_8422_2325);
+    match serde_json::to_writer(&mut fnv, act) {
+        Ok(()) => fnv.0,
+        // Acts are plain data and always serialise; a constant would at worst refuse no twin.
+        Err(_) => 0,
+    }
 }
 
 /// What happened.

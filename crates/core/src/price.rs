@@ -1,9 +1,10 @@
 //! Money and quantities: decimals with a stated scale, never floats.
 
+use std::borrow::Cow;
 use std::fmt;
 
 pub use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::limits::{PRICE_MAX, QUANTITY_MAX, SCALE_MAX};
 use crate::refusal::Refusal;
@@ -16,8 +17,8 @@ pub struct Price {
 }
 
 /// An ISO 4217 alphabetic code: three capital letters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "Cow<'_, str>")]
 pub struct Currency([u8; 3]);
 
 impl Currency {
@@ -44,16 +45,16 @@ fn wrong_currency(text: &str) -> Refusal {
     Refusal::field("currency", format!("'{shown}' is not an ISO 4217 code such as EUR or INR"))
 }
 
-impl TryFrom<String> for Currency {
+impl TryFrom<Cow<'_, str>> for Currency {
     type Error = Refusal;
-    fn try_from(text: String) -> Result<Self, Refusal> {
+    fn try_from(text: Cow<'_, str>) -> Result<Self, Refusal> {
         Self::new(&text)
     }
 }
 
-impl From<Currency> for String {
-    fn from(currency: Currency) -> Self {
-        currency.as_str().to_owned()
+impl Serialize for Currency {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 

@@ -34,7 +34,7 @@ fn seen(acts: &[Act]) -> Seen {
     let mut book = Book::new(wanted.key.clone());
     let (incarnation, spec) = (wanted.incarnation.clone(), wanted.spec);
     let opening = Opening { incarnation, spec, choices: Vec::new() };
-    let fresh_id = ProposalId::new("fresh").unwrap();
+    let fresh_id = ProposalId::new("fresh").ok();
     let context = orderstream_core::book::Context { now: NOW, fresh_id };
     for act in std::iter::once(&Act::Open(Box::new(opening))).chain(acts) {
         drop(book.step(&context, &Command::bare(act.clone())));

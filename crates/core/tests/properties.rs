@@ -156,7 +156,7 @@ impl Owner {
 
     fn step(&mut self, command: &Command) -> Said {
         self.fresh += 1;
-        let fresh_id = ProposalId::new(format!("fresh-{}", self.fresh)).unwrap();
+        let fresh_id = ProposalId::new(format!("fresh-{}", self.fresh)).ok();
         let output = self.book.step(&Context { now: self.now, fresh_id }, command);
         self.list.extend(output.events);
         output.answer.release(&All).unwrap()

@@ -73,11 +73,13 @@ struct Inner {
     garbage: Mutex<Vec<(OrderKey, Incarnation)>>,
 }
 
+type Deadlines = BTreeSet<(Timestamp, OrderKey)>;
+
 #[derive(Debug, Default)]
 struct Shard {
     orders: BTreeMap<OrderKey, Entry>,
     /// When each live order has to look at the clock.
-    deadlines: BTreeSet<(Timestamp, OrderKey)>,
+    deadlines: Deadlines,
     /// Orders whose book is ahead of the disk after a failed append.
     suspects: BTreeSet<OrderKey>,
 }
@@ -125,7 +127,8 @@ impl Orders {
 
     fn submit(&self, key: &OrderKey, command: &Command) -> Result<Submitted, Refusal> {
         let slot = self.slot()?;
-        let mut context = Context { now: self.inner.parts.clock.now(), fresh_id: fresh_id()? };
+        let fresh_id = if command.act.needs_id() { Some(fresh_id()?) } else { None };
+        let mut context = Context { now: self.inner.parts.clock.now(), fresh_id };
         let (sender, receiver) = oneshot::channel();
         let mut shard = self.shard(key).lock();
         let Some(entry) = self.entry_for(&mut shard, key, command, &mut context.now)? else {

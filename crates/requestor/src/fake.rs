@@ -140,7 +140,7 @@ impl Fake {
         key: &OrderKey,
         command: &Command,
     ) -> Result<orderstream_core::Answer, Refusal> {
-        let context = Context { now: Timestamp(1_000), fresh_id: ProposalId::new("p").unwrap() };
+        let context = Context { now: Timestamp(1_000), fresh_id: ProposalId::new("p").ok() };
         let answer = {
             let mut orders = self.state.orders.lock();
             let held = orders

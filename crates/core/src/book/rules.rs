@@ -83,7 +83,11 @@ fn must_be_open(order: &Order) -> Result<(), Refusal> {
 }
 
 fn propose(order: &Order, context: &Context, proposed: &Proposed) -> Kinds {
-    let id = proposed.proposal_id.as_ref().unwrap_or(&context.fresh_id);
+    let id = proposed
+        .proposal_id
+        .as_ref()
+        .or(context.fresh_id.as_ref())
+        .ok_or_else(|| Refusal::field("proposal_id", "is missing; give 1 to 128 characters"))?;
     if let Some(held) = order.proposals.get(id) {
         // A proposal's id serves as the key of its submission.
         let content = Proposed { proposal_id: Some(id.clone()), ..proposed.clone() };

@@ -55,7 +55,7 @@ impl Desk {
     }
 
     fn step(&mut self, command: &Command) -> Done {
-        let fresh_id = ProposalId::new(format!("fresh-{}", self.stored.len())).unwrap();
+        let fresh_id = ProposalId::new(format!("fresh-{}", self.stored.len())).ok();
         let context = Context { now: Timestamp(self.now), fresh_id };
         let output = self.book.step(&context, command);
         self.stored.extend(output.events);

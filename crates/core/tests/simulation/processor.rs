@@ -81,7 +81,7 @@ impl Processor {
         command: &Command,
     ) -> Withheld<Result<Answer, Refusal>> {
         self.fresh += 1;
-        let fresh_id = ProposalId::new(format!("p{}-{}", self.life, self.fresh)).unwrap();
+        let fresh_id = ProposalId::new(format!("p{}-{}", self.life, self.fresh)).ok();
         let context = Context { now: self.clock(sim), fresh_id };
         let output = self.books[order].step(&context, command);
         let events: Vec<Arc<Event>> = output.events.into_iter().map(Arc::new).collect();

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::entry::{Entry, answer};
 use super::record::{self, ListKind, OnDisk};
-use super::{Orders, Shard, Slot, storage_unavailable};
+use super::{Deadlines, Orders, Shard, Slot, storage_unavailable};
 
 /// What the journal's answer is needed for.
 struct Waiting {
@@ -31,8 +31,8 @@ impl Orders {
         output: Output,
         (slot, sender): (Slot, oneshot::Sender<Result<Answer, Refusal>>),
     ) {
-        self.index_deadline(shard, key);
         let Some(entry) = shard.orders.get_mut(key) else { return };
+        index_deadline(&mut shard.deadlines, entry);
         let records: Result<Vec<_>, _> = output.events.iter().map(record::encode).collect();
         let expected = output.events.first().map_or(0, |event| event.seq.0.saturating_sub(1));
         let waiting = Waiting {
@@ -88,22 +88,22 @@ impl Orders {
         drop(slot);
         answer(sender, released.unwrap_or_else(|| Err(storage_unavailable())));
     }
+}
 
-    /// Brings the shard's index of deadlines in step with the order's book.
-    pub(super) fn index_deadline(&self, shard: &mut Shard, key: &OrderKey) {
-        let Some(entry) = shard.orders.get_mut(key) else { return };
-        let deadline = entry.book.deadline();
-        if deadline == entry.deadline {
-            return;
-        }
-        if let Some(former) = entry.deadline {
-            shard.deadlines.remove(&(former, key.clone()));
-        }
-        if let Some(deadline) = deadline {
-            shard.deadlines.insert((deadline, key.clone()));
-        }
-        entry.deadline = deadline;
+/// Brings the shard's index of deadlines in step with the order's book.
+pub(super) fn index_deadline(deadlines: &mut Deadlines, entry: &mut Entry) {
+    let deadline = entry.book.deadline();
+    if deadline == entry.deadline {
+        return;
     }
+    let key = entry.book.key();
+    if let Some(former) = entry.deadline {
+        deadlines.remove(&(former, key.clone()));
+    }
+    if let Some(deadline) = deadline {
+        deadlines.insert((deadline, key.clone()));
+    }
+    entry.deadline = deadline;
 }
 
 /// Makes visible what is on disk, to followers and to those who wait. Gives the wakers, to be

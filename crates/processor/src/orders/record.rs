@@ -19,10 +19,11 @@ pub(super) enum ListKind {
 /// them can hold.
 pub(super) fn list_name(kind: ListKind, key: &OrderKey, incarnation: &Incarnation) -> Bytes {
     let kind = match kind {
-        ListKind::Events => 'e',
-        ListKind::Grants => 'g',
+        ListKind::Events => "e",
+        ListKind::Grants => "g",
     };
-    Bytes::from(format!("{kind}\n{}\n{}\n{incarnation}", key.tenant, key.order_req_id))
+    let parts = [kind, key.tenant.as_str(), key.order_req_id.as_str(), incarnation.as_str()];
+    Bytes::from(parts.join("\n"))
 }
 
 /// The reverse of [`list_name`]; `None` for a name that is not ours.
@@ -39,7 +40,10 @@ pub(super) fn parse_list_name(name: &[u8]) -> Option<(ListKind, OrderKey, Incarn
 
 /// An event as a record.
 pub(super) fn encode(event: &Event) -> Result<Bytes, serde_json::Error> {
-    serde_json::to_vec(event).map(Bytes::from)
+    // Most events are proposals of about this size.
+    let mut bytes = Vec::with_capacity(384);
+    serde_json::to_writer(&mut bytes, event)?;
+    Ok(Bytes::from(bytes))
 }
 
 /// An event from a record.

@@ -8,7 +8,7 @@ use orderstream_core::{Book, Incarnation, OrderKey, Refusal};
 use orderstream_journal::{Journal, ReadError, Record};
 use parking_lot::Mutex;
 
-use super::append::publish;
+use super::append::{index_deadline, publish};
 use super::entry::Entry;
 use super::feed::Feed;
 use super::record::{self, ListKind, OnDisk};
@@ -71,13 +71,16 @@ impl Orders {
             .filter(|order| order.phase.is_terminal())
             .map(|order| order.last_seq);
         entry.feed = Arc::new(Feed::new(entry.on_disk.seq(), ended_at));
-        match shard.orders.insert(key.clone(), entry) {
-            Some(former) => self.inner.garbage.lock().push((key.clone(), former.incarnation)),
-            None => {
-                self.inner.count.fetch_add(1, Ordering::Relaxed);
+        if let Some(former) = shard.orders.remove(&key) {
+            if let Some(deadline) = former.deadline {
+                shard.deadlines.remove(&(deadline, key.clone()));
             }
+            self.inner.garbage.lock().push((key.clone(), former.incarnation));
+        } else {
+            self.inner.count.fetch_add(1, Ordering::Relaxed);
         }
-        self.index_deadline(&mut shard, &key);
+        index_deadline(&mut shard.deadlines, &mut entry);
+        shard.orders.insert(key, entry);
     }
 
     /// Reads a suspect order from disk again.
@@ -98,7 +101,8 @@ impl Orders {
     }
 
     fn adopt_again(&self, key: &OrderKey, fresh: Entry) {
-        let mut shard = self.shard(key).lock();
+        let mut guard = self.shard(key).lock();
+        let shard = &mut *guard;
         let Some(entry) = shard
             .orders
             .get_mut(key)
@@ -115,13 +119,13 @@ impl Orders {
         let wakers = publish(entry, fresh.on_disk, Vec::new());
         let is_empty = entry.book.order().is_none() && entry.damaged.is_none();
         shard.suspects.remove(key);
-        self.index_deadline(&mut shard, key);
+        index_deadline(&mut shard.deadlines, entry);
         if is_empty {
             // Its opening never reached the disk: there is no such order.
             shard.orders.remove(key);
             self.inner.count.fetch_sub(1, Ordering::Relaxed);
         }
-        drop(shard);
+        drop(guard);
         wakers.into_iter().for_each(std::task::Waker::wake);
     }
 }

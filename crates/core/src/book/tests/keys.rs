@@ -100,7 +100,7 @@ fn the_floor_survives_a_restart_by_its_stored_grants() {
 #[test]
 fn an_answer_is_withheld_until_its_event_is_on_disk() {
     let mut desk = Desk::open();
-    let context = Context { now: Timestamp(T0), fresh_id: pid("fresh") };
+    let context = Context { now: Timestamp(T0), fresh_id: Some(pid("fresh")) };
     let output = desk.book.step(&context, &Command::bare(propose("p1", "a")));
     assert_eq!(output.answer.until(), Seq(3));
     let still_held = output.answer.release(&Through(2)).expect_err("2 of 3 are on disk");
@@ -111,7 +111,7 @@ fn an_answer_is_withheld_until_its_event_is_on_disk() {
 fn a_refusal_and_a_repetition_also_wait_for_what_they_saw() {
     let mut desk = Desk::open();
     desk.act(propose("p1", "a")).unwrap();
-    let context = Context { now: Timestamp(T0), fresh_id: pid("fresh") };
+    let context = Context { now: Timestamp(T0), fresh_id: Some(pid("fresh")) };
     for act in [propose("p1", "a"), propose("p1", "b")] {
         let output = desk.book.step(&context, &Command::bare(act));
         assert!(output.events.is_empty());
