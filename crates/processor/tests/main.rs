@@ -8,6 +8,8 @@
     reason = "a failed check must stop the test"
 )]
 
+mod acts;
+mod expiry;
 mod failing;
 #[allow(dead_code, reason = "the journal's own tests use the rest")]
 #[path = "../../journal/tests/faulty.rs"]
@@ -15,6 +17,7 @@ mod faulty;
 mod http;
 mod restart;
 mod rig;
+mod sellers;
 mod streams;
 mod takeover;
 mod wire;

@@ -1,14 +1,15 @@
 //! The buyer's other acts, and what a controller needs to place orders and to find orphans.
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use orderstream_core::{Act, Answer, OrderKey, Reason, Refusal, Timestamp};
 use orderstream_rpc::convert::{award_input_from_wire, timestamp_to_wire};
 use orderstream_rpc::v1;
 use orderstream_rpc::v1::order_control_service_server::OrderControlService;
 use tonic::{Request, Response, Status};
 
-use super::{Answers, Grpc, Target, bounded, read, status};
+use super::{Answers, Grpc, Target, bounded, optional, read, status};
 use crate::limits::{PAGE_ORDERS, PAGE_PROPOSALS};
+use crate::orders::Orders;
 
 type Acted = Result<Response<v1::ActResponse>, Status>;
 
@@ -87,17 +88,16 @@ impl OrderControlService for Grpc {
         request: Request<v1::ListOrdersRequest>,
     ) -> Result<Response<Self::ListOrdersStream>, Status> {
         let request = request.into_inner();
-        let limit = usize::try_from(request.max_orders).unwrap_or(PAGE_ORDERS);
-        let limit = if limit == 0 { PAGE_ORDERS } else { limit.min(PAGE_ORDERS) };
+        let limit = usize::try_from(request.max_orders).unwrap_or(usize::MAX);
+        let limit = if limit == 0 { usize::MAX } else { limit };
         let after = request
             .after
             .map(|after| OrderKey::new(&after.tenant, &after.order_req_id))
             .transpose()
             .map_err(status)?;
-        let tenant = Some(request.tenant.as_str()).filter(|tenant| !tenant.is_empty());
-        let keys = self.orders.keys(tenant, after.as_ref(), limit);
+        let keys = every_key(self.orders.clone(), optional(request.tenant), after);
         let (orders, phases) = (self.orders.clone(), request.phases);
-        let summaries = stream::iter(keys).filter_map(move |key| {
+        let summaries = keys.filter_map(move |key| {
             let (orders, phases) = (orders.clone(), phases.clone());
             async move {
                 // An order that went away or cannot be read is not in the list.
@@ -106,7 +106,7 @@ impl OrderControlService for Grpc {
                 wanted.then_some(Ok(summary))
             }
         });
-        Ok(Response::new(Box::pin(summaries)))
+        Ok(Response::new(Box::pin(summaries.take(limit))))
     }
 
     async fn locate_order(
@@ -134,9 +134,25 @@ impl Grpc {
         let (target, act) = (target.map_err(status)?, act.map_err(status)?);
         let key = target.key.clone();
         let answer = self.act(target, act).await.map_err(status)?;
-        let expires_at = self.orders.read(&key, |order, _| order.expires_at).await.ok();
-        Ok(Response::new(acted(&answer, expires_at)))
+        let expires_at = self
+            .orders
+            .read(&key, |order, _| Some(order.expires_at).filter(|_| !order.phase.is_terminal()));
+        Ok(Response::new(acted(&answer, expires_at.await.ok().flatten())))
     }
+}
+
+/// The keys of all orders after `after`, in order; one page of them is in memory at a time.
+fn every_key(
+    orders: Orders,
+    tenant: Option<String>,
+    after: Option<OrderKey>,
+) -> impl Stream<Item = OrderKey> {
+    let pages = stream::unfold(after, move |after| {
+        let page = orders.keys(tenant.as_deref(), after.as_ref(), PAGE_ORDERS);
+        let last = page.last().cloned();
+        std::future::ready(last.map(|last| (stream::iter(page), Some(last))))
+    });
+    pages.flatten()
 }
 
 fn acted(answer: &Answer, expires_at: Option<Timestamp>) -> v1::ActResponse {
