@@ -21,7 +21,7 @@ pub const REQUEST_MS_MAX: u64 = 10_000;
 pub const PAGE_ORDERS: usize = 1_000;
 /// Proposals in one page of a list.
 pub const PAGE_PROPOSALS: usize = 500;
-/// Results that a summary of many submissions lists one by one.
+/// Results that a summary of many submissions lists one by one; of refused ones as many again.
 pub const RESULTS_MAX: usize = 1_000;
 /// Submissions of one call that wait for the disk at one time.
 pub const SUBMISSIONS_IN_FLIGHT: usize = 256;

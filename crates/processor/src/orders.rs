@@ -19,7 +19,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use orderstream_core::book::Context;
 use orderstream_core::port::{Clock, SellerDirectory};
 use orderstream_core::{
-    Act, Answer, Command, Incarnation, Order, OrderKey, ProposalId, Reason, Refusal, Timestamp,
+    Act, Answer, Command, Incarnation, Order, OrderKey, ProposalId, Reason, Refusal, SellerId,
+    Timestamp,
 };
 use orderstream_journal::Journal;
 use parking_lot::Mutex;
@@ -112,6 +113,7 @@ impl Orders {
         if self.inner.draining.load(Ordering::Relaxed) && !matches!(command.act, Act::Tick) {
             return Err(Refusal::new(Reason::Draining, "this server is stopping; try again"));
         }
+        self.fence(key, command.epoch).await?;
         let receiver = match self.submit(key, &command)? {
             Submitted::Waiting(receiver) => receiver,
             Submitted::Suspect => {
@@ -231,6 +233,13 @@ impl Orders {
             keys.extend(of_tenant.take(limit).cloned());
         }
         keys.into_iter().take(limit).collect()
+    }
+
+    /// Whose a proposal is, where the order has it.
+    pub fn seller_of(&self, key: &OrderKey, id: &ProposalId) -> Option<SellerId> {
+        let shard = self.shard(key).lock();
+        let order = shard.orders.get(key)?.book.order()?;
+        order.proposals.get(id).map(|proposal| proposal.content.seller.clone())
     }
 
     /// The owner's clock.

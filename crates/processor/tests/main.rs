@@ -18,6 +18,8 @@ mod http;
 mod restart;
 mod rig;
 mod sellers;
+mod sessions;
 mod streams;
+mod submissions;
 mod takeover;
 mod wire;

@@ -61,7 +61,7 @@ pub(super) async fn start(
         let after = Seq(cursor.after_seq);
         let stream = grpc.orders.follow(&target.key, after, None).await.map_err(status)?;
         orders.push(order_ref(&target.key, None));
-        events.push(down(target.key.clone(), seller.clone(), stream));
+        events.push(down(&grpc, (target.key.clone(), seller.clone()), stream));
         acknowledged.insert(target.key, after);
     }
     let welcome = v1::Welcome { seller: seller.to_string(), orders, processor: grpc.name.clone() };
@@ -78,13 +78,15 @@ pub(super) async fn start(
 
 /// The events of one order that this seller may see: its own proposals and what the buyer says.
 fn down(
-    key: OrderKey,
-    seller: SellerId,
+    grpc: &Grpc,
+    (key, seller): (OrderKey, SellerId),
     stream: EventStream,
 ) -> Pin<Box<dyn Stream<Item = v1::SellerEvent> + Send>> {
+    let orders = grpc.orders.clone();
     Box::pin(stream.filter_map(move |item| {
+        let is_own = |id: &ProposalId| orders.seller_of(&key, id).as_ref() == Some(&seller);
         let kind = match item {
-            Ok(Followed::Event(event)) if concerns(&seller, &event.kind) => {
+            Ok(Followed::Event(event)) if concerns(&seller, &event.kind, is_own) => {
                 Some(Down::Event(orderstream_rpc::convert::event_to_wire(&key, &event)))
             }
             Ok(Followed::Draining(last)) => Some(Down::Draining(v1::Draining { last_seq: last.0 })),
@@ -96,8 +98,12 @@ fn down(
 }
 
 /// Whether a seller gets to see an event: other sellers' proposals are none of its business, but
-/// whether a proposal of its own is locked is.
-fn concerns(seller: &SellerId, kind: &orderstream_core::EventKind) -> bool {
+/// what becomes of its own is.
+fn concerns(
+    seller: &SellerId,
+    kind: &orderstream_core::EventKind,
+    is_own: impl Fn(&ProposalId) -> bool,
+) -> bool {
     use orderstream_core::EventKind as K;
     use orderstream_core::event::ProposalUpdate as U;
     match kind {
@@ -109,10 +115,10 @@ fn concerns(seller: &SellerId, kind: &orderstream_core::EventKind) -> bool {
         K::FollowUpAdded(follow_up) => {
             follow_up.audience.is_empty() || follow_up.audience.contains(seller)
         }
-        K::EditLock { .. } => true,
-        K::SellersSelected(_)
-        | K::ProposalUpdate(U::Withdrawn { .. })
-        | K::ProposalClosed { .. } => false,
+        K::EditLock { proposal_id, .. }
+        | K::ProposalUpdate(U::Withdrawn { proposal_id, .. })
+        | K::ProposalClosed { proposal_id, .. } => is_own(proposal_id),
+        K::SellersSelected(_) => false,
         K::OrderOpened(_)
         | K::OrderPaused { .. }
         | K::OrderResumed

@@ -34,16 +34,21 @@ impl OrderNonStreamingService for Grpc {
         let mut waiting = FuturesOrdered::new();
         let mut summary = v1::SubmitProposalsSummary::default();
         let mut index: u64 = 0;
-        while let Some(submission) = submissions.message().await? {
-            if waiting.len() >= SUBMISSIONS_IN_FLIGHT {
-                note(&mut summary, waiting.next().await);
+        loop {
+            // Cancel-safe: a message is taken as a whole, and a result stays in the queue. What came
+            // in goes to the disk while the caller is still thinking.
+            tokio::select! {
+                submission = submissions.message(), if waiting.len() < SUBMISSIONS_IN_FLIGHT => {
+                    let Some(submission) = submission? else { break };
+                    let this = self.clone();
+                    waiting.push_back(async move { (index, this.submit(submission).await) });
+                    index = index.saturating_add(1);
+                }
+                Some(result) = waiting.next() => note(&mut summary, result),
             }
-            let this = self.clone();
-            waiting.push_back(async move { (index, this.submit(submission).await) });
-            index = index.saturating_add(1);
         }
         while let Some(result) = waiting.next().await {
-            note(&mut summary, Some(result));
+            note(&mut summary, result);
         }
         Ok(Response::new(summary))
     }
@@ -80,17 +85,18 @@ impl Grpc {
         let proposal = submission
             .proposal
             .ok_or_else(|| Refusal::field("proposal", "is missing; give what is proposed"))?;
-        let is_amendment = proposal.version > 1;
+        // The version that is amended; a first proposal names none.
+        let is_amendment = proposal.version > 0;
         let proposed = proposal_from_wire(proposal).map_err(|e| e.under("proposal"))?;
         let act = if is_amendment { Act::Amend(proposed) } else { Act::Propose(proposed) };
         self.act(target, act).await
     }
 }
 
-/// Counts one result. Each is listed up to a bound; beyond it only refusals would matter, and the
+/// Counts one result. Each is listed up to a bound, from there on as many refused ones again; the
 /// summary says that it was cut.
-fn note(summary: &mut v1::SubmitProposalsSummary, result: Option<(u64, Result<Answer, Refusal>)>) {
-    let Some((index, result)) = result else { return };
+fn note(summary: &mut v1::SubmitProposalsSummary, (index, result): (u64, Result<Answer, Refusal>)) {
+    let bound = if result.is_ok() { RESULTS_MAX } else { 2 * RESULTS_MAX };
     let listed = match result {
         Ok(answer) => {
             summary.accepted = summary.accepted.saturating_add(1);
@@ -111,7 +117,7 @@ fn note(summary: &mut v1::SubmitProposalsSummary, result: Option<(u64, Result<An
             }
         }
     };
-    if summary.results.len() < RESULTS_MAX {
+    if summary.results.len() < bound {
         summary.results.push(listed);
     } else {
         summary.results_cut = true;

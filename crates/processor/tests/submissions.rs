@@ -1,0 +1,170 @@
+//! Many proposals in one call.
+
+use orderstream_rpc::v1;
+use tonic::Code;
+
+use crate::rig::{Rig, within};
+use crate::wire::{order, proposal, reason, submission};
+
+#[tokio::test]
+async fn good_and_bad_proposals_in_one_call_each_get_their_own_result() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    let mut follow = wire.track("a").await;
+    drop(wire.track("b").await);
+    let with = |change: fn(&mut v1::Proposal)| {
+        let mut submission = submission("a", "bad");
+        change(submission.proposal.as_mut().unwrap());
+        submission
+    };
+    let summary = wire.submit(vec![
+        submission("a", "p1"),
+        with(|proposal| proposal.price = "-1".to_owned()),
+        submission("nobody", "p2"),
+        submission("b", "p3"),
+        v1::ProposalSubmission { proposal: None, ..submission("a", "") },
+        submission("a", "p1"),
+        with(|proposal| proposal.proposal_id = "p1".to_owned()),
+        with(|proposal| {
+            proposal.proposal_id = "p1".to_owned();
+            proposal.price = "11".to_owned();
+        }),
+        submission("a", ""),
+    ]);
+    let summary = summary.await.unwrap();
+    let results: Vec<(u64, &str, u64)> =
+        summary.results.iter().map(|one| (one.index, one.reason.as_str(), one.seq)).collect();
+    assert_eq!(
+        results,
+        [
+            (0, "", 3),
+            (1, "INVALID_FIELD", 0),
+            (2, "ORDER_NOT_FOUND", 0),
+            (3, "", 3),
+            (4, "INVALID_FIELD", 0),
+            (5, "", 3),
+            (6, "", 3),
+            (7, "PROPOSAL_EXISTS", 0),
+            (8, "", 4),
+        ]
+    );
+    assert_eq!((summary.accepted, summary.refused, summary.results_cut), (5, 4, false));
+    assert!(summary.results[1].message.contains("proposal.price"), "{summary:?}");
+    assert!(!summary.results[8].proposal_id.is_empty(), "the owner gives an id");
+    assert_eq!(follow.through(4).await[2..], ["NewProposal", "NewProposal"]);
+    assert_eq!(wire.last_seq("b").await, 3);
+}
+
+#[tokio::test]
+async fn a_submission_that_names_a_version_amends_it() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    drop(wire.track("a").await);
+    wire.propose("a", "p").await;
+    for (version, price) in [(1, "9.00"), (2, "8.00")] {
+        let amended = v1::Proposal { version, price: price.to_owned(), ..proposal("p") };
+        let amended = v1::ProposalSubmission { proposal: Some(amended), ..submission("a", "") };
+        let summary = wire.submit(vec![amended]).await.unwrap();
+        assert_eq!(summary.accepted, 1, "{summary:?}");
+    }
+    let held = wire.state("a").await.unwrap().proposals.swap_remove(0);
+    assert_eq!((held.version, held.price.as_str()), (3, "8.00"));
+}
+
+#[tokio::test]
+async fn a_proposal_under_one_key_is_stored_once() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    drop(wire.track("a").await);
+    let keyed = v1::ProposalSubmission {
+        idempotency_key: "key".to_owned(),
+        proposal: Some(v1::Proposal { proposal_id: String::new(), ..proposal("") }),
+        ..submission("a", "")
+    };
+    let summary = wire.submit(vec![keyed.clone(), keyed]).await.unwrap();
+    assert_eq!(summary.accepted, 2);
+    let answers: Vec<_> =
+        summary.results.iter().map(|one| (one.seq, one.proposal_id.clone())).collect();
+    assert_eq!(answers[0], answers[1], "one effect and one answer");
+    assert_eq!(wire.last_seq("a").await, 3);
+}
+
+#[tokio::test]
+async fn a_summary_of_very_many_lists_the_first_and_then_the_refused() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    drop(wire.track("a").await);
+    let good = |n: usize| submission("a", &format!("p{n}"));
+    let bad = |_: usize| submission("nobody", "p");
+    let many: Vec<_> =
+        (0..1_100).map(good).chain((0..1_100).map(bad)).chain([good(1_100)]).collect();
+    let summary = wire.submit(many).await.unwrap();
+    assert_eq!((summary.accepted, summary.refused), (1_101, 1_100), "the counts are complete");
+    assert!(summary.results_cut);
+    let (listed, more) = summary.results.split_at(1_000);
+    assert!(listed.iter().all(|one| one.reason.is_empty()));
+    assert!(more.iter().all(|one| one.reason == "ORDER_NOT_FOUND"));
+    assert_eq!(more.len(), 1_000, "never more than 2 000 in all");
+    assert_eq!(wire.last_seq("a").await, 1_103);
+}
+
+#[tokio::test]
+async fn what_was_sent_before_a_call_broke_is_stored_or_not_but_never_doubled() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    let mut follow = wire.track("a").await;
+    let (up, submissions) = tokio::sync::mpsc::channel(8);
+    let mut client = wire.unary.clone();
+    let mut calls = tokio::task::JoinSet::new();
+    let submissions = tokio_stream::wrappers::ReceiverStream::new(submissions);
+    calls.spawn(async move { client.submit_proposals(submissions).await.map(drop) });
+    for n in 0..20 {
+        within("room", up.send(submission("a", &format!("p{n}")))).await.unwrap();
+    }
+    follow.through(3).await;
+    calls.abort_all();
+    drop(up);
+    let again = (0..20).map(|n| submission("a", &format!("p{n}"))).collect();
+    assert_eq!(wire.submit(again).await.unwrap().accepted, 20);
+    follow.through(22).await;
+    let state = wire.state("a").await.unwrap();
+    assert_eq!((state.last_seq, state.proposals.len()), (22, 20));
+}
+
+#[tokio::test]
+async fn a_follow_up_is_added_once_and_its_id_comes_back() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    let mut follow = wire.track("a").await;
+    follow.through(2).await;
+    let ask = |id: &str, kind: &str| v1::FollowUpRequest {
+        order_req_id: "a".to_owned(),
+        follow_up_id: id.to_owned(),
+        audience: vec!["seller1".to_owned(), "seller2".to_owned()],
+        message: Some(v1::Message {
+            r#type: kind.to_owned(),
+            message: "when?".to_owned(),
+            urls: vec!["https://example.org/plan.pdf".to_owned()],
+        }),
+        ..v1::FollowUpRequest::default()
+    };
+    let mut client = wire.unary.clone();
+    for _ in 0..2 {
+        let added = client.process_follow_up(ask("q1", "HTML")).await.unwrap().into_inner();
+        assert_eq!((added.seq, added.follow_up_id.as_str()), (3, "q1"));
+    }
+    let event = follow.event().await;
+    assert_eq!(event.streaming_response_status, "FollowUpAdded");
+    assert_eq!(event.follow_up_id, "q1");
+    let bad = client.process_follow_up(ask("q2", "telegram")).await.err().unwrap();
+    assert_eq!(bad.code(), Code::InvalidArgument);
+    assert_eq!(reason(&bad), "INVALID_FIELD");
+    assert_eq!(crate::wire::refusal(&bad).field.as_deref(), Some("message.type"));
+    assert!(bad.message().contains("text, html or markdown"), "{bad:?}");
+    let unknown = v1::FollowUpRequest { order_req_id: "nobody".to_owned(), ..ask("q", "text") };
+    let status = client.process_follow_up(unknown).await.err().unwrap();
+    assert_eq!(reason(&status), "ORDER_NOT_FOUND");
+    let locate = v1::LocateOrderRequest { order: Some(order("a")) };
+    let located = wire.control.clone().locate_order(locate).await.unwrap().into_inner();
+    assert_eq!(located.last_seq, 3);
+}
