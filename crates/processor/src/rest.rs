@@ -3,26 +3,25 @@
 
 mod body;
 mod events;
-mod problem;
 mod view;
 
 use std::time::Duration;
 
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use orderstream_core::{
-    Act, Answer, Command, IdempotencyKey, OrderKey, ProposalId, Reason, Refusal, SellerId,
+    Act, Answer, Command, IdempotencyKey, OrderKey, ProposalId, Reason, Refusal, SellerId, Tenant,
 };
+use orderstream_rpc::problem::{self, InPath, InQuery, Problem};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::limits::{BODY_BYTES_MAX, PAGE_ORDERS, PAGE_PROPOSALS, REQUEST_MS_MAX};
+use crate::limits::{PAGE_ORDERS, PAGE_PROPOSALS, REQUEST_MS_MAX};
 use crate::orders::Orders;
 use body::{AnswerBody, DeclineBody, LockBody, ProposalBody, WithdrawBody};
-use problem::Problem;
 
 /// The sellers' REST over a processor's orders.
 pub fn router(orders: Orders) -> Router {
@@ -38,14 +37,11 @@ pub fn router(orders: Orders) -> Router {
         .route("/api/v1/orders/{order_req_id}/proposals", get(proposals))
         .route("/api/v1/orders/{order_req_id}/decline", post(decline))
         .layer(axum::middleware::from_fn(in_time));
-    Router::new()
+    let router = Router::new()
         .merge(bounded)
         .route("/orders/{order_req_id}/events", get(events::follow))
-        .route("/api/v1/orders/{order_req_id}/events", get(events::follow))
-        .fallback(nothing_here)
-        .method_not_allowed_fallback(wrong_method)
-        .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(orders)
+        .route("/api/v1/orders/{order_req_id}/events", get(events::follow));
+    problem::everywhere(router).with_state(orders)
 }
 
 /// Ends a request that takes too long.
@@ -60,33 +56,19 @@ async fn in_time(request: Request, next: axum::middleware::Next) -> Response {
     }
 }
 
-async fn nothing_here(request: Request) -> Problem {
-    let path: String = request.uri().path().chars().take(128).collect();
-    Problem::new(StatusCode::NOT_FOUND, Reason::InvalidRequest, format!("nothing is at {path}"))
-}
-
-async fn wrong_method(request: Request) -> Problem {
-    let method = request.method();
-    let detail = format!("{method} is not possible here; the Allow header names what is");
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, Reason::InvalidRequest, detail)
-}
-
 /// Which order a request means, where the path does not say it.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 struct Scope {
     tenant: String,
     order_req_id: String,
 }
 
-impl Scope {
-    fn key(&self) -> Result<OrderKey, Refusal> {
-        OrderKey::new(&self.tenant, &self.order_req_id)
-    }
-
-    fn key_of(&self, order_req_id: &str) -> Result<OrderKey, Refusal> {
-        OrderKey::new(&self.tenant, order_req_id)
-    }
+/// Whose order a path means.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Owner {
+    tenant: String,
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Refusal> {
@@ -127,7 +109,7 @@ async fn propose(State(orders): State<Orders>, request: Request) -> Result<Respo
 
 async fn amend(
     State(orders): State<Orders>,
-    Path(proposal_id): Path<String>,
+    InPath(proposal_id): InPath<String>,
     request: Request,
 ) -> Result<Response, Problem> {
     let headers = request.headers().clone();
@@ -139,7 +121,7 @@ async fn amend(
 
 async fn answer(
     State(orders): State<Orders>,
-    Path(proposal_id): Path<String>,
+    InPath(proposal_id): InPath<String>,
     request: Request,
 ) -> Result<Response, Problem> {
     let headers = request.headers().clone();
@@ -151,7 +133,7 @@ async fn answer(
 
 async fn lock(
     State(orders): State<Orders>,
-    Path(proposal_id): Path<String>,
+    InPath(proposal_id): InPath<String>,
     request: Request,
 ) -> Result<Response, Problem> {
     let headers = request.headers().clone();
@@ -163,7 +145,7 @@ async fn lock(
 
 async fn unlock(
     State(orders): State<Orders>,
-    Path(proposal_id): Path<String>,
+    InPath(proposal_id): InPath<String>,
     request: Request,
 ) -> Result<Response, Problem> {
     let headers = request.headers().clone();
@@ -175,7 +157,7 @@ async fn unlock(
 
 async fn withdraw(
     State(orders): State<Orders>,
-    Path(proposal_id): Path<String>,
+    InPath(proposal_id): InPath<String>,
     request: Request,
 ) -> Result<Response, Problem> {
     let headers = request.headers().clone();
@@ -187,7 +169,7 @@ async fn withdraw(
 
 async fn decline(
     State(orders): State<Orders>,
-    Path(order_req_id): Path<String>,
+    InPath(order_req_id): InPath<String>,
     request: Request,
 ) -> Result<Response, Problem> {
     let headers = request.headers().clone();
@@ -200,11 +182,11 @@ async fn decline(
 
 async fn proposal(
     State(orders): State<Orders>,
-    Path(proposal_id): Path<String>,
-    Query(scope): Query<Scope>,
+    InPath(proposal_id): InPath<String>,
+    InQuery(scope): InQuery<Scope>,
 ) -> Result<Response, Problem> {
     let id = ProposalId::new(proposal_id)?;
-    let key = scope.key()?;
+    let key = OrderKey::new(&scope.tenant, &scope.order_req_id)?;
     let now = orders.now();
     let found = orders.read(&key, move |order, _| view::proposal(order, &id, now)).await?;
     let missing = || Refusal::new(Reason::ProposalNotFound, "the order has no such proposal");
@@ -213,45 +195,57 @@ async fn proposal(
 
 async fn order(
     State(orders): State<Orders>,
-    Path(order_req_id): Path<String>,
-    Query(scope): Query<Scope>,
+    InPath(order_req_id): InPath<String>,
+    InQuery(owner): InQuery<Owner>,
 ) -> Result<Response, Problem> {
-    let key = scope.key_of(&order_req_id)?;
+    let key = OrderKey::new(&owner.tenant, &order_req_id)?;
     Ok(Json(orders.read(&key, view::order).await?).into_response())
 }
 
 /// Where a page begins.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 struct Page {
     tenant: String,
     after: String,
     limit: Option<usize>,
 }
 
+/// The same refusal of what stands in another field.
+fn at(field: &str, refusal: Refusal) -> Refusal {
+    Refusal { field: Some(field.to_owned()), ..refusal }
+}
+
 async fn proposals(
     State(orders): State<Orders>,
-    Path(order_req_id): Path<String>,
-    Query(page): Query<Page>,
+    InPath(order_req_id): InPath<String>,
+    InQuery(page): InQuery<Page>,
 ) -> Result<Response, Problem> {
     let key = OrderKey::new(&page.tenant, &order_req_id)?;
     let limit = page.limit.unwrap_or(PAGE_PROPOSALS).clamp(1, PAGE_PROPOSALS);
+    let after = Some(page.after).filter(|after| !after.is_empty());
+    let after = after.map(ProposalId::new).transpose().map_err(|refusal| at("after", refusal))?;
     let now = orders.now();
     let view = move |order: &orderstream_core::Order, _: &crate::orders::Facts| {
-        view::proposals(order, &page.after, limit, now)
+        view::proposals(order, after.as_ref(), limit, now)
     };
     Ok(Json(orders.read(&key, view).await?).into_response())
 }
 
-async fn list(State(orders): State<Orders>, Query(page): Query<Page>) -> Result<Response, Problem> {
+async fn list(
+    State(orders): State<Orders>,
+    InQuery(page): InQuery<Page>,
+) -> Result<Response, Problem> {
     let limit = page.limit.unwrap_or(PAGE_ORDERS).clamp(1, PAGE_ORDERS);
     let after = match page.after.split_once('/') {
-        Some((tenant, id)) => Some(OrderKey::new(tenant, id)?),
+        Some((tenant, id)) => Some(OrderKey::new(tenant, id)),
         None if page.after.is_empty() => None,
-        None => Some(OrderKey::new("", &page.after)?),
+        None => Some(OrderKey::new("", &page.after)),
     };
-    let tenant = Some(page.tenant.as_str()).filter(|tenant| !tenant.is_empty());
-    let keys = orders.keys(tenant, after.as_ref(), limit);
+    let after = after.transpose().map_err(|refusal| at("after", refusal))?;
+    let tenant = Some(page.tenant).filter(|tenant| !tenant.is_empty());
+    let tenant = tenant.map(Tenant::new).transpose()?;
+    let keys = orders.keys(tenant.as_ref().map(Tenant::as_str), after.as_ref(), limit);
     let next = keys.last().filter(|_| keys.len() == limit).map(ToString::to_string);
     let mut listed = Vec::with_capacity(keys.len());
     for key in &keys {
@@ -262,3 +256,6 @@ async fn list(State(orders): State<Orders>, Query(page): Query<Page>) -> Result<
     }
     Ok(Json(json!({ "orders": listed, "next": next })).into_response())
 }
+
+#[cfg(test)]
+mod tests;

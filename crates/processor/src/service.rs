@@ -1,11 +1,11 @@
 //! The processor as a whole: replays, serves gRPC and REST, watches the clock, and drains.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use orderstream_core::port::{Clock, SellerDirectory};
 use orderstream_journal::Journal;
 use orderstream_rpc::observe::{AllowAll, RpcMetrics, Side};
+use orderstream_rpc::server::http::HttpLimits;
 use orderstream_rpc::server::{self, ServerLimits};
 use prometheus::Registry;
 use tokio::net::TcpListener;
@@ -17,9 +17,6 @@ use crate::grpc::Grpc;
 use crate::metrics::Metrics;
 use crate::orders::{self, Orders, ReplayError};
 use crate::rest;
-
-/// From the end of serving to the end of the process: what REST may still take.
-const REST_DRAIN: Duration = Duration::from_secs(20);
 
 /// What a processor is built on.
 #[derive(Debug)]
@@ -50,9 +47,6 @@ pub enum Error {
     /// The embedded descriptors cannot be read.
     #[error("cannot serve reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
-    /// REST cannot be served.
-    #[error("cannot serve REST: {0}")]
-    Rest(#[from] std::io::Error),
 }
 
 /// A processor that has read its journal and is ready to serve.
@@ -110,7 +104,10 @@ impl Processor {
             Ok(())
         });
         let (router, shutdown) = (rest::router(self.orders.clone()), self.shutdown.clone());
-        tasks.spawn(async move { serve_rest(rest, router, shutdown).await });
+        tasks.spawn(async move {
+            server::http::serve(rest, router, HttpLimits::default(), shutdown).await;
+            Ok(())
+        });
         let (orders, shutdown) = (self.orders.clone(), self.shutdown.clone());
         tasks.spawn(async move {
             orders.expire(shutdown).await;
@@ -128,24 +125,5 @@ impl Processor {
             }
         }
         Ok(())
-    }
-}
-
-async fn serve_rest(
-    listener: TcpListener,
-    router: axum::Router,
-    shutdown: CancellationToken,
-) -> Result<(), Error> {
-    let drained = shutdown.clone();
-    let serve = axum::serve(listener, router)
-        .with_graceful_shutdown(async move { shutdown.cancelled().await });
-    let cut = async {
-        drained.cancelled().await;
-        tokio::time::sleep(REST_DRAIN).await;
-    };
-    // Cancel-safe: cutting what did not end in time is the point.
-    tokio::select! {
-        served = serve => Ok(served?),
-        () = cut => Ok(()),
     }
 }

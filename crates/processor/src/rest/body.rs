@@ -4,26 +4,23 @@ use axum::extract::Request;
 use orderstream_core::command::Proposed;
 use orderstream_core::input::{ProposalInput, ProposalLineInput, optional_text};
 use orderstream_core::limits::{LEASE_MS_DEFAULT, TEXT_CHARS_MAX};
-use orderstream_core::{Act, FollowUpId, OrderKey, Reason, Refusal, SellerId};
+use orderstream_core::{Act, FollowUpId, OrderKey, Refusal, SellerId};
+use orderstream_rpc::problem::{self, Problem};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::limits::BODY_BYTES_MAX;
 
-/// Reads a body as JSON, whatever its content type says.
-pub(super) async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Refusal> {
-    let bytes = axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX).await.map_err(|_| {
-        let text = format!("the body cannot be read, or is larger than {BODY_BYTES_MAX} bytes");
-        Refusal::new(Reason::InvalidRequest, text)
-    })?;
-    serde_json::from_slice(&bytes).map_err(|error| {
-        Refusal::new(Reason::InvalidRequest, format!("the body is not the expected JSON: {error}"))
-    })
+/// Reads a body as JSON, whatever its content type says. It says everything; a query beside it
+/// would not be read, and is refused.
+pub(super) async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
+    problem::no_query(request.uri())?;
+    problem::read_json(request, BODY_BYTES_MAX).await
 }
 
 /// A decimal that may come as a string, which is exact, or as a JSON number.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "give a decimal as a text, \"9.50\", or as a number")]
 pub(super) enum Decimal {
     /// Exact.
     Text(String),

@@ -3,16 +3,16 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use futures_util::{Stream, StreamExt as _};
 use orderstream_core::event::Event;
 use orderstream_core::{OrderKey, Refusal, Seq};
+use orderstream_rpc::problem::{InPath, InQuery, Problem};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::problem::Problem;
 use super::view::rfc3339;
 use crate::orders::{Followed, Orders};
 
@@ -21,7 +21,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// From where to follow.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct From {
     tenant: String,
     after: u64,
@@ -30,8 +30,8 @@ pub(super) struct From {
 /// Follows an order as an observer, to its end.
 pub(super) async fn follow(
     State(orders): State<Orders>,
-    Path(order_req_id): Path<String>,
-    Query(from): Query<From>,
+    InPath(order_req_id): InPath<String>,
+    InQuery(from): InQuery<From>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<SseEvent, Infallible>>>, Problem> {
     let key = OrderKey::new(&from.tenant, &order_req_id)?;

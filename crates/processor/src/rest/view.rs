@@ -87,9 +87,14 @@ fn one(id: &ProposalId, held: &Proposal, now: Timestamp) -> Value {
 }
 
 /// A page of an order's proposals, and where the next one begins.
-pub(super) fn proposals(order: &Order, after: &str, limit: usize, now: Timestamp) -> Value {
-    let from = ProposalId::new(after).map_or(Bound::Unbounded, Bound::Excluded);
-    let mut rest = order.proposals.range((from, Bound::Unbounded));
+pub(super) fn proposals(
+    order: &Order,
+    after: Option<&ProposalId>,
+    limit: usize,
+    now: Timestamp,
+) -> Value {
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let mut rest = order.proposals.range::<ProposalId, _>((from, Bound::Unbounded));
     let mut last = None;
     let mut page = Vec::new();
     for (id, held) in rest.by_ref().take(limit) {

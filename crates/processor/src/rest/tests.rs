@@ -1,0 +1,175 @@
+//! Claims about what sellers hear when they are wrong, and about streams of events at the end.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{Method, header};
+use orderstream_core::port::{Clock, SellerDirectory};
+use orderstream_core::spec::Seller;
+use orderstream_core::{OrderSpec, Timestamp};
+use orderstream_journal::{Embedded, Options};
+use orderstream_rpc::problem::CONTENT_TYPE;
+use orderstream_rpc::server::http::{self as plain, HttpLimits};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::metrics::Metrics;
+use crate::orders::{Join, Parts};
+
+/// Nothing in these tests takes this long; a test that does is stuck.
+const STUCK: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_000)
+    }
+}
+
+#[derive(Debug)]
+struct Nobody;
+
+impl SellerDirectory for Nobody {
+    fn sellers(&self) -> Arc<[Seller]> {
+        Arc::default()
+    }
+}
+
+/// The REST over one open order, `SB1`.
+struct Rig {
+    orders: Orders,
+    _dir: tempfile::TempDir,
+}
+
+impl Rig {
+    async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().to_owned();
+        let orders = tokio::task::spawn_blocking(move || {
+            let journal = Arc::new(Embedded::open(&path, Options::default()).unwrap());
+            let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
+            let (directory, clock) = (Arc::new(Nobody), Arc::new(Still));
+            Orders::replay(Parts { journal, directory, clock, metrics }).unwrap()
+        });
+        let orders = orders.await.unwrap();
+        let key = OrderKey::new("", "SB1").unwrap();
+        let join = Join { key, incarnation: None, spec: OrderSpec::default() };
+        orders.open(join).await.unwrap();
+        Self { orders, _dir: dir }
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: &str) -> (u16, String, Value) {
+        let request = Request::builder().method(method).uri(path);
+        // What `curl -d` says; bodies are JSON all the same.
+        let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let request = request.body(Body::from(body.to_owned())).unwrap();
+        let response = router(self.orders.clone()).oneshot(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let kind = head.headers.get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap());
+        let kind = kind.unwrap_or_default().to_owned();
+        let bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        (head.status.as_u16(), kind, serde_json::from_slice(&bytes).unwrap_or_default())
+    }
+}
+
+/// Method, path, body; status, reason, field.
+type Row<'a> = (Method, &'a str, &'a str, u16, &'a str, Option<&'a str>);
+
+#[tokio::test]
+async fn bad_input_is_a_problem_that_names_it() {
+    const PROPOSALS: &str = "/api/v1/proposals";
+    const ONE: &str = "/api/v1/orders/SB1";
+    const FIELD: &str = "INVALID_FIELD";
+    const REQUEST: &str = "INVALID_REQUEST";
+    let rig = Rig::start().await;
+    let long = format!(r#"{{"note": "{}"}}"#, "x".repeat(70_000));
+    let priced = |price: &str| {
+        format!(r#"{{"order_req_id": "SB1", "seller": "a", "currency": "EUR", "price": {price}}}"#)
+    };
+    let (mistyped, negative) = (priced("true"), priced(r#""-1""#));
+    let table: [Row<'_>; 24] = [
+        (Method::GET, "/api/v1/nothing", "", 404, REQUEST, None),
+        (Method::PATCH, PROPOSALS, "{}", 405, REQUEST, None),
+        (Method::GET, "/api/v1/orders/none", "", 404, "ORDER_NOT_FOUND", None),
+        (Method::GET, "/api/v1/proposals/p?order_req_id=SB1", "", 404, "PROPOSAL_NOT_FOUND", None),
+        (
+            Method::GET,
+            "/api/v1/proposals/%FF?order_req_id=SB1",
+            "",
+            422,
+            FIELD,
+            Some("proposal_id"),
+        ),
+        (Method::GET, "/api/v1/proposals/p", "", 422, FIELD, Some("order_req_id")),
+        (Method::GET, "/api/v1/proposals/p?order_id=SB1", "", 422, FIELD, Some("order_id")),
+        (Method::GET, "/api/v1/orders/%FF", "", 422, FIELD, Some("order_req_id")),
+        (Method::GET, "/api/v1/orders/SB1?tennant=a", "", 422, FIELD, Some("tennant")),
+        (Method::GET, "/api/v1/orders?limit=many", "", 422, FIELD, Some("limit")),
+        (Method::GET, "/api/v1/orders?after=no%20name", "", 422, FIELD, Some("after")),
+        (Method::GET, "/api/v1/orders?tenant=no%20name", "", 422, FIELD, Some("tenant")),
+        (Method::GET, &format!("{ONE}/proposals?after=no%20name"), "", 422, FIELD, Some("after")),
+        (Method::GET, &format!("{ONE}/proposals?limit=-1"), "", 422, FIELD, Some("limit")),
+        (Method::GET, &format!("{ONE}/events?after=x"), "", 422, FIELD, Some("after")),
+        (Method::GET, &format!("{ONE}/events?from=1"), "", 422, FIELD, Some("from")),
+        (Method::POST, "/api/v1/proposals?tenant=a", "{}", 422, FIELD, Some("tenant")),
+        (Method::POST, PROPOSALS, "", 400, REQUEST, None),
+        (Method::POST, PROPOSALS, "{\"price\": ", 400, REQUEST, None),
+        (Method::POST, PROPOSALS, "[]", 400, REQUEST, None),
+        (Method::POST, PROPOSALS, &long, 413, REQUEST, None),
+        (Method::POST, PROPOSALS, &mistyped, 422, FIELD, Some("price")),
+        (Method::POST, PROPOSALS, &negative, 422, FIELD, Some("price")),
+        (Method::POST, &format!("{ONE}/decline"), r#"{"seller": 7}"#, 422, FIELD, Some("seller")),
+    ];
+    for (method, path, body, status, reason, field) in table {
+        let (got, kind, problem) = rig.ask(method, path, body).await;
+        assert_eq!((got, kind.as_str()), (status, CONTENT_TYPE), "{path} {problem}");
+        assert_eq!(problem["status"], status, "{path} {problem}");
+        assert_eq!(problem["reason"], reason, "{path} {problem}");
+        assert_eq!(problem["field"].as_str(), field, "{path} {problem}");
+        assert_eq!(problem["type"], format!("https://orderstream.dev/problems/{reason}"));
+    }
+    let (status, _, order) = rig.ask(Method::GET, ONE, "").await;
+    assert_eq!((status, &order["proposals"]["received"]), (200, &json!(0)), "nothing was stored");
+    let (status, ..) = rig.ask(Method::POST, PROPOSALS, &priced("9.5")).await;
+    assert_eq!(status, 201);
+}
+
+#[tokio::test]
+async fn a_stream_of_events_outlives_the_time_limits_and_ends_at_the_drain() {
+    let short = Duration::from_millis(100);
+    let bounds = HttpLimits {
+        header_read_timeout: short,
+        idle_timeout: short,
+        body_read_timeout: short,
+        drain_timeout: STUCK * 2,
+        ..HttpLimits::default()
+    };
+    let rig = Rig::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let shutdown = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(plain::serve(listener, router(rig.orders.clone()), bounds, shutdown.clone()));
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let request = b"GET /orders/SB1/events HTTP/1.1\r\nhost: test\r\n\r\n";
+    socket.write_all(request).await.unwrap();
+    let mut bytes = Vec::new();
+    let quiet = async { while socket.read_buf(&mut bytes).await.unwrap() > 0 {} };
+    tokio::time::timeout(short * 5, quiet).await.expect_err("it stays open");
+    shutdown.cancel();
+    rig.orders.drain();
+    let rest = tokio::time::timeout(STUCK, socket.read_to_end(&mut bytes));
+    rest.await.unwrap().unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    assert!(text.contains("event: OrderOpened"), "{text}");
+    assert!(text.contains("event: Draining"), "{text}");
+    assert!(text.ends_with("0\r\n\r\n"), "the answer ends as it should: {text}");
+    tokio::time::timeout(STUCK, tasks.join_next()).await.unwrap();
+}
