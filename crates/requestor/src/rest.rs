@@ -1,25 +1,24 @@
 //! The buyer's REST: the original system's contract under `/api/v1/orders`.
 
 mod body;
-mod problem;
+mod not_done;
 mod view;
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use orderstream_core::port::OrderStreams as _;
-use orderstream_core::{OrderKey, Reason, Refusal};
+use orderstream_core::{OrderKey, Refusal};
+use orderstream_rpc::problem::{self, InPath, Problem};
 use serde_json::json;
 
-use crate::handle::{BuyerAct, BuyerError, Handle, Initiated, not_found};
+use crate::handle::{BuyerAct, Handle, Initiated, not_found};
 use body::{ActBody, FollowUpBody, InitiateBody};
-use problem::Problem;
+use not_done::NotDone;
 
-/// Bytes in one request's body.
-pub const BODY_BYTES_MAX: usize = 64 * 1024;
+pub use orderstream_rpc::server::http::limits::BODY_BYTES_MAX;
 
 /// The buyer's REST over a requestor.
 pub fn router(handle: Handle) -> Router {
@@ -27,65 +26,58 @@ pub fn router(handle: Handle) -> Router {
         .route("/", get(list))
         .route("/initiate", post(initiate))
         .route("/followup", post(follow_up))
-        .route("/finalize/{id}", post(finalize))
-        .route("/pause/{id}", post(pause))
+        .route("/finalize/{order_req_id}", post(finalize))
+        .route("/pause/{order_req_id}", post(pause))
         .route("/tracking/status", get(status))
-        .route("/tracking/{id}", get(tracking));
-    Router::new()
-        .nest("/api/v1/orders", orders)
-        .fallback(nothing_here)
-        .method_not_allowed_fallback(wrong_method)
-        .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(handle)
+        .route("/tracking/{order_req_id}", get(tracking));
+    let router = Router::new().nest("/api/v1/orders", orders.layer(from_fn(no_query)));
+    problem::everywhere(router).with_state(handle)
 }
 
-async fn nothing_here(request: Request) -> Problem {
-    let path: String = request.uri().path().chars().take(128).collect();
-    Problem::new(StatusCode::NOT_FOUND, Reason::InvalidRequest, format!("nothing is at {path}"))
+/// Refuses a query: a tenant that is given there and not heard would be another buyer's order.
+async fn no_query(request: Request, next: Next) -> Response {
+    match problem::no_query(request.uri()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => Problem::from(refusal).into_response(),
+    }
 }
 
-async fn wrong_method(request: Request) -> Problem {
-    let method = request.method();
-    let detail = format!("{method} is not possible here; the Allow header names what is");
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, Reason::InvalidRequest, detail)
-}
-
-async fn initiate(State(handle): State<Handle>, request: Request) -> Result<Response, Problem> {
-    let (key, spec) = body::read::<InitiateBody>(request).await?.check()?;
-    let message = match handle.initiate(key, spec).await.map_err(not_done)? {
+async fn initiate(State(handle): State<Handle>, request: Request) -> Result<Response, NotDone> {
+    let (key, spec) = InitiateBody::read(request).await?.check()?;
+    let message = match handle.initiate(key, spec).await? {
         Initiated::Started => "Order processing initiated",
         Initiated::AlreadyProcessed => "Order already being processed",
     };
     Ok(success(message))
 }
 
-async fn follow_up(State(handle): State<Handle>, request: Request) -> Result<Response, Problem> {
+async fn follow_up(State(handle): State<Handle>, request: Request) -> Result<Response, NotDone> {
     let idempotency_key = request.headers().get("idempotency-key").cloned();
-    let (key, note) = body::read::<FollowUpBody>(request).await?.check(idempotency_key)?;
-    let id = handle.follow_up(key, note).await.map_err(not_done)?;
+    let (key, note) = FollowUpBody::read(request).await?.check(idempotency_key)?;
+    let id = handle.follow_up(key, note).await?;
     let body = json!({ "success": true, "message": "Follow-up added", "follow_up_id": id });
     Ok(Json(body).into_response())
 }
 
 async fn finalize(
     State(handle): State<Handle>,
-    id: OrderId,
+    InPath(id): InPath<String>,
     request: Request,
-) -> Result<Response, Problem> {
-    let key = key_of(id)?;
-    let (award, reason) = body::read_or_default::<ActBody>(request).await?.check()?;
-    handle.buyer_act(key, BuyerAct::Finalise(award, reason)).await.map_err(not_done)?;
+) -> Result<Response, NotDone> {
+    let key = key_of(&id)?;
+    let (award, reason) = ActBody::read(request).await?.check()?;
+    handle.buyer_act(key, BuyerAct::Finalise(award, reason)).await?;
     Ok(success("Order finalized"))
 }
 
 async fn pause(
     State(handle): State<Handle>,
-    id: OrderId,
+    InPath(id): InPath<String>,
     request: Request,
-) -> Result<Response, Problem> {
-    let key = key_of(id)?;
-    let (_, reason) = body::read_or_default::<ActBody>(request).await?.check()?;
-    handle.buyer_act(key, BuyerAct::Pause(reason)).await.map_err(not_done)?;
+) -> Result<Response, NotDone> {
+    let key = key_of(&id)?;
+    let (_, reason) = ActBody::read(request).await?.check()?;
+    handle.buyer_act(key, BuyerAct::Pause(reason)).await?;
     Ok(success("Order paused"))
 }
 
@@ -93,8 +85,11 @@ async fn status(State(handle): State<Handle>) -> Response {
     Json(view::status(&handle.counts())).into_response()
 }
 
-async fn tracking(State(handle): State<Handle>, id: OrderId) -> Result<Response, Problem> {
-    let key = key_of(id)?;
+async fn tracking(
+    State(handle): State<Handle>,
+    InPath(id): InPath<String>,
+) -> Result<Response, NotDone> {
+    let key = key_of(&id)?;
     let snapshot = handle.snapshot(&key).ok_or_else(|| not_found(&key))?;
     let spec = handle.spec(&key).unwrap_or_default();
     Ok(Json(view::order(&snapshot, &spec)).into_response())
@@ -106,30 +101,16 @@ async fn list(State(handle): State<Handle>) -> Response {
     Json(json!({ "orders": orders })).into_response()
 }
 
-type OrderId = Result<Path<String>, PathRejection>;
-
 /// An order's id in a path: of the default tenant, or `tenant/id` with the slash as `%2F`.
-fn key_of(id: OrderId) -> Result<OrderKey, Refusal> {
-    let Path(id) =
-        id.map_err(|rejection| Refusal::new(Reason::InvalidRequest, rejection.body_text()))?;
+fn key_of(id: &str) -> Result<OrderKey, Refusal> {
     match id.split_once('/') {
         Some((tenant, id)) => OrderKey::new(tenant, id),
-        None => OrderKey::new("", &id),
+        None => OrderKey::new("", id),
     }
 }
 
 fn success(message: &str) -> Response {
     Json(json!({ "success": true, "message": message })).into_response()
-}
-
-fn not_done(error: BuyerError) -> Problem {
-    match error {
-        BuyerError::Refused(refusal) => refusal.into(),
-        BuyerError::Store(error) => {
-            tracing::error!(%error, "a buyer's request is not stored");
-            Problem::not_stored()
-        }
-    }
 }
 
 #[cfg(test)]

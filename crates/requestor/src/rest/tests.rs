@@ -241,7 +241,7 @@ async fn stop_ends_the_stream_and_forgets_the_order() {
 async fn bad_input_is_named() {
     let rig = rig().await;
     let long = format!(r#"{{"order_req_id": "{}"}}"#, "x".repeat(70_000));
-    let table: [(&str, &str, u16, &str, Option<&str>); 10] = [
+    let table: [(&str, &str, u16, &str, Option<&str>); 18] = [
         ("/initiate", "{", 400, "INVALID_REQUEST", None),
         ("/initiate", "[]", 400, "INVALID_REQUEST", None),
         ("/initiate", "{}", 422, "INVALID_FIELD", Some("order_req_id")),
@@ -256,16 +256,31 @@ async fn bad_input_is_named() {
         ("/followup", r#"{"order_req_id": "a"}"#, 422, "INVALID_FIELD", Some("message")),
         ("/finalize/nobody", "", 404, "ORDER_NOT_FOUND", None),
         ("/pause/no%20body", "", 422, "INVALID_FIELD", Some("order_req_id")),
-        ("/pause/%FF", "", 400, "INVALID_REQUEST", None),
+        ("/pause/%FF", "", 422, "INVALID_FIELD", Some("order_req_id")),
+        ("/initiate", "", 400, "INVALID_REQUEST", None),
+        ("/initiate", r#"{"order_req_id": 7}"#, 422, "INVALID_FIELD", Some("order_req_id")),
+        (
+            "/initiate",
+            r#"{"order_req_id": "a", "items": [{"sku": "s"}, {"sku": 7}]}"#,
+            422,
+            "INVALID_FIELD",
+            Some("items[1].sku"),
+        ),
+        ("/initiate?tenant=b", INITIATE, 422, "INVALID_FIELD", Some("tenant")),
+        ("/followup", r#"{"audience": "all"}"#, 422, "INVALID_FIELD", Some("audience")),
+        ("/pause/a", r#"{"reason": 7}"#, 422, "INVALID_FIELD", Some("reason")),
+        ("/finalize/a", r#"{"lines": [["s", 7]]}"#, 422, "INVALID_FIELD", Some("lines[0][1]")),
+        ("/finalize/a?proposal_id=p", "", 422, "INVALID_FIELD", Some("proposal_id")),
         ("/elsewhere", "", 404, "INVALID_REQUEST", None),
     ];
     for (path, body, status, reason, field) in table {
         let (got, answer) = rig.post(path, body).await;
         assert_eq!((got, answer["reason"].as_str()), (status, Some(reason)), "{path} {answer}");
         assert_eq!(answer["field"].as_str(), field, "{path} {answer}");
+        assert_eq!(answer["type"], format!("https://orderstream.dev/problems/{reason}"));
     }
-    let (status, _) = ask(&rig.handle, Method::DELETE, "/initiate", "").await;
-    assert_eq!(status, 405);
+    let (status, answer) = ask(&rig.handle, Method::DELETE, "/initiate", "").await;
+    assert_eq!((status, &answer["reason"]), (405, &json!("INVALID_REQUEST")));
     let (status, body) = ask(&rig.handle, Method::GET, "/tracking/nobody", "").await;
     assert_eq!((status, &body["reason"]), (404, &json!("ORDER_NOT_FOUND")));
     assert_eq!(rig.get("/tracking/status").await["total_orders"], 0);
