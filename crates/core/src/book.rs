@@ -143,7 +143,10 @@ impl Book {
         }
         self.check_epoch(command.epoch)?;
         self.check_incarnation(command.incarnation.as_ref(), &command.act)?;
-        let kinds = self.kinds(context, &command.act)?;
+        let mut kinds = self.kinds(context, &command.act)?;
+        if kinds.is_empty() && cause.is_some() {
+            kinds.extend(self.order.as_ref().and_then(|order| rules::restate(order, &command.act)));
+        }
         // The last number is kept for the order's end, which must always be possible.
         let is_full = self.last_seq().0.saturating_add(2) > EVENTS_MAX;
         if is_full && !kinds.is_empty() && !command.act.is_end() {

@@ -55,6 +55,39 @@ pub(super) fn decide(order: &Order, context: &Context, act: &Act) -> Kinds {
     }
 }
 
+/// The event of an act under a key that found its state reached already, where a later act can undo
+/// that state: without a record the key's repetition would do the act anew. It says again what is.
+pub(super) fn restate(order: &Order, act: &Act) -> Option<EventKind> {
+    match act {
+        Act::Pause { reason } => {
+            Some(EventKind::OrderPaused { expired: false, reason: reason.clone() })
+        }
+        Act::Resume => Some(EventKind::OrderResumed),
+        Act::Extend { .. } => Some(EventKind::OrderExtended { expires_at: order.expires_at }),
+        Act::Unlock { proposal_id, holder } => {
+            let (proposal_id, holder) = (proposal_id.clone(), holder.clone());
+            Some(EventKind::EditLock { proposal_id, holder, until: None })
+        }
+        Act::Amend(proposed) => {
+            let held = order.proposals.get(proposed.proposal_id.as_ref()?)?;
+            let (proposal, version) = (held.content.clone(), held.version);
+            Some(EventKind::ProposalUpdate(ProposalUpdate::Amended { proposal, version }))
+        }
+        // These are for ever, or carry an id that is for ever.
+        Act::Open(_)
+        | Act::Propose(_)
+        | Act::Withdraw { .. }
+        | Act::Decline { .. }
+        | Act::Answer { .. }
+        | Act::FollowUp(_)
+        | Act::Lock { .. }
+        | Act::Close { .. }
+        | Act::Finalise { .. }
+        | Act::Cancel { .. }
+        | Act::Tick => None,
+    }
+}
+
 /// After the end the end itself may be said again; everything else is too late.
 fn after_the_end(order: &Order, act: &Act) -> Kinds {
     let said_again = match (act, order.phase) {

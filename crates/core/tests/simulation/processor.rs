@@ -8,7 +8,8 @@ use std::sync::Arc;
 use orderstream_core::book::{Book, Context};
 use orderstream_core::command::Act;
 use orderstream_core::{
-    Answer, Command, Durable as _, Event, EventKind, ProposalId, Refusal, Seq, Timestamp, Withheld,
+    Answer, Command, Durable as _, Epoch, Event, EventKind, ProposalId, Refusal, Seq, Timestamp,
+    Withheld,
 };
 
 use super::history::Entry;
@@ -102,9 +103,21 @@ impl Processor {
             return;
         }
         let (order, command) = (sim.ops[op].order, sim.ops[op].command.clone());
+        self.fence(order, command.epoch);
         let answer = self.step(sim, order, &command);
         self.waiting.push(Waiting { order, op, answer });
         self.settle(sim);
+    }
+
+    /// An act of a newer owner is a grant too.
+    fn fence(&mut self, order: usize, epoch: Option<Epoch>) {
+        let book = &mut self.books[order];
+        if let Some(epoch) = epoch
+            && book.order().is_some()
+            && book.grant(epoch).is_ok_and(|is_new| is_new)
+        {
+            self.disk.write(super::disk::Record::Grant { order, epoch });
+        }
     }
 
     /// Looks at the clock for every order.

@@ -34,6 +34,30 @@ fn a_key_is_known_after_the_end_after_a_restart_and_from_a_stale_epoch() {
 }
 
 #[test]
+fn a_key_whose_act_found_nothing_to_do_does_nothing_later_either() {
+    let amend = |price| amend("p1", "a", price);
+    let longer = |ms| Act::Extend { expires_in_ms: LIFE_MS + ms };
+    let cases = [
+        (vec![pause()], pause(), vec![Act::Resume]),
+        (vec![], Act::Resume, vec![pause()]),
+        (vec![], unlock("p1", "a"), vec![lock("p1", "a", 60_000)]),
+        (vec![amend("8")], amend("8"), vec![amend("9")]),
+        (vec![longer(60_000)], longer(60_000), vec![longer(120_000)]),
+    ];
+    for (before, idle, after) in cases {
+        let mut desk = Desk::open();
+        desk.act(propose("p1", "a")).unwrap();
+        before.into_iter().for_each(|act| drop(desk.act(act).unwrap()));
+        let first = desk.keyed("k", idle.clone()).unwrap();
+        after.into_iter().for_each(|act| drop(desk.act(act).unwrap()));
+        let held = desk.book.order().cloned();
+        desk.book = desk.reborn();
+        assert_eq!(desk.keyed("k", idle.clone()).unwrap(), first, "{idle:?}");
+        assert_eq!(desk.book.order().cloned(), held, "{idle:?}");
+    }
+}
+
+#[test]
 fn a_refused_key_is_free_for_the_same_request_later() {
     let mut desk = Desk::open();
     desk.act(pause()).unwrap();

@@ -81,22 +81,35 @@ pub(crate) fn single(history: &History) -> Result<(), String> {
     Ok(())
 }
 
-/// P5: no former owner gets a stream or an event after a higher epoch was granted.
+/// P5: no former owner gets a stream or an event after a higher epoch was granted, or is on disk
+/// with an event.
 pub(crate) fn fenced(history: &History) -> Result<(), String> {
-    let mut granted: BTreeMap<usize, Epoch> = BTreeMap::new();
+    let mut floors: BTreeMap<usize, Epoch> = BTreeMap::new();
+    let mut unsynced: BTreeMap<(usize, Seq), Epoch> = BTreeMap::new();
     for entry in &history.entries {
         match entry {
             Entry::StreamOpen { order, stream, epoch, .. } => {
-                let floor = granted.entry(*order).or_default();
+                let floor = floors.entry(*order).or_default();
                 if epoch < floor {
                     return Err(format!("order {order}: stream {stream} of a former {epoch:?}"));
                 }
                 *floor = *epoch;
             }
-            Entry::Append { order, seq, epoch: Some(epoch), .. } => {
-                let floor = granted.entry(*order).or_default();
-                if epoch < floor {
+            Entry::Append { order, seq, epoch, .. } => {
+                // A number that is taken again was lost before it was synced.
+                unsynced.remove(&(*order, *seq));
+                let Some(epoch) = epoch else { continue };
+                if epoch < floors.entry(*order).or_default() {
                     return Err(format!("order {order}: event {seq} of a former {epoch:?}"));
+                }
+                unsynced.insert((*order, *seq), *epoch);
+            }
+            Entry::Durable { order, through } => {
+                let floor = floors.entry(*order).or_default();
+                for (_, epoch) in
+                    unsynced.extract_if((*order, Seq(0))..=(*order, *through), |_, _| true)
+                {
+                    *floor = (*floor).max(epoch);
                 }
             }
             _ => {}
