@@ -142,6 +142,21 @@ impl Orders {
         outcome
     }
 
+    /// An act of a newer owner is a grant too: once it was seen, acts and streams of the former
+    /// owner are refused.
+    pub(super) async fn fence(&self, key: &OrderKey, epoch: Option<Epoch>) -> Result<(), Refusal> {
+        let Some(epoch) = epoch else { return Ok(()) };
+        let life = {
+            let shard = self.shard(key).lock();
+            let held = shard.orders.get(key).filter(|held| held.book.order().is_some());
+            match held {
+                Some(held) if epoch > held.book.floor() => held.incarnation.clone(),
+                Some(_) | None => return Ok(()),
+            }
+        };
+        self.grant(key, &life, epoch).await
+    }
+
     fn remember_grant(&self, key: &OrderKey, life: &Incarnation, epoch: Epoch) {
         let mut shard = self.shard(key).lock();
         if let Some(entry) = shard.orders.get_mut(key).filter(|held| held.incarnation == *life) {
