@@ -15,6 +15,7 @@ mod failing;
 #[path = "../../journal/tests/faulty.rs"]
 mod faulty;
 mod http;
+mod inputs;
 mod restart;
 mod rig;
 mod sellers;

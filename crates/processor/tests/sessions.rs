@@ -59,13 +59,15 @@ impl Session {
     }
 
     /// Says something, and waits for its result.
-    async fn ask(&mut self, request_id: &str, kind: Up) -> v1::SellerResult {
+    pub(crate) async fn ask(&mut self, request_id: &str, kind: Up) -> v1::SellerResult {
         self.say(request_id, kind).await;
         loop {
             match self.next().await.expect("the session goes on") {
                 Down::Result(result) if result.request_id == request_id => return result,
                 Down::Event(event) => self.events.push_back(event),
-                other => panic!("{other:?}"),
+                other @ (Down::Result(_) | Down::Welcome(_) | Down::Draining(_)) => {
+                    panic!("{other:?}")
+                }
             }
         }
     }
