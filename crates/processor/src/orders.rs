@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use orderstream_core::book::Context;
 use orderstream_core::port::{Clock, SellerDirectory};
@@ -26,7 +27,7 @@ use orderstream_journal::Journal;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::limits::{IN_FLIGHT_MAX, ORDERS_MAX, SHARDS};
+use crate::limits::{IN_FLIGHT_MAX, ORDERS_MAX, REQUEST_MS_MAX, SHARDS};
 use crate::metrics::Metrics;
 
 mod append;
@@ -110,6 +111,10 @@ impl Orders {
     /// Why it was not done. Nothing was stored, unless the reason is retriable: then the same key
     /// tells.
     pub async fn act(&self, key: &OrderKey, command: Command) -> Result<Answer, Refusal> {
+        in_time(self.act_in_full(key, command)).await
+    }
+
+    async fn act_in_full(&self, key: &OrderKey, command: Command) -> Result<Answer, Refusal> {
         if self.inner.draining.load(Ordering::Relaxed) && !matches!(command.act, Act::Tick) {
             return Err(Refusal::new(Reason::Draining, "this server is stopping; try again"));
         }
@@ -212,7 +217,7 @@ impl Orders {
             let withheld = entry.book.withhold(value);
             entry.when_durable(withheld, sender);
         }
-        receiver.await.unwrap_or_else(|_| Err(storage_unavailable()))
+        in_time(async { receiver.await.unwrap_or_else(|_| Err(storage_unavailable())) }).await
     }
 
     /// The keys of orders after `after`, in order, at most `limit`, of one tenant or of all.
@@ -290,6 +295,15 @@ pub struct Facts {
     pub followers: usize,
     /// Whether its tracker does.
     pub has_tracker: bool,
+}
+
+/// Ends a wait for the disk that takes too long.
+async fn in_time<T>(wait: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    let limit = Duration::from_millis(REQUEST_MS_MAX);
+    tokio::time::timeout(limit, wait).await.unwrap_or_else(|_| {
+        let text = format!("took longer than {REQUEST_MS_MAX} ms; ask again with the same key");
+        Err(Refusal::new(Reason::StorageUnavailable, text))
+    })
 }
 
 fn fresh_id() -> Result<ProposalId, Refusal> {

@@ -5,27 +5,26 @@ mod body;
 mod events;
 mod view;
 
-use std::time::Duration;
-
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use orderstream_core::{
-    Act, Answer, Command, IdempotencyKey, OrderKey, ProposalId, Reason, Refusal, SellerId, Tenant,
+    Act, Answer, Command, FollowUpId, IdempotencyKey, OrderKey, Phase, ProposalId, Reason, Refusal,
+    SellerId, Seq, Tenant,
 };
 use orderstream_rpc::problem::{self, InPath, InQuery, Problem};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::limits::{PAGE_ORDERS, PAGE_PROPOSALS, REQUEST_MS_MAX};
+use crate::limits::{PAGE_ORDERS, PAGE_PROPOSALS};
 use crate::orders::Orders;
 use body::{AnswerBody, DeclineBody, LockBody, ProposalBody, WithdrawBody};
 
 /// The sellers' REST over a processor's orders.
 pub fn router(orders: Orders) -> Router {
-    let bounded = Router::new()
+    let router = Router::new()
         .route("/api/v1/proposals", post(propose))
         .route("/api/v1/proposal-submissions", post(propose))
         .route("/api/v1/proposals/{proposal_id}", get(proposal).put(amend))
@@ -36,24 +35,9 @@ pub fn router(orders: Orders) -> Router {
         .route("/api/v1/orders/{order_req_id}", get(order))
         .route("/api/v1/orders/{order_req_id}/proposals", get(proposals))
         .route("/api/v1/orders/{order_req_id}/decline", post(decline))
-        .layer(axum::middleware::from_fn(in_time));
-    let router = Router::new()
-        .merge(bounded)
         .route("/orders/{order_req_id}/events", get(events::follow))
         .route("/api/v1/orders/{order_req_id}/events", get(events::follow));
     problem::everywhere(router).with_state(orders)
-}
-
-/// Ends a request that takes too long.
-async fn in_time(request: Request, next: axum::middleware::Next) -> Response {
-    let limit = Duration::from_millis(REQUEST_MS_MAX);
-    match tokio::time::timeout(limit, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            let text = format!("took longer than {REQUEST_MS_MAX} ms; ask again with the same key");
-            Problem::from(Refusal::new(Reason::StorageUnavailable, text)).into_response()
-        }
-    }
 }
 
 /// Which order a request means, where the path does not say it.
@@ -81,29 +65,39 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Refusa
 
 async fn act(
     orders: &Orders,
-    headers: &HeaderMap,
+    repeat: Option<IdempotencyKey>,
     key: &OrderKey,
     act: Act,
 ) -> Result<Answer, Refusal> {
-    let command = Command { key: idempotency_key(headers)?, ..Command::bare(act) };
+    let command = Command { key: repeat, ..Command::bare(act) };
     orders.act(key, command).await
 }
 
+/// What a done act answers.
+#[derive(Debug, Serialize)]
+struct Done<'a> {
+    success: bool,
+    proposal_id: Option<&'a ProposalId>,
+    follow_up_id: Option<&'a FollowUpId>,
+    seq: Seq,
+    phase: Phase,
+}
+
 fn done(status: StatusCode, answer: &Answer) -> Response {
-    let body = json!({
-        "success": true,
-        "proposal_id": answer.proposal_id,
-        "follow_up_id": answer.follow_up_id,
-        "seq": answer.seq,
-        "phase": answer.phase,
-    });
-    (status, Json(body)).into_response()
+    let done = Done {
+        success: true,
+        proposal_id: answer.proposal_id.as_ref(),
+        follow_up_id: answer.follow_up_id.as_ref(),
+        seq: answer.seq,
+        phase: answer.phase,
+    };
+    (status, Json(done)).into_response()
 }
 
 async fn propose(State(orders): State<Orders>, request: Request) -> Result<Response, Problem> {
-    let headers = request.headers().clone();
+    let repeat = idempotency_key(request.headers())?;
     let (key, proposed) = body::read::<ProposalBody>(request).await?.check()?;
-    let answer = act(&orders, &headers, &key, Act::Propose(proposed)).await?;
+    let answer = act(&orders, repeat, &key, Act::Propose(proposed)).await?;
     Ok(done(StatusCode::CREATED, &answer))
 }
 
@@ -112,10 +106,10 @@ async fn amend(
     InPath(proposal_id): InPath<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let headers = request.headers().clone();
+    let repeat = idempotency_key(request.headers())?;
     let (key, mut proposed) = body::read::<ProposalBody>(request).await?.check()?;
     proposed.proposal_id = Some(ProposalId::new(proposal_id)?);
-    let answer = act(&orders, &headers, &key, Act::Amend(proposed)).await?;
+    let answer = act(&orders, repeat, &key, Act::Amend(proposed)).await?;
     Ok(done(StatusCode::OK, &answer))
 }
 
@@ -124,10 +118,10 @@ async fn answer(
     InPath(proposal_id): InPath<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let headers = request.headers().clone();
+    let repeat = idempotency_key(request.headers())?;
     ProposalId::new(proposal_id)?;
     let (key, given) = body::read::<AnswerBody>(request).await?.check()?;
-    let answer = act(&orders, &headers, &key, given).await?;
+    let answer = act(&orders, repeat, &key, given).await?;
     Ok(done(StatusCode::CREATED, &answer))
 }
 
@@ -136,10 +130,10 @@ async fn lock(
     InPath(proposal_id): InPath<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let headers = request.headers().clone();
+    let repeat = idempotency_key(request.headers())?;
     let proposal_id = ProposalId::new(proposal_id)?;
     let (key, holder, lease_ms) = body::read::<LockBody>(request).await?.check()?;
-    let answer = act(&orders, &headers, &key, Act::Lock { proposal_id, holder, lease_ms }).await?;
+    let answer = act(&orders, repeat, &key, Act::Lock { proposal_id, holder, lease_ms }).await?;
     Ok(done(StatusCode::OK, &answer))
 }
 
@@ -148,10 +142,10 @@ async fn unlock(
     InPath(proposal_id): InPath<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let headers = request.headers().clone();
+    let repeat = idempotency_key(request.headers())?;
     let proposal_id = ProposalId::new(proposal_id)?;
     let (key, holder, _) = body::read::<LockBody>(request).await?.check()?;
-    let answer = act(&orders, &headers, &key, Act::Unlock { proposal_id, holder }).await?;
+    let answer = act(&orders, repeat, &key, Act::Unlock { proposal_id, holder }).await?;
     Ok(done(StatusCode::OK, &answer))
 }
 
@@ -160,10 +154,10 @@ async fn withdraw(
     InPath(proposal_id): InPath<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let headers = request.headers().clone();
+    let repeat = idempotency_key(request.headers())?;
     let proposal_id = ProposalId::new(proposal_id)?;
     let (key, reason) = body::read::<WithdrawBody>(request).await?.check()?;
-    let answer = act(&orders, &headers, &key, Act::Withdraw { proposal_id, reason }).await?;
+    let answer = act(&orders, repeat, &key, Act::Withdraw { proposal_id, reason }).await?;
     Ok(done(StatusCode::OK, &answer))
 }
 
@@ -172,11 +166,11 @@ async fn decline(
     InPath(order_req_id): InPath<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let headers = request.headers().clone();
+    let repeat = idempotency_key(request.headers())?;
     let body = body::read::<DeclineBody>(request).await?;
     let key = OrderKey::new(&body.tenant, &order_req_id)?;
     let (seller, reason): (SellerId, _) = body.check()?;
-    let answer = act(&orders, &headers, &key, Act::Decline { seller, reason }).await?;
+    let answer = act(&orders, repeat, &key, Act::Decline { seller, reason }).await?;
     Ok(done(StatusCode::OK, &answer))
 }
 
