@@ -56,19 +56,28 @@ fn refuse_encoded(headers: &HeaderMap) -> Result<(), Problem> {
 fn problem_of(error: &(dyn Error + 'static), bytes_max: usize) -> Problem {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        let is_limit = error.is::<LengthLimitError>();
-        match error.downcast_ref::<BodyError>() {
-            Some(BodyError::TooSlow(timeout)) => {
-                let text = format!("the body did not arrive within {} s", timeout.as_secs_f32());
-                let refusal = Refusal::new(Reason::InvalidRequest, text);
-                return Problem::with_status(StatusCode::REQUEST_TIMEOUT, refusal);
-            }
-            Some(BodyError::TooLarge(bytes_max)) => return too_large(*bytes_max),
-            None if is_limit => return too_large(bytes_max),
-            None => cause = error.source(),
+        if let Some(error) = error.downcast_ref::<BodyError>() {
+            return Problem::from(*error);
         }
+        if error.is::<LengthLimitError>() {
+            return too_large(bytes_max);
+        }
+        cause = error.source();
     }
     Refusal::new(Reason::InvalidRequest, "the body was cut; send all of it").into()
+}
+
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge(bytes_max) => too_large(bytes_max),
+            BodyError::TooSlow(timeout) => {
+                let text = format!("the body did not arrive within {} s", timeout.as_secs_f32());
+                let refusal = Refusal::new(Reason::InvalidRequest, text);
+                Self::with_status(StatusCode::REQUEST_TIMEOUT, refusal)
+            }
+        }
+    }
 }
 
 fn too_large(bytes_max: usize) -> Problem {

@@ -16,7 +16,7 @@ pub mod limits;
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -165,25 +165,31 @@ async fn connection(
     drive(connection, first_request, bounds.header_read_timeout, shutdown).await;
 }
 
-/// Asks the router; a panic is a fault of ours, which ends one request and nothing else.
+/// Asks the router; a panic is a fault of ours, which ends one request and nothing else. A body
+/// beyond its bounds is told as such, whatever the router made of it.
 async fn answer(
     router: Router,
     request: Request<Incoming>,
     bounds: HttpLimits,
 ) -> Result<Response, Infallible> {
+    let mut end = None;
     let request = request.map(|body| {
         if body.is_end_stream() {
             return Body::empty();
         }
-        Body::new(BoundedBody::new(body, bounds.body_bytes_max, bounds.body_read_timeout))
+        let body = BoundedBody::new(body, bounds.body_bytes_max, bounds.body_read_timeout);
+        end = Some(body.end());
+        Body::new(body)
     });
-    match AssertUnwindSafe(router.oneshot(request)).catch_unwind().await {
-        Ok(response) => response,
-        Err(_) => {
-            tracing::error!("a handler panicked");
-            let text = "a fault of the server; its log has the cause";
-            Ok(Problem::from(Refusal::new(Reason::Internal, text)).into_response())
-        }
+    let Ok(response) = AssertUnwindSafe(router.oneshot(request)).catch_unwind().await else {
+        tracing::error!("a handler panicked");
+        let text = "a fault of the server; its log has the cause";
+        return Ok(Problem::from(Refusal::new(Reason::Internal, text)).into_response());
+    };
+    let response = response?;
+    match end.as_deref().and_then(OnceLock::get) {
+        Some(error) if !response.status().is_success() => Ok(Problem::from(*error).into_response()),
+        Some(_) | None => Ok(response),
     }
 }
 

@@ -65,6 +65,7 @@ impl Plain {
         let router = Router::new()
             .route("/hello", get(async || "hello"))
             .route("/length", post(length))
+            .route("/bytes", post(async |bytes: Bytes| bytes.len().to_string()))
             .route("/events", get(events))
             .route("/slow", get(slow))
             .route("/panic", get(async || -> &'static str { panic!("planted") }));

@@ -1,6 +1,7 @@
 //! A request's body that ends: by size, or by time.
 
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ pub(super) struct BoundedBody<B> {
     bytes_left: usize,
     discarded: u64,
     timeout: Duration,
+    end: Arc<OnceLock<BodyError>>,
     // Made when there is something to wait for: most bodies come with their heads.
     deadline: Option<Pin<Box<Sleep>>>,
 }
@@ -37,7 +39,19 @@ pub(super) struct BoundedBody<B> {
 impl<B: Body<Data = Bytes>> BoundedBody<B> {
     /// A body of at most so many bytes, which must end within this time after its first poll.
     pub(super) fn new(inner: B, bytes_max: usize, timeout: Duration) -> Self {
-        Self { inner, bytes_max, bytes_left: bytes_max, discarded: 0, timeout, deadline: None }
+        let (end, deadline) = (Arc::default(), None);
+        Self { inner, bytes_max, bytes_left: bytes_max, discarded: 0, timeout, end, deadline }
+    }
+
+    /// Where it will stand why the body was not read to its end, for whoever sees the answer but
+    /// not what its reader got.
+    pub(super) fn end(&self) -> Arc<OnceLock<BodyError>> {
+        Arc::clone(&self.end)
+    }
+
+    fn fail(&self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let error = *self.end.get_or_init(|| error);
+        Poll::Ready(Some(Err(error.into())))
     }
 
     fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
@@ -79,14 +93,14 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
-        let too_large = Some(Err(BodyError::TooLarge(this.bytes_max).into()));
+        let too_large = BodyError::TooLarge(this.bytes_max);
         if this.is_hopeless() {
-            return Poll::Ready(too_large);
+            return this.fail(too_large);
         }
         while this.discarded <= DISCARD_BYTES_MAX {
             match Pin::new(&mut this.inner).poll_frame(cx) {
                 Poll::Pending if this.is_late(cx) => {
-                    return Poll::Ready(Some(Err(BodyError::TooSlow(this.timeout).into())));
+                    return this.fail(BodyError::TooSlow(this.timeout));
                 }
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Ok(frame))) => {
@@ -99,7 +113,7 @@ where
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error.into()))),
             }
         }
-        Poll::Ready(too_large)
+        this.fail(too_large)
     }
 
     fn is_end_stream(&self) -> bool {
