@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use orderstream_rpc::problem;
+use orderstream_rpc::server::http::{self, HttpLimits};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -10,6 +12,8 @@ use tokio::task::JoinSet;
 use super::tests::Rig;
 use super::*;
 
+/// How long a body may take in these tests.
+const SLOW: Duration = Duration::from_millis(200);
 const BASE: &str = "/apis/orderstream.dev/v1alpha1";
 const NAMED: &str = "/apis/orderstream.dev/v1alpha1/namespaces/default/orderrequests/chairs";
 
@@ -23,11 +27,11 @@ async fn serve() -> Served {
     let rig = Rig::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router = rest::router(rig.local.clone());
+    // As the binary serves it.
+    let router = problem::everywhere(rest::router(rig.local.clone()));
     let mut server = JoinSet::new();
-    server.spawn(async move {
-        axum::serve(listener, router).await.unwrap();
-    });
+    let bounds = HttpLimits { body_read_timeout: SLOW, ..HttpLimits::default() };
+    server.spawn(http::serve(listener, router, bounds, CancellationToken::new()));
     Served { rig, address, _server: server }
 }
 
@@ -91,6 +95,8 @@ async fn what_is_wrong_is_a_problem_with_reason_and_field() {
     let other = manifest("{}").replace("chairs", "tables");
     let large = manifest(&format!(r#"{{"title": "{}"}}"#, "x".repeat(70_000)));
     let unknown = format!("{BASE}/namespaces/default/orderrequests/none");
+    let (all, dry) = (format!("{BASE}/orderrequests"), format!("{NAMED}?dryRun=All"));
+    let (same, unnamed) = (manifest("{}"), format!("{BASE}/namespaces/default/orderrequests/%FF"));
     let table = [
         ("PUT", NAMED, field.as_str(), 422, "INVALID_FIELD", Some("spec.expiresIn")),
         ("PUT", NAMED, fixed.as_str(), 422, "INVALID_FIELD", Some("spec.category")),
@@ -98,11 +104,15 @@ async fn what_is_wrong_is_a_problem_with_reason_and_field() {
         ("PUT", NAMED, other.as_str(), 422, "INVALID_FIELD", Some("metadata.name")),
         ("PUT", NAMED, "[1, 2", 400, "INVALID_REQUEST", None),
         ("PUT", NAMED, "", 400, "INVALID_REQUEST", None),
-        ("PUT", NAMED, large.as_str(), 400, "INVALID_REQUEST", None),
+        ("PUT", NAMED, large.as_str(), 413, "INVALID_REQUEST", None),
         ("GET", unknown.as_str(), "", 404, "ORDER_NOT_FOUND", None),
         ("DELETE", unknown.as_str(), "", 404, "ORDER_NOT_FOUND", None),
         ("GET", "/apis/apps/v1/deployments", "", 404, "ORDER_NOT_FOUND", None),
+        ("GET", "/elsewhere", "", 404, "INVALID_REQUEST", None),
         ("POST", NAMED, "", 405, "INVALID_REQUEST", None),
+        ("DELETE", all.as_str(), "", 405, "INVALID_REQUEST", None),
+        ("PUT", dry.as_str(), same.as_str(), 422, "INVALID_FIELD", Some("dryRun")),
+        ("GET", unnamed.as_str(), "", 422, "INVALID_FIELD", Some("metadata.name")),
     ];
     for (method, path, body, code, reason, field) in table {
         let (got, kind, problem) = served.call(method, path, body).await;
@@ -116,6 +126,18 @@ async fn what_is_wrong_is_a_problem_with_reason_and_field() {
     }
     let (_, _, kept) = served.call("GET", NAMED, "").await;
     assert_eq!(kept["metadata"]["generation"], 1, "nothing of it was stored");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_told_so() {
+    let served = serve().await;
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    let head = format!("PUT {NAMED} HTTP/1.1\r\nhost: test\r\ncontent-length: 9\r\n\r\n{{");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("application/problem+json"), "{answer}");
 }
 
 #[tokio::test]

@@ -1,9 +1,14 @@
 //! The paths of a Kubernetes API server, as far as the buyer's verbs need them.
+//!
+//! What is refused leaves as a status and a [`Refusal`] among the response's extensions: this crate
+//! does not see the one that writes problems, so whoever serves the routes writes them.
 
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::{StatusCode, header};
+use axum::extract::path::ErrorKind;
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use axum::{Json, Router};
@@ -21,54 +26,64 @@ pub const BODY_BYTES_MAX: usize = 64 << 10;
 pub fn router(local: LocalOrderRequests) -> Router {
     let base = format!("/apis/{API_VERSION}");
     Router::new()
-        .route(&format!("{base}/orderrequests"), get(list_all).fallback(wrong_method))
-        .route(
-            &format!("{base}/namespaces/{{namespace}}/orderrequests"),
-            get(list).fallback(wrong_method),
-        )
+        .route(&format!("{base}/orderrequests"), get(list_all))
+        .route(&format!("{base}/namespaces/{{namespace}}/orderrequests"), get(list))
         .route(
             &format!("{base}/namespaces/{{namespace}}/orderrequests/{{name}}"),
-            get(read).put(apply).patch(apply).delete(delete).fallback(wrong_method),
+            get(read).put(apply).patch(apply).delete(delete),
         )
         .route("/apis/{*path}", any(unknown_path))
+        .layer(from_fn(no_query))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(local)
 }
 
-/// A refusal as RFC 9457 tells it.
+/// A refusal on its way to whoever writes it.
 #[derive(Debug)]
-struct Problem(Refusal, Option<StatusCode>);
+struct Refused(Refusal, StatusCode);
 
-impl From<Refusal> for Problem {
+impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
-        Self(refusal, None)
+        let status = StatusCode::from_u16(refusal.reason.http_status())
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self(refusal, status)
     }
 }
 
-impl IntoResponse for Problem {
+impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let Self(refusal, status) = self;
-        let reason = refusal.reason;
-        let status = status
-            .or_else(|| StatusCode::from_u16(reason.http_status()).ok())
-            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut body = json!({
-            "type": format!("https://orderstream.dev/problems/{}", reason.as_str()),
-            "title": status.canonical_reason().unwrap_or("Error"),
-            "status": status.as_u16(),
-            "detail": refusal.message,
-            "reason": reason.as_str(),
-        });
-        if let (Some(field), Some(body)) = (refusal.field, body.as_object_mut()) {
-            body.insert("field".to_owned(), Value::String(field));
-        }
-        let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-        let mut response = (status, kind, body.to_string()).into_response();
-        if let Some(ms) = refusal.retry_after_ms {
-            response.headers_mut().insert(header::RETRY_AFTER, ms.div_ceil(1_000).into());
-        }
+        let mut response = self.1.into_response();
+        response.extensions_mut().insert(self.0);
         response
     }
+}
+
+/// Refuses a query: to apply in earnest what was asked as a dry run would be worse than to refuse.
+async fn no_query(request: Request, next: Next) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    let Some(first) = query.split('&').find(|part| !part.is_empty()) else {
+        return next.run(request).await;
+    };
+    let name: String = first.split('=').next().unwrap_or_default().chars().take(128).collect();
+    let message = "is not known; this path takes no query parameter, leave it out";
+    Refused::from(Refusal::field(name, message)).into_response()
+}
+
+type InPath<T> = Result<Path<T>, PathRejection>;
+
+/// The parameters of a path.
+fn in_path<T>(given: InPath<T>) -> Result<T, Refusal> {
+    let rejection = match given {
+        Ok(Path(parameters)) => return Ok(parameters),
+        Err(rejection) => rejection,
+    };
+    if let PathRejection::FailedToDeserializePathParams(failed) = &rejection
+        && let ErrorKind::InvalidUtf8InPathParam { key } = failed.kind()
+    {
+        let message = "is not UTF-8; percent-encode its UTF-8 bytes";
+        return Err(Refusal::field(format!("metadata.{key}"), message));
+    }
+    Err(Refusal::new(Reason::InvalidRequest, rejection.body_text()))
 }
 
 async fn list_all(State(local): State<LocalOrderRequests>) -> Json<Value> {
@@ -77,8 +92,9 @@ async fn list_all(State(local): State<LocalOrderRequests>) -> Json<Value> {
 
 async fn list(
     State(local): State<LocalOrderRequests>,
-    Path(namespace): Path<String>,
-) -> Result<Json<Value>, Problem> {
+    path: InPath<String>,
+) -> Result<Json<Value>, Refused> {
+    let namespace = in_path(path)?;
     manifest::namespace(&namespace)?;
     Ok(Json(list_of(&local.list(Some(&namespace)))))
 }
@@ -89,17 +105,19 @@ fn list_of(items: &[OrderRequest]) -> Value {
 
 async fn read(
     State(local): State<LocalOrderRequests>,
-    Path((namespace, name)): Path<(String, String)>,
-) -> Result<Json<OrderRequest>, Problem> {
+    path: InPath<(String, String)>,
+) -> Result<Json<OrderRequest>, Refused> {
+    let (namespace, name) = in_path(path)?;
     Ok(Json(local.get(&namespace, &name)?))
 }
 
 async fn apply(
     State(local): State<LocalOrderRequests>,
-    Path((namespace, name)): Path<(String, String)>,
+    path: InPath<(String, String)>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Json<OrderRequest>), Problem> {
-    let resource = resource(&namespace, &name, body)?;
+) -> Result<(StatusCode, Json<OrderRequest>), Refused> {
+    let (namespace, name) = in_path(path)?;
+    let resource = resource(&namespace, &name, &body.map_err(|rejection| not_read(&rejection))?)?;
     let tasks = local.0.tasks.clone();
     let applied = tasks.spawn_blocking(move || local.apply(resource)).await;
     let (applied, resource) = applied.map_err(|_| stopped())??;
@@ -110,17 +128,19 @@ async fn apply(
     Ok((status, Json(resource)))
 }
 
+fn not_read(rejection: &BytesRejection) -> Refused {
+    let status = rejection.status();
+    let message = if status == StatusCode::PAYLOAD_TOO_LARGE {
+        format!("the body is too large; at most {BODY_BYTES_MAX} bytes are allowed")
+    } else {
+        "the body was cut; send all of it".to_owned()
+    };
+    Refused(Refusal::new(Reason::InvalidRequest, message), status)
+}
+
 /// The one OrderRequest of a body, which must be the one that the path names.
-fn resource(
-    namespace: &str,
-    name: &str,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<OrderRequest, Refusal> {
-    let body = body.map_err(|_| {
-        let message = format!("the body is too long or was cut; at most {BODY_BYTES_MAX} bytes");
-        Refusal::new(Reason::InvalidRequest, message)
-    })?;
-    let text = std::str::from_utf8(&body)
+fn resource(namespace: &str, name: &str, body: &Bytes) -> Result<OrderRequest, Refusal> {
+    let text = std::str::from_utf8(body)
         .map_err(|_| Refusal::new(Reason::InvalidRequest, "the body is not UTF-8 text"))?;
     let mut manifests = manifest::read("request body", text)?;
     let (Some(Manifest::OrderRequest(mut resource)), true) =
@@ -144,8 +164,9 @@ fn resource(
 
 async fn delete(
     State(local): State<LocalOrderRequests>,
-    Path((namespace, name)): Path<(String, String)>,
-) -> Result<Json<OrderRequest>, Problem> {
+    path: InPath<(String, String)>,
+) -> Result<Json<OrderRequest>, Refused> {
+    let (namespace, name) = in_path(path)?;
     let tasks = local.0.tasks.clone();
     let deleted = tasks.spawn_blocking(move || local.delete(&namespace, &name)).await;
     Ok(Json(deleted.map_err(|_| stopped())??))
@@ -155,13 +176,7 @@ fn stopped() -> Refusal {
     Refusal::new(Reason::Internal, "the request could not be finished; the log has the cause")
 }
 
-async fn unknown_path() -> Problem {
+async fn unknown_path() -> Refused {
     let message = format!("unknown path; order requests are under /apis/{API_VERSION}");
-    Problem::from(Refusal::new(Reason::OrderNotFound, message))
-}
-
-async fn wrong_method() -> Problem {
-    let message = "this path takes GET, and one resource also PUT, PATCH and DELETE";
-    let refusal = Refusal::new(Reason::InvalidRequest, message);
-    Problem(refusal, Some(StatusCode::METHOD_NOT_ALLOWED))
+    Refused::from(Refusal::new(Reason::OrderNotFound, message))
 }
