@@ -3,15 +3,22 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use orderstream_core::{Reason, Refusal};
+use orderstream_rpc::problem::{self, Problem};
+use orderstream_rpc::server::http::{self, HttpLimits};
 use prometheus::{Encoder as _, Registry, TextEncoder};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
+
+/// Connections of the admin port: a few scrapers and probes, each with one or two.
+const CONNECTIONS_MAX: usize = 64;
 
 /// What the admin port shows.
 #[derive(Clone, Debug)]
@@ -36,40 +43,96 @@ impl Admin {
         listener: TcpListener,
         shutdown: CancellationToken,
     ) -> Result<(), Failure> {
-        let router = axum::Router::new()
+        let bounds = HttpLimits { connections_max: CONNECTIONS_MAX, ..HttpLimits::default() };
+        http::serve(listener, self.router(shutdown.clone()), bounds, shutdown).await;
+        Ok(())
+    }
+
+    fn router(self, shutdown: CancellationToken) -> Router {
+        let router = Router::new()
             .route("/metrics", get(metrics))
             .route("/healthz", get(async || "ok\n"))
-            .route("/readyz", get(ready))
-            .with_state(self.clone());
-        let is_ready = self.is_ready;
-        let stop = async move {
-            shutdown.cancelled().await;
-            is_ready.store(false, Ordering::Relaxed);
-        };
-        axum::serve(listener, router)
-            .with_graceful_shutdown(stop)
-            .await
-            .map_err(|error| Failure::unexpected(format!("cannot serve metrics: {error}")))
+            .route("/readyz", get(ready));
+        problem::everywhere(router).with_state(Shown { admin: self, shutdown })
     }
 }
 
-async fn ready(State(admin): State<Admin>) -> Response {
-    if admin.is_ready.load(Ordering::Relaxed) {
-        return "ok\n".into_response();
-    }
-    (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response()
+#[derive(Clone, Debug)]
+struct Shown {
+    admin: Admin,
+    shutdown: CancellationToken,
 }
 
-async fn metrics(State(admin): State<Admin>) -> Response {
+async fn ready(State(shown): State<Shown>) -> Result<&'static str, Problem> {
+    if shown.admin.is_ready.load(Ordering::Relaxed) && !shown.shutdown.is_cancelled() {
+        return Ok("ok\n");
+    }
+    Err(Refusal::new(Reason::Draining, "not ready: the server is starting or stopping").into())
+}
+
+async fn metrics(State(shown): State<Shown>) -> Response {
     let encoder = TextEncoder::new();
     let mut text = Vec::new();
-    match encoder.encode(&admin.registry.gather(), &mut text) {
+    match encoder.encode(&shown.admin.registry.gather(), &mut text) {
         Ok(()) => {
             ([(header::CONTENT_TYPE, encoder.format_type().to_owned())], text).into_response()
         }
         Err(error) => {
             tracing::error!(%error, "metrics cannot be written");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Claims about what scrapers and probes see.
+
+    use axum::body::Body;
+    use axum::http::{Method, Request};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn ask(
+        admin: &Admin,
+        shutdown: &CancellationToken,
+        method: Method,
+        path: &str,
+    ) -> Answer {
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        let router = admin.clone().router(shutdown.clone());
+        let (head, body) = router.oneshot(request).await.unwrap().into_parts();
+        let bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        (head.status.as_u16(), String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    /// Status and body.
+    type Answer = (u16, String);
+
+    #[tokio::test]
+    async fn ready_is_said_between_start_and_stop_only() {
+        let (admin, shutdown) = (Admin::new(Registry::new()), CancellationToken::new());
+        let ready = async || ask(&admin, &shutdown, Method::GET, "/readyz").await;
+        assert_eq!(ready().await.0, 503);
+        admin.set_ready();
+        assert_eq!(ready().await, (200, "ok\n".to_owned()));
+        shutdown.cancel();
+        let (status, body) = ready().await;
+        assert_eq!(status, 503);
+        assert!(body.contains("DRAINING"), "{body}");
+        assert_eq!(ask(&admin, &shutdown, Method::GET, "/healthz").await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_is_a_problem() {
+        let (admin, shutdown) = (Admin::new(Registry::new()), CancellationToken::new());
+        for (method, path, status) in
+            [(Method::GET, "/metric", 404), (Method::POST, "/metrics", 405)]
+        {
+            let (got, body) = ask(&admin, &shutdown, method, path).await;
+            assert_eq!(got, status, "{path}");
+            assert!(body.contains("\"reason\":\"INVALID_REQUEST\""), "{path}: {body}");
         }
     }
 }

@@ -6,7 +6,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use tokio::net::TcpListener;
+use orderstream_rpc::limits::ACCEPT_BACKLOG;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::exit::Failure;
 
@@ -35,15 +36,15 @@ impl Addresses {
     }
 
     /// Binds a port.
-    pub(crate) async fn bind(
+    pub(crate) fn bind(
         &mut self,
         name: &'static str,
         flag: &str,
         wanted: SocketAddr,
     ) -> Result<TcpListener, Failure> {
-        let listener = match TcpListener::bind(wanted).await {
+        let listener = match listen(wanted) {
             Ok(listener) => listener,
-            Err(error) if self.may_take_next(&error) => next_free(wanted, flag).await?,
+            Err(error) if self.may_take_next(&error) => next_free(wanted, flag)?,
             Err(error) => return Err(cannot_bind(wanted, flag, &error)),
         };
         let bound = listener.local_addr().map_err(|error| cannot_bind(wanted, flag, &error))?;
@@ -79,11 +80,20 @@ pub(crate) fn reachable(bound: SocketAddr) -> SocketAddr {
     address
 }
 
-async fn next_free(wanted: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
+/// Listens with a queue of a stated length.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A port whose last connections still linger may be bound again, as after a restart.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(ACCEPT_BACKLOG)
+}
+
+fn next_free(wanted: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
     for step in 1..=TRIES {
         let Some(port) = wanted.port().checked_add(step) else { break };
         let address = SocketAddr::new(wanted.ip(), port);
-        if let Ok(listener) = TcpListener::bind(address).await {
+        if let Ok(listener) = listen(address) {
             let occupied = wanted.port();
             tracing::warn!(occupied, port, flag, "the port is in use; took the next free one");
             return Ok(listener);
@@ -160,7 +170,7 @@ mod tests {
         let held = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = held.local_addr().unwrap();
         let mut addresses = Addresses::new(WhenOccupied::Fail);
-        let error = addresses.bind("rest", "--rest-addr", address).await.unwrap_err().to_string();
+        let error = addresses.bind("rest", "--rest-addr", address).unwrap_err().to_string();
         let own = std::process::id().to_string();
         for part in [address.port().to_string().as_str(), "--rest-addr", own.as_str()] {
             assert!(error.contains(part), "{error} lacks {part}");

@@ -14,6 +14,8 @@ use orderstream_controller::local::{self, LocalOrderRequests};
 use orderstream_core::port::OrderStreams;
 use orderstream_journal::{Embedded, Options};
 use orderstream_requestor::Handle;
+use orderstream_rpc::problem;
+use orderstream_rpc::server::http::{self, HttpLimits};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -100,7 +102,8 @@ async fn open_local(
 
 /// The buyer's REST: the original contract, and the applied order requests.
 fn buyer_router(handle: &Handle, local: &LocalOrderRequests) -> Router {
-    orderstream_requestor::rest::router(handle.clone()).merge(local::rest::router(local.clone()))
+    let buyers = orderstream_requestor::rest::router(handle.clone());
+    problem::everywhere(buyers.merge(local::rest::router(local.clone())))
 }
 
 async fn serve(
@@ -108,8 +111,6 @@ async fn serve(
     router: Router,
     shutdown: CancellationToken,
 ) -> Result<(), Failure> {
-    axum::serve(listener, router)
-        .with_graceful_shutdown(async move { shutdown.cancelled().await })
-        .await
-        .map_err(|error| Failure::unexpected(format!("cannot serve REST: {error}")))
+    http::serve(listener, router, HttpLimits::default(), shutdown).await;
+    Ok(())
 }

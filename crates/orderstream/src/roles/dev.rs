@@ -94,7 +94,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     let owned = open_journal(&config.data_dir.join("processor"), "--data-dir").await?;
     let followed = open_journal(&config.data_dir.join("requestor"), "--data-dir").await?;
     let mut addresses = Addresses::new(WhenOccupied::TakeNext);
-    let ports = bind(&config, &mut addresses).await?;
+    let ports = bind(&config, &mut addresses)?;
     let grpc = ports.grpc.local_addr().map_err(|e| Failure::unexpected(e.to_string()))?;
     let url = format!("http://{}", reachable(grpc));
     let (registry, shutdown) = (Registry::new(), CancellationToken::new());
@@ -181,12 +181,12 @@ fn wanted(config: &Config) -> Result<Wanted, Failure> {
     Ok(wanted)
 }
 
-async fn bind(config: &Config, addresses: &mut Addresses) -> Result<Ports, Failure> {
+fn bind(config: &Config, addresses: &mut Addresses) -> Result<Ports, Failure> {
     Ok(Ports {
-        grpc: addresses.bind("grpc", "--grpc-addr", config.grpc_addr).await?,
-        rest: addresses.bind("rest", "--rest-addr", config.rest_addr).await?,
-        requestor: addresses.bind("requestor", "--requestor-addr", config.requestor_addr).await?,
-        metrics: addresses.bind("metrics", "--metrics-addr", config.metrics_addr).await?,
+        grpc: addresses.bind("grpc", "--grpc-addr", config.grpc_addr)?,
+        rest: addresses.bind("rest", "--rest-addr", config.rest_addr)?,
+        requestor: addresses.bind("requestor", "--requestor-addr", config.requestor_addr)?,
+        metrics: addresses.bind("metrics", "--metrics-addr", config.metrics_addr)?,
     })
 }
 

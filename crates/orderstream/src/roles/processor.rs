@@ -21,9 +21,9 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     let directory = directory(config.sellers.as_deref())?;
     let journal = open_journal(&config.data_dir, "--data-dir").await?;
     let mut addresses = Addresses::new(WhenOccupied::Fail);
-    let grpc = addresses.bind("grpc", "--grpc-addr", config.grpc_addr).await?;
-    let rest = addresses.bind("rest", "--rest-addr", config.rest_addr).await?;
-    let metrics = addresses.bind("metrics", "--metrics-addr", config.metrics_addr).await?;
+    let grpc = addresses.bind("grpc", "--grpc-addr", config.grpc_addr)?;
+    let rest = addresses.bind("rest", "--rest-addr", config.rest_addr)?;
+    let metrics = addresses.bind("metrics", "--metrics-addr", config.metrics_addr)?;
     let registry = Registry::new();
     let shutdown = CancellationToken::new();
     let name = match config.name {

@@ -20,8 +20,8 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     let dir = config.store_dir()?;
     let journal = open_journal(&dir, "--store").await?;
     let mut addresses = Addresses::new(WhenOccupied::Fail);
-    let rest = addresses.bind("requestor", "--rest-addr", config.rest_addr).await?;
-    let metrics = addresses.bind("metrics", "--metrics-addr", config.metrics_addr).await?;
+    let rest = addresses.bind("requestor", "--rest-addr", config.rest_addr)?;
+    let metrics = addresses.bind("metrics", "--metrics-addr", config.metrics_addr)?;
     let registry = Registry::new();
     let shutdown = CancellationToken::new();
     let parts = Parts {
