@@ -1,6 +1,7 @@
 //! Claims about what sellers hear when they are wrong, and about streams of events at the end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Method, header};
