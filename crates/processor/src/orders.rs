@@ -26,6 +26,7 @@ use orderstream_core::{
 use orderstream_journal::Journal;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::limits::{IN_FLIGHT_MAX, ORDERS_MAX, REQUEST_MS_MAX, SHARDS};
 use crate::metrics::Metrics;
@@ -71,6 +72,8 @@ struct Inner {
     in_flight: AtomicUsize,
     count: AtomicUsize,
     draining: AtomicBool,
+    /// The same for those who wait for it.
+    stopping: CancellationToken,
     /// Former lives of orders, whose lists are to be removed.
     garbage: Mutex<Vec<(OrderKey, Incarnation)>>,
 }
@@ -257,9 +260,15 @@ impl Orders {
         self.inner.count.load(Ordering::Relaxed)
     }
 
+    /// Waits until no more acts are taken, for who follows no order that would tell.
+    pub fn stopping(&self) -> WaitForCancellationFutureOwned {
+        self.inner.stopping.clone().cancelled_owned()
+    }
+
     /// Takes no more acts, and tells every follower in band that the server stops.
     pub fn drain(&self) {
         self.inner.draining.store(true, Ordering::Relaxed);
+        self.inner.stopping.cancel();
         for shard in &self.inner.shards {
             let wakers: Vec<_> =
                 shard.lock().orders.values().flat_map(|entry| entry.feed.drain()).collect();

@@ -2,13 +2,16 @@
 //! the test sets.
 
 #![allow(
+    clippy::assigning_clones,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a failed check must stop the test"
+    reason = "a failed check must stop the test, and its tables are to be read"
 )]
 
 mod acts;
+mod drain;
+mod events;
 mod expiry;
 mod failing;
 #[allow(dead_code, reason = "the journal's own tests use the rest")]

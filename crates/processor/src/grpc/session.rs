@@ -16,6 +16,7 @@ use orderstream_rpc::convert::order_ref;
 use orderstream_rpc::v1;
 use orderstream_rpc::v1::seller_event::Kind as Down;
 use orderstream_rpc::v1::seller_message::Kind as Up;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Status, Streaming};
 
 use super::{Grpc, Target, bounded, status};
@@ -37,6 +38,7 @@ pub(super) struct Session {
     events: SelectAll<Pin<Box<dyn Stream<Item = v1::SellerEvent> + Send>>>,
     acknowledged: BTreeMap<OrderKey, Seq>,
     welcome: Option<v1::Welcome>,
+    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 /// Waits for the seller's `Hello`, and starts the session.
@@ -65,6 +67,7 @@ pub(super) async fn start(
         acknowledged.insert(target.key, after);
     }
     let welcome = v1::Welcome { seller: seller.to_string(), orders, processor: grpc.name.clone() };
+    let stopping = Box::pin(grpc.orders.stopping());
     Ok(Session {
         grpc,
         seller,
@@ -73,6 +76,7 @@ pub(super) async fn start(
         events,
         acknowledged,
         welcome: Some(welcome),
+        stopping,
     })
 }
 
@@ -297,6 +301,13 @@ impl Stream for Session {
                     self.up = None;
                 }
                 Poll::Ready(Some(Ok(down)))
+            }
+            // No order is followed whose stream would tell that the server stops.
+            Poll::Ready(None)
+                if self.up.is_some() && self.stopping.poll_unpin(context).is_ready() =>
+            {
+                self.up = None;
+                event(Down::Draining(v1::Draining { last_seq: 0 }))
             }
             // The seller has said all, and every act is answered.
             _ if self.up.is_none() && self.acting.is_empty() => Poll::Ready(None),

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use orderstream_core::{Book, Incarnation, OrderKey, Refusal};
 use orderstream_journal::{Journal, ReadError, Record};
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use super::append::{index_deadline, publish};
 use super::entry::Entry;
@@ -44,6 +45,7 @@ impl Orders {
             in_flight: AtomicUsize::new(0),
             count: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
+            stopping: CancellationToken::new(),
             garbage: Mutex::new(Vec::new()),
         };
         let orders = Self { inner: Arc::new(inner) };

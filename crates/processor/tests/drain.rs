@@ -1,0 +1,124 @@
+//! A processor that stops: who is told what, and that nothing is cut off in the middle.
+
+use orderstream_rpc::v1;
+use orderstream_rpc::v1::order_stream_response::Detail;
+use orderstream_rpc::v1::seller_event::Kind as Down;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status};
+
+use crate::faulty::Disk;
+use crate::http::SseStream;
+use crate::rig::{Rig, within};
+use crate::sessions::Session;
+use crate::wire::{Follow, observer, order, submission, tracker};
+
+/// Reads to the word that the server stops, which must be the last; gives the number in it.
+async fn told(follow: &mut Follow) -> u64 {
+    loop {
+        let message = follow.next().await.expect("it is told in band").unwrap();
+        let Some(Detail::Draining(draining)) = message.detail else {
+            assert_eq!(message.seq, follow.seen + 1);
+            follow.seen = message.seq;
+            continue;
+        };
+        assert_eq!(message.streaming_response_status, "Draining");
+        assert_eq!(message.seq, 0, "it is no event");
+        assert!(follow.next().await.is_none(), "it is the last word");
+        return draining.last_seq;
+    }
+}
+
+/// That a call found no server: the connection ended, or there was none to be had.
+fn assert_not_served(status: &Status) {
+    assert!([Code::Unavailable, Code::Cancelled].contains(&status.code()), "{status:?}");
+}
+
+#[tokio::test]
+async fn every_open_stream_is_told_in_band_with_its_last_number() {
+    let mut rig = Rig::start().await;
+    let wire = rig.wire().await;
+    let mut follows = Vec::new();
+    for id in ["a", "b", "c"] {
+        follows.push((3, wire.track(id).await));
+        wire.propose(id, "p").await;
+    }
+    wire.propose_many("c", 500).await;
+    follows[2].0 = 503;
+    follows.push((503, wire.follow(observer("c")).await.unwrap()));
+    let mut events = SseStream::open(rig.rest(), "/orders/a/events", &[]).await;
+    let mut session = Session::open(&wire, "seller1", &[("a", 3)]).await;
+    let mut idle = Session::open(&rig.wire().await, "seller2", &[]).await;
+    rig.drain();
+    for (last, follow) in &mut follows {
+        assert_eq!(told(follow).await, *last, "after all that is on disk");
+    }
+    for id in ["1", "2", "3"] {
+        assert_eq!(events.next().await.unwrap().id, id);
+    }
+    let last = events.next().await.unwrap();
+    assert_eq!((last.event.as_str(), &last.data["last_seq"]), ("Draining", &3.into()));
+    assert!(events.next().await.is_none());
+    let word = session.next().await;
+    assert!(matches!(word, Some(Down::Draining(v1::Draining { last_seq: 3 }))), "{word:?}");
+    let word = idle.next().await;
+    assert!(matches!(word, Some(Down::Draining(_))), "a session without an order too: {word:?}");
+    assert!(session.next().await.is_none());
+    assert!(idle.next().await.is_none());
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_under_way_is_finished_and_what_is_new_is_refused() {
+    let disk = Disk::default();
+    let mut rig = Rig::start_on(&disk).await;
+    let wire = rig.wire().await;
+    let mut follow = wire.track("a").await;
+    follow.through(2).await;
+    // An act that waits for the disk keeps the processor from being gone at once.
+    disk.hold();
+    let (up, submissions) = mpsc::channel(2);
+    let (mut slow, mut calls) = (wire.unary.clone(), JoinSet::new());
+    calls.spawn(async move { slow.submit_proposals(ReceiverStream::new(submissions)).await });
+    up.send(submission("a", "under-way")).await.unwrap();
+    let waits = disk.clone();
+    within("a write", tokio::task::spawn_blocking(move || waits.wait_for_commit())).await.unwrap();
+    rig.drain();
+    assert_eq!(told(&mut follow).await, 2);
+    up.send(submission("a", "late")).await.unwrap();
+    drop(up);
+    let pause = v1::PauseRequest { order: Some(order("a")), ..v1::PauseRequest::default() };
+    assert_not_served(&wire.control.clone().pause(pause).await.err().unwrap());
+    assert_not_served(&wire.follow(tracker("a")).await.err().unwrap());
+    assert_not_served(&wire.follow(tracker("new")).await.err().unwrap());
+    disk.release();
+    let summary = within("an answer", calls.join_next()).await.unwrap().unwrap();
+    let results = summary.unwrap().into_inner().results;
+    assert_eq!(results[0].seq, 3, "what was under way is finished");
+    assert_eq!(results[1].reason, "DRAINING", "what came later goes elsewhere");
+    rig.stop().await;
+    rig.begin().await;
+    assert_eq!(rig.wire().await.last_seq("a").await, 3);
+}
+
+#[tokio::test]
+async fn a_client_that_is_told_goes_on_after_the_number_it_was_told() {
+    let mut rig = Rig::start().await;
+    let wire = rig.wire().await;
+    let mut follow = wire.track("a").await;
+    wire.propose_many("a", 20).await;
+    for _ in 0..3 {
+        rig.drain();
+        let last = told(&mut follow).await;
+        assert_eq!(last, follow.seen);
+        rig.stop().await;
+        rig.begin().await;
+        let wire = rig.wire().await;
+        let mut request = tracker("a");
+        request.after_seq = last;
+        follow = wire.follow(request).await.unwrap();
+        wire.propose("a", &format!("after-{last}")).await;
+        follow.through(last + 1).await;
+    }
+}

@@ -1,0 +1,91 @@
+//! An order's events as server-sent events.
+
+use orderstream_rpc::v1;
+use serde_json::json;
+
+use crate::http::{SseStream, get, post, send};
+use crate::rig::Rig;
+use crate::wire::{Wire, order};
+
+async fn close(wire: &Wire, id: &str) {
+    let close = v1::CloseRequest { order: Some(order(id)), ..v1::CloseRequest::default() };
+    wire.control.clone().close(close).await.unwrap();
+}
+
+#[tokio::test]
+async fn each_server_sent_event_has_its_number_as_id_and_the_stream_ends_with_the_order() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    drop(wire.track("a").await);
+    let mut events = SseStream::open(rig.rest(), "/orders/a/events", &[]).await;
+    wire.propose("a", "p").await;
+    close(&wire, "a").await;
+    let kinds = ["OrderOpened", "SellersSelected", "NewProposal", "OrderClosed"];
+    for (seq, kind) in (1..).zip(kinds) {
+        let event = events.next().await.unwrap();
+        assert_eq!((event.id, event.event.as_str()), (seq.to_string(), kind));
+        assert_eq!(event.data["seq"], seq);
+        assert_eq!(event.data["status"], kind);
+        if kind == "NewProposal" {
+            assert_eq!(event.data["proposal_id"], "p");
+        }
+    }
+    assert!(events.next().await.is_none());
+}
+
+#[tokio::test]
+async fn last_event_id_resumes_after_it_also_from_the_disk() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    drop(wire.track("a").await);
+    wire.propose_many("a", 400).await;
+    for path in ["/orders/a/events", "/api/v1/orders/a/events"] {
+        for after in [0, 1, 57, 401, 402] {
+            let resume = format!("last-event-id: {after}");
+            let mut by_header = SseStream::open(rig.rest(), path, &[&resume]).await;
+            let by_query = format!("{path}?after={after}");
+            let mut by_query = SseStream::open(rig.rest(), &by_query, &[]).await;
+            for seq in after + 1..=402 {
+                assert_eq!(by_header.next().await.unwrap().id, seq.to_string());
+                assert_eq!(by_query.next().await.unwrap().id, seq.to_string());
+            }
+        }
+    }
+    let at_the_end = ["last-event-id: 402"];
+    let mut events = SseStream::open(rig.rest(), "/orders/a/events", &at_the_end).await;
+    wire.propose("a", "live").await;
+    let event = events.next().await.unwrap();
+    assert_eq!((event.id.as_str(), &event.data["proposal_id"]), ("403", &json!("live")));
+}
+
+#[tokio::test]
+async fn a_wrong_last_event_id_is_refused_and_named() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    drop(wire.track("a").await);
+    for wrong in ["x", "-1", "1.5", "18446744073709551616"] {
+        let header = format!("last-event-id: {wrong}");
+        let answer = send(rig.rest(), "GET /orders/a/events", &[&header], "").await;
+        assert_eq!((answer.status, answer.reason().as_str()), (422, "INVALID_FIELD"), "{wrong}");
+        assert_eq!(answer.json()["field"], "last-event-id");
+    }
+    let ahead = send(rig.rest(), "GET /orders/a/events", &["last-event-id: 3"], "").await;
+    assert_eq!((ahead.status, ahead.reason().as_str()), (416, "AHEAD_OF_LIST"));
+    assert_eq!(ahead.json()["metadata"]["last_seq"], "2");
+}
+
+#[tokio::test]
+async fn a_watcher_takes_nothing_over_and_is_counted() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    let mut tracked = wire.track("a").await;
+    let mut events = SseStream::open(rig.rest(), "/orders/a/events", &[]).await;
+    assert_eq!(events.next().await.unwrap().id, "1");
+    let body = json!({ "order_req_id": "a", "seller": "s", "price": 1, "currency": "EUR" });
+    assert_eq!(post(rig.rest(), "/api/v1/proposals", &body).await.status, 201);
+    assert_eq!(tracked.through(3).await.len(), 3);
+    let shown = get(rig.rest(), "/api/v1/orders/a").await.json();
+    assert_eq!(shown["stream_active"], true);
+    assert_eq!(rig.metric("orderstream_processor_streams", &["tracker"]), 1.0);
+    assert_eq!(rig.metric("orderstream_processor_streams", &["observer"]), 1.0);
+}
