@@ -91,6 +91,19 @@ async fn an_act_of_a_former_owner_is_refused() {
 }
 
 #[tokio::test]
+async fn an_act_of_a_newer_owner_shuts_the_former_one_out_also_after_a_crash() {
+    let mut rig = Rig::start().await;
+    let wire = rig.wire().await;
+    drop(wire.follow(of_epoch("a", 5)).await.unwrap());
+    let pause = v1::PauseRequest { order: Some(order("a")), epoch: 6, ..Default::default() };
+    wire.control.clone().pause(pause).await.unwrap();
+    assert_stale(&wire, "a", (5, 6)).await;
+    rig.crash().await;
+    rig.begin().await;
+    assert_stale(&rig.wire().await, "a", (5, 6)).await;
+}
+
+#[tokio::test]
 async fn of_two_old_clients_at_once_one_is_superseded_and_the_other_gets_everything() {
     let rig = Rig::start().await;
     let (one, two) = (rig.wire().await, rig.wire().await);
