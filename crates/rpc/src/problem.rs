@@ -15,8 +15,8 @@ mod extract;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
-use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt as _;
 use orderstream_core::{Reason, Refusal};
 use serde_json::{Map, Value};
 
@@ -116,14 +116,10 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Makes problems of everything that a router refuses: unknown paths, wrong methods, axum's own
-/// plain texts, and answers that carry a [`Refusal`] among their extensions, which is how a crate
-/// that does not see this one refuses. To be put around a router that has all its routes.
+/// Makes problems of unknown paths and wrong methods. To be put around a router that has all its
+/// routes.
 pub fn everywhere<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
-    router
-        .fallback(no_such_path)
-        .method_not_allowed_fallback(wrong_method)
-        .layer(map_response(in_one_form))
+    router.fallback(no_such_path).method_not_allowed_fallback(wrong_method)
 }
 
 async fn no_such_path(uri: Uri) -> Problem {
@@ -139,8 +135,10 @@ async fn wrong_method(method: Method) -> Problem {
     Problem::with_status(StatusCode::METHOD_NOT_ALLOWED, refusal)
 }
 
-/// An answer as it is, or a problem when it says no in another form.
-async fn in_one_form(response: Response) -> Response {
+/// An answer as it is, or a problem when it says no in another form: in axum's own plain text, or
+/// with a [`Refusal`] among its extensions, which is how a crate that does not see this one
+/// refuses. The server does it to every answer, which costs nothing where there is nothing to do.
+pub(crate) fn in_one_form(response: Response) -> Response {
     let status = response.status();
     if !status.is_client_error() && !status.is_server_error() {
         return response;
@@ -151,7 +149,7 @@ async fn in_one_form(response: Response) -> Response {
         None if is_json(head.headers.get(header::CONTENT_TYPE)) => {
             return Response::from_parts(head, body);
         }
-        None => refusal_of_plain(status, body).await,
+        None => refusal_of_plain(status, body),
     };
     let mut problem = Problem::with_status(status, refusal).into_response();
     for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH] {
@@ -170,11 +168,13 @@ fn is_json(content_type: Option<&HeaderValue>) -> bool {
 }
 
 /// What axum refused in plain text. Its faults are ours, and their texts are not for callers.
-async fn refusal_of_plain(status: StatusCode, body: Body) -> Refusal {
+fn refusal_of_plain(status: StatusCode, body: Body) -> Refusal {
     if status.is_server_error() {
         return Refusal::new(Reason::Internal, "a fault of the server; its log has the cause");
     }
-    let text = axum::body::to_bytes(body, PLAIN_BYTES_MAX).await.unwrap_or_default();
+    // Its texts are there at once; nothing else is worth waiting for.
+    let text = axum::body::to_bytes(body, PLAIN_BYTES_MAX).now_or_never();
+    let text = text.and_then(Result::ok).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let text = match text.trim() {
         "" => status.canonical_reason().unwrap_or("the request is refused"),

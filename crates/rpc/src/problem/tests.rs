@@ -65,7 +65,7 @@ async fn ask(method: Method, path: &str, body: &str) -> (Response<()>, String) {
     let request = http::Request::builder().method(method).uri(path);
     let request = request.body(Body::from(body.to_owned())).unwrap();
     let response = router().oneshot(request).await.unwrap();
-    let (head, body) = response.into_parts();
+    let (head, body) = in_one_form(response).into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
     (Response::from_parts(head, ()), String::from_utf8(body.to_vec()).unwrap())
 }

@@ -15,6 +15,7 @@ mod body;
 pub mod limits;
 
 use std::convert::Infallible;
+use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -40,7 +41,7 @@ pub use self::body::BodyError;
 use self::body::BoundedBody;
 use super::accept::{Port, accept_all};
 use super::drive::drive;
-use crate::problem::Problem;
+use crate::problem::{Problem, in_one_form};
 
 /// The bounds of a plain HTTP server; the defaults are those of [`limits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub struct HttpLimits {
     pub body_bytes_max: usize,
     /// From the first look at a body to its end.
     pub body_read_timeout: Duration,
+    /// How long a peer may leave what was sent to it unread or without an answer from its system.
+    pub write_stall_timeout: Duration,
     /// HTTP/2: streams at the same time on one connection.
     pub concurrent_streams_max: u32,
     /// HTTP/2: streams that the peer reset and that are not yet accepted.
@@ -85,6 +88,7 @@ impl Default for HttpLimits {
             buffer_bytes_max: limits::BUFFER_BYTES_MAX,
             body_bytes_max: limits::BODY_BYTES_MAX,
             body_read_timeout: limits::BODY_READ_TIMEOUT,
+            write_stall_timeout: limits::WRITE_STALL_TIMEOUT,
             concurrent_streams_max: limits::CONCURRENT_STREAMS_MAX,
             pending_accept_resets_max: crate::limits::PENDING_ACCEPT_RESETS_MAX,
             local_error_resets_max: crate::limits::LOCAL_ERROR_RESETS_MAX,
@@ -152,8 +156,8 @@ async fn connection(
     bounds: HttpLimits,
     shutdown: CancellationToken,
 ) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    if let Err(error) = prepare(&stream, bounds.write_stall_timeout) {
+        tracing::debug!(%error, "cannot set up a connection");
     }
     let first_request = Arc::new(Notify::new());
     let seen = Arc::clone(&first_request);
@@ -165,8 +169,19 @@ async fn connection(
     drive(connection, first_request, bounds.header_read_timeout, shutdown).await;
 }
 
+/// Sends small answers at once, and lets the system end the connection of a peer that does not
+/// read: a timer of ours would have to stand around every write.
+fn prepare(stream: &TcpStream, write_stall_timeout: Duration) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(write_stall_timeout))?;
+    #[cfg(not(target_os = "linux"))]
+    let _only_linux_has_it = write_stall_timeout;
+    Ok(())
+}
+
 /// Asks the router; a panic is a fault of ours, which ends one request and nothing else. A body
-/// beyond its bounds is told as such, whatever the router made of it.
+/// beyond its bounds is told as such, whatever the router made of it, and every no is a problem.
 async fn answer(
     router: Router,
     request: Request<Incoming>,
@@ -189,7 +204,7 @@ async fn answer(
     let response = response?;
     match end.as_deref().and_then(OnceLock::get) {
         Some(error) if !response.status().is_success() => Ok(Problem::from(*error).into_response()),
-        Some(_) | None => Ok(response),
+        Some(_) | None => Ok(in_one_form(response)),
     }
 }
 

@@ -11,6 +11,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::routing::{get, post};
+use futures_util::StreamExt as _;
 use orderstream_rpc::problem::{self, Problem};
 use orderstream_rpc::server::http::{self, HttpLimits};
 use serde_json::Value;
@@ -51,6 +52,12 @@ async fn events() -> Body {
     Body::from_stream(ticks)
 }
 
+/// More than any two kernels hold.
+async fn flood() -> Body {
+    let piece = Bytes::from_static(&[b'x'; 64 * 1024]);
+    Body::from_stream(futures_util::stream::repeat(piece).map(Ok::<_, std::io::Error>))
+}
+
 impl Plain {
     async fn start(bounds: HttpLimits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -67,6 +74,7 @@ impl Plain {
             .route("/length", post(length))
             .route("/bytes", post(async |bytes: Bytes| bytes.len().to_string()))
             .route("/events", get(events))
+            .route("/flood", get(flood))
             .route("/slow", get(slow))
             .route("/panic", get(async || -> &'static str { panic!("planted") }));
         let shutdown = CancellationToken::new();

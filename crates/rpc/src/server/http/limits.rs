@@ -26,9 +26,14 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// whole body first reads the 413 and not a reset connection. One megabyte is the usual mistake.
 pub const DISCARD_BYTES_MAX: u64 = 1024 * 1024;
 
-/// From the first look at a body to its end: a full one at 64 kbit/s. Below the 10 s that a request
-/// may take in all, so that a slow body is called so.
+/// From the first look at a body to its end: a full one at 64 kbit/s. Below the 10 s after which most
+/// callers give up, so that they hear why.
 pub const BODY_READ_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// How long what was sent may stay unread by the peer, or without an answer from its system (the
+/// kernel's `TCP_USER_TIMEOUT`): a reader that stops for longer has gone or means harm. Twice the
+/// 15 s after which a quiet stream of events sends a sign of life. Linux only.
+pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Streams open on one HTTP/2 connection: the least that RFC 9113 recommends.
 pub const CONCURRENT_STREAMS_MAX: u32 = 100;

@@ -72,39 +72,8 @@ async fn a_head_that_is_too_large_is_refused() {
     served.stop().await;
 }
 
-#[tokio::test]
-async fn one_connection_too_many_hears_so_until_one_ends() {
-    let served = Plain::start(HttpLimits { connections_max: 1, ..HttpLimits::default() }).await;
-    let mut first = served.socket().await;
-    assert_eq!(ask(&mut first, "GET /hello", "", b"").await.status, 200);
-    for _ in 0..3 {
-        let mut second = served.socket().await;
-        let refused = ask(&mut second, "GET /hello", "", b"").await;
-        assert_eq!((refused.status, &refused.problem()["reason"]), (429, &"OVERLOADED".into()));
-        assert!(refused.head.contains("retry-after: 1"), "{refused:?}");
-        closed(&mut second).await;
-    }
-    assert_eq!(ask(&mut first, "GET /hello", "", b"").await.status, 200);
-    drop(first);
-    let served_again = async {
-        while served.hello().await != 200 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(STUCK, served_again).await.unwrap();
-    served.stop().await;
-}
-
-#[tokio::test]
-async fn silent_connections_beyond_the_cap_do_not_add_up() {
-    let bounds =
-        HttpLimits { connections_max: 2, header_read_timeout: SHORT, ..HttpLimits::default() };
-    let served = Plain::start(bounds).await;
-    let mut silent = Vec::new();
-    for _ in 0..200 {
-        silent.push(served.socket().await);
-    }
-    // Some are told so, the rest is closed without a word: neither may last.
+/// Asks until there is room. Some are told that there is none, the rest is closed without a word.
+async fn is_served_again(served: &Plain) {
     let served_again = async {
         loop {
             let mut socket = served.socket().await;
@@ -120,6 +89,50 @@ async fn silent_connections_beyond_the_cap_do_not_add_up() {
         }
     };
     timeout(STUCK, served_again).await.unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_peer_that_does_not_read_is_cut() {
+    let bounds =
+        HttpLimits { connections_max: 1, write_stall_timeout: SHORT, ..HttpLimits::default() };
+    let served = Plain::start(bounds).await;
+    let mut deaf = served.socket().await;
+    deaf.write_all(b"GET /flood HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
+    deaf.readable().await.unwrap();
+    is_served_again(&served).await;
+    drop(deaf);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn one_connection_too_many_hears_so_until_one_ends() {
+    let served = Plain::start(HttpLimits { connections_max: 1, ..HttpLimits::default() }).await;
+    let mut first = served.socket().await;
+    assert_eq!(ask(&mut first, "GET /hello", "", b"").await.status, 200);
+    for _ in 0..3 {
+        let mut second = served.socket().await;
+        let refused = ask(&mut second, "GET /hello", "", b"").await;
+        assert_eq!((refused.status, &refused.problem()["reason"]), (429, &"OVERLOADED".into()));
+        assert!(refused.head.contains("retry-after: 1"), "{refused:?}");
+        closed(&mut second).await;
+    }
+    assert_eq!(ask(&mut first, "GET /hello", "", b"").await.status, 200);
+    drop(first);
+    is_served_again(&served).await;
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn silent_connections_beyond_the_cap_do_not_add_up() {
+    let bounds =
+        HttpLimits { connections_max: 2, header_read_timeout: SHORT, ..HttpLimits::default() };
+    let served = Plain::start(bounds).await;
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(served.socket().await);
+    }
+    is_served_again(&served).await;
     served.stop().await;
 }
 
