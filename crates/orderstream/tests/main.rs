@@ -11,5 +11,6 @@ mod drain;
 mod http;
 mod kill;
 mod mistakes;
+mod ports;
 mod process;
 mod verbs;

@@ -1,0 +1,75 @@
+//! What all plain ports have in common: one form of errors, and a body that never ends does not
+//! keep them.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+
+use serde_json::Value;
+
+use crate::http::{Answer, send};
+use crate::process::{PATIENCE, dev};
+
+fn check(answer: &Answer, status: u16, reason: &str, field: Option<&str>) {
+    let problem = answer.json();
+    assert_eq!(answer.status, status, "{answer:?}");
+    assert_eq!(problem["type"], format!("https://orderstream.dev/problems/{reason}"), "{problem}");
+    assert_eq!(problem["reason"], reason, "{problem}");
+    assert_eq!(problem["status"], status, "{problem}");
+    assert_eq!(problem.get("field").and_then(Value::as_str), field, "{problem}");
+}
+
+#[test]
+fn every_port_refuses_in_the_same_form() {
+    let dir = tempfile::tempdir().unwrap();
+    let dev = dev(dir.path(), &[]);
+    let named = "/apis/orderstream.dev/v1alpha1/namespaces/default/orderrequests/a";
+    for (port, path) in [
+        ("rest", "/api/v1/orders"),
+        ("requestor", "/api/v1/orders/tracking/status"),
+        ("requestor", named),
+        ("metrics", "/metrics"),
+    ] {
+        let address = dev.address(port);
+        let ask = |request: &str, body: &str| send(address, request, &[], body).unwrap();
+        check(&ask("GET /nothing/here", ""), 404, "INVALID_REQUEST", None);
+        check(&ask(&format!("OPTIONS {path}"), ""), 405, "INVALID_REQUEST", None);
+        if port != "metrics" {
+            check(
+                &ask(&format!("GET {path}?tennant=a"), ""),
+                422,
+                "INVALID_FIELD",
+                Some("tennant"),
+            );
+        }
+    }
+    let body = r#"{"order_req_id": 7}"#;
+    for (port, path) in [("rest", "/api/v1/proposals"), ("requestor", "/api/v1/orders/initiate")] {
+        let answer = send(dev.address(port), &format!("POST {path}"), &[], body).unwrap();
+        check(&answer, 422, "INVALID_FIELD", Some("order_req_id"));
+    }
+    let large = "x".repeat(100_000);
+    for (port, request) in [
+        ("rest", "POST /api/v1/proposals".to_owned()),
+        ("requestor", "POST /api/v1/orders/initiate".to_owned()),
+        ("requestor", format!("PUT {named}")),
+    ] {
+        let answer = send(dev.address(port), &request, &[], &large).unwrap();
+        check(&answer, 413, "INVALID_REQUEST", None);
+        assert!(endless(dev.address(port), &request).starts_with("HTTP/1.1 413 "), "{request}");
+    }
+}
+
+/// Sends a body for as long as it is taken, and gives what came back.
+fn endless(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    let head = format!("{request} HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let chunk = format!("4000\r\n{}\r\n", " ".repeat(0x4000));
+    while stream.write_all(chunk.as_bytes()).is_ok() {}
+    let mut answer = Vec::new();
+    // The server hung up while more was on its way, so the end may be a reset.
+    let _reset = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
