@@ -21,6 +21,7 @@ mod http;
 mod inputs;
 mod restart;
 mod rig;
+mod scale;
 mod sellers;
 mod sessions;
 mod streams;

@@ -179,10 +179,6 @@ impl Rig {
         Wire::connect(self.running().grpc).await
     }
 
-    pub(crate) fn grpc(&self) -> SocketAddr {
-        self.running().grpc
-    }
-
     pub(crate) fn rest(&self) -> SocketAddr {
         self.running().rest
     }

@@ -1,0 +1,159 @@
+//! Many streams at once: who reads gets everything, who does not costs a bounded amount, and a cut
+//! of all connections loses nothing.
+
+use orderstream_rpc::v1;
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+
+use crate::rig::{Rig, within};
+use crate::wire::{Follow, Wire, proposal, submission, tracker};
+
+/// Says how many streams are open at once; without it there are [`STREAMS`].
+const STREAMS_VARIABLE: &str = "ORDERSTREAM_PROCESSOR_STREAMS";
+const STREAMS: usize = 10_000;
+const CONNECTIONS: usize = 100;
+/// Every so many streams one is never read.
+const STALLED_EVERY: usize = 100;
+/// Proposals on each order, after the two events of its opening.
+const PROPOSALS: u64 = 3;
+const LAST: u64 = 2 + PROPOSALS;
+/// Growth of the process for each stream, its order and its client's side among it.
+const STREAM_BYTES_MAX: usize = 64 * 1024;
+
+/// Held by a test that looks at the memory of the process, which all tests share.
+static MEMORY: Mutex<()> = Mutex::const_new(());
+
+fn streams() -> usize {
+    std::env::var(STREAMS_VARIABLE).map_or(STREAMS, |count| count.parse().unwrap())
+}
+
+fn name(n: usize) -> String {
+    format!("order-{n}")
+}
+
+/// What the process holds in memory.
+fn resident_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let kibibytes: usize = line.trim().strip_suffix(" kB").unwrap().parse().unwrap();
+    kibibytes * 1024
+}
+
+/// The streams of one connection, each with the number of its order.
+type Bundle = Vec<(usize, Follow)>;
+
+/// Opens one connection's streams again, each after the number it has seen.
+async fn open(wire: Wire, orders: Vec<(usize, u64)>) -> Bundle {
+    let mut bundle = Vec::with_capacity(orders.len());
+    for (n, after_seq) in orders {
+        let request = v1::OrderStreamRequest { after_seq, ..tracker(&name(n)) };
+        bundle.push((n, wire.follow(request).await.unwrap()));
+    }
+    bundle
+}
+
+/// Opens all streams on new connections.
+async fn open_all(rig: &Rig, seen: &[u64]) -> Vec<Bundle> {
+    let mut opening = JoinSet::new();
+    for connection in 0..CONNECTIONS {
+        let mine = (connection..seen.len()).step_by(CONNECTIONS);
+        opening.spawn(open(rig.wire().await, mine.map(|n| (n, seen[n])).collect()));
+    }
+    opening.join_all().await
+}
+
+/// Reads streams up to a number; the stalled ones only when `stalled` says so.
+async fn read_all(bundles: Vec<Bundle>, last: u64, stalled: Stalled) -> Vec<Bundle> {
+    let mut reading = JoinSet::new();
+    for mut bundle in bundles {
+        reading.spawn(async move {
+            for (n, follow) in &mut bundle {
+                if stalled == Stalled::Read || !n.is_multiple_of(STALLED_EVERY) {
+                    follow.through(last).await;
+                }
+            }
+            bundle
+        });
+    }
+    reading.join_all().await
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stalled {
+    Read,
+    Unread,
+}
+
+/// Proposes on every order, in rounds, over a few calls.
+async fn propose_on_all(rig: &Rig, count: usize, rounds: &[&str]) {
+    let mut calls = JoinSet::new();
+    for part in 0..4 {
+        let wire = rig.wire().await;
+        let orders = (part..count).step_by(4);
+        let many: Vec<_> = rounds
+            .iter()
+            .flat_map(|round| orders.clone().map(|n| submission(&name(n), round)))
+            .collect();
+        calls.spawn(async move {
+            let expected = many.len() as u64;
+            let summary = wire.submit(many).await.unwrap();
+            assert_eq!(summary.accepted, expected, "{:?}", summary.results.last());
+        });
+    }
+    calls.join_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_streams_get_everything_and_all_resume_after_a_cut() {
+    let _alone = MEMORY.lock().await;
+    let (count, rig) = (streams(), Rig::start().await);
+    let before = resident_bytes();
+    let bundles = open_all(&rig, &vec![0; count]).await;
+    propose_on_all(&rig, count, &["p1", "p2", "p3"]).await;
+    let bundles = read_all(bundles, LAST, Stalled::Unread).await;
+    let growth = resident_bytes().saturating_sub(before);
+    assert!(growth < count * STREAM_BYTES_MAX, "{growth} bytes for {count} streams");
+    let mut seen = vec![0; count];
+    for (n, follow) in bundles.iter().flatten() {
+        seen[*n] = follow.seen;
+    }
+    let stalled = count.div_ceil(STALLED_EVERY);
+    assert_eq!(seen.iter().filter(|seen| **seen == LAST).count(), count - stalled);
+    drop(bundles);
+    // More comes in while all come back.
+    let (bundles, ()) = tokio::join!(open_all(&rig, &seen), propose_on_all(&rig, count, &["p4"]));
+    let bundles = read_all(bundles, LAST + 1, Stalled::Read).await;
+    assert_eq!(bundles.iter().flatten().count(), count, "each has seen 1 to the last once");
+    drop(bundles);
+}
+
+#[tokio::test]
+async fn stalled_readers_cost_a_window_each_and_not_what_they_missed() {
+    const OBSERVERS: usize = 60;
+    const AMENDMENTS: u64 = 2_000;
+    const NOTE_BYTES: usize = 4_000;
+    /// A third of what queues of their own would hold for these readers.
+    const GROWTH_BYTES_MAX: usize = 160 * 1024 * 1024;
+    let _alone = MEMORY.lock().await;
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    let mut reader = wire.track("a").await;
+    wire.propose("a", "p").await;
+    let mut stalled = Vec::new();
+    for _ in 0..OBSERVERS {
+        stalled.push(rig.wire().await.observe("a").await);
+    }
+    let before = resident_bytes();
+    let note = "n".repeat(NOTE_BYTES);
+    let amendments = (0..AMENDMENTS).map(|n| {
+        let amended = v1::Proposal { version: 1, note: format!("{n}{note}"), ..proposal("p") };
+        v1::ProposalSubmission { proposal: Some(amended), ..submission("a", "") }
+    });
+    let (summary, kinds) =
+        tokio::join!(wire.submit(amendments.collect()), reader.through(3 + AMENDMENTS));
+    assert_eq!(summary.unwrap().accepted, AMENDMENTS);
+    assert_eq!(kinds.len() as u64, 3 + AMENDMENTS);
+    let growth = resident_bytes().saturating_sub(before);
+    assert!(growth < GROWTH_BYTES_MAX, "{growth} bytes");
+    within("one reads again", stalled[0].through(3 + AMENDMENTS)).await;
+}
