@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::command::{Award, ProposalLine, Proposed};
 use crate::id::{FollowUpId, ProposalId, SellerId};
 use crate::limits::{
-    DISTANCE_M_MAX, EXPIRES_IN_MS_DEFAULT, EXPIRES_IN_MS_MAX, EXPIRES_IN_MS_MIN, ITEMS_MAX,
-    LINE_CHARS_MAX, NAMES_MAX, SELLERS_DEFAULT, SELLERS_MAX, TEXT_CHARS_MAX, URLS_MAX,
+    DISTANCE_M_MAX, EXPIRES_IN_MS_DEFAULT, EXPIRES_IN_MS_MAX, EXPIRES_IN_MS_MIN, ITEMS_BYTES_MAX,
+    ITEMS_MAX, LINE_CHARS_MAX, NAMES_MAX, SELLERS_DEFAULT, SELLERS_MAX, TEXT_CHARS_MAX, URLS_MAX,
 };
 use crate::price::{Price, Quantity};
 use crate::refusal::Refusal;
@@ -217,7 +217,7 @@ impl TryFrom<SpecInput> for OrderSpec {
             title: optional_text("title", input.title, LINE_CHARS_MAX)?,
             notification_type: notification_type(input.notification_type.as_deref())?,
             session: optional_text("session", input.session, LINE_CHARS_MAX)?,
-            items: each("items", input.items, ITEMS_MAX, Item::try_from)?,
+            items: items(input.items)?,
             category: optional_text("category", input.category, LINE_CHARS_MAX)?,
             delivery: input
                 .delivery
@@ -261,6 +261,17 @@ pub fn expires_in_ms(value: u64) -> Result<u64, Refusal> {
         "expires_in_ms",
         format!("is {value}; give {EXPIRES_IN_MS_MIN} (10 s) to {EXPIRES_IN_MS_MAX} (7 d)"),
     ))
+}
+
+fn items(values: Vec<ItemInput>) -> Result<Vec<Item>, Refusal> {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let bytes = |item: &ItemInput| item.sku.len() + text(&item.description) + text(&item.unit);
+    let sum: usize = values.iter().map(bytes).sum();
+    if sum > ITEMS_BYTES_MAX {
+        let text = format!("have {sum} bytes of text; at most {ITEMS_BYTES_MAX} are allowed");
+        return Err(Refusal::field("items", text));
+    }
+    each("items", values, ITEMS_MAX, Item::try_from)
 }
 
 impl TryFrom<ItemInput> for Item {

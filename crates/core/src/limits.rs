@@ -15,6 +15,9 @@ pub const LINE_CHARS_MAX: usize = 256;
 pub const TEXT_CHARS_MAX: usize = 4096;
 /// Items in one order, and lines in one proposal.
 pub const ITEMS_MAX: usize = 100;
+/// Bytes of text in all items of one order: half of the wire's largest message, so that what is
+/// taken also fits in an event and in an answer.
+pub const ITEMS_BYTES_MAX: usize = 512 * 1024;
 /// URLs in one message.
 pub const URLS_MAX: usize = 20;
 /// Names in an audience or in the wanted sellers.

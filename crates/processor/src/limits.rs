@@ -21,6 +21,9 @@ pub const REQUEST_MS_MAX: u64 = 10_000;
 pub const PAGE_ORDERS: usize = 1_000;
 /// Proposals in one page of a list.
 pub const PAGE_PROPOSALS: usize = 500;
+/// Bytes of text in one page of proposals on the wire, but for a single larger one: with the
+/// largest order beside it, it fits in a message.
+pub const PAGE_BYTES_MAX: usize = 256 * 1024;
 /// Results that a summary of many submissions lists one by one; of refused ones as many again.
 pub const RESULTS_MAX: usize = 1_000;
 /// Submissions of one call that wait for the disk at one time.

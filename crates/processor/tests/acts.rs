@@ -253,3 +253,64 @@ async fn an_order_is_located_and_one_that_is_not_here_is_an_answer_too() {
     let missing = control.locate_order(locate("b")).await.unwrap().into_inner();
     assert_eq!(missing, v1::LocateOrderResponse::default());
 }
+
+#[tokio::test]
+async fn a_page_of_large_proposals_fits_in_a_message() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    drop(wire.track("a").await);
+    // 4 096 characters of four bytes each.
+    let note = "\u{1F680}".repeat(4_096);
+    let many = (0..100).map(|n| {
+        let mut submission = crate::wire::submission("a", &format!("p{n:03}"));
+        submission.proposal.as_mut().unwrap().note.clone_from(&note);
+        submission
+    });
+    assert_eq!(wire.submit(many.collect()).await.unwrap().accepted, 100);
+    let mut seen = 0;
+    let mut after = String::new();
+    loop {
+        let request = v1::GetOrderRequest {
+            order: Some(order("a")),
+            after_proposal_id: after,
+            max_proposals: 0,
+        };
+        let page = wire.control.clone().get_order(request).await.unwrap().into_inner();
+        seen += page.proposals.len();
+        after = page.next_proposal_id;
+        if after.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(seen, 100);
+}
+
+#[tokio::test]
+async fn the_largest_order_that_is_taken_can_be_followed() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    let item = |n: usize, chars: usize| v1::OrderItem {
+        sku: format!("sku-{n}"),
+        quantity: "1".to_owned(),
+        description: "\u{1F680}".repeat(chars),
+        ..v1::OrderItem::default()
+    };
+    // Around half of a message, where orders end, and around a whole one, of which what is stored
+    // would be a little more.
+    let sizes = (4_000..4_096).step_by(16).map(|last| (31, last));
+    for (whole, last) in sizes.chain((3_700..3_800).step_by(10).map(|last| (63, last))) {
+        let mut items: Vec<_> = (0..whole).map(|n| item(n, 4_096)).collect();
+        items.push(item(whole, last));
+        let spec = v1::OrderSpec { items, ..v1::OrderSpec::default() };
+        let id = format!("large-{whole}-{last}");
+        let request = v1::OrderStreamRequest { order: Some(spec), ..tracker(&id) };
+        match wire.follow(request).await {
+            Ok(mut follow) => assert_eq!(follow.through(2).await.len(), 2, "{last}"),
+            Err(status) => {
+                let is_large = ["LIMIT_REACHED", "INVALID_FIELD"].contains(&reason(&status));
+                assert!(is_large && status.message().contains("at most"), "{status:?}");
+                assert!(wire.state(&id).await.is_err(), "{last}: nothing was stored");
+            }
+        }
+    }
+}

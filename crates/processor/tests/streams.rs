@@ -1,5 +1,6 @@
 //! Following an order from any place, at any pace.
 
+use orderstream_rpc::v1;
 use tonic::Code;
 
 use crate::rig::Rig;
@@ -90,6 +91,28 @@ async fn a_number_ahead_of_the_list_is_refused_with_the_lists_end() {
 }
 
 #[tokio::test]
+async fn a_resumption_of_an_order_that_is_not_here_opens_nothing() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    let lost = v1::OrderStreamRequest { after_seq: 7, ..tracker("lost") };
+    let status = wire.follow(lost).await.err().unwrap();
+    assert_eq!(reason(&status), "AHEAD_OF_LIST");
+    let last = ("last_seq".to_owned(), "0".to_owned());
+    assert!(refusal(&status).metadata.contains(&last), "{status:?}");
+    assert_eq!(rig.orders().count(), 0);
+    let of_life = |incarnation: &str, after_seq| v1::OrderStreamRequest {
+        incarnation: incarnation.to_owned(),
+        after_seq,
+        ..tracker("a")
+    };
+    wire.follow(of_life("uid-1", 0)).await.unwrap().through(2).await;
+    let status = wire.follow(of_life("uid-2", 2)).await.err().unwrap();
+    assert_eq!(reason(&status), "AHEAD_OF_LIST", "another life has another list");
+    wire.propose("a", "p").await;
+    wire.follow(of_life("uid-1", 2)).await.unwrap().through(3).await;
+}
+
+#[tokio::test]
 async fn an_order_takes_only_so_many_observers_but_always_a_tracker() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
@@ -117,10 +140,7 @@ async fn a_stream_ends_after_the_orders_last_event() {
     let mut tracked = wire.track("a").await;
     let mut observed = wire.observe("a").await;
     let mut control = wire.control.clone();
-    let close = orderstream_rpc::v1::CloseRequest {
-        order: Some(crate::wire::order("a")),
-        ..Default::default()
-    };
+    let close = v1::CloseRequest { order: Some(crate::wire::order("a")), ..Default::default() };
     control.close(close).await.unwrap();
     let whole = ["OrderOpened", "SellersSelected", "OrderClosed"];
     assert_eq!(tracked.rest().await, whole);

@@ -223,3 +223,30 @@ async fn a_new_life_of_a_name_is_a_new_order() {
         assert_eq!(rig.orders().count(), 1);
     }
 }
+
+#[tokio::test]
+async fn the_records_of_a_former_life_are_removed() {
+    let disk = Disk::default();
+    let mut rig = Rig::start_on(&disk).await;
+    let holds = |text: &str| {
+        let mut holds = false;
+        disk.tamper(|map| {
+            let part = |bytes: &[u8]| bytes.windows(text.len()).any(|w| w == text.as_bytes());
+            holds = map.iter().any(|(key, value)| part(key) || part(value));
+        });
+        holds
+    };
+    let wire = rig.wire().await;
+    for life in ["uid-1", "uid-2", "uid-3"] {
+        drop(wire.follow(of_life("a", life)).await.unwrap());
+        wire.propose("a", &format!("proposal-of-{life}")).await;
+        assert!(holds(life));
+        cancel(&wire, "a").await;
+    }
+    rig.clock.has_been_heeded().await;
+    assert!(!holds("uid-1") && !holds("uid-2"));
+    assert!(holds("proposal-of-uid-3"), "an order that ended is kept");
+    rig.restart().await;
+    let events = rig.wire().await.follow(observer("a")).await.unwrap().rest().await;
+    assert_eq!(events.len(), 4);
+}

@@ -27,7 +27,12 @@ impl OrderStreamingService for Grpc {
         let tracker = (!request.observer).then_some(Epoch(request.epoch));
         if tracker.is_some() {
             let join = join(key.clone(), request).map_err(status)?;
-            self.orders.open(join).await.map_err(status)?;
+            if after == Seq(0) {
+                self.orders.open(join).await.map_err(status)?;
+            } else {
+                let meant = join.incarnation.as_ref();
+                self.orders.resume(&join.key, meant, after).map_err(status)?;
+            }
         }
         let events = self.orders.follow(&key, after, tracker).await.map_err(status)?;
         Ok(Response::new(OrderEvents { key, events }))

@@ -68,11 +68,7 @@ impl Orders {
         }
         let last = entry.book.last_seq().max(entry.on_disk.seq());
         if after > last {
-            return Err(Refusal::new(
-                Reason::AheadOfList,
-                format!("after_seq is {after}, but the list ends at {last}"),
-            )
-            .with("last_seq", last));
+            return Err(ahead(after, last));
         }
         // Another owner may have come in while the grant was being written.
         if let Some(epoch) = tracker.filter(|epoch| *epoch < entry.book.floor()) {
@@ -186,6 +182,11 @@ impl Orders {
         let Ok(Ok(records)) = read else { return Err(storage_unavailable()) };
         Ok(records.iter().filter_map(|record| record::decode_grant(&record.payload)).collect())
     }
+}
+
+pub(super) fn ahead(after: Seq, last: Seq) -> Refusal {
+    let text = format!("after_seq is {after}, but the list ends at {last}");
+    Refusal::new(Reason::AheadOfList, text).with("last_seq", last)
 }
 
 fn stale(epoch: Epoch, floor: Epoch) -> Refusal {

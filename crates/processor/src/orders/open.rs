@@ -1,8 +1,9 @@
 //! Opening an order, or joining one that is open already.
 
 use orderstream_core::command::Opening;
-use orderstream_core::{Act, Command, Incarnation, OrderKey, OrderSpec, Reason, Refusal};
+use orderstream_core::{Act, Command, Incarnation, OrderKey, OrderSpec, Reason, Refusal, Seq};
 
+use super::follow::ahead;
 use super::{Orders, not_found};
 use crate::selection;
 
@@ -45,6 +46,25 @@ impl Orders {
             }
             Err(refusal) => Err(refusal),
         }
+    }
+
+    /// Whether the list is here that a tracker has seen up to a number. It is never opened anew:
+    /// the tracker would go on in a list that is not the one it knows.
+    ///
+    /// # Errors
+    /// An order, or a life of it, that is not here.
+    pub fn resume(
+        &self,
+        key: &OrderKey,
+        meant: Option<&Incarnation>,
+        after: Seq,
+    ) -> Result<(), Refusal> {
+        let shard = self.shard(key).lock();
+        let held = shard.orders.get(key).map(|entry| &entry.incarnation);
+        if held.is_some_and(|held| meant.is_none_or(|meant| meant == held)) {
+            return Ok(());
+        }
+        Err(ahead(after, Seq(0)))
     }
 
     /// The life of an order that is held here.
