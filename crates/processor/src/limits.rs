@@ -11,8 +11,9 @@ pub const SHARDS: usize = 64;
 pub const TAIL_EVENTS_MAX: usize = 256;
 /// Events that a follower reads from disk at once.
 pub const PAGE_EVENTS: usize = 256;
-/// Followers of one order at one time: one tracker, and people who watch.
-pub const FOLLOWERS_MAX: usize = 64;
+/// Followers of one order at one time: one tracker, the hundred sellers that an order may invite,
+/// and people who watch.
+pub const FOLLOWERS_MAX: usize = 256;
 /// Bytes of a REST body (reference: one order with a hundred items takes 20 KiB).
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Milliseconds that a REST request may take in all.

@@ -254,10 +254,53 @@ async fn a_session_ends_when_the_seller_has_said_all() {
     drop(up);
     let mut answered = Vec::new();
     while let Some(event) = within("an answer", down.message()).await.unwrap() {
-        let Some(Down::Result(result)) = event.kind else { panic!("{event:?}") };
-        assert_eq!(result.reason, "");
-        answered.push(result.seq);
+        if let Some(Down::Result(result)) = event.kind {
+            assert_eq!(result.reason, "");
+            answered.push(result.seq);
+        }
     }
     answered.sort_unstable();
     assert!(answered.into_iter().eq(3..=102), "each is answered before the end");
+}
+
+#[tokio::test]
+async fn an_order_in_which_the_seller_acts_is_followed_from_its_first_event() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    drop(wire.track("a").await);
+    let mut session = Session::open(&wire, "seller1", &[]).await;
+    assert_eq!(
+        session.ask("1", Up::Proposal(submission("b", "p"))).await.reason,
+        "ORDER_NOT_FOUND"
+    );
+    for (n, seq) in [("2", 3), ("3", 4)] {
+        assert_eq!(session.ask(n, Up::Proposal(submission("a", n))).await.seq, seq);
+    }
+    let question = v1::FollowUpRequest {
+        order_req_id: "a".to_owned(),
+        message: Some(v1::Message { message: "when?".to_owned(), ..v1::Message::default() }),
+        ..v1::FollowUpRequest::default()
+    };
+    wire.unary.clone().process_follow_up(question).await.unwrap();
+    for (seq, kind) in
+        [(1, "OrderOpened"), (3, "NewProposal"), (4, "NewProposal"), (5, "FollowUpAdded")]
+    {
+        let event = session.event().await;
+        assert_eq!((event.seq, event.streaming_response_status.as_str()), (seq, kind));
+    }
+}
+
+#[tokio::test]
+async fn as_many_sellers_as_an_order_may_invite_have_a_session_each() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    let mut tracked = wire.track("a").await;
+    let mut sessions = Vec::new();
+    for n in 0..100 {
+        sessions.push(Session::open(&wire, &format!("seller-{n}"), &[("a", 0)]).await);
+    }
+    for session in &mut sessions {
+        assert_eq!(session.event().await.streaming_response_status, "OrderOpened");
+    }
+    assert_eq!(tracked.through(2).await.len(), 2);
 }

@@ -1,5 +1,6 @@
 //! Following an order from any place, at any pace.
 
+use orderstream_processor::limits::FOLLOWERS_MAX;
 use orderstream_rpc::v1;
 use tonic::Code;
 
@@ -123,11 +124,11 @@ async fn an_order_takes_only_so_many_observers_but_always_a_tracker() {
             Ok(follow) => observers.push(follow),
             Err(status) => break status,
         }
-        assert!(observers.len() <= 64, "there is a bound");
+        assert!(observers.len() < FOLLOWERS_MAX, "there is a bound");
     };
     assert_eq!(refused.code(), Code::ResourceExhausted);
     assert_eq!(reason(&refused), "LIMIT_REACHED");
-    assert!(refused.message().contains("64"), "{refused:?}");
+    assert!(refused.message().contains(&FOLLOWERS_MAX.to_string()), "{refused:?}");
     let mut newer = wire.track("a").await;
     assert_eq!(reason(&tracked.error().await), "SUPERSEDED");
     assert_eq!(newer.through(2).await.len(), 2);

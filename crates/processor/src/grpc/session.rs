@@ -3,6 +3,7 @@
 //! seller acts in is followed from then on.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -27,7 +28,9 @@ const ACTS_IN_FLIGHT: usize = 64;
 /// Orders that one session follows.
 const ORDERS_MAX: usize = NAMES_MAX;
 
-type Acting = Pin<Box<dyn Future<Output = v1::SellerResult> + Send>>;
+/// An act on its way: its result, and the order's events where the session does not follow it yet.
+type Acting = Pin<Box<dyn Future<Output = (v1::SellerResult, Option<Joined>)> + Send>>;
+type Joined = (OrderKey, EventStream);
 
 /// A running session.
 pub(super) struct Session {
@@ -189,12 +192,33 @@ impl Session {
                     return Err(Refusal::field("proposal.seller", text));
                 }
             }
-            return Ok(async move { finished(id, grpc.submit(submission).await) }.boxed());
+            let key = OrderKey::new(&submission.tenant, &submission.order_req_id)?;
+            let joins = self.joins(key);
+            return Ok(
+                async move { finished(&grpc, (id, joins), grpc.submit(submission).await).await }
+                    .boxed(),
+            );
         }
         let (order, act) = self.small_act(kind)?;
         let mut target = Target::of(order, String::new(), 0)?;
         target.idempotency_key = self.key(request_id)?;
-        Ok(async move { finished(id, grpc.act(target, act).await) }.boxed())
+        let joins = self.joins(target.key.clone());
+        Ok(async move { finished(&grpc, (id, joins), grpc.act(target, act).await).await }.boxed())
+    }
+
+    /// The order, if an act in it is to make the session follow it.
+    fn joins(&self, key: OrderKey) -> Option<OrderKey> {
+        let is_new = !self.acknowledged.contains_key(&key);
+        (is_new && self.acknowledged.len() < ORDERS_MAX).then_some(key)
+    }
+
+    /// Follows an order that the seller has acted in, from its first event.
+    fn join(&mut self, joined: Option<Joined>) {
+        let Some((key, stream)) = joined else { return };
+        if let Entry::Vacant(vacant) = self.acknowledged.entry(key.clone()) {
+            vacant.insert(Seq(0));
+            self.events.push(down(&self.grpc, (key, self.seller.clone()), stream));
+        }
     }
 
     /// The key of a request: unique per seller and request id.
@@ -244,16 +268,25 @@ impl Session {
     }
 }
 
-fn finished(request_id: String, result: Result<Answer, Refusal>) -> v1::SellerResult {
-    match result {
-        Ok(answer) => v1::SellerResult {
-            request_id,
-            seq: answer.seq.0,
-            proposal_id: answer.proposal_id.map(String::from).unwrap_or_default(),
-            ..v1::SellerResult::default()
-        },
-        Err(refusal) => failed(request_id, &refusal),
-    }
+async fn finished(
+    grpc: &Grpc,
+    (request_id, joins): (String, Option<OrderKey>),
+    result: Result<Answer, Refusal>,
+) -> (v1::SellerResult, Option<Joined>) {
+    let answer = match result {
+        Ok(answer) => answer,
+        Err(refusal) => return (failed(request_id, &refusal), None),
+    };
+    let result = v1::SellerResult {
+        request_id,
+        seq: answer.seq.0,
+        proposal_id: answer.proposal_id.map(String::from).unwrap_or_default(),
+        ..v1::SellerResult::default()
+    };
+    let Some(key) = joins else { return (result, None) };
+    // What was done is done, also where the order has too many followers.
+    let stream = grpc.orders.follow(&key, Seq(0), None).await.ok();
+    (result, stream.map(|stream| (key, stream)))
 }
 
 fn failed(request_id: String, refusal: &Refusal) -> v1::SellerResult {
@@ -273,7 +306,8 @@ impl Stream for Session {
         if let Some(welcome) = self.welcome.take() {
             return event(Down::Welcome(welcome));
         }
-        if let Poll::Ready(Some(result)) = self.acting.poll_next_unpin(context) {
+        if let Poll::Ready(Some((result, joined))) = self.acting.poll_next_unpin(context) {
+            self.join(joined);
             return event(Down::Result(result));
         }
         // While too many acts wait for the disk, nothing more is read: the seller waits too.
@@ -291,7 +325,8 @@ impl Stream for Session {
                 Poll::Pending => break,
             }
         }
-        if let Poll::Ready(Some(result)) = self.acting.poll_next_unpin(context) {
+        if let Poll::Ready(Some((result, joined))) = self.acting.poll_next_unpin(context) {
+            self.join(joined);
             return event(Down::Result(result));
         }
         match self.events.poll_next_unpin(context) {
