@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use orderstream_core::event::OrderOpened;
 use orderstream_core::port::{Assignment, act_name};
 use orderstream_core::tracker::{Input, Tracker};
-use orderstream_core::{Command, Event, EventKind, OrderKey, Seq, Timestamp};
+use orderstream_core::{Command, Event, EventKind, Incarnation, OrderKey, Seq, Timestamp};
 
 use super::*;
 use crate::manifest::{Manifest, read};
@@ -87,7 +87,7 @@ impl OrderStreams for Script {
         Ok(())
     }
 
-    fn stop(&self, key: &OrderKey) {
+    fn stop(&self, key: &OrderKey, _: &Incarnation) {
         self.calls.lock().push("stop".to_owned());
         self.orders.lock().remove(key);
     }
@@ -302,7 +302,7 @@ fn an_order_id_belongs_to_one_resource_or_to_rest() {
 
     let rest = Assignment {
         key: key("SB1029436"),
-        incarnation: orderstream_core::Incarnation::new("rest-1").unwrap(),
+        incarnation: Incarnation::new("rest-1").unwrap(),
         spec: orderstream_core::OrderSpec::default(),
         epoch: Epoch(1),
         processor: PROCESSOR.to_owned(),

@@ -125,6 +125,8 @@ pub struct Order {
     pub follow_ups: Vec<FollowUpId>,
     /// Who won.
     pub award: Option<Award>,
+    /// The last event that paused or resumed it.
+    pub steered_at: Seq,
     /// The last event.
     pub last_seq: Seq,
     /// Its time and its word.
@@ -168,21 +170,32 @@ impl Order {
     /// # Errors
     /// An event out of its turn, which changes nothing.
     pub fn fold(order: &mut Option<Self>, event: &Event) -> Result<(), FoldError> {
-        let expected = order.as_ref().map_or(Seq(1), |order| order.last_seq.next());
+        if let Some(order) = order {
+            return order.fold_next(event);
+        }
+        if event.seq != Seq(1) {
+            return Err(FoldError::Gap { expected: Seq(1), got: event.seq });
+        }
+        let EventKind::OrderOpened(opened) = &event.kind else { return Err(FoldError::NotOpened) };
+        *order = Some(Self { last_seq: event.seq, ..Self::opened(opened, event.at) });
+        Ok(())
+    }
+
+    /// Folds the event that follows the last one.
+    ///
+    /// # Errors
+    /// An event out of its turn, which changes nothing.
+    pub fn fold_next(&mut self, event: &Event) -> Result<(), FoldError> {
+        let expected = self.last_seq.next();
         if event.seq != expected {
             return Err(FoldError::Gap { expected, got: event.seq });
         }
-        match (order.as_mut(), &event.kind) {
-            (None, EventKind::OrderOpened(opened)) => {
-                *order = Some(Self::opened(opened, event.at));
-            }
-            (None, _) => return Err(FoldError::NotOpened),
-            (Some(order), kind) => order.apply(event.at, kind),
+        self.apply(event.at, &event.kind);
+        if matches!(event.kind, EventKind::OrderPaused { .. } | EventKind::OrderResumed) {
+            self.steered_at = event.seq;
         }
-        if let Some(order) = order {
-            order.last_seq = event.seq;
-            order.last_event = (event.at, event.kind.as_str());
-        }
+        self.last_seq = event.seq;
+        self.last_event = (event.at, event.kind.as_str());
         Ok(())
     }
 
@@ -201,6 +214,7 @@ impl Order {
             declined: BTreeSet::new(),
             follow_ups: Vec::new(),
             award: None,
+            steered_at: Seq(0),
             last_seq: Seq(0),
             last_event: (at, "OrderOpened"),
         }

@@ -90,7 +90,12 @@ fn live(desired: &Desired, seen: &Seen, order: Option<&Order>) -> Vec<Step> {
     };
     steps.push(Step::Start(processor));
     if let Some(order) = order {
-        steps.extend(acts(desired, order).into_iter().map(Step::Act));
+        let refused = seen.snapshot.as_ref().map(|snapshot| &*snapshot.refused).unwrap_or_default();
+        let was_refused =
+            |act: &Command| refused.iter().any(|(key, _)| Some(key) == act.key.as_ref());
+        steps.extend(
+            acts(desired, order).into_iter().filter(|act| !was_refused(act)).map(Step::Act),
+        );
     }
     steps.push(Step::Publish);
     if let Some(order) = order {
@@ -143,7 +148,7 @@ fn acts(desired: &Desired, order: &Order) -> Vec<Command> {
         } else {
             ("resume", Act::Resume)
         };
-        acts.push((format!("{word}:{}", order.last_seq), act));
+        acts.push((format!("{word}:{}", order.steered_at), act));
     }
     acts.into_iter().filter_map(|(key, act)| command(desired, &key, act)).collect()
 }

@@ -2,6 +2,7 @@
 //! them together.
 
 use std::fmt::Debug;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::command::{Act, Command};
@@ -57,8 +58,9 @@ pub trait OrderStreams: Send + Sync + Debug + 'static {
     /// Refuses an order that is not followed, or when a bound is reached.
     fn act(&self, key: &OrderKey, command: Command) -> Result<(), Refusal>;
 
-    /// Ends the order's stream and forgets its tracker. The order itself lives on.
-    fn stop(&self, key: &OrderKey);
+    /// Ends the stream of this life of the order and forgets its tracker. The order itself lives
+    /// on, and so does the stream of another life.
+    fn stop(&self, key: &OrderKey, life: &Incarnation);
 
     /// The order as its tracker sees it now.
     fn snapshot(&self, key: &OrderKey) -> Option<Arc<Snapshot>>;
@@ -68,6 +70,41 @@ pub trait OrderStreams: Send + Sync + Debug + 'static {
 
     /// Calls `wake` after every change of a snapshot, with the order's key. One watcher.
     fn watch(&self, wake: Arc<dyn Fn(&OrderKey) + Send + Sync>);
+}
+
+/// An order as its processor knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Whose, and which number.
+    pub key: OrderKey,
+    /// Which life of the name.
+    pub incarnation: Incarnation,
+    /// The highest epoch that was granted.
+    pub epoch: Epoch,
+    /// Whether it reached its end.
+    pub is_over: bool,
+}
+
+/// An answer that comes over the network, within a deadline.
+pub type Answered<'a, T> = Pin<Box<dyn Future<Output = Result<T, Refusal>> + Send + 'a>>;
+
+/// What is asked of a processor besides streams: who holds which order, and the end of those that
+/// nobody wants any more. Each call is tried once.
+pub trait OrderOwners: Send + Sync + Debug + 'static {
+    /// Whether this processor holds the order, in whichever life.
+    fn locate<'a>(&'a self, processor: &'a str, key: &'a OrderKey) -> Answered<'a, Option<Held>>;
+
+    /// The orders at this processor that have not ended, of one tenant or of all.
+    fn held<'a>(&'a self, processor: &'a str, tenant: Option<&'a str>) -> Answered<'a, Vec<Held>>;
+
+    /// Cancels one life of an order. An order that is not there, or is over, is cancelled enough.
+    fn cancel<'a>(
+        &'a self,
+        processor: &'a str,
+        key: &'a OrderKey,
+        life: &'a Incarnation,
+        epoch: Epoch,
+    ) -> Answered<'a, ()>;
 }
 
 /// The name under which an act of a buyer is known for the order's whole life.

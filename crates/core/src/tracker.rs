@@ -12,9 +12,10 @@
 use std::sync::Arc;
 
 use crate::event::Event;
-use crate::id::{Epoch, FollowUpId, Incarnation, OrderKey, Seq, Timestamp};
-use crate::limits::FOLLOW_UPS_MAX;
+use crate::id::{Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, Seq, Timestamp};
+use crate::limits::{FOLLOW_UPS_MAX, REFUSED_MAX};
 use crate::order::{FoldError, Order};
+use crate::refusal::Refusal;
 
 /// What reaches a tracker.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +36,13 @@ pub enum Input {
     },
     /// The buyer's follow-up was stored and will be forwarded.
     NoteAdded(FollowUpId),
+    /// The processor refused an act for good.
+    ActRefused {
+        /// Under which key it was asked.
+        key: IdempotencyKey,
+        /// Why.
+        refusal: Refusal,
+    },
 }
 
 /// What a tracker wants done after an input.
@@ -82,6 +90,8 @@ pub struct Snapshot {
     pub order: Option<Arc<Order>>,
     /// How many follow-ups are known: forwarded ones, and ones on their way.
     pub notes: usize,
+    /// Acts that the processor refused for good, oldest first.
+    pub refused: Arc<[(IdempotencyKey, Refusal)]>,
 }
 
 impl Snapshot {
@@ -114,15 +124,17 @@ pub struct Tracker {
     key: OrderKey,
     incarnation: Incarnation,
     stream: StreamState,
-    order: Option<Order>,
+    order: Option<Arc<Order>>,
     pending_notes: Vec<FollowUpId>,
+    refused: Arc<[(IdempotencyKey, Refusal)]>,
 }
 
 impl Tracker {
     /// A tracker that has seen nothing.
     pub fn new(key: OrderKey, incarnation: Incarnation) -> Self {
         let stream = StreamState::default();
-        Self { key, incarnation, stream, order: None, pending_notes: Vec::new() }
+        let (pending_notes, refused) = (Vec::new(), Arc::default());
+        Self { key, incarnation, stream, order: None, pending_notes, refused }
     }
 
     /// The last event handled.
@@ -140,8 +152,8 @@ impl Tracker {
     }
 
     /// The order so far.
-    pub const fn order(&self) -> Option<&Order> {
-        self.order.as_ref()
+    pub fn order(&self) -> Option<&Order> {
+        self.order.as_deref()
     }
 
     /// Takes one input.
@@ -151,6 +163,7 @@ impl Tracker {
             Input::Received(event) => self.received(&event),
             Input::Disconnected { reason } => self.disconnected(reason),
             Input::NoteAdded(id) => self.note_added(id),
+            Input::ActRefused { key, refusal } => self.act_refused(key, refusal),
         }
     }
 
@@ -173,7 +186,7 @@ impl Tracker {
         if event.seq <= self.last_seq() {
             return Output::Ignored;
         }
-        match Order::fold(&mut self.order, event) {
+        match self.fold(event) {
             Ok(()) => {}
             Err(FoldError::Gap { .. } | FoldError::NotOpened) => {
                 return Output::ResumeAfter(self.resume_after());
@@ -188,6 +201,19 @@ impl Tracker {
                 Output::Ended
             }
             _ => Output::Changed,
+        }
+    }
+
+    /// Folds into the order in place; it is copied only where a snapshot still shows it.
+    fn fold(&mut self, event: &Event) -> Result<(), FoldError> {
+        match self.order.as_mut().map(Arc::make_mut) {
+            Some(order) => order.fold_next(event),
+            None => {
+                let mut first = None;
+                Order::fold(&mut first, event)?;
+                self.order = first.map(Arc::new);
+                Ok(())
+            }
         }
     }
 
@@ -207,6 +233,15 @@ impl Tracker {
         Output::Changed
     }
 
+    fn act_refused(&mut self, key: IdempotencyKey, refusal: Refusal) -> Output {
+        let mut kept: Vec<_> = self.refused.to_vec();
+        kept.retain(|(held, _)| *held != key);
+        kept.push((key, refusal));
+        let surplus = kept.len().saturating_sub(REFUSED_MAX);
+        self.refused = kept.into_iter().skip(surplus).collect();
+        Output::Changed
+    }
+
     /// The order as users may see it.
     pub fn snapshot(&self) -> Snapshot {
         let forwarded = self.order.as_ref().map_or(0, |order| order.follow_ups.len());
@@ -214,8 +249,9 @@ impl Tracker {
             key: self.key.clone(),
             incarnation: self.incarnation.clone(),
             stream: self.stream.clone(),
-            order: self.order.clone().map(Arc::new),
+            order: self.order.clone(),
             notes: forwarded.saturating_add(self.pending_notes.len()),
+            refused: Arc::clone(&self.refused),
         }
     }
 }

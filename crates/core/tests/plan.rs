@@ -7,8 +7,8 @@ use orderstream_core::plan::{Desired, Seen, Step, plan};
 use orderstream_core::spec::{FollowUp, Message};
 use orderstream_core::tracker::StreamState;
 use orderstream_core::{
-    Act, Book, Command, FollowUpId, Incarnation, OrderKey, OrderSpec, ProposalId, Snapshot,
-    Timestamp,
+    Act, Book, Command, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, ProposalId,
+    Reason, Refusal, Snapshot, Timestamp,
 };
 
 const NOW: Timestamp = Timestamp(1_000_000);
@@ -44,6 +44,7 @@ fn seen(acts: &[Act]) -> Seen {
         incarnation: wanted.incarnation,
         stream: StreamState::default(),
         order: book.order().cloned().map(Arc::new),
+        refused: Arc::default(),
         notes: 0,
     };
     Seen {
@@ -115,7 +116,7 @@ fn each_difference_gives_its_act_and_no_difference_none() {
         (&asks, vec![asked], &["follow-up:f2"]),
         (&longer, vec![], &["extend:1800001"]),
         (&shorter, vec![], &[]),
-        (&suspended, vec![], &["suspend:2"]),
+        (&suspended, vec![], &["suspend:0"]),
         (&suspended, vec![pause.clone()], &[]),
         (&desired(), vec![pause], &["resume:3"]),
         (&cancelled, vec![], &["cancel"]),
@@ -125,6 +126,17 @@ fn each_difference_gives_its_act_and_no_difference_none() {
         assert_eq!(keys(wanted, &seen(&acts)), planned, "{wanted:?}");
     }
     assert_eq!(keys(&other_life, &seen(&[])), [""; 0], "another life is not touched");
+}
+
+#[test]
+fn an_act_that_was_refused_for_good_is_not_asked_again() {
+    let wanted = Desired { award: Some(award()), follow_ups: vec![follow_up("f1")], ..desired() };
+    let mut seen = seen(&[]);
+    let key = IdempotencyKey::new("award").unwrap();
+    let refusal = Refusal::new(Reason::ProposalNotFound, "the order has no proposal p1");
+    let snapshot = seen.snapshot.as_deref().cloned().unwrap();
+    seen.snapshot = Some(Arc::new(Snapshot { refused: [(key, refusal)].into(), ..snapshot }));
+    assert_eq!(keys(&wanted, &seen), ["follow-up:f1"]);
 }
 
 fn award() -> Award {

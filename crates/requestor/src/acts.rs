@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use orderstream_core::tracker::Input;
 use orderstream_core::{Command, OrderKey, Reason, Refusal};
 use orderstream_rpc::client::{self, ClientStack};
 use orderstream_rpc::convert::{ActRequest, request_for};
@@ -57,7 +58,10 @@ pub(crate) async fn send_all(shared: &Shared, key: &OrderKey, following: &Follow
         };
         let outcome = deliver(shared, &processor, key, &queued.command).await;
         if queued.origin == Origin::Store {
-            remember(shared, key, &queued.command, outcome.err().as_ref()).await;
+            remember(shared, key, &queued.command, outcome.as_ref().err()).await;
+        }
+        if let (Err(refusal), Some(act)) = (outcome, queued.command.key) {
+            shared.step(key, following, Input::ActRefused { key: act, refusal });
         }
         shared.registry.act_done(key, following.life);
     }

@@ -309,8 +309,8 @@ impl OrderStreams for Handle {
         self.shared.registry.push_act(key, command, Origin::Caller)
     }
 
-    fn stop(&self, key: &OrderKey) {
-        self.shared.registry.remove_order(key);
+    fn stop(&self, key: &OrderKey, life: &Incarnation) {
+        self.shared.registry.remove_order(key, life);
     }
 
     fn snapshot(&self, key: &OrderKey) -> Option<Arc<Snapshot>> {

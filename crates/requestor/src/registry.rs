@@ -7,7 +7,8 @@ use std::sync::Arc;
 use orderstream_core::port::Assignment;
 use orderstream_core::tracker::{Input, Output};
 use orderstream_core::{
-    Command, FollowUpId, OrderKey, OrderSpec, Reason, Refusal, Seq, Snapshot, Timestamp, Tracker,
+    Command, FollowUpId, Incarnation, OrderKey, OrderSpec, Reason, Refusal, Seq, Snapshot,
+    Timestamp, Tracker,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -248,10 +249,12 @@ impl Registry {
         orders.map.get(key).is_some_and(|entry| entry.active && entry.following.life == life)
     }
 
-    /// Ends the order's task and forgets the order here.
-    pub(crate) fn remove_order(&self, key: &OrderKey) {
+    /// Ends the task of this life of the order and forgets it here.
+    pub(crate) fn remove_order(&self, key: &OrderKey, life: &Incarnation) {
         let mut orders = self.orders.lock();
-        self.forget(&mut orders, key);
+        if orders.map.get(key).is_some_and(|entry| entry.assignment.incarnation == *life) {
+            self.forget(&mut orders, key);
+        }
         self.count(&orders);
     }
 

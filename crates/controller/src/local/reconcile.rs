@@ -2,7 +2,7 @@
 
 use orderstream_core::plan::{Desired, Seen, Step, plan};
 use orderstream_core::port::Assignment;
-use orderstream_core::{OrderKey, Refusal, Timestamp};
+use orderstream_core::{Incarnation, OrderKey, Refusal, Timestamp};
 
 use super::Inner;
 use super::wakes::Due;
@@ -127,7 +127,7 @@ impl Inner {
             }),
             Step::Act(command) => self.streams.act(key, command),
             Step::Stop => {
-                self.streams.stop(key);
+                self.streams.stop(key, &desired.incarnation);
                 Ok(())
             }
             Step::Publish => self.publish(key, resource, None),
@@ -209,7 +209,11 @@ impl Inner {
     }
 
     fn remove(&self, key: &OrderKey, resource: &OrderRequest) -> Result<Outcome, Refusal> {
-        self.streams.stop(key);
+        if let Some(life) =
+            resource.metadata.uid.as_ref().and_then(|uid| Incarnation::new(uid).ok())
+        {
+            self.streams.stop(key, &life);
+        }
         self.store.remove(resource)?;
         self.held.lock().remove(key);
         Ok(Outcome::Gone)

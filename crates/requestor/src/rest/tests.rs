@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Method, header};
 use orderstream_core::port::{Clock, OrderStreams as _};
-use orderstream_core::{Epoch, Timestamp};
+use orderstream_core::{Epoch, Incarnation, Timestamp};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -231,7 +231,10 @@ async fn an_unknown_orders_follow_up_is_stored_and_forwarded() {
 async fn stop_ends_the_stream_and_forgets_the_order() {
     let rig = rig().await;
     rig.post("/initiate", INITIATE).await;
-    rig.handle.stop(&key());
+    let life = rig.handle.snapshot(&key()).unwrap().incarnation.clone();
+    rig.handle.stop(&key(), &Incarnation::new("another").unwrap());
+    assert!(rig.handle.has_order(&key()), "another life is not touched");
+    rig.handle.stop(&key(), &life);
     until("closed", || rig.fake.streams_open_now() == 0).await;
     assert!(!rig.handle.has_order(&key()));
     rig.tasks.close();
@@ -317,7 +320,7 @@ async fn the_port_follows_sends_acts_and_wakes_the_watcher() {
         counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
     }));
     let spec = orderstream_core::OrderSpec::default();
-    let incarnation = orderstream_core::Incarnation::new("uid-1").unwrap();
+    let incarnation = Incarnation::new("uid-1").unwrap();
     let wanted = |epoch| orderstream_core::port::Assignment {
         key: key(),
         incarnation: incarnation.clone(),
