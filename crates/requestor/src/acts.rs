@@ -117,7 +117,7 @@ async fn deliver(
     }
 }
 
-async fn send(
+pub(crate) async fn send(
     shared: &Shared,
     processor: &str,
     key: &OrderKey,

@@ -12,6 +12,7 @@ mod follower;
 mod handle;
 mod journal_lists;
 mod metrics;
+mod owners;
 mod placement;
 mod registry;
 pub mod rest;

@@ -1,0 +1,128 @@
+//! Asks processors who holds which order, and ends orders that nobody wants any more. Each call is
+//! tried once, within a deadline.
+
+use std::time::Duration;
+
+use futures_util::TryStreamExt as _;
+use orderstream_core::port::{Answered, Held, OrderOwners};
+use orderstream_core::{
+    Act, Command, Epoch, IdempotencyKey, Incarnation, OrderKey, Phase, Reason, Refusal,
+};
+use orderstream_rpc::client;
+use orderstream_rpc::convert::order_ref;
+use orderstream_rpc::v1;
+use tonic::{Request, Status};
+
+use crate::acts;
+use crate::handle::Handle;
+
+/// How long one question may take.
+const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a whole list may take.
+const LIST_TIMEOUT: Duration = Duration::from_secs(60);
+
+async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Refusal> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(answer) => answer.map_err(|status| acts::refusal_of(&status)),
+        Err(_) => Err(Refusal::new(
+            Reason::Unreachable,
+            format!("the processor did not answer within {} s", limit.as_secs()),
+        )),
+    }
+}
+
+fn timed<T>(message: T, limit: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(limit);
+    request
+}
+
+/// The order that a processor names; its own answers are well formed, so a wrong one is a fault.
+fn held(order: Option<&v1::OrderRef>, epoch: u64, phase: &str) -> Result<Held, Refusal> {
+    let missing = || Refusal::new(Reason::Internal, "the processor's answer names no order");
+    let order = order.ok_or_else(missing)?;
+    Ok(Held {
+        key: OrderKey::new(&order.tenant, &order.order_req_id)?,
+        incarnation: Incarnation::new(&order.incarnation)?,
+        epoch: Epoch(epoch),
+        is_over: Phase::ALL.iter().any(|known| known.as_str() == phase && known.is_terminal()),
+    })
+}
+
+impl Handle {
+    async fn ask_locate(&self, processor: &str, key: &OrderKey) -> Result<Option<Held>, Refusal> {
+        let mut control = client::control(self.shared.channels.for_acts(processor)?);
+        let request = v1::LocateOrderRequest { order: Some(order_ref(key, None)) };
+        let call = control.locate_order(timed(request, ASK_TIMEOUT));
+        let found = within(ASK_TIMEOUT, call).await?.into_inner();
+        if !found.found {
+            return Ok(None);
+        }
+        held(found.order.as_ref(), found.epoch, &found.phase).map(Some)
+    }
+
+    async fn ask_held(&self, processor: &str, tenant: Option<&str>) -> Result<Vec<Held>, Refusal> {
+        let mut control = client::control(self.shared.channels.for_acts(processor)?);
+        let live = Phase::ALL.iter().filter(|phase| !phase.is_terminal());
+        let request = v1::ListOrdersRequest {
+            tenant: tenant.unwrap_or_default().to_owned(),
+            phases: live.map(|phase| phase.as_str().to_owned()).collect(),
+            ..v1::ListOrdersRequest::default()
+        };
+        let call = async {
+            let summaries = control.list_orders(timed(request, LIST_TIMEOUT)).await?.into_inner();
+            summaries.try_collect::<Vec<_>>().await
+        };
+        let summaries = within(LIST_TIMEOUT, call).await?;
+        summaries.iter().map(|one| held(one.order.as_ref(), one.epoch, &one.phase)).collect()
+    }
+
+    async fn ask_cancel(
+        &self,
+        processor: &str,
+        key: &OrderKey,
+        life: &Incarnation,
+        epoch: Epoch,
+    ) -> Result<(), Refusal> {
+        let command = Command {
+            key: Some(IdempotencyKey::new("cancel")?),
+            incarnation: Some(life.clone()),
+            epoch: Some(epoch),
+            act: Act::Cancel { reason: None },
+        };
+        match acts::send(&self.shared, processor, key, &command).await {
+            Err(refusal)
+                if !matches!(
+                    refusal.reason,
+                    Reason::OrderNotFound | Reason::OrderEnded | Reason::DeadlinePassed
+                ) =>
+            {
+                Err(refusal)
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}
+
+impl OrderOwners for Handle {
+    fn locate<'a>(&'a self, processor: &'a str, key: &'a OrderKey) -> Answered<'a, Option<Held>> {
+        Box::pin(self.ask_locate(processor, key))
+    }
+
+    fn held<'a>(&'a self, processor: &'a str, tenant: Option<&'a str>) -> Answered<'a, Vec<Held>> {
+        Box::pin(self.ask_held(processor, tenant))
+    }
+
+    fn cancel<'a>(
+        &'a self,
+        processor: &'a str,
+        key: &'a OrderKey,
+        life: &'a Incarnation,
+        epoch: Epoch,
+    ) -> Answered<'a, ()> {
+        Box::pin(self.ask_cancel(processor, key, life, epoch))
+    }
+}
