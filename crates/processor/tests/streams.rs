@@ -1,6 +1,8 @@
 //! Following an order from any place, at any pace.
 
-use orderstream_processor::limits::FOLLOWERS_MAX;
+use std::time::{Duration, Instant};
+
+use orderstream_processor::limits::{CLOCK_LOOK_MS, FOLLOWERS_MAX};
 use orderstream_rpc::v1;
 use tonic::Code;
 
@@ -23,6 +25,24 @@ async fn a_tracker_opens_an_order_and_sees_its_events_as_they_come() {
         assert_eq!(event.proposal_id, format!("p{n}"));
         assert_eq!(event.order_req_id, "SB1029436");
     }
+}
+
+#[tokio::test]
+async fn a_single_event_on_an_idle_stream_waits_for_no_timer() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    let mut follow = wire.track("a").await;
+    follow.through(2).await;
+    let mut waits = Vec::new();
+    for n in 0..21 {
+        let begun = Instant::now();
+        wire.propose("a", &format!("p{n}")).await;
+        follow.event().await;
+        waits.push(begun.elapsed());
+    }
+    waits.sort();
+    // Half of the processor's own look at the clock, and far more than one sync.
+    assert!(waits[10] < Duration::from_millis(CLOCK_LOOK_MS / 2), "{waits:?}");
 }
 
 #[tokio::test]

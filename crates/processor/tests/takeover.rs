@@ -214,6 +214,12 @@ async fn a_new_life_of_a_name_is_a_new_order() {
     let request = v1::PauseRequest { order: Some(of_former), ..v1::PauseRequest::default() };
     let status = wire.control.clone().pause(request).await.err().unwrap();
     assert_eq!(reason(&status), "ORDER_NOT_FOUND", "nor does an act on it");
+    let request = v1::GetOrderRequest {
+        order: Some(v1::OrderRef { incarnation: "uid-1".to_owned(), ..order("a") }),
+        ..v1::GetOrderRequest::default()
+    };
+    let status = wire.control.clone().get_order(request).await.err().unwrap();
+    assert_eq!(reason(&status), "ORDER_NOT_FOUND", "nor is it shown");
     for _ in 0..2 {
         rig.restart().await;
         let wire = rig.wire().await;
