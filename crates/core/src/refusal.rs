@@ -52,6 +52,8 @@ pub enum Reason {
     NotAllowed,
     /// The other side could not be reached in time.
     Unreachable,
+    /// Somebody else keeps writing what only the owner writes.
+    StatusContested,
     /// A fault of the server. The log has the cause.
     Internal,
 }
@@ -82,13 +84,14 @@ const fn row(reason: Reason) -> (&'static str, i32, u16) {
         Reason::RecordsDamaged => ("RECORDS_DAMAGED", 15, 500),
         Reason::NotAllowed => ("NOT_ALLOWED", 7, 403),
         Reason::Unreachable => ("UNREACHABLE", 14, 503),
+        Reason::StatusContested => ("STATUS_CONTESTED", 10, 409),
         Reason::Internal => ("INTERNAL", 13, 500),
     }
 }
 
 impl Reason {
     /// Every reason, for tables and tests.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::InvalidField,
         Self::InvalidRequest,
         Self::OrderNotFound,
@@ -112,6 +115,7 @@ impl Reason {
         Self::RecordsDamaged,
         Self::NotAllowed,
         Self::Unreachable,
+        Self::StatusContested,
         Self::Internal,
     ];
 

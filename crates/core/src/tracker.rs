@@ -34,6 +34,8 @@ pub enum Input {
         /// Why.
         reason: String,
     },
+    /// The processor knows a higher fencing number than the one that was used.
+    Fenced(Epoch),
     /// The buyer's follow-up was stored and will be forwarded.
     NoteAdded(FollowUpId),
     /// The processor refused an act for good.
@@ -67,8 +69,12 @@ pub struct StreamState {
     pub processor: Option<String>,
     /// Under which fencing number, last.
     pub epoch: Epoch,
+    /// The higher fencing number that its processor knows, when that is why it is not up.
+    pub fenced_by: Option<Epoch>,
     /// Since when it is up.
     pub connected_since: Option<Timestamp>,
+    /// Since when it is not up; absent before it was first asked for.
+    pub down_since: Option<Timestamp>,
     /// How often it came up again after it was up before.
     pub reconnects: u32,
     /// How often it broke or could not be opened since it was last up.
@@ -161,7 +167,11 @@ impl Tracker {
         match input {
             Input::Connected { processor, epoch } => self.connected(now, processor, epoch),
             Input::Received(event) => self.received(&event),
-            Input::Disconnected { reason } => self.disconnected(reason),
+            Input::Disconnected { reason } => self.disconnected(now, reason),
+            Input::Fenced(floor) => {
+                self.stream.fenced_by = Some(floor);
+                Output::Changed
+            }
             Input::NoteAdded(id) => self.note_added(id),
             Input::ActRefused { key, refusal } => self.act_refused(key, refusal),
         }
@@ -175,6 +185,8 @@ impl Tracker {
             processor: Some(processor),
             epoch,
             connected_since: Some(now),
+            down_since: None,
+            fenced_by: None,
             reconnects,
             attempts: 0,
             reason: None,
@@ -217,8 +229,9 @@ impl Tracker {
         }
     }
 
-    fn disconnected(&mut self, reason: String) -> Output {
+    fn disconnected(&mut self, now: Timestamp, reason: String) -> Output {
         self.stream.active = false;
+        self.stream.down_since = self.stream.down_since.or(Some(now));
         self.stream.attempts = self.stream.attempts.saturating_add(1);
         self.stream.reason = Some(reason);
         Output::Changed

@@ -16,7 +16,7 @@ pub const PAGE_EVENTS: usize = 256;
 pub const FOLLOWERS_MAX: usize = 256;
 /// Bytes of a REST body (reference: one order with a hundred items takes 20 KiB).
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
-/// Milliseconds that a REST request may take in all.
+/// Milliseconds that an act or a read may wait for the disk.
 pub const REQUEST_MS_MAX: u64 = 10_000;
 /// Orders in one page of a list.
 pub const PAGE_ORDERS: usize = 1_000;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use orderstream_core::port::Assignment;
 use orderstream_core::tracker::{Input, Output};
-use orderstream_core::{OrderKey, Reason, Refusal, Seq};
+use orderstream_core::{Epoch, OrderKey, Reason, Refusal, Seq};
 use orderstream_rpc::client;
 use orderstream_rpc::convert::{DRAINING, event_from_wire, spec_to_wire};
 use orderstream_rpc::v1;
@@ -28,7 +28,7 @@ enum End {
     /// The order reached its end.
     Over,
     /// Somebody with a higher epoch owns the order: never again.
-    Stop(String),
+    Stop(String, Option<Epoch>),
     /// Broken; open it again after this time.
     Again(String, Duration),
 }
@@ -70,8 +70,11 @@ async fn hold_stream(shared: &Shared, key: &OrderKey, following: &Following) {
     while let Some((assignment, after)) = shared.registry.assignment(key, following.life) {
         match run_stream(shared, following, (&assignment, after), &mut backoff).await {
             End::Over => return ended(shared, key).await,
-            End::Stop(reason) => {
+            End::Stop(reason, floor) => {
                 tracing::warn!(order_req_id, reason, "the order's stream is not opened again");
+                if let Some(floor) = floor {
+                    shared.step(key, following, Input::Fenced(floor));
+                }
                 shared.step(key, following, Input::Disconnected { reason });
                 return;
             }
@@ -187,7 +190,8 @@ fn again(reason: &str, backoff: &mut Backoff) -> End {
 fn refused(refusal: &Refusal, backoff: &mut Backoff) -> End {
     let reason = refusal.to_string();
     if refusal.reason == Reason::StaleEpoch {
-        return End::Stop(reason);
+        let floor = refusal.metadata.iter().find(|(name, _)| name == "epoch_floor");
+        return End::Stop(reason, floor.and_then(|(_, floor)| floor.parse().ok()).map(Epoch));
     }
     if refusal.reason == Reason::Superseded {
         // Whoever took over has at least our epoch. With a higher one the next try ends for good;
