@@ -5,6 +5,9 @@
 pub const IN_FLIGHT_MAX: usize = 8_192;
 /// Orders held at one time: a hundred thousand parked orders fit in about 200 MB.
 pub const ORDERS_MAX: usize = 1_000_000;
+/// Verdicts on sellers that an order keeps: ten times what it may invite. With the longest names
+/// they take a fifth of a message.
+pub const CHOICES_MAX: usize = 1_000;
 /// Parts of the map of orders, each with its own lock: more than the cores of a large machine.
 pub const SHARDS: usize = 64;
 /// Recent events of an order that are kept in memory while somebody follows it.

@@ -4,8 +4,10 @@ use geo::{Distance, Haversine, Point};
 use orderstream_core::OrderSpec;
 use orderstream_core::spec::{Place, Seller, SellerChoice, Verdict};
 
+use crate::limits::CHOICES_MAX;
+
 /// Gives a verdict on every seller: fit ones by distance and then by name, up to the order's
-/// count; then the ones that were left out, by name.
+/// count; then the ones that were left out, in the same order. Of very many the first are kept.
 pub fn select(spec: &OrderSpec, sellers: &[Seller]) -> Vec<SellerChoice> {
     let mut choices: Vec<SellerChoice> =
         sellers.iter().map(|seller| consider(spec, seller)).collect();
@@ -14,6 +16,7 @@ pub fn select(spec: &OrderSpec, sellers: &[Seller]) -> Vec<SellerChoice> {
     for choice in choices.iter_mut().filter(|c| c.verdict == Verdict::Chosen).skip(limit) {
         choice.verdict = Verdict::BeyondCount;
     }
+    choices.truncate(CHOICES_MAX);
     choices
 }
 

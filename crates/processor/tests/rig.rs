@@ -73,7 +73,7 @@ impl Clock for HandClock {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Sellers(Arc<[Seller]>);
 
 impl SellerDirectory for Sellers {
@@ -82,15 +82,17 @@ impl SellerDirectory for Sellers {
     }
 }
 
-/// Three sellers without a place.
-fn sellers() -> Sellers {
-    let seller = |name: &str| Seller {
-        id: SellerId::new(name).unwrap(),
-        place: None,
-        categories: Vec::new(),
-        suspended: false,
-    };
-    Sellers(["seller1", "seller2", "seller3"].map(seller).into())
+impl Sellers {
+    /// Sellers without a place.
+    fn named(names: impl IntoIterator<Item = String>) -> Self {
+        let seller = |name| Seller {
+            id: SellerId::new(name).unwrap(),
+            place: None,
+            categories: Vec::new(),
+            suspended: false,
+        };
+        Self(names.into_iter().map(seller).collect())
+    }
 }
 
 /// A processor and what outlives it.
@@ -98,6 +100,7 @@ pub(crate) struct Rig {
     pub(crate) clock: Arc<HandClock>,
     dir: TempDir,
     disk: Option<Disk>,
+    sellers: Sellers,
     running: Option<Running>,
 }
 
@@ -113,17 +116,26 @@ struct Running {
 impl Rig {
     /// On a directory of its own.
     pub(crate) async fn start() -> Self {
-        Self::start_with(None).await
+        Self::start_with(None, Self::three_sellers()).await
+    }
+
+    /// Among sellers with these names.
+    pub(crate) async fn start_among(sellers: impl IntoIterator<Item = String>) -> Self {
+        Self::start_with(None, Sellers::named(sellers)).await
     }
 
     /// On a store that can be made to fail.
     pub(crate) async fn start_on(disk: &Disk) -> Self {
-        Self::start_with(Some(disk.clone())).await
+        Self::start_with(Some(disk.clone()), Self::three_sellers()).await
     }
 
-    async fn start_with(disk: Option<Disk>) -> Self {
+    fn three_sellers() -> Sellers {
+        Sellers::named((1..=3).map(|n| format!("seller{n}")))
+    }
+
+    async fn start_with(disk: Option<Disk>, sellers: Sellers) -> Self {
         let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(HandClock::new()));
-        let mut rig = Self { clock, dir, disk, running: None };
+        let mut rig = Self { clock, dir, disk, sellers, running: None };
         rig.begin().await;
         rig
     }
@@ -132,12 +144,11 @@ impl Rig {
     pub(crate) async fn begin(&mut self) {
         let (dir, disk) = (self.dir.path().to_owned(), self.disk.clone());
         let (shutdown, registry) = (CancellationToken::new(), Registry::new());
-        let clock = Arc::clone(&self.clock);
+        let (clock, directory) = (Arc::clone(&self.clock), Arc::new(self.sellers.clone()));
         let (stop, metrics) = (shutdown.clone(), registry.clone());
         let processor = tokio::task::spawn_blocking(move || {
             let journal = Arc::new(open(&dir, disk.as_ref()));
             let name = NAME.to_owned();
-            let directory = Arc::new(sellers());
             Processor::start(Parts { journal, directory, clock, metrics, name, shutdown: stop })
         });
         let processor = processor.await.unwrap().unwrap();

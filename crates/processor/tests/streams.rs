@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use orderstream_processor::limits::{CLOCK_LOOK_MS, FOLLOWERS_MAX};
 use orderstream_rpc::v1;
+use orderstream_rpc::v1::order_stream_response::Detail;
 use tonic::Code;
 
 use crate::rig::Rig;
@@ -193,4 +194,25 @@ async fn a_stalled_reader_harms_nobody_and_gets_everything_when_it_reads_again()
     stalled.through(1_002).await;
     wire.propose("a", "live").await;
     assert_eq!(stalled.event().await.proposal_id, "live");
+}
+
+#[tokio::test]
+async fn an_order_among_very_many_sellers_can_be_followed() {
+    // Their verdicts would fill a message more than twice.
+    let long = "s".repeat(120);
+    let rig = Rig::start_among((0..16_000).map(|n| format!("{n:05}-{long}"))).await;
+    let mut follow = rig.wire().await.track("a").await;
+    follow.event().await;
+    let Some(Detail::SellersSelected(selected)) = follow.event().await.detail else {
+        panic!("sellers are selected")
+    };
+    let chosen: Vec<&str> = selected
+        .sellers
+        .iter()
+        .filter(|seller| seller.chosen)
+        .map(|seller| &seller.seller[..5])
+        .collect();
+    let first_ten: Vec<String> = (0..10).map(|n| format!("{n:05}")).collect();
+    assert_eq!(chosen, first_ten);
+    assert!(selected.sellers.len() >= 100, "and some of the others, with the reason");
 }
