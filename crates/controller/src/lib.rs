@@ -2,6 +2,7 @@
 //! as their resources want them. The only crate that names kube.
 
 mod check;
+pub mod cluster;
 pub mod convert;
 pub mod crd;
 pub mod duration;

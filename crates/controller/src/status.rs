@@ -77,6 +77,45 @@ pub fn status(
     next
 }
 
+/// The status of an order whose stream is down, or was never up, and of which nothing newer is
+/// known than what was shown: what was shown stays, the connection is shown as it is.
+pub fn down(
+    generation: i64,
+    previous: &OrderRequestStatus,
+    snapshot: Option<&Snapshot>,
+    now: Timestamp,
+) -> OrderRequestStatus {
+    let mut next = previous.clone();
+    if previous.is_terminal() {
+        return next;
+    }
+    let was_open = previous.start_time.is_some();
+    let phase = if was_open { "Reconnecting" } else { "Pending" };
+    next.phase = Some(phase.to_owned());
+    next.observed_generation = Some(generation);
+    if let Some(tracker) = &mut next.tracker {
+        tracker.stream_active = false;
+    }
+    if let Some(stream) = &mut next.stream {
+        stream.connected_since = None;
+        stream.attempts = snapshot.map_or(stream.attempts, |snapshot| snapshot.stream.attempts);
+    }
+    let facts = Facts { phase, snapshot, order: None, refusal: None };
+    for shown in facts.conditions() {
+        let about_orders = matches!(shown.0, "SellersNotified" | "ProposalsReceived");
+        let held = next.conditions.iter().position(|held| held.type_ == shown.0);
+        if about_orders && held.is_some() {
+            continue;
+        }
+        let made = condition(&shown, generation, &previous.conditions, now);
+        match held.and_then(|held| next.conditions.get_mut(held)) {
+            Some(held) => *held = made,
+            None => next.conditions.push(made),
+        }
+    }
+    next
+}
+
 fn copy_stream(next: &mut OrderRequestStatus, snapshot: &Snapshot) {
     let stream = &snapshot.stream;
     let order = snapshot.order.as_deref();

@@ -47,6 +47,15 @@ pub(crate) enum Command {
         #[command(flatten)]
         common: Common,
     },
+    /// Keep the orders of a cluster as their OrderRequest resources want them
+    Controller {
+        /// Settings.
+        #[command(flatten)]
+        config: orderstream_controller::cluster::Config,
+        /// What scripts need.
+        #[command(flatten)]
+        common: Common,
+    },
     /// Everything in one process, on a laptop
     Dev {
         /// Settings.
@@ -84,7 +93,9 @@ impl Command {
     /// Whether the command runs until it is stopped.
     pub(crate) const fn kind(&self) -> CommandKind {
         match self {
-            Self::Processor { .. } | Self::Requestor { .. } => CommandKind::Role,
+            Self::Processor { .. } | Self::Requestor { .. } | Self::Controller { .. } => {
+                CommandKind::Role
+            }
             Self::Dev { .. } => CommandKind::Laptop,
             Self::Crd
             | Self::Apply(_)
@@ -108,6 +119,9 @@ impl Command {
             }
             Self::Requestor { config, common } => {
                 roles::requestor::run(merged(config, file, matches)?, &common).await
+            }
+            Self::Controller { config, common } => {
+                roles::controller::run(merged(config, file, matches)?, &common).await
             }
             Self::Dev { config, common } => {
                 roles::dev::run(merged(config, file, matches)?, &common).await

@@ -1,0 +1,267 @@
+//! The operator on a cluster: keeps orders as their `OrderRequest` resources want them.
+//!
+//! ```text
+//!                       ┌────────── leadership ◀── election ◀──▶ Lease
+//!                       ▼
+//!   watch ──▶ cache ──▶ queue ──▶ operator: facts ▶ plan ▶ steps ──▶ OrderStreams::ensure, act
+//!               ▲         ▲                               │   └────▶ tasks: locate, cancel, remove
+//!               │         └── snapshots, timers           ▼
+//!   API server ─┴──────────────────────────────────── writer: status by server-side apply
+//! ```
+//!
+//! Every process watches and fills its cache; only the leader acts. A look at a resource is a pure
+//! plan over facts in memory and takes microseconds; everything that waits is a task that wakes
+//! the resource again.
+
+pub mod bucket;
+pub mod cache;
+mod config;
+mod election;
+pub mod leadership;
+pub mod lease;
+mod metrics;
+mod notes;
+mod operator;
+mod orphans;
+mod processors;
+pub mod publication;
+mod queue;
+mod reporter;
+mod steps;
+mod watch;
+mod writer;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use kube::{Api, Client};
+use orderstream_core::port::{Clock, OrderOwners, OrderStreams};
+use orderstream_core::{Epoch, OrderKey, Timestamp};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use self::config::{Config, Error, connect};
+pub use self::election::Election;
+pub use self::metrics::Metrics;
+pub use self::processors::{Processors, Source};
+pub use self::writer::FIELD_MANAGER;
+
+use self::cache::{Cache, Change, ObjectKey};
+use self::leadership::Leadership;
+use self::operator::Operator;
+use self::queue::Queue;
+use self::reporter::Reporter;
+use self::writer::{Outcome, Writer};
+
+/// Questions to processors at once.
+const ASKING_MAX: usize = 64;
+
+/// What the operator is made of.
+pub struct Parts {
+    /// The API server.
+    pub client: Client,
+    /// Only this namespace; all when absent.
+    pub namespace: Option<String>,
+    /// Where processors come from.
+    pub source: Source,
+    /// Who leads.
+    pub election: Election,
+    /// Where orders are followed. Its one watcher is taken.
+    pub streams: Arc<dyn OrderStreams>,
+    /// Whom to ask about orders.
+    pub owners: Arc<dyn OrderOwners>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where the figures are registered.
+    pub metrics: prometheus::Registry,
+    /// Ends everything.
+    pub shutdown: CancellationToken,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").field("namespace", &self.namespace).finish_non_exhaustive()
+    }
+}
+
+/// The operator as others see it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    cache: Arc<RwLock<Cache>>,
+    leadership: Leadership,
+}
+
+impl Handle {
+    /// The resources that the watch showed.
+    pub fn cache(&self) -> &Arc<RwLock<Cache>> {
+        &self.cache
+    }
+
+    /// Whether the first list is complete.
+    pub fn is_ready(&self) -> bool {
+        self.cache.read().is_ready()
+    }
+
+    /// Whether this process leads.
+    pub fn leads(&self) -> bool {
+        self.leadership.epoch().is_some()
+    }
+}
+
+/// The operator at work.
+#[derive(Debug)]
+pub struct Service {
+    operator: Arc<Operator>,
+    parts: Parts,
+    reports: tokio::task::JoinHandle<()>,
+}
+
+/// Makes an operator. Needs to be called within a Tokio runtime.
+///
+/// # Errors
+/// When a figure is registered already.
+pub fn start(parts: Parts) -> Result<(Handle, Service), prometheus::Error> {
+    let metrics = Arc::new(Metrics::register(&parts.metrics)?);
+    let cache = Arc::new(RwLock::new(Cache::default()));
+    let leadership = Leadership::default();
+    let queue = Arc::new(Queue::new(Arc::clone(&metrics)));
+    let identity = parts.election.identity.clone();
+    let stop = parts.shutdown.clone();
+    let (reporter, reports) =
+        Reporter::start(parts.client.clone(), identity, Arc::clone(&metrics), stop);
+    let woken = Arc::clone(&queue);
+    let done = Box::new(move |object: &ObjectKey, outcome: Outcome| {
+        if outcome != Outcome::Gone {
+            woken.wake(object);
+        }
+    });
+    let writer = Writer::new(parts.client.clone(), leadership.clone(), Arc::clone(&metrics), done);
+    let operator = Arc::new(Operator {
+        client: parts.client.clone(),
+        namespace: parts.namespace.clone(),
+        streams: Arc::clone(&parts.streams),
+        owners: Arc::clone(&parts.owners),
+        clock: Arc::clone(&parts.clock),
+        leadership: leadership.clone(),
+        processors: Processors::default(),
+        cache: Arc::clone(&cache),
+        queue,
+        writer: Arc::new(writer),
+        reporter,
+        metrics,
+        notes: Mutex::new(HashMap::new()),
+        asking: Semaphore::new(ASKING_MAX),
+        began: Mutex::new(Timestamp(0)),
+        tasks: TaskTracker::new(),
+        shutdown: parts.shutdown.clone(),
+    });
+    let reports = tokio::spawn(reports);
+    Ok((Handle { cache, leadership }, Service { operator, parts, reports }))
+}
+
+impl Service {
+    /// Works until it is told to stop; the lease is given back then.
+    pub async fn run(self) {
+        let Self { operator, parts, reports } = self;
+        let (shutdown, client) = (parts.shutdown.clone(), parts.client.clone());
+        wake_on_snapshots(&operator);
+        let api = match &parts.namespace {
+            Some(namespace) => Api::namespaced(client.clone(), namespace),
+            None => Api::all(client.clone()),
+        };
+        let mut tasks = JoinSet::new();
+        let sink: Arc<dyn watch::Sink> = Arc::new(Noticed(Arc::clone(&operator)));
+        let (cache, metrics) = (Arc::clone(&operator.cache), Arc::clone(&operator.metrics));
+        tasks.spawn(watch::run(api, cache, metrics, sink, shutdown.clone()));
+        tasks.spawn(Arc::clone(&operator.writer).run(shutdown.clone()));
+        tasks.spawn(Arc::clone(&operator).run());
+        tasks.spawn(Arc::clone(&operator).sweep());
+        tasks.spawn(Arc::clone(&operator).follow_leadership());
+        let noticed = Arc::clone(&operator);
+        let processors = operator.processors.clone();
+        let (source, stop) = (parts.source, shutdown.clone());
+        let follow = processors.follow(source, client.clone(), stop, move || noticed.wake_all());
+        tasks.spawn(follow);
+        let (leadership, metrics) = (operator.leadership.clone(), Arc::clone(&operator.metrics));
+        tasks.spawn(async move {
+            election::run(parts.election, client, leadership, &metrics, shutdown).await;
+        });
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a part of the operator failed; the process stops");
+                parts.shutdown.cancel();
+            }
+        }
+        operator.tasks.close();
+        operator.tasks.wait().await;
+        reports.abort();
+    }
+}
+
+/// Looks at a resource when its order's snapshot changed.
+fn wake_on_snapshots(operator: &Arc<Operator>) {
+    let (cache, queue) = (Arc::clone(&operator.cache), Arc::clone(&operator.queue));
+    operator.streams.watch(Arc::new(move |key: &OrderKey| {
+        let object = cache.read().of_order(key).map(|(object, _)| object.clone());
+        if let Some(object) = object {
+            queue.wake(&object);
+        }
+    }));
+}
+
+impl Operator {
+    fn wake_all(&self) {
+        self.cache.read().iter().for_each(|(object, _)| self.queue.wake(object));
+    }
+
+    /// Begins to act with a new epoch, and stops acting without one.
+    async fn follow_leadership(self: Arc<Self>) {
+        let mut changes = self.leadership.changes();
+        loop {
+            let epoch: Option<Epoch> = *changes.borrow_and_update();
+            match epoch {
+                Some(_) => {
+                    *self.began.lock() = self.clock.now();
+                    self.notes.lock().clear();
+                    self.cache.write().age();
+                    self.wake_all();
+                }
+                None => self.stop_acting(),
+            }
+            tokio::select! {
+                () = self.shutdown.cancelled() => return,
+                changed = changes.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    fn stop_acting(&self) {
+        self.writer.clear();
+        for key in self.streams.keys() {
+            if let Some(snapshot) = self.streams.snapshot(&key) {
+                self.streams.stop(&key, &snapshot.incarnation);
+            }
+        }
+    }
+}
+
+/// What the watch noticed, for the operator.
+struct Noticed(Arc<Operator>);
+
+impl watch::Sink for Noticed {
+    fn changed(&self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Look(object) => self.0.queue.wake(&object),
+                Change::Gone(gone) => self.0.gone(gone),
+            }
+        }
+    }
+
+    fn unreadable(&self, object: &ObjectKey, uid: Option<&str>, _error: &str) {
+        self.0.reporter.unreadable(object, uid.unwrap_or_default());
+    }
+}

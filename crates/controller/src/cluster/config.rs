@@ -1,0 +1,174 @@
+//! How the operator is told what to do, checked before anything opens, and its client.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config as KubeConfig};
+use serde::{Deserialize, Serialize};
+
+use super::election::Election;
+use super::lease::Times;
+use super::processors::Source;
+
+/// How long connecting to the API server may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What is wrong with the configuration, or with the way to the API server.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A setting is wrong.
+    #[error("{0}")]
+    Setting(String),
+    /// There is no usable kubeconfig, and this is not a pod.
+    #[error("no way to the API server: {0}; give --kubeconfig, or run in a pod")]
+    Kubeconfig(String),
+}
+
+/// The operator's settings.
+#[derive(Clone, Debug, Args, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Config {
+    /// The kubeconfig; without it the pod's own, or KUBECONFIG, or ~/.kube/config
+    #[arg(long, env = "ORDERSTREAM_KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Only this namespace; all when absent
+    #[arg(long, env = "ORDERSTREAM_NAMESPACE", value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// A processor, such as `http://processor-0.processor:50051`; repeatable
+    #[arg(long, env = "ORDERSTREAM_PROCESSOR", value_name = "URL", value_delimiter = ',')]
+    pub processor: Vec<String>,
+    /// The headless Service of the processors, in the controller's own namespace
+    #[arg(long, env = "ORDERSTREAM_PROCESSOR_SERVICE", value_name = "NAME")]
+    pub processor_service: Option<String>,
+    /// Where the buyer's REST listens
+    #[arg(long, env = "ORDERSTREAM_REST_ADDR", default_value = "0.0.0.0:8004")]
+    pub rest_addr: SocketAddr,
+    /// Where metrics and health are
+    #[arg(long, env = "ORDERSTREAM_METRICS_ADDR", default_value = "0.0.0.0:9090")]
+    pub metrics_addr: SocketAddr,
+    /// Connections to each processor for streams
+    #[arg(long, env = "ORDERSTREAM_CONNECTIONS", default_value_t = 4)]
+    pub connections: usize,
+    /// Orders that are followed at most
+    #[arg(long, env = "ORDERSTREAM_MAX_ORDERS", default_value_t = 200_000)]
+    pub max_orders: usize,
+    /// Whether one of several replicas leads; without it this one always does
+    #[arg(long, env = "ORDERSTREAM_LEADER_ELECTION", default_value_t = true, action = clap::ArgAction::Set)]
+    pub leader_election: bool,
+    /// The namespace of the Lease; the pod's own when absent
+    #[arg(long, env = "ORDERSTREAM_LEASE_NAMESPACE", value_name = "NAME")]
+    pub lease_namespace: Option<String>,
+    /// The name of the Lease
+    #[arg(long, env = "ORDERSTREAM_LEASE_NAME", default_value = "orderstream-controller")]
+    pub lease_name: String,
+    /// Seconds that a silent leader is believed: 3 to 300
+    #[arg(long, env = "ORDERSTREAM_LEASE_SECONDS", default_value_t = 15)]
+    pub lease_seconds: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            kubeconfig: None,
+            namespace: None,
+            processor: Vec::new(),
+            processor_service: None,
+            rest_addr: SocketAddr::from(([0, 0, 0, 0], 8004)),
+            metrics_addr: SocketAddr::from(([0, 0, 0, 0], 9090)),
+            connections: 4,
+            max_orders: 200_000,
+            leader_election: true,
+            lease_namespace: None,
+            lease_name: "orderstream-controller".to_owned(),
+            lease_seconds: 15,
+        }
+    }
+}
+
+impl Config {
+    /// Checks what can be checked before anything opens.
+    ///
+    /// # Errors
+    /// Names the setting, what is wrong, and the fix.
+    pub fn validate(&self) -> Result<(), Error> {
+        let wrong = |text: String| Err(Error::Setting(text));
+        match (self.processor.is_empty(), &self.processor_service) {
+            (true, None) => {
+                return wrong(
+                    "no processor is given; give --processor URL or --processor-service NAME"
+                        .to_owned(),
+                );
+            }
+            (false, Some(_)) => {
+                return wrong(
+                    "--processor and --processor-service exclude each other; give one of them"
+                        .to_owned(),
+                );
+            }
+            (true, Some(_)) | (false, None) => {}
+        }
+        for url in &self.processor {
+            let is_url = url.strip_prefix("http://").is_some_and(|rest| rest.contains(':'));
+            if !is_url {
+                return wrong(format!(
+                    "--processor '{url}' is not a URL of the form http://host:port"
+                ));
+            }
+        }
+        if !(3..=300).contains(&self.lease_seconds) {
+            let given = self.lease_seconds;
+            return wrong(format!("--lease-seconds is {given}; give 3 to 300"));
+        }
+        if self.connections == 0 || self.connections > 64 {
+            return wrong(format!("--connections is {}; give 1 to 64", self.connections));
+        }
+        Ok(())
+    }
+
+    /// Where processors come from; `own` is this process's namespace.
+    pub fn source(&self, own: &str) -> Source {
+        match &self.processor_service {
+            Some(name) => Source::Service { namespace: own.to_owned(), name: name.clone() },
+            None => Source::Urls(self.processor.clone()),
+        }
+    }
+
+    /// The election that this process takes part in; `own` is its namespace.
+    pub fn election(&self, own: &str, identity: String) -> Election {
+        let lease = Duration::from_secs(self.lease_seconds);
+        let times = Times { lease, renew: lease / 4, margin: lease / 5 };
+        Election {
+            namespace: self.lease_namespace.clone().unwrap_or_else(|| own.to_owned()),
+            name: self.lease_name.clone(),
+            identity,
+            times,
+            is_contested: self.leader_election,
+        }
+    }
+}
+
+/// A client of the API server, and the namespace that it speaks from.
+///
+/// # Errors
+/// When no kubeconfig can be used and this is not a pod.
+pub async fn connect(kubeconfig: Option<&std::path::Path>) -> Result<(Client, String), Error> {
+    let unusable = |error: &dyn std::fmt::Display| Error::Kubeconfig(error.to_string());
+    let mut config = match kubeconfig {
+        Some(path) => {
+            let kubeconfig = Kubeconfig::read_from(path).map_err(|error| unusable(&error))?;
+            KubeConfig::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+                .await
+                .map_err(|error| unusable(&error))?
+        }
+        None => KubeConfig::infer().await.map_err(|error| unusable(&error))?,
+    };
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    // Writers and watches here wait and slow down by themselves, each in its own way.
+    config.default_retry = false;
+    let namespace = config.default_namespace.clone();
+    let client = Client::try_from(config).map_err(|error| unusable(&error))?;
+    Ok((client, namespace))
+}

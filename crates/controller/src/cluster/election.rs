@@ -1,0 +1,237 @@
+//! The election at work: reads the Lease, does what [`super::lease`] decides, and tells
+//! [`Leadership`]. Losing a lease ends nothing but the acting; the process campaigns again.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::jiff;
+use kube::api::PostParams;
+use kube::runtime::watcher;
+use kube::runtime::{WatchStreamExt as _, watcher::Config};
+use kube::{Api, Client};
+use orderstream_core::Epoch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::leadership::Leadership;
+use super::lease::{Decision, Observed, Times, View, decide, epoch, next_count};
+use super::metrics::Metrics;
+
+/// How long one request may take; a renewal that takes longer is tried again.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+/// The wait after a failed request.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// What an election is about.
+#[derive(Clone, Debug)]
+pub struct Election {
+    /// The Lease's namespace.
+    pub namespace: String,
+    /// The Lease's name.
+    pub name: String,
+    /// This process, told apart from every other start.
+    pub identity: String,
+    /// Its times.
+    pub times: Times,
+    /// Whether others take part; if not, the lease is taken whoever holds it.
+    pub is_contested: bool,
+}
+
+/// One candidate.
+struct Candidate<'a> {
+    election: &'a Election,
+    api: Api<Lease>,
+    leadership: &'a Leadership,
+    metrics: &'a Metrics,
+    observed: Option<Observed>,
+    /// The lease as it was read or written last.
+    lease: Option<Lease>,
+    held: Option<Epoch>,
+    renewed_at: Instant,
+}
+
+/// Campaigns until shutdown, then gives the lease back.
+pub(super) async fn run(
+    election: Election,
+    client: Client,
+    leadership: Leadership,
+    metrics: &Metrics,
+    shutdown: CancellationToken,
+) {
+    let api: Api<Lease> = Api::namespaced(client, &election.namespace);
+    let fields = format!("metadata.name={}", election.name);
+    let seen = watcher(api.clone(), Config::default().fields(&fields).timeout(30));
+    let mut seen = std::pin::pin!(seen.default_backoff());
+    let mut candidate = Candidate {
+        election: &election,
+        api,
+        leadership: &leadership,
+        metrics,
+        observed: None,
+        lease: None,
+        held: None,
+        renewed_at: Instant::now(),
+    };
+    let mut next = Instant::now();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            // A change of the lease is only a reason to look.
+            event = seen.next() => if candidate.is_news(event.as_ref().and_then(|e| e.as_ref().ok())) {
+                next = candidate.look().await;
+            },
+            () = leadership.raised() => next = candidate.look().await,
+            () = tokio::time::sleep_until(next) => next = candidate.look().await,
+        }
+    }
+    candidate.release().await;
+}
+
+impl Candidate<'_> {
+    /// Whether the watch shows something that was not known.
+    fn is_news(&self, event: Option<&watcher::Event<Lease>>) -> bool {
+        let version = |lease: &Lease| lease.metadata.resource_version.clone();
+        match event {
+            Some(watcher::Event::Apply(lease) | watcher::Event::InitApply(lease)) => {
+                version(lease) != self.lease.as_ref().and_then(version)
+            }
+            Some(watcher::Event::Delete(_)) => true,
+            Some(watcher::Event::Init | watcher::Event::InitDone) | None => false,
+        }
+    }
+
+    /// One round; gives the time of the next.
+    async fn look(&mut self) -> Instant {
+        let times = self.election.times;
+        match self.round().await {
+            Ok(next) => next,
+            Err(error) => {
+                // What was read is not to be trusted after a conflict or a lost answer.
+                self.lease = None;
+                tracing::warn!(%error, "the lease cannot be read or written");
+                let ends = self.renewed_at + times.lease.saturating_sub(times.margin);
+                if self.held.is_some() && Instant::now() >= ends {
+                    self.lose("it was not renewed in time");
+                }
+                Instant::now() + RETRY
+            }
+        }
+    }
+
+    async fn round(&mut self) -> Result<Instant, String> {
+        let times = self.election.times;
+        let lease = match self.lease.take().filter(|_| self.held.is_some()) {
+            Some(lease) => Some(lease),
+            None => within(self.api.get_opt(&self.election.name)).await?,
+        };
+        let now = Instant::now();
+        let view = lease.as_ref().and_then(|lease| lease.spec.as_ref()).map(View::from);
+        let observed = Observed::note(self.observed.take(), view.unwrap_or_default(), now);
+        let holding = (self.election.identity.as_str(), self.held);
+        let decision = decide(&observed, holding, (self.leadership.floor(), &times), now);
+        self.observed = Some(observed);
+        match decision {
+            Decision::Wait(_) if !self.election.is_contested && self.held.is_none() => {
+                let count = next_count(self.count_of(lease.as_ref()), self.leadership.floor());
+                self.write(lease, count).await
+            }
+            Decision::Wait(until) => {
+                if self.held.is_some() {
+                    self.lose("somebody else took it");
+                }
+                self.lease = lease;
+                Ok(until.min(now + times.renew))
+            }
+            Decision::Take(count) => self.write(lease, count).await,
+            Decision::Renew => {
+                let count = self.count_of(lease.as_ref());
+                self.write(lease, count).await
+            }
+        }
+    }
+
+    fn count_of(&self, lease: Option<&Lease>) -> i32 {
+        let spec = lease.and_then(|lease| lease.spec.as_ref());
+        spec.and_then(|spec| spec.lease_transitions).unwrap_or_default()
+    }
+
+    /// Holder, count and time in one write, which fails when anybody wrote since the reading.
+    async fn write(&mut self, lease: Option<Lease>, count: i32) -> Result<Instant, String> {
+        let times = self.election.times;
+        let began = Instant::now();
+        let is_new = self.held != Some(epoch(count));
+        let wanted = self.wanted(lease.as_ref(), count, is_new);
+        let params = PostParams::default();
+        let written = match lease {
+            Some(_) => within(self.api.replace(&self.election.name, &params, &wanted)).await?,
+            None => within(self.api.create(&params, &wanted)).await?,
+        };
+        let view = written.spec.as_ref().map(View::from).unwrap_or_default();
+        self.observed = Some(Observed::note(self.observed.take(), view, Instant::now()));
+        self.lease = Some(written);
+        self.renewed_at = began;
+        self.held = Some(epoch(count));
+        let until = began + times.lease.saturating_sub(times.margin);
+        self.leadership.set(Some((epoch(count), until)));
+        if is_new {
+            self.metrics.set_leader(true);
+            let epoch = epoch(count).0;
+            tracing::info!(epoch, identity = self.election.identity, "this process leads");
+        }
+        Ok(began + times.renew)
+    }
+
+    fn wanted(&self, lease: Option<&Lease>, count: i32, is_new: bool) -> Lease {
+        let now = MicroTime(jiff::Timestamp::now());
+        let former = lease.and_then(|lease| lease.spec.as_ref());
+        let acquired = former.and_then(|spec| spec.acquire_time.clone()).filter(|_| !is_new);
+        let seconds = i32::try_from(self.election.times.lease.as_secs()).unwrap_or(i32::MAX);
+        let metadata = lease.map_or_else(
+            || ObjectMeta { name: Some(self.election.name.clone()), ..ObjectMeta::default() },
+            |lease| lease.metadata.clone(),
+        );
+        let spec = LeaseSpec {
+            holder_identity: Some(self.election.identity.clone()),
+            lease_transitions: Some(count),
+            lease_duration_seconds: Some(seconds),
+            acquire_time: acquired.or_else(|| Some(now.clone())),
+            renew_time: Some(now),
+            ..LeaseSpec::default()
+        };
+        Lease { metadata, spec: Some(spec) }
+    }
+
+    fn lose(&mut self, why: &str) {
+        self.held = None;
+        self.leadership.set(None);
+        self.metrics.set_leader(false);
+        tracing::warn!(why, "this process leads no longer");
+    }
+
+    /// Gives the lease back, so that the next leader need not wait for its end.
+    async fn release(&mut self) {
+        if self.held.is_none() {
+            return;
+        }
+        self.lose("it stops");
+        let Some(mut lease) = self.lease.take() else { return };
+        if let Some(spec) = &mut lease.spec {
+            spec.holder_identity = Some(String::new());
+            spec.lease_duration_seconds = Some(1);
+            spec.renew_time = Some(MicroTime(jiff::Timestamp::now()));
+        }
+        let params = PostParams::default();
+        if let Err(error) = within(self.api.replace(&self.election.name, &params, &lease)).await {
+            tracing::warn!(%error, "the lease could not be given back; it runs out by itself");
+        }
+    }
+}
+
+async fn within<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, String> {
+    match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", REQUEST_TIMEOUT.as_secs())),
+    }
+}

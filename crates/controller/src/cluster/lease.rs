@@ -1,0 +1,193 @@
+//! Who leads, decided from the Lease as it was read: pure, so that every case is a table row.
+//!
+//! ```text
+//!                     free, or silent for its whole duration
+//!   Wait ────────────────────────────────────────────────────▶ Take (holder and count in one write)
+//!    ▲                                                           │
+//!    │ somebody else holds it                                    ▼ written
+//!    └───────────────────────────────────────────────────────  Renew ──▶ (SIGTERM) Release
+//! ```
+//!
+//! The count of transitions is the epoch under which the holder acts: it rises with every taking,
+//! also when the same process takes a lease that it had lost.
+
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::LeaseSpec;
+use orderstream_core::Epoch;
+use tokio::time::Instant;
+
+/// Times of an election.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// How long a silent holder is believed.
+    pub lease: Duration,
+    /// How often a holder renews.
+    pub renew: Duration,
+    /// How long before the lease's end a holder stops acting.
+    pub margin: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self { lease: seconds(15), renew: seconds(4), margin: seconds(3) }
+    }
+}
+
+/// A lease as it was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// Who holds it; empty means nobody.
+    pub holder: String,
+    /// How often it was taken.
+    pub transitions: i32,
+    /// What changes with every renewal.
+    pub renewed: Option<String>,
+    /// How long its holder may be silent.
+    pub duration: Option<Duration>,
+}
+
+impl From<&LeaseSpec> for View {
+    fn from(spec: &LeaseSpec) -> Self {
+        let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+        Self {
+            holder: spec.holder_identity.clone().unwrap_or_default(),
+            transitions: spec.lease_transitions.unwrap_or_default(),
+            renewed: spec.renew_time.as_ref().map(|at| at.0.to_string()),
+            duration: seconds.map(Duration::from_secs),
+        }
+    }
+}
+
+/// The lease as this process has seen it change. Only its own clock counts: it never compares its
+/// time with the time that another machine wrote.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    view: View,
+    since: Instant,
+}
+
+impl Observed {
+    /// Notes what was read now.
+    pub fn note(former: Option<Self>, view: View, now: Instant) -> Self {
+        match former {
+            Some(former) if former.view == view => former,
+            Some(_) | None => Self { view, since: now },
+        }
+    }
+
+    /// When a silent holder is believed no more.
+    fn ends_at(&self, times: &Times) -> Instant {
+        self.since + self.view.duration.unwrap_or(times.lease)
+    }
+}
+
+/// What a candidate does now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Write itself in, with this count.
+    Take(i32),
+    /// It holds the lease: renew it.
+    Renew,
+    /// Somebody else holds it; look again at this time, or when it changes.
+    Wait(Instant),
+}
+
+/// Decides from what was observed.
+pub fn decide(
+    observed: &Observed,
+    (identity, holding): (&str, Option<Epoch>),
+    (floor, times): (Epoch, &Times),
+    now: Instant,
+) -> Decision {
+    let view = &observed.view;
+    let is_mine = view.holder == identity && holding == Some(epoch(view.transitions));
+    if is_mine && epoch(view.transitions) > floor {
+        return Decision::Renew;
+    }
+    let ends_at = observed.ends_at(times);
+    if view.holder.is_empty() || view.holder == identity || now >= ends_at {
+        return Decision::Take(next_count(view.transitions, floor));
+    }
+    Decision::Wait(ends_at)
+}
+
+/// The count of a new holder: above the former one, and such that its epoch is above every epoch
+/// that a processor was seen to know.
+pub fn next_count(transitions: i32, floor: Epoch) -> i32 {
+    let above = i32::try_from(floor.0).unwrap_or(i32::MAX);
+    transitions.saturating_add(1).max(above.saturating_add(1)).max(1)
+}
+
+/// The epoch of a count.
+pub fn epoch(transitions: i32) -> Epoch {
+    Epoch(u64::try_from(transitions).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(holder: &str, transitions: i32, renewed: &str) -> View {
+        View {
+            holder: holder.to_owned(),
+            transitions,
+            renewed: Some(renewed.to_owned()),
+            duration: Some(Duration::from_secs(15)),
+        }
+    }
+
+    fn after(seconds: u64) -> (Observed, Instant) {
+        let then = Instant::now();
+        (Observed::note(None, view("b", 3, "t1"), then), then + Duration::from_secs(seconds))
+    }
+
+    fn ask(observed: &Observed, me: &str, holding: Option<u64>, now: Instant) -> Decision {
+        decide(observed, (me, holding.map(Epoch)), (Epoch(0), &Times::default()), now)
+    }
+
+    #[test]
+    fn a_holder_that_renews_is_left_alone_and_a_silent_one_is_replaced() {
+        let (observed, early) = after(14);
+        assert!(matches!(ask(&observed, "a", None, early), Decision::Wait(_)));
+        let (observed, late) = after(15);
+        assert_eq!(ask(&observed, "a", None, late), Decision::Take(4));
+        let renewed = Observed::note(Some(observed), view("b", 3, "t2"), late);
+        assert!(matches!(ask(&renewed, "a", None, late), Decision::Wait(_)));
+    }
+
+    #[test]
+    fn the_same_record_seen_again_does_not_prolong_a_lease() {
+        let (observed, late) = after(15);
+        let again = Observed::note(Some(observed), view("b", 3, "t1"), late);
+        assert_eq!(ask(&again, "a", None, late), Decision::Take(4));
+    }
+
+    #[test]
+    fn a_free_lease_is_taken_at_once_with_a_higher_count() {
+        let now = Instant::now();
+        let observed = Observed::note(None, view("", 7, "t"), now);
+        assert_eq!(ask(&observed, "a", None, now), Decision::Take(8));
+    }
+
+    #[test]
+    fn the_holder_renews_only_under_the_epoch_that_it_took() {
+        let now = Instant::now();
+        let observed = Observed::note(None, view("a", 3, "t"), now);
+        assert_eq!(ask(&observed, "a", Some(3), now), Decision::Renew);
+        assert_eq!(ask(&observed, "a", None, now), Decision::Take(4), "after a loss it takes anew");
+        assert_eq!(ask(&observed, "a", Some(2), now), Decision::Take(4));
+    }
+
+    #[test]
+    fn a_floor_that_processors_know_is_exceeded() {
+        let now = Instant::now();
+        let observed = Observed::note(None, view("a", 1, "t"), now);
+        let times = Times::default();
+        let taken = decide(&observed, ("a", Some(Epoch(1))), (Epoch(9), &times), now);
+        assert_eq!(taken, Decision::Take(10));
+        assert_eq!(next_count(0, Epoch(0)), 1);
+        assert_eq!(next_count(i32::MAX, Epoch(u64::MAX)), i32::MAX);
+    }
+}

@@ -1,0 +1,259 @@
+//! The controller's figures, under the names that users of controller-runtime and client-go know,
+//! and ours. No label ever takes a user's value.
+
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
+};
+
+/// The name that stands in the label `controller` and `name`.
+const NAME: &str = "orderrequest";
+
+/// What a look came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LookResult {
+    /// Done.
+    Success,
+    /// It failed and is looked at again.
+    Error,
+    /// Done, and a time for the next look is set.
+    RequeueAfter,
+}
+
+/// How urgent a status is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Band {
+    /// The order's end.
+    Terminal,
+    /// A change of phase, or an edit that was taken up.
+    Edge,
+    /// Counters.
+    Progress,
+}
+
+impl Band {
+    /// All, the most urgent first.
+    pub const ALL: [Self; 3] = [Self::Terminal, Self::Edge, Self::Progress];
+
+    /// The label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Terminal => "terminal",
+            Self::Edge => "edge",
+            Self::Progress => "progress",
+        }
+    }
+}
+
+/// The controller's figures.
+#[derive(Debug)]
+pub struct Metrics {
+    reconciles: IntCounterVec,
+    reconcile_seconds: Histogram,
+    queue_depth: IntGauge,
+    queue_adds: IntCounter,
+    queue_retries: IntCounter,
+    queue_seconds: Histogram,
+    leader: IntGaugeVec,
+    status_writes: IntCounterVec,
+    status_coalesced: IntCounter,
+    status_waiting: IntGauge,
+    status_rate: Gauge,
+    watch_restarts: IntCounter,
+    watch_errors: IntCounter,
+    resources: IntGauge,
+    orphans: IntCounter,
+    fenced: IntCounter,
+    events_dropped: IntCounter,
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(name, help)
+}
+
+fn seconds(name: &str, help: &str, labels: [(&str, &str); 1]) -> HistogramOpts {
+    let [(label, value)] = labels;
+    HistogramOpts::new(name, help)
+        .const_label(label, value)
+        .buckets(vec![0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0])
+}
+
+impl Metrics {
+    /// Registers all series; each exists at 0 from the start.
+    ///
+    /// # Errors
+    /// When one of the names is registered already.
+    #[allow(clippy::too_many_lines, reason = "one line or two for each series")]
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let queue = |name: &str, help: &str| opts(name, help).const_label("name", NAME);
+        let ours = |name: &str, help: &str| opts(&format!("orderstream_{name}"), help);
+        let metrics = Self {
+            reconciles: IntCounterVec::new(
+                opts("controller_runtime_reconcile_total", "Looks at resources, by result.")
+                    .const_label("controller", NAME),
+                &["result"],
+            )?,
+            reconcile_seconds: Histogram::with_opts(seconds(
+                "controller_runtime_reconcile_time_seconds",
+                "Time of one look at one resource.",
+                [("controller", NAME)],
+            ))?,
+            queue_depth: IntGauge::with_opts(queue("workqueue_depth", "Resources that wait."))?,
+            queue_adds: IntCounter::with_opts(queue("workqueue_adds_total", "Resources queued."))?,
+            queue_retries: IntCounter::with_opts(queue(
+                "workqueue_retries_total",
+                "Looks that failed and are repeated.",
+            ))?,
+            queue_seconds: Histogram::with_opts(seconds(
+                "workqueue_queue_duration_seconds",
+                "Time that a resource waits for its look.",
+                [("name", NAME)],
+            ))?,
+            leader: IntGaugeVec::new(
+                opts("leader_election_master_status", "1 while this process leads."),
+                &["name"],
+            )?,
+            status_writes: IntCounterVec::new(
+                ours("status_writes_total", "Statuses written, by urgency and result."),
+                &["band", "result"],
+            )?,
+            status_coalesced: IntCounter::with_opts(ours(
+                "status_coalesced_total",
+                "Statuses that a newer one replaced before they were written.",
+            ))?,
+            status_waiting: IntGauge::with_opts(ours(
+                "status_writes_waiting",
+                "Statuses that wait to be written.",
+            ))?,
+            status_rate: Gauge::with_opts(ours(
+                "status_writes_per_second_limit",
+                "Statuses that may be written per second now.",
+            ))?,
+            watch_restarts: IntCounter::with_opts(ours(
+                "watch_restarts_total",
+                "Lists of all resources, at the start and after a broken watch.",
+            ))?,
+            watch_errors: IntCounter::with_opts(ours(
+                "watch_errors_total",
+                "Failures of the watch.",
+            ))?,
+            resources: IntGauge::with_opts(ours("order_requests", "Resources in the cache."))?,
+            orphans: IntCounter::with_opts(ours(
+                "orphans_cancelled_total",
+                "Orders cancelled because their resource is gone.",
+            ))?,
+            fenced: IntCounter::with_opts(ours(
+                "fenced_total",
+                "Epochs raised because a processor knew a higher one.",
+            ))?,
+            events_dropped: IntCounter::with_opts(ours(
+                "events_dropped_total",
+                "Kubernetes Events that were not published.",
+            ))?,
+        };
+        metrics.enter(registry)?;
+        metrics.start_at_zero();
+        Ok(metrics)
+    }
+
+    fn enter(&self, registry: &Registry) -> Result<(), prometheus::Error> {
+        registry.register(Box::new(self.reconciles.clone()))?;
+        registry.register(Box::new(self.reconcile_seconds.clone()))?;
+        registry.register(Box::new(self.queue_depth.clone()))?;
+        registry.register(Box::new(self.queue_adds.clone()))?;
+        registry.register(Box::new(self.queue_retries.clone()))?;
+        registry.register(Box::new(self.queue_seconds.clone()))?;
+        registry.register(Box::new(self.leader.clone()))?;
+        registry.register(Box::new(self.status_writes.clone()))?;
+        registry.register(Box::new(self.status_coalesced.clone()))?;
+        registry.register(Box::new(self.status_waiting.clone()))?;
+        registry.register(Box::new(self.status_rate.clone()))?;
+        registry.register(Box::new(self.watch_restarts.clone()))?;
+        registry.register(Box::new(self.watch_errors.clone()))?;
+        registry.register(Box::new(self.resources.clone()))?;
+        registry.register(Box::new(self.orphans.clone()))?;
+        registry.register(Box::new(self.fenced.clone()))?;
+        registry.register(Box::new(self.events_dropped.clone()))
+    }
+
+    fn start_at_zero(&self) {
+        for result in ["success", "error", "requeue_after"] {
+            self.reconciles.with_label_values(&[result]).reset();
+        }
+        for band in Band::ALL {
+            for result in ["ok", "conflict", "throttled", "error"] {
+                self.status_writes.with_label_values(&[band.as_str(), result]).reset();
+            }
+        }
+        self.set_leader(false);
+    }
+
+    pub(crate) fn looked(&self, result: LookResult, seconds: f64) {
+        let result = match result {
+            LookResult::Success => "success",
+            LookResult::Error => "error",
+            LookResult::RequeueAfter => "requeue_after",
+        };
+        self.reconciles.with_label_values(&[result]).inc();
+        self.reconcile_seconds.observe(seconds);
+    }
+
+    pub(crate) fn queue_added(&self, depth: usize) {
+        self.queue_adds.inc();
+        self.queue_depth.set(number(depth));
+    }
+
+    pub(crate) fn queue_taken(&self, depth: usize, waited: f64) {
+        self.queue_depth.set(number(depth));
+        self.queue_seconds.observe(waited);
+    }
+
+    pub(crate) fn queue_retried(&self) {
+        self.queue_retries.inc();
+    }
+
+    pub(crate) fn set_leader(&self, leads: bool) {
+        self.leader.with_label_values(&["orderstream-controller"]).set(i64::from(leads));
+    }
+
+    pub(crate) fn status_written(&self, band: Band, result: &'static str) {
+        self.status_writes.with_label_values(&[band.as_str(), result]).inc();
+    }
+
+    pub(crate) fn status_coalesced(&self) {
+        self.status_coalesced.inc();
+    }
+
+    pub(crate) fn statuses_wait(&self, waiting: usize, per_second: f64) {
+        self.status_waiting.set(number(waiting));
+        self.status_rate.set(per_second);
+    }
+
+    pub(crate) fn watch_restarted(&self) {
+        self.watch_restarts.inc();
+    }
+
+    pub(crate) fn watch_failed(&self) {
+        self.watch_errors.inc();
+    }
+
+    pub(crate) fn set_resources(&self, count: usize) {
+        self.resources.set(number(count));
+    }
+
+    pub(crate) fn orphan_cancelled(&self) {
+        self.orphans.inc();
+    }
+
+    pub(crate) fn fenced(&self) {
+        self.fenced.inc();
+    }
+
+    pub(crate) fn event_dropped(&self) {
+        self.events_dropped.inc();
+    }
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

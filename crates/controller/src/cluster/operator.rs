@@ -1,0 +1,296 @@
+//! What the parts of the operator share, and one look at one resource: facts gathered, `plan`
+//! asked, its steps taken. A look waits for nothing; what takes time is done by tasks that wake
+//! the resource again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use orderstream_core::plan::{Desired, Seen, Step, plan};
+use orderstream_core::port::{Assignment, Clock, OrderOwners, OrderStreams};
+use orderstream_core::{Epoch, OrderKey, Reason, Refusal, Snapshot, Timestamp};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::cache::{Cache, Kept, ObjectKey};
+use super::leadership::Leadership;
+use super::metrics::{LookResult, Metrics};
+use super::notes::{Note, Placement};
+use super::processors::Processors;
+use super::queue::Queue;
+use super::reporter::Reporter;
+use super::writer::{Shown, Writer};
+use crate::convert;
+use crate::order_request::OrderRequest;
+use crate::order_status::OrderRequestStatus;
+use crate::status::parse_rfc3339;
+
+/// The operator. Shared by reference.
+pub(super) struct Operator {
+    pub(super) client: kube::Client,
+    /// Only this namespace is watched; all when absent.
+    pub(super) namespace: Option<String>,
+    pub(super) streams: Arc<dyn OrderStreams>,
+    pub(super) owners: Arc<dyn OrderOwners>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) leadership: Leadership,
+    pub(super) processors: Processors,
+    pub(super) cache: Arc<RwLock<Cache>>,
+    pub(super) queue: Arc<Queue>,
+    pub(super) writer: Arc<Writer>,
+    pub(super) reporter: Reporter,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) notes: Mutex<HashMap<ObjectKey, Note>>,
+    /// Bounds the orders that are being asked for at once.
+    pub(super) asking: Semaphore,
+    /// When this process began to lead.
+    pub(super) began: Mutex<Timestamp>,
+    pub(super) tasks: TaskTracker,
+    pub(super) shutdown: CancellationToken,
+}
+
+impl std::fmt::Debug for Operator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Operator").finish_non_exhaustive()
+    }
+}
+
+/// What one look is about.
+pub(super) struct Facts {
+    pub(super) object: ObjectKey,
+    pub(super) key: OrderKey,
+    pub(super) resource: Arc<OrderRequest>,
+    pub(super) known: Arc<OrderRequestStatus>,
+    pub(super) shown: Shown,
+    pub(super) snapshot: Option<Arc<Snapshot>>,
+    pub(super) epoch: Epoch,
+    pub(super) now: Timestamp,
+}
+
+impl Facts {
+    pub(super) fn uid(&self) -> &str {
+        self.resource.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn generation(&self) -> i64 {
+        self.resource.metadata.generation.unwrap_or(1)
+    }
+}
+
+impl Operator {
+    /// Looks at resources until shutdown, one after the other: a look takes microseconds.
+    pub(super) async fn run(self: Arc<Self>) {
+        const TIMER_MS_MAX: u64 = 1_000;
+        // So many looks, then others get a turn on this thread.
+        const LOOKS_IN_A_ROW: usize = 64;
+        while !self.shutdown.is_cancelled() {
+            let now = self.clock.now();
+            let mut looks = 0;
+            while looks < LOOKS_IN_A_ROW
+                && let Some((object, _)) = self.queue.take(now)
+            {
+                self.look(&object);
+                looks += 1;
+            }
+            if looks > 0 {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let wait = self.queue.next_timer().map_or(TIMER_MS_MAX, |at| at.ms_since(now));
+            let wait = std::time::Duration::from_millis(wait.clamp(1, TIMER_MS_MAX));
+            tokio::select! {
+                () = self.shutdown.cancelled() => {}
+                () = self.queue.woken() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Looks at one resource. What it cannot do now is shown, and tried again later.
+    pub(super) fn look(self: &Arc<Self>, object: &ObjectKey) {
+        let began = tokio::time::Instant::now();
+        let Some(epoch) = self.leadership.epoch() else { return };
+        let Some(kept) = self.cache.read().get(object).cloned() else {
+            self.queue.forget(object);
+            return;
+        };
+        let now = self.clock.now();
+        let result = match self.reconcile(object, &kept, (epoch, now)) {
+            Ok(next) => {
+                self.queue.succeeded(object);
+                self.queue.set_timer(object, next);
+                next.map_or(LookResult::Success, |_| LookResult::RequeueAfter)
+            }
+            Err(refusal) => {
+                let wait_ms = self.queue.failed(object, fastrand::f64());
+                tracing::debug!(%object, %refusal, wait_ms, "an order request waits");
+                self.queue.set_timer(object, Some(now.plus_ms(wait_ms)));
+                LookResult::Error
+            }
+        };
+        self.metrics.looked(result, began.elapsed().as_secs_f64());
+    }
+
+    fn reconcile(
+        self: &Arc<Self>,
+        object: &ObjectKey,
+        kept: &Kept,
+        (epoch, now): (Epoch, Timestamp),
+    ) -> Result<Option<Timestamp>, Refusal> {
+        let resource = Arc::clone(&kept.resource);
+        let shown = self.writer.shown(object, &resource);
+        let known = shown
+            .status
+            .clone()
+            .unwrap_or_else(|| Arc::new(resource.status.clone().unwrap_or_default()));
+        let desired = match convert::desired(&resource, "unknown") {
+            Ok(desired) => desired,
+            Err(refusal) => return Ok(self.refuse(object, &resource, (known, shown), &refusal)),
+        };
+        let key = desired.key.clone();
+        let snapshot = self.streams.snapshot(&key).filter(|s| s.incarnation == desired.incarnation);
+        let object = object.clone();
+        let facts = Facts { object, key, resource, known, shown, snapshot, epoch, now };
+        if !self.speaks(&facts) {
+            let refusal = another_speaks(&facts.key);
+            return Ok(self.publish(&facts, Some(&refusal), false));
+        }
+        if facts.known.is_terminal() && !facts.snapshot.as_ref().is_some_and(|s| s.is_terminal()) {
+            self.streams.stop(&facts.key, &desired.incarnation);
+            return Ok(self.over(&facts, &desired));
+        }
+        self.raise_epoch(&facts);
+        let seen = self.seen(&facts, &desired, kept.is_live);
+        self.take_steps(&facts, &desired, plan(&desired, &seen, now))
+    }
+
+    fn take_steps(
+        self: &Arc<Self>,
+        facts: &Facts,
+        desired: &Desired,
+        steps: Vec<Step>,
+    ) -> Result<Option<Timestamp>, Refusal> {
+        let acts = steps.iter().any(|step| matches!(step, Step::Act(_)));
+        let mut next: Option<Timestamp> = None;
+        let mut sooner = |at: Timestamp| next = Some(next.map_or(at, |held| held.min(at)));
+        for step in steps {
+            match step {
+                Step::Locate => self.locate(facts, desired),
+                Step::Place(processor) => {
+                    self.note(facts, |note| note.placement = Placement::At(processor));
+                }
+                Step::Start(processor) => self.streams.ensure(Assignment {
+                    key: facts.key.clone(),
+                    incarnation: desired.incarnation.clone(),
+                    spec: desired.spec.clone(),
+                    epoch: facts.epoch,
+                    processor,
+                })?,
+                Step::Act(command) => self.streams.act(&facts.key, command)?,
+                Step::Stop => self.streams.stop(&facts.key, &desired.incarnation),
+                Step::Publish => {
+                    let refused = facts.snapshot.as_ref().and_then(|s| s.refused.last().cloned());
+                    let refused = refused.map(|(_, refusal)| refusal);
+                    self.publish(facts, refused.as_ref(), acts).into_iter().for_each(&mut sooner);
+                }
+                Step::RequeueAt(at) => sooner(at.max(facts.now.plus_ms(1_000))),
+                Step::Remove => self.remove(facts),
+            }
+        }
+        Ok(next)
+    }
+
+    fn seen(&self, facts: &Facts, desired: &Desired, is_live: bool) -> Seen {
+        let noted = self.note(facts, |note| note.placement.clone());
+        let (placed, free) = match noted {
+            Placement::At(processor) => (Some(processor), false),
+            Placement::Free => (None, true),
+            Placement::Unknown | Placement::Asked => (None, false),
+        };
+        let placement = facts.known.processor().map(ToOwned::to_owned).or(placed);
+        // Ranking hashes every processor; a placed order needs none of it.
+        let ready = match placement {
+            Some(_) => Vec::new(),
+            None => self.processors.ranked(&desired.incarnation),
+        };
+        Seen {
+            snapshot: facts.snapshot.clone(),
+            placement,
+            ready,
+            located: is_live || free,
+            published_terminal: facts.known.is_terminal(),
+        }
+    }
+
+    /// Whether this resource speaks for its order, and not another one that names it too.
+    fn speaks(&self, facts: &Facts) -> bool {
+        let cache = self.cache.read();
+        cache.of_order(&facts.key).is_some_and(|(object, _)| *object == facts.object)
+    }
+
+    /// A processor that knows a higher epoch would refuse all that this process says.
+    fn raise_epoch(&self, facts: &Facts) {
+        let fenced_by = facts.snapshot.as_ref().and_then(|snapshot| snapshot.stream.fenced_by);
+        if let Some(floor) = fenced_by.filter(|floor| *floor > facts.epoch) {
+            tracing::warn!(order = %facts.key, floor = floor.0, "a processor knows a higher epoch");
+            self.metrics.fenced();
+            self.leadership.raise_above(floor);
+        }
+    }
+
+    /// The order's end is shown and its stream is stopped: the resource waits for its removal.
+    fn over(self: &Arc<Self>, facts: &Facts, desired: &Desired) -> Option<Timestamp> {
+        let completed = facts.known.completion_time.as_deref().and_then(parse_rfc3339);
+        let due = completed.unwrap_or(facts.now).plus_ms(desired.ttl_after_finished_ms);
+        if facts.now < due {
+            return Some(due);
+        }
+        self.remove(facts);
+        // The watch shows the removal; this look is for one that failed.
+        Some(facts.now.plus_ms(10_000))
+    }
+
+    /// The note of a resource, made anew for every life.
+    pub(super) fn note<T>(&self, facts: &Facts, change: impl FnOnce(&mut Note) -> T) -> T {
+        let mut notes = self.notes.lock();
+        let note = notes.entry(facts.object.clone()).or_default();
+        if note.uid != facts.uid() {
+            *note = Note { uid: facts.uid().to_owned(), ..Note::default() };
+        }
+        change(note)
+    }
+
+    fn refuse(
+        &self,
+        object: &ObjectKey,
+        resource: &Arc<OrderRequest>,
+        (known, shown): (Arc<OrderRequestStatus>, Shown),
+        refusal: &Refusal,
+    ) -> Option<Timestamp> {
+        // Without an order there is no key; the name stands in where one is needed for a log.
+        let key = OrderKey::new(&object.namespace, "invalid").ok()?;
+        let facts = Facts {
+            object: object.clone(),
+            key,
+            resource: Arc::clone(resource),
+            known,
+            shown,
+            snapshot: None,
+            epoch: self.leadership.epoch()?,
+            now: self.clock.now(),
+        };
+        self.publish(&facts, Some(refusal), false)
+    }
+}
+
+fn another_speaks(key: &OrderKey) -> Refusal {
+    let id = &key.order_req_id;
+    Refusal {
+        field: Some("spec.orderReqId".to_owned()),
+        ..Refusal::new(
+            Reason::OrderExists,
+            format!("another OrderRequest of this namespace has the id {id}; give another id"),
+        )
+    }
+}

@@ -1,0 +1,145 @@
+//! Orders whose resource is gone. There is no finalizer, so a delete never hangs; instead an order
+//! is cancelled when its resource is seen going, and a sweep finds what was missed while nobody
+//! watched.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use orderstream_core::port::Held;
+use orderstream_core::{Epoch, Incarnation, OrderKey};
+
+use super::cache::Gone;
+use super::notes::Placement;
+use super::operator::Operator;
+
+/// Between two sweeps. An order has to be without a resource in two of them in a row.
+const SWEEP: Duration = Duration::from_secs(20);
+/// Tries to cancel an order at once; after that the sweep does it.
+const TRIES: u32 = 4;
+
+/// An order that seems to have no resource.
+type Suspect = (String, OrderKey, Incarnation);
+
+impl Operator {
+    /// A resource is gone: its stream ends and its order is cancelled.
+    pub(super) fn gone(self: &Arc<Self>, gone: Gone) {
+        self.queue.forget(&gone.object);
+        self.writer.forget(&gone.object);
+        let note = self.notes.lock().remove(&gone.object).filter(|n| n.uid == gone.life.as_str());
+        let snapshot = self.streams.snapshot(&gone.key).filter(|s| s.incarnation == gone.life);
+        self.streams.stop(&gone.key, &gone.life);
+        let Some(epoch) = self.leadership.epoch() else { return };
+        let is_over = gone.was_over || snapshot.as_ref().is_some_and(|s| s.is_terminal());
+        let placed = note.and_then(|note| match note.placement {
+            Placement::At(processor) => Some(processor),
+            Placement::Unknown | Placement::Asked | Placement::Free => None,
+        });
+        let streamed = snapshot.and_then(|snapshot| snapshot.stream.processor.clone());
+        let Some(processor) = gone.processor.or(placed).or(streamed).filter(|_| !is_over) else {
+            return;
+        };
+        tracing::info!(order = %gone.key, "an order request was deleted; its order is cancelled");
+        let this = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let (key, life) = (gone.key, gone.life);
+            tokio::select! {
+                () = this.shutdown.cancelled() => {}
+                () = this.cancel_now(&processor, (&key, &life), epoch) => {}
+            }
+        });
+    }
+
+    async fn cancel_now(
+        &self,
+        processor: &str,
+        (key, life): (&OrderKey, &Incarnation),
+        epoch: Epoch,
+    ) {
+        for attempt in 0..TRIES {
+            let permit = self.asking.acquire().await;
+            match self.owners.cancel(processor, key, life, epoch).await {
+                Ok(()) => return,
+                Err(refusal) => {
+                    tracing::debug!(order = %key, %refusal, "an order is not cancelled yet");
+                }
+            }
+            drop(permit);
+            let wait = Duration::from_millis(250 << attempt);
+            tokio::time::sleep(wait.mul_f64(0.5 + fastrand::f64())).await;
+        }
+    }
+
+    /// Sweeps until shutdown, while this process leads.
+    pub(super) async fn sweep(self: Arc<Self>) {
+        let mut suspects: HashSet<Suspect> = HashSet::new();
+        loop {
+            tokio::select! {
+                () = self.shutdown.cancelled() => return,
+                () = tokio::time::sleep(SWEEP.mul_f64(0.9 + 0.2 * fastrand::f64())) => {}
+            }
+            let Some(epoch) = self.leadership.epoch() else {
+                suspects.clear();
+                continue;
+            };
+            if !self.cache.read().is_ready() {
+                continue;
+            }
+            let found = self.without_resource().await;
+            for suspect in found.intersection(&suspects) {
+                let (processor, key, life) = suspect;
+                tracing::warn!(order = %key, %processor, "an order has no resource; it is cancelled");
+                match self.owners.cancel(processor, key, life, epoch).await {
+                    Ok(()) => self.metrics.orphan_cancelled(),
+                    Err(refusal) => {
+                        tracing::warn!(order = %key, %refusal, "it could not be cancelled yet");
+                    }
+                }
+            }
+            suspects = found;
+        }
+    }
+
+    async fn without_resource(&self) -> HashSet<Suspect> {
+        let mut found = HashSet::new();
+        for processor in self.processors.all() {
+            let held = match self.owners.held(&processor, self.namespace.as_deref()).await {
+                Ok(held) => held,
+                Err(refusal) => {
+                    tracing::warn!(%processor, %refusal, "its orders cannot be listed");
+                    continue;
+                }
+            };
+            let cache = self.cache.read();
+            let has_resource = |held: &Held| {
+                cache.of_order(&held.key).is_some_and(|(_, kept)| {
+                    kept.resource.metadata.uid.as_deref() == Some(held.incarnation.as_str())
+                })
+            };
+            let ours = held.into_iter().filter(|held| is_uid(&held.incarnation) && !held.is_over);
+            for held in ours.filter(|held| !has_resource(held)) {
+                found.insert((processor.clone(), held.key, held.incarnation));
+            }
+        }
+        found
+    }
+}
+
+/// Whether a life is a resource's: the API server gives random UUIDs (version 4). Orders of clients
+/// without Kubernetes have other ones, and are nobody's orphans.
+fn is_uid(life: &Incarnation) -> bool {
+    uuid::Uuid::parse_str(life.as_str()).is_ok_and(|uuid| uuid.get_version_num() == 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_lives_that_an_api_server_gave_are_swept() {
+        let is = |text: &str| is_uid(&Incarnation::new(text).unwrap());
+        assert!(is("7d3c8f0e-3b1a-4d5e-9f6a-0b1c2d3e4f50"));
+        assert!(!is(&uuid::Uuid::now_v7().to_string()));
+        assert!(!is("rest-1"));
+    }
+}

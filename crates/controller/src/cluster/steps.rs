@@ -1,0 +1,194 @@
+//! The steps that take time or need judgement: publishing a status, asking who holds an order,
+//! removing a resource.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Api;
+use kube::api::{DeleteParams, Preconditions};
+use orderstream_core::plan::Desired;
+use orderstream_core::{Incarnation, OrderKey, Reason, Refusal, Timestamp};
+
+use super::metrics::Band;
+use super::notes::Placement;
+use super::operator::{Facts, Operator};
+use super::publication::{EDIT_MS_SHOWN, PROGRESS_MS_MIN, Readiness, band, readiness};
+use super::writer::{Offer, version};
+use crate::order_request::OrderRequest;
+use crate::order_status::OrderRequestStatus;
+use crate::status::{down, status};
+
+/// The wait before processors that did not answer are asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+/// How long a removal may take.
+const REMOVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Operator {
+    /// Shows what is known, if it is worth a write now; gives the time to look again otherwise.
+    /// `acts` says that an edit is still being carried to the processor.
+    pub(super) fn publish(
+        &self,
+        facts: &Facts,
+        refusal: Option<&Refusal>,
+        acts: bool,
+    ) -> Option<Timestamp> {
+        let (known, now) = (&*facts.known, facts.now);
+        let began = *self.began.lock();
+        let began = began.max(self.created_at(facts));
+        let snapshot = facts.snapshot.as_deref();
+        let readiness = readiness(known, snapshot, began, now);
+        let next = match (refusal, readiness) {
+            (None, Readiness::NotYet) => return None,
+            (None, Readiness::NotBefore(at)) => return Some(at),
+            (None, Readiness::DownOnly) => down(facts.generation(), known, snapshot, now),
+            (_, Readiness::Ready) | (Some(_), _) => {
+                status(facts.generation(), known, snapshot, refusal, now)
+            }
+        };
+        if acts && let Some(at) = self.edit_is_fresh(facts) {
+            return Some(at);
+        }
+        self.offer(facts, next)
+    }
+
+    fn created_at(&self, facts: &Facts) -> Timestamp {
+        let created = facts.resource.metadata.creation_timestamp.as_ref();
+        created.map_or(Timestamp(0), |at| Timestamp(at.0.as_millisecond()))
+    }
+
+    /// While an edit is on its way to the processor, its effect and its being taken up are shown
+    /// in one write, unless that takes too long.
+    fn edit_is_fresh(&self, facts: &Facts) -> Option<Timestamp> {
+        let generation = facts.generation();
+        if facts.known.observed_generation == Some(generation) {
+            return None;
+        }
+        self.note(facts, |note| {
+            let (_, since) = match note.edit {
+                Some(edit) if edit.0 == generation => edit,
+                Some(_) | None => *note.edit.insert((generation, facts.now)),
+            };
+            let due = since.plus_ms(EDIT_MS_SHOWN);
+            (facts.now < due).then_some(due)
+        })
+    }
+
+    fn offer(&self, facts: &Facts, next: OrderRequestStatus) -> Option<Timestamp> {
+        let Some(band) = band(&facts.known, &next) else {
+            self.writer.withdraw(&facts.object);
+            return None;
+        };
+        let mut next = next;
+        if facts.shown.is_foreign {
+            let version = version(&facts.resource);
+            let wait = self.note(facts, |note| note.fight.foreign(version, facts.now));
+            if let Some(at) = wait {
+                self.reporter.contested(&facts.object, facts.uid());
+                return Some(at);
+            }
+            if self.note(facts, |note| note.fight.was_hot()) {
+                let refusal = Refusal::new(
+                    Reason::StatusContested,
+                    "somebody else keeps writing this status; only the controller should",
+                );
+                let snapshot = facts.snapshot.as_deref();
+                next = status(facts.generation(), &next, snapshot, Some(&refusal), facts.now);
+            }
+        }
+        if band == Band::Progress
+            && let Some(written_at) = facts.shown.written_at
+        {
+            let passed = u64::try_from(written_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+            if passed < PROGRESS_MS_MIN {
+                return Some(facts.now.plus_ms(PROGRESS_MS_MIN - passed));
+            }
+        }
+        if band != Band::Progress {
+            self.reporter.edge(&facts.object, facts.uid(), &facts.known, &next);
+        }
+        let (uid, epoch) = (facts.uid().to_owned(), facts.epoch);
+        self.writer.offer(&facts.object, Offer { uid, status: next, band, epoch });
+        None
+    }
+
+    /// Asks every processor who holds the order, once at a time.
+    pub(super) fn locate(self: &Arc<Self>, facts: &Facts, desired: &Desired) {
+        let asked = self.note(facts, |note| {
+            std::mem::replace(&mut note.placement, Placement::Asked) == Placement::Asked
+        });
+        if asked {
+            return;
+        }
+        let (object, uid) = (facts.object.clone(), facts.uid().to_owned());
+        let (key, life) = (desired.key.clone(), desired.incarnation.clone());
+        let this = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let found = tokio::select! {
+                () = this.shutdown.cancelled() => return,
+                found = this.find(&key, &life) => found,
+            };
+            {
+                let mut notes = this.notes.lock();
+                let note = notes.get_mut(&object).filter(|note| note.uid == uid);
+                if let Some(note) = note.filter(|note| note.placement == Placement::Asked) {
+                    note.placement = found.map_or(Placement::Free, Placement::At);
+                }
+            }
+            this.queue.wake(&object);
+        });
+    }
+
+    /// The processor that holds this life of the order. Only when all have answered is nobody
+    /// an answer.
+    async fn find(&self, key: &OrderKey, life: &Incarnation) -> Option<String> {
+        loop {
+            let permit = self.asking.acquire().await;
+            let processors = self.processors.all();
+            let mut silent = processors.is_empty();
+            for processor in processors {
+                match self.owners.locate(&processor, key).await {
+                    Ok(Some(held)) if held.incarnation == *life => return Some(processor),
+                    Ok(_) => {}
+                    Err(refusal) => {
+                        tracing::warn!(%processor, order = %key, %refusal, "cannot be asked");
+                        silent = true;
+                    }
+                }
+            }
+            if !silent {
+                return None;
+            }
+            drop(permit);
+            tokio::time::sleep(ASK_AGAIN.mul_f64(0.5 + fastrand::f64())).await;
+        }
+    }
+
+    /// Removes the resource, and no other life of its name.
+    pub(super) fn remove(self: &Arc<Self>, facts: &Facts) {
+        let removed = self.note(facts, |note| std::mem::replace(&mut note.is_removed, true));
+        if removed {
+            return;
+        }
+        let (object, uid) = (facts.object.clone(), facts.uid().to_owned());
+        let this = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let api: Api<OrderRequest> = Api::namespaced(this.client.clone(), &object.namespace);
+            let only = Preconditions { uid: Some(uid.clone()), resource_version: None };
+            let params = DeleteParams { preconditions: Some(only), ..DeleteParams::default() };
+            let request = api.delete(&object.name, &params);
+            let failed = match tokio::time::timeout(REMOVE_TIMEOUT, request).await {
+                Ok(Ok(_)) => None,
+                Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some("no answer in time".to_owned()),
+            };
+            if let Some(error) = failed {
+                tracing::warn!(%object, error, "an ended order request could not be removed yet");
+                let mut notes = this.notes.lock();
+                if let Some(note) = notes.get_mut(&object).filter(|note| note.uid == uid) {
+                    note.is_removed = false;
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,329 @@
+//! The one place from which statuses are written: of each resource the newest, ends before edges
+//! before counters, never two writes of one resource at once, and no faster than the API server
+//! bears.
+//!
+//! ```text
+//!   offer ──▶ waiting, by urgency ──▶ token ──▶ server-side apply ──▶ written
+//!                 ▲                                   │ refused, not reached
+//!                 └───────── later, slower ───────────┘
+//! ```
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use orderstream_core::Epoch;
+use parking_lot::Mutex;
+use serde_json::json;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::bucket::Bucket;
+use super::cache::ObjectKey;
+use super::leadership::Leadership;
+use super::metrics::{Band, Metrics};
+use crate::manifest::API_VERSION;
+use crate::order_request::OrderRequest;
+use crate::order_status::OrderRequestStatus;
+
+/// The field manager that owns the status.
+pub const FIELD_MANAGER: &str = "orderstream-controller";
+/// Writes under way at once.
+const IN_FLIGHT_MAX: usize = 32;
+/// How long one write may take.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The wait before a write that failed is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A status that was written.
+#[derive(Clone, Debug)]
+pub(super) struct Written {
+    /// The resource's uid.
+    pub uid: String,
+    /// What was written.
+    pub status: Arc<OrderRequestStatus>,
+    /// The resource's version after that.
+    pub version: u64,
+    /// When.
+    pub at: Instant,
+}
+
+/// A status to be written.
+#[derive(Clone, Debug)]
+pub(super) struct Offer {
+    /// The resource's uid: a resource made anew under the name is another one.
+    pub uid: String,
+    /// What is to be shown.
+    pub status: OrderRequestStatus,
+    /// How urgent it is.
+    pub band: Band,
+    /// Under which epoch it was decided.
+    pub epoch: Epoch,
+}
+
+/// The writer. Shared by reference.
+pub(super) struct Writer {
+    client: Client,
+    leadership: Leadership,
+    metrics: Arc<Metrics>,
+    state: Mutex<State>,
+    changed: Notify,
+    /// Called after a write, with what it came to.
+    done: Box<dyn Fn(&ObjectKey, Outcome) + Send + Sync>,
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer").finish_non_exhaustive()
+    }
+}
+
+/// What a write came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It is shown.
+    Written,
+    /// It was not, and is tried again when the resource is looked at again.
+    Failed,
+    /// The resource is gone.
+    Gone,
+}
+
+struct State {
+    offers: HashMap<ObjectKey, Offer>,
+    bands: [VecDeque<ObjectKey>; 3],
+    in_flight: HashMap<ObjectKey, Arc<OrderRequestStatus>>,
+    written: HashMap<ObjectKey, Written>,
+    bucket: Bucket,
+}
+
+impl Writer {
+    /// A writer with nothing to do.
+    pub(super) fn new(
+        client: Client,
+        leadership: Leadership,
+        metrics: Arc<Metrics>,
+        done: Box<dyn Fn(&ObjectKey, Outcome) + Send + Sync>,
+    ) -> Self {
+        let state = Mutex::new(State {
+            offers: HashMap::new(),
+            bands: Default::default(),
+            in_flight: HashMap::new(),
+            written: HashMap::new(),
+            bucket: Bucket::new(Instant::now()),
+        });
+        Self { client, leadership, metrics, state, changed: Notify::new(), done }
+    }
+
+    /// Shows this status as soon as its turn comes; a newer one takes its place.
+    pub(super) fn offer(&self, object: &ObjectKey, offer: Offer) {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let band = offer.band;
+        match state.offers.insert(object.clone(), offer) {
+            Some(former) => {
+                self.metrics.status_coalesced();
+                if former.band > band {
+                    state.bands[band as usize].push_back(object.clone());
+                } else if let Some(held) = state.offers.get_mut(object) {
+                    // It keeps the more urgent place that it has.
+                    held.band = former.band;
+                }
+            }
+            None => state.bands[band as usize].push_back(object.clone()),
+        }
+        self.changed.notify_one();
+    }
+
+    /// Takes back what was offered and not yet written.
+    pub(super) fn withdraw(&self, object: &ObjectKey) {
+        self.state.lock().offers.remove(object);
+    }
+
+    /// What is shown of a resource or about to be: the newest of what was offered, written, and
+    /// seen by the watch.
+    pub(super) fn shown(&self, object: &ObjectKey, seen: &OrderRequest) -> Shown {
+        let state = self.state.lock();
+        let uid = seen.metadata.uid.as_deref().unwrap_or_default();
+        let written = state.written.get(object).filter(|written| written.uid == uid);
+        let written_at = written.map(|written| written.at);
+        let is_behind = written.is_some_and(|written| written.version > version(seen));
+        let echo = written.filter(|_| is_behind).map(|written| Arc::clone(&written.status));
+        let status = state.in_flight.get(object).cloned().or(echo);
+        let is_foreign = !is_behind
+            && !state.in_flight.contains_key(object)
+            && written.is_some_and(|w| seen.status.as_ref() != Some(&*w.status));
+        Shown { status, written_at, is_foreign }
+    }
+
+    /// Forgets a resource that is gone.
+    pub(super) fn forget(&self, object: &ObjectKey) {
+        let mut state = self.state.lock();
+        state.offers.remove(object);
+        state.written.remove(object);
+    }
+
+    /// Drops all that waits: this process leads no longer.
+    pub(super) fn clear(&self) {
+        let mut state = self.state.lock();
+        state.offers.clear();
+        state.bands = Default::default();
+    }
+
+    /// Writes until shutdown, then what is left of ends and edges.
+    pub(super) async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+        let mut writes = JoinSet::new();
+        while !shutdown.is_cancelled() {
+            while let Some(joined) = writes.try_join_next() {
+                if let Err(error) = joined {
+                    tracing::error!(%error, "a status write was lost");
+                }
+            }
+            match self.next(writes.len()) {
+                Next::Write(object, offer) => {
+                    let this = Arc::clone(&self);
+                    writes.spawn(async move { this.write(object, offer).await });
+                }
+                Next::Wait(time) => {
+                    tokio::select! {
+                        () = shutdown.cancelled() => break,
+                        () = self.changed.notified() => {}
+                        Some(_) = writes.join_next(), if !writes.is_empty() => {}
+                        () = tokio::time::sleep(time) => {}
+                    }
+                }
+            }
+        }
+        if tokio::time::timeout(WRITE_TIMEOUT, writes.join_all()).await.is_err() {
+            tracing::warn!("status writes did not end in time");
+        }
+    }
+
+    fn next(&self, under_way: usize) -> Next {
+        const IDLE: Duration = Duration::from_secs(5);
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        self.metrics.statuses_wait(state.offers.len(), state.bucket.per_second());
+        if under_way >= IN_FLIGHT_MAX {
+            return Next::Wait(IDLE);
+        }
+        for band in &mut state.bands {
+            for _ in 0..band.len() {
+                let Some(object) = band.pop_front() else { break };
+                if !state.offers.contains_key(&object) {
+                    continue;
+                }
+                if state.in_flight.contains_key(&object) {
+                    // Its turn comes when the write under way is done.
+                    band.push_back(object);
+                    continue;
+                }
+                if let Err(wait) = state.bucket.take(Instant::now()) {
+                    band.push_front(object);
+                    return Next::Wait(wait);
+                }
+                let Some(offer) = state.offers.remove(&object) else { continue };
+                state.in_flight.insert(object.clone(), Arc::new(offer.status.clone()));
+                return Next::Write(object, Box::new(offer));
+            }
+        }
+        Next::Wait(IDLE)
+    }
+
+    async fn write(&self, object: ObjectKey, offer: Box<Offer>) {
+        let outcome = if self.leadership.epoch() == Some(offer.epoch) {
+            self.patch(&object, &offer).await
+        } else {
+            Outcome::Failed
+        };
+        self.state.lock().in_flight.remove(&object);
+        if outcome == Outcome::Failed {
+            tokio::time::sleep(RETRY.mul_f64(0.5 + fastrand::f64())).await;
+        }
+        (self.done)(&object, outcome);
+        self.changed.notify_one();
+    }
+
+    async fn patch(&self, object: &ObjectKey, offer: &Offer) -> Outcome {
+        let api: Api<OrderRequest> = Api::namespaced(self.client.clone(), &object.namespace);
+        let patch = json!({
+            "apiVersion": API_VERSION,
+            "kind": "OrderRequest",
+            "metadata": { "name": &*object.name, "namespace": &*object.namespace, "uid": offer.uid },
+            "status": offer.status,
+        });
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let patch = Patch::Apply(patch);
+        let request = api.patch_status(&object.name, &params, &patch);
+        let answer = tokio::time::timeout(WRITE_TIMEOUT, request).await;
+        match answer {
+            Ok(Ok(resource)) => {
+                self.metrics.status_written(offer.band, "ok");
+                let written = Written {
+                    uid: offer.uid.clone(),
+                    status: Arc::new(offer.status.clone()),
+                    version: version(&resource),
+                    at: Instant::now(),
+                };
+                self.state.lock().written.insert(object.clone(), written);
+                Outcome::Written
+            }
+            Ok(Err(error)) => self.failed(object, offer.band, &error),
+            Err(_) => {
+                self.metrics.status_written(offer.band, "error");
+                tracing::warn!(%object, "a status write was not answered in time");
+                Outcome::Failed
+            }
+        }
+    }
+
+    fn failed(&self, object: &ObjectKey, band: Band, error: &kube::Error) -> Outcome {
+        let (code, retry_after) = match error {
+            kube::Error::Api(status) => (status.code, retry_after(status)),
+            _ => (0, None),
+        };
+        let (result, outcome) = match code {
+            404 => ("conflict", Outcome::Gone),
+            409 => ("conflict", Outcome::Failed),
+            429 => ("throttled", Outcome::Failed),
+            _ => ("error", Outcome::Failed),
+        };
+        if matches!(code, 429 | 503) {
+            self.state.lock().bucket.slow_down(Instant::now(), retry_after);
+        }
+        self.metrics.status_written(band, result);
+        tracing::warn!(%object, code, %error, "a status was not written");
+        outcome
+    }
+}
+
+enum Next {
+    Write(ObjectKey, Box<Offer>),
+    Wait(Duration),
+}
+
+/// What is shown of a resource.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    /// What was written or is being written, where the watch has not shown it yet.
+    pub status: Option<Arc<OrderRequestStatus>>,
+    /// When a status was written last.
+    pub written_at: Option<Instant>,
+    /// Whether somebody else changed what was written last.
+    pub is_foreign: bool,
+}
+
+fn retry_after(status: &kube::core::Status) -> Option<Duration> {
+    let seconds = status.details.as_ref().map(|details| details.retry_after_seconds)?;
+    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
+}
+
+/// The number of a resource's version; versions of one resource are numbers that grow (KEP-5504).
+pub(super) fn version(resource: &OrderRequest) -> u64 {
+    let text = resource.metadata.resource_version.as_deref();
+    text.and_then(|text| text.parse().ok()).unwrap_or(0)
+}

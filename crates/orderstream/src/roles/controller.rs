@@ -1,0 +1,97 @@
+//! `orderstream controller`: the operator on a cluster, with the requestor's streams inside.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orderstream_controller::cluster::{self, Config, connect};
+use orderstream_core::port::{OrderOwners, OrderStreams};
+use orderstream_requestor::{MemoryLists, Parts, Requestor};
+use prometheus::Registry;
+use tokio_util::sync::CancellationToken;
+
+use super::requestor::unexpected;
+use super::Tasks;
+use crate::admin::Admin;
+use crate::cli::Common;
+use crate::clock::SystemClock;
+use crate::exit::Failure;
+use crate::listen::{Addresses, WhenOccupied};
+use crate::shutdown::on_signal;
+
+/// How often it is looked whether the first list is complete.
+const READY_LOOK: Duration = Duration::from_millis(50);
+
+/// Runs the operator until it is told to stop.
+pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> {
+    config.validate().map_err(|error| Failure::input(error.to_string()))?;
+    let (client, own) = connect(config.kubeconfig.as_deref())
+        .await
+        .map_err(|error| Failure::input(error.to_string()))?;
+    let mut addresses = Addresses::new(WhenOccupied::Fail);
+    let metrics = addresses.bind("metrics", "--metrics-addr", config.metrics_addr)?;
+    let registry = Registry::new();
+    let shutdown = CancellationToken::new();
+    // Told last: the operator ends its streams before their tasks are ended.
+    let streams_end = CancellationToken::new();
+    let parts = Parts {
+        processors: Vec::new(),
+        connections: config.connections,
+        max_orders: config.max_orders,
+        lists: Arc::new(MemoryLists::default()),
+        clock: Arc::new(SystemClock),
+        metrics: registry.clone(),
+        shutdown: streams_end.clone(),
+    };
+    let (requestor, requestor_service) = Requestor::start(parts).await.map_err(unexpected)?;
+    let streams: Arc<dyn OrderStreams> = Arc::new(requestor.clone());
+    let owners: Arc<dyn OrderOwners> = Arc::new(requestor);
+    let parts = cluster::Parts {
+        client,
+        namespace: config.namespace.clone(),
+        source: config.source(&own),
+        election: config.election(&own, identity()),
+        streams,
+        owners,
+        clock: Arc::new(SystemClock),
+        metrics: registry.clone(),
+        shutdown: shutdown.clone(),
+    };
+    let (handle, service) =
+        cluster::start(parts).map_err(|error| Failure::unexpected(error.to_string()))?;
+    let admin = Admin::new(registry);
+    let mut tasks = Tasks::new(shutdown.clone());
+    tasks.start(on_signal(shutdown.clone()));
+    tasks.start(admin.clone().serve(metrics, shutdown.clone()));
+    tasks.start(async move {
+        service.run().await;
+        streams_end.cancel();
+        requestor_service.run().await.map_err(unexpected)
+    });
+    tasks.start(say_when_ready(handle, admin, shutdown));
+    addresses.write(common.addr_file.as_deref())?;
+    tasks.join().await
+}
+
+async fn say_when_ready(
+    handle: cluster::Handle,
+    admin: Admin,
+    shutdown: CancellationToken,
+) -> Result<(), Failure> {
+    while !handle.is_ready() {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            () = tokio::time::sleep(READY_LOOK) => {}
+        }
+    }
+    admin.set_ready();
+    Ok(())
+}
+
+/// This start of this process: the host's name for people, and a random part that no other start
+/// has.
+fn identity() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim();
+    let host = if host.is_empty() { "orderstream" } else { host };
+    format!("{host}_{:08x}", fastrand::u32(..))
+}
