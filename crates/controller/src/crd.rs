@@ -34,7 +34,21 @@ fn yaml(crd: &CustomResourceDefinition) -> String {
 pub fn value(crd: &CustomResourceDefinition) -> Value {
     let mut value = serde_json::to_value(crd).unwrap_or_default();
     known_formats(&mut value);
+    let status = "/spec/versions/0/schema/openAPIV3Schema/properties/status";
+    value.pointer_mut(status).into_iter().for_each(without_defaults);
     value
+}
+
+/// A status has no defaults: it says what is known.
+fn without_defaults(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            fields.remove("default");
+            fields.values_mut().for_each(without_defaults);
+        }
+        Value::Array(entries) => entries.iter_mut().for_each(without_defaults),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 fn known_formats(value: &mut Value) {
