@@ -1,5 +1,7 @@
 //! Logs, to standard error: text for people, JSON for machines.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::exit::Failure;
@@ -26,7 +28,11 @@ pub(crate) fn start(format: LogFormat, kind: CommandKind) -> Result<(), Failure>
             .map_err(|error| Failure::input(format!("ORDERSTREAM_LOG '{text}': {error}")))?,
         Err(_) => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default)),
     };
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for people at a terminal, not for files and log collectors.
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Text => logs.with_target(false).try_init(),
         LogFormat::Json => logs.json().try_init(),

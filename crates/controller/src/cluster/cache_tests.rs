@@ -1,1 +1,123 @@
+//! Claims about the cache of resources.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use k8s_openapi::jiff;
+
+use super::*;
+use crate::order_request::{OrderRequestSpec, StreamStatus};
+use crate::order_status::OrderRequestStatus;
+
+fn resource(name: &str, uid: &str, second: i64) -> OrderRequest {
+    let created = jiff::Timestamp::from_second(second).unwrap();
+    let metadata = ObjectMeta {
+        namespace: Some("shop".to_owned()),
+        name: Some(name.to_owned()),
+        uid: Some(uid.to_owned()),
+        creation_timestamp: Some(Time(created)),
+        ..ObjectMeta::default()
+    };
+    OrderRequest { metadata, spec: OrderRequestSpec::default(), status: None }
+}
+
+fn naming(id: &str, resource: OrderRequest) -> OrderRequest {
+    let spec = OrderRequestSpec { order_req_id: Some(id.to_owned()), ..resource.spec.clone() };
+    OrderRequest { spec, ..resource }
+}
+
+fn placed(resource: OrderRequest) -> OrderRequest {
+    let stream =
+        StreamStatus { processor: Some("http://p:1".to_owned()), ..StreamStatus::default() };
+    let status = OrderRequestStatus { stream: Some(stream), ..OrderRequestStatus::default() };
+    OrderRequest { status: Some(status), ..resource }
+}
+
+fn words(changes: &[Change]) -> Vec<String> {
+    changes
+        .iter()
+        .map(|change| match change {
+            Change::Look(object) => format!("look {}", object.name),
+            Change::Gone(gone) => format!("gone {} {}", gone.object.name, gone.life),
+        })
+        .collect()
+}
+
+fn speaker(cache: &Cache, id: &str) -> Option<String> {
+    let key = OrderKey::new("shop", id).unwrap();
+    cache.of_order(&key).map(|(object, _)| object.name.to_string())
+}
+
+#[test]
+fn what_is_applied_is_looked_at_and_what_is_deleted_is_gone_once() {
+    let mut cache = Cache::default();
+    assert_eq!(words(&cache.apply(resource("a", "u1", 1))), ["look a"]);
+    assert_eq!(words(&cache.deleted(&resource("a", "u1", 1))), ["gone a u1"]);
+    assert_eq!(words(&cache.deleted(&resource("a", "u1", 1))), [""; 0]);
+    assert!(cache.is_empty());
+}
+
+#[test]
+fn a_name_that_is_made_anew_is_another_life_also_when_the_delete_was_missed() {
+    let mut cache = Cache::default();
+    cache.apply(resource("a", "u1", 1));
+    assert_eq!(words(&cache.apply(resource("a", "u2", 2))), ["gone a u1", "look a"]);
+    assert_eq!(words(&cache.deleted(&resource("a", "u1", 1))), [""; 0], "a late delete");
+    assert_eq!(speaker(&cache, "a").as_deref(), Some("a"));
+}
+
+#[test]
+fn what_a_relist_does_not_show_is_gone_and_the_unreadable_stays() {
+    let mut cache = Cache::default();
+    for name in ["a", "b", "c"] {
+        cache.apply(resource(name, name, 1));
+    }
+    cache.relist();
+    cache.listed(resource("a", "a", 1));
+    cache.listed_unreadable(ObjectKey { namespace: "shop".into(), name: "b".into() });
+    assert_eq!(words(&cache.relisted()), ["gone c c"]);
+    assert_eq!(cache.len(), 2);
+}
+
+#[test]
+fn only_what_was_seen_coming_into_being_is_live_and_a_new_leader_trusts_none_of_it() {
+    let mut cache = Cache::default();
+    cache.relist();
+    cache.listed(resource("found", "u1", 1));
+    cache.relisted();
+    cache.apply(resource("made", "u2", 2));
+    cache.apply(resource("found", "u1", 1));
+    let is_live = |cache: &Cache, name: &str| {
+        let object = ObjectKey { namespace: "shop".into(), name: name.into() };
+        cache.get(&object).unwrap().is_live
+    };
+    assert!(!is_live(&cache, "found") && is_live(&cache, "made"));
+    cache.age();
+    assert!(!is_live(&cache, "made"));
+}
+
+#[test]
+fn of_two_resources_for_one_order_the_older_speaks_whichever_came_first() {
+    for turn in [false, true] {
+        let mut pair =
+            [naming("SB1", resource("old", "u1", 1)), naming("SB1", resource("new", "u2", 2))];
+        if turn {
+            pair.reverse();
+        }
+        let mut cache = Cache::default();
+        pair.into_iter().for_each(|one| drop(cache.apply(one)));
+        assert_eq!(speaker(&cache, "SB1").as_deref(), Some("old"));
+        let deleted = cache.deleted(&naming("SB1", resource("new", "u2", 2)));
+        assert_eq!(words(&deleted), [""; 0], "who did not speak has no order to cancel");
+        assert_eq!(speaker(&cache, "SB1").as_deref(), Some("old"));
+    }
+}
+
+#[test]
+fn a_placed_resource_speaks_before_an_older_one_and_the_next_takes_over_when_it_goes() {
+    let mut cache = Cache::default();
+    cache.apply(naming("SB1", resource("old", "u1", 1)));
+    cache.apply(placed(naming("SB1", resource("new", "u2", 2))));
+    assert_eq!(speaker(&cache, "SB1").as_deref(), Some("new"));
+    let gone = cache.deleted(&placed(naming("SB1", resource("new", "u2", 2))));
+    assert_eq!(words(&gone), ["gone new u2", "look old"]);
+    assert_eq!(speaker(&cache, "SB1").as_deref(), Some("old"));
+}

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::leadership::Leadership;
-use super::lease::{Decision, Observed, Times, View, decide, epoch, next_count};
+use super::lease::{self, Decision, Observed, Times, View, decide, epoch, next_count};
 use super::metrics::Metrics;
 
 /// How long one request may take; a renewal that takes longer is tried again.
@@ -33,6 +33,9 @@ pub struct Election {
     pub name: String,
     /// This process, told apart from every other start.
     pub identity: String,
+    /// What the identities of former processes in this place begin with, where there can be only
+    /// one process at a time.
+    pub place: Option<String>,
     /// Its times.
     pub times: Times,
     /// Whether others take part; if not, the lease is taken whoever holds it.
@@ -122,32 +125,36 @@ impl Candidate<'_> {
 
     async fn round(&mut self) -> Result<Instant, String> {
         let times = self.election.times;
-        let lease = match self.lease.take().filter(|_| self.held.is_some()) {
-            Some(lease) => Some(lease),
+        let held = match self.lease.take().filter(|_| self.held.is_some()) {
+            Some(held) => Some(held),
             None => within(self.api.get_opt(&self.election.name)).await?,
         };
         let now = Instant::now();
-        let view = lease.as_ref().and_then(|lease| lease.spec.as_ref()).map(View::from);
+        let view = held.as_ref().and_then(|held| held.spec.as_ref()).map(View::from);
         let observed = Observed::note(self.observed.take(), view.unwrap_or_default(), now);
-        let holding = (self.election.identity.as_str(), self.held);
-        let decision = decide(&observed, holding, (self.leadership.floor(), &times), now);
+        let candidate = lease::Candidate {
+            identity: &self.election.identity,
+            place: self.election.place.as_deref(),
+            holding: self.held,
+        };
+        let decision = decide(&observed, candidate, (self.leadership.floor(), &times), now);
         self.observed = Some(observed);
         match decision {
             Decision::Wait(_) if !self.election.is_contested && self.held.is_none() => {
-                let count = next_count(self.count_of(lease.as_ref()), self.leadership.floor());
-                self.write(lease, count).await
+                let count = next_count(self.count_of(held.as_ref()), self.leadership.floor());
+                self.write(held, count).await
             }
             Decision::Wait(until) => {
                 if self.held.is_some() {
                     self.lose("somebody else took it");
                 }
-                self.lease = lease;
+                self.lease = held;
                 Ok(until.min(now + times.renew))
             }
-            Decision::Take(count) => self.write(lease, count).await,
+            Decision::Take(count) => self.write(held, count).await,
             Decision::Renew => {
-                let count = self.count_of(lease.as_ref());
-                self.write(lease, count).await
+                let count = self.count_of(held.as_ref());
+                self.write(held, count).await
             }
         }
     }

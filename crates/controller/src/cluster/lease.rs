@@ -94,20 +94,34 @@ pub enum Decision {
     Wait(Instant),
 }
 
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// This process, told apart from every other start.
+    pub identity: &'a str,
+    /// What the identities of former processes in this place begin with, where there can be only
+    /// one process at a time: a pod's container that was killed and started again.
+    pub place: Option<&'a str>,
+    /// The epoch under which it holds the lease, if it does.
+    pub holding: Option<Epoch>,
+}
+
 /// Decides from what was observed.
 pub fn decide(
     observed: &Observed,
-    (identity, holding): (&str, Option<Epoch>),
+    candidate: Candidate<'_>,
     (floor, times): (Epoch, &Times),
     now: Instant,
 ) -> Decision {
     let view = &observed.view;
+    let Candidate { identity, place, holding } = candidate;
+    let is_former = place.is_some_and(|place| view.holder.starts_with(place));
     let is_mine = view.holder == identity && holding == Some(epoch(view.transitions));
     if is_mine && epoch(view.transitions) > floor {
         return Decision::Renew;
     }
     let ends_at = observed.ends_at(times);
-    if view.holder.is_empty() || view.holder == identity || now >= ends_at {
+    if view.holder.is_empty() || view.holder == identity || is_former || now >= ends_at {
         return Decision::Take(next_count(view.transitions, floor));
     }
     Decision::Wait(ends_at)
@@ -144,7 +158,8 @@ mod tests {
     }
 
     fn ask(observed: &Observed, me: &str, holding: Option<u64>, now: Instant) -> Decision {
-        decide(observed, (me, holding.map(Epoch)), (Epoch(0), &Times::default()), now)
+        let candidate = Candidate { identity: me, place: None, holding: holding.map(Epoch) };
+        decide(observed, candidate, (Epoch(0), &Times::default()), now)
     }
 
     #[test]
@@ -181,11 +196,26 @@ mod tests {
     }
 
     #[test]
+    fn a_process_that_was_killed_is_replaced_at_once_by_the_next_one_in_its_place() {
+        let now = Instant::now();
+        let observed = Observed::note(None, view("pod-0_1a", 3, "t"), now);
+        let times = Times::default();
+        let from = |place| {
+            let candidate = Candidate { identity: "pod-0_2b", place, holding: None };
+            decide(&observed, candidate, (Epoch(0), &times), now)
+        };
+        assert_eq!(from(Some("pod-0_")), Decision::Take(4));
+        assert!(matches!(from(Some("pod-1_")), Decision::Wait(_)));
+        assert!(matches!(from(None), Decision::Wait(_)), "elsewhere it may still run");
+    }
+
+    #[test]
     fn a_floor_that_processors_know_is_exceeded() {
         let now = Instant::now();
         let observed = Observed::note(None, view("a", 1, "t"), now);
         let times = Times::default();
-        let taken = decide(&observed, ("a", Some(Epoch(1))), (Epoch(9), &times), now);
+        let candidate = Candidate { identity: "a", place: None, holding: Some(Epoch(1)) };
+        let taken = decide(&observed, candidate, (Epoch(9), &times), now);
         assert_eq!(taken, Decision::Take(10));
         assert_eq!(next_count(0, Epoch(0)), 1);
         assert_eq!(next_count(i32::MAX, Epoch(u64::MAX)), i32::MAX);

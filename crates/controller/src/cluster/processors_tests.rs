@@ -1,1 +1,69 @@
+//! Claims about where processors come from and which an order goes to.
 
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::*;
+
+fn life(number: u32) -> Incarnation {
+    Incarnation::new(format!("uid-{number}")).unwrap()
+}
+
+fn endpoint(hostname: Option<&str>, address: &str, ready: Option<bool>) -> Endpoint {
+    Endpoint {
+        hostname: hostname.map(ToOwned::to_owned),
+        addresses: vec![address.to_owned()],
+        conditions: Some(EndpointConditions { ready, ..EndpointConditions::default() }),
+        ..Endpoint::default()
+    }
+}
+
+fn port(name: &str, port: i32) -> EndpointPort {
+    EndpointPort { name: Some(name.to_owned()), port: Some(port), ..EndpointPort::default() }
+}
+
+fn slice(name: &str, endpoints: Vec<Endpoint>) -> EndpointSlice {
+    EndpointSlice {
+        metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
+        ports: Some(vec![port("rest", 8005), port("grpc", 50051)]),
+        endpoints,
+        ..EndpointSlice::default()
+    }
+}
+
+#[test]
+fn ready_endpoints_are_named_by_their_pod_else_by_their_address() {
+    let mut slices = Slices::new("shop", "processor");
+    slices.take(watcher::Event::Init);
+    let endpoints = vec![
+        endpoint(Some("processor-0"), "10.0.0.1", Some(true)),
+        endpoint(Some("processor-1"), "10.0.0.2", Some(false)),
+        endpoint(None, "10.0.0.3", None),
+    ];
+    slices.take(watcher::Event::InitApply(slice("s1", endpoints)));
+    assert!(slices.urls().is_empty(), "a list counts when it is complete");
+    assert!(slices.take(watcher::Event::InitDone));
+    let urls: Vec<_> = slices.urls().into_iter().collect();
+    assert_eq!(urls, ["http://10.0.0.3:50051", "http://processor-0.processor.shop.svc:50051"]);
+    slices.take(watcher::Event::Delete(slice("s1", Vec::new())));
+    assert!(slices.urls().is_empty());
+}
+
+#[test]
+fn orders_spread_and_a_lost_processor_moves_only_its_own() {
+    let processors = Processors::default();
+    let urls = |count: u32| (0..count).map(|n| format!("http://processor-{n}:50051")).collect();
+    processors.set(urls(4));
+    let before: Vec<String> =
+        (0..4_000).map(|n| processors.ranked(&life(n))[0].clone()).collect();
+    for url in processors.all() {
+        let count = before.iter().filter(|held| **held == url).count();
+        assert!((800..1_200).contains(&count), "{url}: {count}");
+    }
+    processors.set(urls(3));
+    for (n, before) in (0_u32..).zip(&before) {
+        if !before.contains("processor-3") {
+            assert_eq!(&processors.ranked(&life(n))[0], before);
+        }
+    }
+}

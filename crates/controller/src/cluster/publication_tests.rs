@@ -1,1 +1,150 @@
+//! Claims about which status is worth a write, and when.
 
+use std::sync::Arc;
+
+use orderstream_core::command::Proposed;
+use orderstream_core::event::{Event, OrderOpened};
+use orderstream_core::price::Price;
+use orderstream_core::tracker::{Input, Tracker};
+use orderstream_core::{
+    Epoch, EventKind, Incarnation, OrderKey, OrderSpec, ProposalId, SellerId, Seq,
+};
+
+use super::*;
+use crate::status::{down, status};
+
+const T0: Timestamp = Timestamp(1_800_000_000_000);
+
+/// An order's tracker, fed by hand.
+struct Life {
+    tracker: Tracker,
+    seq: u64,
+}
+
+impl Life {
+    fn new() -> Self {
+        let (key, life) = (OrderKey::new("", "SB1").unwrap(), Incarnation::new("u1").unwrap());
+        Self { tracker: Tracker::new(key, life), seq: 0 }
+    }
+
+    fn up(&mut self) -> &mut Self {
+        let (processor, epoch) = ("http://p:1".to_owned(), Epoch(1));
+        self.tracker.step(T0, Input::Connected { processor, epoch });
+        self
+    }
+
+    fn cut(&mut self, at: Timestamp) -> &mut Self {
+        self.tracker.step(at, Input::Disconnected { reason: "cut".to_owned() });
+        self
+    }
+
+    fn event(&mut self, kind: EventKind) -> &mut Self {
+        self.seq += 1;
+        let event = Event { seq: Seq(self.seq), at: T0, cause: None, kind };
+        self.tracker.step(T0, Input::Received(Arc::new(event)));
+        self
+    }
+
+    fn opened(&mut self) -> &mut Self {
+        let opened = OrderOpened {
+            key: OrderKey::new("", "SB1").unwrap(),
+            incarnation: Incarnation::new("u1").unwrap(),
+            spec: OrderSpec::default(),
+            expires_at: T0.plus_ms(1_800_000),
+        };
+        self.event(EventKind::OrderOpened(Box::new(opened)))
+            .event(EventKind::SellersSelected(Vec::new()))
+    }
+
+    fn proposal(&mut self) -> &mut Self {
+        let id = format!("p{}", self.seq);
+        self.event(EventKind::NewProposal(Proposed {
+            proposal_id: Some(ProposalId::new(id).unwrap()),
+            seller: SellerId::new("a").unwrap(),
+            price: Price::parse("10", "EUR").unwrap(),
+            lines: Vec::new(),
+            note: None,
+            delivery_date: None,
+            valid_until: None,
+        }))
+    }
+
+    fn shown(&self, before: &OrderRequestStatus) -> OrderRequestStatus {
+        status(1, before, Some(&self.tracker.snapshot()), None, T0)
+    }
+
+    fn readiness(&self, shown: &OrderRequestStatus, now: Timestamp) -> Readiness {
+        readiness(shown, Some(&self.tracker.snapshot()), T0, now)
+    }
+}
+
+fn streaming() -> (Life, OrderRequestStatus) {
+    let mut life = Life::new();
+    life.up().opened();
+    let shown = life.shown(&OrderRequestStatus::default());
+    (life, shown)
+}
+
+#[test]
+fn the_same_status_is_not_written_again_and_each_kind_of_change_has_its_urgency() {
+    let (mut life, shown) = streaming();
+    assert_eq!(band(&OrderRequestStatus::default(), &shown), Some(Band::Edge));
+    assert_eq!(band(&shown, &life.shown(&shown)), None);
+    life.proposal();
+    let proposed = life.shown(&shown);
+    assert_eq!(band(&shown, &proposed), Some(Band::Progress));
+    let edited = status(2, &proposed, Some(&life.tracker.snapshot()), None, T0);
+    assert_eq!(band(&proposed, &edited), Some(Band::Edge), "an edit is shown as taken up");
+    life.event(EventKind::OrderPaused { expired: false, reason: None });
+    let paused = life.shown(&proposed);
+    assert_eq!(band(&proposed, &paused), Some(Band::Edge));
+    life.event(EventKind::OrderCancelled { reason: None });
+    assert_eq!(band(&paused, &life.shown(&paused)), Some(Band::Terminal));
+}
+
+#[test]
+fn a_reconnect_or_a_new_leader_alone_costs_no_write() {
+    let (mut life, shown) = streaming();
+    life.cut(T0.plus_ms(1_000));
+    let (processor, epoch) = ("http://p:1".to_owned(), Epoch(7));
+    life.tracker.step(T0.plus_ms(2_000), Input::Connected { processor, epoch });
+    let again = life.shown(&shown);
+    assert_ne!(again, shown, "it differs in what nobody waits for");
+    assert_eq!(band(&shown, &again), None);
+}
+
+#[test]
+fn a_short_break_is_not_shown_and_a_long_one_is() {
+    let (mut life, shown) = streaming();
+    let at = T0.plus_ms(60_000);
+    life.cut(at);
+    let due = at.plus_ms(DOWN_MS_SHOWN);
+    assert_eq!(life.readiness(&shown, at.plus_ms(3_000)), Readiness::NotBefore(due));
+    assert_eq!(life.readiness(&shown, due), Readiness::DownOnly);
+    let down = down(1, &shown, Some(&life.tracker.snapshot()), due);
+    assert_eq!(down.phase.as_deref(), Some("Reconnecting"));
+    assert_eq!(down.proposals, shown.proposals, "what was counted stays");
+    assert_eq!(band(&shown, &down), Some(Band::Edge));
+}
+
+#[test]
+fn a_restarted_reader_shows_nothing_until_it_knows_what_was_shown() {
+    let (mut before, shown) = streaming();
+    before.proposal().proposal();
+    let shown = before.shown(&shown);
+    let mut again = Life::new();
+    assert_eq!(again.readiness(&shown, T0), Readiness::NotBefore(T0.plus_ms(DOWN_MS_SHOWN)));
+    assert_eq!(again.up().readiness(&shown, T0), Readiness::NotYet);
+    assert_eq!(again.opened().proposal().readiness(&shown, T0), Readiness::NotYet);
+    assert_eq!(again.proposal().readiness(&shown, T0), Readiness::Ready);
+    assert_eq!(band(&shown, &again.shown(&shown)), None, "and then there is nothing to write");
+}
+
+#[test]
+fn an_order_that_only_begins_to_open_is_not_shown_and_an_end_always_is() {
+    let mut life = Life::new();
+    let nothing = OrderRequestStatus::default();
+    assert_eq!(life.up().readiness(&nothing, T0), Readiness::NotYet);
+    life.opened().event(EventKind::OrderCancelled { reason: None }).cut(T0);
+    assert_eq!(life.readiness(&nothing, T0), Readiness::Ready);
+}

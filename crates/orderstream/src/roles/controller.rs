@@ -9,8 +9,8 @@ use orderstream_requestor::{MemoryLists, Parts, Requestor};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
-use super::requestor::unexpected;
 use super::Tasks;
+use super::requestor::unexpected;
 use crate::admin::Admin;
 use crate::cli::Common;
 use crate::clock::SystemClock;
@@ -49,7 +49,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
         client,
         namespace: config.namespace.clone(),
         source: config.source(&own),
-        election: config.election(&own, identity()),
+        election: config.election(&own, &host()),
         streams,
         owners,
         clock: Arc::new(SystemClock),
@@ -87,11 +87,11 @@ async fn say_when_ready(
     Ok(())
 }
 
-/// This start of this process: the host's name for people, and a random part that no other start
-/// has.
-fn identity() -> String {
+/// The machine's name, for people who look at the Lease.
+fn host() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = host.trim();
-    let host = if host.is_empty() { "orderstream" } else { host };
-    format!("{host}_{:08x}", fastrand::u32(..))
+    match host.trim() {
+        "" => "orderstream".to_owned(),
+        host => host.to_owned(),
+    }
 }
