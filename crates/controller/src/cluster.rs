@@ -32,6 +32,7 @@ mod watch;
 mod writer;
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use kube::{Api, Client};
@@ -111,12 +112,14 @@ impl Handle {
     }
 }
 
+/// The task that publishes Events.
+type Reports = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// The operator at work.
-#[derive(Debug)]
 pub struct Service {
     operator: Arc<Operator>,
     parts: Parts,
-    reports: tokio::task::JoinHandle<()>,
+    reports: Reports,
 }
 
 /// Makes an operator. Needs to be called within a Tokio runtime.
@@ -158,8 +161,13 @@ pub fn start(parts: Parts) -> Result<(Handle, Service), prometheus::Error> {
         tasks: TaskTracker::new(),
         shutdown: parts.shutdown.clone(),
     });
-    let reports = tokio::spawn(reports);
-    Ok((Handle { cache, leadership }, Service { operator, parts, reports }))
+    Ok((Handle { cache, leadership }, Service { operator, parts, reports: Box::pin(reports) }))
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("parts", &self.parts).finish_non_exhaustive()
+    }
 }
 
 impl Service {
@@ -176,6 +184,7 @@ impl Service {
         let sink: Arc<dyn watch::Sink> = Arc::new(Noticed(Arc::clone(&operator)));
         let (cache, metrics) = (Arc::clone(&operator.cache), Arc::clone(&operator.metrics));
         tasks.spawn(watch::run(api, cache, metrics, sink, shutdown.clone()));
+        tasks.spawn(reports);
         tasks.spawn(Arc::clone(&operator.writer).run(shutdown.clone()));
         tasks.spawn(Arc::clone(&operator).run());
         tasks.spawn(Arc::clone(&operator).sweep());
@@ -197,7 +206,6 @@ impl Service {
         }
         operator.tasks.close();
         operator.tasks.wait().await;
-        reports.abort();
     }
 }
 

@@ -38,7 +38,10 @@ impl Bucket {
         self.per_second
     }
 
-    /// Takes one token, or says how long to wait for it.
+    /// Takes one token.
+    ///
+    /// # Errors
+    /// How long to wait for one.
     pub fn take(&mut self, now: Instant) -> Result<(), Duration> {
         self.refill(now);
         if let Some(until) = self.paused_until.filter(|until| *until > now) {
@@ -55,7 +58,7 @@ impl Bucket {
     /// were under way together count once.
     pub fn slow_down(&mut self, now: Instant, retry_after: Option<Duration>) {
         self.refill(now);
-        if !self.halved_at.is_some_and(|at| now - at < Duration::from_secs(1)) {
+        if self.halved_at.is_none_or(|at| now - at >= Duration::from_secs(1)) {
             self.per_second = (self.per_second / 2.0).max(PER_SECOND_MIN);
             self.halved_at = Some(now);
         }

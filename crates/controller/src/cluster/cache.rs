@@ -70,6 +70,15 @@ pub struct Kept {
     pub is_live: bool,
 }
 
+/// How a resource was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Met {
+    /// In a list: it may be old.
+    Found,
+    /// In a change: if it was not there before, it came into being.
+    Changed,
+}
+
 /// All resources of the watch.
 #[derive(Debug, Default)]
 pub struct Cache {
@@ -122,7 +131,7 @@ impl Cache {
 
     /// A resource was made or changed.
     pub fn apply(&mut self, resource: OrderRequest) -> Vec<Change> {
-        self.put(resource, true)
+        self.put(resource, Met::Changed)
     }
 
     /// A list begins.
@@ -135,7 +144,7 @@ impl Cache {
         if let Some(seen) = &mut self.relisted {
             seen.insert(ObjectKey::of(&resource));
         }
-        self.put(resource, false)
+        self.put(resource, Met::Found)
     }
 
     /// A resource of a list that cannot be read; what is known of it stays.
@@ -167,12 +176,13 @@ impl Cache {
         self.drop_object(&object)
     }
 
-    fn put(&mut self, resource: OrderRequest, live: bool) -> Vec<Change> {
+    fn put(&mut self, resource: OrderRequest, met: Met) -> Vec<Change> {
         let object = ObjectKey::of(&resource);
         let mut changes = Vec::new();
         let former = self.objects.get(&object);
         let is_same = former.is_some_and(|f| f.resource.metadata.uid == resource.metadata.uid);
-        let is_live = former.filter(|_| is_same).map_or(live, |former| former.is_live);
+        let is_live =
+            former.filter(|_| is_same).map_or(met == Met::Changed, |former| former.is_live);
         if former.is_some() && !is_same {
             changes.extend(self.drop_object(&object));
         }

@@ -169,7 +169,7 @@ impl Candidate<'_> {
         let times = self.election.times;
         let began = Instant::now();
         let is_new = self.held != Some(epoch(count));
-        let wanted = self.wanted(lease.as_ref(), count, is_new);
+        let wanted = self.wanted(lease.as_ref(), count);
         let params = PostParams::default();
         let written = match lease {
             Some(_) => within(self.api.replace(&self.election.name, &params, &wanted)).await?,
@@ -183,17 +183,19 @@ impl Candidate<'_> {
         let until = began + times.lease.saturating_sub(times.margin);
         self.leadership.set(Some((epoch(count), until)));
         if is_new {
-            self.metrics.set_leader(true);
+            self.metrics.leads();
             let epoch = epoch(count).0;
             tracing::info!(epoch, identity = self.election.identity, "this process leads");
         }
         Ok(began + times.renew)
     }
 
-    fn wanted(&self, lease: Option<&Lease>, count: i32, is_new: bool) -> Lease {
+    fn wanted(&self, lease: Option<&Lease>, count: i32) -> Lease {
         let now = MicroTime(jiff::Timestamp::now());
         let former = lease.and_then(|lease| lease.spec.as_ref());
-        let acquired = former.and_then(|spec| spec.acquire_time.clone()).filter(|_| !is_new);
+        let acquired = former
+            .and_then(|spec| spec.acquire_time.clone())
+            .filter(|_| self.held == Some(epoch(count)));
         let seconds = i32::try_from(self.election.times.lease.as_secs()).unwrap_or(i32::MAX);
         let metadata = lease.map_or_else(
             || ObjectMeta { name: Some(self.election.name.clone()), ..ObjectMeta::default() },
@@ -213,7 +215,7 @@ impl Candidate<'_> {
     fn lose(&mut self, why: &str) {
         self.held = None;
         self.leadership.set(None);
-        self.metrics.set_leader(false);
+        self.metrics.leads_no_longer();
         tracing::warn!(why, "this process leads no longer");
     }
 

@@ -8,6 +8,8 @@ use prometheus::{
 
 /// The name that stands in the label `controller` and `name`.
 const NAME: &str = "orderrequest";
+/// The name of the election.
+const LEASE: &str = "orderstream-controller";
 
 /// What a look came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,10 +85,11 @@ impl Metrics {
     ///
     /// # Errors
     /// When one of the names is registered already.
-    #[allow(clippy::too_many_lines, reason = "one line or two for each series")]
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let queue = |name: &str, help: &str| opts(name, help).const_label("name", NAME);
         let ours = |name: &str, help: &str| opts(&format!("orderstream_{name}"), help);
+        let counter = |name: &str, help: &str| IntCounter::with_opts(ours(name, help));
+        let gauge = |name: &str, help: &str| IntGauge::with_opts(ours(name, help));
         let metrics = Self {
             reconciles: IntCounterVec::new(
                 opts("controller_runtime_reconcile_total", "Looks at resources, by result.")
@@ -117,39 +120,33 @@ impl Metrics {
                 ours("status_writes_total", "Statuses written, by urgency and result."),
                 &["band", "result"],
             )?,
-            status_coalesced: IntCounter::with_opts(ours(
+            status_coalesced: counter(
                 "status_coalesced_total",
                 "Statuses that a newer one replaced before they were written.",
-            ))?,
-            status_waiting: IntGauge::with_opts(ours(
-                "status_writes_waiting",
-                "Statuses that wait to be written.",
-            ))?,
+            )?,
+            status_waiting: gauge("status_writes_waiting", "Statuses that wait to be written.")?,
             status_rate: Gauge::with_opts(ours(
                 "status_writes_per_second_limit",
                 "Statuses that may be written per second now.",
             ))?,
-            watch_restarts: IntCounter::with_opts(ours(
+            watch_restarts: counter(
                 "watch_restarts_total",
                 "Lists of all resources, at the start and after a broken watch.",
-            ))?,
-            watch_errors: IntCounter::with_opts(ours(
-                "watch_errors_total",
-                "Failures of the watch.",
-            ))?,
-            resources: IntGauge::with_opts(ours("order_requests", "Resources in the cache."))?,
-            orphans: IntCounter::with_opts(ours(
+            )?,
+            watch_errors: counter("watch_errors_total", "Failures of the watch.")?,
+            resources: gauge("order_requests", "Resources in the cache.")?,
+            orphans: counter(
                 "orphans_cancelled_total",
                 "Orders cancelled because their resource is gone.",
-            ))?,
-            fenced: IntCounter::with_opts(ours(
+            )?,
+            fenced: counter(
                 "fenced_total",
                 "Epochs raised because a processor knew a higher one.",
-            ))?,
-            events_dropped: IntCounter::with_opts(ours(
+            )?,
+            events_dropped: counter(
                 "events_dropped_total",
                 "Kubernetes Events that were not published.",
-            ))?,
+            )?,
         };
         metrics.enter(registry)?;
         metrics.start_at_zero();
@@ -185,7 +182,7 @@ impl Metrics {
                 self.status_writes.with_label_values(&[band.as_str(), result]).reset();
             }
         }
-        self.set_leader(false);
+        self.leads_no_longer();
     }
 
     pub(crate) fn looked(&self, result: LookResult, seconds: f64) {
@@ -212,8 +209,12 @@ impl Metrics {
         self.queue_retries.inc();
     }
 
-    pub(crate) fn set_leader(&self, leads: bool) {
-        self.leader.with_label_values(&["orderstream-controller"]).set(i64::from(leads));
+    pub(crate) fn leads(&self) {
+        self.leader.with_label_values(&[LEASE]).set(1);
+    }
+
+    pub(crate) fn leads_no_longer(&self) {
+        self.leader.with_label_values(&[LEASE]).set(0);
     }
 
     pub(crate) fn status_written(&self, band: Band, result: &'static str) {

@@ -20,6 +20,7 @@ use super::notes::{Note, Placement};
 use super::processors::Processors;
 use super::queue::Queue;
 use super::reporter::Reporter;
+use super::steps::Edits;
 use super::writer::{Shown, Writer};
 use crate::convert;
 use crate::order_request::OrderRequest;
@@ -154,14 +155,14 @@ impl Operator {
         let facts = Facts { object, key, resource, known, shown, snapshot, epoch, now };
         if !self.speaks(&facts) {
             let refusal = another_speaks(&facts.key);
-            return Ok(self.publish(&facts, Some(&refusal), false));
+            return Ok(self.publish(&facts, Some(&refusal), Edits::Settled));
         }
         if facts.known.is_terminal() && !facts.snapshot.as_ref().is_some_and(|s| s.is_terminal()) {
             self.streams.stop(&facts.key, &desired.incarnation);
             return Ok(self.over(&facts, &desired));
         }
         self.raise_epoch(&facts);
-        let seen = self.seen(&facts, &desired, kept.is_live);
+        let seen = self.seen(&facts, &desired, kept);
         self.take_steps(&facts, &desired, plan(&desired, &seen, now))
     }
 
@@ -171,7 +172,8 @@ impl Operator {
         desired: &Desired,
         steps: Vec<Step>,
     ) -> Result<Option<Timestamp>, Refusal> {
-        let acts = steps.iter().any(|step| matches!(step, Step::Act(_)));
+        let is_act = |step: &Step| matches!(step, Step::Act(_));
+        let edits = if steps.iter().any(is_act) { Edits::OnTheirWay } else { Edits::Settled };
         let mut next: Option<Timestamp> = None;
         let mut sooner = |at: Timestamp| next = Some(next.map_or(at, |held| held.min(at)));
         for step in steps {
@@ -192,7 +194,7 @@ impl Operator {
                 Step::Publish => {
                     let refused = facts.snapshot.as_ref().and_then(|s| s.refused.last().cloned());
                     let refused = refused.map(|(_, refusal)| refusal);
-                    self.publish(facts, refused.as_ref(), acts).into_iter().for_each(&mut sooner);
+                    self.publish(facts, refused.as_ref(), edits).into_iter().for_each(&mut sooner);
                 }
                 Step::RequeueAt(at) => sooner(at.max(facts.now.plus_ms(1_000))),
                 Step::Remove => self.remove(facts),
@@ -201,7 +203,7 @@ impl Operator {
         Ok(next)
     }
 
-    fn seen(&self, facts: &Facts, desired: &Desired, is_live: bool) -> Seen {
+    fn seen(&self, facts: &Facts, desired: &Desired, kept: &Kept) -> Seen {
         let noted = self.note(facts, |note| note.placement.clone());
         let (placed, free) = match noted {
             Placement::At(processor) => (Some(processor), false),
@@ -218,7 +220,7 @@ impl Operator {
             snapshot: facts.snapshot.clone(),
             placement,
             ready,
-            located: is_live || free,
+            located: kept.is_live || free,
             published_terminal: facts.known.is_terminal(),
         }
     }
@@ -280,7 +282,7 @@ impl Operator {
             epoch: self.leadership.epoch()?,
             now: self.clock.now(),
         };
-        self.publish(&facts, Some(refusal), false)
+        self.publish(&facts, Some(refusal), Edits::Settled)
     }
 }
 

@@ -140,7 +140,10 @@ impl Slices {
     fn urls_of(&self, slice: &EndpointSlice) -> BTreeSet<String> {
         let named = |name: &str| {
             let ports = slice.ports.iter().flatten();
-            ports.clone().find(|port| port.name.as_deref() == Some(name)).or(ports.clone().next())
+            ports
+                .clone()
+                .find(|port| port.name.as_deref() == Some(name))
+                .or_else(|| ports.clone().next())
         };
         let Some(port) = named("grpc").and_then(|port| port.port) else { return BTreeSet::new() };
         let is_ready = |ready: Option<bool>| ready.unwrap_or(true);

@@ -54,8 +54,7 @@ fn orders_spread_and_a_lost_processor_moves_only_its_own() {
     let processors = Processors::default();
     let urls = |count: u32| (0..count).map(|n| format!("http://processor-{n}:50051")).collect();
     processors.set(urls(4));
-    let before: Vec<String> =
-        (0..4_000).map(|n| processors.ranked(&life(n))[0].clone()).collect();
+    let before: Vec<String> = (0..4_000).map(|n| processors.ranked(&life(n))[0].clone()).collect();
     for url in processors.all() {
         let count = before.iter().filter(|held| **held == url).count();
         assert!((800..1_200).contains(&count), "{url}: {count}");

@@ -23,14 +23,22 @@ const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// How long a removal may take.
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Whether the resource's edits have reached the processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Edits {
+    /// An act is still being carried there.
+    OnTheirWay,
+    /// All did, or were refused.
+    Settled,
+}
+
 impl Operator {
     /// Shows what is known, if it is worth a write now; gives the time to look again otherwise.
-    /// `acts` says that an edit is still being carried to the processor.
     pub(super) fn publish(
         &self,
         facts: &Facts,
         refusal: Option<&Refusal>,
-        acts: bool,
+        edits: Edits,
     ) -> Option<Timestamp> {
         let (known, now) = (&*facts.known, facts.now);
         let began = *self.began.lock();
@@ -45,7 +53,9 @@ impl Operator {
                 status(facts.generation(), known, snapshot, refusal, now)
             }
         };
-        if acts && let Some(at) = self.edit_is_fresh(facts) {
+        if edits == Edits::OnTheirWay
+            && let Some(at) = self.edit_is_fresh(facts)
+        {
             return Some(at);
         }
         self.offer(facts, next)

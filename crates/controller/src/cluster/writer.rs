@@ -73,7 +73,7 @@ pub(super) struct Writer {
     state: Mutex<State>,
     changed: Notify,
     /// Called after a write, with what it came to.
-    done: Box<dyn Fn(&ObjectKey, Outcome) + Send + Sync>,
+    done: Done,
 }
 
 impl std::fmt::Debug for Writer {
@@ -81,6 +81,9 @@ impl std::fmt::Debug for Writer {
         f.debug_struct("Writer").finish_non_exhaustive()
     }
 }
+
+/// Told of a resource what a write of its status came to.
+pub(super) type Done = Box<dyn Fn(&ObjectKey, Outcome) + Send + Sync>;
 
 /// What a write came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +110,7 @@ impl Writer {
         client: Client,
         leadership: Leadership,
         metrics: Arc<Metrics>,
-        done: Box<dyn Fn(&ObjectKey, Outcome) + Send + Sync>,
+        done: Done,
     ) -> Self {
         let state = Mutex::new(State {
             offers: HashMap::new(),
@@ -282,9 +285,10 @@ impl Writer {
     }
 
     fn failed(&self, object: &ObjectKey, band: Band, error: &kube::Error) -> Outcome {
-        let (code, retry_after) = match error {
-            kube::Error::Api(status) => (status.code, retry_after(status)),
-            _ => (0, None),
+        let (code, retry_after) = if let kube::Error::Api(status) = error {
+            (status.code, retry_after(status))
+        } else {
+            (0, None)
         };
         let (result, outcome) = match code {
             404 => ("conflict", Outcome::Gone),
