@@ -18,8 +18,10 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::process::Server;
 
-/// HTTP/2 connections that carry the streams.
-const CONNECTIONS: usize = 4;
+/// HTTP/2 connections that carry the streams, at least.
+const CONNECTIONS_MIN: usize = 4;
+/// Streams on one connection, at most.
+const STREAMS_MAX: usize = 1_250;
 
 /// Open streams on one server.
 #[derive(Debug)]
@@ -29,9 +31,9 @@ pub(crate) struct Streams {
     tasks: JoinSet<()>,
 }
 
-/// Channels to a server, one connection each.
-pub(crate) fn channels(server: &Server) -> anyhow::Result<Vec<Channel>> {
-    (0..CONNECTIONS)
+/// Channels to a server for so many streams, one connection each.
+pub(crate) fn channels(server: &Server, streams: usize) -> anyhow::Result<Vec<Channel>> {
+    (0..streams.div_ceil(STREAMS_MAX).max(CONNECTIONS_MIN))
         .map(|_| {
             let endpoint = Endpoint::from_shared(server.grpc.clone())?.tcp_nodelay(true);
             Ok(endpoint
@@ -55,7 +57,7 @@ impl Streams {
         orders: std::ops::Range<usize>,
         watched: Option<mpsc::Sender<Instant>>,
     ) -> anyhow::Result<Self> {
-        let channels = channels(server)?;
+        let channels = channels(server, orders.len())?;
         let delivered = Arc::new(AtomicU64::new(0));
         let mut tasks = JoinSet::new();
         let (opened, mut all_opened) = mpsc::channel(256);

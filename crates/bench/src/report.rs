@@ -85,7 +85,7 @@ async fn bulk() -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
     let server = Server::start(Kind::Processor, dir.path())?;
     let streams = Streams::open(&server, 0..ORDERS, None).await?;
-    let channel = channels(&server)?.swap_remove(0);
+    let channel = channels(&server, 1)?.swap_remove(0);
     let submissions = futures_util::stream::iter((0..BULK).map(|n| v1::ProposalSubmission {
         order_req_id: order_id(n % ORDERS),
         proposal: Some(v1::Proposal {
@@ -122,7 +122,7 @@ async fn bulk() -> anyhow::Result<()> {
 async fn memory_table() -> anyhow::Result<()> {
     println!("\n| server | streams | bytes per stream |\n|---|---|---|");
     for kind in [Kind::T, Kind::Processor] {
-        for streams in [1_000, 8_000] {
+        for streams in [1_000, 10_000] {
             let dir = tempfile::tempdir()?;
             let server = Server::start(kind, dir.path())?;
             let bytes = memory::per_stream(&server, streams).await?;
