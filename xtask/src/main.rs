@@ -5,6 +5,7 @@
     reason = "a command-line tool talks by printing"
 )]
 
+mod assets;
 mod bench;
 mod codegen;
 mod crds;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::step;
+use crate::{assets, step};
 
 /// The simulation reads here how many seeds to run.
 const SEEDS_VAR: &str = "SEEDS";
@@ -15,9 +15,13 @@ pub(crate) fn run(root: &Path, seeds: Option<u64>) -> anyhow::Result<()> {
     let mut build = step::cargo(root, &["build", "--locked", "-p", "orderstream"]);
     step::run("build the binary that process tests run", &mut build)?;
 
+    let assets = assets::find(root)?;
     let mut test = step::cargo(root, &["test", "--workspace", "--locked"]);
     if let Some(seeds) = seeds {
         test.env(SEEDS_VAR, seeds.to_string());
+    }
+    if let Some(assets) = assets {
+        test.env(assets::VARIABLE, assets);
     }
     step::run("test the whole workspace", &mut test)
 }

@@ -18,6 +18,7 @@ const INWARD: &[(&str, &[&str])] = &[
     ("orderstream-controller", &["orderstream-core"]),
     ("orderstream", ALL),
     ("orderstream-bench", ALL),
+    ("orderstream-testbed", &[]),
     ("xtask", ALL),
 ];
 

@@ -1,0 +1,161 @@
+//! An API server for all tests, a namespace for each, and the processes in it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use orderstream_testbed::ApiServer;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::http::{self, Answer};
+use crate::process::{Role, until};
+
+/// The API server that the tests share; `None` where there are no binaries for one.
+fn shared() -> Option<&'static ApiServer> {
+    static SERVER: OnceLock<Option<ApiServer>> = OnceLock::new();
+    let server = SERVER.get_or_init(|| {
+        let server = ApiServer::start();
+        server.iter().for_each(ApiServer::install_crds);
+        server
+    });
+    server.as_ref()
+}
+
+/// One namespace with a processor of its own.
+#[derive(Debug)]
+pub(crate) struct Bed {
+    pub(crate) server: &'static ApiServer,
+    pub(crate) namespace: String,
+    pub(crate) processor: Role,
+    dir: TempDir,
+    controllers: AtomicU32,
+}
+
+impl Bed {
+    /// A bed, or `None` where tests on an API server are skipped.
+    pub(crate) fn make() -> Option<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let server = shared()?;
+        let namespace = format!("bed-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        server.kubectl(&["create", "namespace", &namespace]);
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("processor").display().to_string();
+        let mut args = vec!["processor", "--data-dir", &data, "--sellers", "examples/sellers.yaml"];
+        for flag in ["--grpc-addr", "--rest-addr", "--metrics-addr"] {
+            args.extend([flag, "127.0.0.1:0"]);
+        }
+        let processor = Role::start(&args, dir.path());
+        Some(Self { server, namespace, processor, dir, controllers: AtomicU32::new(0) })
+    }
+
+    /// A controller of this namespace, told apart by its folder.
+    pub(crate) fn controller(&self) -> Role {
+        self.controller_with(&self.server.kubeconfig(), &[])
+    }
+
+    /// A controller that reaches the API server by this kubeconfig.
+    pub(crate) fn controller_with(&self, kubeconfig: &Path, more: &[&str]) -> Role {
+        let number = self.controllers.fetch_add(1, Ordering::Relaxed);
+        let dir = self.dir.path().join(format!("controller-{number}"));
+        std::fs::create_dir(&dir).unwrap();
+        let processor = format!("http://{}", self.processor.address("grpc"));
+        let kubeconfig = kubeconfig.display().to_string();
+        let mut args = vec!["controller", "--kubeconfig", &kubeconfig, "--processor", &processor];
+        args.extend(["--namespace", &self.namespace, "--lease-namespace", &self.namespace]);
+        // Its own place: killed and started again it takes over at once, as a pod's container.
+        let pod = format!("controller-{number}");
+        args.extend(["--lease-seconds", "3", "--pod-name", &pod]);
+        for flag in ["--metrics-addr", "--rest-addr"] {
+            args.extend([flag, "127.0.0.1:0"]);
+        }
+        args.extend(more);
+        Role::start(&args, &dir)
+    }
+
+    /// The processor's REST.
+    pub(crate) fn sellers(&self) -> SocketAddr {
+        self.processor.address("rest")
+    }
+
+    /// kubectl in the namespace, which must succeed.
+    pub(crate) fn kubectl(&self, args: &[&str]) -> String {
+        self.server.kubectl(&[&["-n", &self.namespace], args].concat())
+    }
+
+    /// Applies a manifest.
+    pub(crate) fn apply(&self, manifest: &str) {
+        let args = ["-n", &self.namespace, "apply", "-f", "-"];
+        let output = self.server.kubectl_with(&args, manifest);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Applies an order request of this name that lives for an hour.
+    pub(crate) fn order(&self, name: &str) {
+        self.apply(&format!(
+            "apiVersion: orderstream.dev/v1alpha1\nkind: OrderRequest\nmetadata: {{name: {name}}}\n\
+             spec: {{expiresIn: 1h}}\n"
+        ));
+    }
+
+    /// Changes a resource's spec.
+    pub(crate) fn patch(&self, name: &str, spec: &str) {
+        let patch = format!(r#"{{"spec":{spec}}}"#);
+        self.kubectl(&["patch", "oreq", name, "--type=merge", "-p", &patch]);
+    }
+
+    /// A resource as it is now, if it is there.
+    pub(crate) fn get(&self, name: &str) -> Option<Value> {
+        let args = ["-n", &self.namespace, "get", "oreq", name, "-o", "json"];
+        let output = self.server.kubectl_with(&args, "");
+        serde_json::from_slice(&output.stdout).ok()
+    }
+
+    /// Waits until a resource's status is as asked, and gives the resource.
+    pub(crate) fn until_status(
+        &self,
+        name: &str,
+        what: &str,
+        mut is: impl FnMut(&Value) -> bool,
+    ) -> Value {
+        until(what, || self.get(name).filter(|resource| is(&resource["status"])))
+    }
+
+    /// Waits until a resource's phase is this one.
+    pub(crate) fn until_phase(&self, name: &str, phase: &str) -> Value {
+        self.until_status(name, &format!("{name} is {phase}"), |status| status["phase"] == phase)
+    }
+
+    /// Posts a proposal for an order to the processor's REST.
+    pub(crate) fn propose(&self, order: &str, id: &str, price: &str) -> std::io::Result<Answer> {
+        propose(self.sellers(), &self.namespace, (order, id, price))
+    }
+
+    /// The order at the processor, if it is there.
+    pub(crate) fn order_at_processor(&self, order: &str) -> Option<Value> {
+        let path = format!("/api/v1/orders/{order}?tenant={}", self.namespace);
+        let answer = http::get(self.sellers(), &path).ok()?;
+        (answer.status == 200).then(|| answer.json())
+    }
+}
+
+/// Posts a proposal to a processor's REST.
+pub(crate) fn propose(
+    sellers: SocketAddr,
+    tenant: &str,
+    (order, id, price): (&str, &str, &str),
+) -> std::io::Result<Answer> {
+    let body = format!(
+        r#"{{"tenant":"{tenant}","order_req_id":"{order}","proposal_id":"{id}",
+            "seller":"nordic-seating","price":"{price}","currency":"EUR"}}"#
+    );
+    http::post(sellers, "/api/v1/proposals", &body)
+}
+
+/// A condition of a status: its status word.
+pub(crate) fn condition<'a>(status: &'a Value, kind: &str) -> &'a str {
+    let conditions = status["conditions"].as_array().map_or(&[][..], Vec::as_slice);
+    let held = conditions.iter().find(|condition| condition["type"] == kind);
+    held.and_then(|condition| condition["status"].as_str()).unwrap_or_default()
+}

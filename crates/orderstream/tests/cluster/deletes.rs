@@ -1,0 +1,93 @@
+//! Deletes at every moment: none hangs, and nothing is left over at the processor.
+
+use crate::process::until;
+
+use super::bed::Bed;
+
+fn is_cancelled(bed: &Bed, order: &str) {
+    until("the order is cancelled", || {
+        let phase = bed.order_at_processor(order)?["phase"].clone();
+        (phase == "Cancelled").then_some(())
+    });
+}
+
+fn delete(bed: &Bed, name: &str) {
+    bed.kubectl(&["delete", "oreq", name, "--timeout=10s"]);
+    assert!(bed.get(name).is_none());
+}
+
+#[test]
+fn a_delete_while_streaming_cancels_the_order() {
+    let Some(bed) = Bed::make() else { return };
+    let _controller = bed.controller();
+    bed.order("a");
+    bed.until_phase("a", "Streaming");
+    delete(&bed, "a");
+    is_cancelled(&bed, "a");
+}
+
+#[test]
+fn a_delete_that_nobody_watched_is_found_after_the_restart() {
+    let Some(bed) = Bed::make() else { return };
+    let mut controller = bed.controller();
+    bed.order("a");
+    bed.order("b");
+    bed.until_phase("a", "Streaming");
+    bed.until_phase("b", "Streaming");
+    controller.kill();
+    delete(&bed, "a");
+    controller.restart();
+    is_cancelled(&bed, "a");
+    assert_eq!(bed.order_at_processor("b").unwrap()["phase"], "Open");
+}
+
+#[test]
+fn a_resource_that_is_made_anew_under_its_name_is_a_new_order() {
+    let Some(bed) = Bed::make() else { return };
+    let _controller = bed.controller();
+    bed.order("a");
+    let first = bed.until_phase("a", "Streaming");
+    assert_eq!(bed.propose("a", "p1", "10").unwrap().status, 201);
+    delete(&bed, "a");
+    bed.order("a");
+    let second =
+        bed.until_status("a", "the new life streams", |status| status["phase"] == "Streaming");
+    assert_ne!(first["metadata"]["uid"], second["metadata"]["uid"]);
+    let order = until("the processor has the new life", || {
+        let order = bed.order_at_processor("a")?;
+        (order["incarnation"] == second["metadata"]["uid"]).then_some(order)
+    });
+    assert_eq!(order["phase"], "Open");
+    assert_eq!(bed.propose("a", "p1", "12").unwrap().status, 201, "its proposals are its own");
+    let shown = bed.until_status("a", "one proposal", |s| s["proposals"]["received"] == 1);
+    assert_eq!(shown["status"]["proposals"]["best"]["price"], "12 EUR");
+}
+
+#[test]
+fn a_delete_while_the_processor_is_down_is_made_good_when_it_is_back() {
+    let Some(mut bed) = Bed::make() else { return };
+    let _controller = bed.controller();
+    bed.order("a");
+    bed.until_phase("a", "Streaming");
+    bed.processor.kill();
+    delete(&bed, "a");
+    bed.processor.restart();
+    is_cancelled(&bed, "a");
+}
+
+#[test]
+fn a_deleted_namespace_takes_its_orders_along() {
+    let Some(bed) = Bed::make() else { return };
+    let _controller = bed.controller();
+    for name in ["a", "b", "c"] {
+        bed.order(name);
+    }
+    for name in ["a", "b", "c"] {
+        bed.until_phase(name, "Streaming");
+    }
+    // Without a controller manager nobody empties a namespace; this is what it does.
+    bed.kubectl(&["delete", "oreq", "--all", "--timeout=10s"]);
+    for name in ["a", "b", "c"] {
+        is_cancelled(&bed, name);
+    }
+}

@@ -1,0 +1,117 @@
+//! Two controllers: one leads, and each way of losing one hands over without harm.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::bed::Bed;
+use crate::http::get;
+use crate::process::{Role, until};
+
+fn lease(bed: &Bed) -> Value {
+    let args = ["get", "lease", "orderstream-controller", "-o", "json"];
+    serde_json::from_str(&bed.kubectl(&args)).unwrap()
+}
+
+fn leads(controller: &Role) -> bool {
+    let answer = get(controller.address("metrics"), "/metrics");
+    answer.is_ok_and(|answer| {
+        answer
+            .text
+            .lines()
+            .any(|line| line.starts_with("leader_election_master_status{") && line.ends_with(" 1"))
+    })
+}
+
+fn until_leads(controller: &Role) {
+    until("the controller leads", || leads(controller).then_some(()));
+}
+
+#[test]
+fn one_of_two_leads_and_hands_over_when_it_is_told_to_stop() {
+    let Some(bed) = Bed::make() else { return };
+    let mut first = bed.controller();
+    until_leads(&first);
+    let second = bed.controller();
+    bed.order("a");
+    bed.until_phase("a", "Streaming");
+    assert!(!leads(&second));
+    let before = lease(&bed)["spec"]["leaseTransitions"].as_i64().unwrap();
+    first.terminate();
+    let told = Instant::now();
+    until_leads(&second);
+    let took = told.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}: the lease was not given back");
+    assert_eq!(first.wait().code(), Some(0));
+    assert_eq!(lease(&bed)["spec"]["leaseTransitions"], before + 1);
+    bed.order("b");
+    bed.until_phase("b", "Streaming");
+    bed.until_status("a", "the new leader follows the old orders", |status| {
+        status["phase"] == "Streaming"
+    });
+}
+
+#[test]
+fn a_killed_leader_is_replaced_within_its_lease() {
+    let Some(bed) = Bed::make() else { return };
+    let mut first = bed.controller();
+    until_leads(&first);
+    let second = bed.controller();
+    bed.order("a");
+    bed.until_phase("a", "Streaming");
+    first.kill();
+    let killed = Instant::now();
+    until_leads(&second);
+    let took = killed.elapsed();
+    assert!(took < Duration::from_secs(3 + 2), "{took:?}");
+    assert_eq!(bed.propose("a", "p1", "10").unwrap().status, 201);
+    bed.until_status("a", "the new leader counts", |status| status["proposals"]["received"] == 1);
+}
+
+#[test]
+fn a_leader_that_was_asleep_for_longer_than_its_lease_changes_nothing() {
+    let Some(bed) = Bed::make() else { return };
+    let first = bed.controller();
+    until_leads(&first);
+    let second = bed.controller();
+    bed.order("a");
+    bed.until_phase("a", "Streaming");
+    first.signal("STOP");
+    until_leads(&second);
+    let epoch = lease(&bed)["spec"]["leaseTransitions"].as_i64().unwrap();
+    bed.patch("a", r#"{"cancel":true}"#);
+    let ended = bed.until_phase("a", "Cancelled");
+    first.signal("CONT");
+    until("the sleeper knows that it leads no longer", || (!leads(&first)).then_some(()));
+    bed.order("b");
+    let other = bed.until_phase("b", "Streaming");
+    assert_eq!(other["status"]["stream"]["epoch"], epoch);
+    let after = bed.get("a").unwrap();
+    assert_eq!(after["metadata"]["resourceVersion"], ended["metadata"]["resourceVersion"]);
+    assert_eq!(lease(&bed)["spec"]["leaseTransitions"], epoch);
+}
+
+#[test]
+fn a_deleted_lease_is_made_anew_above_the_epochs_that_processors_know() {
+    let Some(bed) = Bed::make() else { return };
+    let mut first = bed.controller();
+    until_leads(&first);
+    bed.order("a");
+    bed.until_phase("a", "Streaming");
+    // Raise the count as many takings would.
+    let patch = r#"{"spec":{"leaseTransitions":40,"holderIdentity":""}}"#;
+    bed.kubectl(&["patch", "lease", "orderstream-controller", "--type=merge", "-p", patch]);
+    until("the count is taken up", || {
+        (lease(&bed)["spec"]["leaseTransitions"].as_i64()? > 40).then_some(())
+    });
+    bed.patch("a", r#"{"followUps":[{"id":"f1","message":{"message":"When?"}}]}"#);
+    until("the processor knows the new epoch", || {
+        (bed.order_at_processor("a")?["epoch"].as_i64()? > 40).then_some(())
+    });
+    first.kill();
+    bed.kubectl(&["delete", "lease", "orderstream-controller"]);
+    first.restart();
+    assert_eq!(bed.propose("a", "p1", "10").unwrap().status, 201);
+    bed.until_status("a", "the order is followed again", |s| s["proposals"]["received"] == 1);
+    assert!(lease(&bed)["spec"]["leaseTransitions"].as_i64().unwrap() > 40);
+}

@@ -1,0 +1,112 @@
+//! An order's whole life by kubectl alone.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::bed::{Bed, condition};
+
+const MANIFEST: &str = include_str!("../../../../examples/office-chairs.yaml");
+
+#[test]
+fn a_manifest_streams_within_a_second_and_everything_it_says_reaches_the_order() {
+    let Some(bed) = Bed::make() else { return };
+    let _controller = bed.controller();
+    bed.order("warm");
+    bed.until_phase("warm", "Streaming");
+
+    let applied = Instant::now();
+    bed.apply(MANIFEST);
+    bed.until_phase("office-chairs", "Streaming");
+    assert!(applied.elapsed() < Duration::from_secs(5), "{:?}", applied.elapsed());
+    let args = ["wait", "--for=condition=Ready", "oreq/office-chairs", "--timeout=10s"];
+    assert!(bed.kubectl(&args).contains("condition met"));
+
+    let answer = bed.propose("OR-2041", "p1", "1200").unwrap();
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let shown = bed.until_status("office-chairs", "the proposal is counted", |status| {
+        status["proposals"]["received"] == 1
+    });
+    assert_eq!(shown["status"]["proposals"]["best"]["price"], "1200 EUR");
+
+    bed.patch("office-chairs", r#"{"followUps":[{"id":"f1","message":{"message":"When?"}}]}"#);
+    bed.until_status("office-chairs", "the follow-up is sent", |status| {
+        status["followUps"]["lastId"] == "f1" && status["observedGeneration"] == 2
+    });
+    bed.patch("office-chairs", r#"{"suspend":true}"#);
+    bed.until_phase("office-chairs", "Paused");
+    assert_eq!(bed.propose("OR-2041", "p2", "1100").unwrap().status, 409);
+    bed.patch("office-chairs", r#"{"suspend":false,"expiresIn":"2h"}"#);
+    bed.until_phase("office-chairs", "Streaming");
+
+    bed.patch("office-chairs", r#"{"award":{"proposalId":"p1"}}"#);
+    let args = ["wait", "--for=jsonpath={.status.phase}=Finalised", "oreq/office-chairs"];
+    assert!(bed.kubectl(&args).contains("condition met"));
+    let ended = bed.get("office-chairs").unwrap();
+    assert_eq!(condition(&ended["status"], "Ready"), "True");
+    assert_eq!(bed.order_at_processor("OR-2041").unwrap()["phase"], "Finalised");
+}
+
+#[test]
+fn what_kubectl_prints_is_what_was_promised() {
+    let Some(bed) = Bed::make() else { return };
+    let _controller = bed.controller();
+    bed.apply(MANIFEST);
+    bed.until_phase("office-chairs", "Streaming");
+    let words = |text: &str, line: usize| -> Vec<String> {
+        let line = text.lines().nth(line).unwrap_or_default();
+        line.split_whitespace().map(ToOwned::to_owned).collect()
+    };
+    let table = bed.kubectl(&["get", "oreq"]);
+    let columns = ["NAME", "PHASE", "PROPOSALS", "BEST", "STREAM", "EXPIRES", "AGE"];
+    assert_eq!(words(&table, 0), columns, "{table}");
+    let wide = bed.kubectl(&["get", "oreq", "-o", "wide"]);
+    assert!(
+        words(&wide, 0).ends_with(&["PROCESSOR", "SELLERS", "REASON"].map(String::from)),
+        "{wide}"
+    );
+    let selected = |phase: &str| {
+        let selector = format!("status.phase={phase}");
+        bed.kubectl(&["get", "oreq", "--field-selector", &selector, "-o", "name"])
+    };
+    assert!(selected("Streaming").contains("office-chairs"));
+    assert_eq!(selected("Paused"), "");
+    let explained = bed.kubectl(&["explain", "oreq.spec.followUps"]);
+    assert!(explained.contains("The list only grows"), "{explained}");
+    let events = bed.kubectl(&["get", "events", "-o", "jsonpath={.items[*].reason}"]);
+    assert!(events.contains("Streaming"), "{events}");
+}
+
+#[test]
+fn what_the_processor_refuses_and_what_cannot_be_is_shown_with_its_reason() {
+    let Some(bed) = Bed::make() else { return };
+    let _controller = bed.controller();
+    bed.order("wrong-award");
+    bed.until_phase("wrong-award", "Streaming");
+    bed.patch("wrong-award", r#"{"award":{"proposalId":"nobody"}}"#);
+    let stalled = |status: &Value| condition(status, "Stalled") == "True";
+    let shown = bed.until_status("wrong-award", "the refusal is shown", stalled);
+    assert!(shown["status"].to_string().contains("PROPOSAL_NOT_FOUND"), "{shown}");
+    assert_eq!(shown["status"]["phase"], "Streaming", "the order goes on");
+
+    bed.apply(
+        "apiVersion: orderstream.dev/v1alpha1\nkind: OrderRequest\nmetadata: {name: twin}\n\
+         spec: {orderReqId: wrong-award}\n",
+    );
+    let shown = bed.until_phase("twin", "Failed");
+    assert!(shown["status"].to_string().contains("ORDER_EXISTS"), "{shown}");
+}
+
+#[test]
+fn an_ended_resource_goes_in_its_time() {
+    let Some(bed) = Bed::make() else { return };
+    let _controller = bed.controller();
+    bed.apply(
+        "apiVersion: orderstream.dev/v1alpha1\nkind: OrderRequest\nmetadata: {name: brief}\n\
+         spec: {ttlAfterFinished: 1s}\n",
+    );
+    bed.until_phase("brief", "Streaming");
+    bed.patch("brief", r#"{"cancel":true}"#);
+    crate::process::until("the resource is removed", || bed.get("brief").is_none().then_some(()));
+    assert_eq!(bed.order_at_processor("brief").unwrap()["phase"], "Cancelled");
+}

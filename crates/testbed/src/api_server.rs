@@ -1,0 +1,342 @@
+//! etcd and kube-apiserver, started in a folder of their own and killed when dropped.
+
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{OnceLock, mpsc};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tempfile::TempDir;
+
+use crate::assets::Assets;
+use crate::audit::{self, Request};
+
+/// How long the servers may take to be ready.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Who may do everything.
+const ADMIN: &str = "admin";
+/// A key pair for tokens that nobody uses; the server does not start without one.
+const SERVICE_ACCOUNT_KEY: &str = include_str!("../fixtures/service-account.pem");
+const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n";
+
+/// A running API server.
+#[derive(Debug)]
+pub struct ApiServer {
+    assets: Assets,
+    dir: TempDir,
+    ports: Ports,
+    etcd: Option<Child>,
+    server: Option<Child>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Ports {
+    etcd: u16,
+    peer: u16,
+    api: u16,
+}
+
+impl Ports {
+    /// Free ones. Somebody else may take them in the meantime; then the start fails and is
+    /// repeated with others.
+    fn free() -> Self {
+        let held: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let port = |index: usize| held[index].local_addr().unwrap().port();
+        Self { etcd: port(0), peer: port(1), api: port(2) }
+    }
+}
+
+impl ApiServer {
+    /// Starts one; `None` where there are no binaries, as [`Assets::find`] says.
+    ///
+    /// # Panics
+    /// When the servers do not become ready.
+    pub fn start() -> Option<Self> {
+        let assets = Assets::find()?;
+        for attempt in 0..5 {
+            let mut server = Self {
+                assets: assets.clone(),
+                dir: fast_dir(),
+                ports: Ports::free(),
+                etcd: None,
+                server: None,
+            };
+            server.write_files(&[(ADMIN, "system:masters")]);
+            server.run();
+            if server.is_ready_in_time() {
+                return Some(server);
+            }
+            eprintln!("start {attempt} of the API server failed:\n{}", server.log_end());
+        }
+        panic!("the API server does not start");
+    }
+
+    /// The folder for the test's own files.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Where the server listens.
+    pub fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.ports.api)
+    }
+
+    /// The token of a user.
+    pub fn token(user: &str) -> String {
+        format!("{user}-token")
+    }
+
+    /// A kubeconfig of the administrator.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.path("kubeconfig")
+    }
+
+    /// A kubeconfig of a user without groups, for a server at this address; rights are given by
+    /// RBAC. Users are read when the server starts, so it is started again.
+    pub fn kubeconfig_of(&mut self, user: &str) -> PathBuf {
+        self.write_files(&[(ADMIN, "system:masters"), (user, "")]);
+        self.stop();
+        self.start_again();
+        self.write_kubeconfig(user, &self.url())
+    }
+
+    /// A kubeconfig of the administrator for another address, such as a proxy's.
+    pub fn kubeconfig_at(&self, url: &str) -> PathBuf {
+        self.write_kubeconfig_named("kubeconfig-elsewhere", ADMIN, url)
+    }
+
+    /// Runs kubectl with this input and gives what it printed.
+    pub fn kubectl_with(&self, args: &[&str], input: &str) -> Output {
+        let mut child = Command::new(self.assets.path("kubectl"))
+            .arg("--kubeconfig")
+            .arg(self.kubeconfig())
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    }
+
+    /// Runs kubectl, which must succeed, and gives its standard output.
+    pub fn kubectl(&self, args: &[&str]) -> String {
+        let output = self.kubectl_with(args, "");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "kubectl {args:?}: {error}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Installs the definitions of this workspace, and waits until they are served.
+    pub fn install_crds(&self) {
+        let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/crds");
+        self.kubectl(&["apply", "--server-side", "-f", crds.to_str().unwrap()]);
+        self.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"]);
+        // Established is said a moment before the paths are served.
+        for resource in ["orderrequests", "sellers"] {
+            until("the resources are served", || {
+                let output = self.kubectl_with(&["get", resource, "-A"], "");
+                output.status.success().then_some(())
+            });
+        }
+    }
+
+    /// Every request that was answered so far, oldest first.
+    pub fn requests(&self) -> Vec<Request> {
+        audit::read(&std::fs::read_to_string(self.path("audit.log")).unwrap_or_default())
+    }
+
+    /// Stops both servers; their data stay.
+    pub fn stop(&mut self) {
+        for mut child in self.server.take().into_iter().chain(self.etcd.take()) {
+            // It may have ended by itself; what counts is that it is gone.
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+
+    /// Starts both again on the same data and ports.
+    ///
+    /// # Panics
+    /// When they do not become ready.
+    pub fn start_again(&mut self) {
+        self.run();
+        assert!(self.is_ready_in_time(), "the API server does not start again: {}", self.log_end());
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn write_files(&self, users: &[(&str, &str)]) {
+        let tokens: String = users
+            .iter()
+            .map(|(user, group)| format!("{},{user},{user},\"{group}\"\n", Self::token(user)))
+            .collect();
+        std::fs::write(self.path("tokens.csv"), tokens).unwrap();
+        std::fs::write(self.path("service-account.pem"), SERVICE_ACCOUNT_KEY).unwrap();
+        std::fs::write(self.path("audit.yaml"), AUDIT_POLICY).unwrap();
+        self.write_kubeconfig_named("kubeconfig", ADMIN, &self.url());
+    }
+
+    fn write_kubeconfig(&self, user: &str, url: &str) -> PathBuf {
+        self.write_kubeconfig_named(&format!("kubeconfig-{user}"), user, url)
+    }
+
+    fn write_kubeconfig_named(&self, name: &str, user: &str, url: &str) -> PathBuf {
+        let token = Self::token(user);
+        let config = serde_json::json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "test",
+            "clusters": [{ "name": "test", "cluster": {
+                "server": url, "insecure-skip-tls-verify": url.starts_with("https"),
+            } }],
+            "users": [{ "name": user, "user": { "token": token } }],
+            "contexts": [{ "name": "test", "context": { "cluster": "test", "user": user } }],
+        });
+        let path = self.path(name);
+        std::fs::write(&path, config.to_string()).unwrap();
+        path
+    }
+
+    fn run(&mut self) {
+        let local = |port: u16| format!("http://127.0.0.1:{port}");
+        let (client, peer) = (local(self.ports.etcd), local(self.ports.peer));
+        let data = self.path("etcd").display().to_string();
+        self.etcd = Some(self.spawn(
+            "etcd",
+            &[
+                ("data-dir", &data),
+                ("listen-client-urls", &client),
+                ("advertise-client-urls", &client),
+                ("listen-peer-urls", &peer),
+                ("initial-advertise-peer-urls", &peer),
+                ("initial-cluster", &format!("default={peer}")),
+                ("unsafe-no-fsync", "true"),
+            ],
+        ));
+        let file = |name: &str| self.path(name).display().to_string();
+        self.server = Some(self.spawn(
+            "kube-apiserver",
+            &[
+                ("etcd-servers", &client),
+                ("bind-address", "127.0.0.1"),
+                ("secure-port", &self.ports.api.to_string()),
+                ("cert-dir", &file("certificates")),
+                ("token-auth-file", &file("tokens.csv")),
+                ("authorization-mode", "RBAC"),
+                ("service-account-issuer", "https://orderstream.test"),
+                ("service-account-key-file", &file("service-account.pem")),
+                ("service-account-signing-key-file", &file("service-account.pem")),
+                ("service-cluster-ip-range", "10.96.0.0/16"),
+                ("disable-admission-plugins", "ServiceAccount"),
+                ("audit-policy-file", &file("audit.yaml")),
+                ("audit-log-path", &file("audit.log")),
+                ("audit-log-mode", "blocking"),
+                // A closed server should not wait for its watches.
+                ("shutdown-delay-duration", "0s"),
+            ],
+        ));
+    }
+
+    /// A child that dies with this process, where `setpriv` is there to see to it.
+    fn spawn(&self, name: &str, flags: &[(&str, &str)]) -> Child {
+        let binary = self.assets.path(name);
+        let mut command = if Path::new("/usr/bin/setpriv").exists() {
+            let mut command = Command::new("/usr/bin/setpriv");
+            command.args(["--pdeathsig", "KILL"]).arg(binary);
+            command
+        } else {
+            Command::new(binary)
+        };
+        let log = || {
+            let path = self.path(&format!("{name}.log"));
+            std::fs::File::options().create(true).append(true).open(path).unwrap()
+        };
+        command
+            .args(flags.iter().map(|(flag, value)| format!("--{flag}={value}")))
+            .stdin(Stdio::null())
+            .stdout(log())
+            .stderr(log());
+        spawn_for_good(command)
+    }
+
+    fn is_ready_in_time(&mut self) -> bool {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            let ended = |child: &mut Option<Child>| {
+                child.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some())
+            };
+            if ended(&mut self.etcd) || ended(&mut self.server) {
+                self.stop();
+                return false;
+            }
+            let ready = self.kubectl_with(&["get", "--raw", "/readyz"], "");
+            let default = self.kubectl_with(&["get", "namespace", "default"], "");
+            if ready.status.success() && default.status.success() {
+                return true;
+            }
+            pause();
+        }
+        false
+    }
+
+    fn log_end(&self) -> String {
+        let text = std::fs::read_to_string(self.path("kube-apiserver.log")).unwrap_or_default();
+        let lines: Vec<_> = text.lines().collect();
+        lines[lines.len().saturating_sub(10)..].join("\n")
+    }
+}
+
+impl Drop for ApiServer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Spawns from a thread that lives as long as this process: the kernel's parent-death signal is
+/// bound to the thread that spawned, and a test's thread ends with its test.
+fn spawn_for_good(command: Command) -> Child {
+    type Job = (Command, mpsc::Sender<Child>);
+    static SPAWNER: OnceLock<Mutex<mpsc::Sender<Job>>> = OnceLock::new();
+    let spawner = SPAWNER.get_or_init(|| {
+        let (sender, jobs) = mpsc::channel::<Job>();
+        std::thread::spawn(move || {
+            for (mut command, answer) in jobs {
+                answer.send(command.spawn().unwrap()).unwrap();
+            }
+        });
+        Mutex::new(sender)
+    });
+    let (answer, child) = mpsc::channel();
+    spawner.lock().send((command, answer)).unwrap();
+    child.recv().unwrap()
+}
+
+/// A folder in memory where there is one: etcd is as fast as its disk.
+fn fast_dir() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = memory.is_dir().then(|| TempDir::new_in(memory).ok()).flatten();
+    made.unwrap_or_else(|| TempDir::new().unwrap())
+}
+
+/// Looks again and again until something is there, and fails after a minute.
+fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < PATIENCE, "did not come true: {what}");
+        pause();
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "other processes cannot be awaited, only looked at")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(50));
+}

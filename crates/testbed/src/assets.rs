@@ -1,0 +1,40 @@
+//! Where the test binaries are.
+
+use std::path::{Path, PathBuf};
+
+/// The folder that holds etcd, kube-apiserver and kubectl, as controller-runtime's tests name it.
+const VARIABLE: &str = "KUBEBUILDER_ASSETS";
+
+/// The binaries.
+#[derive(Clone, Debug)]
+pub struct Assets(PathBuf);
+
+impl Assets {
+    /// The binaries that `KUBEBUILDER_ASSETS` names, or those that `cargo xtask test` put under
+    /// `target`. Without any, a test that needs them says so and is skipped; with `CI=true` it
+    /// fails.
+    ///
+    /// # Panics
+    /// With `CI=true`, when there are none.
+    pub fn find() -> Option<Self> {
+        let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/kubebuilder-assets");
+        let named = std::env::var_os(VARIABLE).map(PathBuf::from);
+        let found = named.into_iter().chain([cache]).find(|dir| {
+            ["etcd", "kube-apiserver", "kubectl"].iter().all(|name| dir.join(name).exists())
+        });
+        if found.is_none() {
+            let text = format!(
+                "no API server: set {VARIABLE} to a folder with etcd, kube-apiserver and kubectl, \
+                 or run `cargo xtask test`, which gets them"
+            );
+            let must = std::env::var_os("CI").is_some_and(|ci| ci == "true");
+            assert!(!must, "{text}");
+            eprintln!("SKIPPED, {text}");
+        }
+        found.map(Self)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}

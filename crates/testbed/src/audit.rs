@@ -1,0 +1,78 @@
+//! What the API server was asked, from its audit log.
+
+use serde::Deserialize;
+
+/// One request that the API server answered.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Request {
+    /// Who asked.
+    pub user: String,
+    /// get, list, watch, create, update, patch, delete.
+    pub verb: String,
+    /// The API group; empty for the core group.
+    pub group: String,
+    /// Which kind of resource; empty for paths that are no resources.
+    pub resource: String,
+    /// Such as `status`; mostly empty.
+    pub subresource: String,
+    /// Where.
+    pub namespace: String,
+    /// Which one; empty for lists and watches.
+    pub name: String,
+    /// The HTTP status of the answer.
+    pub code: u16,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    stage: String,
+    verb: String,
+    user: User,
+    #[serde(default)]
+    object_ref: Object,
+    response_status: Option<Status>,
+}
+
+#[derive(Deserialize)]
+struct User {
+    #[serde(default)]
+    username: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Object {
+    resource: String,
+    namespace: String,
+    name: String,
+    api_group: String,
+    subresource: String,
+}
+
+#[derive(Deserialize)]
+struct Status {
+    #[serde(default)]
+    code: u16,
+}
+
+/// Reads a log: one entry for each request that was answered, and for each watch that began.
+pub(crate) fn read(log: &str) -> Vec<Request> {
+    log.lines()
+        .filter_map(|line| serde_json::from_str::<Line>(line).ok())
+        .filter(|line| match line.verb.as_str() {
+            "watch" => line.stage == "ResponseStarted",
+            _ => line.stage == "ResponseComplete",
+        })
+        .map(|line| Request {
+            user: line.user.username,
+            verb: line.verb,
+            group: line.object_ref.api_group,
+            resource: line.object_ref.resource,
+            subresource: line.object_ref.subresource,
+            namespace: line.object_ref.namespace,
+            name: line.object_ref.name,
+            code: line.response_status.map_or(0, |status| status.code),
+        })
+        .collect()
+}

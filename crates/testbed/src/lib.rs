@@ -1,0 +1,17 @@
+//! A real Kubernetes API server for tests: etcd and kube-apiserver as child processes, with an
+//! audit log that tells every request.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test bed fails by panicking"
+)]
+#![allow(clippy::print_stderr, reason = "tests tell people what they skip")]
+
+mod api_server;
+mod assets;
+mod audit;
+
+pub use api_server::ApiServer;
+pub use assets::Assets;
+pub use audit::Request;
