@@ -14,6 +14,7 @@
 //! the resource again.
 
 pub mod bucket;
+mod buyer;
 pub mod cache;
 mod config;
 mod election;
@@ -44,6 +45,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::buyer::ClusterBuyer;
 pub use self::config::{Config, Error, connect};
 pub use self::election::Election;
 pub use self::metrics::Metrics;

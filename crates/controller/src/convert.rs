@@ -5,9 +5,10 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use orderstream_core::command::Award;
 use orderstream_core::input::{
     AwardInput, DeliveryInput, FollowUpInput, ItemInput, MessageInput, SellersInput, SpecInput,
-    place,
+    optional_text, place,
 };
-use orderstream_core::plan::Desired;
+use orderstream_core::limits::TEXT_CHARS_MAX;
+use orderstream_core::plan::{Decision, Desired};
 use orderstream_core::price::Currency;
 use orderstream_core::spec::{self, FollowUp, MessageType, NotificationType, OrderSpec};
 use orderstream_core::{Incarnation, OrderKey, Refusal, SellerId};
@@ -145,7 +146,7 @@ fn message(message: &MessageSpec) -> MessageInput {
     MessageInput { kind, message: message.message.clone(), urls: message.urls.clone() }
 }
 
-const fn notification_type(channel: Channel) -> NotificationType {
+pub(crate) const fn notification_type(channel: Channel) -> NotificationType {
     match channel {
         Channel::GChat => NotificationType::GChat,
         Channel::Email => NotificationType::Email,
@@ -169,7 +170,7 @@ fn follow_ups(wanted: &[FollowUpSpec]) -> Result<Vec<FollowUp>, Refusal> {
         .collect()
 }
 
-fn award(spec: &OrderRequestSpec) -> Result<Option<Award>, Refusal> {
+fn award(spec: &OrderRequestSpec) -> Result<Option<Decision>, Refusal> {
     let Some(wanted) = &spec.award else { return Ok(None) };
     if spec.cancel {
         let message = "stands beside cancel; an order ends one way, remove one of the two";
@@ -178,11 +179,13 @@ fn award(spec: &OrderRequestSpec) -> Result<Option<Award>, Refusal> {
     let lines = wanted.lines.iter().map(|line| (line.sku.clone(), line.proposal_id.clone()));
     let input = AwardInput { proposal_id: wanted.proposal_id.clone(), lines: lines.collect() };
     let award = Option::<Award>::try_from(input).map_err(|e| in_spec(e.under("award")))?;
-    if award.is_none() {
-        let message = "names nobody; give proposalId or lines, or remove it";
+    if award.is_some() == wanted.none {
+        let message = "is not one decision; give proposalId, or lines, or none: true";
         return Err(Refusal::field("spec.award", message));
     }
-    Ok(award)
+    let reason = optional_text("reason", wanted.reason.clone(), TEXT_CHARS_MAX)
+        .map_err(|refusal| in_spec(refusal.under("award")))?;
+    Ok(Some(Decision { award, reason }))
 }
 
 /// A seller as the processor's selection knows it.
@@ -236,17 +239,21 @@ pub fn spec_of(order_req_id: &str, order: &OrderSpec) -> OrderRequestSpec {
             names: order.sellers.names.iter().map(ToString::to_string).collect(),
         }),
         message: order.message.as_ref().map(|message| MessageSpec {
-            kind: match message.kind {
-                MessageType::Text => TextType::Text,
-                MessageType::Html => TextType::Html,
-                MessageType::Markdown => TextType::Markdown,
-            },
+            kind: text_type(message.kind),
             message: message.message.clone(),
             urls: message.urls.clone(),
         }),
         expires_in: duration::format_ms(order.expires_in_ms),
         sealed: order.sealed,
         ..OrderRequestSpec::default()
+    }
+}
+
+pub(crate) const fn text_type(kind: MessageType) -> TextType {
+    match kind {
+        MessageType::Text => TextType::Text,
+        MessageType::Html => TextType::Html,
+        MessageType::Markdown => TextType::Markdown,
     }
 }
 

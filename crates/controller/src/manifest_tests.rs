@@ -64,7 +64,7 @@ fn every_bad_spec_is_refused_with_path_limit_and_fix() {
         ("expiresIn: tomorrow".into(), "spec.expiresIn", "such as 30m"),
         ("ttlAfterFinished: 31d".into(), "spec.ttlAfterFinished", "0s to 30d"),
         ("sealed: 'yes'".into(), "spec.sealed", "true or false"),
-        ("award: {}".into(), "spec.award", "names nobody"),
+        ("award: {}".into(), "spec.award", "one decision"),
         ("award: {proposalId: p1}\ncancel: true".into(), "spec.award", "remove one"),
         ("award: {proposalId: 'p 1'}".into(), "spec.award.proposalId", "use letters, digits"),
         (

@@ -318,12 +318,14 @@ pub enum TextType {
     Markdown,
 }
 
-/// Who wins: one proposal, or one for each line.
+/// How the order ends: one proposal wins, or one for each line, or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
-    validation = Rule::new("has(self.proposalId) != (has(self.lines) && size(self.lines) > 0)")
-        .message("an award names one proposal or lines; give proposalId or lines, not both")
+    validation = Rule::new(
+        "(has(self.proposalId) ? 1 : 0) + (has(self.lines) && size(self.lines) > 0 ? 1 : 0) + (has(self.none) && self.none ? 1 : 0) == 1"
+    )
+    .message("an award is one decision; give proposalId, or lines, or none: true")
 )]
 pub struct AwardSpec {
     /// This proposal takes all.
@@ -334,6 +336,18 @@ pub struct AwardSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub lines: Vec<AwardLine>,
+    /// Nobody wins.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub none: bool,
+    /// Why, for all who took part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub reason: Option<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// One line of an award.

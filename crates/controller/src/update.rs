@@ -76,7 +76,7 @@ mod tests {
     }
 
     fn award(id: &str) -> Option<AwardSpec> {
-        Some(AwardSpec { proposal_id: Some(id.to_owned()), lines: Vec::new() })
+        Some(AwardSpec { proposal_id: Some(id.to_owned()), ..AwardSpec::default() })
     }
 
     fn base() -> OrderRequestSpec {

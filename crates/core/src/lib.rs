@@ -5,6 +5,7 @@
 //! in key order: the same inputs always give the same outputs.
 
 pub mod book;
+pub mod buyer;
 pub mod command;
 pub mod event;
 pub mod id;

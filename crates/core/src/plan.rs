@@ -25,12 +25,21 @@ pub struct Desired {
     pub suspend: bool,
     /// End the order as if it had not been asked.
     pub cancel: bool,
-    /// End the order with a winner.
-    pub award: Option<Award>,
+    /// End the order, with a winner or without one.
+    pub award: Option<Decision>,
     /// The resource's generation: which edit of it this is.
     pub generation: i64,
     /// How long the resource stays after the order's end, milliseconds.
     pub ttl_after_finished_ms: u64,
+}
+
+/// How a buyer ends an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Who wins; nobody when absent.
+    pub award: Option<Award>,
+    /// Why, for all who took part.
+    pub reason: Option<String>,
 }
 
 /// What is known of the order besides its resource.
@@ -137,10 +146,10 @@ fn acts(desired: &Desired, order: &Order) -> Vec<Command> {
     }
     if desired.cancel {
         acts.push(("cancel".to_owned(), Act::Cancel { reason: None }));
-    } else if desired.award.is_some() {
+    } else if let Some(decision) = &desired.award {
         acts.push((
             "award".to_owned(),
-            Act::Finalise { award: desired.award.clone(), reason: None },
+            Act::Finalise { award: decision.award.clone(), reason: decision.reason.clone() },
         ));
     } else if desired.suspend != (order.phase == Phase::Paused) {
         let (word, act) = if desired.suspend {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use orderstream_core::command::{Award, Opening};
-use orderstream_core::plan::{Desired, Seen, Step, plan};
+use orderstream_core::plan::{Decision, Desired, Seen, Step, plan};
 use orderstream_core::spec::{FollowUp, Message};
 use orderstream_core::tracker::StreamState;
 use orderstream_core::{
@@ -139,8 +139,8 @@ fn an_act_that_was_refused_for_good_is_not_asked_again() {
     assert_eq!(keys(&wanted, &seen), ["follow-up:f1"]);
 }
 
-fn award() -> Award {
-    Award::Whole(ProposalId::new("p1").unwrap())
+fn award() -> Decision {
+    Decision { award: Some(Award::Whole(ProposalId::new("p1").unwrap())), reason: None }
 }
 
 #[test]

@@ -103,7 +103,7 @@ async fn open_local(
 
 /// The buyer's REST: the original contract, and the applied order requests.
 fn buyer_router(handle: &Handle, local: &LocalOrderRequests) -> Router {
-    let buyers = orderstream_requestor::rest::router(handle.clone());
+    let buyers = orderstream_requestor::rest::router(Arc::new(handle.clone()));
     problem::everywhere(buyers.merge(local::rest::router(local.clone())))
 }
 

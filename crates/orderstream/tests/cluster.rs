@@ -1,6 +1,7 @@
 //! The operator with real processes on a real API server: what people see with kubectl.
 
 mod bed;
+mod buyers;
 mod deletes;
 mod kills;
 mod leaders;

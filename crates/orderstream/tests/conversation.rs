@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::http::{get, post, send};
 use crate::process::{Pair, dev};
 
-fn hold_conversation(requestor: SocketAddr) {
+pub(crate) fn hold_conversation(requestor: SocketAddr) {
     let orders = "/api/v1/orders";
     let status = || get(requestor, &format!("{orders}/tracking/status")).unwrap();
     let empty = json!({ "total_orders": 0, "active_streams": 0, "tracked_order_ids": [] });

@@ -3,63 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orderstream_core::command::{Act, Award};
+use orderstream_core::buyer::{
+    Buyer, BuyerAct, BuyerError, Initiated, Note, Stored, Totals, Tracked,
+};
+use orderstream_core::command::Act;
 use orderstream_core::port::{Assignment, OrderStreams};
-use orderstream_core::spec::{FollowUp, Message};
+use orderstream_core::spec::FollowUp;
 use orderstream_core::{
     Command, Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Reason, Refusal,
-    SellerId, Snapshot,
+    Snapshot,
 };
 use uuid::Uuid;
 
 use crate::acts;
 use crate::placement::choose;
-use crate::registry::{Counts, Origin};
+use crate::registry::Origin;
 use crate::shared::Shared;
-use crate::store::{Record, StoreError, Submission, follow_up_command};
+use crate::store::{Record, Submission, follow_up_command};
 
 /// How long `initiate` waits for the stream before it answers all the same.
 const FIRST_CONNECTION_WAIT: Duration = Duration::from_millis(500);
-
-/// Why a buyer's act was not done.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BuyerError {
-    /// It is refused.
-    #[error("{0}")]
-    Refused(#[from] Refusal),
-    /// The order store did not take it; nothing was done.
-    #[error("{0}")]
-    Store(#[from] StoreError),
-}
-
-/// What came of an initiate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Initiated {
-    /// The order is stored and followed now.
-    Started,
-    /// It was followed before.
-    AlreadyProcessed,
-}
-
-/// A buyer's follow-up before it has its id.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Note {
-    /// Given by the caller: the same id twice has one effect.
-    pub id: Option<FollowUpId>,
-    /// To these sellers; empty means to all.
-    pub audience: Vec<SellerId>,
-    /// The text.
-    pub message: Message,
-}
-
-/// A buyer's act on an order that exists.
-#[derive(Clone, Debug, PartialEq)]
-pub enum BuyerAct {
-    /// End it, with or without a winner.
-    Finalise(Option<Award>, Option<String>),
-    /// Take no proposals for now.
-    Pause(Option<String>),
-}
 
 /// The requestor. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -79,7 +42,7 @@ impl Handle {
     }
 
     /// How many orders and streams there are.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> Totals {
         self.shared.registry.counts()
     }
 
@@ -296,6 +259,33 @@ pub(crate) fn not_found(key: &OrderKey) -> Refusal {
 pub(crate) fn queue(shared: &Shared, key: &OrderKey, command: Command) {
     if let Err(refusal) = shared.registry.push_act(key, command, Origin::Store) {
         tracing::warn!(order_req_id = %key.order_req_id, %refusal, "act is dropped");
+    }
+}
+
+impl Buyer for Handle {
+    fn initiate(&self, key: OrderKey, spec: OrderSpec) -> Stored<'_, Initiated> {
+        Box::pin(Self::initiate(self, key, spec))
+    }
+
+    fn follow_up(&self, key: OrderKey, note: Note) -> Stored<'_, FollowUpId> {
+        Box::pin(Self::follow_up(self, key, note))
+    }
+
+    fn buyer_act(&self, key: OrderKey, act: BuyerAct) -> Stored<'_, ()> {
+        Box::pin(Self::buyer_act(self, key, act))
+    }
+
+    fn tracked(&self, key: &OrderKey) -> Option<Tracked> {
+        let snapshot = self.snapshot(key)?;
+        Some(Tracked::of(&snapshot, &self.spec(key).unwrap_or_default()))
+    }
+
+    fn all(&self) -> Vec<Tracked> {
+        self.keys().iter().filter_map(|key| self.tracked(key)).collect()
+    }
+
+    fn totals(&self) -> Totals {
+        self.counts()
     }
 }
 

@@ -22,10 +22,9 @@ mod store;
 
 pub use config::Config;
 pub use error::Error;
-pub use handle::{BuyerAct, BuyerError, Handle, Initiated, Note};
+pub use handle::Handle;
 pub use journal_lists::JournalLists;
 pub use metrics::Metrics;
 pub use placement::choose;
-pub use registry::Counts;
 pub use service::{Parts, Requestor, Service};
 pub use store::{Lists, MemoryLists, OrderStore, Record, StoreError, Stored, Submission, Turn};

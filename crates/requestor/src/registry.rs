@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use orderstream_core::buyer::Totals;
 use orderstream_core::port::Assignment;
 use orderstream_core::tracker::{Input, Output};
 use orderstream_core::{
@@ -57,17 +58,6 @@ pub(crate) enum Added {
     Start(Following),
     /// A task follows it, or it has ended.
     Known,
-}
-
-/// How many orders there are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Counts {
-    /// All in the tracker.
-    pub total_orders: usize,
-    /// With a stream that is up.
-    pub active_streams: usize,
-    /// Their keys, sorted.
-    pub tracked: Vec<OrderKey>,
 }
 
 #[derive(Debug)]
@@ -282,9 +272,9 @@ impl Registry {
     }
 
     /// How many orders there are, and which.
-    pub(crate) fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Totals {
         let orders = self.orders.lock();
-        Counts {
+        Totals {
             total_orders: orders.map.len(),
             active_streams: orders.active,
             tracked: orders.map.keys().cloned().collect(),

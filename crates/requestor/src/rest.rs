@@ -4,24 +4,29 @@ mod body;
 mod not_done;
 mod view;
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use orderstream_core::port::OrderStreams as _;
+use orderstream_core::buyer::{Buyer, BuyerAct, Initiated};
 use orderstream_core::{OrderKey, Refusal};
 use orderstream_rpc::problem::{self, InPath, Problem};
 use serde_json::json;
 
-use crate::handle::{BuyerAct, Handle, Initiated, not_found};
+use crate::handle::not_found;
 use body::{ActBody, FollowUpBody, InitiateBody};
 use not_done::NotDone;
 
 pub use orderstream_rpc::server::http::limits::BODY_BYTES_MAX;
 
-/// The buyer's REST over a requestor.
-pub fn router(handle: Handle) -> Router {
+/// Whom the REST asks.
+type Served = Arc<dyn Buyer>;
+
+/// The buyer's REST over whoever serves buyers.
+pub fn router(buyer: Served) -> Router {
     let orders = Router::new()
         .route("/", get(list))
         .route("/initiate", post(initiate))
@@ -31,7 +36,7 @@ pub fn router(handle: Handle) -> Router {
         .route("/tracking/status", get(status))
         .route("/tracking/{order_req_id}", get(tracking));
     let router = Router::new().nest("/api/v1/orders", orders.layer(from_fn(no_query)));
-    problem::everywhere(router).with_state(handle)
+    problem::everywhere(router).with_state(buyer)
 }
 
 /// Refuses a query: a tenant that is given there and not heard would be another buyer's order.
@@ -42,62 +47,60 @@ async fn no_query(request: Request, next: Next) -> Response {
     }
 }
 
-async fn initiate(State(handle): State<Handle>, request: Request) -> Result<Response, NotDone> {
+async fn initiate(State(buyer): State<Served>, request: Request) -> Result<Response, NotDone> {
     let (key, spec) = InitiateBody::read(request).await?.check()?;
-    let message = match handle.initiate(key, spec).await? {
+    let message = match buyer.initiate(key, spec).await? {
         Initiated::Started => "Order processing initiated",
         Initiated::AlreadyProcessed => "Order already being processed",
     };
     Ok(success(message))
 }
 
-async fn follow_up(State(handle): State<Handle>, request: Request) -> Result<Response, NotDone> {
+async fn follow_up(State(buyer): State<Served>, request: Request) -> Result<Response, NotDone> {
     let idempotency_key = request.headers().get("idempotency-key").cloned();
     let (key, note) = FollowUpBody::read(request).await?.check(idempotency_key)?;
-    let id = handle.follow_up(key, note).await?;
+    let id = buyer.follow_up(key, note).await?;
     let body = json!({ "success": true, "message": "Follow-up added", "follow_up_id": id });
     Ok(Json(body).into_response())
 }
 
 async fn finalize(
-    State(handle): State<Handle>,
+    State(buyer): State<Served>,
     InPath(id): InPath<String>,
     request: Request,
 ) -> Result<Response, NotDone> {
     let key = key_of(&id)?;
     let (award, reason) = ActBody::read(request).await?.check()?;
-    handle.buyer_act(key, BuyerAct::Finalise(award, reason)).await?;
+    buyer.buyer_act(key, BuyerAct::Finalise(award, reason)).await?;
     Ok(success("Order finalized"))
 }
 
 async fn pause(
-    State(handle): State<Handle>,
+    State(buyer): State<Served>,
     InPath(id): InPath<String>,
     request: Request,
 ) -> Result<Response, NotDone> {
     let key = key_of(&id)?;
     let (_, reason) = ActBody::read(request).await?.check()?;
-    handle.buyer_act(key, BuyerAct::Pause(reason)).await?;
+    buyer.buyer_act(key, BuyerAct::Pause(reason)).await?;
     Ok(success("Order paused"))
 }
 
-async fn status(State(handle): State<Handle>) -> Response {
-    Json(view::status(&handle.counts())).into_response()
+async fn status(State(buyer): State<Served>) -> Response {
+    Json(view::status(&buyer.totals())).into_response()
 }
 
 async fn tracking(
-    State(handle): State<Handle>,
+    State(buyer): State<Served>,
     InPath(id): InPath<String>,
 ) -> Result<Response, NotDone> {
     let key = key_of(&id)?;
-    let snapshot = handle.snapshot(&key).ok_or_else(|| not_found(&key))?;
-    let spec = handle.spec(&key).unwrap_or_default();
-    Ok(Json(view::order(&snapshot, &spec)).into_response())
+    let tracked = buyer.tracked(&key).ok_or_else(|| not_found(&key))?;
+    Ok(Json(view::order(&tracked)).into_response())
 }
 
-async fn list(State(handle): State<Handle>) -> Response {
-    let snapshots = handle.keys().into_iter().filter_map(|key| handle.snapshot(&key));
-    let orders: Vec<_> = snapshots.map(|snapshot| view::summary(&snapshot)).collect();
+async fn list(State(buyer): State<Served>) -> Response {
+    let orders: Vec<_> = buyer.all().iter().map(view::summary).collect();
     Json(json!({ "orders": orders })).into_response()
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use orderstream_core::buyer::BuyerError;
 use orderstream_core::command::{Act, Award};
 use orderstream_core::spec::{FollowUp, Message, NotificationType};
 use orderstream_core::{
@@ -34,6 +35,12 @@ pub enum StoreError {
     /// What was read is not what was written.
     #[error("is damaged: {0}")]
     Damaged(String),
+}
+
+impl From<StoreError> for BuyerError {
+    fn from(error: StoreError) -> Self {
+        Self::NotStored(error.to_string())
+    }
 }
 
 /// What the store needs of a journal: numbered lists of records, durable when an append is done.

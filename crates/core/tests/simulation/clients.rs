@@ -2,6 +2,7 @@
 //! request.
 
 use orderstream_core::command::{Act, Award, Proposed};
+use orderstream_core::plan::Decision;
 use orderstream_core::spec::{FollowUp, Message};
 use orderstream_core::{
     Answer, Command, FollowUpId, IdempotencyKey, Price, ProposalId, Reason, SellerId,
@@ -116,7 +117,8 @@ impl Clients {
                 let of_order: Vec<_> = self.known.iter().filter(|k| k.0 == order).collect();
                 if desired.award.is_none() && !of_order.is_empty() {
                     let id = of_order[sim.rng.index(of_order.len())].2.clone();
-                    desired.award = Some(Award::Whole(id));
+                    let award = Some(Award::Whole(id));
+                    desired.award = Some(Decision { award, reason: None });
                 }
             }
             2..=6 => desired.suspend = !desired.suspend,

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orderstream_controller::cluster::{self, Config, connect};
+use orderstream_controller::cluster::{self, ClusterBuyer, Config, connect};
 use orderstream_core::port::{OrderOwners, OrderStreams};
 use orderstream_requestor::{MemoryLists, Parts, Requestor};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 
-use super::Tasks;
 use super::requestor::unexpected;
+use super::{Tasks, serve};
 use crate::admin::Admin;
 use crate::cli::Common;
 use crate::clock::SystemClock;
@@ -28,6 +28,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
         .await
         .map_err(|error| Failure::input(error.to_string()))?;
     let mut addresses = Addresses::new(WhenOccupied::Fail);
+    let rest = addresses.bind("requestor", "--rest-addr", config.rest_addr)?;
     let metrics = addresses.bind("metrics", "--metrics-addr", config.metrics_addr)?;
     let registry = Registry::new();
     let shutdown = CancellationToken::new();
@@ -45,6 +46,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     let (requestor, requestor_service) = Requestor::start(parts).await.map_err(unexpected)?;
     let streams: Arc<dyn OrderStreams> = Arc::new(requestor.clone());
     let owners: Arc<dyn OrderOwners> = Arc::new(requestor);
+    let buyers = client.clone();
     let parts = cluster::Parts {
         client,
         namespace: config.namespace.clone(),
@@ -58,10 +60,13 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     };
     let (handle, service) =
         cluster::start(parts).map_err(|error| Failure::unexpected(error.to_string()))?;
+    let buyer = ClusterBuyer::new(buyers, Arc::clone(handle.cache()));
+    let router = orderstream_requestor::rest::router(Arc::new(buyer));
     let admin = Admin::new(registry);
     let mut tasks = Tasks::new(shutdown.clone());
     tasks.start(on_signal(shutdown.clone()));
     tasks.start(admin.clone().serve(metrics, shutdown.clone()));
+    tasks.start(serve(rest, router, shutdown.clone()));
     tasks.start(async move {
         service.run().await;
         streams_end.cancel();

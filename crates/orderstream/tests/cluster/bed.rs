@@ -37,9 +37,14 @@ impl Bed {
     /// A bed, or `None` where tests on an API server are skipped.
     pub(crate) fn make() -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let server = shared()?;
         let namespace = format!("bed-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        server.kubectl(&["create", "namespace", &namespace]);
+        shared()?.kubectl(&["create", "namespace", &namespace]);
+        Self::make_in(namespace)
+    }
+
+    /// A bed in a namespace that exists, and that no other test uses.
+    pub(crate) fn make_in(namespace: String) -> Option<Self> {
+        let server = shared()?;
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("processor").display().to_string();
         let mut args = vec!["processor", "--data-dir", &data, "--sellers", "examples/sellers.yaml"];

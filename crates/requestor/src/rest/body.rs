@@ -2,6 +2,7 @@
 
 use axum::extract::Request;
 use axum::http::HeaderValue;
+use orderstream_core::buyer::Note;
 use orderstream_core::command::Award;
 use orderstream_core::input::{AwardInput, FollowUpInput, MessageInput, SpecInput, optional_text};
 use orderstream_core::limits::TEXT_CHARS_MAX;
@@ -12,7 +13,6 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::BODY_BYTES_MAX;
-use crate::handle::Note;
 
 /// `POST /initiate`: the original's three fields, and beside them what is wanted.
 #[derive(Debug)]

@@ -4,10 +4,9 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use orderstream_core::Refusal;
+use orderstream_core::buyer::BuyerError;
 use orderstream_rpc::problem::Problem;
 use serde_json::json;
-
-use crate::handle::BuyerError;
 
 /// An answer that says no.
 #[derive(Debug)]
@@ -34,7 +33,7 @@ impl From<BuyerError> for NotDone {
     fn from(error: BuyerError) -> Self {
         match error {
             BuyerError::Refused(refusal) => refusal.into(),
-            BuyerError::Store(error) => {
+            BuyerError::NotStored(error) => {
                 tracing::error!(%error, "a buyer's request is not stored");
                 Self::NotStored
             }

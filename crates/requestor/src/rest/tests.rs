@@ -14,7 +14,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::fake::{Cut, Fake};
-use crate::{Lists, MemoryLists, Parts, Requestor};
+use crate::{Handle, Lists, MemoryLists, Parts, Requestor};
 
 #[derive(Debug)]
 struct StillClock;
@@ -68,7 +68,7 @@ async fn ask(handle: &Handle, method: Method, path: &str, body: &str) -> (u16, V
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .body(Body::from(body.to_owned()))
         .unwrap();
-    let response = router(handle.clone()).oneshot(request).await.unwrap();
+    let response = router(Arc::new(handle.clone())).oneshot(request).await.unwrap();
     let status = response.status().as_u16();
     let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
     (status, serde_json::from_slice(&bytes).unwrap())

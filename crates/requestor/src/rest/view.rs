@@ -1,10 +1,8 @@
 //! Orders as buyers see them.
 
-use orderstream_core::order::ProposalCounts;
-use orderstream_core::{OrderKey, OrderSpec, Snapshot, Tenant};
+use orderstream_core::buyer::{Totals, Tracked};
+use orderstream_core::{OrderKey, Tenant};
 use serde_json::{Value, json};
-
-use crate::registry::Counts;
 
 /// The order's id, with its tenant where that is not the default one.
 fn id(key: &OrderKey) -> String {
@@ -12,7 +10,7 @@ fn id(key: &OrderKey) -> String {
 }
 
 /// `GET /tracking/status`.
-pub(super) fn status(counts: &Counts) -> Value {
+pub(super) fn status(counts: &Totals) -> Value {
     json!({
         "total_orders": counts.total_orders,
         "active_streams": counts.active_streams,
@@ -20,58 +18,53 @@ pub(super) fn status(counts: &Counts) -> Value {
     })
 }
 
-fn proposal_counts(snapshot: &Snapshot) -> ProposalCounts {
-    snapshot.order.as_ref().map(|order| order.proposal_counts()).unwrap_or_default()
-}
-
 /// One line of `GET /api/v1/orders`.
-pub(super) fn summary(snapshot: &Snapshot) -> Value {
+pub(super) fn summary(tracked: &Tracked) -> Value {
     json!({
-        "order_req_id": snapshot.key.order_req_id,
-        "tenant": snapshot.key.tenant,
-        "phase": snapshot.phase(),
-        "proposals": proposal_counts(snapshot).received,
-        "last_seq": snapshot.last_seq(),
-        "stream_active": snapshot.stream.active,
+        "order_req_id": tracked.key.order_req_id,
+        "tenant": tracked.key.tenant,
+        "phase": tracked.phase,
+        "proposals": tracked.proposals[0],
+        "last_seq": tracked.last_seq,
+        "stream_active": tracked.stream_active,
     })
 }
 
 /// `GET /tracking/{id}`.
-pub(super) fn order(snapshot: &Snapshot, spec: &OrderSpec) -> Value {
-    let order = snapshot.order.as_deref();
-    let counts = proposal_counts(snapshot);
-    let best = counts.best.as_ref().map(|(id, price)| {
+pub(super) fn order(tracked: &Tracked) -> Value {
+    let best = tracked.best.as_ref().map(|best| {
         json!({
-            "proposal_id": id,
-            "price": price.amount().to_string(),
-            "currency": price.currency().as_str(),
+            "proposal_id": best.proposal_id,
+            "price": best.amount,
+            "currency": best.currency,
         })
     });
+    let [received, open, withdrawn, closed] = tracked.proposals;
     json!({
-        "order_req_id": snapshot.key.order_req_id,
-        "tenant": snapshot.key.tenant,
-        "incarnation": snapshot.incarnation,
-        "session_id": spec.session,
-        "notification_type": spec.notification_type.as_str(),
-        "notes_count": snapshot.notes,
-        "stream_active": snapshot.stream.active,
-        "phase": snapshot.phase(),
-        "last_seq": snapshot.last_seq(),
-        "last_event": order.map(|order| order.last_event.1),
-        "proposals_received": counts.received,
-        "proposals_open": counts.open,
-        "proposals_withdrawn": counts.withdrawn,
-        "proposals_closed": counts.closed,
+        "order_req_id": tracked.key.order_req_id,
+        "tenant": tracked.key.tenant,
+        "incarnation": tracked.incarnation,
+        "session_id": tracked.session,
+        "notification_type": tracked.notification_type.as_str(),
+        "notes_count": tracked.notes,
+        "stream_active": tracked.stream_active,
+        "phase": tracked.phase,
+        "last_seq": tracked.last_seq,
+        "last_event": tracked.last_event,
+        "proposals_received": received,
+        "proposals_open": open,
+        "proposals_withdrawn": withdrawn,
+        "proposals_closed": closed,
         "best_proposal": best,
-        "sellers_selected": order.map_or(0, |order| order.selected()),
-        "sellers_declined": order.map_or(0, |order| order.declined.len()),
-        "processor": snapshot.stream.processor,
-        "epoch": snapshot.stream.epoch,
-        "reconnects": snapshot.stream.reconnects,
-        "attempts": snapshot.stream.attempts,
-        "reason": snapshot.stream.reason,
-        "opened_at_ms": order.map(|order| order.opened_at),
-        "expires_at_ms": order.map(|order| order.expires_at),
-        "ended_at_ms": order.and_then(|order| order.ended_at),
+        "sellers_selected": tracked.sellers.0,
+        "sellers_declined": tracked.sellers.1,
+        "processor": tracked.processor,
+        "epoch": tracked.epoch,
+        "reconnects": tracked.reconnects,
+        "attempts": tracked.attempts,
+        "reason": tracked.reason,
+        "opened_at_ms": tracked.opened_at,
+        "expires_at_ms": tracked.expires_at,
+        "ended_at_ms": tracked.ended_at,
     })
 }

@@ -73,7 +73,8 @@ pub(crate) fn status_true(history: &History) -> Result<(), String> {
 fn wish_unmet(last: &Final, order: &Order) -> Option<&'static str> {
     let desired = &last.desired;
     let life_ms = order.expires_at.ms_since(order.opened_at);
-    let can_win = match &desired.award {
+    let award = desired.award.as_ref().and_then(|decision| decision.award.as_ref());
+    let can_win = match award {
         Some(Award::Whole(id)) => {
             order.proposals.get(id).is_some_and(|held| held.phase == ProposalPhase::Open)
         }

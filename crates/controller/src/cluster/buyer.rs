@@ -1,0 +1,407 @@
+//! Buyers on a cluster: what they ask over REST becomes an edit of an `OrderRequest`, the same act as
+//! `kubectl apply`, and what they are told is what the watch shows, the same on every replica.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::PostParams;
+use kube::{Api, Client};
+use orderstream_core::buyer::{
+    BestProposal, Buyer, BuyerAct, BuyerError, Initiated, Note, Stored, Totals, Tracked,
+};
+use orderstream_core::command::Award;
+use orderstream_core::limits::FOLLOW_UPS_MAX;
+use orderstream_core::{Epoch, FollowUpId, Incarnation, OrderKey, OrderSpec, Reason, Refusal, Seq};
+use parking_lot::RwLock;
+use uuid::Uuid;
+
+use super::cache::{Cache, Kept};
+use super::writer::version;
+use crate::convert;
+use crate::order_request::{
+    AwardLine, AwardSpec, FollowUpSpec, MessageSpec, OrderRequest, OrderRequestSpec,
+};
+use crate::order_status::OrderRequestStatus;
+use crate::status::parse_rfc3339;
+
+/// Who edits, as the API server writes it down.
+const FIELD_MANAGER: &str = "orderstream-requestor";
+/// How long one request to the API server may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often an edit is tried that somebody else was faster with.
+const TRIES: u32 = 5;
+/// How long an initiate waits for the order's stream, before it answers all the same.
+const STREAM_WAIT: Duration = Duration::from_secs(1);
+/// Between two looks for it.
+const STREAM_LOOK: Duration = Duration::from_millis(20);
+/// Between two looks whether the watch shows a write.
+const ECHO_LOOK: Duration = Duration::from_millis(2);
+/// Characters of a resource's name: a label holds as many (RFC 1123).
+const NAME_CHARS_MAX: usize = 63;
+/// Of these, the dash and the hash that keep two mapped ids apart.
+const HASH_CHARS: usize = 9;
+
+/// Serves buyers through the API server.
+#[derive(Clone)]
+pub struct ClusterBuyer {
+    client: Client,
+    cache: Arc<RwLock<Cache>>,
+}
+
+impl std::fmt::Debug for ClusterBuyer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClusterBuyer").finish_non_exhaustive()
+    }
+}
+
+impl ClusterBuyer {
+    /// Serves from this cache.
+    pub const fn new(client: Client, cache: Arc<RwLock<Cache>>) -> Self {
+        Self { client, cache }
+    }
+
+    fn api(&self, key: &OrderKey) -> Api<OrderRequest> {
+        Api::namespaced(self.client.clone(), key.tenant.as_str())
+    }
+
+    fn held(&self, key: &OrderKey) -> Option<Kept> {
+        self.cache.read().of_order(key).map(|(_, kept)| kept.clone())
+    }
+
+    async fn make(&self, key: OrderKey, spec: OrderSpec) -> Result<Initiated, BuyerError> {
+        if let Some(kept) = self.held(&key) {
+            return already(&key, &kept.resource);
+        }
+        let name = resource_name(key.order_req_id.as_str());
+        let spec = convert::spec_of(key.order_req_id.as_str(), &spec);
+        let metadata = ObjectMeta {
+            name: Some(name.clone()),
+            namespace: Some(key.tenant.to_string()),
+            ..ObjectMeta::default()
+        };
+        let resource = OrderRequest { metadata, spec, status: None };
+        let params =
+            PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        match within(self.api(&key).create(&params, &resource)).await {
+            Ok(_) => {
+                self.wait_for_stream(&key).await;
+                Ok(Initiated::Started)
+            }
+            // Another replica was faster, or the name is somebody else's.
+            Err(Failure::Api(409, _)) => {
+                let held = within(self.api(&key).get(&name)).await.map_err(Failure::told)?;
+                if convert::key(&held).is_ok_and(|held| held == key) {
+                    return already(&key, &held);
+                }
+                let text =
+                    format!("the OrderRequest {name} is about another order; use another id");
+                Err(Refusal::new(Reason::OrderExists, text).into())
+            }
+            Err(failure) => Err(failure.told()),
+        }
+    }
+
+    async fn wait_for_stream(&self, key: &OrderKey) {
+        let up = async {
+            while !self.tracked(key).is_some_and(|tracked| tracked.stream_active) {
+                tokio::time::sleep(STREAM_LOOK).await;
+            }
+        };
+        if tokio::time::timeout(STREAM_WAIT, up).await.is_err() {
+            tracing::debug!(order = %key, "its stream is not up yet");
+        }
+    }
+
+    /// Waits until the watch shows a write, so that who asks next is told of it.
+    async fn wait_for_echo(&self, key: &OrderKey, written: u64) {
+        let shown = async {
+            while self.held(key).is_none_or(|kept| version(&kept.resource) < written) {
+                tokio::time::sleep(ECHO_LOOK).await;
+            }
+        };
+        if tokio::time::timeout(STREAM_WAIT, shown).await.is_err() {
+            tracing::debug!(order = %key, "the watch does not show an edit yet");
+        }
+    }
+
+    /// Reads the order's resource, changes its spec and writes it, again when somebody else was
+    /// faster.
+    async fn edit<T>(
+        &self,
+        key: &OrderKey,
+        change: impl Fn(&mut OrderRequestSpec) -> Result<T, Refusal> + Send + Sync,
+    ) -> Result<T, BuyerError> {
+        let api = self.api(key);
+        let name = match self.held(key) {
+            Some(kept) => kept.resource.metadata.name.clone().unwrap_or_default(),
+            // It may have been made a moment ago on another replica.
+            None => resource_name(key.order_req_id.as_str()),
+        };
+        let params =
+            PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        for _ in 0..TRIES {
+            let mut resource = match within(api.get(&name)).await {
+                Ok(resource) => resource,
+                Err(Failure::Api(404, _)) => return Err(not_found(key).into()),
+                Err(failure) => return Err(failure.told()),
+            };
+            if !convert::key(&resource).is_ok_and(|held| held == *key) {
+                return Err(not_found(key).into());
+            }
+            if resource.status.as_ref().is_some_and(OrderRequestStatus::is_terminal) {
+                return Err(ended(key).into());
+            }
+            let done = change(&mut resource.spec)?;
+            match within(api.replace(&name, &params, &resource)).await {
+                Ok(written) => {
+                    self.wait_for_echo(key, version(&written)).await;
+                    return Ok(done);
+                }
+                Err(Failure::Api(409, _)) => {}
+                Err(failure) => return Err(failure.told()),
+            }
+        }
+        Err(BuyerError::NotStored("others keep editing the OrderRequest".to_owned()))
+    }
+
+    async fn add(&self, key: OrderKey, note: Note) -> Result<FollowUpId, BuyerError> {
+        let id = match note.id {
+            Some(id) => id,
+            None => FollowUpId::new(Uuid::now_v7().to_string())?,
+        };
+        let (kind, message) = (note.message.kind, note.message);
+        let follow_up = FollowUpSpec {
+            id: id.to_string(),
+            audience: note.audience.iter().map(ToString::to_string).collect(),
+            message: MessageSpec {
+                kind: convert::text_type(kind),
+                message: message.message,
+                urls: message.urls,
+            },
+        };
+        self.edit(&key, |spec| {
+            if spec.follow_ups.iter().any(|held| held.id == follow_up.id) {
+                return Ok(());
+            }
+            if spec.follow_ups.len() >= FOLLOW_UPS_MAX {
+                let text = format!("the order has {FOLLOW_UPS_MAX} follow-ups, the most it takes");
+                return Err(Refusal::new(Reason::LimitReached, text));
+            }
+            spec.follow_ups.push(follow_up.clone());
+            Ok(())
+        })
+        .await?;
+        Ok(id)
+    }
+
+    async fn act(&self, key: OrderKey, act: BuyerAct) -> Result<(), BuyerError> {
+        self.edit(&key, |spec| {
+            match &act {
+                BuyerAct::Pause(_) => spec.suspend = true,
+                BuyerAct::Finalise(award, reason) => {
+                    let wanted = award_spec(award.as_ref(), reason.as_ref());
+                    if spec.award.as_ref().is_some_and(|held| *held != wanted) {
+                        let text = "the order has another award already; it is given once";
+                        return Err(Refusal::new(Reason::OrderEnded, text));
+                    }
+                    spec.award = Some(wanted);
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Buyer for ClusterBuyer {
+    fn initiate(&self, key: OrderKey, spec: OrderSpec) -> Stored<'_, Initiated> {
+        Box::pin(self.make(key, spec))
+    }
+
+    fn follow_up(&self, key: OrderKey, note: Note) -> Stored<'_, FollowUpId> {
+        Box::pin(self.add(key, note))
+    }
+
+    fn buyer_act(&self, key: OrderKey, act: BuyerAct) -> Stored<'_, ()> {
+        Box::pin(self.act(key, act))
+    }
+
+    fn tracked(&self, key: &OrderKey) -> Option<Tracked> {
+        tracked(key, &self.held(key)?.resource)
+    }
+
+    fn all(&self) -> Vec<Tracked> {
+        let cache = self.cache.read();
+        let mut all: Vec<_> = cache
+            .iter()
+            .filter_map(|(_, kept)| tracked(kept.key.as_ref()?, &kept.resource))
+            .collect();
+        all.sort_by(|a, b| a.key.cmp(&b.key));
+        all
+    }
+
+    fn totals(&self) -> Totals {
+        let cache = self.cache.read();
+        let mut totals = Totals::default();
+        for (_, kept) in cache.iter() {
+            let Some(key) = &kept.key else { continue };
+            let tracker = kept.resource.status.as_ref().and_then(|status| status.tracker.as_ref());
+            let active = tracker.is_some_and(|tracker| tracker.stream_active);
+            totals.active_streams = totals.active_streams.saturating_add(usize::from(active));
+            totals.tracked.push(key.clone());
+        }
+        totals.tracked.sort();
+        totals.total_orders = totals.tracked.len();
+        totals
+    }
+}
+
+fn already(key: &OrderKey, resource: &OrderRequest) -> Result<Initiated, BuyerError> {
+    if resource.status.as_ref().is_some_and(OrderRequestStatus::is_terminal) {
+        return Err(ended(key).into());
+    }
+    Ok(Initiated::AlreadyProcessed)
+}
+
+fn ended(key: &OrderKey) -> Refusal {
+    let id = &key.order_req_id;
+    Refusal::new(Reason::OrderEnded, format!("order {id} has ended; use a new order_req_id"))
+}
+
+fn not_found(key: &OrderKey) -> Refusal {
+    let id = &key.order_req_id;
+    Refusal::new(Reason::OrderNotFound, format!("order {id} is not tracked here"))
+}
+
+fn award_spec(award: Option<&Award>, reason: Option<&String>) -> AwardSpec {
+    let spec = AwardSpec { reason: reason.cloned(), ..AwardSpec::default() };
+    match award {
+        None => AwardSpec { none: true, ..spec },
+        Some(Award::Whole(id)) => AwardSpec { proposal_id: Some(id.to_string()), ..spec },
+        Some(Award::Lines(lines)) => {
+            let line = |(sku, id): &(String, orderstream_core::ProposalId)| AwardLine {
+                sku: sku.clone(),
+                proposal_id: id.to_string(),
+            };
+            AwardSpec { lines: lines.iter().map(line).collect(), ..spec }
+        }
+    }
+}
+
+/// An order as its resource shows it.
+fn tracked(key: &OrderKey, resource: &OrderRequest) -> Option<Tracked> {
+    let status = resource.status.clone().unwrap_or_default();
+    let tracker = status.tracker.unwrap_or_default();
+    let proposals = status.proposals.unwrap_or_default();
+    let sellers = status.sellers.unwrap_or_default();
+    let stream = status.stream.unwrap_or_default();
+    let best = proposals.best.and_then(|best| {
+        let (amount, currency) = best.price.split_once(' ')?;
+        let (amount, currency) = (amount.to_owned(), currency.to_owned());
+        Some(BestProposal { proposal_id: best.proposal_id, amount, currency })
+    });
+    let stalled = |kind: &str| {
+        let held = status.conditions.iter().find(|held| held.type_ == kind)?;
+        (held.status == "True").then(|| held.message.clone()).filter(|text| !text.is_empty())
+    };
+    let time = |text: &Option<String>| text.as_deref().and_then(parse_rfc3339);
+    Some(Tracked {
+        key: key.clone(),
+        incarnation: resource.metadata.uid.as_ref().and_then(|uid| Incarnation::new(uid).ok()),
+        session: resource.spec.session.clone(),
+        notification_type: convert::notification_type(resource.spec.notification_type),
+        notes: u64::from(tracker.notes)
+            .max(u64::try_from(resource.spec.follow_ups.len()).unwrap_or(u64::MAX)),
+        stream_active: tracker.stream_active,
+        phase: status.phase.unwrap_or_else(|| "Pending".to_owned()),
+        last_seq: Seq(tracker.last_seq),
+        last_event: tracker.last_event.map(|event| event.kind),
+        proposals: [proposals.received, proposals.open, proposals.withdrawn, proposals.closed],
+        best,
+        sellers: (u64::from(sellers.selected), u64::from(sellers.declined)),
+        processor: stream.processor,
+        epoch: Epoch(stream.epoch),
+        reconnects: tracker.reconnects,
+        attempts: stream.attempts,
+        reason: stalled("Stalled"),
+        opened_at: time(&status.start_time),
+        expires_at: time(&status.expires_at),
+        ended_at: time(&status.completion_time),
+    })
+}
+
+/// A resource's name for an order's id: the id itself where it can be one, else what can be of it
+/// and a hash, so that two ids never share a name.
+fn resource_name(id: &str) -> String {
+    let fits = |text: &str| {
+        let inner =
+            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+        let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+        text.len() <= NAME_CHARS_MAX
+            && text.chars().all(inner)
+            && text.split('.').all(|part| ends(part.chars().next()) && ends(part.chars().last()))
+    };
+    if fits(id) {
+        return id.to_owned();
+    }
+    let mapped: String = id
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+        .take(NAME_CHARS_MAX - HASH_CHARS)
+        .collect();
+    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let mapped = mapped.trim_matches('-');
+    let mapped = if mapped.is_empty() { "order" } else { mapped };
+    format!("{mapped}-{:08x}", hash >> 32)
+}
+
+/// Why the API server did not do it.
+#[derive(Debug)]
+enum Failure {
+    Api(u16, String),
+    Lost(String),
+}
+
+impl Failure {
+    fn told(self) -> BuyerError {
+        match self {
+            Self::Api(404, message) => {
+                Refusal::field("tenant", format!("is no namespace here: {message}")).into()
+            }
+            Self::Api(403, message) => Refusal::new(Reason::NotAllowed, message).into(),
+            Self::Api(400 | 422, message) => Refusal::new(Reason::InvalidField, message).into(),
+            Self::Api(code, message) => BuyerError::NotStored(format!("{code}: {message}")),
+            Self::Lost(message) => BuyerError::NotStored(message),
+        }
+    }
+}
+
+async fn within<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
+    match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(kube::Error::Api(status))) => Err(Failure::Api(status.code, status.message.clone())),
+        Ok(Err(error)) => Err(Failure::Lost(error.to_string())),
+        Err(_) => Err(Failure::Lost("the API server did not answer in time".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_that_can_be_a_name_is_one_and_others_never_meet() {
+        assert_eq!(resource_name("sb1029436"), "sb1029436");
+        assert_eq!(resource_name("or-2041.a"), "or-2041.a");
+        for id in ["SB1029436", "a_b", "a:b", "-a", "a.", "..", "_", &"x".repeat(128)] {
+            let name = resource_name(id);
+            assert!(name.len() <= 63 && resource_name(&name) == name, "{id} → {name}");
+            assert_ne!(name, id);
+        }
+        assert_ne!(resource_name("A_B"), resource_name("a:b"));
+        assert!(resource_name("SB1029436").starts_with("sb1029436-"));
+    }
+}

@@ -1,0 +1,179 @@
+//! What a buyer asks of whoever tracks orders, with or without Kubernetes: one interface, so that the
+//! same REST serves both.
+
+use std::fmt::Debug;
+use std::pin::Pin;
+
+use crate::command::Award;
+use crate::id::{Epoch, FollowUpId, Incarnation, OrderKey, SellerId, Seq, Timestamp};
+use crate::refusal::Refusal;
+use crate::spec::{Message, NotificationType, OrderSpec};
+use crate::tracker::Snapshot;
+
+/// Why a buyer's act was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BuyerError {
+    /// It is refused.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    /// It could not be stored; nothing was done.
+    #[error("{0}")]
+    NotStored(String),
+}
+
+/// What came of an initiate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Initiated {
+    /// The order is stored and followed now.
+    Started,
+    /// It was followed before.
+    AlreadyProcessed,
+}
+
+/// A buyer's follow-up before it has its id.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Note {
+    /// Given by the caller: the same id twice has one effect.
+    pub id: Option<FollowUpId>,
+    /// To these sellers; empty means to all.
+    pub audience: Vec<SellerId>,
+    /// The text.
+    pub message: Message,
+}
+
+/// A buyer's act on an order that exists.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BuyerAct {
+    /// End it, with or without a winner.
+    Finalise(Option<Award>, Option<String>),
+    /// Take no proposals for now.
+    Pause(Option<String>),
+}
+
+/// How many orders there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// All that are tracked.
+    pub total_orders: usize,
+    /// With a stream that is up.
+    pub active_streams: usize,
+    /// Their keys, sorted.
+    pub tracked: Vec<OrderKey>,
+}
+
+/// The lowest price among the open proposals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BestProposal {
+    /// Which.
+    pub proposal_id: String,
+    /// The amount, a decimal.
+    pub amount: String,
+    /// ISO 4217.
+    pub currency: String,
+}
+
+/// An order as a buyer sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tracked {
+    /// Whose, and which number.
+    pub key: OrderKey,
+    /// Which life of the name.
+    pub incarnation: Option<Incarnation>,
+    /// The buyer's session.
+    pub session: Option<String>,
+    /// How the sellers are told.
+    pub notification_type: NotificationType,
+    /// Follow-ups known.
+    pub notes: u64,
+    /// Whether a stream is up.
+    pub stream_active: bool,
+    /// As users see it.
+    pub phase: String,
+    /// The last event handled.
+    pub last_seq: Seq,
+    /// Its word.
+    pub last_event: Option<String>,
+    /// Proposals ever made, open, withdrawn and closed.
+    pub proposals: [u32; 4],
+    /// The best of the open ones.
+    pub best: Option<BestProposal>,
+    /// Sellers invited, and those who said no.
+    pub sellers: (u64, u64),
+    /// The processor that holds it.
+    pub processor: Option<String>,
+    /// The fencing number of its stream.
+    pub epoch: Epoch,
+    /// How often its stream came up again.
+    pub reconnects: u32,
+    /// Failed attempts since it was last up.
+    pub attempts: u32,
+    /// Why it is not up.
+    pub reason: Option<String>,
+    /// When it was opened.
+    pub opened_at: Option<Timestamp>,
+    /// When its time runs out.
+    pub expires_at: Option<Timestamp>,
+    /// When it reached its end.
+    pub ended_at: Option<Timestamp>,
+}
+
+impl Tracked {
+    /// What a tracker knows of an order.
+    pub fn of(snapshot: &Snapshot, spec: &OrderSpec) -> Self {
+        let order = snapshot.order.as_deref();
+        let counts = order.map(|order| order.proposal_counts()).unwrap_or_default();
+        let best = counts.best.as_ref().map(|(id, price)| BestProposal {
+            proposal_id: id.to_string(),
+            amount: price.amount().to_string(),
+            currency: price.currency().as_str().to_owned(),
+        });
+        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        Self {
+            key: snapshot.key.clone(),
+            incarnation: Some(snapshot.incarnation.clone()),
+            session: spec.session.clone(),
+            notification_type: spec.notification_type,
+            notes: number(snapshot.notes),
+            stream_active: snapshot.stream.active,
+            phase: snapshot.phase().to_owned(),
+            last_seq: snapshot.last_seq(),
+            last_event: order.map(|order| order.last_event.1.to_owned()),
+            proposals: [counts.received, counts.open, counts.withdrawn, counts.closed],
+            best,
+            sellers: order
+                .map_or((0, 0), |order| (number(order.selected()), number(order.declined.len()))),
+            processor: snapshot.stream.processor.clone(),
+            epoch: snapshot.stream.epoch,
+            reconnects: snapshot.stream.reconnects,
+            attempts: snapshot.stream.attempts,
+            reason: snapshot.stream.reason.clone(),
+            opened_at: order.map(|order| order.opened_at),
+            expires_at: order.map(|order| order.expires_at),
+            ended_at: order.and_then(|order| order.ended_at),
+        }
+    }
+}
+
+/// An answer that comes when what was asked is stored.
+pub type Stored<'a, T> = Pin<Box<dyn Future<Output = Result<T, BuyerError>> + Send + 'a>>;
+
+/// Whoever serves buyers.
+pub trait Buyer: Send + Sync + Debug + 'static {
+    /// Stores an order and follows it. A second call changes nothing, also at the same instant.
+    fn initiate(&self, key: OrderKey, spec: OrderSpec) -> Stored<'_, Initiated>;
+
+    /// Stores a follow-up and forwards it; answers its id.
+    fn follow_up(&self, key: OrderKey, note: Note) -> Stored<'_, FollowUpId>;
+
+    /// Stores an act and forwards it.
+    fn buyer_act(&self, key: OrderKey, act: BuyerAct) -> Stored<'_, ()>;
+
+    /// One order.
+    fn tracked(&self, key: &OrderKey) -> Option<Tracked>;
+
+    /// All orders, sorted by key.
+    fn all(&self) -> Vec<Tracked>;
+
+    /// How many there are.
+    fn totals(&self) -> Totals;
+}

@@ -1,0 +1,52 @@
+//! The original system's REST beside the controller: the same contract, and every act is an edit of
+//! an OrderRequest.
+
+use serde_json::json;
+
+use super::bed::Bed;
+use crate::conversation::hold_conversation;
+use crate::http::{get, post};
+use crate::process::until;
+
+#[test]
+fn the_original_conversation_makes_and_reads_order_requests() {
+    let Some(bed) = Bed::make_in("default".to_owned()) else { return };
+    let first = bed.controller();
+    until("it is ready", || {
+        get(first.address("metrics"), "/readyz").ok().filter(|answer| answer.status == 200)
+    });
+    hold_conversation(first.address("requestor"));
+    let resources = bed.kubectl(&["get", "oreq", "-o", "jsonpath={.items[*].spec.orderReqId}"]);
+    assert_eq!(resources, "SB1029436");
+
+    // The same answers on a replica that does not lead.
+    let second = bed.controller();
+    let status = until("the other replica knows the order", || {
+        let answer = get(second.address("requestor"), "/api/v1/orders/tracking/status").ok()?;
+        (answer.json()["total_orders"] == 1).then(|| answer.json())
+    });
+    assert_eq!(status["tracked_order_ids"], json!(["SB1029436"]));
+    let again = r#"{"order_req_id": "SB1029436", "session_id": "s", "notification_type": "SMS"}"#;
+    let answer = post(second.address("requestor"), "/api/v1/orders/initiate", again).unwrap();
+    assert_eq!(answer.json()["message"], "Order already being processed");
+
+    let requestor = second.address("requestor");
+    let paused = post(requestor, "/api/v1/orders/pause/SB1029436", "").unwrap();
+    assert_eq!(paused.status, 200, "{paused:?}");
+    let tracked = |phase: &str| {
+        until(phase, || {
+            let path = "/api/v1/orders/tracking/SB1029436";
+            let tracked = get(requestor, path).ok()?.json();
+            (tracked["phase"] == phase).then_some(tracked)
+        })
+    };
+    tracked("Paused");
+    let reason = r#"{"reason": "the project was stopped"}"#;
+    let ended = post(requestor, "/api/v1/orders/finalize/SB1029436", reason).unwrap();
+    assert_eq!(ended.status, 200, "{ended:?}");
+    assert_eq!(tracked("Finalised")["proposals_received"], 0);
+    let again = post(requestor, "/api/v1/orders/initiate", again).unwrap();
+    assert_eq!((again.status, &again.json()["reason"]), (409, &json!("ORDER_ENDED")));
+    let unknown = post(requestor, "/api/v1/orders/pause/SB2", "").unwrap();
+    assert_eq!((unknown.status, &unknown.json()["reason"]), (404, &json!("ORDER_NOT_FOUND")));
+}
