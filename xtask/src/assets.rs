@@ -3,19 +3,37 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
 use crate::step;
 
 /// The folder's variable, as controller-runtime's tests name it.
 pub(crate) const VARIABLE: &str = "KUBEBUILDER_ASSETS";
 const NAMES: [&str; 3] = ["etcd", "kube-apiserver", "kubectl"];
+/// The Kubernetes release that is built or downloaded; `xtask/kubernetes/go.mod` pins the same.
+const VERSION: &str = "v1.34.4";
+/// Kubernetes' own test binaries, where nothing nearer is there, with their SHA-256.
+const DOWNLOAD: (&str, &str) = (
+    "https://github.com/kubernetes-sigs/controller-tools/releases/download/envtest-v1.34.1/\
+     envtest-v1.34.1-linux-amd64.tar.gz",
+    "c8500090806ed5ce4064eeeb2a5666476a5168c1f4ff0eadd54fe59b22c4baa7",
+);
 
-/// The folder: the one that the variable names, else a cache under `target`, else what a test
-/// cluster beside the workspace gives. `None`, with a word on how to get one, where there is none.
+/// One way to fill the cache: its name, and what does it.
+type Way = (&'static str, fn(&Path, &Path) -> anyhow::Result<()>);
+
+/// The ways, nearest first.
+const WAYS: [Way; 3] = [
+    ("the test cluster beside the workspace", unpack),
+    ("a build from Go modules", build),
+    ("the official test binaries", download),
+];
+
+/// The folder: the one that the variable names, else a cache under `target`, filled in the first
+/// of the ways that works. `None`, with a word on how to get one, where none does.
 ///
 /// # Errors
-/// With `CI=true`, when there is none.
+/// When the variable names a folder that lacks a binary; with `CI=true`, when there is none.
 pub(crate) fn find(root: &Path) -> anyhow::Result<Option<PathBuf>> {
     let named = std::env::var_os(VARIABLE).map(PathBuf::from);
     if let Some(dir) = named {
@@ -25,15 +43,19 @@ pub(crate) fn find(root: &Path) -> anyhow::Result<Option<PathBuf>> {
         bail!("{VARIABLE} names {}, which lacks one of {NAMES:?}", dir.display());
     }
     let cache = root.join("target/kubebuilder-assets");
-    if !is_complete(&cache) {
-        unpack(root, &cache)?;
-    }
     if is_complete(&cache) {
         return Ok(Some(cache));
     }
+    for (name, way) in WAYS {
+        match way(root, &cache) {
+            Ok(()) if is_complete(&cache) => return Ok(Some(cache)),
+            Ok(()) => println!("== an API server from {name}: did not give all of {NAMES:?}"),
+            Err(error) => println!("== an API server from {name}: {error:#}"),
+        }
+    }
     let text = format!(
-        "no API server: set {VARIABLE} to a folder with {NAMES:?} (setup-envtest of \
-         controller-runtime downloads one)"
+        "no API server: install Go, which builds one, or set {VARIABLE} to a folder with {NAMES:?} \
+         (setup-envtest of controller-runtime downloads one)"
     );
     if std::env::var_os("CI").is_some_and(|ci| ci == "true") {
         bail!("{text}");
@@ -50,9 +72,57 @@ fn is_complete(dir: &Path) -> bool {
 fn unpack(root: &Path, cache: &Path) -> anyhow::Result<()> {
     let cluster = root.join("../shared/cluster/cluster");
     if !cluster.exists() {
-        return Ok(());
+        bail!("there is none");
     }
     let mut command = Command::new(cluster);
     command.arg("assets").arg(cache);
     step::run("unpack an API server for tests", &mut command)
+}
+
+/// Builds one binary that is all three, told apart by name. Some minutes, once.
+fn build(root: &Path, cache: &Path) -> anyhow::Result<()> {
+    if Command::new("go").arg("version").output().is_err() {
+        bail!("Go is not installed");
+    }
+    let set = |name: &str, value: &str| format!("-X k8s.io/component-base/version.{name}={value}");
+    let flags = [
+        "-s -w".to_owned(),
+        set("gitVersion", VERSION),
+        set("gitMajor", "1"),
+        set("gitMinor", "34"),
+    ];
+    let mut command = Command::new("go");
+    command
+        .current_dir(root.join("xtask/kubernetes"))
+        .env("CGO_ENABLED", "0")
+        .args(["build", "-trimpath", "-ldflags", &flags.join(" "), "-o"])
+        .arg(cache.join("kubernetes"))
+        .arg(".");
+    step::run("build an API server for tests from Go modules, some minutes", &mut command)?;
+    for name in NAMES.into_iter().filter(|name| !cache.join(name).exists()) {
+        std::fs::hard_link(cache.join("kubernetes"), cache.join(name)).context(name)?;
+    }
+    Ok(())
+}
+
+/// Downloads the official binaries for tests and checks what came.
+fn download(_root: &Path, cache: &Path) -> anyhow::Result<()> {
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        bail!("these are pinned for Linux on x86-64 only");
+    }
+    std::fs::create_dir_all(cache)?;
+    let (url, wanted) = DOWNLOAD;
+    let archive = cache.join("download.tar.gz");
+    let mut curl = Command::new("curl");
+    curl.args(["-fsSL", "--max-time", "600", "-o"]).arg(&archive).arg(url);
+    step::run("download an API server for tests", &mut curl)?;
+    let output = step::output(Command::new("sha256sum").arg(&archive))?;
+    let sum = String::from_utf8_lossy(&output.stdout);
+    if sum.split_whitespace().next() != Some(wanted) {
+        bail!("{url} is not what was pinned: its SHA-256 is {sum}");
+    }
+    let mut tar = Command::new("tar");
+    tar.args(["-xz", "--strip-components=2", "-C"]).arg(cache).arg("-f").arg(&archive);
+    step::run("unpack it", &mut tar)?;
+    std::fs::remove_file(&archive).context("remove the archive")
 }
