@@ -28,6 +28,7 @@ mod processors;
 pub mod publication;
 mod queue;
 mod reporter;
+mod requests;
 mod steps;
 mod watch;
 mod writer;
@@ -50,6 +51,7 @@ pub use self::config::{Config, Error, connect};
 pub use self::election::Election;
 pub use self::metrics::Metrics;
 pub use self::processors::{Processors, Source};
+pub use self::requests::Requests;
 pub use self::writer::FIELD_MANAGER;
 
 use self::cache::{Cache, Change, ObjectKey};
@@ -66,6 +68,8 @@ const ASKING_MAX: usize = 64;
 pub struct Parts {
     /// The API server.
     pub client: Client,
+    /// What was asked of it.
+    pub requests: Requests,
     /// Only this namespace; all when absent.
     pub namespace: Option<String>,
     /// Where processors come from.
@@ -143,7 +147,8 @@ pub fn start(parts: Parts) -> Result<(Handle, Service), prometheus::Error> {
             woken.wake(object);
         }
     });
-    let writer = Writer::new(parts.client.clone(), leadership.clone(), Arc::clone(&metrics), done);
+    let api = (parts.client.clone(), parts.requests.clone());
+    let writer = Writer::new(api, leadership.clone(), Arc::clone(&metrics), done);
     let operator = Arc::new(Operator {
         client: parts.client.clone(),
         namespace: parts.namespace.clone(),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config as KubeConfig};
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::election::Election;
 use super::lease::Times;
 use super::processors::Source;
+use super::requests::Requests;
 
 /// How long connecting to the API server may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -160,11 +162,14 @@ impl Config {
     }
 }
 
-/// A client of the API server, and the namespace that it speaks from.
+/// A client of the API server whose requests are counted, and the namespace that it speaks from.
 ///
 /// # Errors
 /// When no kubeconfig can be used and this is not a pod.
-pub async fn connect(kubeconfig: Option<&std::path::Path>) -> Result<(Client, String), Error> {
+pub async fn connect(
+    kubeconfig: Option<&std::path::Path>,
+    requests: &Requests,
+) -> Result<(Client, String), Error> {
     let unusable = |error: &dyn std::fmt::Display| Error::Kubeconfig(error.to_string());
     let mut config = match kubeconfig {
         Some(path) => {
@@ -179,6 +184,6 @@ pub async fn connect(kubeconfig: Option<&std::path::Path>) -> Result<(Client, St
     // Writers and watches here wait and slow down by themselves, each in its own way.
     config.default_retry = false;
     let namespace = config.default_namespace.clone();
-    let client = Client::try_from(config).map_err(|error| unusable(&error))?;
-    Ok((client, namespace))
+    let builder = ClientBuilder::try_from(config).map_err(|error| unusable(&error))?;
+    Ok((builder.with_layer(requests).build(), namespace))
 }

@@ -26,6 +26,7 @@ use super::bucket::Bucket;
 use super::cache::ObjectKey;
 use super::leadership::Leadership;
 use super::metrics::{Band, Metrics};
+use super::requests::Requests;
 use crate::manifest::API_VERSION;
 use crate::order_request::OrderRequest;
 use crate::order_status::OrderRequestStatus;
@@ -68,6 +69,7 @@ pub(super) struct Offer {
 /// The writer. Shared by reference.
 pub(super) struct Writer {
     client: Client,
+    requests: Requests,
     leadership: Leadership,
     metrics: Arc<Metrics>,
     state: Mutex<State>,
@@ -107,7 +109,7 @@ struct State {
 impl Writer {
     /// A writer with nothing to do.
     pub(super) fn new(
-        client: Client,
+        (client, requests): (Client, Requests),
         leadership: Leadership,
         metrics: Arc<Metrics>,
         done: Done,
@@ -119,7 +121,7 @@ impl Writer {
             written: HashMap::new(),
             bucket: Bucket::new(Instant::now()),
         });
-        Self { client, leadership, metrics, state, changed: Notify::new(), done }
+        Self { client, requests, leadership, metrics, state, changed: Notify::new(), done }
     }
 
     /// Shows this status as soon as its turn comes; a newer one takes its place.
@@ -285,11 +287,7 @@ impl Writer {
     }
 
     fn failed(&self, object: &ObjectKey, band: Band, error: &kube::Error) -> Outcome {
-        let (code, retry_after) = if let kube::Error::Api(status) = error {
-            (status.code, retry_after(status))
-        } else {
-            (0, None)
-        };
+        let code = if let kube::Error::Api(status) = error { status.code } else { 0 };
         let (result, outcome) = match code {
             404 => ("conflict", Outcome::Gone),
             409 => ("conflict", Outcome::Failed),
@@ -297,7 +295,7 @@ impl Writer {
             _ => ("error", Outcome::Failed),
         };
         if matches!(code, 429 | 503) {
-            self.state.lock().bucket.slow_down(Instant::now(), retry_after);
+            self.state.lock().bucket.slow_down(Instant::now(), self.requests.pause());
         }
         self.metrics.status_written(band, result);
         tracing::warn!(%object, code, %error, "a status was not written");
@@ -319,11 +317,6 @@ pub(super) struct Shown {
     pub written_at: Option<Instant>,
     /// Whether somebody else changed what was written last.
     pub is_foreign: bool,
-}
-
-fn retry_after(status: &kube::core::Status) -> Option<Duration> {
-    let seconds = status.details.as_ref().map(|details| details.retry_after_seconds)?;
-    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
 }
 
 /// The number of a resource's version; versions of one resource are numbers that grow (KEP-5504).

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orderstream_controller::cluster::{self, ClusterBuyer, Config, connect};
+use orderstream_controller::cluster::{self, ClusterBuyer, Config, Requests, connect};
 use orderstream_core::port::{OrderOwners, OrderStreams};
 use orderstream_requestor::{MemoryLists, Parts, Requestor};
 use prometheus::Registry;
@@ -24,13 +24,15 @@ const READY_LOOK: Duration = Duration::from_millis(50);
 /// Runs the operator until it is told to stop.
 pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> {
     config.validate().map_err(|error| Failure::input(error.to_string()))?;
-    let (client, own) = connect(config.kubeconfig.as_deref())
+    let registry = Registry::new();
+    let requests =
+        Requests::register(&registry).map_err(|error| Failure::unexpected(error.to_string()))?;
+    let (client, own) = connect(config.kubeconfig.as_deref(), &requests)
         .await
         .map_err(|error| Failure::input(error.to_string()))?;
     let mut addresses = Addresses::new(WhenOccupied::Fail);
     let rest = addresses.bind("requestor", "--rest-addr", config.rest_addr)?;
     let metrics = addresses.bind("metrics", "--metrics-addr", config.metrics_addr)?;
-    let registry = Registry::new();
     let shutdown = CancellationToken::new();
     // Told last: the operator ends its streams before their tasks are ended.
     let streams_end = CancellationToken::new();
@@ -49,6 +51,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     let buyers = client.clone();
     let parts = cluster::Parts {
         client,
+        requests,
         namespace: config.namespace.clone(),
         source: config.source(&own),
         election: config.election(&own, &host()),

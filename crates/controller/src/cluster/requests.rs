@@ -1,0 +1,201 @@
+//! Counts what this process asks of the API server, under the name that users of client-go know,
+//! and remembers how long the server asked to be left alone: a server that is too busy to think
+//! says so in a header, without the details that its other answers have.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::header::RETRY_AFTER;
+use http::{Method, Request, Response, StatusCode};
+use parking_lot::Mutex;
+use pin_project_lite::pin_project;
+use prometheus::{IntCounterVec, Opts, Registry};
+use tokio::time::Instant;
+use tower::{Layer, Service};
+
+/// The code of a request that got no answer, as client-go writes it.
+const NO_ANSWER: &str = "<error>";
+
+/// The longest time that a server is left alone, whatever it asks for.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// The counter, and the layer that feeds it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Requests {
+    total: IntCounterVec,
+    busy_until: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Requests {
+    /// Registers the counter.
+    ///
+    /// # Errors
+    /// When its name is registered already.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let opts = Opts::new(
+            "rest_client_requests_total",
+            "Requests to the API server, by status code and method.",
+        );
+        let total = IntCounterVec::new(opts, &["code", "method"])?;
+        registry.register(Box::new(total.clone()))?;
+        for (code, method) in [("200", "GET"), ("201", "POST"), ("200", "PATCH"), ("200", "PUT")] {
+            total.with_label_values(&[code, method]).reset();
+        }
+        Ok(Self { total, busy_until: Arc::default() })
+    }
+
+    /// How long the server still wants to be left alone.
+    pub fn pause(&self) -> Option<Duration> {
+        let until = (*self.busy_until.lock())?;
+        until.checked_duration_since(Instant::now())
+    }
+
+    fn answered<B>(&self, answer: &Response<B>, method: &Method) {
+        self.count(answer.status().as_str(), method);
+        let is_busy = matches!(
+            answer.status(),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        );
+        let seconds = || answer.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok();
+        if let Some(seconds) = is_busy.then(seconds).flatten() {
+            let until = Instant::now() + Duration::from_secs(seconds).min(PAUSE_MAX);
+            *self.busy_until.lock() = Some(until);
+        }
+    }
+
+    fn count(&self, code: &str, method: &Method) {
+        let method = match *method {
+            Method::GET | Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {
+                method.as_str()
+            }
+            _ => "OTHER",
+        };
+        self.total.with_label_values(&[code, method]).inc();
+    }
+}
+
+impl<S> Layer<S> for Requests {
+    type Service = Counted<S>;
+
+    fn layer(&self, inner: S) -> Counted<S> {
+        Counted { inner, requests: self.clone() }
+    }
+}
+
+/// A client's service whose requests are counted.
+#[derive(Clone, Debug)]
+pub struct Counted<S> {
+    inner: S,
+    requests: Requests,
+}
+
+impl<S, A, B> Service<Request<A>> for Counted<S>
+where
+    S: Service<Request<A>, Response = Response<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Answer<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<A>) -> Self::Future {
+        let (requests, method) = (self.requests.clone(), request.method().clone());
+        Answer { inner: self.inner.call(request), counted: Some((requests, method)) }
+    }
+}
+
+pin_project! {
+    /// An answer on its way; one that is given up counts as none.
+    #[derive(Debug)]
+    pub struct Answer<F> {
+        #[pin]
+        inner: F,
+        counted: Option<(Requests, Method)>,
+    }
+
+    impl<F> PinnedDrop for Answer<F> {
+        fn drop(this: Pin<&mut Self>) {
+            if let Some((requests, method)) = this.project().counted.take() {
+                requests.count(NO_ANSWER, &method);
+            }
+        }
+    }
+}
+
+impl<F, B, E> Future for Answer<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let answer = ready!(this.inner.poll(context));
+        if let Some((requests, method)) = this.counted.take() {
+            match &answer {
+                Ok(answer) => requests.answered(answer, &method),
+                Err(_) => requests.count(NO_ANSWER, &method),
+            }
+        }
+        Poll::Ready(answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    fn counted(requests: &Requests, code: &str, method: &str) -> u64 {
+        requests.total.with_label_values(&[code, method]).get()
+    }
+
+    async fn ask(requests: &Requests, method: Method) -> Result<Response<()>, Infallible> {
+        let answer = |request: Request<()>| async move {
+            match *request.method() {
+                Method::GET => std::future::pending().await,
+                _ => Ok(Response::builder().status(409).body(()).unwrap()),
+            }
+        };
+        let mut service = requests.layer(tower::service_fn(answer));
+        service.call(Request::builder().method(method).body(()).unwrap()).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_request_counts_once_by_its_code_also_one_that_is_given_up() {
+        let requests = Requests::register(&Registry::new()).unwrap();
+        ask(&requests, Method::PUT).await.unwrap();
+        ask(&requests, Method::from_bytes(b"BREW").unwrap()).await.unwrap();
+        let wait = Duration::from_secs(1);
+        tokio::time::timeout(wait, ask(&requests, Method::GET)).await.unwrap_err();
+        assert_eq!(counted(&requests, "409", "PUT"), 1);
+        assert_eq!(counted(&requests, "409", "OTHER"), 1);
+        assert_eq!(counted(&requests, NO_ANSWER, "GET"), 1);
+        assert_eq!(counted(&requests, "200", "GET"), 0);
+        assert_eq!(requests.pause(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_busy_server_is_left_alone_for_as_long_as_it_asked_but_not_for_ever() {
+        let requests = Requests::register(&Registry::new()).unwrap();
+        for (code, header, wanted) in [
+            (200, "7", None),
+            (429, "soon", None),
+            (429, "7", Some(Duration::from_secs(7))),
+            (503, "2", Some(Duration::from_secs(2))),
+            (429, "99999999999", Some(PAUSE_MAX)),
+        ] {
+            let answer = Response::builder().status(code).header(RETRY_AFTER, header).body(());
+            requests.answered(&answer.unwrap(), &Method::PATCH);
+            assert_eq!(requests.pause(), wanted, "{code} {header}");
+        }
+        tokio::time::advance(PAUSE_MAX + Duration::from_secs(1)).await;
+        assert_eq!(requests.pause(), None);
+    }
+}
