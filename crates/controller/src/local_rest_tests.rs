@@ -104,7 +104,7 @@ async fn what_is_wrong_is_a_problem_with_reason_and_field() {
         ("PUT", NAMED, other.as_str(), 422, "INVALID_FIELD", Some("metadata.name")),
         ("PUT", NAMED, "[1, 2", 400, "INVALID_REQUEST", None),
         ("PUT", NAMED, "", 400, "INVALID_REQUEST", None),
-        ("PUT", NAMED, large.as_str(), 413, "INVALID_REQUEST", None),
+        ("PUT", NAMED, large.as_str(), 413, "LIMIT_REACHED", None),
         ("GET", unknown.as_str(), "", 404, "ORDER_NOT_FOUND", None),
         ("DELETE", unknown.as_str(), "", 404, "ORDER_NOT_FOUND", None),
         ("GET", "/apis/apps/v1/deployments", "", 404, "ORDER_NOT_FOUND", None),

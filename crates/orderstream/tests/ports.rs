@@ -54,7 +54,7 @@ fn every_port_refuses_in_the_same_form() {
         ("requestor", format!("PUT {named}")),
     ] {
         let answer = send(dev.address(port), &request, &[], &large).unwrap();
-        check(&answer, 413, "INVALID_REQUEST", None);
+        check(&answer, 413, "LIMIT_REACHED", None);
         assert!(endless(dev.address(port), &request).starts_with("HTTP/1.1 413 "), "{request}");
     }
 }

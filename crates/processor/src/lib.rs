@@ -6,6 +6,7 @@ pub mod grpc;
 pub mod limits;
 pub mod metrics;
 pub mod orders;
+mod page;
 pub mod rest;
 pub mod selection;
 pub mod service;

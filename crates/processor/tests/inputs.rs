@@ -214,7 +214,7 @@ async fn a_message_over_the_limit_is_refused_with_the_limit() {
     let mut large = good();
     of(&mut large).note = "n".repeat(64 * 1024);
     let answer = submit_over_rest(&rig, &large).await;
-    assert_eq!((answer.status, answer.reason().as_str()), (413, "INVALID_REQUEST"));
+    assert_eq!((answer.status, answer.reason().as_str()), (413, "LIMIT_REACHED"));
     assert!(answer.text.contains("at most 65536 bytes"), "{answer:?}");
     of(&mut large).note = "n".repeat(1024 * 1024);
     let status = wire.submit(vec![large]).await.err().unwrap();

@@ -1,33 +1,19 @@
 //! Orders as answers: pure functions from what the owner holds to what goes out.
 
-use std::ops::Bound;
-
-use orderstream_core::command::{Award, Proposed};
-use orderstream_core::order::ProposalPhase;
+use orderstream_core::command::Award;
+use orderstream_core::order::{Proposal, ProposalPhase};
 use orderstream_core::spec::Verdict;
 use orderstream_core::{Order, ProposalId};
 use orderstream_rpc::convert::{order_ref, proposal_to_wire, spec_to_wire, timestamp_to_wire};
 use orderstream_rpc::v1;
 
-use crate::limits::PAGE_BYTES_MAX;
 use crate::orders::Facts;
+use crate::page;
 
 /// An order with a page of its proposals after `after`.
-pub(super) fn state(order: &Order, facts: &Facts, after: &str, page: usize) -> v1::OrderState {
-    let from = ProposalId::new(after).map_or(Bound::Unbounded, Bound::Excluded);
-    let mut rest = order.proposals.range((from, Bound::Unbounded)).map(|(_, held)| held).peekable();
-    let mut proposals = Vec::new();
-    let mut bytes: usize = 0;
-    while let Some(held) = rest.peek().filter(|_| proposals.len() < page) {
-        bytes = bytes.saturating_add(text_bytes(&held.content));
-        if bytes > PAGE_BYTES_MAX && !proposals.is_empty() {
-            break;
-        }
-        proposals.push(proposal_to_wire(&held.content, held.version));
-        rest.next();
-    }
-    let last = proposals.last().map(|last: &v1::Proposal| last.proposal_id.clone());
-    let next = rest.peek().and(last);
+pub(super) fn state(order: &Order, facts: &Facts, after: &str, limit: usize) -> v1::OrderState {
+    let page = page::of(order, ProposalId::new(after).ok().as_ref(), limit);
+    let to_wire = |held: &Proposal| proposal_to_wire(&held.content, held.version);
     v1::OrderState {
         order: Some(order_ref(&order.key, Some(order.incarnation.as_str()))),
         phase: order.phase.as_str().to_owned(),
@@ -36,21 +22,12 @@ pub(super) fn state(order: &Order, facts: &Facts, after: &str, page: usize) -> v
         opened_at: Some(timestamp_to_wire(order.opened_at)),
         counts: Some(counts(order, facts)),
         sellers: chosen(order),
-        proposals,
-        next_proposal_id: next.unwrap_or_default(),
+        proposals: page.proposals.iter().map(|(_, held)| to_wire(held)).collect(),
+        next_proposal_id: page.next.map(ToString::to_string).unwrap_or_default(),
         epoch: facts.epoch.0,
         spec: Some(spec_to_wire(&order.spec)),
         award: order.award.as_ref().map(award),
     }
-}
-
-/// About how much of a message a proposal takes.
-fn text_bytes(proposal: &Proposed) -> usize {
-    /// For the ids, prices and dates, each bounded by a line.
-    const SMALL_FIELDS: usize = 512;
-    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    let lines = proposal.lines.iter().map(|line| line.sku.len() + text(&line.unit) + 64);
-    lines.sum::<usize>() + text(&proposal.note) + SMALL_FIELDS
 }
 
 /// An order in one line of a list.

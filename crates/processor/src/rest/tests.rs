@@ -123,7 +123,7 @@ async fn bad_input_is_a_problem_that_names_it() {
         (Method::POST, PROPOSALS, "", 400, REQUEST, None),
         (Method::POST, PROPOSALS, "{\"price\": ", 400, REQUEST, None),
         (Method::POST, PROPOSALS, "[]", 400, REQUEST, None),
-        (Method::POST, PROPOSALS, &long, 413, REQUEST, None),
+        (Method::POST, PROPOSALS, &long, 413, "LIMIT_REACHED", None),
         (Method::POST, PROPOSALS, &mistyped, 422, FIELD, Some("price")),
         (Method::POST, PROPOSALS, &negative, 422, FIELD, Some("price")),
         (Method::POST, &format!("{ONE}/decline"), r#"{"seller": 7}"#, 422, FIELD, Some("seller")),
@@ -173,4 +173,35 @@ async fn a_stream_of_events_outlives_the_time_limits_and_ends_at_the_drain() {
     assert!(text.contains("event: Draining"), "{text}");
     assert!(text.ends_with("0\r\n\r\n"), "the answer ends as it should: {text}");
     tokio::time::timeout(STUCK, tasks.join_next()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_page_of_long_proposals_ends_early_and_the_next_begins_where_it_ended() {
+    const PROPOSALS: usize = 100;
+    let rig = Rig::start().await;
+    let note = "x".repeat(4_000);
+    for serial in 0..PROPOSALS {
+        let body = json!({
+            "order_req_id": "SB1", "proposal_id": format!("p{serial:03}"), "seller": "s",
+            "price": "1", "currency": "EUR", "note": note,
+        });
+        let (status, ..) = rig.ask(Method::POST, "/api/v1/proposals", &body.to_string()).await;
+        assert_eq!(status, 201);
+    }
+    let (mut after, mut pages, mut seen) = (String::new(), 0, Vec::new());
+    loop {
+        let path = format!("/api/v1/orders/SB1/proposals?limit=500&after={after}");
+        let (status, _, page) = rig.ask(Method::GET, &path, "").await;
+        assert_eq!(status, 200);
+        assert!(page.to_string().len() <= 2 * crate::limits::PAGE_BYTES_MAX);
+        pages += 1;
+        let proposals = page["proposals"].as_array().unwrap();
+        seen.extend(proposals.iter().map(|p| p["proposal_id"].as_str().unwrap().to_owned()));
+        match page["next"].as_str() {
+            Some(next) => next.clone_into(&mut after),
+            None => break,
+        }
+    }
+    let wanted: Vec<_> = (0..PROPOSALS).map(|serial| format!("p{serial:03}")).collect();
+    assert!(pages > 1 && seen == wanted, "{pages} pages: {seen:?}");
 }

@@ -1,13 +1,12 @@
 //! Orders and proposals as JSON: pure functions from what the owner holds to what goes out.
 
-use std::ops::Bound;
-
 use orderstream_core::order::{Proposal, ProposalPhase};
 use orderstream_core::spec::Verdict;
 use orderstream_core::{Order, ProposalId, Timestamp};
 use serde_json::{Value, json};
 
 use crate::orders::Facts;
+use crate::page;
 
 /// Milliseconds since 1970 as RFC 3339.
 pub(super) fn rfc3339(at: Timestamp) -> String {
@@ -93,14 +92,7 @@ pub(super) fn proposals(
     limit: usize,
     now: Timestamp,
 ) -> Value {
-    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-    let mut rest = order.proposals.range::<ProposalId, _>((from, Bound::Unbounded));
-    let mut last = None;
-    let mut page = Vec::new();
-    for (id, held) in rest.by_ref().take(limit) {
-        page.push(one(id, held, now));
-        last = Some(id.to_string());
-    }
-    let next = rest.next().and(last);
-    json!({ "proposals": page, "next": next })
+    let page = page::of(order, after, limit);
+    let shown: Vec<_> = page.proposals.iter().map(|(id, held)| one(id, held, now)).collect();
+    json!({ "proposals": shown, "next": page.next })
 }

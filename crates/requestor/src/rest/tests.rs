@@ -255,7 +255,7 @@ async fn bad_input_is_named() {
             "INVALID_FIELD",
             Some("notification_type"),
         ),
-        ("/initiate", &long, 413, "INVALID_REQUEST", None),
+        ("/initiate", &long, 413, "LIMIT_REACHED", None),
         ("/followup", r#"{"order_req_id": "a"}"#, 422, "INVALID_FIELD", Some("message")),
         ("/finalize/nobody", "", 404, "ORDER_NOT_FOUND", None),
         ("/pause/no%20body", "", 422, "INVALID_FIELD", Some("order_req_id")),

@@ -534,7 +534,7 @@ pub struct ProposalSubmission {
     /// means the message's request_id.
     #[prost(string, tag = "4")]
     pub idempotency_key: ::prost::alloc::string::String,
-    /// The proposal; with a proposal_id it amends that one.
+    /// The proposal; with a version it amends the proposal of its proposal_id.
     #[prost(message, optional, tag = "5")]
     pub proposal: ::core::option::Option<Proposal>,
 }
@@ -1682,7 +1682,7 @@ pub struct GetOrderRequest {
     /// Proposals after this id. Empty means from the first.
     #[prost(string, tag = "2")]
     pub after_proposal_id: ::prost::alloc::string::String,
-    /// At most this many proposals. 0 means the default, 100; at most 1000.
+    /// At most this many proposals. 0 means the most: 500, or fewer where they are long.
     #[prost(uint32, tag = "3")]
     pub max_proposals: u32,
 }

@@ -82,7 +82,7 @@ impl From<BodyError> for Problem {
 
 fn too_large(bytes_max: usize) -> Problem {
     let text = format!("the body is too large; at most {bytes_max} bytes are allowed");
-    let refusal = Refusal::new(Reason::InvalidRequest, text).with("bytes_max", bytes_max);
+    let refusal = Refusal::new(Reason::LimitReached, text).with("bytes_max", bytes_max);
     Problem::with_status(StatusCode::PAYLOAD_TOO_LARGE, refusal)
 }
 

@@ -149,7 +149,7 @@ async fn what_is_wrong_is_a_problem_that_names_it() {
             Some("items[1].quantity"),
             "two",
         ),
-        (Method::POST, "/orders", &long, 413, "INVALID_REQUEST", None, "64 bytes"),
+        (Method::POST, "/orders", &long, 413, "LIMIT_REACHED", None, "64 bytes"),
     ];
     for (method, path, body, status, reason, field, part) in table {
         let (head, text) = ask(method, path, body).await;

@@ -37,7 +37,7 @@ async fn a_body_that_says_it_is_endless_is_refused_before_it_comes() {
     let served = Plain::start(HttpLimits::default()).await;
     let mut socket = served.socket().await;
     let answer = ask(&mut socket, "POST /length", "content-length: 99999999999\r\n", b"").await;
-    assert_eq!((answer.status, &answer.problem()["reason"]), (413, &"INVALID_REQUEST".into()));
+    assert_eq!((answer.status, &answer.problem()["reason"]), (413, &"LIMIT_REACHED".into()));
     closed(&mut socket).await;
     served.stop().await;
 }

@@ -1,0 +1,45 @@
+//! One page of an order's proposals: bounded in number and in bytes, the same for gRPC and REST.
+
+use std::ops::Bound;
+
+use orderstream_core::command::Proposed;
+use orderstream_core::order::Proposal;
+use orderstream_core::{Order, ProposalId};
+
+use crate::limits::PAGE_BYTES_MAX;
+
+/// A page, and where the next one begins.
+#[derive(Debug)]
+pub(crate) struct Page<'a> {
+    /// The proposals, in the order of their ids.
+    pub proposals: Vec<(&'a ProposalId, &'a Proposal)>,
+    /// The last id of this page when there are more.
+    pub next: Option<&'a ProposalId>,
+}
+
+/// At most `limit` proposals after `after`, and at least one where there is one.
+pub(crate) fn of<'a>(order: &'a Order, after: Option<&ProposalId>, limit: usize) -> Page<'a> {
+    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let mut rest = order.proposals.range::<ProposalId, _>((from, Bound::Unbounded)).peekable();
+    let mut proposals = Vec::new();
+    let mut bytes: usize = 0;
+    while let Some((id, held)) = rest.peek().copied().filter(|_| proposals.len() < limit) {
+        bytes = bytes.saturating_add(text_bytes(&held.content));
+        if bytes > PAGE_BYTES_MAX && !proposals.is_empty() {
+            break;
+        }
+        proposals.push((id, held));
+        rest.next();
+    }
+    let last = proposals.last().map(|(id, _)| *id);
+    Page { next: rest.peek().and(last), proposals }
+}
+
+/// About how much of a message a proposal takes.
+fn text_bytes(proposal: &Proposed) -> usize {
+    /// For the ids, prices and dates, each bounded by a line.
+    const SMALL_FIELDS: usize = 512;
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let lines = proposal.lines.iter().map(|line| line.sku.len() + text(&line.unit) + 64);
+    lines.sum::<usize>() + text(&proposal.note) + SMALL_FIELDS
+}
