@@ -2,15 +2,20 @@
 
 use std::path::Path;
 
-use crate::step;
+use crate::{assets, step};
 
 /// Builds and runs the bench with these arguments.
 ///
 /// # Errors
 /// When it cannot be built or fails.
 pub(crate) fn run(root: &Path, args: &[String]) -> anyhow::Result<()> {
+    let mut binary = step::cargo(root, &["build", "--release", "--locked", "-p", "orderstream"]);
+    step::run("build the binary that is measured", &mut binary)?;
     let base = ["run", "--release", "--locked", "-p", "orderstream-bench", "--"];
     let mut bench = step::cargo(root, &base);
     bench.args(args);
-    step::run("measure the processor beside bare servers", &mut bench)
+    if let Some(assets) = assets::find(root)? {
+        bench.env(assets::VARIABLE, assets);
+    }
+    step::run("measure the product beside bare servers", &mut bench)
 }

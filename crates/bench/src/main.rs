@@ -1,8 +1,9 @@
 //! Figures as ratios in one run: the processor beside T, a bare tonic server in memory, and TD, the
 //! same with a group-committed file. Each server is a process of its own on the first core; the
-//! load runs on the second.
+//! load runs on the second. And the operator beside a bare kube-rs loop, on one API server.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints")]
 
+mod cluster;
 mod load;
 mod memory;
 mod process;
@@ -48,6 +49,25 @@ enum Role {
         /// Folder for its file or journal
         dir: PathBuf,
     },
+    /// The operator beside a bare kube-rs loop, on an API server
+    Cluster {
+        /// Resources that are there before the second half
+        #[arg(long, default_value_t = 10_000)]
+        present: usize,
+        /// Resources made one after another, and measured
+        #[arg(long, default_value_t = 500)]
+        measured: usize,
+        /// How many of these are made per second
+        #[arg(long, default_value_t = 50)]
+        per_second: u32,
+    },
+    /// The bare kube-rs loop (started by the bench itself)
+    Bare {
+        /// The way to the API server
+        kubeconfig: PathBuf,
+        /// Its namespace
+        namespace: String,
+    },
 }
 
 /// The compared servers.
@@ -81,6 +101,12 @@ fn main() -> anyhow::Result<()> {
     match cli.role {
         Some(Role::Serve { kind: Kind::Processor, dir }) => runtime.block_on(product::serve(&dir)),
         Some(Role::Serve { kind, dir }) => runtime.block_on(yardstick::serve(kind, &dir)),
+        Some(Role::Cluster { present, measured, per_second }) => {
+            runtime.block_on(cluster::run(cluster::Settings { present, measured, per_second }))
+        }
+        Some(Role::Bare { kubeconfig, namespace }) => {
+            runtime.block_on(cluster::bare::run(&kubeconfig, &namespace))
+        }
         None => runtime.block_on(report::run(&report::Settings {
             seconds: cli.seconds,
             streams: cli.streams,

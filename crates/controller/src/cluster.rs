@@ -29,6 +29,7 @@ pub mod publication;
 mod queue;
 mod reporter;
 mod requests;
+pub mod resources;
 mod steps;
 mod watch;
 mod writer;

@@ -63,6 +63,15 @@ pub enum Manifest {
 /// # Errors
 /// The first wrong document; nothing of the text is to be used then.
 pub fn read(source: &str, text: &str) -> Result<Vec<Manifest>, Refusal> {
+    Ok(resources(checked(source, text)?))
+}
+
+fn resources(checked: Vec<(Manifest, Value)>) -> Vec<Manifest> {
+    checked.into_iter().map(|(manifest, _)| manifest).collect()
+}
+
+/// Each document as a resource and as it was written.
+fn checked(source: &str, text: &str) -> Result<Vec<(Manifest, Value)>, Refusal> {
     if text.len() > TEXT_BYTES_MAX {
         let length = text.len();
         let message = format!(
@@ -80,11 +89,12 @@ pub fn read(source: &str, text: &str) -> Result<Vec<Manifest>, Refusal> {
     numbered
         .map(|(index, document)| {
             let number = index.saturating_add(1);
-            manifest(document).map_err(|refusal| {
+            let resource = manifest(document.clone()).map_err(|refusal| {
                 let Refusal { message, .. } = &refusal;
                 let message = format!("{message} ({source}, document {number})");
                 Refusal { message, ..refusal }.with("file", source).with("document", number)
-            })
+            })?;
+            Ok((resource, document))
         })
         .collect()
 }
@@ -94,12 +104,20 @@ pub fn read(source: &str, text: &str) -> Result<Vec<Manifest>, Refusal> {
 /// # Errors
 /// A file that cannot be read, and as [`read`].
 pub fn read_file(path: &Path) -> Result<Vec<Manifest>, Refusal> {
+    Ok(resources(read_documents(path)?))
+}
+
+/// Reads a file of manifests: each as a resource and as it was written, without defaults.
+///
+/// # Errors
+/// As [`read_file`].
+pub fn read_documents(path: &Path) -> Result<Vec<(Manifest, Value)>, Refusal> {
     let source = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| {
         Refusal::new(Reason::InvalidRequest, format!("{source} cannot be read: {error}"))
             .with("file", &source)
     })?;
-    read(&source, &text)
+    checked(&source, &text)
 }
 
 fn documents(source: &str, text: &str) -> Result<Vec<Value>, Refusal> {

@@ -1,5 +1,6 @@
-//! The buyer's verbs, against `dev` or a requestor.
+//! The buyer's verbs, against `dev`, a requestor or a cluster.
 
+mod plain;
 mod server;
 mod show;
 
@@ -7,46 +8,18 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use orderstream_controller::cluster::resources::{Applied, Conflicts, Kind};
 use orderstream_controller::duration::parse_ms;
-use orderstream_controller::manifest::{self, Manifest, namespace_of};
+use orderstream_controller::manifest::{self, Manifest};
 use serde_json::Value;
 
 use crate::exit::Failure;
 use crate::output;
-use server::Server;
+use server::{Scope, Target};
 use show::Format;
 
 /// How often a resource is looked at again.
 const LOOK: Duration = Duration::from_millis(250);
-
-/// Where the server is, and how its answers are shown.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Target {
-    /// The server: `dev` or a requestor
-    #[arg(long, env = "ORDERSTREAM_SERVER", default_value = "http://127.0.0.1:8004")]
-    server: String,
-    /// Namespace
-    #[arg(long, short, default_value = "default")]
-    namespace: String,
-    /// How the answer is shown
-    #[arg(long, short, default_value = "table")]
-    output: Format,
-}
-
-impl Target {
-    fn path(&self, name: &str) -> String {
-        path(&self.namespace, name)
-    }
-
-    async fn get(&self, name: &str) -> Result<Value, Failure> {
-        Server::new(&self.server)?.get(&self.path(name)).await
-    }
-}
-
-fn path(namespace: &str, name: &str) -> String {
-    let base = format!("/apis/{}/namespaces/{namespace}/orderrequests", manifest::API_VERSION);
-    if name.is_empty() { base } else { format!("{base}/{name}") }
-}
 
 /// `orderstream apply -f FILE…`
 #[derive(Debug, clap::Args)]
@@ -54,6 +27,9 @@ pub(crate) struct Apply {
     /// Manifests
     #[arg(long = "filename", short = 'f', required = true, num_args = 1.., value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// On a cluster: take fields over that somebody else set
+    #[arg(long)]
+    force_conflicts: bool,
     #[command(flatten)]
     target: Target,
 }
@@ -61,39 +37,37 @@ pub(crate) struct Apply {
 impl Apply {
     /// Reads and checks all files first; then applies one resource after the other.
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let mut requests = Vec::new();
+        let server = self.target.connect().await?;
+        let conflicts = if self.force_conflicts { Conflicts::TakeOver } else { Conflicts::Refuse };
+        let mut documents = Vec::new();
         for file in &self.files {
-            for manifest in manifest::read_file(file)? {
-                let Manifest::OrderRequest(request) = manifest else {
-                    let file = file.display();
-                    return Err(Failure::input(format!(
-                        "{file}: a Seller cannot be applied here; give its file to \
-                         `processor --sellers` or `dev --apply`"
-                    )));
-                };
-                requests.push(*request);
-            }
+            documents.extend(manifest::read_documents(file)?);
         }
-        let server = Server::new(&self.target.server)?;
-        for request in requests {
-            let name = request.metadata.name.clone().unwrap_or_default();
-            let namespace = match &request.metadata.namespace {
-                Some(_) => namespace_of(&request.metadata).to_owned(),
-                None => self.target.namespace.clone(),
-            };
-            let body = serde_json::to_value(&request)
-                .map_err(|error| Failure::unexpected(error.to_string()))?;
-            let (was_created, applied) = server.put(&path(&namespace, &name), &body).await?;
+        if let Some((wrong, _)) = documents.iter().find(|(manifest, _)| !server.takes(manifest)) {
+            return server.apply((wrong, &Value::Null), Conflicts::Refuse).await.map(drop);
+        }
+        for (manifest, document) in &documents {
+            let (how, applied) = server.apply((manifest, document), conflicts).await?;
             match self.target.output {
-                Format::Table => {
-                    let how = if was_created { "created" } else { "configured" };
-                    output::line(&format!("orderrequest/{name} {how}"));
-                }
+                Format::Table => output::line(&said(manifest, how)),
                 format @ (Format::Json | Format::Yaml) => show::one(&applied, format)?,
             }
         }
         Ok(())
     }
+}
+
+fn said(manifest: &Manifest, how: Applied) -> String {
+    let (kind, metadata) = match manifest {
+        Manifest::OrderRequest(request) => (Kind::OrderRequest, &request.metadata),
+        Manifest::Seller(seller) => (Kind::Seller, &seller.metadata),
+    };
+    let how = match how {
+        Applied::Created => "created",
+        Applied::Configured => "configured",
+        Applied::Unchanged => "unchanged",
+    };
+    format!("{}/{} {how}", kind.as_str(), metadata.name.as_deref().unwrap_or_default())
 }
 
 /// `orderstream get NAME`
@@ -107,7 +81,8 @@ pub(crate) struct Get {
 
 impl Get {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        show::one(&self.target.get(&self.name).await?, self.target.output)
+        let resource = self.target.connect().await?.get(&self.name).await?;
+        show::one(&resource, self.target.output)
     }
 }
 
@@ -123,12 +98,9 @@ pub(crate) struct List {
 
 impl List {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let path = if self.all_namespaces {
-            format!("/apis/{}/orderrequests", manifest::API_VERSION)
-        } else {
-            self.target.path("")
-        };
-        show::list(&Server::new(&self.target.server)?.get(&path).await?, self.target.output)
+        let scope = if self.all_namespaces { Scope::AllNamespaces } else { Scope::Namespace };
+        let resources = self.target.connect().await?.list(scope).await?;
+        show::list(&resources, self.target.output)
     }
 }
 
@@ -143,7 +115,7 @@ pub(crate) struct Delete {
 
 impl Delete {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        Server::new(&self.target.server)?.delete(&self.target.path(&self.name)).await?;
+        self.target.connect().await?.delete(&self.name).await?;
         output::line(&format!("orderrequest/{} deleted", self.name));
         Ok(())
     }
@@ -165,10 +137,11 @@ impl Watch {
     /// Shows a line for every change until the order's end: code 0 when it was finalised or
     /// closed, 3 when it expired, 4 when it was cancelled.
     pub(crate) async fn run(self) -> Result<(), Failure> {
+        let server = self.target.connect().await?;
         let mut last = None;
         let mut header = true;
         loop {
-            let resource = self.target.get(&self.name).await?;
+            let resource = server.get(&self.name).await?;
             let row = show::row(&resource);
             let seq = show::last_seq(&resource);
             if seq > self.after && last.as_ref() != Some(&(seq, row.clone())) {
@@ -212,9 +185,10 @@ impl Wait {
             let given = &self.timeout;
             Failure::input(format!("--timeout '{given}' is not a duration such as 60s or 5m"))
         })?;
+        let server = self.target.connect().await?;
         let looking = async {
             loop {
-                match self.target.get(&self.name).await {
+                match server.get(&self.name).await {
                     Ok(resource) if wanted.holds(&resource) => return Ok(()),
                     Ok(resource) => wanted.still_possible(&self.name, &resource)?,
                     Err(failure) if matches!(wanted, Wanted::Delete) => {

@@ -17,7 +17,7 @@ const INWARD: &[(&str, &[&str])] = &[
     ("orderstream-requestor", &["orderstream-core", "orderstream-journal", "orderstream-rpc"]),
     ("orderstream-controller", &["orderstream-core"]),
     ("orderstream", ALL),
-    ("orderstream-bench", ALL),
+    ("orderstream-bench", ALL_AND_TESTBED),
     ("orderstream-testbed", &[]),
     ("xtask", ALL),
 ];
@@ -29,6 +29,16 @@ const ALL: &[&str] = &[
     "orderstream-processor",
     "orderstream-requestor",
     "orderstream-controller",
+];
+
+const ALL_AND_TESTBED: &[&str] = &[
+    "orderstream-core",
+    "orderstream-journal",
+    "orderstream-rpc",
+    "orderstream-processor",
+    "orderstream-requestor",
+    "orderstream-controller",
+    "orderstream-testbed",
 ];
 
 /// Crates from outside that only some of ours may name.
@@ -46,7 +56,7 @@ const RESERVED: &[(&str, &[&str])] = &[
             "orderstream-bench",
         ],
     ),
-    ("kube", &["orderstream-controller"]),
+    ("kube", &["orderstream-controller", "orderstream-bench"]),
     ("k8s-openapi", &["orderstream-controller"]),
 ];
 

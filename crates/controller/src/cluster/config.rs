@@ -16,7 +16,7 @@ use super::processors::Source;
 use super::requests::Requests;
 
 /// How long connecting to the API server may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What is wrong with the configuration, or with the way to the API server.
 #[derive(Debug, thiserror::Error)]

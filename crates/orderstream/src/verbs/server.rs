@@ -1,114 +1,171 @@
-//! A small HTTP client with deadlines, for the verbs.
+//! Where the buyer's verbs do their work: at `dev` or a requestor, or on the cluster of a
+//! kubeconfig. The resources are the same.
 
-use std::time::Duration;
+use std::path::PathBuf;
 
-use bytes::Bytes;
-use http::{Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
-use orderstream_core::Reason;
+use orderstream_controller::cluster::resources::{self, Applied, Conflicts, Kind, Resources};
+use orderstream_controller::manifest::{self, DEFAULT_NAMESPACE, Manifest};
 use serde_json::Value;
 
+use super::plain::PlainServer;
+use super::show::Format;
 use crate::exit::Failure;
 
-/// How long one request may take.
-const DEADLINE: Duration = Duration::from_secs(10);
-/// How long a connection may take to be made.
-const CONNECT: Duration = Duration::from_secs(3);
-/// Bytes of an answer: a page of ten thousand resources.
-const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Where the server is, and how its answers are shown.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Target {
+    /// The server: `dev` or a requestor
+    #[arg(long, env = "ORDERSTREAM_SERVER", default_value = "http://127.0.0.1:8004")]
+    server: String,
+    /// The cluster of the kubeconfig, as kubectl finds it, and no server
+    #[arg(long)]
+    cluster: bool,
+    /// The cluster of this kubeconfig
+    #[arg(long, env = "ORDERSTREAM_KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The cluster of this context of the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// Namespace; when absent that of the context, or `default`
+    #[arg(long, short)]
+    namespace: Option<String>,
+    /// How the answer is shown
+    #[arg(long, short, default_value = "table")]
+    pub(super) output: Format,
+}
 
-/// A server that verbs talk to.
+impl Target {
+    /// Where it is; nothing is asked of it yet.
+    pub(super) async fn connect(&self) -> Result<Server, Failure> {
+        if let Some(namespace) = &self.namespace {
+            manifest::namespace(namespace)
+                .map_err(|refusal| Failure::input(format!("--namespace {}", refusal.message)))?;
+        }
+        let is_cluster = self.cluster || self.kubeconfig.is_some() || self.context.is_some();
+        if !is_cluster {
+            let namespace = self.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE).to_owned();
+            return Ok(Server { place: Place::Plain(PlainServer::new(&self.server)?), namespace });
+        }
+        let resources = Resources::connect(self.kubeconfig.as_deref(), self.context.as_deref())
+            .await
+            .map_err(|error| Failure::input(error.to_string()))?;
+        let namespace =
+            self.namespace.as_deref().unwrap_or_else(|| resources.namespace()).to_owned();
+        Ok(Server { place: Place::Cluster(resources), namespace })
+    }
+}
+
+/// What is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// One namespace.
+    Namespace,
+    /// All of them.
+    AllNamespaces,
+}
+
+/// A server, and the namespace that is meant when none is named.
 #[derive(Debug)]
 pub(super) struct Server {
-    base: String,
-    client: Client<HttpConnector, Full<Bytes>>,
+    place: Place,
+    namespace: String,
+}
+
+#[derive(Debug)]
+enum Place {
+    Plain(PlainServer),
+    Cluster(Resources),
+}
+
+fn path(namespace: &str, name: &str) -> String {
+    let base = format!("/apis/{}/namespaces/{namespace}/orderrequests", manifest::API_VERSION);
+    if name.is_empty() { base } else { format!("{base}/{name}") }
 }
 
 impl Server {
-    pub(super) fn new(base: &str) -> Result<Self, Failure> {
-        let base = base.trim_end_matches('/').to_owned();
-        let is_http = base
-            .parse::<Uri>()
-            .is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.authority().is_some());
-        if !is_http {
-            return Err(Failure::input(format!(
-                "--server '{base}' is not a URL of the form http://host:port"
-            )));
+    /// One order request.
+    pub(super) async fn get(&self, name: &str) -> Result<Value, Failure> {
+        match &self.place {
+            Place::Plain(server) => server.get(&path(&self.namespace, name)).await,
+            Place::Cluster(resources) => {
+                let got = resources.get(Kind::OrderRequest, &self.namespace, name).await;
+                got.map_err(failure)
+            }
         }
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT));
-        let client = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { base, client })
     }
 
-    pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
-        self.ask(Method::GET, path, None).await.map(|(_, body)| body)
-    }
-
-    /// Puts a resource; tells whether it is new.
-    pub(super) async fn put(&self, path: &str, body: &Value) -> Result<(bool, Value), Failure> {
-        let (status, body) = self.ask(Method::PUT, path, Some(body)).await?;
-        Ok((status == StatusCode::CREATED, body))
-    }
-
-    pub(super) async fn delete(&self, path: &str) -> Result<Value, Failure> {
-        self.ask(Method::DELETE, path, None).await.map(|(_, body)| body)
-    }
-
-    async fn ask(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<(StatusCode, Value), Failure> {
-        let asking = self.send(method, path, body);
-        tokio::time::timeout(DEADLINE, asking).await.unwrap_or_else(|_| {
-            let (base, seconds) = (&self.base, DEADLINE.as_secs());
-            Err(Failure::not_reached(format!("{base} did not answer within {seconds} s")))
-        })
-    }
-
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<(StatusCode, Value), Failure> {
-        let base = &self.base;
-        let body = body.map(ToString::to_string).unwrap_or_default();
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("{base}{path}"))
-            .header("content-type", "application/json")
-            .body(Full::new(Bytes::from(body)))
-            .map_err(|error| Failure::input(format!("{path}: {error}")))?;
-        let response = self.client.request(request).await.map_err(|error| {
-            Failure::not_reached(format!(
-                "{base} is not reached ({error}); is `orderstream dev` running, or give --server"
-            ))
-        })?;
-        let status = response.status();
-        let bytes = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
-            .collect()
-            .await
-            .map_err(|error| Failure::not_reached(format!("{base}: {error}")))?
-            .to_bytes();
-        let answer: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        if status.is_success() {
-            return Ok((status, answer));
+    /// All order requests of the namespace, or of all.
+    pub(super) async fn list(&self, scope: Scope) -> Result<Value, Failure> {
+        match (&self.place, scope) {
+            (Place::Plain(server), Scope::AllNamespaces) => {
+                server.get(&format!("/apis/{}/orderrequests", manifest::API_VERSION)).await
+            }
+            (Place::Plain(server), Scope::Namespace) => {
+                server.get(&path(&self.namespace, "")).await
+            }
+            (Place::Cluster(resources), scope) => {
+                let namespace = (scope == Scope::Namespace).then_some(self.namespace.as_str());
+                resources.list(Kind::OrderRequest, namespace).await.map_err(failure)
+            }
         }
-        Err(refused(status, &answer))
+    }
+
+    /// Makes a resource be as its manifest says; tells what it came to, and the resource.
+    pub(super) async fn apply(
+        &self,
+        (manifest, document): (&Manifest, &Value),
+        conflicts: Conflicts,
+    ) -> Result<(Applied, Value), Failure> {
+        let (kind, metadata) = match manifest {
+            Manifest::OrderRequest(request) => (Kind::OrderRequest, &request.metadata),
+            Manifest::Seller(seller) => (Kind::Seller, &seller.metadata),
+        };
+        let name = metadata.name.as_deref().unwrap_or_default();
+        let namespace = metadata.namespace.as_deref().filter(|name| !name.is_empty());
+        let namespace = namespace.unwrap_or(&self.namespace);
+        match (&self.place, manifest) {
+            (Place::Cluster(resources), _) => {
+                let target = (kind, namespace, name);
+                resources.apply(target, document, conflicts).await.map_err(failure)
+            }
+            (Place::Plain(server), Manifest::OrderRequest(request)) => {
+                let body = serde_json::to_value(request)
+                    .map_err(|error| Failure::unexpected(error.to_string()))?;
+                let (is_new, applied) = server.put(&path(namespace, name), &body).await?;
+                let how = if is_new { Applied::Created } else { Applied::Configured };
+                Ok((how, applied))
+            }
+            (Place::Plain(_), Manifest::Seller(_)) => Err(Failure::input(format!(
+                "the Seller {name} cannot be applied here; give its file to `processor --sellers` \
+                 or `dev --apply`, or apply it to a cluster with --cluster"
+            ))),
+        }
+    }
+
+    /// Whether it takes this kind of resource.
+    pub(super) const fn takes(&self, manifest: &Manifest) -> bool {
+        matches!(self.place, Place::Cluster(_)) || matches!(manifest, Manifest::OrderRequest(_))
+    }
+
+    /// Deletes an order request.
+    pub(super) async fn delete(&self, name: &str) -> Result<(), Failure> {
+        match &self.place {
+            Place::Plain(server) => server.delete(&path(&self.namespace, name)).await.map(drop),
+            Place::Cluster(resources) => {
+                let deleted = resources.delete(Kind::OrderRequest, &self.namespace, name).await;
+                deleted.map_err(failure)
+            }
+        }
     }
 }
 
-fn refused(status: StatusCode, problem: &Value) -> Failure {
-    let text = |name: &str| problem.get(name).and_then(Value::as_str);
-    let field = text("field").map(|field| format!("{field}: ")).unwrap_or_default();
-    let detail = text("detail").map_or_else(|| status.to_string(), ToOwned::to_owned);
-    let reason = text("reason").and_then(Reason::parse);
-    let shown = reason.map(|reason| format!(" [{}]", reason.as_str())).unwrap_or_default();
-    Failure::from_server(reason, format!("{field}{detail}{shown}"))
+fn failure(failure: resources::Failure) -> Failure {
+    match failure {
+        resources::Failure::NotReached(message) => Failure::not_reached(message),
+        resources::Failure::Refused(refusal) => {
+            let reason = refusal.reason;
+            let message = format!("{} [{}]", refusal.message, reason.as_str());
+            Failure::from_server(Some(reason), message)
+        }
+    }
 }

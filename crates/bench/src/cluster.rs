@@ -1,0 +1,247 @@
+//! The operator beside a bare kube-rs loop that patches each resource's status once, on the same
+//! API server in the same run: how soon a resource streams, how many statuses are written, how
+//! much memory ten thousand take, and what a restart and an outage cost.
+
+pub(crate) mod bare;
+mod driver;
+mod process;
+mod scrape;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use orderstream_testbed::ApiServer;
+
+use self::driver::{Driver, Latencies};
+use self::process::Process;
+use self::scrape::Figures;
+
+/// What to run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// Resources that are there before the second half.
+    pub(crate) present: usize,
+    /// Resources made one after another, and measured.
+    pub(crate) measured: usize,
+    /// How many of these are made per second.
+    pub(crate) per_second: u32,
+}
+
+/// How long anything may take to come true.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Runs all.
+pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
+    let server = ApiServer::start().context("no API server: set KUBEBUILDER_ASSETS")?;
+    server.install_crds();
+    println!("{} resources at {}/s\n", settings.measured, settings.per_second);
+    println!(
+        "| what | present | create → watch p50 / p99 ms | create → status p50 / p99 ms | of bare watch |"
+    );
+    println!("|---|---|---|---|---|");
+    let bare = bare(&server, settings).await?;
+    let product = product(&server, settings).await?;
+    println!("\n| | bare loop | operator |\n|---|---|---|");
+    for ((what, bare), (_, product)) in bare.into_iter().zip(product) {
+        println!("| {what} | {bare} | {product} |");
+    }
+    Ok(())
+}
+
+/// Rows of the second table.
+type Rows = Vec<(&'static str, String)>;
+
+fn print(what: &str, present: usize, latencies: &Latencies) {
+    let Latencies { watch, status } = latencies;
+    let of = |index: usize| status[index] / watch[index];
+    println!(
+        "| {what} | {present} | {:.1} / {:.1} | {:.1} / {:.1} | {:.2} / {:.2} |",
+        watch[0],
+        watch[1],
+        status[0],
+        status[1],
+        of(0),
+        of(1)
+    );
+}
+
+async fn bare(server: &ApiServer, settings: Settings) -> anyhow::Result<Rows> {
+    let namespace = "bare";
+    server.kubectl(&["create", "namespace", namespace]);
+    let kubeconfig = server.kubeconfig();
+    let mut driver = Driver::start(&kubeconfig, namespace).await?;
+    let mut process = bare_process(&kubeconfig, namespace)?;
+    let idle = process.rss_mb()?;
+    print("bare loop", 0, &driver.measure("few", settings).await?);
+    process.kill()?;
+    driver.make("many", settings.present).await?;
+    let began = Instant::now();
+    let mut process_of_many = bare_process(&kubeconfig, namespace)?;
+    driver.until_all_streaming(PATIENCE).await?;
+    let found = began.elapsed();
+    let memory = process_of_many.rss_mb()? - idle;
+    print("bare loop", settings.present, &driver.measure("more", settings).await?);
+    process_of_many.kill()?;
+    driver.end().await;
+    let none = || "–".to_owned();
+    Ok(vec![
+        ("found at start, all shown, s", format!("{:.1}", found.as_secs_f64())),
+        ("memory over idle, MB", format!("{memory:.0}")),
+        ("status writes of these", settings.present.to_string()),
+        ("restart after kill -9, all streams again, s", none()),
+        ("status writes of that", none()),
+        ("status writes of a processor's 3 s outage", none()),
+        ("status writes in 60 quiet seconds", none()),
+        ("status writes of one order with its counters", none()),
+        ("looks that took less than 1 ms, %", none()),
+    ])
+}
+
+fn bare_process(kubeconfig: &Path, namespace: &str) -> anyhow::Result<Process> {
+    let own = std::env::current_exe()?;
+    let kubeconfig = kubeconfig.display().to_string();
+    Process::start(&own, &["bare", &kubeconfig, namespace], None)
+}
+
+/// The processes of the product in one namespace.
+struct Product {
+    binary: PathBuf,
+    kubeconfig: String,
+    dir: tempfile::TempDir,
+    processor: Process,
+    grpc: String,
+}
+
+impl Product {
+    fn start(kubeconfig: &Path) -> anyhow::Result<Self> {
+        let binary = std::env::current_exe()?.with_file_name("orderstream");
+        anyhow::ensure!(binary.exists(), "build orderstream first: cargo xtask bench does");
+        let dir = tempfile::tempdir()?;
+        let processor = processor(&binary, dir.path(), "127.0.0.1:0")?;
+        let grpc = processor.address("grpc")?;
+        let kubeconfig = kubeconfig.display().to_string();
+        Ok(Self { binary, kubeconfig, dir, processor, grpc })
+    }
+
+    fn controller(&self, namespace: &str) -> anyhow::Result<Process> {
+        let processor = format!("http://{}", self.grpc);
+        let file = self.dir.path().join("controller.addresses");
+        let args = [
+            "controller",
+            "--kubeconfig",
+            &self.kubeconfig,
+            "--namespace",
+            namespace,
+            "--lease-namespace",
+            namespace,
+            "--pod-name",
+            "bench",
+            "--processor",
+            &processor,
+            "--metrics-addr",
+            "127.0.0.1:0",
+            "--rest-addr",
+            "127.0.0.1:0",
+        ];
+        Process::start(&self.binary, &args, Some(&file))
+    }
+}
+
+fn processor(binary: &Path, dir: &Path, grpc: &str) -> anyhow::Result<Process> {
+    let data = dir.join("data").display().to_string();
+    let args = [
+        "processor",
+        "--data-dir",
+        &data,
+        "--sellers",
+        "examples/sellers.yaml",
+        "--grpc-addr",
+        grpc,
+        "--rest-addr",
+        "127.0.0.1:0",
+        "--metrics-addr",
+        "127.0.0.1:0",
+    ];
+    Process::start(binary, &args, Some(&dir.join("processor.addresses")))
+}
+
+async fn product(server: &ApiServer, settings: Settings) -> anyhow::Result<Rows> {
+    let namespace = "product";
+    server.kubectl(&["create", "namespace", namespace]);
+    let kubeconfig = server.kubeconfig();
+    let mut driver = Driver::start(&kubeconfig, namespace).await?;
+    let mut product = Product::start(&kubeconfig)?;
+    let mut controller = product.controller(namespace)?;
+    until_leading(&controller).await?;
+    let idle = controller.rss_mb()?;
+    print("operator", 0, &driver.measure("few", settings).await?);
+    controller.kill()?;
+
+    driver.make("many", settings.present).await?;
+    let all = settings.present + settings.measured;
+    let began = Instant::now();
+    let mut controller = product.controller(namespace)?;
+    driver.until_all_streaming(PATIENCE).await?;
+    let found = began.elapsed();
+    let found_writes = Figures::of(&controller).await?.status_writes;
+    until_streams(&controller, all).await?;
+    let memory = controller.rss_mb()? - idle;
+    print("operator", settings.present, &driver.measure("more", settings).await?);
+    let all = all + settings.measured;
+
+    controller.kill()?;
+    let began = Instant::now();
+    let mut controller = product.controller(namespace)?;
+    until_streams(&controller, all).await?;
+    let restarted = began.elapsed();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let restart_writes = Figures::of(&controller).await?.status_writes;
+
+    product.processor.kill()?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    product.processor = processor(&product.binary, product.dir.path(), &product.grpc)?;
+    until_streams(&controller, all).await?;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let outage_writes = Figures::of(&controller).await?.status_writes - restart_writes;
+
+    let quiet = Figures::of(&controller).await?;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let figures = Figures::of(&controller).await?;
+    controller.kill()?;
+    driver.end().await;
+    Ok(vec![
+        ("", format!("{:.1}", found.as_secs_f64())),
+        ("", format!("{memory:.0}")),
+        ("", found_writes.to_string()),
+        ("", format!("{:.1}", restarted.as_secs_f64())),
+        ("", restart_writes.to_string()),
+        ("", outage_writes.to_string()),
+        ("", (figures.status_writes - quiet.status_writes).to_string()),
+        ("", "see the tests".to_owned()),
+        ("", format!("{:.2}", figures.looks_under_1_ms * 100.0)),
+    ])
+}
+
+async fn until_leading(controller: &Process) -> anyhow::Result<()> {
+    until("it leads", || async { Ok(Figures::of(controller).await?.leads) }).await
+}
+
+async fn until_streams(controller: &Process, streams: usize) -> anyhow::Result<()> {
+    until("all streams are up", || async { Ok(Figures::of(controller).await?.streams == streams) })
+        .await
+}
+
+async fn until<F>(what: &str, mut look: impl FnMut() -> F) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<bool>>,
+{
+    let began = Instant::now();
+    while !look().await? {
+        anyhow::ensure!(began.elapsed() < PATIENCE, "did not come true: {what}");
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! A child process with the addresses that it bound; killed when dropped.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+/// How long a start may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running process.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    addresses: BTreeMap<String, String>,
+}
+
+impl Process {
+    /// Starts a program; with a file, waits until it has written there what it bound.
+    pub(crate) fn start(
+        program: &Path,
+        args: &[&str],
+        file: Option<&Path>,
+    ) -> anyhow::Result<Self> {
+        let mut command = Command::new(program);
+        command.args(args).stdout(Stdio::null()).env("RUST_LOG", "error");
+        if let Some(file) = file {
+            if file.exists() {
+                std::fs::remove_file(file)?;
+            }
+            command.arg("--addr-file").arg(file);
+        }
+        let mut process = Self { child: command.spawn()?, addresses: BTreeMap::new() };
+        let began = Instant::now();
+        while let Some(file) = file {
+            if let Ok(text) = std::fs::read_to_string(file) {
+                process.addresses = serde_json::from_str(&text)?;
+                break;
+            }
+            let ended = process.child.try_wait()?;
+            anyhow::ensure!(ended.is_none(), "{} ended: {ended:?}", program.display());
+            anyhow::ensure!(began.elapsed() < PATIENCE, "{} binds no port", program.display());
+            pause();
+        }
+        Ok(process)
+    }
+
+    /// What it bound under this name, as `host:port`.
+    pub(crate) fn address(&self, name: &str) -> anyhow::Result<String> {
+        self.addresses.get(name).cloned().with_context(|| format!("{name} is bound"))
+    }
+
+    /// Megabytes of memory that it holds.
+    pub(crate) fn rss_mb(&self) -> anyhow::Result<f64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = text.lines().find(|line| line.starts_with("VmRSS:")).context("VmRSS")?;
+        let kib = line.split_whitespace().nth(1).context("VmRSS has a number")?;
+        Ok(kib.parse::<f64>()? / 1_024.0)
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Err(error) = self.kill() {
+            eprintln!("a process could not be ended: {error}");
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "other processes cannot be awaited, only looked at")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(5));
+}

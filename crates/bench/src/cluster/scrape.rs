@@ -1,0 +1,70 @@
+//! What a controller says of itself, from its metrics page.
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use super::process::Process;
+
+/// Figures of one moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Figures {
+    /// Whether it leads.
+    pub(crate) leads: bool,
+    /// Streams that are up.
+    pub(crate) streams: usize,
+    /// Statuses written since its start, of any result.
+    pub(crate) status_writes: u64,
+    /// Of all looks at resources, the part that took at most a millisecond.
+    pub(crate) looks_under_1_ms: f64,
+}
+
+impl Figures {
+    /// Reads them.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "they are counts")]
+    pub(crate) async fn of(controller: &Process) -> anyhow::Result<Self> {
+        let text = page(&controller.address("metrics")?).await?;
+        let sum = |name: &str| sum(&text, name);
+        let looks = sum("controller_runtime_reconcile_time_seconds_count").max(1.0);
+        let quick = text
+            .lines()
+            .find(|line| {
+                line.starts_with("controller_runtime_reconcile_time_seconds_bucket")
+                    && line.contains("le=\"0.001\"")
+            })
+            .and_then(value)
+            .unwrap_or(0.0);
+        Ok(Self {
+            leads: sum("leader_election_master_status") > 0.0,
+            streams: sum("orderstream_requestor_streams_active") as usize,
+            status_writes: sum("orderstream_status_writes_total") as u64,
+            looks_under_1_ms: quick / looks,
+        })
+    }
+}
+
+/// The sum of all series of a name.
+fn sum(text: &str, name: &str) -> f64 {
+    let of_name =
+        |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+    text.lines().filter(of_name).filter_map(value).sum()
+}
+
+fn value(line: &str) -> Option<f64> {
+    line.rsplit(' ').next()?.parse().ok()
+}
+
+async fn page(address: &str) -> anyhow::Result<String> {
+    let stream = TcpStream::connect(address).await.context("the metrics port")?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(connection);
+    let request =
+        http::Request::get("/metrics").header("host", address).body(Empty::<Bytes>::new())?;
+    let answer = sender.send_request(request).await?.into_body().collect().await?;
+    Ok(String::from_utf8(answer.to_bytes().to_vec())?)
+}

@@ -1,0 +1,244 @@
+//! Resources on a cluster as people's commands read and edit them: as documents, through the
+//! kubeconfig.
+
+use std::path::Path;
+use std::time::Duration;
+
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::ApiResource;
+use kube::{Api, Client, Config as KubeConfig};
+use orderstream_core::{Reason, Refusal};
+use serde_json::{Value, json};
+
+use super::config::{CONNECT_TIMEOUT, Error};
+use crate::manifest::API_VERSION;
+use crate::order_request::OrderRequest;
+use crate::seller::Seller;
+
+/// Who edits, as the API server writes it down.
+const FIELD_MANAGER: &str = "orderstream";
+/// How long one request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Resources in one page of a list.
+const PAGE: u32 = 500;
+
+/// A kind of resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// What a buyer wants.
+    OrderRequest,
+    /// Who may be invited.
+    Seller,
+}
+
+impl Kind {
+    fn resource(self) -> ApiResource {
+        match self {
+            Self::OrderRequest => ApiResource::erase::<OrderRequest>(&()),
+            Self::Seller => ApiResource::erase::<Seller>(&()),
+        }
+    }
+
+    /// The kind as commands print it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OrderRequest => "orderrequest",
+            Self::Seller => "seller",
+        }
+    }
+}
+
+/// What becomes of fields that somebody else set to something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conflicts {
+    /// The apply is refused and names them.
+    Refuse,
+    /// They are taken over.
+    TakeOver,
+}
+
+/// What an apply came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// The resource is new.
+    Created,
+    /// It changed.
+    Configured,
+    /// It was so already.
+    Unchanged,
+}
+
+/// Why the API server did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// It said no.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// It did not answer.
+    #[error("{0}")]
+    NotReached(String),
+}
+
+/// Resources behind a kubeconfig.
+#[derive(Clone)]
+pub struct Resources {
+    client: Client,
+    url: String,
+    namespace: String,
+}
+
+impl std::fmt::Debug for Resources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Resources").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl Resources {
+    /// The cluster of a kubeconfig and context; without them, what kubectl would take.
+    ///
+    /// # Errors
+    /// When no kubeconfig can be used, or it has no such context.
+    pub async fn connect(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Self, Error> {
+        let options =
+            KubeConfigOptions { context: context.map(ToOwned::to_owned), ..Default::default() };
+        let config = match kubeconfig {
+            Some(path) => match Kubeconfig::read_from(path) {
+                Ok(file) => KubeConfig::from_custom_kubeconfig(file, &options).await,
+                Err(error) => Err(error),
+            },
+            None => KubeConfig::from_kubeconfig(&options).await,
+        };
+        let mut config = config.map_err(|error| Error::Kubeconfig(error.to_string()))?;
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        let (url, namespace) = (config.cluster_url.to_string(), config.default_namespace.clone());
+        let client =
+            Client::try_from(config).map_err(|error| Error::Kubeconfig(error.to_string()))?;
+        Ok(Self { client, url, namespace })
+    }
+
+    /// The namespace of the kubeconfig's context.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// One resource.
+    ///
+    /// # Errors
+    /// When there is none, or the API server does not answer.
+    pub async fn get(&self, kind: Kind, namespace: &str, name: &str) -> Result<Value, Failure> {
+        let api = self.api(kind, namespace);
+        self.within(api.get(name)).await.map(shown)
+    }
+
+    /// All resources of a namespace, or of all, as one list.
+    ///
+    /// # Errors
+    /// When the API server does not answer, or does not allow it.
+    pub async fn list(&self, kind: Kind, namespace: Option<&str>) -> Result<Value, Failure> {
+        let api = match namespace {
+            Some(namespace) => self.api(kind, namespace),
+            None => Api::all_with(self.client.clone(), &kind.resource()),
+        };
+        let mut params = ListParams::default().limit(PAGE);
+        let mut items = Vec::new();
+        loop {
+            let page = self.within(api.list(&params)).await?;
+            items.extend(page.items.into_iter().map(shown));
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params.continue_token = Some(token),
+                None => break,
+            }
+        }
+        let kind = format!("{}List", kind.resource().kind);
+        Ok(json!({ "apiVersion": API_VERSION, "kind": kind, "items": items }))
+    }
+
+    /// Makes a resource be as this document says, by server-side apply.
+    ///
+    /// # Errors
+    /// When the API server refuses the document or does not answer.
+    pub async fn apply(
+        &self,
+        (kind, namespace, name): (Kind, &str, &str),
+        document: &Value,
+        conflicts: Conflicts,
+    ) -> Result<(Applied, Value), Failure> {
+        let api = self.api(kind, namespace);
+        let before = self.within(api.get_opt(name)).await?;
+        let mut params = PatchParams::apply(FIELD_MANAGER);
+        params.force = conflicts == Conflicts::TakeOver;
+        let document = applicable(document.clone());
+        let after = self.within(api.patch(name, &params, &Patch::Apply(&document))).await?;
+        let version = |resource: &DynamicObject| resource.metadata.resource_version.clone();
+        let applied = match before {
+            None => Applied::Created,
+            Some(before) if version(&before) == version(&after) => Applied::Unchanged,
+            Some(_) => Applied::Configured,
+        };
+        Ok((applied, shown(after)))
+    }
+
+    /// Deletes a resource.
+    ///
+    /// # Errors
+    /// When there is none, or the API server does not answer.
+    pub async fn delete(&self, kind: Kind, namespace: &str, name: &str) -> Result<(), Failure> {
+        let api = self.api(kind, namespace);
+        self.within(api.delete(name, &DeleteParams::default())).await.map(drop)
+    }
+
+    fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, &kind.resource())
+    }
+
+    async fn within<T>(
+        &self,
+        request: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, Failure> {
+        let url = &self.url;
+        match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(kube::Error::Api(status))) => Err(refused(status.code, &status.message)),
+            Ok(Err(error)) => Err(Failure::NotReached(format!("{url} is not reached: {error}"))),
+            Err(_) => {
+                let seconds = REQUEST_TIMEOUT.as_secs();
+                Err(Failure::NotReached(format!("{url} did not answer within {seconds} s")))
+            }
+        }
+    }
+}
+
+fn refused(code: u16, message: &str) -> Failure {
+    let (reason, fix) = match code {
+        404 => (Reason::OrderNotFound, ""),
+        401 | 403 => (Reason::NotAllowed, ""),
+        409 => (
+            Reason::OrderExists,
+            "; --force-conflicts takes the fields over that somebody else set",
+        ),
+        400 | 415 | 422 => (Reason::InvalidField, ""),
+        429 | 503 => (Reason::Overloaded, "; try again later"),
+        _ => (Reason::Internal, ""),
+    };
+    Failure::Refused(Refusal::new(reason, format!("{message}{fix}")))
+}
+
+/// A document without what only the server writes, so that what was printed can be applied again.
+fn applicable(mut document: Value) -> Value {
+    const OF_THE_SERVER: [&str; 6] =
+        ["creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"];
+    if let Some(fields) = document.as_object_mut() {
+        fields.remove("status");
+    }
+    if let Some(metadata) = document.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.retain(|name, _| !OF_THE_SERVER.contains(&name.as_str()));
+    }
+    document
+}
+
+/// A resource for people: without the list of who manages which field.
+fn shown(mut resource: DynamicObject) -> Value {
+    resource.metadata.managed_fields = None;
+    serde_json::to_value(resource).unwrap_or_default()
+}
