@@ -149,7 +149,8 @@ pub fn start(parts: Parts) -> Result<(Handle, Service), prometheus::Error> {
         }
     });
     let api = (parts.client.clone(), parts.requests.clone());
-    let writer = Writer::new(api, leadership.clone(), Arc::clone(&metrics), done);
+    let told = (Arc::clone(&metrics), reporter.clone());
+    let writer = Writer::new(api, leadership.clone(), told, done);
     let operator = Arc::new(Operator {
         client: parts.client.clone(),
         namespace: parts.namespace.clone(),

@@ -13,7 +13,7 @@ use tonic::{Code, Request, Status};
 
 use crate::backoff::Backoff;
 use crate::placement::choose;
-use crate::registry::{Following, Origin};
+use crate::registry::{Following, Origin, Queued};
 use crate::shared::Shared;
 use crate::store::answered;
 
@@ -56,14 +56,24 @@ pub(crate) async fn send_all(shared: &Shared, key: &OrderKey, following: &Follow
             changed.await;
             continue;
         };
-        let outcome = deliver(shared, &processor, key, &queued.command).await;
-        if queued.origin == Origin::Store {
-            remember(shared, key, &queued.command, outcome.as_ref().err()).await;
-        }
-        if let (Err(refusal), Some(act)) = (outcome, queued.command.key) {
-            shared.step(key, following, Input::ActRefused { key: act, refusal });
-        }
+        // On the heap while it lasts: every order's task waits here, and few have an act to send.
+        Box::pin(send_one(shared, key, following, (&processor, queued))).await;
         shared.registry.act_done(key, following.life);
+    }
+}
+
+async fn send_one(
+    shared: &Shared,
+    key: &OrderKey,
+    following: &Following,
+    (processor, queued): (&str, Queued),
+) {
+    let outcome = deliver(shared, processor, key, &queued.command).await;
+    if queued.origin == Origin::Store {
+        remember(shared, key, &queued.command, outcome.as_ref().err()).await;
+    }
+    if let (Err(refusal), Some(act)) = (outcome, queued.command.key) {
+        shared.step(key, following, Input::ActRefused { key: act, refusal });
     }
 }
 

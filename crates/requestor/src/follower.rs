@@ -67,9 +67,15 @@ pub(crate) async fn follow(shared: Arc<Shared>, key: OrderKey, following: Follow
 async fn hold_stream(shared: &Shared, key: &OrderKey, following: &Following) {
     let order_req_id = key.order_req_id.as_str();
     let mut backoff = Backoff::default();
-    while let Some((assignment, after)) = shared.registry.assignment(key, following.life) {
-        match run_stream(shared, following, (&assignment, after), &mut backoff).await {
-            End::Over => return ended(shared, key).await,
+    // Most tasks sit in the reading, by the ten thousand: what is needed only until then is on the
+    // heap and given back.
+    while let Some(opened) = Box::pin(open_next(shared, key, following)).await {
+        let end = match opened {
+            Ok(stream) => read(shared, following, (key, stream), &mut backoff).await,
+            Err(refusal) => refused(&refusal, &mut backoff),
+        };
+        match end {
+            End::Over => return Box::pin(ended(shared, key)).await,
             End::Stop(reason, floor) => {
                 tracing::warn!(order_req_id, reason, "the order's stream is not opened again");
                 if let Some(floor) = floor {
@@ -101,22 +107,21 @@ async fn ended(shared: &Shared, key: &OrderKey) {
     }
 }
 
-/// Opens one stream and reads it to its end.
-async fn run_stream(
+/// Opens the order's stream where it left off; `None` when the order is followed no longer.
+async fn open_next(
     shared: &Shared,
+    key: &OrderKey,
     following: &Following,
-    (assignment, after): (&Assignment, Seq),
-    backoff: &mut Backoff,
-) -> End {
-    let key = &assignment.key;
-    let stream = match open(shared, assignment, after).await {
-        Ok(stream) => stream,
-        Err(refusal) => return refused(&refusal, backoff),
-    };
-    let (processor, epoch) = (assignment.processor.clone(), assignment.epoch);
-    shared.step(key, following, Input::Connected { processor, epoch });
-    tracing::debug!(order_req_id = %key.order_req_id, after = after.0, "the order's stream is up");
-    read(shared, following, (key, stream), backoff).await
+) -> Option<Result<Streaming<v1::OrderStreamResponse>, Refusal>> {
+    let (assignment, after) = shared.registry.assignment(key, following.life)?;
+    let opened = open(shared, &assignment, after).await;
+    if opened.is_ok() {
+        let Assignment { processor, epoch, .. } = assignment;
+        shared.step(key, following, Input::Connected { processor, epoch });
+        let order_req_id = key.order_req_id.as_str();
+        tracing::debug!(order_req_id, after = after.0, "the order's stream is up");
+    }
+    Some(opened)
 }
 
 async fn open(

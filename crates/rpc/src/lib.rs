@@ -2,6 +2,7 @@
 //! that servers and clients share for all four kinds of RPC.
 
 pub mod client;
+pub mod codec;
 pub mod convert;
 pub mod limits;
 pub mod method;

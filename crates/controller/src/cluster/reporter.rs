@@ -1,13 +1,16 @@
 //! Kubernetes Events at edges: when an order streams, ends, is refused. Constant notes for each
-//! reason, so that the server can fold repetitions; one task, a bounded queue, and what does not
-//! fit is counted and dropped.
+//! reason, so that the server can fold repetitions; one task, a bounded rate and a bounded queue,
+//! and what does not fit is counted and dropped. An Event costs the API server as much as a status,
+//! and ten thousand orders may come up at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter as Component};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::cache::ObjectKey;
@@ -18,7 +21,11 @@ use crate::order_status::OrderRequestStatus;
 /// Events that may wait.
 const WAITING_MAX: usize = 1_024;
 /// How long publishing one may take.
-const PUBLISH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
+/// The time between two Events, once [`BURST`] of them came together.
+const GAP: Duration = Duration::from_millis(40);
+/// Events that may be published at once after a quiet time.
+const BURST: u32 = 100;
 
 /// What is to be told about a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +77,7 @@ impl Reporter {
         )
     }
 
-    /// A status is about to change its phase, or to stall.
+    /// A status has changed from `known` to `next`: tells a new phase, or that it stalls.
     pub(super) fn edge(
         &self,
         object: &ObjectKey,
@@ -132,10 +139,17 @@ async fn publish(
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 ) {
+    let mut due = Instant::now();
     loop {
+        let now = Instant::now();
+        due = due.max(now) + GAP;
+        let wait = due.saturating_duration_since(now + GAP * BURST);
         let report = tokio::select! {
             () = shutdown.cancelled() => return,
-            report = waiting.recv() => report,
+            report = async {
+                tokio::time::sleep(wait).await;
+                waiting.recv().await
+            } => report,
         };
         let Some(report) = report else { return };
         let about = ObjectReference {

@@ -113,11 +113,8 @@ impl Operator {
                 return Some(facts.now.plus_ms(PROGRESS_MS_MIN - passed));
             }
         }
-        if band != Band::Progress {
-            self.reporter.edge(&facts.object, facts.uid(), &facts.known, &next);
-        }
-        let (uid, epoch) = (facts.uid().to_owned(), facts.epoch);
-        self.writer.offer(&facts.object, Offer { uid, status: next, band, epoch });
+        let (uid, epoch, known) = (facts.uid().to_owned(), facts.epoch, Arc::clone(&facts.known));
+        self.writer.offer(&facts.object, Offer { uid, status: next, band, epoch, known });
         None
     }
 

@@ -26,6 +26,7 @@ use super::bucket::Bucket;
 use super::cache::ObjectKey;
 use super::leadership::Leadership;
 use super::metrics::{Band, Metrics};
+use super::reporter::Reporter;
 use super::requests::Requests;
 use crate::manifest::API_VERSION;
 use crate::order_request::OrderRequest;
@@ -41,16 +42,31 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(1);
 
 /// A status that was written.
-#[derive(Clone, Debug)]
-pub(super) struct Written {
+#[derive(Debug)]
+struct Written {
     /// The resource's uid.
-    pub uid: String,
-    /// What was written.
-    pub status: Arc<OrderRequestStatus>,
+    uid: String,
+    content: Content,
     /// The resource's version after that.
-    pub version: u64,
+    version: u64,
     /// When.
-    pub at: Instant,
+    at: Instant,
+}
+
+/// What was written: its own copy only until the watch has shown it.
+#[derive(Debug)]
+enum Content {
+    Sent(Arc<OrderRequestStatus>),
+    Echoed(Arc<OrderRequest>),
+}
+
+impl Content {
+    fn status(&self) -> Option<&OrderRequestStatus> {
+        match self {
+            Self::Sent(status) => Some(status),
+            Self::Echoed(resource) => resource.status.as_ref(),
+        }
+    }
 }
 
 /// A status to be written.
@@ -64,6 +80,8 @@ pub(super) struct Offer {
     pub band: Band,
     /// Under which epoch it was decided.
     pub epoch: Epoch,
+    /// What was shown before.
+    pub known: Arc<OrderRequestStatus>,
 }
 
 /// The writer. Shared by reference.
@@ -72,6 +90,7 @@ pub(super) struct Writer {
     requests: Requests,
     leadership: Leadership,
     metrics: Arc<Metrics>,
+    reporter: Reporter,
     state: Mutex<State>,
     changed: Notify,
     /// Called after a write, with what it came to.
@@ -111,7 +130,7 @@ impl Writer {
     pub(super) fn new(
         (client, requests): (Client, Requests),
         leadership: Leadership,
-        metrics: Arc<Metrics>,
+        (metrics, reporter): (Arc<Metrics>, Reporter),
         done: Done,
     ) -> Self {
         let state = Mutex::new(State {
@@ -121,26 +140,36 @@ impl Writer {
             written: HashMap::new(),
             bucket: Bucket::new(Instant::now()),
         });
-        Self { client, requests, leadership, metrics, state, changed: Notify::new(), done }
+        Self {
+            client,
+            requests,
+            leadership,
+            metrics,
+            reporter,
+            state,
+            changed: Notify::new(),
+            done,
+        }
     }
 
     /// Shows this status as soon as its turn comes; a newer one takes its place.
-    pub(super) fn offer(&self, object: &ObjectKey, offer: Offer) {
+    pub(super) fn offer(&self, object: &ObjectKey, mut offer: Offer) {
         let mut state = self.state.lock();
         let state = &mut *state;
         let band = offer.band;
-        match state.offers.insert(object.clone(), offer) {
+        match state.offers.remove(object) {
             Some(former) => {
                 self.metrics.status_coalesced();
                 if former.band > band {
                     state.bands[band as usize].push_back(object.clone());
-                } else if let Some(held) = state.offers.get_mut(object) {
-                    // It keeps the more urgent place that it has.
-                    held.band = former.band;
                 }
+                // It keeps the more urgent place that it has; the former one was never shown.
+                offer.band = former.band.min(band);
+                offer.known = former.known;
             }
             None => state.bands[band as usize].push_back(object.clone()),
         }
+        state.offers.insert(object.clone(), offer);
         self.changed.notify_one();
     }
 
@@ -151,18 +180,29 @@ impl Writer {
 
     /// What is shown of a resource or about to be: the newest of what was offered, written, and
     /// seen by the watch.
-    pub(super) fn shown(&self, object: &ObjectKey, seen: &OrderRequest) -> Shown {
-        let state = self.state.lock();
+    pub(super) fn shown(&self, object: &ObjectKey, seen: &Arc<OrderRequest>) -> Shown {
+        let mut state = self.state.lock();
+        let in_flight = state.in_flight.get(object).cloned();
         let uid = seen.metadata.uid.as_deref().unwrap_or_default();
-        let written = state.written.get(object).filter(|written| written.uid == uid);
-        let written_at = written.map(|written| written.at);
-        let is_behind = written.is_some_and(|written| written.version > version(seen));
-        let echo = written.filter(|_| is_behind).map(|written| Arc::clone(&written.status));
-        let status = state.in_flight.get(object).cloned().or(echo);
-        let is_foreign = !is_behind
-            && !state.in_flight.contains_key(object)
-            && written.is_some_and(|w| seen.status.as_ref() != Some(&*w.status));
-        Shown { status, written_at, is_foreign }
+        let Some(written) = state.written.get_mut(object).filter(|written| written.uid == uid)
+        else {
+            return Shown { status: in_flight, written_at: None, is_foreign: false };
+        };
+        let written_at = Some(written.at);
+        if written.version > version(seen) {
+            let sent = match &written.content {
+                Content::Sent(status) => Some(Arc::clone(status)),
+                // What was echoed once is behind only while the watch begins anew.
+                Content::Echoed(resource) => resource.status.clone().map(Arc::new),
+            };
+            return Shown { status: in_flight.or(sent), written_at, is_foreign: false };
+        }
+        let is_ours = seen.status.as_ref() == written.content.status();
+        if is_ours {
+            written.content = Content::Echoed(Arc::clone(seen));
+        }
+        let is_foreign = !is_ours && in_flight.is_none();
+        Shown { status: in_flight, written_at, is_foreign }
     }
 
     /// Forgets a resource that is gone.
@@ -270,11 +310,12 @@ impl Writer {
                 self.metrics.status_written(offer.band, "ok");
                 let written = Written {
                     uid: offer.uid.clone(),
-                    status: Arc::new(offer.status.clone()),
+                    content: Content::Sent(Arc::new(offer.status.clone())),
                     version: version(&resource),
                     at: Instant::now(),
                 };
                 self.state.lock().written.insert(object.clone(), written);
+                self.reporter.edge(object, &offer.uid, &offer.known, &offer.status);
                 Outcome::Written
             }
             Ok(Err(error)) => self.failed(object, offer.band, &error),

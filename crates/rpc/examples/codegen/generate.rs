@@ -33,6 +33,7 @@ pub(crate) fn generate(protos: &Path, out: &Path) -> Result<(), Box<dyn Error>> 
     tonic_prost_build::configure()
         .build_transport(false)
         .bytes(".")
+        .codec_path("crate::codec::LeanCodec")
         .out_dir(code.path())
         .compile_fds(set.clone())?;
     fs::copy(code.path().join(FILES[0]), out.join(FILES[0]))?;
