@@ -9,15 +9,27 @@ pub(crate) const BASE: Duration = Duration::from_millis(100);
 pub(crate) const CAP: Duration = Duration::from_secs(5);
 
 /// Counts tries and draws waits.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Backoff {
     attempt: u32,
+    cap: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::up_to(CAP)
+    }
 }
 
 impl Backoff {
+    /// Waits that never exceed this.
+    pub(crate) const fn up_to(cap: Duration) -> Self {
+        Self { attempt: 0, cap }
+    }
+
     /// The bound of the next wait.
     fn bound(self) -> Duration {
-        BASE.saturating_mul(2_u32.saturating_pow(self.attempt)).min(CAP)
+        BASE.saturating_mul(2_u32.saturating_pow(self.attempt)).min(self.cap)
     }
 
     /// The next wait: anything from nothing to the bound, which doubles each time up to the cap.
@@ -64,14 +76,15 @@ mod tests {
 
     #[test]
     fn waits_spread_over_the_whole_bound() {
-        let waits: Vec<_> = (0..200).map(|_| Backoff { attempt: 9 }.next_wait()).collect();
+        let waits: Vec<_> =
+            (0..200).map(|_| Backoff { attempt: 9, cap: CAP }.next_wait()).collect();
         assert!(waits.iter().any(|wait| *wait < CAP / 4));
         assert!(waits.iter().any(|wait| *wait > CAP / 4 * 3));
     }
 
     #[test]
     fn a_thousand_failures_do_not_overflow() {
-        let mut backoff = Backoff { attempt: u32::MAX };
+        let mut backoff = Backoff { attempt: u32::MAX, cap: CAP };
         assert!(backoff.next_wait() <= CAP);
     }
 }

@@ -14,6 +14,7 @@ use tonic::Streaming;
 
 use crate::acts;
 use crate::backoff::{Backoff, CAP, jitter};
+use crate::door::{TURN_MAX, Turn};
 use crate::registry::Following;
 use crate::shared::Shared;
 use crate::store::Record;
@@ -31,6 +32,8 @@ enum End {
     Stop(String, Option<Epoch>),
     /// Broken; open it again after this time.
     Again(String, Duration),
+    /// The processor is not reached; open it again when somebody got through.
+    Lost(String),
 }
 
 /// Leaves nothing active, however the task ends: done, stopped, cancelled or panicked.
@@ -67,9 +70,10 @@ pub(crate) async fn follow(shared: Arc<Shared>, key: OrderKey, following: Follow
 async fn hold_stream(shared: &Shared, key: &OrderKey, following: &Following) {
     let order_req_id = key.order_req_id.as_str();
     let mut backoff = Backoff::default();
+    let mut turn = None;
     // Most tasks sit in the reading, by the ten thousand: what is needed only until then is on the
     // heap and given back.
-    while let Some(opened) = Box::pin(open_next(shared, key, following)).await {
+    while let Some(opened) = Box::pin(open_next(shared, (key, following), turn.take())).await {
         let end = match opened {
             Ok(stream) => read(shared, following, (key, stream), &mut backoff).await,
             Err(refusal) => refused(&refusal, &mut backoff),
@@ -90,6 +94,11 @@ async fn hold_stream(shared: &Shared, key: &OrderKey, following: &Following) {
                 shared.step(key, following, Input::Disconnected { reason });
                 tokio::time::sleep(wait).await;
             }
+            End::Lost(reason) => {
+                tracing::info!(order_req_id, reason, "the order's processor is not reached");
+                shared.step(key, following, Input::Disconnected { reason });
+                turn = Box::pin(wait_at_door(shared, key, following)).await;
+            }
         }
     }
 }
@@ -107,20 +116,38 @@ async fn ended(shared: &Shared, key: &OrderKey) {
     }
 }
 
+async fn wait_at_door(shared: &Shared, key: &OrderKey, following: &Following) -> Option<Turn> {
+    let (assignment, _) = shared.registry.assignment(key, following.life)?;
+    let turn = shared.doors.of(&assignment.processor).wait().await;
+    let (order_req_id, is_for_all) = (key.order_req_id.as_str(), turn.is_for_all());
+    tracing::debug!(order_req_id, is_for_all, "the order's processor is tried again");
+    Some(turn)
+}
+
 /// Opens the order's stream where it left off; `None` when the order is followed no longer.
 async fn open_next(
     shared: &Shared,
-    key: &OrderKey,
-    following: &Following,
+    (key, following): (&OrderKey, &Following),
+    mut turn: Option<Turn>,
 ) -> Option<Result<Streaming<v1::OrderStreamResponse>, Refusal>> {
     let (assignment, after) = shared.registry.assignment(key, following.life)?;
-    let opened = open(shared, &assignment, after).await;
+    let opening = open(shared, &assignment, after);
+    tokio::pin!(opening);
+    let opened = match tokio::time::timeout(TURN_MAX, &mut opening).await {
+        Ok(opened) => opened,
+        Err(_) => {
+            turn = None;
+            opening.await
+        }
+    };
     if opened.is_ok() {
-        let Assignment { processor, epoch, .. } = assignment;
+        shared.doors.of(&assignment.processor).open();
+        let (processor, epoch) = (assignment.processor.clone(), assignment.epoch);
         shared.step(key, following, Input::Connected { processor, epoch });
         let order_req_id = key.order_req_id.as_str();
         tracing::debug!(order_req_id, after = after.0, "the order's stream is up");
     }
+    drop(turn);
     Some(opened)
 }
 
@@ -202,6 +229,9 @@ fn refused(refusal: &Refusal, backoff: &mut Backoff) -> End {
         // Whoever took over has at least our epoch. With a higher one the next try ends for good;
         // with the same one it was ourselves, and nobody else is in a hurry.
         return End::Again(reason, CAP / 2 + jitter(CAP / 2));
+    }
+    if refusal.reason == Reason::Unreachable {
+        return End::Lost(reason);
     }
     End::Again(reason, backoff.next_wait())
 }

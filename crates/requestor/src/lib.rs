@@ -5,6 +5,7 @@ mod acts;
 mod backoff;
 mod channels;
 mod config;
+mod door;
 mod error;
 #[cfg(test)]
 mod fake;

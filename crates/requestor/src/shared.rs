@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::channels::Channels;
+use crate::door::Doors;
 use crate::follower;
 use crate::metrics::Metrics;
 use crate::registry::{Added, Following, Origin, Registry};
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) tasks: TaskTracker,
     pub(crate) cancel: CancellationToken,
     pub(crate) strays: Arc<Semaphore>,
+    pub(crate) doors: Doors,
     wake: RwLock<Option<Wake>>,
 }
 
@@ -71,6 +73,7 @@ impl Shared {
             tasks: TaskTracker::new(),
             cancel: parts.cancel,
             strays: Arc::new(Semaphore::new(STRAYS_MAX)),
+            doors: Doors::default(),
             wake: RwLock::new(None),
         })
     }

@@ -1,0 +1,151 @@
+//! Who tries a processor that cannot be reached: one order at a time, soon and often, and all the
+//! others once that one got through. Ten thousand orders that each try for themselves either come
+//! back late or keep the processor from coming back.
+//!
+//! ```text
+//!              probing: one permit ──▶ tries ──▶ got through: opened
+//!   lost ──▶ waits ┤                                            │
+//!              opened ◀─────────────────────────────────────────┘
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use crate::backoff::{Backoff, jitter};
+
+/// The longest wait between two tries of a processor.
+const PROBE_CAP: Duration = Duration::from_millis(500);
+/// Over how long the orders spread that come back together.
+const SPREAD: Duration = Duration::from_millis(250);
+/// How long a try keeps the others waiting: one that hangs is not waited for.
+pub(crate) const TURN_MAX: Duration = Duration::from_secs(2);
+
+/// One processor's door.
+#[derive(Debug)]
+pub(crate) struct Door {
+    probing: Arc<Semaphore>,
+    opened: Notify,
+    backoff: Mutex<Backoff>,
+}
+
+/// The turn to try; the next one waits until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn(Option<OwnedSemaphorePermit>);
+
+impl Turn {
+    /// Whether this order tries for all.
+    pub(crate) const fn is_for_all(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+impl Door {
+    fn new() -> Self {
+        Self {
+            probing: Arc::new(Semaphore::new(1)),
+            opened: Notify::new(),
+            backoff: Mutex::new(Backoff::up_to(PROBE_CAP)),
+        }
+    }
+
+    /// Waits until this order may try again.
+    pub(crate) async fn wait(&self) -> Turn {
+        let opened = self.opened.notified();
+        let turn = Arc::clone(&self.probing).acquire_owned();
+        tokio::select! {
+            biased;
+            () = opened => {
+                tokio::time::sleep(jitter(SPREAD)).await;
+                Turn(None)
+            }
+            turn = turn => {
+                let wait = self.backoff.lock().next_wait();
+                tokio::time::sleep(wait).await;
+                Turn(turn.ok())
+            }
+        }
+    }
+
+    /// An order got through: all that wait may.
+    pub(crate) fn open(&self) {
+        self.backoff.lock().reset();
+        self.opened.notify_waiters();
+    }
+}
+
+/// The doors of all processors.
+#[derive(Debug, Default)]
+pub(crate) struct Doors(Mutex<BTreeMap<String, Arc<Door>>>);
+
+impl Doors {
+    /// The door of a processor.
+    pub(crate) fn of(&self, processor: &str) -> Arc<Door> {
+        let mut doors = self.0.lock();
+        if let Some(door) = doors.get(processor) {
+            return Arc::clone(door);
+        }
+        let door = Arc::new(Door::new());
+        doors.insert(processor.to_owned(), Arc::clone(&door));
+        door
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::task::JoinSet;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_tries_at_a_time_and_all_go_when_it_got_through() {
+        const ORDERS: usize = 1_000;
+        let down_for = Duration::from_secs(3);
+        let (doors, began) = (Doors::default(), Instant::now());
+        let (tries, at_once) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let mut orders = JoinSet::new();
+        for _ in 0..ORDERS {
+            let (door, tries, at_once) = (doors.of("a"), Arc::clone(&tries), Arc::clone(&at_once));
+            orders.spawn(async move {
+                loop {
+                    let turn = door.wait().await;
+                    if began.elapsed() >= down_for {
+                        door.open();
+                        return began.elapsed();
+                    }
+                    tries.fetch_add(1, Ordering::Relaxed);
+                    assert_eq!(at_once.fetch_add(1, Ordering::Relaxed), 0, "two try at once");
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    at_once.fetch_sub(1, Ordering::Relaxed);
+                    drop(turn);
+                }
+            });
+        }
+        let last = orders.join_all().await.into_iter().max().unwrap();
+        assert!(last < down_for + PROBE_CAP + SPREAD + SPREAD, "{last:?}");
+        let tries = tries.load(Ordering::Relaxed);
+        assert!((5..200).contains(&tries), "{tries} tries in three seconds");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_that_is_given_up_passes_on_and_each_processor_has_its_own() {
+        let doors = Doors::default();
+        let first = doors.of("a").wait().await;
+        assert!(first.is_for_all() && doors.of("b").wait().await.is_for_all());
+        let waiting = doors.of("a");
+        let mut second = JoinSet::new();
+        second.spawn(async move { waiting.wait().await });
+        tokio::time::sleep(10 * TURN_MAX).await;
+        assert!(second.try_join_next().is_none(), "it waits for the first");
+        drop(first);
+        let began = Instant::now();
+        let second = second.join_next().await.unwrap().unwrap();
+        assert!(second.is_for_all() && began.elapsed() <= PROBE_CAP);
+    }
+}
