@@ -30,6 +30,7 @@ mod queue;
 mod reporter;
 mod requests;
 pub mod resources;
+mod retry;
 mod steps;
 mod watch;
 mod writer;
@@ -56,7 +57,7 @@ pub use self::requests::Requests;
 pub use self::writer::FIELD_MANAGER;
 
 use self::cache::{Cache, Change, ObjectKey};
-use self::leadership::Leadership;
+use self::leadership::{Leadership, Standing};
 use self::operator::Operator;
 use self::queue::Queue;
 use self::reporter::Reporter;
@@ -205,7 +206,8 @@ impl Service {
         tasks.spawn(follow);
         let (leadership, metrics) = (operator.leadership.clone(), Arc::clone(&operator.metrics));
         tasks.spawn(async move {
-            election::run(parts.election, client, leadership, &metrics, shutdown).await;
+            let api = (client, parts.requests);
+            election::run(parts.election, api, leadership, &metrics, shutdown).await;
         });
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
@@ -237,16 +239,20 @@ impl Operator {
     /// Begins to act with a new epoch, and stops acting without one.
     async fn follow_leadership(self: Arc<Self>) {
         let mut changes = self.leadership.changes();
+        let mut led: Option<Epoch> = None;
         loop {
-            let epoch: Option<Epoch> = *changes.borrow_and_update();
-            match epoch {
-                Some(_) => {
-                    *self.began.lock() = self.clock.now();
-                    self.notes.lock().clear();
-                    self.cache.write().age();
+            let standing = *changes.borrow_and_update();
+            match standing {
+                Standing::Leads(epoch) => {
+                    if led.replace(epoch) != Some(epoch) {
+                        *self.began.lock() = self.clock.now();
+                        self.notes.lock().clear();
+                        self.cache.write().age();
+                    }
                     self.wake_all();
                 }
-                None => self.stop_acting(),
+                Standing::Unsure => self.writer.clear(),
+                Standing::Follows => self.stop_acting(),
             }
             tokio::select! {
                 () = self.shutdown.cancelled() => return,

@@ -19,9 +19,10 @@ pub(crate) enum LogFormat {
 /// for, verbs only what went wrong.
 pub(crate) fn start(format: LogFormat, kind: CommandKind) -> Result<(), Failure> {
     let default = match kind {
-        CommandKind::Role => "info",
+        // What the Kubernetes client fails in, we say ourselves, with what it was for.
+        CommandKind::Role => "info,kube_client=off,kube_runtime=off",
         CommandKind::Laptop => "info,orderstream_rpc=warn",
-        CommandKind::Verb => "warn",
+        CommandKind::Verb => "warn,kube_client=off",
     };
     let filter = match std::env::var("ORDERSTREAM_LOG") {
         Ok(text) => EnvFilter::try_new(&text)

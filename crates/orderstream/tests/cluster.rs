@@ -2,6 +2,7 @@
 
 mod bed;
 mod buyers;
+mod chaos;
 mod deletes;
 mod kills;
 mod leaders;

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::assets::Assets;
 use crate::audit::{self, Request};
+use crate::proxy::Proxy;
 
 /// How long the servers may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -102,9 +103,13 @@ impl ApiServer {
         self.write_kubeconfig(user, &self.url())
     }
 
-    /// A kubeconfig of the administrator for another address, such as a proxy's.
-    pub fn kubeconfig_at(&self, url: &str) -> PathBuf {
-        self.write_kubeconfig_named("kubeconfig-elsewhere", ADMIN, url)
+    /// A proxy before this server, and a kubeconfig of the administrator that goes through it.
+    pub fn proxy(&self) -> (Proxy, PathBuf) {
+        let proxy = Proxy::start(([127, 0, 0, 1], self.ports.api).into());
+        let url = proxy.url();
+        let port = url.rsplit(':').next().unwrap_or_default();
+        let kubeconfig = self.write_kubeconfig_named(&format!("kubeconfig-{port}"), ADMIN, &url);
+        (proxy, kubeconfig)
     }
 
     /// Runs kubectl with this input and gives what it printed.

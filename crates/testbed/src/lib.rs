@@ -1,17 +1,20 @@
 //! A real Kubernetes API server for tests: etcd and kube-apiserver as child processes, with an
-//! audit log that tells every request.
+//! audit log that tells every request, and a proxy that plays the network's faults.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     reason = "a test bed fails by panicking"
 )]
+#![allow(clippy::disallowed_methods, reason = "a test bed's tasks end with its runtime")]
 #![allow(clippy::print_stderr, reason = "tests tell people what they skip")]
 
 mod api_server;
 mod assets;
 mod audit;
+mod proxy;
 
 pub use api_server::ApiServer;
 pub use assets::Assets;
 pub use audit::Request;
+pub use proxy::{Fault, Moment, Proxy, Write};

@@ -15,9 +15,11 @@ use orderstream_core::Epoch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::leadership::Leadership;
+use super::leadership::{Leadership, Standing};
 use super::lease::{self, Decision, Observed, Times, View, decide, epoch, next_count};
 use super::metrics::Metrics;
+use super::requests::Requests;
+use super::retry::WatchBackoff;
 
 /// How long one request may take; a renewal that takes longer is tried again.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
@@ -48,17 +50,22 @@ struct Candidate<'a> {
     api: Api<Lease>,
     leadership: &'a Leadership,
     metrics: &'a Metrics,
+    requests: Requests,
+    /// Whether the last round failed: people are told once.
+    is_failing: bool,
     observed: Option<Observed>,
     /// The lease as it was read or written last.
     lease: Option<Lease>,
     held: Option<Epoch>,
+    /// What it held last. While the Lease still says so, nobody led in between.
+    held_last: Option<Epoch>,
     renewed_at: Instant,
 }
 
 /// Campaigns until shutdown, then gives the lease back.
 pub(super) async fn run(
     election: Election,
-    client: Client,
+    (client, requests): (Client, Requests),
     leadership: Leadership,
     metrics: &Metrics,
     shutdown: CancellationToken,
@@ -66,15 +73,18 @@ pub(super) async fn run(
     let api: Api<Lease> = Api::namespaced(client, &election.namespace);
     let fields = format!("metadata.name={}", election.name);
     let seen = watcher(api.clone(), Config::default().fields(&fields).timeout(30));
-    let mut seen = std::pin::pin!(seen.default_backoff());
+    let mut seen = std::pin::pin!(seen.backoff(WatchBackoff::default()));
     let mut candidate = Candidate {
         election: &election,
         api,
         leadership: &leadership,
         metrics,
+        requests,
+        is_failing: false,
         observed: None,
         lease: None,
         held: None,
+        held_last: None,
         renewed_at: Instant::now(),
     };
     let mut next = Instant::now();
@@ -109,16 +119,23 @@ impl Candidate<'_> {
     async fn look(&mut self) -> Instant {
         let times = self.election.times;
         match self.round().await {
-            Ok(next) => next,
+            Ok(next) => {
+                if std::mem::take(&mut self.is_failing) {
+                    tracing::info!("the lease is read and written again");
+                }
+                next
+            }
             Err(error) => {
                 // What was read is not to be trusted after a conflict or a lost answer.
                 self.lease = None;
-                tracing::warn!(%error, "the lease cannot be read or written");
+                if !std::mem::replace(&mut self.is_failing, true) {
+                    tracing::warn!(%error, "the lease cannot be read or written; it is tried again");
+                }
                 let ends = self.renewed_at + times.lease.saturating_sub(times.margin);
                 if self.held.is_some() && Instant::now() >= ends {
-                    self.lose("it was not renewed in time");
+                    self.lose("it was not renewed in time", Standing::Unsure);
                 }
-                Instant::now() + RETRY
+                Instant::now() + self.requests.pause().unwrap_or_default().max(RETRY)
             }
         }
     }
@@ -135,7 +152,7 @@ impl Candidate<'_> {
         let candidate = lease::Candidate {
             identity: &self.election.identity,
             place: self.election.place.as_deref(),
-            holding: self.held,
+            holding: self.held.or(self.held_last),
         };
         let decision = decide(&observed, candidate, (self.leadership.floor(), &times), now);
         self.observed = Some(observed);
@@ -145,8 +162,8 @@ impl Candidate<'_> {
                 self.write(held, count).await
             }
             Decision::Wait(until) => {
-                if self.held.is_some() {
-                    self.lose("somebody else took it");
+                if self.held.is_some() || self.held_last.take().is_some() {
+                    self.lose("somebody else took it", Standing::Follows);
                 }
                 self.lease = held;
                 Ok(until.min(now + times.renew))
@@ -180,8 +197,9 @@ impl Candidate<'_> {
         self.lease = Some(written);
         self.renewed_at = began;
         self.held = Some(epoch(count));
+        self.held_last = self.held;
         let until = began + times.lease.saturating_sub(times.margin);
-        self.leadership.set(Some((epoch(count), until)));
+        self.leadership.hold(epoch(count), until);
         if is_new {
             self.metrics.leads();
             let epoch = epoch(count).0;
@@ -212,9 +230,9 @@ impl Candidate<'_> {
         Lease { metadata, spec: Some(spec) }
     }
 
-    fn lose(&mut self, why: &str) {
+    fn lose(&mut self, why: &str, standing: Standing) {
         self.held = None;
-        self.leadership.set(None);
+        self.leadership.lose(standing);
         self.metrics.leads_no_longer();
         tracing::warn!(why, "this process leads no longer");
     }
@@ -224,7 +242,7 @@ impl Candidate<'_> {
         if self.held.is_none() {
             return;
         }
-        self.lose("it stops");
+        self.lose("it stops", Standing::Follows);
         let Some(mut lease) = self.lease.take() else { return };
         if let Some(spec) = &mut lease.spec {
             spec.holder_identity = Some(String::new());

@@ -7,6 +7,18 @@ use parking_lot::RwLock;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+/// What this process knows of who leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It leads, under this epoch.
+    Leads(Epoch),
+    /// Its lease ran out and nobody could be asked. It acts no more, and keeps its streams: if
+    /// somebody else leads, the processors refuse them.
+    Unsure,
+    /// It does not lead.
+    Follows,
+}
+
 /// Shared by the election, which sets it, and everybody who acts. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Leadership(Arc<Inner>);
@@ -14,7 +26,7 @@ pub struct Leadership(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     term: RwLock<Option<Term>>,
-    changed: watch::Sender<Option<Epoch>>,
+    changed: watch::Sender<Standing>,
     /// The highest epoch that a processor was seen to know.
     floor: RwLock<Epoch>,
     raised: Notify,
@@ -30,7 +42,7 @@ impl Default for Leadership {
     fn default() -> Self {
         Self(Arc::new(Inner {
             term: RwLock::new(None),
-            changed: watch::Sender::new(None),
+            changed: watch::Sender::new(Standing::Follows),
             floor: RwLock::default(),
             raised: Notify::new(),
         }))
@@ -45,20 +57,25 @@ impl Leadership {
         (Instant::now() < term.until).then_some(term.epoch)
     }
 
-    /// Told when the epoch changes.
-    pub fn changes(&self) -> watch::Receiver<Option<Epoch>> {
+    /// Told when the standing changes.
+    pub fn changes(&self) -> watch::Receiver<Standing> {
         self.0.changed.subscribe()
     }
 
     /// The lease is held until then.
-    pub(super) fn set(&self, term: Option<(Epoch, Instant)>) {
-        *self.0.term.write() = term.map(|(epoch, until)| Term { epoch, until });
-        let epoch = term.map(|(epoch, _)| epoch);
+    pub(super) fn hold(&self, epoch: Epoch, until: Instant) {
+        let former = self.0.term.write().replace(Term { epoch, until });
+        // Renewed too late, what was to be done in the meantime was left undone.
+        let was_over = former.is_none_or(|former| former.until <= Instant::now());
         self.0.changed.send_if_modified(|held| {
-            let is_new = *held != epoch;
-            *held = epoch;
-            is_new
+            std::mem::replace(held, Standing::Leads(epoch)) != Standing::Leads(epoch) || was_over
         });
+    }
+
+    /// The lease is held no longer.
+    pub(super) fn lose(&self, standing: Standing) {
+        *self.0.term.write() = None;
+        self.0.changed.send_if_modified(|held| std::mem::replace(held, standing) != standing);
     }
 
     /// A processor knows this epoch; the own one has to be above it.
@@ -77,5 +94,38 @@ impl Leadership {
 
     pub(super) async fn raised(&self) {
         self.0.raised.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const EPOCH: Epoch = Epoch(7);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_renewal_is_no_news_unless_it_came_too_late() {
+        let leadership = Leadership::default();
+        let mut changes = leadership.changes();
+        let mut is_told = || {
+            let told = changes.has_changed().unwrap();
+            changes.mark_unchanged();
+            told
+        };
+        let second = Duration::from_secs(1);
+        leadership.hold(EPOCH, Instant::now() + second);
+        assert!(is_told(), "it leads");
+        leadership.hold(EPOCH, Instant::now() + second);
+        assert!(!is_told(), "it still leads");
+        tokio::time::advance(second).await;
+        assert_eq!(leadership.epoch(), None, "it may not act on an old lease");
+        leadership.hold(EPOCH, Instant::now() + second);
+        assert!(is_told(), "what was left undone is to be looked at again");
+        leadership.lose(Standing::Unsure);
+        assert!(is_told());
+        leadership.hold(EPOCH, Instant::now() + second);
+        assert!(is_told());
     }
 }

@@ -8,8 +8,9 @@
 //!    └───────────────────────────────────────────────────────  Renew ──▶ (SIGTERM) Release
 //! ```
 //!
-//! The count of transitions is the epoch under which the holder acts: it rises with every taking,
-//! also when the same process takes a lease that it had lost.
+//! The count of transitions is the epoch under which the holder acts: it rises with every taking. A
+//! process that could not renew in time, and finds the Lease as it left it, renews it under the same
+//! count: nobody led in between.
 
 use std::time::Duration;
 
@@ -102,7 +103,7 @@ pub struct Candidate<'a> {
     /// What the identities of former processes in this place begin with, where there can be only
     /// one process at a time: a pod's container that was killed and started again.
     pub place: Option<&'a str>,
-    /// The epoch under which it holds the lease, if it does.
+    /// The epoch under which it holds the lease, or held it last.
     pub holding: Option<Epoch>,
 }
 

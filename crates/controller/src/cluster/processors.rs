@@ -11,6 +11,8 @@ use orderstream_core::Incarnation;
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
+use super::retry::WatchBackoff;
+
 /// Where processors come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -71,7 +73,7 @@ impl Processors {
         let config = watcher::Config::default()
             .labels(&format!("kubernetes.io/service-name={name}"))
             .timeout(60);
-        let mut events = std::pin::pin!(watcher(api, config).default_backoff());
+        let mut events = std::pin::pin!(watcher(api, config).backoff(WatchBackoff::default()));
         let mut slices = Slices::new(&namespace, &name);
         loop {
             tokio::select! {

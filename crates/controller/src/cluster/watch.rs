@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use kube::core::DeserializeGuard;
-use kube::runtime::watcher::{self, DefaultBackoff, Event};
+use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as watching};
 use kube::{Api, ResourceExt as _};
 use parking_lot::RwLock;
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cache::{Cache, Change, ObjectKey};
 use super::metrics::Metrics;
+use super::retry::WatchBackoff;
 use crate::manifest::DEFAULT_NAMESPACE;
 use crate::order_request::OrderRequest;
 
@@ -47,8 +48,7 @@ pub(super) async fn run(
     shutdown: CancellationToken,
 ) {
     let config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE);
-    let backoff = DefaultBackoff::default();
-    let mut events = pin!(watching(api, config).backoff(backoff));
+    let mut events = pin!(watching(api, config).backoff(WatchBackoff::default()));
     let mut keeper = Keeper { cache, metrics, sink, unreadable: HashMap::new() };
     loop {
         tokio::select! {

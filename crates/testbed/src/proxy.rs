@@ -1,0 +1,163 @@
+//! A reverse proxy in front of an API server that does what networks and busy servers do: is down,
+//! refuses, is slow, cuts watches, forgets old versions, falls silent. And it tells of every write,
+//! before it reaches the server and before its answer goes back.
+
+mod relay;
+mod tls;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+/// What the proxy does to requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// Connections are cut, those that are there and new ones.
+    Down,
+    /// Every request is answered 429 with this `Retry-After`, in seconds.
+    Busy(u32),
+    /// Every request waits this long before it is passed on, in milliseconds.
+    Slow(u64),
+    /// Watches are answered 410, in turn as a status and as an event in the watch.
+    Forgetful,
+    /// Watches stay open, and nothing comes any more.
+    Silent,
+}
+
+/// A write on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// POST, PUT, PATCH or DELETE.
+    pub method: String,
+    /// Where, without the query.
+    pub path: String,
+}
+
+/// When the hook is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// The server has not seen the write.
+    Before,
+    /// The server has answered, and nobody knows.
+    After,
+}
+
+type Hook = Arc<dyn Fn(&Write, Moment) + Send + Sync>;
+
+/// What the connections share.
+struct Shared {
+    server: SocketAddr,
+    fault: watch::Sender<Fault>,
+    /// Counts the times that watches were cut.
+    cuts: watch::Sender<usize>,
+    refused_watches: AtomicUsize,
+    hook: Mutex<Option<Hook>>,
+}
+
+/// A running proxy; ends when dropped.
+pub struct Proxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    runtime: Option<Runtime>,
+}
+
+impl std::fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proxy").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Proxy {
+    /// Starts one before the server at this address.
+    pub(crate) fn start(server: SocketAddr) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            server,
+            fault: watch::channel(Fault::None).0,
+            cuts: watch::channel(0).0,
+            refused_watches: AtomicUsize::new(0),
+            hook: Mutex::new(None),
+        });
+        runtime.spawn(accept(listener, Arc::clone(&shared)));
+        Self { address, shared, runtime: Some(runtime) }
+    }
+
+    /// Where it listens; plain HTTP.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// From now on this happens, to watches that are open too.
+    pub fn set(&self, fault: Fault) {
+        self.shared.fault.send_replace(fault);
+    }
+
+    /// Cuts all watches that are open now.
+    pub fn cut_watches(&self) {
+        self.shared.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Calls this for every write, from the proxy's own threads; the write waits for it.
+    pub fn on_write(&self, hook: impl Fn(&Write, Moment) + Send + Sync + 'static) {
+        *self.shared.hook.lock() = Some(Arc::new(hook));
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        if *shared.fault.borrow() == Fault::Down {
+            continue;
+        }
+        tokio::spawn(serve(stream, Arc::clone(&shared)));
+    }
+}
+
+async fn serve(stream: TcpStream, shared: Arc<Shared>) {
+    let mut faults = shared.fault.subscribe();
+    let relayed = service_fn(move |request| relay::relay(Arc::clone(&shared), request));
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), relayed);
+    tokio::select! {
+        // A peer that goes away is no concern of the proxy.
+        ended = connection => drop(ended),
+        _ = faults.wait_for(|fault| *fault == Fault::Down) => {}
+    }
+}
+
+impl Shared {
+    fn tell(&self, write: &Write, moment: Moment) {
+        let hook = self.hook.lock().clone();
+        if let Some(hook) = hook {
+            tokio::task::block_in_place(|| hook(write, moment));
+        }
+    }
+
+    /// Whether this refused watch is refused by an event and not by a status.
+    fn refuses_by_event(&self) -> bool {
+        self.refused_watches.fetch_add(1, Ordering::Relaxed).is_multiple_of(2)
+    }
+}

@@ -1,0 +1,127 @@
+//! One request through the proxy.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::header::{CONNECTION, HOST, RETRY_AFTER, TRANSFER_ENCODING};
+use hyper::{Method, Request, Response, StatusCode};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::{Fault, Moment, Shared, Write, tls};
+
+type Frames = ReceiverStream<Result<Frame<Bytes>, std::io::Error>>;
+type Answer = Response<http_body_util::Either<Full<Bytes>, StreamBody<Frames>>>;
+
+/// The event by which a watch is told that its version is too old.
+const GONE: &str = r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},
+"status":"Failure","message":"too old resource version","reason":"Expired","code":410}}"#;
+
+pub(super) async fn relay(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+) -> Result<Answer, Infallible> {
+    let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+    let fault = *shared.fault.borrow();
+    match fault {
+        Fault::Busy(seconds) => {
+            let mut answer = plain(StatusCode::TOO_MANY_REQUESTS, "too many requests\n");
+            answer.headers_mut().insert(RETRY_AFTER, seconds.into());
+            return Ok(answer);
+        }
+        Fault::Slow(millis) => tokio::time::sleep(Duration::from_millis(millis)).await,
+        Fault::Forgetful if is_watch && shared.refuses_by_event() => {
+            return Ok(plain(StatusCode::OK, &format!("{}\n", GONE.replace('\n', ""))));
+        }
+        Fault::Forgetful if is_watch => return Ok(plain(StatusCode::GONE, GONE)),
+        Fault::None | Fault::Down | Fault::Forgetful | Fault::Silent => {}
+    }
+    let write = (request.method() != Method::GET).then(|| Write {
+        method: request.method().to_string(),
+        path: request.uri().path().to_owned(),
+    });
+    if let Some(write) = &write {
+        shared.tell(write, Moment::Before);
+    }
+    let answer = pass_on(&shared, request).await;
+    if let Some(write) = &write {
+        shared.tell(write, Moment::After);
+    }
+    Ok(match answer {
+        Ok(answer) if is_watch => watched(shared, answer),
+        Ok(answer) => collected(answer).await,
+        Err(error) => plain(StatusCode::BAD_GATEWAY, &error.to_string()),
+    })
+}
+
+async fn pass_on(
+    shared: &Shared,
+    request: Request<Incoming>,
+) -> Result<Response<Incoming>, Box<dyn std::error::Error + Send + Sync>> {
+    let (mut head, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    head.headers.remove(CONNECTION);
+    head.headers.remove(TRANSFER_ENCODING);
+    head.headers.insert(HOST, shared.server.to_string().parse()?);
+    let mut sender = tls::connect(shared.server).await?;
+    Ok(sender.send_request(Request::from_parts(head, Full::new(body))).await?)
+}
+
+async fn collected(answer: Response<Incoming>) -> Answer {
+    let (mut head, body) = answer.into_parts();
+    head.headers.remove(TRANSFER_ENCODING);
+    match body.collect().await {
+        Ok(body) => {
+            Response::from_parts(head, http_body_util::Either::Left(Full::new(body.to_bytes())))
+        }
+        Err(error) => plain(StatusCode::BAD_GATEWAY, &error.to_string()),
+    }
+}
+
+/// Passes a watch on, until it is cut; while it is to be silent, holds everything back for good.
+fn watched(shared: Arc<Shared>, answer: Response<Incoming>) -> Answer {
+    let (mut head, mut body) = answer.into_parts();
+    head.headers.remove(TRANSFER_ENCODING);
+    let (sender, frames) = mpsc::channel(1);
+    let mut cuts = shared.cuts.subscribe();
+    cuts.mark_unchanged();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                // An error in the body cuts the connection.
+                _ = cuts.changed() => {
+                    drop(sender.send(Err(std::io::Error::other("cut"))).await);
+                    return;
+                }
+                frame = body.frame() => {
+                    if *shared.fault.borrow() == Fault::Silent {
+                        continue_in_silence(&sender).await;
+                        return;
+                    }
+                    let Some(Ok(frame)) = frame else { return };
+                    if sender.send(Ok(frame)).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    });
+    let body = StreamBody::new(ReceiverStream::new(frames));
+    Response::from_parts(head, http_body_util::Either::Right(body))
+}
+
+/// Until the watcher goes away.
+async fn continue_in_silence<T>(sender: &mpsc::Sender<T>) {
+    sender.closed().await;
+}
+
+fn plain(status: StatusCode, text: &str) -> Answer {
+    let body = Full::new(Bytes::from(text.to_owned()));
+    let mut answer = Response::new(http_body_util::Either::Left(body));
+    *answer.status_mut() = status;
+    answer
+}
