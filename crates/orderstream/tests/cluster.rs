@@ -6,3 +6,4 @@ mod deletes;
 mod kills;
 mod leaders;
 mod life;
+mod rules;

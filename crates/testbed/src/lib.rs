@@ -1,5 +1,5 @@
 //! A real Kubernetes API server for tests: etcd and kube-apiserver as child processes, with an
-//! audit log that tells every request.
+//! audit log that tells every request; and the cases by which its rules are judged.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,7 +11,9 @@
 mod api_server;
 mod assets;
 mod audit;
+mod rules;
 
 pub use api_server::ApiServer;
 pub use assets::Assets;
 pub use audit::Request;
+pub use rules::{Bound, Case, Filled, Rule, Rules, resource};

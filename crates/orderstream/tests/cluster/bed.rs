@@ -13,7 +13,7 @@ use crate::http::{self, Answer};
 use crate::process::{Role, until};
 
 /// The API server that the tests share; `None` where there are no binaries for one.
-fn shared() -> Option<&'static ApiServer> {
+pub(crate) fn shared() -> Option<&'static ApiServer> {
     static SERVER: OnceLock<Option<ApiServer>> = OnceLock::new();
     let server = SERVER.get_or_init(|| {
         let server = ApiServer::start();
