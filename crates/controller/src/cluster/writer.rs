@@ -12,6 +12,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use orderstream_core::Epoch;
@@ -328,6 +329,11 @@ fn retry_after(status: &kube::core::Status) -> Option<Duration> {
 
 /// The number of a resource's version; versions of one resource are numbers that grow (KEP-5504).
 pub(super) fn version(resource: &OrderRequest) -> u64 {
-    let text = resource.metadata.resource_version.as_deref();
+    version_of(&resource.metadata)
+}
+
+/// The same from the metadata alone.
+pub(super) fn version_of(metadata: &ObjectMeta) -> u64 {
+    let text = metadata.resource_version.as_deref();
     text.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
