@@ -46,7 +46,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::buyer::ClusterBuyer;
-pub use self::config::{Config, Error, connect};
+pub use self::config::{Config, Error, LEASE_NAME, connect};
 pub use self::election::Election;
 pub use self::metrics::Metrics;
 pub use self::processors::{Processors, Source};

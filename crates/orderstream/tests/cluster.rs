@@ -6,4 +6,5 @@ mod deletes;
 mod kills;
 mod leaders;
 mod life;
+mod rbac;
 mod rules;

@@ -13,7 +13,7 @@ mod assets;
 mod audit;
 mod rules;
 
-pub use api_server::ApiServer;
+pub use api_server::{ApiServer, USERS};
 pub use assets::Assets;
 pub use audit::Request;
 pub use rules::{Bound, Case, Filled, Rule, Rules, resource};
