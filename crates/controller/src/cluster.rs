@@ -236,6 +236,8 @@ impl Operator {
                 Some(_) => {
                     *self.began.lock() = self.clock.now();
                     self.notes.lock().clear();
+                    // Somebody else may have led, and written, since the last time.
+                    self.writer.clear();
                     self.cache.write().age();
                     self.wake_all();
                 }

@@ -2,6 +2,7 @@
 
 mod bed;
 mod buyers;
+mod contested;
 mod deletes;
 mod kills;
 mod leaders;

@@ -17,7 +17,7 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use orderstream_core::Epoch;
 use parking_lot::Mutex;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -30,6 +30,7 @@ use super::metrics::{Band, Metrics};
 use crate::manifest::API_VERSION;
 use crate::order_request::OrderRequest;
 use crate::order_status::OrderRequestStatus;
+use crate::status::own;
 
 /// The field manager that owns the status.
 pub const FIELD_MANAGER: &str = "orderstream-controller";
@@ -148,20 +149,22 @@ impl Writer {
         self.state.lock().offers.remove(object);
     }
 
-    /// What is shown of a resource or about to be: the newest of what was offered, written, and
-    /// seen by the watch.
+    /// What this process shows of a resource: what it is writing, else what it wrote last. What the
+    /// watch saw after that and is not the same was written by somebody else.
     pub(super) fn shown(&self, object: &ObjectKey, seen: &OrderRequest) -> Shown {
         let state = self.state.lock();
         let uid = seen.metadata.uid.as_deref().unwrap_or_default();
         let written = state.written.get(object).filter(|written| written.uid == uid);
-        let written_at = written.map(|written| written.at);
-        let is_behind = written.is_some_and(|written| written.version > version(seen));
-        let echo = written.filter(|_| is_behind).map(|written| Arc::clone(&written.status));
-        let status = state.in_flight.get(object).cloned().or(echo);
-        let is_foreign = !is_behind
-            && !state.in_flight.contains_key(object)
-            && written.is_some_and(|w| seen.status.as_ref() != Some(&*w.status));
-        Shown { status, written_at, is_foreign }
+        let in_flight = state.in_flight.get(object);
+        let is_foreign = in_flight.is_none()
+            && written.is_some_and(|written| {
+                version(seen) > written.version && !is_shown(&written.status, seen)
+            });
+        Shown {
+            status: in_flight.or_else(|| written.map(|written| &written.status)).cloned(),
+            written_at: written.map(|written| written.at),
+            is_foreign,
+        }
     }
 
     /// Forgets a resource that is gone.
@@ -176,6 +179,8 @@ impl Writer {
         let mut state = self.state.lock();
         state.offers.clear();
         state.bands = Default::default();
+        // Another leader writes from now on.
+        state.written.clear();
     }
 
     /// Writes until shutdown, then what is left of ends and edges.
@@ -253,7 +258,6 @@ impl Writer {
     }
 
     async fn patch(&self, object: &ObjectKey, offer: &Offer) -> Outcome {
-        let api: Api<OrderRequest> = Api::namespaced(self.client.clone(), &object.namespace);
         let patch = json!({
             "apiVersion": API_VERSION,
             "kind": "OrderRequest",
@@ -261,26 +265,55 @@ impl Writer {
             "status": offer.status,
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        let patch = Patch::Apply(patch);
-        let request = api.patch_status(&object.name, &params, &patch);
-        let answer = tokio::time::timeout(WRITE_TIMEOUT, request).await;
-        match answer {
-            Ok(Ok(resource)) => {
-                self.metrics.status_written(offer.band, "ok");
-                let written = Written {
-                    uid: offer.uid.clone(),
-                    status: Arc::new(offer.status.clone()),
-                    version: version(&resource),
-                    at: Instant::now(),
-                };
-                self.state.lock().written.insert(object.clone(), written);
-                Outcome::Written
+        let mut resource =
+            match self.send(object, offer.band, (&params, &Patch::Apply(patch))).await {
+                Ok(resource) => resource,
+                Err(outcome) => return outcome,
+            };
+        if let Some(rest) = rest(&offer.status, &resource) {
+            tracing::info!(%object, "somebody else wrote more into a status; it is taken out");
+            let params = PatchParams {
+                field_manager: Some(FIELD_MANAGER.to_owned()),
+                ..PatchParams::default()
+            };
+            // Where this fails, the next look finds the rest again.
+            if let Ok(cleared) = self.send(object, offer.band, (&params, &Patch::Merge(rest))).await
+            {
+                resource = cleared;
             }
-            Ok(Err(error)) => self.failed(object, offer.band, &error),
+        }
+        let written = Written {
+            uid: offer.uid.clone(),
+            status: Arc::new(offer.status.clone()),
+            version: version(&resource),
+            at: Instant::now(),
+        };
+        let mut state = self.state.lock();
+        if self.leadership.epoch() == Some(offer.epoch) {
+            state.written.insert(object.clone(), written);
+        }
+        Outcome::Written
+    }
+
+    /// One request, with its time and its figures.
+    async fn send(
+        &self,
+        object: &ObjectKey,
+        band: Band,
+        (params, patch): (&PatchParams, &Patch<Value>),
+    ) -> Result<OrderRequest, Outcome> {
+        let api: Api<OrderRequest> = Api::namespaced(self.client.clone(), &object.namespace);
+        let request = api.patch_status(&object.name, params, patch);
+        match tokio::time::timeout(WRITE_TIMEOUT, request).await {
+            Ok(Ok(resource)) => {
+                self.metrics.status_written(band, "ok");
+                Ok(resource)
+            }
+            Ok(Err(error)) => Err(self.failed(object, band, &error)),
             Err(_) => {
-                self.metrics.status_written(offer.band, "error");
+                self.metrics.status_written(band, "error");
                 tracing::warn!(%object, "a status write was not answered in time");
-                Outcome::Failed
+                Err(Outcome::Failed)
             }
         }
     }
@@ -314,12 +347,44 @@ enum Next {
 /// What is shown of a resource.
 #[derive(Clone, Debug)]
 pub(super) struct Shown {
-    /// What was written or is being written, where the watch has not shown it yet.
+    /// What is being written or was written last by this process.
     pub status: Option<Arc<OrderRequestStatus>>,
     /// When a status was written last.
     pub written_at: Option<Instant>,
     /// Whether somebody else changed what was written last.
     pub is_foreign: bool,
+}
+
+/// Whether this status of ours is what a resource shows, beside conditions of others.
+fn is_shown(ours: &OrderRequestStatus, seen: &OrderRequest) -> bool {
+    seen.status.as_ref() == Some(ours)
+        || seen.status.clone().is_some_and(|status| own(status) == own(ours.clone()))
+}
+
+/// A patch that takes out what a resource shows beside what was applied: the fields that somebody
+/// else owns, which applying ours leaves there.
+fn rest(ours: &OrderRequestStatus, shown: &OrderRequest) -> Option<Value> {
+    if is_shown(ours, shown) {
+        return None;
+    }
+    let fields = more(&serde_json::to_value(shown.status.as_ref()?).ok()?, &json!(ours))?;
+    let version = &shown.metadata.resource_version;
+    Some(json!({ "metadata": { "resourceVersion": version }, "status": fields }))
+}
+
+/// The fields that are only in the first of two values, each as null.
+fn more(shown: &Value, ours: &Value) -> Option<Value> {
+    let Value::Object(fields) = shown else { return None };
+    let fields: Map<_, _> = fields
+        .iter()
+        .filter_map(|(name, value)| match ours.get(name) {
+            // A list of conditions holds those of others too.
+            None if name == "conditions" => None,
+            None => Some((name.clone(), Value::Null)),
+            Some(held) => more(value, held).map(|below| (name.clone(), below)),
+        })
+        .collect();
+    (!fields.is_empty()).then_some(Value::Object(fields))
 }
 
 fn retry_after(status: &kube::core::Status) -> Option<Duration> {
@@ -336,4 +401,24 @@ pub(super) fn version(resource: &OrderRequest) -> u64 {
 pub(super) fn version_of(metadata: &ObjectMeta) -> u64 {
     let text = metadata.resource_version.as_deref();
     text.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_out_is_what_is_shown_and_not_ours() {
+        let ours = json!({ "phase": "Streaming", "proposals": { "received": 1 } });
+        let shown = json!({
+            "phase": "Closed",
+            "proposals": { "received": 1, "best": { "price": "1 EUR" } },
+            "conditions": [{ "type": "Approved" }],
+            "completionTime": "2026-01-01T00:00:00Z",
+        });
+        let taken_out = json!({ "proposals": { "best": null }, "completionTime": null });
+        assert_eq!(more(&shown, &ours), Some(taken_out));
+        assert_eq!(more(&ours, &ours), None);
+        assert_eq!(more(&ours, &shown), None, "what is missing is applied, and not taken out");
+    }
 }

@@ -36,7 +36,7 @@ fn granted() -> BTreeSet<Right> {
 }
 
 /// Gives a user the rights: those to orders by a binding of this kind, the others here.
-fn grant(bed: &Bed, user: &str, binding: &str) {
+pub(crate) fn grant(bed: &Bed, user: &str, binding: &str) {
     let roles = root().join("deploy/rbac").display().to_string();
     bed.kubectl(&["apply", "-f", &roles]);
     let user = format!("--user={user}");
