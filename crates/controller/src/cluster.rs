@@ -158,6 +158,7 @@ pub fn start(parts: Parts) -> Result<(Handle, Service), prometheus::Error> {
         reporter,
         metrics,
         notes: Mutex::new(HashMap::new()),
+        unreadable: Mutex::new(HashMap::new()),
         asking: Semaphore::new(ASKING_MAX),
         began: Mutex::new(Timestamp(0)),
         tasks: TaskTracker::new(),
@@ -274,6 +275,8 @@ impl watch::Sink for Noticed {
     }
 
     fn unreadable(&self, object: &ObjectKey, uid: Option<&str>, _error: &str) {
-        self.0.reporter.unreadable(object, uid.unwrap_or_default());
+        let uid = uid.unwrap_or_default();
+        self.0.unreadable.lock().insert(object.clone(), uid.to_owned());
+        self.0.reporter.unreadable(object, uid);
     }
 }

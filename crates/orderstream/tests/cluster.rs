@@ -9,3 +9,4 @@ mod leaders;
 mod life;
 mod rbac;
 mod rules;
+mod unreadable;

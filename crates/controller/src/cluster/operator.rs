@@ -43,6 +43,8 @@ pub(super) struct Operator {
     pub(super) reporter: Reporter,
     pub(super) metrics: Arc<Metrics>,
     pub(super) notes: Mutex<HashMap<ObjectKey, Note>>,
+    /// The uids of resources that could not be read; their orders are not orphans.
+    pub(super) unreadable: Mutex<HashMap<ObjectKey, String>>,
     /// Bounds the orders that are being asked for at once.
     pub(super) asking: Semaphore,
     /// When this process began to lead.

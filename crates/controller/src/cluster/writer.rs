@@ -14,9 +14,11 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Patch, PatchParams};
-use kube::{Api, Client};
+use kube::core::Request;
+use kube::{Client, Resource as _};
 use orderstream_core::Epoch;
 use parking_lot::Mutex;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -158,7 +160,7 @@ impl Writer {
         let in_flight = state.in_flight.get(object);
         let is_foreign = in_flight.is_none()
             && written.is_some_and(|written| {
-                version(seen) > written.version && !is_shown(&written.status, seen)
+                version(seen) > written.version && !is_shown(&written.status, seen.status.as_ref())
             });
         Shown {
             status: in_flight.or_else(|| written.map(|written| &written.status)).cloned(),
@@ -265,12 +267,12 @@ impl Writer {
             "status": offer.status,
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        let mut resource =
-            match self.send(object, offer.band, (&params, &Patch::Apply(patch))).await {
-                Ok(resource) => resource,
-                Err(outcome) => return outcome,
-            };
-        if let Some(rest) = rest(&offer.status, &resource) {
+        let mut answer = match self.send(object, offer.band, (&params, &Patch::Apply(patch))).await
+        {
+            Ok(resource) => resource,
+            Err(outcome) => return outcome,
+        };
+        if let Some(rest) = rest(&offer.status, &answer) {
             tracing::info!(%object, "somebody else wrote more into a status; it is taken out");
             let params = PatchParams {
                 field_manager: Some(FIELD_MANAGER.to_owned()),
@@ -279,13 +281,13 @@ impl Writer {
             // Where this fails, the next look finds the rest again.
             if let Ok(cleared) = self.send(object, offer.band, (&params, &Patch::Merge(rest))).await
             {
-                resource = cleared;
+                answer = cleared;
             }
         }
         let written = Written {
             uid: offer.uid.clone(),
             status: Arc::new(offer.status.clone()),
-            version: version(&resource),
+            version: number(answer.metadata.resource_version.as_deref()),
             at: Instant::now(),
         };
         let mut state = self.state.lock();
@@ -301,13 +303,17 @@ impl Writer {
         object: &ObjectKey,
         band: Band,
         (params, patch): (&PatchParams, &Patch<Value>),
-    ) -> Result<OrderRequest, Outcome> {
-        let api: Api<OrderRequest> = Api::namespaced(self.client.clone(), &object.namespace);
-        let request = api.patch_status(&object.name, params, patch);
-        match tokio::time::timeout(WRITE_TIMEOUT, request).await {
-            Ok(Ok(resource)) => {
+    ) -> Result<Answer, Outcome> {
+        let url = OrderRequest::url_path(&(), Some(&object.namespace));
+        let request = Request::new(url).patch_subresource("status", &object.name, params, patch);
+        let answer = async {
+            let request = request.map_err(kube::Error::BuildRequest)?;
+            self.client.request::<Answer>(request).await
+        };
+        match tokio::time::timeout(WRITE_TIMEOUT, answer).await {
+            Ok(Ok(answer)) => {
                 self.metrics.status_written(band, "ok");
-                Ok(resource)
+                Ok(answer)
             }
             Ok(Err(error)) => Err(self.failed(object, band, &error)),
             Err(_) => {
@@ -355,16 +361,28 @@ pub(super) struct Shown {
     pub is_foreign: bool,
 }
 
+/// What is read of an answer. A spec that cannot be read is no reason to take a write for failed.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    metadata: AnswerMetadata,
+    status: Option<OrderRequestStatus>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AnswerMetadata {
+    resource_version: Option<String>,
+}
+
 /// Whether this status of ours is what a resource shows, beside conditions of others.
-fn is_shown(ours: &OrderRequestStatus, seen: &OrderRequest) -> bool {
-    seen.status.as_ref() == Some(ours)
-        || seen.status.clone().is_some_and(|status| own(status) == own(ours.clone()))
+fn is_shown(ours: &OrderRequestStatus, shown: Option<&OrderRequestStatus>) -> bool {
+    shown == Some(ours) || shown.cloned().is_some_and(|status| own(status) == own(ours.clone()))
 }
 
 /// A patch that takes out what a resource shows beside what was applied: the fields that somebody
 /// else owns, which applying ours leaves there.
-fn rest(ours: &OrderRequestStatus, shown: &OrderRequest) -> Option<Value> {
-    if is_shown(ours, shown) {
+fn rest(ours: &OrderRequestStatus, shown: &Answer) -> Option<Value> {
+    if is_shown(ours, shown.status.as_ref()) {
         return None;
     }
     let fields = more(&serde_json::to_value(shown.status.as_ref()?).ok()?, &json!(ours))?;
@@ -399,8 +417,11 @@ pub(super) fn version(resource: &OrderRequest) -> u64 {
 
 /// The same from the metadata alone.
 pub(super) fn version_of(metadata: &ObjectMeta) -> u64 {
-    let text = metadata.resource_version.as_deref();
-    text.and_then(|text| text.parse().ok()).unwrap_or(0)
+    number(metadata.resource_version.as_deref())
+}
+
+fn number(version: Option<&str>) -> u64 {
+    version.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]

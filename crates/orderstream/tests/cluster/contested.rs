@@ -37,8 +37,9 @@ fn settled(bed: &Bed, name: &str) -> Value {
     bed.order(name);
     bed.until_phase(name, "Streaming");
     assert_eq!(bed.propose(name, "p1", "10").unwrap().status, 201);
-    let shown = bed.until_status(name, "the proposal is shown", |status| {
-        status["proposals"]["received"] == 1 && condition(status, "ProposalsReceived") == "True"
+    let order = bed.order_at_processor(name).unwrap();
+    let shown = bed.until_status(name, "all of the order is shown", |status| {
+        status["proposals"]["received"] == 1 && status["tracker"]["lastSeq"] == order["last_seq"]
     });
     shown["status"].clone()
 }
