@@ -5,9 +5,10 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
-use crate::{crds, step};
+use crate::deploy::{self, Set};
+use crate::step;
 
-/// Writes the wire code from the proto files and `deploy/crds` from the Rust types.
+/// Writes the wire code from the proto files, and `deploy` from what the binary prints.
 ///
 /// # Errors
 /// When a step fails or a file cannot be written.
@@ -15,31 +16,33 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     let mut wire =
         step::cargo(root, &["run", "-q", "-p", "orderstream-rpc", "--example", "codegen"]);
     step::run("write the wire code from proto/", &mut wire)?;
-
-    println!("== write {} from `orderstream crd`", crds::DIR);
-    let text = match crds::printed(root)? {
-        crds::Printed::Text(text) => text,
-        crds::Printed::NoSubcommand => bail!("`orderstream crd` does not exist or prints nothing"),
-        crds::Printed::Failed(why) => bail!("`orderstream crd` failed: {why}"),
-    };
-    let wanted = crds::split(&text);
-    if wanted.is_empty() {
-        bail!("`orderstream crd` printed no definition with a metadata.name");
-    }
-    write(root, &wanted)
+    deploy::SETS.into_iter().try_for_each(|set| write(root, set))
 }
 
-/// Makes the folder hold these files and no other definition.
-fn write(root: &Path, wanted: &[(String, String)]) -> anyhow::Result<()> {
-    let dir = root.join(crds::DIR);
+/// Makes the folder hold what is printed and no other definition.
+fn write(root: &Path, set: Set) -> anyhow::Result<()> {
+    let verb = set.verb;
+    println!("== write {} from `orderstream {verb}`", set.dir);
+    let text = match set.printed(root)? {
+        deploy::Printed::Text(text) => text,
+        deploy::Printed::NoSubcommand => {
+            bail!("`orderstream {verb}` does not exist or prints nothing")
+        }
+        deploy::Printed::Failed(why) => bail!("`orderstream {verb}` failed: {why}"),
+    };
+    let wanted = deploy::split(&text);
+    if wanted.is_empty() {
+        bail!("`orderstream {verb}` printed no document with a metadata.name");
+    }
+    let dir = root.join(set.dir);
     fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
-    for (name, _) in crds::stored(root)? {
+    for (name, _) in set.stored(root)? {
         if !wanted.iter().any(|(wanted, _)| *wanted == name) {
             fs::remove_file(dir.join(&name)).with_context(|| format!("remove {name}"))?;
             println!("   removed {name}");
         }
     }
-    for (name, text) in wanted {
+    for (name, text) in &wanted {
         fs::write(dir.join(name), text).with_context(|| format!("write {name}"))?;
         println!("   wrote {name}");
     }

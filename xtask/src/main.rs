@@ -8,7 +8,7 @@
 mod assets;
 mod bench;
 mod codegen;
-mod crds;
+mod deploy;
 mod step;
 mod test;
 mod tidy;
@@ -37,7 +37,7 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Write the generated files anew: the wire code and the custom resource definitions.
+    /// Write the generated files anew: the wire code, the definitions and the rights under `deploy`.
     Codegen,
 }
 

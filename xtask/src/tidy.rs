@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 pub(crate) use self::finding::Finding;
-use crate::{crds, step};
+use crate::{deploy, step};
 
 /// Checks the whole tree and prints one line for each finding; any finding gives exit code 1.
 ///
@@ -23,7 +23,9 @@ use crate::{crds, step};
 pub(crate) fn run(root: &Path) -> anyhow::Result<ExitCode> {
     let mut findings = arrows(root)?;
     findings.extend(files(root)?);
-    findings.extend(generated(root)?);
+    for set in deploy::SETS {
+        findings.extend(generated(root, set)?);
+    }
     findings.sort();
     for finding in &findings {
         println!("{finding}");
@@ -77,21 +79,23 @@ fn files(root: &Path) -> anyhow::Result<Vec<Finding>> {
 }
 
 /// Compares generated files with what they are generated from. The wire code has its own test.
-fn generated(root: &Path) -> anyhow::Result<Vec<Finding>> {
-    let stored = crds::stored(root)?;
+fn generated(root: &Path, set: deploy::Set) -> anyhow::Result<Vec<Finding>> {
+    let (dir, verb) = (set.dir, set.verb);
+    let stored = set.stored(root)?;
     if stored.is_empty() {
-        println!("tidy: {} holds no file, nothing to compare", crds::DIR);
+        println!("tidy: {dir} holds no file, nothing to compare");
         return Ok(Vec::new());
     }
-    match crds::printed(root)? {
-        crds::Printed::Text(text) => Ok(crds::check(&stored, &crds::split(&text))),
-        crds::Printed::NoSubcommand => {
-            println!("tidy: no `orderstream crd` yet, {} not compared", crds::DIR);
+    match set.printed(root)? {
+        deploy::Printed::Text(text) => Ok(set.check(&stored, &deploy::split(&text))),
+        deploy::Printed::NoSubcommand => {
+            println!("tidy: no `orderstream {verb}` yet, {dir} not compared");
             Ok(Vec::new())
         }
-        crds::Printed::Failed(why) => {
+        deploy::Printed::Failed(why) => {
             let what = format!("cannot be compared: {why}");
-            Ok(vec![Finding::new(crds::DIR, 1, &what, "make `orderstream crd` work")])
+            let fix = format!("make `orderstream {verb}` work");
+            Ok(vec![Finding::new(dir, 1, &what, &fix)])
         }
     }
 }

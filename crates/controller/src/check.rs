@@ -9,9 +9,6 @@ use serde_json::{Map, Value};
 /// # Errors
 /// The first wrong field, in the order of the fields' names.
 pub(crate) fn check(path: &str, value: &Value, schema: &Value) -> Result<(), Refusal> {
-    if value.is_null() && schema["nullable"].as_bool() == Some(true) {
-        return Ok(());
-    }
     if schema["x-kubernetes-int-or-string"].as_bool() == Some(true) {
         return int_or_string(path, value);
     }
@@ -34,12 +31,14 @@ fn object(path: &str, fields: &Map<String, Value>, schema: &Value) -> Result<(),
     for (name, value) in fields {
         let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         match known.get(name) {
+            // Given and empty is as absent.
+            Some(_) if value.is_null() => {}
             Some(schema) => check(&below, value, schema)?,
             None => return Err(unknown(&below, name, known)),
         }
     }
     for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        if !fields.contains_key(name) {
+        if fields.get(name).is_none_or(Value::is_null) {
             return Err(Refusal::field(format!("{path}.{name}"), "is missing; give it"));
         }
     }

@@ -49,7 +49,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::buyer::ClusterBuyer;
-pub use self::config::{Config, Error, connect};
+pub use self::config::{Config, Error, LEASE_NAME, connect};
 pub use self::election::Election;
 pub use self::metrics::Metrics;
 pub use self::processors::{Processors, Source};
@@ -166,6 +166,7 @@ pub fn start(parts: Parts) -> Result<(Handle, Service), prometheus::Error> {
         reporter,
         metrics,
         notes: Mutex::new(HashMap::new()),
+        unreadable: Mutex::new(HashMap::new()),
         asking: Semaphore::new(ASKING_MAX),
         began: Mutex::new(Timestamp(0)),
         tasks: TaskTracker::new(),
@@ -247,6 +248,8 @@ impl Operator {
                     if led.replace(epoch) != Some(epoch) {
                         *self.began.lock() = self.clock.now();
                         self.notes.lock().clear();
+                        // Somebody else may have led, and written, since the last time.
+                        self.writer.forget_all();
                         self.cache.write().age();
                     }
                     self.wake_all();
@@ -262,7 +265,7 @@ impl Operator {
     }
 
     fn stop_acting(&self) {
-        self.writer.clear();
+        self.writer.forget_all();
         for key in self.streams.keys() {
             if let Some(snapshot) = self.streams.snapshot(&key) {
                 self.streams.stop(&key, &snapshot.incarnation);
@@ -285,6 +288,8 @@ impl watch::Sink for Noticed {
     }
 
     fn unreadable(&self, object: &ObjectKey, uid: Option<&str>, _error: &str) {
-        self.0.reporter.unreadable(object, uid.unwrap_or_default());
+        let uid = uid.unwrap_or_default();
+        self.0.unreadable.lock().insert(object.clone(), uid.to_owned());
+        self.0.reporter.unreadable(object, uid);
     }
 }

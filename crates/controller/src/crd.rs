@@ -36,7 +36,22 @@ pub fn value(crd: &CustomResourceDefinition) -> Value {
     known_formats(&mut value);
     let status = "/spec/versions/0/schema/openAPIV3Schema/properties/status";
     value.pointer_mut(status).into_iter().for_each(without_defaults);
+    let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
+    value.pointer_mut(spec).into_iter().for_each(not_nullable);
     value
+}
+
+/// A field of a spec that is given and empty is as absent: the server drops it then. Kept, it would
+/// differ from an absent one for every rule that compares.
+fn not_nullable(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            fields.remove("nullable");
+            fields.values_mut().for_each(not_nullable);
+        }
+        Value::Array(entries) => entries.iter_mut().for_each(not_nullable),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// A status has no defaults: it says what is known.

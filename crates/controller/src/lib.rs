@@ -10,6 +10,9 @@ pub mod local;
 pub mod manifest;
 pub mod order_request;
 pub mod order_status;
+pub mod rbac;
+#[cfg(test)]
+mod rules_tests;
 pub mod seller;
 pub mod status;
 pub mod update;

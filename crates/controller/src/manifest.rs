@@ -238,10 +238,23 @@ fn dns_name(field: &str, text: &str, chars_max: usize, inner: &str) -> Result<()
 fn typed<T: DeserializeOwned>(mut document: Value) -> Result<T, Refusal> {
     if let Value::Object(fields) = &mut document {
         fields.remove("status");
+        fields.get_mut("spec").into_iter().for_each(without_nulls);
     }
     serde_json::from_value(document).map_err(|error| {
         Refusal::new(Reason::InvalidRequest, format!("cannot be read as a resource: {error}"))
     })
+}
+
+/// Takes out the fields that are given and empty: they are as absent, as on an API server.
+pub(crate) fn without_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, value| !value.is_null());
+            fields.values_mut().for_each(without_nulls);
+        }
+        Value::Array(entries) => entries.iter_mut().for_each(without_nulls),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// The namespace of a resource.

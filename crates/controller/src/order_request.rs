@@ -66,7 +66,7 @@ pub use crate::order_status::{
     validation = immutable("session"),
     validation = immutable("notificationType"),
     validation = immutable("title"),
-    validation = immutable("items"),
+    validation = immutable_list("items"),
     validation = immutable("category"),
     validation = immutable("delivery"),
     validation = immutable("sellers"),
@@ -82,7 +82,7 @@ pub use crate::order_status::{
         .message("award and cancel exclude each other; remove one of them")
         .field_path(".award"),
     validation = Rule::new(
-        "!has(oldSelf.followUps) || (has(self.followUps) && oldSelf.followUps.all(o, self.followUps.exists(n, n.id == o.id)))"
+        "!has(oldSelf.followUps) || oldSelf.followUps.all(o, has(self.followUps) && self.followUps.exists(n, n.id == o.id))"
     )
     .message("followUps only grow; put the removed follow-ups back")
     .field_path(".followUps")
@@ -165,15 +165,31 @@ const SECONDS: &str = "(self.endsWith('d') ? int(self.substring(0, size(self) - 
 const OLD_SECONDS: &str = "(oldSelf.endsWith('d') ? \
     int(oldSelf.substring(0, size(oldSelf) - 1)) * 86400 : duration(oldSelf).getSeconds())";
 
-/// A part of the spec that never changes after it was written.
+/// A part of the spec that never changes after it was written. The rule is the whole spec's: a rule
+/// of the field itself would not be asked when the field appears or goes.
 fn immutable(field: &str) -> kube::core::Rule {
-    kube::core::Rule::new(format!(
-        "has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
-    ))
-    .message(
-        format!("{field} cannot change once sellers were asked; create a new OrderRequest").as_str(),
+    kept(
+        field,
+        &format!(
+            "has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
+        ),
     )
-    .field_path(format!(".{field}"))
+}
+
+/// A list that never changes after it was written; an empty one is as an absent one.
+fn immutable_list(field: &str) -> kube::core::Rule {
+    kept(
+        field,
+        &format!(
+            "(has(self.{field}) ? self.{field} : []) == (has(oldSelf.{field}) ? oldSelf.{field} : [])"
+        ),
+    )
+}
+
+fn kept(field: &str, rule: &str) -> kube::core::Rule {
+    let message =
+        format!("{field} cannot change once sellers were asked; create a new OrderRequest");
+    kube::core::Rule::new(rule).message(message.as_str()).field_path(format!(".{field}"))
 }
 
 fn default_expires_in() -> String {

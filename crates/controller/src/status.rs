@@ -16,6 +16,18 @@ const MESSAGE_BYTES_MAX: usize = 200;
 /// Bytes of a processor's URL.
 const URL_BYTES_MAX: usize = 256;
 
+/// The conditions that the controller writes. Others may add kinds of their own beside them.
+const CONDITIONS: [&str; 6] =
+    ["Ready", "Reconciling", "Stalled", "SellersNotified", "Streaming", "ProposalsReceived"];
+
+/// The controller's part of a status: without conditions of others, its own in their order.
+pub fn own(mut status: OrderRequestStatus) -> OrderRequestStatus {
+    let place = |held: &Condition| CONDITIONS.iter().position(|kind| *kind == held.type_);
+    status.conditions.retain(|held| place(held).is_some());
+    status.conditions.sort_by_key(place);
+    status
+}
+
 /// A time as RFC 3339, whole seconds.
 pub fn rfc3339(at: Timestamp) -> String {
     moment(at).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
@@ -114,6 +126,54 @@ pub fn down(
         }
     }
     next
+}
+
+/// A status that somebody else keeps writing: it says so, unless it is the end of an order and has
+/// something to say already.
+pub fn contested(
+    mut next: OrderRequestStatus,
+    generation: i64,
+    previous: &OrderRequestStatus,
+    now: Timestamp,
+) -> OrderRequestStatus {
+    let is_stalled = |held: &Condition| held.type_ == "Stalled" && held.status == "True";
+    if next.is_terminal() && next.conditions.iter().any(is_stalled) {
+        return next;
+    }
+    let refusal = Refusal::new(
+        Reason::StatusContested,
+        "somebody else keeps writing this status; find who in metadata.managedFields and stop it",
+    );
+    set_stalled(&mut next, Some(&refusal), generation, (previous, now));
+    next
+}
+
+/// A status that nobody else writes: it no longer says so.
+pub fn uncontested(
+    mut next: OrderRequestStatus,
+    generation: i64,
+    now: Timestamp,
+) -> OrderRequestStatus {
+    let told = |held: &Condition| held.reason == Reason::StatusContested.as_str();
+    if next.conditions.iter().any(told) {
+        let previous = next.clone();
+        set_stalled(&mut next, None, generation, (&previous, now));
+    }
+    next
+}
+
+fn set_stalled(
+    next: &mut OrderRequestStatus,
+    refusal: Option<&Refusal>,
+    generation: i64,
+    (previous, now): (&OrderRequestStatus, Timestamp),
+) {
+    let facts = Facts { phase: "", snapshot: None, order: None, refusal };
+    let made = condition(&facts.stalled(), generation, &previous.conditions, now);
+    match next.conditions.iter_mut().find(|held| held.type_ == made.type_) {
+        Some(held) => *held = made,
+        None => next.conditions.push(made),
+    }
 }
 
 fn copy_stream(next: &mut OrderRequestStatus, snapshot: &Snapshot) {

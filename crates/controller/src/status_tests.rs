@@ -145,3 +145,34 @@ fn the_longest_status_fits() {
     let bytes = serde_json::to_vec(&shown).unwrap().len();
     assert!(bytes <= STATUS_BYTES_MAX, "{bytes} bytes");
 }
+
+#[test]
+fn a_contested_status_says_so_until_it_is_not_and_keeps_the_rest() {
+    let life = Life::open(OrderSpec::default(), "SB1");
+    let before = life.status(&OrderRequestStatus::default(), T0);
+    let told = contested(before.clone(), 1, &before, T0.plus_ms(5_000));
+    assert_eq!(find(&told, "Stalled").reason, "STATUS_CONTESTED");
+    assert_eq!(find(&told, "Stalled").status, "True");
+    assert_eq!(find(&told, "Ready"), find(&before, "Ready"));
+    let again = contested(before.clone(), 1, &told, T0.plus_ms(9_000));
+    assert_eq!(again, told, "it keeps its time");
+    let peace = uncontested(told, 1, T0.plus_ms(30_000));
+    assert_eq!(find(&peace, "Stalled").status, "False");
+    assert_eq!(uncontested(before.clone(), 1, T0), before);
+
+    let refusal = Refusal::field("spec.items", "is wrong");
+    let failed = status(1, &OrderRequestStatus::default(), None, Some(&refusal), T0);
+    assert_eq!(contested(failed.clone(), 1, &failed, T0), failed, "why it failed stays");
+}
+
+#[test]
+fn conditions_of_others_are_no_part_of_ours_and_their_order_does_not_matter() {
+    let life = Life::open(OrderSpec::default(), "SB1");
+    let ours = life.status(&OrderRequestStatus::default(), T0);
+    assert!(ours.conditions.iter().map(|held| held.type_.as_str()).eq(CONDITIONS));
+    let mut mixed = ours.clone();
+    let theirs = Condition { type_: "Approved".to_owned(), ..find(&ours, "Ready").clone() };
+    mixed.conditions.insert(1, theirs);
+    mixed.conditions.reverse();
+    assert_eq!(own(mixed), ours);
+}

@@ -67,6 +67,8 @@ pub(crate) enum Command {
     },
     /// Print the custom resource definitions
     Crd,
+    /// Print the rights that the controller needs on a cluster
+    Rbac,
     /// Create or change order requests from manifests
     Apply(verbs::Apply),
     /// Show one order request
@@ -98,6 +100,7 @@ impl Command {
             }
             Self::Dev { .. } => CommandKind::Laptop,
             Self::Crd
+            | Self::Rbac
             | Self::Apply(_)
             | Self::Get(_)
             | Self::List(_)
@@ -128,6 +131,10 @@ impl Command {
             }
             Self::Crd => {
                 output::line(orderstream_controller::crd::crds().trim_end());
+                Ok(())
+            }
+            Self::Rbac => {
+                output::line(orderstream_controller::rbac::roles().trim_end());
                 Ok(())
             }
             Self::Apply(verb) => verb.run().await,

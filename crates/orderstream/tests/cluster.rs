@@ -3,8 +3,12 @@
 mod bed;
 mod buyers;
 mod chaos;
+mod contested;
 mod deletes;
 mod kills;
 mod leaders;
 mod life;
+mod rbac;
+mod rules;
+mod unreadable;
 mod verbs;

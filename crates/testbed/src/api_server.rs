@@ -18,6 +18,9 @@ use crate::proxy::Proxy;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Who may do everything.
 const ADMIN: &str = "admin";
+/// Users without groups, who have the rights that a test gives them and no other. They are read when
+/// the server starts, so all tests have the same.
+pub const USERS: [&str; 4] = ["operator", "operator-of-one", "somebody", "nobody"];
 /// A key pair for tokens that nobody uses; the server does not start without one.
 const SERVICE_ACCOUNT_KEY: &str = include_str!("../fixtures/service-account.pem");
 const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n";
@@ -64,7 +67,7 @@ impl ApiServer {
                 etcd: None,
                 server: None,
             };
-            server.write_files(&[(ADMIN, "system:masters")]);
+            server.write_files();
             server.run();
             if server.is_ready_in_time() {
                 return Some(server);
@@ -94,13 +97,13 @@ impl ApiServer {
         self.path("kubeconfig")
     }
 
-    /// A kubeconfig of a user without groups, for a server at this address; rights are given by
-    /// RBAC. Users are read when the server starts, so it is started again.
-    pub fn kubeconfig_of(&mut self, user: &str) -> PathBuf {
-        self.write_files(&[(ADMIN, "system:masters"), (user, "")]);
-        self.stop();
-        self.start_again();
-        self.write_kubeconfig(user, &self.url())
+    /// A kubeconfig of one of [`USERS`], who speaks from this namespace.
+    ///
+    /// # Panics
+    /// When there is no such user.
+    pub fn kubeconfig_of(&self, user: &str, namespace: &str) -> PathBuf {
+        assert!(USERS.contains(&user), "{user} is none of {USERS:?}");
+        self.write_kubeconfig(&format!("kubeconfig-{user}"), (user, namespace), &self.url())
     }
 
     /// A proxy before this server, and a kubeconfig of the administrator that goes through it.
@@ -108,7 +111,8 @@ impl ApiServer {
         let proxy = Proxy::start(([127, 0, 0, 1], self.ports.api).into());
         let url = proxy.url();
         let port = url.rsplit(':').next().unwrap_or_default();
-        let kubeconfig = self.write_kubeconfig_named(&format!("kubeconfig-{port}"), ADMIN, &url);
+        let kubeconfig =
+            self.write_kubeconfig(&format!("kubeconfig-{port}"), (ADMIN, "default"), &url);
         (proxy, kubeconfig)
     }
 
@@ -176,22 +180,18 @@ impl ApiServer {
         self.dir.path().join(name)
     }
 
-    fn write_files(&self, users: &[(&str, &str)]) {
+    fn write_files(&self) {
+        let users = USERS.map(|user| (user, "")).into_iter().chain([(ADMIN, "system:masters")]);
         let tokens: String = users
-            .iter()
             .map(|(user, group)| format!("{},{user},{user},\"{group}\"\n", Self::token(user)))
             .collect();
         std::fs::write(self.path("tokens.csv"), tokens).unwrap();
         std::fs::write(self.path("service-account.pem"), SERVICE_ACCOUNT_KEY).unwrap();
         std::fs::write(self.path("audit.yaml"), AUDIT_POLICY).unwrap();
-        self.write_kubeconfig_named("kubeconfig", ADMIN, &self.url());
+        self.write_kubeconfig("kubeconfig", (ADMIN, "default"), &self.url());
     }
 
-    fn write_kubeconfig(&self, user: &str, url: &str) -> PathBuf {
-        self.write_kubeconfig_named(&format!("kubeconfig-{user}"), user, url)
-    }
-
-    fn write_kubeconfig_named(&self, name: &str, user: &str, url: &str) -> PathBuf {
+    fn write_kubeconfig(&self, name: &str, (user, namespace): (&str, &str), url: &str) -> PathBuf {
         let token = Self::token(user);
         let config = serde_json::json!({
             "apiVersion": "v1",
@@ -201,7 +201,9 @@ impl ApiServer {
                 "server": url, "insecure-skip-tls-verify": url.starts_with("https"),
             } }],
             "users": [{ "name": user, "user": { "token": token } }],
-            "contexts": [{ "name": "test", "context": { "cluster": "test", "user": user } }],
+            "contexts": [{ "name": "test", "context": {
+                "cluster": "test", "user": user, "namespace": namespace,
+            } }],
         });
         let path = self.path(name);
         std::fs::write(&path, config.to_string()).unwrap();

@@ -1,5 +1,6 @@
 //! A real Kubernetes API server for tests: etcd and kube-apiserver as child processes, with an
-//! audit log that tells every request, and a proxy that plays the network's faults.
+//! audit log that tells every request, a proxy that plays the network's faults, and the cases by which
+//! the definitions' rules are judged.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,8 +14,10 @@ mod api_server;
 mod assets;
 mod audit;
 mod proxy;
+mod rules;
 
-pub use api_server::ApiServer;
+pub use api_server::{ApiServer, USERS};
 pub use assets::Assets;
 pub use audit::Request;
 pub use proxy::{Fault, Moment, Proxy, Write};
+pub use rules::{Bound, Case, Filled, Rule, Rules, resource};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::PostParams;
+use kube::api::{ApiResource, DynamicObject, PostParams};
 use kube::{Api, Client};
 use orderstream_core::buyer::{
     BestProposal, Buyer, BuyerAct, BuyerError, Initiated, Note, Stored, Totals, Tracked,
@@ -14,10 +14,11 @@ use orderstream_core::command::Award;
 use orderstream_core::limits::FOLLOW_UPS_MAX;
 use orderstream_core::{Epoch, FollowUpId, Incarnation, OrderKey, OrderSpec, Reason, Refusal, Seq};
 use parking_lot::RwLock;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::cache::{Cache, Kept};
-use super::writer::version;
+use super::writer::{version, version_of};
 use crate::convert;
 use crate::order_request::{
     AwardLine, AwardSpec, FollowUpSpec, MessageSpec, OrderRequest, OrderRequestSpec,
@@ -63,6 +64,12 @@ impl ClusterBuyer {
 
     fn api(&self, key: &OrderKey) -> Api<OrderRequest> {
         Api::namespaced(self.client.clone(), key.tenant.as_str())
+    }
+
+    /// The same resources as their authors wrote them.
+    fn raw(&self, key: &OrderKey) -> Api<DynamicObject> {
+        let resource = ApiResource::erase::<OrderRequest>(&());
+        Api::namespaced_with(self.client.clone(), key.tenant.as_str(), &resource)
     }
 
     fn held(&self, key: &OrderKey) -> Option<Kept> {
@@ -132,7 +139,7 @@ impl ClusterBuyer {
         key: &OrderKey,
         change: impl Fn(&mut OrderRequestSpec) -> Result<T, Refusal> + Send + Sync,
     ) -> Result<T, BuyerError> {
-        let api = self.api(key);
+        let api = self.raw(key);
         let name = match self.held(key) {
             Some(kept) => kept.resource.metadata.name.clone().unwrap_or_default(),
             // It may have been made a moment ago on another replica.
@@ -141,21 +148,24 @@ impl ClusterBuyer {
         let params =
             PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         for _ in 0..TRIES {
-            let mut resource = match within(api.get(&name)).await {
-                Ok(resource) => resource,
+            let mut stored = match within(api.get(&name)).await {
+                Ok(stored) => stored,
                 Err(Failure::Api(404, _)) => return Err(not_found(key).into()),
                 Err(failure) => return Err(failure.told()),
             };
+            let resource: OrderRequest = stored.clone().try_parse().map_err(unreadable)?;
             if !convert::key(&resource).is_ok_and(|held| held == *key) {
                 return Err(not_found(key).into());
             }
             if resource.status.as_ref().is_some_and(OrderRequestStatus::is_terminal) {
                 return Err(ended(key).into());
             }
-            let done = change(&mut resource.spec)?;
-            match within(api.replace(&name, &params, &resource)).await {
+            let mut spec = resource.spec.clone();
+            let done = change(&mut spec)?;
+            carry(&mut stored.data, &resource.spec, &spec).map_err(unreadable)?;
+            match within(api.replace(&name, &params, &stored)).await {
                 Ok(written) => {
-                    self.wait_for_echo(key, version(&written)).await;
+                    self.wait_for_echo(key, version_of(&written.metadata)).await;
                     return Ok(done);
                 }
                 Err(Failure::Api(409, _)) => {}
@@ -255,6 +265,33 @@ impl Buyer for ClusterBuyer {
         totals.total_orders = totals.tracked.len();
         totals
     }
+}
+
+/// Carries an edit over to the resource as it is stored. What the edit does not touch is sent back
+/// as its author wrote it: written anew by our types it could differ, and fixed parts may not.
+fn carry(
+    stored: &mut Value,
+    before: &OrderRequestSpec,
+    after: &OrderRequestSpec,
+) -> serde_json::Result<()> {
+    let (before, after) = (serde_json::to_value(before)?, serde_json::to_value(after)?);
+    for (name, value) in after.as_object().into_iter().flatten() {
+        let former = before.get(name).unwrap_or(&Value::Null);
+        if value == former {
+            continue;
+        }
+        let place = &mut stored["spec"][name];
+        let grown = former.as_array().map_or(0, Vec::len);
+        match (place.as_array_mut(), value.as_array()) {
+            (Some(held), Some(list)) => held.extend(list.iter().skip(grown).cloned()),
+            _ => place.clone_from(value),
+        }
+    }
+    Ok(())
+}
+
+fn unreadable<E: std::fmt::Display>(error: E) -> BuyerError {
+    BuyerError::NotStored(format!("the OrderRequest cannot be read: {error}"))
 }
 
 fn already(key: &OrderKey, resource: &OrderRequest) -> Result<Initiated, BuyerError> {
@@ -390,7 +427,34 @@ async fn within<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, 
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn an_edit_changes_what_it_is_about_and_leaves_the_rest_as_it_was_written() {
+        let follow_up = |id: &str| json!({ "id": id, "message": { "message": "When?" } });
+        let held = json!({ "id": "a", "audience": [], "message": { "message": "x", "new": 1 } });
+        let mut stored = json!({ "spec": {
+            "sellers": { "maxCount": 3, "names": [] }, "followUps": [held], "later": true,
+        } });
+        let read = |spec: Value| serde_json::from_value::<OrderRequestSpec>(spec).unwrap();
+        let before = read(json!({ "sellers": { "maxCount": 3 }, "followUps": [follow_up("a")] }));
+        let mut after = before.clone();
+        after.suspend = true;
+        after.award = Some(award_spec(None, Some(&"late".to_owned())));
+        after.follow_ups.push(serde_json::from_value(follow_up("b")).unwrap());
+        carry(&mut stored, &before, &after).unwrap();
+        let mut added = follow_up("b");
+        added["message"]["type"] = json!("text");
+        assert_eq!(
+            stored,
+            json!({ "spec": {
+                "sellers": { "maxCount": 3, "names": [] }, "followUps": [held, added],
+                "later": true, "suspend": true, "award": { "none": true, "reason": "late" },
+            } })
+        );
+    }
 
     #[test]
     fn an_id_that_can_be_a_name_is_one_and_others_never_meet() {

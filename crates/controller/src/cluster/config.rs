@@ -15,6 +15,8 @@ use super::lease::Times;
 use super::processors::Source;
 use super::requests::Requests;
 
+/// The name of the Lease, unless another is given; the rights name it.
+pub const LEASE_NAME: &str = "orderstream-controller";
 /// How long connecting to the API server may take.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -64,7 +66,7 @@ pub struct Config {
     #[arg(long, env = "ORDERSTREAM_LEASE_NAMESPACE", value_name = "NAME")]
     pub lease_namespace: Option<String>,
     /// The name of the Lease
-    #[arg(long, env = "ORDERSTREAM_LEASE_NAME", default_value = "orderstream-controller")]
+    #[arg(long, env = "ORDERSTREAM_LEASE_NAME", default_value = LEASE_NAME)]
     pub lease_name: String,
     /// The pod's name, where one process runs at a time: its next process need not wait for the
     /// lease of the one that was killed
@@ -88,7 +90,7 @@ impl Default for Config {
             max_orders: 200_000,
             leader_election: true,
             lease_namespace: None,
-            lease_name: "orderstream-controller".to_owned(),
+            lease_name: LEASE_NAME.to_owned(),
             pod_name: None,
             lease_seconds: 15,
         }

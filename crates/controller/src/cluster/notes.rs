@@ -25,50 +25,66 @@ pub(super) struct Note {
     pub placement: Placement,
     /// The edit that is being taken up, and since when.
     pub edit: Option<(i64, Timestamp)>,
-    /// The version of the resource that somebody else wrote, and how often that happened since
-    /// the given time.
+    /// Who else writes its status.
     pub fight: Fight,
     /// Whether its removal was asked for.
     pub is_removed: bool,
 }
 
-/// How often somebody else wrote our status lately.
+/// How often somebody else wrote our status lately, and what is done about it.
+///
+/// ```text
+///   peace ── a foreign write: put right at once ──▶ counted
+///     ▲                                               │ one too many within the time
+///     │ no foreign write for that time                ▼
+///     └───────────────────────────────────────────── war: told, and put right once in that time
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fight {
+    /// The version of the resource that somebody else wrote last, and when it was seen.
     version: u64,
-    since: Timestamp,
+    seen_at: Timestamp,
+    /// How many there were since then.
     count: u32,
+    since: Timestamp,
+    is_war: bool,
+    /// The last version that is put right now, and not later.
+    answered: u64,
 }
 
-/// Foreign writes within [`FIGHT_MS`] that are put right at once; further ones wait.
+/// Foreign writes within [`FIGHT_MS`] that are put right at once; with one more it is a war.
 const FIGHT_MAX: u32 = 3;
-/// The time in which they are counted, milliseconds.
-const FIGHT_MS: u64 = 60_000;
+/// The time in which they are counted, and between two writes of ours in a war, milliseconds.
+const FIGHT_MS: u64 = 20_000;
 
 impl Fight {
-    /// Somebody else wrote this version. Gives when it may be put right, if not now.
+    /// Somebody else wrote this version, and it is still shown. Gives when it may be put right, if
+    /// not now.
     pub(super) fn foreign(&mut self, version: u64, now: Timestamp) -> Option<Timestamp> {
-        if self.count > 0 && now.ms_since(self.since) >= FIGHT_MS {
-            *self = Self::default();
+        if self.war_until(now).is_none() {
+            self.is_war = false;
         }
-        if version > self.version {
-            if self.count == 0 {
-                self.since = now;
-            }
-            self.version = version;
+        let is_over = now.ms_since(self.since) >= FIGHT_MS;
+        let is_new = version > self.version;
+        if is_over && (is_new || self.answered != version) {
+            (self.count, self.since) = (0, now);
+        }
+        if is_new {
+            (self.version, self.seen_at) = (version, now);
             self.count = self.count.saturating_add(1);
         }
-        self.is_on(now).then(|| self.since.plus_ms(FIGHT_MS))
+        let begins = !self.is_war && self.count > FIGHT_MAX;
+        self.is_war |= begins;
+        if !self.is_war || begins || is_over {
+            self.answered = version;
+        }
+        (self.answered != version).then(|| self.since.plus_ms(FIGHT_MS))
     }
 
-    /// Whether it came to that since it was counted.
-    pub(super) const fn was_hot(&self) -> bool {
-        self.count >= FIGHT_MAX
-    }
-
-    /// Whether it goes on: people are told, and it is not answered write for write.
-    pub(super) fn is_on(&self, now: Timestamp) -> bool {
-        self.count > FIGHT_MAX && now.ms_since(self.since) < FIGHT_MS
+    /// Until when people are told that there is a war, if nothing more happens.
+    pub(super) fn war_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let until = self.seen_at.plus_ms(FIGHT_MS);
+        (self.is_war && now < until).then_some(until)
     }
 }
 
@@ -76,15 +92,65 @@ impl Fight {
 mod tests {
     use super::*;
 
+    const fn at(ms: i64) -> Timestamp {
+        Timestamp(100_000 + ms)
+    }
+
     #[test]
-    fn a_few_foreign_writes_are_put_right_at_once_and_a_war_is_not_fought() {
+    fn a_few_foreign_writes_are_put_right_at_once_and_nobody_is_told() {
         let mut fight = Fight::default();
-        for version in 1..=3 {
-            assert_eq!(fight.foreign(version, Timestamp(1_000)), None, "{version}");
+        for round in 0..5 {
+            for write in 1..=3 {
+                let now = at(round * 20_000 + write);
+                let version = u64::try_from(round * 3 + write).unwrap();
+                assert_eq!(fight.foreign(version, now), None, "{version}");
+                assert_eq!(fight.foreign(version, now), None, "the same one is no other");
+                assert_eq!(fight.war_until(now), None);
+            }
         }
-        assert_eq!(fight.foreign(3, Timestamp(2_000)), None, "the same write again is one write");
-        assert_eq!(fight.foreign(4, Timestamp(2_000)), Some(Timestamp(61_000)));
-        assert!(fight.is_on(Timestamp(60_999)));
-        assert_eq!(fight.foreign(5, Timestamp(61_000)), None, "then it is put right once more");
+    }
+
+    #[test]
+    fn a_war_is_told_at_once_and_then_fought_once_in_a_while() {
+        let mut fight = Fight::default();
+        let answered = |fight: &mut Fight, seconds: std::ops::Range<i64>| {
+            let writes = seconds.flat_map(|second| (0..10).map(move |part| second * 10 + part));
+            writes
+                .filter(|tenth| {
+                    let version = u64::try_from(*tenth).unwrap() + 1;
+                    fight.foreign(version, at(tenth * 100)).is_none()
+                })
+                .count()
+        };
+        assert_eq!(answered(&mut fight, 0..19), 4, "three, and one that tells");
+        assert_eq!(answered(&mut fight, 19..60), 2, "one in twenty seconds");
+        assert_eq!(fight.war_until(at(60_000)), Some(at(79_900)));
+    }
+
+    #[test]
+    fn a_war_ends_when_nobody_writes_and_what_was_left_is_put_right_first() {
+        let mut fight = Fight::default();
+        for version in 1..=4 {
+            assert_eq!(fight.foreign(version, at(0)), None);
+        }
+        assert_eq!(fight.foreign(5, at(1_000)), Some(at(20_000)));
+        assert_eq!(fight.foreign(5, at(19_999)), Some(at(20_000)));
+        assert_eq!(fight.foreign(5, at(20_000)), None, "now it is put right");
+        assert_eq!(fight.foreign(5, at(20_100)), None);
+        assert_eq!(fight.war_until(at(20_000)), Some(at(21_000)));
+        assert_eq!(fight.war_until(at(21_000)), None);
+        assert_eq!(fight.foreign(6, at(30_000)), None, "peace: it is put right at once");
+        assert_eq!(fight.war_until(at(30_000)), None);
+    }
+
+    #[test]
+    fn what_was_left_in_a_war_is_put_right_however_late_somebody_looks() {
+        for late in [20_000, 21_000, 500_000] {
+            let mut fight = Fight::default();
+            for version in 1..=5 {
+                fight.foreign(version, at(0));
+            }
+            assert_eq!(fight.foreign(5, at(late)), None, "{late}");
+        }
     }
 }

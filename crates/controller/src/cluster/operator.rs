@@ -25,7 +25,7 @@ use super::writer::{Shown, Writer};
 use crate::convert;
 use crate::order_request::OrderRequest;
 use crate::order_status::OrderRequestStatus;
-use crate::status::parse_rfc3339;
+use crate::status::{own, parse_rfc3339};
 
 /// The operator. Shared by reference.
 pub(super) struct Operator {
@@ -43,6 +43,8 @@ pub(super) struct Operator {
     pub(super) reporter: Reporter,
     pub(super) metrics: Arc<Metrics>,
     pub(super) notes: Mutex<HashMap<ObjectKey, Note>>,
+    /// The uids of resources that could not be read; their orders are not orphans.
+    pub(super) unreadable: Mutex<HashMap<ObjectKey, String>>,
     /// Bounds the orders that are being asked for at once.
     pub(super) asking: Semaphore,
     /// When this process began to lead.
@@ -144,7 +146,7 @@ impl Operator {
         let known = shown
             .status
             .clone()
-            .unwrap_or_else(|| Arc::new(resource.status.clone().unwrap_or_default()));
+            .unwrap_or_else(|| Arc::new(own(resource.status.clone().unwrap_or_default())));
         let desired = match convert::desired(&resource, "unknown") {
             Ok(desired) => desired,
             Err(refusal) => return Ok(self.refuse(object, &resource, (known, shown), &refusal)),
@@ -243,10 +245,11 @@ impl Operator {
 
     /// The order's end is shown and its stream is stopped: the resource waits for its removal.
     fn over(self: &Arc<Self>, facts: &Facts, desired: &Desired) -> Option<Timestamp> {
+        let again = self.offer(facts, (*facts.known).clone());
         let completed = facts.known.completion_time.as_deref().and_then(parse_rfc3339);
         let due = completed.unwrap_or(facts.now).plus_ms(desired.ttl_after_finished_ms);
         if facts.now < due {
-            return Some(due);
+            return Some(again.map_or(due, |again| again.min(due)));
         }
         self.remove(facts);
         // The watch shows the removal; this look is for one that failed.

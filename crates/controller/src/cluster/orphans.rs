@@ -26,6 +26,7 @@ impl Operator {
     pub(super) fn gone(self: &Arc<Self>, gone: Gone) {
         self.queue.forget(&gone.object);
         self.writer.forget(&gone.object);
+        self.unreadable.lock().remove(&gone.object);
         let note = self.notes.lock().remove(&gone.object).filter(|n| n.uid == gone.life.as_str());
         let snapshot = self.streams.snapshot(&gone.key).filter(|s| s.incarnation == gone.life);
         self.streams.stop(&gone.key, &gone.life);
@@ -102,6 +103,7 @@ impl Operator {
 
     async fn without_resource(&self) -> HashSet<Suspect> {
         let mut found = HashSet::new();
+        let unreadable: HashSet<_> = self.unreadable.lock().values().cloned().collect();
         for processor in self.processors.all() {
             let held = match self.owners.held(&processor, self.namespace.as_deref()).await {
                 Ok(held) => held,
@@ -116,8 +118,10 @@ impl Operator {
                     kept.resource.metadata.uid.as_deref() == Some(held.incarnation.as_str())
                 })
             };
+            let is_here =
+                |held: &Held| has_resource(held) || unreadable.contains(held.incarnation.as_str());
             let ours = held.into_iter().filter(|held| is_uid(&held.incarnation) && !held.is_over);
-            for held in ours.filter(|held| !has_resource(held)) {
+            for held in ours.filter(|held| !is_here(held)) {
                 found.insert((processor.clone(), held.key, held.incarnation));
             }
         }

@@ -97,12 +97,6 @@ impl Reporter {
         }
     }
 
-    /// Somebody else keeps writing the status.
-    pub(super) fn contested(&self, object: &ObjectKey, uid: &str) {
-        let note = "somebody else keeps writing this status; only the controller should";
-        self.tell(object, uid, (true, "StatusContested".to_owned(), note));
-    }
-
     /// The resource cannot be read.
     pub(super) fn unreadable(&self, object: &ObjectKey, uid: &str) {
         let note = "this OrderRequest cannot be read; its definition and the controller differ";

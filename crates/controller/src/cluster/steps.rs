@@ -7,7 +7,7 @@ use std::time::Duration;
 use kube::Api;
 use kube::api::{DeleteParams, Preconditions};
 use orderstream_core::plan::Desired;
-use orderstream_core::{Incarnation, OrderKey, Reason, Refusal, Timestamp};
+use orderstream_core::{Incarnation, OrderKey, Refusal, Timestamp};
 
 use super::metrics::Band;
 use super::notes::Placement;
@@ -16,7 +16,7 @@ use super::publication::{EDIT_MS_SHOWN, PROGRESS_MS_MIN, Readiness, band, readin
 use super::writer::{Offer, version};
 use crate::order_request::OrderRequest;
 use crate::order_status::OrderRequestStatus;
-use crate::status::{down, status};
+use crate::status::{contested, down, status, uncontested};
 
 /// The wait before processors that did not answer are asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
@@ -83,28 +83,31 @@ impl Operator {
         })
     }
 
-    fn offer(&self, facts: &Facts, next: OrderRequestStatus) -> Option<Timestamp> {
-        let Some(band) = band(&facts.known, &next) else {
+    /// Lets a status be written, if it says something new or if somebody else wrote another one.
+    pub(super) fn offer(&self, facts: &Facts, next: OrderRequestStatus) -> Option<Timestamp> {
+        let is_foreign = facts.shown.is_foreign;
+        let (wait, war_until) = self.note(facts, |note| {
+            let seen = version(&facts.resource);
+            let wait = is_foreign.then(|| note.fight.foreign(seen, facts.now)).flatten();
+            (wait, note.fight.war_until(facts.now))
+        });
+        if wait.is_some() {
             self.writer.withdraw(&facts.object);
-            return None;
-        };
-        let mut next = next;
-        if facts.shown.is_foreign {
-            let version = version(&facts.resource);
-            let wait = self.note(facts, |note| note.fight.foreign(version, facts.now));
-            if let Some(at) = wait {
-                self.reporter.contested(&facts.object, facts.uid());
-                return Some(at);
-            }
-            if self.note(facts, |note| note.fight.was_hot()) {
-                let refusal = Refusal::new(
-                    Reason::StatusContested,
-                    "somebody else keeps writing this status; only the controller should",
-                );
-                let snapshot = facts.snapshot.as_deref();
-                next = status(facts.generation(), &next, snapshot, Some(&refusal), facts.now);
-            }
+            return wait;
         }
+        let next = match war_until {
+            Some(_) => contested(next, facts.generation(), &facts.known, facts.now),
+            None => uncontested(next, facts.generation(), facts.now),
+        };
+        let band = match band(&facts.known, &next) {
+            // What people see is neither this nor what was known.
+            Some(Band::Progress) | None if is_foreign => Band::Edge,
+            Some(band) => band,
+            None => {
+                self.writer.withdraw(&facts.object);
+                return war_until;
+            }
+        };
         if band == Band::Progress
             && let Some(written_at) = facts.shown.written_at
         {
@@ -115,7 +118,7 @@ impl Operator {
         }
         let (uid, epoch, known) = (facts.uid().to_owned(), facts.epoch, Arc::clone(&facts.known));
         self.writer.offer(&facts.object, Offer { uid, status: next, band, epoch, known });
-        None
+        war_until
     }
 
     /// Asks every processor who holds the order, once at a time.

@@ -12,11 +12,14 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Patch, PatchParams};
-use kube::{Api, Client};
+use kube::core::Request;
+use kube::{Client, Resource as _};
 use orderstream_core::Epoch;
 use parking_lot::Mutex;
-use serde_json::json;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -31,6 +34,7 @@ use super::requests::Requests;
 use crate::manifest::API_VERSION;
 use crate::order_request::OrderRequest;
 use crate::order_status::OrderRequestStatus;
+use crate::status::own;
 
 /// The field manager that owns the status.
 pub const FIELD_MANAGER: &str = "orderstream-controller";
@@ -65,6 +69,13 @@ impl Content {
         match self {
             Self::Sent(status) => Some(status),
             Self::Echoed(resource) => resource.status.as_ref(),
+        }
+    }
+
+    fn copy(&self) -> Option<Arc<OrderRequestStatus>> {
+        match self {
+            Self::Sent(status) => Some(Arc::clone(status)),
+            Self::Echoed(resource) => resource.status.clone().map(Arc::new),
         }
     }
 }
@@ -122,6 +133,8 @@ struct State {
     bands: [VecDeque<ObjectKey>; 3],
     in_flight: HashMap<ObjectKey, Arc<OrderRequestStatus>>,
     written: HashMap<ObjectKey, Written>,
+    /// How often others may have led: what was written before does not count after.
+    terms: u64,
     bucket: Bucket,
 }
 
@@ -138,6 +151,7 @@ impl Writer {
             bands: Default::default(),
             in_flight: HashMap::new(),
             written: HashMap::new(),
+            terms: 0,
             bucket: Bucket::new(Instant::now()),
         });
         Self {
@@ -178,8 +192,8 @@ impl Writer {
         self.state.lock().offers.remove(object);
     }
 
-    /// What is shown of a resource or about to be: the newest of what was offered, written, and
-    /// seen by the watch.
+    /// What this process shows of a resource: what it is writing, else what it wrote last. What the
+    /// watch saw after that and is not the same was written by somebody else.
     pub(super) fn shown(&self, object: &ObjectKey, seen: &Arc<OrderRequest>) -> Shown {
         let mut state = self.state.lock();
         let in_flight = state.in_flight.get(object).cloned();
@@ -188,21 +202,16 @@ impl Writer {
         else {
             return Shown { status: in_flight, written_at: None, is_foreign: false };
         };
-        let written_at = Some(written.at);
-        if written.version > version(seen) {
-            let sent = match &written.content {
-                Content::Sent(status) => Some(Arc::clone(status)),
-                // What was echoed once is behind only while the watch begins anew.
-                Content::Echoed(resource) => resource.status.clone().map(Arc::new),
-            };
-            return Shown { status: in_flight.or(sent), written_at, is_foreign: false };
-        }
-        let is_ours = seen.status.as_ref() == written.content.status();
-        if is_ours {
+        let shown = seen.status.as_ref();
+        if version(seen) >= written.version && shown == written.content.status() {
             written.content = Content::Echoed(Arc::clone(seen));
         }
-        let is_foreign = !is_ours && in_flight.is_none();
-        Shown { status: in_flight, written_at, is_foreign }
+        let is_ours = written.content.status().is_some_and(|ours| is_shown(ours, shown));
+        Shown {
+            is_foreign: in_flight.is_none() && version(seen) > written.version && !is_ours,
+            status: in_flight.or_else(|| written.content.copy()),
+            written_at: Some(written.at),
+        }
     }
 
     /// Forgets a resource that is gone.
@@ -212,11 +221,19 @@ impl Writer {
         state.written.remove(object);
     }
 
-    /// Drops all that waits: this process leads no longer.
+    /// Drops all that waits: this process may not write now.
     pub(super) fn clear(&self) {
         let mut state = self.state.lock();
         state.offers.clear();
         state.bands = Default::default();
+    }
+
+    /// Drops all that waits and all that is known: another leader writes, or wrote.
+    pub(super) fn forget_all(&self) {
+        self.clear();
+        let mut state = self.state.lock();
+        state.written.clear();
+        state.terms = state.terms.saturating_add(1);
     }
 
     /// Writes until shutdown, then what is left of ends and edges.
@@ -294,7 +311,6 @@ impl Writer {
     }
 
     async fn patch(&self, object: &ObjectKey, offer: &Offer) -> Outcome {
-        let api: Api<OrderRequest> = Api::namespaced(self.client.clone(), &object.namespace);
         let patch = json!({
             "apiVersion": API_VERSION,
             "kind": "OrderRequest",
@@ -302,27 +318,62 @@ impl Writer {
             "status": offer.status,
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        let patch = Patch::Apply(patch);
-        let request = api.patch_status(&object.name, &params, &patch);
-        let answer = tokio::time::timeout(WRITE_TIMEOUT, request).await;
-        match answer {
-            Ok(Ok(resource)) => {
-                self.metrics.status_written(offer.band, "ok");
-                let written = Written {
-                    uid: offer.uid.clone(),
-                    content: Content::Sent(Arc::new(offer.status.clone())),
-                    version: version(&resource),
-                    at: Instant::now(),
-                };
-                self.state.lock().written.insert(object.clone(), written);
-                self.reporter.edge(object, &offer.uid, &offer.known, &offer.status);
-                Outcome::Written
+        let terms = self.state.lock().terms;
+        let mut answer = match self.send(object, offer.band, (&params, &Patch::Apply(patch))).await
+        {
+            Ok(resource) => resource,
+            Err(outcome) => return outcome,
+        };
+        if let Some(rest) = rest(&offer.status, &answer) {
+            tracing::info!(%object, "somebody else wrote more into a status; it is taken out");
+            let params = PatchParams {
+                field_manager: Some(FIELD_MANAGER.to_owned()),
+                ..PatchParams::default()
+            };
+            // Where this fails, the next look finds the rest again.
+            if let Ok(cleared) = self.send(object, offer.band, (&params, &Patch::Merge(rest))).await
+            {
+                answer = cleared;
             }
-            Ok(Err(error)) => self.failed(object, offer.band, &error),
+        }
+        let written = Written {
+            uid: offer.uid.clone(),
+            content: Content::Sent(Arc::new(offer.status.clone())),
+            version: number(answer.metadata.resource_version.as_deref()),
+            at: Instant::now(),
+        };
+        let mut state = self.state.lock();
+        if state.terms == terms {
+            state.written.insert(object.clone(), written);
+        }
+        drop(state);
+        self.reporter.edge(object, &offer.uid, &offer.known, &offer.status);
+        Outcome::Written
+    }
+
+    /// One request, with its time and its figures.
+    async fn send(
+        &self,
+        object: &ObjectKey,
+        band: Band,
+        (params, patch): (&PatchParams, &Patch<Value>),
+    ) -> Result<Answer, Outcome> {
+        let url = OrderRequest::url_path(&(), Some(&object.namespace));
+        let request = Request::new(url).patch_subresource("status", &object.name, params, patch);
+        let answer = async {
+            let request = request.map_err(kube::Error::BuildRequest)?;
+            self.client.request::<Answer>(request).await
+        };
+        match tokio::time::timeout(WRITE_TIMEOUT, answer).await {
+            Ok(Ok(answer)) => {
+                self.metrics.status_written(band, "ok");
+                Ok(answer)
+            }
+            Ok(Err(error)) => Err(self.failed(object, band, &error)),
             Err(_) => {
-                self.metrics.status_written(offer.band, "error");
+                self.metrics.status_written(band, "error");
                 tracing::warn!(%object, "a status write was not answered in time");
-                Outcome::Failed
+                Err(Outcome::Failed)
             }
         }
     }
@@ -352,7 +403,7 @@ enum Next {
 /// What is shown of a resource.
 #[derive(Clone, Debug)]
 pub(super) struct Shown {
-    /// What was written or is being written, where the watch has not shown it yet.
+    /// What is being written or was written last by this process.
     pub status: Option<Arc<OrderRequestStatus>>,
     /// When a status was written last.
     pub written_at: Option<Instant>,
@@ -360,8 +411,80 @@ pub(super) struct Shown {
     pub is_foreign: bool,
 }
 
+/// What is read of an answer. A spec that cannot be read is no reason to take a write for failed.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    metadata: AnswerMetadata,
+    status: Option<OrderRequestStatus>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AnswerMetadata {
+    resource_version: Option<String>,
+}
+
+/// Whether this status of ours is what a resource shows, beside conditions of others.
+fn is_shown(ours: &OrderRequestStatus, shown: Option<&OrderRequestStatus>) -> bool {
+    shown == Some(ours) || shown.cloned().is_some_and(|status| own(status) == own(ours.clone()))
+}
+
+/// A patch that takes out what a resource shows beside what was applied: the fields that somebody
+/// else owns, which applying ours leaves there.
+fn rest(ours: &OrderRequestStatus, shown: &Answer) -> Option<Value> {
+    if is_shown(ours, shown.status.as_ref()) {
+        return None;
+    }
+    let fields = more(&serde_json::to_value(shown.status.as_ref()?).ok()?, &json!(ours))?;
+    let version = &shown.metadata.resource_version;
+    Some(json!({ "metadata": { "resourceVersion": version }, "status": fields }))
+}
+
+/// The fields that are only in the first of two values, each as null.
+fn more(shown: &Value, ours: &Value) -> Option<Value> {
+    let Value::Object(fields) = shown else { return None };
+    let fields: Map<_, _> = fields
+        .iter()
+        .filter_map(|(name, value)| match ours.get(name) {
+            // A list of conditions holds those of others too.
+            None if name == "conditions" => None,
+            None => Some((name.clone(), Value::Null)),
+            Some(held) => more(value, held).map(|below| (name.clone(), below)),
+        })
+        .collect();
+    (!fields.is_empty()).then_some(Value::Object(fields))
+}
+
 /// The number of a resource's version; versions of one resource are numbers that grow (KEP-5504).
 pub(super) fn version(resource: &OrderRequest) -> u64 {
-    let text = resource.metadata.resource_version.as_deref();
-    text.and_then(|text| text.parse().ok()).unwrap_or(0)
+    version_of(&resource.metadata)
+}
+
+/// The same from the metadata alone.
+pub(super) fn version_of(metadata: &ObjectMeta) -> u64 {
+    number(metadata.resource_version.as_deref())
+}
+
+fn number(version: Option<&str>) -> u64 {
+    version.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_out_is_what_is_shown_and_not_ours() {
+        let ours = json!({ "phase": "Streaming", "proposals": { "received": 1 } });
+        let shown = json!({
+            "phase": "Closed",
+            "proposals": { "received": 1, "best": { "price": "1 EUR" } },
+            "conditions": [{ "type": "Approved" }],
+            "completionTime": "2026-01-01T00:00:00Z",
+        });
+        let taken_out = json!({ "proposals": { "best": null }, "completionTime": null });
+        assert_eq!(more(&shown, &ours), Some(taken_out));
+        assert_eq!(more(&ours, &ours), None);
+        assert_eq!(more(&ours, &shown), None, "what is missing is applied, and not taken out");
+    }
 }

@@ -13,7 +13,7 @@ use crate::http::{self, Answer};
 use crate::process::{Role, until};
 
 /// The API server that the tests share; `None` where there are no binaries for one.
-fn shared() -> Option<&'static ApiServer> {
+pub(crate) fn shared() -> Option<&'static ApiServer> {
     static SERVER: OnceLock<Option<ApiServer>> = OnceLock::new();
     let server = SERVER.get_or_init(|| {
         let server = ApiServer::start();
@@ -44,7 +44,18 @@ impl Bed {
 
     /// A bed in a namespace that exists, and that no other test uses.
     pub(crate) fn make_in(namespace: String) -> Option<Self> {
-        let server = shared()?;
+        Some(Self::on(shared()?, namespace))
+    }
+
+    /// A bed in a namespace of an API server of its own, which ends with this process.
+    pub(crate) fn make_alone(namespace: String) -> Option<Self> {
+        let server: &'static ApiServer = Box::leak(Box::new(ApiServer::start()?));
+        server.install_crds();
+        server.kubectl(&["create", "namespace", &namespace]);
+        Some(Self::on(server, namespace))
+    }
+
+    fn on(server: &'static ApiServer, namespace: String) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("processor").display().to_string();
         let mut args = vec!["processor", "--data-dir", &data, "--sellers", "examples/sellers.yaml"];
@@ -52,7 +63,7 @@ impl Bed {
             args.extend([flag, "127.0.0.1:0"]);
         }
         let processor = Role::start(&args, dir.path());
-        Some(Self { server, namespace, processor, dir, controllers: AtomicU32::new(0) })
+        Self { server, namespace, processor, dir, controllers: AtomicU32::new(0) }
     }
 
     /// A controller of this namespace, told apart by its folder.
@@ -62,13 +73,19 @@ impl Bed {
 
     /// A controller that reaches the API server by this kubeconfig.
     pub(crate) fn controller_with(&self, kubeconfig: &Path, more: &[&str]) -> Role {
+        let processor = format!("http://{}", self.processor.address("grpc"));
+        let here = ["--processor", &processor, "--namespace", &self.namespace];
+        self.controller_of(kubeconfig, &[&here, more].concat())
+    }
+
+    /// A controller that is told by these flags where its orders and processors are.
+    pub(crate) fn controller_of(&self, kubeconfig: &Path, more: &[&str]) -> Role {
         let number = self.controllers.fetch_add(1, Ordering::Relaxed);
         let dir = self.dir.path().join(format!("controller-{number}"));
         std::fs::create_dir(&dir).unwrap();
-        let processor = format!("http://{}", self.processor.address("grpc"));
         let kubeconfig = kubeconfig.display().to_string();
-        let mut args = vec!["controller", "--kubeconfig", &kubeconfig, "--processor", &processor];
-        args.extend(["--namespace", &self.namespace, "--lease-namespace", &self.namespace]);
+        let mut args = vec!["controller", "--kubeconfig", &kubeconfig];
+        args.extend(["--lease-namespace", &self.namespace]);
         // Its own place: killed and started again it takes over at once, as a pod's container.
         let pod = format!("controller-{number}");
         args.extend(["--lease-seconds", "3", "--pod-name", &pod]);

@@ -1,7 +1,7 @@
 //! The original system's REST beside the controller: the same contract, and every act is an edit of
 //! an OrderRequest.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::bed::Bed;
 use crate::conversation::hold_conversation;
@@ -49,4 +49,36 @@ fn the_original_conversation_makes_and_reads_order_requests() {
     assert_eq!((again.status, &again.json()["reason"]), (409, &json!("ORDER_ENDED")));
     let unknown = post(requestor, "/api/v1/orders/pause/SB2", "").unwrap();
     assert_eq!((unknown.status, &unknown.json()["reason"]), (404, &json!("ORDER_NOT_FOUND")));
+}
+
+/// What the author of a manifest wrote, the buyer's REST sends back as it was: written anew, the
+/// empty lists would be gone, and the rules refuse that.
+#[test]
+fn rest_edits_what_was_applied_with_empty_lists_and_leaves_them_alone() {
+    let Some(bed) = Bed::make() else { return };
+    let controller = bed.controller();
+    bed.apply(
+        "apiVersion: orderstream.dev/v1alpha1\nkind: OrderRequest\nmetadata: {name: plain}\n\
+         spec:\n  items: []\n  title: null\n  sellers: {maxCount: 3, names: []}\n  \
+         followUps: [{id: f1, audience: [], message: {message: When, urls: []}}]\n",
+    );
+    let before = bed.until_phase("plain", "Streaming");
+    let requestor = controller.address("requestor");
+    let ask = |path: &str, body: &str| {
+        let answer = post(requestor, &format!("/api/v1/orders/{path}"), body).unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+    };
+    let path = format!("{}%2Fplain", bed.namespace);
+    let note = json!({ "tenant": bed.namespace, "order_req_id": "plain", "follow_up_id": "f2",
+        "message": { "message": "Where?" } });
+    ask("followup", &note.to_string());
+    ask(&format!("pause/{path}"), "");
+    ask(&format!("finalize/{path}"), r#"{"reason": "the project was stopped"}"#);
+    let after = bed.until_phase("plain", "Finalised");
+    for field in ["items", "sellers"] {
+        assert_eq!(after["spec"][field], before["spec"][field]);
+    }
+    assert_eq!(after["spec"]["followUps"][0], before["spec"]["followUps"][0]);
+    assert_eq!(after["spec"]["followUps"].as_array().map(Vec::len), Some(2));
+    assert_eq!(after["spec"].get("title"), None::<&Value>);
 }

@@ -1,0 +1,114 @@
+//! The controller's rights: everything it asks of an API server, and nothing else. A test compares
+//! them with the server's audit log, both ways.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Serialize;
+
+use crate::cluster::LEASE_NAME;
+
+/// The name of the rights to orders.
+const ORDERS: &str = "orderstream-controller";
+/// The name of the rights in the controller's own namespace.
+const OWN: &str = "orderstream-controller-own";
+
+/// What the controller does to order requests, wherever it keeps them: bound in all namespaces by a
+/// `ClusterRoleBinding`, or for `--namespace` in that one by a `RoleBinding`.
+pub fn orders() -> Vec<PolicyRule> {
+    vec![
+        // The watch; buyers' edits over REST read what is stored; ended resources go.
+        rule("orderstream.dev", "orderrequests", &["list", "watch", "get", "delete"]),
+        // What buyers ask over REST.
+        rule("orderstream.dev", "orderrequests", &["create", "update"]),
+        rule("orderstream.dev", "orderrequests/status", &["patch"]),
+        // An Event that comes again is the same one, with a count.
+        rule("events.k8s.io", "events", &["create", "patch"]),
+    ]
+}
+
+/// What the controller does in the namespace it runs in.
+pub fn own() -> Vec<PolicyRule> {
+    let lease = |verbs: &[&str]| rule("coordination.k8s.io", "leases", verbs);
+    let names = Some(vec![LEASE_NAME.to_owned()]);
+    vec![
+        // What does not exist has no name yet.
+        lease(&["create"]),
+        PolicyRule { resource_names: names, ..lease(&["get", "list", "watch", "update"]) },
+        // Where the processors of `--processor-service` are.
+        rule("discovery.k8s.io", "endpointslices", &["list", "watch"]),
+    ]
+}
+
+/// Both roles as one YAML text, ready for `kubectl apply -f -`.
+pub fn roles() -> String {
+    files().map(|(_, text)| format!("---\n{text}")).concat()
+}
+
+/// Each role's file name and YAML text.
+fn files() -> [(String, String); 2] {
+    let orders = ClusterRole {
+        metadata: named(ORDERS, "bind it in all namespaces, or in the one that --namespace names"),
+        rules: Some(orders()),
+        aggregation_rule: None,
+    };
+    let own = Role {
+        metadata: named(OWN, "bind it in the controller's own namespace"),
+        rules: Some(own()),
+    };
+    [(format!("{ORDERS}.yaml"), yaml(&orders)), (format!("{OWN}.yaml"), yaml(&own))]
+}
+
+/// The role as YAML. The roles are fixed, so a failure would show in the first test run.
+fn yaml(role: &impl Serialize) -> String {
+    serde_saphyr::to_string(role).unwrap_or_default()
+}
+
+fn named(name: &str, note: &str) -> ObjectMeta {
+    let note = ("kubernetes.io/description".to_owned(), note.to_owned());
+    ObjectMeta {
+        name: Some(name.to_owned()),
+        annotations: Some(BTreeMap::from([note])),
+        ..ObjectMeta::default()
+    }
+}
+
+fn rule(group: &str, resource: &str, verbs: &[&str]) -> PolicyRule {
+    PolicyRule {
+        api_groups: Some(vec![group.to_owned()]),
+        resources: Some(vec![resource.to_owned()]),
+        verbs: verbs.iter().map(ToString::to_string).collect(),
+        ..PolicyRule::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_files_in_deploy_are_fresh() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/rbac");
+        for (name, text) in files() {
+            let path = dir.join(&name);
+            if std::env::var_os("UPDATE").is_some() {
+                std::fs::create_dir_all(&dir).expect("deploy is writable");
+                std::fs::write(&path, &text).expect("deploy/rbac is writable");
+            }
+            let stored = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(stored == text, "{name} is stale; run the tests once with UPDATE=1");
+        }
+    }
+
+    #[test]
+    fn no_right_is_to_everything_and_only_what_is_nameless_is_not_named() {
+        for rule in orders().into_iter().chain(own()) {
+            let words = rule.api_groups.iter().chain(&rule.resources).flatten();
+            assert!(words.chain(&rule.verbs).all(|word| word != "*"), "{rule:?}");
+        }
+        assert!(own().iter().all(|rule| !rule.verbs.contains(&"delete".to_owned())));
+    }
+}

@@ -1,0 +1,135 @@
+//! The controller's rights against what it asks: a life that needs all of them, lived by a user who
+//! has these and no other, and the API server's audit log.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use orderstream_testbed::Request;
+use serde_json::{Value, json};
+
+use super::bed::Bed;
+use crate::http::post;
+use crate::process::{PATIENCE, Role, pause, root, until};
+
+/// What is asked or granted: verb, group, resource, subresource.
+type Right = [String; 4];
+
+/// The rights in `deploy/rbac`.
+fn granted() -> BTreeSet<Right> {
+    let mut rights = BTreeSet::new();
+    for name in ["orderstream-controller", "orderstream-controller-own"] {
+        let path = root().join(format!("deploy/rbac/{name}.yaml"));
+        let role: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        for rule in role["rules"].as_array().unwrap() {
+            let words = |field: &str| rule[field].as_array().unwrap().iter();
+            for (group, resource) in words("apiGroups").zip(words("resources")) {
+                let resource = resource.as_str().unwrap();
+                let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+                rights.extend(words("verbs").map(|verb| {
+                    [verb.as_str(), group.as_str(), Some(resource), Some(subresource)]
+                        .map(|word| word.unwrap().to_owned())
+                }));
+            }
+        }
+    }
+    rights
+}
+
+/// Gives a user the rights: those to orders by a binding of this kind, the others here.
+pub(crate) fn grant(bed: &Bed, user: &str, binding: &str) {
+    let roles = root().join("deploy/rbac").display().to_string();
+    bed.kubectl(&["apply", "-f", &roles]);
+    let user = format!("--user={user}");
+    bed.kubectl(&["create", binding, "orders", "--clusterrole=orderstream-controller", &user]);
+    bed.kubectl(&["create", "rolebinding", "own", "--role=orderstream-controller-own", &user]);
+}
+
+/// Names the bed's processor as the one endpoint of a Service.
+fn serve(bed: &Bed) {
+    let grpc = bed.processor.address("grpc");
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": { "name": "processor-1", "labels": { "kubernetes.io/service-name": "processor" } },
+        // As an address of its own family the server refuses one of this machine.
+        "addressType": "FQDN",
+        "endpoints": [{ "addresses": [grpc.ip().to_string()], "conditions": { "ready": true } }],
+        "ports": [{ "name": "grpc", "port": grpc.port() }],
+    });
+    bed.apply(&slice.to_string());
+}
+
+/// Lives a life that needs every right.
+fn live(bed: &Bed, controller: &Role) {
+    bed.apply(
+        "apiVersion: orderstream.dev/v1alpha1\nkind: OrderRequest\nmetadata: {name: applied}\n\
+         spec: {ttlAfterFinished: 1s}\n",
+    );
+    bed.until_phase("applied", "Streaming");
+    // Two Events for the same reason are one, with a count.
+    for (suspend, phase) in [(true, "Paused"), (false, "Streaming"), (true, "Paused")] {
+        bed.patch("applied", &format!(r#"{{"suspend":{suspend}}}"#));
+        bed.until_phase("applied", phase);
+    }
+    bed.patch("applied", r#"{"cancel":true}"#);
+    until("the ended resource is removed", || bed.get("applied").is_none().then_some(()));
+
+    let requestor = controller.address("requestor");
+    let ask = |path: &str, body: &str| {
+        let answer = post(requestor, &format!("/api/v1/orders/{path}"), body).unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+    };
+    let asked = json!({ "tenant": bed.namespace, "order_req_id": "asked" });
+    ask("initiate", &asked.to_string());
+    bed.until_phase("asked", "Streaming");
+    ask(&format!("pause/{}%2Fasked", bed.namespace), "");
+    bed.until_phase("asked", "Paused");
+    ask(&format!("finalize/{}%2Fasked", bed.namespace), r#"{"reason": "late"}"#);
+    bed.until_phase("asked", "Finalised");
+}
+
+/// Compares the rights with what a user asked.
+fn judge(bed: &Bed, user: &str) {
+    let granted = granted();
+    let began = Instant::now();
+    loop {
+        let asked: Vec<_> =
+            bed.server.requests().into_iter().filter(|it| it.user == user).collect();
+        let refused: Vec<_> = asked.iter().filter(|request| request.code == 403).collect();
+        assert!(refused.is_empty(), "missing: {refused:?}");
+        let right =
+            |it: &Request| [&it.verb, &it.group, &it.resource, &it.subresource].map(String::clone);
+        let used: BTreeSet<_> = asked.iter().map(right).collect();
+        if used == granted {
+            return;
+        }
+        // Events and the lease have their own time.
+        let unused: Vec<_> = granted.difference(&used).collect();
+        let more: Vec<_> = used.difference(&granted).collect();
+        assert!(began.elapsed() < PATIENCE, "unused: {unused:?}, asked without need: {more:?}");
+        pause(std::time::Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn in_all_namespaces_every_right_is_used_and_none_is_missing() {
+    let Some(bed) = Bed::make_alone("everywhere".to_owned()) else { return };
+    grant(&bed, "operator", "clusterrolebinding");
+    serve(&bed);
+    let kubeconfig = bed.server.kubeconfig_of("operator", &bed.namespace);
+    let controller = bed.controller_of(&kubeconfig, &["--processor-service", "processor"]);
+    live(&bed, &controller);
+    judge(&bed, "operator");
+}
+
+#[test]
+fn in_one_namespace_every_right_is_used_and_none_is_missing() {
+    let Some(bed) = Bed::make() else { return };
+    grant(&bed, "operator-of-one", "rolebinding");
+    serve(&bed);
+    let kubeconfig = bed.server.kubeconfig_of("operator-of-one", &bed.namespace);
+    let flags = ["--processor-service", "processor", "--namespace", &bed.namespace];
+    let controller = bed.controller_of(&kubeconfig, &flags);
+    live(&bed, &controller);
+    judge(&bed, "operator-of-one");
+}

@@ -1,0 +1,93 @@
+//! A resource that the server's definition lets through and the controller's types do not, as when
+//! the definition is of a newer version: it is told of, and the others are served.
+
+use serde_json::{Value, json};
+
+use super::bed::Bed;
+use crate::process::until;
+
+/// Makes the server's definition newer than the controller: it knows one more channel and one more
+/// type of text.
+fn upgrade(bed: &Bed) {
+    let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
+    let add = |path: &str, word: &str| json!({ "op": "add", "path": format!("{spec}/{path}/enum/-"), "value": word });
+    let patch = json!([
+        add("notificationType", "Pigeon"),
+        add("followUps/items/properties/message/properties/type", "rtf"),
+    ]);
+    let definition = "orderrequests.orderstream.dev";
+    bed.kubectl(&["patch", "crd", definition, "--type=json", "-p", &patch.to_string()]);
+    let resource = order("probe", &json!({ "notificationType": "Pigeon" }));
+    until("the newer definition is served", || {
+        let args = ["-n", &bed.namespace, "create", "--dry-run=server", "-f", "-"];
+        bed.server.kubectl_with(&args, &resource).status.success().then_some(())
+    });
+}
+
+fn order(name: &str, spec: &Value) -> String {
+    orderstream_testbed::resource("OrderRequest", name, spec).to_string()
+}
+
+/// The Events about a resource that say that it cannot be read.
+fn told(bed: &Bed, name: &str) -> usize {
+    let selector = format!("reason=Unreadable,regarding.name={name}");
+    let args = ["get", "events.events.k8s.io", "--field-selector", &selector, "-o", "name"];
+    bed.kubectl(&args).lines().count()
+}
+
+#[test]
+fn what_cannot_be_read_is_one_event_and_the_others_are_served() {
+    let Some(bed) = Bed::make_alone("newer".to_owned()) else { return };
+    upgrade(&bed);
+    let mut controller = bed.controller();
+    bed.order("before");
+    bed.until_phase("before", "Streaming");
+
+    bed.apply(&order("odd", &json!({ "notificationType": "Pigeon" })));
+    until("it is told", || (told(&bed, "odd") == 1).then_some(()));
+    bed.patch("odd", r#"{"suspend":true}"#);
+    bed.order("after");
+    bed.until_phase("after", "Streaming");
+    assert_eq!(bed.propose("before", "p1", "10").unwrap().status, 201);
+    bed.until_status("before", "others are followed", |s| s["proposals"]["received"] == 1);
+    assert_eq!(told(&bed, "odd"), 1, "the same again is the same Event");
+    assert_eq!(bed.get("odd").unwrap().get("status"), None);
+
+    // In a list it harms no more than in a watch.
+    controller.kill();
+    controller.restart();
+    bed.order("later");
+    bed.until_phase("later", "Streaming");
+    assert_eq!(bed.propose("before", "p2", "9").unwrap().status, 201);
+    bed.until_status("before", "others are followed", |s| s["proposals"]["received"] == 2);
+}
+
+#[test]
+fn an_order_whose_resource_can_be_read_no_longer_goes_on() {
+    let Some(bed) = Bed::make_alone("newer".to_owned()) else { return };
+    upgrade(&bed);
+    let mut controller = bed.controller();
+    bed.order("a");
+    bed.until_phase("a", "Streaming");
+    bed.patch("a", r#"{"followUps":[{"id":"f1","message":{"type":"rtf","message":"When"}}]}"#);
+    until("it is told", || (told(&bed, "a") == 1).then_some(()));
+    assert_eq!(bed.propose("a", "p1", "10").unwrap().status, 201);
+    bed.until_status("a", "it is followed", |status| status["proposals"]["received"] == 1);
+    let writes = || {
+        let requests = bed.server.requests().into_iter();
+        requests.filter(|it| it.subresource == "status" && it.name == "a").count()
+    };
+    let before = writes();
+    bed.order("b");
+    bed.until_phase("b", "Streaming");
+
+    // The sweep that finds what was deleted unseen leaves alone what is only not understood.
+    controller.kill();
+    bed.kubectl(&["delete", "oreq", "b"]);
+    controller.restart();
+    until("the orphan is cancelled", || {
+        (bed.order_at_processor("b")?["phase"] == "Cancelled").then_some(())
+    });
+    assert_eq!(bed.order_at_processor("a").unwrap()["phase"], "Open");
+    assert_eq!(writes(), before, "nothing is written over and over");
+}

@@ -1,0 +1,188 @@
+//! What the binary prints and `deploy` holds: one file for each document, named after what it
+//! defines.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use crate::step;
+use crate::tidy::Finding;
+
+/// Documents of one kind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Set {
+    /// Where they are stored, from the workspace's root.
+    pub(crate) dir: &'static str,
+    /// The subcommand of the binary that prints them.
+    pub(crate) verb: &'static str,
+}
+
+/// The custom resource definitions, and the controller's rights.
+pub(crate) const SETS: [Set; 2] =
+    [Set { dir: "deploy/crds", verb: "crd" }, Set { dir: "deploy/rbac", verb: "rbac" }];
+
+const FIX: &str = "run `cargo xtask codegen`";
+
+/// What the subcommand did.
+#[derive(Debug)]
+pub(crate) enum Printed {
+    /// It printed this YAML text.
+    Text(String),
+    /// The binary has no such subcommand.
+    NoSubcommand,
+    /// It, or its build, failed with this last word.
+    Failed(String),
+}
+
+impl Set {
+    /// Builds the binary and lets it print.
+    ///
+    /// # Errors
+    /// When cargo cannot be started.
+    pub(crate) fn printed(self, root: &Path) -> anyhow::Result<Printed> {
+        let args = ["run", "-q", "--locked", "-p", "orderstream", "--", self.verb];
+        let output = step::output(&mut step::cargo(root, &args))?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        Ok(judge(text, (!output.status.success()).then_some(&complaint)))
+    }
+
+    /// The stored files, name and text, sorted by name.
+    ///
+    /// # Errors
+    /// When the folder or a file in it cannot be read.
+    pub(crate) fn stored(self, root: &Path) -> anyhow::Result<Vec<(String, String)>> {
+        let dir = root.join(self.dir);
+        if !dir.is_dir() {
+            return Ok(Vec::new());
+        }
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&dir).with_context(|| format!("list {}", self.dir))? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if name.ends_with(".yaml") {
+                let text = fs::read_to_string(&path).with_context(|| format!("read {name}"))?;
+                files.push((name, text));
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+
+    /// Compares the stored files with those that the binary's text wants.
+    pub(crate) fn check(
+        self,
+        stored: &[(String, String)],
+        wanted: &[(String, String)],
+    ) -> Vec<Finding> {
+        let find = |files: &[(String, String)], name: &str| {
+            files.iter().find(|(other, _)| other == name).map(|(_, text)| text.clone())
+        };
+        let path = |name: &str| format!("{}/{name}", self.dir);
+        let mut findings = Vec::new();
+        for (name, text) in stored {
+            let path = path(name);
+            match find(wanted, name) {
+                None => findings.push(Finding::new(&path, 1, "belongs to nothing printed", FIX)),
+                Some(fresh) if fresh != *text => {
+                    let same = text.lines().zip(fresh.lines()).take_while(|(a, b)| a == b).count();
+                    findings.push(Finding::new(&path, same + 1, "is not what the code says", FIX));
+                }
+                Some(_) => {}
+            }
+        }
+        for (name, _) in wanted {
+            if find(stored, name).is_none() {
+                findings.push(Finding::new(&path(name), 1, "is missing", FIX));
+            }
+        }
+        findings
+    }
+}
+
+/// Tells an absent subcommand from a broken one; `complaint` is there when the run failed.
+fn judge(text: String, complaint: Option<&str>) -> Printed {
+    match complaint {
+        None if text.trim().is_empty() => Printed::NoSubcommand,
+        None => Printed::Text(text),
+        Some(complaint) if complaint.contains("unrecognized subcommand") => Printed::NoSubcommand,
+        Some(complaint) => {
+            let last = complaint.lines().rfind(|line| !line.trim().is_empty());
+            Printed::Failed(last.unwrap_or("no message").to_owned())
+        }
+    }
+}
+
+/// Each document of the YAML text with the file name it belongs in, sorted by name.
+pub(crate) fn split(text: &str) -> Vec<(String, String)> {
+    let mut documents = vec![String::new()];
+    for line in text.split_inclusive('\n') {
+        if line.trim_end() == "---" {
+            documents.push(String::new());
+        } else if let Some(document) = documents.last_mut() {
+            document.push_str(line);
+        }
+    }
+    let mut files: Vec<_> = documents
+        .into_iter()
+        .filter_map(|document| Some((format!("{}.yaml", metadata_name(&document)?), document)))
+        .collect();
+    files.sort();
+    files
+}
+
+/// The `metadata.name` of one document in block style.
+fn metadata_name(document: &str) -> Option<&str> {
+    let mut below = document.lines().skip_while(|line| line.trim_end() != "metadata:").skip(1);
+    let name = below
+        .by_ref()
+        .take_while(|line| line.starts_with(' '))
+        .find_map(|line| line.trim().strip_prefix("name:"))?;
+    Some(name.trim().trim_matches(['"', '\'']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TWO: &str = "---\nkind: A\nmetadata:\n  labels:\n  name: b.x\nspec: 1\n---\nmetadata:\n  name: \"a.x\"\n";
+
+    #[test]
+    fn each_document_goes_to_the_file_of_its_name() {
+        let files = split(TWO);
+        let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["a.x.yaml", "b.x.yaml"]);
+        assert_eq!(files[1].1, "kind: A\nmetadata:\n  labels:\n  name: b.x\nspec: 1\n");
+        assert_eq!(split("spec:\n  name: not-this\n"), []);
+    }
+
+    #[test]
+    fn fresh_files_pass_and_stale_missing_and_foreign_ones_are_found() {
+        let (set, wanted) = (SETS[0], split(TWO));
+        assert!(set.check(&wanted, &wanted).is_empty());
+
+        let mut stale = wanted.clone();
+        stale[1].1 = stale[1].1.replace("spec: 1", "spec: 2");
+        let found = set.check(&stale, &wanted);
+        assert_eq!(
+            found[0].to_string(),
+            format!("deploy/crds/b.x.yaml:5: is not what the code says, {FIX}")
+        );
+
+        assert!(set.check(&wanted[..1], &wanted)[0].to_string().contains("b.x.yaml:1: is missing"));
+        assert!(
+            set.check(&wanted, &wanted[..1])[0].to_string().contains("belongs to nothing printed")
+        );
+    }
+
+    #[test]
+    fn an_absent_subcommand_is_not_a_broken_one() {
+        assert!(matches!(judge("a: 1\n".to_owned(), None), Printed::Text(_)));
+        assert!(matches!(judge(String::new(), None), Printed::NoSubcommand));
+        let unknown = "error: unrecognized subcommand 'crd'\n";
+        assert!(matches!(judge(String::new(), Some(unknown)), Printed::NoSubcommand));
+        let broken = judge(String::new(), Some("boom\n\n"));
+        assert!(matches!(broken, Printed::Failed(why) if why == "boom"));
+    }
+}
