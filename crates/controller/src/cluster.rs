@@ -287,6 +287,11 @@ impl watch::Sink for Noticed {
         }
     }
 
+    fn unreadable_gone(&self, object: &ObjectKey) {
+        // Its order has no resource now: the sweep takes it, where the cache knew nothing of it.
+        self.0.unreadable.lock().remove(object);
+    }
+
     fn unreadable(&self, object: &ObjectKey, uid: Option<&str>, _error: &str) {
         let uid = uid.unwrap_or_default();
         self.0.unreadable.lock().insert(object.clone(), uid.to_owned());

@@ -12,3 +12,4 @@ mod rbac;
 mod rules;
 mod unreadable;
 mod verbs;
+mod writes;

@@ -1,24 +1,53 @@
-//! Connections to the processors: a few for each, and every order's stream keeps to one of them.
-//! Acts have a connection of their own, so that no number of streams can keep them waiting.
+//! Connections to the processors: a few for each, and one more whenever all of them carry a thousand
+//! streams, because a server bounds the streams of one connection. Acts have a connection of their
+//! own, so that no number of streams can keep them waiting.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use orderstream_core::{OrderKey, Refusal};
+use orderstream_core::{Reason, Refusal};
 use orderstream_rpc::client::{self, ClientStack, Connections};
-use orderstream_rpc::limits::CLIENT_CONNECTIONS_MAX;
+use orderstream_rpc::limits::{CLIENT_CONNECTIONS_MAX, CONCURRENT_STREAMS_MAX};
 use orderstream_rpc::observe::RpcMetrics;
 use parking_lot::Mutex;
 
-use crate::placement::order_hash;
+/// Streams on every connection before another one is opened: two fifths of what a server of ours
+/// takes, so that one of another kind takes them too.
+const STREAMS_PER_CONNECTION: usize = 1_000;
+/// Connections for streams to one processor, at most.
+const LANES_MAX: usize = CLIENT_CONNECTIONS_MAX - 1;
 
 /// Connections by processor, made when first asked for. Making one does no I/O.
 #[derive(Debug)]
 pub(crate) struct Channels {
-    /// Connections for streams; the one after them is for acts.
-    per_processor: usize,
+    /// Connections for streams to each processor, at least.
+    lanes_min: usize,
     metrics: Arc<RpcMetrics>,
-    by_url: Mutex<BTreeMap<String, Connections>>,
+    by_url: Mutex<BTreeMap<String, Processor>>,
+}
+
+#[derive(Debug)]
+struct Processor {
+    acts: Connections,
+    lanes: Vec<Lane>,
+}
+
+/// A connection, and how many streams it carries.
+#[derive(Debug)]
+struct Lane {
+    connection: Connections,
+    streams: Arc<AtomicUsize>,
+}
+
+/// A stream's place on a connection, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Seat(Arc<AtomicUsize>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Checks a processor's URL.
@@ -35,24 +64,35 @@ pub(crate) fn check_url(url: &str) -> Result<(), Refusal> {
 }
 
 impl Channels {
-    /// No connection yet; so many per processor when they are needed, at least one.
+    /// No connection yet; at least so many per processor when they are needed, at least one.
     pub(crate) fn new(per_processor: usize, metrics: Arc<RpcMetrics>) -> Self {
-        let per_processor = per_processor.clamp(1, CLIENT_CONNECTIONS_MAX.saturating_sub(1));
-        Self { per_processor, metrics, by_url: Mutex::new(BTreeMap::new()) }
+        let lanes_min = per_processor.clamp(1, LANES_MAX);
+        Self { lanes_min, metrics, by_url: Mutex::new(BTreeMap::new()) }
     }
 
-    /// The connection that this order's stream uses. Needs to be called within a Tokio runtime.
+    /// A connection for a stream, the one that carries fewest, and the stream's place there. Needs to be called within a
+    /// Tokio runtime.
     ///
     /// # Errors
-    /// Refuses what is not a URL.
-    pub(crate) fn for_stream(
-        &self,
-        processor: &str,
-        key: &OrderKey,
-    ) -> Result<ClientStack, Refusal> {
-        let count = u64::try_from(self.per_processor).unwrap_or(1);
-        let index = usize::try_from(order_hash(key) % count).unwrap_or(0);
-        self.pick(processor, index)
+    /// Refuses what is not a URL, and streams beyond what all connections can carry.
+    pub(crate) fn for_stream(&self, processor: &str) -> Result<(ClientStack, Seat), Refusal> {
+        self.with(processor, |held| {
+            let full = |lane: &Lane| lane.streams.load(Ordering::Relaxed) >= STREAMS_PER_CONNECTION;
+            if held.lanes.len() < LANES_MAX && held.lanes.iter().all(full) {
+                held.lanes.push(self.lane(processor)?);
+            }
+            let fewest = held.lanes.iter().min_by_key(|lane| lane.streams.load(Ordering::Relaxed));
+            let taken = |lane: &&Lane| {
+                let most = usize::try_from(CONCURRENT_STREAMS_MAX).unwrap_or(usize::MAX);
+                lane.streams.load(Ordering::Relaxed) < most
+            };
+            let Some(lane) = fewest.filter(taken) else {
+                let text = format!("{processor} carries as many streams as it can; add processors");
+                return Err(Refusal::new(Reason::Overloaded, text));
+            };
+            lane.streams.fetch_add(1, Ordering::Relaxed);
+            Ok((lane.connection.channel(), Seat(Arc::clone(&lane.streams))))
+        })
     }
 
     /// The connection that acts use. Needs to be called within a Tokio runtime.
@@ -60,21 +100,33 @@ impl Channels {
     /// # Errors
     /// Refuses what is not a URL.
     pub(crate) fn for_acts(&self, processor: &str) -> Result<ClientStack, Refusal> {
-        self.pick(processor, self.per_processor)
+        self.with(processor, |held| Ok(held.acts.channel()))
     }
 
-    fn pick(&self, processor: &str, index: usize) -> Result<ClientStack, Refusal> {
+    fn with<T>(
+        &self,
+        processor: &str,
+        pick: impl FnOnce(&mut Processor) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
         let mut by_url = self.by_url.lock();
-        if let Some(connections) = by_url.get(processor) {
-            return Ok(connections.nth(index));
+        if let Some(held) = by_url.get_mut(processor) {
+            return pick(held);
         }
         check_url(processor)?;
-        let count = self.per_processor.saturating_add(1);
-        let connections = client::connect(processor, count, &self.metrics)
-            .map_err(|error| Refusal::field("processor", error.to_string()))?;
-        let picked = connections.nth(index);
-        by_url.insert(processor.to_owned(), connections);
-        Ok(picked)
+        let lanes = (0..self.lanes_min).map(|_| self.lane(processor)).collect::<Result<_, _>>()?;
+        let mut held = Processor { acts: self.connection(processor)?, lanes };
+        let picked = pick(&mut held);
+        by_url.insert(processor.to_owned(), held);
+        picked
+    }
+
+    fn lane(&self, processor: &str) -> Result<Lane, Refusal> {
+        Ok(Lane { connection: self.connection(processor)?, streams: Arc::default() })
+    }
+
+    fn connection(&self, processor: &str) -> Result<Connections, Refusal> {
+        client::connect(processor, 1, &self.metrics)
+            .map_err(|error| Refusal::field("processor", error.to_string()))
     }
 }
 
@@ -94,14 +146,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_order_finds_a_connection_and_they_are_made_once() {
+    async fn streams_spread_over_connections_that_grow_with_them_up_to_a_bound() {
+        const URL: &str = "http://127.0.0.1:1";
         let metrics = RpcMetrics::new(&prometheus::Registry::new(), Side::Client).unwrap();
         let channels = Channels::new(3, metrics);
-        for n in 0..20 {
-            let key = OrderKey::new("default", &format!("SB{n}")).unwrap();
-            channels.for_stream("http://127.0.0.1:1", &key).unwrap();
-            channels.for_acts("http://127.0.0.1:1").unwrap();
-        }
-        assert_eq!(channels.by_url.lock().len(), 1);
+        let lanes = || -> Vec<usize> {
+            let by_url = channels.by_url.lock();
+            by_url[URL].lanes.iter().map(|lane| lane.streams.load(Ordering::Relaxed)).collect()
+        };
+        let mut seats: Vec<_> = (0..3_000).map(|_| channels.for_stream(URL).unwrap()).collect();
+        assert_eq!(lanes(), [1_000; 3]);
+        seats.extend((0..1_500).map(|_| channels.for_stream(URL).unwrap()));
+        assert_eq!(lanes(), [1_000, 1_000, 1_000, 1_000, 500]);
+        seats.truncate(1);
+        assert_eq!(lanes(), [1, 0, 0, 0, 0], "a stream that ended gives its place back");
+        channels.for_acts(URL).unwrap();
+        assert_eq!(channels.by_url.lock().len(), 1, "connections are made once");
+
+        let most = LANES_MAX * usize::try_from(CONCURRENT_STREAMS_MAX).unwrap();
+        seats.extend((1..most).map(|_| channels.for_stream(URL).unwrap()));
+        assert_eq!(channels.for_stream(URL).unwrap_err().reason, Reason::Overloaded);
     }
 }

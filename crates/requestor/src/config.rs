@@ -35,7 +35,8 @@ pub struct Config {
     /// Where orders are stored: embedded:DIR.
     #[arg(long, env = "ORDERSTREAM_STORE", default_value = "embedded:.orderstream/requestor")]
     pub store: String,
-    /// Connections to each processor for streams; acts have one of their own.
+    /// Connections to each processor for streams, at least; every further thousand of streams gets
+    /// one more, and acts have one of their own.
     #[arg(long, env = "ORDERSTREAM_CONNECTIONS", default_value_t = 4)]
     pub connections: usize,
     /// Orders that may be followed at once; beyond it new ones are refused with 429.

@@ -14,6 +14,7 @@ use tonic::Streaming;
 
 use crate::acts;
 use crate::backoff::{Backoff, CAP, jitter};
+use crate::channels::Seat;
 use crate::door::{TURN_MAX, Turn};
 use crate::registry::Following;
 use crate::shared::Shared;
@@ -34,6 +35,12 @@ enum End {
     Again(String, Duration),
     /// The processor is not reached; open it again when somebody got through.
     Lost(String),
+}
+
+/// A stream that is up, and its place on a connection.
+struct Live {
+    stream: Streaming<v1::OrderStreamResponse>,
+    _seat: Seat,
 }
 
 /// Leaves nothing active, however the task ends: done, stopped, cancelled or panicked.
@@ -75,7 +82,7 @@ async fn hold_stream(shared: &Shared, key: &OrderKey, following: &Following) {
     // heap and given back.
     while let Some(opened) = Box::pin(open_next(shared, (key, following), turn.take())).await {
         let end = match opened {
-            Ok(stream) => read(shared, following, (key, stream), &mut backoff).await,
+            Ok(live) => read(shared, following, (key, live), &mut backoff).await,
             Err(refusal) => refused(&refusal, &mut backoff),
         };
         match end {
@@ -129,7 +136,7 @@ async fn open_next(
     shared: &Shared,
     (key, following): (&OrderKey, &Following),
     mut turn: Option<Turn>,
-) -> Option<Result<Streaming<v1::OrderStreamResponse>, Refusal>> {
+) -> Option<Result<Live, Refusal>> {
     let (assignment, after) = shared.registry.assignment(key, following.life)?;
     let opening = open(shared, &assignment, after);
     tokio::pin!(opening);
@@ -151,12 +158,8 @@ async fn open_next(
     Some(opened)
 }
 
-async fn open(
-    shared: &Shared,
-    assignment: &Assignment,
-    after: Seq,
-) -> Result<Streaming<v1::OrderStreamResponse>, Refusal> {
-    let channel = shared.channels.for_stream(&assignment.processor, &assignment.key)?;
+async fn open(shared: &Shared, assignment: &Assignment, after: Seq) -> Result<Live, Refusal> {
+    let (channel, seat) = shared.channels.for_stream(&assignment.processor)?;
     let mut client = client::streaming(channel);
     let spec = &assignment.spec;
     let request = v1::OrderStreamRequest {
@@ -171,7 +174,7 @@ async fn open(
         observer: false,
     };
     match tokio::time::timeout(OPEN_TIMEOUT, client.process_order_stream(request)).await {
-        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Ok(response)) => Ok(Live { stream: response.into_inner(), _seat: seat }),
         Ok(Err(status)) => Err(acts::refusal_of(&status)),
         Err(_) => Err(Refusal::new(
             Reason::Unreachable,
@@ -183,11 +186,11 @@ async fn open(
 async fn read(
     shared: &Shared,
     following: &Following,
-    (key, mut stream): (&OrderKey, Streaming<v1::OrderStreamResponse>),
+    (key, mut live): (&OrderKey, Live),
     backoff: &mut Backoff,
 ) -> End {
     loop {
-        let response = match stream.message().await {
+        let response = match live.stream.message().await {
             Ok(Some(response)) => response,
             Ok(None) => return again("the processor ended the stream", backoff),
             Err(status) => return refused(&acts::refusal_of(&status), backoff),

@@ -52,7 +52,16 @@ pub enum Moment {
     After,
 }
 
-type Hook = Arc<dyn Fn(&Write, Moment) + Send + Sync>;
+/// What becomes of a write after the hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// It goes on.
+    PassOn,
+    /// It is lost: the server never sees it, or its answer never arrives.
+    Lose,
+}
+
+type Hook = Arc<dyn Fn(&Write, Moment) -> Then + Send + Sync>;
 
 /// What the connections share.
 struct Shared {
@@ -114,7 +123,7 @@ impl Proxy {
     }
 
     /// Calls this for every write, from the proxy's own threads; the write waits for it.
-    pub fn on_write(&self, hook: impl Fn(&Write, Moment) + Send + Sync + 'static) {
+    pub fn on_write(&self, hook: impl Fn(&Write, Moment) -> Then + Send + Sync + 'static) {
         *self.shared.hook.lock() = Some(Arc::new(hook));
     }
 }
@@ -149,11 +158,9 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
 }
 
 impl Shared {
-    fn tell(&self, write: &Write, moment: Moment) {
+    fn tell(&self, write: &Write, moment: Moment) -> Then {
         let hook = self.hook.lock().clone();
-        if let Some(hook) = hook {
-            tokio::task::block_in_place(|| hook(write, moment));
-        }
+        hook.map_or(Then::PassOn, |hook| tokio::task::block_in_place(|| hook(write, moment)))
     }
 
     /// Whether this refused watch is refused by an event and not by a status.

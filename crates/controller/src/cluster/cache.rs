@@ -176,6 +176,15 @@ impl Cache {
         self.drop_object(&object)
     }
 
+    /// A resource was deleted that could be read no longer; what was kept of this life goes.
+    pub fn deleted_unreadable(&mut self, object: &ObjectKey, uid: Option<&str>) -> Vec<Change> {
+        let is_same = |kept: &Kept| kept.resource.metadata.uid.as_deref() == uid;
+        if self.objects.get(object).is_some_and(is_same) {
+            return self.drop_object(object);
+        }
+        Vec::new()
+    }
+
     fn put(&mut self, resource: OrderRequest, met: Met) -> Vec<Change> {
         let object = ObjectKey::of(&resource);
         let mut changes = Vec::new();

@@ -53,7 +53,8 @@ pub struct Config {
     /// Where metrics and health are
     #[arg(long, env = "ORDERSTREAM_METRICS_ADDR", default_value = "0.0.0.0:9090")]
     pub metrics_addr: SocketAddr,
-    /// Connections to each processor for streams
+    /// Connections to each processor for streams, at least; every further thousand of streams gets
+    /// one more
     #[arg(long, env = "ORDERSTREAM_CONNECTIONS", default_value_t = 4)]
     pub connections: usize,
     /// Orders that are followed at most

@@ -35,6 +35,9 @@ pub(super) trait Sink: Send + Sync + 'static {
     /// The cache changed.
     fn changed(&self, changes: Vec<Change>);
 
+    /// A resource that could not be read was deleted.
+    fn unreadable_gone(&self, object: &ObjectKey);
+
     /// A resource cannot be read.
     fn unreadable(&self, object: &ObjectKey, uid: Option<&str>, error: &str);
 }
@@ -101,10 +104,14 @@ impl Keeper {
     }
 
     fn deleted(&mut self, guarded: Guarded) -> Vec<Change> {
-        self.unreadable.remove(&object_of(&guarded));
+        let object = object_of(&guarded);
+        self.unreadable.remove(&object);
         match guarded.0 {
             Ok(resource) => self.cache.write().deleted(&slim(resource)),
-            Err(_) => Vec::new(),
+            Err(wrong) => {
+                self.sink.unreadable_gone(&object);
+                self.cache.write().deleted_unreadable(&object, wrong.metadata.uid.as_deref())
+            }
         }
     }
 

@@ -90,4 +90,8 @@ fn an_order_whose_resource_can_be_read_no_longer_goes_on() {
     });
     assert_eq!(bed.order_at_processor("a").unwrap()["phase"], "Open");
     assert_eq!(writes(), before, "nothing is written over and over");
+    bed.kubectl(&["delete", "oreq", "a"]);
+    until("its order goes with it", || {
+        (bed.order_at_processor("a")?["phase"] == "Cancelled").then_some(())
+    });
 }

@@ -12,7 +12,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::{Fault, Moment, Shared, Write, tls};
+use super::{Fault, Moment, Shared, Then, Write, tls};
 
 type Frames = ReceiverStream<Result<Frame<Bytes>, std::io::Error>>;
 type Answer = Response<http_body_util::Either<Full<Bytes>, StreamBody<Frames>>>;
@@ -44,12 +44,14 @@ pub(super) async fn relay(
         method: request.method().to_string(),
         path: request.uri().path().to_owned(),
     });
-    if let Some(write) = &write {
-        shared.tell(write, Moment::Before);
+    let is_lost =
+        |moment| write.as_ref().is_some_and(|write| shared.tell(write, moment) == Then::Lose);
+    if is_lost(Moment::Before) {
+        return Ok(plain(StatusCode::BAD_GATEWAY, "lost\n"));
     }
     let answer = pass_on(&shared, request).await;
-    if let Some(write) = &write {
-        shared.tell(write, Moment::After);
+    if is_lost(Moment::After) {
+        return Ok(plain(StatusCode::BAD_GATEWAY, "lost\n"));
     }
     Ok(match answer {
         Ok(answer) if is_watch => watched(shared, answer),

@@ -1,0 +1,185 @@
+//! The controller is killed before and after each of its writes in turn: the resource and the
+//! order's events end as in an undisturbed run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use orderstream_testbed::{Moment, Proxy, Then};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+use super::bed::Bed;
+use crate::http::get;
+use crate::process::{Role, pause};
+
+/// After an ending, the time for a last Event to be published.
+const GRACE: Duration = Duration::from_millis(600);
+
+/// What a life left behind: the resource, if it is there, and the order's events.
+type Ending = (Option<Value>, Vec<Value>);
+
+/// When the controller is to be killed in the life that runs now.
+#[derive(Debug, Default)]
+struct Plan {
+    /// Writes of this life so far.
+    seen: usize,
+    at: Option<(usize, Moment)>,
+}
+
+/// One bed for many lives, and a controller that is killed as planned and starts again.
+struct Rig {
+    bed: Bed,
+    plan: Arc<Mutex<Plan>>,
+    _proxy: Proxy,
+    _controller: Arc<Mutex<Role>>,
+}
+
+impl Rig {
+    fn start() -> Option<Self> {
+        let bed = Bed::make()?;
+        let (proxy, kubeconfig) = bed.server.proxy();
+        let controller = Arc::new(Mutex::new(bed.controller_with(&kubeconfig, &[])));
+        let plan = Arc::new(Mutex::new(Plan::default()));
+        let (planned, killed) = (Arc::clone(&plan), Arc::clone(&controller));
+        proxy.on_write(move |write, moment| {
+            // Renewals of the lease come when they will.
+            if write.path.contains("/leases") {
+                return Then::PassOn;
+            }
+            let mut plan = planned.lock();
+            let number = plan.seen - usize::from(moment == Moment::After && plan.seen > 0);
+            plan.seen += usize::from(moment == Moment::Before);
+            if plan.at != Some((number, moment)) {
+                return Then::PassOn;
+            }
+            plan.at = None;
+            let mut controller = killed.lock();
+            controller.kill();
+            controller.restart();
+            Then::Lose
+        });
+        Some(Self { bed, plan, _proxy: proxy, _controller: controller })
+    }
+
+    /// Runs one life, and tells how many writes it took.
+    fn live(
+        &self,
+        name: &str,
+        at: Option<(usize, Moment)>,
+        life: fn(&Bed, &str),
+    ) -> (Ending, usize) {
+        *self.plan.lock() = Plan { seen: 0, at };
+        life(&self.bed, name);
+        pause(GRACE);
+        let plan = std::mem::take(&mut *self.plan.lock());
+        (ending(&self.bed, name), plan.seen)
+    }
+}
+
+/// The life with every kill against the life without.
+fn survives(life: fn(&Bed, &str)) {
+    let Some(rig) = Rig::start() else { return };
+    let (wanted, writes) = rig.live("undisturbed", None, life);
+    assert!(writes >= 3, "{writes} writes");
+    for number in 0..writes {
+        for moment in [Moment::Before, Moment::After] {
+            let name = format!("life-{number}-{moment:?}").to_lowercase();
+            let (ended, _) = rig.live(&name, Some((number, moment)), life);
+            assert_eq!(ended, wanted, "killed {moment:?} write {number} of {writes}");
+        }
+    }
+}
+
+/// What is the same in every run.
+fn ending(bed: &Bed, name: &str) -> Ending {
+    let plain = |value: &Value| -> Value {
+        let mut value = serde_json::from_str(&value.to_string().replace(name, "it")).unwrap();
+        forget_times(&mut value);
+        value
+    };
+    let resource = bed
+        .get(name)
+        .map(|resource| plain(&json!({ "spec": resource["spec"], "status": resource["status"] })));
+    let path = format!("/api/v1/orders/{name}/events?tenant={}", bed.namespace);
+    let events = get(bed.sellers(), &path).unwrap().text;
+    let events = events.lines().filter_map(|line| line.strip_prefix("data:"));
+    let events = events.map(|event| plain(&serde_json::from_str(event).unwrap()));
+    (resource, events.collect())
+}
+
+/// Drops when things happened, under which life and leader, and how often a stream was opened.
+fn forget_times(value: &mut Value) {
+    const TIMES: [&str; 13] = [
+        "at",
+        "attempts",
+        "completionTime",
+        "connectedSince",
+        "epoch",
+        "expiresAt",
+        "expires_at",
+        "incarnation",
+        "lastTransitionTime",
+        "reconnects",
+        "startTime",
+        "time",
+        "until",
+    ];
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, _| !TIMES.contains(&name.as_str()));
+            fields.values_mut().for_each(forget_times);
+        }
+        Value::Array(entries) => entries.iter_mut().for_each(forget_times),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn apply(bed: &Bed, name: &str, spec: &str) {
+    bed.apply(&format!(
+        "apiVersion: orderstream.dev/v1alpha1\nkind: OrderRequest\nmetadata: {{name: {name}}}\n\
+         spec: {spec}\n"
+    ));
+    bed.until_phase(name, "Streaming");
+}
+
+/// Waits until an edit is taken up, and the phase is this one.
+fn until_taken_up(bed: &Bed, name: &str, phase: &str) {
+    let generation = bed.get(name).unwrap()["metadata"]["generation"].clone();
+    bed.until_status(name, &format!("{name} is {phase} after its edit"), |status| {
+        status["observedGeneration"] == generation && status["phase"] == phase
+    });
+}
+
+#[test]
+fn an_awarded_order_ends_the_same_whenever_the_controller_is_killed() {
+    survives(|bed, name| {
+        apply(bed, name, "{expiresIn: 1h}");
+        assert_eq!(bed.propose(name, "p1", "10").unwrap().status, 201);
+        bed.patch(name, r#"{"followUps":[{"id":"f1","message":{"message":"When?"}}]}"#);
+        until_taken_up(bed, name, "Streaming");
+        bed.patch(name, r#"{"award":{"proposalId":"p1"}}"#);
+        until_taken_up(bed, name, "Finalised");
+    });
+}
+
+#[test]
+fn a_steered_order_ends_the_same_whenever_the_controller_is_killed() {
+    survives(|bed, name| {
+        apply(bed, name, "{expiresIn: 1h}");
+        bed.patch(name, r#"{"suspend":true}"#);
+        until_taken_up(bed, name, "Paused");
+        bed.patch(name, r#"{"suspend":false,"expiresIn":"2h"}"#);
+        until_taken_up(bed, name, "Streaming");
+        bed.patch(name, r#"{"cancel":true}"#);
+        until_taken_up(bed, name, "Cancelled");
+    });
+}
+
+#[test]
+fn an_order_that_goes_by_itself_goes_whenever_the_controller_is_killed() {
+    survives(|bed, name| {
+        apply(bed, name, "{expiresIn: 1h, ttlAfterFinished: 1s}");
+        bed.patch(name, r#"{"award":{"none":true,"reason":"too dear"}}"#);
+        crate::process::until("the resource is removed", || bed.get(name).is_none().then_some(()));
+    });
+}
