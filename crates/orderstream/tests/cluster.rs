@@ -8,6 +8,7 @@ mod deletes;
 mod kills;
 mod leaders;
 mod life;
+mod many;
 mod rbac;
 mod rules;
 mod unreadable;

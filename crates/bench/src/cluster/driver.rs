@@ -58,7 +58,7 @@ pub(crate) async fn client(kubeconfig: &Path) -> anyhow::Result<Client> {
 }
 
 impl Driver {
-    /// Begins to watch.
+    /// Begins to watch, and waits until the watch shows something.
     pub(crate) async fn start(kubeconfig: &Path, namespace: &str) -> anyhow::Result<Self> {
         let api: Api<OrderRequest> = Api::namespaced(client(kubeconfig).await?, namespace);
         let seen = Sightings::default();
@@ -74,7 +74,13 @@ impl Driver {
                 }
             }
         });
-        Ok(Self { api, seen, tasks })
+        let driver = Self { api, seen, tasks };
+        // A server that has just learnt of the resource lets the first watch wait for seconds.
+        create(driver.api.clone(), Arc::clone(&driver.seen), "warm".to_owned()).await?;
+        while driver.seen.lock().get("warm").is_none_or(|seen| seen.watched.is_none()) {
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(driver)
     }
 
     /// Ends the watch.

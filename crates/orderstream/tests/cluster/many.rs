@@ -1,0 +1,96 @@
+//! A thousand order requests at once, twenty proposals each: all are counted, with few writes, and
+//! then it is quiet.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::bed::{Bed, propose};
+use crate::process::{pause, until};
+
+const ORDERS: usize = 1_000;
+const PROPOSALS: usize = 20;
+/// Who post at once.
+const SELLERS: usize = 4;
+/// The shortest time between two writes of one order's counters.
+const PROGRESS: Duration = Duration::from_secs(5);
+/// How long nothing may be written once all is counted.
+const QUIET: Duration = Duration::from_secs(12);
+
+fn name(order: usize) -> String {
+    format!("order-{order}")
+}
+
+fn post_all(sellers: SocketAddr, tenant: &str) {
+    std::thread::scope(|scope| {
+        for seller in 0..SELLERS {
+            scope.spawn(move || {
+                for proposal in 0..PROPOSALS {
+                    for order in (seller..ORDERS).step_by(SELLERS) {
+                        let id = format!("p{proposal}");
+                        let answer = propose(sellers, tenant, (&name(order), &id, "10")).unwrap();
+                        assert_eq!(answer.status, 201, "{answer:?}");
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// Of each order: its phase and how many proposals its status counts.
+fn shown(bed: &Bed) -> Vec<String> {
+    let columns = r"jsonpath={range .items[*]}{.status.phase}/{.status.proposals.received} {end}";
+    let text = bed.kubectl(&["get", "oreq", "-o", columns]);
+    text.split_whitespace().map(ToOwned::to_owned).collect()
+}
+
+/// Status writes of each order so far, counted at the API server.
+fn writes(bed: &Bed) -> BTreeMap<String, u32> {
+    let mut writes = BTreeMap::new();
+    for request in bed.server.requests() {
+        if request.namespace == bed.namespace && request.subresource == "status" {
+            *writes.entry(request.name).or_default() += 1;
+        }
+    }
+    writes
+}
+
+#[test]
+fn a_thousand_orders_at_once_are_all_counted_with_few_writes_and_then_it_is_quiet() {
+    let Some(bed) = Bed::make() else { return };
+    let _controller = bed.controller();
+    let mut manifest = String::new();
+    for order in 0..ORDERS {
+        let name = name(order);
+        write!(
+            manifest,
+            "---\napiVersion: orderstream.dev/v1alpha1\nkind: OrderRequest\n\
+             metadata: {{name: {name}}}\nspec: {{expiresIn: 1h}}\n"
+        )
+        .unwrap();
+    }
+    let args = ["-n", &bed.namespace, "create", "--validate=false", "-f", "-"];
+    assert!(bed.server.kubectl_with(&args, &manifest).status.success());
+    // In steps, each with a test's patience: a busy machine may take a while for all.
+    let until_all = |wanted: &str| {
+        for step in 1..=5 {
+            until(&format!("step {step} of 5 to {wanted}"), || {
+                let as_wanted = shown(&bed).iter().filter(|it| *it == wanted).count();
+                (as_wanted >= step * ORDERS / 5).then_some(())
+            });
+        }
+    };
+    until_all("Streaming/0");
+    assert_eq!(writes(&bed).values().max(), Some(&1), "a start is one write");
+
+    let began = Instant::now();
+    post_all(bed.sellers(), &bed.namespace);
+    until_all(&format!("Streaming/{PROPOSALS}"));
+    let budget = 2 + u32::try_from(began.elapsed().as_secs() / PROGRESS.as_secs()).unwrap();
+    let counted = writes(&bed);
+    let most = counted.values().max().copied().unwrap();
+    assert!(most <= budget, "{most} writes of one order, the budget is {budget}");
+    pause(QUIET);
+    assert_eq!(writes(&bed), counted, "nothing is written when nothing happens");
+}
