@@ -114,6 +114,26 @@ name!(
     /// One life of an order's name: the resource's uid. Delete and re-create is a new order.
     Incarnation, "incarnation", ID_CHARS_MAX
 );
+impl Incarnation {
+    /// The trace of this life, 32 hexadecimal digits as W3C Trace Context has them: whoever knows
+    /// the life knows its trace. A UUID, such as a resource's uid, is its own.
+    pub fn trace_id(&self) -> String {
+        let digits: String = self.0.chars().filter(|c| *c != '-').collect();
+        let is_hex = digits.len() == 32 && digits.chars().all(|c| c.is_ascii_hexdigit());
+        if is_hex && digits.chars().any(|c| c != '0') {
+            return digits.to_ascii_lowercase();
+        }
+        // FNV-1a, once for each half; a trace id is a label and no secret.
+        let half = |start: u64| {
+            self.0.bytes().fold(start, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+            })
+        };
+        let (high, low) = (half(0xcbf2_9ce4_8422_2325), half(0x8422_2325_cbf2_9ce4));
+        format!("{high:016x}{low:016x}")
+    }
+}
+
 name!(
     /// A seller's name.
     SellerId, "seller", ID_CHARS_MAX
@@ -209,5 +229,25 @@ impl Timestamp {
     pub const fn ms_since(self, earlier: Self) -> u64 {
         let ms = self.0.saturating_sub(earlier.0);
         if ms > 0 { ms.unsigned_abs() } else { 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uid_is_its_own_trace_and_every_life_has_one() {
+        let trace = |text: &str| Incarnation::new(text).unwrap().trace_id();
+        let uid = "6F1F9A3B-7c59-4c0e-9d5e-2f6a1c7b8d90";
+        assert_eq!(trace(uid), "6f1f9a3b7c594c0e9d5e2f6a1c7b8d90");
+        assert_ne!(trace("life-1"), trace("life-2"));
+        for text in
+            ["1", "00000000-0000-0000-0000-000000000000", "zz1f9a3b7c594c0e9d5e2f6a1c7b8d90"]
+        {
+            let trace = trace(text);
+            assert!(trace.len() == 32 && trace.chars().all(|c| c.is_ascii_hexdigit()), "{trace}");
+            assert!(trace.chars().any(|c| c != '0'), "{text}");
+        }
     }
 }

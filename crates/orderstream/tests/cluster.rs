@@ -11,6 +11,7 @@ mod life;
 mod many;
 mod rbac;
 mod rules;
+mod trace;
 mod unreadable;
 mod verbs;
 mod writes;

@@ -45,6 +45,8 @@ pub(crate) struct Role {
     child: Child,
     args: Vec<String>,
     addresses: PathBuf,
+    /// Where it logs everything, when asked to.
+    log: Option<PathBuf>,
     /// What was bound, by name.
     pub(crate) bound: BTreeMap<String, SocketAddr>,
 }
@@ -52,10 +54,20 @@ pub(crate) struct Role {
 impl Role {
     /// Starts a role and waits until it has bound its ports.
     pub(crate) fn start(args: &[&str], dir: &Path) -> Self {
+        Self::start_in(args, dir, None)
+    }
+
+    /// The same, with everything that it logs in a file.
+    pub(crate) fn start_logging(args: &[&str], dir: &Path, log: &Path) -> Self {
+        Self::start_in(args, dir, Some(log.to_owned()))
+    }
+
+    fn start_in(args: &[&str], dir: &Path, log: Option<PathBuf>) -> Self {
         let name = args.first().unwrap();
         let addresses = dir.join(format!("{name}.addresses"));
         let mut role = Self {
-            child: spawn(args.iter().copied(), &addresses),
+            child: spawn(args.iter().copied(), &addresses, log.as_deref()),
+            log,
             args: args.iter().map(ToString::to_string).collect(),
             addresses,
             bound: BTreeMap::new(),
@@ -120,7 +132,8 @@ impl Role {
                 args[place + 1] = address.to_string();
             }
         }
-        self.child = spawn(args.iter().map(String::as_str), &self.addresses);
+        let args = args.iter().map(String::as_str);
+        self.child = spawn(args, &self.addresses, self.log.as_deref());
         self.read_addresses();
     }
 }
@@ -133,16 +146,19 @@ impl Drop for Role {
     }
 }
 
-fn spawn<'a>(args: impl Iterator<Item = &'a str>, addresses: &Path) -> Child {
-    Command::new(BINARY)
-        .args(args)
-        .arg("--addr-file")
-        .arg(addresses)
-        .env("ORDERSTREAM_LOG", "warn")
-        .current_dir(root())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
+fn spawn<'a>(args: impl Iterator<Item = &'a str>, addresses: &Path, log: Option<&Path>) -> Child {
+    let mut command = Command::new(BINARY);
+    command.args(args).arg("--addr-file").arg(addresses).current_dir(root());
+    match log {
+        Some(log) => {
+            let file = std::fs::File::options().create(true).append(true).open(log).unwrap();
+            command.env("ORDERSTREAM_LOG", "debug,h2=off,hyper_util=off").stderr(file);
+        }
+        None => {
+            command.env("ORDERSTREAM_LOG", "warn");
+        }
+    }
+    command.stdout(Stdio::null()).spawn().unwrap()
 }
 
 /// A processor and a requestor that follows it.

@@ -10,7 +10,7 @@ use orderstream_core::{Epoch, OrderKey, Reason, Refusal, Seq};
 use orderstream_rpc::client;
 use orderstream_rpc::convert::{DRAINING, event_from_wire, spec_to_wire};
 use orderstream_rpc::v1;
-use tonic::Streaming;
+use tonic::{Request, Streaming};
 
 use crate::acts;
 use crate::backoff::{Backoff, CAP, jitter};
@@ -151,8 +151,9 @@ async fn open_next(
         shared.doors.of(&assignment.processor).open();
         let (processor, epoch) = (assignment.processor.clone(), assignment.epoch);
         shared.step(key, following, Input::Connected { processor, epoch });
-        let order_req_id = key.order_req_id.as_str();
-        tracing::debug!(order_req_id, after = after.0, "the order's stream is up");
+        let (order_req_id, after) = (key.order_req_id.as_str(), after.0);
+        let trace_id = assignment.incarnation.trace_id();
+        tracing::debug!(order_req_id, after, trace_id, "the order's stream is up");
     }
     drop(turn);
     Some(opened)
@@ -173,6 +174,12 @@ async fn open(shared: &Shared, assignment: &Assignment, after: Seq) -> Result<Li
         order: Some(spec_to_wire(spec)),
         observer: false,
     };
+    let mut request = Request::new(request);
+    let parent = format!("00-{}-{:016x}-01", assignment.incarnation.trace_id(), fastrand::u64(1..));
+    // Digits and dashes are a header's value.
+    if let Ok(parent) = parent.parse() {
+        request.metadata_mut().insert("traceparent", parent);
+    }
     match tokio::time::timeout(OPEN_TIMEOUT, client.process_order_stream(request)).await {
         Ok(Ok(response)) => Ok(Live { stream: response.into_inner(), _seat: seat }),
         Ok(Err(status)) => Err(acts::refusal_of(&status)),

@@ -184,13 +184,7 @@ impl Operator {
                 Step::Place(processor) => {
                     self.note(facts, |note| note.placement = Placement::At(processor));
                 }
-                Step::Start(processor) => self.streams.ensure(Assignment {
-                    key: facts.key.clone(),
-                    incarnation: desired.incarnation.clone(),
-                    spec: desired.spec.clone(),
-                    epoch: facts.epoch,
-                    processor,
-                })?,
+                Step::Start(processor) => self.start(facts, desired, processor)?,
                 Step::Act(command) => self.streams.act(&facts.key, command)?,
                 Step::Stop => self.streams.stop(&facts.key, &desired.incarnation),
                 Step::Publish => {
@@ -203,6 +197,20 @@ impl Operator {
             }
         }
         Ok(next)
+    }
+
+    fn start(&self, facts: &Facts, desired: &Desired, processor: String) -> Result<(), Refusal> {
+        if facts.known.phase.is_none() && facts.snapshot.is_none() {
+            let (object, trace_id) = (&facts.object, desired.incarnation.trace_id());
+            tracing::info!(%object, trace_id, processor, "an order request is taken up");
+        }
+        self.streams.ensure(Assignment {
+            key: facts.key.clone(),
+            incarnation: desired.incarnation.clone(),
+            spec: desired.spec.clone(),
+            epoch: facts.epoch,
+            processor,
+        })
     }
 
     fn seen(&self, facts: &Facts, desired: &Desired, kept: &Kept) -> Seen {

@@ -73,10 +73,12 @@ impl Orders {
         entry.in_flight = entry.in_flight.saturating_sub(1);
         let released = match outcome {
             Ok(appended) => {
+                let told = tracing::enabled!(tracing::Level::DEBUG).then(|| events.clone());
                 let wakers = publish(entry, OnDisk::from(&appended), events);
                 let released = withheld.release(&appended).ok();
                 drop(shard);
                 wakers.into_iter().for_each(std::task::Waker::wake);
+                tell(&key, &incarnation, &told.unwrap_or_default());
                 released
             }
             Err(error) => {
@@ -87,6 +89,14 @@ impl Orders {
         };
         drop(slot);
         answer(sender, released.unwrap_or_else(|| Err(storage_unavailable())));
+    }
+}
+
+/// Tells of events that are stored, under their order's trace.
+fn tell(key: &OrderKey, life: &Incarnation, events: &[Arc<Event>]) {
+    for event in events {
+        let (seq, word, trace_id) = (event.seq.0, event.kind.as_str(), life.trace_id());
+        tracing::debug!(order = %key, seq, event = word, trace_id, "an event is stored");
     }
 }
 
