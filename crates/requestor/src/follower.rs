@@ -147,8 +147,11 @@ async fn open_next(
             opening.await
         }
     };
-    if opened.is_ok() {
+    // A refusal is an answer too: the processor is there.
+    if !opened.as_ref().is_err_and(|refusal| refusal.reason == Reason::Unreachable) {
         shared.doors.of(&assignment.processor).open();
+    }
+    if opened.is_ok() {
         let (processor, epoch) = (assignment.processor.clone(), assignment.epoch);
         shared.step(key, following, Input::Connected { processor, epoch });
         let (order_req_id, after) = (key.order_req_id.as_str(), after.0);

@@ -162,7 +162,7 @@ impl Candidate<'_> {
                 self.write(held, count).await
             }
             Decision::Wait(until) => {
-                if self.held.is_some() || self.held_last.take().is_some() {
+                if self.held_last.take().is_some() {
                     self.lose("somebody else took it", Standing::Follows);
                 }
                 self.lease = held;
