@@ -19,5 +19,5 @@ mod rules;
 pub use api_server::{ApiServer, USERS};
 pub use assets::Assets;
 pub use audit::Request;
-pub use proxy::{Fault, Moment, Proxy, Then, Write};
+pub use proxy::{Fault, Gone, Moment, Proxy, Then, Write};
 pub use rules::{Bound, Case, Filled, Rule, Rules, resource};

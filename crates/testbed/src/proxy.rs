@@ -5,9 +5,9 @@
 mod relay;
 mod tls;
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -28,10 +28,19 @@ pub enum Fault {
     Busy(u32),
     /// Every request waits this long before it is passed on, in milliseconds.
     Slow(u64),
-    /// Watches are answered 410, in turn as a status and as an event in the watch.
-    Forgetful,
+    /// Watches are cut, and answered 410 until what they watch was listed again.
+    Forgetful(Gone),
     /// Watches stay open, and nothing comes any more.
     Silent,
+}
+
+/// How a watch is told that its version is forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// The watch begins, and its first event is the error.
+    Event,
+    /// The request is refused.
+    Status,
 }
 
 /// A write on its way.
@@ -69,7 +78,8 @@ struct Shared {
     fault: watch::Sender<Fault>,
     /// Counts the times that watches were cut.
     cuts: watch::Sender<usize>,
-    refused_watches: AtomicUsize,
+    /// Paths that were listed since versions were forgotten.
+    listed: Mutex<HashSet<String>>,
     hook: Mutex<Option<Hook>>,
 }
 
@@ -100,7 +110,7 @@ impl Proxy {
             server,
             fault: watch::channel(Fault::None).0,
             cuts: watch::channel(0).0,
-            refused_watches: AtomicUsize::new(0),
+            listed: Mutex::new(HashSet::new()),
             hook: Mutex::new(None),
         });
         runtime.spawn(accept(listener, Arc::clone(&shared)));
@@ -114,7 +124,11 @@ impl Proxy {
 
     /// From now on this happens, to watches that are open too.
     pub fn set(&self, fault: Fault) {
+        self.shared.listed.lock().clear();
         self.shared.fault.send_replace(fault);
+        if matches!(fault, Fault::Forgetful(_)) {
+            self.cut_watches();
+        }
     }
 
     /// Cuts all watches that are open now.
@@ -163,8 +177,13 @@ impl Shared {
         hook.map_or(Then::PassOn, |hook| tokio::task::block_in_place(|| hook(write, moment)))
     }
 
-    /// Whether this refused watch is refused by an event and not by a status.
-    fn refuses_by_event(&self) -> bool {
-        self.refused_watches.fetch_add(1, Ordering::Relaxed).is_multiple_of(2)
+    /// Whether a watch of this path still has a version from before everything was forgotten.
+    fn is_forgotten(&self, path: &str) -> bool {
+        !self.listed.lock().contains(path)
+    }
+
+    /// Whoever listed this path has new versions.
+    fn is_listed(&self, path: &str) {
+        self.listed.lock().insert(path.to_owned());
     }
 }

@@ -9,7 +9,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff;
 use kube::api::PostParams;
 use kube::runtime::watcher;
-use kube::runtime::{WatchStreamExt as _, watcher::Config};
 use kube::{Api, Client};
 use orderstream_core::Epoch;
 use tokio::time::Instant;
@@ -19,7 +18,7 @@ use super::leadership::{Leadership, Standing};
 use super::lease::{self, Decision, Observed, Times, View, decide, epoch, next_count};
 use super::metrics::Metrics;
 use super::requests::Requests;
-use super::retry::WatchBackoff;
+use super::retry::watch;
 
 /// How long one request may take; a renewal that takes longer is tried again.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
@@ -72,8 +71,8 @@ pub(super) async fn run(
 ) {
     let api: Api<Lease> = Api::namespaced(client, &election.namespace);
     let fields = format!("metadata.name={}", election.name);
-    let seen = watcher(api.clone(), Config::default().fields(&fields).timeout(30));
-    let mut seen = std::pin::pin!(seen.backoff(WatchBackoff::default()));
+    let config = watcher::Config::default().fields(&fields).timeout(30);
+    let mut seen = std::pin::pin!(watch(api.clone(), config));
     let mut candidate = Candidate {
         election: &election,
         api,

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt as _};
 use orderstream_core::Incarnation;
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
-use super::retry::WatchBackoff;
+use super::retry::watch;
 
 /// Where processors come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Processors {
         let config = watcher::Config::default()
             .labels(&format!("kubernetes.io/service-name={name}"))
             .timeout(60);
-        let mut events = std::pin::pin!(watcher(api, config).backoff(WatchBackoff::default()));
+        let mut events = std::pin::pin!(watch(api, config));
         let mut slices = Slices::new(&namespace, &name);
         loop {
             tokio::select! {

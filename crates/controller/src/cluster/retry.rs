@@ -1,14 +1,56 @@
-//! How soon a watch that broke is opened again: soon enough that what it shows is true within
-//! seconds after the API server is back, and spread, so that not all replicas come at once.
+//! A watch that comes back from everything. One that broke is opened again: soon enough that what
+//! it shows is true within seconds after the API server is back, and spread, so that not all
+//! replicas come at once. One whose version the server has forgotten lists again.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
+use futures_util::stream::{self, BoxStream};
+use futures_util::{Stream, StreamExt as _};
+use kube::Api;
+use kube::api::Resource;
+use kube::runtime::WatchStreamExt as _;
 use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::{self, Config, Event, watcher};
+use serde::de::DeserializeOwned;
+
+/// What an API server says of a version older than all that it keeps.
+const GONE: u16 = 410;
+/// What it says of a version that is still to come, after its storage was set back.
+const TOO_LARGE: &str = "Too large resource version";
 
 /// The bound of the first wait.
 const FIRST: Duration = Duration::from_millis(200);
 /// The bound that no wait exceeds.
 const LONGEST: Duration = Duration::from_secs(2);
+
+/// Watches until dropped; never ends by itself.
+///
+/// The watcher of kube-runtime lists again when an event in the watch says that its version is
+/// gone, but asks for the same version for ever when the request itself is refused so.
+pub(super) fn watch<K>(
+    api: Api<K>,
+    config: Config,
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let fresh = move || watcher(api.clone(), config.clone()).boxed();
+    let events = stream::unfold(None, move |events: Option<BoxStream<'static, _>>| {
+        let mut events = events.unwrap_or_else(&fresh);
+        async move {
+            let event = events.next().await?;
+            let is_stuck = event.as_ref().is_err_and(is_version_refused);
+            Some((event, (!is_stuck).then_some(events)))
+        }
+    });
+    events.backoff(WatchBackoff::default())
+}
+
+fn is_version_refused(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        if status.code == GONE || status.message.contains(TOO_LARGE))
+}
 
 /// The waits of one watch: between a half and the whole of a bound that doubles.
 #[derive(Clone, Copy, Debug, Default)]

@@ -10,14 +10,13 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt as _, watcher as watching};
 use kube::{Api, ResourceExt as _};
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use super::cache::{Cache, Change, ObjectKey};
 use super::metrics::Metrics;
-use super::retry::WatchBackoff;
+use super::retry::watch;
 use crate::manifest::DEFAULT_NAMESPACE;
 use crate::order_request::OrderRequest;
 
@@ -51,7 +50,7 @@ pub(super) async fn run(
     shutdown: CancellationToken,
 ) {
     let config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE);
-    let mut events = pin!(watching(api, config).backoff(WatchBackoff::default()));
+    let mut events = pin!(watch(api, config));
     let mut keeper = Keeper { cache, metrics, sink, unreadable: HashMap::new() };
     loop {
         tokio::select! {

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use orderstream_testbed::{Fault, Proxy};
+use orderstream_testbed::{Fault, Gone, Proxy};
 
 use super::bed::Bed;
 use crate::http::get;
@@ -57,6 +57,10 @@ impl Chaos {
     /// The fault is over: the status is true soon, and new resources are taken up.
     fn recover(&mut self, what: &str) {
         self.proxy.set(Fault::None);
+        self.catch_up(what);
+    }
+
+    fn catch_up(&mut self, what: &str) {
         let began = Instant::now();
         let proposed = self.proposed;
         self.bed.until_status("held", &format!("all are counted after {what}"), |status| {
@@ -118,12 +122,22 @@ fn watches_that_are_cut_again_and_again_lose_nothing() {
     chaos.recover("cut watches");
 }
 
-#[test]
-fn a_server_that_has_forgotten_the_version_is_listed_again() {
+/// The server goes on refusing the old versions: only a new list helps.
+fn ride_out_a_compaction(how: Gone) {
     let Some(mut chaos) = Chaos::start() else { return };
-    chaos.proxy.cut_watches();
-    chaos.endure(Fault::Forgetful, Duration::from_secs(6));
-    chaos.recover("410");
+    chaos.proxy.set(Fault::Forgetful(how));
+    chaos.propose();
+    chaos.catch_up(&format!("410 as {how:?}"));
+}
+
+#[test]
+fn a_watch_that_is_told_in_an_event_that_its_version_is_forgotten_lists_again() {
+    ride_out_a_compaction(Gone::Event);
+}
+
+#[test]
+fn a_watch_that_is_refused_because_its_version_is_forgotten_lists_again() {
+    ride_out_a_compaction(Gone::Status);
 }
 
 #[test]

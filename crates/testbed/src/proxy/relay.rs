@@ -12,14 +12,16 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::{Fault, Moment, Shared, Then, Write, tls};
+use super::{Fault, Gone, Moment, Shared, Then, Write, tls};
 
 type Frames = ReceiverStream<Result<Frame<Bytes>, std::io::Error>>;
 type Answer = Response<http_body_util::Either<Full<Bytes>, StreamBody<Frames>>>;
 
-/// The event by which a watch is told that its version is too old.
-const GONE: &str = r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},
-"status":"Failure","message":"too old resource version","reason":"Expired","code":410}}"#;
+/// What the API server says of a version that it has forgotten.
+const GONE: &str = concat!(
+    r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","#,
+    r#""message":"too old resource version","reason":"Expired","code":410}"#
+);
 
 pub(super) async fn relay(
     shared: Arc<Shared>,
@@ -34,11 +36,13 @@ pub(super) async fn relay(
             return Ok(answer);
         }
         Fault::Slow(millis) => tokio::time::sleep(Duration::from_millis(millis)).await,
-        Fault::Forgetful if is_watch && shared.refuses_by_event() => {
-            return Ok(plain(StatusCode::OK, &format!("{}\n", GONE.replace('\n', ""))));
+        Fault::Forgetful(how) if is_watch && shared.is_forgotten(request.uri().path()) => {
+            return Ok(gone(how));
         }
-        Fault::Forgetful if is_watch => return Ok(plain(StatusCode::GONE, GONE)),
-        Fault::None | Fault::Down | Fault::Forgetful | Fault::Silent => {}
+        Fault::Forgetful(_) if !is_watch && request.method() == Method::GET => {
+            shared.is_listed(request.uri().path());
+        }
+        Fault::None | Fault::Down | Fault::Forgetful(_) | Fault::Silent => {}
     }
     let write = (request.method() != Method::GET).then(|| Write {
         method: request.method().to_string(),
@@ -119,6 +123,15 @@ fn watched(shared: Arc<Shared>, answer: Response<Incoming>) -> Answer {
 /// Until the watcher goes away.
 async fn continue_in_silence<T>(sender: &mpsc::Sender<T>) {
     sender.closed().await;
+}
+
+fn gone(how: Gone) -> Answer {
+    match how {
+        Gone::Event => {
+            plain(StatusCode::OK, &format!("{{\"type\":\"ERROR\",\"object\":{GONE}}}\n"))
+        }
+        Gone::Status => plain(StatusCode::GONE, GONE),
+    }
 }
 
 fn plain(status: StatusCode, text: &str) -> Answer {
