@@ -23,6 +23,9 @@ pub(crate) fn shared() -> Option<&'static ApiServer> {
     server.as_ref()
 }
 
+/// Where a bed's processor logs.
+const PROCESSOR_LOG: &str = "processor.log";
+
 /// One namespace with a processor of its own.
 #[derive(Debug)]
 pub(crate) struct Bed {
@@ -62,8 +65,13 @@ impl Bed {
         for flag in ["--grpc-addr", "--rest-addr", "--metrics-addr"] {
             args.extend([flag, "127.0.0.1:0"]);
         }
-        let processor = Role::start(&args, dir.path());
+        let processor = Role::start_logging(&args, dir.path(), &dir.path().join(PROCESSOR_LOG));
         Self { server, namespace, processor, dir, controllers: AtomicU32::new(0) }
+    }
+
+    /// What the processor logged so far.
+    pub(crate) fn processor_log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join(PROCESSOR_LOG)).unwrap()
     }
 
     /// A controller of this namespace, told apart by its folder.

@@ -47,6 +47,76 @@ fn received(bed: &Bed) -> BTreeSet<String> {
     }
 }
 
+/// A line of the processor's own record: a tracker's stream was granted, or given back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Grant {
+    is_granted: bool,
+    stream: u64,
+    epoch: u64,
+    /// The last event that the stream had or delivered.
+    after: u64,
+    /// How long the order's list was when it was granted.
+    last_seq: Option<u64>,
+}
+
+fn grants(log: &str, order: &str) -> Vec<Grant> {
+    let order = format!("key={order} ");
+    let figure = |line: &str, name: &str| {
+        let (_, rest) = line.split_once(&format!(" {name}="))?;
+        rest.split_whitespace().next()?.parse().ok()
+    };
+    log.lines()
+        .filter(|line| line.contains(&order))
+        .filter_map(|line| {
+            let is_granted = line.contains(" granted ");
+            (is_granted || line.contains(" given back ")).then(|| Grant {
+                is_granted,
+                stream: figure(line, "stream").unwrap(),
+                epoch: figure(line, "epoch").unwrap(),
+                after: figure(line, "after").unwrap(),
+                last_seq: figure(line, "last_seq"),
+            })
+        })
+        .collect()
+}
+
+/// No stream is granted to an older owner than the one before, and one that is replaced delivers
+/// nothing that came after its successor was granted.
+fn one_at_a_time(record: &[Grant]) {
+    let mut open: Option<&Grant> = None;
+    for (place, line) in record.iter().enumerate() {
+        if !line.is_granted {
+            open = open.filter(|granted| granted.stream != line.stream);
+            continue;
+        }
+        if let Some(former) = open {
+            assert!(former.epoch <= line.epoch, "granted to a former owner: {former:?} {line:?}");
+            let rest = record.get(place..).unwrap_or_default();
+            let restarted = |later: &&Grant| later.is_granted && later.stream <= former.stream;
+            let mut until_restart = rest.iter().take_while(|later| !restarted(later));
+            let back = until_restart.find(|l| !l.is_granted && l.stream == former.stream);
+            let beyond = back.filter(|back| Some(back.after) > line.last_seq);
+            assert_eq!(beyond, None, "{former:?} went on beside {line:?}");
+        }
+        open = Some(line);
+    }
+}
+
+#[test]
+fn the_record_of_grants_shows_a_second_stream() {
+    let log = "t DEBUG granted key=n/A epoch=1 stream=0 after=0 last_seq=2\n\
+               t DEBUG granted key=n/A epoch=2 stream=1 after=0 last_seq=2\n\
+               t DEBUG granted key=n/B epoch=9 stream=0 after=0 last_seq=2\n\
+               t DEBUG given back key=n/A epoch=1 stream=0 after=2\n";
+    let record = grants(log, "n/A");
+    assert_eq!(record.len(), 3);
+    one_at_a_time(&record);
+    let beside = grants(&log.replace("stream=0 after=2\n", "stream=0 after=3\n"), "n/A");
+    assert!(std::panic::catch_unwind(|| one_at_a_time(&beside)).is_err());
+    let back = grants(&log.replace("epoch=2", "epoch=0"), "n/A");
+    assert!(std::panic::catch_unwind(|| one_at_a_time(&back)).is_err());
+}
+
 fn survive(rounds: u64, victims: &[&str]) {
     let Some(mut bed) = Bed::make() else { return };
     let mut controller = bed.controller();
@@ -87,6 +157,9 @@ fn survive(rounds: u64, victims: &[&str]) {
     assert_eq!(shown["status"]["phase"], "Streaming");
     let order = bed.order_at_processor("SB1").unwrap();
     assert_eq!(order["last_seq"], shown["status"]["tracker"]["lastSeq"]);
+    let grants = grants(&bed.processor_log(), &format!("{}/SB1", bed.namespace));
+    assert!(grants.len() > usize::try_from(rounds).unwrap(), "{grants:?}");
+    one_at_a_time(&grants);
     // Whoever followed the order did so under an epoch of its own, and the last one leads.
     until("one stream, of the leader", || {
         let order = bed.order_at_processor("SB1")?;

@@ -32,6 +32,7 @@ pub enum Followed {
 /// An order's events after a number, to its end.
 #[derive(Debug)]
 pub struct EventStream {
+    key: OrderKey,
     list: bytes::Bytes,
     feed: Arc<Feed>,
     journal: Arc<dyn Journal>,
@@ -78,7 +79,11 @@ impl Orders {
         let id = feed.enter(tracker)?;
         let metrics = self.inner.parts.metrics.clone();
         metrics.stream_opened(tracker);
+        if let Some(epoch) = tracker {
+            tracing::debug!(%key, epoch = epoch.0, stream = id, after = %after, last_seq = %last, "granted");
+        }
         Ok(EventStream {
+            key: key.clone(),
             list: record::list_name(ListKind::Events, key, &incarnation),
             feed,
             journal: Arc::clone(&self.inner.parts.journal),
@@ -280,6 +285,10 @@ impl Stream for EventStream {
 impl Drop for EventStream {
     fn drop(&mut self) {
         self.feed.leave(self.id);
+        if let Some(epoch) = self.tracker {
+            let (key, cursor) = (&self.key, self.cursor);
+            tracing::debug!(%key, epoch = epoch.0, stream = self.id, after = %cursor, "given back");
+        }
         self.metrics.stream_closed(self.tracker);
     }
 }
