@@ -7,7 +7,7 @@ use orderstream_core::Timestamp;
 use orderstream_core::port::{Clock, SellerDirectory};
 use orderstream_core::spec::Seller;
 use orderstream_journal::{Embedded, Options};
-use orderstream_processor::{Parts, Processor};
+use orderstream_processor::{Parts, PeersConfig, Processor};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -41,7 +41,7 @@ pub(crate) async fn serve(dir: &Path) -> anyhow::Result<()> {
         directory: Arc::new(NoSellers),
         clock: Arc::new(WallClock),
         metrics: prometheus::Registry::new(),
-        name: "bench".to_owned(),
+        peers: PeersConfig::alone("bench".to_owned()),
         shutdown: CancellationToken::new(),
     };
     let processor = Processor::start(parts)?;

@@ -28,6 +28,14 @@ pub struct Config {
     /// Name under which others know this processor; its gRPC address when not given
     #[arg(long, env = "ORDERSTREAM_NAME")]
     pub name: Option<String>,
+    /// File with the gRPC URLs of all processors, one a line, read again when it changes: requests
+    /// for an order of another one are handed to it
+    #[arg(long, env = "ORDERSTREAM_PEERS", value_name = "FILE")]
+    pub peers: Option<PathBuf>,
+    /// URL under which others reach the sellers' REST; --name's host with the REST's port when not
+    /// given
+    #[arg(long, env = "ORDERSTREAM_REST_URL", value_name = "URL")]
+    pub rest_url: Option<String>,
 }
 
 impl Default for Config {
@@ -39,6 +47,8 @@ impl Default for Config {
             data_dir: PathBuf::from("data"),
             sellers: None,
             name: None,
+            peers: None,
+            rest_url: None,
         }
     }
 }

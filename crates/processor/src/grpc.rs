@@ -17,6 +17,7 @@ use orderstream_rpc::v1;
 use tonic::Status;
 
 use crate::orders::Orders;
+use crate::peers::Peers;
 
 /// All of the processor's services over one set of orders.
 #[derive(Clone, Debug)]
@@ -24,12 +25,13 @@ pub struct Grpc {
     orders: Orders,
     /// The name under which other processors and the controller know this one.
     name: String,
+    peers: Peers,
 }
 
 impl Grpc {
-    /// Serves these orders under this name.
-    pub const fn new(orders: Orders, name: String) -> Self {
-        Self { orders, name }
+    /// Serves these orders under this name; hands proposals for other orders to these peers.
+    pub(crate) const fn new(orders: Orders, name: String, peers: Peers) -> Self {
+        Self { orders, name, peers }
     }
 
     /// Does what a request asks, when its parts are right.

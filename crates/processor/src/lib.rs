@@ -7,10 +7,12 @@ pub mod limits;
 pub mod metrics;
 pub mod orders;
 mod page;
+mod peers;
 pub mod rest;
 pub mod selection;
 pub mod service;
 
 pub use config::Config;
 pub use orders::Orders;
+pub use peers::PeersConfig;
 pub use service::{Error, Parts, Processor};

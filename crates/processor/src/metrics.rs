@@ -1,7 +1,7 @@
 //! What the processor counts. No label ever holds a user's value.
 
 use orderstream_core::Epoch;
-use prometheus::{IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 /// Handles on the processor's metrics.
 #[derive(Clone, Debug)]
@@ -10,6 +10,7 @@ pub struct Metrics {
     trackers: IntGauge,
     observers: IntGauge,
     delivered: IntCounter,
+    forwards: IntCounterVec,
 }
 
 impl Metrics {
@@ -30,9 +31,20 @@ impl Metrics {
         registry.register(Box::new(orders.clone()))?;
         registry.register(Box::new(streams.clone()))?;
         registry.register(Box::new(delivered.clone()))?;
+        let forwards = IntCounterVec::new(
+            Opts::new(
+                "orderstream_processor_forwards_total",
+                "Requests for orders that are not here, by what came of handing them on.",
+            ),
+            &["result"],
+        )?;
+        registry.register(Box::new(forwards.clone()))?;
+        for result in ["ok", "refused", "unreached", "unknown_order"] {
+            forwards.with_label_values(&[result]).reset();
+        }
         let trackers = streams.with_label_values(&["tracker"]);
         let observers = streams.with_label_values(&["observer"]);
-        Ok(Self { orders, trackers, observers, delivered })
+        Ok(Self { orders, trackers, observers, delivered, forwards })
     }
 
     pub(crate) fn set_orders(&self, count: usize) {
@@ -45,6 +57,10 @@ impl Metrics {
 
     pub(crate) fn stream_closed(&self, tracker: Option<Epoch>) {
         self.streams(tracker).dec();
+    }
+
+    pub(crate) fn forwarded(&self, result: &'static str) {
+        self.forwards.with_label_values(&[result]).inc();
     }
 
     pub(crate) fn event_delivered(&self) {

@@ -7,6 +7,7 @@ mod view;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -20,7 +21,14 @@ use serde_json::json;
 
 use crate::limits::{PAGE_ORDERS, PAGE_PROPOSALS};
 use crate::orders::Orders;
+use crate::peers::{Forwarder, Peers, forwarding};
 use body::{AnswerBody, DeclineBody, LockBody, ProposalBody, WithdrawBody};
+
+/// The sellers' REST over a processor's orders; what concerns orders of others is handed to them.
+pub(crate) fn forwarding_router(orders: Orders, peers: Peers) -> Router {
+    let forwarder = Forwarder::new(orders.clone(), peers);
+    router(orders).layer(from_fn_with_state(forwarder, forwarding))
+}
 
 /// The sellers' REST over a processor's orders.
 pub fn router(orders: Orders) -> Router {

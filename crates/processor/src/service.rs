@@ -16,6 +16,7 @@ use tonic::service::Routes;
 use crate::grpc::Grpc;
 use crate::metrics::Metrics;
 use crate::orders::{self, Orders, ReplayError};
+use crate::peers::{Peers, PeersConfig};
 use crate::rest;
 
 /// What a processor is built on.
@@ -29,8 +30,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Where metrics are registered.
     pub metrics: Registry,
-    /// The name under which others know this processor.
-    pub name: String,
+    /// Under which name others know this processor, and how it finds them.
+    pub peers: PeersConfig,
     /// When to stop.
     pub shutdown: CancellationToken,
 }
@@ -55,6 +56,7 @@ pub struct Processor {
     orders: Orders,
     rpc_metrics: Arc<RpcMetrics>,
     name: String,
+    peers: Peers,
     shutdown: CancellationToken,
 }
 
@@ -70,10 +72,24 @@ impl Processor {
             journal: parts.journal,
             directory: parts.directory,
             clock: parts.clock,
-            metrics,
+            metrics: metrics.clone(),
         })?;
         tracing::info!(orders = orders.count(), "journal replayed");
-        Ok(Self { orders, rpc_metrics, name: parts.name, shutdown: parts.shutdown })
+        let name = parts.peers.name.clone();
+        // Without others no call goes out, and who else runs in this process counts its own.
+        let clients = match &parts.peers.file {
+            Some(_) => RpcMetrics::new(&parts.metrics, Side::Client)?,
+            None => RpcMetrics::new(&Registry::new(), Side::Client)?,
+        };
+        let peers = Peers::new(parts.peers, clients, metrics);
+        Ok(Self { orders, rpc_metrics, name, peers, shutdown: parts.shutdown })
+    }
+
+    /// Waits until all other processors that can be reached know this one. To be asked before
+    /// orders are placed here.
+    pub fn greeted(&self) -> impl Future<Output = ()> + Send + use<> {
+        let peers = self.peers.clone();
+        async move { peers.greeted().await }
     }
 
     /// The orders, for what runs in the same process.
@@ -87,7 +103,7 @@ impl Processor {
     /// # Errors
     /// When serving is not possible.
     pub async fn run(self, grpc: TcpListener, rest: TcpListener) -> Result<(), Error> {
-        let service = Grpc::new(self.orders.clone(), self.name);
+        let service = Grpc::new(self.orders.clone(), self.name, self.peers.clone());
         let routes = Routes::new(server::streaming(service.clone()))
             .add_service(server::non_streaming(service.clone()))
             .add_service(server::control(service));
@@ -103,7 +119,8 @@ impl Processor {
             server::serve(grpc, stack, ServerLimits::default(), shutdown).await;
             Ok(())
         });
-        let (router, shutdown) = (rest::router(self.orders.clone()), self.shutdown.clone());
+        let router = rest::forwarding_router(self.orders.clone(), self.peers.clone());
+        let shutdown = self.shutdown.clone();
         tasks.spawn(async move {
             server::http::serve(rest, router, HttpLimits::default(), shutdown).await;
             Ok(())
@@ -111,6 +128,11 @@ impl Processor {
         let (orders, shutdown) = (self.orders.clone(), self.shutdown.clone());
         tasks.spawn(async move {
             orders.expire(shutdown).await;
+            Ok(())
+        });
+        let (peers, shutdown) = (self.peers, self.shutdown.clone());
+        tasks.spawn(async move {
+            peers.run(shutdown).await;
             Ok(())
         });
         self.shutdown.cancelled().await;

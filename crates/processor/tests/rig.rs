@@ -11,7 +11,7 @@ use orderstream_core::port::{Clock, SellerDirectory};
 use orderstream_core::spec::Seller;
 use orderstream_core::{SellerId, Timestamp};
 use orderstream_journal::{Embedded, OpenError, Options};
-use orderstream_processor::{Error, Orders, Parts, Processor};
+use orderstream_processor::{Error, Orders, Parts, PeersConfig, Processor};
 use prometheus::Registry;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -148,8 +148,8 @@ impl Rig {
         let (stop, metrics) = (shutdown.clone(), registry.clone());
         let processor = tokio::task::spawn_blocking(move || {
             let journal = Arc::new(open(&dir, disk.as_ref()));
-            let name = NAME.to_owned();
-            Processor::start(Parts { journal, directory, clock, metrics, name, shutdown: stop })
+            let peers = PeersConfig::alone(NAME.to_owned());
+            Processor::start(Parts { journal, directory, clock, metrics, peers, shutdown: stop })
         });
         let processor = processor.await.unwrap().unwrap();
         let (grpc, rest) = (listen().await, listen().await);

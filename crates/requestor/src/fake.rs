@@ -324,4 +324,10 @@ impl control::OrderControlService for Fake {
     ) -> Result<Response<v1::LocateOrderResponse>, Status> {
         Err(Status::unimplemented(""))
     }
+    async fn meet_processor(
+        &self,
+        _: Request<v1::MeetProcessorRequest>,
+    ) -> Result<Response<v1::MeetProcessorResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
 }

@@ -11,7 +11,7 @@ use orderstream_controller::order_request::OrderRequest;
 use orderstream_core::port::SellerDirectory as _;
 use orderstream_core::spec::Seller;
 use orderstream_journal::Embedded;
-use orderstream_processor::{Orders, Parts, Processor};
+use orderstream_processor::{Orders, Parts, PeersConfig, Processor};
 use orderstream_requestor::{Handle, JournalLists, Requestor, Service};
 use prometheus::Registry;
 use serde::{Deserialize, Serialize};
@@ -105,7 +105,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
             directory: Arc::new(directory),
             clock: Arc::new(SystemClock),
             metrics: registry.clone(),
-            name: url.clone(),
+            peers: PeersConfig::alone(url.clone()),
             shutdown: shutdown.clone(),
         };
         blocking(move || {

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use orderstream_controller::manifest::FileDirectory;
-use orderstream_processor::{Config, Parts, Processor};
+use orderstream_processor::{Config, Parts, PeersConfig, Processor};
 use prometheus::Registry;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{Tasks, blocking, close_journal, open_journal};
@@ -26,19 +27,17 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     let metrics = addresses.bind("metrics", "--metrics-addr", config.metrics_addr)?;
     let registry = Registry::new();
     let shutdown = CancellationToken::new();
-    let name = match config.name {
-        Some(name) => name,
-        None => grpc.local_addr().map(|address| format!("http://{address}")).unwrap_or_default(),
-    };
+    let peers = peers(&config, &grpc, &rest)?;
     let parts = Parts {
         journal: Arc::new(journal.clone()),
         directory: Arc::new(directory),
         clock: Arc::new(SystemClock),
         metrics: registry.clone(),
-        name,
+        peers,
         shutdown: shutdown.clone(),
     };
     let processor = blocking(move || Processor::start(parts).map_err(unexpected)).await?;
+    let greeted = processor.greeted();
     let admin = Admin::new(registry);
     let mut tasks = Tasks::new(shutdown.clone());
     tasks.start(on_signal(shutdown.clone()));
@@ -48,10 +47,38 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
         shutdown.cancel();
         result
     });
-    admin.set_ready();
     addresses.write(common.addr_file.as_deref())?;
+    tasks.start(async move {
+        greeted.await;
+        admin.set_ready();
+        Ok(())
+    });
     tasks.join().await?;
     close_journal(journal).await
+}
+
+/// How this processor is known, and where the others are listed.
+fn peers(config: &Config, grpc: &TcpListener, rest: &TcpListener) -> Result<PeersConfig, Failure> {
+    let at = |listener: &TcpListener| {
+        listener.local_addr().map_err(|error| Failure::unexpected(error.to_string()))
+    };
+    let is_reachable = config.name.is_some() || !config.grpc_addr.ip().is_unspecified();
+    if config.peers.is_some() && !is_reachable {
+        let text = "--peers needs --name, the URL by which the other processors reach this one";
+        return Err(Failure::input(text.to_owned()));
+    }
+    let name = match &config.name {
+        Some(name) => name.clone(),
+        None => format!("http://{}", at(grpc)?),
+    };
+    let rest_url = match &config.rest_url {
+        Some(url) => url.clone(),
+        None => {
+            let host = name.rsplit_once(':').map_or(name.as_str(), |(host, _)| host);
+            format!("{host}:{}", at(rest)?.port())
+        }
+    };
+    Ok(PeersConfig { file: config.peers.clone(), name, rest_url })
 }
 
 fn directory(file: Option<&Path>) -> Result<FileDirectory, Failure> {

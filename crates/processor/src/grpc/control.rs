@@ -127,6 +127,13 @@ impl OrderControlService for Grpc {
             Err(refusal) => Err(status(refusal)),
         }
     }
+
+    async fn meet_processor(
+        &self,
+        request: Request<v1::MeetProcessorRequest>,
+    ) -> Result<Response<v1::MeetProcessorResponse>, Status> {
+        self.peers.meet(request.into_inner()).map(Response::new).map_err(status)
+    }
 }
 
 impl Grpc {

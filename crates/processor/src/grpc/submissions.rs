@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
-use orderstream_core::{Act, Answer, Refusal};
+use orderstream_core::{Act, Answer, OrderKey, Refusal};
 use orderstream_rpc::convert::{follow_up_from_wire, proposal_from_wire};
 use orderstream_rpc::v1;
 use orderstream_rpc::v1::order_non_streaming_service_server::OrderNonStreamingService;
@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{Grpc, Target, status};
 use crate::limits::{RESULTS_MAX, SUBMISSIONS_IN_FLIGHT};
+use crate::peers::FORWARDED;
 
 #[tonic::async_trait]
 impl OrderNonStreamingService for Grpc {
@@ -30,6 +31,7 @@ impl OrderNonStreamingService for Grpc {
         &self,
         request: Request<Streaming<v1::ProposalSubmission>>,
     ) -> Result<Response<v1::SubmitProposalsSummary>, Status> {
+        let is_forwarded = request.metadata().contains_key(FORWARDED);
         let mut submissions = request.into_inner();
         let mut waiting = FuturesOrdered::new();
         let mut summary = v1::SubmitProposalsSummary::default();
@@ -41,7 +43,13 @@ impl OrderNonStreamingService for Grpc {
                 submission = submissions.message(), if waiting.len() < SUBMISSIONS_IN_FLIGHT => {
                     let Some(submission) = submission? else { break };
                     let this = self.clone();
-                    waiting.push_back(async move { (index, this.submit(submission).await) });
+                    waiting.push_back(async move {
+                        let submitted = match is_forwarded {
+                            true => this.submit_here(submission).await,
+                            false => this.submit(submission).await,
+                        };
+                        (index, submitted)
+                    });
                     index = index.saturating_add(1);
                 }
                 Some(result) = waiting.next() => note(&mut summary, result),
@@ -71,11 +79,22 @@ impl Grpc {
         self.act(target, Act::FollowUp(follow_up)).await
     }
 
-    /// One seller's proposal.
+    /// One seller's proposal, wherever its order is.
     pub(super) async fn submit(
         &self,
         submission: v1::ProposalSubmission,
     ) -> Result<Answer, Refusal> {
+        let key = OrderKey::new(&submission.tenant, &submission.order_req_id)?;
+        if self.orders.incarnation(&key).is_none()
+            && let Some(answer) = self.peers.submit(&key, submission.clone()).await?
+        {
+            return Ok(answer);
+        }
+        self.submit_here(submission).await
+    }
+
+    /// One seller's proposal for an order of this processor.
+    async fn submit_here(&self, submission: v1::ProposalSubmission) -> Result<Answer, Refusal> {
         let order = v1::OrderRef {
             order_req_id: submission.order_req_id,
             tenant: submission.tenant,

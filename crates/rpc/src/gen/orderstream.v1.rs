@@ -1821,6 +1821,26 @@ pub struct LocateOrderResponse {
     #[prost(message, optional, tag = "6")]
     pub order: ::core::option::Option<OrderRef>,
 }
+/// Where the asking processor is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MeetProcessorRequest {
+    /// The URL of its gRPC port, by which others know it.
+    #[prost(string, tag = "1")]
+    pub processor: ::prost::alloc::string::String,
+    /// The URL of its sellers' REST.
+    #[prost(string, tag = "2")]
+    pub rest_url: ::prost::alloc::string::String,
+}
+/// Where the answering processor is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MeetProcessorResponse {
+    /// The URL of its gRPC port, by which others know it.
+    #[prost(string, tag = "1")]
+    pub processor: ::prost::alloc::string::String,
+    /// The URL of its sellers' REST.
+    #[prost(string, tag = "2")]
+    pub rest_url: ::prost::alloc::string::String,
+}
 /// Generated client implementations.
 pub mod order_control_service_client {
     #![allow(
@@ -2112,6 +2132,36 @@ pub mod order_control_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// A processor tells another one where it is, and hears the same.
+        pub async fn meet_processor(
+            &mut self,
+            request: impl tonic::IntoRequest<super::MeetProcessorRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MeetProcessorResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::LeanCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/orderstream.v1.OrderControlService/MeetProcessor",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "orderstream.v1.OrderControlService",
+                        "MeetProcessor",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2179,6 +2229,14 @@ pub mod order_control_service_server {
             request: tonic::Request<super::LocateOrderRequest>,
         ) -> std::result::Result<
             tonic::Response<super::LocateOrderResponse>,
+            tonic::Status,
+        >;
+        /// A processor tells another one where it is, and hears the same.
+        async fn meet_processor(
+            &self,
+            request: tonic::Request<super::MeetProcessorRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::MeetProcessorResponse>,
             tonic::Status,
         >;
     }
@@ -2649,6 +2707,52 @@ pub mod order_control_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = LocateOrderSvc(inner);
+                        let codec = crate::codec::LeanCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/orderstream.v1.OrderControlService/MeetProcessor" => {
+                    #[allow(non_camel_case_types)]
+                    struct MeetProcessorSvc<T: OrderControlService>(pub Arc<T>);
+                    impl<
+                        T: OrderControlService,
+                    > tonic::server::UnaryService<super::MeetProcessorRequest>
+                    for MeetProcessorSvc<T> {
+                        type Response = super::MeetProcessorResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::MeetProcessorRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as OrderControlService>::meet_processor(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = MeetProcessorSvc(inner);
                         let codec = crate::codec::LeanCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -263,4 +263,11 @@ impl OrderControlService for Stub {
     ) -> Result<Response<v1::LocateOrderResponse>, Status> {
         Ok(Response::new(v1::LocateOrderResponse::default()))
     }
+
+    async fn meet_processor(
+        &self,
+        _: Request<v1::MeetProcessorRequest>,
+    ) -> Result<Response<v1::MeetProcessorResponse>, Status> {
+        Ok(Response::new(v1::MeetProcessorResponse::default()))
+    }
 }

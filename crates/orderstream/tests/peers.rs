@@ -1,0 +1,157 @@
+//! Several processors: a seller may speak to any of them, and hears from it what the owner says.
+
+use std::net::SocketAddr;
+
+use orderstream_rpc::v1;
+use orderstream_rpc::v1::order_non_streaming_service_client::OrderNonStreamingServiceClient;
+use serde_json::{Value, json};
+
+use crate::http::{Answer, get, post, send};
+use crate::process::{Role, until};
+
+/// Three processors that know of one another, and a requestor that places its orders on the first.
+struct Town {
+    processors: Vec<Role>,
+    requestor: Role,
+    dir: tempfile::TempDir,
+}
+
+impl Town {
+    fn build() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let processors: Vec<_> = (0..3)
+            .map(|number| {
+                let own = dir.path().join(number.to_string());
+                std::fs::create_dir(&own).unwrap();
+                let (data, peers) = (own.join("data"), dir.path().join("peers"));
+                std::fs::write(&peers, "").unwrap();
+                let mut args = vec!["processor", "--data-dir", data.to_str().unwrap()];
+                args.extend(["--peers", peers.to_str().unwrap()]);
+                for flag in ["--grpc-addr", "--rest-addr", "--metrics-addr"] {
+                    args.extend([flag, "127.0.0.1:0"]);
+                }
+                Role::start(&args, &own)
+            })
+            .collect();
+        let url = format!("http://{}", processors[0].address("grpc"));
+        let store = format!("embedded:{}", dir.path().join("requestor").display());
+        let args = ["requestor", "--rest-addr", "127.0.0.1:0", "--metrics-addr", "127.0.0.1:0"];
+        let more = ["--processor", &url, "--store", &store];
+        let requestor = Role::start(&[&args[..], &more[..]].concat(), dir.path());
+        let initiate =
+            json!({"order_req_id": "SB1", "session_id": "s", "notification_type": "email"});
+        let path = "/api/v1/orders/initiate";
+        let answer = post(requestor.address("requestor"), path, &initiate.to_string()).unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let town = Self { processors, requestor, dir };
+        until("the order is at its processor", || {
+            (get(town.rest(0), "/api/v1/orders/SB1").unwrap().status == 200).then_some(())
+        });
+        town
+    }
+
+    /// Tells all processors of one another.
+    fn introduce(&self) {
+        let lines = self.processors.iter().map(|p| format!("http://{}\n", p.address("grpc")));
+        std::fs::write(self.dir.path().join("peers"), lines.collect::<String>()).unwrap();
+        for number in 0..self.processors.len() {
+            until("the owner is found", || {
+                let order = get(self.rest(number), "/api/v1/orders/SB1").unwrap();
+                (order.status == 200).then_some(())
+            });
+        }
+    }
+
+    fn rest(&self, number: usize) -> SocketAddr {
+        self.processors[number].address("rest")
+    }
+
+    fn propose(&self, number: usize, order: &str, id: &str) -> Answer {
+        let body = json!({"order_req_id": order, "proposal_id": id, "seller": "acme",
+                          "price": "10", "currency": "EUR"});
+        post(self.rest(number), "/api/v1/proposals", &body.to_string()).unwrap()
+    }
+
+    fn proposals(&self, number: usize) -> Value {
+        get(self.rest(number), "/api/v1/orders/SB1/proposals").unwrap().json()["proposals"].clone()
+    }
+}
+
+#[test]
+fn a_seller_may_speak_to_any_processor() {
+    let town = Town::build();
+    assert_eq!(town.propose(1, "SB1", "p-early").status, 404, "nobody else is known yet");
+    town.introduce();
+    let first = town.propose(1, "SB1", "p-1");
+    assert_eq!(first.status, 201, "{first:?}");
+    assert_eq!(first.json()["proposal_id"], "p-1");
+    assert_eq!(town.propose(2, "SB1", "p-1").json(), first.json(), "one effect, one answer");
+    assert_eq!(town.proposals(2), town.proposals(0));
+    assert_eq!(town.proposals(0).as_array().unwrap().len(), 1);
+
+    let lock = json!({"order_req_id": "SB1", "holder": "acme"}).to_string();
+    let locked = post(town.rest(2), "/api/v1/proposals/p-1/edit-lock", &lock).unwrap();
+    assert_eq!(locked.status, 200, "{locked:?}");
+    let path = "PUT /api/v1/proposals/p-1";
+    let wrong = json!({"order_req_id": "SB1", "seller": "acme", "price": "-1", "currency": "EUR"});
+    let refused = send(town.rest(2), path, &[], &wrong.to_string()).unwrap();
+    assert_eq!((refused.status, &refused.json()["field"]), (422, &json!("price")));
+
+    let unknown = town.propose(1, "nowhere", "p-1");
+    assert_eq!((unknown.status, &unknown.json()["reason"]), (404, &json!("ORDER_NOT_FOUND")));
+    let page = get(town.processors[1].address("metrics"), "/metrics").unwrap().text;
+    let forwarded = page.lines().find(|line| line.contains("forwards_total{result=\"ok\"}"));
+    assert_ne!(forwarded.and_then(|line| line.rsplit(' ').next()), Some("0"), "{page}");
+}
+
+#[test]
+fn nobody_says_that_an_order_is_unknown_while_its_owner_may_be_silent() {
+    let mut town = Town::build();
+    town.introduce();
+    assert_eq!(town.propose(1, "SB1", "p-1").status, 201);
+    town.processors[0].kill();
+    for (through, order) in [(1, "SB1"), (2, "SB1"), (2, "nowhere")] {
+        let answer = town.propose(through, order, "p-2");
+        assert_eq!((answer.status, &answer.json()["reason"]), (503, &json!("UNREACHABLE")));
+    }
+    town.processors[0].restart();
+    until("the owner is back", || (town.propose(2, "SB1", "p-2").status == 201).then_some(()));
+    assert_eq!(town.propose(2, "nowhere", "p-2").status, 404);
+    assert_eq!(town.proposals(1).as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn events_and_bulk_submissions_pass_through_any_processor() {
+    let town = Town::build();
+    town.introduce();
+    assert_eq!(town.propose(1, "SB1", "p-0").status, 201);
+    let url = format!("http://{}", town.processors[2].address("grpc"));
+    let submission = |order: &str, id: &str| v1::ProposalSubmission {
+        order_req_id: order.to_owned(),
+        proposal: Some(v1::Proposal {
+            proposal_id: id.to_owned(),
+            seller: "acme".to_owned(),
+            price: "9".to_owned(),
+            currency: "EUR".to_owned(),
+            ..v1::Proposal::default()
+        }),
+        ..v1::ProposalSubmission::default()
+    };
+    let mut submissions: Vec<_> = (1..200).map(|n| submission("SB1", &format!("p-{n}"))).collect();
+    submissions.push(submission("nowhere", "p-1"));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let summary = runtime.block_on(async {
+        let channel = tonic::transport::Endpoint::from_shared(url).unwrap().connect_lazy();
+        let mut client = OrderNonStreamingServiceClient::new(channel);
+        client.submit_proposals(futures_util::stream::iter(submissions)).await.unwrap().into_inner()
+    });
+    assert_eq!((summary.accepted, summary.refused), (199, 1));
+    assert_eq!(summary.results.last().unwrap().reason, "ORDER_NOT_FOUND");
+    assert_eq!(town.proposals(1).as_array().unwrap().len(), 200);
+    let end = json!({"proposal_id": "p-7"}).to_string();
+    let path = "/api/v1/orders/finalize/SB1";
+    assert_eq!(post(town.requestor.address("requestor"), path, &end).unwrap().status, 200);
+    let events = |number| get(town.rest(number), "/api/v1/orders/SB1/events?after=1").unwrap().text;
+    assert_eq!(events(2), events(0));
+    assert_eq!(events(2).matches("event: NewProposal").count(), 200);
+}

@@ -1,0 +1,275 @@
+//! The other processors: where they are, and which of them has an order.
+//!
+//! ```text
+//! --peers FILE ──▶ listed ─┐                 ┌─ has it ──────────▶ its place, remembered
+//!                          ├▶ known ─ asked ─┼─ none has it ─────▶ 404 is true
+//! MeetProcessor ─▶ met ────┘                 └─ one is silent ───▶ 503: it may be there
+//! ```
+//!
+//! A processor reads the file anew every [`ROUND`], greets everyone that it knows, and is ready only
+//! after its first round: a new one is known to all others before an order is placed on it.
+
+mod forward;
+mod known;
+mod owners;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use orderstream_core::{Answer, OrderKey, Phase, ProposalId, Reason, Refusal, Seq};
+use orderstream_rpc::client::Connections;
+use orderstream_rpc::convert::order_ref;
+use orderstream_rpc::observe::RpcMetrics;
+use orderstream_rpc::v1;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::forward::{Forwarder, forwarding};
+use self::known::{Known, Peer};
+use self::owners::Owners;
+use crate::metrics::Metrics;
+
+/// The mark of a request that was forwarded once, and is not forwarded again.
+pub(crate) const FORWARDED: &str = "x-orderstream-forwarded";
+/// Between two rounds of greetings.
+const ROUND: Duration = Duration::from_secs(2);
+/// How long a peer may take to answer a question.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a peer may take to do what was forwarded.
+const ACT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Orders that are looked for at one time; more wait.
+const LOOKUPS_MAX: usize = 64;
+
+/// How a processor finds the others.
+#[derive(Clone, Debug)]
+pub struct PeersConfig {
+    /// The file that lists gRPC URLs of processors, one a line; without it there are no others.
+    pub file: Option<PathBuf>,
+    /// The URL of this processor's gRPC port.
+    pub name: String,
+    /// The URL of this processor's REST.
+    pub rest_url: String,
+}
+
+impl PeersConfig {
+    /// A processor that knows of no other.
+    pub const fn alone(name: String) -> Self {
+        Self { file: None, name, rest_url: String::new() }
+    }
+}
+
+/// The other processors. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Peers(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: PeersConfig,
+    known: Mutex<Known>,
+    owners: Mutex<Owners>,
+    lookups: Semaphore,
+    has_greeted: watch::Sender<bool>,
+    metrics: Metrics,
+}
+
+/// Where an order is.
+#[derive(Clone, Debug)]
+struct Place {
+    url: String,
+    rest_url: String,
+    connections: Connections,
+}
+
+impl Peers {
+    /// Nobody is known yet. Clients are measured by `rpc_metrics`.
+    pub(crate) fn new(config: PeersConfig, rpc_metrics: Arc<RpcMetrics>, metrics: Metrics) -> Self {
+        let known = Known::new(config.name.clone(), rpc_metrics);
+        Self(Arc::new(Inner {
+            has_greeted: watch::Sender::new(config.file.is_none()),
+            config,
+            known: Mutex::new(known),
+            owners: Mutex::new(Owners::default()),
+            lookups: Semaphore::new(LOOKUPS_MAX),
+            metrics,
+        }))
+    }
+
+    /// Whether there may be others at all.
+    fn is_alone(&self) -> bool {
+        self.0.config.file.is_none()
+    }
+
+    /// Reads the file and greets everyone, again and again until shutdown.
+    pub(crate) async fn run(self, shutdown: CancellationToken) {
+        let Some(file) = self.0.config.file.clone() else { return };
+        let mut complaint = String::new();
+        while !shutdown.is_cancelled() {
+            match tokio::fs::read_to_string(&file).await {
+                Ok(text) => self.0.known.lock().list(&text, Instant::now()),
+                Err(error) if error.to_string() != complaint => {
+                    let file = file.display();
+                    tracing::warn!(%file, %error, "the list of processors cannot be read");
+                    complaint = error.to_string();
+                }
+                Err(_) => {}
+            }
+            self.greet().await;
+            self.0.has_greeted.send_replace(true);
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(ROUND) => {}
+            }
+        }
+    }
+
+    /// Waits until everyone that can be reached knows this processor.
+    pub(crate) async fn greeted(&self) {
+        let mut greeted = self.0.has_greeted.subscribe();
+        // The sender lives as long as this.
+        drop(greeted.wait_for(|has| *has).await);
+    }
+
+    async fn greet(&self) {
+        let peers = self.0.known.lock().all();
+        let greetings = peers.into_iter().map(|peer| async move {
+            let request = v1::MeetProcessorRequest {
+                processor: self.0.config.name.clone(),
+                rest_url: self.0.config.rest_url.clone(),
+            };
+            let mut client = peer.connections.control();
+            let answer = timeout(ANSWER_TIMEOUT, client.meet_processor(request)).await;
+            if let Ok(Ok(met)) = answer {
+                self.0.known.lock().met(&peer.url, met.into_inner().rest_url, Instant::now());
+            }
+        });
+        greetings.collect::<FuturesUnordered<_>>().collect::<()>().await;
+    }
+
+    /// Another processor says where it is; hears where this one is.
+    ///
+    /// # Errors
+    /// When it is neither listed here nor named as this one's sibling.
+    pub(crate) fn meet(
+        &self,
+        greeting: v1::MeetProcessorRequest,
+    ) -> Result<v1::MeetProcessorResponse, Refusal> {
+        if !self.is_alone() {
+            let v1::MeetProcessorRequest { processor, rest_url } = greeting;
+            self.0.known.lock().introduced(&processor, rest_url, Instant::now())?;
+        }
+        Ok(v1::MeetProcessorResponse {
+            processor: self.0.config.name.clone(),
+            rest_url: self.0.config.rest_url.clone(),
+        })
+    }
+
+    /// Where an order is that this processor does not have; `None` when nobody has it.
+    ///
+    /// # Errors
+    /// When nobody says to have it and somebody does not answer.
+    async fn locate(&self, key: &OrderKey) -> Result<Option<Place>, Refusal> {
+        if let Some(place) = self.remembered(key) {
+            return Ok(Some(place));
+        }
+        let permit = self.0.lookups.acquire().await;
+        // Whoever waited may find what another one has found.
+        if let Some(place) = self.remembered(key) {
+            return Ok(Some(place));
+        }
+        let peers = self.0.known.lock().all();
+        let mut answers: FuturesUnordered<_> =
+            peers.into_iter().map(|peer| has_order(peer, key)).collect();
+        let mut silent = None;
+        while let Some((peer, answer)) = answers.next().await {
+            match answer {
+                Some(true) if !peer.rest_url.is_empty() => {
+                    self.0.owners.lock().remember(key.clone(), peer.url.clone());
+                    return Ok(Some(peer.place()));
+                }
+                Some(false) => {}
+                Some(true) | None => silent = Some(peer.url),
+            }
+        }
+        drop(permit);
+        silent.map_or(Ok(None), |url| Err(is_silent(key, &url)))
+    }
+
+    fn remembered(&self, key: &OrderKey) -> Option<Place> {
+        let url = self.0.owners.lock().get(key)?;
+        self.0.known.lock().get(&url).map(Peer::place)
+    }
+
+    fn forget(&self, key: &OrderKey) {
+        self.0.owners.lock().forget(key);
+    }
+
+    /// Hands a proposal to the processor that has its order; `None` when nobody has it.
+    ///
+    /// # Errors
+    /// What the owner refuses; when it, or whoever may be it, does not answer.
+    pub(crate) async fn submit(
+        &self,
+        key: &OrderKey,
+        submission: v1::ProposalSubmission,
+    ) -> Result<Option<Answer>, Refusal> {
+        if self.is_alone() {
+            return Ok(None);
+        }
+        let located = self.locate(key).await;
+        let Some(place) = located.inspect_err(|_| self.0.metrics.forwarded("unreached"))? else {
+            self.0.metrics.forwarded("unknown_order");
+            return Ok(None);
+        };
+        let mut request = tonic::Request::new(tokio_stream::once(submission));
+        request.metadata_mut().insert(FORWARDED, tonic::metadata::MetadataValue::from_static("1"));
+        let mut client = place.connections.non_streaming();
+        let result = match timeout(ACT_TIMEOUT, client.submit_proposals(request)).await {
+            Ok(Ok(summary)) => summary.into_inner().results.pop(),
+            Ok(Err(_)) | Err(_) => None,
+        };
+        let answer = result.ok_or_else(|| is_silent(key, &place.url)).and_then(answer_of);
+        self.0.metrics.forwarded(match &answer {
+            Ok(_) => "ok",
+            Err(refusal) if refusal.reason == Reason::Unreachable => "unreached",
+            Err(_) => "refused",
+        });
+        if answer.as_ref().is_err_and(|refusal| refusal.reason == Reason::OrderNotFound) {
+            self.forget(key);
+        }
+        answer.map(Some)
+    }
+}
+
+/// What the owner answered to one proposal.
+fn answer_of(result: v1::ProposalResult) -> Result<Answer, Refusal> {
+    if !result.reason.is_empty() {
+        let reason = Reason::parse(&result.reason).unwrap_or(Reason::Internal);
+        return Err(Refusal::new(reason, result.message));
+    }
+    Ok(Answer {
+        seq: Seq(result.seq),
+        proposal_id: Some(ProposalId::new(result.proposal_id)?),
+        follow_up_id: None,
+        // An order that takes a proposal is open.
+        phase: Phase::Open,
+    })
+}
+
+/// Whether a peer has an order; `None` when it does not say.
+async fn has_order(peer: Peer, key: &OrderKey) -> (Peer, Option<bool>) {
+    let request = v1::LocateOrderRequest { order: Some(order_ref(key, None)) };
+    let mut client = peer.connections.control();
+    let answer = timeout(ANSWER_TIMEOUT, client.locate_order(request)).await;
+    let found = answer.ok().and_then(Result::ok).map(|located| located.into_inner().found);
+    (peer, found)
+}
+
+fn is_silent(key: &OrderKey, url: &str) -> Refusal {
+    let text = format!("order {key} is or may be at {url}, which does not answer; repeat it");
+    Refusal::new(Reason::Unreachable, text).with("processor", url)
+}

@@ -1,0 +1,201 @@
+//! A seller's REST may reach any processor: what concerns an order of another one is handed to it
+//! as it came, and its answer, a stream of events too, goes back as it comes.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::header::{CONNECTION, HOST, TRANSFER_ENCODING, UPGRADE};
+use axum::http::uri::{Authority, PathAndQuery, Scheme};
+use axum::http::{HeaderValue, StatusCode, Uri, Version};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use orderstream_core::{OrderKey, Reason, Refusal};
+use orderstream_rpc::limits::CONNECT_TIMEOUT;
+use orderstream_rpc::problem::{Problem, read_bytes};
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::{ACT_TIMEOUT, FORWARDED, Peers, Place, is_silent};
+use crate::limits::BODY_BYTES_MAX;
+use crate::orders::Orders;
+
+/// What forwarding needs. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Forwarder(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    orders: Orders,
+    peers: Peers,
+    client: Client<HttpConnector, Body>,
+}
+
+impl Forwarder {
+    pub(crate) fn new(orders: Orders, peers: Peers) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        connector.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        Self(Arc::new(Inner { orders, peers, client }))
+    }
+}
+
+/// Hands a request on when its order is at another processor; else lets it through.
+pub(crate) async fn forwarding(
+    State(forwarder): State<Forwarder>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Forwarder(inner) = &forwarder;
+    if inner.peers.is_alone() || request.headers().contains_key(FORWARDED) {
+        return next.run(request).await;
+    }
+    let (head, body) = request.into_parts();
+    let body = Request::from_parts(head.clone(), body);
+    let body = match read_bytes(body, BODY_BYTES_MAX).await {
+        Ok(body) => body,
+        Err(problem) => return problem.into_response(),
+    };
+    // What names no order, or a wrong one, is refused by the handler, in its own words.
+    let key = key_of(&head.uri, &body).filter(|key| inner.orders.incarnation(key).is_none());
+    let request = Request::from_parts(head, Body::from(body));
+    let Some(key) = key else { return next.run(request).await };
+    let metrics = &inner.peers.0.metrics;
+    match inner.peers.locate(&key).await {
+        Ok(None) => {
+            metrics.forwarded("unknown_order");
+            next.run(request).await
+        }
+        Ok(Some(place)) => inner.forward(&key, &place, request).await,
+        Err(refusal) => {
+            metrics.forwarded("unreached");
+            Problem::from(refusal).into_response()
+        }
+    }
+}
+
+impl Inner {
+    async fn forward(&self, key: &OrderKey, place: &Place, request: Request) -> Response {
+        let metrics = &self.peers.0.metrics;
+        let result = match addressed(request, &place.rest_url) {
+            Some(request) => match timeout(ACT_TIMEOUT, self.client.request(request)).await {
+                Ok(Ok(response)) => Ok(response),
+                Ok(Err(error)) => {
+                    tracing::debug!(%key, to = place.url, %error, "cannot forward");
+                    Err(is_silent(key, &place.url))
+                }
+                Err(_) => Err(is_silent(key, &place.url)),
+            },
+            None => Err(Refusal::new(
+                Reason::Internal,
+                format!("{} is not where REST can be", place.rest_url),
+            )),
+        };
+        match result {
+            Ok(response) => {
+                if response.status() == StatusCode::NOT_FOUND {
+                    self.peers.forget(key);
+                }
+                metrics.forwarded(if response.status().is_success() { "ok" } else { "refused" });
+                let mut response = response.map(Body::new);
+                for name in [CONNECTION, TRANSFER_ENCODING] {
+                    response.headers_mut().remove(name);
+                }
+                response
+            }
+            Err(refusal) => {
+                metrics.forwarded("unreached");
+                Problem::from(refusal).into_response()
+            }
+        }
+    }
+}
+
+/// The same request, to another server, with the mark that it was forwarded.
+fn addressed(mut request: Request, base: &str) -> Option<Request> {
+    let authority: Authority = base.strip_prefix("http://")?.trim_end_matches('/').parse().ok()?;
+    let mut parts = std::mem::take(request.uri_mut()).into_parts();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = Some(authority);
+    parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
+    *request.uri_mut() = Uri::from_parts(parts).ok()?;
+    *request.version_mut() = Version::HTTP_11;
+    for name in [CONNECTION, HOST, TRANSFER_ENCODING, UPGRADE] {
+        request.headers_mut().remove(name);
+    }
+    request.headers_mut().insert(FORWARDED, HeaderValue::from_static("1"));
+    Some(request)
+}
+
+/// How requests name an order, in the query or in the body.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Named {
+    tenant: String,
+    order_req_id: String,
+}
+
+/// The order that a request is about: named in the path, else in the body, else in the query.
+fn key_of(uri: &Uri, body: &Bytes) -> Option<OrderKey> {
+    let query: Named = match axum::extract::Query::try_from_uri(uri) {
+        Ok(axum::extract::Query(named)) => named,
+        Err(_) => Named::default(),
+    };
+    let named: Named = serde_json::from_slice(body).unwrap_or(query);
+    let mut path = uri.path().split('/').skip_while(|part| *part != "orders").skip(1);
+    match path.next() {
+        Some(id) if !id.is_empty() => {
+            let id = percent_decoded(id)?;
+            OrderKey::new(&named.tenant, &id).ok()
+        }
+        _ => OrderKey::new(&named.tenant, &named.order_req_id).ok(),
+    }
+}
+
+/// A part of a path without its escapes; `None` when it is not UTF-8 then.
+fn percent_decoded(part: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(part.len());
+    let mut rest = part.bytes();
+    while let Some(byte) = rest.next() {
+        let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+        bytes.push(match byte {
+            b'%' => u8::try_from(digit(rest.next())? * 16 + digit(rest.next())?).ok()?,
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(uri: &str, body: &str) -> Option<String> {
+        let key = key_of(&uri.parse().unwrap(), &Bytes::copy_from_slice(body.as_bytes()));
+        key.map(|key| key.to_string())
+    }
+
+    #[test]
+    fn an_order_is_named_by_path_body_or_query() {
+        let body = r#"{"order_req_id":"A","tenant":"t","price":3}"#;
+        for (uri, body, wanted) in [
+            ("/api/v1/proposals", body, Some("t/A")),
+            ("/api/v1/orders/B/decline", r#"{"tenant":"t"}"#, Some("t/B")),
+            ("/api/v1/orders/B/proposals?tenant=t&limit=1", "", Some("t/B")),
+            ("/orders/a%2Db/events", "", Some("default/a-b")),
+            ("/api/v1/proposals/P?order_req_id=A", "", Some("default/A")),
+            ("/api/v1/proposals/P?order_req_id=A&tenant=t", "", Some("t/A")),
+            ("/api/v1/orders?tenant=t", "", None),
+            ("/api/v1/orders/", "", None),
+            ("/api/v1/proposals", "no json", None),
+            ("/api/v1/orders/%zz", "", None),
+            ("/", "", None),
+        ] {
+            assert_eq!(key(uri, body).as_deref(), wanted, "{uri} {body}");
+        }
+    }
+}
