@@ -1,4 +1,4 @@
-//! What CI and developers run: `cargo xtask test | tidy | codegen | bench`.
+//! What CI and developers run: `cargo xtask test | tidy | codegen | bench | image`.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -9,6 +9,7 @@ mod assets;
 mod bench;
 mod codegen;
 mod deploy;
+mod image;
 mod step;
 mod test;
 mod tidy;
@@ -37,6 +38,15 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Make the container image as an archive, without any container tool.
+    Image {
+        /// Where the archive goes.
+        #[arg(long, default_value = "target/image/orderstream.tar")]
+        output: PathBuf,
+        /// The image's name, tag included; the version is the default tag.
+        #[arg(long, default_value = image::NAME)]
+        name: String,
+    },
     /// Write the generated files anew: the wire code, the definitions and the rights under `deploy`.
     Codegen,
 }
@@ -57,6 +67,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Test { seeds } => test::run(&root, seeds).map(|()| ExitCode::SUCCESS),
         Command::Tidy => tidy::run(&root),
         Command::Bench { args } => bench::run(&root, &args).map(|()| ExitCode::SUCCESS),
+        Command::Image { output, name } => {
+            image::run(&root, &root.join(output), &name).map(|_| ExitCode::SUCCESS)
+        }
         Command::Codegen => codegen::run(&root).map(|()| ExitCode::SUCCESS),
     }
 }

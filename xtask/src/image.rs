@@ -1,0 +1,148 @@
+//! `cargo xtask image`: the runtime image as an archive that `docker load`, `ctr images import` and
+//! `skopeo copy` take, made from one static binary without any container tool. It holds the same
+//! files as the last stage of the Dockerfile.
+
+mod archive;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+
+use self::archive::{Entry, Image};
+use crate::step;
+
+/// The image's name, to which the version is added where no tag is given.
+pub(crate) const NAME: &str = "ghcr.io/orderstream/orderstream";
+/// Who runs in it.
+const USER: u64 = 65_532;
+/// Bytes that the compressed image may have.
+const BYTES_MAX: u64 = 25 * 1024 * 1024;
+/// The targets that give a static binary, the best first, each with its C compiler.
+const TARGETS: [(&str, &str); 2] =
+    [("x86_64-unknown-linux-musl", "musl-gcc"), ("x86_64-unknown-linux-gnu", "cc")];
+/// Where the certificates of public authorities and the time zones lie, here and in the image.
+const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
+const ZONES: &str = "usr/share/zoneinfo";
+
+/// Builds the binary and the archive; gives the image's name with its tag.
+///
+/// # Errors
+/// When the build fails, the binary is not static, or the image is larger than it may be.
+pub(crate) fn run(root: &Path, output: &Path, name: &str) -> anyhow::Result<String> {
+    let name = if name.rsplit('/').next().is_some_and(|last| last.contains(':')) {
+        name.to_owned()
+    } else {
+        format!("{name}:{}", env!("CARGO_PKG_VERSION"))
+    };
+    let binary = build(root)?;
+    let image = Image {
+        name: name.clone(),
+        entries: entries(&binary)?,
+        entrypoint: vec!["/orderstream".to_owned()],
+        user: format!("{USER}:{USER}"),
+        labels: labels(root)?,
+    };
+    let bytes = image.archive().context("make the archive")?;
+    let size = u64::try_from(bytes.len())?;
+    if size > BYTES_MAX {
+        bail!("the image has {size} bytes, more than the {BYTES_MAX} that it may have");
+    }
+    fs::create_dir_all(output.parent().unwrap_or(root))?;
+    fs::write(output, bytes).with_context(|| format!("write {}", output.display()))?;
+    println!("== {name}: {} ({:.1} MB compressed)", output.display(), megabytes(size));
+    Ok(name)
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a figure for people")]
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1_000_000.0
+}
+
+/// Builds the release binary so that it needs no library: for musl where that target is there,
+/// else with a static glibc.
+fn build(root: &Path) -> anyhow::Result<PathBuf> {
+    let installed = step::output(Command::new("rustc").args(["--print", "sysroot"]))?;
+    let sysroot = PathBuf::from(String::from_utf8_lossy(&installed.stdout).trim());
+    let compiles = |compiler: &str| Command::new(compiler).arg("--version").output().is_ok();
+    let is_there = |(target, compiler): &(&str, &str)| {
+        sysroot.join("lib/rustlib").join(target).is_dir() && compiles(compiler)
+    };
+    let target = TARGETS.into_iter().find(is_there);
+    let (target, _) = target
+        .with_context(|| format!("none of these is installed, with its compiler: {TARGETS:?}"))?;
+    let args = ["build", "--release", "--locked", "-p", "orderstream", "--target", target];
+    let mut build = step::cargo(root, &args);
+    build.env("RUSTFLAGS", "-C target-feature=+crt-static");
+    step::run("build the static binary", &mut build)?;
+    let binary = root.join("target").join(target).join("release/orderstream");
+    let head = fs::read(&binary).with_context(|| format!("read {}", binary.display()))?;
+    if archive::wants_interpreter(&head) {
+        bail!("{} is not static: it wants a dynamic loader", binary.display());
+    }
+    Ok(binary)
+}
+
+fn entries(binary: &Path) -> anyhow::Result<Vec<Entry>> {
+    let mut entries = vec![
+        Entry::file("orderstream", fs::read(binary)?).executable(),
+        Entry::folder("data", USER),
+        Entry::file("etc/passwd", format!("orderstream:x:{USER}:{USER}::/:/none\n").into_bytes()),
+        Entry::file("etc/group", format!("orderstream:x:{USER}:\n").into_bytes()),
+    ];
+    let host = Path::new("/");
+    let certificates = host.join(CERTIFICATES);
+    entries.push(Entry::file(
+        CERTIFICATES,
+        fs::read(&certificates)
+            .with_context(|| format!("read {}; install ca-certificates", certificates.display()))?,
+    ));
+    if host.join(ZONES).is_dir() {
+        zones(host, Path::new(ZONES), &mut entries)?;
+    } else {
+        println!("   no {ZONES} on this machine: the image knows UTC only");
+    }
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(entries)
+}
+
+/// The time zones, without the copies that count leap seconds and those in another order.
+fn zones(host: &Path, dir: &Path, entries: &mut Vec<Entry>) -> anyhow::Result<()> {
+    for entry in fs::read_dir(host.join(dir))? {
+        let entry = entry?;
+        let path = dir.join(entry.file_name());
+        let is_copy = ["posix", "right"].iter().any(|copy| path == Path::new(ZONES).join(copy));
+        if is_copy {
+            continue;
+        }
+        let followed = fs::metadata(entry.path());
+        match followed {
+            Ok(kind) if kind.is_dir() => zones(host, &path, entries)?,
+            Ok(_) => entries.push(Entry::file(&path.to_string_lossy(), fs::read(entry.path())?)),
+            // A link to nothing.
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// What tells people and tools what the image is.
+fn labels(root: &Path) -> anyhow::Result<Vec<(String, String)>> {
+    let mut git = Command::new("git");
+    git.current_dir(root).args(["rev-parse", "HEAD"]);
+    let revision = step::output(&mut git)?;
+    let revision = String::from_utf8_lossy(&revision.stdout).trim().to_owned();
+    let labels = [
+        ("title", "orderstream"),
+        ("description", "Requests for quotation on Kubernetes"),
+        ("source", "https://github.com/orderstream/orderstream"),
+        ("licenses", "Apache-2.0"),
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("revision", revision.as_str()),
+    ];
+    let named = |(name, value): (&str, &str)| {
+        (format!("org.opencontainers.image.{name}"), value.to_owned())
+    };
+    Ok(labels.into_iter().filter(|(_, value)| !value.is_empty()).map(named).collect())
+}
