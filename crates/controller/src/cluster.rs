@@ -16,6 +16,7 @@
 pub mod bucket;
 mod buyer;
 pub mod cache;
+pub mod checks;
 mod config;
 mod election;
 pub mod leadership;

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgMatches, Parser, Subcommand};
 
+use crate::check::Check;
 use crate::config::merged;
 use crate::exit::Failure;
+use crate::prove::Prove;
 use crate::telemetry::{CommandKind, LogFormat};
 use crate::{output, roles, verbs};
 
@@ -13,7 +15,7 @@ use crate::{output, roles, verbs};
 #[derive(Debug, Parser)]
 #[command(name = "orderstream", version, propagate_version = true)]
 #[command(after_help = "Exit codes: 0 done, 1 unexpected, 2 wrong input, 3 expired or timed out, \
-                        4 refused, 5 server not reached.")]
+                        4 refused, 5 server not reached, 6 checks failed.")]
 pub(crate) struct Cli {
     /// How log lines look
     #[arg(long, global = true, env = "ORDERSTREAM_LOG_FORMAT", default_value = "text")]
@@ -65,6 +67,10 @@ pub(crate) enum Command {
         #[command(flatten)]
         common: Common,
     },
+    /// Look whether an installation on a cluster is as it should be
+    Check(Check),
+    /// Run one whole order on a cluster, from apply to award
+    Prove(Prove),
     /// Print the custom resource definitions
     Crd,
     /// Print the rights that the controller needs on a cluster
@@ -99,7 +105,9 @@ impl Command {
                 CommandKind::Role
             }
             Self::Dev { .. } => CommandKind::Laptop,
-            Self::Crd
+            Self::Check(_)
+            | Self::Prove(_)
+            | Self::Crd
             | Self::Rbac
             | Self::Apply(_)
             | Self::Get(_)
@@ -129,6 +137,8 @@ impl Command {
             Self::Dev { config, common } => {
                 roles::dev::run(merged(config, file, matches)?, &common).await
             }
+            Self::Check(check) => check.run().await,
+            Self::Prove(prove) => prove.run().await,
             Self::Crd => {
                 output::line(orderstream_controller::crd::crds().trim_end());
                 Ok(())

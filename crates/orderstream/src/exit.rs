@@ -1,5 +1,5 @@
 //! How the process ends: 0 done, 1 unexpected, 2 wrong input, 3 expired or timed out, 4 refused,
-//! 5 server not reached.
+//! 5 server not reached, 6 checks failed.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -37,6 +37,11 @@ impl Failure {
     /// Nobody answered.
     pub(crate) const fn not_reached(message: String) -> Self {
         Self { code: 5, message }
+    }
+
+    /// Something is not as it should be.
+    pub(crate) const fn checks(message: String) -> Self {
+        Self { code: 6, message }
     }
 
     /// A refusal by the server, by its reason.

@@ -2,12 +2,14 @@
 //! nothing.
 
 mod admin;
+mod check;
 mod cli;
 mod clock;
 mod config;
 mod exit;
 mod listen;
 mod output;
+mod prove;
 mod roles;
 mod shutdown;
 mod telemetry;

@@ -1,6 +1,6 @@
 //! The buyer's verbs, against `dev`, a requestor or a cluster.
 
-mod plain;
+pub(crate) mod plain;
 mod server;
 mod show;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
-use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::discovery::v1::{EndpointConditions, EndpointSlice};
 use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt as _};
 use orderstream_core::Incarnation;
@@ -148,11 +148,15 @@ impl Slices {
                 .or_else(|| ports.clone().next())
         };
         let Some(port) = named("grpc").and_then(|port| port.port) else { return BTreeSet::new() };
-        let is_ready = |ready: Option<bool>| ready.unwrap_or(true);
+        // Where addresses are published before they are ready, `ready` says yes to all.
+        let is_ready = |conditions: &EndpointConditions| {
+            let serves = conditions.serving.or(conditions.ready).unwrap_or(true);
+            serves && conditions.terminating != Some(true)
+        };
         slice
             .endpoints
             .iter()
-            .filter(|endpoint| is_ready(endpoint.conditions.as_ref().and_then(|c| c.ready)))
+            .filter(|endpoint| endpoint.conditions.as_ref().is_none_or(is_ready))
             .filter_map(|endpoint| match &endpoint.hostname {
                 Some(hostname) => Some(format!("http://{hostname}.{}:{port}", self.service)),
                 None => {

@@ -107,7 +107,11 @@ impl Resources {
                 Ok(file) => KubeConfig::from_custom_kubeconfig(file, &options).await,
                 Err(error) => Err(error),
             },
-            None => KubeConfig::from_kubeconfig(&options).await,
+            // Where no context is asked for and there is no kubeconfig, this may be a pod.
+            None => match KubeConfig::from_kubeconfig(&options).await {
+                Err(error) if context.is_none() => KubeConfig::incluster().map_err(|_| error),
+                found => found,
+            },
         };
         let mut config = config.map_err(|error| Error::Kubeconfig(error.to_string()))?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
@@ -120,6 +124,11 @@ impl Resources {
     /// The namespace of the kubeconfig's context.
     pub fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// What speaks to the API server.
+    pub(super) const fn client(&self) -> &Client {
+        &self.client
     }
 
     /// One resource.

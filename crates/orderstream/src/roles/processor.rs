@@ -36,12 +36,13 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
         peers,
         shutdown: shutdown.clone(),
     };
-    let processor = blocking(move || Processor::start(parts).map_err(unexpected)).await?;
-    let greeted = processor.greeted();
+    // Alive while it reads its journal, and ready after that.
     let admin = Admin::new(registry);
     let mut tasks = Tasks::new(shutdown.clone());
     tasks.start(on_signal(shutdown.clone()));
     tasks.start(admin.clone().serve(metrics, shutdown.clone()));
+    let processor = blocking(move || Processor::start(parts).map_err(unexpected)).await?;
+    let greeted = processor.greeted();
     tasks.start(async move {
         let result = processor.run(grpc, rest).await.map_err(unexpected);
         shutdown.cancel();

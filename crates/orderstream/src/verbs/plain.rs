@@ -22,13 +22,13 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// A plain server.
 #[derive(Debug)]
-pub(super) struct PlainServer {
+pub(crate) struct PlainServer {
     base: String,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
 impl PlainServer {
-    pub(super) fn new(base: &str) -> Result<Self, Failure> {
+    pub(crate) fn new(base: &str) -> Result<Self, Failure> {
         let base = base.trim_end_matches('/').to_owned();
         let is_http = base
             .parse::<Uri>()
@@ -44,17 +44,21 @@ impl PlainServer {
         Ok(Self { base, client })
     }
 
-    pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, Failure> {
         self.ask(Method::GET, path, None).await.map(|(_, body)| body)
     }
 
     /// Puts a resource; tells whether it is new.
-    pub(super) async fn put(&self, path: &str, body: &Value) -> Result<(bool, Value), Failure> {
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<(bool, Value), Failure> {
         let (status, body) = self.ask(Method::PUT, path, Some(body)).await?;
         Ok((status == StatusCode::CREATED, body))
     }
 
-    pub(super) async fn delete(&self, path: &str) -> Result<Value, Failure> {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.ask(Method::POST, path, Some(body)).await.map(|(_, body)| body)
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Result<Value, Failure> {
         self.ask(Method::DELETE, path, None).await.map(|(_, body)| body)
     }
 

@@ -1,0 +1,320 @@
+//! The judges of what Kubernetes holds: the API server, the definitions, the operator, monitoring.
+
+use serde_json::Value;
+
+use super::Mark::{Failed, Warning};
+use super::{Answer, Facts, Finding, Group, Workload};
+use crate::order_request::OrderRequest;
+use crate::seller::Seller;
+
+/// The oldest minor version of Kubernetes 1 whose fields the chart uses.
+const MINOR_MIN: u32 = 30;
+/// Milliseconds that an answer of the API server may take before people notice.
+const LATENCY_MS_MAX: u64 = 1_000;
+/// Series that one process may have.
+const SERIES_MAX: usize = 2_000;
+
+pub(super) fn kubernetes(facts: &Facts) -> Vec<Finding> {
+    let group = Group::Kubernetes;
+    let mut findings = Vec::new();
+    let version = match &facts.version {
+        Some(Ok(version)) => version.clone(),
+        Some(Err(error)) => {
+            return vec![Finding::bad(
+                (group, "k8s-api", Failed),
+                "the API server does not answer",
+                error,
+                "check the kubeconfig and its context: kubectl get --raw /version",
+            )];
+        }
+        None => return findings,
+    };
+    let latency = facts.latency_ms;
+    findings.push(if latency > LATENCY_MS_MAX {
+        Finding::bad(
+            (group, "k8s-api", Warning),
+            format!("the API server answers after {latency} ms"),
+            "it is busy, or far away",
+            "look at its load; orders go on, but statuses are late",
+        )
+    } else {
+        Finding::good(group, "k8s-api", format!("the API server answers in {latency} ms"))
+    });
+    findings.push(if minor(&version).is_some_and(|minor| minor >= MINOR_MIN) {
+        Finding::good(group, "k8s-version", format!("Kubernetes {version}"))
+    } else {
+        Finding::bad(
+            (group, "k8s-version", Failed),
+            format!("Kubernetes {version} is too old"),
+            format!("the definitions and the chart need 1.{MINOR_MIN} or newer"),
+            "upgrade the cluster first",
+        )
+    });
+    findings.extend(rights(facts));
+    findings
+}
+
+fn rights(facts: &Facts) -> Option<Finding> {
+    let id = "k8s-rights";
+    let missing: Vec<_> = facts
+        .rights
+        .iter()
+        .filter(|(_, allowed)| *allowed != Ok(true))
+        .map(|(what, _)| what.as_str())
+        .collect();
+    if facts.rights.is_empty() {
+        return None;
+    }
+    if missing.is_empty() {
+        let count = facts.rights.len();
+        return Some(Finding::good(Group::Kubernetes, id, format!("all {count} rights are there")));
+    }
+    Some(Finding::bad(
+        (Group::Kubernetes, id, Failed),
+        format!("{} rights are missing: {}", missing.len(), missing.join(", ")),
+        "the kubeconfig's user may not make what the chart makes",
+        "ask an administrator, or install with scope=namespace and crds.enabled=false",
+    ))
+}
+
+/// The minor version of `v1.34.4+k3s1`.
+fn minor(version: &str) -> Option<u32> {
+    let rest = version.trim_start_matches('v').strip_prefix("1.")?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+pub(super) fn crds(facts: &Facts) -> Vec<Finding> {
+    facts.crds.iter().flat_map(|(name, crd)| definition(name, crd)).collect()
+}
+
+fn definition(name: &str, crd: &Answer<Option<Value>>) -> Vec<Finding> {
+    let group = Group::Crds;
+    let upgrade = "run helm upgrade with crds.enabled=true, or: orderstream crd | kubectl apply \
+                   --server-side -f -";
+    let held = match crd {
+        Ok(Some(held)) => held,
+        Ok(None) => {
+            return vec![Finding::bad(
+                (group, "crd-installed", Failed),
+                format!("{name} is not installed"),
+                "the chart was installed with crds.enabled=false, or it was deleted",
+                upgrade,
+            )];
+        }
+        Err(error) => {
+            return vec![Finding::bad(
+                (group, "crd-installed", Failed),
+                format!("{name} cannot be read"),
+                error,
+                "give the kubeconfig's user the right to get customresourcedefinitions",
+            )];
+        }
+    };
+    let conditions = held["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let is_served = conditions.iter().any(|c| c["type"] == "Established" && c["status"] == "True");
+    if !is_served {
+        return vec![Finding::bad(
+            (group, "crd-installed", Failed),
+            format!("{name} is not served"),
+            "the API server has not accepted it, or it is being deleted",
+            format!("kubectl describe crd {name}"),
+        )];
+    }
+    let served = Finding::good(group, "crd-installed", format!("{name} is served"));
+    let wanted = wanted(name);
+    let version = if is_part(&wanted["spec"]["versions"], &held["spec"]["versions"]) {
+        Finding::good(group, "crd-version", format!("{name} is what this binary knows"))
+    } else {
+        Finding::bad(
+            (group, "crd-version", Failed),
+            format!("{name} is not what this binary knows"),
+            "the definition comes from another version",
+            upgrade,
+        )
+    };
+    vec![served, version]
+}
+
+fn wanted(name: &str) -> Value {
+    use kube::CustomResourceExt as _;
+    if name.starts_with("sellers") {
+        crate::crd::value(&Seller::crd())
+    } else {
+        crate::crd::value(&OrderRequest::crd())
+    }
+}
+
+/// Whether all that is wanted is held; the API server adds fields of its own.
+fn is_part(wanted: &Value, held: &Value) -> bool {
+    match (wanted, held) {
+        (Value::Object(wanted), Value::Object(held)) => wanted.iter().all(|(name, value)| {
+            value.is_null() || held.get(name).is_some_and(|held| is_part(value, held))
+        }),
+        (Value::Array(wanted), Value::Array(held)) => {
+            wanted.len() == held.len()
+                && wanted.iter().zip(held).all(|(wanted, held)| is_part(wanted, held))
+        }
+        (Value::Number(wanted), Value::Number(held)) => wanted.as_f64() == held.as_f64(),
+        (wanted, held) => wanted == held,
+    }
+}
+
+pub(super) fn controller(facts: &Facts) -> Vec<Finding> {
+    let group = Group::Controller;
+    let mut findings = Vec::new();
+    if let Some(found) = &facts.controllers {
+        findings.push(deployed((group, "controller-ready"), found, facts, "controller"));
+    }
+    findings.extend(facts.lease.as_ref().map(leader));
+    let leads = |figures: &super::Figures| {
+        figures.sum("leader_election_master_status", &[]).is_some_and(|leads| leads > 0.5)
+    };
+    let leading = facts.pods().iter().filter(|pod| pod.figures.as_ref().is_ok_and(leads));
+    let leading: Vec<_> = leading.map(|pod| pod.name.as_str()).collect();
+    if leading.len() > 1 {
+        findings.push(Finding::bad(
+            (group, "controller-one-leader", Warning),
+            format!("{} say to lead: {}", leading.len(), leading.join(", ")),
+            "a hand-over is under way, or a clock or network has failed; processors accept the \
+             newer one only",
+            "look again in a minute; then restart the older one",
+        ));
+    }
+    findings
+}
+
+fn leader(lease: &Answer<Option<super::LeaseFacts>>) -> Finding {
+    let (group, id) = (Group::Controller, "controller-leader");
+    let none = |text: &str, cause: &str| {
+        let fix = "look at the controller's log; without a leader no order is begun or ended, and \
+                   streams that are up go on";
+        Finding::bad((group, id, Failed), text, cause, fix)
+    };
+    match lease {
+        Err(error) => none("the election's Lease cannot be read", error),
+        Ok(None) => none("nobody has ever led", "no controller has reached the API server"),
+        Ok(Some(lease)) if lease.holder.is_empty() => {
+            none("nobody leads", "the last leader stopped, and no other controller runs")
+        }
+        Ok(Some(lease)) if lease.age_ms > lease.duration_s.saturating_mul(1_000) => {
+            let (holder, age) = (&lease.holder, lease.age_ms / 1_000);
+            none(
+                &format!("nobody leads: {holder} renewed {age} s ago"),
+                "the leader died or lost the API server, and no other controller took over",
+            )
+        }
+        Ok(Some(lease)) => {
+            let (holder, age) = (&lease.holder, lease.age_ms.max(0));
+            let text = format!("{holder} leads, renewed {}.{} s ago", age / 1_000, age % 1_000 / 100);
+            Finding::good(group, id, text)
+        }
+    }
+}
+
+/// Whether a workload is there and ready, and if not, what its pods say.
+pub(super) fn deployed(
+    (group, id): (Group, &'static str),
+    found: &Answer<Vec<Workload>>,
+    facts: &Facts,
+    component: &str,
+) -> Finding {
+    let namespace = &facts.namespace;
+    let workload = match found {
+        Ok(found) if !found.is_empty() => &found[0],
+        Ok(_) => {
+            return Finding::bad(
+                (group, id, Failed),
+                format!("no {component} is installed in namespace {namespace}"),
+                "the chart is not installed there",
+                "give --namespace, or install the chart: helm install",
+            );
+        }
+        Err(error) => {
+            return Finding::bad(
+                (group, id, Failed),
+                format!("whether a {component} is installed cannot be found out"),
+                error,
+                "give the kubeconfig's user the right to read workloads in the namespace",
+            );
+        }
+    };
+    let Workload { name, wanted, ready, updated } = workload;
+    if ready >= wanted && updated >= wanted {
+        return Finding::good(group, id, format!("{name}: {ready}/{wanted} ready"));
+    }
+    let unready = facts.pods().iter().find(|pod| pod.component == component && !pod.is_ready);
+    let (cause, fix) = match unready {
+        Some(pod) => (
+            format!("{}: {}", pod.name, pod.reason),
+            format!("kubectl -n {namespace} describe pod {0}; kubectl -n {namespace} logs {0}", pod.name),
+        ),
+        None => (
+            "its pods are being made or replaced".to_owned(),
+            format!("kubectl -n {namespace} get pods -w"),
+        ),
+    };
+    let mark = if *ready == 0 { Failed } else { Warning };
+    let text = format!("{name}: {ready}/{wanted} ready, {updated} of the newest kind");
+    Finding::bad((group, id, mark), text, cause, fix)
+}
+
+pub(super) fn monitoring(facts: &Facts) -> Vec<Finding> {
+    let group = Group::Monitoring;
+    let pods = facts.pods();
+    let mut findings = Vec::new();
+    let silent = pods.iter().find_map(|pod| Some((pod.name.as_str(), pod.figures.as_ref().err()?)));
+    let unlisted = facts.pods.as_ref().and_then(|pods| pods.as_ref().err());
+    findings.push(match silent.or(unlisted.map(|why| ("the pods", why))) {
+        Some((pod, why)) => Finding::bad(
+            (group, "monitoring-metrics", Failed),
+            format!("{pod}: no metrics"),
+            why,
+            "look at the pod; the kubeconfig's user needs the right to get pods/proxy",
+        ),
+        None => {
+            let text = format!("{} pods give metrics", pods.len());
+            Finding::good(group, "monitoring-metrics", text)
+        }
+    });
+    let series = pods.iter().filter_map(|pod| pod.figures.as_ref().ok()).map(|f| f.series());
+    let most = series.max().unwrap_or_default();
+    findings.push(if most > SERIES_MAX {
+        Finding::bad(
+            (group, "monitoring-series", Warning),
+            format!("a pod has {most} series, more than {SERIES_MAX}"),
+            "this is a fault of Orderstream: no label may take a user's value",
+            "report it, with the page of /metrics",
+        )
+    } else {
+        Finding::good(group, "monitoring-series", format!("at most {most} series in a pod"))
+    });
+    findings.extend(facts.monitors.as_ref().map(|found| scraped(found)));
+    findings
+}
+
+fn scraped(found: &Answer<Option<usize>>) -> Finding {
+    let (group, id) = (Group::Monitoring, "monitoring-scraped");
+    let enable = "helm upgrade --reuse-values --set monitoring.podMonitor.enabled=true,\
+                  monitoring.prometheusRule.enabled=true";
+    match found {
+        Ok(Some(0)) => Finding::bad(
+            (group, id, Warning),
+            "nobody is told to read the metrics",
+            "the chart was installed without a monitor",
+            enable,
+        ),
+        Ok(Some(count)) => Finding::good(group, id, format!("{count} monitors read the metrics")),
+        Ok(None) => Finding::bad(
+            (group, id, Warning),
+            "the cluster does not have the Prometheus operator's definitions",
+            "the operator is not installed",
+            "install it, or let your Prometheus read port 9090 of the pods",
+        ),
+        Err(error) => Finding::bad(
+            (group, id, Warning),
+            "whether somebody reads the metrics cannot be found out",
+            error,
+            "give the kubeconfig's user the right to list podmonitors and servicemonitors",
+        ),
+    }
+}

@@ -1,0 +1,239 @@
+//! The judges of what the processes say: processors, streams, storage, and whether processors can
+//! be taken away.
+
+use super::Mark::{Failed, Warning};
+use super::cluster_side::deployed;
+use super::{Facts, Figures, Finding, Group, Order, Pod};
+
+/// The part of a volume that is free: below the first it is said, below the second it fails.
+const FREE_WARN: f64 = 0.20;
+const FREE_FAIL: f64 = 0.05;
+/// Seconds that a sync of the journal may take on average.
+const SYNC_SECONDS_MAX: f64 = 0.1;
+/// Statuses that may wait before it is said.
+const STATUSES_WAITING_MAX: f64 = 100.0;
+/// Seconds that an expiry may be late: twice what is promised.
+const OVERDUE_SECONDS_MAX: f64 = 2.0;
+/// Orders that are named in one line.
+const NAMED_MAX: usize = 5;
+
+fn pods<'a>(facts: &'a Facts, component: &'a str) -> impl Iterator<Item = (&'a Pod, &'a Figures)> {
+    let of_kind = facts.pods().iter().filter(move |pod| pod.component == component);
+    of_kind.filter_map(|pod| pod.figures.as_ref().ok().map(|figures| (pod, figures)))
+}
+
+/// The pod whose figure is the highest.
+fn highest<'a>(
+    facts: &'a Facts,
+    component: &'a str,
+    figure: impl Fn(&Figures) -> Option<f64>,
+) -> Option<(&'a str, f64)> {
+    let figures = pods(facts, component)
+        .filter_map(|(pod, figures)| Some((pod.name.as_str(), figure(figures)?)));
+    figures.max_by(|(_, a), (_, b)| a.total_cmp(b))
+}
+
+pub(super) fn processors(facts: &Facts) -> Vec<Finding> {
+    let group = Group::Processors;
+    let mut findings = Vec::new();
+    if let Some(found) = &facts.processors {
+        findings.push(deployed((group, "processor-ready"), found, facts, "processor"));
+    }
+    let restarts = facts.pods().iter().filter(|pod| pod.component == "processor");
+    if let Some(pod) = restarts.max_by_key(|pod| pod.restarts).filter(|pod| pod.restarts > 0) {
+        findings.push(Finding::bad(
+            (group, "processor-restarts", Warning),
+            format!("{} was started again {} times", pod.name, pod.restarts),
+            if pod.reason.is_empty() { "its container ended" } else { &pod.reason },
+            format!("kubectl -n {} logs {} --previous", facts.namespace, pod.name),
+        ));
+    }
+    let overdue = highest(facts, "processor", |figures| {
+        figures.sum("orderstream_processor_expiry_overdue_seconds", &[])
+    });
+    findings.extend(overdue.map(|(pod, seconds)| {
+        if seconds > OVERDUE_SECONDS_MAX {
+            Finding::bad(
+                (group, "processor-expiry", Failed),
+                format!("{pod}: an order waits {seconds:.0} s for its expiry"),
+                "the disk does not take the event, or the process has no time",
+                "see storage-sync, and the pod's CPU throttling",
+            )
+        } else {
+            Finding::good(group, "processor-expiry", "no expiry is overdue")
+        }
+    }));
+    findings
+}
+
+pub(super) fn streams(facts: &Facts) -> Vec<Finding> {
+    let group = Group::Streams;
+    let leader = pods(facts, "controller").find(|(_, figures)| {
+        figures.sum("leader_election_master_status", &[]).is_some_and(|leads| leads > 0.5)
+    });
+    let Some((pod, figures)) = leader else {
+        return vec![Finding::bad(
+            (group, "streams-active", Failed),
+            "no leading controller tells of streams",
+            "nobody leads, or its metrics cannot be read",
+            "see controller-leader and monitoring-metrics",
+        )];
+    };
+    let sum = |name: &str, labels: &[&str]| figures.sum(name, labels).unwrap_or_default();
+    let active = sum("orderstream_requestor_streams_active", &[]);
+    let broken = sum("orderstream_orders", &["phase=\"Reconnecting\""]);
+    let waiting = sum("orderstream_status_writes_waiting", &[]);
+    let active = if broken > 0.0 {
+        let mark = if broken > active { Failed } else { Warning };
+        Finding::bad(
+            (group, "streams-active", mark),
+            format!("{broken} orders wait for their processor, {active} streams are up"),
+            "their processor is away or starting; nothing is lost",
+            format!("see processor-ready; kubectl get oreq -A --field-selector \
+                     status.phase=Reconnecting -o wide names it; log of {}", pod.name),
+        )
+    } else {
+        Finding::good(group, "streams-active", format!("{active} streams are up, none is broken"))
+    };
+    let statuses = if waiting > STATUSES_WAITING_MAX {
+        Finding::bad(
+            (group, "streams-status", Warning),
+            format!("{waiting} statuses wait to be written"),
+            "the API server slows the controller down, or many orders changed at once",
+            "look again in a minute; enable flowSchema if it stays",
+        )
+    } else {
+        Finding::good(group, "streams-status", format!("{waiting} statuses wait to be written"))
+    };
+    vec![active, statuses]
+}
+
+pub(super) fn storage(facts: &Facts) -> Vec<Finding> {
+    [volumes(facts), space(facts), damaged(facts), sync(facts)].into_iter().flatten().collect()
+}
+
+fn volumes(facts: &Facts) -> Option<Finding> {
+    let (group, id) = (Group::Storage, "storage-volumes");
+    match facts.claims.as_ref()? {
+        Ok(claims) => {
+            let unbound = claims.iter().find(|claim| claim.phase != "Bound");
+            Some(match unbound {
+                Some(claim) => Finding::bad(
+                    (group, id, Failed),
+                    format!("{} is {}", claim.name, claim.phase),
+                    "no volume fits the claim",
+                    format!("kubectl -n {} describe pvc {}", facts.namespace, claim.name),
+                ),
+                None => Finding::good(group, id, format!("{} volumes are bound", claims.len())),
+            })
+        }
+        Err(error) => Some(Finding::bad(
+            (group, id, Warning),
+            "the volumes cannot be listed",
+            error,
+            "give the kubeconfig's user the right to list persistentvolumeclaims",
+        )),
+    }
+}
+
+fn space(facts: &Facts) -> Option<Finding> {
+    let (group, id) = (Group::Storage, "storage-space");
+    let used = |figures: &Figures| {
+        let bytes = |state: &str| figures.sum("orderstream_journal_disk_bytes", &[state]);
+        let total = bytes("state=\"total\"").filter(|total| *total > 0.0)?;
+        Some(1.0 - bytes("state=\"free\"")? / total)
+    };
+    let (pod, used) = highest(facts, "processor", used)?;
+    let percent = used * 100.0;
+    let mark = match 1.0 - used {
+        free if free < FREE_FAIL => Failed,
+        free if free < FREE_WARN => Warning,
+        _ => return Some(Finding::good(group, id, format!("{pod}: {percent:.0} % used at most"))),
+    };
+    Some(Finding::bad(
+        (group, id, mark),
+        format!("{pod}: its volume is {percent:.0} % full"),
+        "orders are kept until they are removed; a full volume takes no more, and loses nothing",
+        "make the claim larger, where its class allows it; or delete ended order requests",
+    ))
+}
+
+fn damaged(facts: &Facts) -> Option<Finding> {
+    let (group, id) = (Group::Storage, "storage-damaged");
+    let count = |figures: &Figures| figures.sum("orderstream_journal_damaged_orders", &[]);
+    let (pod, count) = highest(facts, "processor", count)?;
+    if count < 1.0 {
+        return Some(Finding::good(group, id, "no order has damaged records"));
+    }
+    Some(Finding::bad(
+        (group, id, Failed),
+        format!("{pod}: {count} orders have damaged records and are refused"),
+        "the volume changed or lost bytes; the other orders are served",
+        "keep the volume as it is, restore it from a snapshot, and check the node's disk",
+    ))
+}
+
+fn sync(facts: &Facts) -> Option<Finding> {
+    let (group, id) = (Group::Storage, "storage-sync");
+    let seconds = |figures: &Figures| {
+        let count = figures.sum("orderstream_journal_sync_seconds_count", &[])?;
+        let sum = figures.sum("orderstream_journal_sync_seconds_sum", &[])?;
+        Some(if count > 0.0 { sum / count } else { 0.0 })
+    };
+    let (pod, seconds) = highest(facts, "processor", seconds)?;
+    let millis = seconds * 1_000.0;
+    if seconds < SYNC_SECONDS_MAX {
+        let text = format!("{pod}: a sync takes {millis:.1} ms on average, the slowest");
+        return Some(Finding::good(group, id, text));
+    }
+    Some(Finding::bad(
+        (group, id, Warning),
+        format!("{pod}: a sync takes {millis:.0} ms on average"),
+        "the volume is slow or busy; every act waits for one sync",
+        "choose a faster storage class, or processors on more nodes",
+    ))
+}
+
+pub(super) fn stranding(facts: &Facts) -> Vec<Finding> {
+    let (group, id) = (Group::Stranding, "stranding");
+    let Some((set, wanted)) = &facts.wanted_processors else { return Vec::new() };
+    let orders = match &facts.orders {
+        Some(Ok(orders)) => orders,
+        Some(Err(error)) => {
+            return vec![Finding::bad(
+                (group, id, Failed),
+                "the orders cannot be listed",
+                error,
+                "give the user the right to list orderrequests",
+            )];
+        }
+        None => return Vec::new(),
+    };
+    let stranded: Vec<_> = orders
+        .iter()
+        .filter(|order| ordinal(order, set).is_some_and(|ordinal| ordinal >= *wanted))
+        .map(|order| order.name.as_str())
+        .collect();
+    if stranded.is_empty() {
+        let text = format!("{wanted} processors hold all {} open orders", orders.len());
+        return vec![Finding::good(group, id, text)];
+    }
+    let (count, first) = (stranded.len(), stranded.iter().take(NAMED_MAX).copied());
+    vec![Finding::bad(
+        (group, id, Failed),
+        format!(
+            "{count} open orders are on processors beyond the first {wanted}: {}{}",
+            first.collect::<Vec<_>>().join(", "),
+            if count > NAMED_MAX { ", …" } else { "" }
+        ),
+        "an order stays with its processor, whose volume holds its events",
+        "wait until they have ended, or end them; then scale down. processor.refuseStranding=false \
+         scales down at once: the orders wait until the processors are back",
+    )]
+}
+
+/// The ordinal of the pod that holds an order, where it is one of this set.
+fn ordinal(order: &Order, set: &str) -> Option<u32> {
+    let host = order.processor.strip_prefix("http://")?.split('.').next()?;
+    host.strip_prefix(set)?.strip_prefix('-')?.parse().ok()
+}

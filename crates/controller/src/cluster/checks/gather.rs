@@ -1,0 +1,306 @@
+//! Asks the API server for the facts, each request with a deadline. What cannot be had is a fact too.
+
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt as _, stream};
+use http::Request;
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{Answer, Claim, Facts, Figures, Group, LeaseFacts, Order, Pod, Workload};
+use crate::cluster::LEASE_NAME;
+use crate::cluster::resources::Resources;
+use crate::manifest::API_VERSION;
+
+/// How long one request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pods that are asked for metrics at one time.
+const PODS_AT_ONCE: usize = 8;
+/// Pods that are asked at most.
+const PODS_MAX: usize = 200;
+/// Orders in one page.
+const PAGE: usize = 500;
+/// What installing the chart makes: verb, group, resource.
+const NEEDED: [(&str, &str, &str); 7] = [
+    ("create", "apiextensions.k8s.io", "customresourcedefinitions"),
+    ("create", "rbac.authorization.k8s.io", "clusterroles"),
+    ("create", "rbac.authorization.k8s.io", "clusterrolebindings"),
+    ("create", "apps", "deployments"),
+    ("create", "apps", "statefulsets"),
+    ("create", "", "services"),
+    ("create", "policy", "poddisruptionbudgets"),
+];
+
+/// What is to be found out.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The groups that will be judged.
+    pub groups: Vec<Group>,
+    /// The namespace of the installation.
+    pub namespace: String,
+    /// Whether the chart is still to be installed: only what comes before that is asked.
+    pub before_install: bool,
+    /// The namespace whose orders are asked for; all when absent.
+    pub orders_of: Option<String>,
+    /// How many processors there are to be, by the name of their set.
+    pub wanted_processors: Option<(String, u32)>,
+}
+
+/// Finds it out.
+pub async fn gather(resources: &Resources, question: &Question) -> Facts {
+    let wants = |group: Group| question.groups.contains(&group);
+    let asks = Asks { resources, namespace: &question.namespace };
+    let mut facts = Facts {
+        namespace: question.namespace.clone(),
+        wanted_processors: question.wanted_processors.clone(),
+        ..Facts::default()
+    };
+    if wants(Group::Kubernetes) {
+        let began = Instant::now();
+        let version = asks.get("/version").await.map(|version| text(&version["gitVersion"]));
+        facts.version = Some(version);
+        facts.latency_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if question.before_install {
+            facts.rights = asks.rights().await;
+        }
+    }
+    if wants(Group::Crds) && !question.before_install {
+        for (name, _) in crate::crd::files() {
+            let name = name.trim_end_matches(".yaml").to_owned();
+            let path = format!("{CRDS}/{name}");
+            facts.crds.insert(name, asks.maybe(&path).await);
+        }
+    }
+    if question.before_install {
+        return facts;
+    }
+    let needs_pods = [Group::Controller, Group::Processors, Group::Streams, Group::Storage];
+    if needs_pods.into_iter().any(wants) || wants(Group::Monitoring) {
+        facts.controllers = Some(asks.workloads("deployments", "controller").await);
+        facts.processors = Some(asks.workloads("statefulsets", "processor").await);
+        facts.lease = Some(asks.lease(&facts).await);
+        facts.pods = Some(asks.pods().await);
+    }
+    if wants(Group::Storage) {
+        facts.claims = Some(asks.claims().await);
+    }
+    if wants(Group::Monitoring) {
+        facts.monitors = Some(asks.monitors().await);
+    }
+    if wants(Group::Stranding) {
+        facts.orders = Some(asks.orders(question.orders_of.as_deref()).await);
+    }
+    facts
+}
+
+const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+/// What the chart's objects have.
+const SELECTOR: &str = "app.kubernetes.io/part-of%3Dorderstream";
+
+struct Asks<'a> {
+    resources: &'a Resources,
+    namespace: &'a str,
+}
+
+impl Asks<'_> {
+    async fn text(&self, request: Request<Vec<u8>>) -> Answer<Result<String, u16>> {
+        let asking = self.resources.client().request_text(request);
+        match tokio::time::timeout(REQUEST_TIMEOUT, asking).await {
+            Ok(Ok(text)) => Ok(Ok(text)),
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Ok(Err(404)),
+            Ok(Err(kube::Error::Api(status))) => {
+                let (code, message) = (status.code, &status.message);
+                Err(format!("{code}: {message}"))
+            }
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("no answer within {} s", REQUEST_TIMEOUT.as_secs())),
+        }
+    }
+
+    /// An object or a list; `None` where there is none.
+    async fn maybe(&self, path: &str) -> Answer<Option<Value>> {
+        let request = Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
+        match self.text(request).await? {
+            Ok(text) => serde_json::from_str(&text).map(Some).map_err(|error| error.to_string()),
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn get(&self, path: &str) -> Answer<Value> {
+        self.maybe(path).await?.ok_or_else(|| format!("nothing is at {path}"))
+    }
+
+    async fn rights(&self) -> Vec<(String, Answer<bool>)> {
+        stream::iter(NEEDED)
+            .then(async |(verb, group, resource)| {
+                let review = json!({
+                    "apiVersion": "authorization.k8s.io/v1",
+                    "kind": "SelfSubjectAccessReview",
+                    "spec": {"resourceAttributes": {
+                        "namespace": self.namespace, "verb": verb,
+                        "group": group, "resource": resource,
+                    }},
+                });
+                (format!("{verb} {resource}"), self.review(&review).await)
+            })
+            .collect()
+            .await
+    }
+
+    async fn review(&self, review: &Value) -> Answer<bool> {
+        let request = Request::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
+            .header("content-type", "application/json")
+            .body(review.to_string().into_bytes())
+            .map_err(|error| error.to_string())?;
+        let text = self.text(request).await?.map_err(|code| code.to_string())?;
+        let answer: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        Ok(answer["status"]["allowed"].as_bool().unwrap_or_default())
+    }
+
+    async fn workloads(&self, kind: &str, component: &str) -> Answer<Vec<Workload>> {
+        let path = format!(
+            "/apis/apps/v1/namespaces/{}/{kind}?labelSelector={SELECTOR},\
+             app.kubernetes.io/component%3D{component}",
+            self.namespace
+        );
+        let number = |value: &Value| value.as_u64().unwrap_or_default();
+        let workload = |item: &Value| Workload {
+            name: text(&item["metadata"]["name"]),
+            wanted: number(&item["spec"]["replicas"]),
+            ready: number(&item["status"]["readyReplicas"]),
+            updated: number(&item["status"]["updatedReplicas"]),
+        };
+        Ok(items(&self.get(&path).await?).iter().map(workload).collect())
+    }
+
+    async fn lease(&self, facts: &Facts) -> Answer<Option<LeaseFacts>> {
+        let deployed = facts.controllers.as_ref().and_then(|found| found.as_ref().ok());
+        let name = deployed.and_then(|found| found.first()).map_or(LEASE_NAME, |first| &first.name);
+        let namespace = self.namespace;
+        let path = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}");
+        let Some(lease) = self.maybe(&path).await? else { return Ok(None) };
+        let spec = &lease["spec"];
+        let renewed: Option<Timestamp> =
+            spec["renewTime"].as_str().and_then(|text| text.parse().ok());
+        let age = renewed.map(|at| Timestamp::now().as_millisecond() - at.as_millisecond());
+        Ok(Some(LeaseFacts {
+            holder: text(&spec["holderIdentity"]),
+            age_ms: age.unwrap_or(i64::MAX),
+            duration_s: spec["leaseDurationSeconds"].as_i64().unwrap_or_default(),
+        }))
+    }
+
+    async fn pods(&self) -> Answer<Vec<Pod>> {
+        let namespace = self.namespace;
+        let path = format!(
+            "/api/v1/namespaces/{namespace}/pods?labelSelector={SELECTOR}&limit={PODS_MAX}"
+        );
+        let list = self.get(&path).await?;
+        let pods = items(&list).iter().map(pod).filter(|pod| {
+            matches!(pod.component.as_str(), "controller" | "processor")
+        });
+        let asked = stream::iter(pods).map(|pod| async move {
+            let figures = self.figures(&pod.name).await;
+            Pod { figures, ..pod }
+        });
+        let mut pods: Vec<_> = asked.buffer_unordered(PODS_AT_ONCE).collect().await;
+        pods.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(pods)
+    }
+
+    async fn figures(&self, pod: &str) -> Answer<Figures> {
+        let namespace = self.namespace;
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:9090/proxy/metrics");
+        let request = Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
+        let page = self.text(request).await?.map_err(|code| code.to_string())?;
+        Ok(Figures::parse(&page))
+    }
+
+    async fn claims(&self) -> Answer<Vec<Claim>> {
+        let namespace = self.namespace;
+        let path = format!(
+            "/api/v1/namespaces/{namespace}/persistentvolumeclaims?labelSelector=\
+             app.kubernetes.io/component%3Dprocessor"
+        );
+        let claim = |item: &Value| Claim {
+            name: text(&item["metadata"]["name"]),
+            phase: text(&item["status"]["phase"]),
+        };
+        Ok(items(&self.get(&path).await?).iter().map(claim).collect())
+    }
+
+    async fn monitors(&self) -> Answer<Option<usize>> {
+        let mut count = None;
+        for kind in ["podmonitors", "servicemonitors"] {
+            let namespace = self.namespace;
+            let path = format!(
+                "/apis/monitoring.coreos.com/v1/namespaces/{namespace}/{kind}?labelSelector={SELECTOR}"
+            );
+            if let Some(list) = self.maybe(&path).await? {
+                count = Some(count.unwrap_or_default() + items(&list).len());
+            }
+        }
+        Ok(count)
+    }
+
+    async fn orders(&self, namespace: Option<&str>) -> Answer<Vec<Order>> {
+        let of = namespace.map(|namespace| format!("/namespaces/{namespace}")).unwrap_or_default();
+        let mut orders = Vec::new();
+        let mut token = String::new();
+        loop {
+            let path =
+                format!("/apis/{API_VERSION}{of}/orderrequests?limit={PAGE}&continue={token}");
+            let page = self.get(&path).await?;
+            orders.extend(items(&page).iter().filter_map(order));
+            token = text(&page["metadata"]["continue"]);
+            if token.is_empty() {
+                return Ok(orders);
+            }
+        }
+    }
+}
+
+fn items(list: &Value) -> &[Value] {
+    list["items"].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn pod(item: &Value) -> Pod {
+    let status = &item["status"];
+    let conditions = status["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let is_ready = conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True");
+    let container = &status["containerStatuses"][0];
+    let state = &container["state"];
+    let reasons = [
+        text(&state["waiting"]["reason"]),
+        text(&container["lastState"]["terminated"]["message"]),
+        text(&state["waiting"]["message"]),
+        text(&status["reason"]),
+    ];
+    let unscheduled = conditions.iter().find(|c| c["type"] == "PodScheduled");
+    let unscheduled = unscheduled.map(|c| text(&c["message"])).unwrap_or_default();
+    let reasons = reasons.into_iter().chain([unscheduled]).filter(|reason| !reason.is_empty());
+    Pod {
+        name: text(&item["metadata"]["name"]),
+        component: text(&item["metadata"]["labels"]["app.kubernetes.io/component"]),
+        is_ready,
+        reason: reasons.collect::<Vec<_>>().join("; ").trim().to_owned(),
+        restarts: container["restartCount"].as_u64().unwrap_or_default(),
+        figures: Err("not asked".to_owned()),
+    }
+}
+
+/// An order that is not at its end.
+fn order(item: &Value) -> Option<Order> {
+    const ENDS: [&str; 5] = ["Finalised", "Expired", "Closed", "Cancelled", "Failed"];
+    let status = &item["status"];
+    let is_over = status["phase"].as_str().is_some_and(|phase| ENDS.contains(&phase));
+    let metadata = &item["metadata"];
+    (!is_over).then(|| Order {
+        name: format!("{}/{}", text(&metadata["namespace"]), text(&metadata["name"])),
+        processor: text(&status["stream"]["processor"]),
+    })
+}

@@ -1,0 +1,151 @@
+//! `orderstream prove`: one whole order on a cluster, from apply to award, which leaves nothing
+//! behind. What `helm test` runs.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use orderstream_controller::cluster::resources::{Conflicts, Failure as Refused, Kind, Resources};
+use orderstream_controller::duration::parse_ms;
+use serde_json::{Value, json};
+
+use crate::exit::Failure;
+use crate::output;
+use crate::verbs::plain::PlainServer;
+
+/// Between two looks at the resource.
+const LOOK: Duration = Duration::from_millis(100);
+/// The price that is proposed.
+const PRICE: &str = "1249.50";
+
+/// `orderstream prove`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Prove {
+    /// Where sellers propose, such as `http://orderstream-processor:8005`
+    #[arg(long, value_name = "URL")]
+    sellers_rest: String,
+    /// The namespace of the order; that of the context when absent
+    #[arg(long, short, value_name = "NAME")]
+    namespace: Option<String>,
+    /// How long each step may take
+    #[arg(long, default_value = "60s", value_name = "DURATION")]
+    timeout: String,
+    /// The kubeconfig; without it the one that kubectl takes, or the pod's own rights
+    #[arg(long, env = "ORDERSTREAM_KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+}
+
+impl Prove {
+    /// Does it, and tells of each step.
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let timeout = parse_ms(&self.timeout).map(Duration::from_millis).ok_or_else(|| {
+            let given = &self.timeout;
+            Failure::input(format!("--timeout '{given}' is not a duration such as 60s or 5m"))
+        })?;
+        let sellers = PlainServer::new(&self.sellers_rest)?;
+        let resources = Resources::connect(self.kubeconfig.as_deref(), None)
+            .await
+            .map_err(|error| Failure::input(error.to_string()))?;
+        let namespace = self.namespace.unwrap_or_else(|| resources.namespace().to_owned());
+        let name = format!("prove-{:08x}", fastrand::u32(..));
+        let proof = Proof { resources, sellers, namespace, name, timeout };
+        let result = proof.hold().await;
+        let cleaned = proof.clean_up().await;
+        result.and(cleaned)
+    }
+}
+
+struct Proof {
+    resources: Resources,
+    sellers: PlainServer,
+    namespace: String,
+    name: String,
+    timeout: Duration,
+}
+
+impl Proof {
+    async fn hold(&self) -> Result<(), Failure> {
+        let (name, namespace) = (&self.name, &self.namespace);
+        let began = Instant::now();
+        self.apply(&Value::Null).await?;
+        self.until("is Streaming", |status| status["phase"] == "Streaming").await?;
+        say("order", &format!("{namespace}/{name} streams"), began);
+
+        let began = Instant::now();
+        let proposal = json!({
+            "tenant": namespace, "order_req_id": name, "proposal_id": "proof",
+            "seller": "prover", "price": PRICE, "currency": "EUR",
+        });
+        let accepted = self.sellers.post("/api/v1/proposals", &proposal).await?;
+        say("proposal", &format!("accepted as event {}", accepted["seq"]), began);
+
+        let began = Instant::now();
+        self.until("shows the proposal", |status| {
+            status["proposals"]["best"]["proposalId"] == "proof"
+        })
+        .await?;
+        say("status", &format!("shows {PRICE} EUR as the best"), began);
+
+        let began = Instant::now();
+        self.apply(&json!({"proposalId": "proof"})).await?;
+        self.until("is Finalised", |status| status["phase"] == "Finalised").await?;
+        say("award", "the order is finalised", began);
+        Ok(())
+    }
+
+    async fn apply(&self, award: &Value) -> Result<(), Failure> {
+        let mut spec = json!({
+            "title": "A proof that orders work", "expiresIn": "10m", "ttlAfterFinished": "1m",
+        });
+        if !award.is_null() {
+            spec["award"] = award.clone();
+        }
+        let document = json!({
+            "apiVersion": "orderstream.dev/v1alpha1", "kind": "OrderRequest",
+            "metadata": {"name": self.name, "namespace": self.namespace},
+            "spec": spec,
+        });
+        let place = (Kind::OrderRequest, self.namespace.as_str(), self.name.as_str());
+        let applied = self.resources.apply(place, &document, Conflicts::Refuse).await;
+        applied.map(drop).map_err(failure)
+    }
+
+    async fn until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Result<(), Failure> {
+        let began = Instant::now();
+        loop {
+            let resource =
+                self.resources.get(Kind::OrderRequest, &self.namespace, &self.name).await;
+            let status = resource.map_err(failure)?["status"].take();
+            if holds(&status) {
+                return Ok(());
+            }
+            if began.elapsed() > self.timeout {
+                let (name, seconds) = (&self.name, self.timeout.as_secs());
+                return Err(Failure::checks(format!(
+                    "{name} is not so after {seconds} s: {what}; its status is {status}"
+                )));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn clean_up(&self) -> Result<(), Failure> {
+        let began = Instant::now();
+        self.resources
+            .delete(Kind::OrderRequest, &self.namespace, &self.name)
+            .await
+            .map_err(failure)?;
+        say("clean up", "the order is deleted", began);
+        Ok(())
+    }
+}
+
+fn say(step: &str, what: &str, began: Instant) {
+    output::line(&format!("ok  {step:<9} {what} ({:.1} s)", began.elapsed().as_secs_f32()));
+}
+
+fn failure(refused: Refused) -> Failure {
+    match refused {
+        Refused::Refused(refusal) => Failure::from_server(Some(refusal.reason), refusal.message),
+        Refused::NotReached(why) => Failure::not_reached(why),
+    }
+}
