@@ -9,6 +9,7 @@ mod assets;
 mod bench;
 mod codegen;
 mod deploy;
+mod e2e;
 mod image;
 mod step;
 mod test;
@@ -47,6 +48,22 @@ enum Command {
         #[arg(long, default_value = image::NAME)]
         name: String,
     },
+    /// Install the chart on a real cluster and live through everything an operator does to it.
+    E2e {
+        /// An image that the cluster can pull; without it one is made, and loaded into the test
+        /// cluster beside the workspace.
+        #[arg(long)]
+        image: Option<String>,
+        /// Leave the installation as it is at the end, for looking at it.
+        #[arg(long)]
+        keep: bool,
+        /// Only these steps.
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<String>,
+        /// Set when it runs inside the cluster's network already.
+        #[arg(long, hide = true)]
+        inside: bool,
+    },
     /// Write the generated files anew: the wire code, the definitions and the rights under `deploy`.
     Codegen,
 }
@@ -69,6 +86,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Bench { args } => bench::run(&root, &args).map(|()| ExitCode::SUCCESS),
         Command::Image { output, name } => {
             image::run(&root, &root.join(output), &name).map(|_| ExitCode::SUCCESS)
+        }
+        Command::E2e { image, keep, only, inside } => {
+            let wanted = e2e::Wanted { image, keep, only };
+            e2e::run(&root, &wanted, inside).map(|()| ExitCode::SUCCESS)
         }
         Command::Codegen => codegen::run(&root).map(|()| ExitCode::SUCCESS),
     }

@@ -8,6 +8,7 @@ use orderstream_core::port::{Clock, SellerDirectory};
 use orderstream_core::spec::Seller;
 use orderstream_journal::{Embedded, Options};
 use orderstream_processor::{Parts, PeersConfig, Processor};
+use orderstream_rpc::server::http_metrics::HttpMetrics;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -36,11 +37,13 @@ impl SellerDirectory for NoSellers {
 pub(crate) async fn serve(dir: &Path) -> anyhow::Result<()> {
     let began = std::time::Instant::now();
     let journal = Embedded::open(dir, Options::default())?;
+    let metrics = prometheus::Registry::new();
     let parts = Parts {
         journal: Arc::new(journal),
         directory: Arc::new(NoSellers),
         clock: Arc::new(WallClock),
-        metrics: prometheus::Registry::new(),
+        http_metrics: HttpMetrics::register(&metrics)?,
+        metrics,
         peers: PeersConfig::alone("bench".to_owned()),
         shutdown: CancellationToken::new(),
     };

@@ -16,6 +16,7 @@
 pub mod bucket;
 mod buyer;
 pub mod cache;
+mod census;
 pub mod checks;
 mod config;
 mod election;
@@ -58,6 +59,7 @@ pub use self::requests::Requests;
 pub use self::writer::FIELD_MANAGER;
 
 use self::cache::{Cache, Change, ObjectKey};
+use self::census::Census;
 use self::leadership::{Leadership, Standing};
 use self::operator::Operator;
 use self::queue::Queue;
@@ -138,6 +140,7 @@ pub struct Service {
 pub fn start(parts: Parts) -> Result<(Handle, Service), prometheus::Error> {
     let metrics = Arc::new(Metrics::register(&parts.metrics)?);
     let cache = Arc::new(RwLock::new(Cache::default()));
+    parts.metrics.register(Box::new(Census::new(Arc::clone(&cache))?))?;
     let leadership = Leadership::default();
     let queue = Arc::new(Queue::new(Arc::clone(&metrics)));
     let identity = parts.election.identity.clone();
@@ -174,6 +177,16 @@ pub fn start(parts: Parts) -> Result<(Handle, Service), prometheus::Error> {
         shutdown: parts.shutdown.clone(),
     });
     Ok((Handle { cache, leadership }, Service { operator, parts, reports: Box::pin(reports) }))
+}
+
+/// Registers what [`start`] registers, over nothing: for the reference of all metrics.
+///
+/// # Errors
+/// When a name is taken.
+pub fn register_figures(registry: &prometheus::Registry) -> Result<(), prometheus::Error> {
+    Metrics::register(registry)?;
+    Requests::register(registry)?;
+    registry.register(Box::new(Census::new(Arc::default())?))
 }
 
 impl std::fmt::Debug for Service {

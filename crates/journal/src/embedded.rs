@@ -3,6 +3,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
@@ -140,7 +141,12 @@ impl Journal for Embedded {
         if append.records.iter().any(|record| record.len() > limits::RECORD_BYTES_MAX) {
             return Err(SubmitError::TooLarge("a record is over its limit"));
         }
-        self.owner.shared.queue.submit(Work::Append(append), &self.owner.shared.stats)
+        let stats = &self.owner.shared.stats;
+        let submitted = self.owner.shared.queue.submit(Work::Append(append), stats);
+        if submitted.is_err() {
+            stats.refused_appends.fetch_add(1, Ordering::Relaxed);
+        }
+        submitted
     }
 
     fn read(&self, list: &[u8], after: u64, limit: usize) -> Result<Vec<Record>, ReadError> {

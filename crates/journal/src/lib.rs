@@ -32,4 +32,4 @@ pub use api::{Append, Appended, Done, Journal, Record, Visit, append};
 pub use embedded::{Embedded, Options};
 pub use error::{AppendError, OpenError, ReadError, SubmitError};
 pub use queue::Health;
-pub use stats::Stats;
+pub use stats::{SYNC_BOUNDS, Stats};

@@ -3,6 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+/// Upper bounds of the buckets of [`Stats::sync_buckets`], in seconds.
+pub const SYNC_BOUNDS: [f64; 12] =
+    [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
+
 /// What the writer did since the journal was opened. Each counter is read on its own with
 /// [`Ordering::Relaxed`]; together they are not one moment.
 #[derive(Debug, Default)]
@@ -21,6 +25,13 @@ pub struct Stats {
     pub last_sync_nanos: AtomicU64,
     /// Appends that wait in the queue.
     pub queue_len: AtomicU64,
+    /// Batches by the time of their write and sync; one more than [`SYNC_BOUNDS`], the last one for
+    /// all that took longer.
+    pub sync_buckets: [AtomicU64; SYNC_BOUNDS.len() + 1],
+    /// Appends whose write or sync failed, or that waited while that happened.
+    pub failed_appends: AtomicU64,
+    /// Appends that were not taken, because too many waited or the store was closed.
+    pub refused_appends: AtomicU64,
 }
 
 impl Stats {
@@ -32,5 +43,10 @@ impl Stats {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.sync_nanos_total.fetch_add(nanos, Ordering::Relaxed);
         self.last_sync_nanos.store(nanos, Ordering::Relaxed);
+        let seconds = took.as_secs_f64();
+        let place = SYNC_BOUNDS.iter().position(|bound| seconds <= *bound);
+        if let Some(bucket) = self.sync_buckets.get(place.unwrap_or(SYNC_BOUNDS.len())) {
+            bucket.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }

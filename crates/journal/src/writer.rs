@@ -4,6 +4,7 @@ mod batch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use parking_lot::RwLock;
@@ -82,6 +83,9 @@ impl Writer {
             EngineError::Full(reason) => AppendError::Full(reason.clone()),
             EngineError::Failed(reason) => AppendError::Failed(reason.clone()),
         };
+        let failed = batch.len().saturating_add(waiting.len());
+        let failed = u64::try_from(failed).unwrap_or(u64::MAX);
+        self.shared.stats.failed_appends.fetch_add(failed, Ordering::Relaxed);
         batch.refuse(&refusal);
         waiting.into_iter().for_each(|work| refuse(work, &refusal));
         self.reopen();

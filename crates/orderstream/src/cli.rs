@@ -9,7 +9,7 @@ use crate::config::merged;
 use crate::exit::Failure;
 use crate::prove::Prove;
 use crate::telemetry::{CommandKind, LogFormat};
-use crate::{output, roles, verbs};
+use crate::{figures, output, roles, verbs};
 
 /// Requests for quotation: a buyer asks, sellers propose, every event is kept and numbered.
 #[derive(Debug, Parser)]
@@ -73,6 +73,8 @@ pub(crate) enum Command {
     Prove(Prove),
     /// Print the custom resource definitions
     Crd,
+    /// Print the reference of all metrics
+    Metrics,
     /// Print the rights that the controller needs on a cluster
     Rbac,
     /// Create or change order requests from manifests
@@ -108,6 +110,7 @@ impl Command {
             Self::Check(_)
             | Self::Prove(_)
             | Self::Crd
+            | Self::Metrics
             | Self::Rbac
             | Self::Apply(_)
             | Self::Get(_)
@@ -141,6 +144,12 @@ impl Command {
             Self::Prove(prove) => prove.run().await,
             Self::Crd => {
                 output::line(orderstream_controller::crd::crds().trim_end());
+                Ok(())
+            }
+            Self::Metrics => {
+                let page = figures::reference();
+                let page = page.map_err(|error| Failure::unexpected(error.to_string()))?;
+                output::line(page.trim_end());
                 Ok(())
             }
             Self::Rbac => {

@@ -7,6 +7,7 @@ mod cli;
 mod clock;
 mod config;
 mod exit;
+mod figures;
 mod listen;
 mod output;
 mod prove;

@@ -17,12 +17,14 @@ use orderstream_journal::{Embedded, Options};
 use orderstream_requestor::Handle;
 use orderstream_rpc::problem;
 use orderstream_rpc::server::http::{self, HttpLimits};
+use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SystemClock;
 use crate::exit::Failure;
+use crate::figures::JournalFigures;
 
 /// The tasks of a role. When one fails, the others are told to stop.
 #[derive(Debug)]
@@ -63,6 +65,14 @@ async fn open_journal(dir: &Path, flag: &str) -> Result<Embedded, Failure> {
             .map_err(|error| Failure::unexpected(format!("{flag}: {error}")))
     })
     .await
+}
+
+/// Shows a journal's figures.
+fn watch_journal(registry: &Registry, journal: &Embedded, dir: &Path) -> Result<(), Failure> {
+    let figures = JournalFigures::of(journal.clone(), dir);
+    figures
+        .and_then(|figures| registry.register(Box::new(figures)))
+        .map_err(|error| Failure::unexpected(error.to_string()))
 }
 
 /// Closes a journal, after all that used it has ended.

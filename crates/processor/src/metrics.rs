@@ -1,54 +1,241 @@
 //! What the processor counts. No label ever holds a user's value.
 
-use orderstream_core::Epoch;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use orderstream_core::event::EventKind;
+use orderstream_core::{Act, Answer, Epoch, Event, Order, Phase, Refusal, Timestamp};
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
+};
+
+/// Seconds from an act to its event on the tracker's stream.
+const DELIVERY_BOUNDS: [f64; 12] =
+    [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+/// Seconds from an order's opening to its first proposal.
+const FIRST_PROPOSAL_BOUNDS: [f64; 11] =
+    [1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 1_800.0, 3_600.0, 14_400.0, 86_400.0];
+/// The phases in which an order ends.
+const ENDS: [Phase; 4] = [Phase::Finalised, Phase::Expired, Phase::Closed, Phase::Cancelled];
 
 /// Handles on the processor's metrics.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     orders: IntGauge,
+    open_orders: IntGauge,
+    ended: IntCounterVec,
+    damaged: IntGauge,
     trackers: IntGauge,
     observers: IntGauge,
     delivered: IntCounter,
+    delivery_seconds: Histogram,
+    proposals_accepted: IntCounter,
+    proposals_refused: IntCounter,
+    first_proposal_seconds: Histogram,
+    expiry_overdue: Gauge,
+    replay_seconds: Gauge,
+    replayed: IntGauge,
     forwards: IntCounterVec,
 }
 
+/// Makes one of each kind and registers it.
+struct Maker<'a>(&'a Registry);
+
+impl Maker<'_> {
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        let gauge = IntGauge::new(format!("orderstream_{name}"), help)?;
+        self.0.register(Box::new(gauge.clone()))?;
+        Ok(gauge)
+    }
+
+    fn seconds(&self, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
+        let gauge = Gauge::new(format!("orderstream_{name}"), help)?;
+        self.0.register(Box::new(gauge.clone()))?;
+        Ok(gauge)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        let counter = IntCounter::new(format!("orderstream_{name}"), help)?;
+        self.0.register(Box::new(counter.clone()))?;
+        Ok(counter)
+    }
+
+    fn counters(
+        &self,
+        (name, help): (&str, &str),
+        labels: &[&str],
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        let opts = Opts::new(format!("orderstream_{name}"), help);
+        let counters = IntCounterVec::new(opts, labels)?;
+        self.0.register(Box::new(counters.clone()))?;
+        Ok(counters)
+    }
+
+    fn histogram(
+        &self,
+        (name, help): (&str, &str),
+        bounds: &[f64],
+    ) -> Result<Histogram, prometheus::Error> {
+        let opts = HistogramOpts::new(format!("orderstream_{name}"), help);
+        let histogram = Histogram::with_opts(opts.buckets(bounds.to_vec()))?;
+        self.0.register(Box::new(histogram.clone()))?;
+        Ok(histogram)
+    }
+}
+
 impl Metrics {
-    /// Makes and registers all metrics.
+    /// Makes and registers all metrics; each series exists at 0 from the start.
     ///
     /// # Errors
     /// When a name is taken.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let orders = IntGauge::new("orderstream_processor_orders", "Orders held in memory.")?;
-        let streams = IntGaugeVec::new(
-            Opts::new("orderstream_processor_streams", "Streams open now, by who follows."),
-            &["follower"],
-        )?;
-        let delivered = IntCounter::new(
-            "orderstream_processor_events_delivered_total",
-            "Events handed to streams.",
-        )?;
-        registry.register(Box::new(orders.clone()))?;
+        let make = Maker(registry);
+        let opts = Opts::new("orderstream_processor_streams", "Streams open now, by who follows.");
+        let streams = IntGaugeVec::new(opts, &["follower"])?;
         registry.register(Box::new(streams.clone()))?;
-        registry.register(Box::new(delivered.clone()))?;
-        let forwards = IntCounterVec::new(
-            Opts::new(
-                "orderstream_processor_forwards_total",
-                "Requests for orders that are not here, by what came of handing them on.",
-            ),
-            &["result"],
-        )?;
-        registry.register(Box::new(forwards.clone()))?;
+        let help = "Proposals and amendments, by whether they were taken.";
+        let proposals = make.counters(("processor_proposals_total", help), &["result"])?;
+        let metrics = Self {
+            orders: make.gauge("processor_orders", "Orders held in memory.")?,
+            open_orders: make
+                .gauge("processor_orders_open", "Orders that are not at their end.")?,
+            ended: make.counters(
+                (
+                    "processor_orders_ended_total",
+                    "Orders that came to their end, by how and by whether they had a proposal.",
+                ),
+                &["phase", "proposals"],
+            )?,
+            damaged: make.gauge(
+                "journal_damaged_orders",
+                "Orders that are refused because their records are damaged.",
+            )?,
+            trackers: streams.with_label_values(&["tracker"]),
+            observers: streams.with_label_values(&["observer"]),
+            delivered: make
+                .counter("processor_events_delivered_total", "Events handed to streams.")?,
+            delivery_seconds: make.histogram(
+                (
+                    "processor_delivery_seconds",
+                    "Time from an act to its event being handed to the order's tracker.",
+                ),
+                &DELIVERY_BOUNDS,
+            )?,
+            proposals_accepted: proposals.with_label_values(&["accepted"]),
+            proposals_refused: proposals.with_label_values(&["refused"]),
+            first_proposal_seconds: make.histogram(
+                (
+                    "processor_first_proposal_seconds",
+                    "Time from an order's opening to its first proposal.",
+                ),
+                &FIRST_PROPOSAL_BOUNDS,
+            )?,
+            expiry_overdue: make.seconds(
+                "processor_expiry_overdue_seconds",
+                "How long the most overdue order waits for its expiry; 0 when none does.",
+            )?,
+            replay_seconds: make.seconds(
+                "journal_replay_seconds",
+                "How long reading the whole journal took at the last start.",
+            )?,
+            replayed: make.gauge(
+                "journal_replayed_records",
+                "How many records were read at the last start.",
+            )?,
+            forwards: make.counters(
+                (
+                    "processor_forwards_total",
+                    "Requests for orders that are not here, by what came of handing them on.",
+                ),
+                &["result"],
+            )?,
+        };
+        metrics.start_at_zero();
+        Ok(metrics)
+    }
+
+    fn start_at_zero(&self) {
         for result in ["ok", "refused", "unreached", "unknown_order"] {
-            forwards.with_label_values(&[result]).reset();
+            self.forwards.with_label_values(&[result]).reset();
         }
-        let trackers = streams.with_label_values(&["tracker"]);
-        let observers = streams.with_label_values(&["observer"]);
-        Ok(Self { orders, trackers, observers, delivered, forwards })
+        for phase in ENDS {
+            for proposals in ["none", "some"] {
+                let phase = phase.as_str().to_lowercase();
+                self.ended.with_label_values(&[phase.as_str(), proposals]).reset();
+            }
+        }
     }
 
     pub(crate) fn set_orders(&self, count: usize) {
-        self.orders.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.orders.set(number(count));
+    }
+
+    /// What was read at the start.
+    pub(crate) fn replayed(&self, seconds: f64, records: usize, open_orders: usize) {
+        self.replay_seconds.set(seconds);
+        self.replayed.set(number(records));
+        self.open_orders.set(number(open_orders));
+    }
+
+    pub(crate) fn order_is_damaged(&self) {
+        self.damaged.inc();
+    }
+
+    /// An act was answered.
+    pub(crate) fn acted(&self, act: &Act, result: &Result<Answer, Refusal>) {
+        if let Act::Propose(_) | Act::Amend(_) = act {
+            match result {
+                Ok(_) => self.proposals_accepted.inc(),
+                Err(_) => self.proposals_refused.inc(),
+            }
+        }
+    }
+
+    /// Events of an order reached the disk; tells whether the order has a proposal now.
+    pub(crate) fn stored(
+        &self,
+        order: &Order,
+        events: &[impl AsRef<Event>],
+        had_one: bool,
+    ) -> bool {
+        let mut has_one = had_one;
+        for event in events {
+            let event = event.as_ref();
+            match &event.kind {
+                EventKind::OrderOpened(_) => self.open_orders.inc(),
+                EventKind::NewProposal(_) if !has_one => {
+                    has_one = true;
+                    self.first_proposal_seconds.observe(seconds(order.opened_at, event.at));
+                }
+                EventKind::OrderFinalised { .. } => self.ended(Phase::Finalised, has_one),
+                EventKind::OrderClosed { .. } => self.ended(Phase::Closed, has_one),
+                EventKind::OrderCancelled { .. } => self.ended(Phase::Cancelled, has_one),
+                EventKind::OrderPaused { expired: true, .. } => {
+                    self.ended(Phase::Expired, has_one);
+                }
+                EventKind::OrderPaused { .. }
+                | EventKind::OrderResumed
+                | EventKind::OrderExtended { .. }
+                | EventKind::SellersSelected(_)
+                | EventKind::SellerNotified { .. }
+                | EventKind::NewProposal(_)
+                | EventKind::ProposalUpdate(_)
+                | EventKind::ProposalClosed { .. }
+                | EventKind::EditLock { .. }
+                | EventKind::FollowUpAdded(_) => {}
+            }
+        }
+        has_one
+    }
+
+    fn ended(&self, phase: Phase, has_proposals: bool) {
+        self.open_orders.dec();
+        let proposals = if has_proposals { "some" } else { "none" };
+        let phase = phase.as_str().to_lowercase();
+        self.ended.with_label_values(&[phase.as_str(), proposals]).inc();
+    }
+
+    /// How long the most overdue order waits.
+    pub(crate) fn overdue(&self, since: Option<Timestamp>, now: Timestamp) {
+        self.expiry_overdue.set(since.map_or(0.0, |since| seconds(since, now)));
     }
 
     pub(crate) fn stream_opened(&self, tracker: Option<Epoch>) {
@@ -67,7 +254,22 @@ impl Metrics {
         self.delivered.inc();
     }
 
+    /// A fresh event was handed to the order's tracker.
+    pub(crate) fn tracker_heard(&self, at: Timestamp, now: Timestamp) {
+        self.delivery_seconds.observe(seconds(at, now));
+    }
+
     const fn streams(&self, tracker: Option<Epoch>) -> &IntGauge {
         if tracker.is_some() { &self.trackers } else { &self.observers }
     }
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// Seconds between two moments; 0 when the clock ran back.
+#[allow(clippy::cast_precision_loss, reason = "milliseconds of days fit in 53 bits")]
+fn seconds(from: Timestamp, to: Timestamp) -> f64 {
+    to.ms_since(from) as f64 / 1_000.0
 }

@@ -114,19 +114,21 @@ impl Orders {
     /// Why it was not done. Nothing was stored, unless the reason is retriable: then the same key
     /// tells.
     pub async fn act(&self, key: &OrderKey, command: Command) -> Result<Answer, Refusal> {
-        in_time(self.act_in_full(key, command)).await
+        let result = in_time(self.act_in_full(key, &command)).await;
+        self.inner.parts.metrics.acted(&command.act, &result);
+        result
     }
 
-    async fn act_in_full(&self, key: &OrderKey, command: Command) -> Result<Answer, Refusal> {
+    async fn act_in_full(&self, key: &OrderKey, command: &Command) -> Result<Answer, Refusal> {
         if self.inner.draining.load(Ordering::Relaxed) && !matches!(command.act, Act::Tick) {
             return Err(Refusal::new(Reason::Draining, "this server is stopping; try again"));
         }
         self.fence(key, command.epoch).await?;
-        let receiver = match self.submit(key, &command)? {
+        let receiver = match self.submit(key, command)? {
             Submitted::Waiting(receiver) => receiver,
             Submitted::Suspect => {
                 self.reload(key).await?;
-                match self.submit(key, &command)? {
+                match self.submit(key, command)? {
                     Submitted::Waiting(receiver) => receiver,
                     Submitted::Suspect => return Err(storage_unavailable()),
                 }

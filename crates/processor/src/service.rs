@@ -6,6 +6,7 @@ use orderstream_core::port::{Clock, SellerDirectory};
 use orderstream_journal::Journal;
 use orderstream_rpc::observe::{AllowAll, RpcMetrics, Side};
 use orderstream_rpc::server::http::HttpLimits;
+use orderstream_rpc::server::http_metrics::{HttpMetrics, measured};
 use orderstream_rpc::server::{self, ServerLimits};
 use prometheus::Registry;
 use tokio::net::TcpListener;
@@ -30,6 +31,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Where metrics are registered.
     pub metrics: Registry,
+    /// The figures of plain HTTP in this process.
+    pub http_metrics: Arc<HttpMetrics>,
     /// Under which name others know this processor, and how it finds them.
     pub peers: PeersConfig,
     /// When to stop.
@@ -57,6 +60,7 @@ pub struct Processor {
     rpc_metrics: Arc<RpcMetrics>,
     name: String,
     peers: Peers,
+    http_metrics: Arc<HttpMetrics>,
     shutdown: CancellationToken,
 }
 
@@ -82,7 +86,8 @@ impl Processor {
             None => RpcMetrics::new(&Registry::new(), Side::Client)?,
         };
         let peers = Peers::new(parts.peers, clients, metrics);
-        Ok(Self { orders, rpc_metrics, name, peers, shutdown: parts.shutdown })
+        let (http_metrics, shutdown) = (parts.http_metrics, parts.shutdown);
+        Ok(Self { orders, rpc_metrics, name, peers, http_metrics, shutdown })
     }
 
     /// Waits until all other processors that can be reached know this one. To be asked before
@@ -120,6 +125,7 @@ impl Processor {
             Ok(())
         });
         let router = rest::forwarding_router(self.orders.clone(), self.peers.clone());
+        let router = measured(router, self.http_metrics);
         let shutdown = self.shutdown.clone();
         tasks.spawn(async move {
             server::http::serve(rest, router, HttpLimits::default(), shutdown).await;

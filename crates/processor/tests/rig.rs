@@ -12,6 +12,7 @@ use orderstream_core::spec::Seller;
 use orderstream_core::{SellerId, Timestamp};
 use orderstream_journal::{Embedded, OpenError, Options};
 use orderstream_processor::{Error, Orders, Parts, PeersConfig, Processor};
+use orderstream_rpc::server::http_metrics::HttpMetrics;
 use prometheus::Registry;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -149,7 +150,16 @@ impl Rig {
         let processor = tokio::task::spawn_blocking(move || {
             let journal = Arc::new(open(&dir, disk.as_ref()));
             let peers = PeersConfig::alone(NAME.to_owned());
-            Processor::start(Parts { journal, directory, clock, metrics, peers, shutdown: stop })
+            let http_metrics = HttpMetrics::register(&metrics).unwrap();
+            Processor::start(Parts {
+                journal,
+                directory,
+                clock,
+                metrics,
+                http_metrics,
+                peers,
+                shutdown: stop,
+            })
         });
         let processor = processor.await.unwrap().unwrap();
         let (grpc, rest) = (listen().await, listen().await);

@@ -154,6 +154,10 @@ async fn open_next(
     if opened.is_ok() {
         let (processor, epoch) = (assignment.processor.clone(), assignment.epoch);
         shared.step(key, following, Input::Connected { processor, epoch });
+        match after {
+            Seq(0) => shared.metrics.granted_from_start.inc(),
+            Seq(_) => shared.metrics.granted_from_cursor.inc(),
+        }
         let (order_req_id, after) = (key.order_req_id.as_str(), after.0);
         let trace_id = assignment.incarnation.trace_id();
         tracing::debug!(order_req_id, after, trace_id, "the order's stream is up");
@@ -217,6 +221,7 @@ async fn read(
                 return again(&refusal.to_string(), backoff);
             }
         };
+        shared.heard(event.at);
         match shared.step(key, following, Input::Received(Arc::new(event))) {
             Output::Ignored => {}
             Output::Changed => backoff.reset(),

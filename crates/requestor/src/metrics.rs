@@ -1,6 +1,10 @@
 //! The requestor's figures. No label takes a user's value.
 
-use prometheus::{IntCounter, IntGauge, Registry};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+/// Seconds from an event to the tracker.
+const LAG_BOUNDS: [f64; 12] =
+    [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 300.0];
 
 /// Handles of all series, resolved once.
 #[derive(Clone, Debug)]
@@ -13,6 +17,12 @@ pub struct Metrics {
     pub stream_reconnects: IntCounter,
     /// Events that came over streams, repeated ones included.
     pub events_received: IntCounter,
+    /// Streams that were granted from the order's first event.
+    pub granted_from_start: IntCounter,
+    /// Streams that were granted after an event that was seen.
+    pub granted_from_cursor: IntCounter,
+    /// Time from an event to its being folded into the tracker.
+    pub event_lag: Histogram,
 }
 
 impl Metrics {
@@ -31,7 +41,26 @@ impl Metrics {
             registry.register(Box::new(counter.clone()))?;
             Ok(counter)
         };
+        let granted = IntCounterVec::new(
+            Opts::new(
+                "orderstream_requestor_streams_granted_total",
+                "Order streams that came up, by whether they began at the order's first event.",
+            ),
+            &["from"],
+        )?;
+        registry.register(Box::new(granted.clone()))?;
+        let event_lag = Histogram::with_opts(
+            HistogramOpts::new(
+                "orderstream_requestor_event_lag_seconds",
+                "Time from an event to the tracker having it; after an outage this is its length.",
+            )
+            .buckets(LAG_BOUNDS.to_vec()),
+        )?;
+        registry.register(Box::new(event_lag.clone()))?;
         Ok(Self {
+            granted_from_start: granted.with_label_values(&["start"]),
+            granted_from_cursor: granted.with_label_values(&["cursor"]),
+            event_lag,
             streams_active: gauge(
                 "orderstream_requestor_streams_active",
                 "Order streams that are up.",

@@ -82,6 +82,12 @@ impl Shared {
         self.clock.now()
     }
 
+    /// An event of this moment came over a stream.
+    #[allow(clippy::cast_precision_loss, reason = "milliseconds of days fit in 53 bits")]
+    pub(crate) fn heard(&self, at: Timestamp) {
+        self.metrics.event_lag.observe(self.now().ms_since(at) as f64 / 1_000.0);
+    }
+
     /// Refuses new work when the requestor stops.
     pub(crate) fn check_open(&self) -> Result<(), Refusal> {
         if self.cancel.is_cancelled() {

@@ -6,6 +6,7 @@ mod accept;
 mod connection;
 mod drive;
 pub mod http;
+pub mod http_metrics;
 
 use std::convert::Infallible;
 use std::sync::Arc;

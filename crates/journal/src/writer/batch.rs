@@ -54,6 +54,11 @@ impl Batch {
         std::mem::take(&mut self.ops)
     }
 
+    /// How many wait for the batch.
+    pub(super) const fn len(&self) -> usize {
+        self.replies.len()
+    }
+
     /// Records and payload bytes of the batch.
     pub(super) const fn size(&self) -> (u64, u64) {
         (self.records, self.bytes)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use orderstream_controller::cluster::{self, ClusterBuyer, Config, Requests, connect};
 use orderstream_core::port::{OrderOwners, OrderStreams};
 use orderstream_requestor::{MemoryLists, Parts, Requestor};
-use prometheus::Registry;
+use orderstream_rpc::server::http_metrics::measured;
 use tokio_util::sync::CancellationToken;
 
 use super::requestor::unexpected;
@@ -15,6 +15,7 @@ use crate::admin::Admin;
 use crate::cli::Common;
 use crate::clock::SystemClock;
 use crate::exit::Failure;
+use crate::figures;
 use crate::listen::{Addresses, WhenOccupied};
 use crate::shutdown::on_signal;
 
@@ -24,7 +25,7 @@ const READY_LOOK: Duration = Duration::from_millis(50);
 /// Runs the operator until it is told to stop.
 pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> {
     config.validate().map_err(|error| Failure::input(error.to_string()))?;
-    let registry = Registry::new();
+    let (registry, http) = figures::registry()?;
     let requests =
         Requests::register(&registry).map_err(|error| Failure::unexpected(error.to_string()))?;
     let (client, own) = connect(config.kubeconfig.as_deref(), &requests)
@@ -69,7 +70,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     let mut tasks = Tasks::new(shutdown.clone());
     tasks.start(on_signal(shutdown.clone()));
     tasks.start(admin.clone().serve(metrics, shutdown.clone()));
-    tasks.start(serve(rest, router, shutdown.clone()));
+    tasks.start(serve(rest, measured(router, http), shutdown.clone()));
     tasks.start(async move {
         service.run().await;
         streams_end.cancel();

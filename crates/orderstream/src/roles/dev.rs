@@ -13,6 +13,7 @@ use orderstream_core::spec::Seller;
 use orderstream_journal::Embedded;
 use orderstream_processor::{Orders, Parts, PeersConfig, Processor};
 use orderstream_requestor::{Handle, JournalLists, Requestor, Service};
+use orderstream_rpc::server::http_metrics::{HttpMetrics, measured};
 use prometheus::Registry;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -20,11 +21,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Tasks, blocking, buyer_router, close_journal, demo, open_journal, open_local, requestor, serve,
+    watch_journal,
 };
 use crate::admin::Admin;
 use crate::cli::Common;
 use crate::clock::SystemClock;
 use crate::exit::Failure;
+use crate::figures;
 use crate::listen::{Addresses, WhenOccupied, reachable};
 use crate::output;
 use crate::shutdown::on_signal;
@@ -97,7 +100,8 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     let ports = bind(&config, &mut addresses)?;
     let grpc = ports.grpc.local_addr().map_err(|e| Failure::unexpected(e.to_string()))?;
     let url = format!("http://{}", reachable(grpc));
-    let (registry, shutdown) = (Registry::new(), CancellationToken::new());
+    let ((registry, http), shutdown) = (figures::registry()?, CancellationToken::new());
+    watch_journal(&registry, &owned, &config.data_dir)?;
     let processor = {
         let directory = FileDirectory::from(wanted.sellers);
         let parts = Parts {
@@ -105,6 +109,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
             directory: Arc::new(directory),
             clock: Arc::new(SystemClock),
             metrics: registry.clone(),
+            http_metrics: Arc::clone(&http),
             peers: PeersConfig::alone(url.clone()),
             shutdown: shutdown.clone(),
         };
@@ -125,7 +130,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     let (handle, service) = start_requestor(&url, &followed, &registry, &shutdown).await?;
     let dir = config.data_dir.join("orderrequests");
     let local = open_local(&dir, &handle, shutdown.clone()).await?;
-    let side = Side { handle, service, local: local.clone(), orders, url };
+    let side = Side { http, handle, service, local: local.clone(), orders, url };
     start_rest(&mut tasks, side, (ports.requestor, ports.metrics), registry);
     addresses.write(common.addr_file.as_deref())?;
     apply(local, wanted.requests).await?;
@@ -136,6 +141,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
 
 /// What runs beside the processor.
 struct Side {
+    http: Arc<HttpMetrics>,
     handle: Handle,
     service: Service,
     local: LocalOrderRequests,
@@ -153,7 +159,8 @@ fn start_rest(
     let admin = Admin::new(registry);
     admin.set_ready();
     tasks.start(admin.serve(metrics, shutdown.clone()));
-    tasks.start(serve(requestor, buyer_router(&side.handle, &side.local), shutdown.clone()));
+    let router = measured(buyer_router(&side.handle, &side.local), side.http);
+    tasks.start(serve(requestor, router, shutdown.clone()));
     let (service, local) = (side.service, side.local);
     tasks.start(async move { service.run().await.map_err(requestor::unexpected) });
     tasks.start(async move {

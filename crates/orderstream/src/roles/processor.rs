@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use orderstream_controller::manifest::FileDirectory;
 use orderstream_processor::{Config, Parts, PeersConfig, Processor};
-use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Tasks, blocking, close_journal, open_journal};
+use super::{Tasks, blocking, close_journal, open_journal, watch_journal};
 use crate::admin::Admin;
 use crate::cli::Common;
 use crate::clock::SystemClock;
 use crate::exit::Failure;
+use crate::figures;
 use crate::listen::{Addresses, WhenOccupied};
 use crate::shutdown::on_signal;
 
@@ -25,7 +25,8 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     let grpc = addresses.bind("grpc", "--grpc-addr", config.grpc_addr)?;
     let rest = addresses.bind("rest", "--rest-addr", config.rest_addr)?;
     let metrics = addresses.bind("metrics", "--metrics-addr", config.metrics_addr)?;
-    let registry = Registry::new();
+    let (registry, http) = figures::registry()?;
+    watch_journal(&registry, &journal, &config.data_dir)?;
     let shutdown = CancellationToken::new();
     let peers = peers(&config, &grpc, &rest)?;
     let parts = Parts {
@@ -33,6 +34,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
         directory: Arc::new(directory),
         clock: Arc::new(SystemClock),
         metrics: registry.clone(),
+        http_metrics: http,
         peers,
         shutdown: shutdown.clone(),
     };

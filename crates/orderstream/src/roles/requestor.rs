@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use orderstream_requestor::{Config, JournalLists, Parts, Requestor};
-use prometheus::Registry;
+use orderstream_rpc::server::http_metrics::measured;
 use tokio_util::sync::CancellationToken;
 
-use super::{Tasks, buyer_router, close_journal, open_journal, open_local, serve};
+use super::{Tasks, buyer_router, close_journal, open_journal, open_local, serve, watch_journal};
 use crate::admin::Admin;
 use crate::cli::Common;
 use crate::clock::SystemClock;
 use crate::exit::Failure;
+use crate::figures;
 use crate::listen::{Addresses, WhenOccupied};
 use crate::shutdown::on_signal;
 
@@ -22,7 +23,8 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     let mut addresses = Addresses::new(WhenOccupied::Fail);
     let rest = addresses.bind("requestor", "--rest-addr", config.rest_addr)?;
     let metrics = addresses.bind("metrics", "--metrics-addr", config.metrics_addr)?;
-    let registry = Registry::new();
+    let (registry, http) = figures::registry()?;
+    watch_journal(&registry, &journal, &dir)?;
     let shutdown = CancellationToken::new();
     let parts = Parts {
         processors: config.processors,
@@ -39,7 +41,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     let mut tasks = Tasks::new(shutdown.clone());
     tasks.start(on_signal(shutdown.clone()));
     tasks.start(admin.clone().serve(metrics, shutdown.clone()));
-    tasks.start(serve(rest, buyer_router(&handle, &local), shutdown.clone()));
+    tasks.start(serve(rest, measured(buyer_router(&handle, &local), http), shutdown.clone()));
     tasks.start(async move { service.run().await.map_err(unexpected) });
     tasks.start(async move {
         local.run().await;

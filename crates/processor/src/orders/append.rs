@@ -74,6 +74,10 @@ impl Orders {
         let released = match outcome {
             Ok(appended) => {
                 let told = tracing::enabled!(tracing::Level::DEBUG).then(|| events.clone());
+                if let Some(order) = entry.book.order() {
+                    let metrics = &self.inner.parts.metrics;
+                    entry.has_proposal = metrics.stored(order, &events, entry.has_proposal);
+                }
                 let wakers = publish(entry, OnDisk::from(&appended), events);
                 let released = withheld.release(&appended).ok();
                 drop(shard);

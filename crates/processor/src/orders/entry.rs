@@ -25,6 +25,8 @@ pub(super) struct Entry {
     pub(super) in_flight: u32,
     /// The book is ahead of the disk after a failed append.
     pub(super) suspect: bool,
+    /// The first proposal was counted.
+    pub(super) has_proposal: bool,
     /// Why the order's records cannot be used.
     pub(super) damaged: Option<String>,
     /// The deadline under which the order stands in its shard's index.
@@ -54,6 +56,7 @@ impl Entry {
             granted: Epoch(0),
             in_flight: 0,
             suspect: false,
+            has_proposal: false,
             damaged: None,
             deadline: None,
             waiters: Vec::new(),

@@ -22,6 +22,9 @@ impl Orders {
         while !shutdown.is_cancelled() {
             let now = self.inner.parts.clock.now();
             let (due, next) = self.due(now);
+            let earliest = due.iter().map(|(deadline, _)| *deadline).min();
+            self.inner.parts.metrics.overdue(earliest, now);
+            let due = due.into_iter().map(|(_, key)| key).collect::<Vec<_>>();
             let more = due.len() >= PAGE_ORDERS;
             stream::iter(due).for_each_concurrent(EXPIRIES_IN_FLIGHT, |key| self.tick(key)).await;
             self.mend().await;
@@ -39,7 +42,7 @@ impl Orders {
     }
 
     /// The orders whose deadline has come, and when the next one comes.
-    fn due(&self, now: Timestamp) -> (Vec<OrderKey>, Option<Timestamp>) {
+    fn due(&self, now: Timestamp) -> (Vec<(Timestamp, OrderKey)>, Option<Timestamp>) {
         let mut due = Vec::new();
         let mut next = None;
         for shard in &self.inner.shards {
@@ -53,7 +56,7 @@ impl Orders {
                 if due.len() >= PAGE_ORDERS {
                     break;
                 }
-                due.push(key.clone());
+                due.push((*deadline, key.clone()));
             }
             next = match (next, later) {
                 (Some(a), Some(b)) => Some(std::cmp::min::<Timestamp>(a, b)),

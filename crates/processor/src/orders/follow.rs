@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::Stream;
+use orderstream_core::port::Clock;
 use orderstream_core::{Epoch, Event, Incarnation, OrderKey, Reason, Refusal, Seq};
 use orderstream_journal::{Append, Journal, ReadError};
 use tokio::sync::oneshot;
@@ -37,6 +38,7 @@ pub struct EventStream {
     feed: Arc<Feed>,
     journal: Arc<dyn Journal>,
     metrics: Metrics,
+    clock: Arc<dyn Clock>,
     id: u64,
     tracker: Option<Epoch>,
     cursor: Seq,
@@ -88,6 +90,7 @@ impl Orders {
             feed,
             journal: Arc::clone(&self.inner.parts.journal),
             metrics,
+            clock: Arc::clone(&self.inner.parts.clock),
             id,
             tracker,
             cursor: after,
@@ -258,7 +261,12 @@ impl Stream for EventStream {
                 continue;
             }
             match self.feed.next(self.id, self.tracker, self.cursor, context.waker()) {
-                Next::Event(event) => return self.deliver(event),
+                Next::Event(event) => {
+                    if self.tracker.is_some() {
+                        self.metrics.tracker_heard(event.at, self.clock.now());
+                    }
+                    return self.deliver(event);
+                }
                 Next::OnDisk => self.start_reading(),
                 Next::Wait => return Poll::Pending,
                 Next::Ended => {

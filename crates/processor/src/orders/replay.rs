@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use orderstream_core::{Book, Incarnation, OrderKey, Refusal};
 use orderstream_journal::{Journal, ReadError, Record};
@@ -30,8 +31,11 @@ impl Orders {
     /// When the journal cannot be read at all. A damaged order is not an error: it is refused, and
     /// the others are served.
     pub fn replay(parts: Parts) -> Result<Self, ReplayError> {
+        let began = Instant::now();
+        let mut records = 0_usize;
         let mut lives = Lives::new();
         parts.journal.scan(&mut |list, record| {
+            records = records.saturating_add(1);
             if let Some((kind, key, incarnation)) = record::parse_list_name(list) {
                 let life = (key.clone(), incarnation.clone());
                 let entry = lives.entry(life).or_insert_with(|| Entry::new(key, incarnation));
@@ -52,8 +56,18 @@ impl Orders {
         for ((key, _), entry) in lives {
             orders.adopt(key, entry);
         }
-        orders.inner.parts.metrics.set_orders(orders.count());
+        let metrics = &orders.inner.parts.metrics;
+        metrics.set_orders(orders.count());
+        metrics.replayed(began.elapsed().as_secs_f64(), records, orders.count_open());
         Ok(orders)
+    }
+
+    fn count_open(&self) -> usize {
+        let is_open = |entry: &Entry| entry.book.order().is_some_and(|o| !o.phase.is_terminal());
+        let open = |shard: &Mutex<Shard>| {
+            shard.lock().orders.values().filter(|entry| is_open(entry)).count()
+        };
+        self.inner.shards.iter().map(open).sum()
     }
 
     /// Takes an order that was read from disk into the map. Of two lives of one name the later
@@ -81,6 +95,10 @@ impl Orders {
         } else {
             self.inner.count.fetch_add(1, Ordering::Relaxed);
         }
+        if entry.damaged.is_some() {
+            self.inner.parts.metrics.order_is_damaged();
+        }
+        entry.has_proposal = entry.book.order().is_some_and(|order| !order.proposals.is_empty());
         index_deadline(&mut shard.deadlines, &mut entry);
         shard.orders.insert(key, entry);
     }
@@ -117,6 +135,9 @@ impl Orders {
         entry.book = fresh.book;
         entry.grants = fresh.grants;
         entry.granted = fresh.granted;
+        if entry.damaged.is_none() && fresh.damaged.is_some() {
+            self.inner.parts.metrics.order_is_damaged();
+        }
         entry.damaged = fresh.damaged;
         let wakers = publish(entry, fresh.on_disk, Vec::new());
         let is_empty = entry.book.order().is_none() && entry.damaged.is_none();

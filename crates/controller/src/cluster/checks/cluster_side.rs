@@ -205,7 +205,8 @@ fn leader(lease: &Answer<Option<super::LeaseFacts>>) -> Finding {
         }
         Ok(Some(lease)) => {
             let (holder, age) = (&lease.holder, lease.age_ms.max(0));
-            let text = format!("{holder} leads, renewed {}.{} s ago", age / 1_000, age % 1_000 / 100);
+            let text =
+                format!("{holder} leads, renewed {}.{} s ago", age / 1_000, age % 1_000 / 100);
             Finding::good(group, id, text)
         }
     }
@@ -246,7 +247,10 @@ pub(super) fn deployed(
     let (cause, fix) = match unready {
         Some(pod) => (
             format!("{}: {}", pod.name, pod.reason),
-            format!("kubectl -n {namespace} describe pod {0}; kubectl -n {namespace} logs {0}", pod.name),
+            format!(
+                "kubectl -n {namespace} describe pod {0}; kubectl -n {namespace} logs {0}",
+                pod.name
+            ),
         ),
         None => (
             "its pods are being made or replaced".to_owned(),

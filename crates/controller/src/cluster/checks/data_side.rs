@@ -89,8 +89,11 @@ pub(super) fn streams(facts: &Facts) -> Vec<Finding> {
             (group, "streams-active", mark),
             format!("{broken} orders wait for their processor, {active} streams are up"),
             "their processor is away or starting; nothing is lost",
-            format!("see processor-ready; kubectl get oreq -A --field-selector \
-                     status.phase=Reconnecting -o wide names it; log of {}", pod.name),
+            format!(
+                "see processor-ready; kubectl get oreq -A --field-selector \
+                     status.phase=Reconnecting -o wide names it; log of {}",
+                pod.name
+            ),
         )
     } else {
         Finding::good(group, "streams-active", format!("{active} streams are up, none is broken"))

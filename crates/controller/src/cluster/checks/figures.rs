@@ -26,10 +26,11 @@ impl Figures {
     /// there is none.
     pub fn sum(&self, name: &str, labels: &[&str]) -> Option<f64> {
         let from = self.0.range(name.to_owned()..);
-        let of_name = from.take_while(|(series, _)| series.starts_with(name)).filter(|(series, _)| {
-            let rest = series.strip_prefix(name).unwrap_or_default();
-            rest.is_empty() || rest.starts_with('{')
-        });
+        let of_name =
+            from.take_while(|(series, _)| series.starts_with(name)).filter(|(series, _)| {
+                let rest = series.strip_prefix(name).unwrap_or_default();
+                rest.is_empty() || rest.starts_with('{')
+            });
         let fitting = of_name.filter(|(series, _)| labels.iter().all(|l| series.contains(l)));
         fitting.map(|(_, value)| *value).reduce(|sum, value| sum + value)
     }

@@ -196,9 +196,10 @@ impl Asks<'_> {
             "/api/v1/namespaces/{namespace}/pods?labelSelector={SELECTOR}&limit={PODS_MAX}"
         );
         let list = self.get(&path).await?;
-        let pods = items(&list).iter().map(pod).filter(|pod| {
-            matches!(pod.component.as_str(), "controller" | "processor")
-        });
+        let pods = items(&list)
+            .iter()
+            .map(pod)
+            .filter(|pod| matches!(pod.component.as_str(), "controller" | "processor"));
         let asked = stream::iter(pods).map(|pod| async move {
             let figures = self.figures(&pod.name).await;
             Pod { figures, ..pod }

@@ -1,0 +1,35 @@
+//! The figures of the process as a whole and of the journals that it has open, and the reference of
+//! all metrics.
+
+mod journal;
+mod reference;
+
+use std::sync::Arc;
+
+use orderstream_rpc::server::http_metrics::HttpMetrics;
+use prometheus::{IntGaugeVec, Opts, Registry};
+
+use crate::exit::Failure;
+
+pub(crate) use journal::JournalFigures;
+pub(crate) use reference::reference;
+
+/// A registry with what every role has: the build, the process, plain HTTP.
+pub(crate) fn registry() -> Result<(Registry, Arc<HttpMetrics>), Failure> {
+    let registry = Registry::new();
+    let made = common(&registry);
+    made.map(|http| (registry, http)).map_err(|error| Failure::unexpected(error.to_string()))
+}
+
+fn common(registry: &Registry) -> Result<Arc<HttpMetrics>, prometheus::Error> {
+    let opts = Opts::new("orderstream_build_info", "1, with the version that runs.");
+    let build = IntGaugeVec::new(opts, &["version"])?;
+    build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    registry.register(Box::new(build))?;
+    #[cfg(target_os = "linux")]
+    {
+        let process = prometheus::process_collector::ProcessCollector::for_self();
+        registry.register(Box::new(process))?;
+    }
+    HttpMetrics::register(registry)
+}

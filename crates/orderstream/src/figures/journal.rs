@@ -1,0 +1,134 @@
+//! A journal's figures, read when somebody asks: the journal itself knows of no metrics.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use orderstream_journal::{Embedded, SYNC_BOUNDS, Stats};
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{Bucket, Histogram, Metric, MetricFamily, MetricType};
+use prometheus::{IntCounter, IntGauge, IntGaugeVec, Opts};
+
+const SYNC: &str = "orderstream_journal_sync_seconds";
+const SYNC_HELP: &str = "Time of one write and sync, which acknowledges all that waited for it.";
+
+/// Reads a journal's counters and its disk.
+pub(crate) struct JournalFigures {
+    journal: Option<Embedded>,
+    dir: PathBuf,
+    sync: Desc,
+    records: IntCounter,
+    failed: IntCounter,
+    refused: IntCounter,
+    waiting: IntGauge,
+    disk: IntGaugeVec,
+}
+
+impl JournalFigures {
+    /// Of this journal, which lies in this folder.
+    pub(crate) fn of(journal: Embedded, dir: &Path) -> Result<Self, prometheus::Error> {
+        Self::new(Some(journal), dir)
+    }
+
+    /// Of no journal: all is 0.
+    pub(crate) fn of_none() -> Result<Self, prometheus::Error> {
+        Self::new(None, Path::new("/"))
+    }
+
+    fn new(journal: Option<Embedded>, dir: &Path) -> Result<Self, prometheus::Error> {
+        let counter =
+            |name: &str, help: &str| IntCounter::new(format!("orderstream_journal_{name}"), help);
+        Ok(Self {
+            journal,
+            dir: dir.to_path_buf(),
+            sync: Desc::new(SYNC.to_owned(), SYNC_HELP.to_owned(), vec![], [].into())?,
+            records: counter("records_total", "Records that are on disk since the start.")?,
+            failed: counter(
+                "append_failures_total",
+                "Appends that the disk did not take; their callers heard so.",
+            )?,
+            refused: counter(
+                "appends_refused_total",
+                "Appends that were not taken, because too many waited or the store was closed.",
+            )?,
+            waiting: IntGauge::new(
+                "orderstream_journal_waiting",
+                "Appends that wait for the next write.",
+            )?,
+            disk: IntGaugeVec::new(
+                Opts::new(
+                    "orderstream_journal_disk_bytes",
+                    "Size of the file system that the journal lies on, and what is free of it.",
+                ),
+                &["state"],
+            )?,
+        })
+    }
+
+    fn read(&self, stats: &Stats) {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        // Whoever asks at the same time finds the same totals or newer ones.
+        let rise = |counter: &IntCounter, total: u64| {
+            counter.inc_by(total.saturating_sub(counter.get()));
+        };
+        rise(&self.records, get(&stats.records));
+        rise(&self.failed, get(&stats.failed_appends));
+        rise(&self.refused, get(&stats.refused_appends));
+        self.waiting.set(signed(get(&stats.queue_len)));
+        if let Ok(disk) = rustix::fs::statvfs(&self.dir) {
+            let bytes = |blocks: u64| signed(blocks.saturating_mul(disk.f_frsize));
+            self.disk.with_label_values(&["total"]).set(bytes(disk.f_blocks));
+            self.disk.with_label_values(&["free"]).set(bytes(disk.f_bavail));
+        }
+    }
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// The histogram of syncs, from the journal's own buckets.
+fn syncs(stats: &Stats) -> MetricFamily {
+    let mut cumulative = 0_u64;
+    let counts = stats.sync_buckets.iter().map(|count| count.load(Ordering::Relaxed));
+    let mut histogram = Histogram::default();
+    let mut buckets = Vec::new();
+    for (place, count) in counts.enumerate() {
+        cumulative = cumulative.saturating_add(count);
+        if let Some(bound) = SYNC_BOUNDS.get(place) {
+            let mut bucket = Bucket::default();
+            bucket.set_upper_bound(*bound);
+            bucket.set_cumulative_count(cumulative);
+            buckets.push(bucket);
+        }
+    }
+    histogram.set_bucket(buckets);
+    histogram.set_sample_count(cumulative);
+    #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
+    let seconds = stats.sync_nanos_total.load(Ordering::Relaxed) as f64 / 1e9;
+    histogram.set_sample_sum(seconds);
+    let mut metric = Metric::default();
+    metric.set_histogram(histogram);
+    let mut family = MetricFamily::default();
+    family.set_name(SYNC.to_owned());
+    family.set_help(SYNC_HELP.to_owned());
+    family.set_field_type(MetricType::HISTOGRAM);
+    family.set_metric(vec![metric]);
+    family
+}
+
+impl Collector for JournalFigures {
+    fn desc(&self) -> Vec<&Desc> {
+        let others: [&dyn Collector; 5] =
+            [&self.records, &self.failed, &self.refused, &self.waiting, &self.disk];
+        others.into_iter().flat_map(Collector::desc).chain([&self.sync]).collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let none = Stats::default();
+        let stats = self.journal.as_ref().map_or(&none, Embedded::stats);
+        self.read(stats);
+        let others: [&dyn Collector; 5] =
+            [&self.records, &self.failed, &self.refused, &self.waiting, &self.disk];
+        others.into_iter().flat_map(Collector::collect).chain([syncs(stats)]).collect()
+    }
+}

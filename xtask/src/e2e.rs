@@ -1,0 +1,113 @@
+//! `cargo xtask e2e`: the chart on a real cluster, from nothing to nothing, with everything that an
+//! operator does to it in between.
+//!
+//! It takes the cluster of KUBECONFIG, with an image that it can pull; without one, the test cluster
+//! beside the workspace, where there is one, with an image made here.
+
+mod cluster;
+mod disruption;
+mod install;
+mod load;
+mod monitoring;
+mod orders;
+mod removal;
+mod scaling;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+
+use self::cluster::Cluster;
+use crate::{image, step};
+
+/// What is to be run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    pub(crate) image: Option<String>,
+    pub(crate) keep: bool,
+    pub(crate) only: Vec<String>,
+}
+
+/// One step: its name, and what does it.
+type Step = (&'static str, fn(&Cluster) -> anyhow::Result<()>);
+
+/// The steps in their order; each builds on those before it.
+const STEPS: [Step; 6] = [
+    ("install", install::run),
+    ("orders", orders::run),
+    ("disruption", disruption::run),
+    ("monitoring", monitoring::run),
+    ("scaling", scaling::run),
+    ("removal", removal::run),
+];
+
+/// Runs the steps.
+///
+/// # Errors
+/// The first thing that was not as it should be.
+pub(crate) fn run(root: &Path, wanted: &Wanted, inside: bool) -> anyhow::Result<()> {
+    tools(root)?;
+    if inside || std::env::var_os("KUBECONFIG").is_some() {
+        let Some(image) = &wanted.image else {
+            bail!("KUBECONFIG names a cluster: give --image, one that it can pull");
+        };
+        return steps(root, wanted, image);
+    }
+    let script = root.join("../shared/cluster/cluster");
+    if !script.exists() {
+        bail!("no cluster: set KUBECONFIG, and give --image");
+    }
+    let image = match &wanted.image {
+        Some(image) => image.clone(),
+        None => {
+            let archive = root.join("target/image/orderstream.tar");
+            let name = image::run(root, &archive, image::NAME)?;
+            step::run("start the cluster", Command::new(&script).arg("up"))?;
+            step::run("load the image", Command::new(&script).arg("load").arg(&archive))?;
+            name
+        }
+    };
+    let mut again = Command::new(&script);
+    again.arg("run").arg(std::env::current_exe()?).args(["e2e", "--inside", "--image", &image]);
+    if wanted.keep {
+        again.arg("--keep");
+    }
+    if !wanted.only.is_empty() {
+        again.args(["--only", &wanted.only.join(",")]);
+    }
+    let result = step::run("run the steps in the cluster's network", &mut again);
+    if !wanted.keep {
+        step::run("stop the cluster", Command::new(&script).arg("down"))?;
+    }
+    result
+}
+
+/// Installs Helm where it is missing.
+fn tools(root: &Path) -> anyhow::Result<PathBuf> {
+    let dir = root.join("target/tools/bin");
+    let mut install = Command::new(root.join("deploy/tools/install"));
+    step::run("find the tools", install.arg(&dir).arg("helm"))?;
+    Ok(dir)
+}
+
+fn steps(root: &Path, wanted: &Wanted, image: &str) -> anyhow::Result<()> {
+    let cluster = Cluster::connect(root, image)?;
+    let began = Instant::now();
+    let is_wanted = |name: &str| wanted.only.is_empty() || wanted.only.iter().any(|w| w == name);
+    for (name, step) in STEPS {
+        if !is_wanted(name) || (wanted.keep && name == "removal") {
+            continue;
+        }
+        println!("== e2e {name}");
+        let began = Instant::now();
+        if let Err(error) = step(&cluster) {
+            cluster.tell_state();
+            return Err(error).with_context(|| format!("e2e {name}"));
+        }
+        println!("== e2e {name}: ok ({:.0} s)", began.elapsed().as_secs_f32());
+    }
+    println!("== e2e: ok ({:.0} s)", began.elapsed().as_secs_f32());
+    Ok(())
+}

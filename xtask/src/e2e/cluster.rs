@@ -1,0 +1,217 @@
+//! The cluster as the steps see it: kubectl, helm, and HTTP to Services and pods through the API
+//! server's proxy, which is there on every cluster.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+use ureq::Agent;
+
+/// Where the chart is installed, and under which name.
+pub(super) const NAMESPACE: &str = "orderstream-e2e";
+pub(super) const RELEASE: &str = "orderstream";
+/// Between two looks at something that is to come true.
+const LOOK: Duration = Duration::from_millis(200);
+/// How long one request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A cluster.
+#[derive(Debug)]
+pub(super) struct Cluster {
+    pub(super) root: PathBuf,
+    image: String,
+    proxy: Child,
+    base: String,
+    agent: Agent,
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) text: String,
+}
+
+impl Answer {
+    pub(super) fn json(&self) -> anyhow::Result<Value> {
+        serde_json::from_str(&self.text).with_context(|| format!("not JSON: {}", self.text))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // It may be gone already.
+        drop(self.proxy.kill());
+        drop(self.proxy.wait());
+    }
+}
+
+impl Cluster {
+    /// Starts the proxy to the API server.
+    pub(super) fn connect(root: &Path, image: &str) -> anyhow::Result<Self> {
+        let mut proxy = Command::new("kubectl")
+            .args(["proxy", "--port=0"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("start kubectl proxy")?;
+        let mut line = String::new();
+        let output = proxy.stdout.take().context("its output")?;
+        BufReader::new(output).read_line(&mut line)?;
+        let address = line.rsplit(' ').next().unwrap_or_default().trim();
+        let base = format!("http://{address}");
+        let config = Agent::config_builder()
+            .timeout_global(Some(REQUEST_TIMEOUT))
+            .http_status_as_error(false)
+            .build();
+        let agent = Agent::new_with_config(config);
+        Ok(Self { root: root.to_path_buf(), image: image.to_owned(), proxy, base, agent })
+    }
+
+    /// Where the API server's proxy listens.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Runs kubectl in the release's namespace; gives what it printed.
+    pub(super) fn kubectl(&self, args: &[&str]) -> anyhow::Result<String> {
+        output(Command::new("kubectl").args(["-n", NAMESPACE]).args(args), None)
+    }
+
+    /// The same, with a document on its standard input.
+    pub(super) fn kubectl_with(&self, args: &[&str], input: &str) -> anyhow::Result<String> {
+        output(Command::new("kubectl").args(["-n", NAMESPACE]).args(args), Some(input))
+    }
+
+    /// Runs helm on the release's namespace.
+    pub(super) fn helm(&self, args: &[&str]) -> anyhow::Result<String> {
+        let helm = self.root.join("target/tools/bin/helm");
+        output(Command::new(helm).args(["-n", NAMESPACE]).args(args), None)
+    }
+
+    /// Installs or upgrades the release with these settings on top of those of the run.
+    pub(super) fn upgrade(&self, settings: &[&str]) -> anyhow::Result<String> {
+        let chart = self.root.join("deploy/helm/orderstream").display().to_string();
+        let (repository, tag) = self.image.rsplit_once(':').context("the image's tag")?;
+        let (repository, tag) =
+            (format!("image.repository={repository}"), format!("image.tag={tag}"));
+        let mut args = vec!["upgrade", "--install", RELEASE, &chart, "--wait", "--timeout=180s"];
+        args.extend(["--reset-values", "--set", &repository, "--set-string", &tag]);
+        args.extend(["--set", "image.pullPolicy=IfNotPresent"]);
+        args.extend(["--set", "processor.sellersConfigMap=sellers"]);
+        for setting in settings {
+            args.extend(["--set", setting]);
+        }
+        self.helm(&args)
+    }
+
+    /// Runs the release's own binary.
+    pub(super) fn orderstream(&self, args: &[&str]) -> anyhow::Result<String> {
+        let targets = ["x86_64-unknown-linux-musl", "x86_64-unknown-linux-gnu"];
+        let binaries = targets.map(|target| format!("target/{target}/release/orderstream"));
+        let binary = binaries.iter().map(|path| self.root.join(path)).find(|path| path.exists());
+        let binary = binary.context("the binary of the image: run `cargo xtask image`")?;
+        output(Command::new(binary).args(args), None)
+    }
+
+    /// Asks the API server's proxy.
+    pub(super) fn ask(&self, method: &str, path: &str, body: &str) -> anyhow::Result<Answer> {
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header("content-type", "application/json")
+            .body(body.to_owned())?;
+        let mut response = self.agent.run(request)?;
+        let status = response.status().as_u16();
+        let text = response.body_mut().with_config().limit(64 << 20).read_to_string()?;
+        Ok(Answer { status, text })
+    }
+
+    /// The path of a Service's port behind the proxy.
+    pub(super) fn service(name: &str) -> String {
+        format!("/api/v1/namespaces/{NAMESPACE}/services/{RELEASE}-{name}:rest/proxy")
+    }
+
+    /// All pods of one component that are not on their way out.
+    pub(super) fn pods(&self, component: &str) -> anyhow::Result<Vec<Value>> {
+        let selector = format!("app.kubernetes.io/component={component}");
+        let list = self.kubectl(&["get", "pods", "-l", &selector, "-o", "json"])?;
+        let list: Value = serde_json::from_str(&list)?;
+        let pods = list["items"].as_array().cloned().unwrap_or_default();
+        Ok(pods.into_iter().filter(|p| p["metadata"]["deletionTimestamp"].is_null()).collect())
+    }
+
+    /// All order requests of the release's namespace.
+    pub(super) fn orders(&self) -> anyhow::Result<Vec<Value>> {
+        self.orders_of(NAMESPACE)
+    }
+
+    /// All order requests of a namespace.
+    pub(super) fn orders_of(&self, namespace: &str) -> anyhow::Result<Vec<Value>> {
+        let path = format!("/apis/orderstream.dev/v1alpha1/namespaces/{namespace}/orderrequests");
+        let list = self.ask("GET", &path, "")?.json()?;
+        Ok(list["items"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// What a person would look at after a failure.
+    pub(super) fn tell_state(&self) {
+        for args in [
+            &["get", "pods,pvc,orderrequests", "-o", "wide"][..],
+            &["get", "events", "--sort-by=.lastTimestamp"],
+            &["logs", "-l", "app.kubernetes.io/part-of=orderstream", "--tail=15", "--prefix"],
+        ] {
+            match self.kubectl(args) {
+                Ok(text) => println!("{text}"),
+                Err(error) => println!("{error:#}"),
+            }
+        }
+    }
+}
+
+/// Waits until something is there.
+pub(super) fn until<T>(
+    what: &str,
+    patience: Duration,
+    mut look: impl FnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
+    let began = Instant::now();
+    loop {
+        let seen = look();
+        match seen {
+            Ok(Some(found)) => return Ok(found),
+            Ok(None) | Err(_) if began.elapsed() < patience => pause(LOOK),
+            Ok(None) => bail!("did not come true in {} s: {what}", patience.as_secs()),
+            Err(error) => return Err(error.context(what.to_owned())),
+        }
+    }
+}
+
+/// Lets time pass between two looks.
+#[allow(clippy::disallowed_methods, reason = "a cluster cannot be awaited, only looked at")]
+pub(super) fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
+fn output(command: &mut Command, input: Option<&str>) -> anyhow::Result<String> {
+    use std::io::Write as _;
+    let program = command.get_program().to_string_lossy().into_owned();
+    let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let mut child = command
+        .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("start {program}"))?;
+    if let (Some(text), Some(mut stdin)) = (input, child.stdin.take()) {
+        stdin.write_all(text.as_bytes())?;
+    }
+    let output = child.wait_with_output()?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if !output.status.success() {
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        bail!("{program} {} failed: {stdout}{stderr}", args.join(" "));
+    }
+    Ok(text(&output.stdout))
+}

@@ -1,0 +1,185 @@
+//! Pods deleted one by one, the leader deleted, everything upgraded, everything evicted, while
+//! sellers propose: what was acknowledged is counted exactly once.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use serde_json::{Value, json};
+
+use super::cluster::{Cluster, NAMESPACE, RELEASE, pause, until};
+use super::load::{Heard, Load};
+use super::orders::order_id;
+
+/// Orders under load.
+const ORDERS: usize = 200;
+/// How long anything may take to come back.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// How soon after the last act a status is true: the promise, and time for a busy machine.
+const TRUE_WITHIN: Duration = Duration::from_secs(5 + 5);
+
+pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
+    let names = open_orders(cluster)?;
+    let heard = thread::scope(|scope| {
+        let load = Load::start(scope, cluster, &names);
+        let disturbed = disturb(cluster);
+        let heard = load.stop();
+        disturbed.map(|()| heard)
+    })?;
+    tell(&heard);
+    ensure!(
+        heard.failed.is_empty(),
+        "requests failed: {:?}",
+        &heard.failed[..heard.failed.len().min(5)]
+    );
+    all_is_counted(cluster, &heard)
+}
+
+fn open_orders(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
+    let names: Vec<_> = (0..ORDERS).map(|number| format!("load-{number}")).collect();
+    let items: Vec<_> = names
+        .iter()
+        .map(|name| {
+            json!({
+                "apiVersion": "orderstream.dev/v1alpha1", "kind": "OrderRequest",
+                "metadata": {"name": name}, "spec": {"expiresIn": "2h", "title": "Under load"},
+            })
+        })
+        .collect();
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
+    cluster.kubectl_with(&["create", "-f", "-"], &list)?;
+    let spread = until("all orders stream", PATIENCE, || {
+        let mut spread: BTreeMap<String, usize> = BTreeMap::new();
+        let streaming = streaming(cluster)?;
+        for order in &streaming {
+            let processor = order["status"]["stream"]["processor"].as_str().unwrap_or_default();
+            *spread.entry(processor.to_owned()).or_default() += 1;
+        }
+        Ok((streaming.len() == ORDERS).then_some(spread))
+    })?;
+    println!("{ORDERS} orders stream, spread over processors: {:?}", spread.values());
+    ensure!(spread.len() == 3 && spread.values().all(|count| *count > ORDERS / 10), "{spread:?}");
+    Ok(names)
+}
+
+fn streaming(cluster: &Cluster) -> anyhow::Result<Vec<Value>> {
+    let is_under_load = |order: &Value| order_id(order).starts_with("load-");
+    let streams = |order: &Value| order["status"]["phase"] == "Streaming";
+    Ok(cluster.orders()?.into_iter().filter(|o| is_under_load(o) && streams(o)).collect())
+}
+
+fn disturb(cluster: &Cluster) -> anyhow::Result<()> {
+    let processors = format!("statefulset/{RELEASE}-processor");
+    for number in 0..3 {
+        let began = Instant::now();
+        let pod = format!("{RELEASE}-processor-{number}");
+        cluster.kubectl(&["delete", "pod", &pod, "--wait=true"])?;
+        cluster.kubectl(&["rollout", "status", &processors, "--timeout=90s"])?;
+        println!("{pod} deleted, ready again after {:.1} s", began.elapsed().as_secs_f32());
+    }
+    let leader = leader(cluster)?;
+    let began = Instant::now();
+    cluster.kubectl(&["delete", "pod", &leader, "--wait=false"])?;
+    let next = until("another one leads", PATIENCE, || {
+        let next = self::leader(cluster)?;
+        Ok((!next.is_empty() && next != leader).then_some(next))
+    })?;
+    println!("leader {leader} deleted, {next} leads after {:.1} s", began.elapsed().as_secs_f32());
+
+    let began = Instant::now();
+    cluster.upgrade(&[
+        "processor.replicas=3",
+        "processor.podAnnotations.round=two",
+        "controller.podAnnotations.round=two",
+    ])?;
+    println!("helm upgrade of all pods took {:.1} s", began.elapsed().as_secs_f32());
+    evict_all(cluster)?;
+    pause(Duration::from_secs(2));
+    Ok(())
+}
+
+/// The pod that the Lease names.
+fn leader(cluster: &Cluster) -> anyhow::Result<String> {
+    let holder = "jsonpath={.spec.holderIdentity}";
+    let lease = format!("lease/{RELEASE}-controller");
+    let holder = cluster.kubectl(&["get", &lease, "-o", holder])?;
+    Ok(holder.split('_').next().unwrap_or_default().to_owned())
+}
+
+/// As `kubectl drain` does: asks for each pod's eviction until the disruption budget allows it.
+fn evict_all(cluster: &Cluster) -> anyhow::Result<()> {
+    let began = Instant::now();
+    for component in ["processor", "controller"] {
+        for pod in cluster.pods(component)? {
+            let pod = pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+            let eviction = json!({
+                "apiVersion": "policy/v1", "kind": "Eviction",
+                "metadata": {"name": pod, "namespace": NAMESPACE},
+            })
+            .to_string();
+            let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}/eviction");
+            until("the budget allows the eviction", PATIENCE, || {
+                let answer = cluster.ask("POST", &path, &eviction)?;
+                Ok((answer.status == 201).then_some(()))
+            })?;
+        }
+    }
+    for workload in ["statefulset/orderstream-processor", "deployment/orderstream-controller"] {
+        cluster.kubectl(&["rollout", "status", workload, "--timeout=90s"])?;
+    }
+    println!("all pods evicted and ready again in {:.1} s", began.elapsed().as_secs_f32());
+    Ok(())
+}
+
+fn tell(heard: &Heard) {
+    let took = |part: f64| {
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_precision_loss,
+            clippy::cast_sign_loss,
+            reason = "a place in a list"
+        )]
+        let place = (heard.took.len() as f64 * part) as usize;
+        heard.took.get(place.min(heard.took.len().saturating_sub(1))).copied().unwrap_or_default()
+    };
+    println!(
+        "{} proposals acknowledged; first try to acknowledgement: p50 {:?}, p99 {:?}, max {:?}",
+        heard.took.len(),
+        took(0.5),
+        took(0.99),
+        took(1.0),
+    );
+    println!("repeated: {:?}", heard.repeated);
+}
+
+fn all_is_counted(cluster: &Cluster, heard: &Heard) -> anyhow::Result<()> {
+    let began = Instant::now();
+    until("every acknowledged proposal is in its order's status", PATIENCE, || {
+        let streaming = streaming(cluster)?;
+        let is_true = |order: &Value| {
+            let acknowledged = heard.acknowledged.get(&order_id(order)).map_or(0, |ids| ids.len());
+            order["status"]["proposals"]["received"].as_u64() == u64::try_from(acknowledged).ok()
+        };
+        Ok((streaming.len() == ORDERS && streaming.iter().all(is_true)).then_some(()))
+    })?;
+    let took = began.elapsed();
+    println!("all statuses are true {:.1} s after the last act", took.as_secs_f32());
+    ensure!(took < TRUE_WITHIN, "statuses became true after {took:?}");
+    for (order, acknowledged) in heard.acknowledged.iter().take(ORDERS / 10) {
+        let path = format!(
+            "{}/api/v1/orders/{order}/proposals?tenant={NAMESPACE}&limit=500",
+            Cluster::service("processor")
+        );
+        let page = cluster.ask("GET", &path, "")?.json()?;
+        let held = page["proposals"].as_array().into_iter().flatten();
+        let held: std::collections::BTreeSet<_> = held
+            .filter_map(|proposal| proposal["proposal_id"].as_str().map(str::to_owned))
+            .collect();
+        ensure!(held == *acknowledged, "{order}: {held:?} is held, {acknowledged:?} was heard");
+    }
+    let reconnects = |order: &Value| order["status"]["tracker"]["reconnects"].as_u64().unwrap_or(0);
+    let most = streaming(cluster)?.iter().map(reconnects).max().unwrap_or_default();
+    println!("no stream came up again more than {most} times");
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! From nothing to a working installation, in a namespace that takes restricted pods only.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use serde_json::Value;
+
+use super::cluster::{Cluster, NAMESPACE, RELEASE};
+
+/// How long installing may take once the image is there.
+const INSTALL_MAX: Duration = Duration::from_secs(60);
+
+pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
+    let pre = cluster.orderstream(&["check", "--pre"])?;
+    println!("{pre}");
+    cluster.kubectl(&["create", "namespace", NAMESPACE])?;
+    let label = "pod-security.kubernetes.io/enforce=restricted";
+    cluster.kubectl(&["label", "namespace", NAMESPACE, label])?;
+    let sellers = format!("--from-file={}", cluster.root.join("examples/sellers.yaml").display());
+    cluster.kubectl(&["create", "configmap", "sellers", &sellers])?;
+
+    let began = Instant::now();
+    let notes = cluster.upgrade(&[])?;
+    let took = began.elapsed();
+    println!("installed in {:.1} s", took.as_secs_f32());
+    ensure!(took < INSTALL_MAX, "helm install took {took:?}");
+    for wanted in ["helm test orderstream", "kubectl apply -f", "kubectl get oreq"] {
+        ensure!(notes.contains(wanted), "the notes lack {wanted}: {notes}");
+    }
+    let proof = cluster.helm(&["test", RELEASE, "--logs", "--timeout=120s"])?;
+    ensure!(proof.contains("the order is finalised"), "{proof}");
+    let wait = ["check", "-n", NAMESPACE, "--wait", "30s", "-o", "json"];
+    let report: Value = serde_json::from_str(&cluster.orderstream(&wait)?)?;
+    let checks = report["checks"].as_array().map_or(0, Vec::len);
+    ensure!(report["status"] == "ok" && checks >= 18, "{report}");
+    println!("helm test and {checks} checks pass");
+    wrong_settings_leave_the_old_pods(cluster)
+}
+
+/// A pod that cannot start says why in one line, and the rollout waits with the old pods serving.
+fn wrong_settings_leave_the_old_pods(cluster: &Cluster) -> anyhow::Result<()> {
+    let patch = r#"{"spec":{"template":{"spec":{"containers":[{"name":"controller",
+        "env":[{"name":"ORDERSTREAM_CONNECTIONS","value":"0"}],"args":["controller",
+        "--processor-service=orderstream-processors"]}]}}}}"#;
+    let deployment = format!("deployment/{RELEASE}-controller");
+    cluster.kubectl(&["patch", &deployment, "-p", patch])?;
+    let said = super::cluster::until("the new pod says why", Duration::from_secs(60), || {
+        let pods = cluster.pods("controller")?;
+        let messages = pods.iter().map(|pod| {
+            let state = &pod["status"]["containerStatuses"][0];
+            ["/lastState/terminated/message", "/state/terminated/message"]
+                .iter()
+                .find_map(|path| state.pointer(path)?.as_str().map(str::to_owned))
+        });
+        Ok(messages.flatten().next())
+    })?;
+    println!("a wrong setting: {}", said.trim());
+    ensure!(said.contains("--connections is 0; give 1 to 64"), "{said}");
+    ensure!(said.trim().lines().count() == 1, "more than one line: {said}");
+    let ready = cluster.kubectl(&["get", &deployment, "-o", "jsonpath={.status.readyReplicas}"])?;
+    ensure!(ready == "2", "{ready} of the old pods are ready");
+    cluster.kubectl(&["rollout", "undo", &deployment])?;
+    cluster.kubectl(&["rollout", "status", &deployment, "--timeout=60s"])?;
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! What buyers and sellers do: manifests, the sellers' REST at any pod, the original's REST.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::ensure;
+use serde_json::{Value, json};
+
+use super::cluster::{Cluster, NAMESPACE, RELEASE, until};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
+    cluster.upgrade(&["processor.replicas=3"])?;
+    let names = apply_examples(cluster)?;
+    propose_at_every_pod(cluster)?;
+    let ready = ["wait", "oreq", "--all", "--for=condition=Ready", "--timeout=30s"];
+    println!("{}", cluster.kubectl(&ready)?.trim());
+    let table = cluster.kubectl(&["get", "oreq", "-o", "wide"])?;
+    println!("{table}");
+    for column in ["PHASE", "PROPOSALS", "BEST", "STREAM", "EXPIRES", "PROCESSOR", "SELLERS"] {
+        ensure!(table.contains(column), "no column {column}: {table}");
+    }
+    ensure!(!table.contains("<invalid>"), "{table}");
+    let events = ["get", "events.events.k8s.io", "-o", "json"];
+    let events: Value = serde_json::from_str(&cluster.kubectl(&events)?)?;
+    let reasons: BTreeSet<_> = events["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|event| event["regarding"]["kind"] == "OrderRequest")
+        .filter_map(|event| event["reason"].as_str())
+        .collect();
+    println!("events of order requests: {reasons:?}");
+    ensure!(!reasons.is_empty(), "no event was published");
+    award(cluster, &names)?;
+    original_conversation(cluster)
+}
+
+fn apply_examples(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
+    for example in ["office-chairs", "it-services", "steel-coils"] {
+        let path = cluster.root.join(format!("examples/{example}.yaml")).display().to_string();
+        cluster.kubectl(&["apply", "-f", &path])?;
+    }
+    let streaming = "--for=jsonpath={.status.phase}=Streaming";
+    cluster.kubectl(&["wait", "oreq", "--all", streaming, "--timeout=30s"])?;
+    let orders = cluster.orders()?;
+    let name = |order: &Value| order["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    ensure!(orders.len() >= 3, "{} orders", orders.len());
+    Ok(orders.iter().map(name).collect())
+}
+
+/// Every processor takes a proposal for every order, whoever owns it.
+fn propose_at_every_pod(cluster: &Cluster) -> anyhow::Result<()> {
+    let pods = cluster.pods("processor")?;
+    let orders = cluster.orders()?;
+    for pod in &pods {
+        let pod = pod["metadata"]["name"].as_str().unwrap_or_default();
+        let base = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}:8005/proxy");
+        for order in &orders {
+            let id = order_id(order);
+            let body = json!({
+                "tenant": NAMESPACE, "order_req_id": id, "proposal_id": format!("{pod}-{id}"),
+                "seller": "moebel-augsburg", "price": "900.00", "currency": "EUR",
+            });
+            let path = format!("{base}/api/v1/proposals");
+            let answer = cluster.ask("POST", &path, &body.to_string())?;
+            ensure!(answer.status == 201, "{pod} for {id}: {answer:?}");
+        }
+    }
+    let count = pods.len();
+    until("every proposal is in the status", PATIENCE, || {
+        let received = |order: &Value| order["status"]["proposals"]["received"].as_u64();
+        let all = |order: &Value| received(order) == u64::try_from(count).ok();
+        Ok(cluster.orders()?.iter().all(all).then_some(()))
+    })?;
+    println!("{} orders took a proposal through each of {count} processors", orders.len());
+    Ok(())
+}
+
+/// The number under which sellers know an order.
+pub(super) fn order_id(order: &Value) -> String {
+    let id = order["spec"]["orderReqId"].as_str();
+    id.or_else(|| order["metadata"]["name"].as_str()).unwrap_or_default().to_owned()
+}
+
+fn award(cluster: &Cluster, names: &[String]) -> anyhow::Result<()> {
+    let name = &names[0];
+    let order: Value =
+        serde_json::from_str(&cluster.kubectl(&["get", "oreq", name, "-o", "json"])?)?;
+    let proposal = format!("{RELEASE}-processor-0-{}", order_id(&order));
+    let patch = json!({"spec": {"award": {"proposalId": proposal}}}).to_string();
+    cluster.kubectl(&["patch", "oreq", name, "--type=merge", "-p", &patch])?;
+    let finalised = "--for=jsonpath={.status.phase}=Finalised";
+    cluster.kubectl(&["wait", "oreq", name, finalised, "--timeout=30s"])?;
+    println!("{name} is awarded and finalised");
+    Ok(())
+}
+
+/// The original system's conversation, through the requestor's Service.
+fn original_conversation(cluster: &Cluster) -> anyhow::Result<()> {
+    let base = format!("{}/api/v1/orders", Cluster::service("requestor"));
+    let initiate = json!({
+        "order_req_id": "SB1029436", "session_id": "sess_123", "notification_type": "email",
+    });
+    let answer = cluster.ask("POST", &format!("{base}/initiate"), &initiate.to_string())?;
+    ensure!(answer.status == 200 && answer.json()?["success"] == true, "{answer:?}");
+    let order = until("the order request is there", PATIENCE, || {
+        // A buyer who names no tenant means `default`.
+        let orders = cluster.orders_of("default")?;
+        Ok(orders.into_iter().find(|order| order_id(order) == "SB1029436"))
+    })?;
+    ensure!(order["spec"]["session"] == "sess_123", "{order}");
+    let path = format!("{base}/tracking/SB1029436");
+    let tracked = until("it is tracked", PATIENCE, || {
+        let answer = cluster.ask("GET", &path, "")?;
+        Ok((answer.status == 200).then_some(answer))
+    })?;
+    ensure!(tracked.json()?["session_id"] == "sess_123", "{tracked:?}");
+    println!("the original's REST conversation made {}", order["metadata"]["name"]);
+    let follow_up = json!({
+        "order_req_id": "SB1029436", "audience": ["seller1"],
+        "message": {"message": "Can you deliver by Friday?", "urls": []},
+    });
+    let answer = cluster.ask("POST", &format!("{base}/followup"), &follow_up.to_string())?;
+    ensure!(answer.status == 200, "{answer:?}");
+    let answer = cluster.ask("POST", &format!("{base}/finalize/SB1029436"), "")?;
+    ensure!(answer.status == 200, "{answer:?}");
+    Ok(())
+}
