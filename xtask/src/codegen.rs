@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 
 use crate::deploy::{self, Set};
-use crate::step;
+use crate::{bundle, step};
 
 /// Writes the wire code from the proto files, and `deploy` from what the binary prints.
 ///
@@ -16,7 +16,9 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     let mut wire =
         step::cargo(root, &["run", "-q", "-p", "orderstream-rpc", "--example", "codegen"]);
     step::run("write the wire code from proto/", &mut wire)?;
-    deploy::SETS.into_iter().try_for_each(|set| write(root, set))
+    deploy::SETS.into_iter().try_for_each(|set| write(root, set))?;
+    println!("== write the dashboards, the reference of metrics, and the chart's copies");
+    bundle::write(root)
 }
 
 /// Makes the folder hold what is printed and no other definition.

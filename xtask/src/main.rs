@@ -7,7 +7,10 @@
 
 mod assets;
 mod bench;
+mod bundle;
+mod chart;
 mod codegen;
+mod dashboards;
 mod deploy;
 mod e2e;
 mod image;
@@ -39,6 +42,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Check the chart with Helm and the alerts with promtool.
+    Chart,
     /// Make the container image as an archive, without any container tool.
     Image {
         /// Where the archive goes.
@@ -84,6 +89,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Test { seeds } => test::run(&root, seeds).map(|()| ExitCode::SUCCESS),
         Command::Tidy => tidy::run(&root),
         Command::Bench { args } => bench::run(&root, &args).map(|()| ExitCode::SUCCESS),
+        Command::Chart => chart::run(&root).map(|()| ExitCode::SUCCESS),
         Command::Image { output, name } => {
             image::run(&root, &root.join(output), &name).map(|_| ExitCode::SUCCESS)
         }

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 pub(crate) use self::finding::Finding;
-use crate::{deploy, step};
+use crate::{bundle, deploy, step};
 
 /// Checks the whole tree and prints one line for each finding; any finding gives exit code 1.
 ///
@@ -26,6 +26,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<ExitCode> {
     for set in deploy::SETS {
         findings.extend(generated(root, set)?);
     }
+    findings.extend(bundle::check(root)?);
     findings.sort();
     for finding in &findings {
         println!("{finding}");

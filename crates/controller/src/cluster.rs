@@ -79,6 +79,8 @@ pub struct Parts {
     pub namespace: Option<String>,
     /// Where processors come from.
     pub source: Source,
+    /// The processors that take orders, kept true from the source.
+    pub processors: Processors,
     /// Who leads.
     pub election: Election,
     /// Where orders are followed. Its one watcher is taken.
@@ -163,7 +165,7 @@ pub fn start(parts: Parts) -> Result<(Handle, Service), prometheus::Error> {
         owners: Arc::clone(&parts.owners),
         clock: Arc::clone(&parts.clock),
         leadership: leadership.clone(),
-        processors: Processors::default(),
+        processors: parts.processors.clone(),
         cache: Arc::clone(&cache),
         queue,
         writer: Arc::new(writer),

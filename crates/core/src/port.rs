@@ -2,6 +2,7 @@
 //! them together.
 
 use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -87,6 +88,23 @@ pub struct Held {
 
 /// An answer that comes over the network, within a deadline.
 pub type Answered<'a, T> = Pin<Box<dyn Future<Output = Result<T, Refusal>> + Send + 'a>>;
+
+/// Where processors are reached now, by who knows it better than the names in their URLs: a name
+/// that is new or has moved may be unknown to a resolver for a while.
+pub trait Addresses: Send + Sync + Debug + 'static {
+    /// Where a processor is; `None` when only its name is known.
+    fn address(&self, processor: &str) -> Option<SocketAddr>;
+}
+
+/// Knows of no address: every name is looked up.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ByName;
+
+impl Addresses for ByName {
+    fn address(&self, _processor: &str) -> Option<SocketAddr> {
+        None
+    }
+}
 
 /// What is asked of a processor besides streams: who holds which order, and the end of those that
 /// nobody wants any more. Each call is tried once.

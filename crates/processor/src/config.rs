@@ -32,7 +32,10 @@ pub struct Config {
     /// for an order of another one are handed to it
     #[arg(long, env = "ORDERSTREAM_PEERS", value_name = "FILE")]
     pub peers: Option<PathBuf>,
-    /// URL under which others reach the sellers' REST; --name's host with the REST's port when not
+    /// Where other processors reach the gRPC port now, such as a pod's address; --name when not given
+    #[arg(long, env = "ORDERSTREAM_GRPC_URL", value_name = "URL")]
+    pub grpc_url: Option<String>,
+    /// Where other processors reach the sellers' REST; --name's host with the REST's port when not
     /// given
     #[arg(long, env = "ORDERSTREAM_REST_URL", value_name = "URL")]
     pub rest_url: Option<String>,
@@ -48,6 +51,7 @@ impl Default for Config {
             sellers: None,
             name: None,
             peers: None,
+            grpc_url: None,
             rest_url: None,
         }
     }

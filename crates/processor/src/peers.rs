@@ -6,8 +6,9 @@
 //! MeetProcessor ─▶ met ────┘                 └─ one is silent ───▶ 503: it may be there
 //! ```
 //!
-//! A processor reads the file anew every [`ROUND`], greets everyone that it knows, and is ready only
-//! after its first round: a new one is known to all others before an order is placed on it.
+//! A processor reads the file anew every [`ROUND`] and greets everyone that it knows; whoever is
+//! greeted tells of all others. It is ready when it has met all that are listed, or after
+//! [`MEETING_MAX`]: a new one is known to the others before an order is placed on it.
 
 mod forward;
 mod known;
@@ -29,15 +30,19 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::forward::{Forwarder, forwarding};
-use self::known::{Known, Peer};
+pub(crate) use self::forward::{Forwarder, forwarding, not_meant};
+use self::known::{Known, Met, Peer};
 use self::owners::Owners;
 use crate::metrics::Metrics;
 
-/// The mark of a request that was forwarded once, and is not forwarded again.
+/// The mark of a request that was forwarded once, and is not forwarded again: for whom it is meant.
 pub(crate) const FORWARDED: &str = "x-orderstream-forwarded";
 /// Between two rounds of greetings.
 const ROUND: Duration = Duration::from_secs(2);
+/// The same, until everyone was met for the first time.
+const FIRST_ROUNDS: Duration = Duration::from_millis(250);
+/// How long a start waits for others that do not answer.
+const MEETING_MAX: Duration = Duration::from_secs(6);
 /// How long a peer may take to answer a question.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a peer may take to do what was forwarded.
@@ -52,14 +57,16 @@ pub struct PeersConfig {
     pub file: Option<PathBuf>,
     /// The URL of this processor's gRPC port.
     pub name: String,
-    /// The URL of this processor's REST.
+    /// Where this processor's REST is reached.
     pub rest_url: String,
+    /// Where its gRPC port is reached without its name; at its name when empty.
+    pub grpc_url: String,
 }
 
 impl PeersConfig {
     /// A processor that knows of no other.
     pub const fn alone(name: String) -> Self {
-        Self { file: None, name, rest_url: String::new() }
+        Self { file: None, name, rest_url: String::new(), grpc_url: String::new() }
     }
 }
 
@@ -107,7 +114,7 @@ impl Peers {
     /// Reads the file and greets everyone, again and again until shutdown.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let Some(file) = self.0.config.file.clone() else { return };
-        let mut complaint = String::new();
+        let (began, mut complaint) = (Instant::now(), String::new());
         while !shutdown.is_cancelled() {
             match tokio::fs::read_to_string(&file).await {
                 Ok(text) => self.0.known.lock().list(&text, Instant::now()),
@@ -119,12 +126,21 @@ impl Peers {
                 Err(_) => {}
             }
             self.greet().await;
-            self.0.has_greeted.send_replace(true);
+            // A new name may take a while until it can be looked up.
+            let is_late = began.elapsed() >= MEETING_MAX;
+            if is_late || self.0.known.lock().has_met_the_listed() {
+                self.0.has_greeted.send_replace(true);
+            }
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(ROUND) => {}
+                () = tokio::time::sleep(self.pause()) => {}
             }
         }
+    }
+
+    /// Until the next round: soon, while somebody waits to be ready.
+    fn pause(&self) -> Duration {
+        if *self.0.has_greeted.borrow() { ROUND } else { FIRST_ROUNDS }
     }
 
     /// Waits until everyone that can be reached knows this processor.
@@ -140,11 +156,18 @@ impl Peers {
             let request = v1::MeetProcessorRequest {
                 processor: self.0.config.name.clone(),
                 rest_url: self.0.config.rest_url.clone(),
+                grpc_url: self.0.config.grpc_url.clone(),
             };
             let mut client = peer.connections.control();
             let answer = timeout(ANSWER_TIMEOUT, client.meet_processor(request)).await;
-            if let Ok(Ok(met)) = answer {
-                self.0.known.lock().met(&peer.url, met.into_inner().rest_url, Instant::now());
+            let Ok(Ok(answer)) = answer else { return };
+            let v1::MeetProcessorResponse { processor, rest_url, grpc_url, others } =
+                answer.into_inner();
+            // An address may belong to another one by now.
+            if processor == peer.url {
+                let (mut known, now) = (self.0.known.lock(), Instant::now());
+                known.met(Met { processor, rest_url, grpc_url }, now);
+                known.told(others.into_iter().map(Met::from), now);
             }
         });
         greetings.collect::<FuturesUnordered<_>>().collect::<()>().await;
@@ -158,14 +181,23 @@ impl Peers {
         &self,
         greeting: v1::MeetProcessorRequest,
     ) -> Result<v1::MeetProcessorResponse, Refusal> {
+        let mut others = Vec::new();
         if !self.is_alone() {
-            let v1::MeetProcessorRequest { processor, rest_url } = greeting;
-            self.0.known.lock().introduced(&processor, rest_url, Instant::now())?;
+            let (mut known, now) = (self.0.known.lock(), Instant::now());
+            known.introduced(greeting.into(), now)?;
+            others.extend(known.met_lately(now).into_iter().map(v1::MeetProcessorRequest::from));
         }
         Ok(v1::MeetProcessorResponse {
             processor: self.0.config.name.clone(),
             rest_url: self.0.config.rest_url.clone(),
+            grpc_url: self.0.config.grpc_url.clone(),
+            others,
         })
+    }
+
+    /// Whether a forwarded request was meant for this processor: its mark names it.
+    pub(crate) fn is_meant(&self, mark: &str) -> bool {
+        mark == self.0.config.name
     }
 
     /// Where an order is that this processor does not have; `None` when nobody has it.
@@ -226,7 +258,8 @@ impl Peers {
             return Ok(None);
         };
         let mut request = tonic::Request::new(tokio_stream::once(submission));
-        request.metadata_mut().insert(FORWARDED, tonic::metadata::MetadataValue::from_static("1"));
+        let mark = place.url.parse().map_err(|_| is_silent(key, &place.url))?;
+        request.metadata_mut().insert(FORWARDED, mark);
         let mut client = place.connections.non_streaming();
         let result = match timeout(ACT_TIMEOUT, client.submit_proposals(request)).await {
             Ok(Ok(summary)) => summary.into_inner().results.pop(),
@@ -265,11 +298,27 @@ async fn has_order(peer: Peer, key: &OrderKey) -> (Peer, Option<bool>) {
     let request = v1::LocateOrderRequest { order: Some(order_ref(key, None)) };
     let mut client = peer.connections.control();
     let answer = timeout(ANSWER_TIMEOUT, client.locate_order(request)).await;
-    let found = answer.ok().and_then(Result::ok).map(|located| located.into_inner().found);
+    let located = answer.ok().and_then(Result::ok).map(tonic::Response::into_inner);
+    // An address may belong to another one by now.
+    let found = located.filter(|located| located.processor == peer.url).map(|l| l.found);
     (peer, found)
 }
 
 fn is_silent(key: &OrderKey, url: &str) -> Refusal {
     let text = format!("order {key} is or may be at {url}, which does not answer; repeat it");
     Refusal::new(Reason::Unreachable, text).with("processor", url)
+}
+
+impl From<v1::MeetProcessorRequest> for Met {
+    fn from(greeting: v1::MeetProcessorRequest) -> Self {
+        let v1::MeetProcessorRequest { processor, rest_url, grpc_url } = greeting;
+        Self { processor, rest_url, grpc_url }
+    }
+}
+
+impl From<Met> for v1::MeetProcessorRequest {
+    fn from(met: Met) -> Self {
+        let Met { processor, rest_url, grpc_url } = met;
+        Self { processor, rest_url, grpc_url }
+    }
 }

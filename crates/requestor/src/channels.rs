@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use orderstream_core::port::Addresses;
 use orderstream_core::{Reason, Refusal};
 use orderstream_rpc::client::{self, ClientStack, Connections};
 use orderstream_rpc::limits::{CLIENT_CONNECTIONS_MAX, CONCURRENT_STREAMS_MAX};
@@ -24,6 +25,7 @@ pub(crate) struct Channels {
     /// Connections for streams to each processor, at least.
     lanes_min: usize,
     metrics: Arc<RpcMetrics>,
+    addresses: Arc<dyn Addresses>,
     by_url: Mutex<BTreeMap<String, Processor>>,
 }
 
@@ -65,9 +67,13 @@ pub(crate) fn check_url(url: &str) -> Result<(), Refusal> {
 
 impl Channels {
     /// No connection yet; at least so many per processor when they are needed, at least one.
-    pub(crate) fn new(per_processor: usize, metrics: Arc<RpcMetrics>) -> Self {
+    pub(crate) fn new(
+        per_processor: usize,
+        metrics: Arc<RpcMetrics>,
+        addresses: Arc<dyn Addresses>,
+    ) -> Self {
         let lanes_min = per_processor.clamp(1, LANES_MAX);
-        Self { lanes_min, metrics, by_url: Mutex::new(BTreeMap::new()) }
+        Self { lanes_min, metrics, addresses, by_url: Mutex::new(BTreeMap::new()) }
     }
 
     /// A connection for a stream, the one that carries fewest, and the stream's place there. Needs to be called within a
@@ -125,13 +131,14 @@ impl Channels {
     }
 
     fn connection(&self, processor: &str) -> Result<Connections, Refusal> {
-        client::connect(processor, 1, &self.metrics)
+        client::connect_at(processor, 1, &self.metrics, &self.addresses)
             .map_err(|error| Refusal::field("processor", error.to_string()))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use orderstream_core::port::ByName;
     use orderstream_rpc::observe::Side;
 
     use super::*;
@@ -149,7 +156,7 @@ mod tests {
     async fn streams_spread_over_connections_that_grow_with_them_up_to_a_bound() {
         const URL: &str = "http://127.0.0.1:1";
         let metrics = RpcMetrics::new(&prometheus::Registry::new(), Side::Client).unwrap();
-        let channels = Channels::new(3, metrics);
+        let channels = Channels::new(3, metrics, Arc::new(ByName));
         let lanes = || -> Vec<usize> {
             let by_url = channels.by_url.lock();
             by_url[URL].lanes.iter().map(|lane| lane.streams.load(Ordering::Relaxed)).collect()

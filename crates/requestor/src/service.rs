@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orderstream_core::OrderKey;
-use orderstream_core::port::Clock;
+use orderstream_core::port::{Addresses, Clock};
 use orderstream_rpc::observe::{RpcMetrics, Side};
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +25,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Parts {
     /// URLs of the processors that new orders are placed on.
     pub processors: Vec<String>,
+    /// Where processors are reached, where it is known.
+    pub addresses: Arc<dyn Addresses>,
     /// Connections to each processor for streams.
     pub connections: usize,
     /// Orders that may be followed at once.
@@ -56,7 +58,7 @@ impl Requestor {
         let open = store.open_orders()?;
         let shared = Shared::new(SharedParts {
             registry: Registry::new(parts.max_orders, metrics.clone()),
-            channels: Channels::new(parts.connections, rpc_metrics),
+            channels: Channels::new(parts.connections, rpc_metrics, parts.addresses),
             store,
             clock: parts.clock,
             metrics,

@@ -1,21 +1,29 @@
 //! Clients: a few lazily connected HTTP/2 connections, each inside the layers of a client.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Uri};
 use http_body::Body;
+use hyper_util::rt::TokioIo;
+use orderstream_core::port::{Addresses, ByName};
+use tokio::net::TcpStream;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::{Channel, Endpoint};
-use tower::{BoxError, Layer as _, Service};
+use tower::{BoxError, Layer as _, Service, service_fn};
 
 use crate::limits;
 use crate::observe::{BoundaryService, LogService, MetricsService, RpcMetrics, client_layers};
 use crate::v1::order_control_service_client::OrderControlServiceClient;
 use crate::v1::order_non_streaming_service_client::OrderNonStreamingServiceClient;
 use crate::v1::order_streaming_service_client::OrderStreamingServiceClient;
+
+/// The port of a URL that names none.
+const HTTP_PORT: u16 = 80;
 
 /// A channel inside all layers of a client.
 pub type ClientStack<C = Channel> = LogService<MetricsService<BoundaryService<AnyBody<C>>>>;
@@ -66,11 +74,42 @@ pub fn connect(
     connections: usize,
     metrics: &Arc<RpcMetrics>,
 ) -> Result<Connections, tonic::transport::Error> {
+    connect_at(url, connections, metrics, &(Arc::new(ByName) as Arc<dyn Addresses>))
+}
+
+/// The same, to where `addresses` says that the server is whenever a connection is made; where it
+/// does not know, to the URL's host.
+///
+/// # Errors
+/// When the URL is none.
+pub fn connect_at(
+    url: &str,
+    connections: usize,
+    metrics: &Arc<RpcMetrics>,
+    addresses: &Arc<dyn Addresses>,
+) -> Result<Connections, tonic::transport::Error> {
     let endpoint = endpoint(url)?;
+    let channel = || {
+        let (url, addresses) = (url.to_owned(), Arc::clone(addresses));
+        let connector = service_fn(move |uri: Uri| dial(addresses.address(&url), uri));
+        endpoint.connect_with_connector_lazy(connector)
+    };
     let stacks = (0..connections.clamp(1, limits::CLIENT_CONNECTIONS_MAX))
-        .map(|_| stack(endpoint.connect_lazy(), metrics))
+        .map(|_| stack(channel(), metrics))
         .collect();
     Ok(Connections { stacks, next: Arc::default() })
+}
+
+async fn dial(address: Option<SocketAddr>, uri: Uri) -> io::Result<TokioIo<TcpStream>> {
+    let stream = match address {
+        Some(address) => TcpStream::connect(address).await?,
+        None => {
+            let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+            TcpStream::connect((host, uri.port_u16().unwrap_or(HTTP_PORT))).await?
+        }
+    };
+    stream.set_nodelay(true)?;
+    Ok(TokioIo::new(stream))
 }
 
 /// An endpoint with every bound set.

@@ -160,7 +160,7 @@ impl Cluster {
         for args in [
             &["get", "pods,pvc,orderrequests", "-o", "wide"][..],
             &["get", "events", "--sort-by=.lastTimestamp"],
-            &["logs", "-l", "app.kubernetes.io/part-of=orderstream", "--tail=15", "--prefix"],
+            &["logs", "-l", "app.kubernetes.io/part-of=orderstream", "--tail=4", "--prefix"],
         ] {
             match self.kubectl(args) {
                 Ok(text) => println!("{text}"),

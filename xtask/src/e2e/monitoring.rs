@@ -1,7 +1,195 @@
-//! A real Prometheus reads the running installation.
+//! A real Prometheus reads the running installation through the API server's proxy: every rule
+//! loads, and every panel of every dashboard has something to show.
 
-use super::cluster::Cluster;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
-pub(super) fn run(_cluster: &Cluster) -> anyhow::Result<()> {
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+
+use super::cluster::{Cluster, NAMESPACE, pause, until};
+use super::load::Load;
+use super::orders::order_id;
+use crate::dashboards;
+
+/// How long the load runs before the panels are asked: the longest range in one is a minute.
+const LOAD: Duration = Duration::from_secs(25);
+/// Series that one process may have, whatever users do.
+const SERIES_MAX: usize = 2_000;
+
+pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
+    series_are_bounded(cluster)?;
+    let prometheus = Prometheus::start(cluster)?;
+    let orders: Vec<_> = cluster
+        .orders()?
+        .iter()
+        .filter(|order| order["status"]["phase"] == "Streaming")
+        .map(order_id)
+        .collect();
+    ensure!(!orders.is_empty(), "no order streams; run the step disruption before this one");
+    thread::scope(|scope| {
+        let load = Load::start(scope, cluster, &orders);
+        let shown = awarded(cluster, &orders[0]);
+        pause(LOAD);
+        drop(load.stop());
+        shown
+    })?;
+    prometheus.shows_everything(cluster)
+}
+
+/// One order comes to its end, so that what counts ends has something to show.
+fn awarded(cluster: &Cluster, order: &str) -> anyhow::Result<()> {
+    cluster.kubectl(&[
+        "patch",
+        "oreq",
+        order,
+        "--type=merge",
+        "-p",
+        r#"{"spec":{"cancel":true}}"#,
+    ])?;
     Ok(())
+}
+
+/// Ten thousand unknown ids and paths make no series.
+fn series_are_bounded(cluster: &Cluster) -> anyhow::Result<()> {
+    for number in 0..1_000 {
+        for path in [
+            format!("{}/api/v1/orders/random-{number}", Cluster::service("processor")),
+            format!("{}/random/{number}", Cluster::service("requestor")),
+        ] {
+            let answer = cluster.ask("GET", &path, "")?;
+            ensure!(matches!(answer.status, 404 | 503), "{path}: {answer:?}");
+        }
+    }
+    for component in ["processor", "controller"] {
+        for pod in cluster.pods(component)? {
+            let pod = pod["metadata"]["name"].as_str().unwrap_or_default();
+            let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}:9090/proxy/metrics");
+            let page = cluster.ask("GET", &path, "")?.text;
+            let series = page.lines().filter(|line| !line.starts_with('#')).count();
+            println!("{pod}: {series} series");
+            ensure!(series <= SERIES_MAX, "{pod} has {series} series");
+        }
+    }
+    Ok(())
+}
+
+/// A Prometheus with a folder of its own; ends when dropped.
+struct Prometheus {
+    process: Child,
+    dir: PathBuf,
+    address: String,
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        // It may be gone already.
+        drop(self.process.kill());
+        drop(self.process.wait());
+        drop(fs::remove_dir_all(&self.dir));
+    }
+}
+
+impl Prometheus {
+    fn start(cluster: &Cluster) -> anyhow::Result<Self> {
+        let dir = std::env::temp_dir().join(format!("orderstream-e2e-{}", std::process::id()));
+        fs::create_dir_all(&dir)?;
+        let rules = cluster.root.join("deploy/alerts/orderstream.rules.yaml");
+        let config = dir.join("prometheus.yaml");
+        fs::write(&config, configuration(cluster, &rules.display().to_string())?)?;
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let address = format!("127.0.0.1:{port}");
+        let log = fs::File::create(dir.join("log"))?;
+        let process = Command::new("prometheus")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", dir.join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .context("start prometheus; Debian's package `prometheus` has it")?;
+        let started = Self { process, dir, address };
+        until("Prometheus is ready", Duration::from_secs(30), || {
+            Ok(started.get("/-/ready").ok().map(drop))
+        })?;
+        Ok(started)
+    }
+
+    fn get(&self, path: &str) -> anyhow::Result<String> {
+        let mut answer = ureq::get(format!("http://{}{path}", self.address)).call()?;
+        Ok(answer.body_mut().read_to_string()?)
+    }
+
+    /// Every expression of every panel gives data, and every rule is healthy.
+    fn shows_everything(&self, cluster: &Cluster) -> anyhow::Result<()> {
+        let expressions = dashboards::expressions();
+        let mut empty = Vec::new();
+        for (place, expression) in &expressions {
+            let found = until("the panel has data", Duration::from_secs(20), || {
+                let result = self.query(expression)?;
+                Ok((result > 0).then_some(result))
+            });
+            if let Err(error) = found {
+                empty.push(format!("{place}: {expression}: {error:#}"));
+            }
+        }
+        println!("{} panels' expressions, {} without data", expressions.len(), empty.len());
+        empty.iter().for_each(|line| println!("   {line}"));
+        ensure!(empty.is_empty(), "{} expressions give no data", empty.len());
+        let rules: Value = serde_json::from_str(&self.get("/api/v1/rules")?)?;
+        let groups = rules["data"]["groups"].as_array().into_iter().flatten();
+        let rules: Vec<_> =
+            groups.filter_map(|group| group["rules"].as_array()).flatten().collect();
+        let sick: Vec<_> = rules.iter().filter(|rule| rule["health"] == "err").collect();
+        ensure!(sick.is_empty(), "rules fail: {sick:?}");
+        let firing: Vec<_> = rules
+            .iter()
+            .filter(|rule| rule["state"] == "firing")
+            .filter_map(|rule| rule["name"].as_str())
+            .collect();
+        println!("{} rules are healthy, firing: {firing:?}", rules.len());
+        let serious = rules
+            .iter()
+            .find(|rule| rule["state"] == "firing" && rule["labels"]["severity"] == "critical");
+        ensure!(serious.is_none(), "a critical alert fires on a healthy system: {serious:?}");
+        cluster.orders().map(drop)
+    }
+
+    /// How many series an expression gives that are numbers.
+    fn query(&self, expression: &str) -> anyhow::Result<usize> {
+        let mut answer = ureq::get(format!("http://{}/api/v1/query", self.address))
+            .query("query", expression)
+            .call()?;
+        let answer: Value = serde_json::from_str(&answer.body_mut().read_to_string()?)?;
+        let series = answer["data"]["result"].as_array().map(Vec::as_slice).unwrap_or_default();
+        Ok(series.iter().filter(|series| series["value"][1] != "NaN").count())
+    }
+}
+
+/// Scrapes each pod through the API server's proxy, with the labels that a PodMonitor gives.
+fn configuration(cluster: &Cluster, rules: &str) -> anyhow::Result<String> {
+    let target = cluster.base().trim_start_matches("http://");
+    let mut text = format!(
+        "global: {{scrape_interval: 2s, evaluation_interval: 2s}}\nrule_files: [{rules}]\nscrape_configs:\n"
+    );
+    for component in ["processor", "controller"] {
+        for pod in cluster.pods(component)? {
+            let pod = pod["metadata"]["name"].as_str().unwrap_or_default();
+            writeln!(
+                text,
+                "- job_name: {pod}\n  metrics_path: /api/v1/namespaces/{NAMESPACE}/pods/{pod}:9090/proxy/metrics\n  \
+                 static_configs: [{{targets: ['{target}']}}]\n  relabel_configs:\n  \
+                 - {{target_label: job, replacement: {NAMESPACE}/orderstream}}\n  \
+                 - {{target_label: namespace, replacement: {NAMESPACE}}}\n  \
+                 - {{target_label: pod, replacement: {pod}}}\n  \
+                 - {{target_label: container, replacement: {component}}}\n  \
+                 - {{target_label: instance, replacement: {pod}}}"
+            )?;
+        }
+    }
+    Ok(text)
 }

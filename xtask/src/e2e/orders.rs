@@ -64,7 +64,10 @@ fn propose_at_every_pod(cluster: &Cluster) -> anyhow::Result<()> {
                 "seller": "moebel-augsburg", "price": "900.00", "currency": "EUR",
             });
             let path = format!("{base}/api/v1/proposals");
-            let answer = cluster.ask("POST", &path, &body.to_string())?;
+            let answer = until("the proposal is taken", PATIENCE, || {
+                let answer = cluster.ask("POST", &path, &body.to_string())?;
+                Ok((answer.status != 503).then_some(answer))
+            })?;
             ensure!(answer.status == 201, "{pod} for {id}: {answer:?}");
         }
     }

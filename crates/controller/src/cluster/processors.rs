@@ -1,13 +1,15 @@
 //! The processors that orders can be placed on: given by URL, or the ready endpoints of a Service.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
-use k8s_openapi::api::discovery::v1::{EndpointConditions, EndpointSlice};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt as _};
 use orderstream_core::Incarnation;
+use orderstream_core::port::Addresses;
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
@@ -27,14 +29,36 @@ pub enum Source {
     },
 }
 
-/// The processors that take orders now. Cheap to clone.
+/// The processors that take orders now, and where all are. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Processors(Arc<RwLock<BTreeSet<String>>>);
+pub struct Processors(Arc<RwLock<Held>>);
+
+/// All endpoints, by URL.
+type Held = BTreeMap<String, Place>;
+
+/// Where a processor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    /// Whether it takes orders.
+    is_ready: bool,
+    /// Whether it is on its way out.
+    is_leaving: bool,
+    /// Where it is; absent when only its URL is known.
+    address: Option<SocketAddr>,
+}
+
+impl Place {
+    /// What counts when two pods have one name: the one that stays.
+    const fn rank(self) -> (bool, bool) {
+        (self.is_ready, !self.is_leaving)
+    }
+}
 
 impl Processors {
-    /// All, by URL.
+    /// All that take orders, by URL.
     pub fn all(&self) -> Vec<String> {
-        self.0.read().iter().cloned().collect()
+        let held = self.0.read();
+        held.iter().filter(|(_, place)| place.is_ready).map(|(url, _)| url.clone()).collect()
     }
 
     /// All, the one first that this order is to go to: the highest hash of order and processor, so
@@ -46,11 +70,16 @@ impl Processors {
         all
     }
 
-    fn set(&self, urls: BTreeSet<String>) -> bool {
-        let mut held = self.0.write();
-        let is_new = *held != urls;
-        *held = urls;
-        is_new
+    /// Whether others take orders than before.
+    fn set(&self, places: Held) -> bool {
+        let before = self.all();
+        *self.0.write() = places;
+        before != self.all()
+    }
+
+    fn set_urls(&self, urls: impl IntoIterator<Item = String>) -> bool {
+        let place = Place { is_ready: true, is_leaving: false, address: None };
+        self.set(urls.into_iter().map(|url| (url, place)).collect())
     }
 
     /// Keeps the list true until shutdown; `changed` is called after every change.
@@ -63,7 +92,7 @@ impl Processors {
     ) {
         let (namespace, name) = match source {
             Source::Urls(urls) => {
-                self.set(urls.into_iter().collect());
+                self.set_urls(urls);
                 changed();
                 return;
             }
@@ -80,7 +109,7 @@ impl Processors {
                 () = shutdown.cancelled() => return,
                 event = events.next() => match event {
                     Some(Ok(event)) => {
-                        if slices.take(event) && self.set(slices.urls()) {
+                        if slices.take(event) && self.set(slices.places()) {
                             tracing::info!(processors = ?self.all(), "the processors changed");
                             changed();
                         }
@@ -96,8 +125,8 @@ impl Processors {
 /// The slices of one Service.
 struct Slices {
     service: String,
-    held: BTreeMap<String, BTreeSet<String>>,
-    listed: Option<BTreeMap<String, BTreeSet<String>>>,
+    held: BTreeMap<String, Vec<(String, Place)>>,
+    listed: Option<BTreeMap<String, Vec<(String, Place)>>>,
 }
 
 impl Slices {
@@ -111,9 +140,9 @@ impl Slices {
         match event {
             watcher::Event::Init => self.listed = Some(BTreeMap::new()),
             watcher::Event::InitApply(slice) => {
-                let urls = self.urls_of(&slice);
+                let places = self.places_of(&slice);
                 if let Some(listed) = &mut self.listed {
-                    listed.insert(slice.name_any(), urls);
+                    listed.insert(slice.name_any(), places);
                 }
             }
             watcher::Event::InitDone => {
@@ -121,8 +150,8 @@ impl Slices {
                 return true;
             }
             watcher::Event::Apply(slice) => {
-                let urls = self.urls_of(&slice);
-                self.held.insert(slice.name_any(), urls);
+                let places = self.places_of(&slice);
+                self.held.insert(slice.name_any(), places);
                 return true;
             }
             watcher::Event::Delete(slice) => {
@@ -133,13 +162,21 @@ impl Slices {
         false
     }
 
-    fn urls(&self) -> BTreeSet<String> {
-        self.held.values().flatten().cloned().collect()
+    /// All endpoints; of two of one name the one that stays.
+    fn places(&self) -> Held {
+        let mut places = Held::new();
+        for (url, place) in self.held.values().flatten() {
+            let held = places.entry(url.clone()).or_insert(*place);
+            if place.rank() > held.rank() {
+                *held = *place;
+            }
+        }
+        places
     }
 
-    /// The ready endpoints: by the pod's own name where it has one, which stays when the pod comes
-    /// back with another address.
-    fn urls_of(&self, slice: &EndpointSlice) -> BTreeSet<String> {
+    /// The endpoints: by the pod's own name where it has one, which stays when the pod comes back
+    /// with another address.
+    fn places_of(&self, slice: &EndpointSlice) -> Vec<(String, Place)> {
         let named = |name: &str| {
             let ports = slice.ports.iter().flatten();
             ports
@@ -147,23 +184,33 @@ impl Slices {
                 .find(|port| port.name.as_deref() == Some(name))
                 .or_else(|| ports.clone().next())
         };
-        let Some(port) = named("grpc").and_then(|port| port.port) else { return BTreeSet::new() };
-        // Where addresses are published before they are ready, `ready` says yes to all.
-        let is_ready = |conditions: &EndpointConditions| {
-            let serves = conditions.serving.or(conditions.ready).unwrap_or(true);
-            serves && conditions.terminating != Some(true)
+        let Some(port) = named("grpc").and_then(|port| port.port) else { return Vec::new() };
+        let place = |endpoint: &Endpoint| {
+            let address = endpoint.addresses.first()?;
+            let url = match &endpoint.hostname {
+                Some(hostname) => format!("http://{hostname}.{}:{port}", self.service),
+                None => format!("http://{address}:{port}"),
+            };
+            let address = address.parse::<IpAddr>().ok().zip(u16::try_from(port).ok());
+            let (is_ready, is_leaving) = state(endpoint);
+            Some((url, Place { is_ready, is_leaving, address: address.map(SocketAddr::from) }))
         };
-        slice
-            .endpoints
-            .iter()
-            .filter(|endpoint| endpoint.conditions.as_ref().is_none_or(is_ready))
-            .filter_map(|endpoint| match &endpoint.hostname {
-                Some(hostname) => Some(format!("http://{hostname}.{}:{port}", self.service)),
-                None => {
-                    endpoint.addresses.first().map(|address| format!("http://{address}:{port}"))
-                }
-            })
-            .collect()
+        slice.endpoints.iter().filter_map(place).collect()
+    }
+}
+
+/// Whether an endpoint takes orders, and whether it is on its way out. Where addresses are published
+/// before they are ready, `ready` says yes to all, and `serving` says the truth.
+fn state(endpoint: &Endpoint) -> (bool, bool) {
+    let Some(conditions) = &endpoint.conditions else { return (true, false) };
+    let serves = conditions.serving.or(conditions.ready).unwrap_or(true);
+    let is_leaving = conditions.terminating == Some(true);
+    (serves && !is_leaving, is_leaving)
+}
+
+impl Addresses for Processors {
+    fn address(&self, processor: &str) -> Option<SocketAddr> {
+        self.0.read().get(processor)?.address
     }
 }
 

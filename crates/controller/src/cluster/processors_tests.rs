@@ -41,25 +41,55 @@ fn ready_endpoints_are_named_by_their_pod_else_by_their_address() {
         endpoint(None, "10.0.0.3", None),
     ];
     slices.take(watcher::Event::InitApply(slice("s1", endpoints)));
-    assert!(slices.urls().is_empty(), "a list counts when it is complete");
+    let ready = |slices: &Slices| -> Vec<String> {
+        let processors = Processors::default();
+        processors.set(slices.places());
+        processors.all()
+    };
+    assert!(ready(&slices).is_empty(), "a list counts when it is complete");
     assert!(slices.take(watcher::Event::InitDone));
-    let urls: Vec<_> = slices.urls().into_iter().collect();
-    assert_eq!(urls, ["http://10.0.0.3:50051", "http://processor-0.processor.shop.svc:50051"]);
+    assert_eq!(
+        ready(&slices),
+        ["http://10.0.0.3:50051", "http://processor-0.processor.shop.svc:50051"]
+    );
     slices.take(watcher::Event::Delete(slice("s1", Vec::new())));
-    assert!(slices.urls().is_empty());
+    assert!(ready(&slices).is_empty());
+}
+
+#[test]
+fn a_pod_is_reached_where_it_is_now_also_before_it_is_ready() {
+    let mut leaving = endpoint(Some("processor-0"), "10.0.0.1", Some(true));
+    leaving.conditions = Some(EndpointConditions {
+        ready: Some(true),
+        serving: Some(true),
+        terminating: Some(true),
+    });
+    let mut starting = endpoint(Some("processor-0"), "10.0.0.2", Some(true));
+    starting.conditions =
+        Some(EndpointConditions { ready: Some(true), serving: Some(false), terminating: None });
+    for endpoints in [vec![leaving.clone(), starting.clone()], vec![starting, leaving]] {
+        let mut slices = Slices::new("shop", "processor");
+        slices.take(watcher::Event::Apply(slice("s1", endpoints)));
+        let processors = Processors::default();
+        processors.set(slices.places());
+        assert!(processors.all().is_empty(), "neither takes orders");
+        let url = "http://processor-0.processor.shop.svc:50051";
+        assert_eq!(processors.address(url), Some("10.0.0.2:50051".parse().unwrap()));
+        assert_eq!(processors.address("http://processor-1.processor.shop.svc:50051"), None);
+    }
 }
 
 #[test]
 fn orders_spread_and_a_lost_processor_moves_only_its_own() {
     let processors = Processors::default();
-    let urls = |count: u32| (0..count).map(|n| format!("http://processor-{n}:50051")).collect();
-    processors.set(urls(4));
+    let urls = |count: u32| (0..count).map(|n| format!("http://processor-{n}:50051"));
+    processors.set_urls(urls(4));
     let before: Vec<String> = (0..4_000).map(|n| processors.ranked(&life(n))[0].clone()).collect();
     for url in processors.all() {
         let count = before.iter().filter(|held| **held == url).count();
         assert!((800..1_200).contains(&count), "{url}: {count}");
     }
-    processors.set(urls(3));
+    processors.set_urls(urls(3));
     for (n, before) in (0_u32..).zip(&before) {
         if !before.contains("processor-3") {
             assert_eq!(&processors.ranked(&life(n))[0], before);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orderstream_controller::cluster::{self, ClusterBuyer, Config, Requests, connect};
+use orderstream_controller::cluster::{self, ClusterBuyer, Config, Processors, Requests, connect};
 use orderstream_core::port::{OrderOwners, OrderStreams};
 use orderstream_requestor::{MemoryLists, Parts, Requestor};
 use orderstream_rpc::server::http_metrics::measured;
@@ -37,8 +37,10 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     let shutdown = CancellationToken::new();
     // Told last: the operator ends its streams before their tasks are ended.
     let streams_end = CancellationToken::new();
+    let processors = Processors::default();
     let parts = Parts {
         processors: Vec::new(),
+        addresses: Arc::new(processors.clone()),
         connections: config.connections,
         max_orders: config.max_orders,
         lists: Arc::new(MemoryLists::default()),
@@ -55,6 +57,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
         requests,
         namespace: config.namespace.clone(),
         source: config.source(&own),
+        processors,
         election: config.election(&own, &host()),
         streams,
         owners,

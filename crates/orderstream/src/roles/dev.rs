@@ -8,7 +8,7 @@ use std::sync::Arc;
 use orderstream_controller::local::LocalOrderRequests;
 use orderstream_controller::manifest::{self, FileDirectory, Manifest};
 use orderstream_controller::order_request::OrderRequest;
-use orderstream_core::port::SellerDirectory as _;
+use orderstream_core::port::{ByName, SellerDirectory as _};
 use orderstream_core::spec::Seller;
 use orderstream_journal::Embedded;
 use orderstream_processor::{Orders, Parts, PeersConfig, Processor};
@@ -205,6 +205,7 @@ async fn start_requestor(
 ) -> Result<(Handle, Service), Failure> {
     let parts = orderstream_requestor::Parts {
         processors: vec![url.to_owned()],
+        addresses: Arc::new(ByName),
         connections: 2,
         max_orders: ORDERS_MAX,
         lists: Arc::new(JournalLists::new(Arc::new(journal.clone()))),

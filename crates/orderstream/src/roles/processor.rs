@@ -81,7 +81,8 @@ fn peers(config: &Config, grpc: &TcpListener, rest: &TcpListener) -> Result<Peer
             format!("{host}:{}", at(rest)?.port())
         }
     };
-    Ok(PeersConfig { file: config.peers.clone(), name, rest_url })
+    let grpc_url = config.grpc_url.clone().unwrap_or_default();
+    Ok(PeersConfig { file: config.peers.clone(), name, rest_url, grpc_url })
 }
 
 fn directory(file: Option<&Path>) -> Result<FileDirectory, Failure> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use orderstream_core::port::ByName;
 use orderstream_requestor::{Config, JournalLists, Parts, Requestor};
 use orderstream_rpc::server::http_metrics::measured;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     let shutdown = CancellationToken::new();
     let parts = Parts {
         processors: config.processors,
+        addresses: Arc::new(ByName),
         connections: config.connections,
         max_orders: config.max_orders,
         lists: Arc::new(JournalLists::new(Arc::new(journal.clone()))),

@@ -122,7 +122,9 @@ impl OrderControlService for Grpc {
         match located {
             Ok(located) => Ok(Response::new(located)),
             Err(refusal) if refusal.reason == Reason::OrderNotFound => {
-                Ok(Response::new(v1::LocateOrderResponse::default()))
+                let processor = self.name.clone();
+                let nowhere = v1::LocateOrderResponse::default();
+                Ok(Response::new(v1::LocateOrderResponse { processor, ..nowhere }))
             }
             Err(refusal) => Err(status(refusal)),
         }

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{Grpc, Target, status};
 use crate::limits::{RESULTS_MAX, SUBMISSIONS_IN_FLIGHT};
-use crate::peers::FORWARDED;
+use crate::peers::{FORWARDED, not_meant};
 
 #[tonic::async_trait]
 impl OrderNonStreamingService for Grpc {
@@ -31,7 +31,11 @@ impl OrderNonStreamingService for Grpc {
         &self,
         request: Request<Streaming<v1::ProposalSubmission>>,
     ) -> Result<Response<v1::SubmitProposalsSummary>, Status> {
-        let is_forwarded = request.metadata().contains_key(FORWARDED);
+        let mark = request.metadata().get(FORWARDED).map(|mark| mark.to_str().unwrap_or_default());
+        if mark.is_some_and(|mark| !self.peers.is_meant(mark)) {
+            return Err(status(not_meant()));
+        }
+        let is_forwarded = mark.is_some();
         let mut submissions = request.into_inner();
         let mut waiting = FuturesOrdered::new();
         let mut summary = v1::SubmitProposalsSummary::default();

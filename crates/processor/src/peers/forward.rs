@@ -51,8 +51,15 @@ pub(crate) async fn forwarding(
     next: Next,
 ) -> Response {
     let Forwarder(inner) = &forwarder;
-    if inner.peers.is_alone() || request.headers().contains_key(FORWARDED) {
+    if inner.peers.is_alone() {
         return next.run(request).await;
+    }
+    if let Some(mark) = request.headers().get(FORWARDED) {
+        return match mark.to_str() {
+            Ok(mark) if inner.peers.is_meant(mark) => next.run(request).await,
+            // Its address belonged to another one: nobody here can say what becomes of it.
+            _ => Problem::from(not_meant()).into_response(),
+        };
     }
     let (head, body) = request.into_parts();
     let body = Request::from_parts(head.clone(), body);
@@ -81,7 +88,7 @@ pub(crate) async fn forwarding(
 impl Inner {
     async fn forward(&self, key: &OrderKey, place: &Place, request: Request) -> Response {
         let metrics = &self.peers.0.metrics;
-        let result = match addressed(request, &place.rest_url) {
+        let result = match addressed(request, place) {
             Some(request) => match timeout(ACT_TIMEOUT, self.client.request(request)).await {
                 Ok(Ok(response)) => Ok(response),
                 Ok(Err(error)) => {
@@ -115,8 +122,14 @@ impl Inner {
     }
 }
 
+/// A forwarded request came to the wrong processor.
+pub(crate) fn not_meant() -> Refusal {
+    Refusal::new(Reason::Unreachable, "the request was meant for another processor; repeat it")
+}
+
 /// The same request, to another server, with the mark that it was forwarded.
-fn addressed(mut request: Request, base: &str) -> Option<Request> {
+fn addressed(mut request: Request, place: &Place) -> Option<Request> {
+    let base = place.rest_url.as_str();
     let authority: Authority = base.strip_prefix("http://")?.trim_end_matches('/').parse().ok()?;
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     parts.scheme = Some(Scheme::HTTP);
@@ -127,7 +140,7 @@ fn addressed(mut request: Request, base: &str) -> Option<Request> {
     for name in [CONNECTION, HOST, TRANSFER_ENCODING, UPGRADE] {
         request.headers_mut().remove(name);
     }
-    request.headers_mut().insert(FORWARDED, HeaderValue::from_static("1"));
+    request.headers_mut().insert(FORWARDED, HeaderValue::from_str(&place.url).ok()?);
     Some(request)
 }
 

@@ -19,12 +19,17 @@ const URL_CHARS_MAX: usize = 300;
 /// takes to come back.
 const REMEMBERED: Duration = Duration::from_mins(10);
 
+/// What was heard so long ago may be so no longer: two rounds of greetings and more.
+const LATELY: Duration = Duration::from_secs(5);
+
 /// Another processor.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     pub(super) url: String,
     /// Empty until it was met.
     pub(super) rest_url: String,
+    /// Where the connections go.
+    grpc_url: String,
     pub(super) connections: Connections,
 }
 
@@ -35,9 +40,20 @@ impl Peer {
 }
 
 impl From<Peer> for Place {
-    fn from(Peer { url, rest_url, connections }: Peer) -> Self {
+    fn from(Peer { url, rest_url, connections, .. }: Peer) -> Self {
         Self { url, rest_url, connections }
     }
+}
+
+/// Where a processor says to be.
+#[derive(Clone, Debug)]
+pub(super) struct Met {
+    /// By which URL it is known.
+    pub(super) processor: String,
+    /// Where its REST is now.
+    pub(super) rest_url: String,
+    /// Where its gRPC is now; at its own URL when empty.
+    pub(super) grpc_url: String,
 }
 
 /// All others.
@@ -52,7 +68,17 @@ pub(super) struct Known {
 struct Entry {
     peer: Peer,
     is_listed: bool,
+    /// When it was first heard of, or last spoke itself.
     heard_at: Instant,
+    /// When it last spoke itself. Only this is told to others: hearsay that is told again would
+    /// never end.
+    spoke_at: Option<Instant>,
+}
+
+impl Entry {
+    fn spoke_lately(&self, now: Instant) -> bool {
+        self.spoke_at.is_some_and(|at| now.duration_since(at) < LATELY)
+    }
 }
 
 impl Known {
@@ -83,25 +109,60 @@ impl Known {
             .retain(|_, entry| entry.is_listed || now.duration_since(entry.heard_at) < REMEMBERED);
     }
 
-    /// A peer answered a greeting.
-    pub(super) fn met(&mut self, url: &str, rest_url: String, now: Instant) {
-        if let Some(entry) = self.peers.get_mut(url).filter(|_| is_url(&rest_url)) {
-            entry.peer.rest_url = rest_url;
-            entry.heard_at = now;
+    /// Who was met lately, and where: for one that is new.
+    pub(super) fn met_lately(&self, now: Instant) -> Vec<Met> {
+        let met = |Entry { peer, .. }: &Entry| Met {
+            processor: peer.url.clone(),
+            rest_url: peer.rest_url.clone(),
+            grpc_url: peer.grpc_url.clone(),
+        };
+        self.peers.values().filter(|entry| entry.spoke_lately(now)).map(met).collect()
+    }
+
+    /// Somebody else told where others are. Whoever was met lately said so itself, and is believed
+    /// more.
+    pub(super) fn told(&mut self, others: impl IntoIterator<Item = Met>, now: Instant) {
+        for other in others {
+            let url = other.processor.clone();
+            let is_fresh = self.peers.get(&url).is_some_and(|entry| entry.spoke_lately(now));
+            // Not every word of another one can be used.
+            if !is_fresh && self.check(&other).is_ok() && self.enter(&url, now).is_some() {
+                self.place(other);
+            }
+        }
+    }
+
+    /// Whether everyone that is listed was met.
+    pub(super) fn has_met_the_listed(&self) -> bool {
+        let mut listed = self.peers.values().filter(|entry| entry.is_listed);
+        listed.all(|entry| !entry.peer.rest_url.is_empty())
+    }
+
+    /// A peer said where it is now.
+    pub(super) fn met(&mut self, met: Met, now: Instant) {
+        if let Some(entry) = self.peers.get_mut(&met.processor) {
+            (entry.heard_at, entry.spoke_at) = (now, Some(now));
+            self.place(met);
         }
     }
 
     /// Somebody says to be a processor.
-    pub(super) fn introduced(
-        &mut self,
-        url: &str,
-        rest_url: String,
-        now: Instant,
-    ) -> Result<(), Refusal> {
-        if url == self.own {
+    pub(super) fn introduced(&mut self, met: Met, now: Instant) -> Result<(), Refusal> {
+        if met.processor == self.own {
             return Ok(());
         }
-        if !is_url(url) || !is_url(&rest_url) {
+        self.check(&met)?;
+        if self.enter(&met.processor, now).is_none() {
+            let text = format!("{PEERS_MAX} processors are known, the most there may be");
+            return Err(Refusal::new(Reason::LimitReached, text));
+        }
+        self.met(met, now);
+        Ok(())
+    }
+
+    fn check(&self, met: &Met) -> Result<(), Refusal> {
+        let url = met.processor.as_str();
+        if !is_url(url) || !is_url(&met.rest_url) {
             let text = "is not a URL of the form http://host:port, of 300 characters at most";
             return Err(Refusal::field("processor", text));
         }
@@ -109,12 +170,24 @@ impl Known {
             let text = format!("{url} is not listed here, and is no sibling of {}", self.own);
             return Err(Refusal::new(Reason::NotAllowed, text));
         }
-        if self.enter(url, now).is_none() {
-            let text = format!("{PEERS_MAX} processors are known, the most there may be");
-            return Err(Refusal::new(Reason::LimitReached, text));
-        }
-        self.met(url, rest_url, now);
         Ok(())
+    }
+
+    /// Takes note of where a peer is.
+    fn place(&mut self, met: Met) {
+        let Met { processor, rest_url, grpc_url } = met;
+        let grpc_url = if grpc_url.is_empty() { processor.clone() } else { grpc_url };
+        let Some(entry) = self.peers.get_mut(&processor) else { return };
+        if !is_url(&rest_url) || !is_url(&grpc_url) {
+            return;
+        }
+        entry.peer.rest_url = rest_url;
+        if entry.peer.grpc_url != grpc_url
+            && let Ok(connections) = client::connect(&grpc_url, 1, &self.rpc_metrics)
+        {
+            entry.peer.connections = connections;
+            entry.peer.grpc_url = grpc_url;
+        }
     }
 
     /// The entry of a URL, made when it is new; not of this processor, nor beyond the bound.
@@ -127,9 +200,10 @@ impl Known {
                 return None;
             }
             let connections = client::connect(url, 1, &self.rpc_metrics).ok()?;
-            let peer = Peer { url: url.to_owned(), rest_url: String::new(), connections };
-            let entry = Entry { peer, is_listed: false, heard_at: now };
-            self.peers.insert(url.to_owned(), entry);
+            let (url, grpc_url) = (url.to_owned(), url.to_owned());
+            let peer = Peer { url, rest_url: String::new(), grpc_url, connections };
+            let entry = Entry { peer, is_listed: false, heard_at: now, spoke_at: None };
+            self.peers.insert(entry.peer.url.clone(), entry);
         }
         self.peers.get_mut(url)
     }
@@ -161,52 +235,85 @@ mod tests {
         Known::new(OWN.to_owned(), metrics)
     }
 
+    fn met(processor: &str) -> Met {
+        let (rest_url, grpc_url) = ("http://10.0.0.7:8005".to_owned(), String::new());
+        Met { processor: processor.to_owned(), rest_url, grpc_url }
+    }
+
     fn urls(known: &Known) -> Vec<String> {
         known.all().into_iter().map(|peer| peer.url).collect()
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn the_file_says_who_is_asked_and_this_one_is_not() {
         let mut known = known();
         known.list(&format!("# all\n{OWN}\n\n{OTHER} # the other\nnonsense\n"), Instant::now());
         assert_eq!(urls(&known), [OTHER]);
         assert!(known.get(OTHER).is_none(), "it was not met, so nothing can be forwarded to it");
-        known.met(OTHER, "http://p-1.p.shop.svc:8005".to_owned(), Instant::now());
+        known.met(met(OTHER), Instant::now());
         assert!(known.get(OTHER).is_some());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn whoever_left_the_file_is_remembered_for_a_while() {
-        let mut known = known();
-        known.list(OTHER, Instant::now());
-        tokio::time::advance(REMEMBERED - Duration::from_secs(1)).await;
-        known.met(OTHER, "http://p-1.p.shop.svc:8005".to_owned(), Instant::now());
-        known.list("", Instant::now());
-        tokio::time::advance(REMEMBERED - Duration::from_secs(1)).await;
-        known.list("", Instant::now());
+        let (mut known, mut now) = (known(), Instant::now());
+        let second = Duration::from_secs(1);
+        known.list(OTHER, now);
+        now += REMEMBERED - second;
+        known.met(met(OTHER), now);
+        known.list("", now);
+        now += REMEMBERED - second;
+        known.list("", now);
         assert_eq!(urls(&known), [OTHER]);
-        tokio::time::advance(Duration::from_secs(2)).await;
-        known.list("", Instant::now());
+        known.list("", now + 2 * second);
         assert_eq!(urls(&known), [""; 0]);
     }
 
     #[tokio::test]
     async fn only_the_listed_and_siblings_introduce_themselves() {
         let mut known = known();
-        let rest = || "http://x:8005".to_owned();
-        known.introduced(OTHER, rest(), Instant::now()).unwrap();
+        known.introduced(met(OTHER), Instant::now()).unwrap();
         assert_eq!(urls(&known), [OTHER]);
         for stranger in ["http://evil.example:50051", "http://p-2.p.other.svc:50051"] {
-            let refusal = known.introduced(stranger, rest(), Instant::now()).unwrap_err();
+            let refusal = known.introduced(met(stranger), Instant::now()).unwrap_err();
             assert_eq!(refusal.reason, Reason::NotAllowed, "{stranger}");
         }
-        assert!(known.introduced("ftp://p-3.p.shop.svc:50051", rest(), Instant::now()).is_err());
-        assert!(known.introduced(OTHER, "no".to_owned(), Instant::now()).is_err());
+        assert!(known.introduced(met("ftp://p-3.p.shop.svc:50051"), Instant::now()).is_err());
+        let nowhere = Met { rest_url: "no".to_owned(), ..met(OTHER) };
+        assert!(known.introduced(nowhere, Instant::now()).is_err());
         for number in 2..1_000 {
             let url = format!("http://p-{number}.p.shop.svc:50051");
-            drop(known.introduced(&url, rest(), Instant::now()));
+            drop(known.introduced(met(&url), Instant::now()));
         }
         assert_eq!(urls(&known).len(), PEERS_MAX);
+    }
+
+    #[tokio::test]
+    async fn one_that_came_back_elsewhere_is_reached_there() {
+        let mut known = known();
+        known.introduced(met(OTHER), Instant::now()).unwrap();
+        assert_eq!(known.get(OTHER).unwrap().grpc_url, OTHER);
+        let moved = Met { grpc_url: "http://10.0.0.8:50051".to_owned(), ..met(OTHER) };
+        known.introduced(moved, Instant::now()).unwrap();
+        assert_eq!(known.get(OTHER).unwrap().grpc_url, "http://10.0.0.8:50051");
+    }
+
+    #[tokio::test]
+    async fn others_are_heard_of_but_their_own_word_counts_more() {
+        let (mut known, now) = (known(), Instant::now());
+        known.list(OTHER, now);
+        assert!(!known.has_met_the_listed());
+        known.told([met(OTHER), met("http://evil.example:1")], now);
+        assert_eq!(urls(&known), [OTHER]);
+        assert!(known.has_met_the_listed());
+        let elsewhere = |grpc_url: &str| Met { grpc_url: grpc_url.to_owned(), ..met(OTHER) };
+        known.introduced(elsewhere("http://10.0.0.8:50051"), now).unwrap();
+        known.told([elsewhere("http://10.0.0.9:50051")], now);
+        assert_eq!(known.get(OTHER).unwrap().grpc_url, "http://10.0.0.8:50051");
+        known.told([elsewhere("http://10.0.0.9:50051")], now + LATELY);
+        assert_eq!(known.get(OTHER).unwrap().grpc_url, "http://10.0.0.9:50051");
+        assert_eq!(known.met_lately(now).len(), 1);
+        assert_eq!(known.met_lately(now + LATELY).len(), 0, "what was told is not told again");
     }
 
     #[test]

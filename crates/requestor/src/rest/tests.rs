@@ -43,6 +43,7 @@ async fn requestor(url: &str, lists: &Arc<MemoryLists>) -> (Handle, Cancellation
     let stop = CancellationToken::new();
     let parts = Parts {
         processors: vec![url.to_owned()],
+        addresses: Arc::new(orderstream_core::port::ByName),
         connections: 2,
         max_orders: 100,
         lists: Arc::clone(lists) as Arc<dyn Lists>,

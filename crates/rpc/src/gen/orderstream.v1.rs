@@ -1824,22 +1824,31 @@ pub struct LocateOrderResponse {
 /// Where the asking processor is.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MeetProcessorRequest {
-    /// The URL of its gRPC port, by which others know it.
+    /// The URL by which others know it, which stays when it comes back elsewhere.
     #[prost(string, tag = "1")]
     pub processor: ::prost::alloc::string::String,
-    /// The URL of its sellers' REST.
+    /// Where its sellers' REST is reached now.
     #[prost(string, tag = "2")]
     pub rest_url: ::prost::alloc::string::String,
+    /// Where its gRPC port is reached now. Empty: at its own URL.
+    #[prost(string, tag = "3")]
+    pub grpc_url: ::prost::alloc::string::String,
 }
 /// Where the answering processor is.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MeetProcessorResponse {
-    /// The URL of its gRPC port, by which others know it.
+    /// The URL by which others know it, which stays when it comes back elsewhere.
     #[prost(string, tag = "1")]
     pub processor: ::prost::alloc::string::String,
-    /// The URL of its sellers' REST.
+    /// Where its sellers' REST is reached now.
     #[prost(string, tag = "2")]
     pub rest_url: ::prost::alloc::string::String,
+    /// Where its gRPC port is reached now. Empty: at its own URL.
+    #[prost(string, tag = "3")]
+    pub grpc_url: ::prost::alloc::string::String,
+    /// The others that it knows, where they are now.
+    #[prost(message, repeated, tag = "4")]
+    pub others: ::prost::alloc::vec::Vec<MeetProcessorRequest>,
 }
 /// Generated client implementations.
 pub mod order_control_service_client {

@@ -1,0 +1,73 @@
+//! What is generated for operators beside the definitions: dashboards, the reference of metrics, and
+//! what the chart holds of all this, because a chart takes no file from outside its folder.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use crate::deploy::Set;
+use crate::tidy::Finding;
+use crate::{dashboards, deploy};
+
+/// The chart's folder for files that templates read.
+const IN_CHART: &str = "deploy/helm/orderstream/files";
+/// The alerts, which are written by hand.
+const ALERTS: &str = "deploy/alerts/orderstream.rules.yaml";
+/// Where the reference of metrics is.
+const METRICS: &str = "docs/reference/metrics.md";
+const FIX: &str = "run `cargo xtask codegen`";
+
+/// A file that is generated: its path from the workspace's root, and its text.
+type File = (String, String);
+
+/// Writes all files.
+///
+/// # Errors
+/// When something cannot be made or written.
+pub(crate) fn write(root: &Path) -> anyhow::Result<()> {
+    for (path, text) in files(root)? {
+        let full = root.join(&path);
+        fs::create_dir_all(full.parent().context("a folder")?)?;
+        if fs::read_to_string(&full).ok().as_deref() != Some(text.as_str()) {
+            fs::write(&full, text).with_context(|| format!("write {path}"))?;
+            println!("   wrote {path}");
+        }
+    }
+    Ok(())
+}
+
+/// Compares what is stored with what would be written.
+///
+/// # Errors
+/// When something cannot be made.
+pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
+    let stale = |(path, text): &File| {
+        fs::read_to_string(root.join(path)).ok().as_deref() != Some(text.as_str())
+    };
+    let files = files(root)?;
+    let stale = files.iter().filter(|file| stale(file));
+    Ok(stale.map(|(path, _)| Finding::new(path, 1, "is missing or stale", FIX)).collect())
+}
+
+fn files(root: &Path) -> anyhow::Result<Vec<File>> {
+    let mut files = Vec::new();
+    for (name, text) in dashboards::files() {
+        files.push((format!("{IN_CHART}/dashboards/{name}"), text.clone()));
+        files.push((format!("deploy/dashboards/{name}"), text));
+    }
+    let alerts = fs::read_to_string(root.join(ALERTS)).context(ALERTS)?;
+    files.push((format!("{IN_CHART}/alerts/orderstream.rules.yaml"), alerts));
+    for (set, folder) in deploy::SETS.into_iter().zip(["crds", "rbac"]) {
+        for (name, text) in set.stored(root)? {
+            files.push((format!("{IN_CHART}/{folder}/{name}"), text));
+        }
+    }
+    let metrics = Set { dir: METRICS, verb: "metrics" };
+    match metrics.printed(root)? {
+        deploy::Printed::Text(text) => files.push((METRICS.to_owned(), text)),
+        deploy::Printed::NoSubcommand => anyhow::bail!("`orderstream metrics` does not exist"),
+        deploy::Printed::Failed(why) => anyhow::bail!("`orderstream metrics` failed: {why}"),
+    }
+    Ok(files)
+}

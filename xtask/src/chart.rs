@@ -1,0 +1,137 @@
+//! `cargo xtask chart`: the chart with real Helm, the alerts with real promtool. What is not
+//! installed is installed (Helm and helm-docs from their Go modules) or said to be missing.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, bail, ensure};
+use serde_json::Value;
+
+use crate::step;
+
+const CHART: &str = "deploy/helm/orderstream";
+const CASES: &str = "deploy/helm/tests";
+/// What a cluster with the Prometheus operator has beside the usual.
+const APIS: [&str; 2] =
+    ["--api-versions=monitoring.coreos.com/v1", "--api-versions=flowcontrol.apiserver.k8s.io/v1"];
+
+/// Runs all checks of the chart and of the alerts.
+///
+/// # Errors
+/// The first thing that is not as it should be.
+pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
+    alerts(root)?;
+    let tools = root.join("target/tools/bin");
+    let mut install = Command::new(root.join("deploy/tools/install"));
+    step::run("find the tools", install.arg(&tools).args(["helm", "helm-docs"]))?;
+    let helm = |args: &[&str]| {
+        let mut command = Command::new(tools.join("helm"));
+        command.current_dir(root).args(args);
+        command
+    };
+    for example in examples(root)? {
+        let mut lint = helm(&["lint", "--strict", CHART, "--values", &example]);
+        step::run("lint the chart with an example", &mut lint)?;
+    }
+    for case in cases(root)? {
+        let name = case["name"].as_str().context("a case's name")?.to_owned();
+        let mut args = vec!["template", "shop", CHART, "--namespace", "buying"];
+        args.extend(APIS);
+        let example = case["example"].as_str().map(|name| format!("{CHART}/examples/{name}.yaml"));
+        args.extend(example.iter().flat_map(|path| ["--values", path]));
+        let settings = case["set"].as_array().cloned().unwrap_or_default();
+        args.extend(settings.iter().filter_map(Value::as_str).flat_map(|set| ["--set", set]));
+        judge(&case, &step::output(&mut helm(&args))?).with_context(|| name.clone())?;
+        println!("   {name}: ok");
+    }
+    docs(root, &tools)
+}
+
+fn alerts(root: &Path) -> anyhow::Result<()> {
+    if Command::new("promtool").arg("--version").output().is_err() {
+        let text = "promtool is not installed (Debian's package `prometheus` has it)";
+        if std::env::var_os("CI").is_some_and(|ci| ci == "true") {
+            bail!("{text}");
+        }
+        println!("== alerts: SKIPPED, {text}");
+        return Ok(());
+    }
+    let promtool = || {
+        let mut command = Command::new("promtool");
+        command.current_dir(root.join("deploy/alerts"));
+        command
+    };
+    step::run("check the rules", promtool().args(["check", "rules", "orderstream.rules.yaml"]))?;
+    let mut tests = promtool();
+    tests.args(["test", "rules"]);
+    for entry in fs::read_dir(root.join("deploy/alerts/tests"))? {
+        tests.arg(entry?.path());
+    }
+    step::run("test the rules: each fires, and stays silent", &mut tests)
+}
+
+fn examples(root: &Path) -> anyhow::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root.join(CHART).join("examples"))? {
+        found.push(entry?.path().display().to_string());
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn cases(root: &Path) -> anyhow::Result<Vec<Value>> {
+    let text = fs::read_to_string(root.join(CASES).join("cases.yaml")).context("read the cases")?;
+    let cases: Vec<Value> = serde_saphyr::from_str(&text).context("parse the cases")?;
+    ensure!(!cases.is_empty(), "there is no case");
+    Ok(cases)
+}
+
+/// A case either fails with one clear line, or gives objects of which something is claimed.
+fn judge(case: &Value, output: &std::process::Output) -> anyhow::Result<()> {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    if let Some(wanted) = case["fails"].as_str() {
+        ensure!(!output.status.success(), "it does not fail");
+        let told = stderr.lines().any(|line| line.contains(wanted));
+        ensure!(told, "no line says '{wanted}': {stderr}");
+        return Ok(());
+    }
+    ensure!(output.status.success(), "{stderr}");
+    let objects = documents(&String::from_utf8_lossy(&output.stdout))?;
+    for claim in case["claims"].as_array().into_iter().flatten() {
+        let text = |field: &str| claim[field].as_str().unwrap_or_default();
+        let object = objects.iter().find(|object| {
+            object["kind"] == text("kind")
+                && (text("name").is_empty() || object["metadata"]["name"] == text("name"))
+        });
+        if claim["absent"] == true {
+            ensure!(object.is_none(), "{claim}: it is there");
+            continue;
+        }
+        let object = object.with_context(|| format!("{claim}: no such object"))?;
+        if claim["path"].is_string() {
+            let found = object.pointer(text("path")).unwrap_or(&Value::Null);
+            ensure!(*found == claim["is"], "{claim}: it is {found}");
+        }
+    }
+    Ok(())
+}
+
+fn documents(text: &str) -> anyhow::Result<Vec<Value>> {
+    let parts =
+        text.split("\n---").filter(|part| part.lines().any(|line| line.starts_with("kind:")));
+    parts
+        .map(|part| serde_saphyr::from_str(part.trim_start_matches("---")).context("parse YAML"))
+        .collect()
+}
+
+/// The chart's page is what helm-docs makes of its values.
+fn docs(root: &Path, tools: &Path) -> anyhow::Result<()> {
+    let page = root.join(CHART).join("README.md");
+    let before = fs::read_to_string(&page).unwrap_or_default();
+    let mut docs = Command::new(tools.join("helm-docs"));
+    docs.current_dir(root).args(["--chart-search-root", CHART, "--log-level", "warning"]);
+    step::run("make the chart's page", &mut docs)?;
+    ensure!(fs::read_to_string(&page)? == before, "{CHART}/README.md was stale; commit it");
+    Ok(())
+}

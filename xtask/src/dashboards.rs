@@ -1,0 +1,134 @@
+//! The Grafana dashboards as code: what each shows, and the JSON that Grafana takes.
+
+mod boards;
+mod panel;
+
+use serde_json::{Value, json};
+
+use self::panel::Panel;
+
+/// What links the dashboards with one another.
+const TAG: &str = "orderstream";
+
+/// A dashboard: rows of panels.
+#[derive(Clone, Debug)]
+struct Board {
+    /// Part of the file's name and of the stable uid.
+    name: &'static str,
+    title: &'static str,
+    description: &'static str,
+    rows: Vec<(&'static str, Vec<Panel>)>,
+}
+
+/// Each dashboard's file name and text.
+pub(crate) fn files() -> Vec<(String, String)> {
+    let file = |board: &Board| {
+        let text = serde_json::to_string_pretty(&json(board)).unwrap_or_default();
+        (format!("orderstream-{}.json", board.name), format!("{text}\n"))
+    };
+    boards::all().iter().map(file).collect()
+}
+
+/// Every expression of every panel, with where it stands and with all variables replaced, for a
+/// Prometheus that reads one installation.
+pub(crate) fn expressions() -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for board in boards::all() {
+        for panel in board.rows.iter().flat_map(|(_, panels)| panels) {
+            for query in &panel.queries {
+                let place = format!("{} / {}", board.title, panel.title);
+                let expression = query
+                    .expression
+                    .replace("$namespace", ".*")
+                    .replace("$pod", ".*")
+                    .replace("$__rate_interval", "1m")
+                    .replace("$__range", "5m");
+                all.push((place, expression));
+            }
+        }
+    }
+    all
+}
+
+fn json(board: &Board) -> Value {
+    json!({
+        "uid": format!("orderstream-{}", board.name),
+        "title": board.title,
+        "description": board.description,
+        "tags": [TAG],
+        "schemaVersion": 39,
+        "version": 1,
+        "editable": true,
+        "graphTooltip": 1,
+        "refresh": "30s",
+        "time": {"from": "now-1h", "to": "now"},
+        "timezone": "browser",
+        "templating": {"list": [datasource(), variable("namespace", "Namespace"), variable("pod", "Pod")]},
+        "annotations": {"list": [leader_changes()]},
+        "links": [{
+            "type": "dashboards", "tags": [TAG], "title": "Orderstream", "asDropdown": true,
+            "includeVars": true, "keepTime": true, "icon": "external link", "targetBlank": false,
+        }],
+        "panels": panels(board),
+    })
+}
+
+/// Rows one below the other; in a row, panels from the left, a new line when one does not fit.
+fn panels(board: &Board) -> Vec<Value> {
+    let mut placed = Vec::new();
+    let (mut id, mut y) = (0_u32, 0_u32);
+    for (title, panels) in &board.rows {
+        id += 1;
+        placed.push(json!({
+            "id": id, "type": "row", "title": title, "collapsed": false, "panels": [],
+            "gridPos": {"h": 1, "w": 24, "x": 0, "y": y},
+        }));
+        y += 1;
+        let (mut x, mut height) = (0, 0);
+        for panel in panels {
+            let (width, tall) = panel.shape.size();
+            if x + width > 24 {
+                (x, y, height) = (0, y + height, 0);
+            }
+            id += 1;
+            placed.push(panel.json(id, (x, y)));
+            x += width;
+            height = height.max(tall);
+        }
+        y += height;
+    }
+    placed
+}
+
+fn datasource() -> Value {
+    json!({
+        "name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus",
+        "current": {}, "hide": 0, "refresh": 1,
+    })
+}
+
+/// A choice among the values of a label of the processes.
+fn variable(label: &str, title: &str) -> Value {
+    let of = if label == "pod" { "{namespace=~\"$namespace\"}" } else { "" };
+    let query = format!("label_values(orderstream_build_info{of}, {label})");
+    json!({
+        "name": label, "label": title, "type": "query", "definition": query,
+        "query": {"query": query, "refId": label},
+        "datasource": {"type": "prometheus", "uid": "${datasource}"},
+        "includeAll": true, "allValue": ".*", "multi": true, "refresh": 2, "sort": 1,
+        "current": {"text": "All", "value": "$__all"}, "hide": 0,
+    })
+}
+
+fn leader_changes() -> Value {
+    json!({
+        "name": "Leader changes", "enable": true, "iconColor": "orange",
+        "datasource": {"type": "prometheus", "uid": "${datasource}"},
+        "expr": "changes(leader_election_master_status{namespace=~\"$namespace\"}[1m]) > 0",
+        "titleFormat": "Leader changed", "textFormat": "{{pod}}", "step": "60s",
+    })
+}
+
+#[cfg(test)]
+#[path = "dashboards/tests.rs"]
+mod tests;

@@ -1,0 +1,90 @@
+//! Orders, proposals, and what becomes of them.
+
+use super::super::Board;
+use super::super::panel::{Panel, curves, quantiles, stat};
+
+pub(super) fn board() -> Board {
+    Board {
+        name: "business",
+        title: "Orderstream / Business",
+        description: "Orders, proposals, and what becomes of them.",
+        rows: vec![("Now", now()), ("Over time", time())],
+    }
+}
+
+fn now() -> Vec<Panel> {
+    vec![
+        stat(
+            "Open orders",
+            "short",
+            r#"sum(orderstream_processor_orders_open{namespace=~"$namespace"})"#,
+            "Orders that are not at their end, at all processors.",
+        ),
+        stat(
+            "Proposals a minute",
+            "short",
+            r#"60 * sum(rate(orderstream_processor_proposals_total{namespace=~"$namespace",result="accepted"}[$__rate_interval]))"#,
+            "Proposals and amendments that were taken.",
+        ),
+        stat(
+            "Refused a minute",
+            "short",
+            r#"60 * sum(rate(orderstream_processor_proposals_total{namespace=~"$namespace",result="refused"}[$__rate_interval]))"#,
+            "Proposals that were refused; the seller heard why.",
+        ),
+        stat(
+            "Orders with an award",
+            "short",
+            r#"sum(increase(orderstream_processor_orders_ended_total{namespace=~"$namespace",phase="finalised"}[$__range]))"#,
+            "Orders that were finalised in the time shown.",
+        ),
+        stat(
+            "Expired unanswered",
+            "short",
+            r#"sum(increase(orderstream_processor_orders_ended_total{namespace=~"$namespace",phase="expired",proposals="none"}[$__range]))"#,
+            "Orders that expired in the time shown, and nobody had proposed.",
+        )
+        .bad_from(1.0),
+        stat(
+            "Orders held",
+            "short",
+            r#"sum(orderstream_processor_orders{namespace=~"$namespace"})"#,
+            "Orders in the processors' memory, ended ones included.",
+        ),
+    ]
+}
+
+fn time() -> Vec<Panel> {
+    vec![
+        curves(
+            "Proposals",
+            "ops",
+            &[(
+                r#"sum by (result) (rate(orderstream_processor_proposals_total{namespace=~"$namespace"}[$__rate_interval]))"#,
+                "{{result}}",
+            )],
+            "Proposals and amendments a second, by whether they were taken.",
+        ),
+        quantiles(
+            "Time to first proposal",
+            "orderstream_processor_first_proposal_seconds",
+            r#"namespace=~"$namespace""#,
+            "From an order's opening to its first proposal.",
+        ),
+        curves(
+            "Ended orders",
+            "short",
+            &[(
+                r#"sum by (phase, proposals) (increase(orderstream_processor_orders_ended_total{namespace=~"$namespace"}[$__rate_interval]))"#,
+                "{{phase}}, {{proposals}} proposals",
+            )],
+            "Orders that came to their end, by how and by whether they had a proposal.",
+        ),
+        curves(
+            "Order requests by phase",
+            "short",
+            &[(r#"max by (phase) (orderstream_orders{namespace=~"$namespace"})"#, "{{phase}}")],
+            "The OrderRequest resources in the controllers' cache.",
+        ),
+    ]
+}

@@ -1,0 +1,148 @@
+//! The operator at work.
+
+use super::super::Board;
+use super::super::panel::{Panel, curves, quantiles, stat};
+
+pub(super) fn board() -> Board {
+    Board {
+        name: "controller",
+        title: "Orderstream / Controller",
+        description: "The operator: looks, statuses, leader, and what it asks of the API server.",
+        rows: vec![("Now", now()), ("Work", work())],
+    }
+}
+
+fn now() -> Vec<Panel> {
+    vec![
+        stat(
+            "Leaders",
+            "short",
+            r#"sum(leader_election_master_status{namespace=~"$namespace"})"#,
+            "Controllers that lead: one for each installation.",
+        ),
+        stat(
+            "Order requests",
+            "short",
+            r#"max(orderstream_order_requests{namespace=~"$namespace"})"#,
+            "Resources in the cache.",
+        ),
+        stat(
+            "Statuses that wait",
+            "short",
+            r#"sum(orderstream_status_writes_waiting{namespace=~"$namespace"})"#,
+            "Statuses that are still to be written.",
+        )
+        .bad_from(100.0),
+        stat(
+            "Status budget",
+            "wps",
+            r#"max(orderstream_status_writes_per_second_limit{namespace=~"$namespace"})"#,
+            "Statuses that may be written a second; it halves when the API server says 429.",
+        ),
+    ]
+}
+
+fn work() -> Vec<Panel> {
+    vec![
+        curves(
+            "Looks at resources",
+            "ops",
+            &[(
+                r#"sum by (result) (rate(controller_runtime_reconcile_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                "{{result}}",
+            )],
+            "Reconciles a second, by result.",
+        ),
+        quantiles(
+            "Time of a look",
+            "controller_runtime_reconcile_time_seconds",
+            r#"namespace=~"$namespace",pod=~"$pod""#,
+            "A look waits for nothing; it takes far less than a millisecond.",
+        )
+        .bad_from(0.01),
+        curves(
+            "Queue",
+            "short",
+            &[(r#"workqueue_depth{namespace=~"$namespace",pod=~"$pod"}"#, "{{pod}}")],
+            "Resources that wait for their look.",
+        )
+        .narrow(),
+        quantiles(
+            "Time in the queue",
+            "workqueue_queue_duration_seconds",
+            r#"namespace=~"$namespace",pod=~"$pod""#,
+            "From being noticed to being looked at.",
+        )
+        .narrow(),
+        curves(
+            "Looks repeated",
+            "ops",
+            &[(
+                r#"sum(rate(workqueue_retries_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                "repeated",
+            )],
+            "Looks that failed and are repeated, a second.",
+        )
+        .narrow(),
+        curves(
+            "Status writes",
+            "wps",
+            &[(
+                r#"sum by (band, result) (rate(orderstream_status_writes_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                "{{band}}, {{result}}",
+            )],
+            "Statuses written a second, by urgency and result.",
+        )
+        .narrow(),
+        curves(
+            "Requests to the API server",
+            "reqps",
+            &[(
+                r#"sum by (method, code) (rate(rest_client_requests_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                "{{method}} {{code}}",
+            )],
+            "Requests a second, by method and answer.",
+        )
+        .narrow(),
+        curves(
+            "Watch",
+            "ops",
+            &[
+                (
+                    r#"sum(rate(orderstream_watch_restarts_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                    "lists",
+                ),
+                (
+                    r#"sum(rate(orderstream_watch_errors_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                    "failures",
+                ),
+            ],
+            "Lists of all resources, and failures of the watch, a second.",
+        )
+        .narrow(),
+        curves(
+            "Who leads",
+            "short",
+            &[(
+                r#"leader_election_master_status{namespace=~"$namespace",pod=~"$pod"}"#,
+                "{{pod}}",
+            )],
+            "1 while a controller leads.",
+        ),
+        curves(
+            "Events published and dropped",
+            "ops",
+            &[
+                (
+                    r#"sum(rate(orderstream_events_dropped_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                    "Kubernetes Events dropped",
+                ),
+                (
+                    r#"sum(rate(orderstream_status_coalesced_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                    "statuses replaced before they were written",
+                ),
+            ],
+            "What was not written because something newer came, or because there was too much.",
+        ),
+    ]
+}

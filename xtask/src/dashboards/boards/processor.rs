@@ -1,0 +1,130 @@
+//! The owners of orders: journal, disk, memory.
+
+use super::super::Board;
+use super::super::panel::{Panel, curves, quantiles};
+
+pub(super) fn board() -> Board {
+    Board {
+        name: "processor",
+        title: "Orderstream / Processor",
+        description: "The owners of orders: journal, disk, memory.",
+        rows: vec![("Journal", journal()), ("Process", process())],
+    }
+}
+
+fn journal() -> Vec<Panel> {
+    vec![
+        quantiles(
+            "Journal sync",
+            "orderstream_journal_sync_seconds",
+            r#"namespace=~"$namespace",pod=~"$pod""#,
+            "One write and sync, which acknowledges all acts that waited for it.",
+        )
+        .bad_from(0.25),
+        curves(
+            "Syncs and records",
+            "ops",
+            &[
+                (
+                    r#"sum(rate(orderstream_journal_sync_seconds_count{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                    "syncs",
+                ),
+                (
+                    r#"sum(rate(orderstream_journal_records_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                    "records",
+                ),
+            ],
+            "Records a second, and the syncs that they shared.",
+        ),
+        curves(
+            "Appends that wait",
+            "short",
+            &[(r#"orderstream_journal_waiting{namespace=~"$namespace",pod=~"$pod"}"#, "{{pod}}")],
+            "Appends in the queue of the journal's writer.",
+        )
+        .narrow(),
+        curves(
+            "Appends not taken",
+            "short",
+            &[
+                (
+                    r#"sum by (pod) (increase(orderstream_journal_append_failures_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                    "failed, {{pod}}",
+                ),
+                (
+                    r#"sum by (pod) (increase(orderstream_journal_appends_refused_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                    "refused, {{pod}}",
+                ),
+            ],
+            "Appends that the disk did not take, and those refused because too many waited.",
+        )
+        .narrow(),
+        curves(
+            "Free room",
+            "percentunit",
+            &[(
+                r#"orderstream_journal_disk_bytes{namespace=~"$namespace",pod=~"$pod",state="free"} / ignoring (state) orderstream_journal_disk_bytes{namespace=~"$namespace",pod=~"$pod",state="total"}"#,
+                "{{pod}}",
+            )],
+            "The part of each volume that is free.",
+        )
+        .narrow(),
+    ]
+}
+
+fn process() -> Vec<Panel> {
+    vec![
+        curves(
+            "Last start: reading the journal",
+            "s",
+            &[(r#"orderstream_journal_replay_seconds{namespace=~"$namespace",pod=~"$pod"}"#, "{{pod}}")],
+            "How long reading everything took at the last start.",
+        )
+        .narrow(),
+        curves(
+            "Records read at the last start",
+            "short",
+            &[(r#"orderstream_journal_replayed_records{namespace=~"$namespace",pod=~"$pod"}"#, "{{pod}}")],
+            "How many records there were.",
+        )
+        .narrow(),
+        curves(
+            "Requests for others' orders",
+            "reqps",
+            &[(
+                r#"sum by (result) (rate(orderstream_processor_forwards_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                "{{result}}",
+            )],
+            "Requests that were handed to the processor of their order.",
+        )
+        .narrow(),
+        curves(
+            "Memory",
+            "bytes",
+            &[(r#"process_resident_memory_bytes{namespace=~"$namespace",pod=~"$pod"}"#, "{{pod}}")],
+            "Resident memory of each process.",
+        )
+        .narrow(),
+        curves(
+            "CPU",
+            "short",
+            &[(
+                r#"rate(process_cpu_seconds_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval])"#,
+                "{{pod}}",
+            )],
+            "Cores that each process uses.",
+        )
+        .narrow(),
+        curves(
+            "Overdue expiry",
+            "s",
+            &[(
+                r#"orderstream_processor_expiry_overdue_seconds{namespace=~"$namespace",pod=~"$pod"}"#,
+                "{{pod}}",
+            )],
+            "How long the most overdue order waits for its expiry.",
+        )
+        .narrow()
+        .bad_from(10.0),
+    ]
+}

@@ -1,0 +1,107 @@
+//! Rate, errors and duration of methods and routes.
+
+use super::super::Board;
+use super::super::panel::{Panel, curves, quantiles};
+
+pub(super) fn board() -> Board {
+    Board {
+        name: "rpc",
+        title: "Orderstream / RPC",
+        description: "Rate, errors and duration of every method and route.",
+        rows: vec![("gRPC", grpc()), ("REST", rest())],
+    }
+}
+
+fn grpc() -> Vec<Panel> {
+    vec![
+        curves(
+            "RPCs by method",
+            "reqps",
+            &[(
+                r#"sum by (grpc_type, grpc_method) (rate(grpc_server_handled_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                "{{grpc_method}} ({{grpc_type}})",
+            )],
+            "RPCs that ended, a second, by method and kind.",
+        ),
+        curves(
+            "Failed RPCs",
+            "reqps",
+            &[(
+                r#"sum by (grpc_method, grpc_code) (rate(grpc_server_handled_total{namespace=~"$namespace",pod=~"$pod",grpc_code=~"Internal|Unavailable|DataLoss|DeadlineExceeded|Unknown"}[$__rate_interval]))"#,
+                "{{grpc_method}} {{grpc_code}}",
+            )],
+            "RPCs that ended by a fault of the server, a second, by method and code.",
+        ),
+        quantiles(
+            "Duration of unary RPCs",
+            "grpc_server_handling_seconds",
+            r#"namespace=~"$namespace",pod=~"$pod",grpc_type="unary""#,
+            "From the head of a request to its answer.",
+        ),
+        curves(
+            "Open RPCs by kind",
+            "short",
+            &[(
+                r#"sum by (grpc_type) (grpc_server_in_flight{namespace=~"$namespace",pod=~"$pod"})"#,
+                "{{grpc_type}}",
+            )],
+            "RPCs under way; an order's stream is one for as long as the order lives.",
+        ),
+        curves(
+            "Messages",
+            "ops",
+            &[
+                (
+                    r#"sum by (grpc_type) (rate(grpc_server_msg_sent_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                    "sent, {{grpc_type}}",
+                ),
+                (
+                    r#"sum by (grpc_type) (rate(grpc_server_msg_received_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                    "received, {{grpc_type}}",
+                ),
+            ],
+            "Messages a second, by the kind of their RPC.",
+        ),
+        curves(
+            "Calls of clients",
+            "reqps",
+            &[(
+                r#"sum by (grpc_method, grpc_code) (rate(grpc_client_handled_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval])) > 0"#,
+                "{{grpc_method}} {{grpc_code}}",
+            )],
+            "What controllers and processors ask of processors, by method and code.",
+        ),
+    ]
+}
+
+fn rest() -> Vec<Panel> {
+    vec![
+        curves(
+            "REST requests by route",
+            "reqps",
+            &[(
+                r#"sum by (handler, method) (rate(http_server_requests_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                "{{method}} {{handler}}",
+            )],
+            "HTTP requests a second, by route.",
+        )
+        .narrow(),
+        curves(
+            "REST answers by class",
+            "reqps",
+            &[(
+                r#"sum by (code) (rate(http_server_requests_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                "{{code}}",
+            )],
+            "HTTP answers a second, by class.",
+        )
+        .narrow(),
+        quantiles(
+            "Duration of REST requests",
+            "http_server_request_seconds",
+            r#"namespace=~"$namespace",pod=~"$pod""#,
+            "Until the head of the answer.",
+        )
+        .narrow(),
+    ]
+}

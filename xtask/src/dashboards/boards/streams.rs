@@ -1,0 +1,114 @@
+//! The streams of events between processors and trackers.
+
+use super::super::Board;
+use super::super::panel::{Panel, curves, quantiles, stat};
+
+pub(super) fn board() -> Board {
+    Board {
+        name: "streams",
+        title: "Orderstream / Streams",
+        description: "The streams of events between processors and trackers.",
+        rows: vec![("Now", now()), ("Over time", time())],
+    }
+}
+
+fn now() -> Vec<Panel> {
+    vec![
+        stat(
+            "Streams up",
+            "short",
+            r#"sum(orderstream_requestor_streams_active{namespace=~"$namespace"})"#,
+            "Order streams between controller and processors.",
+        ),
+        stat(
+            "Orders without stream",
+            "short",
+            r#"max(orderstream_orders{namespace=~"$namespace",phase="Reconnecting"})"#,
+            "Orders whose processor is not reached.",
+        )
+        .bad_from(1.0),
+        stat(
+            "Orders tracked",
+            "short",
+            r#"sum(orderstream_requestor_orders_tracked{namespace=~"$namespace"})"#,
+            "Orders in the tracker, ended ones included.",
+        ),
+        stat(
+            "Observers",
+            "short",
+            r#"sum(orderstream_processor_streams{namespace=~"$namespace",follower="observer"})"#,
+            "Streams of sellers and of people who watch.",
+        ),
+    ]
+}
+
+fn time() -> Vec<Panel> {
+    vec![
+        curves(
+            "Streams by follower",
+            "short",
+            &[(
+                r#"sum by (follower) (orderstream_processor_streams{namespace=~"$namespace",pod=~"$pod"})"#,
+                "{{follower}}",
+            )],
+            "Streams open at the processors. Each order has one tracker.",
+        ),
+        curves(
+            "Streams granted",
+            "ops",
+            &[
+                (
+                    r#"sum by (from) (rate(orderstream_requestor_streams_granted_total{namespace=~"$namespace"}[$__rate_interval]))"#,
+                    "from {{from}}",
+                ),
+                (
+                    r#"sum(rate(orderstream_requestor_stream_reconnects_total{namespace=~"$namespace"}[$__rate_interval]))"#,
+                    "came up again",
+                ),
+            ],
+            "Streams that came up: from the order's first event, or after one that was seen.",
+        ),
+        quantiles(
+            "Act to tracker's stream",
+            "orderstream_processor_delivery_seconds",
+            r#"namespace=~"$namespace",pod=~"$pod""#,
+            "From an act to its event being handed to the order's tracker: what users feel.",
+        ),
+        quantiles(
+            "Event to tracker",
+            "orderstream_requestor_event_lag_seconds",
+            r#"namespace=~"$namespace""#,
+            "From an event to the tracker having it. After an outage this is its length.",
+        ),
+        curves(
+            "Events",
+            "ops",
+            &[
+                (
+                    r#"sum(rate(orderstream_processor_events_delivered_total{namespace=~"$namespace"}[$__rate_interval]))"#,
+                    "delivered",
+                ),
+                (
+                    r#"sum(rate(orderstream_requestor_events_received_total{namespace=~"$namespace"}[$__rate_interval]))"#,
+                    "received",
+                ),
+            ],
+            "Events handed to streams by processors, and received by trackers.",
+        ),
+        curves(
+            "Fenced",
+            "short",
+            &[
+                (
+                    r#"sum(increase(orderstream_fenced_total{namespace=~"$namespace"}[$__rate_interval]))"#,
+                    "epochs raised",
+                ),
+                (
+                    r#"sum(increase(orderstream_orphans_cancelled_total{namespace=~"$namespace"}[$__rate_interval]))"#,
+                    "orphans cancelled",
+                ),
+            ],
+            "Epochs that were raised above one that a processor knew, and orders cancelled because their resource is gone.",
+        ),
+    ]
+}

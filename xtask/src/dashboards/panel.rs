@@ -1,0 +1,152 @@
+//! One panel, and its JSON.
+
+use serde_json::{Value, json};
+
+/// How a panel shows its figures, and how large it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// One figure.
+    Stat,
+    /// Curves over time, half a row.
+    Curves,
+    /// Curves over time, a third of a row.
+    Narrow,
+}
+
+impl Shape {
+    /// Width and height in the grid of 24 columns.
+    pub(super) const fn size(self) -> (u32, u32) {
+        match self {
+            Self::Stat => (4, 4),
+            Self::Curves => (12, 8),
+            Self::Narrow => (8, 8),
+        }
+    }
+}
+
+/// An expression and how its series are called.
+#[derive(Clone, Debug)]
+pub(super) struct Query {
+    pub(super) expression: String,
+    pub(super) legend: &'static str,
+}
+
+/// A panel.
+#[derive(Clone, Debug)]
+pub(super) struct Panel {
+    pub(super) title: &'static str,
+    pub(super) description: &'static str,
+    /// Grafana's name of the unit.
+    pub(super) unit: &'static str,
+    pub(super) shape: Shape,
+    pub(super) queries: Vec<Query>,
+    /// From where on the figure is bad.
+    pub(super) bad_from: Option<f64>,
+}
+
+/// A panel of one figure.
+pub(super) fn stat(
+    title: &'static str,
+    unit: &'static str,
+    expression: &str,
+    description: &'static str,
+) -> Panel {
+    let queries = vec![Query { expression: expression.to_owned(), legend: title }];
+    Panel { title, description, unit, shape: Shape::Stat, queries, bad_from: None }
+}
+
+/// A panel of curves.
+pub(super) fn curves(
+    title: &'static str,
+    unit: &'static str,
+    queries: &[(&str, &'static str)],
+    description: &'static str,
+) -> Panel {
+    let query = |(expression, legend): &(&str, &'static str)| Query {
+        expression: (*expression).to_owned(),
+        legend,
+    };
+    let queries = queries.iter().map(query).collect();
+    Panel { title, description, unit, shape: Shape::Curves, queries, bad_from: None }
+}
+
+/// Curves of the median and the 99th percentile of a histogram.
+pub(super) fn quantiles(
+    title: &'static str,
+    histogram: &str,
+    labels: &str,
+    description: &'static str,
+) -> Panel {
+    let quantile = |of: &str, legend| Query {
+        expression: format!(
+            "histogram_quantile({of}, sum by (le) (rate({histogram}_bucket{{{labels}}}[$__rate_interval])))"
+        ),
+        legend,
+    };
+    let queries = vec![quantile("0.5", "p50"), quantile("0.99", "p99")];
+    Panel { title, description, unit: "s", shape: Shape::Curves, queries, bad_from: None }
+}
+
+impl Panel {
+    /// The same, a third of a row wide.
+    pub(super) fn narrow(self) -> Self {
+        Self { shape: Shape::Narrow, ..self }
+    }
+
+    /// The same, red from this figure on.
+    pub(super) fn bad_from(self, figure: f64) -> Self {
+        Self { bad_from: Some(figure), ..self }
+    }
+
+    /// What Grafana takes, at this place of the grid.
+    pub(super) fn json(&self, id: u32, (x, y): (u32, u32)) -> Value {
+        let (width, height) = self.shape.size();
+        let datasource = json!({"type": "prometheus", "uid": "${datasource}"});
+        let target = |(place, query): (usize, &Query)| {
+            let id = char::from(b'A' + u8::try_from(place).unwrap_or_default());
+            json!({
+                "refId": id.to_string(), "datasource": datasource, "expr": query.expression,
+                "legendFormat": query.legend, "editorMode": "code", "range": true,
+                "instant": self.shape == Shape::Stat,
+            })
+        };
+        let targets: Vec<_> = self.queries.iter().enumerate().map(target).collect();
+        let mut steps = vec![json!({"color": "green", "value": null})];
+        if let Some(bad) = self.bad_from {
+            steps.push(json!({"color": "red", "value": bad}));
+        }
+        json!({
+            "id": id,
+            "type": if self.shape == Shape::Stat { "stat" } else { "timeseries" },
+            "title": self.title,
+            "description": self.description,
+            "datasource": datasource,
+            "gridPos": {"h": height, "w": width, "x": x, "y": y},
+            "fieldConfig": {
+                "defaults": {
+                    "unit": self.unit,
+                    "min": 0,
+                    "thresholds": {"mode": "absolute", "steps": steps},
+                    "custom": {"fillOpacity": 10, "showPoints": "never", "lineWidth": 1},
+                },
+                "overrides": [],
+            },
+            "options": self.options(),
+            "targets": targets,
+        })
+    }
+
+    fn options(&self) -> Value {
+        match self.shape {
+            Shape::Stat => json!({
+                "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": false},
+                "colorMode": if self.bad_from.is_some() { "value" } else { "none" },
+                "graphMode": "area",
+            }),
+            Shape::Curves | Shape::Narrow => json!({
+                "legend": {"displayMode": "list", "placement": "bottom", "showLegend": true},
+                "tooltip": {"mode": "multi", "sort": "desc"},
+            }),
+        }
+    }
+}
