@@ -135,3 +135,26 @@ fn docs(root: &Path, tools: &Path) -> anyhow::Result<()> {
     ensure!(fs::read_to_string(&page)? == before, "{CHART}/README.md was stale; commit it");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    //! Claims about what the chart's neighbours say of an order.
+
+    use mlua::{Lua, LuaSerdeExt as _};
+    use serde_json::Value;
+
+    #[test]
+    fn argo_cd_hears_the_health_of_every_kind_of_order() {
+        let script = include_str!("../../deploy/argocd/health.lua");
+        let cases = include_str!("../../deploy/argocd/testdata/cases.yaml");
+        let cases: Vec<Value> = serde_saphyr::from_str(cases).unwrap();
+        assert!(cases.len() >= 8);
+        for case in cases {
+            let lua = Lua::new();
+            lua.globals().set("obj", lua.to_value(&case["object"]).unwrap()).unwrap();
+            let health: mlua::Value = lua.load(script).eval().unwrap();
+            let health: Value = lua.from_value(health).unwrap();
+            assert_eq!(health, case["health"], "{}", case["name"]);
+        }
+    }
+}

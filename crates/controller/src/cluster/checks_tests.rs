@@ -1,1 +1,204 @@
+//! Claims about what `check` says: a healthy installation passes, and every line that can fail is
+//! made to fail once.
 
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::*;
+
+const PROCESSOR: &str = "orderstream_processor_expiry_overdue_seconds 0\n\
+    orderstream_journal_disk_bytes{state=\"free\"} 60\n\
+    orderstream_journal_disk_bytes{state=\"total\"} 100\n\
+    orderstream_journal_damaged_orders 0\n\
+    orderstream_journal_sync_seconds_sum 1\norderstream_journal_sync_seconds_count 1000\n";
+const LEADER: &str = "leader_election_master_status{name=\"l\"} 1\n\
+    orderstream_requestor_streams_active 41\n\
+    orderstream_orders{phase=\"Reconnecting\"} 0\norderstream_status_writes_waiting 2\n";
+
+fn pod(name: &str, component: &str, page: &str) -> Pod {
+    Pod {
+        name: name.to_owned(),
+        component: component.to_owned(),
+        is_ready: true,
+        reason: String::new(),
+        restarts: 0,
+        figures: Ok(Figures::parse(page)),
+    }
+}
+
+fn workload(name: &str, wanted: u64) -> Workload {
+    Workload { name: name.to_owned(), wanted, ready: wanted, updated: wanted }
+}
+
+fn definition(name: &str) -> Value {
+    use kube::CustomResourceExt as _;
+    let mut held = match name.starts_with("sellers") {
+        true => crate::crd::value(&crate::seller::Seller::crd()),
+        false => crate::crd::value(&crate::order_request::OrderRequest::crd()),
+    };
+    held["status"] = json!({"conditions": [{"type": "Established", "status": "True"}]});
+    // What an API server adds.
+    held["spec"]["conversion"] = json!({"strategy": "None"});
+    held
+}
+
+/// An installation where everything is as it should be.
+fn healthy() -> Facts {
+    let names = ["orderrequests.orderstream.dev", "sellers.orderstream.dev"];
+    let lease = LeaseFacts { holder: "c-a_1".to_owned(), age_ms: 1_234, duration_s: 15 };
+    Facts {
+        version: Some(Ok("v1.34.4+k3s1".to_owned())),
+        latency_ms: 3,
+        rights: vec![("create deployments".to_owned(), Ok(true))],
+        crds: names.map(|name| (name.to_owned(), Ok(Some(definition(name))))).into(),
+        namespace: "shop".to_owned(),
+        controllers: Some(Ok(vec![workload("c", 2)])),
+        processors: Some(Ok(vec![workload("p", 1)])),
+        lease: Some(Ok(Some(lease))),
+        pods: Some(Ok(vec![
+            pod("c-a", "controller", LEADER),
+            pod("c-b", "controller", "leader_election_master_status{name=\"l\"} 0\n"),
+            pod("p-0", "processor", PROCESSOR),
+        ])),
+        claims: Some(Ok(vec![Claim { name: "data-p-0".to_owned(), phase: "Bound".to_owned() }])),
+        monitors: Some(Ok(Some(1))),
+        orders: Some(Ok(vec![Order {
+            name: "shop/a".to_owned(),
+            processor: "http://p-0.ps.shop.svc:50051".to_owned(),
+        }])),
+        wanted_processors: Some(("p".to_owned(), 1)),
+    }
+}
+
+fn all_pods(facts: &mut Facts) -> &mut Vec<Pod> {
+    match &mut facts.pods {
+        Some(Ok(pods)) => pods,
+        _ => panic!("the pods are known"),
+    }
+}
+
+/// Gives one pod another page of metrics.
+fn says(facts: &mut Facts, pod: usize, from: &str, to: &str) {
+    let base = if pod == 2 { PROCESSOR } else { LEADER };
+    assert!(base.contains(from), "{from}");
+    all_pods(facts)[pod].figures = Ok(Figures::parse(&base.replace(from, to)));
+}
+
+#[test]
+fn a_healthy_installation_passes_every_check() {
+    let findings = judge(&healthy(), &Group::ALL);
+    let bad: Vec<_> = findings.iter().filter(|finding| finding.mark != Mark::Good).collect();
+    assert!(bad.is_empty(), "{bad:?}");
+    assert!(findings.iter().all(|finding| finding.advice.is_none()));
+    let groups: BTreeSet<_> = findings.iter().map(|finding| finding.group).collect();
+    assert_eq!(groups.into_iter().collect::<Vec<_>>(), Group::ALL);
+}
+
+/// What is done to the facts, and what is said of it: id, mark, and part of the text.
+type Fault = (fn(&mut Facts), &'static str, Mark, &'static str);
+
+const FAULTS: [Fault; 38] = [
+    (|f| f.version = Some(Err("refused".into())), "k8s-api", Mark::Failed, "does not answer"),
+    (|f| f.latency_ms = 2_000, "k8s-api", Mark::Warning, "after 2000 ms"),
+    (|f| f.version = Some(Ok("v1.29.0".into())), "k8s-version", Mark::Failed, "too old"),
+    (|f| f.version = Some(Ok("nonsense".into())), "k8s-version", Mark::Failed, "too old"),
+    (|f| f.rights[0].1 = Ok(false), "k8s-rights", Mark::Failed, "create deployments"),
+    (|f| drop(f.crds.insert(ORDERS.into(), Ok(None))), "crd-installed", Mark::Failed, "not installed"),
+    (|f| drop(f.crds.insert(ORDERS.into(), Err("403".into()))), "crd-installed", Mark::Failed, "cannot be read"),
+    (|f| held(f)["status"] = json!({}), "crd-installed", Mark::Failed, "not served"),
+    (|f| held(f)["spec"]["versions"][0]["name"] = json!("v0"), "crd-version", Mark::Failed, "not what this binary knows"),
+    (|f| f.controllers = Some(Ok(vec![])), "controller-ready", Mark::Failed, "no controller is installed in namespace shop"),
+    (|f| f.controllers = Some(Err("403".into())), "controller-ready", Mark::Failed, "cannot be found out"),
+    (|f| first(&mut f.controllers).ready = 0, "controller-ready", Mark::Failed, "0/2 ready"),
+    (|f| first(&mut f.controllers).updated = 1, "controller-ready", Mark::Warning, "1 of the newest kind"),
+    (|f| f.lease = Some(Ok(None)), "controller-leader", Mark::Failed, "nobody has ever led"),
+    (|f| f.lease = Some(Err("403".into())), "controller-leader", Mark::Failed, "cannot be read"),
+    (|f| f.lease = Some(Ok(Some(LeaseFacts::default()))), "controller-leader", Mark::Failed, "nobody leads"),
+    (|f| late(f), "controller-leader", Mark::Failed, "c-a_1 renewed 90 s ago"),
+    (|f| says(f, 1, "active 41", "active 0"), "controller-one-leader", Mark::Warning, "2 say to lead: c-a, c-b"),
+    (|f| unready(f), "processor-ready", Mark::Failed, "0/1 ready"),
+    (|f| f.processors = Some(Ok(vec![])), "processor-ready", Mark::Failed, "no processor is installed"),
+    (|f| all_pods(f)[2].restarts = 3, "processor-restarts", Mark::Warning, "started again 3 times"),
+    (|f| says(f, 2, "overdue_seconds 0", "overdue_seconds 30"), "processor-expiry", Mark::Failed, "waits 30 s"),
+    (|f| says(f, 0, "name=\"l\"} 1", "name=\"l\"} 0"), "streams-active", Mark::Failed, "no leading controller"),
+    (|f| says(f, 0, "Reconnecting\"} 0", "Reconnecting\"} 3"), "streams-active", Mark::Warning, "3 orders wait"),
+    (|f| says(f, 0, "Reconnecting\"} 0", "Reconnecting\"} 90"), "streams-active", Mark::Failed, "90 orders wait"),
+    (|f| says(f, 0, "waiting 2", "waiting 900"), "streams-status", Mark::Warning, "900 statuses"),
+    (|f| claim(f, "Pending"), "storage-volumes", Mark::Failed, "data-p-0 is Pending"),
+    (|f| f.claims = Some(Err("403".into())), "storage-volumes", Mark::Warning, "cannot be listed"),
+    (|f| says(f, 2, "free\"} 60", "free\"} 15"), "storage-space", Mark::Warning, "85 % full"),
+    (|f| says(f, 2, "free\"} 60", "free\"} 1"), "storage-space", Mark::Failed, "99 % full"),
+    (|f| says(f, 2, "damaged_orders 0", "damaged_orders 2"), "storage-damaged", Mark::Failed, "2 orders"),
+    (|f| says(f, 2, "seconds_sum 1", "seconds_sum 500"), "storage-sync", Mark::Warning, "500 ms"),
+    (|f| all_pods(f)[2].figures = Err("503".into()), "monitoring-metrics", Mark::Failed, "p-0: no metrics"),
+    (|f| f.pods = Some(Err("403".into())), "monitoring-metrics", Mark::Failed, "the pods: no metrics"),
+    (|f| crowd(f), "monitoring-series", Mark::Warning, "3000 series"),
+    (|f| f.monitors = Some(Ok(Some(0))), "monitoring-scraped", Mark::Warning, "nobody is told"),
+    (|f| f.monitors = Some(Ok(None)), "monitoring-scraped", Mark::Warning, "operator's definitions"),
+    (|f| f.wanted_processors = Some(("p".into(), 0)), "stranding", Mark::Failed, "1 open orders are on processors beyond the first 0: shop/a"),
+];
+
+const ORDERS: &str = "orderrequests.orderstream.dev";
+
+fn held(facts: &mut Facts) -> &mut Value {
+    match facts.crds.get_mut(ORDERS) {
+        Some(Ok(Some(held))) => held,
+        _ => panic!("the definition is there"),
+    }
+}
+
+fn first(found: &mut Option<Answer<Vec<Workload>>>) -> &mut Workload {
+    match found {
+        Some(Ok(found)) => &mut found[0],
+        _ => panic!("the workload is there"),
+    }
+}
+
+fn late(facts: &mut Facts) {
+    if let Some(Ok(Some(lease))) = &mut facts.lease {
+        lease.age_ms = 90_000;
+    }
+}
+
+fn unready(facts: &mut Facts) {
+    first(&mut facts.processors).ready = 0;
+    let pod = &mut all_pods(facts)[2];
+    (pod.is_ready, pod.reason) = (false, "CrashLoopBackOff".to_owned());
+}
+
+fn claim(facts: &mut Facts, phase: &str) {
+    if let Some(Ok(claims)) = &mut facts.claims {
+        phase.clone_into(&mut claims[0].phase);
+    }
+}
+
+fn crowd(facts: &mut Facts) {
+    let page: String = (0..3_000).map(|n| format!("x{{n=\"{n}\"}} 1\n")).collect();
+    all_pods(facts)[1].figures = Ok(Figures::parse(&page));
+}
+
+#[test]
+fn every_line_that_can_fail_does_so_with_its_cause_and_its_fix() {
+    for (fault, id, mark, text) in FAULTS {
+        let mut facts = healthy();
+        fault(&mut facts);
+        let findings = judge(&facts, &Group::ALL);
+        let found = findings.iter().find(|finding| finding.id == id && finding.mark == mark);
+        let found = found.unwrap_or_else(|| panic!("{id} {text}: {findings:?}"));
+        assert!(found.text.contains(text), "{id}: {}", found.text);
+        let advice = found.advice.as_ref().unwrap();
+        assert!(!advice.cause.is_empty() && !advice.fix.is_empty(), "{id}");
+    }
+}
+
+#[test]
+fn every_id_has_a_heading_on_its_page_and_a_fault_in_this_test() {
+    let page = include_str!("../../../../docs/checks.md");
+    let faulty: BTreeSet<_> = FAULTS.iter().map(|(_, id, _, _)| *id).collect();
+    let ids: BTreeSet<_> = judge(&healthy(), &Group::ALL).iter().map(|f| f.id).collect();
+    for id in faulty.union(&ids) {
+        assert!(page.contains(&format!("\n### {id}\n")), "docs/checks.md has no heading {id}");
+        assert!(faulty.contains(id), "{id} is never made to fail");
+    }
+}
