@@ -30,6 +30,15 @@ pub(crate) struct Wanted {
     pub(crate) only: Vec<String>,
 }
 
+/// Where this process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Anywhere.
+    Outside,
+    /// In the cluster's network.
+    Inside,
+}
+
 /// One step: its name, and what does it.
 type Step = (&'static str, fn(&Cluster) -> anyhow::Result<()>);
 
@@ -47,9 +56,9 @@ const STEPS: [Step; 6] = [
 ///
 /// # Errors
 /// The first thing that was not as it should be.
-pub(crate) fn run(root: &Path, wanted: &Wanted, inside: bool) -> anyhow::Result<()> {
+pub(crate) fn run(root: &Path, wanted: &Wanted, place: Place) -> anyhow::Result<()> {
     tools(root)?;
-    if inside || std::env::var_os("KUBECONFIG").is_some() {
+    if place == Place::Inside || std::env::var_os("KUBECONFIG").is_some() {
         let Some(image) = &wanted.image else {
             bail!("KUBECONFIG names a cluster: give --image, one that it can pull");
         };

@@ -95,7 +95,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::E2e { image, keep, only, inside } => {
             let wanted = e2e::Wanted { image, keep, only };
-            e2e::run(&root, &wanted, inside).map(|()| ExitCode::SUCCESS)
+            let place = if inside { e2e::Place::Inside } else { e2e::Place::Outside };
+            e2e::run(&root, &wanted, place).map(|()| ExitCode::SUCCESS)
         }
         Command::Codegen => codegen::run(&root).map(|()| ExitCode::SUCCESS),
     }

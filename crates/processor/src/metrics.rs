@@ -16,6 +16,25 @@ const FIRST_PROPOSAL_BOUNDS: [f64; 11] =
 /// The phases in which an order ends.
 const ENDS: [Phase; 4] = [Phase::Finalised, Phase::Expired, Phase::Closed, Phase::Cancelled];
 
+/// Whether an order had a proposal so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proposals {
+    /// Nobody proposed.
+    None,
+    /// Somebody did.
+    Some,
+}
+
+impl Proposals {
+    /// The label.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Some => "some",
+        }
+    }
+}
+
 /// Handles on the processor's metrics.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -157,9 +176,9 @@ impl Metrics {
             self.forwards.with_label_values(&[result]).reset();
         }
         for phase in ENDS {
-            for proposals in ["none", "some"] {
+            for proposals in [Proposals::None, Proposals::Some] {
                 let phase = phase.as_str().to_lowercase();
-                self.ended.with_label_values(&[phase.as_str(), proposals]).reset();
+                self.ended.with_label_values(&[phase.as_str(), proposals.as_str()]).reset();
             }
         }
     }
@@ -189,27 +208,27 @@ impl Metrics {
         }
     }
 
-    /// Events of an order reached the disk; tells whether the order has a proposal now.
+    /// Events of an order reached the disk; tells what there is of proposals now.
     pub(crate) fn stored(
         &self,
         order: &Order,
         events: &[impl AsRef<Event>],
-        had_one: bool,
-    ) -> bool {
-        let mut has_one = had_one;
+        before: Proposals,
+    ) -> Proposals {
+        let mut proposals = before;
         for event in events {
             let event = event.as_ref();
             match &event.kind {
                 EventKind::OrderOpened(_) => self.open_orders.inc(),
-                EventKind::NewProposal(_) if !has_one => {
-                    has_one = true;
+                EventKind::NewProposal(_) if proposals == Proposals::None => {
+                    proposals = Proposals::Some;
                     self.first_proposal_seconds.observe(seconds(order.opened_at, event.at));
                 }
-                EventKind::OrderFinalised { .. } => self.ended(Phase::Finalised, has_one),
-                EventKind::OrderClosed { .. } => self.ended(Phase::Closed, has_one),
-                EventKind::OrderCancelled { .. } => self.ended(Phase::Cancelled, has_one),
+                EventKind::OrderFinalised { .. } => self.ended(Phase::Finalised, proposals),
+                EventKind::OrderClosed { .. } => self.ended(Phase::Closed, proposals),
+                EventKind::OrderCancelled { .. } => self.ended(Phase::Cancelled, proposals),
                 EventKind::OrderPaused { expired: true, .. } => {
-                    self.ended(Phase::Expired, has_one);
+                    self.ended(Phase::Expired, proposals);
                 }
                 EventKind::OrderPaused { .. }
                 | EventKind::OrderResumed
@@ -223,14 +242,13 @@ impl Metrics {
                 | EventKind::FollowUpAdded(_) => {}
             }
         }
-        has_one
+        proposals
     }
 
-    fn ended(&self, phase: Phase, has_proposals: bool) {
+    fn ended(&self, phase: Phase, proposals: Proposals) {
         self.open_orders.dec();
-        let proposals = if has_proposals { "some" } else { "none" };
         let phase = phase.as_str().to_lowercase();
-        self.ended.with_label_values(&[phase.as_str(), proposals]).inc();
+        self.ended.with_label_values(&[phase.as_str(), proposals.as_str()]).inc();
     }
 
     /// How long the most overdue order waits.

@@ -13,48 +13,50 @@ use serde_json::Value;
 
 use super::cluster::{Cluster, NAMESPACE, pause, until};
 use super::load::Load;
-use super::orders::order_id;
 use crate::dashboards;
 
 /// How long the load runs before the panels are asked: the longest range in one is a minute.
-const LOAD: Duration = Duration::from_secs(25);
+const LOAD: Duration = Duration::from_secs(20);
+/// Time in which everything is read at least twice.
+const SCRAPES: Duration = Duration::from_secs(5);
 /// Series that one process may have, whatever users do.
 const SERIES_MAX: usize = 2_000;
 
 pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     series_are_bounded(cluster)?;
     let prometheus = Prometheus::start(cluster)?;
-    let orders: Vec<_> = cluster
-        .orders()?
-        .iter()
-        .filter(|order| order["status"]["phase"] == "Streaming")
-        .map(order_id)
-        .collect();
-    ensure!(!orders.is_empty(), "no order streams; run the step disruption before this one");
+    let orders = fresh_orders(cluster)?;
+    // A counter that was never read at its first value does not rise.
+    pause(SCRAPES);
     thread::scope(|scope| {
         let load = Load::start(scope, cluster, &orders);
-        let shown = awarded(cluster, &orders[0]);
         pause(LOAD);
         drop(load.stop());
-        shown
-    })?;
+    });
+    // One order comes to its end, so that what counts ends has something to show.
+    let cancel = r#"{"spec":{"cancel":true}}"#;
+    cluster.kubectl(&["patch", "oreq", &orders[0], "--type=merge", "-p", cancel])?;
     prometheus.shows_everything(cluster)
 }
 
-/// One order comes to its end, so that what counts ends has something to show.
-fn awarded(cluster: &Cluster, order: &str) -> anyhow::Result<()> {
-    cluster.kubectl(&[
-        "patch",
-        "oreq",
-        order,
-        "--type=merge",
-        "-p",
-        r#"{"spec":{"cancel":true}}"#,
-    ])?;
-    Ok(())
+/// Orders that nobody has proposed for yet.
+fn fresh_orders(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
+    let names: Vec<_> = (0..6).map(|number| format!("shown-{number}")).collect();
+    let manifests = names.iter().map(|name| {
+        format!(
+            "---\napiVersion: orderstream.dev/v1alpha1\nkind: OrderRequest\n\
+             metadata: {{name: {name}}}\nspec: {{title: Shown, expiresIn: 1h}}\n"
+        )
+    });
+    cluster.kubectl_with(&["create", "-f", "-"], &manifests.collect::<String>())?;
+    for name in &names {
+        let streaming = "--for=jsonpath={.status.phase}=Streaming";
+        cluster.kubectl(&["wait", &format!("oreq/{name}"), streaming, "--timeout=30s"])?;
+    }
+    Ok(names)
 }
 
-/// Ten thousand unknown ids and paths make no series.
+/// Thousands of unknown ids and paths make no series.
 fn series_are_bounded(cluster: &Cluster) -> anyhow::Result<()> {
     for number in 0..1_000 {
         for path in [
@@ -170,7 +172,8 @@ impl Prometheus {
     }
 }
 
-/// Scrapes each pod through the API server's proxy, with the labels that a PodMonitor gives.
+/// Scrapes each pod through the API server's proxy, with the labels that a monitor of the
+/// Prometheus operator gives.
 fn configuration(cluster: &Cluster, rules: &str) -> anyhow::Result<String> {
     let target = cluster.base().trim_start_matches("http://");
     let mut text = format!(

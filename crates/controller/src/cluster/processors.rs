@@ -37,28 +37,32 @@ pub struct Processors(Arc<RwLock<Held>>);
 type Held = BTreeMap<String, Place>;
 
 /// Where a processor is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
-    /// Whether it takes orders.
-    is_ready: bool,
-    /// Whether it is on its way out.
-    is_leaving: bool,
+    state: State,
     /// Where it is; absent when only its URL is known.
     address: Option<SocketAddr>,
 }
 
-impl Place {
-    /// What counts when two pods have one name: the one that stays.
-    const fn rank(self) -> (bool, bool) {
-        (self.is_ready, !self.is_leaving)
-    }
+/// What an endpoint does. When two pods have one name the greater counts, the one that stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum State {
+    /// It is on its way out.
+    Leaving,
+    /// It does not take orders yet.
+    Starting,
+    /// It takes orders.
+    Ready,
 }
 
 impl Processors {
     /// All that take orders, by URL.
     pub fn all(&self) -> Vec<String> {
         let held = self.0.read();
-        held.iter().filter(|(_, place)| place.is_ready).map(|(url, _)| url.clone()).collect()
+        held.iter()
+            .filter(|(_, place)| place.state == State::Ready)
+            .map(|(url, _)| url.clone())
+            .collect()
     }
 
     /// All, the one first that this order is to go to: the highest hash of order and processor, so
@@ -78,7 +82,7 @@ impl Processors {
     }
 
     fn set_urls(&self, urls: impl IntoIterator<Item = String>) -> bool {
-        let place = Place { is_ready: true, is_leaving: false, address: None };
+        let place = Place { state: State::Ready, address: None };
         self.set(urls.into_iter().map(|url| (url, place)).collect())
     }
 
@@ -167,7 +171,7 @@ impl Slices {
         let mut places = Held::new();
         for (url, place) in self.held.values().flatten() {
             let held = places.entry(url.clone()).or_insert(*place);
-            if place.rank() > held.rank() {
+            if place.state > held.state {
                 *held = *place;
             }
         }
@@ -192,20 +196,22 @@ impl Slices {
                 None => format!("http://{address}:{port}"),
             };
             let address = address.parse::<IpAddr>().ok().zip(u16::try_from(port).ok());
-            let (is_ready, is_leaving) = state(endpoint);
-            Some((url, Place { is_ready, is_leaving, address: address.map(SocketAddr::from) }))
+            let state = state(endpoint);
+            Some((url, Place { state, address: address.map(SocketAddr::from) }))
         };
         slice.endpoints.iter().filter_map(place).collect()
     }
 }
 
-/// Whether an endpoint takes orders, and whether it is on its way out. Where addresses are published
-/// before they are ready, `ready` says yes to all, and `serving` says the truth.
-fn state(endpoint: &Endpoint) -> (bool, bool) {
-    let Some(conditions) = &endpoint.conditions else { return (true, false) };
-    let serves = conditions.serving.or(conditions.ready).unwrap_or(true);
-    let is_leaving = conditions.terminating == Some(true);
-    (serves && !is_leaving, is_leaving)
+/// What an endpoint does. Where addresses are published before they are ready, `ready` says yes to
+/// all, and `serving` says the truth.
+fn state(endpoint: &Endpoint) -> State {
+    let Some(conditions) = &endpoint.conditions else { return State::Ready };
+    match conditions.serving.or(conditions.ready) {
+        _ if conditions.terminating == Some(true) => State::Leaving,
+        Some(false) => State::Starting,
+        Some(true) | None => State::Ready,
+    }
 }
 
 impl Addresses for Processors {

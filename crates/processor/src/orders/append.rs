@@ -76,7 +76,7 @@ impl Orders {
                 let told = tracing::enabled!(tracing::Level::DEBUG).then(|| events.clone());
                 if let Some(order) = entry.book.order() {
                     let metrics = &self.inner.parts.metrics;
-                    entry.has_proposal = metrics.stored(order, &events, entry.has_proposal);
+                    entry.proposals = metrics.stored(order, &events, entry.proposals);
                 }
                 let wakers = publish(entry, OnDisk::from(&appended), events);
                 let released = withheld.release(&appended).ok();

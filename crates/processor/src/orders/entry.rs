@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::feed::Feed;
 use super::record::OnDisk;
 use super::storage_unavailable;
+use crate::metrics::Proposals;
 
 /// One order in the map.
 #[derive(Debug)]
@@ -25,8 +26,8 @@ pub(super) struct Entry {
     pub(super) in_flight: u32,
     /// The book is ahead of the disk after a failed append.
     pub(super) suspect: bool,
-    /// The first proposal was counted.
-    pub(super) has_proposal: bool,
+    /// What was counted of proposals.
+    pub(super) proposals: Proposals,
     /// Why the order's records cannot be used.
     pub(super) damaged: Option<String>,
     /// The deadline under which the order stands in its shard's index.
@@ -56,7 +57,7 @@ impl Entry {
             granted: Epoch(0),
             in_flight: 0,
             suspect: false,
-            has_proposal: false,
+            proposals: Proposals::None,
             damaged: None,
             deadline: None,
             waiters: Vec::new(),

@@ -16,6 +16,7 @@ use super::feed::Feed;
 use super::record::{self, ListKind, OnDisk};
 use super::{Inner, Orders, Parts, Shard, storage_unavailable};
 use crate::limits::{PAGE_EVENTS, SHARDS};
+use crate::metrics::Proposals;
 
 /// The journal could not be read at all.
 #[derive(Debug, thiserror::Error)]
@@ -98,7 +99,9 @@ impl Orders {
         if entry.damaged.is_some() {
             self.inner.parts.metrics.order_is_damaged();
         }
-        entry.has_proposal = entry.book.order().is_some_and(|order| !order.proposals.is_empty());
+        if entry.book.order().is_some_and(|order| !order.proposals.is_empty()) {
+            entry.proposals = Proposals::Some;
+        }
         index_deadline(&mut shard.deadlines, &mut entry);
         shard.orders.insert(key, entry);
     }

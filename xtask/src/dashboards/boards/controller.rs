@@ -8,7 +8,7 @@ pub(super) fn board() -> Board {
         name: "controller",
         title: "Orderstream / Controller",
         description: "The operator: looks, statuses, leader, and what it asks of the API server.",
-        rows: vec![("Now", now()), ("Work", work())],
+        rows: vec![("Now", now()), ("Work", work()), ("API server", api_server())],
     }
 }
 
@@ -84,6 +84,11 @@ fn work() -> Vec<Panel> {
             "Looks that failed and are repeated, a second.",
         )
         .narrow(),
+    ]
+}
+
+fn api_server() -> Vec<Panel> {
+    vec![
         curves(
             "Status writes",
             "wps",

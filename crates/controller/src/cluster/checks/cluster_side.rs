@@ -268,7 +268,7 @@ pub(super) fn monitoring(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     let silent = pods.iter().find_map(|pod| Some((pod.name.as_str(), pod.figures.as_ref().err()?)));
     let unlisted = facts.pods.as_ref().and_then(|pods| pods.as_ref().err());
-    findings.push(match silent.or(unlisted.map(|why| ("the pods", why))) {
+    findings.push(match silent.or_else(|| unlisted.map(|why| ("the pods", why))) {
         Some((pod, why)) => Finding::bad(
             (group, "monitoring-metrics", Failed),
             format!("{pod}: no metrics"),
@@ -292,7 +292,7 @@ pub(super) fn monitoring(facts: &Facts) -> Vec<Finding> {
     } else {
         Finding::good(group, "monitoring-series", format!("at most {most} series in a pod"))
     });
-    findings.extend(facts.monitors.as_ref().map(|found| scraped(found)));
+    findings.extend(facts.monitors.as_ref().map(scraped));
     findings
 }
 

@@ -32,7 +32,7 @@ pub struct Facts {
     pub pods: Option<Answer<Vec<Pod>>>,
     /// The processors' volumes.
     pub claims: Option<Answer<Vec<Claim>>>,
-    /// How many PodMonitors and ServiceMonitors look at the installation; `None` where the cluster
+    /// How many monitors of the Prometheus operator look at the installation; `None` where the cluster
     /// has no such kinds.
     pub monitors: Option<Answer<Option<usize>>>,
     /// Orders that are not at their end, where that was asked for.
@@ -51,7 +51,7 @@ impl Facts {
     }
 }
 
-/// A Deployment or StatefulSet.
+/// The controllers' `Deployment`, or the processors' `StatefulSet`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Workload {
     /// Its name.
