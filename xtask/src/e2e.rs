@@ -9,6 +9,7 @@ mod disruption;
 mod install;
 mod load;
 mod monitoring;
+mod namespaced;
 mod orders;
 mod removal;
 mod scaling;
@@ -43,13 +44,14 @@ pub(crate) enum Place {
 type Step = (&'static str, fn(&Cluster) -> anyhow::Result<()>);
 
 /// The steps in their order; each builds on those before it.
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     ("install", install::run),
     ("orders", orders::run),
     ("disruption", disruption::run),
     ("monitoring", monitoring::run),
     ("scaling", scaling::run),
     ("removal", removal::run),
+    ("namespaced", namespaced::run),
 ];
 
 /// Runs the steps.
@@ -106,7 +108,7 @@ fn steps(root: &Path, wanted: &Wanted, image: &str) -> anyhow::Result<()> {
     let began = Instant::now();
     let is_wanted = |name: &str| wanted.only.is_empty() || wanted.only.iter().any(|w| w == name);
     for (name, step) in STEPS {
-        if !is_wanted(name) || (wanted.keep && name == "removal") {
+        if !is_wanted(name) || (wanted.keep && ["removal", "namespaced"].contains(&name)) {
             continue;
         }
         println!("== e2e {name}");

@@ -109,11 +109,15 @@ impl Cluster {
 
     /// Runs the release's own binary.
     pub(super) fn orderstream(&self, args: &[&str]) -> anyhow::Result<String> {
+        output(Command::new(self.binary()?).args(args), None)
+    }
+
+    /// The binary of the image.
+    pub(super) fn binary(&self) -> anyhow::Result<PathBuf> {
         let targets = ["x86_64-unknown-linux-musl", "x86_64-unknown-linux-gnu"];
         let binaries = targets.map(|target| format!("target/{target}/release/orderstream"));
         let binary = binaries.iter().map(|path| self.root.join(path)).find(|path| path.exists());
-        let binary = binary.context("the binary of the image: run `cargo xtask image`")?;
-        output(Command::new(binary).args(args), None)
+        binary.context("the binary of the image: run `cargo xtask image`")
     }
 
     /// Asks the API server's proxy.

@@ -34,7 +34,25 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     let checks = report["checks"].as_array().map_or(0, Vec::len);
     ensure!(report["status"] == "ok" && checks >= 18, "{report}");
     println!("helm test and {checks} checks pass");
+    as_a_plugin(cluster)?;
     wrong_settings_leave_the_old_pods(cluster)
+}
+
+/// The binary under the name of a plugin is a command of kubectl.
+fn as_a_plugin(cluster: &Cluster) -> anyhow::Result<()> {
+    let dir = cluster.root.join("target/e2e");
+    std::fs::create_dir_all(&dir)?;
+    let plugin = dir.join("kubectl-orderstream");
+    drop(std::fs::remove_file(&plugin));
+    std::os::unix::fs::symlink(cluster.binary()?, &plugin)?;
+    let path = std::env::var("PATH").unwrap_or_default();
+    let output = std::process::Command::new("kubectl")
+        .env("PATH", format!("{}:{path}", dir.display()))
+        .args(["orderstream", "check", "-n", NAMESPACE, "--only", "crds"])
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success() && said.contains("crd-version"), "{output:?}");
+    Ok(())
 }
 
 /// A pod that cannot start says why in one line, and the rollout waits with the old pods serving.

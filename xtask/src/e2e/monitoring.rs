@@ -75,6 +75,11 @@ fn series_are_bounded(cluster: &Cluster) -> anyhow::Result<()> {
             let series = page.lines().filter(|line| !line.starts_with('#')).count();
             println!("{pod}: {series} series");
             ensure!(series <= SERIES_MAX, "{pod} has {series} series");
+            // The rights that the chart grants are enough for all that was done so far.
+            let refused = page.lines().find(|line| {
+                line.starts_with("rest_client_requests_total") && line.contains("code=\"403\"")
+            });
+            ensure!(refused.is_none(), "{pod} lacks a right: {refused:?}");
         }
     }
     Ok(())

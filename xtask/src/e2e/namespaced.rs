@@ -1,0 +1,29 @@
+//! The same chart with the rights of one namespace only, on a cluster from which all was removed.
+
+use anyhow::ensure;
+use serde_json::Value;
+
+use super::cluster::{Cluster, NAMESPACE, RELEASE};
+
+pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
+    cluster.kubectl(&["create", "namespace", NAMESPACE])?;
+    let sellers = format!("--from-file={}", cluster.root.join("examples/sellers.yaml").display());
+    cluster.kubectl(&["create", "configmap", "sellers", &sellers])?;
+    cluster.upgrade(&["scope=namespace", "rbac.userRoles=false"])?;
+    let proof = cluster.helm(&["test", RELEASE, "--logs", "--timeout=120s"])?;
+    ensure!(proof.contains("the order is finalised"), "{proof}");
+    let kinds = "clusterroles,clusterrolebindings";
+    let selector = "app.kubernetes.io/part-of=orderstream";
+    let roles = cluster.kubectl(&["get", kinds, "-l", selector, "-o", "name"])?;
+    ensure!(roles.trim().is_empty(), "rights on the cluster were made: {roles}");
+    let report = cluster.orderstream(&["check", "-n", NAMESPACE, "--wait", "30s", "-o", "json"])?;
+    let report: Value = serde_json::from_str(&report)?;
+    ensure!(report["status"] == "ok", "{report}");
+    cluster.upgrade(&["scope=namespace", "rbac.userRoles=false", "processor.replicas=2"])?;
+    println!("one namespace: installed, proven, upgraded, with no right on the cluster");
+    cluster.helm(&["uninstall", RELEASE, "--wait", "--timeout=60s"])?;
+    cluster.kubectl(&["delete", "namespace", NAMESPACE, "--timeout=60s"])?;
+    let definitions = ["orderrequests.orderstream.dev", "sellers.orderstream.dev"];
+    cluster.kubectl(&["delete", "crd", definitions[0], definitions[1], "--timeout=60s"])?;
+    Ok(())
+}
