@@ -13,7 +13,8 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     };
     let said = error.lines().find(|line| line.contains("open orders are on processors"));
     let Some(said) = said else { bail!("it is not said which orders: {error}") };
-    println!("refused:{}", said.rsplit('×').next().unwrap_or_default());
+    let words = said.rsplit('×').next().and_then(|words| words.split("stranding").next());
+    println!("refused:{}", words.unwrap_or(said).trim_end());
     let replicas = ["get", "statefulset", "-o", "jsonpath={.items[0].spec.replicas}"];
     ensure!(cluster.kubectl(&replicas)? == "3", "the refused upgrade changed the replicas");
 
