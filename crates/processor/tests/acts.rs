@@ -251,7 +251,8 @@ async fn an_order_is_located_and_one_that_is_not_here_is_an_answer_too() {
     assert_eq!((found.processor.as_str(), found.last_seq, found.epoch), (NAME, 2, 6));
     assert_eq!(found.phase, "Open");
     let missing = control.locate_order(locate("b")).await.unwrap().into_inner();
-    assert_eq!(missing, v1::LocateOrderResponse::default());
+    let nowhere = v1::LocateOrderResponse::default();
+    assert_eq!(missing, v1::LocateOrderResponse { processor: NAME.to_owned(), ..nowhere });
 }
 
 #[tokio::test]

@@ -68,6 +68,33 @@ async fn a_stream_resumes_after_any_number() {
 }
 
 #[tokio::test]
+async fn a_tracker_goes_on_only_in_the_list_that_it_has_seen() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    let mut follow = wire.track("a").await;
+    wire.propose_many("a", 3).await;
+    let mut events = Vec::new();
+    for _ in 0..5 {
+        events.push(follow.event().await);
+    }
+    drop(follow);
+    for event in &events {
+        let at = event.at.unwrap();
+        let at_ms = at.seconds * 1_000 + i64::from(at.nanos) / 1_000_000;
+        let seen = |after_at_ms| {
+            let after_seq = event.seq;
+            wire.follow(v1::OrderStreamRequest { after_seq, after_at_ms, ..tracker("a") })
+        };
+        assert!(seen(at_ms).await.is_ok(), "event {} is the one that was seen", event.seq);
+        assert!(seen(0).await.is_ok(), "an old client does not say");
+        let Err(status) = seen(at_ms + 1).await else {
+            panic!("event {} is another one", event.seq);
+        };
+        assert_eq!((status.code(), reason(&status)), (Code::OutOfRange, "AHEAD_OF_LIST"));
+    }
+}
+
+#[tokio::test]
 async fn a_follower_that_reads_from_the_disk_sees_every_event_once() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;

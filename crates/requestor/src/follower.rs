@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use orderstream_core::port::Assignment;
 use orderstream_core::tracker::{Input, Output};
-use orderstream_core::{Epoch, OrderKey, Reason, Refusal, Seq};
+use orderstream_core::{Epoch, OrderKey, Reason, Refusal, Seq, Timestamp};
 use orderstream_rpc::client;
 use orderstream_rpc::convert::{DRAINING, event_from_wire, spec_to_wire};
 use orderstream_rpc::v1;
@@ -137,8 +137,8 @@ async fn open_next(
     (key, following): (&OrderKey, &Following),
     mut turn: Option<Turn>,
 ) -> Option<Result<Live, Refusal>> {
-    let (assignment, after) = shared.registry.assignment(key, following.life)?;
-    let opening = open(shared, &assignment, after);
+    let (assignment, (after, at)) = shared.registry.assignment(key, following.life)?;
+    let opening = open(shared, &assignment, (after, at));
     tokio::pin!(opening);
     let opened = match tokio::time::timeout(TURN_MAX, &mut opening).await {
         Ok(opened) => opened,
@@ -166,7 +166,11 @@ async fn open_next(
     Some(opened)
 }
 
-async fn open(shared: &Shared, assignment: &Assignment, after: Seq) -> Result<Live, Refusal> {
+async fn open(
+    shared: &Shared,
+    assignment: &Assignment,
+    (after, at): (Seq, Option<Timestamp>),
+) -> Result<Live, Refusal> {
     let (channel, seat) = shared.channels.for_stream(&assignment.processor)?;
     let mut client = client::streaming(channel);
     let spec = &assignment.spec;
@@ -180,6 +184,7 @@ async fn open(shared: &Shared, assignment: &Assignment, after: Seq) -> Result<Li
         incarnation: assignment.incarnation.to_string(),
         order: Some(spec_to_wire(spec)),
         observer: false,
+        after_at_ms: at.map_or(0, |at| at.0),
     };
     let mut request = Request::new(request);
     let parent = format!("00-{}-{:016x}-01", assignment.incarnation.trace_id(), fastrand::u64(1..));

@@ -94,6 +94,9 @@ pub(crate) struct Registry {
     metrics: Metrics,
 }
 
+/// The last event that a tracker has, and when it was.
+pub(crate) type Seen = (Seq, Option<Timestamp>);
+
 impl Registry {
     pub(crate) fn new(orders_max: usize, metrics: Metrics) -> Self {
         Self { orders: Mutex::new(Orders::default()), orders_max, metrics }
@@ -157,10 +160,11 @@ impl Registry {
     }
 
     /// What the order's task is to connect to now; `None` when its life is over.
-    pub(crate) fn assignment(&self, key: &OrderKey, life: u64) -> Option<(Assignment, Seq)> {
+    pub(crate) fn assignment(&self, key: &OrderKey, life: u64) -> Option<(Assignment, Seen)> {
         let orders = self.orders.lock();
         let entry = orders.map.get(key).filter(|entry| entry.following.life == life)?;
-        Some((entry.assignment.clone(), entry.tracker.last_seq()))
+        let at = entry.tracker.order().map(|order| order.last_event.0);
+        Some((entry.assignment.clone(), (entry.tracker.last_seq(), at)))
     }
 
     /// The order as its tracker sees it now.

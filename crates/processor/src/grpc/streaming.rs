@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_util::Stream;
-use orderstream_core::{Epoch, OrderKey, OrderSpec, Refusal, Seq};
+use orderstream_core::{Epoch, OrderKey, OrderSpec, Refusal, Seq, Timestamp};
 use orderstream_rpc::convert::{draining, event_to_wire, spec_input_from_wire};
 use orderstream_rpc::v1;
 use orderstream_rpc::v1::order_streaming_service_server::OrderStreamingService;
@@ -26,12 +26,16 @@ impl OrderStreamingService for Grpc {
         let after = Seq(request.after_seq);
         let tracker = (!request.observer).then_some(Epoch(request.epoch));
         if tracker.is_some() {
+            let seen_at = (request.after_at_ms != 0).then_some(Timestamp(request.after_at_ms));
             let join = join(key.clone(), request).map_err(status)?;
             if after == Seq(0) {
                 self.orders.open(join).await.map_err(status)?;
             } else {
                 let meant = join.incarnation.as_ref();
                 self.orders.resume(&join.key, meant, after).map_err(status)?;
+                if let Some(at) = seen_at {
+                    self.orders.compare(&join.key, after, at).await.map_err(status)?;
+                }
             }
         }
         let events = self.orders.follow(&key, after, tracker).await.map_err(status)?;

@@ -1,10 +1,15 @@
 //! Opening an order, or joining one that is open already.
 
+use std::sync::Arc;
+
 use orderstream_core::command::Opening;
-use orderstream_core::{Act, Command, Incarnation, OrderKey, OrderSpec, Reason, Refusal, Seq};
+use orderstream_core::{
+    Act, Command, Incarnation, OrderKey, OrderSpec, Reason, Refusal, Seq, Timestamp,
+};
 
 use super::follow::ahead;
-use super::{Orders, not_found};
+use super::record::{self, ListKind};
+use super::{Orders, not_found, storage_unavailable};
 use crate::selection;
 
 /// What a tracker asks for before its stream starts.
@@ -65,6 +70,52 @@ impl Orders {
             return Ok(());
         }
         Err(ahead(after, Seq(0)))
+    }
+
+    /// Whether the event of this number is the one that a tracker has seen. It is not when the list
+    /// was set back, as by restoring an old copy of the disk, and went on differently: the tracker
+    /// would show what the list does not hold. The times of a list never run back, so two events of
+    /// one number that happened apart have different ones.
+    ///
+    /// # Errors
+    /// Another event, or a disk that cannot be read. A number beyond the list is left to
+    /// [`Orders::follow`].
+    pub async fn compare(&self, key: &OrderKey, seq: Seq, at: Timestamp) -> Result<(), Refusal> {
+        let life = self.must_hold(key)?;
+        let last = {
+            let shard = self.shard(key).lock();
+            let order = shard.orders.get(key).and_then(|entry| entry.book.order());
+            order.map(|order| (order.last_seq, order.last_event.0))
+        };
+        let held = match last {
+            Some((last, held)) if last == seq => Some(held),
+            Some((last, _)) if last > seq => self.time_of(key, &life, seq).await?,
+            Some(_) | None => None,
+        };
+        if held.is_none_or(|held| held == at) {
+            return Ok(());
+        }
+        let text = format!(
+            "event {seq} of the list is not the one that was seen: the list was set back, and went \
+             on differently"
+        );
+        Err(Refusal::new(Reason::AheadOfList, text).with("last_seq", seq))
+    }
+
+    /// When an event was, from disk.
+    async fn time_of(
+        &self,
+        key: &OrderKey,
+        life: &Incarnation,
+        seq: Seq,
+    ) -> Result<Option<Timestamp>, Refusal> {
+        let list = record::list_name(ListKind::Events, key, life);
+        let journal = Arc::clone(&self.inner.parts.journal);
+        let before = seq.0.saturating_sub(1);
+        let read = tokio::task::spawn_blocking(move || journal.read(&list, before, 1)).await;
+        let Ok(Ok(records)) = read else { return Err(storage_unavailable()) };
+        let event = records.first().and_then(|record| record::decode(&record.payload).ok());
+        Ok(event.map(|event| event.at))
     }
 
     /// The life of an order that is held here.

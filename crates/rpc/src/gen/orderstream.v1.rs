@@ -461,6 +461,12 @@ pub struct OrderStreamRequest {
     /// True: only watch. Takes nothing over; an unknown order is NOT_FOUND.
     #[prost(bool, tag = "21")]
     pub observer: bool,
+    /// When event after_seq was, in milliseconds since 1970 by the owner's clock. Where the
+    /// list has another event of that number, because it was set back and went on
+    /// differently, the stream is refused with OUT_OF_RANGE, reason AHEAD_OF_LIST. 0 means
+    /// not compared.
+    #[prost(int64, tag = "22")]
+    pub after_at_ms: i64,
 }
 /// What a seller says in a session.
 #[derive(Clone, PartialEq, ::prost::Message)]
