@@ -26,6 +26,15 @@ pub(crate) fn shared() -> Option<&'static ApiServer> {
 /// Where a bed's processor logs.
 const PROCESSOR_LOG: &str = "processor.log";
 
+/// What a bed's processor logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Logging {
+    /// Warnings, with the test's own output.
+    Quiet,
+    /// Everything, to a file.
+    Everything,
+}
+
 /// One namespace with a processor of its own.
 #[derive(Debug)]
 pub(crate) struct Bed {
@@ -36,18 +45,27 @@ pub(crate) struct Bed {
     controllers: AtomicU32,
 }
 
+/// Tells the namespaces of beds apart.
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
 impl Bed {
     /// A bed, or `None` where tests on an API server are skipped.
     pub(crate) fn make() -> Option<Self> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
         let namespace = format!("bed-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         shared()?.kubectl(&["create", "namespace", &namespace]);
         Self::make_in(namespace)
     }
 
+    /// A bed whose processor logs everything, for [`Bed::processor_log`].
+    pub(crate) fn make_logging() -> Option<Self> {
+        let namespace = format!("bed-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        shared()?.kubectl(&["create", "namespace", &namespace]);
+        Some(Self::on(shared()?, namespace, Logging::Everything))
+    }
+
     /// A bed in a namespace that exists, and that no other test uses.
     pub(crate) fn make_in(namespace: String) -> Option<Self> {
-        Some(Self::on(shared()?, namespace))
+        Some(Self::on(shared()?, namespace, Logging::Quiet))
     }
 
     /// A bed in a namespace of an API server of its own, which ends with this process.
@@ -55,17 +73,21 @@ impl Bed {
         let server: &'static ApiServer = Box::leak(Box::new(ApiServer::start()?));
         server.install_crds();
         server.kubectl(&["create", "namespace", &namespace]);
-        Some(Self::on(server, namespace))
+        Some(Self::on(server, namespace, Logging::Quiet))
     }
 
-    fn on(server: &'static ApiServer, namespace: String) -> Self {
+    fn on(server: &'static ApiServer, namespace: String, logging: Logging) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("processor").display().to_string();
         let mut args = vec!["processor", "--data-dir", &data, "--sellers", "examples/sellers.yaml"];
         for flag in ["--grpc-addr", "--rest-addr", "--metrics-addr"] {
             args.extend([flag, "127.0.0.1:0"]);
         }
-        let processor = Role::start_logging(&args, dir.path(), &dir.path().join(PROCESSOR_LOG));
+        let log = dir.path().join(PROCESSOR_LOG);
+        let processor = match logging {
+            Logging::Quiet => Role::start(&args, dir.path()),
+            Logging::Everything => Role::start_logging(&args, dir.path(), &log),
+        };
         Self { server, namespace, processor, dir, controllers: AtomicU32::new(0) }
     }
 

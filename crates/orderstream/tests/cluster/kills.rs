@@ -118,7 +118,7 @@ fn the_record_of_grants_shows_a_second_stream() {
 }
 
 fn survive(rounds: u64, victims: &[&str]) {
-    let Some(mut bed) = Bed::make() else { return };
+    let Some(mut bed) = Bed::make_logging() else { return };
     let mut controller = bed.controller();
     bed.order("sb1");
     bed.kubectl(&["delete", "oreq", "sb1"]);

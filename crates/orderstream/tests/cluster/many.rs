@@ -82,12 +82,14 @@ fn a_thousand_orders_at_once_are_all_counted_with_few_writes_and_then_it_is_quie
         }
     };
     until_all("Streaming/0");
-    assert_eq!(writes(&bed).values().max(), Some(&1), "a start is one write");
+    // One write, and a second one where a busy machine had an order be seen waiting before.
+    let most = writes(&bed).values().max().copied().unwrap();
+    assert!(most <= 2, "a start took {most} writes");
 
     let began = Instant::now();
     post_all(bed.sellers(), &bed.namespace);
     until_all(&format!("Streaming/{PROPOSALS}"));
-    let budget = 2 + u32::try_from(began.elapsed().as_secs() / PROGRESS.as_secs()).unwrap();
+    let budget = 1 + most + u32::try_from(began.elapsed().as_secs() / PROGRESS.as_secs()).unwrap();
     let counted = writes(&bed);
     let most = counted.values().max().copied().unwrap();
     assert!(most <= budget, "{most} writes of one order, the budget is {budget}");
