@@ -47,7 +47,7 @@ const MEETING_MAX: Duration = Duration::from_secs(6);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a peer may take to do what was forwarded.
 const ACT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Orders that are looked for at one time; more wait.
+/// Orders that are looked for at one time; more wait, as long as one may take.
 const LOOKUPS_MAX: usize = 64;
 
 /// How a processor finds the others.
@@ -208,7 +208,10 @@ impl Peers {
         if let Some(place) = self.remembered(key) {
             return Ok(Some(place));
         }
-        let permit = self.0.lookups.acquire().await;
+        let Ok(permit) = timeout(ANSWER_TIMEOUT, self.0.lookups.acquire()).await else {
+            let text = format!("{LOOKUPS_MAX} orders are looked for at this moment, and more wait");
+            return Err(Refusal::new(Reason::Overloaded, text));
+        };
         // Whoever waited may find what another one has found.
         if let Some(place) = self.remembered(key) {
             return Ok(Some(place));
