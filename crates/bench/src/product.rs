@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use orderstream_core::Timestamp;
 use orderstream_core::port::{Clock, SellerDirectory};
 use orderstream_core::spec::Seller;
+use orderstream_core::{Tenant, Timestamp};
 use orderstream_journal::{Embedded, Options};
 use orderstream_processor::{Parts, PeersConfig, Processor};
 use orderstream_rpc::server::http_metrics::HttpMetrics;
@@ -28,7 +28,7 @@ impl Clock for WallClock {
 struct NoSellers;
 
 impl SellerDirectory for NoSellers {
-    fn sellers(&self) -> Arc<[Seller]> {
+    fn sellers(&self, _: &Tenant) -> Arc<[Seller]> {
         Arc::from([])
     }
 }

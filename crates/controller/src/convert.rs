@@ -4,11 +4,11 @@
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use orderstream_core::command::Award;
 use orderstream_core::input::{
-    AwardInput, DeliveryInput, FollowUpInput, ItemInput, MessageInput, SellersInput, SpecInput,
-    optional_text, place,
+    AwardInput, ChannelInput, ContactInput, DeliveryInput, FollowUpInput, ItemInput, MessageInput,
+    SellersInput, SpecInput, optional_text, place,
 };
 use orderstream_core::limits::TEXT_CHARS_MAX;
-use orderstream_core::plan::{Decision, Desired};
+use orderstream_core::plan::{Closing, Decision, Desired};
 use orderstream_core::price::Currency;
 use orderstream_core::spec::{self, FollowUp, MessageType, NotificationType, OrderSpec};
 use orderstream_core::{Incarnation, OrderKey, Refusal, SellerId};
@@ -16,10 +16,10 @@ use orderstream_core::{Incarnation, OrderKey, Refusal, SellerId};
 use crate::duration;
 use crate::manifest::namespace_of;
 use crate::order_request::{
-    Channel, DeliverySpec, FollowUpSpec, ItemSpec, MessageSpec, OrderRequest, OrderRequestSpec,
-    SellersSpec, TextType,
+    Channel, ContactSpec, DeliverySpec, FollowUpSpec, ItemSpec, MessageSpec, OrderRequest,
+    OrderRequestSpec, SellersSpec, TextType,
 };
-use crate::seller::Seller;
+use crate::seller::{Seller, SellerChannel};
 
 /// What an OrderRequest wants. `uid` stands in where the resource has none yet.
 ///
@@ -36,6 +36,7 @@ pub fn desired(resource: &OrderRequest, uid: &str) -> Result<Desired, Refusal> {
         follow_ups: follow_ups(&wanted.follow_ups)?,
         suspend: wanted.suspend,
         cancel: wanted.cancel,
+        close: closing(wanted)?,
         award: award(wanted)?,
         generation: resource.metadata.generation.unwrap_or(1),
         ttl_after_finished_ms: duration::ttl_ms(&wanted.ttl_after_finished)?,
@@ -102,11 +103,21 @@ fn spec_input(wanted: &OrderRequestSpec, expires_in_ms: u64) -> Result<SpecInput
             max_count: Some(sellers.max_count),
             max_distance_km: sellers.max_distance_km,
             names: sellers.names.clone(),
+            excluded: sellers.excluded.clone(),
         }),
         message: wanted.message.as_ref().map(message),
         expires_in_ms: Some(expires_in_ms),
         sealed: wanted.sealed,
+        buyer: wanted.buyer.as_ref().map(|buyer| ContactInput {
+            channels: buyer.channels.iter().map(channel).collect(),
+            language: buyer.language.clone(),
+        }),
     })
+}
+
+fn channel(channel: &SellerChannel) -> ChannelInput {
+    let kind = notification_type(channel.kind).as_str().to_owned();
+    ChannelInput { kind, address: channel.address.clone() }
 }
 
 fn item(item: &ItemSpec) -> ItemInput {
@@ -164,6 +175,7 @@ fn follow_ups(wanted: &[FollowUpSpec]) -> Result<Vec<FollowUp>, Refusal> {
                 id: follow_up.id.clone(),
                 audience: follow_up.audience.clone(),
                 message: message(&follow_up.message),
+                answers: follow_up.answers.clone(),
             })
             .map_err(|refusal| in_spec(refusal.under(&format!("follow_ups[{index}]"))))
         })
@@ -185,7 +197,19 @@ fn award(spec: &OrderRequestSpec) -> Result<Option<Decision>, Refusal> {
     }
     let reason = optional_text("reason", wanted.reason.clone(), TEXT_CHARS_MAX)
         .map_err(|refusal| in_spec(refusal.under("award")))?;
-    Ok(Some(Decision { award, reason }))
+    let undo_within_ms = wanted.undo_within.as_deref().map(duration::undo_within_ms).transpose()?;
+    Ok(Some(Decision { award, reason, undo_within_ms, undo: wanted.undo }))
+}
+
+fn closing(spec: &OrderRequestSpec) -> Result<Option<Closing>, Refusal> {
+    let Some(wanted) = &spec.close else { return Ok(None) };
+    if spec.cancel || spec.award.is_some() {
+        let message = "stands beside another end; an order ends one way, remove one of them";
+        return Err(Refusal::field("spec.close", message));
+    }
+    let reason = optional_text("reason", wanted.reason.clone(), TEXT_CHARS_MAX)
+        .map_err(|refusal| in_spec(refusal.under("close")))?;
+    Ok(Some(Closing { reason }))
 }
 
 /// A seller as the processor's selection knows it.
@@ -204,10 +228,19 @@ pub fn seller(resource: &Seller) -> Result<spec::Seller, Refusal> {
             return Err(Refusal::field("spec.currency", message));
         }
     }
+    let contact = spec::Contact::try_from(ContactInput {
+        channels: resource.spec.channels.iter().map(channel).collect(),
+        language: resource.spec.languages.first().cloned(),
+    })
+    .map_err(in_spec)?;
+    let currency = resource.spec.currency.as_deref().map(Currency::new).transpose();
     Ok(spec::Seller {
         id: SellerId::new(name).map_err(|e| at("metadata.name", e))?,
         place: place.transpose()?,
         categories: resource.spec.categories.clone(),
+        contact,
+        currency: currency.map_err(|e| e.under("spec"))?,
+        capacity: resource.spec.capacity,
         suspended: resource.spec.suspended,
     })
 }
@@ -218,12 +251,7 @@ pub fn spec_of(order_req_id: &str, order: &OrderSpec) -> OrderRequestSpec {
     OrderRequestSpec {
         order_req_id: Some(order_req_id.to_owned()),
         session: order.session.clone(),
-        notification_type: match order.notification_type {
-            NotificationType::GChat => Channel::GChat,
-            NotificationType::Email => Channel::Email,
-            NotificationType::Sms => Channel::Sms,
-            NotificationType::Webhook => Channel::Webhook,
-        },
+        notification_type: kind_of(order.notification_type),
         title: order.title.clone(),
         items: order.items.iter().map(item_of).collect(),
         category: order.category.clone(),
@@ -237,6 +265,7 @@ pub fn spec_of(order_req_id: &str, order: &OrderSpec) -> OrderRequestSpec {
             max_count: order.sellers.max_count,
             max_distance_km: order.sellers.max_distance_m.map(|metres| f64::from(metres) / 1e3),
             names: order.sellers.names.iter().map(ToString::to_string).collect(),
+            excluded: order.sellers.excluded.iter().map(ToString::to_string).collect(),
         }),
         message: order.message.as_ref().map(|message| MessageSpec {
             kind: text_type(message.kind),
@@ -245,8 +274,25 @@ pub fn spec_of(order_req_id: &str, order: &OrderSpec) -> OrderRequestSpec {
         }),
         expires_in: duration::format_ms(order.expires_in_ms),
         sealed: order.sealed,
+        buyer: order.buyer.as_ref().map(|buyer| ContactSpec {
+            channels: buyer.channels.iter().map(channel_of).collect(),
+            language: buyer.language.clone(),
+        }),
         ..OrderRequestSpec::default()
     }
+}
+
+const fn kind_of(kind: NotificationType) -> Channel {
+    match kind {
+        NotificationType::GChat => Channel::GChat,
+        NotificationType::Email => Channel::Email,
+        NotificationType::Sms => Channel::Sms,
+        NotificationType::Webhook => Channel::Webhook,
+    }
+}
+
+fn channel_of(channel: &spec::Channel) -> SellerChannel {
+    SellerChannel { kind: kind_of(channel.kind), address: channel.address.clone() }
 }
 
 pub(crate) const fn text_type(kind: MessageType) -> TextType {

@@ -2,7 +2,7 @@
 //! (`30m`, `1h30m`). The same grammar as the pattern in the resource's schema.
 
 use orderstream_core::Refusal;
-use orderstream_core::limits::{EXPIRES_IN_MS_MAX, EXPIRES_IN_MS_MIN};
+use orderstream_core::limits::{EXPIRES_IN_MS_MAX, EXPIRES_IN_MS_MIN, UNDO_WITHIN_MS_MAX};
 
 const DAY_MS: u64 = 24 * 3_600_000;
 /// Longest stay of a resource after its order's end, milliseconds (30 d).
@@ -69,6 +69,14 @@ pub fn expires_in_ms(text: &str) -> Result<u64, Refusal> {
 /// Names `spec.ttlAfterFinished`, the limits and the form.
 pub fn ttl_ms(text: &str) -> Result<u64, Refusal> {
     bounded("spec.ttlAfterFinished", text, (0, TTL_MS_MAX), "0s to 30d")
+}
+
+/// Reads how long an award can be undone.
+///
+/// # Errors
+/// Names `spec.award.undoWithin`, the limits and the form.
+pub fn undo_within_ms(text: &str) -> Result<u64, Refusal> {
+    bounded("spec.award.undoWithin", text, (0, UNDO_WITHIN_MS_MAX), "0s to 1d")
 }
 
 fn bounded(field: &str, text: &str, (min, max): (u64, u64), limits: &str) -> Result<u64, Refusal> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use orderstream_core::Tenant;
 use orderstream_core::port::SellerDirectory;
 use orderstream_core::{Reason, Refusal, spec};
 use serde::de::DeserializeOwned;
@@ -306,7 +307,7 @@ impl From<Vec<spec::Seller>> for FileDirectory {
 }
 
 impl SellerDirectory for FileDirectory {
-    fn sellers(&self) -> Arc<[spec::Seller]> {
+    fn sellers(&self, _: &Tenant) -> Arc<[spec::Seller]> {
         Arc::clone(&self.0)
     }
 }

@@ -168,7 +168,7 @@ fn the_example_orders_convert() {
 #[test]
 fn the_example_sellers_load() {
     let directory = FileDirectory::load(&examples().join("sellers.yaml")).expect("good sellers");
-    let sellers = directory.sellers();
+    let sellers = directory.sellers(&Tenant::default());
     assert_eq!(sellers.len(), 10);
     assert!(sellers.iter().any(|seller| seller.suspended));
     assert!(sellers.iter().any(|seller| seller.place.is_none()));

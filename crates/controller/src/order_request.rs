@@ -12,12 +12,14 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::seller::SellerChannel;
+
 pub use crate::order_status::{
     Best, FollowUpsStatus, LastEvent, OrderRequestStatus, ProposalsStatus, SellersStatus,
     StreamStatus, TrackerStatus,
 };
 
-/// What the buyer wants. The content is fixed once written; `suspend`, `cancel`, `award`,
+/// What the buyer wants. The content is fixed once written; `suspend`, `cancel`, `close`, `award`,
 /// `followUps`, `expiresIn` and `ttlAfterFinished` steer the order afterwards.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -72,12 +74,21 @@ pub use crate::order_status::{
     validation = immutable("sellers"),
     validation = immutable("message"),
     validation = immutable("sealed"),
+    validation = immutable("buyer"),
     validation = Rule::new("!oldSelf.cancel || self.cancel")
         .message("cancel cannot be taken back; create a new OrderRequest")
         .field_path(".cancel"),
-    validation = Rule::new("!has(oldSelf.award) || (has(self.award) && self.award == oldSelf.award)")
-        .message("award is set once; put the former award back")
+    validation = Rule::new(
+        "!has(oldSelf.award) || (has(oldSelf.award.undo) && oldSelf.award.undo) || (has(self.award) && has(self.award.proposalId) == has(oldSelf.award.proposalId) && (!has(self.award.proposalId) || self.award.proposalId == oldSelf.award.proposalId) && has(self.award.lines) == has(oldSelf.award.lines) && (!has(self.award.lines) || self.award.lines == oldSelf.award.lines) && has(self.award.none) == has(oldSelf.award.none))"
+    )
+        .message("award is set once; put the former award back, or undo it first")
         .field_path(".award"),
+    validation = Rule::new("!has(oldSelf.close) || (has(self.close) && self.close == oldSelf.close)")
+        .message("close cannot be taken back; create a new OrderRequest")
+        .field_path(".close"),
+    validation = Rule::new("!has(self.close) || (!self.cancel && !has(self.award))")
+        .message("close excludes cancel and award; an order ends one way, remove one of them")
+        .field_path(".close"),
     validation = Rule::new("!has(self.award) || !self.cancel")
         .message("award and cancel exclude each other; remove one of them")
         .field_path(".award"),
@@ -130,16 +141,23 @@ pub struct OrderRequestSpec {
             .message("expiresIn may only grow; give at least the former value")
     )]
     pub expires_in: String,
-    /// Whether prices stay hidden until the deadline.
+    /// Whether prices and who proposed stay hidden until the order's time is over. Then it is opened,
+    /// takes nothing more, and waits for a decision.
     #[serde(default)]
     pub sealed: bool,
+    /// Where the buyer is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub buyer: Option<ContactSpec>,
     /// Take no proposals for now.
     #[serde(default)]
     pub suspend: bool,
     /// End the order as if it had not been asked. It cannot be taken back.
     #[serde(default)]
     pub cancel: bool,
-    /// End the order with a winner. It is set once.
+    /// End the order without an award. It cannot be taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub close: Option<CloseSpec>,
+    /// End the order with a winner. It is set once, unless it is undone in time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub award: Option<AwardSpec>,
     /// Questions and remarks to the sellers, oldest first. The list only grows.
@@ -218,8 +236,10 @@ impl Default for OrderRequestSpec {
             message: None,
             expires_in: default_expires_in(),
             sealed: false,
+            buyer: None,
             suspend: false,
             cancel: false,
+            close: None,
             award: None,
             follow_ups: Vec::new(),
             ttl_after_finished: default_ttl(),
@@ -303,6 +323,10 @@ pub struct SellersSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), inner(length(min = 1, max = 128)))]
     pub names: Vec<String>,
+    /// None of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(length(min = 1, max = 128)))]
+    pub excluded: Vec<String>,
 }
 
 /// A text with its type.
@@ -359,6 +383,41 @@ pub struct AwardSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub reason: Option<String>,
+    /// How long it can be undone before it counts and anybody is told: 0s to 1d, such as 10m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), regex(pattern = "^([0-9]{1,3}d|([0-9]{1,6}[hms])+)$"))]
+    #[x_kube(
+        validation = Rule::new(format!("{SECONDS} <= 86400"))
+            .message("undoWithin is out of range; give 0s to 1d")
+    )]
+    pub undo_within: Option<String>,
+    /// Undo it, while it does not count yet. Afterwards another award can be set.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub undo: bool,
+}
+
+/// How the order ends without an award.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CloseSpec {
+    /// Why, for all who took part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub reason: Option<String>,
+}
+
+/// Where somebody is told, and how to speak to them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ContactSpec {
+    /// Ways to reach them, the preferred one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub channels: Vec<SellerChannel>,
+    /// A BCP 47 tag such as de or pt-BR.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 35))]
+    pub language: Option<String>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
@@ -395,4 +454,8 @@ pub struct FollowUpSpec {
     pub audience: Vec<String>,
     /// The text.
     pub message: MessageSpec,
+    /// The seller's question that it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9._:-]+$"))]
+    pub answers: Option<String>,
 }

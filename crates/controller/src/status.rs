@@ -202,10 +202,8 @@ fn copy_stream(next: &mut OrderRequestStatus, snapshot: &Snapshot) {
 
 fn copy_order(next: &mut OrderRequestStatus, order: &Order) {
     let counts = order.proposal_counts();
-    let hidden = order.spec.sealed && !order.phase.is_terminal();
     let best = counts
         .best
-        .filter(|_| !hidden)
         .map(|(id, price)| Best { proposal_id: id.to_string(), price: price.to_string() });
     next.proposals = Some(ProposalsStatus {
         received: counts.received,
@@ -216,8 +214,8 @@ fn copy_order(next: &mut OrderRequestStatus, order: &Order) {
     });
     next.sellers = Some(SellersStatus {
         selected: count(order.selected()),
-        notified: order.notified.0,
-        failed: order.notified.1,
+        notified: count(order.notified().0),
+        failed: count(order.notified().1),
         declined: count(order.declined.len()),
     });
     next.follow_ups = Some(FollowUpsStatus {
@@ -225,7 +223,7 @@ fn copy_order(next: &mut OrderRequestStatus, order: &Order) {
         last_id: order.follow_ups.last().map(ToString::to_string),
     });
     next.start_time = Some(rfc3339(order.opened_at));
-    next.expires_at = Some(rfc3339(order.expires_at));
+    next.expires_at = Some(rfc3339(order.runs_out_at()));
     next.completion_time = order.ended_at.map(rfc3339);
 }
 
@@ -296,7 +294,7 @@ impl<'a> Facts<'a> {
         let Some(order) = self.order else {
             return Shown("SellersNotified", false, "NotOpened", String::new());
         };
-        let (told, failed) = order.notified;
+        let (told, failed) = order.notified();
         let selected = order.selected();
         let (holds, reason) = match (told, failed) {
             _ if selected == 0 => (false, "NoSellerFits"),

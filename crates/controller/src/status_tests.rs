@@ -44,6 +44,7 @@ impl Life {
             seller: SellerId::new("seller1").unwrap(),
             price: Price::parse(price, "EUR").unwrap(),
             lines: Vec::new(),
+            attachments: Vec::new(),
             note: None,
             delivery_date: None,
             valid_until: None,

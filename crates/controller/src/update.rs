@@ -4,7 +4,7 @@
 use orderstream_core::{Reason, Refusal};
 
 use crate::duration;
-use crate::order_request::OrderRequestSpec;
+use crate::order_request::{AwardSpec, OrderRequestSpec};
 
 /// Checks an edit.
 ///
@@ -22,6 +22,7 @@ pub fn check_update(old: &OrderRequestSpec, new: &OrderRequestSpec) -> Result<()
         ("sellers", old.sellers == new.sellers),
         ("message", old.message == new.message),
         ("sealed", old.sealed == new.sealed),
+        ("buyer", old.buyer == new.buyer),
     ];
     if let Some((field, _)) = fixed.iter().find(|(_, same)| !same) {
         let message = "cannot change once sellers were asked; create a new OrderRequest";
@@ -31,8 +32,13 @@ pub fn check_update(old: &OrderRequestSpec, new: &OrderRequestSpec) -> Result<()
         let message = "cannot be taken back; create a new OrderRequest";
         return Err(Refusal::field("spec.cancel", message));
     }
-    if old.award.is_some() && old.award != new.award {
-        return Err(Refusal::field("spec.award", "is set once; put the former award back"));
+    if old.close.is_some() && old.close != new.close {
+        let message = "cannot be taken back; create a new OrderRequest";
+        return Err(Refusal::field("spec.close", message));
+    }
+    if old.award.as_ref().is_some_and(|held| !held.undo && !is_same(held, new.award.as_ref())) {
+        let message = "is set once; put the former award back, or undo it first";
+        return Err(Refusal::field("spec.award", message));
     }
     let (before, after) =
         (duration::expires_in_ms(&old.expires_in)?, duration::expires_in_ms(&new.expires_in)?);
@@ -43,6 +49,13 @@ pub fn check_update(old: &OrderRequestSpec, new: &OrderRequestSpec) -> Result<()
         return Err(Refusal { reason: Reason::ExpiryShrinks, ..refusal });
     }
     follow_ups(old, new)
+}
+
+/// The same winners; what else an award says may be added.
+fn is_same(held: &AwardSpec, new: Option<&AwardSpec>) -> bool {
+    new.is_some_and(|new| {
+        (&held.proposal_id, &held.lines, held.none) == (&new.proposal_id, &new.lines, new.none)
+    })
 }
 
 fn follow_ups(old: &OrderRequestSpec, new: &OrderRequestSpec) -> Result<(), Refusal> {
@@ -68,11 +81,11 @@ fn follow_ups(old: &OrderRequestSpec, new: &OrderRequestSpec) -> Result<(), Refu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::order_request::{AwardSpec, FollowUpSpec, ItemSpec, MessageSpec, SellersSpec};
+    use crate::order_request::{CloseSpec, FollowUpSpec, ItemSpec, MessageSpec, SellersSpec};
 
     fn follow_up(id: &str, text: &str) -> FollowUpSpec {
         let message = MessageSpec { message: text.to_owned(), ..MessageSpec::default() };
-        FollowUpSpec { id: id.to_owned(), audience: Vec::new(), message }
+        FollowUpSpec { id: id.to_owned(), audience: Vec::new(), message, answers: None }
     }
 
     fn award(id: &str) -> Option<AwardSpec> {
@@ -101,6 +114,7 @@ mod tests {
             edit(|s| s.suspend = true),
             edit(|s| s.cancel = true),
             edit(|s| s.award = award("p1")),
+            edit(|s| s.close = Some(CloseSpec::default())),
             edit(|s| s.expires_in = "60m".to_owned()),
             edit(|s| s.expires_in = "2d".to_owned()),
             edit(|s| s.ttl_after_finished = "5m".to_owned()),
@@ -122,7 +136,12 @@ mod tests {
             quantity: k8s_openapi::apimachinery::pkg::util::intstr::IntOrString::Int(1),
             unit: None,
         };
-        let sellers = SellersSpec { max_count: 1, max_distance_km: None, names: Vec::new() };
+        let sellers = SellersSpec {
+            max_count: 1,
+            max_distance_km: None,
+            names: Vec::new(),
+            excluded: Vec::new(),
+        };
         let table = [
             (
                 base(),

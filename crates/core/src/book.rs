@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::command::{Act, Answer, Command, Opening};
+use crate::command::{Act, Answer, Command, Expected, Opening};
 use crate::event::{Cause, Event, EventKind, OrderOpened};
 use crate::id::{Epoch, IdempotencyKey, Incarnation, OrderKey, ProposalId, Seq, Timestamp};
-use crate::limits::EVENTS_MAX;
+use crate::limits::{DECIDE_IN_MS, EVENTS_MAX};
 use crate::order::{FoldError, Order, Phase};
 use crate::refusal::{Reason, Refusal};
 use crate::withheld::Withheld;
@@ -101,7 +101,7 @@ impl Book {
 
     /// When the owner has to look at the clock, if it has to.
     pub fn deadline(&self) -> Option<Timestamp> {
-        self.order.as_ref().filter(|order| !order.phase.is_terminal()).map(|o| o.expires_at)
+        self.order.as_ref().and_then(Order::next_deadline)
     }
 
     /// Grants the order's one tracker stream. `true` means that the grant is new and must be on
@@ -124,10 +124,15 @@ impl Book {
         Output { events, answer: Withheld::new(result, self.last_seq()) }
     }
 
+    /// Does what the clock demands: an award counts, a sealed order is opened, or time is over. At
+    /// most two of these are due at one time: an opening, and the end of the time to decide.
     fn expire_if_due(&mut self, now: Timestamp, events: &mut Vec<Event>) {
-        if self.deadline().is_some_and(|deadline| now >= deadline) {
-            let reason = Some("the order's time is over".to_owned());
-            self.append(now, None, EventKind::OrderPaused { expired: true, reason }, events);
+        while let Some(order) =
+            self.order.as_ref().filter(|order| order.next_deadline().is_some_and(|at| now >= at))
+        {
+            for kind in due(order) {
+                self.append(now, None, kind, events);
+            }
         }
     }
 
@@ -143,6 +148,7 @@ impl Book {
         }
         self.check_epoch(command.epoch)?;
         self.check_incarnation(command.incarnation.as_ref(), &command.act)?;
+        self.check_expected(command.expected, &command.act)?;
         let mut kinds = self.kinds(context, &command.act)?;
         if kinds.is_empty() && cause.is_some() {
             kinds.extend(self.order.as_ref().and_then(|order| rules::restate(order, &command.act)));
@@ -242,6 +248,26 @@ impl Book {
         }
     }
 
+    fn check_expected(&self, expected: Option<Expected>, act: &Act) -> Result<(), Refusal> {
+        let (seen, now) = match expected {
+            None => return Ok(()),
+            Some(Expected::LastSeq(seen)) => (seen.0, self.last_seq().0),
+            Some(Expected::Version(seen)) => {
+                let held = act.proposal_id().zip(self.order.as_ref());
+                let held = held.and_then(|(id, order)| order.proposals.get(id));
+                (u64::from(seen), held.map_or(0, |held| u64::from(held.version)))
+            }
+        };
+        if seen == now {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            Reason::Changed,
+            format!("is at {now} and no longer at {seen}; read it again before you change it"),
+        )
+        .with("current", now))
+    }
+
     fn check_incarnation(
         &self,
         incarnation: Option<&Incarnation>,
@@ -256,6 +282,19 @@ impl Book {
             _ => Ok(()),
         }
     }
+}
+
+/// What happens when an order's time comes; each ends the cause of its deadline.
+fn due(order: &Order) -> Vec<EventKind> {
+    if let Some(pending) = &order.pending_award {
+        return rules::decision::count(order, pending.award.as_ref(), pending.reason.as_ref());
+    }
+    if order.is_sealed() {
+        let decide_until = order.expires_at.plus_ms(DECIDE_IN_MS);
+        return vec![EventKind::ProposalsOpened { decide_until }];
+    }
+    let reason = Some("the order's time is over".to_owned());
+    vec![EventKind::OrderPaused { expired: true, reason }]
 }
 
 fn open(key: &OrderKey, now: Timestamp, opening: &Opening) -> Vec<EventKind> {

@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 use std::pin::Pin;
 
-use crate::command::Award;
+use crate::command::{Act, Award};
 use crate::id::{Epoch, FollowUpId, Incarnation, OrderKey, SellerId, Seq, Timestamp};
 use crate::refusal::Refusal;
 use crate::spec::{Message, NotificationType, OrderSpec};
@@ -39,15 +39,50 @@ pub struct Note {
     pub audience: Vec<SellerId>,
     /// The text.
     pub message: Message,
+    /// The seller's question that it answers.
+    pub answers: Option<FollowUpId>,
 }
 
 /// A buyer's act on an order that exists.
 #[derive(Clone, Debug, PartialEq)]
 pub enum BuyerAct {
     /// End it, with or without a winner.
-    Finalise(Option<Award>, Option<String>),
+    Finalise {
+        /// Who wins; nobody when absent.
+        award: Option<Award>,
+        /// Why, for all who took part.
+        reason: Option<String>,
+        /// How long it can be undone, milliseconds.
+        undo_within_ms: Option<u64>,
+    },
+    /// Undo an award that does not count yet.
+    UndoAward(Option<String>),
     /// Take no proposals for now.
     Pause(Option<String>),
+    /// Take proposals again.
+    Resume,
+    /// Let it live longer: its whole life from its opening, milliseconds.
+    Extend(u64),
+    /// End it without an award.
+    Close(Option<String>),
+    /// End it as if it had not been asked.
+    Cancel(Option<String>),
+}
+
+impl From<BuyerAct> for Act {
+    fn from(act: BuyerAct) -> Self {
+        match act {
+            BuyerAct::Finalise { award, reason, undo_within_ms } => {
+                Self::Finalise { award, reason, undo_within_ms }
+            }
+            BuyerAct::UndoAward(reason) => Self::UndoAward { reason },
+            BuyerAct::Pause(reason) => Self::Pause { reason },
+            BuyerAct::Resume => Self::Resume,
+            BuyerAct::Extend(expires_in_ms) => Self::Extend { expires_in_ms },
+            BuyerAct::Close(reason) => Self::Close { reason },
+            BuyerAct::Cancel(reason) => Self::Cancel { reason },
+        }
+    }
 }
 
 /// How many orders there are.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{Epoch, FollowUpId, IdempotencyKey, Incarnation, ProposalId, SellerId, Seq};
 use crate::order::Phase;
 use crate::price::{Price, Quantity};
-use crate::spec::{FollowUp, OrderSpec, SellerChoice};
+use crate::spec::{FollowUp, NotificationType, OrderSpec, SellerChoice};
 
 /// An act, with what protects it from being done twice or by a former owner.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +16,8 @@ pub struct Command {
     pub incarnation: Option<Incarnation>,
     /// The caller's fencing number, if it is an owner's act.
     pub epoch: Option<Epoch>,
+    /// What the caller has seen; where it is something else by now, nothing is done.
+    pub expected: Option<Expected>,
     /// What to do.
     pub act: Act,
 }
@@ -23,8 +25,17 @@ pub struct Command {
 impl Command {
     /// An act without key, incarnation or epoch.
     pub const fn bare(act: Act) -> Self {
-        Self { key: None, incarnation: None, epoch: None, act }
+        Self { key: None, incarnation: None, epoch: None, expected: None, act }
     }
+}
+
+/// What a caller has seen before it acts, so that it does not undo what it does not know of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// The order's last event.
+    LastSeq(Seq),
+    /// The version of the proposal that the act names.
+    Version(u32),
 }
 
 /// What may be asked of an order.
@@ -61,6 +72,29 @@ pub enum Act {
     },
     /// The buyer's follow-up.
     FollowUp(FollowUp),
+    /// A seller asks the buyer something.
+    Ask {
+        /// Who.
+        seller: SellerId,
+        /// Unique among the order's questions.
+        question_id: FollowUpId,
+        /// The question.
+        message: String,
+    },
+    /// A seller has seen the order.
+    See {
+        /// Who.
+        seller: SellerId,
+    },
+    /// A seller was told of the order, or could not be; the owner's own act.
+    Notified {
+        /// Who.
+        seller: SellerId,
+        /// Over which channel.
+        channel: NotificationType,
+        /// Why it could not be told; absent when it was.
+        failure: Option<String>,
+    },
     /// Take the edit lock of a proposal.
     Lock {
         /// Which.
@@ -100,6 +134,15 @@ pub enum Act {
         award: Option<Award>,
         /// Why, for all who took part.
         reason: Option<String>,
+        /// How long the award can be undone before it counts and anybody is told, milliseconds;
+        /// absent or 0: it counts at once.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        undo_within_ms: Option<u64>,
+    },
+    /// Undo an award that does not count yet.
+    UndoAward {
+        /// Why.
+        reason: Option<String>,
     },
     /// End as if it had not been asked.
     Cancel {
@@ -131,6 +174,10 @@ impl Act {
             Self::Open(_)
             | Self::Decline { .. }
             | Self::Answer { .. }
+            | Self::Ask { .. }
+            | Self::See { .. }
+            | Self::Notified { .. }
+            | Self::UndoAward { .. }
             | Self::FollowUp(_)
             | Self::Pause { .. }
             | Self::Resume
@@ -147,11 +194,15 @@ impl Act {
         match self {
             Self::FollowUp(follow_up) => Some(&follow_up.id),
             Self::Answer { follow_up_id, .. } => Some(follow_up_id),
+            Self::Ask { question_id, .. } => Some(question_id),
             Self::Open(_)
             | Self::Propose(_)
             | Self::Amend(_)
             | Self::Withdraw { .. }
             | Self::Decline { .. }
+            | Self::See { .. }
+            | Self::Notified { .. }
+            | Self::UndoAward { .. }
             | Self::Lock { .. }
             | Self::Unlock { .. }
             | Self::Pause { .. }
@@ -198,6 +249,9 @@ pub struct Proposed {
     /// Until when it stands, as the seller wrote it (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<String>,
+    /// Addresses of documents that belong to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<String>,
 }
 
 /// One line of a proposal.

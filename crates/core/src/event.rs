@@ -69,14 +69,17 @@ pub enum EventKind {
     OrderOpened(Box<OrderOpened>),
     /// Every seller that was considered, with the verdict.
     SellersSelected(Vec<SellerChoice>),
-    /// A seller was told, or could not be.
+    /// A seller was told of the order, could not be, or has seen it.
     SellerNotified {
         /// Who.
         seller: SellerId,
-        /// By which channel.
+        /// By which channel: a notification type, or `session` where the seller said so itself.
         channel: String,
         /// What came of it.
-        result: String,
+        result: NotifyResult,
+        /// Why it could not be told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// A seller made a proposal; the id is set.
     NewProposal(Proposed),
@@ -114,6 +117,25 @@ pub enum EventKind {
         /// Until when.
         expires_at: Timestamp,
     },
+    /// The time of a sealed order is over: what was proposed can be read now, and decided on.
+    ProposalsOpened {
+        /// When the order expires without a decision.
+        decide_until: Timestamp,
+    },
+    /// The buyer chose, and can still take it back.
+    AwardPending {
+        /// Who wins.
+        award: Option<Award>,
+        /// Why.
+        reason: Option<String>,
+        /// From when on it counts.
+        effective_at: Timestamp,
+    },
+    /// The buyer took the choice back.
+    AwardUndone {
+        /// Why.
+        reason: Option<String>,
+    },
     /// The order ended, with or without a winner.
     OrderFinalised {
         /// Who won.
@@ -131,6 +153,34 @@ pub enum EventKind {
         /// Why.
         reason: Option<String>,
     },
+}
+
+/// What came of telling a seller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NotifyResult {
+    /// The channel took it.
+    Delivered,
+    /// It could not be delivered, and is not tried any more.
+    Bounced,
+    /// The seller has seen the order.
+    Seen,
+}
+
+impl NotifyResult {
+    /// The spelling on the wire and in answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Bounced => "bounced",
+            Self::Seen => "seen",
+        }
+    }
+
+    /// The result with this spelling.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Delivered, Self::Bounced, Self::Seen].into_iter().find(|r| r.as_str() == text)
+    }
 }
 
 /// The first event of an order.
@@ -179,6 +229,28 @@ pub enum ProposalUpdate {
         /// The answer.
         message: String,
     },
+    /// A seller asked the buyer something.
+    Asked {
+        /// Who.
+        seller: SellerId,
+        /// Unique among the order's questions.
+        question_id: FollowUpId,
+        /// The question.
+        message: String,
+    },
+}
+
+impl ProposalUpdate {
+    /// What changed, in one word.
+    pub const fn change(&self) -> &'static str {
+        match self {
+            Self::Amended { .. } => "amended",
+            Self::Withdrawn { .. } => "withdrawn",
+            Self::Declined { .. } => "declined",
+            Self::Answered { .. } => "answered",
+            Self::Asked { .. } => "asked",
+        }
+    }
 }
 
 impl EventKind {
@@ -196,6 +268,9 @@ impl EventKind {
             Self::FollowUpAdded(_) => "FollowUpAdded",
             Self::OrderResumed => "OrderResumed",
             Self::OrderExtended { .. } => "OrderExtended",
+            Self::ProposalsOpened { .. } => "ProposalsOpened",
+            Self::AwardPending { .. } => "AwardPending",
+            Self::AwardUndone { .. } => "AwardUndone",
             Self::OrderFinalised { .. } => "OrderFinalised",
             Self::OrderClosed { .. } => "OrderClosed",
             Self::OrderCancelled { .. } => "OrderCancelled",
@@ -213,7 +288,9 @@ impl EventKind {
             | Self::ProposalClosed { proposal_id, .. }
             | Self::EditLock { proposal_id, .. } => Some(proposal_id),
             Self::ProposalUpdate(
-                ProposalUpdate::Declined { .. } | ProposalUpdate::Answered { .. },
+                ProposalUpdate::Declined { .. }
+                | ProposalUpdate::Answered { .. }
+                | ProposalUpdate::Asked { .. },
             )
             | Self::OrderOpened(_)
             | Self::SellersSelected(_)
@@ -222,6 +299,9 @@ impl EventKind {
             | Self::OrderPaused { .. }
             | Self::OrderResumed
             | Self::OrderExtended { .. }
+            | Self::ProposalsOpened { .. }
+            | Self::AwardPending { .. }
+            | Self::AwardUndone { .. }
             | Self::OrderFinalised { .. }
             | Self::OrderClosed { .. }
             | Self::OrderCancelled { .. } => None,
@@ -232,9 +312,10 @@ impl EventKind {
     pub const fn follow_up_id(&self) -> Option<&FollowUpId> {
         match self {
             Self::FollowUpAdded(follow_up) => Some(&follow_up.id),
-            Self::ProposalUpdate(ProposalUpdate::Answered { follow_up_id, .. }) => {
-                Some(follow_up_id)
-            }
+            Self::ProposalUpdate(
+                ProposalUpdate::Answered { follow_up_id: id, .. }
+                | ProposalUpdate::Asked { question_id: id, .. },
+            ) => Some(id),
             Self::ProposalUpdate(
                 ProposalUpdate::Amended { .. }
                 | ProposalUpdate::Withdrawn { .. }
@@ -249,6 +330,9 @@ impl EventKind {
             | Self::OrderPaused { .. }
             | Self::OrderResumed
             | Self::OrderExtended { .. }
+            | Self::ProposalsOpened { .. }
+            | Self::AwardPending { .. }
+            | Self::AwardUndone { .. }
             | Self::OrderFinalised { .. }
             | Self::OrderClosed { .. }
             | Self::OrderCancelled { .. } => None,

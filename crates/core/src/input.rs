@@ -4,18 +4,25 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::command::{Award, ProposalLine, Proposed};
+use crate::command::Award;
 use crate::id::{FollowUpId, ProposalId, SellerId};
 use crate::limits::{
     DISTANCE_M_MAX, EXPIRES_IN_MS_DEFAULT, EXPIRES_IN_MS_MAX, EXPIRES_IN_MS_MIN, ITEMS_BYTES_MAX,
-    ITEMS_MAX, LINE_CHARS_MAX, NAMES_MAX, SELLERS_DEFAULT, SELLERS_MAX, TEXT_CHARS_MAX, URLS_MAX,
+    ITEMS_MAX, LINE_CHARS_MAX, NAMES_MAX, SELLERS_DEFAULT, SELLERS_MAX, TEXT_CHARS_MAX,
+    URL_CHARS_MAX, URLS_MAX,
 };
-use crate::price::{Price, Quantity};
+use crate::price::Quantity;
 use crate::refusal::Refusal;
 use crate::spec::{
-    Delivery, FollowUp, Item, Message, MessageType, NotificationType, OrderSpec, Place,
+    Contact, Delivery, FollowUp, Item, Message, MessageType, NotificationType, OrderSpec, Place,
     SellerLimits,
 };
+
+mod contact;
+mod proposal;
+
+pub use contact::{ChannelInput, ContactInput};
+pub use proposal::{ProposalInput, ProposalLineInput};
 
 /// What a buyer asks for, as it came.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -39,8 +46,10 @@ pub struct SpecInput {
     pub message: Option<MessageInput>,
     /// Life from the opening, milliseconds.
     pub expires_in_ms: Option<u64>,
-    /// Whether prices stay hidden until the deadline.
+    /// Whether prices and who proposed stay hidden until the deadline.
     pub sealed: bool,
+    /// Where the buyer is told.
+    pub buyer: Option<ContactInput>,
 }
 
 /// One wanted thing, as it came.
@@ -81,6 +90,8 @@ pub struct SellersInput {
     pub max_distance_km: Option<f64>,
     /// Only these.
     pub names: Vec<String>,
+    /// None of these.
+    pub excluded: Vec<String>,
 }
 
 /// A text, as it came.
@@ -96,42 +107,6 @@ pub struct MessageInput {
     pub urls: Vec<String>,
 }
 
-/// A seller's proposal, as it came.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ProposalInput {
-    /// Given by the seller, or left to the owner.
-    pub proposal_id: Option<String>,
-    /// Whose.
-    pub seller: String,
-    /// A decimal.
-    pub price: String,
-    /// ISO 4217.
-    pub currency: String,
-    /// Per line.
-    pub lines: Vec<ProposalLineInput>,
-    /// For the buyer.
-    pub note: Option<String>,
-    /// RFC 3339.
-    pub delivery_date: Option<String>,
-    /// RFC 3339.
-    pub valid_until: Option<String>,
-}
-
-/// One line of a proposal, as it came; its currency is the proposal's.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ProposalLineInput {
-    /// The buyer's number of the thing.
-    pub sku: String,
-    /// A decimal.
-    pub quantity: String,
-    /// Of what.
-    pub unit: Option<String>,
-    /// A decimal.
-    pub price: String,
-}
-
 /// The buyer's follow-up, as it came.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -142,6 +117,8 @@ pub struct FollowUpInput {
     pub audience: Vec<String>,
     /// The text.
     pub message: MessageInput,
+    /// The seller's question that it answers.
+    pub answers: Option<String>,
 }
 
 /// Who wins, as it came: a proposal, or lines; neither means nobody.
@@ -182,6 +159,16 @@ pub fn optional_text(
     chars_max: usize,
 ) -> Result<Option<String>, Refusal> {
     value.filter(|value| !value.is_empty()).map(|value| text(field, value, chars_max)).transpose()
+}
+
+/// An address of a document: `http` or `https`.
+fn url_text(field: &str, value: String) -> Result<String, Refusal> {
+    let value = text(field, value, URL_CHARS_MAX)?;
+    let rest = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"));
+    match rest {
+        Some(rest) if !rest.is_empty() && !rest.contains(char::is_whitespace) => Ok(value),
+        _ => Err(Refusal::field(field, "is not a URL; begin with https:// or http://")),
+    }
 }
 
 fn count(field: &str, len: usize, max: usize) -> Result<(), Refusal> {
@@ -228,6 +215,10 @@ impl TryFrom<SpecInput> for OrderSpec {
             message: input.message.map(|m| message("message", m)).transpose()?,
             expires_in_ms: expires_in_ms(input.expires_in_ms.unwrap_or(EXPIRES_IN_MS_DEFAULT))?,
             sealed: input.sealed,
+            buyer: input
+                .buyer
+                .map(|contact| Contact::try_from(contact).map_err(|e| e.under("buyer")))
+                .transpose()?,
         })
     }
 }
@@ -350,6 +341,7 @@ impl TryFrom<SellersInput> for SellerLimits {
             max_count,
             max_distance_m: input.max_distance_km.map(distance_m).transpose()?,
             names: seller_names("names", input.names)?,
+            excluded: seller_names("excluded", input.excluded)?,
         })
     }
 }
@@ -388,50 +380,6 @@ impl TryFrom<MessageInput> for Message {
     }
 }
 
-impl TryFrom<ProposalInput> for Proposed {
-    type Error = Refusal;
-
-    fn try_from(input: ProposalInput) -> Result<Self, Refusal> {
-        let currency = input.currency;
-        let price = Price::parse(&input.price, &currency)?;
-        let lines = each("lines", input.lines, ITEMS_MAX, |line| {
-            Ok(ProposalLine {
-                sku: required_text("sku", line.sku)?,
-                quantity: Quantity::parse(&line.quantity)?,
-                unit: optional_text("unit", line.unit, LINE_CHARS_MAX)?,
-                price: Price::parse(&line.price, &currency)?,
-            })
-        })?;
-        check_total(&price, &lines)?;
-        Ok(Self {
-            proposal_id: input
-                .proposal_id
-                .filter(|id| !id.is_empty())
-                .map(ProposalId::new)
-                .transpose()?,
-            seller: SellerId::new(input.seller)?,
-            price,
-            lines,
-            note: optional_text("note", input.note, TEXT_CHARS_MAX)?,
-            delivery_date: optional_text("delivery_date", input.delivery_date, LINE_CHARS_MAX)?,
-            valid_until: optional_text("valid_until", input.valid_until, LINE_CHARS_MAX)?,
-        })
-    }
-}
-
-/// The lines' prices are totals of their lines, so they must add up to the whole.
-fn check_total(price: &Price, lines: &[ProposalLine]) -> Result<(), Refusal> {
-    if lines.is_empty() {
-        return Ok(());
-    }
-    let sum: rust_decimal::Decimal = lines.iter().map(|line| line.price.amount()).sum();
-    if sum == price.amount() {
-        return Ok(());
-    }
-    let total = price.amount();
-    Err(Refusal::field("price", format!("is {total}, but the lines add up to {sum}")))
-}
-
 impl TryFrom<FollowUpInput> for FollowUp {
     type Error = Refusal;
 
@@ -440,6 +388,12 @@ impl TryFrom<FollowUpInput> for FollowUp {
             id: FollowUpId::new(input.id)?,
             audience: seller_names("audience", input.audience)?,
             message: message("message", input.message)?,
+            answers: input
+                .answers
+                .filter(|id| !id.is_empty())
+                .map(FollowUpId::new)
+                .transpose()
+                .map_err(|refusal| Refusal { field: Some("answers".to_owned()), ..refusal })?,
         })
     }
 }

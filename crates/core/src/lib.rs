@@ -7,10 +7,13 @@
 pub mod book;
 pub mod buyer;
 pub mod command;
+pub mod comparison;
+pub mod date;
 pub mod event;
 pub mod id;
 pub mod input;
 pub mod limits;
+pub mod notification;
 pub mod order;
 pub mod plan;
 #[cfg(feature = "plant-bugs")]
@@ -18,6 +21,7 @@ pub mod plant;
 pub mod port;
 pub mod price;
 pub mod refusal;
+pub mod seal;
 pub mod spec;
 pub mod tracker;
 pub mod withheld;

@@ -20,6 +20,12 @@ pub const ITEMS_MAX: usize = 100;
 pub const ITEMS_BYTES_MAX: usize = 512 * 1024;
 /// URLs in one message.
 pub const URLS_MAX: usize = 20;
+/// Characters in a URL.
+pub const URL_CHARS_MAX: usize = 2_048;
+/// Ways to reach one seller or buyer.
+pub const CHANNELS_MAX: usize = 16;
+/// Characters in a language tag: the longest ones in use have 35 (RFC 5646, section 4.4.1).
+pub const LANGUAGE_CHARS_MAX: usize = 35;
 /// Names in an audience or in the wanted sellers.
 pub const NAMES_MAX: usize = 100;
 /// Sellers that one order may invite.
@@ -32,6 +38,18 @@ pub const DISTANCE_M_MAX: u32 = 20_040_000;
 pub const PROPOSALS_MAX: usize = 10_000;
 /// Follow-ups that one order takes.
 pub const FOLLOW_UPS_MAX: usize = 1_000;
+/// Questions that the sellers of one order may ask.
+pub const QUESTIONS_MAX: usize = 1_000;
+/// Versions of one proposal.
+pub const VERSIONS_MAX: u32 = 1_000;
+/// Losing proposals that are told so one by one, at an award; beyond it the award itself tells.
+pub const LOSERS_CLOSED_MAX: usize = 1_000;
+/// Longest time in which an award can be undone, milliseconds (24 h).
+pub const UNDO_WITHIN_MS_MAX: u64 = 24 * 3_600_000;
+/// How long a sealed order waits for a decision after its opening, milliseconds (30 d).
+pub const DECIDE_IN_MS: u64 = 30 * 24 * 3_600_000;
+/// Rows of one comparison; beyond them the best are shown, and the others counted.
+pub const COMPARED_MAX: usize = 500;
 /// Events in the life of one order.
 pub const EVENTS_MAX: u64 = 100_000;
 /// Shortest life of an order, milliseconds (10 s).

@@ -9,15 +9,20 @@
 //!                          Finalise ──┼──▶ Finalised
 //!                          Cancel ────┴──▶ Cancelled
 //! ```
+//!
+//! A sealed order is opened at its deadline instead of expiring: it is `Paused` then, takes nothing
+//! more, and waits for a decision. An award that can be undone leaves the phase as it is until it
+//! counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::command::{Award, Proposed};
-use crate::event::{Event, EventKind, ProposalUpdate};
+use crate::event::{Event, EventKind, NotifyResult, ProposalUpdate};
 use crate::id::{FollowUpId, Incarnation, OrderKey, ProposalId, SellerId, Seq, Timestamp};
 use crate::price::Price;
+use crate::seal::SEALED;
 use crate::spec::{OrderSpec, SellerChoice, Verdict};
 
 /// Where an order is in its life.
@@ -87,6 +92,8 @@ pub struct Proposal {
     pub lock: Option<(SellerId, Timestamp)>,
     /// When it came.
     pub at: Timestamp,
+    /// The event of each version, oldest first.
+    pub versions: Vec<Seq>,
 }
 
 impl Proposal {
@@ -94,6 +101,61 @@ impl Proposal {
     pub fn locked_by(&self, now: Timestamp) -> Option<&SellerId> {
         self.lock.as_ref().filter(|(_, until)| *until > now).map(|(holder, _)| holder)
     }
+}
+
+/// How far an invited seller is; each state is later than the ones before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum InvitationState {
+    /// Chosen, and not told yet.
+    Invited,
+    /// Could not be told.
+    Bounced,
+    /// A channel took the message.
+    Notified,
+    /// The seller said that it has seen the order.
+    Seen,
+    /// It will not propose.
+    Declined,
+    /// It proposed.
+    Proposed,
+}
+
+impl InvitationState {
+    /// The spelling on the wire and in answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Invited => "Invited",
+            Self::Bounced => "Bounced",
+            Self::Notified => "Notified",
+            Self::Seen => "Seen",
+            Self::Declined => "Declined",
+            Self::Proposed => "Proposed",
+        }
+    }
+}
+
+/// One invited seller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invitation {
+    /// Who.
+    pub seller: SellerId,
+    /// How far it is.
+    pub state: InvitationState,
+    /// Since when.
+    pub at: Timestamp,
+    /// Why it could not be told, or why it declined.
+    pub reason: Option<String>,
+}
+
+/// An award that can still be undone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingAward {
+    /// Who wins.
+    pub award: Option<Award>,
+    /// Why.
+    pub reason: Option<String>,
+    /// From when on it counts.
+    pub effective_at: Timestamp,
 }
 
 /// An order as its events tell it.
@@ -115,16 +177,24 @@ pub struct Order {
     pub ended_at: Option<Timestamp>,
     /// Who was considered.
     pub choices: Vec<SellerChoice>,
-    /// How many were told, and how many could not be.
-    pub notified: (u32, u32),
+    /// The chosen ones, by name, and how far each is.
+    pub invitations: Vec<Invitation>,
     /// All proposals by id.
     pub proposals: BTreeMap<ProposalId, Proposal>,
     /// Who said no.
     pub declined: BTreeSet<SellerId>,
     /// The buyer's follow-ups, oldest first.
     pub follow_ups: Vec<FollowUpId>,
+    /// The sellers' questions, and who asked.
+    pub questions: BTreeMap<FollowUpId, SellerId>,
     /// Who won.
     pub award: Option<Award>,
+    /// Who is to win, while that can be undone.
+    pub pending_award: Option<PendingAward>,
+    /// How often an award was undone.
+    pub awards_undone: u32,
+    /// Until when a sealed order waits for a decision; absent before its opening.
+    pub decide_until: Option<Timestamp>,
     /// The last event that paused or resumed it.
     pub steered_at: Seq,
     /// The last event.
@@ -190,7 +260,7 @@ impl Order {
         if event.seq != expected {
             return Err(FoldError::Gap { expected, got: event.seq });
         }
-        self.apply(event.at, &event.kind);
+        self.apply(event.seq, event.at, &event.kind);
         if matches!(event.kind, EventKind::OrderPaused { .. } | EventKind::OrderResumed) {
             self.steered_at = event.seq;
         }
@@ -209,27 +279,30 @@ impl Order {
             expires_at: opened.expires_at,
             ended_at: None,
             choices: Vec::new(),
-            notified: (0, 0),
+            invitations: Vec::new(),
             proposals: BTreeMap::new(),
             declined: BTreeSet::new(),
             follow_ups: Vec::new(),
+            questions: BTreeMap::new(),
             award: None,
+            pending_award: None,
+            awards_undone: 0,
+            decide_until: None,
             steered_at: Seq(0),
             last_seq: Seq(0),
             last_event: (at, "OrderOpened"),
         }
     }
 
-    fn apply(&mut self, at: Timestamp, kind: &EventKind) {
+    fn apply(&mut self, seq: Seq, at: Timestamp, kind: &EventKind) {
         match kind {
             EventKind::OrderOpened(_) => {}
-            EventKind::SellersSelected(choices) => self.choices.clone_from(choices),
-            EventKind::SellerNotified { result, .. } => {
-                let told = if result == "ok" { &mut self.notified.0 } else { &mut self.notified.1 };
-                *told = told.saturating_add(1);
+            EventKind::SellersSelected(choices) => self.select(at, choices),
+            EventKind::SellerNotified { seller, result, reason, .. } => {
+                self.advance(seller, at, InvitationState::from(*result), reason.as_ref());
             }
-            EventKind::NewProposal(content) => self.add_proposal(at, content),
-            EventKind::ProposalUpdate(update) => self.update_proposal(update),
+            EventKind::NewProposal(content) => self.add_proposal(seq, at, content),
+            EventKind::ProposalUpdate(update) => self.update_proposal(seq, at, update),
             EventKind::ProposalClosed { proposal_id, .. } => {
                 self.set_proposal_phase(proposal_id, ProposalPhase::Closed);
             }
@@ -243,6 +316,19 @@ impl Order {
             EventKind::OrderPaused { expired: true, .. } => self.end(at, Phase::Expired),
             EventKind::OrderResumed => self.phase = Phase::Open,
             EventKind::OrderExtended { expires_at } => self.expires_at = *expires_at,
+            EventKind::ProposalsOpened { decide_until } => {
+                self.phase = Phase::Paused;
+                self.decide_until = Some(*decide_until);
+            }
+            EventKind::AwardPending { award, reason, effective_at } => {
+                let (award, reason) = (award.clone(), reason.clone());
+                self.pending_award =
+                    Some(PendingAward { award, reason, effective_at: *effective_at });
+            }
+            EventKind::AwardUndone { .. } => {
+                self.pending_award = None;
+                self.awards_undone = self.awards_undone.saturating_add(1);
+            }
             EventKind::OrderFinalised { award, .. } => {
                 self.award.clone_from(award);
                 self.end(at, Phase::Finalised);
@@ -252,34 +338,72 @@ impl Order {
         }
     }
 
+    fn select(&mut self, at: Timestamp, choices: &[SellerChoice]) {
+        self.choices = choices.to_vec();
+        let chosen = choices.iter().filter(|choice| choice.verdict == Verdict::Chosen);
+        self.invitations = chosen
+            .map(|choice| Invitation {
+                seller: choice.seller.clone(),
+                state: InvitationState::Invited,
+                at,
+                reason: None,
+            })
+            .collect();
+        self.invitations.sort_by(|a, b| a.seller.cmp(&b.seller));
+    }
+
+    /// Moves an invited seller on; nobody goes back.
+    fn advance(
+        &mut self,
+        seller: &SellerId,
+        at: Timestamp,
+        state: InvitationState,
+        reason: Option<&String>,
+    ) {
+        let found = self.invitations.binary_search_by(|held| held.seller.cmp(seller));
+        let Some(held) = found.ok().and_then(|index| self.invitations.get_mut(index)) else {
+            return;
+        };
+        if state > held.state {
+            *held = Invitation { seller: seller.clone(), state, at, reason: reason.cloned() };
+        }
+    }
+
     fn end(&mut self, at: Timestamp, phase: Phase) {
         self.phase = phase;
         self.ended_at = Some(at);
+        self.pending_award = None;
     }
 
-    fn add_proposal(&mut self, at: Timestamp, content: &Proposed) {
+    fn add_proposal(&mut self, seq: Seq, at: Timestamp, content: &Proposed) {
+        self.advance(&content.seller, at, InvitationState::Proposed, None);
         if let Some(id) = &content.proposal_id {
             let content = content.clone();
-            let phase = ProposalPhase::Open;
-            let proposal = Proposal { content, version: 1, phase, lock: None, at };
+            let (phase, versions) = (ProposalPhase::Open, vec![seq]);
+            let proposal = Proposal { content, version: 1, phase, lock: None, at, versions };
             self.proposals.insert(id.clone(), proposal);
         }
     }
 
-    fn update_proposal(&mut self, update: &ProposalUpdate) {
+    fn update_proposal(&mut self, seq: Seq, at: Timestamp, update: &ProposalUpdate) {
         match update {
             ProposalUpdate::Amended { proposal, version } => {
                 let id = proposal.proposal_id.as_ref();
                 if let Some(held) = id.and_then(|id| self.proposals.get_mut(id)) {
                     held.content = proposal.clone();
                     held.version = *version;
+                    held.versions.push(seq);
                 }
             }
             ProposalUpdate::Withdrawn { proposal_id, .. } => {
                 self.set_proposal_phase(proposal_id, ProposalPhase::Withdrawn);
             }
-            ProposalUpdate::Declined { seller, .. } => {
+            ProposalUpdate::Declined { seller, reason } => {
                 self.declined.insert(seller.clone());
+                self.advance(seller, at, InvitationState::Declined, reason.as_ref());
+            }
+            ProposalUpdate::Asked { seller, question_id, .. } => {
+                self.questions.insert(question_id.clone(), seller.clone());
             }
             ProposalUpdate::Answered { .. } => {}
         }
@@ -292,9 +416,51 @@ impl Order {
         }
     }
 
+    /// One seller's invitation.
+    pub fn invitation(&self, seller: &SellerId) -> Option<&Invitation> {
+        let found = self.invitations.binary_search_by(|held| held.seller.cmp(seller));
+        found.ok().and_then(|index| self.invitations.get(index))
+    }
+
     /// How many sellers were invited.
-    pub fn selected(&self) -> usize {
-        self.choices.iter().filter(|choice| choice.verdict == Verdict::Chosen).count()
+    pub const fn selected(&self) -> usize {
+        self.invitations.len()
+    }
+
+    /// How many invited sellers were told or spoke by themselves, and how many could not be told.
+    pub fn notified(&self) -> (usize, usize) {
+        let told = self.invitations.iter().filter(|held| held.state > InvitationState::Bounced);
+        let bounced = self.invitations.iter().filter(|held| held.state == InvitationState::Bounced);
+        (told.count(), bounced.count())
+    }
+
+    /// Whether what was proposed is still hidden.
+    pub const fn is_sealed(&self) -> bool {
+        self.spec.sealed && self.decide_until.is_none()
+    }
+
+    /// Whether it holds proposals as they are shown under seal.
+    pub fn has_hidden(&self) -> bool {
+        self.proposals.values().any(|held| held.content.price.is_hidden())
+            || self
+                .declined
+                .iter()
+                .chain(self.questions.values())
+                .any(|name| name.as_str() == SEALED)
+    }
+
+    /// When the owner has to look at the clock again; absent after the end.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        if self.phase.is_terminal() {
+            return None;
+        }
+        let pending = self.pending_award.as_ref().map(|pending| pending.effective_at);
+        Some(pending.or(self.decide_until).unwrap_or(self.expires_at))
+    }
+
+    /// When its time runs out by itself, as users see it.
+    pub fn runs_out_at(&self) -> Timestamp {
+        self.decide_until.unwrap_or(self.expires_at)
     }
 
     /// Counts the proposals and finds the best.
@@ -308,11 +474,21 @@ impl Order {
                 ProposalPhase::Closed => &mut counts.closed,
             };
             *of_phase = of_phase.saturating_add(1);
-            if proposal.phase == ProposalPhase::Open {
+            if proposal.phase == ProposalPhase::Open && !self.is_sealed() {
                 keep_best(&mut counts.best, id, &proposal.content.price);
             }
         }
         counts
+    }
+}
+
+impl From<NotifyResult> for InvitationState {
+    fn from(result: NotifyResult) -> Self {
+        match result {
+            NotifyResult::Delivered => Self::Notified,
+            NotifyResult::Bounced => Self::Bounced,
+            NotifyResult::Seen => Self::Seen,
+        }
     }
 }
 

@@ -25,12 +25,21 @@ pub struct Desired {
     pub suspend: bool,
     /// End the order as if it had not been asked.
     pub cancel: bool,
+    /// End the order without an award.
+    pub close: Option<Closing>,
     /// End the order, with a winner or without one.
     pub award: Option<Decision>,
     /// The resource's generation: which edit of it this is.
     pub generation: i64,
     /// How long the resource stays after the order's end, milliseconds.
     pub ttl_after_finished_ms: u64,
+}
+
+/// How a buyer ends an order without an award.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closing {
+    /// Why, for all who took part.
+    pub reason: Option<String>,
 }
 
 /// How a buyer ends an order.
@@ -40,6 +49,10 @@ pub struct Decision {
     pub award: Option<Award>,
     /// Why, for all who took part.
     pub reason: Option<String>,
+    /// How long it can be undone, milliseconds.
+    pub undo_within_ms: Option<u64>,
+    /// Undo it, if it does not count yet.
+    pub undo: bool,
 }
 
 /// What is known of the order besides its resource.
@@ -108,7 +121,7 @@ fn live(desired: &Desired, seen: &Seen, order: Option<&Order>) -> Vec<Step> {
     }
     steps.push(Step::Publish);
     if let Some(order) = order {
-        steps.push(Step::RequeueAt(order.expires_at));
+        steps.extend(order.next_deadline().map(Step::RequeueAt));
     }
     steps
 }
@@ -141,32 +154,57 @@ fn acts(desired: &Desired, order: &Order) -> Vec<Command> {
     }
     let life_ms = order.expires_at.ms_since(order.opened_at);
     let wanted_ms = desired.spec.expires_in_ms;
-    if wanted_ms > life_ms {
+    if wanted_ms > life_ms && order.decide_until.is_none() {
         acts.push((format!("extend:{wanted_ms}"), Act::Extend { expires_in_ms: wanted_ms }));
     }
-    if desired.cancel {
-        acts.push(("cancel".to_owned(), Act::Cancel { reason: None }));
-    } else if let Some(decision) = &desired.award {
-        acts.push((
-            "award".to_owned(),
-            Act::Finalise { award: decision.award.clone(), reason: decision.reason.clone() },
-        ));
-    } else if desired.suspend != (order.phase == Phase::Paused) {
-        let (word, act) = if desired.suspend {
-            ("suspend", Act::Pause { reason: None })
-        } else {
-            ("resume", Act::Resume)
-        };
-        acts.push((format!("{word}:{}", order.steered_at), act));
-    }
+    acts.extend(end(desired, order).or_else(|| steering(desired, order)));
     acts.into_iter().filter_map(|(key, act)| command(desired, &key, act)).collect()
+}
+
+/// The end that is wanted, or its undoing.
+fn end(desired: &Desired, order: &Order) -> Option<(String, Act)> {
+    if desired.cancel {
+        return Some(("cancel".to_owned(), Act::Cancel { reason: None }));
+    }
+    if let Some(closing) = &desired.close {
+        return Some(("close".to_owned(), Act::Close { reason: closing.reason.clone() }));
+    }
+    let decision = desired.award.as_ref()?;
+    // An award after an undone one is another one.
+    let round = order.awards_undone;
+    if decision.undo {
+        order.pending_award.as_ref()?;
+        return Some((format!("undo-award:{round}"), Act::UndoAward { reason: None }));
+    }
+    if order.pending_award.as_ref().is_some_and(|pending| pending.award == decision.award) {
+        return None;
+    }
+    let key = if round == 0 { "award".to_owned() } else { format!("award:{round}") };
+    let (award, reason) = (decision.award.clone(), decision.reason.clone());
+    let undo_within_ms = decision.undo_within_ms.filter(|ms| *ms > 0);
+    Some((key, Act::Finalise { award, reason, undo_within_ms }))
+}
+
+/// Whether proposals are taken, where the buyer may say so.
+fn steering(desired: &Desired, order: &Order) -> Option<(String, Act)> {
+    let is_decided = order.pending_award.is_some() || order.decide_until.is_some();
+    if is_decided || desired.suspend == (order.phase == Phase::Paused) {
+        return None;
+    }
+    let (word, act) = if desired.suspend {
+        ("suspend", Act::Pause { reason: None })
+    } else {
+        ("resume", Act::Resume)
+    };
+    Some((format!("{word}:{}", order.steered_at), act))
 }
 
 fn command(desired: &Desired, key: &str, act: Act) -> Option<Command> {
     // Keys are made of a word and an id that was checked; they always fit.
     let key = IdempotencyKey::new(key).ok();
     debug_assert!(key.is_some(), "plan makes only keys that fit");
-    Some(Command { key, incarnation: Some(desired.incarnation.clone()), epoch: None, act })
+    let incarnation = Some(desired.incarnation.clone());
+    Some(Command { key, incarnation, ..Command::bare(act) })
 }
 
 fn finished(desired: &Desired, seen: &Seen, order: &Order, now: Timestamp) -> Vec<Step> {

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::command::{Act, Command};
-use crate::id::{Epoch, Incarnation, OrderKey, SellerId, Timestamp};
+use crate::id::{Epoch, Incarnation, OrderKey, SellerId, Tenant, Timestamp};
 use crate::refusal::Refusal;
 use crate::spec::{OrderSpec, Seller};
 use crate::tracker::Snapshot;
@@ -21,11 +21,13 @@ pub trait Clock: Send + Sync + Debug + 'static {
 /// The sellers that an order may invite.
 pub trait SellerDirectory: Send + Sync + Debug + 'static {
     /// All of a tenant's sellers, in the order of their names.
-    fn sellers(&self) -> Arc<[Seller]>;
+    fn sellers(&self, tenant: &Tenant) -> Arc<[Seller]>;
 
-    /// One seller.
-    fn seller(&self, id: &SellerId) -> Option<Seller> {
-        self.sellers().iter().find(|seller| seller.id == *id).cloned()
+    /// One seller of a tenant.
+    fn seller(&self, tenant: &Tenant, id: &SellerId) -> Option<Seller> {
+        let sellers = self.sellers(tenant);
+        let index = sellers.binary_search_by(|seller| seller.id.cmp(id)).ok()?;
+        sellers.get(index).cloned()
     }
 }
 
@@ -134,6 +136,10 @@ pub fn act_name(act: &Act) -> &'static str {
         Act::Withdraw { .. } => "withdraw",
         Act::Decline { .. } => "decline",
         Act::Answer { .. } => "answer",
+        Act::Ask { .. } => "ask",
+        Act::See { .. } => "see",
+        Act::Notified { .. } => "notified",
+        Act::UndoAward { .. } => "undo-award",
         Act::FollowUp(_) => "follow-up",
         Act::Lock { .. } => "lock",
         Act::Unlock { .. } => "unlock",

@@ -68,6 +68,16 @@ impl Price {
         Ok(Self { amount, currency: Currency::new(currency)? })
     }
 
+    /// What stands where a price is hidden: zero of no currency (ISO 4217's `XXX`).
+    pub(crate) const fn hidden() -> Self {
+        Self { amount: Decimal::ZERO, currency: Currency(*b"XXX") }
+    }
+
+    /// Whether it stands for a hidden price.
+    pub fn is_hidden(&self) -> bool {
+        *self == Self::hidden()
+    }
+
     /// The amount, in units of the currency.
     pub const fn amount(&self) -> Decimal {
         self.amount

@@ -28,6 +28,16 @@ pub enum Reason {
     Locked,
     /// The idempotency key was used with another body.
     IdempotencyConflict,
+    /// The order is sealed: what was proposed is not open yet.
+    OrderSealed,
+    /// The order was awarded already, to somebody else.
+    AlreadyAwarded,
+    /// An award waits to count; undo it first.
+    AwardPending,
+    /// There is no award that could still be undone.
+    AwardNotPending,
+    /// What the caller has seen is not how it is any more.
+    Changed,
     /// An expiry can only grow.
     ExpiryShrinks,
     /// The order's content differs from what was opened under this id.
@@ -72,6 +82,11 @@ const fn row(reason: Reason) -> (&'static str, i32, u16) {
         Reason::ProposalEnded => ("PROPOSAL_ENDED", 9, 409),
         Reason::Locked => ("LOCKED", 9, 423),
         Reason::IdempotencyConflict => ("IDEMPOTENCY_CONFLICT", 10, 409),
+        Reason::OrderSealed => ("ORDER_SEALED", 9, 409),
+        Reason::AlreadyAwarded => ("ALREADY_AWARDED", 9, 409),
+        Reason::AwardPending => ("AWARD_PENDING", 9, 409),
+        Reason::AwardNotPending => ("AWARD_NOT_PENDING", 9, 409),
+        Reason::Changed => ("CHANGED", 10, 412),
         Reason::ExpiryShrinks => ("EXPIRY_SHRINKS", 9, 409),
         Reason::OrderExists => ("ORDER_EXISTS", 6, 409),
         Reason::StaleEpoch => ("STALE_EPOCH", 9, 409),
@@ -91,7 +106,7 @@ const fn row(reason: Reason) -> (&'static str, i32, u16) {
 
 impl Reason {
     /// Every reason, for tables and tests.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 30] = [
         Self::InvalidField,
         Self::InvalidRequest,
         Self::OrderNotFound,
@@ -103,6 +118,11 @@ impl Reason {
         Self::ProposalEnded,
         Self::Locked,
         Self::IdempotencyConflict,
+        Self::OrderSealed,
+        Self::AlreadyAwarded,
+        Self::AwardPending,
+        Self::AwardNotPending,
+        Self::Changed,
         Self::ExpiryShrinks,
         Self::OrderExists,
         Self::StaleEpoch,

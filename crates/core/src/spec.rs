@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{FollowUpId, SellerId};
 use crate::limits::{EXPIRES_IN_MS_DEFAULT, SELLERS_DEFAULT};
-use crate::price::Quantity;
+use crate::price::{Currency, Quantity};
 
 /// An order's content, checked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,9 +36,33 @@ pub struct OrderSpec {
     pub message: Option<Message>,
     /// Life of the order from its opening, milliseconds.
     pub expires_in_ms: u64,
-    /// Whether prices stay hidden until the deadline.
+    /// Whether prices and who proposed stay hidden until the deadline.
     #[serde(default)]
     pub sealed: bool,
+    /// Where the buyer is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub buyer: Option<Contact>,
+}
+
+/// Where somebody is told, and how to speak to them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contact {
+    /// Ways to reach them, the preferred one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<Channel>,
+    /// A BCP 47 tag such as `de` or `pt-BR`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+}
+
+/// One way to reach somebody.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Channel {
+    /// Which way.
+    #[serde(rename = "type")]
+    pub kind: NotificationType,
+    /// A mail address for `Email`, a number for `SMS`, a URL for `GChat` and `Webhook`.
+    pub address: String,
 }
 
 impl Default for OrderSpec {
@@ -54,12 +78,15 @@ impl Default for OrderSpec {
             message: None,
             expires_in_ms: EXPIRES_IN_MS_DEFAULT,
             sealed: false,
+            buyer: None,
         }
     }
 }
 
 /// How sellers are told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub enum NotificationType {
     /// Google Chat.
     GChat,
@@ -141,11 +168,19 @@ pub struct SellerLimits {
     /// Only these, when any are named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<SellerId>,
+    /// None of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excluded: Vec<SellerId>,
 }
 
 impl Default for SellerLimits {
     fn default() -> Self {
-        Self { max_count: SELLERS_DEFAULT, max_distance_m: None, names: Vec::new() }
+        Self {
+            max_count: SELLERS_DEFAULT,
+            max_distance_m: None,
+            names: Vec::new(),
+            excluded: Vec::new(),
+        }
     }
 }
 
@@ -203,6 +238,9 @@ pub struct FollowUp {
     pub audience: Vec<SellerId>,
     /// The text.
     pub message: Message,
+    /// The seller's question that it answers, if it answers one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<FollowUpId>,
 }
 
 /// A seller as the directory knows it.
@@ -214,6 +252,12 @@ pub struct Seller {
     pub place: Option<Place>,
     /// What it sells.
     pub categories: Vec<String>,
+    /// Where it is told, and in which language.
+    pub contact: Contact,
+    /// The currency in which it usually proposes.
+    pub currency: Option<Currency>,
+    /// Open orders that it takes part in at most; absent means any number.
+    pub capacity: Option<u32>,
     /// Whether it takes no invitations now.
     pub suspended: bool,
 }
@@ -243,13 +287,35 @@ pub enum Verdict {
     WrongCategory,
     /// The order names its sellers, and not this one.
     NotNamed,
+    /// The order excludes it.
+    Excluded,
     /// Takes no invitations now.
     Suspended,
+    /// Takes part in as many open orders as it can.
+    Full,
     /// Fit, but the order invites no more.
     BeyondCount,
 }
 
 impl Verdict {
+    /// Every verdict, for tables.
+    pub const ALL: [Self; 9] = [
+        Self::Chosen,
+        Self::TooFar,
+        Self::PlaceUnknown,
+        Self::WrongCategory,
+        Self::NotNamed,
+        Self::Excluded,
+        Self::Suspended,
+        Self::Full,
+        Self::BeyondCount,
+    ];
+
+    /// The verdict with this spelling.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verdict| verdict.as_str() == text)
+    }
+
     /// The spelling on the wire and in answers.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -258,7 +324,9 @@ impl Verdict {
             Self::PlaceUnknown => "PlaceUnknown",
             Self::WrongCategory => "WrongCategory",
             Self::NotNamed => "NotNamed",
+            Self::Excluded => "Excluded",
             Self::Suspended => "Suspended",
+            Self::Full => "Full",
             Self::BeyondCount => "BeyondCount",
         }
     }

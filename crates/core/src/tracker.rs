@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use crate::event::Event;
+use crate::event::{Event, EventKind};
 use crate::id::{Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, Seq, Timestamp};
 use crate::limits::{FOLLOW_UPS_MAX, REFUSED_MAX};
 use crate::order::{FoldError, Order};
@@ -131,6 +131,9 @@ pub struct Tracker {
     incarnation: Incarnation,
     stream: StreamState,
     order: Option<Arc<Order>>,
+    /// A sealed order that was opened, as far as its list was read again. The order stays shown as
+    /// it was until this one has caught up.
+    unsealing: Option<Box<Option<Order>>>,
     pending_notes: Vec<FollowUpId>,
     refused: Arc<[(IdempotencyKey, Refusal)]>,
 }
@@ -140,7 +143,7 @@ impl Tracker {
     pub fn new(key: OrderKey, incarnation: Incarnation) -> Self {
         let stream = StreamState::default();
         let (pending_notes, refused) = (Vec::new(), Arc::default());
-        Self { key, incarnation, stream, order: None, pending_notes, refused }
+        Self { key, incarnation, stream, order: None, unsealing: None, pending_notes, refused }
     }
 
     /// The last event handled.
@@ -154,7 +157,23 @@ impl Tracker {
         if self.order.is_some() && crate::plant::is_planted(crate::plant::Bug::ResumeOffByOne) {
             return self.last_seq().next();
         }
-        self.last_seq()
+        self.heard()
+    }
+
+    /// When the event of [`Tracker::resume_after`] was, for the owner to compare.
+    pub fn heard_at(&self) -> Option<Timestamp> {
+        match &self.unsealing {
+            Some(again) => again.as_ref().as_ref().map(|order| order.last_event.0),
+            None => self.order.as_ref().map(|order| order.last_event.0),
+        }
+    }
+
+    /// The last event that came in this reading of the list.
+    fn heard(&self) -> Seq {
+        match &self.unsealing {
+            Some(again) => again.as_ref().as_ref().map_or(Seq(0), |order| order.last_seq),
+            None => self.last_seq(),
+        }
     }
 
     /// The order so far.
@@ -195,7 +214,7 @@ impl Tracker {
     }
 
     fn received(&mut self, event: &Event) -> Output {
-        if event.seq <= self.last_seq() {
+        if event.seq <= self.heard() {
             return Output::Ignored;
         }
         match self.fold(event) {
@@ -204,8 +223,16 @@ impl Tracker {
                 return Output::ResumeAfter(self.resume_after());
             }
         }
-        if let Some(id) = event.kind.follow_up_id() {
-            self.pending_notes.retain(|pending| pending != id);
+        if self.unsealing.is_some() {
+            if !self.catch_up() {
+                return Output::Ignored;
+            }
+        } else if self.must_unseal(event) {
+            self.unsealing = Some(Box::default());
+            return Output::ResumeAfter(Seq(0));
+        }
+        if let EventKind::FollowUpAdded(follow_up) = &event.kind {
+            self.pending_notes.retain(|pending| *pending != follow_up.id);
         }
         match &self.order {
             Some(order) if order.phase.is_terminal() => {
@@ -216,8 +243,32 @@ impl Tracker {
         }
     }
 
+    /// Whether what was heard before this event was hidden, and can be read now.
+    fn must_unseal(&self, event: &Event) -> bool {
+        matches!(event.kind, EventKind::ProposalsOpened { .. })
+            && self.order.as_ref().is_some_and(|order| order.has_hidden())
+    }
+
+    /// Shows the order that was read again if it is as far as the one that is shown.
+    fn catch_up(&mut self) -> bool {
+        let shown = self.last_seq();
+        match self.unsealing.take().map(|again| *again) {
+            Some(Some(order)) if order.last_seq >= shown => {
+                self.order = Some(Arc::new(order));
+                true
+            }
+            again => {
+                self.unsealing = again.map(Box::new);
+                false
+            }
+        }
+    }
+
     /// Folds into the order in place; it is copied only where a snapshot still shows it.
     fn fold(&mut self, event: &Event) -> Result<(), FoldError> {
+        if let Some(again) = &mut self.unsealing {
+            return Order::fold(again, event);
+        }
         match self.order.as_mut().map(Arc::make_mut) {
             Some(order) => order.fold_next(event),
             None => {

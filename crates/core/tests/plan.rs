@@ -22,6 +22,7 @@ fn desired() -> Desired {
         follow_ups: Vec::new(),
         suspend: false,
         cancel: false,
+        close: None,
         award: None,
         generation: 1,
         ttl_after_finished_ms: KEEPS_MS,
@@ -58,7 +59,7 @@ fn seen(acts: &[Act]) -> Seen {
 
 fn follow_up(id: &str) -> FollowUp {
     let id = FollowUpId::new(id).unwrap();
-    FollowUp { id, audience: Vec::new(), message: Message::default() }
+    FollowUp { id, audience: Vec::new(), message: Message::default(), answers: None }
 }
 
 /// The keys of the acts that are planned.
@@ -140,7 +141,12 @@ fn an_act_that_was_refused_for_good_is_not_asked_again() {
 }
 
 fn award() -> Decision {
-    Decision { award: Some(Award::Whole(ProposalId::new("p1").unwrap())), reason: None }
+    Decision {
+        award: Some(Award::Whole(ProposalId::new("p1").unwrap())),
+        reason: None,
+        undo_within_ms: None,
+        undo: false,
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod tracker;
 
 use orderstream_core::book::Context;
 use orderstream_core::command::{Award, Opening, Proposed};
-use orderstream_core::spec::{FollowUp, Message};
+use orderstream_core::spec::{FollowUp, Message, NotificationType, SellerChoice, Verdict};
 use orderstream_core::{
     Act, Answer, Book, Command, Durable, Epoch, Event, FollowUpId, IdempotencyKey, Incarnation,
     OrderKey, OrderSpec, Price, ProposalId, Refusal, SellerId, Seq, Timestamp,
@@ -49,17 +49,27 @@ fn proposals() -> impl Strategy<Value = Proposed> {
             note: None,
             delivery_date: None,
             valid_until: None,
+            attachments: Vec::new(),
         },
     )
 }
 
 fn openings() -> impl Strategy<Value = Act> {
-    (0..8u8, 10_000..100_000u64).prop_map(|(n, expires_in_ms)| {
+    (0..8u8, 10_000..100_000u64, any::<bool>()).prop_map(|(n, expires_in_ms, sealed)| {
         // Mostly the same life of the name.
         let incarnation = Incarnation::new(if n == 0 { "uid-2" } else { "uid-1" }).unwrap();
-        let spec = OrderSpec { expires_in_ms, ..OrderSpec::default() };
-        Act::Open(Box::new(Opening { incarnation, spec, choices: Vec::new() }))
+        let spec = OrderSpec { expires_in_ms, sealed, ..OrderSpec::default() };
+        Act::Open(Box::new(Opening { incarnation, spec, choices: invited() }))
     })
+}
+
+fn invited() -> Vec<SellerChoice> {
+    let choice = |name: &str| SellerChoice {
+        seller: SellerId::new(name).unwrap(),
+        verdict: Verdict::Chosen,
+        distance_m: None,
+    };
+    ["s1", "s2"].map(choice).to_vec()
 }
 
 fn awards() -> impl Strategy<Value = Option<Award>> {
@@ -73,7 +83,12 @@ fn awards() -> impl Strategy<Value = Option<Award>> {
 
 fn acts() -> impl Strategy<Value = Act> {
     let follow_ups = follow_up_ids().prop_map(|id| {
-        Act::FollowUp(FollowUp { id, audience: Vec::new(), message: Message::default() })
+        Act::FollowUp(FollowUp {
+            id,
+            audience: Vec::new(),
+            message: Message::default(),
+            answers: None,
+        })
     });
     let leases = prop_oneof![0..20_000u64, Just(u64::MAX)];
     let lives = prop_oneof![0..200_000u64, Just(u64::MAX)];
@@ -97,7 +112,19 @@ fn acts() -> impl Strategy<Value = Act> {
         3 => Just(Act::Resume),
         2 => lives.prop_map(|expires_in_ms| Act::Extend { expires_in_ms }),
         1 => reasons().prop_map(|reason| Act::Close { reason }),
-        1 => (awards(), reasons()).prop_map(|(award, reason)| Act::Finalise { award, reason }),
+        1 => (awards(), reasons(), proptest::option::of(0..20_000u64)).prop_map(
+            |(award, reason, undo_within_ms)| Act::Finalise { award, reason, undo_within_ms }
+        ),
+        1 => reasons().prop_map(|reason| Act::UndoAward { reason }),
+        3 => (sellers(), follow_up_ids(), "[a-z]{0,4}").prop_map(
+            |(seller, question_id, message)| Act::Ask { seller, question_id, message }
+        ),
+        2 => sellers().prop_map(|seller| Act::See { seller }),
+        2 => (sellers(), reasons()).prop_map(|(seller, failure)| Act::Notified {
+            seller,
+            channel: NotificationType::Email,
+            failure,
+        }),
         1 => reasons().prop_map(|reason| Act::Cancel { reason }),
         2 => Just(Act::Tick),
     ]
@@ -116,7 +143,8 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
     let one = (jumps, keys, epochs, lives, acts()).prop_map(|(jump_ms, key, epoch, life, act)| {
         let key = key.map(|n| IdempotencyKey::new(format!("k{n}")).unwrap());
         let incarnation = life.map(|n| Incarnation::new(format!("uid-{n}")).unwrap());
-        Move { jump_ms, command: Command { key, incarnation, epoch: epoch.map(Epoch), act } }
+        let command = Command { key, incarnation, epoch: epoch.map(Epoch), ..Command::bare(act) };
+        Move { jump_ms, command }
     });
     proptest::collection::vec(one, 1..60)
 }

@@ -9,6 +9,7 @@ mod submissions;
 use std::pin::Pin;
 
 use futures_util::Stream;
+use orderstream_core::command::Expected;
 use orderstream_core::{
     Act, Answer, Command, Epoch, IdempotencyKey, Incarnation, OrderKey, Refusal,
 };
@@ -36,8 +37,8 @@ impl Grpc {
 
     /// Does what a request asks, when its parts are right.
     async fn act(&self, target: Target, act: Act) -> Result<Answer, Refusal> {
-        let Target { key, incarnation, idempotency_key, epoch } = target;
-        let command = Command { key: idempotency_key, incarnation, epoch, act };
+        let Target { key, incarnation, idempotency_key, epoch, expected } = target;
+        let command = Command { key: idempotency_key, incarnation, epoch, expected, act };
         self.orders.act(&key, command).await
     }
 }
@@ -48,6 +49,7 @@ struct Target {
     incarnation: Option<Incarnation>,
     idempotency_key: Option<IdempotencyKey>,
     epoch: Option<Epoch>,
+    expected: Option<Expected>,
 }
 
 impl Target {
@@ -63,6 +65,7 @@ impl Target {
             incarnation: incarnation(order.incarnation)?,
             idempotency_key: optional(idempotency_key).map(IdempotencyKey::new).transpose()?,
             epoch: (epoch != 0).then_some(Epoch(epoch)),
+            expected: None,
         })
     }
 }

@@ -233,6 +233,9 @@ impl Metrics {
                 EventKind::OrderPaused { .. }
                 | EventKind::OrderResumed
                 | EventKind::OrderExtended { .. }
+                | EventKind::ProposalsOpened { .. }
+                | EventKind::AwardPending { .. }
+                | EventKind::AwardUndone { .. }
                 | EventKind::SellersSelected(_)
                 | EventKind::SellerNotified { .. }
                 | EventKind::NewProposal(_)

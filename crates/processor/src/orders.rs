@@ -21,7 +21,7 @@ use orderstream_core::book::Context;
 use orderstream_core::port::{Clock, SellerDirectory};
 use orderstream_core::{
     Act, Answer, Command, Incarnation, Order, OrderKey, ProposalId, Reason, Refusal, SellerId,
-    Timestamp,
+    Timestamp, seal,
 };
 use orderstream_journal::Journal;
 use parking_lot::Mutex;
@@ -32,6 +32,7 @@ use crate::limits::{IN_FLIGHT_MAX, ORDERS_MAX, REQUEST_MS_MAX, SHARDS};
 use crate::metrics::Metrics;
 
 mod append;
+mod capacity;
 mod entry;
 mod expiry;
 mod feed;
@@ -44,6 +45,7 @@ pub use follow::{EventStream, Followed};
 pub use open::Join;
 pub use replay::ReplayError;
 
+use capacity::Capacity;
 use entry::Entry;
 
 /// The orders of one processor. Clones share them.
@@ -74,6 +76,8 @@ struct Inner {
     draining: AtomicBool,
     /// The same for those who wait for it.
     stopping: CancellationToken,
+    /// How many open orders each seller takes part in.
+    capacity: Capacity,
     /// Former lives of orders, whose lists are to be removed.
     garbage: Mutex<Vec<(OrderKey, Incarnation)>>,
 }
@@ -196,7 +200,8 @@ impl Orders {
         Ok(Some(shard.orders.entry(key.clone()).or_insert_with(make)))
     }
 
-    /// Reads from an order, and gives what was read when all behind it is on disk.
+    /// Reads from an order as it may be shown, and gives what was read when all behind it is on
+    /// disk.
     ///
     /// # Errors
     /// An order that is not here, or that cannot be read.
@@ -218,7 +223,7 @@ impl Orders {
             let order = entry.book.order().ok_or_else(|| not_found(key))?;
             let (followers, has_tracker) = entry.feed.followers();
             let facts = Facts { epoch: entry.book.floor(), followers, has_tracker };
-            let value = Ok(view(order, &facts));
+            let value = Ok(view(&seal::order(order), &facts));
             let withheld = entry.book.withhold(value);
             entry.when_durable(withheld, sender);
         }

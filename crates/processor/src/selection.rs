@@ -1,16 +1,21 @@
 //! Which sellers an order invites, and why each other was left out.
 
 use geo::{Distance, Haversine, Point};
-use orderstream_core::OrderSpec;
 use orderstream_core::spec::{Place, Seller, SellerChoice, Verdict};
+use orderstream_core::{OrderSpec, SellerId};
 
 use crate::limits::CHOICES_MAX;
 
-/// Gives a verdict on every seller: fit ones by distance and then by name, up to the order's
+/// Gives a verdict on every seller, of which `busy` tells in how many open orders each takes part: fit
+/// ones by distance and then by name, up to the order's
 /// count; then the ones that were left out, in the same order. Of very many the first are kept.
-pub fn select(spec: &OrderSpec, sellers: &[Seller]) -> Vec<SellerChoice> {
+pub fn select(
+    spec: &OrderSpec,
+    sellers: &[Seller],
+    busy: &dyn Fn(&SellerId) -> u32,
+) -> Vec<SellerChoice> {
     let mut choices: Vec<SellerChoice> =
-        sellers.iter().map(|seller| consider(spec, seller)).collect();
+        sellers.iter().map(|seller| consider(spec, seller, busy)).collect();
     choices.sort_by(|a, b| rank(a).cmp(&rank(b)));
     let limit = usize::try_from(spec.sellers.max_count).unwrap_or(usize::MAX);
     for choice in choices.iter_mut().filter(|c| c.verdict == Verdict::Chosen).skip(limit) {
@@ -25,19 +30,28 @@ fn rank(choice: &SellerChoice) -> (bool, u32, &str) {
     (out, choice.distance_m.unwrap_or(u32::MAX), choice.seller.as_str())
 }
 
-fn consider(spec: &OrderSpec, seller: &Seller) -> SellerChoice {
+fn consider(spec: &OrderSpec, seller: &Seller, busy: &dyn Fn(&SellerId) -> u32) -> SellerChoice {
     let from = spec.delivery.as_ref().and_then(|delivery| delivery.place);
     let distance_m = from.zip(seller.place).map(|(from, to)| distance_m(from, to));
     let verdict = if !spec.sellers.names.is_empty() && !spec.sellers.names.contains(&seller.id) {
         Verdict::NotNamed
+    } else if spec.sellers.excluded.contains(&seller.id) {
+        Verdict::Excluded
     } else if seller.suspended {
         Verdict::Suspended
     } else if spec.category.as_ref().is_some_and(|wanted| !sells(seller, wanted)) {
         Verdict::WrongCategory
     } else {
-        within(spec.sellers.max_distance_m.filter(|_| from.is_some()), distance_m)
+        match within(spec.sellers.max_distance_m.filter(|_| from.is_some()), distance_m) {
+            Verdict::Chosen if is_full(seller, busy) => Verdict::Full,
+            verdict => verdict,
+        }
     };
     SellerChoice { seller: seller.id.clone(), verdict, distance_m }
+}
+
+fn is_full(seller: &Seller, busy: &dyn Fn(&SellerId) -> u32) -> bool {
+    seller.capacity.is_some_and(|capacity| busy(&seller.id) >= capacity)
 }
 
 fn sells(seller: &Seller, wanted: &str) -> bool {
@@ -72,7 +86,7 @@ mod tests {
 
     use orderstream_core::SellerId;
     use orderstream_core::input::place;
-    use orderstream_core::spec::{Delivery, SellerLimits};
+    use orderstream_core::spec::{Contact, Delivery, SellerLimits};
 
     use super::*;
 
@@ -81,6 +95,9 @@ mod tests {
             id: SellerId::new(name).unwrap(),
             place: at.map(|(latitude, longitude)| place(latitude, longitude).unwrap()),
             categories: vec![category.to_owned()],
+            contact: Contact::default(),
+            currency: None,
+            capacity: None,
             suspended: false,
         }
     }
@@ -88,8 +105,12 @@ mod tests {
     fn near_berlin(max_count: u32, max_km: u32) -> OrderSpec {
         let delivery =
             Delivery { place: Some(place(52.52, 13.405).unwrap()), ..Delivery::default() };
-        let sellers =
-            SellerLimits { max_count, max_distance_m: Some(max_km * 1_000), names: Vec::new() };
+        let sellers = SellerLimits {
+            max_count,
+            max_distance_m: Some(max_km * 1_000),
+            excluded: vec![SellerId::new("rival").unwrap()],
+            ..SellerLimits::default()
+        };
         let category = Some("steel".to_owned());
         OrderSpec { delivery: Some(delivery), sellers, category, ..OrderSpec::default() }
     }
@@ -98,8 +119,12 @@ mod tests {
     fn each_seller_gets_its_reason_and_the_nearest_are_chosen() {
         let mut asleep = seller("asleep", Some((52.5, 13.4)), "steel");
         asleep.suspended = true;
+        let mut full = seller("full", Some((52.5, 13.4)), "steel");
+        full.capacity = Some(2);
         let sellers = [
             asleep,
+            full,
+            seller("rival", Some((52.5, 13.4)), "steel"),
             seller("far", Some((48.137, 11.575)), "steel"),
             seller("hamburg", Some((53.551, 9.993)), "Steel"),
             seller("nowhere", None, "steel"),
@@ -107,7 +132,7 @@ mod tests {
             seller("potsdam", Some((52.39, 13.06)), "steel"),
             seller("third", Some((53.6, 9.9)), "steel"),
         ];
-        let choices = select(&near_berlin(2, 300), &sellers);
+        let choices = select(&near_berlin(2, 300), &sellers, &|_| 2);
         let verdict = |name: &str| {
             choices.iter().find(|choice| choice.seller.as_str() == name).unwrap().verdict
         };
@@ -119,12 +144,14 @@ mod tests {
         assert_eq!(verdict("nowhere"), Verdict::PlaceUnknown);
         assert_eq!(verdict("paper"), Verdict::WrongCategory);
         assert_eq!(verdict("asleep"), Verdict::Suspended);
+        assert_eq!(verdict("full"), Verdict::Full);
+        assert_eq!(verdict("rival"), Verdict::Excluded);
     }
 
     #[test]
     fn berlin_to_munich_is_504_km() {
         let far = seller("far", Some((48.137, 11.575)), "steel");
-        let choices = select(&near_berlin(1, 1_000), &[far]);
+        let choices = select(&near_berlin(1, 1_000), &[far], &|_| 0);
         let metres = choices[0].distance_m.unwrap();
         assert!((503_000..506_000).contains(&metres), "{metres}");
     }

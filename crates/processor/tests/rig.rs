@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use orderstream_core::port::{Clock, SellerDirectory};
-use orderstream_core::spec::Seller;
-use orderstream_core::{SellerId, Timestamp};
+use orderstream_core::spec::{Contact, Seller};
+use orderstream_core::{SellerId, Tenant, Timestamp};
 use orderstream_journal::{Embedded, OpenError, Options};
 use orderstream_processor::{Error, Orders, Parts, PeersConfig, Processor};
 use orderstream_rpc::server::http_metrics::HttpMetrics;
@@ -78,7 +78,7 @@ impl Clock for HandClock {
 struct Sellers(Arc<[Seller]>);
 
 impl SellerDirectory for Sellers {
-    fn sellers(&self) -> Arc<[Seller]> {
+    fn sellers(&self, _: &Tenant) -> Arc<[Seller]> {
         Arc::clone(&self.0)
     }
 }
@@ -90,6 +90,9 @@ impl Sellers {
             id: SellerId::new(name).unwrap(),
             place: None,
             categories: Vec::new(),
+            contact: Contact::default(),
+            currency: None,
+            capacity: None,
             suspended: false,
         };
         Self(names.into_iter().map(seller).collect())

@@ -165,6 +165,7 @@ async fn call(channel: ClientStack, request: ActRequest) -> Result<(), Status> {
         ActRequest::Resume(request) => drop(control.resume(timed(request)).await?),
         ActRequest::Extend(request) => drop(control.extend(timed(request)).await?),
         ActRequest::Award(request) => drop(control.award(timed(request)).await?),
+        ActRequest::UndoAward(request) => drop(control.undo_award(timed(request)).await?),
         ActRequest::Close(request) => drop(control.close(timed(request)).await?),
         ActRequest::Cancel(request) => drop(control.cancel(timed(request)).await?),
     }

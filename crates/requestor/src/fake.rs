@@ -128,6 +128,7 @@ impl Fake {
             seller: SellerId::new("seller1").unwrap(),
             price: Price::parse("10.50", "EUR").unwrap(),
             lines: Vec::new(),
+            attachments: Vec::new(),
             note: None,
             delivery_date: None,
             valid_until: None,
@@ -246,7 +247,8 @@ impl unary::OrderNonStreamingService for Fake {
     ) -> Result<Response<v1::FollowUpResponse>, Status> {
         let request = request.into_inner();
         let id = request.follow_up_id;
-        let follow_up = follow_up_from_wire(id, request.audience, request.message).unwrap();
+        let follow_up =
+            follow_up_from_wire(id, (request.audience, request.answers), request.message).unwrap();
         let order = v1::OrderRef {
             order_req_id: request.order_req_id,
             tenant: request.tenant,
@@ -278,8 +280,14 @@ impl control::OrderControlService for Fake {
         request: Request<v1::AwardRequest>,
     ) -> Result<Response<v1::ActResponse>, Status> {
         let request = request.into_inner();
-        let act = Act::Finalise { award: None, reason: None };
+        let act = Act::Finalise { award: None, reason: None, undo_within_ms: None };
         self.act(request.order, &request.idempotency_key, act)
+    }
+    async fn undo_award(
+        &self,
+        _: Request<v1::UndoAwardRequest>,
+    ) -> Result<Response<v1::ActResponse>, Status> {
+        Err(Status::unimplemented(""))
     }
     async fn resume(
         &self,

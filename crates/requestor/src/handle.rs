@@ -7,7 +7,7 @@ use orderstream_core::buyer::{
     Buyer, BuyerAct, BuyerError, Initiated, Note, Stored, Totals, Tracked,
 };
 use orderstream_core::command::Act;
-use orderstream_core::port::{Assignment, OrderStreams};
+use orderstream_core::port::{Assignment, OrderStreams, act_name};
 use orderstream_core::spec::FollowUp;
 use orderstream_core::{
     Command, Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Reason, Refusal,
@@ -182,9 +182,9 @@ async fn follow_up(
     shared.check_open()?;
     let mut turn = shared.store.turn(&key).await;
     shared.registry.check_act(&key)?;
-    let id = match note.id {
-        Some(id) if turn.load()?.follow_ups.contains(&id) => return Ok(id),
-        Some(id) => id,
+    let id = match &note.id {
+        Some(id) if turn.load()?.follow_ups.contains(id) => return Ok(id.clone()),
+        Some(id) => id.clone(),
         None => FollowUpId::new(Uuid::now_v7().to_string())?,
     };
     let known = shared.registry.has_order(&key);
@@ -194,16 +194,16 @@ async fn follow_up(
             Refusal::new(Reason::Overloaded, "too many follow-ups wait; try again later")
         })?),
     };
-    let FollowUp { audience, message, .. } =
-        FollowUp { id: id.clone(), audience: note.audience, message: note.message };
+    let Note { audience, message, answers, .. } = note;
     let record = Record::RequestFollowUp {
         id: id.clone(),
         audience: audience.clone(),
         message: message.clone(),
+        answers: answers.clone(),
     };
     turn.append(&record).await?;
     drop(turn);
-    let command = follow_up_command(FollowUp { id: id.clone(), audience, message });
+    let command = follow_up_command(FollowUp { id: id.clone(), audience, message, answers });
     match permit {
         None => {
             shared.registry.add_follow_up_note(shared.now(), &key, id.clone());
@@ -229,24 +229,23 @@ async fn buyer_act(shared: Arc<Shared>, key: OrderKey, act: BuyerAct) -> Result<
         return Err(not_found(&key).into());
     }
     shared.registry.check_act(&key)?;
-    let word = match act {
-        BuyerAct::Finalise(..) => "finalise",
-        BuyerAct::Pause(_) => "pause",
-    };
-    let id = IdempotencyKey::new(format!("{word}:{}", Uuid::now_v7()))?;
-    let (record, act) = match act {
-        BuyerAct::Finalise(award, reason) => (
-            Record::OrderFinalised { id: id.clone(), award: award.clone(), reason: reason.clone() },
-            Act::Finalise { award, reason },
-        ),
-        BuyerAct::Pause(reason) => {
-            (Record::OrderPaused { id: id.clone(), reason: reason.clone() }, Act::Pause { reason })
-        }
-    };
+    let act = Act::from(act);
+    let id = IdempotencyKey::new(format!("{}:{}", act_name(&act), Uuid::now_v7()))?;
+    let record = record_of(id.clone(), act.clone());
     turn.append(&record).await?;
     drop(turn);
     queue(&shared, &key, Command { key: Some(id), ..Command::bare(act) });
     Ok(())
+}
+
+fn record_of(id: IdempotencyKey, act: Act) -> Record {
+    match act {
+        Act::Finalise { award, reason, undo_within_ms } => {
+            Record::OrderFinalised { id, award, reason, undo_within_ms }
+        }
+        Act::Pause { reason } => Record::OrderPaused { id, reason },
+        act => Record::BuyerActed { id, act: Box::new(act) },
+    }
 }
 
 /// An order that nobody knows here.

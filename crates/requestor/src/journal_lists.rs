@@ -78,14 +78,15 @@ mod tests {
             let store = store(dir.path());
             assert_eq!(store.start("first").await, Ok(Epoch(1)));
             let (id, audience, message) = (id.clone(), Vec::new(), message.clone());
-            let record = Record::RequestFollowUp { id, audience, message };
+            let record = Record::RequestFollowUp { id, audience, message, answers: None };
             store.turn(&key).await.append(&record).await.unwrap();
         }
         let store = store(dir.path());
         assert_eq!(store.start("second").await, Ok(Epoch(2)));
         let open = store.open_orders().unwrap();
         assert_eq!(open.len(), 1);
-        let expected = follow_up_command(FollowUp { id, audience: Vec::new(), message });
+        let expected =
+            follow_up_command(FollowUp { id, audience: Vec::new(), message, answers: None });
         assert_eq!(open[0].1.open_acts, [expected]);
     }
 }

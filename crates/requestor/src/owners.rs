@@ -91,7 +91,7 @@ impl Handle {
             key: Some(IdempotencyKey::new("cancel")?),
             incarnation: Some(life.clone()),
             epoch: Some(epoch),
-            act: Act::Cancel { reason: None },
+            ..Command::bare(Act::Cancel { reason: None })
         };
         match acts::send(&self.shared, processor, key, &command).await {
             Err(refusal)

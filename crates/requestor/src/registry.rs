@@ -163,8 +163,8 @@ impl Registry {
     pub(crate) fn assignment(&self, key: &OrderKey, life: u64) -> Option<(Assignment, Seen)> {
         let orders = self.orders.lock();
         let entry = orders.map.get(key).filter(|entry| entry.following.life == life)?;
-        let at = entry.tracker.order().map(|order| order.last_event.0);
-        Some((entry.assignment.clone(), (entry.tracker.last_seq(), at)))
+        let at = entry.tracker.heard_at();
+        Some((entry.assignment.clone(), (entry.tracker.resume_after(), at)))
     }
 
     /// The order as its tracker sees it now.

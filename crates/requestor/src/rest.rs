@@ -70,8 +70,8 @@ async fn finalize(
     request: Request,
 ) -> Result<Response, NotDone> {
     let key = key_of(&id)?;
-    let (award, reason) = ActBody::read(request).await?.check()?;
-    buyer.buyer_act(key, BuyerAct::Finalise(award, reason)).await?;
+    let act = ActBody::read(request).await?.finalise()?;
+    buyer.buyer_act(key, act).await?;
     Ok(success("Order finalized"))
 }
 
@@ -81,7 +81,7 @@ async fn pause(
     request: Request,
 ) -> Result<Response, NotDone> {
     let key = key_of(&id)?;
-    let (_, reason) = ActBody::read(request).await?.check()?;
+    let reason = ActBody::read(request).await?.reason()?;
     buyer.buyer_act(key, BuyerAct::Pause(reason)).await?;
     Ok(success("Order paused"))
 }

@@ -79,6 +79,9 @@ pub enum Record {
         audience: Vec<SellerId>,
         /// The text.
         message: Message,
+        /// The seller's question that it answers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answers: Option<FollowUpId>,
     },
     /// The processor took the follow-up.
     FollowUpForwarded {
@@ -93,6 +96,16 @@ pub enum Record {
         award: Option<Award>,
         /// Why.
         reason: Option<String>,
+        /// How long it can be undone, milliseconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        undo_within_ms: Option<u64>,
+    },
+    /// The buyer steered or ended the order in another way.
+    BuyerActed {
+        /// The act's key.
+        id: IdempotencyKey,
+        /// What is to be done.
+        act: Box<Act>,
     },
     /// The buyer paused the order.
     OrderPaused {
@@ -154,17 +167,20 @@ impl Stored {
         self.len = self.len.saturating_add(1);
         match record {
             Record::RequestSubmission(submission) => self.submission = Some(submission),
-            Record::RequestFollowUp { id, audience, message } => {
+            Record::RequestFollowUp { id, audience, message, answers } => {
                 self.follow_ups.push(id.clone());
-                self.open_acts.push(follow_up_command(FollowUp { id, audience, message }));
+                let follow_up = FollowUp { id, audience, message, answers };
+                self.open_acts.push(follow_up_command(follow_up));
             }
             Record::FollowUpForwarded { id } => {
                 let forwarded =
                     |act: &Act| matches!(act, Act::FollowUp(follow_up) if follow_up.id == id);
                 self.open_acts.retain(|command| !forwarded(&command.act));
             }
-            Record::OrderFinalised { id, award, reason } => {
-                self.open_acts.push(command(id, Act::Finalise { award, reason }));
+            Record::BuyerActed { id, act } => self.open_acts.push(command(id, *act)),
+            Record::OrderFinalised { id, award, reason, undo_within_ms } => {
+                let act = Act::Finalise { award, reason, undo_within_ms };
+                self.open_acts.push(command(id, act));
             }
             Record::OrderPaused { id, reason } => {
                 self.open_acts.push(command(id, Act::Pause { reason }));

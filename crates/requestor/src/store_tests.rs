@@ -19,7 +19,8 @@ fn submission() -> Record {
 
 fn follow_up(id: &str) -> Record {
     let message = Message { message: "how soon?".to_owned(), ..Message::default() };
-    Record::RequestFollowUp { id: FollowUpId::new(id).unwrap(), audience: Vec::new(), message }
+    let (id, audience) = (FollowUpId::new(id).unwrap(), Vec::new());
+    Record::RequestFollowUp { id, audience, message, answers: None }
 }
 
 fn store() -> (Arc<MemoryLists>, OrderStore) {

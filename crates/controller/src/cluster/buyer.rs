@@ -10,19 +10,18 @@ use kube::{Api, Client};
 use orderstream_core::buyer::{
     BestProposal, Buyer, BuyerAct, BuyerError, Initiated, Note, Stored, Totals, Tracked,
 };
-use orderstream_core::command::Award;
 use orderstream_core::limits::FOLLOW_UPS_MAX;
 use orderstream_core::{Epoch, FollowUpId, Incarnation, OrderKey, OrderSpec, Reason, Refusal, Seq};
 use parking_lot::RwLock;
 use serde_json::Value;
 use uuid::Uuid;
 
+mod edits;
+
 use super::cache::{Cache, Kept};
 use super::writer::{version, version_of};
 use crate::convert;
-use crate::order_request::{
-    AwardLine, AwardSpec, FollowUpSpec, MessageSpec, OrderRequest, OrderRequestSpec,
-};
+use crate::order_request::{FollowUpSpec, MessageSpec, OrderRequest, OrderRequestSpec};
 use crate::order_status::OrderRequestStatus;
 use crate::status::parse_rfc3339;
 
@@ -189,6 +188,7 @@ impl ClusterBuyer {
                 message: message.message,
                 urls: message.urls,
             },
+            answers: note.answers.as_ref().map(ToString::to_string),
         };
         self.edit(&key, |spec| {
             if spec.follow_ups.iter().any(|held| held.id == follow_up.id) {
@@ -206,21 +206,7 @@ impl ClusterBuyer {
     }
 
     async fn act(&self, key: OrderKey, act: BuyerAct) -> Result<(), BuyerError> {
-        self.edit(&key, |spec| {
-            match &act {
-                BuyerAct::Pause(_) => spec.suspend = true,
-                BuyerAct::Finalise(award, reason) => {
-                    let wanted = award_spec(award.as_ref(), reason.as_ref());
-                    if spec.award.as_ref().is_some_and(|held| *held != wanted) {
-                        let text = "the order has another award already; it is given once";
-                        return Err(Refusal::new(Reason::OrderEnded, text));
-                    }
-                    spec.award = Some(wanted);
-                }
-            }
-            Ok(())
-        })
-        .await
+        self.edit(&key, |spec| edits::apply(spec, &act)).await
     }
 }
 
@@ -309,21 +295,6 @@ fn ended(key: &OrderKey) -> Refusal {
 fn not_found(key: &OrderKey) -> Refusal {
     let id = &key.order_req_id;
     Refusal::new(Reason::OrderNotFound, format!("order {id} is not tracked here"))
-}
-
-fn award_spec(award: Option<&Award>, reason: Option<&String>) -> AwardSpec {
-    let spec = AwardSpec { reason: reason.cloned(), ..AwardSpec::default() };
-    match award {
-        None => AwardSpec { none: true, ..spec },
-        Some(Award::Whole(id)) => AwardSpec { proposal_id: Some(id.to_string()), ..spec },
-        Some(Award::Lines(lines)) => {
-            let line = |(sku, id): &(String, orderstream_core::ProposalId)| AwardLine {
-                sku: sku.clone(),
-                proposal_id: id.to_string(),
-            };
-            AwardSpec { lines: lines.iter().map(line).collect(), ..spec }
-        }
-    }
 }
 
 /// An order as its resource shows it.
@@ -442,7 +413,7 @@ mod tests {
         let before = read(json!({ "sellers": { "maxCount": 3 }, "followUps": [follow_up("a")] }));
         let mut after = before.clone();
         after.suspend = true;
-        after.award = Some(award_spec(None, Some(&"late".to_owned())));
+        after.award = Some(edits::award_spec(None, Some(&"late".to_owned())));
         after.follow_ups.push(serde_json::from_value(follow_up("b")).unwrap());
         carry(&mut stored, &before, &after).unwrap();
         let mut added = follow_up("b");

@@ -63,6 +63,7 @@ impl Life {
             seller: SellerId::new("a").unwrap(),
             price: Price::parse("10", "EUR").unwrap(),
             lines: Vec::new(),
+            attachments: Vec::new(),
             note: None,
             delivery_date: None,
             valid_until: None,

@@ -119,6 +119,7 @@ fn offer(id: Option<&str>, by: &str, price: &str) -> Proposed {
         note: None,
         delivery_date: None,
         valid_until: None,
+        attachments: Vec::new(),
     }
 }
 
@@ -155,12 +156,12 @@ fn cancel() -> Act {
 }
 
 fn finalise(id: Option<&str>) -> Act {
-    Act::Finalise { award: id.map(|id| Award::Whole(pid(id))), reason: None }
+    Act::Finalise { award: id.map(|id| Award::Whole(pid(id))), reason: None, undo_within_ms: None }
 }
 
 fn follow_up(id: &str) -> Act {
     let id = FollowUpId::new(id).unwrap();
-    Act::FollowUp(FollowUp { id, audience: Vec::new(), message: Message::default() })
+    Act::FollowUp(FollowUp { id, audience: Vec::new(), message: Message::default(), answers: None })
 }
 
 /// One act of each kind, none of which opens an order or looks at the clock.

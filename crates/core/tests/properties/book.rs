@@ -3,12 +3,24 @@
 use std::collections::BTreeMap;
 
 use orderstream_core::{
-    Answer, Book, Command, Epoch, EventKind, IdempotencyKey, Order, OrderKey, Phase, ProposalId,
-    Timestamp,
+    Answer, Book, Command, Epoch, Event, EventKind, IdempotencyKey, Order, OrderKey, Phase,
+    ProposalId, Timestamp,
 };
 use proptest::prelude::*;
 
 use super::{Move, Owner, moves};
+
+/// What happens because its time has come, and not because somebody asked for it.
+fn is_the_clocks(event: &Event) -> bool {
+    let by_the_clock = matches!(
+        event.kind,
+        EventKind::OrderPaused { expired: true, .. }
+            | EventKind::ProposalsOpened { .. }
+            | EventKind::ProposalClosed { .. }
+            | EventKind::OrderFinalised { .. }
+    );
+    by_the_clock && event.cause.is_none()
+}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(160))]
@@ -89,8 +101,9 @@ proptest! {
         }
     }
 
-    /// An order expires at most once, never while the clock is before the deadline, and always
-    /// when a step is taken after it.
+    /// An order expires at most once. What the clock demands (the expiry, a sealed order's opening,
+    /// an award that counts) never comes while the clock is before the deadline, and always when a
+    /// step is taken after it.
     #[test]
     fn expiry_comes_once_and_never_early(moves in moves()) {
         let mut owner = Owner::open();
@@ -98,13 +111,17 @@ proptest! {
         for moved in &moves {
             let (before, deadline) = (owner.list.len(), owner.book.deadline());
             drop(owner.play(moved));
-            let expired = owner.list[before..]
-                .iter()
-                .filter(|e| matches!(e.kind, EventKind::OrderPaused { expired: true, .. }))
-                .count();
-            expiries += expired;
+            let added = &owner.list[before..];
+            let is_expiry =
+                |e: &&Event| matches!(e.kind, EventKind::OrderPaused { expired: true, .. });
+            expiries += added.iter().filter(is_expiry).count();
             let due = deadline.is_some_and(|deadline| owner.now >= deadline);
-            prop_assert_eq!(expired == 1, due);
+            let is_opening = |e: &Event| matches!(e.kind, EventKind::ProposalsOpened { .. });
+            if due {
+                prop_assert!(added.first().is_some_and(is_the_clocks));
+            } else {
+                prop_assert!(!added.iter().any(|e| is_expiry(&e) || is_opening(e)));
+            }
         }
         prop_assert!(expiries <= 1);
     }
@@ -127,8 +144,8 @@ proptest! {
             prop_assert_eq!(last.0, owner.list.len() as u64);
             match said {
                 Ok(answer) => prop_assert!(answer.seq <= last),
-                // A refusal leaves nothing but, at most, the expiry that was due.
-                Err(_) => prop_assert!(owner.list.len() <= before + 1),
+                // A refusal leaves nothing but what was due by the clock.
+                Err(_) => prop_assert!(owner.list[before..].iter().all(is_the_clocks)),
             }
         }
         for (index, pair) in owner.list.windows(2).enumerate() {

@@ -59,7 +59,12 @@ fn deliveries() -> impl Strategy<Value = DeliveryInput> {
 
 fn sellers() -> impl Strategy<Value = SellersInput> {
     (of(any::<u32>()), floats(100.0), vec(texts(), 0..4)).prop_map(
-        |(max_count, max_distance_km, names)| SellersInput { max_count, max_distance_km, names },
+        |(max_count, max_distance_km, names)| SellersInput {
+            max_count,
+            max_distance_km,
+            names,
+            excluded: Vec::new(),
+        },
     )
 }
 
@@ -83,6 +88,7 @@ fn specs() -> impl Strategy<Value = SpecInput> {
             message,
             expires_in_ms,
             sealed,
+            buyer: None,
         },
     )
 }
@@ -104,6 +110,7 @@ fn proposals() -> impl Strategy<Value = ProposalInput> {
                 note,
                 delivery_date,
                 valid_until,
+                attachments: Vec::new(),
             }
         },
     )
@@ -149,7 +156,7 @@ proptest! {
     fn a_follow_up_is_taken_or_its_wrong_field_is_named(
         id in texts(), audience in vec(texts(), 0..4), message in messages(),
     ) {
-        names_a_field(&FollowUp::try_from(FollowUpInput { id, audience, message }))?;
+        names_a_field(&FollowUp::try_from(FollowUpInput { id, audience, message, answers: None }))?;
     }
 
     #[test]

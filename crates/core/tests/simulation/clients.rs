@@ -47,6 +47,7 @@ impl Clients {
             note: Some(format!("offer {n}")),
             delivery_date: None,
             valid_until: None,
+            attachments: Vec::new(),
         }
     }
 
@@ -74,6 +75,11 @@ impl Clients {
                 Act::Lock { proposal_id, holder, lease_ms: sim.rng.between(1, 5_000) }
             }
             (8, Some(proposal_id)) => Act::Unlock { proposal_id, holder: seller(sim.rng.index(3)) },
+            (9, _) if sim.rng.chance(150) => {
+                let id = FollowUpId::new(format!("q{}", sim.draw())).unwrap();
+                let message = format!("question {}", sim.draw());
+                Act::Ask { seller: seller(index), question_id: id, message }
+            }
             (9, _) if sim.rng.chance(300) => Act::Decline { seller: seller(index), reason: None },
             (9, _) => match api.orders[order].desired.follow_ups.last() {
                 Some(asked) => Act::Answer {
@@ -94,7 +100,7 @@ impl Clients {
 
     fn ask(sim: &mut Sim, order: usize, act: Act) {
         let key = IdempotencyKey::new(format!("c-{}", sim.draw())).unwrap();
-        let command = Command { key: Some(key), incarnation: None, epoch: None, act };
+        let command = Command { key: Some(key), ..Command::bare(act) };
         sim.call(Asker::Client, order, command);
     }
 
@@ -118,16 +124,28 @@ impl Clients {
                 if desired.award.is_none() && !of_order.is_empty() {
                     let id = of_order[sim.rng.index(of_order.len())].2.clone();
                     let award = Some(Award::Whole(id));
-                    desired.award = Some(Decision { award, reason: None });
+                    let undo_within_ms = sim.rng.chance(400).then(|| sim.rng.between(1, 5_000));
+                    desired.award =
+                        Some(Decision { award, reason: None, undo_within_ms, undo: false });
                 }
             }
-            2..=6 => desired.suspend = !desired.suspend,
+            2 => {
+                if let Some(decision) = &mut desired.award {
+                    decision.undo = true;
+                }
+            }
+            3..=6 => desired.suspend = !desired.suspend,
             7..=9 => desired.spec.expires_in_ms += sim.rng.between(1, 20) * 1_000,
             _ => {
                 self.follow_ups += 1;
                 let id = FollowUpId::new(format!("f{}", self.follow_ups)).unwrap();
                 let message = Message { message: "more?".to_owned(), ..Message::default() };
-                desired.follow_ups.push(FollowUp { id, audience: Vec::new(), message });
+                desired.follow_ups.push(FollowUp {
+                    id,
+                    audience: Vec::new(),
+                    message,
+                    answers: None,
+                });
             }
         }
         desired.generation += 1;

@@ -167,7 +167,7 @@ impl Operator {
         sim.note(Entry::Resume { tracker: follow.id, order, after });
         let desired = &self.desired[order];
         let incarnation = Some(desired.incarnation.clone());
-        let open = Command { key: None, incarnation, epoch: Some(epoch), act: opening(desired) };
+        let open = Command { incarnation, epoch: Some(epoch), ..Command::bare(opening(desired)) };
         let from = (self.index, self.life);
         let request = StreamRequest { from, order, stream, epoch, after, open };
         sim.send(&Happening::OpenStream(request));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use orderstream_core::book::{Book, Context};
 use orderstream_core::command::Act;
+use orderstream_core::seal;
 use orderstream_core::{
     Answer, Command, Durable as _, Epoch, Event, EventKind, ProposalId, Refusal, Seq, Timestamp,
     Withheld,
@@ -87,8 +88,16 @@ impl Processor {
         let output = self.books[order].step(&context, command);
         let events: Vec<Arc<Event>> = output.events.into_iter().map(Arc::new).collect();
         for event in &events {
-            let expiry = matches!(event.kind, EventKind::OrderPaused { expired: true, .. });
-            let epoch = command.epoch.filter(|_| !expiry);
+            // What the clock demands is nobody's act.
+            let is_due = event.cause.is_none()
+                && matches!(
+                    event.kind,
+                    EventKind::OrderPaused { expired: true, .. }
+                        | EventKind::ProposalsOpened { .. }
+                        | EventKind::ProposalClosed { .. }
+                        | EventKind::OrderFinalised { .. }
+                );
+            let epoch = command.epoch.filter(|_| !is_due);
             sim.note(Entry::Append { order, seq: event.seq, epoch, clock: context.now.0 });
         }
         if !events.is_empty() {
@@ -232,11 +241,13 @@ impl Processor {
     /// the tracker hears late; messages can also come twice or too late.
     fn pump(&mut self, sim: &mut Sim, order: usize) {
         let through = self.disk.proof(order).durable_through();
+        let sealed = self.is_sealed(order, through);
         let Some(stream) = self.streams[order].as_mut() else { return };
         let id = stream.id;
         while stream.cursor < through {
             let index = usize::try_from(stream.cursor.0).unwrap();
-            let event = Arc::clone(&self.lists[order][index]);
+            let event = &self.lists[order][index];
+            let event = if sealed { seal::event(event) } else { Arc::clone(event) };
             stream.cursor = stream.cursor.next();
             sim.note(Entry::Sent { stream: id, seq: event.seq });
             let lost = sim.trouble(20);
@@ -254,6 +265,15 @@ impl Processor {
             }
             sim.at(arrival, hear);
         }
+    }
+
+    /// Whether the order's opening is not on disk yet.
+    fn is_sealed(&self, order: usize, through: Seq) -> bool {
+        let is_opening = |event: &Arc<Event>| {
+            event.seq <= through && matches!(event.kind, EventKind::ProposalsOpened { .. })
+        };
+        self.books[order].order().is_some_and(|held| held.spec.sealed)
+            && !self.lists[order].iter().any(is_opening)
     }
 
     pub(crate) fn crash(&mut self, sim: &mut Sim) {

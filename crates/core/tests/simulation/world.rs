@@ -37,14 +37,16 @@ pub(crate) fn order_key(order: usize) -> OrderKey {
 
 fn held(sim: &mut Sim, order: usize) -> Held {
     let expires_in_ms = sim.rng.between(10, 60) * 1_000;
+    let sealed = sim.rng.chance(250);
     let keeps_ms = if sim.rng.chance(300) { 5_000 } else { 3_600_000 };
     let desired = Desired {
         key: order_key(order),
         incarnation: Incarnation::new(format!("uid-{order}")).unwrap(),
-        spec: OrderSpec { expires_in_ms, ..OrderSpec::default() },
+        spec: OrderSpec { expires_in_ms, sealed, ..OrderSpec::default() },
         follow_ups: Vec::new(),
         suspend: false,
         cancel: false,
+        close: None,
         award: None,
         generation: 1,
         ttl_after_finished_ms: keeps_ms,

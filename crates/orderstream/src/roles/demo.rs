@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use orderstream_core::command::Award;
 use orderstream_core::event::{Event, EventKind, ProposalUpdate};
 use orderstream_core::port::Clock as _;
 use orderstream_core::price::Decimal;
@@ -188,6 +189,18 @@ fn describe(key: &OrderKey, event: &Event) -> String {
     format!("{at}  {key}  #{:<3} {word:<16} {detail}{late}", event.seq.0)
 }
 
+/// Who wins, for people.
+fn winners(award: Option<&Award>) -> String {
+    match award {
+        None => "no award".to_owned(),
+        Some(Award::Whole(id)) => format!("won by {id}"),
+        Some(Award::Lines(lines)) => {
+            let lines: Vec<_> = lines.iter().map(|(sku, id)| format!("{sku} by {id}")).collect();
+            format!("won: {}", lines.join(", "))
+        }
+    }
+}
+
 fn detail(kind: &EventKind) -> String {
     let said = |reason: &Option<String>| reason.clone().unwrap_or_default();
     match kind {
@@ -200,8 +213,8 @@ fn detail(kind: &EventKind) -> String {
                 .collect();
             format!("{} of {}: {}", chosen.len(), choices.len(), chosen.join(", "))
         }
-        EventKind::SellerNotified { seller, channel, result } => {
-            format!("{seller} by {channel}: {result}")
+        EventKind::SellerNotified { seller, channel, result, .. } => {
+            format!("{seller} by {channel}: {}", result.as_str())
         }
         EventKind::NewProposal(proposal) => format!("{}  {}", proposal.seller, proposal.price),
         EventKind::ProposalUpdate(update) => match update {
@@ -213,6 +226,7 @@ fn detail(kind: &EventKind) -> String {
                 format!("{seller} declined {}", said(reason))
             }
             ProposalUpdate::Answered { seller, message, .. } => format!("{seller}: {message}"),
+            ProposalUpdate::Asked { seller, message, .. } => format!("{seller} asks: {message}"),
         },
         EventKind::ProposalClosed { proposal_id, reason } => format!("{proposal_id} {reason}"),
         EventKind::EditLock { proposal_id, holder, until } => {
@@ -221,15 +235,22 @@ fn detail(kind: &EventKind) -> String {
         }
         EventKind::FollowUpAdded(follow_up) => follow_up.message.message.clone(),
         EventKind::OrderPaused { reason, .. }
+        | EventKind::AwardUndone { reason }
         | EventKind::OrderClosed { reason }
         | EventKind::OrderCancelled { reason } => said(reason),
         EventKind::OrderResumed => String::new(),
         EventKind::OrderExtended { expires_at } => {
             orderstream_controller::status::rfc3339(*expires_at)
         }
-        EventKind::OrderFinalised { award, reason } => match award {
-            Some(award) => format!("won: {award:?}"),
-            None => said(reason),
-        },
+        EventKind::ProposalsOpened { decide_until } => {
+            format!("decide until {}", orderstream_controller::status::rfc3339(*decide_until))
+        }
+        EventKind::AwardPending { award, effective_at, .. } => {
+            let at = orderstream_controller::status::rfc3339(*effective_at);
+            format!("{}, counts from {at}", winners(award.as_ref()))
+        }
+        EventKind::OrderFinalised { award, reason } => {
+            format!("{} {}", winners(award.as_ref()), said(reason))
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use orderstream_controller::local::LocalOrderRequests;
 use orderstream_controller::manifest::{self, FileDirectory, Manifest};
 use orderstream_controller::order_request::OrderRequest;
+use orderstream_core::Tenant;
 use orderstream_core::port::{ByName, SellerDirectory as _};
 use orderstream_core::spec::Seller;
 use orderstream_journal::Embedded;
@@ -239,5 +240,5 @@ pub(super) fn seller_manifests(text: &str) -> Result<Vec<Seller>, Failure> {
             Manifest::OrderRequest(_) => None,
         })
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(FileDirectory::from(sellers).sellers().to_vec())
+    Ok(FileDirectory::from(sellers).sellers(&Tenant::default()).to_vec())
 }

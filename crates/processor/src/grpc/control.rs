@@ -40,9 +40,17 @@ impl OrderControlService for Grpc {
         let act = award_input_from_wire(request.proposal_id, request.lines).try_into().and_then(
             |award| {
                 let reason = bounded("reason", request.reason)?;
-                Ok(Act::Finalise { award, reason })
+                let undo_within_ms = Some(request.undo_within_ms).filter(|ms| *ms > 0);
+                Ok(Act::Finalise { award, reason, undo_within_ms })
             },
         );
+        self.answer(target, act).await
+    }
+
+    async fn undo_award(&self, request: Request<v1::UndoAwardRequest>) -> Acted {
+        let request = request.into_inner();
+        let target = Target::of(request.order, request.idempotency_key, request.epoch);
+        let act = bounded("reason", request.reason).map(|reason| Act::UndoAward { reason });
         self.answer(target, act).await
     }
 

@@ -1,7 +1,7 @@
 //! Orders as answers: pure functions from what the owner holds to what goes out.
 
 use orderstream_core::command::Award;
-use orderstream_core::order::{Proposal, ProposalPhase};
+use orderstream_core::order::{Invitation, PendingAward, Proposal, ProposalPhase};
 use orderstream_core::spec::Verdict;
 use orderstream_core::{Order, ProposalId};
 use orderstream_rpc::convert::{order_ref, proposal_to_wire, spec_to_wire, timestamp_to_wire};
@@ -27,6 +27,27 @@ pub(super) fn state(order: &Order, facts: &Facts, after: &str, limit: usize) -> 
         epoch: facts.epoch.0,
         spec: Some(spec_to_wire(&order.spec)),
         award: order.award.as_ref().map(award),
+        pending_award: order.pending_award.as_ref().map(pending),
+        decide_until: order.decide_until.map(timestamp_to_wire),
+        invitations: order.invitations.iter().map(invitation).collect(),
+    }
+}
+
+fn pending(pending: &PendingAward) -> v1::AwardPending {
+    let detail = pending.award.as_ref().map(award).unwrap_or_default();
+    let reason = pending.reason.clone().unwrap_or_default();
+    v1::AwardPending {
+        award: Some(v1::AwardDetail { reason, ..detail }),
+        effective_at: Some(timestamp_to_wire(pending.effective_at)),
+    }
+}
+
+fn invitation(held: &Invitation) -> v1::Invitation {
+    v1::Invitation {
+        seller: held.seller.to_string(),
+        state: held.state.as_str().to_owned(),
+        at: Some(timestamp_to_wire(held.at)),
+        reason: held.reason.clone().unwrap_or_default(),
     }
 }
 

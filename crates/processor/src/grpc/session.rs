@@ -20,7 +20,7 @@ use orderstream_rpc::v1::seller_message::Kind as Up;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Status, Streaming};
 
-use super::{Grpc, Target, bounded, status};
+use super::{Grpc, Target, bounded, optional, status};
 use crate::orders::{EventStream, Followed};
 
 /// Acts of one session that wait for the disk at one time.
@@ -117,7 +117,11 @@ fn concerns(
         K::NewProposal(proposal) | K::ProposalUpdate(U::Amended { proposal, .. }) => {
             proposal.seller == *seller
         }
-        K::ProposalUpdate(U::Declined { seller: by, .. } | U::Answered { seller: by, .. })
+        K::ProposalUpdate(
+            U::Declined { seller: by, .. }
+            | U::Answered { seller: by, .. }
+            | U::Asked { seller: by, .. },
+        )
         | K::SellerNotified { seller: by, .. } => by == seller,
         K::FollowUpAdded(follow_up) => {
             follow_up.audience.is_empty() || follow_up.audience.contains(seller)
@@ -125,11 +129,13 @@ fn concerns(
         K::EditLock { proposal_id, .. }
         | K::ProposalUpdate(U::Withdrawn { proposal_id, .. })
         | K::ProposalClosed { proposal_id, .. } => is_own(proposal_id),
-        K::SellersSelected(_) => false,
+        // Nobody is told of an award that may be undone.
+        K::SellersSelected(_) | K::AwardPending { .. } | K::AwardUndone { .. } => false,
         K::OrderOpened(_)
         | K::OrderPaused { .. }
         | K::OrderResumed
         | K::OrderExtended { .. }
+        | K::ProposalsOpened { .. }
         | K::OrderFinalised { .. }
         | K::OrderClosed { .. }
         | K::OrderCancelled { .. } => true,
@@ -199,7 +205,7 @@ impl Session {
                     .boxed(),
             );
         }
-        let (order, act) = self.small_act(kind)?;
+        let (order, act) = self.small_act(request_id, kind)?;
         let mut target = Target::of(order, String::new(), 0)?;
         target.idempotency_key = self.key(request_id)?;
         let joins = self.joins(target.key.clone());
@@ -231,7 +237,11 @@ impl Session {
             .map_err(|refusal| Refusal { field: Some("request_id".to_owned()), ..refusal })
     }
 
-    fn small_act(&self, kind: Up) -> Result<(Option<v1::OrderRef>, Act), Refusal> {
+    fn small_act(
+        &self,
+        request_id: &str,
+        kind: Up,
+    ) -> Result<(Option<v1::OrderRef>, Act), Refusal> {
         let seller = self.seller.clone();
         Ok(match kind {
             Up::Withdraw(withdraw) => {
@@ -248,6 +258,14 @@ impl Session {
                 let text = answer.message.unwrap_or_default().message;
                 let message = bounded("message", text)?.unwrap_or_default();
                 (answer.order, Act::Answer { seller, follow_up_id, message })
+            }
+            Up::Question(question) => {
+                let id = optional(question.question_id).unwrap_or_else(|| request_id.to_owned());
+                let question_id = FollowUpId::new(id)
+                    .map_err(|e| Refusal { field: Some("question_id".to_owned()), ..e })?;
+                let text = question.message.unwrap_or_default().message;
+                let message = bounded("message", text)?.unwrap_or_default();
+                (question.order, Act::Ask { seller, question_id, message })
             }
             Up::Lock(lock) => {
                 let proposal_id = ProposalId::new(lock.proposal_id)?;

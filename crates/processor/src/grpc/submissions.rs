@@ -2,6 +2,7 @@
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
+use orderstream_core::command::Expected;
 use orderstream_core::{Act, Answer, OrderKey, Refusal};
 use orderstream_rpc::convert::{follow_up_from_wire, proposal_from_wire};
 use orderstream_rpc::v1;
@@ -79,7 +80,8 @@ impl Grpc {
             id if id.is_empty() => uuid::Uuid::now_v7().to_string(),
             id => id,
         };
-        let follow_up = follow_up_from_wire(id, request.audience, request.message)?;
+        let follow_up =
+            follow_up_from_wire(id, (request.audience, request.answers), request.message)?;
         self.act(target, Act::FollowUp(follow_up)).await
     }
 
@@ -104,14 +106,15 @@ impl Grpc {
             tenant: submission.tenant,
             incarnation: submission.incarnation,
         };
-        let target = Target::of(Some(order), submission.idempotency_key, 0)?;
+        let mut target = Target::of(Some(order), submission.idempotency_key, 0)?;
         let proposal = submission
             .proposal
             .ok_or_else(|| Refusal::field("proposal", "is missing; give what is proposed"))?;
         // The version that is amended; a first proposal names none.
-        let is_amendment = proposal.version > 0;
+        let version = Some(proposal.version).filter(|version| *version > 0);
+        target.expected = version.map(Expected::Version);
         let proposed = proposal_from_wire(proposal).map_err(|e| e.under("proposal"))?;
-        let act = if is_amendment { Act::Amend(proposed) } else { Act::Propose(proposed) };
+        let act = if version.is_some() { Act::Amend(proposed) } else { Act::Propose(proposed) };
         self.act(target, act).await
     }
 }

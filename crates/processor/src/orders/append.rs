@@ -77,6 +77,10 @@ impl Orders {
                 if let Some(order) = entry.book.order() {
                     let metrics = &self.inner.parts.metrics;
                     entry.proposals = metrics.stored(order, &events, entry.proposals);
+                    let ended = order.phase.is_terminal();
+                    if ended && events.last().is_some_and(|last| last.seq == order.last_seq) {
+                        self.inner.capacity.end(order);
+                    }
                 }
                 let wakers = publish(entry, OnDisk::from(&appended), events);
                 let released = withheld.release(&appended).ok();

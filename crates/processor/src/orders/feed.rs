@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
 
-use orderstream_core::{Epoch, Event, Reason, Refusal, Seq};
+use orderstream_core::{Epoch, Event, Reason, Refusal, Seq, seal};
 use parking_lot::Mutex;
 
 use crate::limits::{FOLLOWERS_MAX, TAIL_EVENTS_MAX};
@@ -20,6 +20,8 @@ pub(super) struct Feed {
 struct State {
     durable: Seq,
     ended_at: Option<Seq>,
+    /// What was proposed is still hidden, as far as the list is on disk.
+    sealed: bool,
     tail: VecDeque<Arc<Event>>,
     followers: BTreeMap<u64, Option<Waker>>,
     next_follower: u64,
@@ -47,8 +49,18 @@ pub(super) enum Next {
 }
 
 impl Feed {
-    pub(super) fn new(durable: Seq, ended_at: Option<Seq>) -> Self {
-        Self { state: Mutex::new(State { durable, ended_at, ..State::default() }) }
+    pub(super) fn new(durable: Seq, ended_at: Option<Seq>, sealed: bool) -> Self {
+        Self { state: Mutex::new(State { durable, ended_at, sealed, ..State::default() }) }
+    }
+
+    /// Whether what was proposed is still hidden.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.state.lock().sealed
+    }
+
+    /// Says so anew, for a list that was read again.
+    pub(super) fn set_sealed(&self, sealed: bool) {
+        self.state.lock().sealed = sealed;
     }
 
     /// Enters a follower; with an epoch it becomes the tracker, and the former one ends.
@@ -122,6 +134,9 @@ impl Feed {
         let mut state = self.state.lock();
         state.durable = state.durable.max(durable);
         state.ended_at = state.ended_at.or(ended_at);
+        if let Some(sealed) = seal::after(&events) {
+            state.sealed = sealed;
+        }
         if state.followers.is_empty() {
             return Vec::new();
         }
@@ -151,6 +166,7 @@ impl State {
     fn event_after(&self, cursor: Seq) -> Option<Arc<Event>> {
         let first = self.tail.front()?.seq;
         let index = cursor.next().0.checked_sub(first.0)?;
-        self.tail.get(usize::try_from(index).ok()?).map(Arc::clone)
+        let event = self.tail.get(usize::try_from(index).ok()?)?;
+        Some(if self.sealed { seal::event(event) } else { Arc::clone(event) })
     }
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use futures_util::Stream;
 use orderstream_core::port::Clock;
-use orderstream_core::{Epoch, Event, Incarnation, OrderKey, Reason, Refusal, Seq};
+use orderstream_core::{Epoch, Event, Incarnation, OrderKey, Reason, Refusal, Seq, seal};
 use orderstream_journal::{Append, Journal, ReadError};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -220,6 +220,11 @@ impl EventStream {
         }));
     }
 
+    /// A page as it may leave now.
+    fn shown(&self, page: VecDeque<Arc<Event>>) -> VecDeque<Arc<Event>> {
+        if self.feed.is_sealed() { page.iter().map(seal::event).collect() } else { page }
+    }
+
     fn finish(&mut self, refusal: Refusal) -> Poll<Option<Result<Followed, Refusal>>> {
         self.is_over = true;
         Poll::Ready(Some(Err(refusal)))
@@ -254,7 +259,7 @@ impl Stream for EventStream {
                 let read = std::task::ready!(Pin::new(reading).poll(context));
                 self.reading = None;
                 match read {
-                    Ok(Ok(page)) if !page.is_empty() => self.page = page,
+                    Ok(Ok(page)) if !page.is_empty() => self.page = self.shown(page),
                     Ok(Err(refusal)) => return self.finish(refusal),
                     Ok(Ok(_)) | Err(_) => return self.finish(storage_unavailable()),
                 }

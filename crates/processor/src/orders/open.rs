@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use orderstream_core::command::Opening;
+use orderstream_core::spec::SellerChoice;
 use orderstream_core::{
     Act, Command, Incarnation, OrderKey, OrderSpec, Reason, Refusal, Seq, Timestamp,
 };
@@ -35,13 +36,16 @@ impl Orders {
             (Some(_) | None, _) => {}
         }
         let meant = join.incarnation.clone();
-        let incarnation = match join.incarnation {
-            Some(incarnation) => incarnation,
+        let incarnation = match &join.incarnation {
+            Some(incarnation) => incarnation.clone(),
             None => Incarnation::new(uuid::Uuid::now_v7().to_string())?,
         };
-        let choices = selection::select(&join.spec, &self.inner.parts.directory.sellers());
+        let life = (join.key.clone(), incarnation.clone());
+        let is_open = self.incarnation(&join.key).as_ref() == Some(&incarnation);
+        let choices = self.choose(&join, life.clone(), is_open);
         let opening = Opening { incarnation: incarnation.clone(), spec: join.spec, choices };
         let result = self.act(&join.key, Command::bare(Act::Open(Box::new(opening)))).await;
+        self.inner.capacity.settle(&life, result.is_ok());
         self.inner.parts.metrics.set_orders(self.count());
         match result {
             Ok(_) => Ok(incarnation),
@@ -51,6 +55,19 @@ impl Orders {
             }
             Err(refusal) => Err(refusal),
         }
+    }
+
+    fn choose(
+        &self,
+        join: &Join,
+        life: (OrderKey, Incarnation),
+        is_open: bool,
+    ) -> Vec<SellerChoice> {
+        let tenant = join.key.tenant.clone();
+        let sellers = self.inner.parts.directory.sellers(&tenant);
+        self.inner.capacity.reserve(life, is_open, |counts| {
+            selection::select(&join.spec, &sellers, &|id| counts.of(&tenant, id))
+        })
     }
 
     /// Whether the list is here that a tracker has seen up to a number. It is never opened anew:

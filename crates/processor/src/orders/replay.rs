@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use orderstream_core::{Book, Incarnation, OrderKey, Refusal};
+use orderstream_core::{Book, Incarnation, Order, OrderKey, Refusal};
 use orderstream_journal::{Journal, ReadError, Record};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::append::{index_deadline, publish};
+use super::capacity::Capacity;
 use super::entry::Entry;
 use super::feed::Feed;
 use super::record::{self, ListKind, OnDisk};
@@ -51,6 +52,7 @@ impl Orders {
             count: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             stopping: CancellationToken::new(),
+            capacity: Capacity::default(),
             garbage: Mutex::new(Vec::new()),
         };
         let orders = Self { inner: Arc::new(inner) };
@@ -87,7 +89,7 @@ impl Orders {
             .order()
             .filter(|order| order.phase.is_terminal())
             .map(|order| order.last_seq);
-        entry.feed = Arc::new(Feed::new(entry.on_disk.seq(), ended_at));
+        entry.feed = Arc::new(Feed::new(entry.on_disk.seq(), ended_at, is_sealed(&entry)));
         if let Some(former) = shard.orders.remove(&key) {
             if let Some(deadline) = former.deadline {
                 shard.deadlines.remove(&(deadline, key.clone()));
@@ -101,6 +103,9 @@ impl Orders {
         }
         if entry.book.order().is_some_and(|order| !order.proposals.is_empty()) {
             entry.proposals = Proposals::Some;
+        }
+        if let Some(order) = entry.book.order().filter(|order| !order.phase.is_terminal()) {
+            self.inner.capacity.adopt(order);
         }
         index_deadline(&mut shard.deadlines, &mut entry);
         shard.orders.insert(key, entry);
@@ -142,6 +147,7 @@ impl Orders {
             self.inner.parts.metrics.order_is_damaged();
         }
         entry.damaged = fresh.damaged;
+        entry.feed.set_sealed(is_sealed(entry));
         let wakers = publish(entry, fresh.on_disk, Vec::new());
         let is_empty = entry.book.order().is_none() && entry.damaged.is_none();
         shard.suspects.remove(key);
@@ -154,6 +160,10 @@ impl Orders {
         drop(guard);
         wakers.into_iter().for_each(std::task::Waker::wake);
     }
+}
+
+fn is_sealed(entry: &Entry) -> bool {
+    entry.book.order().is_some_and(Order::is_sealed)
 }
 
 fn read_life(

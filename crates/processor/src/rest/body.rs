@@ -58,6 +58,7 @@ pub(super) struct ProposalBody {
     note: Option<String>,
     delivery_date: Option<String>,
     valid_until: Option<String>,
+    attachments: Vec<String>,
 }
 
 /// One line of a proposal.
@@ -88,6 +89,7 @@ impl ProposalBody {
             note: self.note,
             delivery_date: self.delivery_date,
             valid_until: self.valid_until,
+            attachments: self.attachments,
         })?;
         Ok((key, proposed))
     }

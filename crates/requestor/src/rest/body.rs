@@ -2,8 +2,7 @@
 
 use axum::extract::Request;
 use axum::http::HeaderValue;
-use orderstream_core::buyer::Note;
-use orderstream_core::command::Award;
+use orderstream_core::buyer::{BuyerAct, Note};
 use orderstream_core::input::{AwardInput, FollowUpInput, MessageInput, SpecInput, optional_text};
 use orderstream_core::limits::TEXT_CHARS_MAX;
 use orderstream_core::spec::FollowUp;
@@ -39,6 +38,7 @@ pub(super) struct FollowUpBody {
     tenant: String,
     follow_up_id: Option<String>,
     audience: Option<Vec<String>>,
+    answers: Option<String>,
     message: Value,
 }
 
@@ -54,6 +54,7 @@ pub(super) struct ActBody {
 #[serde(default)]
 struct Reasoned {
     reason: Option<String>,
+    undo_within_ms: Option<u64>,
 }
 
 impl InitiateBody {
@@ -87,12 +88,13 @@ impl FollowUpBody {
         };
         let given = self.follow_up_id.filter(|id| !id.is_empty()).or_else(from_header);
         let id = given.map(FollowUpId::new).transpose()?;
-        let FollowUp { audience, message, .. } = FollowUp::try_from(FollowUpInput {
+        let FollowUp { audience, message, answers, .. } = FollowUp::try_from(FollowUpInput {
             id: "unnamed".to_owned(),
             audience: self.audience.unwrap_or_default(),
             message: message(self.message)?,
+            answers: self.answers,
         })?;
-        Ok((key, Note { id, audience, message }))
+        Ok((key, Note { id, audience, message, answers }))
     }
 }
 
@@ -105,9 +107,14 @@ impl ActBody {
         Ok(Self { reasoned: problem::parse_json(&bytes)?, award: problem::parse_json(&bytes)? })
     }
 
-    pub(super) fn check(self) -> Result<(Option<Award>, Option<String>), Refusal> {
-        let reason = optional_text("reason", self.reasoned.reason, TEXT_CHARS_MAX)?;
-        Ok((self.award.try_into()?, reason))
+    pub(super) fn reason(self) -> Result<Option<String>, Refusal> {
+        optional_text("reason", self.reasoned.reason, TEXT_CHARS_MAX)
+    }
+
+    pub(super) fn finalise(self) -> Result<BuyerAct, Refusal> {
+        let undo_within_ms = self.reasoned.undo_within_ms;
+        let award = self.award.clone().try_into()?;
+        Ok(BuyerAct::Finalise { award, reason: self.reason()?, undo_within_ms })
     }
 }
 

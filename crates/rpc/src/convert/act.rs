@@ -22,6 +22,8 @@ pub enum ActRequest {
     Extend(v1::ExtendRequest),
     /// `OrderControlService.Award`.
     Award(v1::AwardRequest),
+    /// `OrderControlService.UndoAward`.
+    UndoAward(v1::UndoAwardRequest),
     /// `OrderControlService.Close`.
     Close(v1::CloseRequest),
     /// `OrderControlService.Cancel`.
@@ -70,12 +72,21 @@ pub fn request_for(key: &OrderKey, command: &Command) -> Result<ActRequest, Refu
             let reason = text(reason);
             ActRequest::Cancel(v1::CancelRequest { order, idempotency_key, epoch, reason })
         }
-        Act::Finalise { award, reason } => {
+        Act::Finalise { award, reason, undo_within_ms } => {
             let (proposal_id, lines) = award_to_wire(award.as_ref());
+            ActRequest::Award(v1::AwardRequest {
+                order,
+                idempotency_key,
+                epoch,
+                reason: text(reason),
+                proposal_id,
+                lines,
+                undo_within_ms: undo_within_ms.unwrap_or(0),
+            })
+        }
+        Act::UndoAward { reason } => {
             let reason = text(reason);
-            let request =
-                v1::AwardRequest { order, idempotency_key, epoch, reason, proposal_id, lines };
-            ActRequest::Award(request)
+            ActRequest::UndoAward(v1::UndoAwardRequest { order, idempotency_key, epoch, reason })
         }
         act @ (Act::Open(_)
         | Act::Propose(_)
@@ -83,6 +94,9 @@ pub fn request_for(key: &OrderKey, command: &Command) -> Result<ActRequest, Refu
         | Act::Withdraw { .. }
         | Act::Decline { .. }
         | Act::Answer { .. }
+        | Act::Ask { .. }
+        | Act::See { .. }
+        | Act::Notified { .. }
         | Act::Lock { .. }
         | Act::Unlock { .. }
         | Act::Tick) => {
@@ -121,20 +135,21 @@ pub fn follow_up_to_wire(
         follow_up_id: follow_up.id.to_string(),
         idempotency_key: command.key.as_ref().map(ToString::to_string).unwrap_or_default(),
         epoch: command.epoch.map_or(0, |epoch| epoch.0),
+        answers: follow_up.answers.as_ref().map(ToString::to_string).unwrap_or_default(),
     }
 }
 
-/// A follow-up from its parts, checked.
+/// A follow-up from its parts (its id, to whom and which question it answers, the text), checked.
 ///
 /// # Errors
 /// Names the field that is wrong.
 pub fn follow_up_from_wire(
     id: String,
-    audience: Vec<String>,
+    (audience, answers): (Vec<String>, String),
     message: Option<v1::Message>,
 ) -> Result<FollowUp, Refusal> {
     let message = message.map(message_input).unwrap_or_default();
-    FollowUp::try_from(FollowUpInput { id, audience, message })
+    FollowUp::try_from(FollowUpInput { id, audience, message, answers: super::some(answers) })
 }
 
 /// An award from its parts; neither means that nobody wins.

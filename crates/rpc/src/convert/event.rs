@@ -2,7 +2,7 @@
 //! stays with the owner.
 
 use orderstream_core::command::Award;
-use orderstream_core::event::{Event, EventKind, OrderOpened, ProposalUpdate};
+use orderstream_core::event::{Event, EventKind, NotifyResult, OrderOpened, ProposalUpdate};
 use orderstream_core::spec::{SellerChoice, Verdict};
 use orderstream_core::{FollowUpId, Incarnation, OrderKey, ProposalId, Refusal, SellerId, Seq};
 
@@ -53,11 +53,12 @@ fn detail_to_wire(kind: &EventKind) -> Detail {
         EventKind::SellersSelected(choices) => Detail::SellersSelected(v1::SellersSelected {
             sellers: choices.iter().map(choice_to_wire).collect(),
         }),
-        EventKind::SellerNotified { seller, channel, result } => {
+        EventKind::SellerNotified { seller, channel, result, reason } => {
             Detail::SellerNotified(v1::SellerNotified {
                 seller: seller.to_string(),
                 channel: channel.clone(),
-                result: result.clone(),
+                result: result.as_str().to_owned(),
+                reason: text(reason),
             })
         }
         EventKind::NewProposal(proposal) => Detail::Proposal(proposal_to_wire(proposal, 1)),
@@ -76,6 +77,7 @@ fn detail_to_wire(kind: &EventKind) -> Detail {
             id: follow_up.id.to_string(),
             audience: follow_up.audience.iter().map(ToString::to_string).collect(),
             message: Some(message_to_wire(&follow_up.message)),
+            answers: follow_up.answers.as_ref().map(ToString::to_string).unwrap_or_default(),
         }),
         EventKind::OrderPaused { expired, reason } => {
             Detail::OrderPaused(v1::OrderPaused { expired: *expired, reason: text(reason) })
@@ -84,6 +86,19 @@ fn detail_to_wire(kind: &EventKind) -> Detail {
         EventKind::OrderExtended { expires_at } => Detail::OrderExtended(v1::OrderExtended {
             expires_at: Some(timestamp_to_wire(*expires_at)),
         }),
+        EventKind::ProposalsOpened { decide_until } => {
+            let decide_until = Some(timestamp_to_wire(*decide_until));
+            Detail::ProposalsOpened(v1::ProposalsOpened { decide_until })
+        }
+        EventKind::AwardPending { award, reason, effective_at } => {
+            Detail::AwardPending(v1::AwardPending {
+                award: Some(award_to_wire(award.as_ref(), text(reason))),
+                effective_at: Some(timestamp_to_wire(*effective_at)),
+            })
+        }
+        EventKind::AwardUndone { reason } => {
+            Detail::AwardUndone(v1::AwardUndone { reason: text(reason) })
+        }
         EventKind::OrderFinalised { award, reason } => Detail::OrderFinalised(v1::OrderFinalised {
             award: Some(award_to_wire(award.as_ref(), text(reason))),
         }),
@@ -111,25 +126,22 @@ fn update_to_wire(update: &ProposalUpdate) -> v1::ProposalUpdate {
         proposal_id: id,
         ..v1::Proposal::default()
     };
-    let (change, proposal, reason) = match update {
+    let (proposal, reason) = match update {
         ProposalUpdate::Amended { proposal, version } => {
-            ("amended", proposal_to_wire(proposal, *version), String::new())
+            (proposal_to_wire(proposal, *version), String::new())
         }
-        ProposalUpdate::Withdrawn { proposal_id, reason } => (
-            "withdrawn",
-            named(String::new(), proposal_id.to_string()),
-            reason.clone().unwrap_or_default(),
-        ),
-        ProposalUpdate::Declined { seller, reason } => (
-            "declined",
-            named(seller.to_string(), String::new()),
-            reason.clone().unwrap_or_default(),
-        ),
-        ProposalUpdate::Answered { seller, message, .. } => {
-            ("answered", named(seller.to_string(), String::new()), message.clone())
+        ProposalUpdate::Withdrawn { proposal_id, reason } => {
+            (named(String::new(), proposal_id.to_string()), reason.clone().unwrap_or_default())
+        }
+        ProposalUpdate::Declined { seller, reason } => {
+            (named(seller.to_string(), String::new()), reason.clone().unwrap_or_default())
+        }
+        ProposalUpdate::Answered { seller, message, .. }
+        | ProposalUpdate::Asked { seller, message, .. } => {
+            (named(seller.to_string(), String::new()), message.clone())
         }
     };
-    v1::ProposalUpdate { change: change.to_owned(), proposal: Some(proposal), reason }
+    v1::ProposalUpdate { change: update.change().to_owned(), proposal: Some(proposal), reason }
 }
 
 /// The wire's form of an award, or of no award.
@@ -176,7 +188,9 @@ fn kind_from_wire(
         Detail::SellerNotified(told) => EventKind::SellerNotified {
             seller: SellerId::new(told.seller)?,
             channel: told.channel,
-            result: told.result,
+            result: NotifyResult::parse(&told.result)
+                .ok_or_else(|| missing("a known result of a notification"))?,
+            reason: some(told.reason),
         },
         Detail::Proposal(proposal) => EventKind::NewProposal(proposal_from_wire(proposal)?),
         Detail::ProposalUpdate(update) => {
@@ -193,7 +207,7 @@ fn kind_from_wire(
         },
         Detail::FollowUp(follow_up) => EventKind::FollowUpAdded(follow_up_from_wire(
             follow_up.id,
-            follow_up.audience,
+            (follow_up.audience, follow_up.answers),
             follow_up.message,
         )?),
         Detail::OrderPaused(paused) => {
@@ -204,10 +218,19 @@ fn kind_from_wire(
             let at = extended.expires_at.as_ref().ok_or_else(|| missing("expires_at"))?;
             EventKind::OrderExtended { expires_at: timestamp_from_wire(at) }
         }
+        Detail::ProposalsOpened(opened) => {
+            let at = opened.decide_until.as_ref().ok_or_else(|| missing("decide_until"))?;
+            EventKind::ProposalsOpened { decide_until: timestamp_from_wire(at) }
+        }
+        Detail::AwardPending(pending) => {
+            let at = pending.effective_at.as_ref().ok_or_else(|| missing("effective_at"))?;
+            let effective_at = timestamp_from_wire(at);
+            let (award, reason) = award_from_wire(pending.award)?;
+            EventKind::AwardPending { award, reason, effective_at }
+        }
+        Detail::AwardUndone(undone) => EventKind::AwardUndone { reason: some(undone.reason) },
         Detail::OrderFinalised(finalised) => {
-            let award = finalised.award.unwrap_or_default();
-            let reason = some(award.reason.clone());
-            let award = award_input_from_wire(award.proposal_id, award.lines).try_into()?;
+            let (award, reason) = award_from_wire(finalised.award)?;
             EventKind::OrderFinalised { award, reason }
         }
         Detail::OrderCancelled(cancelled) => {
@@ -216,6 +239,14 @@ fn kind_from_wire(
         Detail::OrderClosed(closed) => EventKind::OrderClosed { reason: some(closed.reason) },
         Detail::Draining(_) => return Err(missing("an event: it says that the server stops")),
     })
+}
+
+fn award_from_wire(
+    award: Option<v1::AwardDetail>,
+) -> Result<(Option<Award>, Option<String>), Refusal> {
+    let award = award.unwrap_or_default();
+    let reason = some(award.reason);
+    Ok((award_input_from_wire(award.proposal_id, award.lines).try_into()?, reason))
 }
 
 fn opened_from_wire(order_req_id: &str, opened: v1::OrderOpened) -> Result<OrderOpened, Refusal> {
@@ -229,16 +260,7 @@ fn opened_from_wire(order_req_id: &str, opened: v1::OrderOpened) -> Result<Order
 }
 
 fn choice_from_wire(choice: v1::SellerChoice) -> Result<SellerChoice, Refusal> {
-    const VERDICTS: [Verdict; 7] = [
-        Verdict::Chosen,
-        Verdict::TooFar,
-        Verdict::PlaceUnknown,
-        Verdict::WrongCategory,
-        Verdict::NotNamed,
-        Verdict::Suspended,
-        Verdict::BeyondCount,
-    ];
-    let verdict = VERDICTS.into_iter().find(|verdict| verdict.as_str() == choice.reason);
+    let verdict = Verdict::parse(&choice.reason);
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -273,6 +295,11 @@ fn update_from_wire(
         "answered" => ProposalUpdate::Answered {
             seller: SellerId::new(proposal.seller)?,
             follow_up_id: FollowUpId::new(follow_up_id)?,
+            message: update.reason,
+        },
+        "asked" => ProposalUpdate::Asked {
+            seller: SellerId::new(proposal.seller)?,
+            question_id: FollowUpId::new(follow_up_id)?,
             message: update.reason,
         },
         _ => return Err(missing("a known change of a proposal")),

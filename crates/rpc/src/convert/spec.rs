@@ -2,10 +2,10 @@
 
 use orderstream_core::command::{ProposalLine, Proposed};
 use orderstream_core::input::{
-    DeliveryInput, ItemInput, MessageInput, ProposalInput, ProposalLineInput, SellersInput,
-    SpecInput,
+    ChannelInput, ContactInput, DeliveryInput, ItemInput, MessageInput, ProposalInput,
+    ProposalLineInput, SellersInput, SpecInput,
 };
-use orderstream_core::spec::{Delivery, Item, Message, Place, SellerLimits};
+use orderstream_core::spec::{Channel, Contact, Delivery, Item, Message, Place, SellerLimits};
 use orderstream_core::{OrderSpec, Refusal};
 
 use super::some;
@@ -29,11 +29,20 @@ pub fn spec_input_from_wire(spec: v1::OrderSpec) -> SpecInput {
             max_count: Some(sellers.max_count).filter(|count| *count != 0),
             max_distance_km: Some(sellers.max_distance_km).filter(|km| *km != 0.0),
             names: sellers.names,
+            excluded: sellers.excluded,
         }),
         message: spec.message.map(message_input),
         expires_in_ms: Some(spec.expires_in_ms).filter(|ms| *ms != 0),
         sealed: spec.sealed,
+        buyer: spec.buyer.map(|buyer| ContactInput {
+            channels: buyer.channels.into_iter().map(channel_input).collect(),
+            language: some(buyer.language),
+        }),
     }
+}
+
+fn channel_input(channel: v1::Channel) -> ChannelInput {
+    ChannelInput { kind: channel.r#type, address: channel.address }
 }
 
 fn item_input(item: v1::OrderItem) -> ItemInput {
@@ -70,6 +79,18 @@ pub fn spec_to_wire(spec: &OrderSpec) -> v1::OrderSpec {
         sealed: spec.sealed,
         notification_type: spec.notification_type.as_str().to_owned(),
         session: spec.session.clone().unwrap_or_default(),
+        buyer: spec.buyer.as_ref().map(contact_to_wire),
+    }
+}
+
+fn contact_to_wire(contact: &Contact) -> v1::Contact {
+    let channel = |channel: &Channel| v1::Channel {
+        r#type: channel.kind.as_str().to_owned(),
+        address: channel.address.clone(),
+    };
+    v1::Contact {
+        channels: contact.channels.iter().map(channel).collect(),
+        language: contact.language.clone().unwrap_or_default(),
     }
 }
 
@@ -97,6 +118,7 @@ fn sellers_to_wire(sellers: &SellerLimits) -> v1::SellerLimits {
         max_count: sellers.max_count,
         max_distance_km: sellers.max_distance_m.map_or(0.0, |m| f64::from(m) / 1e3),
         names: sellers.names.iter().map(ToString::to_string).collect(),
+        excluded: sellers.excluded.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -132,6 +154,7 @@ pub fn proposal_from_wire(proposal: v1::Proposal) -> Result<Proposed, Refusal> {
         note: some(proposal.note),
         delivery_date: some(proposal.delivery_date),
         valid_until: some(proposal.valid_until),
+        attachments: proposal.attachments,
     })
 }
 
@@ -147,6 +170,7 @@ pub fn proposal_to_wire(proposal: &Proposed, version: u32) -> v1::Proposal {
         delivery_date: proposal.delivery_date.clone().unwrap_or_default(),
         lines: proposal.lines.iter().map(line_to_wire).collect(),
         valid_until: proposal.valid_until.clone().unwrap_or_default(),
+        attachments: proposal.attachments.clone(),
     }
 }
 

@@ -38,7 +38,8 @@ pub struct OrderSpec {
     /// processor's clock. 0 means the default, 30 minutes.
     #[prost(uint64, tag = "7")]
     pub expires_in_ms: u64,
-    /// True: a seller sees neither the other sellers nor their proposals.
+    /// True: nobody learns prices or who proposed before the order's time is over. Then it is
+    /// opened and waits for a decision.
     #[prost(bool, tag = "8")]
     pub sealed: bool,
     /// How the sellers are told: GChat, Email, SMS or Webhook, in any case. In a stream request
@@ -48,6 +49,29 @@ pub struct OrderSpec {
     /// The buyer's session, kept as it came.
     #[prost(string, tag = "10")]
     pub session: ::prost::alloc::string::String,
+    /// Where the buyer is told.
+    #[prost(message, optional, tag = "11")]
+    pub buyer: ::core::option::Option<Contact>,
+}
+/// Where somebody is told, and how to speak to them.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Contact {
+    /// Ways to reach them, the preferred one first; at most 4.
+    #[prost(message, repeated, tag = "1")]
+    pub channels: ::prost::alloc::vec::Vec<Channel>,
+    /// A BCP 47 tag such as "de" or "pt-BR". Empty means English.
+    #[prost(string, tag = "2")]
+    pub language: ::prost::alloc::string::String,
+}
+/// One way to reach somebody.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Channel {
+    /// GChat, Email, SMS or Webhook, in any case.
+    #[prost(string, tag = "1")]
+    pub r#type: ::prost::alloc::string::String,
+    /// A mail address for Email, a number such as +491711234567 for SMS, a URL for GChat and Webhook.
+    #[prost(string, tag = "2")]
+    pub address: ::prost::alloc::string::String,
 }
 /// One line of an order.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -94,6 +118,9 @@ pub struct SellerLimits {
     /// Only these sellers. Empty means all that fit.
     #[prost(string, repeated, tag = "3")]
     pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// None of these sellers.
+    #[prost(string, repeated, tag = "4")]
+    pub excluded: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Words from one side to the other.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -139,6 +166,9 @@ pub struct Proposal {
     /// Until when the price holds, RFC 3339. Empty means as long as the order is open.
     #[prost(string, tag = "9")]
     pub valid_until: ::prost::alloc::string::String,
+    /// Addresses of documents that belong to it, http or https; at most 20.
+    #[prost(string, repeated, tag = "10")]
+    pub attachments: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// One line of a proposal.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -216,7 +246,8 @@ pub struct OrderStreamResponse {
     pub proposal_id: ::prost::alloc::string::String,
     /// What happened: OrderOpened, SellersSelected, SellerNotified, NewProposal,
     /// ProposalUpdate, ProposalClosed, EditLock, FollowUpAdded, OrderPaused,
-    /// OrderResumed, OrderExtended, OrderFinalised, OrderClosed or OrderCancelled.
+    /// OrderResumed, OrderExtended, ProposalsOpened, AwardPending, AwardUndone,
+    /// OrderFinalised, OrderClosed or OrderCancelled.
     /// In band, and not an event: Draining.
     #[prost(string, tag = "3")]
     pub streaming_response_status: ::prost::alloc::string::String,
@@ -233,7 +264,7 @@ pub struct OrderStreamResponse {
     /// What exactly happened; the member follows from the status.
     #[prost(
         oneof = "order_stream_response::Detail",
-        tags = "18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32"
+        tags = "18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35"
     )]
     pub detail: ::core::option::Option<order_stream_response::Detail>,
 }
@@ -287,6 +318,15 @@ pub mod order_stream_response {
         /// With Draining.
         #[prost(message, tag = "32")]
         Draining(super::Draining),
+        /// With ProposalsOpened.
+        #[prost(message, tag = "33")]
+        ProposalsOpened(super::ProposalsOpened),
+        /// With AwardPending.
+        #[prost(message, tag = "34")]
+        AwardPending(super::AwardPending),
+        /// With AwardUndone.
+        #[prost(message, tag = "35")]
+        AwardUndone(super::AwardUndone),
     }
 }
 /// The order exists and takes proposals.
@@ -329,29 +369,33 @@ pub struct SellerChoice {
     #[prost(double, optional, tag = "4")]
     pub distance_km: ::core::option::Option<f64>,
 }
-/// One seller was told of the order, or could not be.
+/// One seller was told of the order, could not be, or has seen it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SellerNotified {
     /// The seller's name.
     #[prost(string, tag = "1")]
     pub seller: ::prost::alloc::string::String,
-    /// By what way, for example "session".
+    /// By what way: GChat, Email, SMS or Webhook; "session" where the seller said so itself.
     #[prost(string, tag = "2")]
     pub channel: ::prost::alloc::string::String,
-    /// What came of it, for example "delivered".
+    /// What came of it: delivered, bounced or seen.
     #[prost(string, tag = "3")]
     pub result: ::prost::alloc::string::String,
+    /// Why it could not be told. Empty when it was.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// A proposal changed.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ProposalUpdate {
-    /// What changed: amended, withdrawn, declined or answered.
+    /// What changed: amended, withdrawn, declined, answered or asked. Of the last two, the event's
+    /// follow_up_id names the follow-up or the question.
     #[prost(string, tag = "1")]
     pub change: ::prost::alloc::string::String,
     /// The proposal after the change.
     #[prost(message, optional, tag = "2")]
     pub proposal: ::core::option::Option<Proposal>,
-    /// Why, in the words of who did it.
+    /// Why, in the words of who did it; of an answer or a question its text.
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
 }
@@ -377,6 +421,9 @@ pub struct FollowUp {
     /// What was said.
     #[prost(message, optional, tag = "3")]
     pub message: ::core::option::Option<Message>,
+    /// The seller's question that it answers. Empty when it answers none.
+    #[prost(string, tag = "4")]
+    pub answers: ::prost::alloc::string::String,
 }
 /// The order takes no proposals for now. The last event of an expired order.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -401,6 +448,31 @@ pub struct OrderExtended {
     /// When the order expires by itself now.
     #[prost(message, optional, tag = "1")]
     pub expires_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// The time of a sealed order is over: what was proposed can be read from the first event on, and
+/// decided on.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProposalsOpened {
+    /// When the order expires without a decision.
+    #[prost(message, optional, tag = "1")]
+    pub decide_until: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// The buyer chose, and can still take it back. Nobody was told.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AwardPending {
+    /// Who is to get what.
+    #[prost(message, optional, tag = "1")]
+    pub award: ::core::option::Option<AwardDetail>,
+    /// From when on it counts.
+    #[prost(message, optional, tag = "2")]
+    pub effective_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// The buyer took the choice back.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AwardUndone {
+    /// The buyer's words.
+    #[prost(string, tag = "1")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// The buyer awarded the order. Its last event.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -477,7 +549,7 @@ pub struct SellerMessage {
     #[prost(string, tag = "1")]
     pub request_id: ::prost::alloc::string::String,
     /// What is said. The first message must be hello.
-    #[prost(oneof = "seller_message::Kind", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "seller_message::Kind", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub kind: ::core::option::Option<seller_message::Kind>,
 }
 /// Nested message and enum types in `SellerMessage`.
@@ -506,9 +578,12 @@ pub mod seller_message {
         /// Give a held proposal back.
         #[prost(message, tag = "8")]
         Unlock(super::UnlockRequest),
-        /// Events up to here are safe with the seller.
+        /// Events up to here are safe with the seller; the invitation counts as seen.
         #[prost(message, tag = "9")]
         Acknowledge(super::Acknowledge),
+        /// Ask the buyer something.
+        #[prost(message, tag = "10")]
+        Question(super::Question),
     }
 }
 /// The first message of a session.
@@ -581,6 +656,19 @@ pub struct Answer {
     pub proposal_id: ::prost::alloc::string::String,
     /// The answer.
     #[prost(message, optional, tag = "4")]
+    pub message: ::core::option::Option<Message>,
+}
+/// Ask the buyer something.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Question {
+    /// The order.
+    #[prost(message, optional, tag = "1")]
+    pub order: ::core::option::Option<OrderRef>,
+    /// The question's id. Empty means the message's request_id.
+    #[prost(string, tag = "2")]
+    pub question_id: ::prost::alloc::string::String,
+    /// The question.
+    #[prost(message, optional, tag = "3")]
     pub message: ::core::option::Option<Message>,
 }
 /// Hold a proposal while editing it.
@@ -1112,6 +1200,9 @@ pub struct FollowUpRequest {
     /// Which owner of the order speaks. 0 means not fenced.
     #[prost(uint64, tag = "20")]
     pub epoch: u64,
+    /// The seller's question that it answers. Empty when it answers none.
+    #[prost(string, tag = "21")]
+    pub answers: ::prost::alloc::string::String,
 }
 /// What came of a follow-up. Fields 1 and 2 are the original system's.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1630,6 +1721,26 @@ pub struct AwardRequest {
     /// Who gets which article. Empty when one proposal gets everything.
     #[prost(message, repeated, tag = "6")]
     pub lines: ::prost::alloc::vec::Vec<AwardLine>,
+    /// How long it can be undone before it counts and anybody is told, in milliseconds: 0 to
+    /// 86 400 000 (24 h). 0 means that it counts at once.
+    #[prost(uint64, tag = "7")]
+    pub undo_within_ms: u64,
+}
+/// Take back an award that does not count yet.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UndoAwardRequest {
+    /// The order.
+    #[prost(message, optional, tag = "1")]
+    pub order: ::core::option::Option<OrderRef>,
+    /// The same key again with the same body has one effect. Empty: every call counts.
+    #[prost(string, tag = "2")]
+    pub idempotency_key: ::prost::alloc::string::String,
+    /// Which owner of the order speaks. 0 means not fenced.
+    #[prost(uint64, tag = "3")]
+    pub epoch: u64,
+    /// Why, in the buyer's words.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// End the order without an award.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1731,6 +1842,31 @@ pub struct OrderState {
     /// Who got what, once it was awarded.
     #[prost(message, optional, tag = "12")]
     pub award: ::core::option::Option<AwardDetail>,
+    /// Who is to get what, while that can be undone.
+    #[prost(message, optional, tag = "13")]
+    pub pending_award: ::core::option::Option<AwardPending>,
+    /// Until when a sealed order waits for a decision. Absent before its opening.
+    #[prost(message, optional, tag = "14")]
+    pub decide_until: ::core::option::Option<::prost_types::Timestamp>,
+    /// How far each invited seller is.
+    #[prost(message, repeated, tag = "15")]
+    pub invitations: ::prost::alloc::vec::Vec<Invitation>,
+}
+/// One invited seller.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Invitation {
+    /// The seller's name.
+    #[prost(string, tag = "1")]
+    pub seller: ::prost::alloc::string::String,
+    /// Invited, Bounced, Notified, Seen, Declined or Proposed.
+    #[prost(string, tag = "2")]
+    pub state: ::prost::alloc::string::String,
+    /// Since when.
+    #[prost(message, optional, tag = "3")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Why it could not be told, or why it declined.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// How much an order holds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2025,6 +2161,30 @@ pub mod order_control_service_client {
                 .insert(GrpcMethod::new("orderstream.v1.OrderControlService", "Award"));
             self.inner.unary(req, path, codec).await
         }
+        /// Takes back an award that does not count yet.
+        pub async fn undo_award(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UndoAwardRequest>,
+        ) -> std::result::Result<tonic::Response<super::ActResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = crate::codec::LeanCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/orderstream.v1.OrderControlService/UndoAward",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("orderstream.v1.OrderControlService", "UndoAward"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Ends the order without an award.
         pub async fn close(
             &mut self,
@@ -2211,6 +2371,11 @@ pub mod order_control_service_server {
         async fn award(
             &self,
             request: tonic::Request<super::AwardRequest>,
+        ) -> std::result::Result<tonic::Response<super::ActResponse>, tonic::Status>;
+        /// Takes back an award that does not count yet.
+        async fn undo_award(
+            &self,
+            request: tonic::Request<super::UndoAwardRequest>,
         ) -> std::result::Result<tonic::Response<super::ActResponse>, tonic::Status>;
         /// Ends the order without an award.
         async fn close(
@@ -2495,6 +2660,52 @@ pub mod order_control_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AwardSvc(inner);
+                        let codec = crate::codec::LeanCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/orderstream.v1.OrderControlService/UndoAward" => {
+                    #[allow(non_camel_case_types)]
+                    struct UndoAwardSvc<T: OrderControlService>(pub Arc<T>);
+                    impl<
+                        T: OrderControlService,
+                    > tonic::server::UnaryService<super::UndoAwardRequest>
+                    for UndoAwardSvc<T> {
+                        type Response = super::ActResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UndoAwardRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as OrderControlService>::undo_award(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UndoAwardSvc(inner);
                         let codec = crate::codec::LeanCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

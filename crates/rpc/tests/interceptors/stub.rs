@@ -236,6 +236,13 @@ impl OrderControlService for Stub {
         Ok(Response::new(v1::ActResponse::default()))
     }
 
+    async fn undo_award(
+        &self,
+        _: Request<v1::UndoAwardRequest>,
+    ) -> Result<Response<v1::ActResponse>, Status> {
+        Ok(Response::new(v1::ActResponse::default()))
+    }
+
     async fn close(
         &self,
         _: Request<v1::CloseRequest>,

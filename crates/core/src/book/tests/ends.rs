@@ -192,7 +192,7 @@ fn an_award_cannot_be_changed_after_the_end() {
     desk.act(propose("p1", "a")).unwrap();
     desk.act(finalise(Some("p1"))).unwrap();
     desk.act(finalise(Some("p1"))).unwrap();
-    assert_eq!(desk.refused(finalise(None)), Reason::OrderEnded);
+    assert_eq!(desk.refused(finalise(None)), Reason::AlreadyAwarded);
     assert_eq!(desk.book.order().unwrap().award, Some(Award::Whole(pid("p1"))));
 }
 
@@ -204,7 +204,10 @@ fn only_a_living_proposal_can_win() {
     assert_eq!(desk.refused(finalise(Some("p1"))), Reason::ProposalEnded);
     assert_eq!(desk.refused(finalise(Some("p2"))), Reason::ProposalNotFound);
     let award = Some(Award::Lines(vec![("bolt".to_owned(), pid("p1"))]));
-    assert_eq!(desk.refused(Act::Finalise { award, reason: None }), Reason::ProposalEnded);
+    assert_eq!(
+        desk.refused(Act::Finalise { award, reason: None, undo_within_ms: None }),
+        Reason::ProposalEnded
+    );
 }
 
 #[test]

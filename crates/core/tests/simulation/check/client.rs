@@ -31,7 +31,7 @@ fn same_but_for_id(asked: &Proposed, stored: &Proposed) -> bool {
 
 /// Whether this event is what the act asks for.
 fn fulfils(kind: &EventKind, act: &Act) -> bool {
-    use ProposalUpdate::{Amended, Answered, Declined, Withdrawn};
+    use ProposalUpdate::{Amended, Answered, Asked, Declined, Withdrawn};
     match (act, kind) {
         (Act::Propose(asked), EventKind::NewProposal(stored)) => same_but_for_id(asked, stored),
         (Act::Amend(asked), EventKind::ProposalUpdate(Amended { proposal, .. }))
@@ -60,6 +60,14 @@ fn fulfils(kind: &EventKind, act: &Act) -> bool {
         (Act::Finalise { award, .. }, EventKind::OrderFinalised { award: stored, .. }) => {
             award == stored
         }
+        (Act::Finalise { award, .. }, EventKind::AwardPending { award: stored, .. }) => {
+            award == stored
+        }
+        (Act::UndoAward { .. }, EventKind::AwardUndone { .. }) => true,
+        (
+            Act::Ask { question_id, .. },
+            EventKind::ProposalUpdate(Asked { question_id: stored, .. }),
+        ) => question_id == stored,
         (Act::Pause { .. }, EventKind::OrderPaused { expired: false, .. })
         | (Act::Resume, EventKind::OrderResumed)
         | (Act::Extend { .. }, EventKind::OrderExtended { .. })
@@ -146,7 +154,12 @@ pub(crate) fn asked_for(history: &History) -> Result<(), String> {
                 None => match &event.kind {
                     EventKind::OrderOpened(_) => event.seq.0 == 1,
                     EventKind::SellersSelected(_) => event.seq.0 == 2,
-                    kind => matches!(kind, EventKind::OrderPaused { expired: true, .. }),
+                    EventKind::OrderPaused { expired, .. } => *expired,
+                    // A sealed order's opening, and an award that counts from now on.
+                    EventKind::ProposalsOpened { .. }
+                    | EventKind::ProposalClosed { .. }
+                    | EventKind::OrderFinalised { .. } => true,
+                    _ => false,
                 },
             };
             if !known {

@@ -83,14 +83,21 @@ fn wish_unmet(last: &Final, order: &Order) -> Option<&'static str> {
     if desired.follow_ups.iter().any(|wanted| !order.follow_ups.contains(&wanted.id)) {
         return Some("a follow-up is missing");
     }
-    if life_ms < desired.spec.expires_in_ms {
+    if life_ms < desired.spec.expires_in_ms && order.decide_until.is_none() {
         return Some("the life is too short");
     }
-    if desired.cancel || can_win {
+    let is_undone = desired.award.as_ref().is_some_and(|decision| decision.undo);
+    if is_undone && order.pending_award.is_some() {
+        return Some("the award should have been undone");
+    }
+    let may_end = !is_undone && order.pending_award.is_none() && !order.is_sealed();
+    if desired.cancel || (can_win && may_end) {
         return Some("it should have ended");
     }
     let paused = order.phase == Phase::Paused;
-    (desired.award.is_none() && desired.suspend != paused).then_some("the pause is wrong")
+    let can_steer = order.pending_award.is_none() && order.decide_until.is_none();
+    let free = desired.award.as_ref().is_none_or(|decision| decision.undo);
+    (free && can_steer && desired.suspend != paused).then_some("the pause is wrong")
 }
 
 /// P8: once all is calm, the status is what the list says, and the list what the resource wants.
@@ -141,7 +148,8 @@ pub(crate) fn expired(history: &History) -> Result<(), String> {
                     return Err(format!("order {number}: {event:?} after the end"));
                 }
                 if matches!(event.kind, EventKind::OrderPaused { expired: true, .. }) {
-                    let late_ms = clock_at(history, number, event.seq) - before.expires_at.0;
+                    let due = before.next_deadline().unwrap_or(before.expires_at);
+                    let late_ms = clock_at(history, number, event.seq) - due.0;
                     if late_ms < 0 || (!broken && late_ms > LATE_MS) {
                         return Err(format!("order {number} expired {late_ms} ms late"));
                     }
@@ -150,8 +158,8 @@ pub(crate) fn expired(history: &History) -> Result<(), String> {
             Order::fold(&mut order, event).map_err(|error| error.to_string())?;
         }
         let Some(order) = order else { continue };
-        let due = history.owner_clock > order.expires_at.0 + LATE_MS;
-        if due && !order.phase.is_terminal() {
+        let due = order.next_deadline().is_some_and(|at| history.owner_clock > at.0 + LATE_MS);
+        if due {
             return Err(format!("order {number} did not expire"));
         }
     }

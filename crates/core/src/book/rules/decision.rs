@@ -1,0 +1,137 @@
+//! The buyer's decision: award, undo, and what it means for who did not win.
+
+use std::collections::BTreeSet;
+
+use super::Kinds;
+use super::proposals::{find, must_live};
+use crate::book::Context;
+use crate::command::Award;
+use crate::event::EventKind;
+use crate::id::ProposalId;
+use crate::limits::{EVENTS_MAX, LOSERS_CLOSED_MAX, UNDO_WITHIN_MS_MAX};
+use crate::order::{Order, ProposalPhase};
+use crate::refusal::{Reason, Refusal};
+
+/// A decision as it was asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Decision<'a> {
+    pub(super) award: Option<&'a Award>,
+    pub(super) reason: Option<&'a String>,
+    pub(super) undo_within_ms: u64,
+}
+
+/// Ends the order with or without a winner, at once or after the time in which it can be undone.
+pub(super) fn finalise(order: &Order, context: &Context, decision: Decision<'_>) -> Kinds {
+    if let Some(pending) = &order.pending_award {
+        if pending.award.as_ref() == decision.award {
+            return Ok(Vec::new());
+        }
+        return Err(Refusal::new(
+            Reason::AwardPending,
+            "another award waits to count; undo it first",
+        ));
+    }
+    if decision.undo_within_ms > UNDO_WITHIN_MS_MAX {
+        let given = decision.undo_within_ms;
+        return Err(Refusal::field(
+            "undo_within_ms",
+            format!("is {given}; give at most {UNDO_WITHIN_MS_MAX} (24 h)"),
+        ));
+    }
+    check(order, decision.award)?;
+    if decision.undo_within_ms > 0 {
+        return Ok(vec![EventKind::AwardPending {
+            award: decision.award.cloned(),
+            reason: decision.reason.cloned(),
+            effective_at: context.now.plus_ms(decision.undo_within_ms),
+        }]);
+    }
+    Ok(count(order, decision.award, decision.reason))
+}
+
+/// The events by which an award counts: who did not win is out, and the order is over.
+pub(in crate::book) fn count(
+    order: &Order,
+    award: Option<&Award>,
+    reason: Option<&String>,
+) -> Vec<EventKind> {
+    let winners = winners(award);
+    let losers: Vec<&ProposalId> = order
+        .proposals
+        .iter()
+        .filter(|(id, held)| held.phase == ProposalPhase::Open && !winners.contains(id))
+        .map(|(id, _)| id)
+        .collect();
+    let closed = |proposal_id: &ProposalId| EventKind::ProposalClosed {
+        proposal_id: proposal_id.clone(),
+        reason: "not awarded".to_owned(),
+    };
+    let room = EVENTS_MAX.saturating_sub(order.last_seq.0).saturating_sub(1);
+    let are_told = award.is_some()
+        && losers.len() <= LOSERS_CLOSED_MAX
+        && u64::try_from(losers.len()).is_ok_and(|count| count <= room);
+    let mut kinds: Vec<EventKind> =
+        if are_told { losers.into_iter().map(closed).collect() } else { Vec::new() };
+    kinds.push(EventKind::OrderFinalised { award: award.cloned(), reason: reason.cloned() });
+    kinds
+}
+
+/// Takes back an award that does not count yet.
+pub(super) fn undo(order: &Order, reason: Option<&String>) -> Kinds {
+    if order.pending_award.is_none() {
+        return Err(Refusal::new(
+            Reason::AwardNotPending,
+            "no award waits to count; nothing to undo",
+        ));
+    }
+    Ok(vec![EventKind::AwardUndone { reason: reason.cloned() }])
+}
+
+fn winners(award: Option<&Award>) -> BTreeSet<&ProposalId> {
+    match award {
+        None => BTreeSet::new(),
+        Some(Award::Whole(id)) => BTreeSet::from([id]),
+        Some(Award::Lines(lines)) => lines.iter().map(|(_, id)| id).collect(),
+    }
+}
+
+/// Every winner is there, and offers what it is to get.
+fn check(order: &Order, award: Option<&Award>) -> Result<(), Refusal> {
+    let Some(award) = award else { return Ok(()) };
+    if order.is_sealed() {
+        return Err(Refusal::new(
+            Reason::OrderSealed,
+            "the order is sealed; it can be awarded when its time is over",
+        )
+        .with("opens_at_ms", order.expires_at.0));
+    }
+    for id in winners(Some(award)) {
+        must_live(id, find(order, id)?)?;
+    }
+    if let Award::Lines(lines) = award {
+        check_lines(order, lines)?;
+    }
+    Ok(())
+}
+
+fn check_lines(order: &Order, lines: &[(String, ProposalId)]) -> Result<(), Refusal> {
+    let mut given = BTreeSet::new();
+    for (index, (sku, id)) in lines.iter().enumerate() {
+        let field = format!("lines[{index}].sku");
+        if !given.insert(sku) {
+            return Err(Refusal::field(
+                field,
+                format!("{sku} is given twice; a line has one winner"),
+            ));
+        }
+        let wanted = order.spec.items.is_empty() || order.spec.items.iter().any(|i| i.sku == *sku);
+        if !wanted {
+            return Err(Refusal::field(field, format!("{sku} is not an item of the order")));
+        }
+        let offered = &find(order, id)?.content.lines;
+        if !offered.is_empty() && !offered.iter().any(|line| line.sku == *sku) {
+            return Err(Refusal::field(field, format!("{sku} is not offered by proposal {id}")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,204 @@
+//! What sellers do: propose, amend, take back, decline, lock.
+
+use super::Kinds;
+use crate::book::Context;
+use crate::command::Proposed;
+use crate::event::{EventKind, ProposalUpdate};
+use crate::id::{ProposalId, SellerId, Timestamp};
+use crate::limits::{LEASE_MS_MAX, PROPOSALS_MAX, VERSIONS_MAX};
+use crate::order::{Order, Phase, Proposal, ProposalPhase};
+use crate::refusal::{Reason, Refusal};
+use crate::seal;
+
+/// Whether proposals are taken at all now.
+fn must_be_open(order: &Order) -> Result<(), Refusal> {
+    must_not_be_decided(order)?;
+    if order.phase == Phase::Paused {
+        return Err(Refusal::new(Reason::OrderPaused, "the order is paused; try when it resumes"));
+    }
+    Ok(())
+}
+
+/// Neither opened for the decision nor awarded, which can only be undone.
+fn must_not_be_decided(order: &Order) -> Result<(), Refusal> {
+    if order.pending_award.is_some() {
+        return Err(Refusal::new(
+            Reason::AwardPending,
+            "the order is being awarded; try again if the award is undone",
+        ));
+    }
+    if order.decide_until.is_some() {
+        return Err(Refusal::new(
+            Reason::DeadlinePassed,
+            "the order's time is over and what was proposed is open; nothing more is taken",
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn propose(order: &Order, context: &Context, proposed: &Proposed) -> Kinds {
+    let id = proposed
+        .proposal_id
+        .as_ref()
+        .or(context.fresh_id.as_ref())
+        .ok_or_else(|| Refusal::field("proposal_id", "is missing; give 1 to 128 characters"))?;
+    if let Some(held) = order.proposals.get(id) {
+        // A proposal's id serves as the key of its submission.
+        let content = Proposed { proposal_id: Some(id.clone()), ..proposed.clone() };
+        if held.version == 1 && held.content == content {
+            return Ok(Vec::new());
+        }
+        return Err(Refusal {
+            field: Some("proposal_id".to_owned()),
+            ..Refusal::new(
+                Reason::ProposalExists,
+                format!("{id} exists with other content; amend it, or use a new id"),
+            )
+        });
+    }
+    must_be_open(order)?;
+    check_dates(proposed)?;
+    if order.proposals.len() >= PROPOSALS_MAX {
+        return Err(Refusal::new(
+            Reason::LimitReached,
+            format!("the order has {PROPOSALS_MAX} proposals, the most that one order takes"),
+        ));
+    }
+    let content = Proposed { proposal_id: Some(id.clone()), ..proposed.clone() };
+    Ok(vec![EventKind::NewProposal(content)])
+}
+
+/// Dates are checked when they are given, and not when a list is read again: one that was taken
+/// before this rule stays readable.
+fn check_dates(proposed: &Proposed) -> Result<(), Refusal> {
+    let dates =
+        [("delivery_date", &proposed.delivery_date), ("valid_until", &proposed.valid_until)];
+    for (field, value) in dates {
+        if value.as_ref().is_some_and(|text| crate::date::parse(text).is_none()) {
+            let text = "is not a date; write 2026-12-01 or 2026-12-01T12:00:00Z";
+            return Err(Refusal::field(field, text));
+        }
+    }
+    if proposed.price.is_hidden() {
+        return Err(Refusal::field(
+            "currency",
+            "is XXX, which is no currency; write EUR or another",
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn find<'a>(order: &'a Order, id: &ProposalId) -> Result<&'a Proposal, Refusal> {
+    order.proposals.get(id).ok_or_else(|| {
+        Refusal::new(Reason::ProposalNotFound, format!("the order has no proposal {id}"))
+    })
+}
+
+pub(super) fn must_live(id: &ProposalId, proposal: &Proposal) -> Result<(), Refusal> {
+    let what = match proposal.phase {
+        ProposalPhase::Open => return Ok(()),
+        ProposalPhase::Withdrawn => "withdrawn",
+        ProposalPhase::Closed => "closed",
+    };
+    Err(Refusal::new(Reason::ProposalEnded, format!("proposal {id} was {what}; make a new one")))
+}
+
+fn must_not_be_locked(
+    order: &Order,
+    proposal: &Proposal,
+    by: &SellerId,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    match proposal.locked_by(now) {
+        Some(holder) if holder != by => {
+            let holder = seal::seller(order, holder);
+            let text =
+                format!("{holder} is editing this proposal; try when the lock is given back");
+            Err(Refusal::new(Reason::Locked, text).with("holder", holder))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+pub(super) fn amend(order: &Order, now: Timestamp, proposed: &Proposed) -> Kinds {
+    let id = proposed
+        .proposal_id
+        .as_ref()
+        .ok_or_else(|| Refusal::field("proposal_id", "is missing; say which to amend"))?;
+    let held = find(order, id)?;
+    must_live(id, held)?;
+    if held.content.seller != proposed.seller {
+        return Err(Refusal::field("seller", "made another proposal; amend your own"));
+    }
+    must_be_open(order)?;
+    must_not_be_locked(order, held, &proposed.seller, now)?;
+    if held.content == *proposed {
+        return Ok(Vec::new());
+    }
+    check_dates(proposed)?;
+    if held.version >= VERSIONS_MAX {
+        return Err(Refusal::new(
+            Reason::LimitReached,
+            format!("proposal {id} has {VERSIONS_MAX} versions, the most; make a new one"),
+        ));
+    }
+    let version = held.version.saturating_add(1);
+    let update = ProposalUpdate::Amended { proposal: proposed.clone(), version };
+    Ok(vec![EventKind::ProposalUpdate(update)])
+}
+
+pub(super) fn withdraw(
+    order: &Order,
+    now: Timestamp,
+    id: &ProposalId,
+    reason: Option<&String>,
+) -> Kinds {
+    let held = find(order, id)?;
+    if held.phase == ProposalPhase::Withdrawn {
+        return Ok(Vec::new());
+    }
+    must_live(id, held)?;
+    must_not_be_decided(order)?;
+    must_not_be_locked(order, held, &held.content.seller, now)?;
+    let (proposal_id, reason) = (id.clone(), reason.cloned());
+    Ok(vec![EventKind::ProposalUpdate(ProposalUpdate::Withdrawn { proposal_id, reason })])
+}
+
+pub(super) fn decline(order: &Order, seller: &SellerId, reason: Option<&String>) -> Kinds {
+    if order.declined.contains(seller) {
+        return Ok(Vec::new());
+    }
+    let (seller, reason) = (seller.clone(), reason.cloned());
+    Ok(vec![EventKind::ProposalUpdate(ProposalUpdate::Declined { seller, reason })])
+}
+
+pub(super) fn lock(
+    order: &Order,
+    now: Timestamp,
+    id: &ProposalId,
+    (holder, lease_ms): (&SellerId, u64),
+) -> Kinds {
+    if lease_ms == 0 || lease_ms > LEASE_MS_MAX {
+        return Err(Refusal::field(
+            "lease_ms",
+            format!("is {lease_ms}; give 1 to {LEASE_MS_MAX} milliseconds"),
+        ));
+    }
+    let held = find(order, id)?;
+    must_live(id, held)?;
+    must_be_open(order)?;
+    must_not_be_locked(order, held, holder, now)?;
+    let (proposal_id, holder) = (id.clone(), holder.clone());
+    let until = Some(now.plus_ms(lease_ms));
+    Ok(vec![EventKind::EditLock { proposal_id, holder, until }])
+}
+
+pub(super) fn unlock(order: &Order, now: Timestamp, id: &ProposalId, holder: &SellerId) -> Kinds {
+    let held = find(order, id)?;
+    must_not_be_locked(order, held, holder, now)?;
+    if held.lock.is_none() {
+        return Ok(Vec::new());
+    }
+    let (proposal_id, holder) = (id.clone(), holder.clone());
+    Ok(vec![EventKind::EditLock { proposal_id, holder, until: None }])
+}

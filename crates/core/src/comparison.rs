@@ -1,0 +1,276 @@
+//! What was proposed, side by side: totals, lines, delivery, distance, what is missing, and what is
+//! best. Also how one version of a proposal differs from another.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::command::Proposed;
+use crate::date;
+use crate::id::{ProposalId, SellerId, Timestamp};
+use crate::limits::COMPARED_MAX;
+use crate::order::{Order, Proposal, ProposalPhase};
+use crate::price::{Currency, Decimal, Price};
+
+/// By what proposals are ordered; equal ones by total, then by id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Criterion {
+    /// The lowest total first.
+    #[default]
+    Total,
+    /// The earliest delivery first; those that name none last.
+    Delivery,
+    /// The nearest seller first; those whose place is unknown last.
+    Distance,
+}
+
+impl Criterion {
+    /// The criterion with this spelling.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "total" => Some(Self::Total),
+            "delivery" => Some(Self::Delivery),
+            "distance" => Some(Self::Distance),
+            _ => None,
+        }
+    }
+}
+
+/// All proposals that can be awarded, side by side.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The order's articles, in its order; those that only proposals name come after them.
+    pub skus: Vec<String>,
+    /// The proposals, the best first; at most [`COMPARED_MAX`].
+    pub rows: Vec<Row>,
+    /// Proposals beyond the bound.
+    pub omitted: usize,
+    /// Whether nothing can be shown yet because the order is sealed.
+    pub sealed: bool,
+}
+
+/// One proposal in a comparison.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// Which.
+    pub proposal_id: ProposalId,
+    /// Whose.
+    pub seller: SellerId,
+    /// Its version.
+    pub version: u32,
+    /// The total, a decimal.
+    pub total: String,
+    /// ISO 4217.
+    pub currency: String,
+    /// Whether no other total in its currency is lower, of those that offer everything.
+    pub best_total: bool,
+    /// When it would be delivered, as the seller wrote it.
+    pub delivery_date: Option<String>,
+    /// Whether no other one is delivered earlier.
+    pub best_delivery: bool,
+    /// Whether it is delivered when the order wants it; absent where one of the two does not say.
+    pub in_time: Option<bool>,
+    /// From the seller to the place of delivery, metres.
+    pub distance_m: Option<u32>,
+    /// Whether its time of validity is over.
+    pub lapsed: bool,
+    /// Its lines, one for each of [`Comparison::skus`]; absent: not offered, or only as a whole.
+    pub lines: Vec<Option<Line>>,
+    /// Articles of the order that it does not offer; none where it offers only a whole.
+    pub missing: Vec<String>,
+}
+
+/// One line of a proposal in a comparison.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Line {
+    /// How many.
+    pub quantity: String,
+    /// For how much in all.
+    pub price: String,
+    /// Whether nobody offers the line for less in this currency.
+    pub best: bool,
+}
+
+/// Puts an order's open proposals side by side.
+pub fn compare(order: &Order, by: Criterion, now: Timestamp) -> Comparison {
+    if order.is_sealed() {
+        return Comparison { skus: skus(order, &[]), rows: Vec::new(), omitted: 0, sealed: true };
+    }
+    let mut open: Vec<(&ProposalId, &Proposal)> =
+        order.proposals.iter().filter(|(_, held)| held.phase != ProposalPhase::Withdrawn).collect();
+    open.sort_by_cached_key(|(id, held)| rank(order, by, (id, held)));
+    let omitted = open.len().saturating_sub(COMPARED_MAX);
+    let shown = &open[..open.len().min(COMPARED_MAX)];
+    let skus = skus(order, shown);
+    let best = Best::of(order, &open);
+    let rows = shown.iter().map(|(id, held)| row(order, &best, &skus, (id, held), now)).collect();
+    Comparison { skus, rows, omitted, sealed: false }
+}
+
+/// Sorts by the criterion, then by total within one currency, then by id.
+fn rank(
+    order: &Order,
+    by: Criterion,
+    (id, held): (&ProposalId, &Proposal),
+) -> (i64, String, Decimal, ProposalId) {
+    let price = &held.content.price;
+    let first = match by {
+        Criterion::Total => 0,
+        Criterion::Delivery => delivery(&held.content).map_or(i64::MAX, |at| at.0),
+        Criterion::Distance => distance_m(order, &held.content.seller).map_or(i64::MAX, i64::from),
+    };
+    (first, price.currency().as_str().to_owned(), price.amount(), id.clone())
+}
+
+fn delivery(content: &Proposed) -> Option<Timestamp> {
+    content.delivery_date.as_deref().and_then(date::parse)
+}
+
+fn distance_m(order: &Order, seller: &SellerId) -> Option<u32> {
+    order.choices.iter().find(|choice| choice.seller == *seller).and_then(|held| held.distance_m)
+}
+
+fn skus(order: &Order, proposals: &[(&ProposalId, &Proposal)]) -> Vec<String> {
+    let mut skus: Vec<String> = order.spec.items.iter().map(|item| item.sku.clone()).collect();
+    for line in proposals.iter().flat_map(|(_, held)| &held.content.lines) {
+        if !skus.contains(&line.sku) && skus.len() < COMPARED_MAX {
+            skus.push(line.sku.clone());
+        }
+    }
+    skus
+}
+
+/// The best of everything, per currency.
+struct Best<'a> {
+    totals: BTreeMap<Currency, Decimal>,
+    lines: BTreeMap<(&'a str, Currency), Decimal>,
+    delivery: Option<Timestamp>,
+}
+
+impl<'a> Best<'a> {
+    fn of(order: &Order, proposals: &[(&ProposalId, &'a Proposal)]) -> Self {
+        let mut best = Self { totals: BTreeMap::new(), lines: BTreeMap::new(), delivery: None };
+        for (_, held) in proposals {
+            let content = &held.content;
+            if missing(order, content).is_empty() {
+                keep_least(&mut best.totals, content.price.currency(), content.price.amount());
+            }
+            for line in &content.lines {
+                let key = (line.sku.as_str(), line.price.currency());
+                keep_least(&mut best.lines, key, line.price.amount());
+            }
+            best.delivery = match (best.delivery, delivery(content)) {
+                (Some(held), Some(new)) => Some(held.min(new)),
+                (held, new) => held.or(new),
+            };
+        }
+        best
+    }
+
+    fn line(&self, sku: &str, price: &Price) -> bool {
+        self.lines.get(&(sku, price.currency())).is_some_and(|least| *least == price.amount())
+    }
+}
+
+fn keep_least<K: Ord>(least: &mut BTreeMap<K, Decimal>, key: K, amount: Decimal) {
+    least.entry(key).and_modify(|held| *held = (*held).min(amount)).or_insert(amount);
+}
+
+/// A proposal without lines offers everything for one price.
+fn missing(order: &Order, content: &Proposed) -> Vec<String> {
+    if content.lines.is_empty() {
+        return Vec::new();
+    }
+    let offered = |sku: &str| content.lines.iter().any(|line| line.sku == sku);
+    let wanted = order.spec.items.iter().map(|item| &item.sku);
+    wanted.filter(|sku| !offered(sku)).cloned().collect()
+}
+
+fn row(
+    order: &Order,
+    best: &Best<'_>,
+    skus: &[String],
+    (id, held): (&ProposalId, &Proposal),
+    now: Timestamp,
+) -> Row {
+    let content = &held.content;
+    let price = &content.price;
+    let missing = missing(order, content);
+    let line = |sku: &String| {
+        content.lines.iter().find(|line| line.sku == *sku).map(|line| Line {
+            quantity: line.quantity.value().to_string(),
+            price: line.price.amount().to_string(),
+            best: best.line(sku, &line.price),
+        })
+    };
+    let at = delivery(content);
+    let wanted = order.spec.delivery.as_ref().and_then(|delivery| delivery.by.as_deref());
+    let least = best.totals.get(&price.currency());
+    Row {
+        proposal_id: id.clone(),
+        seller: content.seller.clone(),
+        version: held.version,
+        total: price.amount().to_string(),
+        currency: price.currency().as_str().to_owned(),
+        best_total: missing.is_empty() && least.is_some_and(|least| *least == price.amount()),
+        delivery_date: content.delivery_date.clone(),
+        best_delivery: at.is_some() && at == best.delivery,
+        in_time: at.zip(wanted.and_then(date::parse)).map(|(at, wanted)| at <= wanted),
+        distance_m: distance_m(order, &content.seller),
+        lapsed: content.valid_until.as_deref().and_then(date::parse).is_some_and(|end| end < now),
+        lines: skus.iter().map(line).collect(),
+        missing,
+    }
+}
+
+/// One field that differs between two versions of a proposal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// Which field: `price`, `note`, `lines.SKU`, …
+    pub field: String,
+    /// Its former value; absent when there was none.
+    pub from: Option<String>,
+    /// Its new value; absent when there is none.
+    pub to: Option<String>,
+}
+
+/// What differs between two versions of a proposal, in the order of the fields.
+pub fn changes(from: &Proposed, to: &Proposed) -> Vec<Change> {
+    let (before, after) = (fields(from), fields(to));
+    let mut names: Vec<&String> = before.iter().map(|(name, _)| name).collect();
+    names.extend(
+        after
+            .iter()
+            .map(|(name, _)| name)
+            .filter(|name| before.iter().all(|(held, _)| held != *name)),
+    );
+    let value = |fields: &[(String, String)], name: &String| {
+        fields.iter().find(|(held, _)| held == name).map(|(_, value)| value.clone())
+    };
+    let change = |name: &String| {
+        let (from, to) = (value(&before, name), value(&after, name));
+        (from != to).then(|| Change { field: name.clone(), from, to })
+    };
+    names.into_iter().filter_map(change).collect()
+}
+
+/// A proposal as named texts; a field that is not given is not there.
+fn fields(content: &Proposed) -> Vec<(String, String)> {
+    let mut fields = vec![("price".to_owned(), content.price.to_string())];
+    for line in &content.lines {
+        let unit = line.unit.as_deref().map(|unit| format!(" {unit}")).unwrap_or_default();
+        let value = format!("{}{unit} for {}", line.quantity.value(), line.price);
+        fields.push((format!("lines.{}", line.sku), value));
+    }
+    let texts = [
+        ("note", &content.note),
+        ("delivery_date", &content.delivery_date),
+        ("valid_until", &content.valid_until),
+    ];
+    let given = texts.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+    fields.extend(given.map(|(name, value)| (name.to_owned(), value.clone())));
+    if !content.attachments.is_empty() {
+        fields.push(("attachments".to_owned(), content.attachments.join(" ")));
+    }
+    fields
+}

@@ -1,0 +1,96 @@
+//! Ways to reach somebody as they come, and the one conversion into the strict form.
+
+use serde::{Deserialize, Serialize};
+
+use super::{each, text, url_text};
+use crate::limits::{CHANNELS_MAX, LANGUAGE_CHARS_MAX, LINE_CHARS_MAX};
+use crate::refusal::Refusal;
+use crate::spec::{Channel, Contact, NotificationType};
+
+/// Where somebody is told, as it came.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ContactInput {
+    /// Ways to reach them, the preferred one first.
+    pub channels: Vec<ChannelInput>,
+    /// A BCP 47 tag.
+    pub language: Option<String>,
+}
+
+/// One way to reach somebody, as it came.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ChannelInput {
+    /// `GChat`, `Email`, `SMS` or `Webhook`, in any case.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// A mail address, a telephone number or a URL.
+    pub address: String,
+}
+
+impl TryFrom<ContactInput> for Contact {
+    type Error = Refusal;
+
+    fn try_from(input: ContactInput) -> Result<Self, Refusal> {
+        Ok(Self {
+            channels: each("channels", input.channels, CHANNELS_MAX, Channel::try_from)?,
+            language: input.language.filter(|tag| !tag.is_empty()).map(language).transpose()?,
+        })
+    }
+}
+
+impl TryFrom<ChannelInput> for Channel {
+    type Error = Refusal;
+
+    fn try_from(input: ChannelInput) -> Result<Self, Refusal> {
+        let kind = NotificationType::parse(&input.kind).ok_or_else(|| {
+            Refusal::field("type", "is unknown; use GChat, Email, SMS or Webhook")
+        })?;
+        let address = match kind {
+            NotificationType::Email => mail_address(input.address)?,
+            NotificationType::Sms => telephone(input.address)?,
+            NotificationType::GChat | NotificationType::Webhook => {
+                url_text("address", input.address)?
+            }
+        };
+        Ok(Self { kind, address })
+    }
+}
+
+/// Something before and after one `@`, no blanks; the mail server knows the rest.
+fn mail_address(value: String) -> Result<String, Refusal> {
+    let value = text("address", value, LINE_CHARS_MAX)?;
+    let is_address =
+        value.split_once('@').is_some_and(|(user, domain)| !user.is_empty() && !domain.is_empty())
+            && value.matches('@').count() == 1
+            && !value.contains(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '<' | '>'));
+    if is_address {
+        return Ok(value);
+    }
+    Err(Refusal::field("address", "is not a mail address; write name@example.com"))
+}
+
+/// E.164: a plus and 7 to 15 digits.
+fn telephone(value: String) -> Result<String, Refusal> {
+    let digits = value.strip_prefix('+').unwrap_or_default();
+    if (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Ok(value);
+    }
+    Err(Refusal::field("address", "is not a telephone number; write +491711234567 (E.164)"))
+}
+
+/// Letters, digits and hyphens, as BCP 47 writes tags.
+fn language(tag: String) -> Result<String, Refusal> {
+    let is_tag = tag.len() <= LANGUAGE_CHARS_MAX
+        && tag.starts_with(|c: char| c.is_ascii_alphabetic())
+        && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    if is_tag {
+        return Ok(tag);
+    }
+    Err(Refusal::field(
+        "language",
+        format!(
+            "is not a language tag such as de or pt-BR of at most {LANGUAGE_CHARS_MAX} letters"
+        ),
+    ))
+}

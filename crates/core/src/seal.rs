@@ -1,0 +1,144 @@
+//! Sealed orders: what of them may leave their owner before the opening. One function for events and
+//! one for what was folded; every way out goes through one of the two.
+//!
+//! Counts and ids stay readable, so that readers keep the same numbers; sellers, prices and words do
+//! not. After the opening the list is read again from its first event, and tells all.
+
+use std::borrow::Cow;
+use std::sync::{Arc, LazyLock};
+
+use crate::command::Proposed;
+use crate::event::{Event, EventKind, NotifyResult, ProposalUpdate};
+use crate::id::SellerId;
+use crate::order::{InvitationState, Order};
+use crate::price::Price;
+
+/// Stands where a seller's name is hidden.
+pub const SEALED: &str = "sealed";
+
+static NOBODY: LazyLock<Option<SellerId>> = LazyLock::new(|| SellerId::new(SEALED).ok());
+
+/// The name to show for a seller of this order.
+pub fn seller<'a>(order: &Order, seller: &'a SellerId) -> &'a str {
+    if order.is_sealed() { SEALED } else { seller.as_str() }
+}
+
+/// Whether an order is sealed after these events; `None` when they do not say.
+pub fn after(events: &[Arc<Event>]) -> Option<bool> {
+    events.iter().rev().find_map(|event| match &event.kind {
+        EventKind::OrderOpened(opened) => Some(opened.spec.sealed),
+        EventKind::ProposalsOpened { .. } => Some(false),
+        _ => None,
+    })
+}
+
+/// An event as it may leave the owner while the order is sealed.
+pub fn event(event: &Arc<Event>) -> Arc<Event> {
+    match hidden(&event.kind) {
+        None => Arc::clone(event),
+        Some(kind) => Arc::new(Event { seq: event.seq, at: event.at, cause: None, kind }),
+    }
+}
+
+/// An order as it may be shown now.
+pub fn order(order: &Order) -> Cow<'_, Order> {
+    if !order.is_sealed() {
+        return Cow::Borrowed(order);
+    }
+    let mut shown = order.clone();
+    for proposal in shown.proposals.values_mut() {
+        proposal.content = content(&proposal.content);
+        proposal.lock = proposal.lock.take().map(|(holder, until)| (nobody(&holder), until));
+    }
+    for invitation in &mut shown.invitations {
+        // Who looked, declined or proposed is as telling as a price.
+        if invitation.state > InvitationState::Notified {
+            invitation.state = InvitationState::Notified;
+            invitation.reason = None;
+            invitation.at = order.opened_at;
+        }
+    }
+    shown.declined.clear();
+    for asker in shown.questions.values_mut() {
+        *asker = nobody(asker);
+    }
+    Cow::Owned(shown)
+}
+
+fn nobody(otherwise: &SellerId) -> SellerId {
+    // The name is a constant that fits the rules.
+    NOBODY.clone().unwrap_or_else(|| otherwise.clone())
+}
+
+fn content(proposed: &Proposed) -> Proposed {
+    Proposed {
+        proposal_id: proposed.proposal_id.clone(),
+        seller: nobody(&proposed.seller),
+        price: Price::hidden(),
+        lines: Vec::new(),
+        note: None,
+        delivery_date: None,
+        valid_until: None,
+        attachments: Vec::new(),
+    }
+}
+
+/// What stands for an event that tells too much; `None` when it tells nothing.
+fn hidden(kind: &EventKind) -> Option<EventKind> {
+    let update = match kind {
+        EventKind::NewProposal(proposed) => return Some(EventKind::NewProposal(content(proposed))),
+        EventKind::EditLock { proposal_id, holder, until } => {
+            let (proposal_id, holder, until) = (proposal_id.clone(), nobody(holder), *until);
+            return Some(EventKind::EditLock { proposal_id, holder, until });
+        }
+        EventKind::SellerNotified { seller, channel, result: NotifyResult::Seen, .. } => {
+            return Some(EventKind::SellerNotified {
+                seller: nobody(seller),
+                channel: channel.clone(),
+                result: NotifyResult::Seen,
+                reason: None,
+            });
+        }
+        EventKind::ProposalUpdate(update) => update,
+        EventKind::OrderOpened(_)
+        | EventKind::SellersSelected(_)
+        | EventKind::SellerNotified { .. }
+        | EventKind::ProposalClosed { .. }
+        | EventKind::FollowUpAdded(_)
+        | EventKind::OrderPaused { .. }
+        | EventKind::OrderResumed
+        | EventKind::OrderExtended { .. }
+        | EventKind::ProposalsOpened { .. }
+        | EventKind::AwardPending { .. }
+        | EventKind::AwardUndone { .. }
+        | EventKind::OrderFinalised { .. }
+        | EventKind::OrderClosed { .. }
+        | EventKind::OrderCancelled { .. } => return None,
+    };
+    Some(EventKind::ProposalUpdate(hidden_update(update)))
+}
+
+fn hidden_update(update: &ProposalUpdate) -> ProposalUpdate {
+    match update {
+        ProposalUpdate::Amended { proposal, version } => {
+            ProposalUpdate::Amended { proposal: content(proposal), version: *version }
+        }
+        ProposalUpdate::Withdrawn { proposal_id, .. } => {
+            ProposalUpdate::Withdrawn { proposal_id: proposal_id.clone(), reason: None }
+        }
+        ProposalUpdate::Declined { seller, .. } => {
+            ProposalUpdate::Declined { seller: nobody(seller), reason: None }
+        }
+        // What is asked and answered is to be read; by whom is not.
+        ProposalUpdate::Answered { seller, follow_up_id, message } => ProposalUpdate::Answered {
+            seller: nobody(seller),
+            follow_up_id: follow_up_id.clone(),
+            message: message.clone(),
+        },
+        ProposalUpdate::Asked { seller, question_id, message } => ProposalUpdate::Asked {
+            seller: nobody(seller),
+            question_id: question_id.clone(),
+            message: message.clone(),
+        },
+    }
+}
