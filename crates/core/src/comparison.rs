@@ -51,6 +51,7 @@ pub struct Comparison {
 
 /// One proposal in a comparison.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(clippy::struct_excessive_bools, reason = "independent marks")]
 pub struct Row {
     /// Which.
     pub proposal_id: ProposalId,

@@ -28,7 +28,21 @@ pub fn after(events: &[Arc<Event>]) -> Option<bool> {
     events.iter().rev().find_map(|event| match &event.kind {
         EventKind::OrderOpened(opened) => Some(opened.spec.sealed),
         EventKind::ProposalsOpened { .. } => Some(false),
-        _ => None,
+        EventKind::SellersSelected(_)
+        | EventKind::SellerNotified { .. }
+        | EventKind::NewProposal(_)
+        | EventKind::ProposalUpdate(_)
+        | EventKind::ProposalClosed { .. }
+        | EventKind::EditLock { .. }
+        | EventKind::FollowUpAdded(_)
+        | EventKind::OrderPaused { .. }
+        | EventKind::OrderResumed
+        | EventKind::OrderExtended { .. }
+        | EventKind::AwardPending { .. }
+        | EventKind::AwardUndone { .. }
+        | EventKind::OrderFinalised { .. }
+        | EventKind::OrderClosed { .. }
+        | EventKind::OrderCancelled { .. } => None,
     })
 }
 

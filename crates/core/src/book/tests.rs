@@ -9,9 +9,12 @@ use crate::price::Price;
 use crate::spec::{FollowUp, Message, OrderSpec};
 use crate::withheld::Durable;
 
+mod decision;
 mod ends;
 mod keys;
 mod proposals;
+mod sealed;
+mod talk;
 
 struct All;
 
@@ -76,6 +79,11 @@ impl Desk {
         let refusal = self.act(act).expect_err("must be refused");
         assert_eq!(self.stored.len(), before, "a refusal leaves no event");
         refusal.reason
+    }
+
+    /// As [`Desk::refused`], where the clock demands something first.
+    fn refused_late(&mut self, act: Act) -> Reason {
+        self.act(act).expect_err("must be refused").reason
     }
 
     fn phase(&self) -> Phase {

@@ -1,0 +1,139 @@
+//! Sealed orders: hidden until the deadline, then opened all at once, and waiting for a decision.
+
+use super::*;
+use crate::limits::DECIDE_IN_MS;
+use crate::seal;
+
+const LIFE: i64 = LIFE_MS as i64;
+
+fn sealed() -> Desk {
+    let spec = OrderSpec { expires_in_ms: LIFE_MS, sealed: true, ..OrderSpec::default() };
+    let incarnation = Incarnation::new("uid-1").unwrap();
+    let mut desk = Desk::closed();
+    let opening = Opening { incarnation, spec, choices: Vec::new() };
+    desk.act(Act::Open(Box::new(opening))).unwrap();
+    desk.act(propose("p1", "secretive-ltd")).unwrap();
+    desk.act(amend("p1", "secretive-ltd", "4711.99")).unwrap();
+    desk.act(lock("p1", "secretive-ltd", 1_000)).unwrap();
+    desk
+}
+
+fn opened() -> Desk {
+    let mut desk = sealed();
+    desk.now = T0 + LIFE;
+    desk.act(Act::Tick).unwrap();
+    desk
+}
+
+#[test]
+fn a_sealed_order_is_opened_at_its_deadline_and_does_not_expire() {
+    let desk = opened();
+    assert_eq!(desk.words().last(), Some(&"ProposalsOpened"));
+    let order = desk.book.order().unwrap();
+    let decide_until = Timestamp(T0).plus_ms(LIFE_MS + DECIDE_IN_MS);
+    assert_eq!((order.phase, order.decide_until), (Phase::Paused, Some(decide_until)));
+    assert_eq!(desk.book.deadline(), Some(decide_until));
+}
+
+#[test]
+fn it_expires_when_nobody_decides() {
+    let mut desk = opened();
+    desk.now += i64::try_from(DECIDE_IN_MS).unwrap();
+    desk.act(Act::Tick).unwrap();
+    assert_eq!(desk.phase(), Phase::Expired);
+}
+
+/// An owner that was down over both deadlines does both, in their order.
+#[test]
+fn a_late_look_opens_and_expires_in_one_step() {
+    let mut desk = sealed();
+    desk.now = T0 + LIFE + i64::try_from(DECIDE_IN_MS).unwrap();
+    desk.act(Act::Tick).unwrap();
+    assert_eq!(&desk.words()[5..], ["ProposalsOpened", "OrderPaused"]);
+}
+
+#[test]
+fn it_cannot_be_awarded_before_its_opening_and_can_after_it() {
+    let mut desk = sealed();
+    assert_eq!(desk.refused(finalise(Some("p1"))), Reason::OrderSealed);
+    let mut desk = opened();
+    desk.act(finalise(Some("p1"))).unwrap();
+    assert_eq!(desk.phase(), Phase::Finalised);
+}
+
+#[test]
+fn nothing_that_was_read_can_be_answered_with_a_better_offer() {
+    let extend = Act::Extend { expires_in_ms: 2 * LIFE_MS };
+    let withdraw = Act::Withdraw { proposal_id: pid("p1"), reason: None };
+    let acts = [
+        propose("p2", "b"),
+        amend("p1", "secretive-ltd", "1"),
+        withdraw,
+        lock("p1", "secretive-ltd", 1_000),
+        extend,
+        Act::Resume,
+    ];
+    for act in acts {
+        assert_eq!(opened().refused(act.clone()), Reason::DeadlinePassed, "{act:?}");
+    }
+}
+
+/// To the millisecond: the one before the deadline counts, the one at it does not.
+#[test]
+fn no_proposal_is_accepted_at_or_after_the_deadline() {
+    for (at, accepted) in [(LIFE - 1, true), (LIFE, false), (LIFE + 1, false)] {
+        let mut desk = sealed();
+        desk.now = T0 + at;
+        let done = desk.act(propose("p2", "b"));
+        assert_eq!(done.is_ok(), accepted, "{at}");
+        let deadline = Timestamp(T0).plus_ms(LIFE_MS);
+        let proposals = desk.stored.iter().filter(|e| e.kind.as_str() == "NewProposal");
+        assert!(proposals.into_iter().all(|event| event.at < deadline));
+    }
+}
+
+#[test]
+fn talk_and_a_reminder_go_on_after_the_opening() {
+    let mut desk = opened();
+    desk.act(follow_up("f1")).unwrap();
+    desk.act(Act::Ask {
+        seller: seller("b"),
+        question_id: FollowUpId::new("q1").unwrap(),
+        message: "when?".to_owned(),
+    })
+    .unwrap();
+}
+
+#[test]
+fn neither_events_nor_the_order_tell_a_seller_or_a_price_before_the_opening() {
+    let mut desk = sealed();
+    desk.act(Act::Decline { seller: seller("secretive-ltd"), reason: None }).unwrap();
+    desk.act(Act::Ask {
+        seller: seller("secretive-ltd"),
+        question_id: FollowUpId::new("q1").unwrap(),
+        message: "when?".to_owned(),
+    })
+    .unwrap();
+    let told = |text: String| text.contains("secretive-ltd") || text.contains("4711");
+    for event in &desk.stored {
+        let shown = seal::event(&std::sync::Arc::new(event.clone()));
+        assert_eq!((shown.seq, shown.at), (event.seq, event.at));
+        assert!(!told(format!("{shown:?}")), "{shown:?}");
+    }
+    assert!(!told(format!("{:?}", seal::order(desk.book.order().unwrap()))));
+    let refusal = desk.act(lock("p1", "nosy", 1_000)).unwrap_err();
+    assert!(!told(format!("{refusal:?}")), "{refusal:?}");
+    desk.now = T0 + LIFE;
+    desk.act(Act::Tick).unwrap();
+    assert!(told(format!("{:?}", seal::order(desk.book.order().unwrap()))));
+}
+
+/// Ended before its opening, it was never opened: what was proposed stays hidden for good.
+#[test]
+fn a_sealed_order_that_was_cancelled_stays_sealed() {
+    for act in [cancel(), Act::Close { reason: None }, finalise(None)] {
+        let mut desk = sealed();
+        desk.act(act.clone()).unwrap();
+        assert!(desk.book.order().unwrap().is_sealed(), "{act:?}");
+    }
+}
