@@ -138,10 +138,76 @@ fn docs(root: &Path, tools: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    //! Claims about what the chart's neighbours say of an order.
+    //! Claims about what the chart's neighbours say of an order, and about the chart's values.
 
     use mlua::{Lua, LuaSerdeExt as _};
-    use serde_json::Value;
+    use serde_json::{Map, Value};
+
+    /// The settings whose keys are the user's or Kubernetes' own.
+    const FREE: [&str; 12] = [
+        "affinity",
+        "annotations",
+        "commonLabels",
+        "env",
+        "imagePullSecrets",
+        "labels",
+        "nodeSelector",
+        "podAnnotations",
+        "podLabels",
+        "resources",
+        "tolerations",
+        "topologySpreadConstraints",
+    ];
+
+    fn fields(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+        value.as_object().into_iter().flat_map(Map::iter)
+    }
+
+    /// Walks the values and their schema side by side.
+    fn agree(path: &str, values: &Value, schema: &Value) {
+        assert_eq!(schema["additionalProperties"], false, "{path} takes any key");
+        for (name, value) in fields(values) {
+            let path = format!("{path}/{name}");
+            let schema = &schema["properties"][name];
+            assert!(schema.is_object(), "{path} is not in the schema");
+            if value.is_object() && !FREE.contains(&name.as_str()) {
+                agree(&path, value, schema);
+            }
+        }
+        for (name, _) in fields(&schema["properties"]) {
+            assert!(values.get(name).is_some(), "{path}/{name} is in the schema only");
+        }
+    }
+
+    #[test]
+    fn the_schema_knows_every_value_and_no_other() {
+        let values = include_str!("../../deploy/helm/orderstream/values.yaml");
+        let values: Value = serde_saphyr::from_str(values).unwrap();
+        let schema = include_str!("../../deploy/helm/orderstream/values.schema.json");
+        let mut schema: Value = serde_json::from_str(schema).unwrap();
+        // Helm's own key, which it gives to every chart.
+        schema["properties"].as_object_mut().unwrap().remove("global");
+        agree("", &values, &schema);
+    }
+
+    #[test]
+    fn every_value_says_what_it_is() {
+        let values = include_str!("../../deploy/helm/orderstream/values.yaml");
+        let mut told = false;
+        for line in values.lines() {
+            let text = line.trim();
+            if text.starts_with('#') {
+                told |= text.starts_with("# -- ");
+                continue;
+            }
+            // A key with something behind it is a value; below one of `FREE` nothing is.
+            let is_value = text.split_once(": ").is_some();
+            let is_free = text.split(':').next().is_some_and(|key| FREE.contains(&key))
+                || ["requests", "limits"].contains(&text.split(':').next().unwrap_or_default());
+            assert!(!is_value || is_free || told, "no `# --` stands above: {line}");
+            told = false;
+        }
+    }
 
     #[test]
     fn argo_cd_hears_the_health_of_every_kind_of_order() {

@@ -4,14 +4,17 @@
 //! It takes the cluster of KUBECONFIG, with an image that it can pull; without one, the test cluster
 //! beside the workspace, where there is one, with an image made here.
 
+mod backup;
 mod cluster;
 mod disruption;
+mod docs;
 mod install;
 mod load;
 mod monitoring;
 mod namespaced;
 mod orders;
 mod removal;
+mod rights;
 mod scaling;
 
 use std::path::{Path, PathBuf};
@@ -44,14 +47,16 @@ pub(crate) enum Place {
 type Step = (&'static str, fn(&Cluster) -> anyhow::Result<()>);
 
 /// The steps in their order; each builds on those before it.
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 9] = [
     ("install", install::run),
     ("orders", orders::run),
     ("disruption", disruption::run),
     ("monitoring", monitoring::run),
+    ("rights", rights::run),
     ("scaling", scaling::run),
     ("removal", removal::run),
     ("namespaced", namespaced::run),
+    ("docs", docs::run),
 ];
 
 /// Runs the steps.
@@ -108,7 +113,7 @@ fn steps(root: &Path, wanted: &Wanted, image: &str) -> anyhow::Result<()> {
     let began = Instant::now();
     let is_wanted = |name: &str| wanted.only.is_empty() || wanted.only.iter().any(|w| w == name);
     for (name, step) in STEPS {
-        if !is_wanted(name) || (wanted.keep && ["removal", "namespaced"].contains(&name)) {
+        if !is_wanted(name) || (wanted.keep && ["removal", "namespaced", "docs"].contains(&name)) {
             continue;
         }
         println!("== e2e {name}");

@@ -1,8 +1,9 @@
 //! `cargo xtask image`: the runtime image as an archive that `docker load`, `ctr images import` and
 //! `skopeo copy` take, made from one static binary without any container tool. It holds the same
-//! files as the last stage of the Dockerfile.
+//! files as the last stage of the Dockerfile, which is tried too where buildah is installed.
 
 mod archive;
+mod dockerfile;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,6 +53,7 @@ pub(crate) fn run(root: &Path, output: &Path, name: &str) -> anyhow::Result<Stri
     fs::create_dir_all(output.parent().unwrap_or(root))?;
     fs::write(output, bytes).with_context(|| format!("write {}", output.display()))?;
     println!("== {name}: {} ({:.1} MB compressed)", output.display(), megabytes(size));
+    dockerfile::try_last_stage(root, &image)?;
     Ok(name)
 }
 

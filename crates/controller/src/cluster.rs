@@ -33,6 +33,7 @@ mod reporter;
 mod requests;
 pub mod resources;
 mod retry;
+mod rights;
 mod steps;
 mod watch;
 mod writer;

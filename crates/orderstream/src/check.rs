@@ -14,6 +14,8 @@ use crate::output;
 
 /// Where each id has a heading.
 const PAGE: &str = "https://github.com/orderstream/orderstream/blob/main/docs/checks.md";
+/// Where the ids stand at most; a longer text has its id behind it.
+const TEXT_WIDTH_MAX: usize = 90;
 /// Between two looks of `--wait`.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -137,6 +139,8 @@ fn has_failed(findings: &[Finding]) -> bool {
 fn table(findings: &[Finding], took: Duration) -> String {
     let mut lines = Vec::new();
     let mut group = None;
+    let width = findings.iter().map(|finding| finding.text.chars().count()).max();
+    let width = width.unwrap_or_default().min(TEXT_WIDTH_MAX);
     for finding in findings {
         if group != Some(finding.group) {
             group = Some(finding.group);
@@ -147,7 +151,7 @@ fn table(findings: &[Finding], took: Duration) -> String {
             Mark::Warning => '‼',
             Mark::Failed => '×',
         };
-        lines.push(format!("  {mark} {:<72} {}", finding.text, finding.id));
+        lines.push(format!("  {mark} {:<width$}  {}", finding.text, finding.id));
         if let Some(advice) = &finding.advice {
             lines.push(format!("      cause: {}", advice.cause));
             lines.push(format!("      fix:   {}", advice.fix));
@@ -158,7 +162,7 @@ fn table(findings: &[Finding], took: Duration) -> String {
     let (failed, warnings) = (count(Mark::Failed), count(Mark::Warning));
     let status = if failed > 0 { "failed" } else { "ok" };
     lines.push(format!(
-        "Status: {status}, {failed} failed, {warnings} warnings ({} checks, {:.1} s)",
+        "Status: {status}, {failed} failed, {warnings} to look at ({} checks, {:.1} s)",
         findings.len(),
         took.as_secs_f32()
     ));

@@ -1,6 +1,8 @@
 //! The commands, their flags, and which code runs them.
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use clap::{ArgMatches, Parser, Subcommand};
 
@@ -166,11 +168,45 @@ impl Command {
     }
 }
 
+/// Tells what is wrong with the command line, or gives the help that was asked for. A terminal gets
+/// all of it; a pod's log and its termination message get one line.
+pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
+    let text = error.to_string();
+    match text.strip_prefix("error: ") {
+        Some(text) if !std::io::stderr().is_terminal() => {
+            let failure = Failure::input(in_one_line(text));
+            output::error(&failure);
+            failure.exit_code()
+        }
+        _ => error.exit(),
+    }
+}
+
+/// The complaint and its tips, without the usage.
+fn in_one_line(text: &str) -> String {
+    let is_usage =
+        |line: &&str| line.starts_with("Usage:") || line.starts_with("For more information");
+    let told = text.lines().take_while(|line| !is_usage(line)).map(str::trim);
+    told.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
 #[cfg(test)]
 mod tests {
     //! Claims about the command line as a whole.
 
     use clap::CommandFactory as _;
+
+    #[test]
+    fn a_wrong_flag_is_one_line_with_its_tip() {
+        let error = super::Cli::command()
+            .try_get_matches_from(["orderstream", "processor", "--data-dri", "x"])
+            .unwrap_err();
+        assert_eq!(
+            super::in_one_line(&error.to_string()),
+            "error: unexpected argument '--data-dri' found; \
+             tip: a similar argument exists: '--data-dir'"
+        );
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -15,4 +15,5 @@ mod mistakes;
 mod peers;
 mod ports;
 mod process;
+mod series;
 mod verbs;

@@ -13,6 +13,9 @@ fn check(args: &[&str], code: i32, parts: &[&str]) {
     let output = run(args);
     let text = error_of(&output);
     assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
+    // Behind what was logged before, one line.
+    let told = text.lines().skip_while(|line| !line.starts_with("error: ")).count();
+    assert_eq!(told, 1, "{args:?}: not one line: {text}");
     for part in parts {
         assert!(text.contains(part), "{args:?}: '{text}' lacks '{part}'");
     }
@@ -44,6 +47,12 @@ fn a_data_folder_that_is_a_file_is_named() {
 #[test]
 fn an_unknown_flag_is_named() {
     check(&["processor", "--data-dri", "x"], 2, &["--data-dri", "--data-dir"]);
+}
+
+#[test]
+fn a_wrong_value_of_a_flag_is_named() {
+    let args = ["processor", "--grpc-addr", "nonsense"];
+    check(&args, 2, &["error: ", "'nonsense'", "--grpc-addr"]);
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! The cluster as the steps see it: kubectl, helm, and HTTP to Services and pods through the API
 //! server's proxy, which is there on every cluster.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
+use parking_lot::Mutex;
 use serde_json::Value;
 use ureq::Agent;
 
@@ -26,6 +28,8 @@ pub(super) struct Cluster {
     proxy: Child,
     base: String,
     agent: Agent,
+    /// For which rights the controllers asked so far, also those that are gone.
+    asked: Mutex<BTreeSet<String>>,
 }
 
 /// What came back.
@@ -67,7 +71,13 @@ impl Cluster {
             .http_status_as_error(false)
             .build();
         let agent = Agent::new_with_config(config);
-        Ok(Self { root: root.to_path_buf(), image: image.to_owned(), proxy, base, agent })
+        let (root, image, asked) = (root.to_path_buf(), image.to_owned(), Mutex::default());
+        Ok(Self { root, image, proxy, base, agent, asked })
+    }
+
+    /// The image that runs.
+    pub(super) fn image(&self) -> &str {
+        &self.image
     }
 
     /// Where the API server's proxy listens.
@@ -93,6 +103,8 @@ impl Cluster {
 
     /// Installs or upgrades the release with these settings on top of those of the run.
     pub(super) fn upgrade(&self, settings: &[&str]) -> anyhow::Result<String> {
+        // What the pods that go have counted.
+        drop(self.asked());
         let chart = self.root.join("deploy/helm/orderstream").display().to_string();
         let (repository, tag) = self.image.rsplit_once(':').context("the image's tag")?;
         let (repository, tag) =
@@ -112,8 +124,20 @@ impl Cluster {
         output(Command::new(self.binary()?).args(args), None)
     }
 
+    /// A folder with the image's binary under its own name and that of a plugin of kubectl.
+    pub(super) fn plugins(&self) -> anyhow::Result<PathBuf> {
+        let dir = self.root.join("target/e2e/bin");
+        std::fs::create_dir_all(&dir)?;
+        for name in ["orderstream", "kubectl-orderstream"] {
+            let link = dir.join(name);
+            drop(std::fs::remove_file(&link));
+            std::os::unix::fs::symlink(self.binary()?, &link)?;
+        }
+        Ok(dir)
+    }
+
     /// The binary of the image.
-    pub(super) fn binary(&self) -> anyhow::Result<PathBuf> {
+    fn binary(&self) -> anyhow::Result<PathBuf> {
         let targets = ["x86_64-unknown-linux-musl", "x86_64-unknown-linux-gnu"];
         let binaries = targets.map(|target| format!("target/{target}/release/orderstream"));
         let binary = binaries.iter().map(|path| self.root.join(path)).find(|path| path.exists());
@@ -147,6 +171,43 @@ impl Cluster {
         Ok(pods.into_iter().filter(|p| p["metadata"]["deletionTimestamp"].is_null()).collect())
     }
 
+    /// What a container of a component said when it ended, if one did.
+    pub(super) fn said_at_the_end(&self, component: &str) -> anyhow::Result<Option<String>> {
+        let pods = self.pods(component)?;
+        let messages = pods.iter().map(|pod| {
+            let state = &pod["status"]["containerStatuses"][0];
+            ["/lastState/terminated/message", "/state/terminated/message"]
+                .iter()
+                .find_map(|path| state.pointer(path)?.as_str().map(str::to_owned))
+        });
+        Ok(messages.flatten().next())
+    }
+
+    /// The page of metrics of a pod.
+    pub(super) fn metrics(&self, pod: &str) -> anyhow::Result<String> {
+        let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}:9090/proxy/metrics");
+        let answer = self.ask("GET", &path, "")?;
+        ensure!(answer.status == 200, "{pod}: {answer:?}");
+        Ok(answer.text)
+    }
+
+    /// For which rights controllers asked so far, as `verb group resource`.
+    pub(super) fn asked(&self) -> anyhow::Result<BTreeSet<String>> {
+        for pod in self.pods("controller")? {
+            let pod = pod["metadata"]["name"].as_str().unwrap_or_default();
+            // One that is starting or going has said nothing, or said it before.
+            let Ok(page) = self.metrics(pod) else { continue };
+            let mut asked = self.asked.lock();
+            asked.extend(page.lines().filter_map(right_asked));
+        }
+        Ok(self.asked.lock().clone())
+    }
+
+    /// Begins to look for the rights anew.
+    pub(super) fn forget_asked(&self) {
+        self.asked.lock().clear();
+    }
+
     /// All order requests of the release's namespace.
     pub(super) fn orders(&self) -> anyhow::Result<Vec<Value>> {
         self.orders_of(NAMESPACE)
@@ -172,6 +233,18 @@ impl Cluster {
             }
         }
     }
+}
+
+/// The right of a sample of `orderstream_api_requests_total`, if it was asked for.
+fn right_asked(line: &str) -> Option<String> {
+    let (labels, count) =
+        line.strip_prefix("orderstream_api_requests_total{")?.rsplit_once("} ")?;
+    let label = |name: &str| {
+        let rest = labels.split_once(&format!("{name}=\""))?.1;
+        rest.split('"').next()
+    };
+    let right = [label("verb")?, label("group")?, label("resource")?].join(" ");
+    (count.trim() != "0").then_some(right)
 }
 
 /// Waits until something is there.
@@ -218,4 +291,21 @@ fn output(command: &mut Command, input: Option<&str>) -> anyhow::Result<String> 
         bail!("{program} {} failed: {stdout}{stderr}", args.join(" "));
     }
     Ok(text(&output.stdout))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_right_is_read_from_its_sample_when_it_was_asked_for() {
+        let sample = |count: u32| {
+            format!(
+                "orderstream_api_requests_total{{group=\"a.b\",resource=\"c/d\",verb=\"get\"}} {count}"
+            )
+        };
+        assert_eq!(right_asked(&sample(3)).unwrap(), "get a.b c/d");
+        assert_eq!(right_asked(&sample(0)), None);
+        assert_eq!(right_asked("up 1"), None);
+    }
 }

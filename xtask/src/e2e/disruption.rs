@@ -79,6 +79,8 @@ fn disturb(cluster: &Cluster) -> anyhow::Result<()> {
         println!("{pod} deleted, ready again after {:.1} s", began.elapsed().as_secs_f32());
     }
     let leader = leader(cluster)?;
+    streams_resumed(cluster, &leader)?;
+    drop(cluster.asked()?);
     let began = Instant::now();
     cluster.kubectl(&["delete", "pod", &leader, "--wait=false"])?;
     let next = until("another one leads", PATIENCE, || {
@@ -90,12 +92,25 @@ fn disturb(cluster: &Cluster) -> anyhow::Result<()> {
     let began = Instant::now();
     cluster.upgrade(&[
         "processor.replicas=3",
+        "flowSchema.enabled=true",
         "processor.podAnnotations.round=two",
         "controller.podAnnotations.round=two",
     ])?;
     println!("helm upgrade of all pods took {:.1} s", began.elapsed().as_secs_f32());
     evict_all(cluster)?;
     pause(Duration::from_secs(2));
+    Ok(())
+}
+
+/// Each processor was away once, so each order's stream came up again, and none began anew.
+fn streams_resumed(cluster: &Cluster, leader: &str) -> anyhow::Result<()> {
+    let name = "orderstream_requestor_stream_reconnects_total";
+    let resumed = until("every stream came up again", PATIENCE, || {
+        let page = cluster.metrics(leader)?;
+        let sample = page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        Ok(sample.filter(|resumed: &usize| *resumed >= ORDERS))
+    })?;
+    println!("{resumed} streams resumed");
     Ok(())
 }
 

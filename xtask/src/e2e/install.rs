@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use serde_json::Value;
 
-use super::cluster::{Cluster, NAMESPACE, RELEASE};
+use super::cluster::{Cluster, NAMESPACE, RELEASE, until};
 
 /// How long installing may take once the image is there.
 const INSTALL_MAX: Duration = Duration::from_secs(60);
@@ -22,13 +22,15 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     let began = Instant::now();
     let notes = cluster.upgrade(&[])?;
     let took = began.elapsed();
-    println!("installed in {:.1} s", took.as_secs_f32());
+    println!("installed in {:.1} s\n{}", took.as_secs_f32(), told(&notes));
     ensure!(took < INSTALL_MAX, "helm install took {took:?}");
     for wanted in ["helm test orderstream", "kubectl apply -f", "kubectl get oreq"] {
         ensure!(notes.contains(wanted), "the notes lack {wanted}: {notes}");
     }
     let proof = cluster.helm(&["test", RELEASE, "--logs", "--timeout=120s"])?;
     ensure!(proof.contains("the order is finalised"), "{proof}");
+    println!("{proof}");
+    println!("{}", cluster.orderstream(&["check", "-n", NAMESPACE, "--wait", "30s"])?);
     let wait = ["check", "-n", NAMESPACE, "--wait", "30s", "-o", "json"];
     let report: Value = serde_json::from_str(&cluster.orderstream(&wait)?)?;
     let checks = report["checks"].as_array().map_or(0, Vec::len);
@@ -38,13 +40,14 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     wrong_settings_leave_the_old_pods(cluster)
 }
 
+/// What helm says to people.
+fn told(notes: &str) -> &str {
+    notes.split_once("NOTES:").map_or(notes, |(_, told)| told)
+}
+
 /// The binary under the name of a plugin is a command of kubectl.
 fn as_a_plugin(cluster: &Cluster) -> anyhow::Result<()> {
-    let dir = cluster.root.join("target/e2e");
-    std::fs::create_dir_all(&dir)?;
-    let plugin = dir.join("kubectl-orderstream");
-    drop(std::fs::remove_file(&plugin));
-    std::os::unix::fs::symlink(cluster.binary()?, &plugin)?;
+    let dir = cluster.plugins()?;
     let path = std::env::var("PATH").unwrap_or_default();
     let output = std::process::Command::new("kubectl")
         .env("PATH", format!("{}:{path}", dir.display()))
@@ -62,16 +65,8 @@ fn wrong_settings_leave_the_old_pods(cluster: &Cluster) -> anyhow::Result<()> {
         "--processor-service=orderstream-processors"]}]}}}}"#;
     let deployment = format!("deployment/{RELEASE}-controller");
     cluster.kubectl(&["patch", &deployment, "-p", patch])?;
-    let said = super::cluster::until("the new pod says why", Duration::from_secs(60), || {
-        let pods = cluster.pods("controller")?;
-        let messages = pods.iter().map(|pod| {
-            let state = &pod["status"]["containerStatuses"][0];
-            ["/lastState/terminated/message", "/state/terminated/message"]
-                .iter()
-                .find_map(|path| state.pointer(path)?.as_str().map(str::to_owned))
-        });
-        Ok(messages.flatten().next())
-    })?;
+    let patience = Duration::from_secs(60);
+    let said = until("the new pod says why", patience, || cluster.said_at_the_end("controller"))?;
     println!("a wrong setting: {}", said.trim());
     ensure!(said.contains("--connections is 0; give 1 to 64"), "{said}");
     ensure!(said.trim().lines().count() == 1, "more than one line: {said}");

@@ -4,8 +4,10 @@ use anyhow::ensure;
 use serde_json::Value;
 
 use super::cluster::{Cluster, NAMESPACE, RELEASE};
+use super::rights;
 
 pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
+    cluster.forget_asked();
     cluster.kubectl(&["create", "namespace", NAMESPACE])?;
     let sellers = format!("--from-file={}", cluster.root.join("examples/sellers.yaml").display());
     cluster.kubectl(&["create", "configmap", "sellers", &sellers])?;
@@ -20,6 +22,8 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     let report: Value = serde_json::from_str(&report)?;
     ensure!(report["status"] == "ok", "{report}");
     cluster.upgrade(&["scope=namespace", "rbac.userRoles=false", "processor.replicas=2"])?;
+    let roles = ["role/orderstream-controller", "role/orderstream-controller-orders"];
+    rights::judge(cluster, &roles)?;
     println!("one namespace: installed, proven, upgraded, with no right on the cluster");
     cluster.helm(&["uninstall", RELEASE, "--wait", "--timeout=60s"])?;
     cluster.kubectl(&["delete", "namespace", NAMESPACE, "--timeout=60s"])?;

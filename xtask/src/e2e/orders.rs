@@ -11,8 +11,9 @@ use super::cluster::{Cluster, NAMESPACE, RELEASE, until};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
-    cluster.upgrade(&["processor.replicas=3"])?;
+    cluster.upgrade(&["processor.replicas=3", "flowSchema.enabled=true"])?;
     let names = apply_examples(cluster)?;
+    wrong_settings_stop_the_rollout(cluster)?;
     propose_at_every_pod(cluster)?;
     let ready = ["wait", "oreq", "--all", "--for=condition=Ready", "--timeout=30s"];
     println!("{}", cluster.kubectl(&ready)?.trim());
@@ -35,6 +36,25 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     ensure!(!reasons.is_empty(), "no event was published");
     award(cluster, &names)?;
     original_conversation(cluster)
+}
+
+/// A processor that cannot start says why in one line, and the others go on.
+fn wrong_settings_stop_the_rollout(cluster: &Cluster) -> anyhow::Result<()> {
+    let set = format!("statefulset/{RELEASE}-processor");
+    let patch = r#"{"spec":{"template":{"spec":{"containers":[{"name":"processor",
+        "env":[{"name":"ORDERSTREAM_GRPC_ADDR","value":"nonsense"}]}]}}}}"#;
+    cluster.kubectl(&["patch", &set, "-p", patch])?;
+    let said = until("the new pod says why", PATIENCE, || cluster.said_at_the_end("processor"))?;
+    println!("a wrong setting: {}", said.trim());
+    ensure!(said.contains("'nonsense'") && said.contains("--grpc-addr"), "{said}");
+    ensure!(said.trim().lines().count() == 1, "more than one line: {said}");
+    let ready = cluster.kubectl(&["get", &set, "-o", "jsonpath={.status.readyReplicas}"])?;
+    ensure!(ready == "2", "{ready} of the other processors are ready");
+    cluster.kubectl(&["rollout", "undo", &set])?;
+    cluster.kubectl(&["rollout", "status", &set, "--timeout=90s"])?;
+    let streaming = "--for=jsonpath={.status.phase}=Streaming";
+    cluster.kubectl(&["wait", "oreq", "--all", streaming, "--timeout=30s"])?;
+    Ok(())
 }
 
 fn apply_examples(cluster: &Cluster) -> anyhow::Result<Vec<String>> {

@@ -33,6 +33,21 @@ impl Entry {
     pub(super) fn executable(self) -> Self {
         Self { mode: 0o755, ..self }
     }
+
+    /// What is in the file; `None` for a folder.
+    pub(super) fn content(&self) -> Option<&[u8]> {
+        self.content.as_deref()
+    }
+
+    /// Who may do what with it.
+    pub(super) fn mode(&self) -> u32 {
+        self.mode
+    }
+
+    /// The id of its user and its group.
+    pub(super) fn owner(&self) -> u64 {
+        self.owner
+    }
 }
 
 /// What goes into an archive.
@@ -75,7 +90,8 @@ impl Image {
         layer.into_inner()
     }
 
-    fn config(&self, layer: &str) -> Value {
+    /// What a runtime reads.
+    pub(super) fn config(&self, layer: &str) -> Value {
         let labels: Map<String, Value> =
             self.labels.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
         json!({

@@ -15,24 +15,27 @@ use prometheus::{IntCounterVec, Opts, Registry};
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
+use super::rights::Rights;
+
 /// The code of a request that got no answer, as client-go writes it.
 const NO_ANSWER: &str = "<error>";
 
 /// The longest time that a server is left alone, whatever it asks for.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// The counter, and the layer that feeds it. Cheap to clone.
+/// The counters, and the layer that feeds them. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Requests {
     total: IntCounterVec,
+    rights: Arc<Rights>,
     busy_until: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Requests {
-    /// Registers the counter.
+    /// Registers the counters.
     ///
     /// # Errors
-    /// When its name is registered already.
+    /// When a name is registered already.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let opts = Opts::new(
             "rest_client_requests_total",
@@ -43,7 +46,8 @@ impl Requests {
         for (code, method) in [("200", "GET"), ("201", "POST"), ("200", "PATCH"), ("200", "PUT")] {
             total.with_label_values(&[code, method]).reset();
         }
-        Ok(Self { total, busy_until: Arc::default() })
+        let rights = Arc::new(Rights::register(registry)?);
+        Ok(Self { total, rights, busy_until: Arc::default() })
     }
 
     /// How long the server still wants to be left alone.
@@ -104,6 +108,7 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
+        self.requests.rights.count(&request);
         let (requests, method) = (self.requests.clone(), request.method().clone());
         Answer { inner: self.inner.call(request), counted: Some((requests, method)) }
     }

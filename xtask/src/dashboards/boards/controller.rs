@@ -109,6 +109,7 @@ fn api_server() -> Vec<Panel> {
             "Requests a second, by method and answer.",
         )
         .narrow(),
+        by_right(),
         curves(
             "Watch",
             "ops",
@@ -150,4 +151,17 @@ fn api_server() -> Vec<Panel> {
             "What was not written because something newer came, or because there was too much.",
         ),
     ]
+}
+
+fn by_right() -> Panel {
+    curves(
+            "Requests by right",
+            "reqps",
+            &[(
+                r#"sum by (verb, resource) (rate(orderstream_api_requests_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                "{{verb}} {{resource}}",
+            )],
+            "Requests to the API server a second, by the right that each needs.",
+        )
+        .narrow()
 }

@@ -127,7 +127,11 @@ fn volumes(facts: &Facts) -> Option<Finding> {
                     "no volume fits the claim",
                     format!("kubectl -n {} describe pvc {}", facts.namespace, claim.name),
                 ),
-                None => Finding::good(group, id, format!("{} volumes are bound", claims.len())),
+                None => Finding::good(
+                    group,
+                    id,
+                    format!("every volume is bound, {} in all", claims.len()),
+                ),
             })
         }
         Err(error) => Some(Finding::bad(

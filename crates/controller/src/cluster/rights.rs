@@ -1,0 +1,163 @@
+//! Counts for which right this process asks the API server, so that what is granted can be compared
+//! with what is used wherever the process runs.
+
+use http::{Method, Request};
+use k8s_openapi::api::rbac::v1::PolicyRule;
+use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+
+use crate::rbac;
+
+/// What stands for a request that no rule is about.
+const OTHER: &str = "other";
+
+/// What a request asks for: a verb on a resource of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Right {
+    verb: String,
+    group: String,
+    /// With the subresource behind a slash, as in a rule.
+    resource: String,
+}
+
+/// One counter for each right that is granted, and one for all other requests.
+#[derive(Clone, Debug)]
+pub(super) struct Rights {
+    granted: Vec<(Right, IntCounter)>,
+    other: IntCounter,
+}
+
+impl Rights {
+    /// Registers the counters, each at 0.
+    ///
+    /// # Errors
+    /// When their name is taken.
+    pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let opts = Opts::new(
+            "orderstream_api_requests_total",
+            "Requests to the API server, by the right that each needs.",
+        );
+        let total = IntCounterVec::new(opts, &["verb", "group", "resource"])?;
+        registry.register(Box::new(total.clone()))?;
+        let counter = |right: Right| {
+            let counter = total.with_label_values(&[&right.verb, &right.group, &right.resource]);
+            (right, counter)
+        };
+        let rules = rbac::orders().into_iter().chain(rbac::own());
+        let granted = rules.flat_map(|rule| of_rule(&rule)).map(counter).collect();
+        Ok(Self { granted, other: total.with_label_values(&[OTHER, OTHER, OTHER]) })
+    }
+
+    /// Counts a request.
+    pub(super) fn count<B>(&self, request: &Request<B>) {
+        let asked = of_request(request);
+        let known = self.granted.iter().find(|(right, _)| Some(right) == asked.as_ref());
+        known.map_or(&self.other, |(_, counter)| counter).inc();
+    }
+}
+
+fn of_rule(rule: &PolicyRule) -> Vec<Right> {
+    let groups = rule.api_groups.iter().flatten();
+    let resources = || rule.resources.iter().flatten();
+    let named = groups.flat_map(|group| resources().map(move |resource| (group, resource)));
+    let rights = named.flat_map(|(group, resource)| {
+        rule.verbs.iter().map(move |verb| Right {
+            verb: verb.clone(),
+            group: group.clone(),
+            resource: resource.clone(),
+        })
+    });
+    rights.collect()
+}
+
+/// The right that a request needs; `None` where its path is not that of a resource.
+fn of_request<B>(request: &Request<B>) -> Option<Right> {
+    let mut parts = request.uri().path().split('/').filter(|part| !part.is_empty());
+    let group = match parts.next()? {
+        "api" => "",
+        "apis" => parts.next()?,
+        _ => return None,
+    };
+    let _version = parts.next()?;
+    let mut resource = parts.next()?;
+    let mut name = parts.next();
+    // The path of a namespace itself is none that the controller asks for.
+    if resource == "namespaces" {
+        resource = parts.next()?;
+        name = parts.next();
+    }
+    let query = request.uri().query().unwrap_or_default();
+    let is_watch = query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1"));
+    let verb = match *request.method() {
+        Method::GET if is_watch => "watch",
+        Method::GET if name.is_some() => "get",
+        Method::GET => "list",
+        Method::POST => "create",
+        Method::PUT => "update",
+        Method::PATCH => "patch",
+        Method::DELETE if name.is_some() => "delete",
+        Method::DELETE => "deletecollection",
+        _ => return None,
+    };
+    let resource = match parts.next() {
+        Some(subresource) => format!("{resource}/{subresource}"),
+        None => resource.to_owned(),
+    };
+    Some(Right { verb: verb.to_owned(), group: group.to_owned(), resource })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn right(method: &str, path: &str) -> Option<String> {
+        let request = Request::builder().method(method).uri(path).body(()).unwrap();
+        let right = of_request(&request)?;
+        Some([right.verb, right.group, right.resource].join(" "))
+    }
+
+    #[test]
+    fn a_request_needs_the_right_that_kubernetes_asks_for() {
+        let orders = "/apis/orderstream.dev/v1alpha1";
+        for (method, path, wanted) in [
+            ("GET", "/orderrequests?limit=500", "list orderstream.dev orderrequests"),
+            ("GET", "/orderrequests?a=b&watch=true", "watch orderstream.dev orderrequests"),
+            ("GET", "/namespaces/a/orderrequests", "list orderstream.dev orderrequests"),
+            ("GET", "/namespaces/a/orderrequests/b", "get orderstream.dev orderrequests"),
+            ("POST", "/namespaces/a/orderrequests", "create orderstream.dev orderrequests"),
+            ("PUT", "/namespaces/a/orderrequests/b", "update orderstream.dev orderrequests"),
+            ("DELETE", "/namespaces/a/orderrequests/b", "delete orderstream.dev orderrequests"),
+            (
+                "DELETE",
+                "/namespaces/a/orderrequests",
+                "deletecollection orderstream.dev orderrequests",
+            ),
+            (
+                "PATCH",
+                "/namespaces/a/orderrequests/b/status?force=true",
+                "patch orderstream.dev orderrequests/status",
+            ),
+        ] {
+            assert_eq!(right(method, &format!("{orders}{path}")).unwrap(), wanted);
+        }
+        assert_eq!(right("GET", "/api/v1/namespaces/a/pods/b").unwrap(), "get  pods");
+        assert_eq!(right("GET", "/version"), None);
+        assert_eq!(right("OPTIONS", "/api/v1/pods"), None);
+    }
+
+    #[test]
+    fn every_request_counts_and_what_no_rule_names_is_one_series() {
+        let registry = Registry::new();
+        let rights = Rights::register(&registry).unwrap();
+        for number in 0..10 {
+            let path = format!("/api/v1/namespaces/a/things-{number}/{number}");
+            rights.count(&Request::get(path).body(()).unwrap());
+        }
+        let path = "/apis/events.k8s.io/v1/namespaces/a/events";
+        rights.count(&Request::post(path).body(()).unwrap());
+        assert_eq!(rights.other.get(), 10);
+        let counted: u64 = rights.granted.iter().map(|(_, counter)| counter.get()).sum();
+        assert_eq!(counted, 1);
+        let series = registry.gather()[0].get_metric().len();
+        assert_eq!(series, rights.granted.len() + 1, "two rules grant one right");
+    }
+}

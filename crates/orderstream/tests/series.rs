@@ -1,0 +1,103 @@
+//! Whatever users ask for, metrics stay few: no id, path, method or name becomes a series.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+
+use tower::{Service as _, ServiceExt as _};
+
+use crate::http::{get, post};
+use crate::process::{PATIENCE, Pair};
+
+/// Of each kind, over all ports that take it.
+const RANDOM: usize = 10_000;
+/// Requests on their way at one time.
+const BATCH: usize = 100;
+/// Series that one process may have.
+const SERIES_MAX: usize = 2_000;
+/// How an answer begins.
+const HEAD: &str = "HTTP/1.1 ";
+/// What a made-up word begins with.
+const MARK: &str = "madeup";
+
+/// Sends the heads of many requests over one connection, and waits for all answers.
+fn ask_all(address: SocketAddr, heads: &[String]) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    for batch in heads.chunks(BATCH) {
+        let request = |head: &String| format!("{head} HTTP/1.1\r\nhost: test\r\n\r\n");
+        stream.write_all(batch.iter().map(request).collect::<String>().as_bytes()).unwrap();
+        let (mut heard, mut answers, mut piece) = (String::new(), 0, [0_u8; 0x4000]);
+        while answers < batch.len() {
+            let read = stream.read(&mut piece).unwrap();
+            assert!(read > 0, "hung up after {heard}");
+            heard.push_str(&String::from_utf8_lossy(&piece[..read]));
+            // What may be the first half of the next one stays.
+            let seen = heard.rfind(HEAD).map_or(0, |last| last + HEAD.len());
+            answers += heard[..seen].matches(HEAD).count();
+            heard.drain(..seen);
+        }
+    }
+}
+
+/// Calls made-up methods of made-up services.
+fn call_all(grpc: SocketAddr) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let url = format!("http://{grpc}");
+        let channel = tonic::transport::Endpoint::from_shared(url).unwrap().connect_lazy();
+        for number in 0..RANDOM {
+            let path = match number % 2 {
+                0 => format!("/orderstream.v1.OrderNonStreamingService/{MARK}{number}"),
+                _ => format!("/{MARK}{number}.Service/Method"),
+            };
+            let request = http::Request::post(format!("http://{grpc}{path}"))
+                .header("content-type", "application/grpc")
+                .body(tonic::body::Body::empty())
+                .unwrap();
+            let mut channel = channel.clone();
+            let answer = channel.ready().await.unwrap().call(request).await.unwrap();
+            assert_eq!(answer.headers().get("grpc-status").unwrap(), "12", "{path}");
+        }
+    });
+}
+
+fn series(metrics: SocketAddr) -> usize {
+    let page = get(metrics, "/metrics").unwrap().text;
+    let word = page.lines().find(|line| line.contains(MARK));
+    assert!(word.is_none(), "what a user wrote is a series: {word:?}");
+    page.lines().filter(|line| !line.starts_with('#')).count()
+}
+
+#[test]
+fn ten_thousand_random_ids_paths_and_methods_make_no_series_of_their_own() {
+    let pair = Pair::start();
+    let (sellers, buyers) = (pair.processor.address("rest"), pair.requestor.address("requestor"));
+    for (address, orders) in [(sellers, "/api/v1/orders"), (buyers, "/api/v1/orders/tracking")] {
+        let kinds: [fn(&str, usize) -> String; 3] = [
+            |orders, number| format!("GET {orders}/{MARK}{number}"),
+            |_, number| format!("GET /{MARK}{number}/{MARK}"),
+            |orders, number| format!("MADEUP{number} {orders}"),
+        ];
+        for kind in kinds {
+            let heads: Vec<_> = (0..RANDOM / 2).map(|number| kind(orders, number)).collect();
+            ask_all(address, &heads);
+        }
+    }
+    // Ids, tenants and sellers that are written, not only asked for.
+    for number in 0..BATCH {
+        let order = format!(r#"{{"order_req_id": "{MARK}{number}", "tenant": "{MARK}-{number}"}}"#);
+        post(buyers, "/api/v1/orders/initiate", &order).unwrap();
+        let proposal = format!(
+            r#"{{"order_req_id": "{MARK}{number}", "tenant": "{MARK}-{number}",
+                "proposal_id": "{MARK}{number}", "seller": "{MARK}{number}",
+                "price": "1", "currency": "EUR"}}"#
+        );
+        post(sellers, "/api/v1/proposals", &proposal).unwrap();
+    }
+    call_all(pair.processor.address("grpc"));
+    for (name, role) in [("processor", &pair.processor), ("requestor", &pair.requestor)] {
+        let series = series(role.address("metrics"));
+        assert!(series <= SERIES_MAX, "the {name} has {series} series");
+        println!("{name}: {series} series");
+    }
+}

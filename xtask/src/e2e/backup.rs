@@ -1,0 +1,170 @@
+//! A processor's volume copied and put back as docs/backup.md says, with orders on it: what was quiet
+//! since the copy goes on, what was ahead of it is refused and not quietly set back.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use serde_json::{Value, json};
+
+use super::cluster::{Cluster, until};
+use super::docs::NAMESPACE;
+
+/// How long an order may take to come back.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Orders until one is on the same processor as the first.
+const ORDERS_MAX: usize = 30;
+/// The order that hears more after the copy.
+const BUSY: &str = "busy";
+
+/// A processor's volume on this machine, with a quiet and a busy order on it.
+#[derive(Debug)]
+pub(super) struct Volume {
+    path: PathBuf,
+    copy: PathBuf,
+    quiet: String,
+}
+
+/// Makes the orders; `None` where the volumes lie on another machine.
+pub(super) fn prepare(cluster: &Cluster) -> anyhow::Result<Option<Volume>> {
+    let owner = order(cluster, BUSY)?;
+    let pod = pod_of(&owner).context("the processor's pod")?.to_owned();
+    let claim = kubectl(cluster, &["get", "pvc", &format!("data-{pod}"), "-o", "json"])?;
+    let claim: Value = serde_json::from_str(&claim)?;
+    let name = claim["spec"]["volumeName"].as_str().context("the claim's volume")?.to_owned();
+    let volume: Value =
+        serde_json::from_str(&kubectl(cluster, &["get", "pv", &name, "-o", "json"])?)?;
+    let path = ["/spec/local/path", "/spec/hostPath/path"]
+        .iter()
+        .find_map(|at| volume.pointer(at)?.as_str())
+        .map(PathBuf::from)
+        .filter(|path| path.is_dir());
+    let Some(path) = path else {
+        println!("   copying a volume: SKIPPED, {name} is not a folder on this machine");
+        return Ok(None);
+    };
+    let mut quiet = None;
+    for number in 0..ORDERS_MAX {
+        let name = format!("quiet-{number}");
+        if order(cluster, &name)? == owner {
+            quiet.get_or_insert(name);
+        }
+        // Several, so that one order that cannot go on is not most of them.
+        if number >= 3 && quiet.is_some() {
+            break;
+        }
+    }
+    let quiet = quiet.context("no second order came to the same processor")?;
+    for name in [BUSY, &quiet] {
+        propose(cluster, name, "before")?;
+        received(cluster, name, 1)?;
+    }
+    let copy = cluster.root.join("target/e2e/volume");
+    println!("   {quiet} and {BUSY} are on {pod}, whose volume is {}", path.display());
+    Ok(Some(Volume { path, copy, quiet }))
+}
+
+impl Volume {
+    /// Does what the page leaves to a person.
+    pub(super) fn by_hand(&self, what: &str) -> anyhow::Result<()> {
+        if what.starts_with("copy the volume") {
+            copy(&self.path, &self.copy)
+        } else if what.starts_with("put the copy") {
+            copy(&self.copy, &self.path)
+        } else {
+            bail!("nobody does this: {what}")
+        }
+    }
+
+    /// After the copy, one order hears more than it holds.
+    pub(super) fn orders_go_on(&self, cluster: &Cluster) -> anyhow::Result<()> {
+        for name in [BUSY, &self.quiet] {
+            phase(cluster, name, "Streaming")?;
+        }
+        propose(cluster, BUSY, "after")?;
+        received(cluster, BUSY, 2)
+    }
+
+    /// After the copy was put back: the quiet order goes on, the busy one is told from it.
+    pub(super) fn is_as_copied(&self, cluster: &Cluster) -> anyhow::Result<()> {
+        phase(cluster, &self.quiet, "Streaming")?;
+        propose(cluster, &self.quiet, "after")?;
+        received(cluster, &self.quiet, 2)?;
+        let busy = until("the order that is ahead says so", PATIENCE, || {
+            let order = get(cluster, BUSY)?;
+            Ok((order["status"]["phase"] == "Reconnecting").then_some(order))
+        })?;
+        let said = busy["status"]["conditions"].to_string();
+        ensure!(said.contains("AHEAD_OF_LIST"), "{said}");
+        kubectl(cluster, &["delete", "oreq", BUSY, "--timeout=60s"])?;
+        println!("   restored: {} goes on, {BUSY} is refused with AHEAD_OF_LIST", self.quiet);
+        fs::remove_dir_all(&self.copy).context("remove the copy")
+    }
+}
+
+/// Makes an order, and gives the processor that it came to.
+fn order(cluster: &Cluster, name: &str) -> anyhow::Result<String> {
+    let manifest = json!({
+        "apiVersion": "orderstream.dev/v1alpha1", "kind": "OrderRequest",
+        "metadata": {"name": name, "namespace": NAMESPACE}, "spec": {"expiresIn": "2h"},
+    });
+    cluster.kubectl_with(&["apply", "-n", NAMESPACE, "-f", "-"], &manifest.to_string())?;
+    phase(cluster, name, "Streaming")?;
+    let order = get(cluster, name)?;
+    Ok(order["status"]["stream"]["processor"].as_str().unwrap_or_default().to_owned())
+}
+
+fn pod_of(processor: &str) -> Option<&str> {
+    processor.strip_prefix("http://")?.split('.').next()
+}
+
+fn get(cluster: &Cluster, name: &str) -> anyhow::Result<Value> {
+    Ok(serde_json::from_str(&kubectl(cluster, &["get", "oreq", name, "-o", "json"])?)?)
+}
+
+fn phase(cluster: &Cluster, name: &str, phase: &str) -> anyhow::Result<()> {
+    let wanted = format!("--for=jsonpath={{.status.phase}}={phase}");
+    kubectl(cluster, &["wait", "oreq", name, &wanted, "--timeout=60s"]).map(drop)
+}
+
+fn kubectl(cluster: &Cluster, args: &[&str]) -> anyhow::Result<String> {
+    cluster.kubectl(&[args, &["-n", NAMESPACE]].concat())
+}
+
+fn propose(cluster: &Cluster, order: &str, id: &str) -> anyhow::Result<()> {
+    let path = format!(
+        "/api/v1/namespaces/{NAMESPACE}/services/orderstream-processor:rest/proxy/api/v1/proposals"
+    );
+    let body = json!({
+        "tenant": NAMESPACE, "order_req_id": order, "proposal_id": id,
+        "seller": "anybody", "price": "10.00", "currency": "EUR",
+    });
+    let answer = until("the proposal is taken", PATIENCE, || {
+        let answer = cluster.ask("POST", &path, &body.to_string())?;
+        Ok((answer.status != 503).then_some(answer))
+    })?;
+    ensure!(answer.status == 201, "{order}: {answer:?}");
+    Ok(())
+}
+
+fn received(cluster: &Cluster, name: &str, count: u64) -> anyhow::Result<()> {
+    until("the proposal is in the status", PATIENCE, || {
+        let order = get(cluster, name)?;
+        Ok((order["status"]["proposals"]["received"] == count).then_some(()))
+    })
+}
+
+/// Makes one folder's content the other's.
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    ensure!(from.is_dir(), "{} is not there", from.display());
+    fs::create_dir_all(to)?;
+    for old in fs::read_dir(to)? {
+        let old = old?.path();
+        if old.is_dir() { fs::remove_dir_all(old)? } else { fs::remove_file(old)? }
+    }
+    let status = Command::new("cp").arg("-a").arg(from.join(".")).arg(to).status()?;
+    ensure!(status.success(), "cp failed: {status}");
+    Ok(())
+}

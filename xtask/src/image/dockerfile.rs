@@ -1,0 +1,179 @@
+//! The Dockerfile's last stage, tried with buildah where it is installed: given the same files, it
+//! makes the image that [`super::run`] makes, and the binary starts in it. Base images are not pulled
+//! for this: the stage that builds stands outside as a folder.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail, ensure};
+use serde_json::Value;
+
+use super::archive::Image;
+use crate::step;
+
+/// Of the image that is made and thrown away.
+const TAG: &str = "localhost/orderstream-dockerfile:tried";
+/// The build argument of each label that the Dockerfile takes from outside.
+const ARGS: [(&str, &str); 2] = [
+    ("VERSION", "org.opencontainers.image.version"),
+    ("REVISION", "org.opencontainers.image.revision"),
+];
+
+/// Builds the stage, compares it, and starts the binary in it.
+///
+/// # Errors
+/// When the stage does not build, differs, or the binary does not start.
+pub(super) fn try_last_stage(root: &Path, image: &Image) -> anyhow::Result<()> {
+    if Command::new("buildah").arg("--version").output().is_err() {
+        println!("== the Dockerfile's last stage: SKIPPED, buildah is not installed");
+        return Ok(());
+    }
+    let dir = root.join("target/image/dockerfile");
+    drop(fs::remove_dir_all(&dir));
+    let tried = Stage { dir: dir.clone() }.compare(root, image);
+    // Layers of no further use.
+    drop(fs::remove_dir_all(&dir));
+    tried
+}
+
+/// A folder with what buildah needs and keeps.
+struct Stage {
+    dir: PathBuf,
+}
+
+impl Stage {
+    fn compare(&self, root: &Path, image: &Image) -> anyhow::Result<()> {
+        let (files, context) = (self.dir.join("files"), self.dir.join("context"));
+        fs::create_dir_all(&context)?;
+        lay_out(&files.join("out"), image)?;
+        let mut build = self.buildah(&["build", "--isolation", "chroot"]);
+        build.arg("--build-context").arg(format!("build={}", files.display()));
+        for (name, label) in ARGS {
+            let value = image.labels.iter().find(|(name, _)| name == label);
+            let (_, value) = value.with_context(|| format!("the image has no label {label}"))?;
+            build.arg("--build-arg").arg(format!("{name}={value}"));
+        }
+        build.args(["--file"]).arg(root.join("Dockerfile")).args(["--tag", TAG]).arg(&context);
+        step::run("build the Dockerfile's last stage", &mut build)?;
+        let config = self.output(&["inspect", "--type", "image", TAG])?;
+        let config: Value = serde_json::from_str(&config).context("read the image's config")?;
+        let config = &config["OCIv1"]["config"];
+        differences(&image.config("")["config"], config)?;
+        let container = self.output(&["from", "--pull-never", TAG])?;
+        let run = ["run", "--isolation", "chroot", container.trim(), "--", "/orderstream"];
+        let said = self.output(&[&run[..], &["--version"]].concat())?;
+        ensure!(said.starts_with("orderstream "), "the binary said '{said}'");
+        println!("   the same config, and in it: {}", said.trim());
+        Ok(())
+    }
+
+    fn buildah(&self, args: &[&str]) -> Command {
+        let mut command = Command::new("buildah");
+        command.args(["--storage-driver", "vfs", "--root"]).arg(self.dir.join("storage"));
+        command.arg("--runroot").arg(self.dir.join("run")).args(args);
+        command
+    }
+
+    fn output(&self, args: &[&str]) -> anyhow::Result<String> {
+        let output = step::output(&mut self.buildah(args))?;
+        if !output.status.success() {
+            bail!("buildah {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+/// What the stage that builds leaves for the last one.
+fn lay_out(out: &Path, image: &Image) -> anyhow::Result<()> {
+    for entry in &image.entries {
+        let path = out.join(&entry.path);
+        match entry.content() {
+            None => fs::create_dir_all(&path)?,
+            Some(content) => {
+                fs::create_dir_all(path.parent().unwrap_or(out))?;
+                fs::write(&path, content)?;
+            }
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(entry.mode()))?;
+        let owner = u32::try_from(entry.owner())?;
+        chown(&path, Some(owner), Some(owner)).context("buildah's files need root")?;
+    }
+    Ok(())
+}
+
+/// Compares all that runtimes read; builders add labels and variables of their own.
+fn differences(ours: &Value, theirs: &Value) -> anyhow::Result<()> {
+    for field in ["User", "Entrypoint", "ExposedPorts"] {
+        let (ours, theirs) = (&ours[field], &theirs[field]);
+        ensure!(ours == theirs, "{field} is {theirs} by the Dockerfile, {ours} by xtask");
+    }
+    for (name, value) in ours["Labels"].as_object().into_iter().flatten() {
+        let theirs = &theirs["Labels"][name];
+        ensure!(theirs == value, "label {name} is {theirs} by the Dockerfile, {value} by xtask");
+    }
+    for variable in ours["Env"].as_array().into_iter().flatten() {
+        let theirs = theirs["Env"].as_array().map(Vec::as_slice).unwrap_or_default();
+        ensure!(theirs.contains(variable), "{variable} is not among {theirs:?} of the Dockerfile");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn image() -> Image {
+        Image {
+            name: "orderstream:1".to_owned(),
+            entries: Vec::new(),
+            entrypoint: vec!["/orderstream".to_owned()],
+            user: "65532:65532".to_owned(),
+            labels: vec![("a".to_owned(), "b".to_owned())],
+        }
+    }
+
+    #[test]
+    fn each_field_that_a_runtime_reads_is_compared() {
+        let ours = image().config("")["config"].clone();
+        let mut theirs = ours.clone();
+        theirs["Labels"]["io.buildah.version"] = json!("1");
+        differences(&ours, &theirs).unwrap();
+        for (path, value) in [
+            ("User", json!("0")),
+            ("Entrypoint", json!(["/bin/sh"])),
+            ("ExposedPorts", json!({})),
+            ("Labels", json!({})),
+            ("Env", json!(["PATH=/bin"])),
+        ] {
+            let mut other = theirs.clone();
+            other[path] = value;
+            assert!(differences(&ours, &other).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_dockerfiles_last_stage_says_what_the_image_has() {
+        let text = include_str!("../../../Dockerfile");
+        let last = text.rsplit("\nFROM ").next().unwrap();
+        let config = image().config("")["config"].clone();
+        assert!(last.contains(&format!("\nUSER {}\n", config["User"].as_str().unwrap())));
+        assert!(last.contains(&format!("\nENTRYPOINT {}\n", config["Entrypoint"])));
+        for variable in config["Env"].as_array().unwrap() {
+            assert!(last.contains(&format!("\nENV {}\n", variable.as_str().unwrap())));
+        }
+        let exposed = last.lines().find_map(|line| line.strip_prefix("EXPOSE ")).unwrap();
+        let exposed = exposed.split(' ').map(|port| format!("{port}/tcp"));
+        let ports: Vec<_> = config["ExposedPorts"].as_object().unwrap().keys().cloned().collect();
+        let mut exposed: Vec<_> = exposed.collect();
+        exposed.sort();
+        assert_eq!(exposed, {
+            let mut p = ports;
+            p.sort();
+            p
+        });
+    }
+}
