@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::command::Proposed;
+use crate::command::{Award, Proposed};
 use crate::date;
 use crate::id::{ProposalId, SellerId, Timestamp};
 use crate::limits::COMPARED_MAX;
@@ -36,7 +36,7 @@ impl Criterion {
     }
 }
 
-/// All proposals that can be awarded, side by side.
+/// All proposals that were not taken back, side by side.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Comparison {
     /// The order's articles, in its order; those that only proposals name come after them.
@@ -59,6 +59,10 @@ pub struct Row {
     pub seller: SellerId,
     /// Its version.
     pub version: u32,
+    /// Whether it can be awarded, or won.
+    pub open: bool,
+    /// Whether it won, as a whole or with a line.
+    pub awarded: bool,
     /// The total, a decimal.
     pub total: String,
     /// ISO 4217.
@@ -92,18 +96,18 @@ pub struct Line {
     pub best: bool,
 }
 
-/// Puts an order's open proposals side by side.
+/// Puts an order's proposals side by side.
 pub fn compare(order: &Order, by: Criterion, now: Timestamp) -> Comparison {
     if order.is_sealed() {
         return Comparison { skus: skus(order, &[]), rows: Vec::new(), omitted: 0, sealed: true };
     }
-    let mut open: Vec<(&ProposalId, &Proposal)> =
+    let mut compared: Vec<(&ProposalId, &Proposal)> =
         order.proposals.iter().filter(|(_, held)| held.phase != ProposalPhase::Withdrawn).collect();
-    open.sort_by_cached_key(|(id, held)| rank(order, by, (id, held)));
-    let omitted = open.len().saturating_sub(COMPARED_MAX);
-    let shown = &open[..open.len().min(COMPARED_MAX)];
+    compared.sort_by_cached_key(|(id, held)| rank(order, by, (id, held)));
+    let omitted = compared.len().saturating_sub(COMPARED_MAX);
+    let shown = &compared[..compared.len().min(COMPARED_MAX)];
     let skus = skus(order, shown);
-    let best = Best::of(order, &open);
+    let best = Best::of(order, &compared);
     let rows = shown.iter().map(|(id, held)| row(order, &best, &skus, (id, held), now)).collect();
     Comparison { skus, rows, omitted, sealed: false }
 }
@@ -211,6 +215,8 @@ fn row(
         proposal_id: id.clone(),
         seller: content.seller.clone(),
         version: held.version,
+        open: held.phase == ProposalPhase::Open,
+        awarded: wins(order, id),
         total: price.amount().to_string(),
         currency: price.currency().as_str().to_owned(),
         best_total: missing.is_empty() && least.is_some_and(|least| *least == price.amount()),
@@ -221,6 +227,14 @@ fn row(
         lapsed: content.valid_until.as_deref().and_then(date::parse).is_some_and(|end| end < now),
         lines: skus.iter().map(line).collect(),
         missing,
+    }
+}
+
+fn wins(order: &Order, id: &ProposalId) -> bool {
+    match &order.award {
+        None => false,
+        Some(Award::Whole(winner)) => winner == id,
+        Some(Award::Lines(lines)) => lines.iter().any(|(_, winner)| winner == id),
     }
 }
 
@@ -275,3 +289,7 @@ fn fields(content: &Proposed) -> Vec<(String, String)> {
     }
     fields
 }
+
+#[cfg(test)]
+#[path = "comparison_tests.rs"]
+mod tests;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use orderstream_core::tracker::{Input, Output};
-use orderstream_core::{Epoch, Event, Incarnation, OrderKey, Seq, Timestamp, Tracker};
+use orderstream_core::{
+    Epoch, Event, EventKind, Incarnation, OrderKey, Seq, Timestamp, Tracker, seal,
+};
 use proptest::prelude::*;
 
 use super::{Owner, moves};
@@ -120,5 +122,51 @@ proptest! {
         }
         ids.extend(owner.book.order().unwrap().follow_ups.iter().cloned());
         prop_assert_eq!(tracker.snapshot().notes, ids.len());
+    }
+
+    /// A reader that heard a sealed order's list while it was sealed reads it again once it is
+    /// opened, whatever breaks meanwhile: it ends with the owner's order, and what it shows never goes
+    /// back.
+    #[test]
+    fn an_opened_order_is_read_again_and_shown_no_sooner_than_whole(
+        moves in moves(),
+        cuts in proptest::collection::vec(1..9usize, 0..12),
+    ) {
+        let owner = Owner::played(&moves);
+        let is_opening = |e: &Event| matches!(e.kind, EventKind::ProposalsOpened { .. });
+        let opening = owner.list.iter().position(is_opening);
+        let is_sealed = owner.book.order().is_some_and(|order| order.spec.sealed);
+        let mut tracker = fresh();
+        let mut cuts = cuts.into_iter();
+        let mut known = 0;
+        let mut streams = 0;
+        while tracker.last_seq() < owner.book.last_seq() && streams < 200 {
+            streams += 1;
+            // Before the opening was appended, the owner hides; afterwards it hides nothing.
+            let hides = is_sealed && opening.is_none_or(|opening| known <= opening);
+            let place = usize::try_from(tracker.resume_after().0).unwrap();
+            let end = owner.list.len().min(place + cuts.next().unwrap_or(usize::MAX / 2));
+            for event in &owner.list[place..end] {
+                let shown = if hides && !is_opening(event) {
+                    seal::event(&Arc::new(event.clone()))
+                } else {
+                    Arc::new(event.clone())
+                };
+                let before = tracker.last_seq();
+                known = known.max(usize::try_from(event.seq.0).unwrap());
+                let output = tracker.step(Timestamp(0), Input::Received(shown));
+                prop_assert!(tracker.last_seq() >= before);
+                if matches!(output, Output::ResumeAfter(_)) {
+                    break;
+                }
+            }
+        }
+        prop_assert_eq!(tracker.last_seq(), owner.book.last_seq());
+        let hidden = owner.book.order().is_some_and(|order| order.is_sealed());
+        if !hidden {
+            prop_assert_eq!(tracker.order(), owner.book.order());
+        } else if let Some(order) = tracker.order() {
+            prop_assert!(order.proposals.values().all(|held| held.content.price.is_hidden()));
+        }
     }
 }

@@ -1,0 +1,164 @@
+//! Claims about comparisons and about what differs between versions.
+
+use super::*;
+use crate::command::ProposalLine;
+use crate::event::{Event, EventKind, OrderOpened};
+use crate::id::{Incarnation, OrderKey, Seq};
+use crate::price::Quantity;
+use crate::spec::{Delivery, Item, OrderSpec, SellerChoice, Verdict};
+
+const NOW: Timestamp = Timestamp(1_790_000_000_000);
+
+/// A proposal: id, seller, total, lines, delivery.
+struct Offer(
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    Option<&'static str>,
+);
+
+fn price(text: &str) -> Price {
+    let (amount, currency) = text.split_once(' ').unwrap();
+    Price::parse(amount, currency).unwrap()
+}
+
+fn content(offer: &Offer) -> Proposed {
+    let line = |(sku, text): &(&str, &str)| ProposalLine {
+        sku: (*sku).to_owned(),
+        quantity: Quantity::parse("2").unwrap(),
+        unit: None,
+        price: price(text),
+    };
+    Proposed {
+        proposal_id: Some(ProposalId::new(offer.0).unwrap()),
+        seller: SellerId::new(offer.1).unwrap(),
+        price: price(offer.2),
+        lines: offer.3.iter().map(line).collect(),
+        note: None,
+        delivery_date: offer.4.map(ToOwned::to_owned),
+        valid_until: None,
+        attachments: Vec::new(),
+    }
+}
+
+fn order(sealed: bool, offers: &[Offer]) -> Order {
+    let item = |sku: &str| Item {
+        sku: sku.to_owned(),
+        description: None,
+        quantity: Quantity::parse("2").unwrap(),
+        unit: None,
+    };
+    let by = Some("2026-12-10".to_owned());
+    let spec = OrderSpec {
+        items: vec![item("chair"), item("desk")],
+        delivery: Some(Delivery { by, ..Delivery::default() }),
+        sealed,
+        ..OrderSpec::default()
+    };
+    let opened = OrderOpened {
+        key: OrderKey::new("", "SB1").unwrap(),
+        incarnation: Incarnation::new("uid-1").unwrap(),
+        spec,
+        expires_at: NOW.plus_ms(60_000),
+    };
+    let choice = |(index, name): (usize, &str)| SellerChoice {
+        seller: SellerId::new(name).unwrap(),
+        verdict: Verdict::Chosen,
+        distance_m: Some(1_000 * u32::try_from(index + 1).unwrap()),
+    };
+    let choices = ["near", "far"].into_iter().enumerate().map(choice).collect();
+    let mut kinds =
+        vec![EventKind::OrderOpened(Box::new(opened)), EventKind::SellersSelected(choices)];
+    kinds.extend(offers.iter().map(|offer| EventKind::NewProposal(content(offer))));
+    let mut order = None;
+    for (index, kind) in kinds.into_iter().enumerate() {
+        let seq = Seq(u64::try_from(index + 1).unwrap());
+        Order::fold(&mut order, &Event { seq, at: NOW, cause: None, kind }).unwrap();
+    }
+    order.unwrap()
+}
+
+fn ids(comparison: &Comparison) -> Vec<&str> {
+    comparison.rows.iter().map(|row| row.proposal_id.as_str()).collect()
+}
+
+const BOTH: [Offer; 3] = [
+    Offer("p1", "far", "100 EUR", &[("chair", "40 EUR"), ("desk", "60 EUR")], Some("2026-12-12")),
+    Offer("p2", "near", "110 EUR", &[("chair", "30 EUR"), ("desk", "80 EUR")], Some("2026-12-05")),
+    Offer("p3", "other", "20 EUR", &[("chair", "20 EUR")], None),
+];
+
+#[test]
+fn proposals_are_ordered_by_what_is_asked_for_and_unknown_values_come_last() {
+    let order = order(false, &BOTH);
+    let by = |criterion| compare(&order, criterion, NOW);
+    assert_eq!(ids(&by(Criterion::Total)), ["p3", "p1", "p2"]);
+    assert_eq!(ids(&by(Criterion::Delivery)), ["p2", "p1", "p3"]);
+    assert_eq!(ids(&by(Criterion::Distance)), ["p2", "p1", "p3"]);
+}
+
+/// Who offers only a part is cheap, and no bargain.
+#[test]
+fn the_best_total_offers_everything_and_missing_lines_are_named() {
+    let compared = compare(&order(false, &BOTH), Criterion::Total, NOW);
+    let best: Vec<_> = compared.rows.iter().map(|row| row.best_total).collect();
+    assert_eq!(best, [false, true, false]);
+    assert_eq!(compared.rows[0].missing, ["desk"]);
+    assert_eq!(compared.skus, ["chair", "desk"]);
+    let lines = |row: usize| -> Vec<Option<bool>> {
+        compared.rows[row].lines.iter().map(|line| line.as_ref().map(|line| line.best)).collect()
+    };
+    assert_eq!(lines(0), [Some(true), None]);
+    assert_eq!(lines(1), [Some(false), Some(true)]);
+}
+
+#[test]
+fn delivery_is_judged_against_the_orders_and_marked_where_it_is_earliest() {
+    let compared = compare(&order(false, &BOTH), Criterion::Delivery, NOW);
+    let marks: Vec<_> = compared.rows.iter().map(|r| (r.best_delivery, r.in_time)).collect();
+    assert_eq!(marks, [(true, Some(true)), (false, Some(false)), (false, None)]);
+    assert_eq!(compared.rows[0].distance_m, Some(1_000));
+}
+
+#[test]
+fn currencies_are_not_compared_with_one_another() {
+    let offers = [
+        Offer("p1", "a", "100 EUR", &[], None),
+        Offer("p2", "b", "90 USD", &[], None),
+        Offer("p3", "c", "95 USD", &[], None),
+    ];
+    let compared = compare(&order(false, &offers), Criterion::Total, NOW);
+    let best: Vec<_> =
+        compared.rows.iter().filter(|r| r.best_total).map(|r| r.proposal_id.as_str()).collect();
+    assert_eq!(best, ["p1", "p2"]);
+}
+
+#[test]
+fn a_sealed_order_shows_nothing_but_that_it_is_sealed() {
+    let compared = compare(&order(true, &BOTH), Criterion::Total, NOW);
+    assert!(compared.sealed && compared.rows.is_empty());
+    assert_eq!(compared.skus, ["chair", "desk"]);
+}
+
+#[test]
+fn a_difference_names_each_field_with_what_it_was_and_is() {
+    let from = content(&BOTH[0]);
+    let mut to = content(&Offer("p1", "far", "95 EUR", &[("chair", "35 EUR")], Some("2026-12-12")));
+    to.note = Some("from stock".to_owned());
+    let shown: Vec<_> = changes(&from, &to)
+        .into_iter()
+        .map(|change| {
+            (change.field, change.from.unwrap_or_default(), change.to.unwrap_or_default())
+        })
+        .collect();
+    let expected = [
+        ("price", "100 EUR", "95 EUR"),
+        ("lines.chair", "2 for 40 EUR", "2 for 35 EUR"),
+        ("lines.desk", "2 for 60 EUR", ""),
+        ("note", "", "from stock"),
+    ];
+    let expected = expected.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned()));
+    assert_eq!(shown, expected);
+    assert!(changes(&from, &from).is_empty());
+}
