@@ -26,6 +26,7 @@ mod metrics;
 mod notes;
 mod operator;
 mod orphans;
+mod ownership;
 mod processors;
 pub mod publication;
 mod queue;
