@@ -35,6 +35,7 @@ mod requests;
 pub mod resources;
 mod retry;
 mod steps;
+mod waiting;
 mod watch;
 mod writer;
 
