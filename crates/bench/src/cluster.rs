@@ -93,6 +93,7 @@ async fn bare(server: &ApiServer, settings: Settings) -> anyhow::Result<Rows> {
         ("memory over idle, MB", format!("{memory:.0}")),
         ("status writes of these", settings.present.to_string()),
         ("restart after kill -9, all streams again, s", none()),
+        ("CPU seconds of the controller for that", none()),
         ("status writes of that", none()),
         ("status writes of a processor's 3 s outage", none()),
         ("status writes in 60 quiet seconds", none()),
@@ -198,6 +199,7 @@ async fn product(server: &ApiServer, settings: Settings) -> anyhow::Result<Rows>
     let mut controller = product.controller(namespace)?;
     until_streams(&controller, all).await?;
     let restarted = began.elapsed();
+    let restart_cpu = controller.cpu_seconds()?;
     tokio::time::sleep(Duration::from_secs(10)).await;
     let restart_writes = Figures::of(&controller).await?.status_writes;
 
@@ -219,6 +221,7 @@ async fn product(server: &ApiServer, settings: Settings) -> anyhow::Result<Rows>
         ("", format!("{memory:.0}")),
         ("", found_writes.to_string()),
         ("", format!("{:.1}", restarted.as_secs_f64())),
+        ("", format!("{restart_cpu:.1}")),
         ("", restart_writes.to_string()),
         ("", outage_writes.to_string()),
         ("", (figures.status_writes - quiet.status_writes).to_string()),

@@ -26,6 +26,7 @@ mod metrics;
 mod notes;
 mod operator;
 mod orphans;
+mod ownership;
 mod processors;
 pub mod publication;
 mod queue;
@@ -35,6 +36,7 @@ pub mod resources;
 mod retry;
 mod rights;
 mod steps;
+mod waiting;
 mod watch;
 mod writer;
 

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use orderstream_core::command::Proposed;
 use orderstream_core::event::OrderOpened;
+use orderstream_core::spec::{FollowUp, Message};
 use orderstream_core::tracker::{Input, Tracker};
 use orderstream_core::{
-    Epoch, Event, EventKind, Incarnation, OrderKey, OrderSpec, Price, ProposalId, SellerId, Seq,
+    Epoch, Event, EventKind, FollowUpId, Incarnation, OrderKey, OrderSpec, Price, ProposalId,
+    SellerId, Seq,
 };
+use proptest::prelude::*;
 
 use super::*;
 
@@ -145,6 +148,92 @@ fn the_longest_status_fits() {
         status(i64::MAX, &OrderRequestStatus::default(), Some(&snapshot), Some(&refusal), T0);
     let bytes = serde_json::to_vec(&shown).unwrap().len();
     assert!(bytes <= STATUS_BYTES_MAX, "{bytes} bytes");
+}
+
+/// What happens to an order, or to what is known of it.
+#[derive(Clone, Debug)]
+enum Happens {
+    Event(EventKind),
+    Proposal(String, String),
+    Connected(String),
+    Disconnected(String),
+    Forgotten,
+    Refused(Reason, String),
+    Down,
+    Contested,
+}
+
+fn happenings() -> impl Strategy<Value = Happens> {
+    let ids = || "[a-z]{1,128}";
+    let text = || prop_oneof![".{0,300}", Just("\"\u{7}\u{1f4a5}\\".repeat(1_000))];
+    let follow_up = |id: String| {
+        let id = FollowUpId::new(id).unwrap();
+        EventKind::FollowUpAdded(FollowUp { id, audience: Vec::new(), message: Message::default() })
+    };
+    let notified = |result: &str| EventKind::SellerNotified {
+        seller: SellerId::new("seller1").unwrap(),
+        channel: "email".to_owned(),
+        result: result.to_owned(),
+    };
+    prop_oneof![
+        4 => (ids(), "[1-9][0-9]{0,11}").prop_map(|(id, price)| Happens::Proposal(id, price)),
+        2 => ids().prop_map(move |id| Happens::Event(follow_up(id))),
+        1 => prop_oneof![Just("sent"), Just("failed")].prop_map(move |r| Happens::Event(notified(r))),
+        1 => text().prop_map(|reason| {
+            Happens::Event(EventKind::OrderPaused { expired: false, reason: Some(reason) })
+        }),
+        1 => Just(Happens::Event(EventKind::OrderResumed)),
+        2 => text().prop_map(|host| Happens::Connected(format!("http://{host}"))),
+        2 => text().prop_map(Happens::Disconnected),
+        1 => Just(Happens::Forgotten),
+        2 => (proptest::sample::select(&Reason::ALL[..]), text())
+            .prop_map(|(reason, message)| Happens::Refused(reason, message)),
+        1 => Just(Happens::Down),
+        1 => Just(Happens::Contested),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
+    #[test]
+    fn a_status_stays_small_for_ever(
+        id in "[a-z]{1,128}",
+        generation in any::<i64>(),
+        happenings in proptest::collection::vec(happenings(), 1..60),
+    ) {
+        let mut life = Life::open(OrderSpec::default(), &id);
+        let mut shown = OrderRequestStatus::default();
+        for (step, happens) in (1..).zip(happenings) {
+            let now = T0.plus_ms(step * 997);
+            let next = |shown: &OrderRequestStatus, life: &Life, refusal: Option<&Refusal>| {
+                status(generation, shown, Some(&life.0.snapshot()), refusal, now)
+            };
+            shown = match happens {
+                Happens::Event(kind) => { life.event(kind); next(&shown, &life, None) }
+                Happens::Proposal(id, price) => {
+                    life.propose(&id, &price);
+                    next(&shown, &life, None)
+                }
+                Happens::Connected(processor) => {
+                    life.0.step(now, Input::Connected { processor, epoch: Epoch(step) });
+                    next(&shown, &life, None)
+                }
+                Happens::Disconnected(reason) => {
+                    life.0.step(now, Input::Disconnected { reason });
+                    next(&shown, &life, None)
+                }
+                Happens::Forgotten => status(generation, &shown, None, None, now),
+                Happens::Refused(reason, message) => {
+                    let refusal = Refusal { field: Some(id.clone()), ..Refusal::new(reason, message) };
+                    next(&shown, &life, Some(&refusal))
+                }
+                Happens::Down => down(generation, &shown, Some(&life.0.snapshot()), now),
+                Happens::Contested => contested(shown.clone(), generation, &shown, now),
+            };
+            let bytes = serde_json::to_vec(&shown).unwrap().len();
+            prop_assert!(bytes <= STATUS_BYTES_MAX, "{bytes} bytes: {shown:?}");
+        }
+    }
 }
 
 #[test]

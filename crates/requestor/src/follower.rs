@@ -37,9 +37,10 @@ enum End {
     Lost(String),
 }
 
-/// A stream that is up, and its place on a connection.
+/// A stream that is up, and its place on a connection. On the heap: the task that reads it would
+/// hold its half kilobyte once for each of the hands that it passes through.
 struct Live {
-    stream: Streaming<v1::OrderStreamResponse>,
+    stream: Box<Streaming<v1::OrderStreamResponse>>,
     _seat: Seat,
 }
 
@@ -193,7 +194,7 @@ async fn open(
         request.metadata_mut().insert("traceparent", parent);
     }
     match tokio::time::timeout(OPEN_TIMEOUT, client.process_order_stream(request)).await {
-        Ok(Ok(response)) => Ok(Live { stream: response.into_inner(), _seat: seat }),
+        Ok(Ok(response)) => Ok(Live { stream: Box::new(response.into_inner()), _seat: seat }),
         Ok(Err(status)) => Err(acts::refusal_of(&status)),
         Err(_) => Err(Refusal::new(
             Reason::Unreachable,

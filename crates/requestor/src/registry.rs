@@ -8,7 +8,7 @@ use orderstream_core::buyer::Totals;
 use orderstream_core::port::Assignment;
 use orderstream_core::tracker::{Input, Output};
 use orderstream_core::{
-    Command, FollowUpId, Incarnation, OrderKey, OrderSpec, Reason, Refusal, Seq, Snapshot,
+    Command, Epoch, FollowUpId, Incarnation, OrderKey, OrderSpec, Reason, Refusal, Seq, Snapshot,
     Timestamp, Tracker,
 };
 use parking_lot::Mutex;
@@ -63,9 +63,12 @@ pub(crate) enum Added {
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "four independent facts")]
 struct Entry {
-    assignment: Assignment,
+    incarnation: Incarnation,
+    epoch: Epoch,
+    processor: String,
+    /// What is asked for, until the order itself says it.
+    asked: Option<Box<OrderSpec>>,
     tracker: Tracker,
-    snapshot: Option<Arc<Snapshot>>,
     following: Following,
     /// Whether the stream is up; as in the tracker, readable without a snapshot.
     active: bool,
@@ -80,7 +83,8 @@ struct Entry {
 
 #[derive(Debug, Default)]
 struct Orders {
-    map: BTreeMap<OrderKey, Entry>,
+    /// On the heap each: a tree's nodes are a third empty.
+    map: BTreeMap<OrderKey, Box<Entry>>,
     ended: VecDeque<(OrderKey, u64)>,
     active: usize,
     lives: u64,
@@ -134,7 +138,7 @@ impl Registry {
         let same = orders
             .map
             .get_mut(&assignment.key)
-            .filter(|entry| entry.assignment.incarnation == assignment.incarnation || stored);
+            .filter(|entry| entry.incarnation == assignment.incarnation || stored);
         if let Some(entry) = same {
             entry.stored |= stored;
             return Ok(entry.again(assignment, following));
@@ -144,9 +148,11 @@ impl Registry {
         let key = assignment.key.clone();
         let tracker = Tracker::new(key.clone(), assignment.incarnation.clone());
         let entry = Entry {
-            assignment,
+            incarnation: assignment.incarnation,
+            epoch: assignment.epoch,
+            processor: assignment.processor,
+            asked: Some(Box::new(assignment.spec)),
             tracker,
-            snapshot: None,
             following: following.clone(),
             active: false,
             was_active: false,
@@ -154,7 +160,7 @@ impl Registry {
             stored,
             acts: VecDeque::new(),
         };
-        orders.map.insert(key, entry);
+        orders.map.insert(key, Box::new(entry));
         self.count(&orders);
         Ok(Added::Start(following))
     }
@@ -164,17 +170,17 @@ impl Registry {
         let orders = self.orders.lock();
         let entry = orders.map.get(key).filter(|entry| entry.following.life == life)?;
         let at = entry.tracker.heard_at();
-        Some((entry.assignment.clone(), (entry.tracker.resume_after(), at)))
+        Some((entry.assignment(key), (entry.tracker.resume_after(), at)))
     }
 
     /// The order as its tracker sees it now.
     pub(crate) fn get_order(&self, key: &OrderKey) -> Option<Arc<Snapshot>> {
-        self.orders.lock().map.get_mut(key).map(Entry::snapshot)
+        self.orders.lock().map.get(key).map(|entry| Arc::new(entry.tracker.snapshot()))
     }
 
     /// What was asked for.
     pub(crate) fn spec(&self, key: &OrderKey) -> Option<OrderSpec> {
-        self.orders.lock().map.get(key).map(|entry| entry.assignment.spec.clone())
+        self.orders.lock().map.get(key).map(|entry| entry.spec())
     }
 
     /// Counts a follow-up that is stored and will be forwarded.
@@ -228,8 +234,8 @@ impl Registry {
             orders.ended.push_back((key.clone(), life));
             while orders.ended.len() > ENDED_KEPT_MAX {
                 if let Some((oldest, life)) = orders.ended.pop_front() {
-                    let same = |entry: &Entry| entry.following.life == life;
-                    if orders.map.get(&oldest).is_some_and(same) {
+                    let held = orders.map.get(&oldest);
+                    if held.is_some_and(|entry| entry.following.life == life) {
                         orders.map.remove(&oldest);
                     }
                 }
@@ -246,7 +252,7 @@ impl Registry {
     /// Ends the task of this life of the order and forgets it here.
     pub(crate) fn remove_order(&self, key: &OrderKey, life: &Incarnation) {
         let mut orders = self.orders.lock();
-        if orders.map.get(key).is_some_and(|entry| entry.assignment.incarnation == *life) {
+        if orders.map.get(key).is_some_and(|entry| entry.incarnation == *life) {
             self.forget(&mut orders, key);
         }
         self.count(&orders);
@@ -287,7 +293,7 @@ impl Registry {
 
     /// Whether the order is over, for good.
     pub(crate) fn has_ended(&self, key: &OrderKey) -> bool {
-        self.orders.lock().map.get(key).is_some_and(Entry::has_ended)
+        self.orders.lock().map.get(key).is_some_and(|entry| entry.has_ended())
     }
 
     /// What a caller waits on for the order's next change.
@@ -316,9 +322,8 @@ impl Registry {
         if origin == Origin::Caller {
             entry.check_queue()?;
         }
-        command.epoch = command.epoch.or(Some(entry.assignment.epoch));
-        command.incarnation =
-            command.incarnation.or_else(|| Some(entry.assignment.incarnation.clone()));
+        command.epoch = command.epoch.or(Some(entry.epoch));
+        command.incarnation = command.incarnation.or_else(|| Some(entry.incarnation.clone()));
         entry.acts.push_back(Queued { command, origin });
         entry.following.changed.notify_waiters();
         Ok(())
@@ -339,8 +344,8 @@ impl Registry {
         let entry = orders.map.get(key).filter(|entry| entry.following.life == life)?;
         entry.tracker.order()?;
         let mut queued = entry.acts.front()?.clone();
-        queued.command.epoch = queued.command.epoch.max(Some(entry.assignment.epoch));
-        Some((entry.assignment.processor.clone(), queued))
+        queued.command.epoch = queued.command.epoch.max(Some(entry.epoch));
+        Some((entry.processor.clone(), queued))
     }
 
     /// The act at the front was answered.
@@ -359,6 +364,21 @@ impl Registry {
 }
 
 impl Entry {
+    fn spec(&self) -> OrderSpec {
+        let opened = self.tracker.order().map(|order| &order.spec);
+        opened.or(self.asked.as_deref()).cloned().unwrap_or_default()
+    }
+
+    fn assignment(&self, key: &OrderKey) -> Assignment {
+        Assignment {
+            key: key.clone(),
+            incarnation: self.incarnation.clone(),
+            spec: self.spec(),
+            epoch: self.epoch,
+            processor: self.processor.clone(),
+        }
+    }
+
     fn has_ended(&self) -> bool {
         self.tracker.order().is_some_and(|order| order.phase.is_terminal())
     }
@@ -391,10 +411,10 @@ impl Entry {
     /// The order is asked for again: its epoch may have risen, its processor
     /// may be another one from the next connection on, its task may have ended.
     fn again(&mut self, assignment: Assignment, following: Following) -> Added {
-        if assignment.epoch > self.assignment.epoch {
-            self.assignment.epoch = assignment.epoch;
+        if assignment.epoch > self.epoch {
+            self.epoch = assignment.epoch;
         }
-        self.assignment.processor = assignment.processor;
+        self.processor = assignment.processor;
         if self.running || self.has_ended() {
             return Added::Known;
         }
@@ -409,15 +429,12 @@ impl Entry {
         let output = self.tracker.step(now, input);
         self.active = (self.active || goes_up) && !goes_down && output != Output::Ended;
         self.was_active |= goes_up;
+        if self.asked.is_some() && self.tracker.order().is_some() {
+            self.asked = None;
+        }
         if output != Output::Ignored {
-            self.snapshot = None;
             self.following.changed.notify_waiters();
         }
         output
-    }
-
-    fn snapshot(&mut self) -> Arc<Snapshot> {
-        let made = || Arc::new(self.tracker.snapshot());
-        Arc::clone(self.snapshot.get_or_insert_with(made))
     }
 }

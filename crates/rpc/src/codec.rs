@@ -9,7 +9,7 @@ use tonic::codec::{BufferSettings, Codec};
 use tonic_prost::ProstCodec;
 
 /// Bytes that a call sets aside at once in each direction; larger messages make it grow.
-const BUFFER_BYTES: usize = 1_024;
+const BUFFER_BYTES: usize = 512;
 /// Bytes of messages that are put into one frame before it is sent (tonic's default).
 const YIELD_BYTES: usize = 32 * 1_024;
 

@@ -60,6 +60,17 @@ impl Process {
         Ok(kib.parse::<f64>()? / 1_024.0)
     }
 
+    /// Seconds of processor time that it took so far.
+    pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        // The kernel counts in hundredths of a second on every machine that this runs on.
+        const TICKS_PER_SECOND: f64 = 100.0;
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // The name may hold spaces; what follows it may not. Fields 14 and 15 are user and system.
+        let (_, fields) = text.rsplit_once(')').context("stat has a name")?;
+        let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
+        Ok(ticks.sum::<Result<f64, _>>()? / TICKS_PER_SECOND)
+    }
+
     /// `kill -9`, and waits until it is gone.
     pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
         self.child.kill()?;

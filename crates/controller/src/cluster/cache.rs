@@ -6,9 +6,13 @@ use std::sync::Arc;
 
 use orderstream_core::{Incarnation, OrderKey};
 
+use super::ownership;
 use crate::convert;
 use crate::manifest::namespace_of;
 use crate::order_request::OrderRequest;
+
+/// Annotations that nobody here reads and that hold a whole manifest.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Where a resource is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,6 +65,7 @@ pub enum Change {
 
 /// A resource as it is kept.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "two independent facts")]
 pub struct Kept {
     /// The resource, without what nobody needs.
     pub resource: Arc<OrderRequest>,
@@ -68,6 +73,8 @@ pub struct Kept {
     pub key: Option<OrderKey>,
     /// Whether it was seen coming into being, and not found.
     pub is_live: bool,
+    /// Whether what its status says is what this project's controllers wrote last.
+    pub is_status_ours: bool,
 }
 
 /// How a resource was met.
@@ -171,7 +178,7 @@ impl Cache {
         }
         // What the deletion shows is newer than what is kept.
         if let Some(kept) = self.objects.get_mut(&object) {
-            kept.resource = Arc::new(resource.clone());
+            kept.resource = Arc::new(slim(resource.clone()));
         }
         self.drop_object(&object)
     }
@@ -196,7 +203,9 @@ impl Cache {
             changes.extend(self.drop_object(&object));
         }
         let key = convert::key(&resource).ok();
-        let kept = Kept { resource: Arc::new(resource), key: key.clone(), is_live };
+        let is_status_ours = ownership::is_status_ours(&resource);
+        let resource = Arc::new(slim(resource));
+        let kept = Kept { resource, key: key.clone(), is_live, is_status_ours };
         self.objects.insert(object.clone(), kept);
         if let Some(key) = key {
             self.claim(&key, &object);
@@ -264,6 +273,15 @@ impl Cache {
         }
         changes
     }
+}
+
+/// Drops what is large and that nobody reads once a resource is kept.
+fn slim(mut resource: OrderRequest) -> OrderRequest {
+    resource.metadata.managed_fields = None;
+    if let Some(annotations) = &mut resource.metadata.annotations {
+        annotations.remove(LAST_APPLIED);
+    }
+    resource
 }
 
 #[cfg(test)]

@@ -143,10 +143,7 @@ impl Operator {
     ) -> Result<Option<Timestamp>, Refusal> {
         let resource = Arc::clone(&kept.resource);
         let shown = self.writer.shown(object, &resource);
-        let known = shown
-            .status
-            .clone()
-            .unwrap_or_else(|| Arc::new(own(resource.status.clone().unwrap_or_default())));
+        let known = shown.status.clone().unwrap_or_else(|| Arc::new(believed(kept)));
         let desired = match convert::desired(&resource, "unknown") {
             Ok(desired) => desired,
             Err(refusal) => return Ok(self.refuse(object, &resource, (known, shown), &refusal)),
@@ -295,6 +292,13 @@ impl Operator {
         };
         self.publish(&facts, Some(refusal), Edits::Settled)
     }
+}
+
+/// What a resource shows, before this process has written to it. What somebody else wrote there
+/// counts as lost: the processors are asked.
+fn believed(kept: &Kept) -> OrderRequestStatus {
+    let status = kept.resource.status.as_ref().filter(|_| kept.is_status_ours);
+    own(status.cloned().unwrap_or_default())
 }
 
 fn another_speaks(key: &OrderKey) -> Refusal {

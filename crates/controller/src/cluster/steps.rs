@@ -117,7 +117,8 @@ impl Operator {
             }
         }
         let (uid, epoch, known) = (facts.uid().to_owned(), facts.epoch, Arc::clone(&facts.known));
-        self.writer.offer(&facts.object, Offer { uid, status: next, band, epoch, known });
+        let status = Arc::new(next);
+        self.writer.offer(&facts.object, Offer { uid, status, band, epoch, known });
         war_until
     }
 

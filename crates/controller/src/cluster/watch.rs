@@ -24,8 +24,6 @@ use crate::order_request::OrderRequest;
 const WATCH_SECONDS: u32 = 30;
 /// Resources in one page of a list.
 const PAGE: u32 = 500;
-/// Annotations that nobody here reads and that hold a whole manifest.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 type Guarded = DeserializeGuard<OrderRequest>;
 
@@ -106,7 +104,7 @@ impl Keeper {
         let object = object_of(&guarded);
         self.unreadable.remove(&object);
         match guarded.0 {
-            Ok(resource) => self.cache.write().deleted(&slim(resource)),
+            Ok(resource) => self.cache.write().deleted(&resource),
             Err(wrong) => {
                 self.sink.unreadable_gone(&object);
                 self.cache.write().deleted_unreadable(&object, wrong.metadata.uid.as_deref())
@@ -119,7 +117,7 @@ impl Keeper {
         match guarded.0 {
             Ok(resource) => {
                 self.unreadable.remove(&object);
-                Ok(slim(resource))
+                Ok(resource)
             }
             Err(wrong) => {
                 let version = wrong.metadata.resource_version.clone();
@@ -144,13 +142,4 @@ impl Keeper {
 fn object_of(guarded: &Guarded) -> ObjectKey {
     let namespace = guarded.namespace().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
     ObjectKey { namespace: namespace.into(), name: guarded.name_any().into() }
-}
-
-/// Drops what is large and that nobody here reads.
-fn slim(mut resource: OrderRequest) -> OrderRequest {
-    resource.metadata.managed_fields = None;
-    if let Some(annotations) = &mut resource.metadata.annotations {
-        annotations.remove(LAST_APPLIED);
-    }
-    resource
 }

@@ -8,7 +8,7 @@
 //!                 └───────── later, slower ───────────┘
 //! ```
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ use super::leadership::Leadership;
 use super::metrics::{Band, Metrics};
 use super::reporter::Reporter;
 use super::requests::Requests;
+use super::waiting::{Offered, Waiting};
 use crate::manifest::API_VERSION;
 use crate::order_request::OrderRequest;
 use crate::order_status::OrderRequestStatus;
@@ -86,7 +87,7 @@ pub(super) struct Offer {
     /// The resource's uid: a resource made anew under the name is another one.
     pub uid: String,
     /// What is to be shown.
-    pub status: OrderRequestStatus,
+    pub status: Arc<OrderRequestStatus>,
     /// How urgent it is.
     pub band: Band,
     /// Under which epoch it was decided.
@@ -126,11 +127,12 @@ pub(super) enum Outcome {
     Failed,
     /// The resource is gone.
     Gone,
+    /// None was made: too many waited then, and there is room now.
+    Due,
 }
 
 struct State {
-    offers: HashMap<ObjectKey, Offer>,
-    bands: [VecDeque<ObjectKey>; 3],
+    waiting: Waiting,
     in_flight: HashMap<ObjectKey, Arc<OrderRequestStatus>>,
     written: HashMap<ObjectKey, Written>,
     /// How often others may have led: what was written before does not count after.
@@ -147,8 +149,7 @@ impl Writer {
         done: Done,
     ) -> Self {
         let state = Mutex::new(State {
-            offers: HashMap::new(),
-            bands: Default::default(),
+            waiting: Waiting::default(),
             in_flight: HashMap::new(),
             written: HashMap::new(),
             terms: 0,
@@ -166,30 +167,18 @@ impl Writer {
         }
     }
 
-    /// Shows this status as soon as its turn comes; a newer one takes its place.
-    pub(super) fn offer(&self, object: &ObjectKey, mut offer: Offer) {
-        let mut state = self.state.lock();
-        let state = &mut *state;
-        let band = offer.band;
-        match state.offers.remove(object) {
-            Some(former) => {
-                self.metrics.status_coalesced();
-                if former.band > band {
-                    state.bands[band as usize].push_back(object.clone());
-                }
-                // It keeps the more urgent place that it has; the former one was never shown.
-                offer.band = former.band.min(band);
-                offer.known = former.known;
-            }
-            None => state.bands[band as usize].push_back(object.clone()),
+    /// Shows this status as soon as its turn comes; a newer one takes its place. Where too many wait
+    /// already it is not kept, and `done` is told when there is room.
+    pub(super) fn offer(&self, object: &ObjectKey, offer: Offer) {
+        if self.state.lock().waiting.offer(object, offer) == Offered::Replaced {
+            self.metrics.status_coalesced();
         }
-        state.offers.insert(object.clone(), offer);
         self.changed.notify_one();
     }
 
     /// Takes back what was offered and not yet written.
     pub(super) fn withdraw(&self, object: &ObjectKey) {
-        self.state.lock().offers.remove(object);
+        self.state.lock().waiting.withdraw(object);
     }
 
     /// What this process shows of a resource: what it is writing, else what it wrote last. What the
@@ -217,15 +206,13 @@ impl Writer {
     /// Forgets a resource that is gone.
     pub(super) fn forget(&self, object: &ObjectKey) {
         let mut state = self.state.lock();
-        state.offers.remove(object);
+        state.waiting.withdraw(object);
         state.written.remove(object);
     }
 
     /// Drops all that waits: this process may not write now.
     pub(super) fn clear(&self) {
-        let mut state = self.state.lock();
-        state.offers.clear();
-        state.bands = Default::default();
+        self.state.lock().waiting.clear();
     }
 
     /// Drops all that waits and all that is known: another leader writes, or wrote.
@@ -245,6 +232,8 @@ impl Writer {
                     tracing::error!(%error, "a status write was lost");
                 }
             }
+            let due = self.state.lock().waiting.with_room();
+            due.iter().for_each(|object| (self.done)(object, Outcome::Due));
             match self.next(writes.len()) {
                 Next::Write(object, offer) => {
                     let this = Arc::clone(&self);
@@ -269,31 +258,20 @@ impl Writer {
         const IDLE: Duration = Duration::from_secs(5);
         let mut state = self.state.lock();
         let state = &mut *state;
-        self.metrics.statuses_wait(state.offers.len(), state.bucket.per_second());
+        self.metrics.statuses_wait(state.waiting.len(), state.bucket.per_second());
         if under_way >= IN_FLIGHT_MAX {
             return Next::Wait(IDLE);
         }
-        for band in &mut state.bands {
-            for _ in 0..band.len() {
-                let Some(object) = band.pop_front() else { break };
-                if !state.offers.contains_key(&object) {
-                    continue;
-                }
-                if state.in_flight.contains_key(&object) {
-                    // Its turn comes when the write under way is done.
-                    band.push_back(object);
-                    continue;
-                }
-                if let Err(wait) = state.bucket.take(Instant::now()) {
-                    band.push_front(object);
-                    return Next::Wait(wait);
-                }
-                let Some(offer) = state.offers.remove(&object) else { continue };
-                state.in_flight.insert(object.clone(), Arc::new(offer.status.clone()));
-                return Next::Write(object, Box::new(offer));
-            }
+        let Some(object) = state.waiting.next(|object| state.in_flight.contains_key(object)) else {
+            return Next::Wait(IDLE);
+        };
+        if let Err(wait) = state.bucket.take(Instant::now()) {
+            state.waiting.put_back(object);
+            return Next::Wait(wait);
         }
-        Next::Wait(IDLE)
+        let Some(offer) = state.waiting.take(&object) else { return Next::Wait(Duration::ZERO) };
+        state.in_flight.insert(object.clone(), Arc::clone(&offer.status));
+        Next::Write(object, Box::new(offer))
     }
 
     async fn write(&self, object: ObjectKey, offer: Box<Offer>) {
@@ -315,7 +293,7 @@ impl Writer {
             "apiVersion": API_VERSION,
             "kind": "OrderRequest",
             "metadata": { "name": &*object.name, "namespace": &*object.namespace, "uid": offer.uid },
-            "status": offer.status,
+            "status": *offer.status,
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let terms = self.state.lock().terms;
@@ -338,7 +316,7 @@ impl Writer {
         }
         let written = Written {
             uid: offer.uid.clone(),
-            content: Content::Sent(Arc::new(offer.status.clone())),
+            content: Content::Sent(Arc::clone(&offer.status)),
             version: number(answer.metadata.resource_version.as_deref()),
             at: Instant::now(),
         };

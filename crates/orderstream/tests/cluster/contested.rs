@@ -140,3 +140,40 @@ fn a_writer_who_does_not_stop_is_told_of_and_not_answered_write_for_write() {
     assert_eq!(after["status"]["proposals"]["received"], 2);
     assert_eq!(after["status"]["startTime"], before["startTime"]);
 }
+
+#[test]
+fn a_new_leader_believes_no_end_and_no_place_that_somebody_else_wrote() {
+    let Some(bed) = Bed::make() else { return };
+    let mut controller = controller(&bed);
+    let before = settled(&bed, "live");
+    for name in ["ended", "untouched"] {
+        let_pass(&bed, name);
+    }
+    let untouched = bed.get("untouched").unwrap();
+    controller.kill();
+    let wrong = json!({
+        "phase": "Closed",
+        "completionTime": "2026-01-01T00:00:00Z",
+        "tracker": { "lastSeq": 999 },
+        "stream": { "processor": "http://127.0.0.1:1" },
+    });
+    meddle(&bed, "live", &wrong);
+    meddle(&bed, "ended", &json!({ "phase": "Finalised" }));
+    controller.restart();
+    let shown = bed.until_phase("live", "Streaming")["status"].clone();
+    assert_eq!(shown["stream"]["processor"], before["stream"]["processor"]);
+    assert_eq!(shown["tracker"]["lastSeq"], before["tracker"]["lastSeq"]);
+    assert_eq!((&shown["proposals"], shown.get("completionTime")), (&before["proposals"], None));
+    assert_eq!(bed.propose("live", "p2", "9").unwrap().status, 201, "the order goes on");
+    bed.until_status("live", "it is followed", |status| status["proposals"]["received"] == 2);
+    bed.until_phase("ended", "Cancelled");
+
+    // What is ours again is believed by the next leader, without asking and without a write.
+    let_pass(&bed, "between");
+    let count = writes(&bed, "ended");
+    controller.kill();
+    controller.restart();
+    let_pass(&bed, "after");
+    assert_eq!(writes(&bed, "ended"), count);
+    assert_eq!(bed.get("untouched").unwrap(), untouched, "what is ours is left alone");
+}
