@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use orderstream_core::command::Proposed;
-use orderstream_core::event::OrderOpened;
+use orderstream_core::event::{NotifyResult, OrderOpened};
 use orderstream_core::spec::{FollowUp, Message};
 use orderstream_core::tracker::{Input, Tracker};
 use orderstream_core::{
@@ -168,17 +168,19 @@ fn happenings() -> impl Strategy<Value = Happens> {
     let text = || prop_oneof![".{0,300}", Just("\"\u{7}\u{1f4a5}\\".repeat(1_000))];
     let follow_up = |id: String| {
         let id = FollowUpId::new(id).unwrap();
-        EventKind::FollowUpAdded(FollowUp { id, audience: Vec::new(), message: Message::default() })
+        let message = Message::default();
+        EventKind::FollowUpAdded(FollowUp { id, audience: Vec::new(), message, answers: None })
     };
-    let notified = |result: &str| EventKind::SellerNotified {
+    let notified = |result: NotifyResult| EventKind::SellerNotified {
         seller: SellerId::new("seller1").unwrap(),
         channel: "email".to_owned(),
-        result: result.to_owned(),
+        result,
+        reason: None,
     };
     prop_oneof![
         4 => (ids(), "[1-9][0-9]{0,11}").prop_map(|(id, price)| Happens::Proposal(id, price)),
         2 => ids().prop_map(move |id| Happens::Event(follow_up(id))),
-        1 => prop_oneof![Just("sent"), Just("failed")].prop_map(move |r| Happens::Event(notified(r))),
+        1 => prop_oneof![Just(NotifyResult::Delivered), Just(NotifyResult::Bounced)].prop_map(move |r| Happens::Event(notified(r))),
         1 => text().prop_map(|reason| {
             Happens::Event(EventKind::OrderPaused { expired: false, reason: Some(reason) })
         }),
