@@ -19,6 +19,7 @@ pub mod port;
 pub mod price;
 pub mod refusal;
 pub mod spec;
+pub mod store_url;
 pub mod tracker;
 pub mod withheld;
 
@@ -33,5 +34,6 @@ pub use order::{Order, Phase};
 pub use price::Price;
 pub use refusal::{Reason, Refusal};
 pub use spec::OrderSpec;
+pub use store_url::StoreUrl;
 pub use tracker::{Snapshot, Tracker};
 pub use withheld::{Durable, Withheld};
