@@ -23,6 +23,7 @@ pub mod price;
 pub mod refusal;
 pub mod seal;
 pub mod spec;
+pub mod store_url;
 pub mod tracker;
 pub mod withheld;
 
@@ -37,5 +38,6 @@ pub use order::{Order, Phase};
 pub use price::Price;
 pub use refusal::{Reason, Refusal};
 pub use spec::OrderSpec;
+pub use store_url::StoreUrl;
 pub use tracker::{Snapshot, Tracker};
 pub use withheld::{Durable, Withheld};

@@ -1,6 +1,10 @@
 //! What the parts need of one another. The services meet only in these traits; the binary puts
 //! them together.
 
+mod order_projection;
+
+pub use order_projection::{Cursor, OrderLife, OrderProjection, Projected, ProjectionError};
+
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -96,6 +100,11 @@ pub type Answered<'a, T> = Pin<Box<dyn Future<Output = Result<T, Refusal>> + Sen
 pub trait Addresses: Send + Sync + Debug + 'static {
     /// Where a processor is; `None` when only its name is known.
     fn address(&self, processor: &str) -> Option<SocketAddr>;
+
+    /// The URLs of all processors that are known of, whether they take orders or not.
+    fn known(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Knows of no address: every name is looked up.

@@ -5,6 +5,7 @@ pub(crate) mod controller;
 pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod processor;
+mod projection;
 pub(crate) mod requestor;
 
 use std::path::Path;

@@ -3,7 +3,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test fails by panicking"
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says what it skips"
 )]
 
 mod cluster;
@@ -12,6 +13,7 @@ mod drain;
 mod http;
 mod kill;
 mod mistakes;
+mod mongo;
 mod peers;
 mod ports;
 mod process;

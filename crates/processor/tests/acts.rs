@@ -117,7 +117,7 @@ async fn an_award_ends_the_order_and_is_shown_with_it() {
     assert!(awarded.expires_at.is_none(), "it has ended");
     assert_eq!(award(&wire, whole("a", "p1")).await.unwrap().seq, 4, "said again");
     let other = award(&wire, whole("a", "")).await.err().unwrap();
-    assert_eq!(reason(&other), "ORDER_ENDED");
+    assert_eq!(reason(&other), "ALREADY_AWARDED");
     let state = wire.state("a").await.unwrap();
     assert_eq!(state.award.unwrap().proposal_id, "p1");
     drop(wire.track("b").await);

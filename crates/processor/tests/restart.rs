@@ -28,7 +28,7 @@ async fn fill(wire: &Wire) {
         let request = v1::OrderStreamRequest { epoch: 4, order: Some(spec), ..tracker(id) };
         drop(wire.follow(request).await.unwrap());
         wire.propose_many(id, 3).await;
-        let amended = v1::Proposal { price: "9.75".to_owned(), version: 2, ..proposal("many-1") };
+        let amended = v1::Proposal { price: "9.75".to_owned(), version: 1, ..proposal("many-1") };
         let amended = v1::ProposalSubmission { proposal: Some(amended), ..submission(id, "") };
         assert_eq!(wire.submit(vec![amended]).await.unwrap().accepted, 1);
         let question = v1::FollowUpRequest {

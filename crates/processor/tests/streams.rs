@@ -95,6 +95,31 @@ async fn a_tracker_goes_on_only_in_the_list_that_it_has_seen() {
 }
 
 #[tokio::test]
+async fn an_observer_sees_only_the_life_and_the_list_that_it_means() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    let of_life = |incarnation: &str, request: v1::OrderStreamRequest| v1::OrderStreamRequest {
+        incarnation: incarnation.to_owned(),
+        ..request
+    };
+    wire.follow(of_life("uid-1", tracker("a"))).await.unwrap().through(2).await;
+    let mut follow = wire.follow(of_life("uid-1", observer("a"))).await.unwrap();
+    let first = follow.event().await;
+    let status = wire.follow(of_life("uid-2", observer("a"))).await.err().unwrap();
+    assert_eq!((status.code(), reason(&status)), (Code::NotFound, "ORDER_NOT_FOUND"));
+
+    let at = first.at.unwrap();
+    let at_ms = at.seconds * 1_000 + i64::from(at.nanos) / 1_000_000;
+    let seen = |after_at_ms| {
+        let (after_seq, request) = (first.seq, of_life("uid-1", observer("a")));
+        wire.follow(v1::OrderStreamRequest { after_seq, after_at_ms, ..request })
+    };
+    assert_eq!(seen(at_ms).await.unwrap().event().await.seq, 2);
+    let status = seen(at_ms + 1).await.err().unwrap();
+    assert_eq!(reason(&status), "AHEAD_OF_LIST", "the list was set back and went on differently");
+}
+
+#[tokio::test]
 async fn a_follower_that_reads_from_the_disk_sees_every_event_once() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;

@@ -1,6 +1,7 @@
 //! Connections to the processors: a few for each, and one more whenever all of them carry a thousand
 //! streams, because a server bounds the streams of one connection. Acts have a connection of their
-//! own, so that no number of streams can keep them waiting.
+//! own, so that no number of streams can keep them waiting, and so has the projection: what it has not
+//! read, while MongoDB is slow, must not fill a connection that others read from.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use parking_lot::Mutex;
 /// takes, so that one of another kind takes them too.
 const STREAMS_PER_CONNECTION: usize = 1_000;
 /// Connections for streams to one processor, at most.
-const LANES_MAX: usize = CLIENT_CONNECTIONS_MAX - 1;
+const LANES_MAX: usize = CLIENT_CONNECTIONS_MAX - 2;
 
 /// Connections by processor, made when first asked for. Making one does no I/O.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub(crate) struct Channels {
 #[derive(Debug)]
 struct Processor {
     acts: Connections,
+    projection: Connections,
     lanes: Vec<Lane>,
 }
 
@@ -109,6 +111,14 @@ impl Channels {
         self.with(processor, |held| Ok(held.acts.channel()))
     }
 
+    /// The connection that the projection uses. Needs to be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// Refuses what is not a URL.
+    pub(crate) fn for_projection(&self, processor: &str) -> Result<ClientStack, Refusal> {
+        self.with(processor, |held| Ok(held.projection.channel()))
+    }
+
     fn with<T>(
         &self,
         processor: &str,
@@ -120,7 +130,9 @@ impl Channels {
         }
         check_url(processor)?;
         let lanes = (0..self.lanes_min).map(|_| self.lane(processor)).collect::<Result<_, _>>()?;
-        let mut held = Processor { acts: self.connection(processor)?, lanes };
+        // None connects before it is used.
+        let (acts, projection) = (self.connection(processor)?, self.connection(processor)?);
+        let mut held = Processor { acts, projection, lanes };
         let picked = pick(&mut held);
         by_url.insert(processor.to_owned(), held);
         picked

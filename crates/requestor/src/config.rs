@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use orderstream_core::Refusal;
+use orderstream_core::{Refusal, StoreUrl};
 use serde::{Deserialize, Serialize};
 
 use crate::channels::check_url;
@@ -32,9 +32,18 @@ pub struct Config {
     )]
     #[serde(rename = "processor")]
     pub processors: Vec<String>,
-    /// Where orders are stored: embedded:DIR.
-    #[arg(long, env = "ORDERSTREAM_STORE", default_value = "embedded:.orderstream/requestor")]
-    pub store: String,
+    /// Where orders are stored: `embedded:DIR`; or `mongodb://host/database`, which keeps them in
+    /// --data-dir and projects their status and follow-ups to MongoDB.
+    #[arg(
+        long,
+        env = "ORDERSTREAM_STORE",
+        hide_env_values = true,
+        default_value = "embedded:.orderstream/requestor"
+    )]
+    pub store: StoreUrl,
+    /// The folder of the orders where --store names a MongoDB.
+    #[arg(long, env = "ORDERSTREAM_DATA_DIR", default_value = ".orderstream/requestor")]
+    pub data_dir: PathBuf,
     /// Connections to each processor for streams, at least; every further thousand of streams gets
     /// one more, and acts have one of their own.
     #[arg(long, env = "ORDERSTREAM_CONNECTIONS", default_value_t = 4)]
@@ -50,7 +59,8 @@ impl Default for Config {
             rest_addr: SocketAddr::from(([0, 0, 0, 0], 8004)),
             metrics_addr: SocketAddr::from(([0, 0, 0, 0], 9091)),
             processors: vec!["http://127.0.0.1:50051".to_owned()],
-            store: "embedded:.orderstream/requestor".to_owned(),
+            store: StoreUrl::from("embedded:.orderstream/requestor"),
+            data_dir: PathBuf::from(".orderstream/requestor"),
             connections: 4,
             max_orders: 100_000,
         }
@@ -74,15 +84,19 @@ impl Config {
         self.store_dir().map(|_| ())
     }
 
-    /// The folder of the embedded store.
+    /// The folder of the embedded store, which is there wherever orders are projected to.
     ///
     /// # Errors
-    /// Refuses another kind of store.
+    /// Refuses another kind of store, and shows no password that it may hold.
     pub fn store_dir(&self) -> Result<PathBuf, Refusal> {
-        let dir = self.store.strip_prefix("embedded:").filter(|dir| !dir.is_empty());
-        dir.map(PathBuf::from).ok_or_else(|| {
+        if self.store.is_mongodb() {
+            return Ok(self.data_dir.clone());
+        }
+        self.store.embedded_dir().map(PathBuf::from).ok_or_else(|| {
             let store = &self.store;
-            Refusal::field("store", format!("'{store}' is unknown; give embedded:DIR"))
+            let text =
+                format!("'{store}' is unknown; give embedded:DIR or mongodb://host/database");
+            Refusal::field("store", text)
         })
     }
 }
@@ -118,10 +132,28 @@ mod tests {
             ("processor", Config { processors: vec!["nonsense".to_owned()], ..Config::default() }),
             ("connections", Config { connections: 0, ..Config::default() }),
             ("max-orders", Config { max_orders: 0, ..Config::default() }),
-            ("store", Config { store: "mysql:x".to_owned(), ..Config::default() }),
+            ("store", Config { store: StoreUrl::from("mysql:x"), ..Config::default() }),
         ];
         for (field, config) in wrong {
             assert_eq!(config.validate().unwrap_err().field.as_deref(), Some(field));
+        }
+    }
+
+    #[test]
+    fn with_a_mongodb_the_folder_is_the_data_dir() {
+        let (store, data_dir) = (StoreUrl::from("mongodb://db/orders"), PathBuf::from("/data"));
+        let config = Config { store, data_dir, ..Config::default() };
+        config.validate().unwrap();
+        assert_eq!(config.store_dir(), Ok(PathBuf::from("/data")));
+    }
+
+    #[test]
+    fn a_store_with_a_slip_in_it_is_refused_without_its_password() {
+        for store in ["mongo://ann:secret@db", "mongodb:ann:secret@db"] {
+            let config = Config { store: StoreUrl::from(store), ..Config::default() };
+            let refusal = config.validate().unwrap_err().to_string();
+            assert!(!refusal.contains("secret") && refusal.contains("mongodb://"), "{refusal}");
+            assert!(!format!("{config:?}").contains("secret"));
         }
     }
 }

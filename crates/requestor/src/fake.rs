@@ -10,8 +10,8 @@ use futures_util::stream::{Stream, unfold};
 use orderstream_core::book::{Book, Context};
 use orderstream_core::command::{Act, Opening, Proposed};
 use orderstream_core::{
-    Command, Durable, Epoch, Event, IdempotencyKey, Incarnation, OrderKey, Price, ProposalId,
-    Refusal, SellerId, Seq, Timestamp,
+    Command, Durable, Epoch, Event, EventKind, IdempotencyKey, Incarnation, OrderKey, Price,
+    ProposalId, Reason, Refusal, SellerId, Seq, Timestamp,
 };
 use orderstream_rpc::convert::{draining, event_to_wire, follow_up_from_wire, spec_from_wire};
 use orderstream_rpc::status::status_from_refusal;
@@ -172,6 +172,24 @@ impl Fake {
         Ok(Response::new(v1::ActResponse { seq: answer.seq.0, ..v1::ActResponse::default() }))
     }
 
+    /// What an observer gets: the rest of the list, and then the end, as at the end of an order.
+    fn observe(
+        &self,
+        key: &OrderKey,
+        request: &v1::OrderStreamRequest,
+    ) -> Result<Response<Events>, Status> {
+        let orders = self.state.orders.lock();
+        let held = orders.get(key).ok_or_else(|| Status::not_found(""))?;
+        let at = usize::try_from(request.after_seq).unwrap();
+        if at > held.events.len() {
+            let refusal = Refusal::new(Reason::AheadOfList, "the list was set back");
+            return Err(status_from_refusal(&refusal));
+        }
+        let rest: Vec<_> =
+            held.events[at..].iter().map(|event| Ok(event_to_wire(key, event))).collect();
+        Ok(Response::new(Box::pin(futures_util::stream::iter(rest))))
+    }
+
     fn next(&self, key: &OrderKey, after: u64) -> Option<Event> {
         let orders = self.state.orders.lock();
         orders.get(key)?.events.iter().find(|event| event.seq.0 == after + 1).cloned()
@@ -187,6 +205,9 @@ impl streaming::OrderStreamingService for Fake {
     ) -> Result<Response<Events>, Status> {
         let request = request.into_inner();
         let key = OrderKey::new(&request.tenant, &request.order_req_id).unwrap();
+        if request.observer {
+            return self.observe(&key, &request);
+        }
         let opening = Opening {
             incarnation: Incarnation::new(request.incarnation).unwrap(),
             spec: spec_from_wire(request.order.unwrap_or_default()).unwrap(),
@@ -324,7 +345,21 @@ impl control::OrderControlService for Fake {
         &self,
         _: Request<v1::ListOrdersRequest>,
     ) -> Result<Response<Summaries>, Status> {
-        Err(Status::unimplemented(""))
+        let orders = self.state.orders.lock();
+        let summary = |(key, held): (&OrderKey, &Held)| {
+            let EventKind::OrderOpened(opened) = &held.events[0].kind else {
+                panic!("a list begins with its opening")
+            };
+            let order = v1::OrderRef {
+                order_req_id: key.order_req_id.to_string(),
+                tenant: key.tenant.to_string(),
+                incarnation: opened.incarnation.to_string(),
+            };
+            let last_seq = held.events.last().unwrap().seq.0;
+            Ok(v1::OrderSummary { order: Some(order), last_seq, ..Default::default() })
+        };
+        let all: Vec<_> = orders.iter().map(summary).collect();
+        Ok(Response::new(Box::pin(futures_util::stream::iter(all))))
     }
     async fn locate_order(
         &self,

@@ -2,6 +2,8 @@
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
+use crate::projector::ProjectionMetrics;
+
 /// Seconds from an event to the tracker.
 const LAG_BOUNDS: [f64; 12] =
     [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 300.0];
@@ -23,6 +25,8 @@ pub struct Metrics {
     pub granted_from_cursor: IntCounter,
     /// Time from an event to its being folded into the tracker.
     pub event_lag: Histogram,
+    /// What is projected, and how late.
+    pub projection: ProjectionMetrics,
 }
 
 impl Metrics {
@@ -61,6 +65,7 @@ impl Metrics {
             granted_from_start: granted.with_label_values(&["start"]),
             granted_from_cursor: granted.with_label_values(&["cursor"]),
             event_lag,
+            projection: ProjectionMetrics::register(registry)?,
             streams_active: gauge(
                 "orderstream_requestor_streams_active",
                 "Order streams that are up.",

@@ -1,7 +1,7 @@
 //! The order tracker: which orders are followed, and what is known of each. One owner of one map;
 //! every section under its lock is short and none waits for anything.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use orderstream_core::buyer::Totals;
@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
+use crate::projector::Place;
 
 /// Acts of one order that may wait for its processor.
 pub(crate) const ACTS_MAX: usize = 256;
@@ -171,6 +172,29 @@ impl Registry {
         let entry = orders.map.get(key).filter(|entry| entry.following.life == life)?;
         let at = entry.tracker.heard_at();
         Some((entry.assignment(key), (entry.tracker.resume_after(), at)))
+    }
+
+    /// Where the order's list is, and how far it was heard of.
+    pub(crate) fn place(&self, key: &OrderKey) -> Option<Place> {
+        let orders = self.orders.lock();
+        let entry = orders.map.get(key)?;
+        Some(Place {
+            incarnation: entry.incarnation.clone(),
+            processor: Arc::from(entry.processor.as_str()),
+            last_seq: entry.tracker.last_seq(),
+        })
+    }
+
+    /// The processors that hold orders of this tracker.
+    pub(crate) fn processors(&self) -> BTreeSet<String> {
+        let orders = self.orders.lock();
+        let mut processors = BTreeSet::new();
+        for entry in orders.map.values() {
+            if !processors.contains(&entry.processor) {
+                processors.insert(entry.processor.clone());
+            }
+        }
+        processors
     }
 
     /// The order as its tracker sees it now.

@@ -117,4 +117,4 @@ fn success(message: &str) -> Response {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -12,6 +12,7 @@ use crate::channels::Channels;
 use crate::error::Error;
 use crate::handle::{Handle, assignment, queue};
 use crate::metrics::Metrics;
+use crate::projector::{Projection, Projector};
 use crate::registry::{Origin, Registry};
 use crate::shared::{Shared, SharedParts};
 use crate::store::{Lists, OrderStore};
@@ -33,6 +34,8 @@ pub struct Parts {
     pub max_orders: usize,
     /// Where orders are stored.
     pub lists: Arc<dyn Lists>,
+    /// Where order status and follow-ups are projected to, where others read them.
+    pub projection: Option<Projection>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// Where the figures are registered.
@@ -56,6 +59,10 @@ impl Requestor {
         let store = OrderStore::new(parts.lists);
         let epoch = store.start(&format!("{}", parts.clock.now().0)).await?;
         let open = store.open_orders()?;
+        let projector = parts.projection.map(|projection| {
+            let (addresses, figures) = (Arc::clone(&parts.addresses), metrics.projection.clone());
+            Arc::new(Projector::new(projection, addresses, figures))
+        });
         let shared = Shared::new(SharedParts {
             registry: Registry::new(parts.max_orders, metrics.clone()),
             channels: Channels::new(parts.connections, rpc_metrics, parts.addresses),
@@ -65,7 +72,11 @@ impl Requestor {
             processors: parts.processors,
             epoch,
             cancel: parts.shutdown,
+            projector: projector.clone(),
         });
+        if let Some(projector) = projector {
+            shared.tasks.spawn(projector.run(Arc::clone(&shared)));
+        }
         let orders = open.len();
         for (key, stored) in open {
             take_up(&shared, &key, stored);

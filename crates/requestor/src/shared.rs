@@ -15,6 +15,7 @@ use crate::channels::Channels;
 use crate::door::Doors;
 use crate::follower;
 use crate::metrics::Metrics;
+use crate::projector::Projector;
 use crate::registry::{Added, Following, Origin, Registry};
 use crate::store::OrderStore;
 
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) cancel: CancellationToken,
     pub(crate) strays: Arc<Semaphore>,
     pub(crate) doors: Doors,
+    projector: Option<Arc<Projector>>,
     wake: RwLock<Option<Wake>>,
 }
 
@@ -58,6 +60,7 @@ pub(crate) struct SharedParts {
     pub(crate) processors: Vec<String>,
     pub(crate) epoch: Epoch,
     pub(crate) cancel: CancellationToken,
+    pub(crate) projector: Option<Arc<Projector>>,
 }
 
 impl Shared {
@@ -74,6 +77,7 @@ impl Shared {
             cancel: parts.cancel,
             strays: Arc::new(Semaphore::new(STRAYS_MAX)),
             doors: Doors::default(),
+            projector: parts.projector,
             wake: RwLock::new(None),
         })
     }
@@ -116,7 +120,14 @@ impl Shared {
 
     /// Gives the order's tracker one input, and tells the watcher what changed.
     pub(crate) fn step(&self, key: &OrderKey, following: &Following, input: Input) -> Output {
+        let is_event = matches!(input, Input::Received(_));
         let output = self.registry.step(self.now(), key, following.life, input);
+        if is_event
+            && matches!(output, Output::Changed | Output::Ended)
+            && let Some(projector) = &self.projector
+        {
+            projector.wake(key);
+        }
         if output != Output::Ignored {
             self.tell(key);
         }

@@ -1,5 +1,6 @@
 //! Which crate may depend on which. Arrows point inward only:
-//! `orderstream → {processor, requestor, controller} → {rpc, journal} → core`.
+//! `orderstream → {processor, requestor, controller} → {rpc, journal} → core`, and
+//! `orderstream → mongo → core`.
 
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ const INWARD: &[(&str, &[&str])] = &[
     ("orderstream-processor", &["orderstream-core", "orderstream-journal", "orderstream-rpc"]),
     ("orderstream-requestor", &["orderstream-core", "orderstream-journal", "orderstream-rpc"]),
     ("orderstream-controller", &["orderstream-core"]),
+    ("orderstream-mongo", &["orderstream-core"]),
     ("orderstream", ALL),
     ("orderstream-bench", ALL_AND_TESTBED),
     ("orderstream-testbed", &[]),
@@ -29,6 +31,7 @@ const ALL: &[&str] = &[
     "orderstream-processor",
     "orderstream-requestor",
     "orderstream-controller",
+    "orderstream-mongo",
 ];
 
 const ALL_AND_TESTBED: &[&str] = &[
@@ -58,6 +61,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ),
     ("kube", &["orderstream-controller", "orderstream-bench"]),
     ("k8s-openapi", &["orderstream-controller"]),
+    ("mongodb", &["orderstream-mongo"]),
 ];
 
 /// Core decides and does nothing else: no runtime, no server.
@@ -158,6 +162,7 @@ mod tests {
             ("orderstream-rpc", "prost"),
             ("orderstream-requestor", "tonic"),
             ("orderstream-controller", "kube"),
+            ("orderstream-mongo", "mongodb"),
             ("orderstream-core", "serde"),
         ] {
             assert_eq!(check_one(name, dependency, None), Vec::<String>::new());
@@ -175,6 +180,7 @@ mod tests {
             ("orderstream-controller", "orderstream-requestor"),
             ("orderstream-controller", "orderstream-rpc"),
             ("orderstream-rpc", "orderstream"),
+            ("orderstream-requestor", "orderstream-mongo"),
         ] {
             assert_eq!(
                 check_one(name, dependency, None),
@@ -193,6 +199,7 @@ mod tests {
             ("orderstream-requestor", "tonic-prost"),
             ("orderstream-controller", "tonic"),
             ("orderstream", "kube"),
+            ("orderstream-requestor", "mongodb"),
             ("orderstream-rpc", "k8s-openapi"),
             ("orderstream-core", "tokio"),
             ("orderstream-core", "axum"),

@@ -8,6 +8,7 @@ use clap::Args;
 use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config as KubeConfig};
+use orderstream_core::StoreUrl;
 use serde::{Deserialize, Serialize};
 
 use super::election::Election;
@@ -53,6 +54,9 @@ pub struct Config {
     /// Where metrics and health are
     #[arg(long, env = "ORDERSTREAM_METRICS_ADDR", default_value = "0.0.0.0:9090")]
     pub metrics_addr: SocketAddr,
+    /// Where order status and follow-ups are projected to: `mongodb://host/database`
+    #[arg(long, env = "ORDERSTREAM_STORE", hide_env_values = true, value_name = "URL")]
+    pub store: Option<StoreUrl>,
     /// Connections to each processor for streams, at least; every further thousand of streams gets
     /// one more
     #[arg(long, env = "ORDERSTREAM_CONNECTIONS", default_value_t = 4)]
@@ -87,6 +91,7 @@ impl Default for Config {
             processor_service: None,
             rest_addr: SocketAddr::from(([0, 0, 0, 0], 8004)),
             metrics_addr: SocketAddr::from(([0, 0, 0, 0], 9090)),
+            store: None,
             connections: 4,
             max_orders: 200_000,
             leader_election: true,

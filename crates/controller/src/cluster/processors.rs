@@ -218,6 +218,10 @@ impl Addresses for Processors {
     fn address(&self, processor: &str) -> Option<SocketAddr> {
         self.0.read().get(processor)?.address
     }
+
+    fn known(&self) -> Vec<String> {
+        self.0.read().keys().cloned().collect()
+    }
 }
 
 /// FNV-1a with a final mix, stable across builds and machines.

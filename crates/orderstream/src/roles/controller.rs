@@ -10,7 +10,7 @@ use orderstream_rpc::server::http_metrics::measured;
 use tokio_util::sync::CancellationToken;
 
 use super::requestor::unexpected;
-use super::{Tasks, serve};
+use super::{Tasks, projection, serve};
 use crate::admin::Admin;
 use crate::cli::Common;
 use crate::clock::SystemClock;
@@ -25,6 +25,8 @@ const READY_LOOK: Duration = Duration::from_millis(50);
 /// Runs the operator until it is told to stop.
 pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> {
     config.validate().map_err(|error| Failure::input(error.to_string()))?;
+    let projection =
+        projection::open_beside(config.store.as_ref(), config.namespace.as_deref()).await?;
     let (registry, http) = figures::registry()?;
     let requests =
         Requests::register(&registry).map_err(|error| Failure::unexpected(error.to_string()))?;
@@ -44,6 +46,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
         connections: config.connections,
         max_orders: config.max_orders,
         lists: Arc::new(MemoryLists::default()),
+        projection,
         clock: Arc::new(SystemClock),
         metrics: registry.clone(),
         shutdown: streams_end.clone(),

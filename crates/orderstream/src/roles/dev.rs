@@ -8,12 +8,12 @@ use std::sync::Arc;
 use orderstream_controller::local::LocalOrderRequests;
 use orderstream_controller::manifest::{self, FileDirectory, Manifest};
 use orderstream_controller::order_request::OrderRequest;
-use orderstream_core::Tenant;
 use orderstream_core::port::{ByName, SellerDirectory as _};
 use orderstream_core::spec::Seller;
+use orderstream_core::{StoreUrl, Tenant};
 use orderstream_journal::Embedded;
 use orderstream_processor::{Orders, Parts, PeersConfig, Processor};
-use orderstream_requestor::{Handle, JournalLists, Requestor, Service};
+use orderstream_requestor::{Handle, JournalLists, Projection, Requestor, Service};
 use orderstream_rpc::server::http_metrics::{HttpMetrics, measured};
 use prometheus::Registry;
 use serde::{Deserialize, Serialize};
@@ -21,8 +21,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Tasks, blocking, buyer_router, close_journal, demo, open_journal, open_local, requestor, serve,
-    watch_journal,
+    Tasks, blocking, buyer_router, close_journal, demo, open_journal, open_local, projection,
+    requestor, serve, watch_journal,
 };
 use crate::admin::Admin;
 use crate::cli::Common;
@@ -46,6 +46,9 @@ pub(crate) struct Config {
     /// How many of the demo sellers answer; 0 for none
     #[arg(long, env = "ORDERSTREAM_DEMO_SELLERS", default_value_t = 20)]
     sellers: usize,
+    /// Where order status and follow-ups are projected to: `mongodb://host/database`
+    #[arg(long, env = "ORDERSTREAM_STORE", hide_env_values = true, value_name = "URL")]
+    store: Option<StoreUrl>,
     /// Manifests to apply at the start; Seller manifests take the place of the demo sellers
     #[arg(long, num_args = 1.., value_name = "FILE")]
     apply: Vec<PathBuf>,
@@ -69,6 +72,7 @@ impl Default for Config {
         Self {
             data_dir: PathBuf::from(".orderstream"),
             sellers: 20,
+            store: None,
             apply: Vec::new(),
             requestor_addr: local(8004),
             rest_addr: local(8005),
@@ -95,6 +99,7 @@ struct Ports {
 /// Runs everything until it is told to stop.
 pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> {
     let wanted = wanted(&config)?;
+    let projection = projection::open_beside(config.store.as_ref(), None).await?;
     let owned = open_journal(&config.data_dir.join("processor"), "--data-dir").await?;
     let followed = open_journal(&config.data_dir.join("requestor"), "--data-dir").await?;
     let mut addresses = Addresses::new(WhenOccupied::TakeNext);
@@ -128,7 +133,8 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
         own_shutdown.cancel();
         result.map_err(|error| Failure::unexpected(error.to_string()))
     });
-    let (handle, service) = start_requestor(&url, &followed, &registry, &shutdown).await?;
+    let (handle, service) =
+        start_requestor((&url, projection), &followed, &registry, &shutdown).await?;
     let dir = config.data_dir.join("orderrequests");
     let local = open_local(&dir, &handle, shutdown.clone()).await?;
     let side = Side { http, handle, service, local: local.clone(), orders, url };
@@ -199,7 +205,7 @@ fn bind(config: &Config, addresses: &mut Addresses) -> Result<Ports, Failure> {
 }
 
 async fn start_requestor(
-    url: &str,
+    (url, projection): (&str, Option<Projection>),
     journal: &Embedded,
     registry: &Registry,
     shutdown: &CancellationToken,
@@ -210,6 +216,7 @@ async fn start_requestor(
         connections: 2,
         max_orders: ORDERS_MAX,
         lists: Arc::new(JournalLists::new(Arc::new(journal.clone()))),
+        projection,
         clock: Arc::new(SystemClock),
         metrics: registry.clone(),
         shutdown: shutdown.clone(),

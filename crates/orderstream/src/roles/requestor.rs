@@ -7,7 +7,9 @@ use orderstream_requestor::{Config, JournalLists, Parts, Requestor};
 use orderstream_rpc::server::http_metrics::measured;
 use tokio_util::sync::CancellationToken;
 
-use super::{Tasks, buyer_router, close_journal, open_journal, open_local, serve, watch_journal};
+use super::{
+    Tasks, buyer_router, close_journal, open_journal, open_local, projection, serve, watch_journal,
+};
 use crate::admin::Admin;
 use crate::cli::Common;
 use crate::clock::SystemClock;
@@ -20,7 +22,9 @@ use crate::shutdown::on_signal;
 pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> {
     config.validate()?;
     let dir = config.store_dir()?;
-    let journal = open_journal(&dir, "--store").await?;
+    let projection = projection::open(Some(&config.store), None).await?;
+    let flag = if config.store.is_mongodb() { "--data-dir" } else { "--store" };
+    let journal = open_journal(&dir, flag).await?;
     let mut addresses = Addresses::new(WhenOccupied::Fail);
     let rest = addresses.bind("requestor", "--rest-addr", config.rest_addr)?;
     let metrics = addresses.bind("metrics", "--metrics-addr", config.metrics_addr)?;
@@ -33,6 +37,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
         connections: config.connections,
         max_orders: config.max_orders,
         lists: Arc::new(JournalLists::new(Arc::new(journal.clone()))),
+        projection,
         clock: Arc::new(SystemClock),
         metrics: registry.clone(),
         shutdown: shutdown.clone(),

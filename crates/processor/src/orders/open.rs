@@ -141,6 +141,20 @@ impl Orders {
         shard.orders.get(key).filter(|e| e.book.order().is_some()).map(|e| e.incarnation.clone())
     }
 
+    /// Refuses when another life than this one is held here, or none.
+    ///
+    /// # Errors
+    /// An order, or a life of it, that is not here.
+    pub fn must_be(&self, key: &OrderKey, life: &Incarnation) -> Result<(), Refusal> {
+        match self.must_hold(key)? == *life {
+            true => Ok(()),
+            false => Err(Refusal::new(
+                Reason::OrderNotFound,
+                format!("order {key} has another incarnation here"),
+            )),
+        }
+    }
+
     /// As [`Orders::incarnation`], or the refusal that the order is not known.
     ///
     /// # Errors

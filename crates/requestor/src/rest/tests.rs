@@ -14,7 +14,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::fake::{Cut, Fake};
-use crate::{Handle, Lists, MemoryLists, Parts, Requestor};
+use crate::{Handle, Lists, MemoryLists, Parts, Projection, Requestor};
 
 #[derive(Debug)]
 struct StillClock;
@@ -39,7 +39,11 @@ const INITIATE: &str =
 const FOLLOW_UP: &str = r#"{"order_req_id": "SB1029436", "audience": ["seller1"],
     "message": {"type": "text", "message": "how soon?", "urls": []}}"#;
 
-async fn requestor(url: &str, lists: &Arc<MemoryLists>) -> (Handle, CancellationToken) {
+pub(crate) async fn requestor(
+    url: &str,
+    lists: &Arc<MemoryLists>,
+    projection: Option<Projection>,
+) -> (Handle, CancellationToken) {
     let stop = CancellationToken::new();
     let parts = Parts {
         processors: vec![url.to_owned()],
@@ -47,6 +51,7 @@ async fn requestor(url: &str, lists: &Arc<MemoryLists>) -> (Handle, Cancellation
         connections: 2,
         max_orders: 100,
         lists: Arc::clone(lists) as Arc<dyn Lists>,
+        projection,
         clock: Arc::new(StillClock),
         metrics: prometheus::Registry::new(),
         shutdown: stop.clone(),
@@ -58,7 +63,7 @@ async fn requestor(url: &str, lists: &Arc<MemoryLists>) -> (Handle, Cancellation
 async fn rig() -> Rig {
     let (fake, lists, tasks) = (Fake::default(), Arc::default(), TaskTracker::new());
     let url = fake.serve(&tasks, CancellationToken::new()).await;
-    let (handle, stop) = requestor(&url, &lists).await;
+    let (handle, stop) = requestor(&url, &lists, None).await;
     Rig { fake, lists, url, handle, stop, tasks }
 }
 
@@ -89,7 +94,7 @@ fn key() -> OrderKey {
     OrderKey::new("", "SB1029436").unwrap()
 }
 
-async fn until(what: &str, done: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, done: impl Fn() -> bool) {
     for _ in 0..2_000 {
         if done() {
             return;
@@ -193,7 +198,7 @@ async fn a_killed_requestor_takes_its_orders_up_again() {
     rig.post("/initiate", INITIATE).await;
     rig.stop.cancel();
     until("stopped", || rig.handle.counts().active_streams == 0).await;
-    let (again, _stop) = requestor(&rig.url, &rig.lists).await;
+    let (again, _stop) = requestor(&rig.url, &rig.lists, None).await;
     assert_eq!(again.epoch(), Epoch(2));
     until("up again", || again.is_stream_active(&key())).await;
     let (status, body) = ask(&again, Method::POST, "/followup", FOLLOW_UP).await;
@@ -294,7 +299,7 @@ async fn bad_input_is_named() {
 async fn an_unreachable_processor_is_a_reason_and_no_error() {
     let lists = Arc::default();
     // Port 9 is not served here.
-    let (handle, stop) = requestor("http://127.0.0.1:9", &lists).await;
+    let (handle, stop) = requestor("http://127.0.0.1:9", &lists, None).await;
     let (status, body) = ask(&handle, Method::POST, "/initiate", INITIATE).await;
     assert_eq!((status, &body["success"]), (200, &json!(true)));
     let (_, order) = ask(&handle, Method::GET, "/tracking/SB1029436", "").await;

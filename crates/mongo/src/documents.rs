@@ -1,0 +1,221 @@
+//! What events become in MongoDB: pure, so that the same events always give the same documents,
+//! whoever writes them and however often.
+
+use std::sync::Arc;
+
+use mongodb::bson::{Bson, DateTime, Document, doc};
+use orderstream_core::command::Award;
+use orderstream_core::event::{OrderOpened, ProposalUpdate};
+use orderstream_core::port::OrderLife;
+use orderstream_core::spec::FollowUp;
+use orderstream_core::{Event, EventKind, Phase, Seq, Timestamp};
+
+/// One document per life of an order: its status, and the cursor of all that is kept of it.
+pub(crate) const SUBMISSIONS: &str = "RequestSubmissions";
+/// One document per follow-up.
+pub(crate) const FOLLOW_UPS: &str = "RequestFollowUp";
+/// One document per finalised order.
+pub(crate) const FINALISED: &str = "OrderFinalised";
+/// One document per pause, the expiry included.
+pub(crate) const PAUSED: &str = "OrderPaused";
+
+/// The collections that are written before the cursor moves.
+pub(crate) const BESIDE: [&str; 3] = [FOLLOW_UPS, FINALISED, PAUSED];
+
+/// What a run of events writes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Writes {
+    /// Whole documents, each with its collection. Putting one twice changes nothing.
+    pub(crate) beside: Vec<(&'static str, Document)>,
+    /// The one document whose cursor must be where the events begin; it holds when that is so.
+    pub(crate) filter: Document,
+    /// What becomes of it: status, counters and cursor in one step.
+    pub(crate) update: Document,
+}
+
+/// The status document while events are laid over it.
+#[derive(Debug, Default)]
+struct Status {
+    set: Document,
+    received: i64,
+    withdrawn: i64,
+    closed: i64,
+    follow_ups: i64,
+}
+
+/// The id of a life's status document. No part of it can hold a slash.
+pub(crate) fn id_of(life: &OrderLife) -> String {
+    let OrderLife { key, incarnation } = life;
+    format!("{}/{}/{incarnation}", key.tenant, key.order_req_id)
+}
+
+/// The writes for the events that follow number `after`.
+pub(crate) fn writes(life: &OrderLife, after: Seq, events: &[Arc<Event>]) -> Writes {
+    let mut beside = Vec::new();
+    let mut status = Status::default();
+    for event in events {
+        status.lay(life, event);
+        beside.extend(document_of(life, event));
+    }
+    let filter = doc! { "_id": id_of(life), "last_seq": number(after) };
+    Writes { beside, filter, update: status.update() }
+}
+
+impl Status {
+    fn lay(&mut self, life: &OrderLife, event: &Event) {
+        match &event.kind {
+            EventKind::OrderOpened(opened) => self.open(life, event.at, opened),
+            EventKind::NewProposal(_) => self.received += 1,
+            EventKind::ProposalUpdate(ProposalUpdate::Withdrawn { .. }) => self.withdrawn += 1,
+            EventKind::ProposalClosed { .. } => self.closed += 1,
+            EventKind::FollowUpAdded(_) => self.follow_ups += 1,
+            EventKind::OrderPaused { expired: false, .. } => self.phase(Phase::Paused),
+            EventKind::OrderPaused { expired: true, .. } => self.end(event.at, Phase::Expired),
+            EventKind::OrderResumed => self.phase(Phase::Open),
+            EventKind::OrderExtended { expires_at } => {
+                self.set.insert("expires_at", date(*expires_at));
+            }
+            EventKind::OrderFinalised { .. } => self.end(event.at, Phase::Finalised),
+            EventKind::OrderClosed { .. } => self.end(event.at, Phase::Closed),
+            EventKind::OrderCancelled { .. } => self.end(event.at, Phase::Cancelled),
+            // A sealed order takes nothing more from its opening on.
+            EventKind::ProposalsOpened { .. } => self.phase(Phase::Paused),
+            EventKind::SellersSelected(_)
+            | EventKind::AwardPending { .. }
+            | EventKind::AwardUndone { .. }
+            | EventKind::SellerNotified { .. }
+            | EventKind::ProposalUpdate(
+                ProposalUpdate::Amended { .. }
+                | ProposalUpdate::Declined { .. }
+                | ProposalUpdate::Answered { .. }
+                | ProposalUpdate::Asked { .. },
+            )
+            | EventKind::EditLock { .. } => {}
+        }
+        self.set.insert("last_seq", number(event.seq));
+        self.set.insert("last_event", event.kind.as_str());
+        self.set.insert("updated_at", date(event.at));
+    }
+
+    fn open(&mut self, life: &OrderLife, at: Timestamp, opened: &OrderOpened) {
+        self.set.extend(named(life));
+        self.set.extend(doc! {
+            "session_id": opened.spec.session.clone(),
+            "notification_type": opened.spec.notification_type.as_str(),
+            "title": opened.spec.title.clone(),
+            "created_at": date(at),
+            "expires_at": date(opened.expires_at),
+            "ended_at": Bson::Null,
+        });
+        self.phase(Phase::Open);
+    }
+
+    fn phase(&mut self, phase: Phase) {
+        self.set.insert("status", phase.as_str());
+    }
+
+    fn end(&mut self, at: Timestamp, phase: Phase) {
+        self.phase(phase);
+        self.set.insert("ended_at", date(at));
+    }
+
+    fn update(self) -> Document {
+        doc! {
+            "$set": self.set,
+            // Also by nothing, so that every document has every counter.
+            "$inc": {
+                "proposals.received": self.received,
+                "proposals.withdrawn": self.withdrawn,
+                "proposals.closed": self.closed,
+                "follow_ups": self.follow_ups,
+            },
+        }
+    }
+}
+
+/// The document that an event is, beside the order's status.
+fn document_of(life: &OrderLife, event: &Event) -> Option<(&'static str, Document)> {
+    let life_id = id_of(life);
+    let (collection, id, content) = match &event.kind {
+        EventKind::FollowUpAdded(follow_up) => {
+            (FOLLOW_UPS, format!("{life_id}/{}", follow_up.id), follow_up_of(follow_up))
+        }
+        EventKind::OrderFinalised { award, reason } => {
+            let content = doc! { "award": award.as_ref().map(award_of), "reason": reason.clone() };
+            (FINALISED, life_id, content)
+        }
+        EventKind::OrderPaused { expired, reason } => {
+            let content = doc! { "expired": *expired, "reason": reason.clone() };
+            (PAUSED, format!("{life_id}/{}", event.seq), content)
+        }
+        EventKind::OrderOpened(_)
+        | EventKind::SellersSelected(_)
+        | EventKind::SellerNotified { .. }
+        | EventKind::NewProposal(_)
+        | EventKind::ProposalUpdate(_)
+        | EventKind::ProposalClosed { .. }
+        | EventKind::EditLock { .. }
+        | EventKind::OrderResumed
+        | EventKind::OrderExtended { .. }
+        | EventKind::ProposalsOpened { .. }
+        | EventKind::AwardPending { .. }
+        | EventKind::AwardUndone { .. }
+        | EventKind::OrderClosed { .. }
+        | EventKind::OrderCancelled { .. } => return None,
+    };
+    let mut document = doc! { "_id": id };
+    document.extend(named(life));
+    document.extend(content);
+    document.insert("seq", number(event.seq));
+    document.insert("created_at", date(event.at));
+    Some((collection, document))
+}
+
+fn named(life: &OrderLife) -> Document {
+    doc! {
+        "order_req_id": life.key.order_req_id.as_str(),
+        "tenant": life.key.tenant.as_str(),
+        "incarnation": life.incarnation.as_str(),
+    }
+}
+
+fn follow_up_of(follow_up: &FollowUp) -> Document {
+    let audience: Vec<_> = follow_up.audience.iter().map(|seller| seller.as_str()).collect();
+    let message = &follow_up.message;
+    doc! {
+        "follow_up_id": follow_up.id.as_str(),
+        "audience": audience,
+        "message": {
+            "type": message.kind.as_str(),
+            "message": message.message.as_str(),
+            "urls": message.urls.clone(),
+        },
+    }
+}
+
+fn award_of(award: &Award) -> Document {
+    match award {
+        Award::Whole(id) => doc! { "proposal_id": id.as_str() },
+        Award::Lines(lines) => {
+            let line = |(sku, id): &(String, _)| line_of(sku, id);
+            doc! { "lines": lines.iter().map(line).collect::<Vec<_>>() }
+        }
+    }
+}
+
+fn line_of(sku: &str, id: &orderstream_core::ProposalId) -> Document {
+    doc! { "sku": sku, "proposal_id": id.as_str() }
+}
+
+/// Numbers of events stay far below what BSON can hold.
+pub(crate) fn number(seq: Seq) -> i64 {
+    i64::try_from(seq.0).unwrap_or(i64::MAX)
+}
+
+fn date(at: Timestamp) -> DateTime {
+    DateTime::from_millis(at.0)
+}
+
+#[cfg(test)]
+#[path = "documents_tests.rs"]
+mod tests;

@@ -1,0 +1,162 @@
+//! Each kind of event, and the documents that it becomes.
+
+use mongodb::bson::bson;
+use orderstream_core::spec::{Message, NotificationType};
+use orderstream_core::{FollowUpId, Incarnation, OrderKey, OrderSpec, ProposalId, SellerId};
+
+use super::*;
+
+fn life() -> OrderLife {
+    OrderLife {
+        key: OrderKey::new("shop", "SB1029436").unwrap(),
+        incarnation: Incarnation::new("life-1").unwrap(),
+    }
+}
+
+fn event(seq: u64, kind: EventKind) -> Arc<Event> {
+    Arc::new(Event {
+        seq: Seq(seq),
+        at: Timestamp(1_000 * i64::try_from(seq).unwrap()),
+        cause: None,
+        kind,
+    })
+}
+
+fn opened() -> EventKind {
+    let spec = OrderSpec {
+        session: Some("s-1".to_owned()),
+        notification_type: NotificationType::Sms,
+        ..OrderSpec::default()
+    };
+    let OrderLife { key, incarnation } = life();
+    let expires_at = Timestamp(99_000);
+    EventKind::OrderOpened(Box::new(OrderOpened { key, incarnation, spec, expires_at }))
+}
+
+fn follow_up(id: &str, audience: &[&str]) -> EventKind {
+    EventKind::FollowUpAdded(FollowUp {
+        id: FollowUpId::new(id).unwrap(),
+        audience: audience.iter().map(|name| SellerId::new(name).unwrap()).collect(),
+        message: Message {
+            message: "Which colour?".to_owned(),
+            urls: vec!["https://example.com/a".to_owned()],
+            ..Message::default()
+        },
+        answers: None,
+    })
+}
+
+fn at(seconds: i64) -> DateTime {
+    DateTime::from_millis(1_000 * seconds)
+}
+
+#[test]
+fn an_opened_order_is_a_document_with_every_field() {
+    let writes = writes(&life(), Seq(0), &[event(1, opened())]);
+    assert_eq!(writes.beside, []);
+    assert_eq!(writes.filter, doc! { "_id": "shop/SB1029436/life-1", "last_seq": 0_i64 });
+    let expected = doc! {
+        "$set": {
+            "order_req_id": "SB1029436",
+            "tenant": "shop",
+            "incarnation": "life-1",
+            "session_id": "s-1",
+            "notification_type": "SMS",
+            "title": Bson::Null,
+            "created_at": at(1),
+            "expires_at": at(99),
+            "ended_at": Bson::Null,
+            "status": "Open",
+            "last_seq": 1_i64,
+            "last_event": "OrderOpened",
+            "updated_at": at(1),
+        },
+        "$inc": {
+            "proposals.received": 0_i64,
+            "proposals.withdrawn": 0_i64,
+            "proposals.closed": 0_i64,
+            "follow_ups": 0_i64,
+        },
+    };
+    assert_eq!(writes.update, expected);
+}
+
+#[test]
+fn a_follow_up_is_a_document_with_audience_and_message_and_is_counted() {
+    let writes = writes(&life(), Seq(4), &[event(5, follow_up("f-1", &["acme"]))]);
+    let expected = doc! {
+        "_id": "shop/SB1029436/life-1/f-1",
+        "order_req_id": "SB1029436",
+        "tenant": "shop",
+        "incarnation": "life-1",
+        "follow_up_id": "f-1",
+        "audience": ["acme"],
+        "message": {
+            "type": "text",
+            "message": "Which colour?",
+            "urls": ["https://example.com/a"],
+        },
+        "seq": 5_i64,
+        "created_at": at(5),
+    };
+    assert_eq!(writes.beside, [(FOLLOW_UPS, expected)]);
+    assert_eq!(writes.filter.get("last_seq"), Some(&bson!(4_i64)), "only where the cursor is at 4");
+    let update = &writes.update;
+    assert_eq!(update.get_document("$inc").unwrap().get("follow_ups"), Some(&bson!(1_i64)));
+    assert_eq!(update.get_document("$set").unwrap().get("status"), None, "it stays as it was");
+}
+
+#[test]
+fn pauses_and_the_end_are_documents_and_the_last_status_counts() {
+    let reason = || Some("too early".to_owned());
+    let award = Some(Award::Lines(vec![("chair".to_owned(), ProposalId::new("p-1").unwrap())]));
+    let events = [
+        event(2, EventKind::OrderPaused { expired: false, reason: reason() }),
+        event(3, EventKind::OrderResumed),
+        event(4, EventKind::OrderFinalised { award, reason: None }),
+    ];
+    let writes = writes(&life(), Seq(1), &events);
+    let [(paused_in, paused), (finalised_in, finalised)] = writes.beside.as_slice() else {
+        panic!("{:?}", writes.beside)
+    };
+    assert_eq!((*paused_in, *finalised_in), (PAUSED, FINALISED));
+    assert_eq!(paused.get("_id"), Some(&bson!("shop/SB1029436/life-1/2")));
+    assert_eq!(paused.get("expired"), Some(&bson!(false)));
+    assert_eq!(paused.get("reason"), Some(&bson!("too early")));
+    assert_eq!(finalised.get("_id"), Some(&bson!("shop/SB1029436/life-1")));
+    let lines = doc! { "lines": [{ "sku": "chair", "proposal_id": "p-1" }] };
+    assert_eq!(finalised.get("award"), Some(&bson!(lines)));
+    let set = writes.update.get_document("$set").unwrap();
+    assert_eq!(set.get("status"), Some(&bson!("Finalised")));
+    assert_eq!(set.get("ended_at"), Some(&Bson::DateTime(at(4))));
+    assert_eq!(set.get("last_seq"), Some(&bson!(4_i64)));
+}
+
+#[test]
+fn every_end_has_its_status() {
+    for (kind, status) in [
+        (EventKind::OrderPaused { expired: true, reason: None }, "Expired"),
+        (EventKind::OrderFinalised { award: None, reason: None }, "Finalised"),
+        (EventKind::OrderClosed { reason: None }, "Closed"),
+        (EventKind::OrderCancelled { reason: None }, "Cancelled"),
+    ] {
+        let writes = writes(&life(), Seq(1), &[event(2, kind)]);
+        let set = writes.update.get_document("$set").unwrap();
+        assert_eq!(set.get("status"), Some(&bson!(status)));
+        assert_eq!(set.get("ended_at"), Some(&Bson::DateTime(at(2))), "{status}");
+    }
+}
+
+#[test]
+fn the_same_events_cut_differently_leave_the_same_documents() {
+    let events = [event(1, opened()), event(2, follow_up("a", &[])), event(3, follow_up("b", &[]))];
+    let whole = writes(&life(), Seq(0), &events);
+    let (first, rest) = events.split_at(2);
+    let mut beside = writes(&life(), Seq(0), first).beside;
+    let last = writes(&life(), Seq(2), rest);
+    beside.extend(last.beside);
+    assert_eq!(beside, whole.beside);
+    assert_eq!(last.filter.get("last_seq"), Some(&bson!(2_i64)));
+    let end = |update: &Document| update.get_document("$set").unwrap().get("last_seq").cloned();
+    assert_eq!(end(&last.update), end(&whole.update));
+}

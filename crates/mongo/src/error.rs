@@ -1,0 +1,45 @@
+//! Why a URL is not one of a MongoDB, and what the driver's errors mean to whoever projects.
+
+use mongodb::error::{Error as DriverError, ErrorKind, WriteFailure};
+use orderstream_core::port::ProjectionError;
+
+/// The code of a second document under one id.
+const DUPLICATE_KEY: i32 = 11_000;
+/// Codes of documents that are not taken however often they are sent: bad value, failed to parse,
+/// type mismatch, path not viable, validation failed, too large, not storable as an index key.
+const NOT_TAKEN: [i32; 7] = [2, 9, 14, 28, 121, 10_334, 17_280];
+
+/// The URL is wrong. Shows no part of it that may be secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Error(pub(crate) String);
+
+/// What the driver's error means. What is not known to be final is tried again.
+pub(crate) fn meaning(error: &DriverError) -> ProjectionError {
+    let code = code_of(error);
+    match code {
+        Some(DUPLICATE_KEY) => return ProjectionError::Moved,
+        Some(code) if NOT_TAKEN.contains(&code) => {
+            return ProjectionError::Refused(error.kind.to_string());
+        }
+        Some(_) | None => {}
+    }
+    let is_ours = matches!(
+        &*error.kind,
+        ErrorKind::InvalidArgument { .. } | ErrorKind::BsonSerialization(_) | ErrorKind::Bson(_)
+    );
+    match is_ours {
+        true => ProjectionError::Refused(error.kind.to_string()),
+        false => ProjectionError::Unavailable(error.kind.to_string()),
+    }
+}
+
+fn code_of(error: &DriverError) -> Option<i32> {
+    if let ErrorKind::Write(WriteFailure::WriteError(write)) = &*error.kind {
+        return Some(write.code);
+    }
+    if let ErrorKind::Command(command) = &*error.kind {
+        return Some(command.code);
+    }
+    None
+}

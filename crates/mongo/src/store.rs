@@ -1,0 +1,189 @@
+//! The projection over the official driver. Every operation has a deadline, and none is repeated
+//! here: whoever projects knows when.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::TryStreamExt as _;
+use mongodb::bson::{Document, doc};
+use mongodb::options::{ClientOptions, IndexOptions, ReplaceOptions, UpdateOptions};
+use mongodb::{Client, Collection, Database, IndexModel};
+use orderstream_core::port::{Cursor, OrderLife, OrderProjection, Projected, ProjectionError};
+use orderstream_core::{Event, Seq, Timestamp};
+
+use crate::documents::{self, BESIDE, FINALISED, FOLLOW_UPS, PAUSED, SUBMISSIONS};
+use crate::error::{Error, meaning};
+use crate::place::Place;
+
+/// How long one operation may take; the driver waits less for a server, so that its reason shows.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an operation waits for a server that can take it, unless the URL says.
+const SELECTION_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a connection may take to be made, unless the URL says.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long goodbye may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Connections, unless the URL says: as many as orders are projected at once.
+const CONNECTIONS_MAX: u32 = 16;
+/// The name of the index by order.
+const INDEX: &str = "order";
+
+/// Order status and follow-ups in MongoDB.
+#[derive(Clone, Debug)]
+pub struct MongoProjection {
+    client: Client,
+    database: Database,
+}
+
+impl MongoProjection {
+    /// Over this MongoDB. Connects when it is first used, and again after it broke. Must be called
+    /// inside a Tokio runtime.
+    ///
+    /// # Errors
+    /// When the driver does not take the URL's options together.
+    pub async fn new(place: &Place) -> Result<Self, Error> {
+        // The driver's words may hold what stands in the URL.
+        let wrong = || Error(format!("'{place}' has options that do not go together"));
+        let mut options =
+            ClientOptions::parse(place.connection.clone()).await.map_err(|_| wrong())?;
+        options.app_name.get_or_insert_with(|| "orderstream".to_owned());
+        options.server_selection_timeout.get_or_insert(SELECTION_TIMEOUT);
+        options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
+        options.max_pool_size.get_or_insert(CONNECTIONS_MAX);
+        let client = Client::with_options(options).map_err(|_| wrong())?;
+        let database = client.database(&place.database);
+        Ok(Self { client, database })
+    }
+
+    fn collection(&self, name: &str) -> Collection<Document> {
+        self.database.collection(name)
+    }
+
+    async fn create_indexes(&self) -> Result<(), ProjectionError> {
+        for name in [SUBMISSIONS, FOLLOW_UPS, FINALISED, PAUSED] {
+            let options = IndexOptions::builder().name(INDEX.to_owned()).build();
+            let keys = doc! { "order_req_id": 1, "tenant": 1 };
+            let model = IndexModel::builder().keys(keys).options(options).build();
+            let collection = self.collection(name);
+            let created = collection.create_index(model);
+            within(OPERATION_TIMEOUT, created.into_future()).await?;
+        }
+        Ok(())
+    }
+
+    async fn read_cursors(&self, lives: &[OrderLife]) -> Result<Vec<Cursor>, ProjectionError> {
+        let ids: Vec<String> = lives.iter().map(documents::id_of).collect();
+        let submissions = self.collection(SUBMISSIONS);
+        let found = async {
+            let found = submissions
+                .find(doc! { "_id": { "$in": &ids } })
+                .projection(doc! { "last_seq": 1, "updated_at": 1 })
+                .await?;
+            found.try_collect::<Vec<Document>>().await
+        };
+        let found = within(OPERATION_TIMEOUT, found).await?;
+        let by_id: BTreeMap<_, _> = found.iter().filter_map(cursor_of).collect();
+        Ok(ids.iter().map(|id| by_id.get(id.as_str()).copied().unwrap_or_default()).collect())
+    }
+
+    async fn write(
+        &self,
+        life: &OrderLife,
+        after: Seq,
+        events: &[Arc<Event>],
+    ) -> Result<(), ProjectionError> {
+        let writes = documents::writes(life, after, events);
+        for (name, document) in writes.beside {
+            let filter = doc! { "_id": document.get("_id").cloned() };
+            let options = ReplaceOptions::builder().upsert(true).build();
+            let collection = self.collection(name);
+            let put = collection.replace_one(filter, document).with_options(options);
+            within(OPERATION_TIMEOUT, put.into_future()).await?;
+        }
+        // A life of which nothing is kept has no document; a document that is there all the same
+        // has another cursor, and its id is taken.
+        let options = UpdateOptions::builder().upsert(after == Seq(0)).build();
+        let submissions = self.collection(SUBMISSIONS);
+        let moved = submissions.update_one(writes.filter, writes.update).with_options(options);
+        let result = within(OPERATION_TIMEOUT, moved.into_future()).await?;
+        match result.matched_count == 0 && result.upserted_id.is_none() {
+            true => Err(ProjectionError::Moved),
+            false => Ok(()),
+        }
+    }
+
+    async fn remove(&self, life: &OrderLife) -> Result<(), ProjectionError> {
+        let named = doc! {
+            "order_req_id": life.key.order_req_id.as_str(),
+            "tenant": life.key.tenant.as_str(),
+            "incarnation": life.incarnation.as_str(),
+        };
+        // The cursor goes last: until then whoever reads it finds the same fault and comes here.
+        for name in BESIDE {
+            let collection = self.collection(name);
+            let removed = collection.delete_many(named.clone());
+            within(OPERATION_TIMEOUT, removed.into_future()).await?;
+        }
+        let submissions = self.collection(SUBMISSIONS);
+        let removed = submissions.delete_one(doc! { "_id": documents::id_of(life) });
+        within(OPERATION_TIMEOUT, removed.into_future()).await?;
+        Ok(())
+    }
+}
+
+/// The id and the cursor of a status document. One without a readable number is taken for one that
+/// is beyond every list, and so it is removed and made anew.
+fn cursor_of(document: &Document) -> Option<(&str, Cursor)> {
+    let id = document.get_str("_id").ok()?;
+    let number = document.get_i64("last_seq").unwrap_or(i64::MAX);
+    let seq = u64::try_from(number).unwrap_or(i64::MAX.unsigned_abs());
+    let at = document.get_datetime("updated_at").ok().map(|at| Timestamp(at.timestamp_millis()));
+    Some((id, Cursor { seq: Seq(seq), at }))
+}
+
+async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = mongodb::error::Result<T>>,
+) -> Result<T, ProjectionError> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(done) => done.map_err(|error| meaning(&error)),
+        Err(_) => {
+            let text = format!("MongoDB did not answer within {} s", limit.as_secs());
+            Err(ProjectionError::Unavailable(text))
+        }
+    }
+}
+
+impl OrderProjection for MongoProjection {
+    fn prepare(&self) -> Projected<'_, ()> {
+        Box::pin(self.create_indexes())
+    }
+
+    fn cursors<'a>(&'a self, lives: &'a [OrderLife]) -> Projected<'a, Vec<Cursor>> {
+        Box::pin(self.read_cursors(lives))
+    }
+
+    fn project<'a>(
+        &'a self,
+        life: &'a OrderLife,
+        after: Seq,
+        events: &'a [Arc<Event>],
+    ) -> Projected<'a, ()> {
+        Box::pin(self.write(life, after, events))
+    }
+
+    fn forget<'a>(&'a self, life: &'a OrderLife) -> Projected<'a, ()> {
+        Box::pin(self.remove(life))
+    }
+
+    fn close(&self) -> Projected<'_, ()> {
+        Box::pin(async {
+            let goodbye = async {
+                self.client.clone().shutdown().immediate(true).await;
+                Ok(())
+            };
+            within(CLOSE_TIMEOUT, goodbye).await
+        })
+    }
+}

@@ -1,0 +1,365 @@
+//! Order status and follow-ups in MongoDB, with real processes and a real server that is killed: late
+//! after an outage, never short of an event, and in nobody's way.
+
+mod expected;
+mod relay;
+mod server;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use futures_util::TryStreamExt as _;
+use mongodb::bson::{Document, doc};
+use orderstream_rpc::v1;
+use orderstream_rpc::v1::order_control_service_client::OrderControlServiceClient;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use crate::http::{get, post};
+use crate::process::{BINARY, Role, dev, run, until};
+use expected::Documents;
+use server::Server;
+
+const COLLECTIONS: [&str; 4] =
+    ["RequestSubmissions", "RequestFollowUp", "OrderFinalised", "OrderPaused"];
+/// How long a buyer or a seller may wait while MongoDB is away: far less than any of its deadlines.
+const UNHINDERED: Duration = Duration::from_secs(2);
+
+/// Reads what others would read.
+struct Reader {
+    runtime: Runtime,
+    client: mongodb::Client,
+    database: String,
+}
+
+impl Reader {
+    fn of(server: &Server) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.unwrap();
+        let client =
+            runtime.block_on(mongodb::Client::with_uri_str(server.url_for_readers())).unwrap();
+        Self { runtime, client, database: server.database().to_owned() }
+    }
+
+    /// All documents; `None` while the server is not reached.
+    fn all(&self) -> Option<Documents> {
+        let mut documents = Documents::new();
+        for name in COLLECTIONS {
+            let collection = self.client.database(&self.database).collection::<Document>(name);
+            let read =
+                async { collection.find(doc! {}).await?.try_collect::<Vec<Document>>().await };
+            for document in self.runtime.block_on(read).ok()? {
+                let id = document.get_str("_id").unwrap().to_owned();
+                documents.insert((name.to_owned(), id), document);
+            }
+        }
+        Some(documents)
+    }
+
+    fn drop_database(&self) {
+        let database = self.client.database(&self.database);
+        self.runtime.block_on(async { database.drop().await }).unwrap();
+    }
+}
+
+/// A processor, a requestor that projects to a server, and what they were asked.
+struct Market {
+    processor: Role,
+    requestor: Role,
+    reader: Reader,
+    control: OrderControlServiceClient<tonic::transport::Channel>,
+    orders: Vec<String>,
+    slowest: Duration,
+}
+
+impl Market {
+    fn open(dir: &Path, server: &Server, orders: usize) -> Self {
+        let data = |name: &str| dir.join(name).display().to_string();
+        let (owned, followed, any) = (data("processor"), data("requestor"), "127.0.0.1:0");
+        let mut args = vec!["processor", "--data-dir", &owned];
+        for flag in ["--grpc-addr", "--rest-addr", "--metrics-addr"] {
+            args.extend([flag, any]);
+        }
+        let processor = Role::start(&args, dir);
+        let (url, store) = (format!("http://{}", processor.address("grpc")), server.url());
+        let mut args = vec!["requestor", "--processor", &url, "--store", &store];
+        args.extend(["--data-dir", &followed, "--rest-addr", any, "--metrics-addr", any]);
+        let requestor = Role::start(&args, dir);
+        let reader = Reader::of(server);
+        let control = {
+            let _inside = reader.runtime.enter();
+            let endpoint = tonic::transport::Endpoint::from_shared(url).unwrap();
+            OrderControlServiceClient::new(endpoint.connect_lazy())
+        };
+        let orders: Vec<_> = (0..orders).map(|n| format!("SB{n}")).collect();
+        let mut market =
+            Self { processor, requestor, reader, control, orders, slowest: Duration::ZERO };
+        for id in market.orders.clone() {
+            let body = format!(
+                r#"{{"order_req_id":"{id}","session_id":"s-{id}","notification_type":"SMS"}}"#
+            );
+            market.buyer("initiate", &body);
+            market.until_listed(&id, "OrderOpened");
+        }
+        market
+    }
+
+    fn rest(&self) -> SocketAddr {
+        self.processor.address("rest")
+    }
+
+    fn timed(&mut self, ask: impl FnOnce(&Self) -> Value) -> Value {
+        let began = Instant::now();
+        let answer = ask(self);
+        self.slowest = self.slowest.max(began.elapsed());
+        answer
+    }
+
+    fn buyer(&mut self, path: &str, body: &str) -> Value {
+        self.timed(|market| {
+            let requestor = market.requestor.address("requestor");
+            let answer = post(requestor, &format!("/api/v1/orders/{path}"), body).unwrap();
+            assert_eq!(answer.status, 200, "{path}: {answer:?}");
+            answer.json()
+        })
+    }
+
+    fn seller(&mut self, path: &str, body: &str) {
+        self.timed(|market| {
+            let answer = post(market.rest(), &format!("/api/v1/proposals{path}"), body).unwrap();
+            assert!(answer.status < 300, "{path}: {answer:?}");
+            answer.json()
+        });
+    }
+
+    /// Proposals, a withdrawal and a follow-up for each of these orders.
+    fn trade(&mut self, orders: std::ops::Range<usize>, round: usize) {
+        let ids = self.orders[orders].to_vec();
+        for id in ids {
+            for seller in ["acme", "best"] {
+                self.seller(
+                    "",
+                    &format!(
+                        r#"{{"order_req_id":"{id}","proposal_id":"{seller}-{round}",
+                            "seller":"{seller}","price":"10.50","currency":"EUR"}}"#
+                    ),
+                );
+            }
+            let body = format!(r#"{{"order_req_id":"{id}","seller":"best","reason":"sold out"}}"#);
+            self.seller(&format!("/best-{round}/withdraw"), &body);
+            self.follow_up(&id, round);
+        }
+    }
+
+    fn follow_up(&mut self, id: &str, round: usize) {
+        let body = format!(
+            r#"{{"order_req_id":"{id}","audience":["acme"],"follow_up_id":"f-{round}",
+                "message":{{"message":"round {round}?","urls":["https://example.com/{round}"]}}}}"#
+        );
+        self.buyer("followup", &body);
+    }
+
+    fn pause(&mut self, order: usize) {
+        let id = self.orders[order].clone();
+        self.buyer(&format!("pause/{id}"), r#"{"reason":"let us think"}"#);
+        self.until_listed(&id, "OrderPaused");
+    }
+
+    fn resume(&mut self, order: usize) {
+        let id = self.orders[order].clone();
+        let order =
+            v1::OrderRef { order_req_id: id, tenant: "default".to_owned(), ..Default::default() };
+        let request = v1::ResumeRequest { order: Some(order), ..v1::ResumeRequest::default() };
+        self.reader.runtime.block_on(self.control.resume(request)).unwrap();
+    }
+
+    fn finalise(&mut self, order: usize, body: &str) {
+        let id = self.orders[order].clone();
+        self.buyer(&format!("finalize/{id}"), body);
+        self.until_listed(&id, "OrderFinalised");
+    }
+
+    /// The order's list, as its owner has it.
+    fn events(&self, id: &str) -> Option<Vec<Value>> {
+        let order = get(self.rest(), &format!("/api/v1/orders/{id}")).ok()?;
+        let last = order.json()["last_seq"].as_u64()?;
+        let text = read_events(self.rest(), id, last)?;
+        Some(text.iter().map(|data| serde_json::from_str(data).unwrap()).collect())
+    }
+
+    fn until_listed(&self, id: &str, word: &str) {
+        until(&format!("{id} has {word}"), || {
+            self.events(id)?.iter().any(|event| event["status"] == word).then_some(())
+        });
+    }
+
+    /// Waits until the tracker of every order that goes on has the whole list.
+    fn until_tracked(&self, orders: std::ops::Range<usize>) {
+        let requestor = self.requestor.address("requestor");
+        for id in &self.orders[orders] {
+            until("the tracker has the whole list", || {
+                let tracked = get(requestor, &format!("/api/v1/orders/tracking/{id}")).ok()?;
+                let events = self.events(id)?;
+                (tracked.json()["last_seq"] == events.len()).then_some(())
+            });
+        }
+    }
+
+    /// Waits until the collections hold what the lists tell, and fails with the first difference.
+    fn until_equal(&self) {
+        let lists = || -> Option<Documents> {
+            let lists: Option<Vec<_>> = self.orders.iter().map(|id| self.events(id)).collect();
+            Some(lists?.iter().flat_map(|events| expected::documents(events)).collect())
+        };
+        let began = Instant::now();
+        loop {
+            let (expected, found) = (lists().unwrap(), self.reader.all().unwrap_or_default());
+            if expected == found {
+                return;
+            }
+            if began.elapsed() > Duration::from_secs(45) {
+                let ids = |documents: &Documents| documents.keys().cloned().collect::<Vec<_>>();
+                assert_eq!(ids(&found), ids(&expected));
+                for (id, document) in &expected {
+                    assert_eq!(&found[id], document, "{id:?}");
+                }
+            }
+            crate::process::pause(Duration::from_millis(50));
+        }
+    }
+
+    /// One figure of the requestor's metrics.
+    fn figure(&self, name: &str) -> Option<f64> {
+        let text = get(self.requestor.address("metrics"), "/metrics").ok()?.text;
+        let line = text.lines().find(|line| line.starts_with(&format!("{name} ")))?;
+        line.rsplit(' ').next()?.parse().ok()
+    }
+
+    fn until_down(&self, down: f64) {
+        until("the metric tells whether MongoDB is reached", || {
+            (self.figure("orderstream_requestor_projection_down")? == down).then_some(())
+        });
+    }
+}
+
+/// The data of an order's events up to a number; an open order's stream does not end by itself.
+fn read_events(rest: SocketAddr, id: &str, last: u64) -> Option<Vec<String>> {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let mut stream = std::net::TcpStream::connect(rest).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(15))).ok()?;
+    write!(stream, "GET /orders/{id}/events HTTP/1.1\r\nhost: {rest}\r\n\r\n").ok()?;
+    let lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let data = lines.filter_map(|line| line.strip_prefix("data: ").map(str::to_owned));
+    let read: Vec<_> = data.take(usize::try_from(last).unwrap()).collect();
+    (read.len() as u64 == last).then_some(read)
+}
+
+#[test]
+fn the_collections_equal_the_lists_after_mongodb_and_the_requestor_were_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(mut server) = Server::start(dir.path()) else { return };
+    let mut market = Market::open(dir.path(), &server, 8);
+    market.trade(0..8, 1);
+    market.until_equal();
+
+    server.stall();
+    market.trade(0..8, 2);
+    market.until_tracked(0..8);
+    server.kill();
+    market.pause(0);
+    market.pause(1);
+    market.resume(1);
+    market.until_tracked(0..8);
+    market.until_down(1.0);
+    market.finalise(2, r#"{"award":{"proposal_id":"acme-1"},"reason":"the best"}"#);
+    market.finalise(3, "");
+    market.requestor.kill();
+    market.requestor.restart();
+    market.trade(4..8, 3);
+    market.until_tracked(4..8);
+    assert!(market.slowest < UNHINDERED, "somebody waited for MongoDB: {:?}", market.slowest);
+
+    server.start_again();
+    market.trade(4..8, 4);
+    market.requestor.kill();
+    server.kill();
+    server.start_again();
+    market.requestor.restart();
+    market.trade(4..6, 5);
+    market.finalise(4, r#"{"award":{"proposal_id":"acme-5"}}"#);
+    market.until_equal();
+    market.until_down(0.0);
+    until("no order waits any more", || {
+        let waiting = market.figure("orderstream_requestor_projection_orders_waiting")?;
+        (waiting == 0.0).then_some(())
+    });
+
+    server.kill();
+    market.follow_up("SB7", 6);
+    market.until_down(1.0);
+    server.start_empty(|| market.reader.drop_database());
+    market.until_equal();
+    assert_eq!(market.reader.all().unwrap().len(), 8 + 27 + 3 + 2, "{:#?}", market.reader.all());
+    market.reader.drop_database();
+}
+
+#[test]
+fn dev_projects_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(server) = Server::start(dir.path()) else { return };
+    let dev = dev(dir.path(), &["--store", &server.url()]);
+    let reader = Reader::of(&server);
+    let body = r#"{"order_req_id":"SB1","session_id":"s","notification_type":"email"}"#;
+    let answer = post(dev.address("requestor"), "/api/v1/orders/initiate", body).unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let found = until("the order is projected", || reader.all().filter(|all| !all.is_empty()));
+    let document = found.values().next().unwrap();
+    assert_eq!(document.get_str("order_req_id").unwrap(), "SB1");
+    assert_eq!(document.get_str("status").unwrap(), "Open");
+    reader.drop_database();
+}
+
+#[test]
+fn a_requestor_starts_and_serves_while_mongodb_was_never_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let began = Instant::now();
+    let dev = dev(dir.path(), &["--store", &format!("mongodb://ann:secret@{free}/orders")]);
+    crate::conversation::hold_conversation(dev.address("requestor"));
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    dev.terminate();
+    let mut dev = dev;
+    assert!(dev.wait().success());
+}
+
+#[test]
+fn a_wrong_store_is_one_error_without_its_password() {
+    for (args, part) in [
+        (["requestor", "--store", "mongodb://ann:secret@db:99999"], "cannot be read"),
+        (["requestor", "--store", "mongodb://ann:sec/ret-secret@db"], "percent-encode"),
+        (["requestor", "--store", "mongo://ann:secret@db"], "embedded:DIR or mongodb://"),
+        (["requestor", "--store", "mongodb+srv://ann:secret@db"], "name the hosts"),
+        (["dev", "--store", "mysql://ann:secret@db"], "mongodb://host/database"),
+        (["dev", "--store", "embedded:x"], "has no use here"),
+    ] {
+        let output = run(&args);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");
+        assert!(text.contains(part) && text.contains("store"), "{args:?}: {text}");
+        assert!(!text.contains("secret"), "{args:?}: {text}");
+        assert_eq!(text.lines().count(), 1, "{args:?}: {text}");
+    }
+}
+
+#[test]
+fn help_does_not_show_the_password_of_the_environment() {
+    for role in ["requestor", "controller", "dev"] {
+        let mut command = std::process::Command::new(BINARY);
+        command.args([role, "--help"]).env("ORDERSTREAM_STORE", "mongodb://ann:secret@db");
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("ORDERSTREAM_STORE") && !text.contains("secret"), "{text}");
+    }
+}

@@ -1,0 +1,66 @@
+//! A way to a server that is not ours to kill: cut, it is as good as dead.
+
+use std::io;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+/// A relay on a port of its own.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    port: u16,
+    ways: Arc<Ways>,
+}
+
+#[derive(Debug, Default)]
+struct Ways {
+    is_cut: AtomicBool,
+    open: Mutex<Vec<TcpStream>>,
+}
+
+impl Relay {
+    /// To a server, `host:port`.
+    pub(crate) fn to(server: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (ways, server) = (Arc::<Ways>::default(), server.to_owned());
+        let held = Arc::clone(&ways);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                if held.is_cut.load(Ordering::Acquire) {
+                    continue;
+                }
+                let Ok(far) = TcpStream::connect(&server) else { continue };
+                held.open.lock().extend([client.try_clone().unwrap(), far.try_clone().unwrap()]);
+                pump(client.try_clone().unwrap(), far.try_clone().unwrap());
+                pump(far, client);
+            }
+        });
+        Self { port, ways }
+    }
+
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn cut(&self) {
+        self.ways.is_cut.store(true, Ordering::Release);
+        for stream in self.ways.open.lock().drain(..) {
+            // It may have ended by itself.
+            drop(stream.shutdown(Shutdown::Both));
+        }
+    }
+
+    pub(crate) fn mend(&self) {
+        self.ways.is_cut.store(false, Ordering::Release);
+    }
+}
+
+fn pump(mut from: TcpStream, mut to: TcpStream) {
+    std::thread::spawn(move || {
+        drop(io::copy(&mut from, &mut to));
+        drop(to.shutdown(Shutdown::Both));
+    });
+}

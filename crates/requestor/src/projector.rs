@@ -1,0 +1,247 @@
+//! Projects the orders' lists of events to where others read them (`core::port::OrderProjection`).
+//!
+//! One task for all orders. Events wake it with the order's key only; it reads the order's list after
+//! the cursor that the projection keeps, and projects what is new. No stream, act or answer waits for
+//! it, and what it was woken for is found again by a sweep, so it may be late and loses nothing.
+
+mod agenda;
+mod figures;
+mod pass;
+mod sweep;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use orderstream_core::OrderKey;
+use orderstream_core::port::{Addresses, OrderProjection, Projected, ProjectionError};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::backoff::{Backoff, jitter};
+use crate::shared::Shared;
+use agenda::Agenda;
+use figures::Outcome;
+use pass::Passed;
+
+pub(crate) use agenda::Place;
+pub use figures::ProjectionMetrics;
+
+/// Orders that are looked at at once, while the projection is reached.
+const PASSES_MAX: usize = 16;
+/// Longest wait before the projection is tried again when it is not reached.
+const PROJECTION_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Shortest time between two comparisons of all lists; the longest is half as much again.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+
+/// Where orders are projected to, and which.
+#[derive(Clone, Debug)]
+pub struct Projection {
+    /// Where to.
+    pub store: Arc<dyn OrderProjection>,
+    /// Only the orders of this tenant; of all when absent.
+    pub tenant: Option<String>,
+}
+
+/// The projection's one task, as the others see it.
+#[derive(Debug)]
+pub(crate) struct Projector {
+    store: Arc<dyn OrderProjection>,
+    tenant: Option<String>,
+    addresses: Arc<dyn Addresses>,
+    figures: ProjectionMetrics,
+    agenda: Mutex<Agenda>,
+    marked: Notify,
+    is_down: AtomicBool,
+    sweep_wanted: AtomicBool,
+    sweep: Notify,
+}
+
+impl Projector {
+    pub(crate) fn new(
+        projection: Projection,
+        addresses: Arc<dyn Addresses>,
+        figures: ProjectionMetrics,
+    ) -> Self {
+        Self {
+            store: projection.store,
+            tenant: projection.tenant,
+            addresses,
+            figures,
+            agenda: Mutex::default(),
+            marked: Notify::new(),
+            is_down: AtomicBool::new(false),
+            sweep_wanted: AtomicBool::new(false),
+            sweep: Notify::new(),
+        }
+    }
+
+    /// The order has an event more.
+    pub(crate) fn wake(&self, key: &OrderKey) {
+        self.mark(key, None);
+    }
+
+    fn mark(&self, key: &OrderKey, place: Option<Place>) {
+        let waiting = {
+            let mut agenda = self.agenda.lock();
+            agenda.mark(key, place);
+            agenda.len()
+        };
+        self.show_waiting(waiting);
+        self.marked.notify_one();
+    }
+
+    fn len(&self) -> usize {
+        self.agenda.lock().len()
+    }
+
+    fn is_unreached(&self, processor: &str) -> bool {
+        self.agenda.lock().is_unreached(processor)
+    }
+
+    fn show_waiting(&self, waiting: usize) {
+        self.figures.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+    }
+
+    /// Asks the projection, and tells when it went away or came back.
+    async fn ask<T>(&self, question: Projected<'_, T>) -> Result<T, ProjectionError> {
+        let answer = question.await;
+        let unavailable = match &answer {
+            Err(ProjectionError::Unavailable(reason)) => Some(reason),
+            Ok(_) | Err(ProjectionError::Moved | ProjectionError::Refused(_)) => None,
+        };
+        let was_down = self.is_down.swap(unavailable.is_some(), Ordering::AcqRel);
+        match (was_down, unavailable) {
+            (false, Some(reason)) => {
+                self.figures.down.set(1);
+                tracing::warn!(reason, "the order projection is not reached; it will be late");
+            }
+            (true, None) => {
+                self.figures.down.set(0);
+                tracing::info!("the order projection is reached again");
+                // It may be another one than before: wiped, or restored.
+                self.want_sweep();
+            }
+            (true, Some(_)) | (false, None) => {}
+        }
+        answer
+    }
+
+    fn want_sweep(&self) {
+        self.sweep_wanted.store(true, Ordering::Release);
+        self.sweep.notify_one();
+    }
+
+    /// What was wanted until now is what is done now.
+    fn sweep_begins(&self) {
+        self.sweep_wanted.store(false, Ordering::Release);
+    }
+
+    /// Works until the requestor stops.
+    pub(crate) async fn run(self: Arc<Self>, shared: Arc<Shared>) {
+        tokio::select! {
+            () = shared.cancel.cancelled() => {}
+            () = self.passes(&shared) => {}
+            () = self.sweeps(&shared) => {}
+        }
+        let waiting = self.len();
+        if let Err(error) = self.store.close().await {
+            tracing::debug!(%error, "the order projection did not say goodbye");
+        }
+        tracing::info!(waiting, "the order projection has stopped");
+    }
+
+    async fn sweeps(&self, shared: &Shared) {
+        loop {
+            Box::pin(sweep::sweep(shared, self)).await;
+            let pause = tokio::time::sleep(SWEEP_EVERY + jitter(SWEEP_EVERY / 2));
+            tokio::pin!(pause);
+            while !self.sweep_wanted.load(Ordering::Acquire) {
+                tokio::select! {
+                    () = &mut pause => break,
+                    () = self.sweep.notified() => {}
+                }
+            }
+        }
+    }
+
+    async fn passes(&self, shared: &Shared) {
+        let mut running = FuturesUnordered::new();
+        let mut backoff = Backoff::up_to(PROJECTION_WAIT_MAX);
+        let mut not_before: Option<Instant> = None;
+        loop {
+            let now = Instant::now();
+            let is_held = not_before.is_some_and(|due| due > now);
+            // While the projection is not reached, one order finds out when it is.
+            let room = if not_before.is_some() { 1 } else { PASSES_MAX };
+            while !is_held && running.len() < room {
+                let Some(task) = self.agenda.lock().next(now) else { break };
+                running.push(Box::pin(pass::pass(shared, self, task)));
+            }
+            let due = if is_held { not_before } else { self.agenda.lock().next_due() };
+            // Every branch only waits: what is dropped here is waited for again.
+            tokio::select! {
+                Some(passed) = running.next(), if !running.is_empty() => {
+                    match passed.outcome {
+                        Outcome::Unavailable => {
+                            not_before = Some(Instant::now() + backoff.next_wait());
+                        }
+                        Outcome::Unreached | Outcome::Failed | Outcome::Gone => {}
+                        Outcome::Projected | Outcome::Current | Outcome::Moved
+                        | Outcome::Refused => {
+                            backoff.reset();
+                            not_before = None;
+                        }
+                    }
+                    self.passed(passed);
+                }
+                () = self.marked.notified(), if running.len() < room && !is_held => {}
+                () = until(due), if due.is_some() && running.len() < room => {}
+            }
+        }
+    }
+
+    fn passed(&self, passed: Passed) {
+        let Passed { task, outcome, end, reason } = passed;
+        self.figures.passed(outcome);
+        let (order_req_id, reason) = (task.key.order_req_id.as_str(), reason.unwrap_or_default());
+        match outcome {
+            Outcome::Refused => {
+                tracing::error!(order_req_id, reason, "the order's projection is refused");
+            }
+            Outcome::Unreached | Outcome::Failed if !reason.is_empty() => {
+                tracing::debug!(order_req_id, reason, "the order's list is not read");
+            }
+            Outcome::Projected
+            | Outcome::Current
+            | Outcome::Gone
+            | Outcome::Moved
+            | Outcome::Unavailable
+            | Outcome::Unreached
+            | Outcome::Failed => {}
+        }
+        let (waiting, is_overflow_over) = {
+            let mut agenda = self.agenda.lock();
+            agenda.done(&task.key, end, Instant::now());
+            (agenda.len(), agenda.take_overflow())
+        };
+        self.show_waiting(waiting);
+        if is_overflow_over {
+            self.want_sweep();
+        }
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+#[path = "projector_tests.rs"]
+mod tests;

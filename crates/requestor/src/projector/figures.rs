@@ -1,0 +1,142 @@
+//! The projection's figures. No label takes a user's value.
+
+use orderstream_core::Timestamp;
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+/// Seconds from an event to its being projected: at best a few milliseconds, after an outage as long
+/// as that was.
+const LAG_BOUNDS: [f64; 12] =
+    [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 1_800.0, 7_200.0];
+
+/// How a pass over one order ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Events were projected.
+    Projected,
+    /// All was projected before.
+    Current,
+    /// There is no such life of the order any more.
+    Gone,
+    /// Somebody else projected it, or it is begun anew.
+    Moved,
+    /// The projection is not reached.
+    Unavailable,
+    /// The projection does not take it.
+    Refused,
+    /// The order's processor is not reached.
+    Unreached,
+    /// The order's list cannot be read at the moment.
+    Failed,
+}
+
+impl Outcome {
+    const ALL: [Self; 8] = [
+        Self::Projected,
+        Self::Current,
+        Self::Gone,
+        Self::Moved,
+        Self::Unavailable,
+        Self::Refused,
+        Self::Unreached,
+        Self::Failed,
+    ];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Projected => "projected",
+            Self::Current => "current",
+            Self::Gone => "gone",
+            Self::Moved => "moved",
+            Self::Unavailable => "unavailable",
+            Self::Refused => "refused",
+            Self::Unreached => "unreached",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Handles of all series, resolved once.
+#[derive(Clone, Debug)]
+pub struct ProjectionMetrics {
+    /// Orders with events that are not projected.
+    pub waiting: IntGauge,
+    /// 1 while the projection is not reached.
+    pub down: IntGauge,
+    /// Events that were projected.
+    pub events: IntCounter,
+    /// Time from an event to its being projected.
+    pub lag: Histogram,
+    /// Whole comparisons of the lists with the projection.
+    pub sweeps: IntCounter,
+    passes: Vec<(Outcome, IntCounter)>,
+}
+
+impl ProjectionMetrics {
+    /// Makes the series and registers them.
+    ///
+    /// # Errors
+    /// When the registry has one of the names already.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        let passes = IntCounterVec::new(
+            Opts::new(
+                "orderstream_requestor_projection_passes_total",
+                "Looks at one order for the projection, by how they ended.",
+            ),
+            &["outcome"],
+        )?;
+        registry.register(Box::new(passes.clone()))?;
+        let lag = Histogram::with_opts(
+            HistogramOpts::new(
+                "orderstream_requestor_projection_lag_seconds",
+                "Time from an event to its being projected; after an outage this is its length.",
+            )
+            .buckets(LAG_BOUNDS.to_vec()),
+        )?;
+        registry.register(Box::new(lag.clone()))?;
+        let of = |outcome: Outcome| (outcome, passes.with_label_values(&[outcome.as_str()]));
+        Ok(Self {
+            waiting: gauge(
+                "orderstream_requestor_projection_orders_waiting",
+                "Orders with events that are not projected yet.",
+            )?,
+            down: gauge(
+                "orderstream_requestor_projection_down",
+                "1 while the projection (MongoDB) is not reached, else 0.",
+            )?,
+            events: counter(
+                "orderstream_requestor_projection_events_total",
+                "Events that were projected.",
+            )?,
+            sweeps: counter(
+                "orderstream_requestor_projection_sweeps_total",
+                "Comparisons of all lists with the projection that were finished.",
+            )?,
+            passes: Outcome::ALL.map(of).to_vec(),
+            lag,
+        })
+    }
+
+    /// A pass ended.
+    pub(super) fn passed(&self, outcome: Outcome) {
+        if let Some((_, counter)) = self.passes.iter().find(|(held, _)| *held == outcome) {
+            counter.inc();
+        }
+    }
+
+    /// An event of this moment is projected.
+    #[allow(clippy::cast_precision_loss, reason = "milliseconds of days fit in 53 bits")]
+    pub(super) fn projected(&self, at: Timestamp, now: Timestamp) {
+        self.events.inc();
+        self.lag.observe(now.ms_since(at) as f64 / 1_000.0);
+    }
+}

@@ -1,0 +1,227 @@
+//! The projection beside a requestor: late after an outage, and never short of an event.
+
+use std::collections::BTreeMap;
+
+use orderstream_core::port::{Cursor, OrderLife, OrderStreams as _};
+use orderstream_core::spec::Message;
+use orderstream_core::{Event, OrderSpec, Seq};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::*;
+use crate::fake::Fake;
+use crate::rest::tests::{requestor, until};
+use crate::{Handle, MemoryLists};
+use orderstream_core::buyer::Note;
+
+/// Keeps whole lists in memory; refuses everything while it is down.
+#[derive(Debug, Default)]
+struct Kept {
+    lists: Mutex<BTreeMap<OrderKey, Vec<Event>>>,
+    is_down: AtomicBool,
+    asked: std::sync::atomic::AtomicUsize,
+}
+
+impl Kept {
+    fn check(&self) -> Result<(), ProjectionError> {
+        self.asked.fetch_add(1, Ordering::AcqRel);
+        match self.is_down.load(Ordering::Acquire) {
+            true => Err(ProjectionError::Unavailable("it is down".to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    fn list(&self, key: &OrderKey) -> Vec<Event> {
+        self.lists.lock().get(key).cloned().unwrap_or_default()
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::Acquire)
+    }
+}
+
+impl OrderProjection for Kept {
+    fn prepare(&self) -> Projected<'_, ()> {
+        Box::pin(async { self.check() })
+    }
+
+    fn cursors<'a>(&'a self, lives: &'a [OrderLife]) -> Projected<'a, Vec<Cursor>> {
+        Box::pin(async {
+            self.check()?;
+            let lists = self.lists.lock();
+            let of = |life: &OrderLife| {
+                let last = lists.get(&life.key).and_then(|list| list.last());
+                last.map(|event| Cursor { seq: event.seq, at: Some(event.at) }).unwrap_or_default()
+            };
+            Ok(lives.iter().map(of).collect())
+        })
+    }
+
+    fn project<'a>(
+        &'a self,
+        life: &'a OrderLife,
+        after: Seq,
+        events: &'a [Arc<Event>],
+    ) -> Projected<'a, ()> {
+        Box::pin(async move {
+            self.check()?;
+            let mut lists = self.lists.lock();
+            let list = lists.entry(life.key.clone()).or_default();
+            if list.last().map(|event| event.seq).unwrap_or_default() != after {
+                return Err(ProjectionError::Moved);
+            }
+            list.extend(events.iter().map(|event| (**event).clone()));
+            Ok(())
+        })
+    }
+
+    fn forget<'a>(&'a self, life: &'a OrderLife) -> Projected<'a, ()> {
+        Box::pin(async {
+            self.check()?;
+            self.lists.lock().remove(&life.key);
+            Ok(())
+        })
+    }
+
+    fn close(&self) -> Projected<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+struct Rig {
+    fake: Fake,
+    kept: Arc<Kept>,
+    lists: Arc<MemoryLists>,
+    url: String,
+    handle: Handle,
+    stop: CancellationToken,
+    _tasks: TaskTracker,
+}
+
+impl Rig {
+    async fn start() -> Self {
+        let (fake, tasks) = (Fake::default(), TaskTracker::new());
+        let url = fake.serve(&tasks, CancellationToken::new()).await;
+        let (kept, lists): (Arc<Kept>, Arc<MemoryLists>) = Default::default();
+        let (handle, stop) = requestor(&url, &lists, Some(projection(&kept))).await;
+        Self { fake, kept, lists, url, handle, stop, _tasks: tasks }
+    }
+
+    /// Another requestor on the same store and the same projection, as after a kill.
+    async fn start_again(&mut self) {
+        self.stop.cancel();
+        let projection = Some(projection(&self.kept));
+        (self.handle, self.stop) = requestor(&self.url, &self.lists, projection).await;
+    }
+
+    async fn ask(&self, key: &OrderKey) {
+        let message = Message { message: "how soon?".to_owned(), ..Message::default() };
+        let note = Note { id: None, audience: Vec::new(), message, answers: None };
+        self.handle.follow_up(key.clone(), note).await.unwrap();
+    }
+
+    async fn until_equal(&self, key: &OrderKey, least: usize) {
+        until("the projection has the whole list", || {
+            let list = self.fake.events(key);
+            let strip = |event: &Event| (event.seq, event.at, event.kind.clone());
+            let kept: Vec<_> = self.kept.list(key).iter().map(strip).collect();
+            list.len() >= least && kept == list.iter().map(strip).collect::<Vec<_>>()
+        })
+        .await;
+    }
+}
+
+fn projection(kept: &Arc<Kept>) -> Projection {
+    Projection { store: Arc::clone(kept) as Arc<dyn OrderProjection>, tenant: None }
+}
+
+fn key(n: usize) -> OrderKey {
+    OrderKey::new("", &format!("SB{n}")).unwrap()
+}
+
+#[tokio::test]
+async fn every_event_of_a_followed_order_is_projected() {
+    let rig = Rig::start().await;
+    rig.handle.initiate(key(1), OrderSpec::default()).await.unwrap();
+    rig.ask(&key(1)).await;
+    rig.until_equal(&key(1), 3).await;
+}
+
+#[tokio::test]
+async fn nothing_waits_for_a_projection_that_is_down_and_nothing_is_missing_afterwards() {
+    let rig = Rig::start().await;
+    rig.kept.is_down.store(true, Ordering::Release);
+    for n in 0..20 {
+        rig.handle.initiate(key(n), OrderSpec::default()).await.unwrap();
+        rig.ask(&key(n)).await;
+    }
+    for n in 0..20 {
+        until("the trackers go on", || {
+            rig.handle.snapshot(&key(n)).is_some_and(|snapshot| snapshot.last_seq() >= Seq(3))
+        })
+        .await;
+    }
+    assert!(rig.kept.asked() < 40, "it is tried with pauses: {}", rig.kept.asked());
+    rig.kept.is_down.store(false, Ordering::Release);
+    for n in 0..20 {
+        rig.until_equal(&key(n), 3).await;
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_ended_unprojected_before_a_restart_is_found() {
+    let mut rig = Rig::start().await;
+    rig.handle.initiate(key(1), OrderSpec::default()).await.unwrap();
+    rig.until_equal(&key(1), 2).await;
+    rig.kept.is_down.store(true, Ordering::Release);
+    rig.ask(&key(1)).await;
+    let act = orderstream_core::buyer::BuyerAct::Finalise {
+        award: None,
+        reason: None,
+        undo_within_ms: None,
+    };
+    rig.handle.buyer_act(key(1), act).await.unwrap();
+    until("the order has ended", || {
+        rig.handle.snapshot(&key(1)).is_some_and(|snapshot| snapshot.is_terminal())
+    })
+    .await;
+    until("its end is stored", || rig.handle.shared.store.load(&key(1)).unwrap().ended.is_some())
+        .await;
+    rig.start_again().await;
+    assert!(!rig.handle.has_order(&key(1)), "nobody follows it any more");
+    rig.kept.is_down.store(false, Ordering::Release);
+    rig.until_equal(&key(1), 4).await;
+}
+
+#[tokio::test]
+async fn a_wiped_projection_is_made_again_from_the_lists() {
+    let rig = Rig::start().await;
+    for n in 0..5 {
+        rig.handle.initiate(key(n), OrderSpec::default()).await.unwrap();
+        rig.until_equal(&key(n), 2).await;
+    }
+    rig.kept.is_down.store(true, Ordering::Release);
+    rig.kept.lists.lock().clear();
+    rig.ask(&key(0)).await;
+    let asked = rig.kept.asked();
+    until("it is asked while it is down", || rig.kept.asked() > asked).await;
+    rig.kept.is_down.store(false, Ordering::Release);
+    for n in 0..5 {
+        rig.until_equal(&key(n), 2).await;
+    }
+}
+
+#[tokio::test]
+async fn a_projection_that_is_ahead_of_a_list_that_was_set_back_is_made_again() {
+    let mut rig = Rig::start().await;
+    rig.handle.initiate(key(1), OrderSpec::default()).await.unwrap();
+    rig.until_equal(&key(1), 2).await;
+    {
+        let mut lists = rig.kept.lists.lock();
+        let list = lists.get_mut(&key(1)).unwrap();
+        let last = list.last().unwrap().clone();
+        list.push(Event { seq: last.seq.next(), ..last });
+    }
+    rig.start_again().await;
+    rig.until_equal(&key(1), 2).await;
+}
