@@ -41,7 +41,7 @@ pub const FOLLOW_UPS_MAX: usize = 1_000;
 /// Questions that the sellers of one order may ask.
 pub const QUESTIONS_MAX: usize = 1_000;
 /// Versions of one proposal.
-pub const VERSIONS_MAX: u32 = 1_000;
+pub const VERSIONS_MAX: u32 = 10_000;
 /// Losing proposals that are told so one by one, at an award; beyond it the award itself tells.
 pub const LOSERS_CLOSED_MAX: usize = 1_000;
 /// Longest time in which an award can be undone, milliseconds (24 h).

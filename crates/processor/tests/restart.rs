@@ -58,7 +58,7 @@ async fn fill(wire: &Wire) {
         sku: sku.to_owned(),
         proposal_id: proposal_id.to_owned(),
     };
-    let lines = vec![line("beam", "many-1"), line("nail", "many-2")];
+    let lines = vec![line("beam", "many-2")];
     let split = v1::AwardRequest { order: of("split"), lines, ..v1::AwardRequest::default() };
     control.award(split).await.unwrap();
 }

@@ -146,7 +146,11 @@ async fn stalled_readers_cost_a_window_each_and_not_what_they_missed() {
     let before = resident_bytes();
     let note = "n".repeat(NOTE_BYTES);
     let amendments = (0..AMENDMENTS).map(|n| {
-        let amended = v1::Proposal { version: 1, note: format!("{n}{note}"), ..proposal("p") };
+        let amended = v1::Proposal {
+            version: u32::try_from(n + 1).unwrap(),
+            note: format!("{n}{note}"),
+            ..proposal("p")
+        };
         v1::ProposalSubmission { proposal: Some(amended), ..submission("a", "") }
     });
     let (summary, kinds) =
