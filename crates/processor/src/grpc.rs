@@ -11,7 +11,7 @@ use std::pin::Pin;
 use futures_util::Stream;
 use orderstream_core::command::Expected;
 use orderstream_core::{
-    Act, Answer, Command, Epoch, IdempotencyKey, Incarnation, OrderKey, Refusal,
+    Act, Answer, Command, Epoch, IdempotencyKey, Incarnation, OrderKey, Reason, Refusal,
 };
 use orderstream_rpc::status::status_from_refusal;
 use orderstream_rpc::v1;
@@ -81,6 +81,10 @@ fn optional(text: String) -> Option<String> {
 fn bounded(field: &str, value: String) -> Result<Option<String>, Refusal> {
     let chars_max = orderstream_core::limits::TEXT_CHARS_MAX;
     orderstream_core::input::optional_text(field, Some(value), chars_max)
+}
+
+fn not_this_life(key: &OrderKey) -> Refusal {
+    Refusal::new(Reason::OrderNotFound, format!("order {key} has another incarnation here"))
 }
 
 /// A refusal as the status that goes out.

@@ -17,6 +17,12 @@ pub const PAGE_EVENTS: usize = 256;
 /// Followers of one order at one time: one tracker, the hundred sellers that an order may invite,
 /// and people who watch.
 pub const FOLLOWERS_MAX: usize = 256;
+/// Sessions of one seller at one time: two for each of its programs while one is replaced, and room
+/// to try things out.
+pub const SESSIONS_PER_SELLER_MAX: usize = 16;
+/// Orders that one session of a seller follows at one time: with the longest names a welcome lists
+/// them within one message.
+pub const ORDERS_PER_SESSION_MAX: usize = 1_000;
 /// Bytes of a REST body (reference: one order with a hundred items takes 20 KiB).
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Milliseconds that an act or a read may wait for the disk.

@@ -37,16 +37,19 @@ mod entry;
 mod expiry;
 mod feed;
 mod follow;
+mod invited;
 mod open;
 mod record;
 mod replay;
 
 pub use follow::{EventStream, Followed};
+pub use invited::Invitations;
 pub use open::Join;
 pub use replay::ReplayError;
 
 use capacity::Capacity;
 use entry::Entry;
+use invited::Invited;
 
 /// The orders of one processor. Clones share them.
 #[derive(Clone, Debug)]
@@ -78,6 +81,8 @@ struct Inner {
     stopping: CancellationToken,
     /// How many open orders each seller takes part in.
     capacity: Capacity,
+    /// Which open orders each seller is invited to.
+    invited: Invited,
     /// Former lives of orders, whose lists are to be removed.
     garbage: Mutex<Vec<(OrderKey, Incarnation)>>,
 }
@@ -255,6 +260,13 @@ impl Orders {
         let shard = self.shard(key).lock();
         let order = shard.orders.get(key)?.book.order()?;
         order.proposals.get(id).map(|proposal| proposal.content.seller.clone())
+    }
+
+    /// Whether a seller is invited to an order.
+    pub fn is_invited(&self, key: &OrderKey, seller: &SellerId) -> bool {
+        let shard = self.shard(key).lock();
+        let order = shard.orders.get(key).and_then(|entry| entry.book.order());
+        order.is_some_and(|order| order.invitation(seller).is_some())
     }
 
     /// The owner's clock.

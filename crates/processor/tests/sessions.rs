@@ -35,11 +35,10 @@ impl Session {
         let mut session = Self::say_first(wire, Up::Hello(hello)).await.unwrap();
         let Some(Down::Welcome(welcome)) = session.next().await else { panic!("no welcome") };
         assert_eq!((welcome.seller.as_str(), welcome.processor.as_str()), (seller, NAME));
-        assert_eq!(welcome.orders.len(), cursors.len());
         session
     }
 
-    async fn say_first(wire: &Wire, kind: Up) -> Result<Self, Status> {
+    pub(crate) async fn say_first(wire: &Wire, kind: Up) -> Result<Self, Status> {
         let (up, messages) = mpsc::channel(8);
         up.send(v1::SellerMessage { request_id: String::new(), kind: Some(kind) }).await.unwrap();
         let mut client = wire.streaming.clone();
@@ -53,7 +52,7 @@ impl Session {
         message.map(|message| message.kind.unwrap())
     }
 
-    async fn say(&self, request_id: &str, kind: Up) {
+    pub(crate) async fn say(&self, request_id: &str, kind: Up) {
         let message = v1::SellerMessage { request_id: request_id.to_owned(), kind: Some(kind) };
         within("room", self.up.send(message)).await.unwrap();
     }
@@ -72,7 +71,7 @@ impl Session {
         }
     }
 
-    async fn event(&mut self) -> v1::OrderStreamResponse {
+    pub(crate) async fn event(&mut self) -> v1::OrderStreamResponse {
         if let Some(event) = self.events.pop_front() {
             return event;
         }
@@ -115,7 +114,8 @@ async fn a_seller_is_invited_proposes_locks_and_unlocks_over_one_session() {
     assert_eq!(other.ask("2", lock("a", "p")).await.seq, 6);
     let acknowledge =
         |id: &str, seq| Up::Acknowledge(v1::Acknowledge { order: Some(order(id)), seq });
-    session.say("4", acknowledge("a", 5)).await;
+    let heard = session.ask("4", acknowledge("a", 5)).await;
+    assert_eq!((heard.seq, heard.reason.as_str()), (0, ""));
     let elsewhere = session.ask("5", acknowledge("b", 1)).await;
     assert_eq!(elsewhere.reason, "INVALID_FIELD", "only what is followed");
     let kinds = tracked.through(6).await;
@@ -222,13 +222,15 @@ async fn a_session_begins_with_a_hello_and_speaks_for_one_seller() {
     assert_eq!(refusal(&status).field.as_deref(), Some("hello"));
     let nameless = Session::say_first(&wire, Up::Hello(v1::Hello::default())).await.err().unwrap();
     assert_eq!(refusal(&nameless).field.as_deref(), Some("hello.seller"));
-    let unknown = v1::Hello {
+    let twice = v1::OrderCursor { order: Some(order("a")), after_seq: 0 };
+    let twice = v1::Hello {
         seller: "seller1".to_owned(),
-        cursors: vec![v1::OrderCursor { order: Some(order("nobody")), after_seq: 0 }],
+        cursors: vec![twice.clone(), twice],
         ..v1::Hello::default()
     };
-    let status = Session::say_first(&wire, Up::Hello(unknown)).await.err().unwrap();
-    assert_eq!(reason(&status), "ORDER_NOT_FOUND");
+    let status = Session::say_first(&wire, Up::Hello(twice)).await.err().unwrap();
+    assert_eq!(reason(&status), "INVALID_FIELD");
+    assert_eq!(refusal(&status).field.as_deref(), Some("hello.cursors"));
     let mut session = Session::open(&wire, "seller2", &[]).await;
     let foreign = session.ask("1", Up::Proposal(submission("a", "p"))).await;
     assert_eq!(foreign.reason, "INVALID_FIELD");

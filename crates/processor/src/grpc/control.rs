@@ -7,7 +7,7 @@ use orderstream_rpc::v1;
 use orderstream_rpc::v1::order_control_service_server::OrderControlService;
 use tonic::{Request, Response, Status};
 
-use super::{Answers, Grpc, Target, bounded, optional, read, status};
+use super::{Answers, Grpc, Target, bounded, not_this_life, optional, read, status};
 use crate::limits::{PAGE_ORDERS, PAGE_PROPOSALS};
 use crate::orders::Orders;
 
@@ -179,8 +179,4 @@ fn acted(answer: &Answer, expires_at: Option<Timestamp>) -> v1::ActResponse {
         message: "done".to_owned(),
         expires_at: expires_at.map(timestamp_to_wire),
     }
-}
-
-fn not_this_life(key: &OrderKey) -> Refusal {
-    Refusal::new(Reason::OrderNotFound, format!("order {key} has another incarnation here"))
 }

@@ -1,18 +1,22 @@
-//! A seller's live connection: acts go up and each is answered; events of the orders that the
-//! seller follows come down. Orders are named with cursors in `Hello`, and each order that the
-//! seller acts in is followed from then on.
+//! A seller's live connection: acts go up and each is answered; invitations and the events of the
+//! orders that the seller takes part in come down. Followed are the orders that it is invited to,
+//! those that it names with cursors in `Hello`, and those that it acts in.
+//!
+//! A session is one state, polled by its connection: no task and no queue of its own. What it tells
+//! comes in turn from the acts, from the messages and from the orders, and of these from each in
+//! turn, so that a busy one does not hold up the others.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+mod acts;
+mod start;
+mod view;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_util::stream::{FuturesUnordered, SelectAll};
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
-use orderstream_core::limits::{LEASE_MS_DEFAULT, NAMES_MAX};
-use orderstream_core::{
-    Act, Answer, FollowUpId, IdempotencyKey, OrderKey, ProposalId, Reason, Refusal, SellerId, Seq,
-};
+use orderstream_core::{Answer, Incarnation, OrderKey, Reason, Refusal, SellerId, Seq, Tenant};
 use orderstream_rpc::convert::order_ref;
 use orderstream_rpc::v1;
 use orderstream_rpc::v1::seller_event::Kind as Down;
@@ -20,299 +24,298 @@ use orderstream_rpc::v1::seller_message::Kind as Up;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Status, Streaming};
 
-use super::{Grpc, Target, bounded, optional, status};
-use crate::orders::{EventStream, Followed};
+use self::view::{Telling, Told};
+use super::{Grpc, Target};
+use crate::limits::ORDERS_PER_SESSION_MAX;
+use crate::orders::{EventStream, Invitations};
+
+pub(super) use self::start::start;
 
 /// Acts of one session that wait for the disk at one time.
 const ACTS_IN_FLIGHT: usize = 64;
-/// Orders that one session follows.
-const ORDERS_MAX: usize = NAMES_MAX;
+/// Orders that one session begins to follow at one time.
+const JOINS_IN_FLIGHT: usize = 16;
 
-/// An act on its way: its result, and the order's events where the session does not follow it yet.
-type Acting = Pin<Box<dyn Future<Output = (v1::SellerResult, Option<Joined>)> + Send>>;
-type Joined = (OrderKey, EventStream);
+/// Work of the session on its way.
+type Doing = Pin<Box<dyn Future<Output = Done> + Send>>;
+
+/// What came of it.
+#[derive(Debug, Default)]
+struct Done {
+    result: Option<v1::SellerResult>,
+    /// An order to follow from now on.
+    joined: Option<(OrderKey, EventStream)>,
+    /// An order whose invitation did not become seen after all.
+    unseen: Option<OrderKey>,
+}
+
+/// An order that the session follows.
+#[derive(Debug)]
+struct Follow {
+    life: Incarnation,
+    /// The number of its stream.
+    number: u64,
+    /// The seller has acknowledged something of it.
+    is_seen: bool,
+}
+
+/// Where the session's words come from, in turn.
+#[derive(Clone, Copy)]
+enum Source {
+    Acts,
+    Messages,
+    Orders,
+}
+
+impl Source {
+    const fn next(self) -> Self {
+        match self {
+            Self::Acts => Self::Messages,
+            Self::Messages => Self::Orders,
+            Self::Orders => Self::Acts,
+        }
+    }
+}
 
 /// A running session.
 pub(super) struct Session {
     grpc: Grpc,
+    tenant: Tenant,
     seller: SellerId,
     up: Option<Streaming<v1::SellerMessage>>,
-    acting: FuturesUnordered<Acting>,
-    events: SelectAll<Pin<Box<dyn Stream<Item = v1::SellerEvent> + Send>>>,
-    acknowledged: BTreeMap<OrderKey, Seq>,
-    welcome: Option<v1::Welcome>,
+    /// What is to be said first; bounded by what `Hello` named.
+    first: VecDeque<Down>,
+    acting: FuturesUnordered<Doing>,
+    invitations: Invitations,
+    /// An invitation that there was no room for.
+    waiting: Option<OrderKey>,
+    is_told_full: bool,
+    joining: FuturesUnordered<Doing>,
+    events: SelectAll<Telling>,
+    followed: BTreeMap<OrderKey, Follow>,
+    last_number: u64,
+    turn: Source,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
+    stop: Stop,
 }
 
-/// Waits for the seller's `Hello`, and starts the session.
-pub(super) async fn start(
-    grpc: Grpc,
-    mut up: Streaming<v1::SellerMessage>,
-) -> Result<Session, Status> {
-    let first = up.message().await?.and_then(|message| message.kind);
-    let Some(Up::Hello(hello)) = first else {
-        return Err(status(Refusal::field("hello", "is missing; say who you are first")));
-    };
-    let seller = SellerId::new(hello.seller).map_err(|e| status(e.under("hello")))?;
-    if hello.cursors.len() > ORDERS_MAX {
-        let refusal = format!("has more than {ORDERS_MAX} entries; open another session");
-        return Err(status(Refusal::field("hello.cursors", refusal)));
-    }
-    let mut events = SelectAll::new();
-    let mut acknowledged = BTreeMap::new();
-    let mut orders = Vec::new();
-    for cursor in hello.cursors {
-        let target = Target::of(cursor.order, String::new(), 0).map_err(status)?;
-        let after = Seq(cursor.after_seq);
-        let stream = grpc.orders.follow(&target.key, after, None).await.map_err(status)?;
-        orders.push(order_ref(&target.key, None));
-        events.push(down(&grpc, (target.key.clone(), seller.clone()), stream));
-        acknowledged.insert(target.key, after);
-    }
-    let welcome = v1::Welcome { seller: seller.to_string(), orders, processor: grpc.name.clone() };
-    let stopping = Box::pin(grpc.orders.stopping());
-    Ok(Session {
-        grpc,
-        seller,
-        up: Some(up),
-        acting: FuturesUnordered::new(),
-        events,
-        acknowledged,
-        welcome: Some(welcome),
-        stopping,
-    })
-}
-
-/// The events of one order that this seller may see: its own proposals and what the buyer says.
-fn down(
-    grpc: &Grpc,
-    (key, seller): (OrderKey, SellerId),
-    stream: EventStream,
-) -> Pin<Box<dyn Stream<Item = v1::SellerEvent> + Send>> {
-    let orders = grpc.orders.clone();
-    Box::pin(stream.filter_map(move |item| {
-        let is_own = |id: &ProposalId| orders.seller_of(&key, id).as_ref() == Some(&seller);
-        let kind = match item {
-            Ok(Followed::Event(event)) if concerns(&seller, &event.kind, is_own) => {
-                Some(Down::Event(orderstream_rpc::convert::event_to_wire(&key, &event)))
-            }
-            Ok(Followed::Draining(last)) => Some(Down::Draining(v1::Draining { last_seq: last.0 })),
-            Ok(Followed::Event(_)) => None,
-            Err(refusal) => Some(Down::Result(failed(String::new(), &refusal))),
-        };
-        std::future::ready(kind.map(|kind| v1::SellerEvent { kind: Some(kind) }))
-    }))
-}
-
-/// Whether a seller gets to see an event: other sellers' proposals are none of its business, but
-/// what becomes of its own is.
-fn concerns(
-    seller: &SellerId,
-    kind: &orderstream_core::EventKind,
-    is_own: impl Fn(&ProposalId) -> bool,
-) -> bool {
-    use orderstream_core::EventKind as K;
-    use orderstream_core::event::ProposalUpdate as U;
-    match kind {
-        K::NewProposal(proposal) | K::ProposalUpdate(U::Amended { proposal, .. }) => {
-            proposal.seller == *seller
-        }
-        K::ProposalUpdate(
-            U::Declined { seller: by, .. }
-            | U::Answered { seller: by, .. }
-            | U::Asked { seller: by, .. },
-        )
-        | K::SellerNotified { seller: by, .. } => by == seller,
-        K::FollowUpAdded(follow_up) => {
-            follow_up.audience.is_empty() || follow_up.audience.contains(seller)
-        }
-        K::EditLock { proposal_id, .. }
-        | K::ProposalUpdate(U::Withdrawn { proposal_id, .. })
-        | K::ProposalClosed { proposal_id, .. } => is_own(proposal_id),
-        // Nobody is told of an award that may be undone.
-        K::SellersSelected(_) | K::AwardPending { .. } | K::AwardUndone { .. } => false,
-        K::OrderOpened(_)
-        | K::OrderPaused { .. }
-        | K::OrderResumed
-        | K::OrderExtended { .. }
-        | K::ProposalsOpened { .. }
-        | K::OrderFinalised { .. }
-        | K::OrderClosed { .. }
-        | K::OrderCancelled { .. } => true,
-    }
+/// How far the end of the server is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// It runs.
+    Not,
+    /// Nothing more is taken; what is under way is told.
+    Begun,
+    /// The seller knows.
+    Told,
 }
 
 impl Session {
     /// Takes one message of the seller; gives the answer where it needs no disk.
     fn receive(&mut self, message: v1::SellerMessage) -> Option<v1::SellerResult> {
         let request_id = message.request_id;
-        match message.kind {
-            Some(Up::Acknowledge(acknowledged)) => {
-                self.acknowledge(request_id, acknowledged).err().map(|(id, e)| failed(id, &e))
+        let taken = match message.kind {
+            Some(Up::Proposal(submission)) => self.submit(&request_id, submission),
+            Some(kind) => self.act(&request_id, kind),
+            None => Err(Refusal::field("kind", "is missing")),
+        };
+        match taken {
+            Ok(None) => None,
+            Ok(Some(doing)) => {
+                self.acting.push(doing);
+                None
             }
-            Some(kind) => match self.act(&request_id, kind) {
-                Ok(acting) => {
-                    self.acting.push(acting);
-                    None
-                }
-                Err(refusal) => Some(failed(request_id, &refusal)),
-            },
-            None => Some(failed(request_id, &Refusal::field("kind", "is missing"))),
+            Err(refusal) => Some(failed(request_id, &refusal)),
         }
     }
 
-    fn acknowledge(
-        &mut self,
-        request_id: String,
-        acknowledged: v1::Acknowledge,
-    ) -> Result<(), (String, Refusal)> {
-        let target = Target::of(acknowledged.order, String::new(), 0)
-            .map_err(|refusal| (request_id.clone(), refusal))?;
-        match self.acknowledged.get_mut(&target.key) {
-            Some(held) => {
-                *held = (*held).max(Seq(acknowledged.seq));
-                Ok(())
-            }
-            None => {
-                let text = "is not followed in this session; name it in hello";
-                Err((request_id, Refusal::field("order", text)))
-            }
-        }
+    fn submit(
+        &self,
+        request_id: &str,
+        mut submission: v1::ProposalSubmission,
+    ) -> Result<Option<Doing>, Refusal> {
+        self.own_tenant(&mut submission.tenant)?;
+        let submission = acts::submission(&self.seller, request_id, submission)?;
+        let joins = self.joins(OrderKey::new(&submission.tenant, &submission.order_req_id)?);
+        let (grpc, id) = (self.grpc.clone(), request_id.to_owned());
+        Ok(Some(
+            async move { finished(&grpc, (id, joins), grpc.submit(submission).await).await }
+                .boxed(),
+        ))
     }
 
-    /// The act that a message asks for, on its way.
-    fn act(&self, request_id: &str, kind: Up) -> Result<Acting, Refusal> {
-        let grpc = self.grpc.clone();
-        let id = request_id.to_owned();
-        if let Up::Proposal(mut submission) = kind {
-            if submission.idempotency_key.is_empty() {
-                submission.idempotency_key =
-                    self.key(request_id)?.map_or_else(String::new, String::from);
-            }
-            if let Some(proposal) = &mut submission.proposal {
-                if proposal.seller.is_empty() {
-                    proposal.seller = self.seller.to_string();
-                }
-                if proposal.seller != self.seller.as_str() {
-                    let text = "is not the seller of this session";
-                    return Err(Refusal::field("proposal.seller", text));
-                }
-            }
-            let key = OrderKey::new(&submission.tenant, &submission.order_req_id)?;
-            let joins = self.joins(key);
-            return Ok(
-                async move { finished(&grpc, (id, joins), grpc.submit(submission).await).await }
+    fn act(&mut self, request_id: &str, kind: Up) -> Result<Option<Doing>, Refusal> {
+        let is_acknowledgement = matches!(kind, Up::Acknowledge(_));
+        let (order, act) = acts::act(&self.seller, request_id, kind)?;
+        let mut order = order.unwrap_or_default();
+        self.own_tenant(&mut order.tenant)?;
+        let mut target = Target::of(Some(order), String::new(), 0)?;
+        let (grpc, id) = (self.grpc.clone(), request_id.to_owned());
+        if !is_acknowledgement {
+            target.idempotency_key = acts::key(&self.seller, request_id)?;
+            let joins = self.joins(target.key.clone());
+            return Ok(Some(
+                async move { finished(&grpc, (id, joins), grpc.act(target, act).await).await }
                     .boxed(),
-            );
+            ));
         }
-        let (order, act) = self.small_act(request_id, kind)?;
-        let mut target = Target::of(order, String::new(), 0)?;
-        target.idempotency_key = self.key(request_id)?;
-        let joins = self.joins(target.key.clone());
-        Ok(async move { finished(&grpc, (id, joins), grpc.act(target, act).await).await }.boxed())
+        if self.is_seen_already(&target.key)? {
+            let said = v1::SellerResult { request_id: id, ..v1::SellerResult::default() };
+            let done = Done { result: asked_for(said), ..Done::default() };
+            return Ok(done.result.is_some().then(|| std::future::ready(done).boxed()));
+        }
+        let key = target.key.clone();
+        Ok(Some(async move { seen((id, key), grpc.act(target, act).await) }.boxed()))
+    }
+
+    /// Whether an acknowledgement of this order has nothing to do any more; from now on it has not.
+    fn is_seen_already(&mut self, key: &OrderKey) -> Result<bool, Refusal> {
+        if let Some(follow) = self.followed.get_mut(key) {
+            return Ok(std::mem::replace(&mut follow.is_seen, true));
+        }
+        // The last events of an order are acknowledged after its stream.
+        if self.grpc.orders.is_invited(key, &self.seller) {
+            return Ok(false);
+        }
+        Err(Refusal::field("order", "is not followed in this session; name it in hello"))
+    }
+
+    /// The tenant of a message: the session's own, which need not be said again.
+    fn own_tenant(&self, tenant: &mut String) -> Result<(), Refusal> {
+        if tenant.is_empty() {
+            self.tenant.as_str().clone_into(tenant);
+        }
+        if tenant == self.tenant.as_str() {
+            return Ok(());
+        }
+        Err(Refusal::field("tenant", "is not the tenant of this session; open another one for it"))
     }
 
     /// The order, if an act in it is to make the session follow it.
     fn joins(&self, key: OrderKey) -> Option<OrderKey> {
-        let is_new = !self.acknowledged.contains_key(&key);
-        (is_new && self.acknowledged.len() < ORDERS_MAX).then_some(key)
+        let is_new = !self.followed.contains_key(&key);
+        (is_new && self.has_room()).then_some(key)
     }
 
-    /// Follows an order that the seller has acted in, from its first event.
-    fn join(&mut self, joined: Option<Joined>) {
-        let Some((key, stream)) = joined else { return };
-        if let Entry::Vacant(vacant) = self.acknowledged.entry(key.clone()) {
-            vacant.insert(Seq(0));
-            self.events.push(down(&self.grpc, (key, self.seller.clone()), stream));
+    fn has_room(&self) -> bool {
+        self.events.len().saturating_add(self.joining.len()) < ORDERS_PER_SESSION_MAX
+    }
+
+    /// Follows an order from here on, unless it does so already.
+    fn follow(&mut self, (key, events): (OrderKey, EventStream)) {
+        let life = events.life().clone();
+        let is_followed = self.followed.get(&key).is_some_and(|held| held.life == life);
+        if is_followed || self.events.len() >= ORDERS_PER_SESSION_MAX {
+            return;
+        }
+        self.last_number = self.last_number.saturating_add(1);
+        let number = self.last_number;
+        self.followed.insert(key.clone(), Follow { life, number, is_seen: false });
+        let whose = (key, self.seller.clone());
+        self.events.push(view::tell(&self.grpc.orders, whose, (number, events)));
+    }
+
+    fn settle(&mut self, done: Done) -> Option<Down> {
+        if let Some(joined) = done.joined {
+            self.follow(joined);
+        }
+        if let Some(follow) = done.unseen.and_then(|key| self.followed.get_mut(&key)) {
+            follow.is_seen = false;
+        }
+        done.result.map(Down::Result)
+    }
+
+    fn poll_acts(&mut self, context: &mut Context<'_>) -> Poll<Down> {
+        while let Poll::Ready(Some(done)) = self.acting.poll_next_unpin(context) {
+            if let Some(down) = self.settle(done) {
+                return Poll::Ready(down);
+            }
+            // There is room for a message again, which may have been looked for before.
+            context.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// While too many acts wait for the disk, nothing more is read: the seller waits too.
+    fn poll_messages(&mut self, context: &mut Context<'_>) -> Poll<Result<Down, Status>> {
+        while self.acting.len() < ACTS_IN_FLIGHT
+            && let Some(up) = &mut self.up
+        {
+            match ready!(up.poll_next_unpin(context)) {
+                Some(Ok(message)) => {
+                    if let Some(result) = self.receive(message) {
+                        return Poll::Ready(Ok(Down::Result(result)));
+                    }
+                }
+                Some(Err(error)) => return Poll::Ready(Err(error)),
+                None => self.up = None,
+            }
+        }
+        Poll::Pending
+    }
+
+    fn poll_orders(&mut self, context: &mut Context<'_>) -> Poll<Down> {
+        loop {
+            if let Some(down) = self.take_invitations(context) {
+                return Poll::Ready(down);
+            }
+            if let Poll::Ready(Some(done)) = self.joining.poll_next_unpin(context) {
+                match self.settle(done) {
+                    Some(down) => return Poll::Ready(down),
+                    None => continue,
+                }
+            }
+            match ready!(self.events.poll_next_unpin(context)) {
+                Some(Told::Event(event)) => return Poll::Ready(Down::Event(*event)),
+                Some(Told::Broken(key, refusal)) => return Poll::Ready(about(&key, &refusal)),
+                Some(Told::Over(key, number)) => {
+                    if self.followed.get(&key).is_some_and(|held| held.number == number) {
+                        self.followed.remove(&key);
+                    }
+                }
+                None => return Poll::Pending,
+            }
         }
     }
 
-    /// The key of a request: unique per seller and request id.
-    fn key(&self, request_id: &str) -> Result<Option<IdempotencyKey>, Refusal> {
-        if request_id.is_empty() {
-            return Ok(None);
+    /// Begins to follow what the seller is invited to; gives what to say when there is no room.
+    fn take_invitations(&mut self, context: &mut Context<'_>) -> Option<Down> {
+        while self.stop == Stop::Not && self.joining.len() < JOINS_IN_FLIGHT {
+            if self.waiting.is_none() {
+                match self.invitations.poll_next_unpin(context) {
+                    Poll::Ready(Some(key)) => self.waiting = Some(key),
+                    Poll::Ready(None) | Poll::Pending => return None,
+                }
+            }
+            if !self.has_room() {
+                let is_news = !std::mem::replace(&mut self.is_told_full, true);
+                return is_news.then(full);
+            }
+            self.is_told_full = false;
+            let key = self.waiting.take()?;
+            let held = self.followed.get(&key).map(|follow| &follow.life);
+            if held.is_none() || held != self.grpc.orders.incarnation(&key).as_ref() {
+                let grpc = self.grpc.clone();
+                self.joining.push(async move { join(&grpc, key).await }.boxed());
+            }
         }
-        IdempotencyKey::new(format!("{}:{request_id}", self.seller))
-            .map(Some)
-            .map_err(|refusal| Refusal { field: Some("request_id".to_owned()), ..refusal })
+        None
     }
 
-    fn small_act(
-        &self,
-        request_id: &str,
-        kind: Up,
-    ) -> Result<(Option<v1::OrderRef>, Act), Refusal> {
-        let seller = self.seller.clone();
-        Ok(match kind {
-            Up::Withdraw(withdraw) => {
-                let proposal_id = ProposalId::new(withdraw.proposal_id)?;
-                let reason = bounded("reason", withdraw.reason)?;
-                (withdraw.order, Act::Withdraw { proposal_id, reason })
+    /// Whether all is said.
+    fn poll_end(&mut self) -> Poll<Option<Down>> {
+        if self.up.is_some() || !self.acting.is_empty() {
+            return Poll::Pending;
+        }
+        match self.stop {
+            Stop::Begun if self.events.is_empty() && self.joining.is_empty() => {
+                self.stop = Stop::Told;
+                Poll::Ready(Some(Down::Draining(v1::Draining { last_seq: 0 })))
             }
-            Up::Decline(decline) => {
-                let reason = bounded("reason", decline.reason)?;
-                (decline.order, Act::Decline { seller, reason })
-            }
-            Up::Answer(answer) => {
-                let follow_up_id = FollowUpId::new(answer.follow_up_id)?;
-                let text = answer.message.unwrap_or_default().message;
-                let message = bounded("message", text)?.unwrap_or_default();
-                (answer.order, Act::Answer { seller, follow_up_id, message })
-            }
-            Up::Question(question) => {
-                let id = optional(question.question_id).unwrap_or_else(|| request_id.to_owned());
-                let question_id = FollowUpId::new(id)
-                    .map_err(|e| Refusal { field: Some("question_id".to_owned()), ..e })?;
-                let text = question.message.unwrap_or_default().message;
-                let message = bounded("message", text)?.unwrap_or_default();
-                (question.order, Act::Ask { seller, question_id, message })
-            }
-            Up::Lock(lock) => {
-                let proposal_id = ProposalId::new(lock.proposal_id)?;
-                let lease_ms = if lock.lease_ms == 0 { LEASE_MS_DEFAULT } else { lock.lease_ms };
-                (lock.order, Act::Lock { proposal_id, holder: seller, lease_ms })
-            }
-            Up::Unlock(unlock) => {
-                let proposal_id = ProposalId::new(unlock.proposal_id)?;
-                (unlock.order, Act::Unlock { proposal_id, holder: seller })
-            }
-            Up::Hello(_) => {
-                return Err(Refusal::new(Reason::InvalidRequest, "hello was said already"));
-            }
-            Up::Proposal(_) | Up::Acknowledge(_) => {
-                return Err(Refusal::new(Reason::Internal, "taken elsewhere"));
-            }
-        })
-    }
-}
-
-async fn finished(
-    grpc: &Grpc,
-    (request_id, joins): (String, Option<OrderKey>),
-    result: Result<Answer, Refusal>,
-) -> (v1::SellerResult, Option<Joined>) {
-    let answer = match result {
-        Ok(answer) => answer,
-        Err(refusal) => return (failed(request_id, &refusal), None),
-    };
-    let result = v1::SellerResult {
-        request_id,
-        seq: answer.seq.0,
-        proposal_id: answer.proposal_id.map(String::from).unwrap_or_default(),
-        ..v1::SellerResult::default()
-    };
-    let Some(key) = joins else { return (result, None) };
-    // What was done is done, also where the order has too many followers.
-    let stream = grpc.orders.follow(&key, Seq(0), None).await.ok();
-    (result, stream.map(|stream| (key, stream)))
-}
-
-fn failed(request_id: String, refusal: &Refusal) -> v1::SellerResult {
-    v1::SellerResult {
-        request_id,
-        reason: refusal.reason.as_str().to_owned(),
-        message: refusal.to_string(),
-        ..v1::SellerResult::default()
+            Stop::Begun => Poll::Pending,
+            // The seller has said all, and every act is answered.
+            Stop::Not | Stop::Told => Poll::Ready(None),
+        }
     }
 }
 
@@ -321,50 +324,114 @@ impl Stream for Session {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let event = |kind: Down| Poll::Ready(Some(Ok(v1::SellerEvent { kind: Some(kind) })));
-        if let Some(welcome) = self.welcome.take() {
-            return event(Down::Welcome(welcome));
+        if let Some(down) = self.first.pop_front() {
+            return event(down);
         }
-        if let Poll::Ready(Some((result, joined))) = self.acting.poll_next_unpin(context) {
-            self.join(joined);
-            return event(Down::Result(result));
+        if self.stop == Stop::Not && self.stopping.poll_unpin(context).is_ready() {
+            self.stop = Stop::Begun;
+            self.up = None;
         }
-        // While too many acts wait for the disk, nothing more is read: the seller waits too.
-        while self.acting.len() < ACTS_IN_FLIGHT
-            && let Some(up) = &mut self.up
-        {
-            match up.poll_next_unpin(context) {
-                Poll::Ready(Some(Ok(message))) => {
-                    if let Some(result) = self.receive(message) {
-                        return event(Down::Result(result));
-                    }
-                }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
-                Poll::Ready(None) => self.up = None,
-                Poll::Pending => break,
+        for _ in 0..3 {
+            let source = self.turn;
+            self.turn = source.next();
+            let polled = match source {
+                Source::Acts => self.poll_acts(context).map(Ok),
+                Source::Messages => self.poll_messages(context),
+                Source::Orders => self.poll_orders(context).map(Ok),
+            };
+            match polled {
+                Poll::Ready(Ok(down)) => return event(down),
+                Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Poll::Pending => {}
             }
         }
-        if let Poll::Ready(Some((result, joined))) = self.acting.poll_next_unpin(context) {
-            self.join(joined);
-            return event(Down::Result(result));
+        // Messages may have become acts after these were looked at.
+        if let Poll::Ready(down) = self.poll_acts(context) {
+            return event(down);
         }
-        match self.events.poll_next_unpin(context) {
-            Poll::Ready(Some(down)) => {
-                if matches!(down.kind, Some(Down::Draining(_))) {
-                    // The server stops: what is under way is answered, nothing more is read.
-                    self.up = None;
-                }
-                Poll::Ready(Some(Ok(down)))
-            }
-            // No order is followed whose stream would tell that the server stops.
-            Poll::Ready(None)
-                if self.up.is_some() && self.stopping.poll_unpin(context).is_ready() =>
-            {
-                self.up = None;
-                event(Down::Draining(v1::Draining { last_seq: 0 }))
-            }
-            // The seller has said all, and every act is answered.
-            _ if self.up.is_none() && self.acting.is_empty() => Poll::Ready(None),
-            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        match ready!(self.poll_end()) {
+            Some(down) => event(down),
+            None => Poll::Ready(None),
         }
+    }
+}
+
+/// Follows an order that the seller is invited to, from its first event.
+async fn join(grpc: &Grpc, key: OrderKey) -> Done {
+    match grpc.orders.follow(&key, Seq(0), None).await {
+        Ok(events) => Done { joined: Some((key, events)), ..Done::default() },
+        // It went away in the meantime.
+        Err(refusal) if refusal.reason == Reason::OrderNotFound => Done::default(),
+        Err(refusal) => Done { result: Some(refused(&key, &refusal)), ..Done::default() },
+    }
+}
+
+/// What came of an act; the order is followed from now on where it was not.
+async fn finished(
+    grpc: &Grpc,
+    (request_id, joins): (String, Option<OrderKey>),
+    result: Result<Answer, Refusal>,
+) -> Done {
+    let answer = match result {
+        Ok(answer) => answer,
+        Err(refusal) => {
+            let result = Some(failed(request_id, &refusal));
+            return Done { result, ..Done::default() };
+        }
+    };
+    let result = Some(v1::SellerResult {
+        request_id,
+        seq: answer.seq.0,
+        proposal_id: answer.proposal_id.map(String::from).unwrap_or_default(),
+        ..v1::SellerResult::default()
+    });
+    let Some(key) = joins else { return Done { result, ..Done::default() } };
+    // What was done is done, also where the order has too many followers.
+    let events = grpc.orders.follow(&key, Seq(0), None).await.ok();
+    Done { result, joined: events.map(|events| (key, events)), ..Done::default() }
+}
+
+/// What came of the first acknowledgement of an order.
+fn seen((request_id, key): (String, OrderKey), result: Result<Answer, Refusal>) -> Done {
+    match result {
+        Ok(_) => {
+            let said = v1::SellerResult { request_id, ..v1::SellerResult::default() };
+            Done { result: asked_for(said), ..Done::default() }
+        }
+        Err(refusal) => {
+            let result = Some(failed(request_id, &refusal));
+            Done { result, unseen: Some(key), ..Done::default() }
+        }
+    }
+}
+
+/// An acknowledgement that went well is answered only where it can be told which one is meant.
+fn asked_for(result: v1::SellerResult) -> Option<v1::SellerResult> {
+    Some(result).filter(|result| !result.request_id.is_empty())
+}
+
+fn full() -> Down {
+    let text = format!(
+        "this session follows {ORDERS_PER_SESSION_MAX} orders, the most it may; further \
+         invitations come as those end"
+    );
+    Down::Result(failed(String::new(), &Refusal::new(Reason::LimitReached, text)))
+}
+
+fn about(key: &OrderKey, refusal: &Refusal) -> Down {
+    Down::Result(refused(key, refusal))
+}
+
+/// Why an order is not followed.
+fn refused(key: &OrderKey, refusal: &Refusal) -> v1::SellerResult {
+    v1::SellerResult { order: Some(order_ref(key, None)), ..failed(String::new(), refusal) }
+}
+
+fn failed(request_id: String, refusal: &Refusal) -> v1::SellerResult {
+    v1::SellerResult {
+        request_id,
+        reason: refusal.reason.as_str().to_owned(),
+        message: refusal.to_string(),
+        ..v1::SellerResult::default()
     }
 }

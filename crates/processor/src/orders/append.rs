@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use orderstream_core::book::Output;
-use orderstream_core::{Answer, Event, Incarnation, OrderKey, Refusal, Withheld};
+use orderstream_core::{Answer, Event, Incarnation, OrderKey, Refusal, Seq, Withheld};
 use orderstream_journal::{Append, AppendError, Appended};
 use tokio::sync::oneshot;
 
@@ -82,7 +82,8 @@ impl Orders {
                         self.inner.capacity.end(order);
                     }
                 }
-                let wakers = publish(entry, OnDisk::from(&appended), events);
+                let mut wakers = publish(entry, OnDisk::from(&appended), events);
+                wakers.extend(self.index_invited(entry));
                 let released = withheld.release(&appended).ok();
                 drop(shard);
                 wakers.into_iter().for_each(std::task::Waker::wake);
@@ -97,6 +98,31 @@ impl Orders {
         };
         drop(slot);
         answer(sender, released.unwrap_or_else(|| Err(storage_unavailable())));
+    }
+}
+
+impl Orders {
+    /// Brings the index of invitations in step with what is on disk: once when the order opens, once
+    /// when it ends. Gives the wakers of the sellers' sessions, to be woken without the lock.
+    pub(super) fn index_invited(&self, entry: &mut Entry) -> Vec<std::task::Waker> {
+        let on_disk = entry.on_disk.seq();
+        let Some(order) = entry.book.order().filter(|_| on_disk > Seq(0)) else {
+            return Vec::new();
+        };
+        let is_over = order.phase.is_terminal() && order.last_seq <= on_disk;
+        match (entry.place, is_over) {
+            (None, false) => {
+                let (place, wakers) = self.inner.invited.open(order);
+                entry.place = Some(place);
+                wakers
+            }
+            (Some(place), true) => {
+                self.inner.invited.end(order, place);
+                entry.place = None;
+                Vec::new()
+            }
+            (None, true) | (Some(_), false) => Vec::new(),
+        }
     }
 }
 

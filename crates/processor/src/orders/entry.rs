@@ -32,6 +32,8 @@ pub(super) struct Entry {
     pub(super) damaged: Option<String>,
     /// The deadline under which the order stands in its shard's index.
     pub(super) deadline: Option<Timestamp>,
+    /// Its place among the open orders that sellers are invited to.
+    pub(super) place: Option<u64>,
     waiters: Vec<Waiter>,
 }
 
@@ -60,6 +62,7 @@ impl Entry {
             proposals: Proposals::None,
             damaged: None,
             deadline: None,
+            place: None,
             waiters: Vec::new(),
         }
     }

@@ -35,6 +35,7 @@ pub enum Followed {
 pub struct EventStream {
     key: OrderKey,
     list: bytes::Bytes,
+    life: Incarnation,
     feed: Arc<Feed>,
     journal: Arc<dyn Journal>,
     metrics: Metrics,
@@ -87,6 +88,7 @@ impl Orders {
         Ok(EventStream {
             key: key.clone(),
             list: record::list_name(ListKind::Events, key, &incarnation),
+            life: incarnation,
             feed,
             journal: Arc::clone(&self.inner.parts.journal),
             metrics,
@@ -204,6 +206,11 @@ fn stale(epoch: Epoch, floor: Epoch) -> Refusal {
 }
 
 impl EventStream {
+    /// Which life of the order it follows.
+    pub const fn life(&self) -> &Incarnation {
+        &self.life
+    }
+
     fn start_reading(&mut self) {
         let (journal, list, after) = (Arc::clone(&self.journal), self.list.clone(), self.cursor.0);
         self.reading = Some(tokio::task::spawn_blocking(move || {

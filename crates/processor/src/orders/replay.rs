@@ -14,6 +14,7 @@ use super::append::{index_deadline, publish};
 use super::capacity::Capacity;
 use super::entry::Entry;
 use super::feed::Feed;
+use super::invited::Invited;
 use super::record::{self, ListKind, OnDisk};
 use super::{Inner, Orders, Parts, Shard, storage_unavailable};
 use crate::limits::{PAGE_EVENTS, SHARDS};
@@ -53,6 +54,7 @@ impl Orders {
             draining: AtomicBool::new(false),
             stopping: CancellationToken::new(),
             capacity: Capacity::default(),
+            invited: Invited::default(),
             garbage: Mutex::new(Vec::new()),
         };
         let orders = Self { inner: Arc::new(inner) };
@@ -94,6 +96,9 @@ impl Orders {
             if let Some(deadline) = former.deadline {
                 shard.deadlines.remove(&(deadline, key.clone()));
             }
+            if let (Some(place), Some(order)) = (former.place, former.book.order()) {
+                self.inner.invited.end(order, place);
+            }
             self.inner.garbage.lock().push((key.clone(), former.incarnation));
         } else {
             self.inner.count.fetch_add(1, Ordering::Relaxed);
@@ -107,8 +112,11 @@ impl Orders {
         if let Some(order) = entry.book.order().filter(|order| !order.phase.is_terminal()) {
             self.inner.capacity.adopt(order);
         }
+        let wakers = self.index_invited(&mut entry);
         index_deadline(&mut shard.deadlines, &mut entry);
         shard.orders.insert(key, entry);
+        drop(shard);
+        wakers.into_iter().for_each(std::task::Waker::wake);
     }
 
     /// Reads a suspect order from disk again.
@@ -148,7 +156,8 @@ impl Orders {
         }
         entry.damaged = fresh.damaged;
         entry.feed.set_sealed(is_sealed(entry));
-        let wakers = publish(entry, fresh.on_disk, Vec::new());
+        let mut wakers = publish(entry, fresh.on_disk, Vec::new());
+        wakers.extend(self.index_invited(entry));
         let is_empty = entry.book.order().is_none() && entry.damaged.is_none();
         shard.suspects.remove(key);
         index_deadline(&mut shard.deadlines, entry);

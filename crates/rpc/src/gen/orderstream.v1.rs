@@ -56,7 +56,7 @@ pub struct OrderSpec {
 /// Where somebody is told, and how to speak to them.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Contact {
-    /// Ways to reach them, the preferred one first; at most 4.
+    /// Ways to reach them, the preferred one first; at most 16.
     #[prost(message, repeated, tag = "1")]
     pub channels: ::prost::alloc::vec::Vec<Channel>,
     /// A BCP 47 tag such as "de" or "pt-BR". Empty means English.
@@ -578,7 +578,8 @@ pub mod seller_message {
         /// Give a held proposal back.
         #[prost(message, tag = "8")]
         Unlock(super::UnlockRequest),
-        /// Events up to here are safe with the seller; the invitation counts as seen.
+        /// Events up to here are safe with the seller; the invitation counts as seen. One that
+        /// went well is answered only when it has a request_id.
         #[prost(message, tag = "9")]
         Acknowledge(super::Acknowledge),
         /// Ask the buyer something.
@@ -592,10 +593,15 @@ pub struct Hello {
     /// The seller's name.
     #[prost(string, tag = "1")]
     pub seller: ::prost::alloc::string::String,
-    /// The name space the seller works in. Empty means "default".
+    /// The name space the seller works in. Empty means "default". All of the session is in
+    /// it, and messages need not name it again.
     #[prost(string, tag = "2")]
     pub tenant: ::prost::alloc::string::String,
-    /// Where to go on, per order. Orders not named are sent from their first event.
+    /// Where to go on, per order; at most 1 000, each order once. Orders not named are sent
+    /// from their first event. A cursor that cannot be used (the order is not here, has another
+    /// life, or its list ends before it) is answered in band, by a result that names the order,
+    /// and the session goes on; what is here of that order comes from its first event where the
+    /// seller is invited to it.
     #[prost(message, repeated, tag = "3")]
     pub cursors: ::prost::alloc::vec::Vec<OrderCursor>,
 }
@@ -722,10 +728,12 @@ pub mod seller_event {
         /// The answer to one message.
         #[prost(message, tag = "2")]
         Result(super::SellerResult),
-        /// One event of one order that the seller takes part in.
+        /// One event of one order that the seller takes part in. Other sellers' proposals are not
+        /// told, nor is an award that may still be undone: numbers have gaps. Before the opening
+        /// of a sealed order the seller's own proposals are told without their content.
         #[prost(message, tag = "3")]
         Event(super::OrderStreamResponse),
-        /// This server stops; connect elsewhere.
+        /// This server stops; connect elsewhere. The last word; every event before it was sent.
         #[prost(message, tag = "4")]
         Draining(super::Draining),
     }
@@ -736,7 +744,7 @@ pub struct Welcome {
     /// The seller's name, as understood.
     #[prost(string, tag = "1")]
     pub seller: ::prost::alloc::string::String,
-    /// The open orders that the seller takes part in.
+    /// The open orders that the seller is invited to, at most 1 000.
     #[prost(message, repeated, tag = "2")]
     pub orders: ::prost::alloc::vec::Vec<OrderRef>,
     /// The processor's name.
@@ -746,7 +754,8 @@ pub struct Welcome {
 /// What came of one message.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SellerResult {
-    /// The id of the message.
+    /// The id of the message. Empty when it answers none: then it tells what keeps the session
+    /// from following an order.
     #[prost(string, tag = "1")]
     pub request_id: ::prost::alloc::string::String,
     /// The event that it caused. 0 when it caused none.
@@ -761,6 +770,9 @@ pub struct SellerResult {
     /// The same for people, with the fix.
     #[prost(string, tag = "5")]
     pub message: ::prost::alloc::string::String,
+    /// The order that cannot be followed. Absent in answers to messages.
+    #[prost(message, optional, tag = "6")]
+    pub order: ::core::option::Option<OrderRef>,
 }
 /// Generated client implementations.
 pub mod order_streaming_service_client {
@@ -875,8 +887,13 @@ pub mod order_streaming_service_client {
                 );
             self.inner.server_streaming(req, path, codec).await
         }
-        /// A seller's live connection: invitations, follow-ups and locks come down;
-        /// proposals, answers, locks and acknowledgements go up.
+        /// A seller's live connection: invitations, follow-ups, locks, extensions and
+        /// ends come down; proposals, questions, answers, locks and acknowledgements go
+        /// up. It follows every open order of this processor that the seller is invited
+        /// to, from the start and as they open (at most 1 000 at one time; more come as
+        /// those end), the orders named in hello, and those that the seller acts in. Each
+        /// event comes once per session. It ends when the seller has closed its side and
+        /// everything is answered, or after draining.
         pub async fn seller_session(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::SellerMessage>,
@@ -943,8 +960,13 @@ pub mod order_streaming_service_server {
             >
             + std::marker::Send
             + 'static;
-        /// A seller's live connection: invitations, follow-ups and locks come down;
-        /// proposals, answers, locks and acknowledgements go up.
+        /// A seller's live connection: invitations, follow-ups, locks, extensions and
+        /// ends come down; proposals, questions, answers, locks and acknowledgements go
+        /// up. It follows every open order of this processor that the seller is invited
+        /// to, from the start and as they open (at most 1 000 at one time; more come as
+        /// those end), the orders named in hello, and those that the seller acts in. Each
+        /// event comes once per session. It ends when the seller has closed its side and
+        /// everything is answered, or after draining.
         async fn seller_session(
             &self,
             request: tonic::Request<tonic::Streaming<super::SellerMessage>>,

@@ -1,0 +1,95 @@
+//! A seller's message as an act on an order.
+
+use orderstream_core::limits::LEASE_MS_DEFAULT;
+use orderstream_core::{Act, FollowUpId, IdempotencyKey, ProposalId, Reason, Refusal, SellerId};
+use orderstream_rpc::v1;
+use orderstream_rpc::v1::seller_message::Kind as Up;
+
+use crate::grpc::{bounded, optional};
+
+/// The key of a request: unique per seller and request id.
+pub(super) fn key(seller: &SellerId, request_id: &str) -> Result<Option<IdempotencyKey>, Refusal> {
+    if request_id.is_empty() {
+        return Ok(None);
+    }
+    IdempotencyKey::new(format!("{seller}:{request_id}"))
+        .map(Some)
+        .map_err(|refusal| Refusal { field: Some("request_id".to_owned()), ..refusal })
+}
+
+/// A submission with what the session knows already: who speaks, and under which key.
+pub(super) fn submission(
+    seller: &SellerId,
+    request_id: &str,
+    mut submission: v1::ProposalSubmission,
+) -> Result<v1::ProposalSubmission, Refusal> {
+    if submission.idempotency_key.is_empty() {
+        submission.idempotency_key =
+            key(seller, request_id)?.map_or_else(String::new, String::from);
+    }
+    if let Some(proposal) = &mut submission.proposal {
+        if proposal.seller.is_empty() {
+            proposal.seller = seller.to_string();
+        }
+        if proposal.seller != seller.as_str() {
+            return Err(Refusal::field("proposal.seller", "is not the seller of this session"));
+        }
+    }
+    Ok(submission)
+}
+
+/// What every other message asks for, and of which order.
+pub(super) fn act(
+    seller: &SellerId,
+    request_id: &str,
+    kind: Up,
+) -> Result<(Option<v1::OrderRef>, Act), Refusal> {
+    let seller = seller.clone();
+    Ok(match kind {
+        Up::Withdraw(withdraw) => {
+            let proposal_id = ProposalId::new(withdraw.proposal_id)?;
+            let reason = bounded("reason", withdraw.reason)?;
+            (withdraw.order, Act::Withdraw { proposal_id, reason })
+        }
+        Up::Decline(decline) => {
+            let reason = bounded("reason", decline.reason)?;
+            (decline.order, Act::Decline { seller, reason })
+        }
+        Up::Answer(answer) => {
+            let follow_up_id = FollowUpId::new(answer.follow_up_id)?;
+            let message = text(answer.message)?;
+            (answer.order, Act::Answer { seller, follow_up_id, message })
+        }
+        Up::Question(question) => {
+            let id = optional(question.question_id).unwrap_or_else(|| request_id.to_owned());
+            let question_id = FollowUpId::new(id)
+                .map_err(|e| Refusal { field: Some("question_id".to_owned()), ..e })?;
+            let message = text(question.message)?;
+            (question.order, Act::Ask { seller, question_id, message })
+        }
+        Up::Lock(lock) => {
+            let proposal_id = ProposalId::new(lock.proposal_id)?;
+            let lease_ms = if lock.lease_ms == 0 { LEASE_MS_DEFAULT } else { lock.lease_ms };
+            (lock.order, Act::Lock { proposal_id, holder: seller, lease_ms })
+        }
+        Up::Unlock(unlock) => {
+            let proposal_id = ProposalId::new(unlock.proposal_id)?;
+            (unlock.order, Act::Unlock { proposal_id, holder: seller })
+        }
+        Up::Acknowledge(acknowledge) => {
+            if acknowledge.seq == 0 {
+                return Err(Refusal::field("seq", "is 0; name the last event that is safe"));
+            }
+            (acknowledge.order, Act::See { seller })
+        }
+        Up::Hello(_) => {
+            return Err(Refusal::new(Reason::InvalidRequest, "hello was said already"));
+        }
+        Up::Proposal(_) => return Err(Refusal::new(Reason::Internal, "taken elsewhere")),
+    })
+}
+
+fn text(message: Option<v1::Message>) -> Result<String, Refusal> {
+    let text = message.unwrap_or_default().message;
+    Ok(bounded("message", text)?.unwrap_or_default())
+}

@@ -1,0 +1,109 @@
+//! How a session begins: the seller's `Hello`, and where each order that it names goes on.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use futures_util::stream::{FuturesUnordered, SelectAll};
+use orderstream_core::{OrderKey, Refusal, SellerId, Seq, Tenant};
+use orderstream_rpc::convert::order_ref;
+use orderstream_rpc::v1;
+use orderstream_rpc::v1::seller_event::Kind as Down;
+use orderstream_rpc::v1::seller_message::Kind as Up;
+use tonic::{Status, Streaming};
+
+use super::{Session, Source, Stop, about};
+use crate::grpc::{Grpc, Target, not_this_life, optional, status};
+use crate::limits::ORDERS_PER_SESSION_MAX;
+use crate::orders::EventStream;
+
+/// Waits for the seller's `Hello`, and starts the session.
+pub(in crate::grpc) async fn start(
+    grpc: Grpc,
+    mut up: Streaming<v1::SellerMessage>,
+) -> Result<Session, Status> {
+    let first = up.message().await?.and_then(|message| message.kind);
+    let Some(Up::Hello(hello)) = first else {
+        return Err(status(Refusal::field("hello", "is missing; say who you are first")));
+    };
+    let (mut session, cursors) =
+        greet(grpc, hello).map_err(|refusal| status(refusal.under("hello")))?;
+    for cursor in cursors {
+        match go_on(&session.grpc, &cursor).await {
+            Ok(events) => session.follow((cursor.0.key, events)),
+            // An order that is not here any more must not keep the seller from the others. Where
+            // it is invited to what is here now, that comes from its first event.
+            Err(refusal) => session.first.push_back(about(&cursor.0.key, &refusal)),
+        }
+    }
+    session.up = Some(up);
+    Ok(session)
+}
+
+type Cursor = (Target, Seq);
+
+/// A session that follows nothing yet, and what it is to follow.
+fn greet(grpc: Grpc, hello: v1::Hello) -> Result<(Session, Vec<Cursor>), Refusal> {
+    let seller = SellerId::new(hello.seller)?;
+    let tenant = optional(hello.tenant).map_or_else(|| Ok(Tenant::default()), Tenant::new)?;
+    let cursors = cursors(&tenant, hello.cursors)?;
+    let invitations = grpc.orders.invitations(tenant.clone(), seller.clone())?;
+    let open = invitations.first(ORDERS_PER_SESSION_MAX);
+    let welcome = v1::Welcome {
+        seller: seller.to_string(),
+        orders: open.iter().map(|key| order_ref(key, None)).collect(),
+        processor: grpc.name.clone(),
+    };
+    let stopping = Box::pin(grpc.orders.stopping());
+    let session = Session {
+        grpc,
+        tenant,
+        seller,
+        up: None,
+        first: VecDeque::from([Down::Welcome(welcome)]),
+        acting: FuturesUnordered::new(),
+        invitations,
+        waiting: None,
+        is_told_full: false,
+        joining: FuturesUnordered::new(),
+        events: SelectAll::new(),
+        followed: BTreeMap::new(),
+        last_number: 0,
+        turn: Source::Acts,
+        stopping,
+        stop: Stop::Not,
+    };
+    Ok((session, cursors))
+}
+
+fn cursors(tenant: &Tenant, given: Vec<v1::OrderCursor>) -> Result<Vec<Cursor>, Refusal> {
+    if given.len() > ORDERS_PER_SESSION_MAX {
+        let text = format!("has more than {ORDERS_PER_SESSION_MAX} entries; open another session");
+        return Err(Refusal::field("cursors", text));
+    }
+    let mut named = BTreeSet::<OrderKey>::new();
+    let mut cursors = Vec::with_capacity(given.len());
+    for cursor in given {
+        let mut order = cursor.order.unwrap_or_default();
+        if order.tenant.is_empty() {
+            tenant.as_str().clone_into(&mut order.tenant);
+        }
+        let target = Target::of(Some(order), String::new(), 0).map_err(|e| e.under("cursors"))?;
+        if target.key.tenant != *tenant {
+            let text = format!("names {} of another tenant; open another session", target.key);
+            return Err(Refusal::field("cursors", text));
+        }
+        if !named.insert(target.key.clone()) {
+            return Err(Refusal::field("cursors", format!("names order {} twice", target.key)));
+        }
+        cursors.push((target, Seq(cursor.after_seq)));
+    }
+    Ok(cursors)
+}
+
+/// An order's events after a cursor of the seller.
+async fn go_on(grpc: &Grpc, (target, after): &Cursor) -> Result<EventStream, Refusal> {
+    let events = grpc.orders.follow(&target.key, *after, None).await?;
+    if target.incarnation.as_ref().is_some_and(|meant| meant != events.life()) {
+        return Err(not_this_life(&target.key));
+    }
+    Ok(events)
+}

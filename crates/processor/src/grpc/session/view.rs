@@ -1,0 +1,85 @@
+//! What a seller gets to see of an order: what the buyer says, and what becomes of its own proposals.
+
+use std::pin::Pin;
+
+use futures_util::{Stream, StreamExt as _, stream};
+use orderstream_core::seal::SEALED;
+use orderstream_core::{EventKind, OrderKey, ProposalId, Refusal, SellerId};
+use orderstream_rpc::convert::event_to_wire;
+use orderstream_rpc::v1;
+
+use crate::orders::{EventStream, Followed, Orders};
+
+/// What one order's stream tells its session.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// An event for the seller.
+    Event(Box<v1::OrderStreamResponse>),
+    /// The stream broke.
+    Broken(OrderKey, Refusal),
+    /// The stream of this number is over, and its place is free.
+    Over(OrderKey, u64),
+}
+
+/// One order's events as the session reads them.
+pub(super) type Telling = Pin<Box<dyn Stream<Item = Told> + Send>>;
+
+/// The events of one order that this seller may see, then the end of the stream of this number.
+pub(super) fn tell(
+    orders: &Orders,
+    (key, seller): (OrderKey, SellerId),
+    (number, events): (u64, EventStream),
+) -> Telling {
+    let orders = orders.clone();
+    let over = Told::Over(key.clone(), number);
+    let told = events.filter_map(move |item| {
+        let is_own = |id: &ProposalId| orders.seller_of(&key, id).as_ref() == Some(&seller);
+        std::future::ready(match item {
+            Ok(Followed::Event(event)) => concerns(&seller, &event.kind, is_own)
+                .then(|| Told::Event(Box::new(event_to_wire(&key, &event)))),
+            // The session says so once for all of its orders.
+            Ok(Followed::Draining(_)) => None,
+            Err(refusal) => Some(Told::Broken(key.clone(), refusal)),
+        })
+    });
+    Box::pin(told.chain(stream::once(std::future::ready(over))))
+}
+
+/// Whether a seller gets to see an event: other sellers' proposals are none of its business, but
+/// what becomes of its own is.
+fn concerns(seller: &SellerId, kind: &EventKind, is_own: impl Fn(&ProposalId) -> bool) -> bool {
+    use EventKind as K;
+    use orderstream_core::event::ProposalUpdate as U;
+    match kind {
+        // Before the opening of a sealed order the event names nobody, so its id has to tell.
+        K::NewProposal(proposal) | K::ProposalUpdate(U::Amended { proposal, .. }) => {
+            if proposal.seller.as_str() == SEALED {
+                proposal.proposal_id.as_ref().is_some_and(is_own)
+            } else {
+                proposal.seller == *seller
+            }
+        }
+        K::ProposalUpdate(
+            U::Declined { seller: by, .. }
+            | U::Answered { seller: by, .. }
+            | U::Asked { seller: by, .. },
+        )
+        | K::SellerNotified { seller: by, .. } => by == seller,
+        K::FollowUpAdded(follow_up) => {
+            follow_up.audience.is_empty() || follow_up.audience.contains(seller)
+        }
+        K::EditLock { proposal_id, .. }
+        | K::ProposalUpdate(U::Withdrawn { proposal_id, .. })
+        | K::ProposalClosed { proposal_id, .. } => is_own(proposal_id),
+        // Nobody is told of an award that may be undone.
+        K::SellersSelected(_) | K::AwardPending { .. } | K::AwardUndone { .. } => false,
+        K::OrderOpened(_)
+        | K::OrderPaused { .. }
+        | K::OrderResumed
+        | K::OrderExtended { .. }
+        | K::ProposalsOpened { .. }
+        | K::OrderFinalised { .. }
+        | K::OrderClosed { .. }
+        | K::OrderCancelled { .. } => true,
+    }
+}

@@ -1,0 +1,168 @@
+//! Which open orders each seller is invited to, and which of its sessions wait for more. It is
+//! brought in step when an order opens and when it ends; no event in between costs anything here.
+//! Each order has one place, a number that only grows, so a session needs one number too.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use futures_util::Stream;
+use orderstream_core::{Order, OrderKey, Reason, Refusal, SellerId, Tenant};
+use parking_lot::Mutex;
+
+use super::{Inner, Orders};
+use crate::limits::SESSIONS_PER_SELLER_MAX;
+
+type Name = (Tenant, SellerId);
+
+/// The open orders of every seller of this processor.
+#[derive(Debug, Default)]
+pub(super) struct Invited {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sellers: BTreeMap<Name, Seller>,
+    last_place: u64,
+    last_session: u64,
+}
+
+#[derive(Debug, Default)]
+struct Seller {
+    orders: BTreeMap<u64, Arc<OrderKey>>,
+    sessions: BTreeMap<u64, Option<Waker>>,
+}
+
+impl Invited {
+    /// Gives an order that opened a place, and tells whose sessions are to be woken.
+    pub(super) fn open(&self, order: &Order) -> (u64, Vec<Waker>) {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let place = state.last_place.saturating_add(1);
+        state.last_place = place;
+        let key = Arc::new(order.key.clone());
+        let mut wakers = Vec::new();
+        for held in &order.invitations {
+            let name = (order.key.tenant.clone(), held.seller.clone());
+            let seller = state.sellers.entry(name).or_default();
+            seller.orders.insert(place, Arc::clone(&key));
+            wakers.extend(seller.sessions.values_mut().filter_map(Option::take));
+        }
+        (place, wakers)
+    }
+
+    /// Takes an order out that reached its end.
+    pub(super) fn end(&self, order: &Order, place: u64) {
+        let mut state = self.state.lock();
+        for held in &order.invitations {
+            let name = (order.key.tenant.clone(), held.seller.clone());
+            state.change(&name, |seller| drop(seller.orders.remove(&place)));
+        }
+    }
+
+    fn enter(&self, name: &Name) -> Result<u64, Refusal> {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let seller = state.sellers.entry(name.clone()).or_default();
+        if seller.sessions.len() >= SESSIONS_PER_SELLER_MAX {
+            let text = format!(
+                "{} has {SESSIONS_PER_SELLER_MAX} sessions here, the most that one seller may have",
+                name.1
+            );
+            return Err(Refusal::new(Reason::LimitReached, text));
+        }
+        let id = state.last_session.saturating_add(1);
+        state.last_session = id;
+        seller.sessions.insert(id, None);
+        Ok(id)
+    }
+
+    fn leave(&self, name: &Name, id: u64) {
+        self.state.lock().change(name, |seller| drop(seller.sessions.remove(&id)));
+    }
+
+    /// The order at the next place after this one; where there is none, the waker is kept.
+    fn next(&self, (name, id): (&Name, u64), after: u64, waker: &Waker) -> Option<(u64, OrderKey)> {
+        let mut state = self.state.lock();
+        let seller = state.sellers.get_mut(name)?;
+        let next = seller.orders.range((Bound::Excluded(after), Bound::Unbounded)).next();
+        if let Some((place, key)) = next {
+            return Some((*place, OrderKey::clone(key)));
+        }
+        if let Some(kept) = seller.sessions.get_mut(&id) {
+            *kept = Some(waker.clone());
+        }
+        None
+    }
+
+    fn first(&self, name: &Name, limit: usize) -> Vec<OrderKey> {
+        let state = self.state.lock();
+        let seller = state.sellers.get(name);
+        let orders = seller.into_iter().flat_map(|seller| seller.orders.values());
+        orders.take(limit).map(|key| OrderKey::clone(key)).collect()
+    }
+}
+
+impl State {
+    /// Changes what is held of a seller; one without orders and sessions is forgotten.
+    fn change(&mut self, name: &Name, change: impl FnOnce(&mut Seller)) {
+        let Some(seller) = self.sellers.get_mut(name) else { return };
+        change(seller);
+        if seller.orders.is_empty() && seller.sessions.is_empty() {
+            self.sellers.remove(name);
+        }
+    }
+}
+
+/// The open orders that a seller is invited to: those that there are, then each one that opens.
+/// It never ends, and gives each order once.
+#[derive(Debug)]
+pub struct Invitations {
+    inner: Arc<Inner>,
+    name: Name,
+    id: u64,
+    after: u64,
+}
+
+impl Invitations {
+    /// The first of the open orders, at most `limit`.
+    pub fn first(&self, limit: usize) -> Vec<OrderKey> {
+        self.inner.invited.first(&self.name, limit)
+    }
+}
+
+impl Stream for Invitations {
+    type Item = OrderKey;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<OrderKey>> {
+        let this = (&self.name, self.id);
+        match self.inner.invited.next(this, self.after, context.waker()) {
+            Some((place, key)) => {
+                self.after = place;
+                Poll::Ready(Some(key))
+            }
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Invitations {
+    fn drop(&mut self) {
+        self.inner.invited.leave(&self.name, self.id);
+    }
+}
+
+impl Orders {
+    /// Enters a session of a seller.
+    ///
+    /// # Errors
+    /// When the seller has too many of them.
+    pub fn invitations(&self, tenant: Tenant, seller: SellerId) -> Result<Invitations, Refusal> {
+        let name = (tenant, seller);
+        let id = self.inner.invited.enter(&name)?;
+        Ok(Invitations { inner: Arc::clone(&self.inner), name, id, after: 0 })
+    }
+}
