@@ -178,7 +178,7 @@ fn withdraw(proposal_id: &str) -> Up {
 
 fn lock(proposal_id: &str, lease_ms: u64) -> Up {
     let (order, proposal_id) = (Some(order("a")), proposal_id.to_owned());
-    Up::Lock(v1::LockRequest { order, proposal_id, lease_ms })
+    Up::Lock(v1::LockRequest { order, proposal_id, lease_ms, version: 0 })
 }
 
 #[tokio::test]

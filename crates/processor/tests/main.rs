@@ -10,6 +10,7 @@
 )]
 
 mod acts;
+mod awards;
 mod drain;
 mod events;
 mod expiry;

@@ -17,12 +17,7 @@ async fn fill(wire: &Wire) {
         let spec = v1::OrderSpec {
             title: format!("order {id}"),
             category: "steel".to_owned(),
-            items: vec![v1::OrderItem {
-                sku: "beam".to_owned(),
-                quantity: "12.5".to_owned(),
-                unit: "m".to_owned(),
-                ..v1::OrderItem::default()
-            }],
+            items: ["beam", "nail"].map(item).into(),
             ..v1::OrderSpec::default()
         };
         let request = v1::OrderStreamRequest { epoch: 4, order: Some(spec), ..tracker(id) };
@@ -61,6 +56,15 @@ async fn fill(wire: &Wire) {
     let lines = vec![line("beam", "many-2")];
     let split = v1::AwardRequest { order: of("split"), lines, ..v1::AwardRequest::default() };
     control.award(split).await.unwrap();
+}
+
+fn item(sku: &str) -> v1::OrderItem {
+    v1::OrderItem {
+        sku: sku.to_owned(),
+        quantity: "12.5".to_owned(),
+        unit: "m".to_owned(),
+        ..v1::OrderItem::default()
+    }
 }
 
 /// All that a caller can see of the orders.

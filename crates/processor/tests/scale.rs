@@ -1,6 +1,9 @@
 //! Many streams at once: who reads gets everything, who does not costs a bounded amount, and a cut
 //! of all connections loses nothing.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use orderstream_rpc::v1;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -131,6 +134,8 @@ async fn ten_thousand_streams_get_everything_and_all_resume_after_a_cut() {
 async fn stalled_readers_cost_a_window_each_and_not_what_they_missed() {
     const OBSERVERS: usize = 60;
     const AMENDMENTS: u64 = 2_000;
+    /// Of one proposal, whose versions are bounded.
+    const AMENDMENTS_EACH: u64 = 500;
     const NOTE_BYTES: usize = 4_000;
     /// A third of what queues of their own would hold for these readers.
     const GROWTH_BYTES_MAX: usize = 160 * 1024 * 1024;
@@ -138,7 +143,11 @@ async fn stalled_readers_cost_a_window_each_and_not_what_they_missed() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut reader = wire.track("a").await;
-    wire.propose("a", "p").await;
+    let proposals = AMENDMENTS / AMENDMENTS_EACH;
+    for n in 0..proposals {
+        wire.propose("a", &format!("p{n}")).await;
+    }
+    let before_amendments = 2 + proposals;
     let mut stalled = Vec::new();
     for _ in 0..OBSERVERS {
         stalled.push(rig.wire().await.observe("a").await);
@@ -146,18 +155,52 @@ async fn stalled_readers_cost_a_window_each_and_not_what_they_missed() {
     let before = resident_bytes();
     let note = "n".repeat(NOTE_BYTES);
     let amendments = (0..AMENDMENTS).map(|n| {
-        let amended = v1::Proposal {
-            version: u32::try_from(n + 1).unwrap(),
-            note: format!("{n}{note}"),
-            ..proposal("p")
-        };
+        let (id, version) = (format!("p{}", n / AMENDMENTS_EACH), n % AMENDMENTS_EACH + 1);
+        let version = u32::try_from(version).unwrap();
+        let amended = v1::Proposal { version, note: format!("{n}{note}"), ..proposal(&id) };
         v1::ProposalSubmission { proposal: Some(amended), ..submission("a", "") }
     });
-    let (summary, kinds) =
-        tokio::join!(wire.submit(amendments.collect()), reader.through(3 + AMENDMENTS));
+    let (summary, kinds) = tokio::join!(
+        wire.submit(amendments.collect()),
+        reader.through(before_amendments + AMENDMENTS)
+    );
     assert_eq!(summary.unwrap().accepted, AMENDMENTS);
-    assert_eq!(kinds.len() as u64, 3 + AMENDMENTS);
+    assert_eq!(kinds.len() as u64, before_amendments + AMENDMENTS);
     let growth = resident_bytes().saturating_sub(before);
     assert!(growth < GROWTH_BYTES_MAX, "{growth} bytes");
-    within("one reads again", stalled[0].through(3 + AMENDMENTS)).await;
+    let last = before_amendments + AMENDMENTS;
+    within("one reads again", stalled[0].through(last)).await;
+}
+
+#[tokio::test]
+async fn fifty_thousand_proposals_go_through_one_call_without_being_held() {
+    const COUNT: usize = 50_000;
+    const NOTE_BYTES: usize = 4_000;
+    /// Every so many one is good, and stored.
+    const GOOD_EVERY: usize = 50;
+    /// A fifth of what goes through, for both ends of the connection and what is stored.
+    const GROWTH_BYTES_MAX: usize = 40 * 1024 * 1024;
+    let _alone = MEMORY.lock().await;
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    drop(wire.track("a").await);
+    let before = resident_bytes();
+    let peak = Arc::new(AtomicUsize::new(0));
+    let (seen, note) = (Arc::clone(&peak), "n".repeat(NOTE_BYTES));
+    let submissions = (0..COUNT).map(move |n| {
+        if n.is_multiple_of(1_000) {
+            seen.fetch_max(resident_bytes(), Ordering::Relaxed);
+        }
+        let price = if n.is_multiple_of(GOOD_EVERY) { "10" } else { "-10" }.to_owned();
+        let proposed = v1::Proposal { price, note: note.clone(), ..proposal(&format!("p{n}")) };
+        v1::ProposalSubmission { proposal: Some(proposed), ..submission("a", "") }
+    });
+    let mut client = wire.unary.clone();
+    let summary = client.submit_proposals(tokio_stream::iter(submissions)).await.unwrap();
+    let summary = summary.into_inner();
+    let good = COUNT / GOOD_EVERY;
+    assert_eq!((summary.accepted, summary.refused), (good as u64, (COUNT - good) as u64));
+    let growth = peak.load(Ordering::Relaxed).saturating_sub(before);
+    println!("{growth} bytes more at the peak, of {} that went through", COUNT * NOTE_BYTES);
+    assert!(growth < GROWTH_BYTES_MAX, "{growth} bytes");
 }

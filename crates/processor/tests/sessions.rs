@@ -84,7 +84,8 @@ impl Session {
 
 fn lock(id: &str, proposal_id: &str) -> Up {
     let (order, proposal_id) = (Some(order(id)), proposal_id.to_owned());
-    Up::Lock(v1::LockRequest { order, proposal_id, lease_ms: 60_000 })
+    let (lease_ms, version) = (60_000, 0);
+    Up::Lock(v1::LockRequest { order, proposal_id, lease_ms, version })
 }
 
 fn unlock(id: &str, proposal_id: &str) -> Up {

@@ -1,9 +1,13 @@
 //! Many proposals in one call.
 
+use std::time::Duration;
+
 use orderstream_rpc::v1;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
-use crate::rig::{Rig, within};
+use crate::faulty::Disk;
+use crate::rig::{Rig, START, within};
 use crate::wire::{order, proposal, reason, submission};
 
 #[tokio::test]
@@ -72,6 +76,98 @@ async fn a_submission_that_names_a_version_amends_it() {
 }
 
 #[tokio::test]
+async fn an_amendment_of_another_version_than_the_newest_is_refused() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    drop(wire.track("a").await);
+    let amendment = |version, price: &str, key: &str| v1::ProposalSubmission {
+        proposal: Some(v1::Proposal { version, price: price.to_owned(), ..proposal("p") }),
+        idempotency_key: key.to_owned(),
+        ..submission("a", "")
+    };
+    let summary = wire.submit(vec![
+        submission("a", "p"),
+        amendment(1, "9.00", "first"),
+        amendment(1, "8.00", "late"),
+        amendment(1, "9.00", "first"),
+        amendment(2, "7.00", ""),
+        amendment(9, "6.00", ""),
+    ]);
+    let summary = summary.await.unwrap();
+    let results: Vec<(u64, &str)> =
+        summary.results.iter().map(|one| (one.seq, one.reason.as_str())).collect();
+    assert_eq!(results, [(3, ""), (4, ""), (0, "CHANGED"), (4, ""), (5, ""), (0, "CHANGED")]);
+    let held = wire.state("a").await.unwrap().proposals.swap_remove(0);
+    assert_eq!((held.version, held.price.as_str()), (3, "7.00"), "what came in between counts");
+}
+
+#[tokio::test]
+async fn the_orders_deadline_parts_one_call_in_two() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    let mut follow = wire.track("a").await;
+    let (up, submissions) = tokio::sync::mpsc::channel(8);
+    let (mut client, mut calls) = (wire.unary.clone(), tokio::task::JoinSet::new());
+    calls.spawn(async move { client.submit_proposals(ReceiverStream::new(submissions)).await });
+    up.send(submission("a", "in-time")).await.unwrap();
+    follow.through(3).await;
+    rig.clock.set(START.plus_ms(30 * 60_000));
+    up.send(submission("a", "late")).await.unwrap();
+    drop(up);
+    let summary = within("a summary", calls.join_next()).await.unwrap().unwrap();
+    let results = summary.unwrap().into_inner().results;
+    assert_eq!((results[0].seq, results[0].reason.as_str()), (3, ""));
+    assert!(
+        ["DEADLINE_PASSED", "ORDER_ENDED"].contains(&results[1].reason.as_str()),
+        "{results:?}"
+    );
+    assert_eq!(follow.rest().await, ["OrderPaused"], "and nothing after it");
+}
+
+#[tokio::test]
+async fn a_call_whose_own_time_is_over_keeps_what_was_stored() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    let mut follow = wire.track("a").await;
+    let (up, submissions) = tokio::sync::mpsc::channel(8);
+    up.send(submission("a", "p1")).await.unwrap();
+    let mut request = tonic::Request::new(ReceiverStream::new(submissions));
+    request.set_timeout(Duration::from_millis(500));
+    let call = within("an end", wire.unary.clone().submit_proposals(request)).await;
+    let code = call.err().unwrap().code();
+    assert!([Code::DeadlineExceeded, Code::Cancelled].contains(&code), "{code:?}");
+    assert_eq!(follow.through(3).await[2], "NewProposal");
+    let again = wire.submit(vec![submission("a", "p1"), submission("a", "p2")]).await.unwrap();
+    let seqs: Vec<u64> = again.results.iter().map(|one| one.seq).collect();
+    assert_eq!(seqs, [3, 4], "the same again stores what is missing");
+    drop(up);
+}
+
+#[tokio::test]
+async fn a_caller_waits_while_the_disk_does() {
+    let disk = Disk::default();
+    let rig = Rig::start_on(&disk).await;
+    let wire = rig.wire().await;
+    wire.track("a").await.through(2).await;
+    let (taken, mut looks) = tokio::sync::watch::channel(0_usize);
+    let note = "n".repeat(4_000);
+    let submissions = (0..5_000).map(move |n| {
+        taken.send_replace(n + 1);
+        let proposed = v1::Proposal { note: note.clone(), ..proposal(&format!("p{n}")) };
+        v1::ProposalSubmission { proposal: Some(proposed), ..submission("a", "") }
+    });
+    disk.hold();
+    let (mut client, mut calls) = (wire.unary.clone(), tokio::task::JoinSet::new());
+    calls.spawn(async move { client.submit_proposals(tokio_stream::iter(submissions)).await });
+    within("a few are on their way", looks.wait_for(|taken| *taken >= 256)).await.unwrap();
+    let more = tokio::time::timeout(Duration::from_secs(1), looks.wait_for(|taken| *taken > 1_000));
+    assert!(more.await.is_err(), "{} are held", *looks.borrow());
+    disk.release();
+    let summary = within("a summary", calls.join_next()).await.unwrap().unwrap();
+    assert_eq!(summary.unwrap().into_inner().accepted, 5_000);
+}
+
+#[tokio::test]
 async fn a_proposal_under_one_key_is_stored_once() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
@@ -116,7 +212,7 @@ async fn what_was_sent_before_a_call_broke_is_stored_or_not_but_never_doubled() 
     let (up, submissions) = tokio::sync::mpsc::channel(8);
     let mut client = wire.unary.clone();
     let mut calls = tokio::task::JoinSet::new();
-    let submissions = tokio_stream::wrappers::ReceiverStream::new(submissions);
+    let submissions = ReceiverStream::new(submissions);
     calls.spawn(async move { client.submit_proposals(submissions).await.map(drop) });
     for n in 0..20 {
         within("room", up.send(submission("a", &format!("p{n}")))).await.unwrap();

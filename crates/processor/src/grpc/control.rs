@@ -1,7 +1,8 @@
 //! The buyer's other acts, and what a controller needs to place orders and to find orphans.
 
 use futures_util::{Stream, StreamExt as _, stream};
-use orderstream_core::{Act, Answer, OrderKey, Reason, Refusal, Timestamp};
+use orderstream_core::command::Expected;
+use orderstream_core::{Act, Answer, OrderKey, Reason, Refusal, Seq, Timestamp};
 use orderstream_rpc::convert::{award_input_from_wire, timestamp_to_wire};
 use orderstream_rpc::v1;
 use orderstream_rpc::v1::order_control_service_server::OrderControlService;
@@ -37,6 +38,9 @@ impl OrderControlService for Grpc {
     async fn award(&self, request: Request<v1::AwardRequest>) -> Acted {
         let request = request.into_inner();
         let target = Target::of(request.order, request.idempotency_key, request.epoch);
+        let seen = Some(Seq(request.expected_seq)).filter(|seq| *seq > Seq(0));
+        let target =
+            target.map(|target| Target { expected: seen.map(Expected::LastSeq), ..target });
         let act = award_input_from_wire(request.proposal_id, request.lines).try_into().and_then(
             |award| {
                 let reason = bounded("reason", request.reason)?;

@@ -146,6 +146,7 @@ impl Session {
 
     fn act(&mut self, request_id: &str, kind: Up) -> Result<Option<Doing>, Refusal> {
         let is_acknowledgement = matches!(kind, Up::Acknowledge(_));
+        let expected = acts::expected(&kind);
         let (order, act) = acts::act(&self.seller, request_id, kind)?;
         let mut order = order.unwrap_or_default();
         self.own_tenant(&mut order.tenant)?;
@@ -153,6 +154,7 @@ impl Session {
         let (grpc, id) = (self.grpc.clone(), request_id.to_owned());
         if !is_acknowledgement {
             target.idempotency_key = acts::key(&self.seller, request_id)?;
+            target.expected = expected;
             let joins = self.joins(target.key.clone());
             return Ok(Some(
                 async move { finished(&grpc, (id, joins), grpc.act(target, act).await).await }

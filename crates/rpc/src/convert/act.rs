@@ -1,6 +1,6 @@
 //! Acts: the buyer's commands as the requests that carry them.
 
-use orderstream_core::command::{Act, Award, Command};
+use orderstream_core::command::{Act, Award, Command, Expected};
 use orderstream_core::input::{AwardInput, FollowUpInput};
 use orderstream_core::port::act_name;
 use orderstream_core::spec::FollowUp;
@@ -82,6 +82,7 @@ pub fn request_for(key: &OrderKey, command: &Command) -> Result<ActRequest, Refu
                 proposal_id,
                 lines,
                 undo_within_ms: undo_within_ms.unwrap_or(0),
+                expected_seq: expected_seq(command),
             })
         }
         Act::UndoAward { reason } => {
@@ -104,6 +105,14 @@ pub fn request_for(key: &OrderKey, command: &Command) -> Result<ActRequest, Refu
             return Err(Refusal::new(Reason::Internal, format!("{name} is not a buyer's act")));
         }
     })
+}
+
+/// The order's last event that the caller has seen; 0 where it is not compared.
+const fn expected_seq(command: &Command) -> u64 {
+    match command.expected {
+        Some(Expected::LastSeq(seq)) => seq.0,
+        Some(Expected::Version(_)) | None => 0,
+    }
 }
 
 fn award_to_wire(award: Option<&Award>) -> (String, Vec<v1::AwardLine>) {

@@ -560,7 +560,7 @@ pub mod seller_message {
         /// Who speaks and from where on to send events.
         #[prost(message, tag = "2")]
         Hello(super::Hello),
-        /// A new proposal, or an amendment when it carries a proposal_id.
+        /// A new proposal, or an amendment when it carries a version.
         #[prost(message, tag = "3")]
         Proposal(super::ProposalSubmission),
         /// Take a proposal back.
@@ -621,7 +621,8 @@ pub struct ProposalSubmission {
     /// means the message's request_id.
     #[prost(string, tag = "4")]
     pub idempotency_key: ::prost::alloc::string::String,
-    /// The proposal; with a version it amends the proposal of its proposal_id.
+    /// The proposal; with a version it amends the proposal of its proposal_id, whose newest
+    /// version must be that one, else it is refused with CHANGED.
     #[prost(message, optional, tag = "5")]
     pub proposal: ::core::option::Option<Proposal>,
 }
@@ -637,6 +638,9 @@ pub struct Withdraw {
     /// Why, in the seller's words.
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
+    /// The version that the seller has seen; another one is refused with CHANGED. 0 means any.
+    #[prost(uint32, tag = "4")]
+    pub version: u32,
 }
 /// Will not propose for this order.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -689,6 +693,9 @@ pub struct LockRequest {
     /// For how long, in milliseconds. 0 means the default.
     #[prost(uint64, tag = "3")]
     pub lease_ms: u64,
+    /// The version that is to be edited; another one is refused with CHANGED. 0 means any.
+    #[prost(uint32, tag = "4")]
+    pub version: u32,
 }
 /// Give a held proposal back.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -764,7 +771,7 @@ pub struct SellerResult {
     /// The proposal that it made or changed.
     #[prost(string, tag = "3")]
     pub proposal_id: ::prost::alloc::string::String,
-    /// Empty when it worked; else why not, as a stable word such as "ORDER_CLOSED".
+    /// Empty when it worked; else why not, as a stable word such as "ORDER_ENDED".
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
     /// The same for people, with the fix.
@@ -1272,7 +1279,7 @@ pub struct ProposalResult {
     /// The event that it caused. 0 when it was refused.
     #[prost(uint64, tag = "3")]
     pub seq: u64,
-    /// Empty when it is stored; else why not, as a stable word such as "ORDER_CLOSED".
+    /// Empty when it is stored; else why not, as a stable word such as "ORDER_ENDED".
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
     /// The same for people, with the fix.
@@ -1747,6 +1754,10 @@ pub struct AwardRequest {
     /// 86 400 000 (24 h). 0 means that it counts at once.
     #[prost(uint64, tag = "7")]
     pub undo_within_ms: u64,
+    /// The order's last event that the buyer has seen: where there are later ones, nothing is done, and
+    /// the answer is ABORTED, reason CHANGED. 0 means not compared.
+    #[prost(uint64, tag = "8")]
+    pub expected_seq: u64,
 }
 /// Take back an award that does not count yet.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

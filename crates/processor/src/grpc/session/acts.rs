@@ -1,5 +1,6 @@
 //! A seller's message as an act on an order.
 
+use orderstream_core::command::Expected;
 use orderstream_core::limits::LEASE_MS_DEFAULT;
 use orderstream_core::{Act, FollowUpId, IdempotencyKey, ProposalId, Reason, Refusal, SellerId};
 use orderstream_rpc::v1;
@@ -36,6 +37,22 @@ pub(super) fn submission(
         }
     }
     Ok(submission)
+}
+
+/// The version that a message means; another one is refused.
+pub(super) fn expected(kind: &Up) -> Option<Expected> {
+    let version = match kind {
+        Up::Withdraw(withdraw) => withdraw.version,
+        Up::Lock(lock) => lock.version,
+        Up::Hello(_)
+        | Up::Proposal(_)
+        | Up::Decline(_)
+        | Up::Answer(_)
+        | Up::Unlock(_)
+        | Up::Acknowledge(_)
+        | Up::Question(_) => 0,
+    };
+    Some(version).filter(|version| *version > 0).map(Expected::Version)
 }
 
 /// What every other message asks for, and of which order.
