@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, and says what it skips"
 )]
 
+mod client;
 mod cluster;
 mod conversation;
 mod drain;

@@ -14,6 +14,7 @@ const INWARD: &[(&str, &[&str])] = &[
     ("orderstream-core", &[]),
     ("orderstream-journal", &["orderstream-core"]),
     ("orderstream-rpc", &["orderstream-core"]),
+    ("orderstream-client", &["orderstream-core", "orderstream-rpc"]),
     ("orderstream-processor", &["orderstream-core", "orderstream-journal", "orderstream-rpc"]),
     ("orderstream-requestor", &["orderstream-core", "orderstream-journal", "orderstream-rpc"]),
     ("orderstream-controller", &["orderstream-core"]),
@@ -53,6 +54,7 @@ const RESERVED: &[(&str, &[&str])] = &[
         "tonic",
         &[
             "orderstream-rpc",
+            "orderstream-client",
             "orderstream-processor",
             "orderstream-requestor",
             "orderstream",

@@ -1,0 +1,68 @@
+//! How long to wait before the next try: exponential with full jitter, so that all who were cut off
+//! together do not come back together.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The bound of the first wait.
+const BASE: Duration = Duration::from_millis(100);
+/// The bound that no wait exceeds.
+const CAP: Duration = Duration::from_secs(5);
+/// The bound of the wait after a server said that it stops.
+const AFTER_DRAIN: Duration = Duration::from_millis(500);
+
+/// Counts tries and says when the next one is due. A wait that is dropped goes on where it was.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Backoff {
+    attempt: u32,
+    due: Option<Instant>,
+}
+
+impl Backoff {
+    /// A try failed.
+    pub(crate) fn failed(&mut self) {
+        let bound = BASE.saturating_mul(2_u32.saturating_pow(self.attempt)).min(CAP);
+        self.attempt = self.attempt.saturating_add(1);
+        self.wait_up_to(bound);
+    }
+
+    /// The server asked to come back elsewhere or later.
+    pub(crate) fn told_to_leave(&mut self) {
+        self.wait_up_to(AFTER_DRAIN);
+    }
+
+    /// A try went well.
+    pub(crate) fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Waits until the next try is due.
+    pub(crate) async fn wait(&mut self) {
+        if let Some(due) = self.due {
+            tokio::time::sleep_until(due).await;
+            self.due = None;
+        }
+    }
+
+    fn wait_up_to(&mut self, bound: Duration) {
+        self.due = Instant::now().checked_add(bound.mul_f64(fastrand::f64()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn waits_stay_under_a_bound_that_doubles_up_to_the_cap() {
+        let mut backoff = Backoff::default();
+        for bound_ms in [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000] {
+            backoff.failed();
+            let wait = backoff.due.unwrap().duration_since(Instant::now());
+            assert!(wait <= Duration::from_millis(bound_ms), "{wait:?} of {bound_ms} ms");
+        }
+        backoff.succeeded();
+        assert!(backoff.due.is_none() && backoff.attempt == 0);
+    }
+}

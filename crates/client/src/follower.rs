@@ -1,0 +1,158 @@
+//! An order's events, each once and in order, to its end.
+
+use orderstream_core::{Epoch, Event, EventKind, Incarnation, OrderKey, OrderSpec, Seq, Timestamp};
+use orderstream_rpc::convert::{DRAINING, event_from_wire, spec_to_wire};
+use orderstream_rpc::v1;
+use tonic::{Status, Streaming};
+
+use crate::backoff::Backoff;
+use crate::error::judged;
+use crate::{Client, Error};
+
+/// How an order is followed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Start {
+    /// Only watched. An unknown order is refused.
+    Watch,
+    /// As its one tracker, which opens it where it is not open. A stream with the same or a higher
+    /// epoch takes over. Where a controller or a requestor runs, it is the one that does so.
+    Track {
+        /// What is wanted.
+        spec: Box<OrderSpec>,
+        /// Which life of the name; absent: the one there is, or a new one.
+        incarnation: Option<Incarnation>,
+        /// The fencing number of whoever opens.
+        epoch: Epoch,
+    },
+}
+
+/// Follows one order, over every break.
+#[derive(Debug)]
+pub struct OrderFollower {
+    client: Client,
+    key: OrderKey,
+    start: Start,
+    seen: Option<(Seq, Timestamp)>,
+    stream: Option<Streaming<v1::OrderStreamResponse>>,
+    backoff: Backoff,
+    is_over: bool,
+}
+
+impl Client {
+    /// Follows an order from its first event.
+    ///
+    /// ```no_run
+    /// use orderstream_client::{Client, OrderKey, Start};
+    ///
+    /// # async fn run(client: Client) -> Result<(), orderstream_client::Error> {
+    /// let order = OrderKey::new("default", "SB1029436")?;
+    /// let mut events = client.follow(order, Start::Watch);
+    /// while let Some(event) = events.next().await? {
+    ///     println!("{} {}", event.seq, event.kind.as_str());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn follow(&self, key: OrderKey, start: Start) -> OrderFollower {
+        let (client, backoff) = (self.clone(), Backoff::default());
+        OrderFollower { client, key, start, seen: None, stream: None, backoff, is_over: false }
+    }
+}
+
+impl OrderFollower {
+    /// Goes on after an event that was seen before: its number, and when it was.
+    #[must_use]
+    pub const fn after(mut self, seq: Seq, at: Timestamp) -> Self {
+        self.seen = Some((seq, at));
+        self
+    }
+
+    /// The next event; `None` after the order's last one. Dropping the wait loses nothing.
+    ///
+    /// # Errors
+    /// A refusal: the order is not known, another tracker took over, or its list was set back.
+    pub async fn next(&mut self) -> Result<Option<Event>, Error> {
+        while !self.is_over {
+            self.backoff.wait().await;
+            let status = match self.read().await {
+                Ok(Some(response)) => match self.take(response)? {
+                    Some(event) => return Ok(Some(event)),
+                    None => continue,
+                },
+                Ok(None) => {
+                    // A cut between two events looks like an end.
+                    self.stream = None;
+                    self.backoff.failed();
+                    continue;
+                }
+                Err(status) => status,
+            };
+            self.stream = None;
+            self.backoff.failed();
+            if let Ok(refused) = judged(&status) {
+                return Err(refused.into());
+            }
+        }
+        Ok(None)
+    }
+
+    async fn read(&mut self) -> Result<Option<v1::OrderStreamResponse>, Status> {
+        if self.stream.is_none() {
+            let request = self.request();
+            let opened = self.client.streaming().process_order_stream(request).await?;
+            self.stream = Some(opened.into_inner());
+        }
+        match &mut self.stream {
+            Some(stream) => stream.message().await,
+            None => Ok(None),
+        }
+    }
+
+    fn take(&mut self, response: v1::OrderStreamResponse) -> Result<Option<Event>, Error> {
+        if response.streaming_response_status == DRAINING {
+            self.stream = None;
+            self.backoff.told_to_leave();
+            return Ok(None);
+        }
+        let event = event_from_wire(response).map_err(Error::Unreadable)?;
+        let seen = self.seen.map_or(Seq(0), |(seq, _)| seq);
+        if event.seq <= seen {
+            return Ok(None);
+        }
+        self.backoff.succeeded();
+        self.seen = Some((event.seq, event.at));
+        self.is_over = is_last(&event.kind);
+        Ok(Some(event))
+    }
+
+    fn request(&self) -> v1::OrderStreamRequest {
+        let (after, at) = self.seen.unwrap_or((Seq(0), Timestamp(0)));
+        let request = v1::OrderStreamRequest {
+            order_req_id: self.key.order_req_id.to_string(),
+            tenant: self.key.tenant.to_string(),
+            after_seq: after.0,
+            after_at_ms: at.0,
+            ..v1::OrderStreamRequest::default()
+        };
+        match &self.start {
+            Start::Watch => v1::OrderStreamRequest { observer: true, ..request },
+            Start::Track { spec, incarnation, epoch } => v1::OrderStreamRequest {
+                order: Some(spec_to_wire(spec)),
+                incarnation: incarnation.as_ref().map(ToString::to_string).unwrap_or_default(),
+                epoch: epoch.0,
+                ..request
+            },
+        }
+    }
+}
+
+/// Whether an order says nothing more after this.
+pub(crate) const fn is_last(kind: &EventKind) -> bool {
+    matches!(
+        kind,
+        EventKind::OrderFinalised { .. }
+            | EventKind::OrderClosed { .. }
+            | EventKind::OrderCancelled { .. }
+            | EventKind::OrderPaused { expired: true, .. }
+    )
+}

@@ -1,0 +1,119 @@
+//! A client for programs of sellers and buyers, over gRPC.
+//!
+//! - [`SellerSession`]: a seller stays connected, hears of every order that it is invited to, and
+//!   proposes, asks and answers.
+//! - [`Client::submit`]: thousands of proposals in one call, each with its own result.
+//! - [`Client::act`] and [`Client::follow_up`]: what a buyer does to an order.
+//! - [`OrderFollower`]: an order's events, each once and in order, to its end.
+//!
+//! Sessions and followers connect again after every break, wait in between with full jitter, and go
+//! on after the last event that was heard: no gap, no repeat. Every act carries a key, so that it is
+//! done once however often it had to be sent. Nothing runs in the background: what you hold is all
+//! there is, and it works while you await it.
+//!
+//! ```no_run
+//! use orderstream_client::{Client, Heard, SellerId};
+//!
+//! # async fn run() -> Result<(), orderstream_client::Error> {
+//! let client = Client::new("http://127.0.0.1:50051")?;
+//! let mut session = client.seller(SellerId::new("steel-works")?);
+//! loop {
+//!     match session.next().await? {
+//!         Heard::Connected(connected) => println!("connected to {}", connected.processor),
+//!         Heard::Event(heard) => {
+//!             println!("{} {}: {}", heard.order, heard.event.seq, heard.event.kind.as_str());
+//!             session.acknowledge(&heard.order, heard.event.seq).await?;
+//!         }
+//!         Heard::Refused(refused) => eprintln!("{}", refused.message),
+//!     }
+//! }
+//! # }
+//! ```
+
+mod backoff;
+mod buyer;
+mod error;
+mod follower;
+mod seller;
+mod submit;
+
+use orderstream_rpc::limits::MESSAGE_BYTES_MAX;
+use orderstream_rpc::v1::order_control_service_client::OrderControlServiceClient;
+use orderstream_rpc::v1::order_non_streaming_service_client::OrderNonStreamingServiceClient;
+use orderstream_rpc::v1::order_streaming_service_client::OrderStreamingServiceClient;
+use tonic::transport::Channel;
+
+pub use buyer::Acted;
+pub use error::{Error, Refused};
+pub use follower::{OrderFollower, Start};
+pub use orderstream_core::buyer::BuyerAct;
+pub use orderstream_core::command::{Award, Proposed};
+pub use orderstream_core::event::{Event, EventKind, ProposalUpdate};
+pub use orderstream_core::input::{ProposalInput, ProposalLineInput, SpecInput};
+pub use orderstream_core::spec::{FollowUp, Message};
+pub use orderstream_core::{
+    Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Phase, Price, ProposalId,
+    Reason, Refusal, SellerId, Seq, Tenant, Timestamp,
+};
+pub use seller::cursors::{Cursor, Cursors, InMemory};
+pub use seller::{Connected, Heard, OrderEvent, Receipt, SellerSession};
+pub use submit::{Submission, Summary};
+
+/// A connection to one processor, made with the first call and again after it broke. Cheap to clone;
+/// clones share it.
+#[derive(Clone, Debug)]
+pub struct Client {
+    channel: Channel,
+}
+
+impl Client {
+    /// Prepares a connection to a URL such as `http://127.0.0.1:50051`. Must be called inside a
+    /// Tokio runtime.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use orderstream_client::{Client, Error};
+    ///
+    /// assert!(Client::new("http://127.0.0.1:50051").is_ok());
+    /// assert!(matches!(Client::new("not a url"), Err(Error::Url(_))));
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the URL is none.
+    pub fn new(url: &str) -> Result<Self, Error> {
+        let endpoint = orderstream_rpc::client::endpoint(url).map_err(Error::Url)?;
+        Ok(Self { channel: endpoint.connect_lazy() })
+    }
+
+    /// A seller's session in the tenant `default`, with its cursors in memory; see
+    /// [`SellerSession::in_tenant`] and [`SellerSession::with_cursors`]. It connects when it is
+    /// first read.
+    pub fn seller(&self, seller: SellerId) -> SellerSession {
+        SellerSession::new(self.clone(), seller)
+    }
+
+    fn streaming(&self) -> OrderStreamingServiceClient<Channel> {
+        OrderStreamingServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    fn non_streaming(&self) -> OrderNonStreamingServiceClient<Channel> {
+        OrderNonStreamingServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    fn control(&self) -> OrderControlServiceClient<Channel> {
+        OrderControlServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+}
+
+/// A key that nobody has used.
+fn fresh_key() -> String {
+    uuid::Uuid::now_v7().to_string()
+}

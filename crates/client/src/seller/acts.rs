@@ -1,0 +1,155 @@
+//! What a seller does in its session. Each act is sent again after a break until it is answered, and
+//! done once.
+
+use orderstream_core::command::Proposed;
+use orderstream_core::{FollowUpId, OrderKey, ProposalId, Seq};
+use orderstream_rpc::convert::order_ref;
+use orderstream_rpc::v1;
+use orderstream_rpc::v1::seller_message::Kind as Up;
+
+use super::{Receipt, SellerSession};
+use crate::{Error, Submission, fresh_key};
+
+impl SellerSession {
+    /// Makes a new proposal. The order may be at any processor.
+    ///
+    /// # Errors
+    /// A refusal, or that the answer was not waited for.
+    pub async fn propose(
+        &mut self,
+        order: &OrderKey,
+        proposed: Proposed,
+    ) -> Result<Receipt, Error> {
+        self.submit(order, proposed, None).await
+    }
+
+    /// Changes a proposal whose newest version is this one; where it is another by now, it is refused
+    /// with `CHANGED`. The proposal names its id.
+    ///
+    /// # Errors
+    /// A refusal, or that the answer was not waited for.
+    pub async fn amend(
+        &mut self,
+        order: &OrderKey,
+        proposed: Proposed,
+        version: u32,
+    ) -> Result<Receipt, Error> {
+        self.submit(order, proposed, Some(version)).await
+    }
+
+    async fn submit(
+        &mut self,
+        order: &OrderKey,
+        proposed: Proposed,
+        amends: Option<u32>,
+    ) -> Result<Receipt, Error> {
+        let submission = Submission { amends, ..Submission::new(order.clone(), proposed) };
+        // The key is the message's.
+        let wire =
+            v1::ProposalSubmission { idempotency_key: String::new(), ..submission.into_wire() };
+        self.say(Up::Proposal(wire)).await
+    }
+
+    /// Takes a proposal back.
+    ///
+    /// # Errors
+    /// A refusal, or that the answer was not waited for.
+    pub async fn withdraw(
+        &mut self,
+        order: &OrderKey,
+        proposal_id: &ProposalId,
+        reason: &str,
+    ) -> Result<Receipt, Error> {
+        let (order, proposal_id) = (named(order), proposal_id.to_string());
+        let reason = reason.to_owned();
+        self.say(Up::Withdraw(v1::Withdraw { order, proposal_id, reason, version: 0 })).await
+    }
+
+    /// Says that it will not propose.
+    ///
+    /// # Errors
+    /// A refusal, or that the answer was not waited for.
+    pub async fn decline(&mut self, order: &OrderKey, reason: &str) -> Result<Receipt, Error> {
+        let order = named(order);
+        self.say(Up::Decline(v1::Decline { order, reason: reason.to_owned() })).await
+    }
+
+    /// Answers a follow-up of the buyer.
+    ///
+    /// # Errors
+    /// A refusal, or that the answer was not waited for.
+    pub async fn answer(
+        &mut self,
+        order: &OrderKey,
+        follow_up_id: &FollowUpId,
+        text: &str,
+    ) -> Result<Receipt, Error> {
+        let answer = v1::Answer {
+            order: named(order),
+            follow_up_id: follow_up_id.to_string(),
+            proposal_id: String::new(),
+            message: words(text),
+        };
+        self.say(Up::Answer(answer)).await
+    }
+
+    /// Asks the buyer something; gives the id that the answer will name.
+    ///
+    /// # Errors
+    /// A refusal, or that the answer was not waited for.
+    pub async fn ask(&mut self, order: &OrderKey, text: &str) -> Result<FollowUpId, Error> {
+        let id = FollowUpId::new(fresh_key())?;
+        let (order, question_id) = (named(order), id.to_string());
+        self.say(Up::Question(v1::Question { order, question_id, message: words(text) })).await?;
+        Ok(id)
+    }
+
+    /// Holds a proposal while it is edited, for a number of milliseconds; 0 means the default.
+    ///
+    /// # Errors
+    /// A refusal (`LOCKED` while somebody else holds it), or that the answer was not waited for.
+    pub async fn lock(
+        &mut self,
+        order: &OrderKey,
+        proposal_id: &ProposalId,
+        lease_ms: u64,
+    ) -> Result<Receipt, Error> {
+        let (order, proposal_id) = (named(order), proposal_id.to_string());
+        self.say(Up::Lock(v1::LockRequest { order, proposal_id, lease_ms, version: 0 })).await
+    }
+
+    /// Gives a held proposal back.
+    ///
+    /// # Errors
+    /// A refusal, or that the answer was not waited for.
+    pub async fn unlock(
+        &mut self,
+        order: &OrderKey,
+        proposal_id: &ProposalId,
+    ) -> Result<Receipt, Error> {
+        let (order, proposal_id) = (named(order), proposal_id.to_string());
+        self.say(Up::Unlock(v1::UnlockRequest { order, proposal_id })).await
+    }
+
+    /// Says that events up to this one are safe: the invitation counts as seen, and the cursor is
+    /// stored, so that a later session goes on after it.
+    ///
+    /// # Errors
+    /// A refusal, or that the answer was not waited for.
+    pub async fn acknowledge(&mut self, order: &OrderKey, seq: Seq) -> Result<(), Error> {
+        let is_first = self.stored(order, seq);
+        if !is_first {
+            return Ok(());
+        }
+        let (order, seq) = (named(order), seq.0);
+        self.say(Up::Acknowledge(v1::Acknowledge { order, seq })).await.map(drop)
+    }
+}
+
+fn named(order: &OrderKey) -> Option<v1::OrderRef> {
+    Some(order_ref(order, None))
+}
+
+fn words(text: &str) -> Option<v1::Message> {
+    Some(v1::Message { message: text.to_owned(), ..v1::Message::default() })
+}

@@ -1,0 +1,114 @@
+//! Many proposals in one call.
+
+use futures_util::{Stream, StreamExt as _};
+use orderstream_core::command::Proposed;
+use orderstream_core::{IdempotencyKey, Incarnation, OrderKey, Seq};
+use orderstream_rpc::convert::proposal_to_wire;
+use orderstream_rpc::v1;
+
+use crate::seller::{Receipt, receipt};
+use crate::{Client, Error, Refused, fresh_key};
+
+/// One proposal for one order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Submission {
+    /// Whose, and which number.
+    pub order: OrderKey,
+    /// Which life of the name; absent: the one there is.
+    pub incarnation: Option<Incarnation>,
+    /// The same key again has one effect; absent: one is made for this call.
+    pub key: Option<IdempotencyKey>,
+    /// What is proposed.
+    pub proposed: Proposed,
+    /// The version that it amends; absent for a new proposal.
+    pub amends: Option<u32>,
+}
+
+impl Submission {
+    /// A new proposal for an order.
+    pub const fn new(order: OrderKey, proposed: Proposed) -> Self {
+        Self { order, incarnation: None, key: None, proposed, amends: None }
+    }
+
+    pub(crate) fn into_wire(self) -> v1::ProposalSubmission {
+        v1::ProposalSubmission {
+            order_req_id: self.order.order_req_id.to_string(),
+            tenant: self.order.tenant.to_string(),
+            incarnation: self.incarnation.map(String::from).unwrap_or_default(),
+            idempotency_key: self.key.map_or_else(fresh_key, String::from),
+            proposal: Some(proposal_to_wire(&self.proposed, self.amends.unwrap_or(0))),
+        }
+    }
+}
+
+/// What came of many proposals.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// How many are stored.
+    pub accepted: u64,
+    /// How many were refused.
+    pub refused: u64,
+    /// What came of each, by its place in the call from 0: of all up to 1 000 proposals, from there
+    /// on of refused ones, and never more than 2 000.
+    pub results: Vec<(u64, Result<Receipt, Refused>)>,
+    /// The results do not name every proposal.
+    pub is_cut: bool,
+}
+
+impl Client {
+    /// Submits proposals as they come; at most a few hundred are on their way at one time, and the
+    /// source waits for the processor. It may hold orders or not: what it does not hold it hands on.
+    ///
+    /// After an error some are stored and some are not. Where each has a key or an id of its own, the
+    /// same call again stores what is missing and doubles nothing.
+    ///
+    /// ```no_run
+    /// use orderstream_client::{Client, OrderKey, ProposalInput, Proposed, Submission};
+    ///
+    /// # async fn run(client: Client) -> Result<(), orderstream_client::Error> {
+    /// let order = OrderKey::new("default", "SB1029436")?;
+    /// let submissions = (0..5_000).map(move |n| {
+    ///     let proposed = Proposed::try_from(ProposalInput {
+    ///         proposal_id: Some(format!("P-{n}")),
+    ///         seller: "steel-works".to_owned(),
+    ///         price: "10.50".to_owned(),
+    ///         currency: "EUR".to_owned(),
+    ///         ..ProposalInput::default()
+    ///     });
+    ///     Submission::new(order.clone(), proposed.expect("it fits"))
+    /// });
+    /// let summary = client.submit(futures_util::stream::iter(submissions)).await?;
+    /// println!("{} stored, {} refused", summary.accepted, summary.refused);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// That the call broke; a refused proposal is no error, but a result.
+    pub async fn submit(
+        &self,
+        submissions: impl Stream<Item = Submission> + Send + 'static,
+    ) -> Result<Summary, Error> {
+        let wire = submissions.map(Submission::into_wire);
+        let called = self.non_streaming().submit_proposals(wire).await;
+        let summary = called.map_err(|status| match crate::error::judged(&status) {
+            Ok(refused) => Error::Refused(refused),
+            Err(why) => Error::Unanswered(why),
+        })?;
+        summarised(summary.into_inner())
+    }
+}
+
+fn summarised(summary: v1::SubmitProposalsSummary) -> Result<Summary, Error> {
+    let mut results = Vec::with_capacity(summary.results.len());
+    for one in summary.results {
+        let result = if one.reason.is_empty() {
+            Ok(receipt(Seq(one.seq), one.proposal_id)?)
+        } else {
+            Err(Refused { reason: one.reason, message: one.message, order: None })
+        };
+        results.push((one.index, result));
+    }
+    let (accepted, refused, is_cut) = (summary.accepted, summary.refused, summary.results_cut);
+    Ok(Summary { accepted, refused, results, is_cut })
+}
