@@ -18,5 +18,6 @@ mod mongo;
 mod peers;
 mod ports;
 mod process;
+mod python;
 mod series;
 mod verbs;

@@ -1,0 +1,104 @@
+//! The Python example holds a session with a real processor.
+
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use orderstream_client::{
+    Award, BuyerAct, Client, EventKind, FollowUpId, ProposalId, ProposalUpdate,
+};
+
+use crate::client::{block_on, follow_up, order, processor, track};
+use crate::process::root;
+
+/// The example's Python with its packages and stubs; `None`, and said so, where there is no Python.
+fn python() -> Option<PathBuf> {
+    let found = Command::new("python3").args(["-c", "import venv, ensurepip"]).output();
+    if !found.is_ok_and(|output| output.status.success()) {
+        assert!(std::env::var_os("CI").is_none(), "CI needs python3 with venv");
+        println!("SKIPPED: there is no python3 with venv; the Python example is not run");
+        return None;
+    }
+    let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("python");
+    let script = root().join("examples/python/build.py");
+    let built = Command::new("python3").arg(script).arg(&target).output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    Some(PathBuf::from(String::from_utf8(built.stdout).unwrap().trim()))
+}
+
+#[test]
+fn the_python_seller_asks_proposes_amends_and_wins_over_a_kill_of_the_processor() {
+    let Some(python) = python() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let mut processor = processor(dir.path(), "python-works");
+    let address = processor.address("grpc").to_string();
+    let seller = Command::new(python)
+        .arg(root().join("examples/python/seller.py"))
+        .args(["--address", &address, "--seller", "python-works", "--orders", "1"])
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let url = format!("http://{address}");
+    let bought = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let question = block_on(hear_question_and_proposal(&url));
+        processor.kill();
+        processor.restart();
+        block_on(answer_and_award(&url, &question));
+    }));
+    let id = seller.id().to_string();
+    if bought.is_err() {
+        Command::new("kill").arg(&id).status().unwrap();
+    }
+    let output = seller.wait_with_output().unwrap();
+    let (said, errors) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(bought.is_ok() && output.status.success(), "{said}\n{errors}");
+    assert!(said.contains("the buyer answers: Friday is fine"), "{said}");
+    assert!(said.contains("SB1029436 is over: won"), "{said}");
+    assert!(!said.contains("refused"), "{said}");
+    assert_eq!(said.matches("connected to").count(), 2, "once before the kill, once after: {said}");
+    assert_eq!(said.matches("OrderOpened").count(), 1, "each event once: {said}");
+}
+
+/// The buyer opens the order, and waits until the seller has seen it, asked and proposed.
+async fn hear_question_and_proposal(url: &str) -> FollowUpId {
+    let client = Client::new(url).unwrap();
+    let mut events = track(&client);
+    let (mut asked, mut proposed, mut is_seen) = (None, false, false);
+    loop {
+        if let Some(question) = asked.as_ref().filter(|_| proposed && is_seen) {
+            return FollowUpId::clone(question);
+        }
+        let kind = events.next().await.unwrap().expect("the order goes on").kind;
+        proposed |= matches!(kind, EventKind::NewProposal(_));
+        if let EventKind::SellerNotified { seller, .. } = &kind {
+            is_seen = seller.as_str() == "python-works";
+        }
+        if let EventKind::ProposalUpdate(ProposalUpdate::Asked { question_id, .. }) = kind {
+            asked = Some(question_id);
+        }
+    }
+}
+
+/// The buyer answers, and takes the proposal once it is amended.
+async fn answer_and_award(url: &str, question: &FollowUpId) {
+    let client = Client::new(url).unwrap();
+    let mut events = track(&client);
+    let answer = follow_up("a-1", "Friday is fine", Some(question));
+    client.follow_up(&order(), answer, None).await.unwrap();
+    let version = loop {
+        let kind = events.next().await.unwrap().expect("the order goes on").kind;
+        if let EventKind::ProposalUpdate(ProposalUpdate::Amended { version, .. }) = kind {
+            break version;
+        }
+    };
+    assert_eq!(version, 2);
+    let award = BuyerAct::Finalise {
+        award: Some(Award::Whole(ProposalId::new("SB1029436-python-works").unwrap())),
+        reason: None,
+        undo_within_ms: None,
+    };
+    client.act(&order(), award, None).await.unwrap();
+}
