@@ -137,7 +137,14 @@ fn events_and_bulk_submissions_pass_through_any_processor() {
         }),
         ..v1::ProposalSubmission::default()
     };
-    let mut submissions: Vec<_> = (1..200).map(|n| submission("SB1", &format!("p-{n}"))).collect();
+    let mut submissions: Vec<_> = (1..=199).map(|n| submission("SB1", &format!("p-{n}"))).collect();
+    // What comes later in a call finds what came before it, also where it is handed on.
+    for (version, price) in (1..).zip(["8", "7", "6"]) {
+        let mut amended = submission("SB1", "p-199");
+        let proposal = amended.proposal.as_mut().unwrap();
+        (proposal.version, proposal.price) = (version, price.to_owned());
+        submissions.push(amended);
+    }
     submissions.push(submission("nowhere", "p-1"));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let summary = runtime.block_on(async {
@@ -145,7 +152,7 @@ fn events_and_bulk_submissions_pass_through_any_processor() {
         let mut client = OrderNonStreamingServiceClient::new(channel);
         client.submit_proposals(futures_util::stream::iter(submissions)).await.unwrap().into_inner()
     });
-    assert_eq!((summary.accepted, summary.refused), (199, 1));
+    assert_eq!((summary.accepted, summary.refused), (202, 1), "{:?}", summary.results);
     assert_eq!(summary.results.last().unwrap().reason, "ORDER_NOT_FOUND");
     assert_eq!(town.proposals(1).as_array().unwrap().len(), 200);
     let end = json!({"proposal_id": "p-7"}).to_string();

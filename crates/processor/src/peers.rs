@@ -107,7 +107,7 @@ impl Peers {
     }
 
     /// Whether there may be others at all.
-    fn is_alone(&self) -> bool {
+    pub(crate) fn is_alone(&self) -> bool {
         self.0.config.file.is_none()
     }
 

@@ -1,5 +1,7 @@
 //! The buyer's follow-up, and many proposals in one call.
 
+use std::collections::BTreeMap;
+
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
 use orderstream_core::command::Expected;
@@ -7,6 +9,8 @@ use orderstream_core::{Act, Answer, OrderKey, Refusal};
 use orderstream_rpc::convert::{follow_up_from_wire, proposal_from_wire};
 use orderstream_rpc::v1;
 use orderstream_rpc::v1::order_non_streaming_service_server::OrderNonStreamingService;
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Grpc, Target, status};
@@ -41,6 +45,7 @@ impl OrderNonStreamingService for Grpc {
         let mut waiting = FuturesOrdered::new();
         let mut summary = v1::SubmitProposalsSummary::default();
         let mut index: u64 = 0;
+        let mut turns = Turns::default();
         loop {
             // Cancel-safe: a message is taken as a whole, and a result stays in the queue. What came
             // in goes to the disk while the caller is still thinking.
@@ -48,7 +53,13 @@ impl OrderNonStreamingService for Grpc {
                 submission = submissions.message(), if waiting.len() < SUBMISSIONS_IN_FLIGHT => {
                     let Some(submission) = submission? else { break };
                     let this = self.clone();
+                    let is_elsewhere = self.is_elsewhere(&submission);
+                    let turn = is_elsewhere.then(|| turns.take(&submission)).flatten();
                     waiting.push_back(async move {
+                        let _turn = match turn {
+                            Some(turn) => Some(turn.come().await),
+                            None => None,
+                        };
                         let submitted = match is_forwarded {
                             true => this.submit_here(submission).await,
                             false => this.submit(submission).await,
@@ -67,7 +78,55 @@ impl OrderNonStreamingService for Grpc {
     }
 }
 
+/// The last submission of one call for each proposal of another owner's order that is under way.
+/// What is handed on travels apart: the next version of a proposal waits until the one before it is
+/// answered, so that a call keeps its order. Where the owner is this processor, it does by itself.
+#[derive(Debug, Default)]
+struct Turns(BTreeMap<(String, String, String), oneshot::Receiver<()>>);
+
+/// A place behind another submission; it ends when it is dropped.
+struct Turn {
+    before: Option<oneshot::Receiver<()>>,
+    /// Wakes the next one when it is dropped.
+    done: oneshot::Sender<()>,
+}
+
+impl Turns {
+    /// The place of a submission; `None` where the owner gives the id, so that none can follow.
+    fn take(&mut self, submission: &v1::ProposalSubmission) -> Option<Turn> {
+        let id = &submission.proposal.as_ref()?.proposal_id;
+        if id.is_empty() {
+            return None;
+        }
+        if self.0.len() >= 2 * SUBMISSIONS_IN_FLIGHT {
+            self.0.retain(|_, last| matches!(last.try_recv(), Err(TryRecvError::Empty)));
+        }
+        let (tenant, order) = (submission.tenant.clone(), submission.order_req_id.clone());
+        let (done, last) = oneshot::channel();
+        let before = self.0.insert((tenant, order, id.clone()), last);
+        Some(Turn { before, done })
+    }
+}
+
+impl Turn {
+    /// Waits for the one before; gives what ends this turn.
+    async fn come(self) -> oneshot::Sender<()> {
+        if let Some(before) = self.before {
+            // The one before sends nothing; that it is gone tells.
+            drop(before.await);
+        }
+        self.done
+    }
+}
+
 impl Grpc {
+    /// Whether a submission is to be handed on.
+    fn is_elsewhere(&self, submission: &v1::ProposalSubmission) -> bool {
+        !self.peers.is_alone()
+            && OrderKey::new(&submission.tenant, &submission.order_req_id)
+                .is_ok_and(|key| self.orders.incarnation(&key).is_none())
+    }
+
     async fn follow_up(&self, request: v1::FollowUpRequest) -> Result<Answer, Refusal> {
         let order = v1::OrderRef {
             order_req_id: request.order_req_id,
@@ -147,5 +206,41 @@ fn note(summary: &mut v1::SubmitProposalsSummary, (index, result): (u64, Result<
         summary.results.push(listed);
     } else {
         summary.results_cut = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn submission(id: &str) -> v1::ProposalSubmission {
+        let proposal = v1::Proposal { proposal_id: id.to_owned(), ..v1::Proposal::default() };
+        v1::ProposalSubmission { proposal: Some(proposal), ..v1::ProposalSubmission::default() }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn the_next_version_waits_for_the_one_before_and_for_no_other() {
+        let mut turns = Turns::default();
+        let first = turns.take(&submission("p")).unwrap().come().await;
+        let second = turns.take(&submission("p")).unwrap();
+        assert!(turns.take(&submission("")).is_none());
+        let other = turns.take(&submission("q")).unwrap().come().await;
+        let mut second = Box::pin(second.come());
+        assert!(futures_util::poll!(&mut second).is_pending());
+        drop(other);
+        assert!(futures_util::poll!(&mut second).is_pending());
+        drop(first);
+        drop(second.await);
+    }
+
+    #[test]
+    fn what_is_over_is_forgotten() {
+        let mut turns = Turns::default();
+        let _under_way = turns.take(&submission("first"));
+        for n in 0..10_000 {
+            drop(turns.take(&submission(&n.to_string())));
+        }
+        assert!(turns.0.len() <= 2 * SUBMISSIONS_IN_FLIGHT, "{}", turns.0.len());
+        assert!(turns.0.keys().any(|(_, _, id)| id == "first"));
     }
 }
