@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use orderstream_core::plan::{Desired, Seen, Step, plan};
+use orderstream_core::plan::{Desired, Seen, Step, plan, refusal};
 use orderstream_core::port::{Assignment, Clock, OrderOwners, OrderStreams};
 use orderstream_core::{Epoch, OrderKey, Reason, Refusal, Snapshot, Timestamp};
 use parking_lot::{Mutex, RwLock};
@@ -182,12 +182,11 @@ impl Operator {
                     self.note(facts, |note| note.placement = Placement::At(processor));
                 }
                 Step::Start(processor) => self.start(facts, desired, processor)?,
-                Step::Act(command) => self.streams.act(&facts.key, command)?,
+                Step::Act(command) => self.streams.act(&facts.key, *command)?,
                 Step::Stop => self.streams.stop(&facts.key, &desired.incarnation),
                 Step::Publish => {
-                    let refused = facts.snapshot.as_ref().and_then(|s| s.refused.last().cloned());
-                    let refused = refused.map(|(_, refusal)| refusal);
-                    self.publish(facts, refused.as_ref(), edits).into_iter().for_each(&mut sooner);
+                    let refused = facts.snapshot.as_deref().and_then(|s| refusal(desired, s));
+                    self.publish(facts, refused, edits).into_iter().for_each(&mut sooner);
                 }
                 Step::RequeueAt(at) => sooner(at.max(facts.now.plus_ms(1_000))),
                 Step::Remove => self.remove(facts),
