@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use orderstream_core::spec::MessageType;
 
 use super::*;
+use crate::seller_file::FileDirectory;
+use orderstream_core::Tenant;
+use orderstream_core::port::SellerDirectory as _;
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")

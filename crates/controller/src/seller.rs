@@ -114,7 +114,7 @@ pub struct SellerChannel {
     /// By what.
     #[serde(rename = "type")]
     pub kind: Channel,
-    /// A mail address for Email, a telephone number for SMS, a URL for GChat and Webhook.
+    /// A mail address for Email, a telephone number for SMS, a URL for Google Chat and for a webhook.
     #[schemars(length(min = 1, max = 2048))]
     pub address: String,
 }

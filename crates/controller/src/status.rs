@@ -258,7 +258,12 @@ struct Facts<'a> {
 }
 
 /// One condition before it has its times: type, status, reason, message.
-struct Shown<'a>(&'static str, bool, &'a str, String);
+pub(crate) struct Shown<'a>(
+    pub(crate) &'static str,
+    pub(crate) bool,
+    pub(crate) &'a str,
+    pub(crate) String,
+);
 
 impl<'a> Facts<'a> {
     fn conditions(&self) -> [Shown<'a>; 6] {
@@ -366,7 +371,7 @@ impl<'a> Facts<'a> {
 }
 
 /// A condition with its times: unchanged ones keep theirs.
-fn condition(
+pub(crate) fn condition(
     Shown(kind, holds, reason, message): &Shown<'_>,
     generation: i64,
     previous: &[Condition],

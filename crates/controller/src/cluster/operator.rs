@@ -20,6 +20,7 @@ use super::notes::{Note, Placement};
 use super::processors::Processors;
 use super::queue::Queue;
 use super::reporter::Reporter;
+use super::seller_statuses::SellerStatuses;
 use super::steps::Edits;
 use super::writer::{Shown, Writer};
 use crate::convert;
@@ -42,6 +43,7 @@ pub(super) struct Operator {
     pub(super) writer: Arc<Writer>,
     pub(super) reporter: Reporter,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) sellers: Arc<SellerStatuses>,
     pub(super) notes: Mutex<HashMap<ObjectKey, Note>>,
     /// The uids of resources that could not be read; their orders are not orphans.
     pub(super) unreadable: Mutex<HashMap<ObjectKey, String>>,
@@ -156,6 +158,7 @@ impl Operator {
             let refusal = another_speaks(&facts.key);
             return Ok(self.publish(&facts, Some(&refusal), Edits::Settled));
         }
+        self.count_sellers(&facts);
         if facts.known.is_terminal() && !facts.snapshot.as_ref().is_some_and(|s| s.is_terminal()) {
             self.streams.stop(&facts.key, &desired.incarnation);
             return Ok(self.over(&facts, &desired));
@@ -229,6 +232,16 @@ impl Operator {
             located: kept.is_live || free,
             published_terminal: facts.known.is_terminal(),
         }
+    }
+
+    /// Counts the order for the sellers that it invites, while it is open.
+    fn count_sellers(&self, facts: &Facts) {
+        if facts.known.is_terminal() {
+            self.sellers.ended(&facts.object);
+            return;
+        }
+        let order = facts.snapshot.as_deref().and_then(|seen| seen.order.as_deref());
+        self.sellers.heard(&facts.object, facts.uid(), order);
     }
 
     /// Whether this resource speaks for its order, and not another one that names it too.
