@@ -145,7 +145,7 @@ fn a_processor_reads_the_sellers_and_asks_for_nothing_else() {
     let Some(bed) = Bed::make() else { return };
     let roles = root().join("deploy/rbac").display().to_string();
     bed.kubectl(&["apply", "-f", &roles]);
-    let (all, one) = ("processor-of-all", "processor-of-one");
+    let (all, one) = ("processor", "processor-of-one");
     let role = "--clusterrole=orderstream-processor";
     bed.kubectl(&["create", "clusterrolebinding", all, role, &format!("--user={all}")]);
     bed.kubectl(&["create", "rolebinding", one, role, &format!("--user={one}")]);

@@ -213,7 +213,7 @@ fn an_award_that_was_undone_and_replaced_while_nobody_looked_is_the_other_one() 
     controller.kill();
     bed.patch("tender", r#"{"award":{"undo":true}}"#);
     bed.patch("tender", r#"{"award":{"proposalId":"p2","undoWithin":null,"undo":null}}"#);
-    controller.start_again();
+    controller.restart();
     bed.until_phase("tender", "Finalised");
     let order = bed.order_at_processor("tender").unwrap();
     assert!(order["award"].to_string().contains("p2"), "{order}");
