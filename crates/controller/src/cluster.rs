@@ -20,6 +20,7 @@ mod census;
 pub mod checks;
 mod config;
 mod election;
+mod invited;
 pub mod leadership;
 pub mod lease;
 mod metrics;
@@ -35,6 +36,8 @@ mod requests;
 pub mod resources;
 mod retry;
 mod rights;
+mod seller_statuses;
+mod sellers;
 mod steps;
 mod waiting;
 mod watch;
@@ -44,7 +47,8 @@ use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use kube::{Api, Client};
+use kube::Api;
+pub use kube::Client;
 use orderstream_core::port::{Clock, OrderOwners, OrderStreams};
 use orderstream_core::{Epoch, OrderKey, Timestamp};
 use parking_lot::{Mutex, RwLock};
@@ -59,6 +63,7 @@ pub use self::election::Election;
 pub use self::metrics::Metrics;
 pub use self::processors::{Processors, Source};
 pub use self::requests::Requests;
+pub use self::sellers::ClusterSellers;
 pub use self::writer::FIELD_MANAGER;
 
 use self::cache::{Cache, Change, ObjectKey};
@@ -67,6 +72,7 @@ use self::leadership::{Leadership, Standing};
 use self::operator::Operator;
 use self::queue::Queue;
 use self::reporter::Reporter;
+use self::seller_statuses::SellerStatuses;
 use self::writer::{Outcome, Writer};
 
 /// Questions to processors at once.
@@ -174,6 +180,7 @@ pub fn start(parts: Parts) -> Result<(Handle, Service), prometheus::Error> {
         writer: Arc::new(writer),
         reporter,
         metrics,
+        sellers: Arc::new(SellerStatuses::default()),
         notes: Mutex::new(HashMap::new()),
         unreadable: Mutex::new(HashMap::new()),
         asking: Semaphore::new(ASKING_MAX),
@@ -215,6 +222,17 @@ impl Service {
         let (cache, metrics) = (Arc::clone(&operator.cache), Arc::clone(&operator.metrics));
         tasks.spawn(watch::run(api, cache, metrics, sink, shutdown.clone()));
         tasks.spawn(reports);
+        let (sellers, namespace) = (Arc::clone(&operator.sellers), parts.namespace.clone());
+        tasks.spawn(sellers.follow(client.clone(), namespace, shutdown.clone()));
+        let sellers = Arc::clone(&operator.sellers);
+        let (api_server, leads) =
+            ((client.clone(), parts.requests.clone()), operator.leadership.clone());
+        tasks.spawn(sellers.write(
+            api_server,
+            leads,
+            Arc::clone(&operator.clock),
+            shutdown.clone(),
+        ));
         tasks.spawn(Arc::clone(&operator.writer).run(shutdown.clone()));
         tasks.spawn(Arc::clone(&operator).run());
         tasks.spawn(Arc::clone(&operator).sweep());
@@ -267,6 +285,7 @@ impl Operator {
                     if led.replace(epoch) != Some(epoch) {
                         *self.began.lock() = self.clock.now();
                         self.notes.lock().clear();
+                        self.sellers.begin();
                         // Somebody else may have led, and written, since the last time.
                         self.writer.forget_all();
                         self.cache.write().age();
@@ -285,6 +304,7 @@ impl Operator {
 
     fn stop_acting(&self) {
         self.writer.forget_all();
+        self.sellers.end();
         for key in self.streams.keys() {
             if let Some(snapshot) = self.streams.snapshot(&key) {
                 self.streams.stop(&key, &snapshot.incarnation);

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use orderstream_core::command::Award;
 use orderstream_core::input::{
     AwardInput, ChannelInput, ContactInput, DeliveryInput, FollowUpInput, ItemInput, MessageInput,
-    SellersInput, SpecInput, optional_text, place,
+    SellersInput, SpecInput, language, optional_text, place,
 };
 use orderstream_core::limits::TEXT_CHARS_MAX;
 use orderstream_core::plan::{Closing, Decision, Desired};
@@ -227,6 +227,9 @@ pub fn seller(resource: &Seller) -> Result<spec::Seller, Refusal> {
             let message = format!("'{currency}' has small letters; write {}", known.as_str());
             return Err(Refusal::field("spec.currency", message));
         }
+    }
+    for (index, tag) in resource.spec.languages.iter().enumerate() {
+        language(tag.clone()).map_err(|e| at(&format!("spec.languages[{index}]"), e))?;
     }
     let contact = spec::Contact::try_from(ContactInput {
         channels: resource.spec.channels.iter().map(channel).collect(),

@@ -14,5 +14,7 @@ pub mod rbac;
 #[cfg(test)]
 mod rules_tests;
 pub mod seller;
+pub mod seller_file;
+mod seller_status;
 pub mod status;
 pub mod update;

@@ -2,11 +2,8 @@
 //! file and document, the field's path as the author wrote it, the limit and the fix.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use orderstream_core::Tenant;
-use orderstream_core::port::SellerDirectory;
 use orderstream_core::{Reason, Refusal, spec};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -284,32 +281,6 @@ pub fn load_sellers(path: &Path) -> Result<Vec<spec::Seller>, Refusal> {
         return Err(Refusal::field("metadata.name", message).with("file", source));
     }
     Ok(sellers)
-}
-
-/// The sellers of a file, read once.
-#[derive(Clone, Debug)]
-pub struct FileDirectory(Arc<[spec::Seller]>);
-
-impl FileDirectory {
-    /// Reads the file.
-    ///
-    /// # Errors
-    /// As [`load_sellers`].
-    pub fn load(path: &Path) -> Result<Self, Refusal> {
-        load_sellers(path).map(Self::from)
-    }
-}
-
-impl From<Vec<spec::Seller>> for FileDirectory {
-    fn from(sellers: Vec<spec::Seller>) -> Self {
-        Self(sellers.into())
-    }
-}
-
-impl SellerDirectory for FileDirectory {
-    fn sellers(&self, _: &Tenant) -> Arc<[spec::Seller]> {
-        Arc::clone(&self.0)
-    }
 }
 
 #[cfg(test)]

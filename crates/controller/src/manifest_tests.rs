@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use orderstream_core::spec::MessageType;
 
 use super::*;
+use crate::seller_file::FileDirectory;
+use orderstream_core::Tenant;
+use orderstream_core::port::SellerDirectory as _;
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
@@ -143,6 +146,7 @@ fn the_example_orders_convert() {
         ("office-chairs.yaml", "OR-2041", "furniture"),
         ("steel-coils.yaml", "steel-coils", "steel"),
         ("it-services.yaml", "TENDER-2027-007", "it-services"),
+        ("sealed-tender.yaml", "TENDER-2027-012", "furniture"),
     ] {
         let manifests = read_file(&examples().join(file)).expect(file);
         let [Manifest::OrderRequest(resource)] = manifests.as_slice() else {
@@ -155,6 +159,10 @@ fn the_example_orders_convert() {
         if file == "steel-coils.yaml" {
             assert_eq!(desired.spec.sellers.max_distance_m, Some(600_000));
             assert_eq!(desired.spec.expires_in_ms, 2 * 86_400_000);
+        }
+        if file == "sealed-tender.yaml" {
+            assert!(desired.spec.sealed && desired.spec.buyer.is_some());
+            assert_eq!(desired.spec.sellers.excluded.len(), 1);
         }
         if file == "it-services.yaml" {
             let message = desired.spec.message.as_ref().expect("a message");

@@ -12,11 +12,11 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::seller::SellerChannel;
+use crate::seller::{LANGUAGE, SellerChannel};
 
 pub use crate::order_status::{
-    Best, FollowUpsStatus, LastEvent, OrderRequestStatus, ProposalsStatus, SellersStatus,
-    StreamStatus, TrackerStatus,
+    AwardStatus, Best, FollowUpsStatus, LastEvent, OrderRequestStatus, ProposalsStatus,
+    SellersStatus, StreamStatus, TrackerStatus,
 };
 
 /// What the buyer wants. The content is fixed once written; `suspend`, `cancel`, `close`, `award`,
@@ -79,7 +79,7 @@ pub use crate::order_status::{
         .message("cancel cannot be taken back; create a new OrderRequest")
         .field_path(".cancel"),
     validation = Rule::new(
-        "!has(oldSelf.award) || (has(oldSelf.award.undo) && oldSelf.award.undo) || (has(self.award) && has(self.award.proposalId) == has(oldSelf.award.proposalId) && (!has(self.award.proposalId) || self.award.proposalId == oldSelf.award.proposalId) && has(self.award.lines) == has(oldSelf.award.lines) && (!has(self.award.lines) || self.award.lines == oldSelf.award.lines) && has(self.award.none) == has(oldSelf.award.none))"
+        "!has(oldSelf.award) || has(self.award) && (has(oldSelf.award.undo) && oldSelf.award.undo || has(self.award.proposalId) == has(oldSelf.award.proposalId) && (!has(self.award.proposalId) || self.award.proposalId == oldSelf.award.proposalId) && (has(self.award.lines) ? self.award.lines : []) == (has(oldSelf.award.lines) ? oldSelf.award.lines : []) && (has(self.award.none) && self.award.none) == (has(oldSelf.award.none) && oldSelf.award.none))"
     )
         .message("award is set once; put the former award back, or undo it first")
         .field_path(".award"),
@@ -407,7 +407,7 @@ pub struct CloseSpec {
 }
 
 /// Where somebody is told, and how to speak to them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ContactSpec {
     /// Ways to reach them, the preferred one first.
@@ -417,6 +417,10 @@ pub struct ContactSpec {
     /// A BCP 47 tag such as de or pt-BR.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 35))]
+    #[x_kube(
+        validation = Rule::new(format!("self.matches('{LANGUAGE}')"))
+            .message("language is no BCP 47 tag; write a tag such as de or pt-BR")
+    )]
     pub language: Option<String>,
 }
 

@@ -33,6 +33,9 @@ pub struct OrderRequestStatus {
     /// The invited sellers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sellers: Option<SellersStatus>,
+    /// The award that waits to count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub award: Option<AwardStatus>,
     /// The buyer's follow-ups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow_ups: Option<FollowUpsStatus>,
@@ -43,7 +46,7 @@ pub struct OrderRequestStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub start_time: Option<String>,
-    /// When its time runs out.
+    /// When its time runs out; of a sealed order that was opened, until when it waits for a decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub expires_at: Option<String>,
@@ -124,7 +127,8 @@ pub struct Best {
     pub price: String,
 }
 
-/// The invited sellers.
+/// The invited sellers: how many got how far. Of a sealed order it is not told before its opening
+/// who looked, declined or proposed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SellersStatus {
@@ -134,8 +138,21 @@ pub struct SellersStatus {
     pub notified: u32,
     /// Could not be told.
     pub failed: u32,
+    /// Have looked at the order, or spoke.
+    pub seen: u32,
     /// Said no.
     pub declined: u32,
+    /// Proposed.
+    pub proposed: u32,
+}
+
+/// The award that waits to count.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AwardStatus {
+    /// Until when it can be undone; then it counts, and sellers are told.
+    #[schemars(extend("format" = "date-time"))]
+    pub pending_until: String,
 }
 
 /// The buyer's follow-ups.

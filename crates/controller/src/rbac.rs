@@ -1,5 +1,5 @@
-//! The controller's rights: everything it asks of an API server, and nothing else. A test compares
-//! them with the server's audit log, both ways.
+//! The controller's and the processors' rights: everything they ask of an API server, and nothing
+//! else. A test compares them with the server's audit log, both ways.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,10 @@ const ORDERS: &str = "orderstream-controller";
 /// The name of the rights in the controller's own namespace.
 const OWN: &str = "orderstream-controller-own";
 
-/// What the controller does to order requests, wherever it keeps them: bound in all namespaces by a
+/// The name of the processors' rights.
+const PROCESSOR: &str = "orderstream-processor";
+
+/// What the controller does to order requests and sellers, wherever it keeps them: bound in all namespaces by a
 /// `ClusterRoleBinding`, or for `--namespace` in that one by a `RoleBinding`.
 pub fn orders() -> Vec<PolicyRule> {
     vec![
@@ -23,6 +26,9 @@ pub fn orders() -> Vec<PolicyRule> {
         // What buyers ask over REST.
         rule("orderstream.dev", "orderrequests", &["create", "update"]),
         rule("orderstream.dev", "orderrequests/status", &["patch"]),
+        // In how many open orders each takes part.
+        rule("orderstream.dev", "sellers", &["list", "watch"]),
+        rule("orderstream.dev", "sellers/status", &["patch"]),
         // An Event that comes again is the same one, with a count.
         rule("events.k8s.io", "events", &["create", "patch"]),
     ]
@@ -41,13 +47,18 @@ pub fn own() -> Vec<PolicyRule> {
     ]
 }
 
-/// Both roles as one YAML text, ready for `kubectl apply -f -`.
+/// What a processor does that has its sellers from the cluster: it reads them, and nothing else.
+pub fn processor() -> Vec<PolicyRule> {
+    vec![rule("orderstream.dev", "sellers", &["list", "watch"])]
+}
+
+/// All roles as one YAML text, ready for `kubectl apply -f -`.
 pub fn roles() -> String {
     files().map(|(_, text)| format!("---\n{text}")).concat()
 }
 
 /// Each role's file name and YAML text.
-fn files() -> [(String, String); 2] {
+fn files() -> [(String, String); 3] {
     let orders = ClusterRole {
         metadata: named(ORDERS, "bind it in all namespaces, or in the one that --namespace names"),
         rules: Some(orders()),
@@ -57,7 +68,19 @@ fn files() -> [(String, String); 2] {
         metadata: named(OWN, "bind it in the controller's own namespace"),
         rules: Some(own()),
     };
-    [(format!("{ORDERS}.yaml"), yaml(&orders)), (format!("{OWN}.yaml"), yaml(&own))]
+    let processor = ClusterRole {
+        metadata: named(
+            PROCESSOR,
+            "bind it in all namespaces, or in the one that --sellers-namespace names",
+        ),
+        rules: Some(processor()),
+        aggregation_rule: None,
+    };
+    [
+        (format!("{ORDERS}.yaml"), yaml(&orders)),
+        (format!("{OWN}.yaml"), yaml(&own)),
+        (format!("{PROCESSOR}.yaml"), yaml(&processor)),
+    ]
 }
 
 /// The role as YAML. The roles are fixed, so a failure would show in the first test run.
@@ -105,7 +128,7 @@ mod tests {
 
     #[test]
     fn no_right_is_to_everything_and_only_what_is_nameless_is_not_named() {
-        for rule in orders().into_iter().chain(own()) {
+        for rule in orders().into_iter().chain(own()).chain(processor()) {
             let words = rule.api_groups.iter().chain(&rule.resources).flatten();
             assert!(words.chain(&rule.verbs).all(|word| word != "*"), "{rule:?}");
         }

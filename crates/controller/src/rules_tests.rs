@@ -88,14 +88,17 @@ fn every_rule_accepts_and_refuses_what_the_table_says() {
 
 #[test]
 fn without_an_api_server_manifests_and_edits_are_judged_the_same() {
-    let read = |kind: &str, spec: &Value| match manifest(resource(kind, "case", spec))? {
-        Manifest::OrderRequest(resource) => Ok(resource.spec),
-        Manifest::Seller(_) => panic!("sellers have no rules"),
-    };
+    let read = |kind: &str, spec: &Value| manifest(resource(kind, "case", spec));
     let judge = |kind: &str, case: &Case| {
         let to = read(kind, &case.to)?;
         let Some(from) = &case.from else { return Ok(()) };
-        check_update(&read(kind, from)?, &to)
+        match (read(kind, from)?, to) {
+            (Manifest::OrderRequest(from), Manifest::OrderRequest(to)) => {
+                check_update(&from.spec, &to.spec)
+            }
+            // A seller may change in every way.
+            _ => Ok(()),
+        }
     };
     for rule in Rules::read().rules {
         for case in &rule.accepts {

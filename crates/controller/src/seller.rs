@@ -1,24 +1,42 @@
 //! The `Seller` resource: who may be invited to propose.
 
-use kube::CustomResource;
+#![allow(unreachable_pub, reason = "kube's derive makes public types inside of functions")]
+#![allow(clippy::duplicated_attributes, reason = "columns of one type")]
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::order_request::Channel;
 
 /// A seller: what it sells, from where, and how it is told.
-#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "orderstream.dev",
     version = "v1alpha1",
     kind = "Seller",
     plural = "sellers",
+    shortname = "oseller",
     category = "orderstream",
     namespaced,
+    status = "SellerStatus",
     derive = "PartialEq",
     doc = "A seller that order requests may invite.",
+    selectable = ".spec.suspended",
+    selectable = ".status.phase"
+)]
+#[kube(
     printcolumn(name = "Categories", type_ = "string", json_path = ".spec.categories"),
+    printcolumn(name = "Currency", type_ = "string", json_path = ".spec.currency"),
+    printcolumn(name = "Capacity", type_ = "integer", json_path = ".spec.capacity"),
+    printcolumn(name = "Open", type_ = "integer", json_path = ".status.openOrders"),
     printcolumn(name = "Suspended", type_ = "boolean", json_path = ".spec.suspended"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -30,19 +48,27 @@ pub struct SellerSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), inner(length(min = 1, max = 256)))]
     pub categories: Vec<String>,
-    /// How it can be told.
+    /// How it can be told, the preferred way first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub channels: Vec<SellerChannel>,
-    /// Languages it reads, as BCP 47 tags such as en or de-AT.
+    /// Languages it reads, as BCP 47 tags such as en or de-AT; it is told in the first one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 2, max = 35)))]
+    #[x_kube(
+        validation = Rule::new(format!("self.all(tag, tag.matches('{LANGUAGE}'))"))
+            .message("languages has an entry that is no BCP 47 tag; write tags such as en or de-AT")
+    )]
     pub languages: Vec<String>,
     /// The currency it proposes in, ISO 4217.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 3, max = 3), regex(pattern = "^[A-Z]{3}$"))]
+    #[schemars(length(min = 3, max = 3))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^[A-Z]{3}$')")
+            .message("currency is not an ISO 4217 code; write three capital letters such as EUR")
+    )]
     pub currency: Option<String>,
-    /// How many orders it can work on at once; absent means any number.
+    /// How many orders it can work on at once, 1 to 1000000; absent means any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub capacity: Option<u32>,
@@ -50,6 +76,9 @@ pub struct SellerSpec {
     #[serde(default)]
     pub suspended: bool,
 }
+
+/// BCP 47: a language, and what narrows it down. No quotes and no backslashes: it stands in rules.
+pub(crate) const LANGUAGE: &str = "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$";
 
 /// A point on the Earth.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -63,14 +92,49 @@ pub struct Location {
     pub longitude: f64,
 }
 
-/// One way to tell a seller.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// One way to tell a seller or a buyer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = Rule::new(
+        r"self.type != 'Email' || size(self.address) <= 256 && self.address.matches(r'^[^@,;<>\s\pZ\p{Cc}]+@[^@,;<>\s\pZ\p{Cc}]+$')"
+    )
+        .message("address is not a mail address of at most 256 characters; write name@example.com")
+        .field_path(".address"),
+    validation = Rule::new("self.type != 'SMS' || self.address.matches('^[+][0-9]{7,15}$')")
+        .message("address is not a telephone number; write +491711234567 (E.164)")
+        .field_path(".address"),
+    validation = Rule::new(
+        r"!(self.type in ['GChat', 'Webhook']) || self.address.matches(r'^https?://[^\s\pZ\p{Cc}]+$')"
+    )
+        .message("address is not a URL; begin with https:// or http://")
+        .field_path(".address")
+)]
 pub struct SellerChannel {
     /// By what.
     #[serde(rename = "type")]
     pub kind: Channel,
-    /// Mail address, telephone number or URL.
-    #[schemars(length(min = 1, max = 1024))]
+    /// A mail address for Email, a telephone number for SMS, a URL for Google Chat and for a webhook.
+    #[schemars(length(min = 1, max = 2048))]
     pub address: String,
+}
+
+/// How a seller stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SellerStatus {
+    /// The generation that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, Suspended or Failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// Ready and Stalled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
+    #[schemars(length(max = 16))]
+    pub conditions: Vec<Condition>,
+    /// Orders of this namespace that have not ended and that it is invited to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_orders: Option<u32>,
 }

@@ -2,11 +2,12 @@
 //! and a status that did not change compares equal.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use orderstream_core::order::InvitationState;
 use orderstream_core::{Order, Phase, Reason, Refusal, Snapshot, Timestamp};
 
 use crate::order_request::{
-    Best, FollowUpsStatus, LastEvent, OrderRequestStatus, ProposalsStatus, SellersStatus,
-    StreamStatus, TrackerStatus,
+    AwardStatus, Best, FollowUpsStatus, LastEvent, OrderRequestStatus, ProposalsStatus,
+    SellersStatus, StreamStatus, TrackerStatus,
 };
 
 /// A status never has more bytes than this, as JSON.
@@ -212,12 +213,11 @@ fn copy_order(next: &mut OrderRequestStatus, order: &Order) {
         closed: counts.closed,
         best,
     });
-    next.sellers = Some(SellersStatus {
-        selected: count(order.selected()),
-        notified: count(order.notified().0),
-        failed: count(order.notified().1),
-        declined: count(order.declined.len()),
-    });
+    next.sellers = Some(sellers(order));
+    next.award = order
+        .pending_award
+        .as_ref()
+        .map(|pending| AwardStatus { pending_until: rfc3339(pending.effective_at) });
     next.follow_ups = Some(FollowUpsStatus {
         sent: count(order.follow_ups.len()),
         last_id: order.follow_ups.last().map(ToString::to_string),
@@ -225,6 +225,24 @@ fn copy_order(next: &mut OrderRequestStatus, order: &Order) {
     next.start_time = Some(rfc3339(order.opened_at));
     next.expires_at = Some(rfc3339(order.runs_out_at()));
     next.completion_time = order.ended_at.map(rfc3339);
+}
+
+fn sellers(order: &Order) -> SellersStatus {
+    let (notified, failed) = order.notified();
+    let told = |states: &[InvitationState]| {
+        let invited = order.invitations.iter().filter(|_| !order.is_sealed());
+        count(invited.filter(|held| states.contains(&held.state)).count())
+    };
+    // Also who was not invited may say no.
+    let declined = if order.is_sealed() { 0 } else { count(order.declined.len()) };
+    SellersStatus {
+        selected: count(order.selected()),
+        notified: count(notified),
+        failed: count(failed),
+        seen: told(&[InvitationState::Seen, InvitationState::Declined, InvitationState::Proposed]),
+        declined,
+        proposed: told(&[InvitationState::Proposed]),
+    }
 }
 
 fn count(number: usize) -> u32 {
@@ -240,7 +258,12 @@ struct Facts<'a> {
 }
 
 /// One condition before it has its times: type, status, reason, message.
-struct Shown<'a>(&'static str, bool, &'a str, String);
+pub(crate) struct Shown<'a>(
+    pub(crate) &'static str,
+    pub(crate) bool,
+    pub(crate) &'a str,
+    pub(crate) String,
+);
 
 impl<'a> Facts<'a> {
     fn conditions(&self) -> [Shown<'a>; 6] {
@@ -258,7 +281,22 @@ impl<'a> Facts<'a> {
         self.order.is_some_and(|order| order.phase.is_terminal())
     }
 
+    /// What the order waits for, where its phase alone does not tell.
+    fn awaited(&self) -> Option<(&'static str, &'static str)> {
+        let order = self.order.filter(|order| !order.phase.is_terminal())?;
+        if order.pending_award.is_some() {
+            let message = "the award counts at status.award.pendingUntil; undo it before, or wait";
+            return Some(("AwardPending", message));
+        }
+        let message = "the proposals are opened and a decision is awaited; award one of them, or \
+            end the order without an award";
+        order.decide_until.map(|_| ("ProposalsOpened", message))
+    }
+
     fn ready(&self) -> Shown<'a> {
+        if let Some((reason, message)) = self.awaited().filter(|_| self.phase != "Reconnecting") {
+            return Shown("Ready", true, reason, message.to_owned());
+        }
         let message = match self.phase {
             "Streaming" => "the order takes proposals",
             "Paused" => "the order takes no proposals for now",
@@ -333,7 +371,7 @@ impl<'a> Facts<'a> {
 }
 
 /// A condition with its times: unchanged ones keep theirs.
-fn condition(
+pub(crate) fn condition(
     Shown(kind, holds, reason, message): &Shown<'_>,
     generation: i64,
     previous: &[Condition],

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use orderstream_core::command::Proposed;
-use orderstream_core::event::{NotifyResult, OrderOpened};
-use orderstream_core::spec::{FollowUp, Message};
+use orderstream_core::command::{Award, Proposed};
+use orderstream_core::event::{NotifyResult, OrderOpened, ProposalUpdate};
+use orderstream_core::spec::{FollowUp, Message, SellerChoice, Verdict};
 use orderstream_core::tracker::{Input, Tracker};
 use orderstream_core::{
     Epoch, Event, EventKind, FollowUpId, Incarnation, OrderKey, OrderSpec, Price, ProposalId,
@@ -90,15 +90,89 @@ fn counters_best_price_and_times_are_shown() {
     assert_eq!(parse_rfc3339("2027-01-15T08:30:00Z"), Some(T0.plus_ms(1_800_000)));
 }
 
-#[test]
-fn a_sealed_order_hides_its_best_price_until_its_end() {
+fn best(status: &OrderRequestStatus) -> Option<&str> {
+    status.proposals.as_ref()?.best.as_ref().map(|best| best.price.as_str())
+}
+
+/// A sealed order with three invited sellers, one of whom declined and one proposed, as a tracker
+/// that followed it from the start hears of it.
+fn sealed() -> Life {
     let mut life = Life::open(OrderSpec { sealed: true, ..OrderSpec::default() }, "SB1");
+    let choice = |name: &str| SellerChoice {
+        seller: SellerId::new(name).unwrap(),
+        verdict: Verdict::Chosen,
+        distance_m: None,
+    };
+    life.event(EventKind::SellersSelected(["seller1", "seller2", "seller3"].map(choice).into()));
+    life
+}
+
+fn declined(name: &str) -> EventKind {
+    let seller = SellerId::new(name).unwrap();
+    EventKind::ProposalUpdate(ProposalUpdate::Declined { seller, reason: None })
+}
+
+#[test]
+fn a_sealed_order_shows_no_price_and_who_did_what_only_after_its_opening() {
+    let mut life = sealed();
     life.propose("p1", "10");
+    life.event(declined("seller2"));
     let shown = life.status(&OrderRequestStatus::default(), T0);
-    assert_eq!(shown.proposals.as_ref().and_then(|p| p.best.clone()), None);
-    life.event(EventKind::OrderClosed { reason: None });
+    assert_eq!(best(&shown), None);
+    let sellers = shown.sellers.as_ref().expect("sellers");
+    assert_eq!((sellers.selected, sellers.seen, sellers.declined, sellers.proposed), (3, 0, 0, 0));
+    assert_eq!(shown.proposals.as_ref().map(|proposals| proposals.received), Some(1));
+
+    let decide_until = T0.plus_ms(30 * 86_400_000);
+    life.event(EventKind::ProposalsOpened { decide_until });
     let shown = life.status(&shown, T0);
-    assert!(shown.proposals.as_ref().is_some_and(|p| p.best.is_some()));
+    assert_eq!(best(&shown), Some("10 EUR"));
+    let sellers = shown.sellers.as_ref().expect("sellers");
+    assert_eq!((sellers.selected, sellers.seen, sellers.declined, sellers.proposed), (3, 2, 1, 1));
+    assert_eq!(shown.phase.as_deref(), Some("Paused"));
+    let ready = find(&shown, "Ready");
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("True", "ProposalsOpened"));
+    assert!(ready.message.contains("a decision is awaited"), "{}", ready.message);
+    assert_eq!(shown.expires_at, Some(rfc3339(decide_until)));
+}
+
+#[test]
+fn a_sealed_order_that_ends_before_its_opening_never_shows_a_price() {
+    for end in [
+        EventKind::OrderClosed { reason: None },
+        EventKind::OrderCancelled { reason: None },
+        EventKind::OrderFinalised { award: None, reason: None },
+    ] {
+        let mut life = sealed();
+        life.propose("p1", "10");
+        life.event(end);
+        let shown = life.status(&OrderRequestStatus::default(), T0);
+        assert!(shown.is_terminal());
+        assert_eq!(best(&shown), None);
+        assert_eq!(shown.sellers.map(|sellers| (sellers.seen, sellers.proposed)), Some((0, 0)));
+    }
+}
+
+#[test]
+fn an_award_that_can_be_undone_is_shown_with_its_time_until_it_is_undone_or_counts() {
+    let mut life = Life::open(OrderSpec::default(), "SB1");
+    life.propose("p1", "10");
+    let award = Some(Award::Whole(ProposalId::new("p1").unwrap()));
+    let effective_at = T0.plus_ms(600_000);
+    let pending = EventKind::AwardPending { award: award.clone(), reason: None, effective_at };
+    life.event(pending.clone());
+    let shown = life.status(&OrderRequestStatus::default(), T0);
+    let until = AwardStatus { pending_until: "2027-01-15T08:10:00Z".to_owned() };
+    assert_eq!(shown.award, Some(until));
+    assert_eq!(find(&shown, "Ready").reason, "AwardPending");
+    life.event(EventKind::AwardUndone { reason: None });
+    let shown = life.status(&shown, T0);
+    assert_eq!(shown.award, None);
+    assert_eq!(find(&shown, "Ready").reason, "Streaming");
+    life.event(pending);
+    life.event(EventKind::OrderFinalised { award, reason: None });
+    let shown = life.status(&shown, T0);
+    assert_eq!((shown.award.as_ref(), shown.phase.as_deref()), (None, Some("Finalised")));
 }
 
 #[test]
@@ -143,6 +217,8 @@ fn the_longest_status_fits() {
     life.0.step(T0, Input::Connected { processor, epoch: Epoch(u64::MAX) });
     life.0.step(T0, Input::Disconnected { reason: "\"\u{1f4a5}\\\n".repeat(2_000) });
     let refusal = Refusal::new(Reason::StorageUnavailable, "\"\u{7}".repeat(5_000));
+    let (award, effective_at) = (None, T0.plus_ms(600_000));
+    life.event(EventKind::AwardPending { award, reason: None, effective_at });
     let snapshot = life.0.snapshot();
     let shown =
         status(i64::MAX, &OrderRequestStatus::default(), Some(&snapshot), Some(&refusal), T0);

@@ -36,7 +36,7 @@ pub fn check_update(old: &OrderRequestSpec, new: &OrderRequestSpec) -> Result<()
         let message = "cannot be taken back; create a new OrderRequest";
         return Err(Refusal::field("spec.close", message));
     }
-    if old.award.as_ref().is_some_and(|held| !held.undo && !is_same(held, new.award.as_ref())) {
+    if old.award.as_ref().is_some_and(|held| !may_follow(held, new.award.as_ref())) {
         let message = "is set once; put the former award back, or undo it first";
         return Err(Refusal::field("spec.award", message));
     }
@@ -51,10 +51,12 @@ pub fn check_update(old: &OrderRequestSpec, new: &OrderRequestSpec) -> Result<()
     follow_ups(old, new)
 }
 
-/// The same winners; what else an award says may be added.
-fn is_same(held: &AwardSpec, new: Option<&AwardSpec>) -> bool {
+/// The same winners, to which more may be said, or others after an award that was undone.
+fn may_follow(held: &AwardSpec, new: Option<&AwardSpec>) -> bool {
     new.is_some_and(|new| {
-        (&held.proposal_id, &held.lines, held.none) == (&new.proposal_id, &new.lines, new.none)
+        held.undo
+            || (&held.proposal_id, &held.lines, held.none)
+                == (&new.proposal_id, &new.lines, new.none)
     })
 }
 

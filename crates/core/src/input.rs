@@ -21,7 +21,7 @@ use crate::spec::{
 mod contact;
 mod proposal;
 
-pub use contact::{ChannelInput, ContactInput};
+pub use contact::{ChannelInput, ContactInput, language};
 pub use proposal::{ProposalInput, ProposalLineInput};
 
 /// What a buyer asks for, as it came.

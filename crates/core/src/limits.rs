@@ -68,5 +68,7 @@ pub const QUANTITY_MAX: i64 = 1_000_000_000;
 pub const PRICE_MAX: i64 = 1_000_000_000_000;
 /// Decimal places of a quantity or a price.
 pub const SCALE_MAX: u32 = 6;
-/// Refused acts of one order that its tracker shows; beyond that the oldest are forgotten.
-pub const REFUSED_MAX: usize = 32;
+/// Refused acts of one order that its tracker shows; beyond that the oldest are forgotten. More than
+/// a resource can want at once (32 follow-ups, an extension, an end, a pause), so that none of those
+/// is forgotten and asked again for ever.
+pub const REFUSED_MAX: usize = 64;

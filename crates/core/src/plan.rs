@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::command::{Act, Award, Command};
 use crate::id::{IdempotencyKey, Incarnation, OrderKey, Timestamp};
 use crate::order::{Order, Phase};
+use crate::refusal::Refusal;
 use crate::spec::{FollowUp, OrderSpec};
 use crate::tracker::Snapshot;
 
@@ -81,7 +82,7 @@ pub enum Step {
     /// Make sure that a stream to this processor follows the order.
     Start(String),
     /// Tell the processor; the key makes it happen once.
-    Act(Command),
+    Act(Box<Command>),
     /// End the stream: the order is over and the resource says so.
     Stop,
     /// Write the status.
@@ -111,19 +112,32 @@ fn live(desired: &Desired, seen: &Seen, order: Option<&Order>) -> Vec<Step> {
         return steps;
     };
     steps.push(Step::Start(processor));
-    if let Some(order) = order {
-        let refused = seen.snapshot.as_ref().map(|snapshot| &*snapshot.refused).unwrap_or_default();
-        let was_refused =
-            |act: &Command| refused.iter().any(|(key, _)| Some(key) == act.key.as_ref());
-        steps.extend(
-            acts(desired, order).into_iter().filter(|act| !was_refused(act)).map(Step::Act),
-        );
+    if let Some((order, snapshot)) = order.zip(seen.snapshot.as_deref()) {
+        let asked = acts(desired, order).into_iter();
+        let wanted = asked.filter(|act| refused(snapshot, act).is_none());
+        steps.extend(wanted.map(|act| Step::Act(Box::new(act))));
     }
     steps.push(Step::Publish);
     if let Some(order) = order {
         steps.extend(order.next_deadline().map(Step::RequeueAt));
     }
     steps
+}
+
+/// Why something that the resource still wants is not done: of its acts that were refused for good
+/// the one that was refused last.
+pub fn refusal<'a>(desired: &Desired, snapshot: &'a Snapshot) -> Option<&'a Refusal> {
+    let order = snapshot.order.as_deref().filter(|order| !order.phase.is_terminal())?;
+    let acts = acts(desired, order);
+    let is_wanted = |key: &IdempotencyKey| acts.iter().any(|act| act.key.as_ref() == Some(key));
+    let mut refused = snapshot.refused.iter().rev();
+    refused.find(|(key, _)| is_wanted(key)).map(|(_, refusal)| refusal)
+}
+
+/// Why this act was refused for good, if it was.
+fn refused<'a>(snapshot: &'a Snapshot, act: &Command) -> Option<&'a Refusal> {
+    let held = snapshot.refused.iter().find(|(key, _)| Some(key) == act.key.as_ref());
+    held.map(|(_, refusal)| refusal)
 }
 
 /// The processor that holds the order, or the one that is to hold it. A placement that is not
@@ -172,14 +186,18 @@ fn end(desired: &Desired, order: &Order) -> Option<(String, Act)> {
     let decision = desired.award.as_ref()?;
     // An award after an undone one is another one.
     let round = order.awards_undone;
-    if decision.undo {
-        order.pending_award.as_ref()?;
-        return Some((format!("undo-award:{round}"), Act::UndoAward { reason: None }));
+    let undo = || Some((format!("undo-award:{round}"), Act::UndoAward { reason: None }));
+    match &order.pending_award {
+        Some(_) if decision.undo => return undo(),
+        None if decision.undo => return None,
+        Some(pending) if pending.award == decision.award => return None,
+        // It was undone and replaced in edits of which only the last was seen.
+        Some(_) => return undo(),
+        None => {}
     }
-    if order.pending_award.as_ref().is_some_and(|pending| pending.award == decision.award) {
-        return None;
-    }
-    let key = if round == 0 { "award".to_owned() } else { format!("award:{round}") };
+    // What was refused is asked again after an edit, and after a sealed order's opening.
+    let word = if order.is_sealed() { "early-award" } else { "award" };
+    let key = format!("{word}:{round}:{}", desired.generation);
     let (award, reason) = (decision.award.clone(), decision.reason.clone());
     let undo_within_ms = decision.undo_within_ms.filter(|ms| *ms > 0);
     Some((key, Act::Finalise { award, reason, undo_within_ms }))

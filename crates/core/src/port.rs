@@ -27,6 +27,12 @@ pub trait SellerDirectory: Send + Sync + Debug + 'static {
     /// All of a tenant's sellers, in the order of their names.
     fn sellers(&self, tenant: &Tenant) -> Arc<[Seller]>;
 
+    /// Whether the sellers are known by now. An order that is opened before invites nobody, for
+    /// ever.
+    fn is_known(&self) -> bool {
+        true
+    }
+
     /// One seller of a tenant.
     fn seller(&self, tenant: &Tenant, id: &SellerId) -> Option<Seller> {
         let sellers = self.sellers(tenant);

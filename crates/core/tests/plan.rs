@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use orderstream_core::command::{Award, Opening};
-use orderstream_core::plan::{Decision, Desired, Seen, Step, plan};
+use orderstream_core::command::{Award, Opening, Proposed};
+use orderstream_core::plan::{self, Closing, Decision, Desired, Seen, Step, plan};
 use orderstream_core::spec::{FollowUp, Message};
 use orderstream_core::tracker::StreamState;
 use orderstream_core::{
-    Act, Book, Command, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, ProposalId,
-    Reason, Refusal, Snapshot, Timestamp,
+    Act, Book, Command, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Price,
+    ProposalId, Reason, Refusal, SellerId, Snapshot, Timestamp,
 };
 
 const NOW: Timestamp = Timestamp(1_000_000);
@@ -121,7 +121,7 @@ fn each_difference_gives_its_act_and_no_difference_none() {
         (&suspended, vec![pause.clone()], &[]),
         (&desired(), vec![pause], &["resume:3"]),
         (&cancelled, vec![], &["cancel"]),
-        (&awarded, vec![], &["award"]),
+        (&awarded, vec![], &["award:0:1"]),
     ];
     for (wanted, acts, planned) in cases {
         assert_eq!(keys(wanted, &seen(&acts)), planned, "{wanted:?}");
@@ -133,11 +133,126 @@ fn each_difference_gives_its_act_and_no_difference_none() {
 fn an_act_that_was_refused_for_good_is_not_asked_again() {
     let wanted = Desired { award: Some(award()), follow_ups: vec![follow_up("f1")], ..desired() };
     let mut seen = seen(&[]);
-    let key = IdempotencyKey::new("award").unwrap();
+    let key = IdempotencyKey::new("award:0:1").unwrap();
     let refusal = Refusal::new(Reason::ProposalNotFound, "the order has no proposal p1");
     let snapshot = seen.snapshot.as_deref().cloned().unwrap();
     seen.snapshot = Some(Arc::new(Snapshot { refused: [(key, refusal)].into(), ..snapshot }));
     assert_eq!(keys(&wanted, &seen), ["follow-up:f1"]);
+    let told = |wanted: &Desired| {
+        let snapshot = seen.snapshot.as_deref().unwrap();
+        plan::refusal(wanted, snapshot).map(|refusal| refusal.reason)
+    };
+    assert_eq!(told(&wanted), Some(Reason::ProposalNotFound));
+    assert_eq!(told(&desired()), None, "what is wanted no more is no trouble");
+    let edited = Desired { generation: 2, ..wanted };
+    assert_eq!(keys(&edited, &seen), ["follow-up:f1", "award:0:2"], "an edit asks again");
+    assert_eq!(told(&edited), None);
+}
+
+/// What is seen of an order that is sealed until its time is over, and had these acts since.
+fn sealed(now: Timestamp, acts: &[Act]) -> (Desired, Seen) {
+    let wanted = desired();
+    let spec = OrderSpec { sealed: true, ..wanted.spec.clone() };
+    let mut book = Book::new(wanted.key.clone());
+    let opening =
+        Opening { incarnation: wanted.incarnation.clone(), spec: spec.clone(), choices: vec![] };
+    step(&mut book, NOW, Act::Open(Box::new(opening)));
+    step(&mut book, NOW, propose("p1"));
+    acts.iter().for_each(|act| step(&mut book, now, act.clone()));
+    step(&mut book, now, Act::Tick);
+    let mut seen = seen(&[]);
+    let snapshot = seen.snapshot.as_deref().cloned().unwrap();
+    let order = book.order().cloned().map(Arc::new);
+    seen.snapshot = Some(Arc::new(Snapshot { order, ..snapshot }));
+    (Desired { spec, ..wanted }, seen)
+}
+
+fn step(book: &mut Book, now: Timestamp, act: Act) {
+    let fresh_id = ProposalId::new("fresh").ok();
+    let context = orderstream_core::book::Context { now, fresh_id };
+    drop(book.step(&context, &Command::bare(act)));
+}
+
+fn propose(id: &str) -> Act {
+    Act::Propose(Proposed {
+        proposal_id: ProposalId::new(id).ok(),
+        seller: SellerId::new("seller1").unwrap(),
+        price: Price::parse("10", "EUR").unwrap(),
+        lines: Vec::new(),
+        note: None,
+        delivery_date: None,
+        valid_until: None,
+        attachments: Vec::new(),
+    })
+}
+
+#[test]
+fn an_opened_order_is_neither_resumed_nor_paused_nor_extended_but_awarded() {
+    let due = NOW.plus_ms(desired().spec.expires_in_ms);
+    let (wanted, opened) = sealed(due, &[]);
+    let order = opened.snapshot.as_deref().and_then(|seen| seen.order.as_deref()).unwrap();
+    assert_eq!((order.phase.as_str(), order.decide_until.is_some()), ("Paused", true));
+    assert_eq!(keys(&wanted, &opened), [""; 0]);
+    assert_eq!(keys(&Desired { suspend: true, ..wanted.clone() }, &opened), [""; 0]);
+    let spec = OrderSpec { expires_in_ms: wanted.spec.expires_in_ms * 2, ..wanted.spec.clone() };
+    assert_eq!(keys(&Desired { spec, ..wanted.clone() }, &opened), [""; 0]);
+    let awarded = Desired { award: Some(award()), ..wanted.clone() };
+    assert_eq!(keys(&awarded, &opened), ["award:0:1"]);
+    let steps = plan(&wanted, &opened, due);
+    assert_eq!(steps.last(), order.decide_until.map(Step::RequeueAt).as_ref());
+    let (_, before) = sealed(NOW, &[]);
+    assert_eq!(keys(&awarded, &before), ["early-award:0:1"], "its refusal is not for ever");
+}
+
+#[test]
+fn an_award_is_undone_by_undo_and_by_another_one_and_counts_by_itself_otherwise() {
+    let undoable = Decision { undo_within_ms: Some(600_000), ..award() };
+    let given = Act::Finalise {
+        award: undoable.award.clone(),
+        reason: None,
+        undo_within_ms: undoable.undo_within_ms,
+    };
+    let undone = Act::UndoAward { reason: None };
+    let other = Some(Award::Whole(ProposalId::new("p2").unwrap()));
+    let with = |award: Decision| Desired { award: Some(award), ..desired() };
+    let same = with(undoable.clone());
+    let undo = with(Decision { undo: true, ..undoable.clone() });
+    let another = with(Decision { award: other, ..undoable });
+    let proposed = [propose("p1"), propose("p2")];
+    let after = |acts: &[&Act]| {
+        let acts = proposed.iter().chain(acts.iter().copied()).cloned();
+        seen(&acts.collect::<Vec<_>>())
+    };
+    let cases: [(&Desired, &[&Act], &[&str]); 9] = [
+        (&same, &[], &["award:0:1"]),
+        (&same, &[&given], &[]),
+        (&undo, &[], &[]),
+        (&undo, &[&given], &["undo-award:0"]),
+        (&undo, &[&given, &undone], &[]),
+        (&another, &[&given], &["undo-award:0"]),
+        (&another, &[&given, &undone], &["award:1:1"]),
+        (&same, &[&given, &undone, &given], &[]),
+        (&Desired { suspend: true, ..same.clone() }, &[&given], &[]),
+    ];
+    for (wanted, acts, planned) in cases {
+        assert_eq!(keys(wanted, &after(acts)), planned, "{wanted:?} after {acts:?}");
+    }
+    let steps = plan(&same, &after(&[&given]), NOW);
+    assert_eq!(steps.last(), Some(&Step::RequeueAt(NOW.plus_ms(600_000))));
+}
+
+#[test]
+fn a_close_ends_the_order_with_its_reason_also_while_an_award_waits() {
+    let close = Some(Closing { reason: Some("no budget".to_owned()) });
+    let wanted = Desired { close, suspend: true, ..desired() };
+    let steps = plan(&wanted, &seen(&[]), NOW);
+    let acts: Vec<_> = steps
+        .into_iter()
+        .filter_map(|step| if let Step::Act(command) = step { Some(command.act) } else { None })
+        .collect();
+    assert_eq!(acts, [Act::Close { reason: Some("no budget".to_owned()) }]);
+    let given = Act::Finalise { award: None, reason: None, undo_within_ms: Some(600_000) };
+    assert_eq!(keys(&wanted, &seen(&[given])), ["close"]);
 }
 
 fn award() -> Decision {

@@ -2,6 +2,7 @@
 
 mod book;
 mod inputs;
+mod plan;
 mod tracker;
 
 use orderstream_core::book::Context;

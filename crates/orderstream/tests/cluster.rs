@@ -11,6 +11,7 @@ mod life;
 mod many;
 mod rbac;
 mod rules;
+mod tender;
 mod trace;
 mod unreadable;
 mod verbs;

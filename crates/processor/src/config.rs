@@ -22,9 +22,20 @@ pub struct Config {
     /// Folder of the journal
     #[arg(long, env = "ORDERSTREAM_DATA_DIR", default_value = "data")]
     pub data_dir: PathBuf,
-    /// File of Seller manifests; without it no seller is selected, and any may propose
+    /// File of Seller manifests, read again when it changes; without any sellers none is selected,
+    /// and any may propose
     #[arg(long, env = "ORDERSTREAM_SELLERS")]
     pub sellers: Option<PathBuf>,
+    /// Whether the sellers are the Seller resources of the cluster; a tenant is a namespace
+    #[arg(long, env = "ORDERSTREAM_SELLERS_FROM_CLUSTER")]
+    pub sellers_from_cluster: bool,
+    /// With --sellers-from-cluster: only those of this namespace; of all when absent
+    #[arg(long, env = "ORDERSTREAM_SELLERS_NAMESPACE", value_name = "NAME")]
+    pub sellers_namespace: Option<String>,
+    /// With --sellers-from-cluster: the kubeconfig; without it the pod's own, or KUBECONFIG, or
+    /// ~/.kube/config
+    #[arg(long, env = "ORDERSTREAM_KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
     /// Name under which others know this processor; its gRPC address when not given
     #[arg(long, env = "ORDERSTREAM_NAME")]
     pub name: Option<String>,
@@ -49,6 +60,9 @@ impl Default for Config {
             metrics_addr: SocketAddr::from(([0, 0, 0, 0], 9090)),
             data_dir: PathBuf::from("data"),
             sellers: None,
+            sellers_from_cluster: false,
+            sellers_namespace: None,
+            kubeconfig: None,
             name: None,
             peers: None,
             grpc_url: None,

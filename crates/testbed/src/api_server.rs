@@ -20,7 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const ADMIN: &str = "admin";
 /// Users without groups, who have the rights that a test gives them and no other. They are read when
 /// the server starts, so all tests have the same.
-pub const USERS: [&str; 4] = ["operator", "operator-of-one", "somebody", "nobody"];
+pub const USERS: [&str; 6] =
+    ["operator", "operator-of-one", "processor", "processor-of-one", "somebody", "nobody"];
 /// A key pair for tokens that nobody uses; the server does not start without one.
 const SERVICE_ACCOUNT_KEY: &str = include_str!("../fixtures/service-account.pem");
 const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n";

@@ -102,7 +102,9 @@ fn expand(value: &mut Value) {
 fn written_out(fields: &Map<String, Value>) -> Option<Value> {
     let number = |name: &str| fields.get(name).and_then(Value::as_u64);
     if let Some(count) = number("$chars") {
-        return Some("x".repeat(usize::try_from(count).unwrap()).into());
+        let before = fields.get("after").and_then(Value::as_str).unwrap_or_default();
+        let letters = usize::try_from(count).unwrap() - before.len();
+        return Some(format!("{before}{}", "x".repeat(letters)).into());
     }
     let count = number("$times")?;
     let of = fields.get("of").unwrap().to_string();

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use orderstream_core::plan::{Desired, Seen, Step, plan};
+use orderstream_core::plan::{Desired, Seen, Step, plan, refusal};
 use orderstream_core::port::{Assignment, Clock, OrderOwners, OrderStreams};
 use orderstream_core::{Epoch, OrderKey, Reason, Refusal, Snapshot, Timestamp};
 use parking_lot::{Mutex, RwLock};
@@ -20,6 +20,7 @@ use super::notes::{Note, Placement};
 use super::processors::Processors;
 use super::queue::Queue;
 use super::reporter::Reporter;
+use super::seller_statuses::SellerStatuses;
 use super::steps::Edits;
 use super::writer::{Shown, Writer};
 use crate::convert;
@@ -42,6 +43,7 @@ pub(super) struct Operator {
     pub(super) writer: Arc<Writer>,
     pub(super) reporter: Reporter,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) sellers: Arc<SellerStatuses>,
     pub(super) notes: Mutex<HashMap<ObjectKey, Note>>,
     /// The uids of resources that could not be read; their orders are not orphans.
     pub(super) unreadable: Mutex<HashMap<ObjectKey, String>>,
@@ -156,6 +158,7 @@ impl Operator {
             let refusal = another_speaks(&facts.key);
             return Ok(self.publish(&facts, Some(&refusal), Edits::Settled));
         }
+        self.count_sellers(&facts);
         if facts.known.is_terminal() && !facts.snapshot.as_ref().is_some_and(|s| s.is_terminal()) {
             self.streams.stop(&facts.key, &desired.incarnation);
             return Ok(self.over(&facts, &desired));
@@ -182,12 +185,11 @@ impl Operator {
                     self.note(facts, |note| note.placement = Placement::At(processor));
                 }
                 Step::Start(processor) => self.start(facts, desired, processor)?,
-                Step::Act(command) => self.streams.act(&facts.key, command)?,
+                Step::Act(command) => self.streams.act(&facts.key, *command)?,
                 Step::Stop => self.streams.stop(&facts.key, &desired.incarnation),
                 Step::Publish => {
-                    let refused = facts.snapshot.as_ref().and_then(|s| s.refused.last().cloned());
-                    let refused = refused.map(|(_, refusal)| refusal);
-                    self.publish(facts, refused.as_ref(), edits).into_iter().for_each(&mut sooner);
+                    let refused = facts.snapshot.as_deref().and_then(|s| refusal(desired, s));
+                    self.publish(facts, refused, edits).into_iter().for_each(&mut sooner);
                 }
                 Step::RequeueAt(at) => sooner(at.max(facts.now.plus_ms(1_000))),
                 Step::Remove => self.remove(facts),
@@ -230,6 +232,16 @@ impl Operator {
             located: kept.is_live || free,
             published_terminal: facts.known.is_terminal(),
         }
+    }
+
+    /// Counts the order for the sellers that it invites, while it is open.
+    fn count_sellers(&self, facts: &Facts) {
+        if facts.known.is_terminal() {
+            self.sellers.ended(&facts.object);
+            return;
+        }
+        let order = facts.snapshot.as_deref().and_then(|seen| seen.order.as_deref());
+        self.sellers.heard(&facts.object, facts.uid(), order);
     }
 
     /// Whether this resource speaks for its order, and not another one that names it too.

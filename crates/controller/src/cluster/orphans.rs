@@ -26,6 +26,7 @@ impl Operator {
     pub(super) fn gone(self: &Arc<Self>, gone: Gone) {
         self.queue.forget(&gone.object);
         self.writer.forget(&gone.object);
+        self.sellers.ended(&gone.object);
         self.unreadable.lock().remove(&gone.object);
         let note = self.notes.lock().remove(&gone.object).filter(|n| n.uid == gone.life.as_str());
         let snapshot = self.streams.snapshot(&gone.key).filter(|s| s.incarnation == gone.life);

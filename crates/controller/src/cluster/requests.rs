@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use http::header::RETRY_AFTER;
 use http::{Method, Request, Response, StatusCode};
+use k8s_openapi::api::rbac::v1::PolicyRule;
 use parking_lot::Mutex;
 use pin_project_lite::pin_project;
 use prometheus::{IntCounterVec, Opts, Registry};
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 use tower::{Layer, Service};
 
 use super::rights::Rights;
+use crate::rbac;
 
 /// The code of a request that got no answer, as client-go writes it.
 const NO_ANSWER: &str = "<error>";
@@ -32,11 +34,23 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// Registers the counters.
+    /// Registers the counters of a controller.
     ///
     /// # Errors
     /// When a name is registered already.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        Self::register_for(registry, &[rbac::orders(), rbac::own()].concat())
+    }
+
+    /// Registers the counters of a processor that has its sellers from the cluster.
+    ///
+    /// # Errors
+    /// When a name is registered already.
+    pub fn register_of_processor(registry: &Registry) -> Result<Self, prometheus::Error> {
+        Self::register_for(registry, &rbac::processor())
+    }
+
+    fn register_for(registry: &Registry, rules: &[PolicyRule]) -> Result<Self, prometheus::Error> {
         let opts = Opts::new(
             "rest_client_requests_total",
             "Requests to the API server, by status code and method.",
@@ -46,7 +60,7 @@ impl Requests {
         for (code, method) in [("200", "GET"), ("201", "POST"), ("200", "PATCH"), ("200", "PUT")] {
             total.with_label_values(&[code, method]).reset();
         }
-        let rights = Arc::new(Rights::register(registry)?);
+        let rights = Arc::new(Rights::register(registry, rules)?);
         Ok(Self { total, rights, busy_until: Arc::default() })
     }
 

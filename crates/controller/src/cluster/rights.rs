@@ -5,8 +5,6 @@ use http::{Method, Request};
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 
-use crate::rbac;
-
 /// What stands for a request that no rule is about.
 const OTHER: &str = "other";
 
@@ -31,7 +29,10 @@ impl Rights {
     ///
     /// # Errors
     /// When their name is taken.
-    pub(super) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub(super) fn register(
+        registry: &Registry,
+        rules: &[PolicyRule],
+    ) -> Result<Self, prometheus::Error> {
         let opts = Opts::new(
             "orderstream_api_requests_total",
             "Requests to the API server, by the right that each needs.",
@@ -42,8 +43,7 @@ impl Rights {
             let counter = total.with_label_values(&[&right.verb, &right.group, &right.resource]);
             (right, counter)
         };
-        let rules = rbac::orders().into_iter().chain(rbac::own());
-        let granted = rules.flat_map(|rule| of_rule(&rule)).map(counter).collect();
+        let granted = rules.iter().flat_map(of_rule).map(counter).collect();
         Ok(Self { granted, other: total.with_label_values(&[OTHER, OTHER, OTHER]) })
     }
 
@@ -147,7 +147,9 @@ mod tests {
     #[test]
     fn every_request_counts_and_what_no_rule_names_is_one_series() {
         let registry = Registry::new();
-        let rights = Rights::register(&registry).unwrap();
+        let rights =
+            Rights::register(&registry, &[crate::rbac::orders(), crate::rbac::own()].concat())
+                .unwrap();
         for number in 0..10 {
             let path = format!("/api/v1/namespaces/a/things-{number}/{number}");
             rights.count(&Request::get(path).body(()).unwrap());

@@ -1,6 +1,6 @@
 //! One look at one order: facts gathered, `plan` asked, its steps taken.
 
-use orderstream_core::plan::{Desired, Seen, Step, plan};
+use orderstream_core::plan::{Desired, Seen, Step, plan, refusal};
 use orderstream_core::port::Assignment;
 use orderstream_core::{Incarnation, OrderKey, Refusal, Timestamp};
 
@@ -125,12 +125,16 @@ impl Inner {
                 epoch: self.epoch,
                 processor,
             }),
-            Step::Act(command) => self.streams.act(key, command),
+            Step::Act(command) => self.streams.act(key, *command),
             Step::Stop => {
                 self.streams.stop(key, &desired.incarnation);
                 Ok(())
             }
-            Step::Publish => self.publish(key, resource, None),
+            Step::Publish => {
+                let snapshot = self.streams.snapshot(key);
+                let refused = snapshot.as_deref().and_then(|seen| refusal(desired, seen)).cloned();
+                self.publish(key, resource, refused.as_ref())
+            }
             // Asking is not needed here; the others are the caller's.
             Step::Locate | Step::RequeueAt(_) | Step::Remove => Ok(()),
         }

@@ -79,12 +79,19 @@ fn telephone(value: String) -> Result<String, Refusal> {
     Err(Refusal::field("address", "is not a telephone number; write +491711234567 (E.164)"))
 }
 
-/// Letters, digits and hyphens, as BCP 47 writes tags.
-fn language(tag: String) -> Result<String, Refusal> {
-    let is_tag = tag.len() <= LANGUAGE_CHARS_MAX
-        && tag.starts_with(|c: char| c.is_ascii_alphabetic())
-        && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if is_tag {
+/// Checks a language tag as BCP 47 writes it: a language of letters, and what narrows it down.
+///
+/// # Errors
+/// Names `language` and gives an example.
+pub fn language(tag: String) -> Result<String, Refusal> {
+    let is_subtag = |(place, part): (usize, &str)| {
+        let is_language = place > 0 || part.bytes().all(|b| b.is_ascii_alphabetic());
+        let shortest = if place == 0 { 2 } else { 1 };
+        is_language
+            && (shortest..=8).contains(&part.len())
+            && part.bytes().all(|b| b.is_ascii_alphanumeric())
+    };
+    if tag.len() <= LANGUAGE_CHARS_MAX && tag.split('-').enumerate().all(is_subtag) {
         return Ok(tag);
     }
     Err(Refusal::field(

@@ -128,7 +128,7 @@ impl Operator {
                 Step::Locate | Step::RequeueAt(_) => {}
                 Step::Place(processor) => api.orders[order].placement = Some(processor),
                 Step::Start(_) => self.ensure(sim, order),
-                Step::Act(command) => self.act(sim, order, command),
+                Step::Act(command) => self.act(sim, order, *command),
                 Step::Stop => {
                     if let Some(follow) = &mut self.follows[order] {
                         follow.stopped = true;

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use orderstream_controller::local::LocalOrderRequests;
-use orderstream_controller::manifest::{self, FileDirectory, Manifest};
+use orderstream_controller::manifest::{self, Manifest};
 use orderstream_controller::order_request::OrderRequest;
+use orderstream_controller::seller_file::FileDirectory;
 use orderstream_core::port::{ByName, SellerDirectory as _};
 use orderstream_core::spec::Seller;
 use orderstream_core::{StoreUrl, Tenant};

@@ -1,10 +1,13 @@
 //! `orderstream processor`.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use orderstream_controller::manifest::FileDirectory;
+use orderstream_controller::cluster::{Client, ClusterSellers, Requests, connect};
+use orderstream_controller::seller_file::FileDirectory;
+use orderstream_core::port::SellerDirectory;
 use orderstream_processor::{Config, Parts, PeersConfig, Processor};
+use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -19,19 +22,19 @@ use crate::shutdown::on_signal;
 
 /// Runs a processor until it is told to stop.
 pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> {
-    let directory = directory(config.sellers.as_deref())?;
+    let (registry, http) = figures::registry()?;
+    let sellers = Sellers::of(&config, &registry).await?;
     let journal = open_journal(&config.data_dir, "--data-dir").await?;
     let mut addresses = Addresses::new(WhenOccupied::Fail);
     let grpc = addresses.bind("grpc", "--grpc-addr", config.grpc_addr)?;
     let rest = addresses.bind("rest", "--rest-addr", config.rest_addr)?;
     let metrics = addresses.bind("metrics", "--metrics-addr", config.metrics_addr)?;
-    let (registry, http) = figures::registry()?;
     watch_journal(&registry, &journal, &config.data_dir)?;
     let shutdown = CancellationToken::new();
     let peers = peers(&config, &grpc, &rest)?;
     let parts = Parts {
         journal: Arc::new(journal.clone()),
-        directory: Arc::new(directory),
+        directory: sellers.directory(),
         clock: Arc::new(SystemClock),
         metrics: registry.clone(),
         http_metrics: http,
@@ -45,6 +48,9 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     tasks.start(admin.clone().serve(metrics, shutdown.clone()));
     let processor = blocking(move || Processor::start(parts).map_err(unexpected)).await?;
     let greeted = processor.greeted();
+    let cluster = sellers.of_cluster();
+    tasks.start(sellers.follow(shutdown.clone()));
+    let until = shutdown.clone();
     tasks.start(async move {
         let result = processor.run(grpc, rest).await.map_err(unexpected);
         shutdown.cancel();
@@ -53,6 +59,12 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     addresses.write(common.addr_file.as_deref())?;
     tasks.start(async move {
         greeted.await;
+        if let Some(cluster) = cluster {
+            tokio::select! {
+                () = until.cancelled() => return Ok(()),
+                () = cluster.listed() => {}
+            }
+        }
         admin.set_ready();
         Ok(())
     });
@@ -85,10 +97,64 @@ fn peers(config: &Config, grpc: &TcpListener, rest: &TcpListener) -> Result<Peer
     Ok(PeersConfig { file: config.peers.clone(), name, rest_url, grpc_url })
 }
 
-fn directory(file: Option<&Path>) -> Result<FileDirectory, Failure> {
-    match file {
-        Some(file) => Ok(FileDirectory::load(file)?),
-        None => Ok(FileDirectory::from(Vec::new())),
+/// Where the sellers come from.
+enum Sellers {
+    /// A file, which may change; nobody without one.
+    File(FileDirectory, Option<PathBuf>),
+    /// The cluster, all of it or one namespace.
+    Cluster(ClusterSellers, Client, Option<String>),
+}
+
+impl Sellers {
+    async fn of(config: &Config, registry: &Registry) -> Result<Self, Failure> {
+        if config.sellers_from_cluster && config.sellers.is_some() {
+            let text = "--sellers and --sellers-from-cluster exclude each other; give one of them";
+            return Err(Failure::input(text.to_owned()));
+        }
+        if config.sellers_from_cluster {
+            let requests = Requests::register_of_processor(registry)
+                .map_err(|error| Failure::unexpected(error.to_string()))?;
+            let (client, _) = connect(config.kubeconfig.as_deref(), &requests)
+                .await
+                .map_err(|error| Failure::input(error.to_string()))?;
+            let namespace = config.sellers_namespace.clone();
+            return Ok(Self::Cluster(ClusterSellers::default(), client, namespace));
+        }
+        if config.sellers.is_some() && config.sellers_namespace.is_some() {
+            let text = "--sellers-namespace needs --sellers-from-cluster; a file has no namespaces";
+            return Err(Failure::input(text.to_owned()));
+        }
+        let directory = match &config.sellers {
+            Some(file) => FileDirectory::load(file)?,
+            None => FileDirectory::from(Vec::new()),
+        };
+        Ok(Self::File(directory, config.sellers.clone()))
+    }
+
+    fn directory(&self) -> Arc<dyn SellerDirectory> {
+        match self {
+            Self::File(directory, _) => Arc::new(directory.clone()),
+            Self::Cluster(sellers, ..) => Arc::new(sellers.clone()),
+        }
+    }
+
+    fn of_cluster(&self) -> Option<ClusterSellers> {
+        match self {
+            Self::File(..) => None,
+            Self::Cluster(sellers, ..) => Some(sellers.clone()),
+        }
+    }
+
+    /// Keeps them true until shutdown.
+    async fn follow(self, shutdown: CancellationToken) -> Result<(), Failure> {
+        match self {
+            Self::File(_, None) => {}
+            Self::File(directory, Some(file)) => directory.follow(file, shutdown).await,
+            Self::Cluster(sellers, client, namespace) => {
+                sellers.follow(client, namespace, shutdown).await;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -63,6 +63,16 @@ impl Bed {
         Some(Self::on(shared()?, namespace, Logging::Everything))
     }
 
+    /// A bed whose processor has its sellers from the namespace, and logs everything.
+    pub(crate) fn make_with_sellers() -> Option<Self> {
+        let namespace = format!("bed-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        shared()?.kubectl(&["create", "namespace", &namespace]);
+        let kubeconfig = shared()?.kubeconfig().display().to_string();
+        let sellers = ["--sellers-from-cluster", "--sellers-namespace", &namespace];
+        let more = [&sellers[..], &["--kubeconfig", &kubeconfig]].concat();
+        Some(Self::with(shared()?, namespace.clone(), Logging::Everything, &more))
+    }
+
     /// A bed in a namespace that exists, and that no other test uses.
     pub(crate) fn make_in(namespace: String) -> Option<Self> {
         Some(Self::on(shared()?, namespace, Logging::Quiet))
@@ -77,9 +87,19 @@ impl Bed {
     }
 
     fn on(server: &'static ApiServer, namespace: String, logging: Logging) -> Self {
+        Self::with(server, namespace, logging, &["--sellers", "examples/sellers.yaml"])
+    }
+
+    fn with(
+        server: &'static ApiServer,
+        namespace: String,
+        logging: Logging,
+        sellers: &[&str],
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("processor").display().to_string();
-        let mut args = vec!["processor", "--data-dir", &data, "--sellers", "examples/sellers.yaml"];
+        let mut args = vec!["processor", "--data-dir", &data];
+        args.extend(sellers);
         for flag in ["--grpc-addr", "--rest-addr", "--metrics-addr"] {
             args.extend([flag, "127.0.0.1:0"]);
         }

@@ -14,10 +14,13 @@ use crate::process::{PATIENCE, Role, pause, root, until};
 /// What is asked or granted: verb, group, resource, subresource.
 type Right = [String; 4];
 
-/// The rights in `deploy/rbac`.
-fn granted() -> BTreeSet<Right> {
+/// The controller's roles.
+const CONTROLLER: [&str; 2] = ["orderstream-controller", "orderstream-controller-own"];
+
+/// The rights of these roles in `deploy/rbac`.
+fn granted(roles: &[&str]) -> BTreeSet<Right> {
     let mut rights = BTreeSet::new();
-    for name in ["orderstream-controller", "orderstream-controller-own"] {
+    for name in roles {
         let path = root().join(format!("deploy/rbac/{name}.yaml"));
         let role: Value = serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         for rule in role["rules"].as_array().unwrap() {
@@ -62,6 +65,9 @@ fn serve(bed: &Bed) {
 /// Lives a life that needs every right.
 fn live(bed: &Bed, controller: &Role) {
     bed.apply(
+        "apiVersion: orderstream.dev/v1alpha1\nkind: Seller\nmetadata: {name: a}\nspec: {}\n",
+    );
+    bed.apply(
         "apiVersion: orderstream.dev/v1alpha1\nkind: OrderRequest\nmetadata: {name: applied}\n\
          spec: {ttlAfterFinished: 1s}\n",
     );
@@ -89,8 +95,8 @@ fn live(bed: &Bed, controller: &Role) {
 }
 
 /// Compares the rights with what a user asked.
-fn judge(bed: &Bed, user: &str) {
-    let granted = granted();
+fn judge(bed: &Bed, user: &str, roles: &[&str]) {
+    let granted = granted(roles);
     let began = Instant::now();
     loop {
         let asked: Vec<_> =
@@ -119,7 +125,7 @@ fn in_all_namespaces_every_right_is_used_and_none_is_missing() {
     let kubeconfig = bed.server.kubeconfig_of("operator", &bed.namespace);
     let controller = bed.controller_of(&kubeconfig, &["--processor-service", "processor"]);
     live(&bed, &controller);
-    judge(&bed, "operator");
+    judge(&bed, "operator", &CONTROLLER);
 }
 
 #[test]
@@ -131,5 +137,33 @@ fn in_one_namespace_every_right_is_used_and_none_is_missing() {
     let flags = ["--processor-service", "processor", "--namespace", &bed.namespace];
     let controller = bed.controller_of(&kubeconfig, &flags);
     live(&bed, &controller);
-    judge(&bed, "operator-of-one");
+    judge(&bed, "operator-of-one", &CONTROLLER);
+}
+
+#[test]
+fn a_processor_reads_the_sellers_and_asks_for_nothing_else() {
+    let Some(bed) = Bed::make() else { return };
+    let roles = root().join("deploy/rbac").display().to_string();
+    bed.kubectl(&["apply", "-f", &roles]);
+    let (all, one) = ("processor", "processor-of-one");
+    let role = "--clusterrole=orderstream-processor";
+    bed.kubectl(&["create", "clusterrolebinding", all, role, &format!("--user={all}")]);
+    bed.kubectl(&["create", "rolebinding", one, role, &format!("--user={one}")]);
+    for (user, more) in [(all, vec![]), (one, vec!["--sellers-namespace", &bed.namespace])] {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data").display().to_string();
+        let kubeconfig = bed.server.kubeconfig_of(user, &bed.namespace).display().to_string();
+        let mut args = vec!["processor", "--data-dir", &data, "--sellers-from-cluster"];
+        args.extend(["--kubeconfig", &kubeconfig]);
+        for flag in ["--grpc-addr", "--rest-addr", "--metrics-addr"] {
+            args.extend([flag, "127.0.0.1:0"]);
+        }
+        args.extend(more);
+        let processor = Role::start(&args, dir.path());
+        until("it is ready", || {
+            let answer = crate::http::get(processor.address("metrics"), "/readyz").ok()?;
+            (answer.status == 200).then_some(())
+        });
+        judge(&bed, user, &["orderstream-processor"]);
+    }
 }

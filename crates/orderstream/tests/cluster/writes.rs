@@ -113,11 +113,12 @@ fn ending(bed: &Bed, name: &str) -> Ending {
 
 /// Drops when things happened, under which life and leader, and how often a stream was opened.
 fn forget_times(value: &mut Value) {
-    const TIMES: [&str; 13] = [
+    const TIMES: [&str; 14] = [
         "at",
         "attempts",
         "completionTime",
         "connectedSince",
+        "effective_at",
         "epoch",
         "expiresAt",
         "expires_at",
@@ -176,6 +177,23 @@ fn a_steered_order_ends_the_same_whenever_the_controller_is_killed() {
         until_taken_up(bed, name, "Streaming");
         bed.patch(name, r#"{"cancel":true}"#);
         until_taken_up(bed, name, "Cancelled");
+    });
+}
+
+#[test]
+fn an_award_undone_and_replaced_ends_the_same_whenever_the_controller_is_killed() {
+    survives(|bed, name| {
+        apply(bed, name, "{expiresIn: 1h}");
+        assert_eq!(bed.propose(name, "p1", "10").unwrap().status, 201);
+        bed.patch(name, r#"{"award":{"none":true,"undoWithin":"1h"}}"#);
+        bed.until_status(name, "the award waits", |status| status["award"].is_object());
+        bed.patch(name, r#"{"award":{"undo":true}}"#);
+        bed.until_status(name, "it is undone", |status| status["award"].is_null());
+        bed.patch(
+            name,
+            r#"{"award":{"none":null,"undo":null,"undoWithin":null,"proposalId":"p1"}}"#,
+        );
+        until_taken_up(bed, name, "Finalised");
     });
 }
 

@@ -42,6 +42,10 @@ impl Orders {
         };
         let life = (join.key.clone(), incarnation.clone());
         let is_open = self.incarnation(&join.key).as_ref() == Some(&incarnation);
+        if !is_open && !self.inner.parts.directory.is_known() {
+            let text = "the sellers are not known yet, since the API server was not reached so far";
+            return Err(Refusal::new(Reason::Unreachable, text));
+        }
         let choices = self.choose(&join, life.clone(), is_open);
         let opening = Opening { incarnation: incarnation.clone(), spec: join.spec, choices };
         let result = self.act(&join.key, Command::bare(Act::Open(Box::new(opening)))).await;

@@ -69,6 +69,9 @@ helm.sh/chart: {{ printf "%s-%s" $top.Chart.Name $top.Chart.Version | replace "+
 {{- end -}}
 {{- end -}}
 
+{{- define "orderstream.sellersFromCluster" -}}
+{{- if not (or .Values.processor.sellers .Values.processor.sellersConfigMap) }}true{{ end -}}
+{{- end -}}
 {{- define "orderstream.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 65532

@@ -1,0 +1,175 @@
+//! In how many open orders each seller takes part: counted as orders are looked at, so that a look
+//! costs only what its own order's invitations cost, and that once. Pure.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use orderstream_core::Order;
+
+use super::cache::ObjectKey;
+
+/// The sellers of the open orders.
+#[derive(Debug, Default)]
+pub(super) struct Invited {
+    orders: HashMap<ObjectKey, Counted>,
+    open: HashMap<ObjectKey, u32>,
+    /// Open orders whose invitations are not known yet.
+    unheard: HashSet<ObjectKey>,
+}
+
+/// An order that was counted.
+#[derive(Debug)]
+struct Counted {
+    uid: String,
+    /// Its sellers, whose names are shared with the counts.
+    sellers: Box<[Arc<str>]>,
+}
+
+impl Invited {
+    /// An order as it is now; `None` while nothing was heard of it. Gives the sellers whose counts
+    /// changed.
+    pub(super) fn heard(
+        &mut self,
+        object: &ObjectKey,
+        uid: &str,
+        order: Option<&Order>,
+    ) -> Vec<ObjectKey> {
+        match (self.orders.get(object).map(|held| held.uid == uid), order) {
+            // Whom an order invites never changes.
+            (Some(true), Some(order)) if !order.phase.is_terminal() => Vec::new(),
+            (Some(true), None) => Vec::new(),
+            (held, Some(order)) if !order.phase.is_terminal() && order.last_seq.0 >= 2 => {
+                let mut changed = if held.is_some() { self.ended(object) } else { Vec::new() };
+                changed.extend(self.count(object, uid, order));
+                changed
+            }
+            (_, Some(order)) if order.phase.is_terminal() => self.ended(object),
+            (_, _) => {
+                self.unheard.insert(object.clone());
+                Vec::new()
+            }
+        }
+    }
+
+    fn count(&mut self, object: &ObjectKey, uid: &str, order: &Order) -> Vec<ObjectKey> {
+        self.unheard.remove(object);
+        let mut changed = Vec::with_capacity(order.invitations.len());
+        for invitation in &order.invitations {
+            let namespace = Arc::clone(&object.namespace);
+            let seller = ObjectKey { namespace, name: invitation.seller.as_str().into() };
+            let seller = self.open.get_key_value(&seller).map_or(seller, |(key, _)| key.clone());
+            let count = self.open.entry(seller.clone()).or_default();
+            *count = count.saturating_add(1);
+            changed.push(seller);
+        }
+        let sellers = changed.iter().map(|seller| Arc::clone(&seller.name)).collect();
+        self.orders.insert(object.clone(), Counted { uid: uid.to_owned(), sellers });
+        changed
+    }
+
+    /// An order has ended, or its resource is gone. Gives the sellers whose counts changed.
+    pub(super) fn ended(&mut self, object: &ObjectKey) -> Vec<ObjectKey> {
+        self.unheard.remove(object);
+        let Some(counted) = self.orders.remove(object) else { return Vec::new() };
+        let key = |name: Arc<str>| ObjectKey { namespace: Arc::clone(&object.namespace), name };
+        let sellers: Vec<_> = counted.sellers.into_iter().map(key).collect();
+        for seller in &sellers {
+            if let Some(count) = self.open.get_mut(seller) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    self.open.remove(seller);
+                }
+            }
+        }
+        sellers
+    }
+
+    /// In how many open orders a seller takes part.
+    pub(super) fn of(&self, seller: &ObjectKey) -> u32 {
+        self.open.get(seller).copied().unwrap_or(0)
+    }
+
+    /// Whether every open order that was looked at is counted.
+    pub(super) fn is_complete(&self) -> bool {
+        self.unheard.is_empty()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use orderstream_core::book::Context;
+    use orderstream_core::command::Opening;
+    use orderstream_core::spec::{SellerChoice, Verdict};
+    use orderstream_core::{
+        Act, Book, Command, Incarnation, OrderKey, OrderSpec, SellerId, Timestamp,
+    };
+
+    use super::*;
+
+    pub(in crate::cluster) fn order(sellers: &[&str], then: &[Act]) -> Order {
+        let mut book = Book::new(OrderKey::new("shop", "A").unwrap());
+        let choice = |name: &&str| SellerChoice {
+            seller: SellerId::new(*name).unwrap(),
+            verdict: Verdict::Chosen,
+            distance_m: None,
+        };
+        let opening = Act::Open(Box::new(Opening {
+            incarnation: Incarnation::new("u").unwrap(),
+            spec: OrderSpec::default(),
+            choices: sellers.iter().map(choice).collect(),
+        }));
+        let context = Context { now: Timestamp(1), fresh_id: None };
+        for act in std::iter::once(&opening).chain(then) {
+            drop(book.step(&context, &Command::bare(act.clone())));
+        }
+        book.order().cloned().unwrap()
+    }
+
+    fn object(name: &str) -> ObjectKey {
+        ObjectKey { namespace: "shop".into(), name: name.into() }
+    }
+
+    fn names(changed: &[ObjectKey]) -> Vec<&str> {
+        changed.iter().map(|seller| &*seller.name).collect()
+    }
+
+    #[test]
+    fn an_order_counts_once_from_its_opening_to_its_end() {
+        let mut invited = Invited::default();
+        let ab = order(&["a", "b"], &[]);
+        assert_eq!(names(&invited.heard(&object("1"), "u1", Some(&ab))), ["a", "b"]);
+        assert_eq!(invited.heard(&object("1"), "u1", Some(&ab)), []);
+        assert_eq!(invited.heard(&object("1"), "u1", None), [], "its stream broke");
+        let bc = order(&["b", "c"], &[]);
+        invited.heard(&object("2"), "u2", Some(&bc));
+        let of = |invited: &Invited| ["a", "b", "c"].map(|name| invited.of(&object(name)));
+        assert_eq!(of(&invited), [1, 2, 1]);
+        let closed = order(&["a", "b"], &[Act::Close { reason: None }]);
+        assert_eq!(names(&invited.heard(&object("1"), "u1", Some(&closed))), ["a", "b"]);
+        assert_eq!(of(&invited), [0, 1, 1]);
+        assert_eq!(invited.heard(&object("1"), "u1", Some(&closed)), []);
+        assert_eq!(names(&invited.ended(&object("2"))), ["b", "c"], "it was deleted");
+        assert_eq!(of(&invited), [0, 0, 0]);
+        assert!(invited.open.is_empty() && invited.orders.is_empty());
+    }
+
+    #[test]
+    fn another_life_of_a_name_takes_the_place_of_the_former_one() {
+        let mut invited = Invited::default();
+        invited.heard(&object("1"), "u1", Some(&order(&["a"], &[])));
+        let changed = invited.heard(&object("1"), "u2", Some(&order(&["b"], &[])));
+        assert_eq!(names(&changed), ["a", "b"]);
+        assert_eq!((invited.of(&object("a")), invited.of(&object("b"))), (0, 1));
+    }
+
+    #[test]
+    fn what_was_not_heard_of_makes_the_counts_incomplete_until_it_is_or_is_gone() {
+        let mut invited = Invited::default();
+        invited.heard(&object("1"), "u1", None);
+        invited.heard(&object("2"), "u2", None);
+        assert!(!invited.is_complete());
+        invited.heard(&object("1"), "u1", Some(&order(&["a"], &[])));
+        invited.ended(&object("2"));
+        assert!(invited.is_complete());
+    }
+}

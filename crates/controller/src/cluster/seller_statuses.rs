@@ -1,0 +1,306 @@
+//! The statuses of sellers, written by the leader: when what they say changed, of one seller at most
+//! once in [`GAP`], one after the other. They inform people; orders never wait for them.
+//!
+//! ```text
+//!   watch of sellers ──▶ facts ─┐
+//!   looks at orders ──▶ counts ─┴▶ changed ──▶ is it shown so already? ──▶ server-side apply
+//! ```
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::core::Request;
+use kube::runtime::watcher::Event;
+use kube::{Client, Resource as _};
+use orderstream_core::port::Clock;
+use orderstream_core::{Order, Refusal, Timestamp};
+use parking_lot::Mutex;
+use serde_json::json;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::cache::ObjectKey;
+use super::invited::Invited;
+use super::leadership::Leadership;
+use super::requests::Requests;
+use super::sellers::{self, Guarded, SELLERS_MAX, object_of};
+use super::writer::FIELD_MANAGER;
+use crate::convert;
+use crate::manifest::API_VERSION;
+use crate::seller::{Seller, SellerStatus};
+use crate::seller_status::{Facts, own, status};
+
+/// The shortest time between two writes of one seller.
+const GAP: Duration = Duration::from_secs(5);
+/// The time between two writes of different ones, so that a hundred thousand take their time.
+const PACE: Duration = Duration::from_millis(20);
+/// How often it is looked at what is due.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long one write may take.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a new leader looks at orders before it counts.
+const SETTLE: Duration = Duration::from_secs(2);
+/// How long it waits for orders of which it has not heard.
+const SETTLE_MAX: Duration = Duration::from_mins(1);
+
+/// The sellers as the leader shows them. Shared by reference.
+#[derive(Debug, Default)]
+pub(super) struct SellerStatuses(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    sellers: HashMap<ObjectKey, Kept>,
+    /// Seen since a list began.
+    relisted: Option<HashSet<ObjectKey>>,
+    invited: Invited,
+    /// Sellers whose status may have changed.
+    changed: HashSet<ObjectKey>,
+    /// Since when this process counts.
+    counts_since: Option<Instant>,
+}
+
+/// A seller as the watch showed it, and what was written to it.
+#[derive(Debug)]
+struct Kept {
+    uid: String,
+    version: u64,
+    facts: Facts,
+    shown: SellerStatus,
+    not_before: Option<Instant>,
+}
+
+/// One write.
+#[derive(Clone, Debug, PartialEq)]
+struct Write {
+    uid: String,
+    status: SellerStatus,
+}
+
+impl SellerStatuses {
+    /// An order as it is now; `None` while nothing was heard of it.
+    pub(super) fn heard(&self, object: &ObjectKey, uid: &str, order: Option<&Order>) {
+        let mut state = self.0.lock();
+        let changed = state.invited.heard(object, uid, order);
+        state.changed.extend(changed);
+    }
+
+    /// An order has ended, or its resource is gone.
+    pub(super) fn ended(&self, object: &ObjectKey) {
+        let mut state = self.0.lock();
+        let changed = state.invited.ended(object);
+        state.changed.extend(changed);
+    }
+
+    /// This process begins to lead, and counts anew.
+    pub(super) fn begin(&self) {
+        let mut state = self.0.lock();
+        state.invited = Invited::default();
+        state.changed = state.sellers.keys().cloned().collect();
+        state.counts_since = Some(Instant::now());
+    }
+
+    /// It leads no more.
+    pub(super) fn end(&self) {
+        let mut state = self.0.lock();
+        state.invited = Invited::default();
+        state.changed.clear();
+        state.counts_since = None;
+    }
+
+    /// Keeps what the watch shows until shutdown.
+    pub(super) async fn follow(
+        self: Arc<Self>,
+        client: Client,
+        namespace: Option<String>,
+        stop: CancellationToken,
+    ) {
+        let api = sellers::api(&client, namespace.as_deref());
+        sellers::follow(api, stop, |event| self.0.lock().take(event)).await;
+    }
+
+    /// Writes until shutdown.
+    pub(super) async fn write(
+        self: Arc<Self>,
+        (client, requests): (Client, Requests),
+        leadership: Leadership,
+        clock: Arc<dyn Clock>,
+        stop: CancellationToken,
+    ) {
+        let mut wait = LOOK;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+            wait = LOOK;
+            if leadership.epoch().is_none() {
+                continue;
+            }
+            let due = self.0.lock().due(Instant::now());
+            for seller in due {
+                if stop.is_cancelled() || leadership.epoch().is_none() {
+                    break;
+                }
+                let write = self.0.lock().next(&seller, clock.now(), Instant::now());
+                let Some(write) = write else { continue };
+                let written = send(&client, &seller, &write).await;
+                self.0.lock().wrote(&seller, &write, written);
+                if let Some(pause) = requests.pause() {
+                    wait = pause;
+                    break;
+                }
+                tokio::time::sleep(PACE).await;
+            }
+        }
+    }
+}
+
+/// What became of a write: the resource's version after it, or that there is none any more.
+type Sent = Result<Option<u64>, ()>;
+
+async fn send(client: &Client, seller: &ObjectKey, write: &Write) -> Sent {
+    let patch = json!({
+        "apiVersion": API_VERSION,
+        "kind": "Seller",
+        "metadata": { "name": &*seller.name, "namespace": &*seller.namespace, "uid": write.uid },
+        "status": write.status,
+    });
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let request = Request::new(Seller::url_path(&(), Some(&seller.namespace))).patch_subresource(
+        "status",
+        &seller.name,
+        &params,
+        &Patch::Apply(patch),
+    );
+    let answer = async {
+        let request = request.map_err(kube::Error::BuildRequest)?;
+        client.request::<DynamicObject>(request).await
+    };
+    match tokio::time::timeout(WRITE_TIMEOUT, answer).await {
+        Ok(Ok(resource)) => Ok(Some(version(&resource.metadata))),
+        // Gone, or another life of the name.
+        Ok(Err(kube::Error::Api(answer))) if matches!(answer.code, 404 | 409) => Ok(None),
+        Ok(Err(error)) => {
+            tracing::warn!(%seller, %error, "a seller's status was not written");
+            Err(())
+        }
+        Err(_) => {
+            tracing::warn!(%seller, "a write of a seller's status was not answered in time");
+            Err(())
+        }
+    }
+}
+
+fn version(metadata: &ObjectMeta) -> u64 {
+    metadata.resource_version.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+impl State {
+    fn take(&mut self, event: Event<Guarded>) {
+        match event {
+            Event::Init => self.relisted = Some(HashSet::new()),
+            Event::InitApply(guarded) => {
+                if let Some(seen) = &mut self.relisted {
+                    seen.insert(object_of(&guarded));
+                }
+                self.put(guarded);
+            }
+            Event::InitDone => {
+                if let Some(seen) = self.relisted.take() {
+                    self.sellers.retain(|seller, _| seen.contains(seller));
+                }
+            }
+            Event::Apply(guarded) => self.put(guarded),
+            Event::Delete(guarded) => {
+                self.sellers.remove(&object_of(&guarded));
+            }
+        }
+    }
+
+    fn put(&mut self, guarded: Guarded) {
+        let seller = object_of(&guarded);
+        let (metadata, facts, shown) = match guarded.0 {
+            Ok(resource) => {
+                let refusal = convert::seller(&resource).err();
+                let generation = resource.metadata.generation.unwrap_or(1);
+                let facts = Facts { generation, suspended: resource.spec.suspended, refusal };
+                (resource.metadata, facts, own(resource.status.unwrap_or_default()))
+            }
+            Err(wrong) => {
+                let generation = wrong.metadata.generation.unwrap_or(1);
+                let refusal = Some(Refusal::field("spec", wrong.error));
+                let facts = Facts { generation, suspended: false, refusal };
+                // What it shows cannot be read either; what was written last is believed.
+                let held = self.sellers.get(&seller);
+                let shown = held.map(|held| held.shown.clone()).unwrap_or_default();
+                (wrong.metadata, facts, shown)
+            }
+        };
+        let (uid, version) = (metadata.uid.clone().unwrap_or_default(), version(&metadata));
+        let held = self.sellers.get(&seller).filter(|held| held.uid == uid);
+        if held.is_some_and(|held| held.version > version) {
+            // An echo of what was before the last write.
+            return;
+        }
+        if held.is_none() && self.sellers.len() >= SELLERS_MAX {
+            return;
+        }
+        let not_before = held.and_then(|held| held.not_before);
+        let kept = Kept { uid, version, facts, shown, not_before };
+        self.sellers.insert(seller.clone(), kept);
+        if self.counts_since.is_some() {
+            self.changed.insert(seller);
+        }
+    }
+
+    /// The changed sellers that may be written now; none before the counts are true.
+    fn due(&self, now: Instant) -> Vec<ObjectKey> {
+        let counts_for = self.counts_since.map(|since| now.duration_since(since));
+        let is_settled = counts_for
+            .is_some_and(|time| time >= SETTLE_MAX || time >= SETTLE && self.invited.is_complete());
+        if !is_settled {
+            return Vec::new();
+        }
+        let is_due = |seller: &&ObjectKey| {
+            let held = self.sellers.get(*seller);
+            held.and_then(|held| held.not_before).is_none_or(|at| at <= now)
+        };
+        self.changed.iter().filter(is_due).cloned().collect()
+    }
+
+    /// What is to be written to a seller; nothing where it is shown already, or is no resource.
+    fn next(&mut self, seller: &ObjectKey, now: Timestamp, at: Instant) -> Option<Write> {
+        self.changed.remove(seller);
+        let held = self.sellers.get_mut(seller)?;
+        let status = status(&held.facts, Some(self.invited.of(seller)), &held.shown, now);
+        if status == held.shown {
+            return None;
+        }
+        held.not_before = Some(at + GAP);
+        Some(Write { uid: held.uid.clone(), status })
+    }
+
+    fn wrote(&mut self, seller: &ObjectKey, write: &Write, written: Sent) {
+        let Some(held) = self.sellers.get_mut(seller).filter(|held| held.uid == write.uid) else {
+            return;
+        };
+        match written {
+            Ok(Some(version)) if version >= held.version => {
+                held.version = version;
+                held.shown = write.status.clone();
+            }
+            // Somebody wrote after it: the watch has told, and it is looked at again.
+            Ok(_) => {}
+            Err(()) => {
+                self.changed.insert(seller.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "seller_statuses_tests.rs"]
+mod tests;

@@ -1,0 +1,107 @@
+//! Claims about which statuses of sellers are written, and when.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+const NOW: Timestamp = Timestamp(1_800_000_000_000);
+
+fn seller(version: u64, spec: &Value, status: Option<&SellerStatus>) -> Guarded {
+    serde_json::from_value(json!({
+        "apiVersion": "orderstream.dev/v1alpha1",
+        "kind": "Seller",
+        "metadata": {
+            "namespace": "shop", "name": "a", "uid": "u1", "generation": 1,
+            "resourceVersion": version.to_string(),
+        },
+        "spec": spec,
+        "status": status,
+    }))
+    .unwrap()
+}
+
+fn key() -> ObjectKey {
+    ObjectKey { namespace: "shop".into(), name: "a".into() }
+}
+
+/// A leader that has counted for long enough and knows one seller.
+fn leader(began: Instant) -> State {
+    let mut state = State { counts_since: Some(began), ..State::default() };
+    state.take(Event::Init);
+    state.take(Event::InitApply(seller(1, &json!({}), None)));
+    state.take(Event::InitDone);
+    state
+}
+
+fn counted(state: &mut State, order: &str) {
+    let object = ObjectKey { namespace: "shop".into(), name: order.into() };
+    let order = super::super::invited::tests::order(&["a"], &[]);
+    let changed = state.invited.heard(&object, order.incarnation.as_str(), Some(&order));
+    state.changed.extend(changed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_seller_is_written_when_it_changed_and_not_again_and_not_within_five_seconds() {
+    let mut state = leader(Instant::now());
+    assert_eq!(state.due(Instant::now()), [], "the orders are still being looked at");
+    tokio::time::advance(SETTLE).await;
+    assert_eq!(state.due(Instant::now()), [key()]);
+    let write = state.next(&key(), NOW, Instant::now()).expect("a first status");
+    assert_eq!(write.status.open_orders, Some(0));
+    state.wrote(&key(), &write, Ok(Some(2)));
+    // The echo says nothing new.
+    state.take(Event::Apply(seller(2, &json!({}), Some(&write.status))));
+    assert_eq!(state.next(&key(), NOW, Instant::now()), None);
+
+    counted(&mut state, "one");
+    counted(&mut state, "two");
+    assert_eq!(state.due(Instant::now()), [], "too soon after the last");
+    tokio::time::advance(GAP).await;
+    assert_eq!(state.due(Instant::now()), [key()]);
+    let write = state.next(&key(), NOW, Instant::now()).expect("a new count");
+    assert_eq!(write.status.open_orders, Some(2), "both in one write");
+    state.wrote(&key(), &write, Err(()));
+    tokio::time::advance(GAP).await;
+    assert_eq!(state.due(Instant::now()), [key()], "a write that failed is tried again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_written_while_orders_are_unheard_of_but_not_for_ever() {
+    let mut state = leader(Instant::now());
+    let object = ObjectKey { namespace: "shop".into(), name: "silent".into() };
+    state.invited.heard(&object, "u9", None);
+    tokio::time::advance(SETTLE).await;
+    assert_eq!(state.due(Instant::now()), []);
+    tokio::time::advance(SETTLE_MAX).await;
+    assert_eq!(state.due(Instant::now()), [key()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_watch_shows_late_undoes_nothing_and_what_others_wrote_is_written_over() {
+    let mut state = leader(Instant::now());
+    let write = state.next(&key(), NOW, Instant::now()).unwrap();
+    state.wrote(&key(), &write, Ok(Some(5)));
+    state.take(Event::Apply(seller(4, &json!({}), None)));
+    assert_eq!(state.next(&key(), NOW, Instant::now()), None, "older than what was written");
+    let theirs = SellerStatus { open_orders: Some(9), ..write.status.clone() };
+    state.take(Event::Apply(seller(6, &json!({}), Some(&theirs))));
+    assert_eq!(state.next(&key(), NOW, Instant::now()).map(|it| it.status), Some(write.status));
+}
+
+#[tokio::test(start_paused = true)]
+async fn suspended_and_wrong_sellers_say_so_and_a_deleted_one_is_forgotten() {
+    let mut state = leader(Instant::now());
+    for (version, spec, phase) in [
+        (2, json!({ "suspended": true }), "Suspended"),
+        (3, json!({ "currency": "eur" }), "Failed"),
+        (4, json!({ "capacity": "many" }), "Failed"),
+    ] {
+        state.take(Event::Apply(seller(version, &spec, None)));
+        let write = state.next(&key(), NOW, Instant::now()).expect(phase);
+        assert_eq!(write.status.phase.as_deref(), Some(phase));
+        state.wrote(&key(), &write, Ok(Some(version)));
+        assert_eq!(state.next(&key(), NOW, Instant::now()), None);
+    }
+    state.take(Event::Delete(seller(5, &json!({}), None)));
+    assert_eq!(state.next(&key(), NOW, Instant::now()), None);
+}

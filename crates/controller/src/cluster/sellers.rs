@@ -1,0 +1,246 @@
+//! The sellers of a cluster, held in memory by one watch: a processor chooses from them, and serves
+//! the last that it knows while the API server is away.
+//!
+//! ```text
+//!   API server ──▶ watch ──▶ by namespace, by name ──▶ sorted list, made at the first question
+//!                                                       after a change
+//! ```
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use kube::core::DeserializeGuard;
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, Client, ResourceExt as _};
+use orderstream_core::port::SellerDirectory;
+use orderstream_core::spec::Seller;
+use orderstream_core::{SellerId, Tenant};
+use parking_lot::RwLock;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::cache::ObjectKey;
+use super::retry;
+use crate::convert;
+use crate::manifest::DEFAULT_NAMESPACE;
+use crate::seller::Seller as Resource;
+
+/// Sellers that are held at most, in all namespaces.
+pub(super) const SELLERS_MAX: usize = 100_000;
+/// Seconds after which the server ends a watch; one that is silent for a little longer is dead.
+const WATCH_SECONDS: u32 = 60;
+/// Resources in one page of a list.
+const PAGE: u32 = 500;
+
+pub(super) type Guarded = DeserializeGuard<Resource>;
+
+/// The sellers of a cluster; a tenant is a namespace. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ClusterSellers {
+    held: Arc<RwLock<Held>>,
+    is_listed: watch::Sender<bool>,
+}
+
+impl Default for ClusterSellers {
+    fn default() -> Self {
+        Self { held: Arc::default(), is_listed: watch::Sender::new(false) }
+    }
+}
+
+impl ClusterSellers {
+    /// Keeps the sellers true until shutdown: those of one namespace, or of all.
+    pub async fn follow(self, client: Client, namespace: Option<String>, stop: CancellationToken) {
+        let api = api(&client, namespace.as_deref());
+        follow(api, stop, |event| {
+            let is_complete = matches!(event, Event::InitDone);
+            self.held.write().take(event);
+            if is_complete && !self.is_listed.send_replace(true) {
+                tracing::info!(sellers = self.held.read().count, "the sellers are known");
+            }
+        })
+        .await;
+    }
+
+    /// Waits until the first list is complete.
+    pub async fn listed(&self) {
+        let mut is_listed = self.is_listed.subscribe();
+        // This keeps the sender; the wait ends with the list.
+        drop(is_listed.wait_for(|is_listed| *is_listed).await);
+    }
+}
+
+impl SellerDirectory for ClusterSellers {
+    fn sellers(&self, tenant: &Tenant) -> Arc<[Seller]> {
+        match self.held.read().tenants.get(tenant.as_str()) {
+            None => return Arc::default(),
+            Some(OfTenant { sorted: Some(sorted), .. }) => return Arc::clone(sorted),
+            Some(_) => {}
+        }
+        let mut held = self.held.write();
+        held.tenants.get_mut(tenant.as_str()).map(OfTenant::sorted).unwrap_or_default()
+    }
+
+    fn is_known(&self) -> bool {
+        *self.is_listed.borrow()
+    }
+}
+
+/// The resources of one namespace, or of all.
+pub(super) fn api(client: &Client, namespace: Option<&str>) -> Api<Guarded> {
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// Watches sellers until shutdown. An outage is told once.
+pub(super) async fn follow(
+    api: Api<Guarded>,
+    stop: CancellationToken,
+    mut take: impl FnMut(Event<Guarded>),
+) {
+    let config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE);
+    let mut events = pin!(retry::watch(api, config));
+    let mut is_failing = false;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            event = events.next() => match event {
+                Some(Ok(event)) => {
+                    // A list that begins is none that was answered.
+                    is_failing = is_failing && matches!(event, Event::Init);
+                    take(event);
+                }
+                Some(Err(error)) if is_failing => {
+                    tracing::debug!(%error, "the watch of sellers fails still");
+                }
+                Some(Err(error)) => {
+                    is_failing = true;
+                    tracing::warn!(%error, "the watch of sellers failed; the known ones stay");
+                }
+                None => return,
+            },
+        }
+    }
+}
+
+pub(super) fn object_of(guarded: &Guarded) -> ObjectKey {
+    let namespace = guarded.namespace().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
+    ObjectKey { namespace: namespace.into(), name: guarded.name_any().into() }
+}
+
+#[derive(Debug, Default)]
+struct OfTenant {
+    sellers: BTreeMap<SellerId, Seller>,
+    /// Made when it is asked for, and again after a change.
+    sorted: Option<Arc<[Seller]>>,
+}
+
+impl OfTenant {
+    fn sorted(&mut self) -> Arc<[Seller]> {
+        let sellers = &self.sellers;
+        Arc::clone(self.sorted.get_or_insert_with(|| sellers.values().cloned().collect()))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    tenants: HashMap<Arc<str>, OfTenant>,
+    count: usize,
+    /// Seen since a list began.
+    relisted: Option<HashSet<ObjectKey>>,
+    /// Told already, with their versions.
+    unreadable: HashMap<ObjectKey, Option<String>>,
+    /// Whether it was told that there are too many.
+    is_full: bool,
+}
+
+impl Held {
+    fn take(&mut self, event: Event<Guarded>) {
+        match event {
+            Event::Init => self.relisted = Some(HashSet::new()),
+            Event::InitApply(guarded) => {
+                if let Some(seen) = &mut self.relisted {
+                    seen.insert(object_of(&guarded));
+                }
+                self.put(guarded);
+            }
+            Event::InitDone => self.keep_listed(),
+            Event::Apply(guarded) => self.put(guarded),
+            Event::Delete(guarded) => self.remove(&object_of(&guarded)),
+        }
+    }
+
+    /// Takes in what can be read. Of what cannot be, the last that could be stays.
+    fn put(&mut self, guarded: Guarded) {
+        let object = object_of(&guarded);
+        let version = guarded.resource_version();
+        let read = guarded.0.map_err(|wrong| wrong.error.clone());
+        let read = read.and_then(|it| convert::seller(&it).map_err(|error| error.to_string()));
+        match read {
+            Ok(seller) => {
+                self.unreadable.remove(&object);
+                self.insert(&object, seller);
+            }
+            Err(error) => {
+                if self.unreadable.insert(object.clone(), version.clone()) != Some(version) {
+                    tracing::error!(%object, error, "a seller cannot be read and is left out");
+                }
+            }
+        }
+    }
+
+    fn insert(&mut self, object: &ObjectKey, seller: Seller) {
+        let is_new = self
+            .tenants
+            .get(&object.namespace)
+            .is_none_or(|tenant| !tenant.sellers.contains_key(&seller.id));
+        if is_new && self.count >= SELLERS_MAX {
+            if !std::mem::replace(&mut self.is_full, true) {
+                tracing::error!(%object, "more than {SELLERS_MAX} sellers; further ones are left out");
+            }
+            return;
+        }
+        self.count = self.count.saturating_add(usize::from(is_new));
+        let tenant = self.tenants.entry(Arc::clone(&object.namespace)).or_default();
+        if tenant.sellers.get(&seller.id) != Some(&seller) {
+            tenant.sorted = None;
+            tenant.sellers.insert(seller.id.clone(), seller);
+        }
+    }
+
+    fn remove(&mut self, object: &ObjectKey) {
+        self.unreadable.remove(object);
+        let Some(tenant) = self.tenants.get_mut(&object.namespace) else { return };
+        let Ok(id) = SellerId::new(&*object.name) else { return };
+        if tenant.sellers.remove(&id).is_some() {
+            tenant.sorted = None;
+            self.count = self.count.saturating_sub(1);
+            self.is_full = false;
+        }
+        if tenant.sellers.is_empty() {
+            self.tenants.remove(&object.namespace);
+        }
+    }
+
+    /// The list is complete: what was not in it is gone.
+    fn keep_listed(&mut self) {
+        let Some(seen) = self.relisted.take() else { return };
+        let mut gone: Vec<ObjectKey> =
+            self.unreadable.keys().filter(|object| !seen.contains(object)).cloned().collect();
+        for (namespace, tenant) in &self.tenants {
+            let objects = tenant
+                .sellers
+                .keys()
+                .map(|id| ObjectKey { namespace: Arc::clone(namespace), name: id.as_str().into() });
+            gone.extend(objects.filter(|object| !seen.contains(object)));
+        }
+        gone.iter().for_each(|object| self.remove(object));
+    }
+}
+
+#[cfg(test)]
+#[path = "sellers_tests.rs"]
+mod tests;

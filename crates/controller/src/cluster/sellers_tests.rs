@@ -1,0 +1,94 @@
+//! Claims about the sellers that a processor holds of a cluster.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn guarded(name: &str, spec: &Value) -> Guarded {
+    serde_json::from_value(json!({
+        "apiVersion": "orderstream.dev/v1alpha1",
+        "kind": "Seller",
+        "metadata": { "namespace": "shop", "name": name, "resourceVersion": "1" },
+        "spec": spec,
+    }))
+    .unwrap()
+}
+
+fn seller(name: &str) -> Guarded {
+    guarded(name, &json!({}))
+}
+
+fn names(sellers: &ClusterSellers, tenant: &str) -> Vec<String> {
+    let sellers = sellers.sellers(&Tenant::new(tenant).unwrap());
+    sellers.iter().map(|seller| seller.id.to_string()).collect()
+}
+
+fn list(sellers: &ClusterSellers, names: &[&str]) {
+    let mut held = sellers.held.write();
+    held.take(Event::Init);
+    names.iter().for_each(|name| held.take(Event::InitApply(seller(name))));
+    held.take(Event::InitDone);
+}
+
+#[test]
+fn sellers_are_sorted_by_name_and_of_one_namespace_only() {
+    let sellers = ClusterSellers::default();
+    list(&sellers, &["b", "a-1", "a"]);
+    assert_eq!(names(&sellers, "shop"), ["a", "a-1", "b"]);
+    assert_eq!(names(&sellers, "other"), [""; 0]);
+    let tenant = Tenant::new("shop").unwrap();
+    let found = sellers.seller(&tenant, &SellerId::new("a-1").unwrap());
+    assert_eq!(found.map(|seller| seller.id.to_string()).as_deref(), Some("a-1"));
+}
+
+#[test]
+fn a_change_is_seen_at_once_and_without_one_the_same_list_is_given() {
+    let sellers = ClusterSellers::default();
+    list(&sellers, &["a"]);
+    let tenant = Tenant::new("shop").unwrap();
+    let first = sellers.sellers(&tenant);
+    assert!(Arc::ptr_eq(&first, &sellers.sellers(&tenant)));
+    let asleep = guarded("a", &json!({ "suspended": true }));
+    sellers.held.write().take(Event::Apply(asleep.clone()));
+    let second = sellers.sellers(&tenant);
+    assert!(second[0].suspended);
+    sellers.held.write().take(Event::Apply(asleep));
+    assert!(Arc::ptr_eq(&second, &sellers.sellers(&tenant)), "nothing changed");
+    sellers.held.write().take(Event::Delete(seller("a")));
+    assert_eq!(names(&sellers, "shop"), [""; 0]);
+}
+
+#[test]
+fn a_new_list_drops_what_is_not_in_it_and_until_it_is_complete_nothing_is_lost() {
+    let sellers = ClusterSellers::default();
+    list(&sellers, &["a", "b"]);
+    sellers.held.write().take(Event::Init);
+    assert_eq!(names(&sellers, "shop"), ["a", "b"], "the API server may be away for long");
+    sellers.held.write().take(Event::InitApply(seller("b")));
+    sellers.held.write().take(Event::InitDone);
+    assert_eq!(names(&sellers, "shop"), ["b"]);
+}
+
+#[test]
+fn a_seller_that_cannot_be_read_harms_no_other_and_the_last_that_could_be_stays() {
+    let sellers = ClusterSellers::default();
+    list(&sellers, &["a", "b"]);
+    for wrong in [json!({ "capacity": "many" }), json!({ "currency": "eur" })] {
+        sellers.held.write().take(Event::Apply(guarded("b", &wrong)));
+        sellers.held.write().take(Event::Apply(guarded("c", &wrong)));
+        assert_eq!(names(&sellers, "shop"), ["a", "b"]);
+    }
+    sellers.held.write().take(Event::Apply(seller("c")));
+    assert_eq!(names(&sellers, "shop"), ["a", "b", "c"]);
+    assert_eq!(sellers.held.read().count, 3);
+    sellers.held.write().take(Event::Delete(guarded("b", &json!({ "capacity": "many" }))));
+    assert_eq!(names(&sellers, "shop"), ["a", "c"]);
+}
+
+#[test]
+fn nothing_is_known_before_the_first_list_is_complete() {
+    let sellers = ClusterSellers::default();
+    assert!(!sellers.is_known());
+    sellers.is_listed.send_replace(true);
+    assert!(sellers.is_known());
+}

@@ -1,0 +1,173 @@
+//! Sellers of a file, where there is no cluster: read at the start, and again when the file changes.
+//! A new file with a mistake changes nothing and is told once.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use orderstream_core::port::SellerDirectory;
+use orderstream_core::spec::Seller;
+use orderstream_core::{Refusal, Tenant};
+use parking_lot::RwLock;
+use tokio_util::sync::CancellationToken;
+
+use crate::manifest::load_sellers;
+
+/// How often the file is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The sellers of a file; the same for every tenant. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct FileDirectory(Arc<RwLock<Arc<[Seller]>>>);
+
+impl FileDirectory {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// As [`load_sellers`].
+    pub fn load(path: &Path) -> Result<Self, Refusal> {
+        load_sellers(path).map(Self::from)
+    }
+
+    /// Reads the file again whenever it changes, until shutdown. What was read before stays while
+    /// the file has a mistake or is away.
+    pub async fn follow(self, path: PathBuf, shutdown: CancellationToken) {
+        let mut looked = tokio::time::interval(LOOK);
+        looked.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // The first look compares with nothing and reads: the file may have changed since the start.
+        let mut known = None;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = looked.tick() => {}
+            }
+            let (this, file, last) = (self.clone(), path.clone(), known.clone());
+            let look = tokio::task::spawn_blocking(move || this.look(&file, last.as_ref()));
+            match look.await {
+                Ok(state) => known = Some(state),
+                Err(error) => tracing::error!(%error, "the file of sellers was not looked at"),
+            }
+        }
+    }
+
+    /// Looks at the file once, and reads it if it is not as it was at the last look.
+    fn look(&self, path: &Path, last: Option<&State>) -> State {
+        let state = State::of(path);
+        if last == Some(&state) {
+            return state;
+        }
+        let file = path.display();
+        match load_sellers(path) {
+            Ok(sellers) => {
+                let sellers: Arc<[Seller]> = sellers.into();
+                let is_new = *self.0.read() != sellers;
+                if is_new {
+                    tracing::info!(%file, sellers = sellers.len(), "the sellers changed");
+                    *self.0.write() = sellers;
+                }
+            }
+            Err(refusal) => {
+                tracing::error!(%file, %refusal, "the sellers stay as they were; mend the file");
+            }
+        }
+        state
+    }
+}
+
+/// What tells that a file is another one than before, without reading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    /// Device, inode, length, and the time of the last change in seconds and nanoseconds.
+    There(u64, u64, u64, i64, i64),
+    Away,
+}
+
+impl State {
+    fn of(path: &Path) -> Self {
+        // Through links: a mounted ConfigMap is changed by turning one.
+        std::fs::metadata(path).map_or(Self::Away, |file| {
+            Self::There(file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec())
+        })
+    }
+}
+
+impl From<Vec<Seller>> for FileDirectory {
+    fn from(sellers: Vec<Seller>) -> Self {
+        Self(Arc::new(RwLock::new(sellers.into())))
+    }
+}
+
+impl SellerDirectory for FileDirectory {
+    fn sellers(&self, _: &Tenant) -> Arc<[Seller]> {
+        Arc::clone(&self.0.read())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seller(name: &str) -> String {
+        format!(
+            "---\napiVersion: orderstream.dev/v1alpha1\nkind: Seller\nmetadata: {{name: {name}}}\n\
+             spec: {{}}\n"
+        )
+    }
+
+    fn names(directory: &FileDirectory) -> Vec<String> {
+        let sellers = directory.sellers(&Tenant::default());
+        sellers.iter().map(|seller| seller.id.to_string()).collect()
+    }
+
+    /// As editors and mounted configuration do: another file takes the place.
+    fn replace(path: &Path, text: &str) {
+        let beside = path.with_extension("new");
+        std::fs::write(&beside, text).unwrap();
+        std::fs::rename(&beside, path).unwrap();
+    }
+
+    #[test]
+    fn a_changed_file_is_read_a_broken_one_and_none_keep_what_was_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sellers.yaml");
+        std::fs::write(&path, seller("a")).unwrap();
+        let directory = FileDirectory::load(&path).unwrap();
+        let mut known = directory.look(&path, None);
+        assert_eq!(names(&directory), ["a"]);
+
+        replace(&path, &(seller("b") + &seller("a")));
+        known = directory.look(&path, Some(&known));
+        assert_eq!(names(&directory), ["a", "b"], "sorted by name");
+
+        replace(&path, "kind: Seller\nspec: [");
+        known = directory.look(&path, Some(&known));
+        assert_eq!(names(&directory), ["a", "b"]);
+        assert_eq!(directory.look(&path, Some(&known)), known, "it is read, and told, once");
+
+        std::fs::remove_file(&path).unwrap();
+        known = directory.look(&path, Some(&known));
+        assert_eq!(names(&directory), ["a", "b"]);
+
+        replace(&path, &seller("c"));
+        directory.look(&path, Some(&known));
+        assert_eq!(names(&directory), ["c"]);
+    }
+
+    #[tokio::test]
+    async fn whoever_follows_a_file_sees_its_change_and_ends_with_the_token() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sellers.yaml");
+        std::fs::write(&path, seller("a")).unwrap();
+        let directory = FileDirectory::load(&path).unwrap();
+        replace(&path, &seller("b"));
+        let shutdown = CancellationToken::new();
+        let until_seen = async {
+            while names(&directory) != ["b"] {
+                tokio::task::yield_now().await;
+            }
+            shutdown.cancel();
+        };
+        tokio::join!(directory.clone().follow(path, shutdown.clone()), until_seen);
+    }
+}
