@@ -278,6 +278,9 @@ async fn buyer_act(
     if !shared.registry.has_order(&key) {
         return Err(not_found(&key).into());
     }
+    if let Some(answer) = shared.registry.after_the_end(&key, &act) {
+        return Ok(answer.map(|()| id)?);
+    }
     shared.registry.check_act(&key)?;
     let record = record_of(id.clone(), act.clone());
     turn.append(&record).await?;

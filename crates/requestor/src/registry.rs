@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use orderstream_core::book::after_the_end;
 use orderstream_core::buyer::Totals;
 use orderstream_core::port::Assignment;
 use orderstream_core::tracker::{Input, Output};
 use orderstream_core::{
-    Command, Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Reason, Refusal,
-    Seq, Snapshot, Timestamp, Tracker,
+    Act, Command, Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Reason,
+    Refusal, Seq, Snapshot, Timestamp, Tracker,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -379,6 +380,13 @@ impl Registry {
             entry.acts.pop_front();
             entry.following.changed.notify_waiters();
         }
+    }
+
+    /// What an order that reached its end says to an act; `None` while it lives.
+    pub(crate) fn after_the_end(&self, key: &OrderKey, act: &Act) -> Option<Result<(), Refusal>> {
+        let orders = self.orders.lock();
+        let order = orders.map.get(key)?.tracker.order()?;
+        order.phase.is_terminal().then(|| after_the_end(order, act))
     }
 
     /// Whether an act waits for its processor still.

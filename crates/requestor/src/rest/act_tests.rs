@@ -23,10 +23,18 @@ fn kinds(rig: &Rig) -> Vec<&'static str> {
     rig.fake.events(&key()).iter().map(|event| event.kind.as_str()).collect()
 }
 
+/// One refusal, which the document says of the operation that gave it.
 async fn refused(rig: &Rig, path: &str, body: &str, reason: Reason) {
     let (status, answer) = rig.post(path, body).await;
     assert_eq!(answer["reason"], reason.as_str(), "{path}: {answer}");
     assert_eq!(status, reason.http_status(), "{path}: {answer}");
+    let act = path.split('/').nth(1).unwrap();
+    let document = serde_json::to_value(document()).unwrap();
+    let operations = operations(&document);
+    let named = operations.keys().find(|(path, _)| path.contains(&format!("/orders/{act}")));
+    let said = &operations[named.unwrap()]["responses"][status.to_string()]["description"];
+    let words = said.as_str().unwrap_or_default();
+    assert!(words.split(", ").any(|word| word == reason.as_str()), "{path} {status}: {words}");
 }
 
 #[tokio::test]
@@ -76,6 +84,22 @@ async fn what_the_processor_refuses_the_caller_hears() {
     refused(&rig, "/pause/nobody", "", Reason::OrderNotFound).await;
     let long = r#"{"proposal_id": "P-1", "undo_within_ms": 86400001}"#;
     refused(&rig, "/award/SB1029436", long, Reason::InvalidField).await;
+}
+
+#[tokio::test]
+async fn a_second_award_is_refused_and_the_same_one_can_be_said_again() {
+    let rig = started().await;
+    for id in ["P-1", "P-2"] {
+        rig.fake.propose(&key(), id);
+    }
+    let award = r#"{"proposal_id": "P-1"}"#;
+    assert_eq!(rig.post("/award/SB1029436", award).await.0, 200);
+    until("over", || rig.handle.snapshot(&key()).unwrap().phase() == "Finalised").await;
+    assert_eq!(rig.post("/award/SB1029436", award).await.0, 200, "said again");
+    let other = r#"{"proposal_id": "P-2"}"#;
+    refused(&rig, "/award/SB1029436", other, Reason::AlreadyAwarded).await;
+    refused(&rig, "/undo-award/SB1029436", "", Reason::AwardNotPending).await;
+    refused(&rig, "/pause/SB1029436", "", Reason::OrderEnded).await;
 }
 
 #[tokio::test]
