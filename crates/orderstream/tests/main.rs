@@ -8,6 +8,7 @@
 )]
 
 mod cluster;
+mod contract;
 mod conversation;
 mod drain;
 mod http;
@@ -17,5 +18,6 @@ mod mongo;
 mod peers;
 mod ports;
 mod process;
+mod sealed;
 mod series;
 mod verbs;
