@@ -1,5 +1,5 @@
-//! What is generated for operators beside the definitions: dashboards, the reference of metrics, and
-//! what the chart holds of all this, because a chart takes no file from outside its folder.
+//! What is generated beside the definitions: dashboards, the references of metrics and of the REST,
+//! and what the chart holds of all this, because a chart takes no file from outside its folder.
 
 use std::fs;
 use std::path::Path;
@@ -14,8 +14,12 @@ use crate::{dashboards, deploy};
 const IN_CHART: &str = "deploy/helm/orderstream/files";
 /// The alerts, which are written by hand.
 const ALERTS: &str = "deploy/alerts/orderstream.rules.yaml";
-/// Where the reference of metrics is.
-const METRICS: &str = "docs/reference/metrics.md";
+/// What users look up, each a file that the binary prints.
+const REFERENCES: [Set; 3] = [
+    Set { dir: "docs/reference/metrics.md", verb: "metrics" },
+    Set { dir: "docs/reference/openapi/processor.json", verb: "openapi processor" },
+    Set { dir: "docs/reference/openapi/requestor.json", verb: "openapi requestor" },
+];
 const FIX: &str = "run `cargo xtask codegen`";
 
 /// A file that is generated: its path from the workspace's root, and its text.
@@ -63,11 +67,16 @@ fn files(root: &Path) -> anyhow::Result<Vec<File>> {
             files.push((format!("{IN_CHART}/{folder}/{name}"), text));
         }
     }
-    let metrics = Set { dir: METRICS, verb: "metrics" };
-    match metrics.printed(root)? {
-        deploy::Printed::Text(text) => files.push((METRICS.to_owned(), text)),
-        deploy::Printed::NoSubcommand => anyhow::bail!("`orderstream metrics` does not exist"),
-        deploy::Printed::Failed(why) => anyhow::bail!("`orderstream metrics` failed: {why}"),
+    for reference in REFERENCES {
+        match reference.printed(root)? {
+            deploy::Printed::Text(text) => files.push((reference.dir.to_owned(), text)),
+            deploy::Printed::NoSubcommand => {
+                anyhow::bail!("`orderstream {}` does not exist", reference.verb)
+            }
+            deploy::Printed::Failed(why) => {
+                anyhow::bail!("`orderstream {}` failed: {why}", reference.verb)
+            }
+        }
     }
     Ok(files)
 }

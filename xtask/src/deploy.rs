@@ -14,7 +14,7 @@ use crate::tidy::Finding;
 pub(crate) struct Set {
     /// Where they are stored, from the workspace's root.
     pub(crate) dir: &'static str,
-    /// The subcommand of the binary that prints them.
+    /// The subcommand of the binary that prints them, with its arguments.
     pub(crate) verb: &'static str,
 }
 
@@ -41,8 +41,8 @@ impl Set {
     /// # Errors
     /// When cargo cannot be started.
     pub(crate) fn printed(self, root: &Path) -> anyhow::Result<Printed> {
-        let args = ["run", "-q", "--locked", "-p", "orderstream", "--", self.verb];
-        let output = step::output(&mut step::cargo(root, &args))?;
+        let args = ["run", "-q", "--locked", "-p", "orderstream", "--"];
+        let output = step::output(step::cargo(root, &args).args(self.verb.split(' ')))?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let complaint = String::from_utf8_lossy(&output.stderr);
         Ok(judge(text, (!output.status.success()).then_some(&complaint)))

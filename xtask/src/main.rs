@@ -14,6 +14,7 @@ mod dashboards;
 mod deploy;
 mod e2e;
 mod image;
+mod python;
 mod step;
 mod test;
 mod tidy;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::python::SCHEMATHESIS;
 use crate::{assets, step};
 
 /// The simulation reads here how many seeds to run.
@@ -22,6 +23,9 @@ pub(crate) fn run(root: &Path, seeds: Option<u64>) -> anyhow::Result<()> {
     }
     if let Some(assets) = assets {
         test.env(assets::VARIABLE, assets);
+    }
+    if let Some(program) = SCHEMATHESIS.find(root)? {
+        test.env(SCHEMATHESIS.variable, program);
     }
     step::run("test the whole workspace", &mut test)
 }

@@ -284,6 +284,15 @@ impl Book {
     }
 }
 
+/// Whether an order that reached its end takes this act all the same: only the end itself can be said
+/// again.
+///
+/// # Errors
+/// Why not.
+pub fn after_the_end(order: &Order, act: &Act) -> Result<(), Refusal> {
+    rules::after_the_end(order, act).map(|_| ())
+}
+
 /// What happens when an order's time comes; each ends the cause of its deadline.
 fn due(order: &Order) -> Vec<EventKind> {
     if let Some(pending) = &order.pending_award {

@@ -5,7 +5,9 @@ use std::fmt::Debug;
 use std::pin::Pin;
 
 use crate::command::{Act, Award};
-use crate::id::{Epoch, FollowUpId, Incarnation, OrderKey, SellerId, Seq, Timestamp};
+use crate::id::{
+    Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, SellerId, Seq, Timestamp,
+};
 use crate::refusal::Refusal;
 use crate::spec::{Message, NotificationType, OrderSpec};
 use crate::tracker::Snapshot;
@@ -200,8 +202,13 @@ pub trait Buyer: Send + Sync + Debug + 'static {
     /// Stores a follow-up and forwards it; answers its id.
     fn follow_up(&self, key: OrderKey, note: Note) -> Stored<'_, FollowUpId>;
 
-    /// Stores an act and forwards it.
-    fn buyer_act(&self, key: OrderKey, act: BuyerAct) -> Stored<'_, ()>;
+    /// Stores an act and forwards it. The same `repeat` has one effect and one answer.
+    fn buyer_act(
+        &self,
+        key: OrderKey,
+        act: BuyerAct,
+        repeat: Option<IdempotencyKey>,
+    ) -> Stored<'_, ()>;
 
     /// One order.
     fn tracked(&self, key: &OrderKey) -> Option<Tracked>;

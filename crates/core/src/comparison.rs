@@ -1,6 +1,8 @@
 //! What was proposed, side by side: totals, lines, delivery, distance, what is missing, and what is
 //! best. Also how one version of a proposal differs from another.
 
+mod csv;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -11,6 +13,8 @@ use crate::id::{ProposalId, SellerId, Timestamp};
 use crate::limits::COMPARED_MAX;
 use crate::order::{Order, Proposal, ProposalPhase};
 use crate::price::{Currency, Decimal, Price};
+
+pub use self::csv::csv;
 
 /// By what proposals are ordered; equal ones by total, then by id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

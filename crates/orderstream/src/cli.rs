@@ -79,6 +79,12 @@ pub(crate) enum Command {
     Metrics,
     /// Print the rights that the controller needs on a cluster
     Rbac,
+    /// Print a service's OpenAPI document
+    #[command(name = "openapi")]
+    OpenApi {
+        /// Whose REST
+        service: Service,
+    },
     /// Create or change order requests from manifests
     Apply(verbs::Apply),
     /// Show one order request
@@ -91,6 +97,15 @@ pub(crate) enum Command {
     Wait(verbs::Wait),
     /// Delete an order request, which cancels its order
     Delete(verbs::Delete),
+}
+
+/// A service with a REST.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Service {
+    /// What sellers do
+    Processor,
+    /// What buyers do
+    Requestor,
 }
 
 /// What scripts need of a role.
@@ -114,6 +129,7 @@ impl Command {
             | Self::Crd
             | Self::Metrics
             | Self::Rbac
+            | Self::OpenApi { .. }
             | Self::Apply(_)
             | Self::Get(_)
             | Self::List(_)
@@ -156,6 +172,14 @@ impl Command {
             }
             Self::Rbac => {
                 output::line(orderstream_controller::rbac::roles().trim_end());
+                Ok(())
+            }
+            Self::OpenApi { service } => {
+                let document = match service {
+                    Service::Processor => orderstream_processor::rest::document(),
+                    Service::Requestor => orderstream_requestor::rest::document(),
+                };
+                output::line(orderstream_rpc::problem::printed(&document).trim_end());
                 Ok(())
             }
             Self::Apply(verb) => verb.run().await,

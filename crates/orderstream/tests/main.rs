@@ -9,6 +9,7 @@
 
 mod client;
 mod cluster;
+mod contract;
 mod conversation;
 mod drain;
 mod http;
@@ -19,5 +20,6 @@ mod peers;
 mod ports;
 mod process;
 mod python;
+mod sealed;
 mod series;
 mod verbs;

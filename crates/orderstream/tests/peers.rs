@@ -162,3 +162,36 @@ fn events_and_bulk_submissions_pass_through_any_processor() {
     assert_eq!(events(2), events(0));
     assert_eq!(events(2).matches("event: NewProposal").count(), 200);
 }
+
+#[test]
+fn talk_versions_and_comparisons_are_the_same_through_any_processor() {
+    let town = Town::build();
+    town.introduce();
+    // An id that is also a part of other paths.
+    assert_eq!(town.propose(1, "SB1", "orders").status, 201);
+    let question = json!({"seller": "acme", "question_id": "q1", "message": "which?"}).to_string();
+    let asked = post(town.rest(2), "/api/v1/orders/SB1/questions", &question).unwrap();
+    assert_eq!(asked.status, 201, "{asked:?}");
+    let seen = json!({"seller": "acme"}).to_string();
+    assert_eq!(post(town.rest(1), "/api/v1/orders/SB1/seen", &seen).unwrap().status, 200);
+    let amended = json!({"order_req_id": "SB1", "seller": "acme", "price": "9", "currency": "EUR"});
+    let put = "PUT /api/v1/proposals/orders";
+    let amend = |etag: &str| send(town.rest(2), put, &[etag], &amended.to_string()).unwrap();
+    assert_eq!(amend("if-match: \"1\"").status, 200);
+    let late = amend("if-match: \"1\"");
+    assert_eq!((late.status, &late.json()["reason"]), (412, &json!("CHANGED")));
+    for path in [
+        "/api/v1/orders/SB1",
+        "/api/v1/orders/SB1/conversation",
+        "/api/v1/orders/SB1/comparison",
+        "/api/v1/orders/SB1/comparison?format=csv",
+        "/api/v1/proposals/orders?order_req_id=SB1",
+        "/api/v1/proposals/orders/versions?order_req_id=SB1",
+    ] {
+        let owner = get(town.rest(0), path).unwrap();
+        assert_eq!(owner.status, 200, "{path}: {owner:?}");
+        for other in [1, 2] {
+            assert_eq!(get(town.rest(other), path).unwrap().text, owner.text, "{path}");
+        }
+    }
+}

@@ -31,6 +31,15 @@ pub const REQUEST_MS_MAX: u64 = 10_000;
 pub const PAGE_ORDERS: usize = 1_000;
 /// Proposals in one page of a list.
 pub const PAGE_PROPOSALS: usize = 500;
+/// Versions of a proposal in one page of a list: what a person compares at once.
+pub const PAGE_VERSIONS: usize = 100;
+/// Entries in one page of an order's conversation.
+pub const PAGE_CONVERSATION: usize = 500;
+/// Events of a list that one request looks through at most: sixteen pages from disk.
+pub const SCANNED_EVENTS_MAX: usize = 4_096;
+/// Comparisons made at one time: each may take a core for a while when an order has thousands of
+/// proposals with many lines.
+pub const COMPARISONS_AT_ONCE: usize = 2;
 /// Bytes of text in one page of proposals on the wire, but for a single larger one: with the
 /// largest order beside it, it fits in a message.
 pub const PAGE_BYTES_MAX: usize = 256 * 1024;

@@ -37,6 +37,7 @@ mod entry;
 mod expiry;
 mod feed;
 mod follow;
+mod history;
 mod invited;
 mod open;
 mod record;

@@ -36,10 +36,11 @@ pub(crate) fn of<'a>(order: &'a Order, after: Option<&ProposalId>, limit: usize)
 }
 
 /// About how much of a message a proposal takes.
-fn text_bytes(proposal: &Proposed) -> usize {
+pub(crate) fn text_bytes(proposal: &Proposed) -> usize {
     /// For the ids, prices and dates, each bounded by a line.
     const SMALL_FIELDS: usize = 512;
     let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let lines = proposal.lines.iter().map(|line| line.sku.len() + text(&line.unit) + 64);
-    lines.sum::<usize>() + text(&proposal.note) + SMALL_FIELDS
+    let attachments = proposal.attachments.iter().map(String::len);
+    lines.sum::<usize>() + attachments.sum::<usize>() + text(&proposal.note) + SMALL_FIELDS
 }

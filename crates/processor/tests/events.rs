@@ -3,7 +3,7 @@
 use orderstream_rpc::v1;
 use serde_json::json;
 
-use crate::http::{SseStream, get, post, send};
+use crate::http::{SseStream, get, post, send, status};
 use crate::rig::Rig;
 use crate::wire::{Wire, order};
 
@@ -31,6 +31,21 @@ async fn each_server_sent_event_has_its_number_as_id_and_the_stream_ends_with_th
         }
     }
     assert!(events.next().await.is_none());
+}
+
+#[tokio::test]
+async fn who_has_seen_the_end_is_told_to_stop_and_not_to_come_again() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    drop(wire.track("a").await);
+    close(&wire, "a").await;
+    let mut before_the_end = SseStream::open(rig.rest(), "/orders/a/events?after=2", &[]).await;
+    assert_eq!(before_the_end.next().await.unwrap().event, "OrderClosed");
+    assert!(before_the_end.next().await.is_none());
+    for path in ["/orders/a/events", "/api/v1/orders/a/events"] {
+        let head = status(rig.rest(), path, "last-event-id: 3").await;
+        assert!(head.contains(" 204 "), "{head}");
+    }
 }
 
 #[tokio::test]

@@ -84,6 +84,17 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
     Some(Answer { status, head, text })
 }
 
+/// The first line of an answer that may have no body.
+pub(crate) async fn status(address: SocketAddr, path: &str, header: &str) -> String {
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = head(address, &format!("GET {path}"), &[header], 0);
+        stream.write_all(head.as_bytes()).await.unwrap();
+        BufReader::new(stream).lines().next_line().await.unwrap().unwrap()
+    };
+    within(path, exchange).await
+}
+
 /// One server-sent event.
 #[derive(Debug, Default)]
 pub(crate) struct Sse {

@@ -223,6 +223,11 @@ impl Rig {
         metrics.map(|m| m.get_counter().get_value() + m.get_gauge().get_value()).sum()
     }
 
+    /// All figures, as a scrape would show them.
+    pub(crate) fn figures(&self) -> String {
+        format!("{:?}", self.running().registry.gather())
+    }
+
     fn running(&self) -> &Running {
         self.running.as_ref().unwrap()
     }

@@ -13,7 +13,9 @@ use orderstream_core::{
     Command, Durable, Epoch, Event, EventKind, IdempotencyKey, Incarnation, OrderKey, Price,
     ProposalId, Reason, Refusal, SellerId, Seq, Timestamp,
 };
-use orderstream_rpc::convert::{draining, event_to_wire, follow_up_from_wire, spec_from_wire};
+use orderstream_rpc::convert::{
+    award_input_from_wire, draining, event_to_wire, follow_up_from_wire, spec_from_wire,
+};
 use orderstream_rpc::status::status_from_refusal;
 use orderstream_rpc::v1;
 use orderstream_rpc::v1::order_control_service_server as control;
@@ -287,6 +289,11 @@ impl unary::OrderNonStreamingService for Fake {
     }
 }
 
+/// A text of the wire, where an empty one means none.
+fn given(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
 #[tonic::async_trait]
 impl control::OrderControlService for Fake {
     async fn pause(
@@ -294,45 +301,63 @@ impl control::OrderControlService for Fake {
         request: Request<v1::PauseRequest>,
     ) -> Result<Response<v1::ActResponse>, Status> {
         let request = request.into_inner();
-        self.act(request.order, &request.idempotency_key, Act::Pause { reason: None })
+        self.act(
+            request.order,
+            &request.idempotency_key,
+            Act::Pause { reason: given(request.reason) },
+        )
     }
     async fn award(
         &self,
         request: Request<v1::AwardRequest>,
     ) -> Result<Response<v1::ActResponse>, Status> {
         let request = request.into_inner();
-        let act = Act::Finalise { award: None, reason: None, undo_within_ms: None };
+        let award = award_input_from_wire(request.proposal_id, request.lines).try_into();
+        let act = Act::Finalise {
+            award: award.unwrap(),
+            reason: given(request.reason),
+            undo_within_ms: Some(request.undo_within_ms).filter(|ms| *ms > 0),
+        };
         self.act(request.order, &request.idempotency_key, act)
     }
     async fn undo_award(
         &self,
-        _: Request<v1::UndoAwardRequest>,
+        request: Request<v1::UndoAwardRequest>,
     ) -> Result<Response<v1::ActResponse>, Status> {
-        Err(Status::unimplemented(""))
+        let request = request.into_inner();
+        let act = Act::UndoAward { reason: given(request.reason) };
+        self.act(request.order, &request.idempotency_key, act)
     }
     async fn resume(
         &self,
-        _: Request<v1::ResumeRequest>,
+        request: Request<v1::ResumeRequest>,
     ) -> Result<Response<v1::ActResponse>, Status> {
-        Err(Status::unimplemented(""))
+        let request = request.into_inner();
+        self.act(request.order, &request.idempotency_key, Act::Resume)
     }
     async fn extend(
         &self,
-        _: Request<v1::ExtendRequest>,
+        request: Request<v1::ExtendRequest>,
     ) -> Result<Response<v1::ActResponse>, Status> {
-        Err(Status::unimplemented(""))
+        let request = request.into_inner();
+        let act = Act::Extend { expires_in_ms: request.expires_in_ms };
+        self.act(request.order, &request.idempotency_key, act)
     }
     async fn close(
         &self,
-        _: Request<v1::CloseRequest>,
+        request: Request<v1::CloseRequest>,
     ) -> Result<Response<v1::ActResponse>, Status> {
-        Err(Status::unimplemented(""))
+        let request = request.into_inner();
+        let act = Act::Close { reason: given(request.reason) };
+        self.act(request.order, &request.idempotency_key, act)
     }
     async fn cancel(
         &self,
-        _: Request<v1::CancelRequest>,
+        request: Request<v1::CancelRequest>,
     ) -> Result<Response<v1::ActResponse>, Status> {
-        Err(Status::unimplemented(""))
+        let request = request.into_inner();
+        let act = Act::Cancel { reason: given(request.reason) };
+        self.act(request.order, &request.idempotency_key, act)
     }
     async fn get_order(
         &self,

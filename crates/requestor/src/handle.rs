@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orderstream_core::buyer::{
-    Buyer, BuyerAct, BuyerError, Initiated, Note, Stored, Totals, Tracked,
+    Buyer, BuyerAct, BuyerError, Initiated, Note, Stored as Answered, Totals, Tracked,
 };
 use orderstream_core::command::Act;
+use orderstream_core::event::Cause;
 use orderstream_core::port::{Assignment, OrderStreams, act_name};
 use orderstream_core::spec::FollowUp;
 use orderstream_core::{
@@ -19,10 +20,12 @@ use crate::acts;
 use crate::placement::choose;
 use crate::registry::Origin;
 use crate::shared::Shared;
-use crate::store::{Record, Submission, follow_up_command};
+use crate::store::{Record, Stored, Submission, follow_up_command};
 
 /// How long `initiate` waits for the stream before it answers all the same.
 const FIRST_CONNECTION_WAIT: Duration = Duration::from_millis(500);
+/// How long an act waits for its processor's answer before it is answered all the same: it is stored.
+const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
 /// The requestor. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -103,13 +106,41 @@ impl Handle {
         self.shared.tasks.spawn(work).await.map_err(lost)?
     }
 
-    /// Stores an act and queues it for the order's processor.
+    /// Stores an act, queues it for the order's processor, and waits a moment for the answer. Where
+    /// none comes in time the act goes on by itself. The same `repeat` has one effect and one answer.
     ///
     /// # Errors
-    /// When it is refused, or not stored; then nothing of it stays.
-    pub async fn buyer_act(&self, key: OrderKey, act: BuyerAct) -> Result<(), BuyerError> {
-        let work = buyer_act(Arc::clone(&self.shared), key, act);
-        self.shared.tasks.spawn(work).await.map_err(lost)?
+    /// When it is refused, here or by the processor; or when it is not stored: then nothing of it
+    /// stays.
+    pub async fn buyer_act(
+        &self,
+        key: OrderKey,
+        act: BuyerAct,
+        repeat: Option<IdempotencyKey>,
+    ) -> Result<(), BuyerError> {
+        let work = buyer_act(Arc::clone(&self.shared), key.clone(), act, repeat);
+        let id = self.shared.tasks.spawn(work).await.map_err(lost)??;
+        self.wait_for_answer(&key, &id).await;
+        Ok(self.shared.registry.refusal_of(&key, &id).map_or(Ok(()), Err)?)
+    }
+
+    async fn wait_for_answer(&self, key: &OrderKey, id: &IdempotencyKey) {
+        let answered = async {
+            while let Some(changed) = self.shared.registry.changed(key) {
+                let changed = changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if !self.shared.registry.waits(key, id) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        tokio::select! {
+            () = answered => {}
+            () = tokio::time::sleep(ANSWER_WAIT) => {}
+            () = self.shared.cancel.cancelled() => {}
+        }
     }
 }
 
@@ -222,20 +253,54 @@ async fn follow_up(
     Ok(id)
 }
 
-async fn buyer_act(shared: Arc<Shared>, key: OrderKey, act: BuyerAct) -> Result<(), BuyerError> {
+/// Stores and queues an act, and gives the key under which its answer comes.
+async fn buyer_act(
+    shared: Arc<Shared>,
+    key: OrderKey,
+    act: BuyerAct,
+    repeat: Option<IdempotencyKey>,
+) -> Result<IdempotencyKey, BuyerError> {
     shared.check_open()?;
     let mut turn = shared.store.turn(&key).await;
+    let act = Act::from(act);
+    let id = match repeat {
+        None => IdempotencyKey::new(format!("{}:{}", act_name(&act), Uuid::now_v7()))?,
+        Some(repeat) => {
+            // One of the greatest length leaves no room for the word; then it stands alone.
+            let id = IdempotencyKey::new(format!("buyer:{repeat}")).unwrap_or(repeat);
+            // Before all else: an order may have ended by this very act.
+            if is_repeated(&turn.load()?, &id, &act)? {
+                return Ok(id);
+            }
+            id
+        }
+    };
     if !shared.registry.has_order(&key) {
         return Err(not_found(&key).into());
     }
+    if let Some(answer) = shared.registry.after_the_end(&key, &act) {
+        return Ok(answer.map(|()| id)?);
+    }
     shared.registry.check_act(&key)?;
-    let act = Act::from(act);
-    let id = IdempotencyKey::new(format!("{}:{}", act_name(&act), Uuid::now_v7()))?;
     let record = record_of(id.clone(), act.clone());
     turn.append(&record).await?;
     drop(turn);
-    queue(&shared, &key, Command { key: Some(id), ..Command::bare(act) });
-    Ok(())
+    queue(&shared, &key, Command { key: Some(id.clone()), ..Command::bare(act) });
+    Ok(id)
+}
+
+/// Whether this act was asked before under this key, and not refused.
+fn is_repeated(stored: &Stored, id: &IdempotencyKey, act: &Act) -> Result<bool, Refusal> {
+    let Some(held) = stored.acts.iter().find(|held| held.cause.key == *id) else {
+        return Ok(false);
+    };
+    if held.cause != Cause::new(id.clone(), act) {
+        let text = "the key was used for something else; use a new one for each act";
+        return Err(Refusal::new(Reason::IdempotencyConflict, text));
+    }
+    let Some(refused) = &held.refused else { return Ok(true) };
+    let (reason, text) = refused.split_once(": ").unwrap_or(("", refused));
+    Err(Refusal::new(Reason::parse(reason).unwrap_or(Reason::Internal), text))
 }
 
 fn record_of(id: IdempotencyKey, act: Act) -> Record {
@@ -262,16 +327,21 @@ pub(crate) fn queue(shared: &Shared, key: &OrderKey, command: Command) {
 }
 
 impl Buyer for Handle {
-    fn initiate(&self, key: OrderKey, spec: OrderSpec) -> Stored<'_, Initiated> {
+    fn initiate(&self, key: OrderKey, spec: OrderSpec) -> Answered<'_, Initiated> {
         Box::pin(Self::initiate(self, key, spec))
     }
 
-    fn follow_up(&self, key: OrderKey, note: Note) -> Stored<'_, FollowUpId> {
+    fn follow_up(&self, key: OrderKey, note: Note) -> Answered<'_, FollowUpId> {
         Box::pin(Self::follow_up(self, key, note))
     }
 
-    fn buyer_act(&self, key: OrderKey, act: BuyerAct) -> Stored<'_, ()> {
-        Box::pin(Self::buyer_act(self, key, act))
+    fn buyer_act(
+        &self,
+        key: OrderKey,
+        act: BuyerAct,
+        repeat: Option<IdempotencyKey>,
+    ) -> Answered<'_, ()> {
+        Box::pin(Self::buyer_act(self, key, act, repeat))
     }
 
     fn tracked(&self, key: &OrderKey) -> Option<Tracked> {

@@ -180,7 +180,7 @@ async fn an_order_that_ended_unprojected_before_a_restart_is_found() {
         reason: None,
         undo_within_ms: None,
     };
-    rig.handle.buyer_act(key(1), act).await.unwrap();
+    rig.handle.buyer_act(key(1), act, None).await.unwrap();
     until("the order has ended", || {
         rig.handle.snapshot(&key(1)).is_some_and(|snapshot| snapshot.is_terminal())
     })

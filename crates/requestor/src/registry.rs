@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use orderstream_core::book::after_the_end;
 use orderstream_core::buyer::Totals;
 use orderstream_core::port::Assignment;
 use orderstream_core::tracker::{Input, Output};
 use orderstream_core::{
-    Command, Epoch, FollowUpId, Incarnation, OrderKey, OrderSpec, Reason, Refusal, Seq, Snapshot,
-    Timestamp, Tracker,
+    Act, Command, Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Reason,
+    Refusal, Seq, Snapshot, Timestamp, Tracker,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -377,7 +378,29 @@ impl Registry {
         let mut orders = self.orders.lock();
         if let Some(entry) = orders.map.get_mut(key).filter(|entry| entry.following.life == life) {
             entry.acts.pop_front();
+            entry.following.changed.notify_waiters();
         }
+    }
+
+    /// What an order that reached its end says to an act; `None` while it lives.
+    pub(crate) fn after_the_end(&self, key: &OrderKey, act: &Act) -> Option<Result<(), Refusal>> {
+        let orders = self.orders.lock();
+        let order = orders.map.get(key)?.tracker.order()?;
+        order.phase.is_terminal().then(|| after_the_end(order, act))
+    }
+
+    /// Whether an act waits for its processor still.
+    pub(crate) fn waits(&self, key: &OrderKey, act: &IdempotencyKey) -> bool {
+        let orders = self.orders.lock();
+        let mut acts = orders.map.get(key).into_iter().flat_map(|entry| &entry.acts);
+        acts.any(|queued| queued.command.key.as_ref() == Some(act))
+    }
+
+    /// Why the processor refused an act.
+    pub(crate) fn refusal_of(&self, key: &OrderKey, act: &IdempotencyKey) -> Option<Refusal> {
+        let snapshot = self.get_order(key)?;
+        let mut refused = snapshot.refused.iter();
+        refused.find(|(held, _)| held == act).map(|(_, refusal)| refusal.clone())
     }
 
     fn count(&self, orders: &Orders) {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use orderstream_core::buyer::BuyerError;
 use orderstream_core::command::{Act, Award};
+use orderstream_core::event::Cause;
 use orderstream_core::spec::{FollowUp, Message, NotificationType};
 use orderstream_core::{
     Command, Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Phase, Refusal,
@@ -153,6 +154,8 @@ pub struct Stored {
     pub submission: Option<Box<Submission>>,
     /// Acts without an answer, oldest first.
     pub open_acts: Vec<Command>,
+    /// Every act but follow-ups, oldest first.
+    pub acts: Vec<StoredAct>,
     /// Every follow-up, oldest first.
     pub follow_ups: Vec<FollowUpId>,
     /// The order's end.
@@ -161,7 +164,22 @@ pub struct Stored {
     pub len: u64,
 }
 
+/// An act that was stored, so that a repetition is known, and answered alike.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredAct {
+    /// Its key, and what was asked under it.
+    pub cause: Cause,
+    /// Why the processor refused it: the reason, a colon, and the text.
+    pub refused: Option<String>,
+}
+
 impl Stored {
+    fn asked(&mut self, id: IdempotencyKey, act: Act) {
+        let cause = Cause::new(id.clone(), &act);
+        self.acts.push(StoredAct { cause, refused: None });
+        self.open_acts.push(command(id, act));
+    }
+
     /// Folds one record.
     fn apply(&mut self, record: Record) {
         self.len = self.len.saturating_add(1);
@@ -177,15 +195,15 @@ impl Stored {
                     |act: &Act| matches!(act, Act::FollowUp(follow_up) if follow_up.id == id);
                 self.open_acts.retain(|command| !forwarded(&command.act));
             }
-            Record::BuyerActed { id, act } => self.open_acts.push(command(id, *act)),
+            Record::BuyerActed { id, act } => self.asked(id, *act),
             Record::OrderFinalised { id, award, reason, undo_within_ms } => {
-                let act = Act::Finalise { award, reason, undo_within_ms };
-                self.open_acts.push(command(id, act));
+                self.asked(id, Act::Finalise { award, reason, undo_within_ms });
             }
-            Record::OrderPaused { id, reason } => {
-                self.open_acts.push(command(id, Act::Pause { reason }));
-            }
-            Record::ActAnswered { id, .. } => {
+            Record::OrderPaused { id, reason } => self.asked(id, Act::Pause { reason }),
+            Record::ActAnswered { id, refused } => {
+                if let Some(act) = self.acts.iter_mut().find(|act| act.cause.key == id) {
+                    act.refused = refused;
+                }
                 self.open_acts.retain(|command| command.key.as_ref() != Some(&id));
             }
             Record::OrderEnded { phase } => self.ended = Some(phase),

@@ -10,7 +10,9 @@
 //! same request may succeed.
 
 mod body;
+mod document;
 mod extract;
+mod guard;
 
 use axum::Router;
 use axum::body::Body;
@@ -21,7 +23,9 @@ use orderstream_core::{Reason, Refusal};
 use serde_json::{Map, Value};
 
 pub use self::body::{parse_json, read_bytes, read_json};
+pub use self::document::{complete, printed};
 pub use self::extract::{InPath, InQuery, no_query};
+pub use self::guard::{idempotency_key, once};
 use crate::status::ERROR_DOMAIN;
 
 /// The media type of a problem.

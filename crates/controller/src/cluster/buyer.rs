@@ -11,7 +11,9 @@ use orderstream_core::buyer::{
     BestProposal, Buyer, BuyerAct, BuyerError, Initiated, Note, Stored, Totals, Tracked,
 };
 use orderstream_core::limits::FOLLOW_UPS_MAX;
-use orderstream_core::{Epoch, FollowUpId, Incarnation, OrderKey, OrderSpec, Reason, Refusal, Seq};
+use orderstream_core::{
+    Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Reason, Refusal, Seq,
+};
 use parking_lot::RwLock;
 use serde_json::Value;
 use uuid::Uuid;
@@ -219,7 +221,13 @@ impl Buyer for ClusterBuyer {
         Box::pin(self.add(key, note))
     }
 
-    fn buyer_act(&self, key: OrderKey, act: BuyerAct) -> Stored<'_, ()> {
+    /// An edit says how the order is to be: the same one again changes nothing, with or without a key.
+    fn buyer_act(
+        &self,
+        key: OrderKey,
+        act: BuyerAct,
+        _repeat: Option<IdempotencyKey>,
+    ) -> Stored<'_, ()> {
         Box::pin(self.act(key, act))
     }
 

@@ -113,7 +113,7 @@ pub(super) fn restate(order: &Order, act: &Act) -> Option<EventKind> {
 }
 
 /// After the end the end itself may be said again; everything else is too late.
-fn after_the_end(order: &Order, act: &Act) -> Kinds {
+pub(super) fn after_the_end(order: &Order, act: &Act) -> Kinds {
     let said_again = match (act, order.phase) {
         // The end is the last event, also where a seller is told or looks only after it.
         (Act::Tick | Act::Notified { .. } | Act::See { .. }, _)

@@ -244,7 +244,7 @@ impl EventStream {
     }
 }
 
-fn unreadable(error: &ReadError) -> Refusal {
+pub(super) fn unreadable(error: &ReadError) -> Refusal {
     match error {
         ReadError::Damaged { .. } => Refusal::new(Reason::RecordsDamaged, error.to_string()),
         _ => storage_unavailable(),

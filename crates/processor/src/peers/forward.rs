@@ -159,8 +159,10 @@ fn key_of(uri: &Uri, body: &Bytes) -> Option<OrderKey> {
         Err(_) => Named::default(),
     };
     let named: Named = serde_json::from_slice(body).unwrap_or(query);
-    let mut path = uri.path().split('/').skip_while(|part| *part != "orders").skip(1);
-    match path.next() {
+    let path = uri.path();
+    // Only there: a proposal may have the id `orders`.
+    let path = path.strip_prefix("/api/v1").unwrap_or(path).strip_prefix("/orders/");
+    match path.and_then(|path| path.split('/').next()) {
         Some(id) if !id.is_empty() => {
             let id = percent_decoded(id)?;
             OrderKey::new(&named.tenant, &id).ok()
@@ -202,6 +204,10 @@ mod tests {
             ("/orders/a%2Db/events", "", Some("default/a-b")),
             ("/api/v1/proposals/P?order_req_id=A", "", Some("default/A")),
             ("/api/v1/proposals/P?order_req_id=A&tenant=t", "", Some("t/A")),
+            ("/api/v1/proposals/orders/versions?order_req_id=A", "", Some("default/A")),
+            ("/api/v1/orders/B/questions", r#"{"tenant":"t","seller":"s"}"#, Some("t/B")),
+            ("/api/v1/orders/B/comparison?format=csv", "", Some("default/B")),
+            ("/api/v1/openapi.json", "", None),
             ("/api/v1/orders?tenant=t", "", None),
             ("/api/v1/orders/", "", None),
             ("/api/v1/proposals", "no json", None),

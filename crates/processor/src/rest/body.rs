@@ -4,11 +4,14 @@ use axum::extract::Request;
 use orderstream_core::command::Proposed;
 use orderstream_core::input::{ProposalInput, ProposalLineInput, optional_text};
 use orderstream_core::limits::{LEASE_MS_DEFAULT, TEXT_CHARS_MAX};
-use orderstream_core::{Act, FollowUpId, OrderKey, Refusal, SellerId};
+use orderstream_core::{Act, FollowUpId, IdempotencyKey, OrderKey, Refusal, SellerId};
 use orderstream_rpc::problem::{self, Problem};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
 
+use super::examples;
 use crate::limits::BODY_BYTES_MAX;
 
 /// Reads a body as JSON, whatever its content type says. It says everything; a query beside it
@@ -19,12 +22,14 @@ pub(super) async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Pro
 }
 
 /// A decimal that may come as a string, which is exact, or as a JSON number.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[schema(example = "9.50")]
 #[serde(untagged, expecting = "give a decimal as a text, \"9.50\", or as a number")]
 pub(super) enum Decimal {
     /// Exact.
     Text(String),
     /// As written, up to the precision of a double.
+    #[schema(value_type = f64)]
     Number(serde_json::Number),
 }
 
@@ -44,30 +49,54 @@ impl From<Decimal> for String {
 }
 
 /// A new or changed proposal.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(example = json!(examples::proposal()))]
 pub(super) struct ProposalBody {
+    /// Whose order; `default` when left out.
     tenant: String,
+    /// Which order.
+    #[schema(required = true)]
     order_req_id: String,
+    /// Given by the seller, or left to the owner. The same id again is a repetition. The path says it
+    /// where a proposal is changed.
     proposal_id: Option<String>,
+    /// Whose; `seller_id` means the same.
     #[serde(alias = "seller_id")]
+    #[schema(required = true)]
     seller: String,
+    /// For how much in all; the lines add up to it.
+    #[schema(required = true)]
     price: Decimal,
+    /// ISO 4217.
+    #[schema(required = true)]
     currency: String,
+    /// Per line, at most 100.
     lines: Vec<LineBody>,
+    /// For the buyer, at most 4096 characters.
     note: Option<String>,
+    /// `2026-12-01` or `2026-12-01T12:00:00Z`.
     delivery_date: Option<String>,
+    /// `2026-12-01` or `2026-12-01T12:00:00Z`.
     valid_until: Option<String>,
+    /// At most 20 addresses of documents, `https://` or `http://`.
     attachments: Vec<String>,
 }
 
 /// One line of a proposal.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default)]
 pub(super) struct LineBody {
+    /// The buyer's number of the thing.
+    #[schema(required = true)]
     sku: String,
+    /// How many.
+    #[schema(required = true)]
     quantity: Decimal,
+    /// Of what.
     unit: Option<String>,
+    /// For how much in all.
+    #[schema(required = true)]
     price: Decimal,
 }
 
@@ -96,14 +125,24 @@ impl ProposalBody {
 }
 
 /// A seller's answer to a follow-up.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(example = json!(examples::answer()))]
 pub(super) struct AnswerBody {
+    /// Whose order; `default` when left out.
     tenant: String,
+    /// Which order.
+    #[schema(required = true)]
     order_req_id: String,
+    /// Who answers; `seller_id` means the same.
     #[serde(alias = "seller_id")]
+    #[schema(required = true)]
     seller: String,
+    /// The follow-up that is answered.
+    #[schema(required = true)]
     follow_up_id: String,
+    /// The answer, 1 to 4096 characters.
+    #[schema(required = true)]
     message: String,
 }
 
@@ -112,20 +151,82 @@ impl AnswerBody {
         let key = OrderKey::new(&self.tenant, &self.order_req_id)?;
         let seller = SellerId::new(self.seller)?;
         let follow_up_id = FollowUpId::new(self.follow_up_id)?;
-        let message = optional_text("message", Some(self.message), TEXT_CHARS_MAX)?
-            .ok_or_else(|| Refusal::field("message", "is missing; give 1 to 4096 characters"))?;
+        let message = said(self.message)?;
         Ok((key, Act::Answer { seller, follow_up_id, message }))
     }
 }
 
-/// Taking an edit lock, or giving it back.
-#[derive(Debug, Default, Deserialize)]
+/// A text that is there.
+fn said(message: String) -> Result<String, Refusal> {
+    optional_text("message", Some(message), TEXT_CHARS_MAX)?
+        .ok_or_else(|| Refusal::field("message", "is missing; give 1 to 4096 characters"))
+}
+
+/// A seller's question to the buyer.
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(example = json!(examples::question()))]
+pub(super) struct QuestionBody {
+    /// Whose order; `default` when left out.
+    pub(super) tenant: String,
+    /// Who asks; `seller_id` means the same.
+    #[serde(alias = "seller_id")]
+    #[schema(required = true)]
+    seller: String,
+    /// Given by the seller, or left to the owner. The same id again is a repetition.
+    question_id: Option<String>,
+    /// The question, 1 to 4096 characters.
+    #[schema(required = true)]
+    message: String,
+}
+
+impl QuestionBody {
+    /// An `Idempotency-Key` serves as the id where the body gives none: a repetition finds it.
+    pub(super) fn check(self, repeat: Option<&IdempotencyKey>) -> Result<Act, Refusal> {
+        let seller = SellerId::new(self.seller)?;
+        let given = self.question_id.filter(|id| !id.is_empty());
+        let fresh = || repeat.map_or_else(|| Uuid::now_v7().to_string(), ToString::to_string);
+        let question_id = FollowUpId::new(given.unwrap_or_else(fresh))
+            .map_err(|refusal| Refusal { field: Some("question_id".to_owned()), ..refusal })?;
+        Ok(Act::Ask { seller, question_id, message: said(self.message)? })
+    }
+}
+
+/// A seller has seen the order.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default)]
+#[schema(example = json!(examples::seen()))]
+pub(super) struct SeenBody {
+    /// Whose order; `default` when left out.
+    pub(super) tenant: String,
+    /// Who; `seller_id` means the same.
+    #[serde(alias = "seller_id")]
+    #[schema(required = true)]
+    seller: String,
+}
+
+impl SeenBody {
+    pub(super) fn check(self) -> Result<Act, Refusal> {
+        Ok(Act::See { seller: SellerId::new(self.seller)? })
+    }
+}
+
+/// Taking an edit lock, or giving it back.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default)]
+#[schema(example = json!(examples::lock()))]
 pub(super) struct LockBody {
+    /// Whose order; `default` when left out.
     tenant: String,
+    /// Which order.
+    #[schema(required = true)]
     order_req_id: String,
+    /// Who edits; `seller` and `seller_id` mean the same.
     #[serde(alias = "seller", alias = "seller_id")]
+    #[schema(required = true)]
     holder: String,
+    /// For how long, 1 to 3 600 000 milliseconds; 300 000 when left out. Not read when the lock is
+    /// given back.
     lease_ms: Option<u64>,
 }
 
@@ -139,11 +240,16 @@ impl LockBody {
 }
 
 /// Taking a proposal back.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(example = json!(examples::withdraw()))]
 pub(super) struct WithdrawBody {
+    /// Whose order; `default` when left out.
     tenant: String,
+    /// Which order.
+    #[schema(required = true)]
     order_req_id: String,
+    /// Why, for the buyer, at most 4096 characters.
     reason: Option<String>,
 }
 
@@ -155,12 +261,17 @@ impl WithdrawBody {
 }
 
 /// Not proposing.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(example = json!(examples::decline()))]
 pub(super) struct DeclineBody {
+    /// Whose order; `default` when left out.
     pub(super) tenant: String,
+    /// Who will not propose; `seller_id` means the same.
     #[serde(alias = "seller_id")]
+    #[schema(required = true)]
     seller: String,
+    /// Why, for the buyer, at most 4096 characters.
     reason: Option<String>,
 }
 

@@ -4,36 +4,56 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
-use futures_util::{Stream, StreamExt as _};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::StreamExt as _;
 use orderstream_core::event::Event;
-use orderstream_core::{OrderKey, Refusal, Seq};
+use orderstream_core::{Order, OrderKey, Refusal, Seq};
 use orderstream_rpc::problem::{InPath, InQuery, Problem};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 
+use super::OrderPath;
 use super::view::rfc3339;
-use crate::orders::{Followed, Orders};
+use crate::orders::{Facts, Followed, Orders};
 
 /// A comment is sent after so much silence, so that proxies keep the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// From where to follow.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct From {
+    /// Whose order; `default` when left out.
     tenant: String,
+    /// The number of the last event seen, where no `Last-Event-ID` says it; 0 begins at the first.
     after: u64,
 }
 
-/// Follows an order as an observer, to its end.
+/// Follow an order's events to its end.
+///
+/// Server-sent events: `id` is the event's number, `event` its word, `data` a JSON object with `seq`,
+/// `at`, `status`, `proposal_id`, `follow_up_id` and `detail`. A comment comes after 15 s of silence.
+/// The stream ends with the order; who asks again after the last event gets 204, at which an
+/// `EventSource` stops. `Draining` says that the server stops: ask again. While an order is sealed
+/// sellers and prices are hidden; after `ProposalsOpened` the list can be read again from its first
+/// event, and tells all.
+#[utoipa::path(get, path = "/api/v1/orders/{order_req_id}/events", tag = "orders",
+    operation_id = "events", params(OrderPath, From,
+        ("Last-Event-ID" = Option<u64>, Header, description = "The `id` of the last event seen.")),
+    responses(
+        (status = 200, description = "The events.", content_type = "text/event-stream",
+            body = String),
+        (status = 204, description = "The order ended, and its last event was seen.")))]
 pub(super) async fn follow(
     State(orders): State<Orders>,
     InPath(order_req_id): InPath<String>,
     InQuery(from): InQuery<From>,
     headers: HeaderMap,
-) -> Result<Sse<impl Stream<Item = Result<SseEvent, Infallible>>>, Problem> {
+) -> Result<Response, Problem> {
     let key = OrderKey::new(&from.tenant, &order_req_id)?;
     let after = match headers.get("last-event-id") {
         None => Seq(from.after),
@@ -42,8 +62,12 @@ pub(super) async fn follow(
         })?,
     };
     let events = orders.follow(&key, after, None).await?;
-    let events = events.map(|item| Ok(sse(item)));
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    let is_over = |order: &Order, _: &Facts| order.phase.is_terminal() && order.last_seq <= after;
+    if orders.read(&key, is_over).await? {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let events = events.map(|item| Ok::<_, Infallible>(sse(item)));
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }
 
 fn sse(item: Result<Followed, Refusal>) -> SseEvent {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::extract::Request;
 use axum::http::{Method, header};
+use http_body_util::BodyExt as _;
 use orderstream_core::port::{Clock, SellerDirectory};
 use orderstream_core::spec::Seller;
 use orderstream_core::{OrderSpec, Timestamp};
@@ -17,6 +19,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
+
+use orderstream_core::{OrderKey, Tenant};
+use serde_json::json;
 
 use super::*;
 use crate::metrics::Metrics;
@@ -44,13 +49,13 @@ impl SellerDirectory for Nobody {
 }
 
 /// The REST over one open order, `SB1`.
-struct Rig {
+pub(super) struct Rig {
     orders: Orders,
     _dir: tempfile::TempDir,
 }
 
 impl Rig {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().to_owned();
         let orders = tokio::task::spawn_blocking(move || {
@@ -60,13 +65,21 @@ impl Rig {
             Orders::replay(Parts { journal, directory, clock, metrics }).unwrap()
         });
         let orders = orders.await.unwrap();
-        let key = OrderKey::new("", "SB1").unwrap();
-        let join = Join { key, incarnation: None, spec: OrderSpec::default() };
-        orders.open(join).await.unwrap();
-        Self { orders, _dir: dir }
+        let rig = Self { orders, _dir: dir };
+        rig.open(&OrderKey::new("", "SB1").unwrap()).await;
+        rig
     }
 
-    async fn ask(&self, method: Method, path: &str, body: &str) -> (u16, String, Value) {
+    pub(super) async fn open(&self, key: &OrderKey) {
+        let join = Join { key: key.clone(), incarnation: None, spec: OrderSpec::default() };
+        self.orders.open(join).await.unwrap();
+    }
+
+    pub(super) const fn orders(&self) -> &Orders {
+        &self.orders
+    }
+
+    pub(super) async fn ask(&self, method: Method, path: &str, body: &str) -> (u16, String, Value) {
         let request = Request::builder().method(method).uri(path);
         // What `curl -d` says; bodies are JSON all the same.
         let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
@@ -204,4 +217,22 @@ async fn a_page_of_long_proposals_ends_early_and_the_next_begins_where_it_ended(
     }
     let wanted: Vec<_> = (0..PROPOSALS).map(|serial| format!("p{serial:03}")).collect();
     assert!(pages > 1 && seen == wanted, "{pages} pages: {seen:?}");
+}
+
+#[tokio::test]
+async fn a_silent_stream_is_kept_alive_by_comments() {
+    let rig = Rig::start().await;
+    let path = "/api/v1/orders/SB1/events?after=2";
+    let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+    let response = router(rig.orders.clone()).oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let mut body = response.into_body();
+    // From here on time only passes while everything waits.
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    for _ in 0..3 {
+        let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert!(frame.starts_with(b":"), "a comment: {frame:?}");
+    }
+    assert_eq!(began.elapsed().as_secs(), 45);
 }

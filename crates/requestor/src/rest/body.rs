@@ -1,17 +1,23 @@
 //! The buyer's requests as they come: lenient, whatever their content type says.
 
 use axum::extract::Request;
-use axum::http::HeaderValue;
 use orderstream_core::buyer::{BuyerAct, Note};
-use orderstream_core::input::{AwardInput, FollowUpInput, MessageInput, SpecInput, optional_text};
-use orderstream_core::limits::TEXT_CHARS_MAX;
+use orderstream_core::command::Award;
+use orderstream_core::input::{
+    AwardInput, FollowUpInput, MessageInput, SpecInput, expires_in_ms, optional_text,
+};
+use orderstream_core::limits::{TEXT_CHARS_MAX, UNDO_WITHIN_MS_MAX};
 use orderstream_core::spec::FollowUp;
-use orderstream_core::{FollowUpId, OrderKey, OrderSpec, Refusal};
+use orderstream_core::{FollowUpId, IdempotencyKey, OrderKey, OrderSpec, Refusal};
 use orderstream_rpc::problem::{self, Problem};
 use serde::Deserialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
-use super::BODY_BYTES_MAX;
+pub(super) use self::schema::{InitiateSchema, MessageSchema};
+use super::{BODY_BYTES_MAX, examples};
+
+mod schema;
 
 /// `POST /initiate`: the original's three fields, and beside them what is wanted.
 #[derive(Debug)]
@@ -30,31 +36,42 @@ struct Named {
     session_id: Option<String>,
 }
 
-/// `POST /followup`.
-#[derive(Debug, Default, Deserialize)]
+/// A follow-up to all sellers, or to some.
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(example = json!(examples::follow_up()))]
 pub(super) struct FollowUpBody {
+    /// Which order.
+    #[schema(required = true)]
     order_req_id: String,
+    /// Whose order; `default` when left out.
     tenant: String,
+    /// Given by the buyer, or left to the requestor. The same id again is a repetition.
     follow_up_id: Option<String>,
+    /// To these sellers, at most 100; to all when left out.
     audience: Option<Vec<String>>,
+    /// The seller's question that it answers.
     answers: Option<String>,
+    /// A text, or an object with `message`, `type` (`text`, `html` or `markdown`) and `urls`.
+    #[schema(required = true, value_type = MessageSchema)]
     message: Value,
 }
 
-/// `POST /finalize/{id}` and `/pause/{id}`; the body may be left out.
+/// The body of an act on an order that the path names; it may be left out where nothing in it is
+/// needed.
 #[derive(Debug, Default)]
 pub(super) struct ActBody {
-    reasoned: Reasoned,
+    given: Given,
     award: AwardInput,
 }
 
-/// Why.
+/// What acts take beside an award.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Reasoned {
+struct Given {
     reason: Option<String>,
     undo_within_ms: Option<u64>,
+    expires_in_ms: Option<u64>,
 }
 
 impl InitiateBody {
@@ -79,13 +96,10 @@ impl FollowUpBody {
     /// An `Idempotency-Key` serves as the id where the body gives none.
     pub(super) fn check(
         self,
-        idempotency_key: Option<HeaderValue>,
+        idempotency_key: Option<&IdempotencyKey>,
     ) -> Result<(OrderKey, Note), Refusal> {
         let key = OrderKey::new(&self.tenant, &self.order_req_id)?;
-        let from_header = || {
-            let value = idempotency_key?;
-            Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
-        };
+        let from_header = || idempotency_key.map(ToString::to_string);
         let given = self.follow_up_id.filter(|id| !id.is_empty()).or_else(from_header);
         let id = given.map(FollowUpId::new).transpose()?;
         let FollowUp { audience, message, answers, .. } = FollowUp::try_from(FollowUpInput {
@@ -104,18 +118,82 @@ impl ActBody {
         if bytes.trim_ascii().is_empty() {
             return Ok(Self::default());
         }
-        Ok(Self { reasoned: problem::parse_json(&bytes)?, award: problem::parse_json(&bytes)? })
+        Ok(Self { given: problem::parse_json(&bytes)?, award: problem::parse_json(&bytes)? })
     }
 
     pub(super) fn reason(self) -> Result<Option<String>, Refusal> {
-        optional_text("reason", self.reasoned.reason, TEXT_CHARS_MAX)
+        optional_text("reason", self.given.reason, TEXT_CHARS_MAX)
     }
 
+    /// The end, with a winner or without one.
     pub(super) fn finalise(self) -> Result<BuyerAct, Refusal> {
-        let undo_within_ms = self.reasoned.undo_within_ms;
-        let award = self.award.clone().try_into()?;
+        let award: Option<Award> = self.award.clone().try_into()?;
+        self.finalise_with(award)
+    }
+
+    /// The end with a winner.
+    pub(super) fn award(self) -> Result<BuyerAct, Refusal> {
+        let award: Option<Award> = self.award.clone().try_into()?;
+        if award.is_none() {
+            let text = "is missing; name the winner, or give lines; to end without one, finalize";
+            return Err(Refusal::field("proposal_id", text));
+        }
+        self.finalise_with(award)
+    }
+
+    fn finalise_with(self, award: Option<Award>) -> Result<BuyerAct, Refusal> {
+        let undo_within_ms = self.given.undo_within_ms;
+        // The processor refuses it too, but may be asked later.
+        if let Some(ms) = undo_within_ms.filter(|ms| *ms > UNDO_WITHIN_MS_MAX) {
+            let text = format!("is {ms}; give at most {UNDO_WITHIN_MS_MAX} (24 h)");
+            return Err(Refusal::field("undo_within_ms", text));
+        }
         Ok(BuyerAct::Finalise { award, reason: self.reason()?, undo_within_ms })
     }
+
+    /// A longer life.
+    pub(super) fn extend(self) -> Result<BuyerAct, Refusal> {
+        let missing = "is missing; give the whole life from the opening, milliseconds";
+        let ms =
+            self.given.expires_in_ms.ok_or_else(|| Refusal::field("expires_in_ms", missing))?;
+        Ok(BuyerAct::Extend(expires_in_ms(ms)?))
+    }
+}
+
+/// Why, or nothing.
+#[derive(Debug, Deserialize, ToSchema)]
+#[allow(dead_code, reason = "it describes what `ActBody` reads")]
+#[schema(example = json!(examples::reason()))]
+pub(super) struct ReasonBody {
+    /// Why, for all who take part, at most 4096 characters.
+    reason: Option<String>,
+}
+
+/// Who wins: a proposal, or lines; neither means nobody.
+#[derive(Debug, Deserialize, ToSchema)]
+#[allow(dead_code, reason = "it describes what `ActBody` reads")]
+#[schema(example = json!(examples::award()))]
+pub(super) struct AwardBody {
+    /// One proposal takes all.
+    proposal_id: Option<String>,
+    /// Pairs of article and proposal.
+    #[schema(required = false)]
+    lines: Vec<(String, String)>,
+    /// Why, for all who take part, at most 4096 characters.
+    reason: Option<String>,
+    /// How long it can be undone, up to 86 400 000 milliseconds; it counts at once when left out.
+    #[schema(maximum = 86_400_000)]
+    undo_within_ms: Option<u64>,
+}
+
+/// A longer life.
+#[derive(Debug, Deserialize, ToSchema)]
+#[allow(dead_code, reason = "it describes what `ActBody` reads")]
+#[schema(example = json!(examples::extend()))]
+pub(super) struct ExtendBody {
+    /// The whole life from the opening, 10 000 to 604 800 000 milliseconds.
+    #[schema(minimum = 10_000, maximum = 604_800_000)]
+    expires_in_ms: u64,
 }
 
 /// A text, or an object with a text.

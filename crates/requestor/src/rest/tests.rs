@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{Method, header};
 use orderstream_core::port::{Clock, OrderStreams as _};
 use orderstream_core::{Epoch, Incarnation, Timestamp};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
@@ -25,16 +25,16 @@ impl Clock for StillClock {
     }
 }
 
-struct Rig {
-    fake: Fake,
+pub(super) struct Rig {
+    pub(super) fake: Fake,
     lists: Arc<MemoryLists>,
     url: String,
-    handle: Handle,
+    pub(super) handle: Handle,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
-const INITIATE: &str =
+pub(super) const INITIATE: &str =
     r#"{"order_req_id": "SB1029436", "session_id": "sess_123", "notification_type": "email"}"#;
 const FOLLOW_UP: &str = r#"{"order_req_id": "SB1029436", "audience": ["seller1"],
     "message": {"type": "text", "message": "how soon?", "urls": []}}"#;
@@ -60,15 +60,28 @@ pub(crate) async fn requestor(
     (handle, stop)
 }
 
-async fn rig() -> Rig {
+pub(super) async fn rig() -> Rig {
     let (fake, lists, tasks) = (Fake::default(), Arc::default(), TaskTracker::new());
     let url = fake.serve(&tasks, CancellationToken::new()).await;
     let (handle, stop) = requestor(&url, &lists, None).await;
     Rig { fake, lists, url, handle, stop, tasks }
 }
 
-async fn ask(handle: &Handle, method: Method, path: &str, body: &str) -> (u16, Value) {
-    let request = http::Request::builder()
+pub(super) async fn ask(handle: &Handle, method: Method, path: &str, body: &str) -> (u16, Value) {
+    ask_once(handle, (method, path, body), "").await
+}
+
+/// The same under an idempotency key.
+pub(super) async fn ask_once(
+    handle: &Handle,
+    (method, path, body): (Method, &str, &str),
+    key: &str,
+) -> (u16, Value) {
+    let mut request = http::Request::builder();
+    if !key.is_empty() {
+        request = request.header("idempotency-key", key);
+    }
+    let request = request
         .method(method)
         .uri(format!("/api/v1/orders{path}"))
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
@@ -81,16 +94,16 @@ async fn ask(handle: &Handle, method: Method, path: &str, body: &str) -> (u16, V
 }
 
 impl Rig {
-    async fn post(&self, path: &str, body: &str) -> (u16, Value) {
+    pub(super) async fn post(&self, path: &str, body: &str) -> (u16, Value) {
         ask(&self.handle, Method::POST, path, body).await
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub(super) async fn get(&self, path: &str) -> Value {
         ask(&self.handle, Method::GET, path, "").await.1
     }
 }
 
-fn key() -> OrderKey {
+pub(super) fn key() -> OrderKey {
     OrderKey::new("", "SB1029436").unwrap()
 }
 

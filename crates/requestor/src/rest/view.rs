@@ -1,70 +1,223 @@
 //! Orders as buyers see them.
 
-use orderstream_core::buyer::{Totals, Tracked};
+use orderstream_core::buyer::{BestProposal, Totals, Tracked};
 use orderstream_core::{OrderKey, Tenant};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 /// The order's id, with its tenant where that is not the default one.
 fn id(key: &OrderKey) -> String {
     if key.tenant == Tenant::default() { key.order_req_id.to_string() } else { key.to_string() }
 }
 
-/// `GET /tracking/status`.
-pub(super) fn status(counts: &Totals) -> Value {
-    json!({
-        "total_orders": counts.total_orders,
-        "active_streams": counts.active_streams,
-        "tracked_order_ids": counts.tracked.iter().map(id).collect::<Vec<_>>(),
-    })
+/// What was asked is done, or will be.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SuccessView {
+    /// Always true.
+    success: bool,
+    /// What was done, for people.
+    #[schema(example = "Order processing initiated")]
+    message: &'static str,
 }
 
-/// One line of `GET /api/v1/orders`.
-pub(super) fn summary(tracked: &Tracked) -> Value {
-    json!({
-        "order_req_id": tracked.key.order_req_id,
-        "tenant": tracked.key.tenant,
-        "phase": tracked.phase,
-        "proposals": tracked.proposals[0],
-        "last_seq": tracked.last_seq,
-        "stream_active": tracked.stream_active,
-    })
+impl SuccessView {
+    pub(super) const fn new(message: &'static str) -> Self {
+        Self { success: true, message }
+    }
 }
 
-/// `GET /tracking/{id}`.
-pub(super) fn order(tracked: &Tracked) -> Value {
-    let best = tracked.best.as_ref().map(|best| {
-        json!({
-            "proposal_id": best.proposal_id,
-            "price": best.amount,
-            "currency": best.currency,
-        })
-    });
-    let [received, open, withdrawn, closed] = tracked.proposals;
-    json!({
-        "order_req_id": tracked.key.order_req_id,
-        "tenant": tracked.key.tenant,
-        "incarnation": tracked.incarnation,
-        "session_id": tracked.session,
-        "notification_type": tracked.notification_type.as_str(),
-        "notes_count": tracked.notes,
-        "stream_active": tracked.stream_active,
-        "phase": tracked.phase,
-        "last_seq": tracked.last_seq,
-        "last_event": tracked.last_event,
-        "proposals_received": received,
-        "proposals_open": open,
-        "proposals_withdrawn": withdrawn,
-        "proposals_closed": closed,
-        "best_proposal": best,
-        "sellers_selected": tracked.sellers.0,
-        "sellers_declined": tracked.sellers.1,
-        "processor": tracked.processor,
-        "epoch": tracked.epoch,
-        "reconnects": tracked.reconnects,
-        "attempts": tracked.attempts,
-        "reason": tracked.reason,
-        "opened_at_ms": tracked.opened_at,
-        "expires_at_ms": tracked.expires_at,
-        "ended_at_ms": tracked.ended_at,
-    })
+/// A follow-up is stored.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct FollowUpView {
+    /// Always true.
+    pub(super) success: bool,
+    /// What was done, for people.
+    #[schema(example = "Follow-up added")]
+    pub(super) message: &'static str,
+    /// The follow-up's id.
+    pub(super) follow_up_id: String,
+}
+
+/// The order store failed; nothing was done.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct NotStoredView {
+    /// Always false.
+    pub(super) success: bool,
+    /// What went wrong, for people.
+    #[schema(example = "Failed to update order request status")]
+    pub(super) message: &'static str,
+}
+
+/// How many orders there are.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct StatusView {
+    /// All that are tracked.
+    total_orders: usize,
+    /// With a stream that is up.
+    active_streams: usize,
+    /// Their ids, sorted; `tenant/id` where the tenant is not the default one.
+    tracked_order_ids: Vec<String>,
+}
+
+/// One order in a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SummaryView {
+    /// The buyer's number.
+    order_req_id: String,
+    /// Whose.
+    tenant: String,
+    /// As users see it.
+    #[schema(example = "Streaming")]
+    phase: String,
+    /// Proposals ever made.
+    proposals: u32,
+    /// The last event handled.
+    last_seq: u64,
+    /// Whether a stream is up.
+    stream_active: bool,
+}
+
+/// A page of orders.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct OrdersPage {
+    /// The orders, by tenant and number.
+    pub(super) orders: Vec<SummaryView>,
+    /// Give it as `after` for the next page; absent at the end.
+    pub(super) next: Option<String>,
+}
+
+/// The lowest price among the open proposals.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct BestView {
+    /// Which.
+    proposal_id: String,
+    /// The amount, a decimal.
+    #[schema(example = "1249.50")]
+    price: String,
+    /// ISO 4217.
+    #[schema(example = "EUR")]
+    currency: String,
+}
+
+/// One order.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TrackedView {
+    /// The buyer's number.
+    order_req_id: String,
+    /// Whose.
+    tenant: String,
+    /// Which life of the name.
+    incarnation: Option<String>,
+    /// The buyer's session.
+    session_id: Option<String>,
+    /// How sellers are told: `GChat`, `Email`, `SMS` or `Webhook`.
+    #[schema(example = "Email")]
+    notification_type: &'static str,
+    /// Follow-ups known.
+    notes_count: u64,
+    /// Whether a stream is up.
+    stream_active: bool,
+    /// As users see it.
+    #[schema(example = "Streaming")]
+    phase: String,
+    /// The last event handled.
+    last_seq: u64,
+    /// Its word.
+    last_event: Option<String>,
+    /// Proposals ever made.
+    proposals_received: u32,
+    /// Proposals that can be awarded.
+    proposals_open: u32,
+    /// Proposals taken back.
+    proposals_withdrawn: u32,
+    /// Proposals that are out.
+    proposals_closed: u32,
+    /// The lowest price among the open ones; absent while the order is sealed.
+    best_proposal: Option<BestView>,
+    /// Sellers invited.
+    sellers_selected: u64,
+    /// Sellers who said no.
+    sellers_declined: u64,
+    /// The processor that holds it.
+    processor: Option<String>,
+    /// The fencing number of its stream.
+    epoch: u64,
+    /// How often its stream came up again.
+    reconnects: u32,
+    /// Failed attempts since it was last up.
+    attempts: u32,
+    /// Why it is not up.
+    reason: Option<String>,
+    /// When it was opened, milliseconds since 1970.
+    opened_at_ms: Option<i64>,
+    /// When its time runs out, milliseconds since 1970.
+    expires_at_ms: Option<i64>,
+    /// When it reached its end, milliseconds since 1970.
+    ended_at_ms: Option<i64>,
+}
+
+impl From<&Totals> for StatusView {
+    fn from(totals: &Totals) -> Self {
+        Self {
+            total_orders: totals.total_orders,
+            active_streams: totals.active_streams,
+            tracked_order_ids: totals.tracked.iter().map(id).collect(),
+        }
+    }
+}
+
+impl From<&Tracked> for SummaryView {
+    fn from(tracked: &Tracked) -> Self {
+        Self {
+            order_req_id: tracked.key.order_req_id.to_string(),
+            tenant: tracked.key.tenant.to_string(),
+            phase: tracked.phase.clone(),
+            proposals: tracked.proposals[0],
+            last_seq: tracked.last_seq.0,
+            stream_active: tracked.stream_active,
+        }
+    }
+}
+
+impl From<&BestProposal> for BestView {
+    fn from(best: &BestProposal) -> Self {
+        Self {
+            proposal_id: best.proposal_id.clone(),
+            price: best.amount.clone(),
+            currency: best.currency.clone(),
+        }
+    }
+}
+
+impl From<&Tracked> for TrackedView {
+    fn from(tracked: &Tracked) -> Self {
+        let [received, open, withdrawn, closed] = tracked.proposals;
+        Self {
+            order_req_id: tracked.key.order_req_id.to_string(),
+            tenant: tracked.key.tenant.to_string(),
+            incarnation: tracked.incarnation.as_ref().map(ToString::to_string),
+            session_id: tracked.session.clone(),
+            notification_type: tracked.notification_type.as_str(),
+            notes_count: tracked.notes,
+            stream_active: tracked.stream_active,
+            phase: tracked.phase.clone(),
+            last_seq: tracked.last_seq.0,
+            last_event: tracked.last_event.clone(),
+            proposals_received: received,
+            proposals_open: open,
+            proposals_withdrawn: withdrawn,
+            proposals_closed: closed,
+            best_proposal: tracked.best.as_ref().map(BestView::from),
+            sellers_selected: tracked.sellers.0,
+            sellers_declined: tracked.sellers.1,
+            processor: tracked.processor.clone(),
+            epoch: tracked.epoch.0,
+            reconnects: tracked.reconnects,
+            attempts: tracked.attempts,
+            reason: tracked.reason.clone(),
+            opened_at_ms: tracked.opened_at.map(|at| at.0),
+            expires_at_ms: tracked.expires_at.map(|at| at.0),
+            ended_at_ms: tracked.ended_at.map(|at| at.0),
+        }
+    }
 }

@@ -1,0 +1,102 @@
+//! A comparison as comma-separated values (RFC 4180), safe to open in a spreadsheet.
+
+use super::{Comparison, Row};
+
+/// What each row begins with; the articles follow.
+const HEAD: [&str; 14] = [
+    "proposal_id",
+    "seller",
+    "version",
+    "open",
+    "awarded",
+    "total",
+    "currency",
+    "best_total",
+    "delivery_date",
+    "best_delivery",
+    "in_time",
+    "distance_m",
+    "lapsed",
+    "missing",
+];
+
+/// A header line and one line for each proposal. Of each article come quantity, price, and whether the
+/// price is the best. Cells that a spreadsheet would take for a formula begin with an apostrophe.
+pub fn csv(comparison: &Comparison) -> String {
+    let articles = comparison
+        .skus
+        .iter()
+        .flat_map(|sku| ["quantity", "price", "best"].map(|what| format!("{sku} {what}")));
+    let head: Vec<String> = HEAD.iter().map(ToString::to_string).chain(articles).collect();
+    let mut text = line(&head);
+    for row in &comparison.rows {
+        text.push_str(&line(&cells(row)));
+    }
+    text
+}
+
+fn cells(row: &Row) -> Vec<String> {
+    let optional = |value: Option<String>| value.unwrap_or_default();
+    let mut cells = vec![
+        row.proposal_id.to_string(),
+        row.seller.to_string(),
+        row.version.to_string(),
+        row.open.to_string(),
+        row.awarded.to_string(),
+        row.total.clone(),
+        row.currency.clone(),
+        row.best_total.to_string(),
+        optional(row.delivery_date.clone()),
+        row.best_delivery.to_string(),
+        optional(row.in_time.map(|in_time| in_time.to_string())),
+        optional(row.distance_m.map(|distance| distance.to_string())),
+        row.lapsed.to_string(),
+        row.missing.join("; "),
+    ];
+    for offered in &row.lines {
+        cells.extend(match offered {
+            Some(line) => [line.quantity.clone(), line.price.clone(), line.best.to_string()],
+            None => [String::new(), String::new(), String::new()],
+        });
+    }
+    cells
+}
+
+fn line(cells: &[String]) -> String {
+    let cells: Vec<String> = cells.iter().map(|text| cell(text)).collect();
+    format!("{}\r\n", cells.join(","))
+}
+
+/// One cell: no formula, and quoted where it holds what parts cells.
+fn cell(text: &str) -> String {
+    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let text = if is_formula { format!("'{text}") } else { text.to_owned() };
+    if text.contains(['"', ',', '\r', '\n']) {
+        return format!("\"{}\"", text.replace('"', "\"\""));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_is_quoted_where_it_must_be_and_never_a_formula() {
+        for (text, wanted) in [
+            ("plain", "plain"),
+            ("", ""),
+            ("a,b", "\"a,b\""),
+            ("a \"b\"", "\"a \"\"b\"\"\""),
+            ("two\nlines", "\"two\nlines\""),
+            ("=HYPERLINK(\"http://x\")", "\"'=HYPERLINK(\"\"http://x\"\")\""),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\t=1", "'\t=1"),
+            ("a=b", "a=b"),
+        ] {
+            assert_eq!(cell(text), wanted, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The REST against its own documents: a program that knows nothing else asks what they allow, and
+//! much that they do not. No answer may be a fault of the server, a status that is not described, or a
+//! body that is not as described.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::http::{get, post};
+use crate::process::{Pair, until};
+
+/// Where the program is; `cargo xtask test` sets it.
+const VARIABLE: &str = "ORDERSTREAM_TEST_SCHEMATHESIS";
+/// Cases for each operation, which take about half a minute for one service.
+const EXAMPLES_MAX: &str = "40";
+/// Seconds that one service may take in all.
+const TIME_S_MAX: &str = "40";
+/// The checks that hold whatever is asked. Bodies are read leniently, so that not all that a schema
+/// does not allow is refused; and a schema cannot say all that is wrong.
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
+                      response_headers_conformance,response_schema_conformance,\
+                      unsupported_method,allow_header_conformance";
+
+/// Asks one service everything.
+fn hold_to_its_document(service: &str, address: SocketAddr) {
+    let Some(program) = std::env::var_os(VARIABLE) else {
+        println!("SKIPPED: {VARIABLE} is not set; `cargo xtask test` sets it");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let output = Command::new(program)
+        .current_dir(dir.path())
+        .args(["run", &format!("http://{address}/api/v1/openapi.json")])
+        .args(["--checks", CHECKS, "--max-examples", EXAMPLES_MAX, "--max-time", TIME_S_MAX])
+        // A stream of events has no end while its order lives; it has tests of its own.
+        .args(["--exclude-path-regex", "/events$"])
+        .args(["--phases", "examples,coverage,fuzzing", "--continue-on-failure"])
+        .args(["--seed", "20261125", "--request-timeout", "10", "--no-color"])
+        .args(["--warnings", "off", "--generation-database", "none"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{service}: {said}\n{complaints}");
+    println!("{service}: {said}");
+    let cases = said.lines().find(|line| line.contains("generated"));
+    assert!(cases.is_some(), "it says how many cases it made: {said}");
+}
+
+fn ask(address: SocketAddr, path: &str, body: &Value) {
+    let answer = post(address, path, &body.to_string()).unwrap();
+    assert!(answer.status < 300, "{path}: {answer:?}");
+}
+
+/// Orders with something in them, under the ids of the documents' examples.
+fn furnish(pair: &Pair) {
+    let (buyers, sellers) = (pair.requestor.address("requestor"), pair.processor.address("rest"));
+    for (id, sealed) in [("SB1029436", false), ("SB2", false), ("sealed", true)] {
+        let order = json!({ "order_req_id": id, "sealed": sealed,
+                            "items": [{ "sku": "A4-80", "quantity": "100" }] });
+        ask(buyers, "/api/v1/orders/initiate", &order);
+        until("the order is at its processor", || {
+            let shown = get(sellers, &format!("/api/v1/orders/{id}")).unwrap();
+            (shown.status == 200).then_some(())
+        });
+        for (number, price) in [("P-1", "10"), ("P-2", "12.5")] {
+            let proposal = json!({ "order_req_id": id, "proposal_id": number, "seller": "seller1",
+                                   "price": price, "currency": "EUR",
+                                   "attachments": ["https://seller1.example/offer.pdf"] });
+            ask(sellers, "/api/v1/proposals", &proposal);
+        }
+        let question = json!({ "seller": "seller1", "question_id": "q-1", "message": "which?" });
+        ask(sellers, &format!("/api/v1/orders/{id}/questions"), &question);
+        let follow_up = json!({ "order_req_id": id, "follow_up_id": "f-1", "answers": "q-1",
+                                "message": "any" });
+        ask(buyers, "/api/v1/orders/followup", &follow_up);
+    }
+}
+
+#[test]
+fn the_processor_keeps_to_its_document_whatever_it_is_asked() {
+    let pair = Pair::start();
+    furnish(&pair);
+    hold_to_its_document("processor", pair.processor.address("rest"));
+}
+
+#[test]
+fn the_requestor_keeps_to_its_document_whatever_it_is_asked() {
+    let pair = Pair::start();
+    furnish(&pair);
+    hold_to_its_document("requestor", pair.requestor.address("requestor"));
+}
+
+#[test]
+fn the_checked_in_documents_are_those_that_are_served() {
+    let pair = Pair::start();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/openapi");
+    for (name, address) in [
+        ("processor", pair.processor.address("rest")),
+        ("requestor", pair.requestor.address("requestor")),
+    ] {
+        let served = get(address, "/api/v1/openapi.json").unwrap().text;
+        let stored = std::fs::read_to_string(folder.join(format!("{name}.json"))).unwrap();
+        assert!(served == stored, "{name}.json is stale; run `cargo xtask codegen`");
+    }
+}

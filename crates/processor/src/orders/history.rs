@@ -1,0 +1,128 @@
+//! Reading an order's list from disk by number: a page of it, or single events. Bounded, sealed where
+//! the order is, and never beyond what was on disk when the reading began.
+
+use std::sync::Arc;
+
+use orderstream_core::{Event, Incarnation, Order, OrderKey, Reason, Refusal, Seq, seal};
+
+use super::record::{self, ListKind};
+use super::{Facts, Orders, in_time, storage_unavailable};
+use crate::limits::{PAGE_EVENTS, SCANNED_EVENTS_MAX};
+
+/// What one reading found.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Page<T> {
+    /// What was picked, oldest first.
+    pub found: Vec<T>,
+    /// The number after which the next reading goes on; absent at the end of the list.
+    pub next: Option<Seq>,
+}
+
+/// The life of an order as it is read.
+#[derive(Clone, Debug)]
+struct Life {
+    incarnation: Incarnation,
+    sealed: bool,
+    last: Seq,
+}
+
+impl Life {
+    fn of(order: &Order, _: &Facts) -> Self {
+        let incarnation = order.incarnation.clone();
+        Self { incarnation, sealed: order.is_sealed(), last: order.last_seq }
+    }
+}
+
+impl Orders {
+    /// Picks at most `limit` from the events after `after`, and looks at
+    /// [`SCANNED_EVENTS_MAX`] of them at most, so that one request costs no more, however rare is
+    /// what it looks for.
+    ///
+    /// # Errors
+    /// An order that is not here, or records that cannot be read.
+    pub(crate) async fn pick<T: Send + 'static>(
+        &self,
+        key: &OrderKey,
+        (after, limit): (Seq, usize),
+        pick: impl Fn(&Event) -> Option<T> + Send + 'static,
+    ) -> Result<Page<T>, Refusal> {
+        let life = self.read(key, Life::of).await?;
+        let (this, key) = (self.clone(), key.clone());
+        let read = move || this.scan(&key, &life, (after, limit), pick);
+        in_time(async { tokio::task::spawn_blocking(read).await.map_err(|_| lost())? }).await
+    }
+
+    fn scan<T>(
+        &self,
+        key: &OrderKey,
+        life: &Life,
+        (after, limit): (Seq, usize),
+        pick: impl Fn(&Event) -> Option<T>,
+    ) -> Result<Page<T>, Refusal> {
+        let (mut found, mut cursor, mut scanned) = (Vec::new(), after, 0);
+        while cursor < life.last {
+            if found.len() >= limit || scanned >= SCANNED_EVENTS_MAX {
+                return Ok(Page { found, next: Some(cursor) });
+            }
+            let events = self.events(key, life, (cursor, PAGE_EVENTS))?;
+            if events.is_empty() {
+                // The list went away under the reading: the order has another life now.
+                return Err(storage_unavailable());
+            }
+            scanned += events.len();
+            for event in events {
+                if event.seq > life.last || found.len() >= limit {
+                    break;
+                }
+                cursor = event.seq;
+                found.extend(pick(&event));
+            }
+        }
+        Ok(Page { found, next: None })
+    }
+
+    /// The events with these numbers, in this order.
+    ///
+    /// # Errors
+    /// An order that is not here, a number that is not in its list, or records that cannot be read.
+    pub(crate) async fn events_at(
+        &self,
+        key: &OrderKey,
+        numbers: Vec<Seq>,
+    ) -> Result<Vec<Arc<Event>>, Refusal> {
+        let life = self.read(key, Life::of).await?;
+        let (this, key) = (self.clone(), key.clone());
+        let read = move || {
+            let one = |seq: Seq| {
+                let before = Seq(seq.0.saturating_sub(1));
+                let event = this.events(&key, &life, (before, 1))?.pop();
+                event.filter(|event| event.seq == seq).ok_or_else(storage_unavailable)
+            };
+            numbers.into_iter().map(one).collect()
+        };
+        in_time(async { tokio::task::spawn_blocking(read).await.map_err(|_| lost())? }).await
+    }
+
+    /// Blocks on the disk.
+    fn events(
+        &self,
+        key: &OrderKey,
+        life: &Life,
+        (after, limit): (Seq, usize),
+    ) -> Result<Vec<Arc<Event>>, Refusal> {
+        let list = record::list_name(ListKind::Events, key, &life.incarnation);
+        let records = self.inner.parts.journal.read(&list, after.0, limit);
+        let records = records.map_err(|error| super::follow::unreadable(&error))?;
+        let decode = |record: &orderstream_journal::Record| {
+            let event = record::decode(&record.payload)
+                .map_err(|error| Refusal::new(Reason::RecordsDamaged, error.to_string()))?;
+            let event = Arc::new(event);
+            Ok(if life.sealed { seal::event(&event) } else { event })
+        };
+        records.iter().map(decode).collect()
+    }
+}
+
+fn lost() -> Refusal {
+    Refusal::new(Reason::Internal, "the reading was cut short; the log has the cause")
+}

@@ -1,0 +1,129 @@
+//! The OpenAPI document of the sellers' REST, made from the handlers.
+
+use std::sync::LazyLock;
+
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use orderstream_core::Reason;
+use orderstream_rpc::problem;
+use utoipa::OpenApi;
+
+use super::{events, orders, proposals};
+
+/// Where a second name of a path comes from: the original's, or a shorter one.
+const ALIASES: [(&str, &str); 2] = [
+    ("/api/v1/proposal-submissions", "/api/v1/proposals"),
+    ("/orders/{order_req_id}/events", "/api/v1/orders/{order_req_id}/events"),
+];
+
+#[derive(Debug, OpenApi)]
+#[openapi(
+    info(
+        title = "Orderstream processor",
+        description = "What sellers do, and what can be read of orders. Any processor can be asked: \
+                       what concerns an order of another one is handed to it. Bodies are read as JSON \
+                       whatever their content type says, up to 64 KiB; fields that are not known are \
+                       not read. A query or a path is read strictly.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    paths(
+        proposals::propose,
+        proposals::amend,
+        proposals::proposal,
+        proposals::versions,
+        proposals::answer,
+        proposals::lock,
+        proposals::unlock,
+        proposals::withdraw,
+        orders::list,
+        orders::order,
+        orders::proposals,
+        orders::compare,
+        orders::conversation,
+        orders::decline,
+        orders::ask,
+        orders::see,
+        events::follow,
+        serve,
+    ),
+    tags(
+        (name = "orders", description = "Orders as their owner holds them."),
+        (name = "proposals", description = "What sellers offer."),
+        (name = "conversation", description = "What buyer and sellers say to one another."),
+        (name = "document", description = "This document."),
+    )
+)]
+struct Document;
+
+/// The document.
+pub fn document() -> utoipa::openapi::OpenApi {
+    let mut document = Document::openapi();
+    for (alias, path) in ALIASES {
+        if let Some(mut item) = document.paths.paths.get(path).cloned() {
+            item.get = item.get.filter(|_| path.ends_with("events"));
+            for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+                let id = operation.operation_id.clone().unwrap_or_default();
+                operation.operation_id = Some(format!("{id}-alias"));
+            }
+            document.paths.paths.insert(alias.to_owned(), item);
+        }
+    }
+    problem::complete(&mut document, reasons);
+    document
+}
+
+/// What every operation on an order may answer: where it is, and its records.
+const ON_ORDERS: [Reason; 4] = [
+    Reason::OrderNotFound,
+    Reason::Unreachable,
+    Reason::StorageUnavailable,
+    Reason::RecordsDamaged,
+];
+/// What every act may answer beside that.
+const ACTS: [Reason; 6] = [
+    Reason::OrderEnded,
+    Reason::DeadlinePassed,
+    Reason::IdempotencyConflict,
+    Reason::Changed,
+    Reason::LimitReached,
+    Reason::Overloaded,
+];
+
+/// The reasons for which an operation is refused, beside those of every request.
+fn reasons(operation: &str) -> Vec<Reason> {
+    let own: &[Reason] = match operation.trim_end_matches("-alias") {
+        "orders" | "openapi" => return Vec::new(),
+        "order" | "proposals" | "comparison" | "conversation" => &[],
+        "proposal" | "versions" => &[Reason::ProposalNotFound],
+        "events" => &[Reason::AheadOfList, Reason::LimitReached],
+        "propose" => &[Reason::OrderPaused, Reason::ProposalExists, Reason::AwardPending],
+        "amend" | "lock" => &[
+            Reason::ProposalNotFound,
+            Reason::ProposalEnded,
+            Reason::OrderPaused,
+            Reason::Locked,
+            Reason::AwardPending,
+        ],
+        "withdraw" => {
+            &[Reason::ProposalNotFound, Reason::ProposalEnded, Reason::Locked, Reason::AwardPending]
+        }
+        "unlock" => &[Reason::ProposalNotFound, Reason::Locked],
+        _ => &[],
+    };
+    let is_read = matches!(
+        operation.trim_end_matches("-alias"),
+        "order" | "proposals" | "comparison" | "conversation" | "proposal" | "versions" | "events"
+    );
+    let acts = ACTS.iter().filter(|_| !is_read);
+    ON_ORDERS.iter().chain(acts).chain(own).copied().collect()
+}
+
+/// Show this document.
+#[utoipa::path(get, path = "/api/v1/openapi.json", tag = "document", operation_id = "openapi",
+    responses((status = 200, description = "OpenAPI 3.1.", content_type = "application/json",
+        body = Object)))]
+pub(super) async fn serve() -> Response {
+    /// It is the same as long as the process lives.
+    static TEXT: LazyLock<String> = LazyLock::new(|| problem::printed(&document()));
+    ([(CONTENT_TYPE, "application/json")], TEXT.as_str()).into_response()
+}

@@ -1,0 +1,127 @@
+//! Claims about the document: it says what the router does, and its examples work.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::http::Method;
+use orderstream_core::FollowUpId;
+use orderstream_core::OrderKey;
+use orderstream_core::command::{Act, Command};
+use orderstream_core::spec::{FollowUp, Message};
+use serde_json::Value;
+
+use super::tests::Rig;
+use super::{document, examples, routes};
+
+/// The methods of HTTP that a route may take.
+const METHODS: [Method; 5] =
+    [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+
+fn written() -> Value {
+    serde_json::to_value(document()).unwrap()
+}
+
+/// Every operation of the document: path, method, and what is said of it.
+fn operations(document: &Value) -> BTreeMap<(String, String), Value> {
+    let mut all = BTreeMap::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            all.insert((path.clone(), method.to_uppercase()), operation.clone());
+        }
+    }
+    all
+}
+
+/// A path with the examples of its parameters in their places.
+fn filled(path: &str) -> String {
+    path.replace("{order_req_id}", examples::ORDER).replace("{proposal_id}", examples::PROPOSAL)
+}
+
+#[tokio::test]
+async fn the_document_has_every_route_and_no_other() {
+    let rig = Rig::start().await;
+    let mut served = BTreeSet::new();
+    for (path, _) in routes() {
+        for method in METHODS {
+            // Of an order that is not there: nothing waits, and nothing happens.
+            let url = path.replace("{order_req_id}", "none").replace("{proposal_id}", "none");
+            let (status, ..) = rig.ask(method.clone(), &url, "").await;
+            if status != 405 {
+                served.insert((path.to_owned(), method.to_string()));
+            }
+        }
+    }
+    let described: BTreeSet<_> = operations(&written()).into_keys().collect();
+    assert_eq!(described, served);
+}
+
+#[test]
+fn each_operation_has_a_name_of_its_own_a_word_on_it_and_its_problems() {
+    let document = written();
+    assert_eq!(document["openapi"], "3.1.0");
+    let mut names = BTreeSet::new();
+    for ((path, method), operation) in operations(&document) {
+        assert!(names.insert(operation["operationId"].as_str().unwrap().to_owned()), "{path}");
+        assert!(operation["summary"].as_str().unwrap().ends_with('.'), "{method} {path}");
+        for (status, answer) in operation["responses"].as_object().unwrap() {
+            let is_problem = status.as_str() >= "400";
+            let kind = &answer["content"]["application/problem+json"];
+            assert_eq!(kind.is_object(), is_problem, "{method} {path} {status}");
+            if is_problem {
+                let reasons = answer["description"].as_str().unwrap().split(", ").count();
+                assert_eq!(kind["examples"].as_object().unwrap().len(), reasons, "one for each");
+            }
+        }
+        let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+        let has = |name: &str| parameters.iter().any(|held| held["name"] == name);
+        assert_eq!(has("Idempotency-Key"), method != "GET", "{method} {path}");
+        let guarded = operation["responses"]["412"].is_object();
+        assert_eq!(has("If-Match"), guarded, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn the_examples_of_the_document_work() {
+    let rig = Rig::start().await;
+    let key = OrderKey::new("", examples::ORDER).unwrap();
+    rig.open(&key).await;
+    let follow_up = FollowUp {
+        id: FollowUpId::new("f-1").unwrap(),
+        audience: Vec::new(),
+        message: Message { message: "How soon?".to_owned(), ..Message::default() },
+        answers: None,
+    };
+    rig.orders().act(&key, Command::bare(Act::FollowUp(follow_up))).await.unwrap();
+    let document = written();
+    let operations = operations(&document);
+    // A life of a proposal: what comes later needs what came before.
+    let proposals = "/api/v1/proposals";
+    let order = "/api/v1/orders/{order_req_id}";
+    let steps = [
+        ("POST", proposals.to_owned()),
+        ("POST", "/api/v1/proposal-submissions".to_owned()),
+        ("POST", format!("{order}/questions")),
+        ("POST", format!("{order}/seen")),
+        ("POST", format!("{order}/decline")),
+        ("POST", format!("{proposals}/{{proposal_id}}/followup")),
+        ("POST", format!("{proposals}/{{proposal_id}}/edit-lock")),
+        ("DELETE", format!("{proposals}/{{proposal_id}}/edit-lock")),
+        ("PUT", format!("{proposals}/{{proposal_id}}")),
+        ("POST", format!("{proposals}/{{proposal_id}}/withdraw")),
+    ];
+    let mut sent = BTreeSet::new();
+    for (method, path) in steps {
+        let operation = &operations[&(path.clone(), method.to_owned())];
+        let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+        let name = schema["$ref"].as_str().unwrap().rsplit('/').next().unwrap();
+        let body = &document["components"]["schemas"][name]["example"];
+        assert!(body.is_object(), "{name} has an example");
+        let url = filled(&path);
+        let (status, _, answer) = rig.ask(method.parse().unwrap(), &url, &body.to_string()).await;
+        assert!(operation["responses"][status.to_string()].is_object(), "{method} {url} {status}");
+        assert!(status < 300, "{method} {url}: {status} {answer}");
+        sent.insert((path, method.to_owned()));
+    }
+    let writes: BTreeSet<_> =
+        operations.into_keys().filter(|(_, method)| method != "GET").collect();
+    assert_eq!(sent, writes, "every operation that writes");
+}

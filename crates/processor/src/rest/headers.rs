@@ -1,0 +1,115 @@
+//! The headers that make a request safe: `Idempotency-Key` against doing it twice, `If-Match` against
+//! undoing what the caller does not know of; and the `ETag` that goes out for the latter.
+
+use axum::Json;
+use axum::http::header::{ETAG, IF_MATCH};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use orderstream_core::command::Expected;
+use orderstream_core::{Act, Answer, Command, IdempotencyKey, OrderKey, Refusal, Seq};
+use orderstream_rpc::problem::{idempotency_key, once};
+use serde::Serialize;
+
+use crate::orders::Orders;
+
+/// What protects a request.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Guard {
+    key: Option<IdempotencyKey>,
+    expected: Option<Expected>,
+}
+
+impl Guard {
+    /// Of an act on an order: its ETag is the number of its last event.
+    pub(super) fn of_order(headers: &HeaderMap) -> Result<Self, Refusal> {
+        let expected = if_match(headers)?.map(|seen| Expected::LastSeq(Seq(seen)));
+        Ok(Self { key: idempotency_key(headers)?, expected })
+    }
+
+    /// Of an act on a proposal: its ETag is its version.
+    pub(super) fn of_proposal(headers: &HeaderMap) -> Result<Self, Refusal> {
+        // No proposal has a version beyond what fits; the largest number is never current.
+        let version = |seen| Expected::Version(u32::try_from(seen).unwrap_or(u32::MAX));
+        Ok(Self { key: idempotency_key(headers)?, expected: if_match(headers)?.map(version) })
+    }
+
+    /// The caller's key, if it gave one.
+    pub(super) const fn key(&self) -> Option<&IdempotencyKey> {
+        self.key.as_ref()
+    }
+
+    /// Does the act.
+    pub(super) async fn act(
+        self,
+        orders: &Orders,
+        key: &OrderKey,
+        act: Act,
+    ) -> Result<Answer, Refusal> {
+        let command = Command { key: self.key, expected: self.expected, ..Command::bare(act) };
+        orders.act(key, command).await
+    }
+}
+
+/// The number in `If-Match`; absent for `*`, which anything that exists fits.
+fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
+    let Some(text) = once(headers, IF_MATCH.as_str(), "if-match")? else { return Ok(None) };
+    let text = text.trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    let number = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let is_number = |text: &&str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let number = number.filter(is_number).and_then(|number| number.parse().ok());
+    number.map(Some).ok_or_else(|| {
+        Refusal::field(
+            "if-match",
+            "is no ETag from here; give \"7\" as the ETag header had it, or *",
+        )
+    })
+}
+
+/// A body with its ETag.
+pub(super) fn tagged(number: u64, body: &impl Serialize) -> Response {
+    let mut response = Json(body).into_response();
+    // Digits in quotes always make a header; without one the answer would still be right.
+    if let Ok(value) = HeaderValue::from_str(&format!("\"{number}\"")) {
+        response.headers_mut().insert(ETAG, value);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn an_etag_is_read_as_it_was_written_and_nothing_else_is() {
+        for (text, wanted) in [("\"7\"", Some(7)), (" \"0\" ", Some(0)), ("*", None)] {
+            assert_eq!(if_match(&headers(&[("if-match", text)])), Ok(wanted), "{text}");
+        }
+        for wrong in ["7", "", "\"\"", "\"x\"", "W/\"7\"", "\"1\", \"2\"", "\"-1\"", "\"+1\"", "\""]
+        {
+            let refusal = if_match(&headers(&[("if-match", wrong)])).unwrap_err();
+            assert_eq!(refusal.field.as_deref(), Some("if-match"), "{wrong}");
+        }
+        let huge = headers(&[("if-match", "\"4294967296\"")]);
+        let guard = Guard::of_proposal(&huge).unwrap();
+        assert_eq!(guard.expected, Some(Expected::Version(u32::MAX)), "and never a smaller one");
+    }
+
+    #[test]
+    fn a_header_that_is_given_twice_is_refused() {
+        for (name, field) in [("if-match", "if-match"), ("idempotency-key", "idempotency_key")] {
+            let twice = headers(&[(name, "\"1\""), (name, "\"2\"")]);
+            assert_eq!(Guard::of_order(&twice).unwrap_err().field.as_deref(), Some(field));
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! What sellers do with an order, and what can be read of it.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use orderstream_core::comparison::{self, Comparison, Criterion};
+use orderstream_core::{Act, Order, OrderKey, ProposalId, Reason, Refusal, Seq, Tenant};
+use orderstream_rpc::problem::{InPath, InQuery, Problem};
+use serde::Deserialize;
+use tokio::time::timeout;
+use utoipa::IntoParams;
+
+use super::body::{self, DeclineBody, QuestionBody, SeenBody};
+use super::headers::{Guard, tagged};
+use super::view::{self, ComparisonView, ConversationPage, OrderView, OrdersPage, ProposalsPage};
+use super::{Done, OrderPath, Rest, done};
+use crate::limits::{PAGE_CONVERSATION, PAGE_ORDERS, PAGE_PROPOSALS};
+use crate::orders::{Facts, Orders};
+
+/// How long a comparison waits for its turn.
+const COMPARISON_WAIT: Duration = Duration::from_secs(2);
+/// How many proposals a comparison left out, where it is CSV and has no place for that.
+const OMITTED: &str = "orderstream-omitted";
+/// Whether a comparison is empty because the order is sealed, where it is CSV.
+const SEALED: &str = "orderstream-sealed";
+
+/// Whose order a path means.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Owner {
+    /// Whose order; `default` when left out.
+    tenant: String,
+}
+
+/// A page of orders.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct OrdersFrom {
+    /// Only this tenant's; everybody's when left out.
+    tenant: String,
+    /// The `next` of the page before.
+    after: String,
+    /// At most so many, up to 1000, which is also the default.
+    #[param(maximum = 1000, minimum = 1)]
+    limit: Option<usize>,
+}
+
+/// A page of proposals.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ProposalsFrom {
+    /// Whose order; `default` when left out.
+    tenant: String,
+    /// The `next` of the page before.
+    after: String,
+    /// At most so many, up to 500, which is also the default.
+    #[param(maximum = 500, minimum = 1)]
+    limit: Option<usize>,
+}
+
+/// A page of a conversation.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ConversationFrom {
+    /// Whose order; `default` when left out.
+    tenant: String,
+    /// The `next` of the page before, or the number of the last event seen.
+    after: u64,
+    /// At most so many, up to 500, which is also the default.
+    #[param(maximum = 500, minimum = 1)]
+    limit: Option<usize>,
+}
+
+/// How to compare.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Comparing {
+    /// Whose order; `default` when left out.
+    tenant: String,
+    /// By what to order: `total` (the default), `delivery` or `distance`.
+    #[param(example = "total")]
+    by: String,
+    /// `json` (the default) or `csv`.
+    #[param(example = "json")]
+    format: String,
+}
+
+/// The same refusal of what stands in another field.
+fn at(field: &str, refusal: Refusal) -> Refusal {
+    Refusal { field: Some(field.to_owned()), ..refusal }
+}
+
+/// Say that a seller will not propose.
+#[utoipa::path(post, path = "/api/v1/orders/{order_req_id}/decline", tag = "orders",
+    operation_id = "decline", params(OrderPath), request_body = DeclineBody,
+    responses((status = 200, description = "It is on disk.", body = Done)))]
+pub(super) async fn decline(
+    State(orders): State<Orders>,
+    InPath(order_req_id): InPath<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let guard = Guard::of_order(request.headers())?;
+    let body = body::read::<DeclineBody>(request).await?;
+    let key = OrderKey::new(&body.tenant, &order_req_id)?;
+    let (seller, reason) = body.check()?;
+    let answer = guard.act(&orders, &key, Act::Decline { seller, reason }).await?;
+    Ok(done(StatusCode::OK, &answer))
+}
+
+/// Ask the buyer something.
+///
+/// Without a `question_id` the `Idempotency-Key` is the question's id.
+#[utoipa::path(post, path = "/api/v1/orders/{order_req_id}/questions", tag = "conversation",
+    operation_id = "ask", params(OrderPath), request_body = QuestionBody,
+    responses((status = 201, description = "It is on disk; `follow_up_id` is the question's id.",
+        body = Done)))]
+pub(super) async fn ask(
+    State(orders): State<Orders>,
+    InPath(order_req_id): InPath<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let guard = Guard::of_order(request.headers())?;
+    let body = body::read::<QuestionBody>(request).await?;
+    let key = OrderKey::new(&body.tenant, &order_req_id)?;
+    let act = body.check(guard.key())?;
+    let answer = guard.act(&orders, &key, act).await?;
+    Ok(done(StatusCode::CREATED, &answer))
+}
+
+/// Say that an invited seller has seen the order.
+#[utoipa::path(post, path = "/api/v1/orders/{order_req_id}/seen", tag = "orders",
+    operation_id = "see", params(OrderPath), request_body = SeenBody,
+    responses((status = 200, description = "It is on disk.", body = Done)))]
+pub(super) async fn see(
+    State(orders): State<Orders>,
+    InPath(order_req_id): InPath<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let guard = Guard::of_order(request.headers())?;
+    let body = body::read::<SeenBody>(request).await?;
+    let key = OrderKey::new(&body.tenant, &order_req_id)?;
+    let answer = guard.act(&orders, &key, body.check()?).await?;
+    Ok(done(StatusCode::OK, &answer))
+}
+
+/// Show an order.
+#[utoipa::path(get, path = "/api/v1/orders/{order_req_id}", tag = "orders",
+    operation_id = "order", params(OrderPath, Owner),
+    responses((status = 200, description = "The order.", body = OrderView,
+        headers(("etag" = String, description = "The number of its last event, in quotes.")))))]
+pub(super) async fn order(
+    State(orders): State<Orders>,
+    InPath(order_req_id): InPath<String>,
+    InQuery(owner): InQuery<Owner>,
+) -> Result<Response, Problem> {
+    let key = OrderKey::new(&owner.tenant, &order_req_id)?;
+    let view = |order: &Order, facts: &Facts| (order.last_seq.0, view::order(order, facts));
+    let (last_seq, view) = orders.read(&key, view).await?;
+    Ok(tagged(last_seq, &view))
+}
+
+/// Show an order's proposals.
+#[utoipa::path(get, path = "/api/v1/orders/{order_req_id}/proposals", tag = "proposals",
+    operation_id = "proposals", params(OrderPath, ProposalsFrom),
+    responses((status = 200, description = "A page of proposals.", body = ProposalsPage)))]
+pub(super) async fn proposals(
+    State(orders): State<Orders>,
+    InPath(order_req_id): InPath<String>,
+    InQuery(from): InQuery<ProposalsFrom>,
+) -> Result<Response, Problem> {
+    let key = OrderKey::new(&from.tenant, &order_req_id)?;
+    let limit = from.limit.unwrap_or(PAGE_PROPOSALS).clamp(1, PAGE_PROPOSALS);
+    let after = Some(from.after).filter(|after| !after.is_empty());
+    let after = after.map(ProposalId::new).transpose().map_err(|refusal| at("after", refusal))?;
+    let now = orders.now();
+    let view = move |order: &Order, _: &Facts| view::proposals(order, after.as_ref(), limit, now);
+    Ok(Json(orders.read(&key, view).await?).into_response())
+}
+
+/// Show the orders that this processor holds.
+///
+/// Each processor shows its own; ask every one of them for all.
+#[utoipa::path(get, path = "/api/v1/orders", tag = "orders", operation_id = "orders",
+    params(OrdersFrom),
+    responses((status = 200, description = "A page of orders.", body = OrdersPage)))]
+pub(super) async fn list(
+    State(orders): State<Orders>,
+    InQuery(from): InQuery<OrdersFrom>,
+) -> Result<Response, Problem> {
+    let limit = from.limit.unwrap_or(PAGE_ORDERS).clamp(1, PAGE_ORDERS);
+    let after = match from.after.split_once('/') {
+        Some((tenant, id)) => Some(OrderKey::new(tenant, id)),
+        None if from.after.is_empty() => None,
+        None => Some(OrderKey::new("", &from.after)),
+    };
+    let after = after.transpose().map_err(|refusal| at("after", refusal))?;
+    let tenant = Some(from.tenant).filter(|tenant| !tenant.is_empty());
+    let tenant = tenant.map(Tenant::new).transpose()?;
+    let keys = orders.keys(tenant.as_ref().map(Tenant::as_str), after.as_ref(), limit);
+    let next = keys.last().filter(|_| keys.len() == limit).map(ToString::to_string);
+    let mut listed = Vec::with_capacity(keys.len());
+    for key in &keys {
+        // An order that went away or cannot be read is not in the list.
+        if let Ok(order) = orders.read(key, view::order).await {
+            listed.push(order);
+        }
+    }
+    Ok(Json(OrdersPage { orders: listed, next }).into_response())
+}
+
+/// Put an order's proposals side by side.
+///
+/// At most 500 are shown, the best first; the others are counted. As CSV (RFC 4180) with a header
+/// line; a cell that a spreadsheet would take for a formula begins with an apostrophe. While an order
+/// is sealed there are no rows.
+#[utoipa::path(get, path = "/api/v1/orders/{order_req_id}/comparison", tag = "orders",
+    operation_id = "comparison", params(OrderPath, Comparing),
+    responses((status = 200, description = "The comparison.", headers(
+            ("orderstream-omitted" = u64, description = "CSV: proposals that are not shown."),
+            ("orderstream-sealed" = bool, description = "CSV: whether the order is sealed.")),
+        content((ComparisonView = "application/json"), (String = "text/csv")))))]
+pub(super) async fn compare(
+    State(rest): State<Rest>,
+    InPath(order_req_id): InPath<String>,
+    InQuery(how): InQuery<Comparing>,
+) -> Result<Response, Problem> {
+    let key = OrderKey::new(&how.tenant, &order_req_id)?;
+    let by = match how.by.as_str() {
+        "" => Criterion::default(),
+        word => Criterion::parse(word)
+            .ok_or_else(|| Refusal::field("by", "is unknown; use total, delivery or distance"))?,
+    };
+    let as_csv = match how.format.as_str() {
+        "" | "json" => false,
+        "csv" => true,
+        _ => return Err(Refusal::field("format", "is unknown; use json or csv").into()),
+    };
+    let turn = timeout(COMPARISON_WAIT, rest.comparisons.acquire()).await;
+    let _turn = turn.map_err(|_| {
+        Refusal::new(Reason::Overloaded, "others are comparing; try again in a moment")
+    })?;
+    let now = rest.orders.now();
+    let held = rest.orders.read(&key, |order, _| order.clone()).await?;
+    // Thousands of proposals with many lines take a while: neither under the order's lock nor on a
+    // thread that serves others.
+    let made = tokio::task::spawn_blocking(move || comparison::compare(&held, by, now)).await;
+    let made = made.map_err(|_| Refusal::new(Reason::Internal, "the comparison failed"))?;
+    Ok(if as_csv { csv(&made) } else { Json(ComparisonView::from(made)).into_response() })
+}
+
+fn csv(made: &Comparison) -> Response {
+    let sealed = if made.sealed { "true" } else { "false" };
+    let headers = [
+        (
+            header::CONTENT_TYPE.as_str(),
+            HeaderValue::from_static("text/csv; charset=utf-8; header=present"),
+        ),
+        (OMITTED, HeaderValue::from(made.omitted)),
+        (SEALED, HeaderValue::from_static(sealed)),
+    ];
+    (headers, comparison::csv(made)).into_response()
+}
+
+/// Show what buyer and sellers said to one another.
+///
+/// Follow-ups, questions and answers in their order. One request looks through 4096 events at most, so
+/// a page can be short, or empty, and have a `next` all the same.
+#[utoipa::path(get, path = "/api/v1/orders/{order_req_id}/conversation", tag = "conversation",
+    operation_id = "conversation", params(OrderPath, ConversationFrom),
+    responses((status = 200, description = "A page of the conversation.",
+        body = ConversationPage)))]
+pub(super) async fn conversation(
+    State(orders): State<Orders>,
+    InPath(order_req_id): InPath<String>,
+    InQuery(from): InQuery<ConversationFrom>,
+) -> Result<Response, Problem> {
+    let key = OrderKey::new(&from.tenant, &order_req_id)?;
+    let limit = from.limit.unwrap_or(PAGE_CONVERSATION).clamp(1, PAGE_CONVERSATION);
+    let page = orders.pick(&key, (Seq(from.after), limit), view::said).await?;
+    let next = page.next.map(|seq| seq.0);
+    Ok(Json(ConversationPage { conversation: page.found, next }).into_response())
+}

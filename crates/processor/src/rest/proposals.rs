@@ -1,0 +1,227 @@
+//! What sellers do with proposals, and what can be read of one.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use orderstream_core::command::Proposed;
+use orderstream_core::event::{EventKind, ProposalUpdate};
+use orderstream_core::{Act, Event, Order, OrderKey, ProposalId, Reason, Refusal, Seq};
+use orderstream_rpc::problem::{InPath, InQuery, Problem};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::body::{self, AnswerBody, LockBody, ProposalBody, WithdrawBody};
+use super::headers::{Guard, tagged};
+use super::view::{self, ProposalView, VersionsPage};
+use super::{Done, ProposalPath, done};
+use crate::limits::{PAGE_BYTES_MAX, PAGE_VERSIONS};
+use crate::orders::{Facts, Orders};
+use crate::page::text_bytes;
+
+/// Which order a proposal belongs to.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Scope {
+    /// Whose order; `default` when left out.
+    tenant: String,
+    /// Which order.
+    #[param(required = true, example = "SB1029436")]
+    order_req_id: String,
+}
+
+/// A page of a proposal's versions.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct VersionsFrom {
+    /// Whose order; `default` when left out.
+    tenant: String,
+    /// Which order.
+    #[param(required = true, example = "SB1029436")]
+    order_req_id: String,
+    /// The number of the last version seen; 0 begins at the first.
+    after: u32,
+    /// At most so many, up to 100, which is also the default.
+    #[param(maximum = 100, minimum = 1)]
+    limit: Option<usize>,
+}
+
+/// Make a proposal.
+///
+/// A proposal's id is unique in its order: the same content again is a repetition, another content
+/// is refused. `proposal-submissions` is the original's name of the same path.
+#[utoipa::path(post, path = "/api/v1/proposals", tag = "proposals", operation_id = "propose",
+    request_body = ProposalBody,
+    responses((status = 201, description = "It is on disk.", body = Done)))]
+pub(super) async fn propose(
+    State(orders): State<Orders>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let guard = Guard::of_order(request.headers())?;
+    let (key, proposed) = body::read::<ProposalBody>(request).await?.check()?;
+    let answer = guard.act(&orders, &key, Act::Propose(proposed)).await?;
+    Ok(done(StatusCode::CREATED, &answer))
+}
+
+/// Change a proposal.
+///
+/// Every version is kept. With `If-Match` nothing is changed when somebody else was faster.
+#[utoipa::path(put, path = "/api/v1/proposals/{proposal_id}", tag = "proposals",
+    operation_id = "amend", params(ProposalPath), request_body = ProposalBody,
+    responses((status = 200, description = "It is on disk.", body = Done)))]
+pub(super) async fn amend(
+    State(orders): State<Orders>,
+    InPath(proposal_id): InPath<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let guard = Guard::of_proposal(request.headers())?;
+    let proposal_id = ProposalId::new(proposal_id)?;
+    let (key, mut proposed) = body::read::<ProposalBody>(request).await?.check()?;
+    proposed.proposal_id = Some(proposal_id);
+    let answer = guard.act(&orders, &key, Act::Amend(proposed)).await?;
+    Ok(done(StatusCode::OK, &answer))
+}
+
+/// Answer a follow-up.
+#[utoipa::path(post, path = "/api/v1/proposals/{proposal_id}/followup", tag = "conversation",
+    operation_id = "answer", params(ProposalPath), request_body = AnswerBody,
+    responses((status = 201, description = "It is on disk.", body = Done)))]
+pub(super) async fn answer(
+    State(orders): State<Orders>,
+    InPath(proposal_id): InPath<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let guard = Guard::of_order(request.headers())?;
+    ProposalId::new(proposal_id)?;
+    let (key, given) = body::read::<AnswerBody>(request).await?.check()?;
+    let answer = guard.act(&orders, &key, given).await?;
+    Ok(done(StatusCode::CREATED, &answer))
+}
+
+/// Take a proposal's edit lock.
+///
+/// Others see who holds it. It runs out by itself.
+#[utoipa::path(post, path = "/api/v1/proposals/{proposal_id}/edit-lock", tag = "proposals",
+    operation_id = "lock", params(ProposalPath), request_body = LockBody,
+    responses((status = 200, description = "It is on disk.", body = Done)))]
+pub(super) async fn lock(
+    State(orders): State<Orders>,
+    InPath(proposal_id): InPath<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let guard = Guard::of_proposal(request.headers())?;
+    let proposal_id = ProposalId::new(proposal_id)?;
+    let (key, holder, lease_ms) = body::read::<LockBody>(request).await?.check()?;
+    let act = Act::Lock { proposal_id, holder, lease_ms };
+    let answer = guard.act(&orders, &key, act).await?;
+    Ok(done(StatusCode::OK, &answer))
+}
+
+/// Give a proposal's edit lock back.
+#[utoipa::path(delete, path = "/api/v1/proposals/{proposal_id}/edit-lock", tag = "proposals",
+    operation_id = "unlock", params(ProposalPath), request_body = LockBody,
+    responses((status = 200, description = "It is on disk.", body = Done)))]
+pub(super) async fn unlock(
+    State(orders): State<Orders>,
+    InPath(proposal_id): InPath<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let guard = Guard::of_proposal(request.headers())?;
+    let proposal_id = ProposalId::new(proposal_id)?;
+    let (key, holder, _) = body::read::<LockBody>(request).await?.check()?;
+    let answer = guard.act(&orders, &key, Act::Unlock { proposal_id, holder }).await?;
+    Ok(done(StatusCode::OK, &answer))
+}
+
+/// Take a proposal back.
+#[utoipa::path(post, path = "/api/v1/proposals/{proposal_id}/withdraw", tag = "proposals",
+    operation_id = "withdraw", params(ProposalPath), request_body = WithdrawBody,
+    responses((status = 200, description = "It is on disk.", body = Done)))]
+pub(super) async fn withdraw(
+    State(orders): State<Orders>,
+    InPath(proposal_id): InPath<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let guard = Guard::of_proposal(request.headers())?;
+    let proposal_id = ProposalId::new(proposal_id)?;
+    let (key, reason) = body::read::<WithdrawBody>(request).await?.check()?;
+    let answer = guard.act(&orders, &key, Act::Withdraw { proposal_id, reason }).await?;
+    Ok(done(StatusCode::OK, &answer))
+}
+
+/// Show a proposal as it stands.
+#[utoipa::path(get, path = "/api/v1/proposals/{proposal_id}", tag = "proposals",
+    operation_id = "proposal", params(ProposalPath, Scope),
+    responses((status = 200, description = "The proposal.", body = ProposalView,
+        headers(("etag" = String, description = "Its version, in quotes.")))))]
+pub(super) async fn proposal(
+    State(orders): State<Orders>,
+    InPath(proposal_id): InPath<String>,
+    InQuery(scope): InQuery<Scope>,
+) -> Result<Response, Problem> {
+    let id = ProposalId::new(proposal_id)?;
+    let key = OrderKey::new(&scope.tenant, &scope.order_req_id)?;
+    let now = orders.now();
+    let found = orders.read(&key, move |order, _| view::proposal(order, &id, now)).await?;
+    let (version, view) = found.ok_or_else(no_such_proposal)?;
+    Ok(tagged(u64::from(version), &view))
+}
+
+fn no_such_proposal() -> Refusal {
+    Refusal::new(Reason::ProposalNotFound, "the order has no such proposal")
+}
+
+/// Show every version of a proposal, and what changed in each.
+#[utoipa::path(get, path = "/api/v1/proposals/{proposal_id}/versions", tag = "proposals",
+    operation_id = "versions", params(ProposalPath, VersionsFrom),
+    responses((status = 200, description = "A page of versions.", body = VersionsPage)))]
+pub(super) async fn versions(
+    State(orders): State<Orders>,
+    InPath(proposal_id): InPath<String>,
+    InQuery(from): InQuery<VersionsFrom>,
+) -> Result<Response, Problem> {
+    let id = ProposalId::new(proposal_id)?;
+    let key = OrderKey::new(&from.tenant, &from.order_req_id)?;
+    let limit = from.limit.unwrap_or(PAGE_VERSIONS).clamp(1, PAGE_VERSIONS);
+    let numbers =
+        move |order: &Order, _: &Facts| order.proposals.get(&id).map(|held| held.versions.clone());
+    let numbers = orders.read(&key, numbers).await?.ok_or_else(no_such_proposal)?;
+    // The one before the first of the page comes along: what changed is seen beside it.
+    let after = usize::try_from(from.after).unwrap_or(usize::MAX);
+    let from_index = after.saturating_sub(1).min(numbers.len());
+    let until = after.saturating_add(limit).min(numbers.len());
+    let wanted: Vec<Seq> = numbers.get(from_index..until).unwrap_or_default().to_vec();
+    let events = orders.events_at(&key, wanted).await?;
+    Ok(Json(page_of(from.after, &events, numbers.len())).into_response())
+}
+
+/// The versions after `after`, whose events these are, with the one before them where there is one.
+fn page_of(after: u32, events: &[std::sync::Arc<Event>], total: usize) -> VersionsPage {
+    let mut contents =
+        events.iter().filter_map(|event| Some((event, content(&event.kind)?))).peekable();
+    let mut before = if after > 0 { contents.next().map(|(_, content)| content) } else { None };
+    let (mut versions, mut number, mut bytes) = (Vec::new(), after, 0_usize);
+    for (event, content) in contents {
+        bytes = bytes.saturating_add(text_bytes(content));
+        if bytes > PAGE_BYTES_MAX && !versions.is_empty() {
+            break;
+        }
+        number = number.saturating_add(1);
+        versions.push(view::version(number, event, content, before));
+        before = Some(content);
+    }
+    let is_more = usize::try_from(number).is_ok_and(|number| number < total);
+    VersionsPage { versions, next: is_more.then_some(number) }
+}
+
+/// The content that an event gave to a proposal.
+const fn content(kind: &EventKind) -> Option<&Proposed> {
+    if let EventKind::NewProposal(content)
+    | EventKind::ProposalUpdate(ProposalUpdate::Amended { proposal: content, .. }) = kind
+    {
+        return Some(content);
+    }
+    None
+}

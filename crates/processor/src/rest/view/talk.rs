@@ -1,0 +1,127 @@
+//! What buyer and sellers said to one another as JSON.
+
+use orderstream_core::Event;
+use orderstream_core::event::{EventKind, ProposalUpdate};
+use orderstream_core::spec::FollowUp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::rfc3339;
+
+/// One thing that was said.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::rest) struct SaidView {
+    /// The event's number; also the cursor.
+    seq: u64,
+    /// When.
+    #[schema(format = DateTime)]
+    at: String,
+    /// Who spoke, and how.
+    kind: Said,
+    /// The follow-up's or the question's id; an answer has none of its own.
+    id: Option<String>,
+    /// The seller who spoke; `sealed` while the order is. Absent for the buyer.
+    seller: Option<String>,
+    /// To whom the buyer spoke; empty means to all.
+    audience: Vec<String>,
+    /// How to read the text: `text`, `html` or `markdown`.
+    #[serde(rename = "type")]
+    #[schema(example = "text")]
+    text_type: &'static str,
+    /// The text.
+    message: String,
+    /// Links that belong to it.
+    urls: Vec<String>,
+    /// The question or follow-up that it answers.
+    answers: Option<String>,
+}
+
+/// Who spoke, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::rest) enum Said {
+    /// The buyer, to all sellers or to some.
+    FollowUp,
+    /// A seller, to the buyer.
+    Question,
+    /// A seller, to a follow-up.
+    Answer,
+}
+
+/// A page of an order's conversation.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::rest) struct ConversationPage {
+    /// What was said, the oldest first. It can be empty on a page that is not the last one.
+    pub(in crate::rest) conversation: Vec<SaidView>,
+    /// Give it as `after` for the next page; absent at the end.
+    pub(in crate::rest) next: Option<u64>,
+}
+
+/// What an event says, if somebody says something in it.
+pub(in crate::rest) fn said(event: &Event) -> Option<SaidView> {
+    match &event.kind {
+        EventKind::FollowUpAdded(follow_up) => Some(follow_up_view(event, follow_up)),
+        EventKind::ProposalUpdate(ProposalUpdate::Asked { seller, question_id, message }) => {
+            Some(SaidView {
+                id: Some(question_id.to_string()),
+                ..of_seller(event, (Said::Question, seller.as_str()), message)
+            })
+        }
+        EventKind::ProposalUpdate(ProposalUpdate::Answered { seller, follow_up_id, message }) => {
+            Some(SaidView {
+                answers: Some(follow_up_id.to_string()),
+                ..of_seller(event, (Said::Answer, seller.as_str()), message)
+            })
+        }
+        EventKind::ProposalUpdate(
+            ProposalUpdate::Amended { .. }
+            | ProposalUpdate::Withdrawn { .. }
+            | ProposalUpdate::Declined { .. },
+        )
+        | EventKind::OrderOpened(_)
+        | EventKind::SellersSelected(_)
+        | EventKind::SellerNotified { .. }
+        | EventKind::NewProposal(_)
+        | EventKind::ProposalClosed { .. }
+        | EventKind::EditLock { .. }
+        | EventKind::OrderPaused { .. }
+        | EventKind::OrderResumed
+        | EventKind::OrderExtended { .. }
+        | EventKind::ProposalsOpened { .. }
+        | EventKind::AwardPending { .. }
+        | EventKind::AwardUndone { .. }
+        | EventKind::OrderFinalised { .. }
+        | EventKind::OrderClosed { .. }
+        | EventKind::OrderCancelled { .. } => None,
+    }
+}
+
+fn follow_up_view(event: &Event, follow_up: &FollowUp) -> SaidView {
+    SaidView {
+        seq: event.seq.0,
+        at: rfc3339(event.at),
+        kind: Said::FollowUp,
+        id: Some(follow_up.id.to_string()),
+        seller: None,
+        audience: follow_up.audience.iter().map(ToString::to_string).collect(),
+        text_type: follow_up.message.kind.as_str(),
+        message: follow_up.message.message.clone(),
+        urls: follow_up.message.urls.clone(),
+        answers: follow_up.answers.as_ref().map(ToString::to_string),
+    }
+}
+
+fn of_seller(event: &Event, (kind, seller): (Said, &str), message: &str) -> SaidView {
+    SaidView {
+        seq: event.seq.0,
+        at: rfc3339(event.at),
+        kind,
+        id: None,
+        seller: Some(seller.to_owned()),
+        audience: Vec::new(),
+        text_type: "text",
+        message: message.to_owned(),
+        urls: Vec::new(),
+        answers: None,
+    }
+}

@@ -1,0 +1,110 @@
+//! The OpenAPI document of the buyer's REST, made from the handlers.
+
+use std::sync::LazyLock;
+
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use orderstream_core::Reason;
+use orderstream_rpc::problem;
+use utoipa::OpenApi;
+use utoipa::openapi::{ContentBuilder, Ref, RefOr};
+
+use super::view::NotStoredView;
+use super::{acts, reads};
+
+#[derive(Debug, OpenApi)]
+#[openapi(
+    info(
+        title = "Orderstream requestor",
+        description = "What buyers do: the original system's contract, and beside it all that can be \
+                       done with an order. What is answered with success is stored. Bodies are read as \
+                       JSON whatever their content type says, up to 64 KiB; fields that are not known \
+                       are not read. A query or a path is read strictly.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    paths(
+        acts::initiate,
+        acts::follow_up,
+        acts::finalize,
+        acts::award,
+        acts::undo_award,
+        acts::pause,
+        acts::resume,
+        acts::extend,
+        acts::close,
+        acts::cancel,
+        reads::list,
+        reads::status,
+        reads::tracking,
+        serve,
+    ),
+    components(schemas(NotStoredView)),
+    tags(
+        (name = "orders", description = "What buyers do with orders."),
+        (name = "tracking", description = "What is known of them."),
+        (name = "document", description = "This document."),
+    )
+)]
+struct Document;
+
+/// The document.
+pub fn document() -> utoipa::openapi::OpenApi {
+    let mut document = Document::openapi();
+    problem::complete(&mut document, reasons);
+    for item in document.paths.paths.values_mut() {
+        let Some(operation) = item.post.as_mut() else { continue };
+        let failed = operation.responses.responses.get_mut("500");
+        if let Some(RefOr::T(response)) = failed {
+            // The original's answer, which is no problem+json.
+            let schema = RefOr::Ref(Ref::from_schema_name("NotStoredView"));
+            let content = ContentBuilder::new().schema(Some(schema)).build();
+            response.content.insert("application/json".to_owned(), RefOr::T(content));
+            response.description.push_str(", or the order store failed");
+        }
+    }
+    document
+}
+
+/// What every act on an order may answer.
+const ACTS: [Reason; 10] = [
+    Reason::OrderNotFound,
+    Reason::OrderEnded,
+    Reason::DeadlinePassed,
+    Reason::StaleEpoch,
+    Reason::IdempotencyConflict,
+    Reason::LimitReached,
+    Reason::Overloaded,
+    Reason::NotAllowed,
+    Reason::StatusContested,
+    Reason::RecordsDamaged,
+];
+
+/// The reasons for which an operation is refused, beside those of every request.
+fn reasons(operation: &str) -> Vec<Reason> {
+    let own: &[Reason] = match operation {
+        "orders" | "status" | "openapi" => return Vec::new(),
+        "tracking" => return vec![Reason::OrderNotFound],
+        "initiate" => &[Reason::OrderExists],
+        "award" | "finalize" => &[
+            Reason::ProposalNotFound,
+            Reason::ProposalEnded,
+            Reason::OrderSealed,
+            Reason::AlreadyAwarded,
+            Reason::AwardPending,
+        ],
+        "undo-award" => &[Reason::AwardNotPending],
+        "extend" => &[Reason::ExpiryShrinks, Reason::AwardPending],
+        _ => &[Reason::AwardPending],
+    };
+    ACTS.iter().chain(own).copied().collect()
+}
+
+/// Show this document.
+#[utoipa::path(get, path = "/api/v1/openapi.json", tag = "document", operation_id = "openapi",
+    responses((status = 200, description = "OpenAPI 3.1.", content_type = "application/json",
+        body = Object)))]
+pub(super) async fn serve() -> Response {
+    /// It is the same as long as the process lives.
+    static TEXT: LazyLock<String> = LazyLock::new(|| problem::printed(&document()));
+    ([(CONTENT_TYPE, "application/json")], TEXT.as_str()).into_response()
+}

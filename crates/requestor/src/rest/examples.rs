@@ -1,0 +1,55 @@
+//! The bodies that the document shows. A test sends each of them to a requestor.
+
+use serde_json::{Value, json};
+
+/// The order of the examples.
+pub(super) const ORDER: &str = "SB1029436";
+
+/// An order.
+pub(super) fn initiate() -> Value {
+    json!({
+        "order_req_id": ORDER,
+        "session_id": "sess_123",
+        "notification_type": "Email",
+        "title": "Office supplies",
+        "items": [
+            { "sku": "A4-80", "description": "Paper A4, 80 g/m²", "quantity": "100", "unit": "box" },
+            { "sku": "TONER", "quantity": "1" },
+        ],
+        "category": "office",
+        "delivery": { "latitude": 48.137, "longitude": 11.575, "by": "2026-12-15" },
+        "sellers": { "max_count": 10, "max_distance_km": 200.0, "excluded": ["seller9"] },
+        "message": { "type": "text", "message": "Please quote.", "urls": [] },
+        "expires_in_ms": 3_600_000,
+        "sealed": false,
+        "buyer": {
+            "channels": [{ "type": "Email", "address": "buyer@example.com" }],
+            "language": "en",
+        },
+    })
+}
+
+/// A follow-up.
+pub(super) fn follow_up() -> Value {
+    json!({
+        "order_req_id": ORDER,
+        "follow_up_id": "f-1",
+        "audience": ["seller1"],
+        "message": { "type": "text", "message": "How soon?", "urls": [] },
+    })
+}
+
+/// An award.
+pub(super) fn award() -> Value {
+    json!({ "proposal_id": "P-1", "reason": "the best total", "undo_within_ms": 60_000 })
+}
+
+/// A longer life.
+pub(super) fn extend() -> Value {
+    json!({ "expires_in_ms": 7_200_000 })
+}
+
+/// A reason.
+pub(super) fn reason() -> Value {
+    json!({ "reason": "not needed any more" })
+}

@@ -1,0 +1,85 @@
+//! What buyers read.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use orderstream_core::{OrderKey, Refusal, Tenant};
+use orderstream_rpc::problem::{self, InPath, InQuery};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::not_done::NotDone;
+use super::view::{OrdersPage, StatusView, SummaryView, TrackedView};
+use super::{OrderPath, Owner, PAGE_ORDERS, Served};
+use crate::handle::not_found;
+
+/// A page of orders.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct OrdersFrom {
+    /// Only this tenant's; everybody's when left out.
+    tenant: String,
+    /// The `next` of the page before.
+    after: String,
+    /// At most so many, up to 1000, which is also the default.
+    #[param(maximum = 1000, minimum = 1)]
+    limit: Option<usize>,
+}
+
+/// Show how many orders are tracked, and which.
+#[utoipa::path(get, path = "/api/v1/orders/tracking/status", tag = "tracking",
+    operation_id = "status",
+    responses((status = 200, description = "The totals.", body = StatusView)))]
+pub(super) async fn status(
+    State(buyer): State<Served>,
+    request: Request,
+) -> Result<Response, NotDone> {
+    problem::no_query(request.uri())?;
+    Ok(Json(StatusView::from(&buyer.totals())).into_response())
+}
+
+/// Show an order as its tracker sees it.
+#[utoipa::path(get, path = "/api/v1/orders/tracking/{order_req_id}", tag = "tracking",
+    operation_id = "tracking", params(OrderPath, Owner),
+    responses((status = 200, description = "The order.", body = TrackedView)))]
+pub(super) async fn tracking(
+    State(buyer): State<Served>,
+    InPath(id): InPath<String>,
+    InQuery(owner): InQuery<Owner>,
+) -> Result<Response, NotDone> {
+    let key = owner.key(&id)?;
+    let tracked = buyer.tracked(&key).ok_or_else(|| not_found(&key))?;
+    Ok(Json(TrackedView::from(&tracked)).into_response())
+}
+
+/// Show the tracked orders.
+#[utoipa::path(get, path = "/api/v1/orders", tag = "tracking", operation_id = "orders",
+    params(OrdersFrom),
+    responses((status = 200, description = "A page of orders.", body = OrdersPage)))]
+pub(super) async fn list(
+    State(buyer): State<Served>,
+    InQuery(from): InQuery<OrdersFrom>,
+) -> Result<Response, NotDone> {
+    let limit = from.limit.unwrap_or(PAGE_ORDERS).clamp(1, PAGE_ORDERS);
+    let after = match from.after.split_once('/') {
+        Some((tenant, id)) => Some(OrderKey::new(tenant, id)),
+        None if from.after.is_empty() => None,
+        None => Some(OrderKey::new("", &from.after)),
+    };
+    let after = after
+        .transpose()
+        .map_err(|refusal| Refusal { field: Some("after".to_owned()), ..refusal })?;
+    let tenant = Some(from.tenant).filter(|tenant| !tenant.is_empty());
+    let tenant = tenant.map(Tenant::new).transpose()?;
+    let all = buyer.totals().tracked;
+    let begin = after.map_or(0, |after| all.partition_point(|key| *key <= after));
+    let mut rest = all.iter().skip(begin);
+    let mut rest = rest.by_ref().filter(|key| tenant.as_ref().is_none_or(|t| key.tenant == *t));
+    let page: Vec<&OrderKey> = rest.by_ref().take(limit).collect();
+    let next = rest.next().and_then(|_| page.last()).map(ToString::to_string);
+    // One that went away since is left out.
+    let tracked = page.iter().filter_map(|key| buyer.tracked(key));
+    let orders = tracked.map(|tracked| SummaryView::from(&tracked)).collect();
+    Ok(Json(OrdersPage { orders, next }).into_response())
+}

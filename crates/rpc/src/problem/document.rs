@@ -1,0 +1,197 @@
+//! What an OpenAPI document says alike of every operation: the problems it may answer with, by status
+//! and reason, and the headers that make a request safe. The services say which reasons; all else
+//! follows from the one table in `core::refusal`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use orderstream_core::{Reason, Refusal};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use utoipa::openapi::example::{Example, ExampleBuilder};
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{
+    ComponentsBuilder, ContentBuilder, Ref, RefOr, Required, Response, ResponseBuilder, Schema,
+};
+use utoipa::openapi::{HeaderBuilder, OpenApi};
+
+use super::{CONTENT_TYPE, Problem};
+
+/// Why a request was not done (RFC 9457).
+#[derive(Debug, ToSchema)]
+#[allow(dead_code, reason = "it describes what `Problem` writes")]
+struct ProblemBody {
+    /// The reason's address.
+    #[schema(example = "https://orderstream.dev/problems/INVALID_FIELD")]
+    r#type: String,
+    /// The status in words.
+    title: String,
+    /// The status.
+    status: u16,
+    /// Why, for programs; the spelling never changes.
+    #[schema(example = "INVALID_FIELD")]
+    reason: String,
+    /// What is wrong, the limit, and the fix, for a person.
+    detail: String,
+    /// The wrong field, where one is to blame.
+    #[schema(required = false, nullable = false)]
+    field: Option<String>,
+    /// Facts for programs.
+    #[schema(required = false, nullable = false)]
+    metadata: Option<BTreeMap<String, String>>,
+}
+
+/// What every operation may answer: of its address, the server's state, and its faults.
+const ALWAYS: [(u16, Reason); 6] = [
+    (400, Reason::InvalidRequest),
+    (408, Reason::InvalidRequest),
+    (422, Reason::InvalidField),
+    (429, Reason::Overloaded),
+    (503, Reason::Draining),
+    (500, Reason::Internal),
+];
+/// What an operation with a body may answer beside that.
+const OF_BODIES: [(u16, Reason); 2] = [(413, Reason::LimitReached), (415, Reason::InvalidRequest)];
+
+/// Completes a document whose operations have their good answers: adds problems, and the headers
+/// `Idempotency-Key` and `If-Match` where they are heard.
+pub fn complete(document: &mut OpenApi, reasons: impl Fn(&str) -> Vec<Reason>) {
+    let components = document.components.take().unwrap_or_default();
+    let mut components = ComponentsBuilder::from(components).schema_from::<ProblemBody>().build();
+    components.schemas.values_mut().for_each(without_defaults);
+    let mut used = BTreeSet::new();
+    for item in document.paths.paths.values_mut() {
+        let is_changing = |method: &str| method != "get";
+        for (method, operation) in operations(item) {
+            let id = operation.operation_id.clone().unwrap_or_default();
+            used.extend(complete_one(operation, &reasons(&id)));
+            if is_changing(method) {
+                add(operation, idempotency_key());
+            }
+        }
+    }
+    components.examples = used.into_iter().map(example).collect();
+    document.components = Some(components);
+}
+
+/// Bodies are read with every field left out, so that each that is missing can be named; the empty
+/// text that stands for it until then is no default that a caller could mean.
+fn without_defaults(schema: &mut RefOr<Schema>) {
+    let RefOr::T(Schema::Object(object)) = schema else { return };
+    for property in object.properties.values_mut() {
+        match property {
+            RefOr::T(Schema::Object(property)) => property.default = None,
+            RefOr::T(Schema::Array(property)) => property.default = None,
+            RefOr::T(Schema::OneOf(property)) => property.default = None,
+            RefOr::T(_) | RefOr::Ref(_) => {}
+        }
+    }
+}
+
+/// A document as text: JSON for people, ending in a line break.
+pub fn printed(document: &OpenApi) -> String {
+    // Plain data with texts as keys always becomes JSON.
+    let text = serde_json::to_string_pretty(document).unwrap_or_default();
+    format!("{text}\n")
+}
+
+/// The operations of a path, with their methods.
+fn operations(item: &mut PathItem) -> Vec<(&'static str, &mut Operation)> {
+    let all = [
+        ("get", &mut item.get),
+        ("put", &mut item.put),
+        ("post", &mut item.post),
+        ("delete", &mut item.delete),
+        ("patch", &mut item.patch),
+    ];
+    all.into_iter().filter_map(|(method, found)| Some((method, found.as_mut()?))).collect()
+}
+
+/// Adds an operation's problems, and gives the examples that they name.
+fn complete_one(operation: &mut Operation, reasons: &[Reason]) -> Vec<(u16, Reason)> {
+    let of_bodies = OF_BODIES.into_iter().filter(|_| operation.request_body.is_some());
+    let own = reasons.iter().map(|reason| (reason.http_status(), *reason));
+    let mut by_status: BTreeMap<u16, Vec<Reason>> = BTreeMap::new();
+    for (status, reason) in ALWAYS.into_iter().chain(of_bodies).chain(own) {
+        let held = by_status.entry(status).or_default();
+        if !held.contains(&reason) {
+            held.push(reason);
+        }
+    }
+    let mut used = Vec::new();
+    for (status, reasons) in by_status {
+        let response = RefOr::T(problem_response(status, &reasons));
+        operation.responses.responses.insert(status.to_string(), response);
+        used.extend(reasons.into_iter().map(|reason| (status, reason)));
+    }
+    if reasons.contains(&Reason::Changed) {
+        add(operation, if_match());
+    }
+    used
+}
+
+fn add(operation: &mut Operation, parameter: Parameter) {
+    operation.parameters.get_or_insert_default().push(RefOr::T(parameter));
+}
+
+/// What an example is called: a reason has more than one status where the transport says more.
+fn name_of((status, reason): (u16, Reason)) -> String {
+    format!("{}-{status}", reason.as_str())
+}
+
+/// A problem as it is written.
+fn example((status, reason): (u16, Reason)) -> (String, RefOr<Example>) {
+    let refusal = Refusal::new(reason, "what is wrong, the limit, and the fix");
+    let code = http::StatusCode::from_u16(status).unwrap_or_default();
+    let problem = Problem::with_status(code, refusal);
+    let body: Value = serde_json::from_str(&problem.to_json()).unwrap_or_default();
+    let example = ExampleBuilder::new().value(Some(body)).build();
+    (name_of((status, reason)), RefOr::T(example))
+}
+
+fn problem_response(status: u16, reasons: &[Reason]) -> Response {
+    let words: Vec<_> = reasons.iter().map(|reason| reason.as_str()).collect();
+    let schema = RefOr::Ref(Ref::from_schema_name("ProblemBody"));
+    let named = reasons.iter().map(|reason| {
+        let place = format!("#/components/examples/{}", name_of((status, *reason)));
+        (reason.as_str().to_owned(), RefOr::<Example>::Ref(Ref::new(place)))
+    });
+    let content = ContentBuilder::new().schema(Some(schema)).examples_from_iter(named).build();
+    let mut response =
+        ResponseBuilder::new().description(words.join(", ")).content(CONTENT_TYPE, content);
+    if reasons.iter().any(|reason| reason.is_retriable()) {
+        let retry = HeaderBuilder::new()
+            .schema(Some(RefOr::<Schema>::T(text().into())))
+            .description(Some("Seconds after which the same request may succeed."))
+            .build();
+        response = response.header("retry-after", retry);
+    }
+    response.build()
+}
+
+fn text() -> utoipa::openapi::schema::Object {
+    ObjectBuilder::new().schema_type(Type::String).build()
+}
+
+fn header(name: &str, description: &str, example: Value) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(RefOr::<Schema>::T(text().into())))
+        .example(Some(example))
+        .build()
+}
+
+fn idempotency_key() -> Parameter {
+    let text =
+        "1 to 128 of letters, digits and `-_.:`. The same key has one effect and one answer.";
+    header("Idempotency-Key", text, json!("3f6b1c1e"))
+}
+
+fn if_match() -> Parameter {
+    let text = "The ETag of what was read before, or `*`. Where it is another one by now, nothing is \
+                done: 412, `CHANGED`.";
+    header("If-Match", text, json!("*"))
+}

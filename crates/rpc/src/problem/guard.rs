@@ -1,0 +1,31 @@
+//! Headers that refuse what is wrong in them by name.
+
+use axum::http::HeaderMap;
+use orderstream_core::{IdempotencyKey, Refusal};
+
+/// The text of a header that may be given once.
+///
+/// # Errors
+/// When it is given twice, or is not plain text; `field` is named.
+pub fn once<'a>(
+    headers: &'a HeaderMap,
+    name: &str,
+    field: &str,
+) -> Result<Option<&'a str>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Refusal::field(field, "is given twice; give it once"));
+    }
+    let text = value.to_str();
+    text.map(Some).map_err(|_| Refusal::field(field, "is not plain text; use letters, digits"))
+}
+
+/// The caller's `Idempotency-Key`, in quotes or without.
+///
+/// # Errors
+/// When it is given twice, or is no key.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Refusal> {
+    let text = once(headers, "idempotency-key", "idempotency_key")?;
+    text.map(|text| IdempotencyKey::new(text.trim_matches('"'))).transpose()
+}

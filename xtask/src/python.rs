@@ -1,0 +1,68 @@
+//! Tools for tests that come from PyPI: each in a virtual environment of its own under `target`, made
+//! once for each list of requirements.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+
+use crate::step;
+
+/// A tool, and how the tests that need it find it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tool {
+    /// Its requirements, under `xtask/python`, and its environment, under `target/python`.
+    pub(crate) name: &'static str,
+    /// The program in the environment.
+    pub(crate) program: &'static str,
+    /// The variable that tells its place.
+    pub(crate) variable: &'static str,
+}
+
+/// Asks a REST what its document allows, and what it does not.
+pub(crate) const SCHEMATHESIS: Tool =
+    Tool { name: "schemathesis", program: "st", variable: "ORDERSTREAM_TEST_SCHEMATHESIS" };
+
+impl Tool {
+    /// The program: the one that the variable names, else one that is installed here. `None`, with a
+    /// word on how to get it, where there is no Python.
+    ///
+    /// # Errors
+    /// When it cannot be installed though Python is there; with `CI=true`, when there is no Python.
+    pub(crate) fn find(self, root: &Path) -> anyhow::Result<Option<PathBuf>> {
+        if let Some(named) = std::env::var_os(self.variable) {
+            return Ok(Some(PathBuf::from(named)));
+        }
+        let wanted = root.join("xtask/python").join(format!("{}.txt", self.name));
+        let wanted = fs::read_to_string(&wanted).context("read the requirements")?;
+        let environment = root.join("target/python").join(self.name);
+        let program = environment.join("bin").join(self.program);
+        let mark = environment.join("installed.txt");
+        if program.exists() && fs::read_to_string(&mark).ok().as_deref() == Some(&wanted) {
+            return Ok(Some(program));
+        }
+        if Command::new("python3").args(["-c", "import ensurepip, venv"]).output().is_err() {
+            let text = format!("{} needs python3 with venv, which is not here", self.name);
+            if std::env::var_os("CI").is_some_and(|ci| ci == "true") {
+                bail!("{text}");
+            }
+            println!("== {}: SKIPPED, {text}", self.name);
+            return Ok(None);
+        }
+        self.install(&environment, &wanted)?;
+        fs::write(mark, &wanted).context("mark what is installed")?;
+        Ok(Some(program))
+    }
+
+    fn install(self, environment: &Path, wanted: &str) -> anyhow::Result<()> {
+        let mut make = Command::new("python3");
+        make.args(["-m", "venv", "--clear"]).arg(environment);
+        step::run(&format!("make a Python environment for {}", self.name), &mut make)?;
+        let requirements = environment.join("requirements.txt");
+        fs::write(&requirements, wanted).context("write the requirements")?;
+        let mut pip = Command::new(environment.join("bin/pip"));
+        pip.args(["install", "-q", "--disable-pip-version-check", "-r"]).arg(&requirements);
+        step::run(&format!("install {} from PyPI", self.name), &mut pip)
+    }
+}
