@@ -12,6 +12,7 @@ use crate::client::{block_on, follow_up, order, processor, track};
 use crate::process::root;
 
 /// The example's Python with its packages and stubs; `None`, and said so, where there is no Python.
+#[allow(clippy::print_stdout, reason = "a skipped test says so")]
 fn python() -> Option<PathBuf> {
     let found = Command::new("python3").args(["-c", "import venv, ensurepip"]).output();
     if !found.is_ok_and(|output| output.status.success()) {
