@@ -261,6 +261,13 @@ fn happenings() -> impl Strategy<Value = Happens> {
             Happens::Event(EventKind::OrderPaused { expired: false, reason: Some(reason) })
         }),
         1 => Just(Happens::Event(EventKind::OrderResumed)),
+        1 => (0..4_000_000_000_000_i64).prop_map(|at| {
+            let effective_at = Timestamp(at);
+            Happens::Event(EventKind::AwardPending { award: None, reason: None, effective_at })
+        }),
+        1 => (0..4_000_000_000_000_i64).prop_map(|at| {
+            Happens::Event(EventKind::ProposalsOpened { decide_until: Timestamp(at) })
+        }),
         2 => text().prop_map(|host| Happens::Connected(format!("http://{host}"))),
         2 => text().prop_map(Happens::Disconnected),
         1 => Just(Happens::Forgotten),

@@ -112,11 +112,18 @@ impl Cluster {
         let mut args = vec!["upgrade", "--install", RELEASE, &chart, "--wait", "--timeout=180s"];
         args.extend(["--reset-values", "--set", &repository, "--set-string", &tag]);
         args.extend(["--set", "image.pullPolicy=IfNotPresent"]);
-        args.extend(["--set", "processor.sellersConfigMap=sellers"]);
         for setting in settings {
             args.extend(["--set", setting]);
         }
         self.helm(&args)
+    }
+
+    /// Applies the example sellers, as resources that the processors watch.
+    pub(super) fn apply_sellers(&self) -> anyhow::Result<()> {
+        let sellers = self.root.join("examples/sellers.yaml").display().to_string();
+        self.kubectl(&["apply", "-f", &sellers])?;
+        self.kubectl(&["wait", "sellers", "--all", "--for=condition=Ready", "--timeout=60s"])?;
+        Ok(())
     }
 
     /// Runs the release's own binary.

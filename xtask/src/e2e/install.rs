@@ -16,8 +16,6 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     cluster.kubectl(&["create", "namespace", NAMESPACE])?;
     let label = "pod-security.kubernetes.io/enforce=restricted";
     cluster.kubectl(&["label", "namespace", NAMESPACE, label])?;
-    let sellers = format!("--from-file={}", cluster.root.join("examples/sellers.yaml").display());
-    cluster.kubectl(&["create", "configmap", "sellers", &sellers])?;
 
     let began = Instant::now();
     let notes = cluster.upgrade(&[])?;
@@ -27,6 +25,7 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     for wanted in ["helm test orderstream", "kubectl apply -f", "kubectl get oreq"] {
         ensure!(notes.contains(wanted), "the notes lack {wanted}: {notes}");
     }
+    cluster.apply_sellers()?;
     let proof = cluster.helm(&["test", RELEASE, "--logs", "--timeout=120s"])?;
     ensure!(proof.contains("the order is finalised"), "{proof}");
     println!("{proof}");

@@ -9,9 +9,8 @@ use super::rights;
 pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     cluster.forget_asked();
     cluster.kubectl(&["create", "namespace", NAMESPACE])?;
-    let sellers = format!("--from-file={}", cluster.root.join("examples/sellers.yaml").display());
-    cluster.kubectl(&["create", "configmap", "sellers", &sellers])?;
     cluster.upgrade(&["scope=namespace", "rbac.userRoles=false"])?;
+    cluster.apply_sellers()?;
     let proof = cluster.helm(&["test", RELEASE, "--logs", "--timeout=120s"])?;
     ensure!(proof.contains("the order is finalised"), "{proof}");
     let kinds = "clusterroles,clusterrolebindings";

@@ -44,11 +44,13 @@ pub(super) struct Reporter {
     metrics: Arc<Metrics>,
 }
 
-/// The reason and the note of a phase that was reached; `None` for phases that nobody waits for.
-fn of_phase(phase: &str) -> Option<(bool, &'static str)> {
-    Some(match phase {
+/// The note of how an order stands now, and whether it is a warning; `None` for what nobody waits for.
+fn of_standing(standing: &str) -> Option<(bool, &'static str)> {
+    Some(match standing {
         "Streaming" => (false, "the order is open and its proposals are followed"),
         "Paused" => (false, "the order takes no proposals for now"),
+        "ProposalsOpened" => (false, "the sealed order is opened and awaits a decision"),
+        "AwardPending" => (false, "an award waits to count and can be undone"),
         "Reconnecting" => (true, "the stream to the processor is down and is opened again"),
         "Finalised" => (false, "the order ended with a decision"),
         "Expired" => (false, "the order's time ran out"),
@@ -77,7 +79,7 @@ impl Reporter {
         )
     }
 
-    /// A status has changed from `known` to `next`: tells a new phase, or that it stalls.
+    /// A status has changed from `known` to `next`: tells how the order stands now, or that it stalls.
     pub(super) fn edge(
         &self,
         object: &ObjectKey,
@@ -85,11 +87,11 @@ impl Reporter {
         known: &OrderRequestStatus,
         next: &OrderRequestStatus,
     ) {
-        if known.phase != next.phase
-            && let Some(phase) = &next.phase
-            && let Some((is_warning, note)) = of_phase(phase)
+        if standing(known) != standing(next)
+            && let Some(standing) = standing(next)
+            && let Some((is_warning, note)) = of_standing(standing)
         {
-            self.tell(object, uid, (is_warning, phase.clone(), note));
+            self.tell(object, uid, (is_warning, standing.to_owned(), note));
         }
         if let Some(reason) = stalled(next).filter(|reason| Some(reason) != stalled(known).as_ref())
         {
@@ -110,6 +112,12 @@ impl Reporter {
             self.metrics.event_dropped();
         }
     }
+}
+
+/// How an order stands: its phase, or what it waits for in that phase.
+fn standing(status: &OrderRequestStatus) -> Option<&str> {
+    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
+    ready.map(|ready| ready.reason.as_str()).or(status.phase.as_deref())
 }
 
 /// Why a status is stalled, in CamelCase as Events have it.

@@ -65,9 +65,14 @@ impl Bed {
 
     /// A bed whose processor has its sellers from the namespace, and logs everything.
     pub(crate) fn make_with_sellers() -> Option<Self> {
+        Self::make_with_sellers_by(&shared()?.kubeconfig())
+    }
+
+    /// The same, with the kubeconfig by which the processor reaches the API server.
+    pub(crate) fn make_with_sellers_by(kubeconfig: &Path) -> Option<Self> {
         let namespace = format!("bed-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         shared()?.kubectl(&["create", "namespace", &namespace]);
-        let kubeconfig = shared()?.kubeconfig().display().to_string();
+        let kubeconfig = kubeconfig.display().to_string();
         let sellers = ["--sellers-from-cluster", "--sellers-namespace", &namespace];
         let more = [&sellers[..], &["--kubeconfig", &kubeconfig]].concat();
         Some(Self::with(shared()?, namespace.clone(), Logging::Everything, &more))

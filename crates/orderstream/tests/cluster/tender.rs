@@ -1,8 +1,9 @@
 //! Tenders by manifest, with the sellers as resources of the cluster.
 
+use orderstream_testbed::Fault;
 use serde_json::{Value, json};
 
-use super::bed::{Bed, condition};
+use super::bed::{Bed, condition, shared};
 use crate::http::{get, post};
 use crate::process::until;
 
@@ -37,10 +38,13 @@ fn apply_sellers(bed: &Bed) {
 fn bed() -> Option<Bed> {
     let bed = Bed::make_with_sellers()?;
     apply_sellers(&bed);
-    until("the processor knows its sellers", || {
-        get(bed.processor.address("metrics"), "/readyz").ok().filter(|answer| answer.status == 200)
-    });
+    until("the processor knows its sellers", || is_ready(&bed).then_some(()));
     Some(bed)
+}
+
+fn is_ready(bed: &Bed) -> bool {
+    let answer = get(bed.processor.address("metrics"), "/readyz");
+    answer.is_ok_and(|answer| answer.status == 200)
 }
 
 fn seller(bed: &Bed, name: &str) -> Value {
@@ -127,6 +131,12 @@ fn a_sealed_tender_is_opened_at_its_time_awarded_undone_and_awarded_again_by_pat
     awarded(&bed);
     until_open_orders(&bed, "near", 0);
     until_open_orders(&bed, "full", 1);
+    for reason in ["ProposalsOpened", "AwardPending", "Finalised"] {
+        until(reason, || {
+            let events = bed.kubectl(&["get", "events", "-o", "jsonpath={.items[*].reason}"]);
+            events.contains(reason).then_some(())
+        });
+    }
 }
 
 /// Every seller has the verdict that it should have, and the chosen ones count the order.
@@ -276,4 +286,42 @@ fn what_kubectl_prints_of_sellers_is_what_was_promised() {
     assert_eq!(selected("status.phase=Suspended").trim(), "seller.orderstream.dev/asleep");
     let args = ["wait", "--for=condition=Ready", "seller/near", "--timeout=10s"];
     assert!(bed.kubectl(&args).contains("condition met"));
+}
+
+/// How many sellers an order invited, once it is open.
+fn selected(bed: &Bed, name: &str) -> Value {
+    let shown = bed.until_phase(name, "Streaming");
+    shown["status"]["sellers"]["selected"].clone()
+}
+
+#[test]
+fn without_an_api_server_a_processor_chooses_from_the_sellers_it_knows_and_never_from_none() {
+    let Some(server) = shared() else { return };
+    let (proxy, kubeconfig) = server.proxy();
+    proxy.set(Fault::Down);
+    let Some(bed) = Bed::make_with_sellers_by(&kubeconfig) else { return };
+    apply_sellers(&bed);
+    let _controller = bed.controller();
+    order(&bed, "early", &json!({ "expiresIn": "1h", "category": "furniture" }));
+    bed.until_status("early", "why it is not opened is told", |status| {
+        status.to_string().contains("the sellers are not known yet")
+    });
+    assert!(!is_ready(&bed));
+    assert_eq!(bed.order_at_processor("early"), None, "it would have invited nobody, for ever");
+
+    proxy.set(Fault::None);
+    assert_eq!(selected(&bed, "early"), 7);
+    assert!(is_ready(&bed));
+    proxy.set(Fault::Down);
+    bed.kubectl(&["delete", "seller", "near"]);
+    order(&bed, "later", &json!({ "expiresIn": "1h", "category": "furniture" }));
+    assert_eq!(selected(&bed, "later"), 6, "those that it knew but for the one that is full");
+    proxy.set(Fault::None);
+    let mut tries = 0;
+    until("the deletion is known", || {
+        tries += 1;
+        let name = format!("try-{tries}");
+        order(&bed, &name, &json!({ "expiresIn": "1h", "category": "furniture" }));
+        (selected(&bed, &name) == 5).then_some(())
+    });
 }
