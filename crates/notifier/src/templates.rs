@@ -317,9 +317,15 @@ fn is_known(name: &str) -> bool {
     Template::parse(template).is_some() && (channel.is_empty() || is_channel)
 }
 
+/// An error with its causes: the innermost one says what the operator can mend.
 fn described(error: &Error) -> String {
-    let line = error.line().map(|line| format!(" (line {line})")).unwrap_or_default();
-    format!("{error}{line}")
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(held) = cause {
+        text = format!("{text}: {held}");
+        cause = held.source();
+    }
+    text
 }
 
 /// Takes only so many bytes.

@@ -1,5 +1,5 @@
 //! Which crate may depend on which. Arrows point inward only:
-//! `orderstream → {processor, requestor, controller} → {rpc, journal} → core`.
+//! `orderstream → {processor, requestor, controller, notifier} → {rpc, journal} → core`.
 
 use std::path::PathBuf;
 
@@ -16,6 +16,7 @@ const INWARD: &[(&str, &[&str])] = &[
     ("orderstream-processor", &["orderstream-core", "orderstream-journal", "orderstream-rpc"]),
     ("orderstream-requestor", &["orderstream-core", "orderstream-journal", "orderstream-rpc"]),
     ("orderstream-controller", &["orderstream-core"]),
+    ("orderstream-notifier", &["orderstream-core"]),
     ("orderstream", ALL),
     ("orderstream-bench", ALL_AND_TESTBED),
     ("orderstream-testbed", &[]),
@@ -29,6 +30,7 @@ const ALL: &[&str] = &[
     "orderstream-processor",
     "orderstream-requestor",
     "orderstream-controller",
+    "orderstream-notifier",
 ];
 
 const ALL_AND_TESTBED: &[&str] = &[
@@ -38,6 +40,7 @@ const ALL_AND_TESTBED: &[&str] = &[
     "orderstream-processor",
     "orderstream-requestor",
     "orderstream-controller",
+    "orderstream-notifier",
     "orderstream-testbed",
 ];
 

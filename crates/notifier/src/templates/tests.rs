@@ -85,7 +85,7 @@ fn a_wrong_template_is_refused_at_the_start_and_names_its_file() {
         (
             "en/pause.j2",
             "x\n{% for i in range(9000) %}{{ about }}{% endfor %}",
-            "longer than 65536 bytes",
+            "is longer than 65536 bytes",
         ),
     ] {
         let error = templates(&[(file, text)]).unwrap_err();
