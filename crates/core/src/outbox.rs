@@ -66,10 +66,9 @@ pub enum Input<'a> {
         /// For how long, milliseconds.
         for_ms: u64,
     },
-    /// The order knows what came of an invitation.
+    /// The order knows what came of an invitation. One that it did not take is due again after the
+    /// outbox was read anew.
     Reported(u64),
-    /// A report was not taken; it is due again.
-    NotReported(u64),
     /// Send a dead one again.
     Replay(&'a str),
     /// Nothing but time.
@@ -275,9 +274,6 @@ impl Outbox {
             Input::Reported(number) => {
                 output.is_changed = self.under_way.remove(number);
                 self.reported(*number);
-            }
-            Input::NotReported(number) => {
-                self.under_way.remove(number);
             }
             Input::Replay(id) => output.is_changed = self.replay(now, id),
             Input::Tick => {}

@@ -24,6 +24,7 @@ use orderstream_core::port::Clock;
 use orderstream_core::spec::{Channel, NotificationType};
 
 pub use config::{Config, ConfigError};
+pub use webhook::cloud_event;
 
 use crate::chat::Chat;
 use crate::guard::Guard;

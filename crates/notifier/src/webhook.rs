@@ -104,7 +104,7 @@ fn key(secret: &str) -> Option<Vec<u8>> {
 }
 
 /// A notification as a CloudEvent.
-pub(crate) fn cloud_event(notification: &Notification) -> Value {
+pub fn cloud_event(notification: &Notification) -> Value {
     let (tenant, order) = (&notification.key.tenant, &notification.key.order_req_id);
     let time = Timestamp::from_millisecond(notification.at.0).unwrap_or_default();
     let recipient = match &notification.recipient {

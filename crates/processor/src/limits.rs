@@ -61,3 +61,9 @@ pub const NOTIFY_SNAPSHOTS_MAX: u64 = 64;
 pub const NOTIFY_DRAIN: Duration = Duration::from_secs(5);
 /// Notifications in one answer.
 pub const PAGE_NOTIFICATIONS: usize = 500;
+/// Events of one order that its outbox takes in at once, and keeps while they are told of.
+pub const NOTIFY_PAGE_EVENTS: usize = 64;
+/// The longest attempt; the channels' own deadlines are shorter.
+pub const NOTIFY_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Requests to send a dead notification again that wait at one time.
+pub const NOTIFY_REPLAYS_MAX: usize = 1_000;

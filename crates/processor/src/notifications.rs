@@ -16,7 +16,7 @@ mod destinations;
 mod list;
 mod queue;
 mod round;
-mod store;
+pub(crate) mod store;
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,8 +34,8 @@ use crate::limits::{
 };
 use crate::orders::Orders;
 
-pub use list::{DeadLetters, Listed};
-pub(crate) use store::Half;
+pub use list::{DeadLetters, Listed, OutboxListed};
+pub(crate) use store::{Half, Place};
 
 use destinations::Destinations;
 use queue::Queue;
@@ -79,6 +79,11 @@ impl Notifications {
         self.0.queue.wake(key);
     }
 
+    /// Notes what an order's outbox holds.
+    pub(crate) fn tally(&self, key: &OrderKey, head: store::Head) {
+        self.0.queue.tally(key, head);
+    }
+
     /// Since when people are told.
     pub(crate) fn since(&self) -> Timestamp {
         self.0.since
@@ -110,7 +115,7 @@ impl Notifications {
         while !shutdown.is_cancelled() {
             while rounds.try_join_next().is_some() {}
             let now = orders.now();
-            orders.metrics().notifications_wait(self.0.queue.len(), self.0.queue.oldest(), now);
+            orders.metrics().notifications_wait(self.0.queue.totals(), now);
             let next = if rounds.len() < NOTIFY_ROUNDS_MAX { self.0.queue.next(now) } else { None };
             let Some((key, wakes)) = next else {
                 self.rest(&shutdown, now, &mut rounds).await;
@@ -137,12 +142,7 @@ impl Notifications {
     }
 
     /// Waits until there may be something to do.
-    async fn rest(
-        &self,
-        shutdown: &CancellationToken,
-        now: Timestamp,
-        rounds: &mut JoinSet<()>,
-    ) {
+    async fn rest(&self, shutdown: &CancellationToken, now: Timestamp, rounds: &mut JoinSet<()>) {
         let next = self.0.queue.next_at().map_or(CLOCK_LOOK_MS, |at| at.ms_since(now));
         let wait = Duration::from_millis(next.clamp(1, CLOCK_LOOK_MS));
         let is_full = rounds.len() >= NOTIFY_ROUNDS_MAX;

@@ -3,6 +3,7 @@
 
 mod body;
 mod events;
+mod notifications;
 mod view;
 
 use axum::extract::{Request, State};
@@ -43,6 +44,9 @@ pub fn router(orders: Orders) -> Router {
         .route("/api/v1/orders/{order_req_id}", get(order))
         .route("/api/v1/orders/{order_req_id}/proposals", get(proposals))
         .route("/api/v1/orders/{order_req_id}/decline", post(decline))
+        .route("/api/v1/orders/{order_req_id}/notifications", get(notifications::of_order))
+        .route("/api/v1/dead-letters", get(notifications::dead_letters))
+        .route("/api/v1/dead-letters/{notification_id}/replay", post(notifications::replay))
         .route("/orders/{order_req_id}/events", get(events::follow))
         .route("/api/v1/orders/{order_req_id}/events", get(events::follow));
     problem::everywhere(router).with_state(orders)

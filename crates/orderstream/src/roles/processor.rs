@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use orderstream_controller::manifest::FileDirectory;
+use orderstream_core::notification::Notifier;
+use orderstream_notifier::{Channels, ConfigError};
 use orderstream_processor::{Config, Parts, PeersConfig, Processor};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +22,7 @@ use crate::shutdown::on_signal;
 /// Runs a processor until it is told to stop.
 pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> {
     let directory = directory(config.sellers.as_deref())?;
+    let notifier = notifier(&config)?;
     let journal = open_journal(&config.data_dir, "--data-dir").await?;
     let mut addresses = Addresses::new(WhenOccupied::Fail);
     let grpc = addresses.bind("grpc", "--grpc-addr", config.grpc_addr)?;
@@ -43,7 +46,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     let mut tasks = Tasks::new(shutdown.clone());
     tasks.start(on_signal(shutdown.clone()));
     tasks.start(admin.clone().serve(metrics, shutdown.clone()));
-    let processor = blocking(move || Processor::start(parts).map_err(unexpected)).await?;
+    let processor = blocking(move || start(parts, notifier)).await?;
     let greeted = processor.greeted();
     tasks.start(async move {
         let result = processor.run(grpc, rest).await.map_err(unexpected);
@@ -58,6 +61,30 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     });
     tasks.join().await?;
     close_journal(journal).await
+}
+
+/// Reads the journal, and begins to tell people where channels are set up.
+fn start(parts: Parts, notifier: Option<Arc<dyn Notifier>>) -> Result<Processor, Failure> {
+    let processor = Processor::start(parts).map_err(unexpected)?;
+    let told = match notifier {
+        Some(notifier) => processor.telling(notifier),
+        None => processor.silent(),
+    };
+    told.map_err(unexpected)
+}
+
+/// The channels over which people are told.
+fn notifier(config: &Config) -> Result<Option<Arc<dyn Notifier>>, Failure> {
+    let Some(file) = &config.notify_config else {
+        tracing::info!("nobody is told of anything: --notify-config is not given");
+        return Ok(None);
+    };
+    let wrong = |error: ConfigError| Failure::input(format!("--notify-config: {error}"));
+    let mut settings = orderstream_notifier::Config::load(file).map_err(wrong)?;
+    settings.webhook.allow_local |= config.webhook_allow_local;
+    let channels = Channels::new(settings, Arc::new(SystemClock)).map_err(wrong)?;
+    tracing::info!(channels = channels.summary(), "people are told");
+    Ok(Some(Arc::new(channels)))
 }
 
 /// How this processor is known, and where the others are listed.

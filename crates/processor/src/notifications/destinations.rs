@@ -8,8 +8,8 @@ use orderstream_core::Timestamp;
 use parking_lot::Mutex;
 
 use crate::limits::{
-    NOTIFY_CIRCUIT_FAILURES, NOTIFY_CIRCUIT_MS_MAX, NOTIFY_CIRCUIT_MS_MIN,
-    NOTIFY_DESTINATIONS_MAX, NOTIFY_PER_DESTINATION,
+    NOTIFY_CIRCUIT_FAILURES, NOTIFY_CIRCUIT_MS_MAX, NOTIFY_CIRCUIT_MS_MIN, NOTIFY_DESTINATIONS_MAX,
+    NOTIFY_PER_DESTINATION,
 };
 
 /// Milliseconds until an attempt for which there is no room is looked at again.

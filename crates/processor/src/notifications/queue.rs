@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use orderstream_core::{OrderKey, Timestamp};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use super::Wakes;
+use super::store::Head;
+use crate::limits::NOTIFY_REPLAYS_MAX;
 
 /// The orders that have something to tell.
 #[derive(Debug, Default)]
@@ -26,6 +28,14 @@ struct State {
     by_time: BTreeSet<(Timestamp, OrderKey)>,
     /// A round is running.
     active: BTreeMap<OrderKey, Wakes>,
+    /// What somebody asked to be sent again.
+    replays: BTreeMap<OrderKey, Vec<Replay>>,
+    /// What waits and what was given up, of orders that have any.
+    tally: BTreeMap<OrderKey, Head>,
+    /// Since when the oldest of each order waits.
+    oldest: BTreeSet<(Timestamp, OrderKey)>,
+    pending: usize,
+    dead: usize,
     /// Where the last round was taken from, so that all have their turn.
     last: Option<OrderKey>,
 }
@@ -116,10 +126,79 @@ impl Queue {
         self.changed.notified().await;
     }
 
-    /// How many orders have something to tell.
-    pub(super) fn len(&self) -> usize {
+    /// Sends a dead notification again in the order's next round.
+    pub(super) fn replay(&self, key: &OrderKey, id: String) -> oneshot::Receiver<Replayed> {
+        let (sender, receiver) = oneshot::channel();
+        {
+            let mut state = self.state.lock();
+            let waiting: usize = state.replays.values().map(Vec::len).sum();
+            if waiting < NOTIFY_REPLAYS_MAX {
+                state.replays.entry(key.clone()).or_default().push(Replay { id, sender });
+            }
+        }
+        self.wake(key);
+        receiver
+    }
+
+    /// What is to be sent again of an order.
+    pub(super) fn take_replays(&self, key: &OrderKey) -> Vec<Replay> {
+        self.state.lock().replays.remove(key).unwrap_or_default()
+    }
+
+    /// Notes what an order's outbox holds.
+    pub(super) fn tally(&self, key: &OrderKey, head: Head) {
+        let mut state = self.state.lock();
+        let former = state.tally.remove(key).unwrap_or_default();
+        state.pending = state.pending.saturating_sub(former.pending).saturating_add(head.pending);
+        state.dead = state.dead.saturating_sub(former.dead).saturating_add(head.dead);
+        if let Some(at) = former.oldest {
+            state.oldest.remove(&(at, key.clone()));
+        }
+        if let Some(at) = head.oldest {
+            state.oldest.insert((at, key.clone()));
+        }
+        if head.pending > 0 || head.dead > 0 {
+            state.tally.insert(key.clone(), head);
+        }
+    }
+
+    /// How many wait, how many were given up, and since when the oldest waits.
+    pub(super) fn totals(&self) -> (usize, usize, Option<Timestamp>) {
         let state = self.state.lock();
-        state.dirty.len().saturating_add(state.later.len()).saturating_add(state.active.len())
+        (state.pending, state.dead, state.oldest.first().map(|(at, _)| *at))
+    }
+
+    /// The next order at or after a key that has given something up.
+    pub(super) fn with_dead(&self, from: Option<&OrderKey>) -> Option<OrderKey> {
+        use std::ops::Bound;
+        let state = self.state.lock();
+        let from = from.map_or(Bound::Unbounded, |key| Bound::Included(key.clone()));
+        let mut held = state.tally.range((from, Bound::Unbounded));
+        held.find(|(_, head)| head.dead > 0).map(|(key, _)| key.clone())
+    }
+}
+
+/// One dead notification that is to be sent again.
+#[derive(Debug)]
+pub(super) struct Replay {
+    pub(super) id: String,
+    sender: oneshot::Sender<Replayed>,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Replayed {
+    /// It is waiting again, on disk too.
+    Done,
+    /// No such one was given up.
+    Unknown,
+}
+
+impl Replay {
+    pub(super) fn answer(self, replayed: Replayed) {
+        if self.sender.send(replayed).is_err() {
+            tracing::debug!("who asked for a replay went away");
+        }
     }
 }
 
