@@ -12,6 +12,7 @@ mod drain;
 mod http;
 mod kill;
 mod mistakes;
+mod notifications;
 mod peers;
 mod ports;
 mod process;

@@ -19,6 +19,7 @@ mod failing;
 mod faulty;
 mod http;
 mod inputs;
+mod notifications;
 mod restart;
 mod rig;
 mod scale;
