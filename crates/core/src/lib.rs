@@ -1,5 +1,5 @@
-//! What an order is and what may happen to it: the types, and three pure state machines of one
-//! shape (`Book`, `Tracker`, `plan`).
+//! What an order is and what may happen to it: the types, and four pure state machines of one
+//! shape (`Book`, `Tracker`, `plan`, `Outbox`).
 //!
 //! Nothing here awaits, reads a clock, draws a random number or does I/O, and every map iterates
 //! in key order: the same inputs always give the same outputs.
@@ -15,6 +15,7 @@ pub mod input;
 pub mod limits;
 pub mod notification;
 pub mod order;
+pub mod outbox;
 pub mod plan;
 #[cfg(feature = "plant-bugs")]
 pub mod plant;
@@ -35,6 +36,7 @@ pub use id::{
     Seq, Tenant, Timestamp,
 };
 pub use order::{Order, Phase};
+pub use outbox::Outbox;
 pub use price::Price;
 pub use refusal::{Reason, Refusal};
 pub use spec::OrderSpec;

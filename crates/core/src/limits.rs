@@ -72,3 +72,25 @@ pub const SCALE_MAX: u32 = 6;
 /// a resource can want at once (32 follow-ups, an extension, an end, a pause), so that none of those
 /// is forgotten and asked again for ever.
 pub const REFUSED_MAX: usize = 64;
+/// Recipients that one event of one order tells one by one: ten times the sellers that it may
+/// invite, as for the proposals that are closed one by one.
+pub const RECIPIENTS_MAX: usize = 1_000;
+/// Programs of the operator's that hear of everything.
+pub const SINKS_MAX: usize = 16;
+/// Notifications of one order that wait: beyond it the oldest of whoever has the most waiting is
+/// given up, so that a recipient that never answers does not hold up the others.
+pub const PENDING_MAX: usize = 2_048;
+/// Notifications of one order that were given up and can be sent again; beyond it the oldest are
+/// forgotten.
+pub const DEAD_MAX: usize = 1_000;
+/// Notifications of one order that are under way at one time.
+pub const UNDER_WAY_MAX: usize = 32;
+/// Attempts for one notification before it is given up: with the pauses between them about four
+/// hours.
+pub const ATTEMPTS_MAX: u32 = 16;
+/// First pause between two attempts, milliseconds; each next one is twice as long.
+pub const BACK_OFF_MS_MIN: u64 = 1_000;
+/// Longest pause between two attempts, also where the other side asks for more, milliseconds (1 h).
+pub const BACK_OFF_MS_MAX: u64 = 3_600_000;
+/// Characters of the reason for which a notification did not arrive.
+pub const FAILURE_CHARS_MAX: usize = 512;

@@ -14,6 +14,8 @@ pub enum Reason {
     OrderNotFound,
     /// The order has no such proposal.
     ProposalNotFound,
+    /// No such notification was given up here.
+    NotificationNotFound,
     /// The id exists already with other content.
     ProposalExists,
     /// The order reached its end; nothing more is taken.
@@ -75,6 +77,7 @@ const fn row(reason: Reason) -> (&'static str, i32, u16) {
         Reason::InvalidRequest => ("INVALID_REQUEST", 3, 400),
         Reason::OrderNotFound => ("ORDER_NOT_FOUND", 5, 404),
         Reason::ProposalNotFound => ("PROPOSAL_NOT_FOUND", 5, 404),
+        Reason::NotificationNotFound => ("NOTIFICATION_NOT_FOUND", 5, 404),
         Reason::ProposalExists => ("PROPOSAL_EXISTS", 6, 409),
         Reason::OrderEnded => ("ORDER_ENDED", 9, 409),
         Reason::OrderPaused => ("ORDER_PAUSED", 9, 409),
@@ -106,11 +109,12 @@ const fn row(reason: Reason) -> (&'static str, i32, u16) {
 
 impl Reason {
     /// Every reason, for tables and tests.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::InvalidField,
         Self::InvalidRequest,
         Self::OrderNotFound,
         Self::ProposalNotFound,
+        Self::NotificationNotFound,
         Self::ProposalExists,
         Self::OrderEnded,
         Self::OrderPaused,

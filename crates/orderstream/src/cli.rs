@@ -9,6 +9,7 @@ use clap::{ArgMatches, Parser, Subcommand};
 use crate::check::Check;
 use crate::config::merged;
 use crate::exit::Failure;
+use crate::notify::Notify;
 use crate::prove::Prove;
 use crate::telemetry::{CommandKind, LogFormat};
 use crate::{figures, output, roles, verbs};
@@ -73,6 +74,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Run one whole order on a cluster, from apply to award
     Prove(Prove),
+    /// Look at what notifications say
+    Notify(Notify),
     /// Print the custom resource definitions
     Crd,
     /// Print the reference of all metrics
@@ -126,6 +129,7 @@ impl Command {
             Self::Dev { .. } => CommandKind::Laptop,
             Self::Check(_)
             | Self::Prove(_)
+            | Self::Notify(_)
             | Self::Crd
             | Self::Metrics
             | Self::Rbac
@@ -160,6 +164,7 @@ impl Command {
             }
             Self::Check(check) => check.run().await,
             Self::Prove(prove) => prove.run().await,
+            Self::Notify(notify) => notify.run(),
             Self::Crd => {
                 output::line(orderstream_controller::crd::crds().trim_end());
                 Ok(())

@@ -9,6 +9,7 @@ mod config;
 mod exit;
 mod figures;
 mod listen;
+mod notify;
 mod output;
 mod prove;
 mod roles;

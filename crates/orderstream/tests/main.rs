@@ -16,6 +16,7 @@ mod http;
 mod kill;
 mod mistakes;
 mod mongo;
+mod notifications;
 mod peers;
 mod ports;
 mod process;

@@ -50,6 +50,13 @@ pub struct Config {
     /// given
     #[arg(long, env = "ORDERSTREAM_REST_URL", value_name = "URL")]
     pub rest_url: Option<String>,
+    /// File that says how people are told: mail server, provider of text messages, signatures of
+    /// webhooks, sinks, templates; without it nobody is told of anything
+    #[arg(long, env = "ORDERSTREAM_NOTIFY_CONFIG", value_name = "FILE")]
+    pub notify_config: Option<PathBuf>,
+    /// Let webhooks go to loopback and link-local addresses too: for tries on one machine
+    #[arg(long, env = "ORDERSTREAM_WEBHOOK_ALLOW_LOCAL")]
+    pub webhook_allow_local: bool,
 }
 
 impl Default for Config {
@@ -67,6 +74,8 @@ impl Default for Config {
             peers: None,
             grpc_url: None,
             rest_url: None,
+            notify_config: None,
+            webhook_allow_local: false,
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod config;
 pub mod grpc;
 pub mod limits;
 pub mod metrics;
+pub mod notifications;
 pub mod orders;
 mod page;
 mod peers;
@@ -13,6 +14,7 @@ pub mod selection;
 pub mod service;
 
 pub use config::Config;
+pub use notifications::Notifications;
 pub use orders::Orders;
 pub use peers::PeersConfig;
 pub use service::{Error, Parts, Processor};

@@ -1,5 +1,7 @@
 //! The processor's bounds, each with where its number comes from.
 
+use std::time::Duration;
+
 /// Acts that wait for the disk at one time. Half of the journal's own queue, so that the journal
 /// never refuses what the book has already decided.
 pub const IN_FLIGHT_MAX: usize = 8_192;
@@ -50,3 +52,33 @@ pub const SUBMISSIONS_IN_FLIGHT: usize = 256;
 /// Longest time between two looks at the clock, milliseconds: bounds how late an expiry is noticed
 /// after the wall clock jumped.
 pub const CLOCK_LOOK_MS: u64 = 500;
+/// Attempts to tell somebody at one time, over all orders: each holds a socket and a few buffers.
+pub const NOTIFY_ATTEMPTS_MAX: usize = 512;
+/// Attempts at one destination, such as a mail server, at one time.
+pub const NOTIFY_PER_DESTINATION: usize = 8;
+/// Orders that are telling at one time: each has an attempt under way, or reads its outbox.
+pub const NOTIFY_ROUNDS_MAX: usize = 1_024;
+/// Orders whose outbox is read at one time; more would only wait for the disk.
+pub const NOTIFY_LOOKS_MAX: usize = 16;
+/// Destinations that are in use or down at one time.
+pub const NOTIFY_DESTINATIONS_MAX: usize = 10_000;
+/// Failures in a row after which a destination is left alone.
+pub const NOTIFY_CIRCUIT_FAILURES: u32 = 5;
+/// For how long it is left alone at first, milliseconds; each next time twice as long.
+pub const NOTIFY_CIRCUIT_MS_MIN: u64 = 5_000;
+/// The longest time for which it is left alone, milliseconds.
+pub const NOTIFY_CIRCUIT_MS_MAX: u64 = 300_000;
+/// Milliseconds between two snapshots of one order's outbox while it is telling.
+pub const NOTIFY_SAVE_MS: u64 = 1_000;
+/// Snapshots in one list before the next one begins the other list.
+pub const NOTIFY_SNAPSHOTS_MAX: u64 = 64;
+/// How long attempts that are under way may go on when the server stops.
+pub const NOTIFY_DRAIN: Duration = Duration::from_secs(5);
+/// Notifications in one answer.
+pub const PAGE_NOTIFICATIONS: usize = 500;
+/// Events of one order that its outbox takes in at once, and keeps while they are told of.
+pub const NOTIFY_PAGE_EVENTS: usize = 64;
+/// The longest attempt; the channels' own deadlines are shorter.
+pub const NOTIFY_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Requests to send a dead notification again that wait at one time.
+pub const NOTIFY_REPLAYS_MAX: usize = 1_000;

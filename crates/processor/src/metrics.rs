@@ -1,10 +1,12 @@
 //! What the processor counts. No label ever holds a user's value.
 
 use orderstream_core::event::EventKind;
+use orderstream_core::notification::DeliveryError;
+use orderstream_core::spec::NotificationType;
 use orderstream_core::{Act, Answer, Epoch, Event, Order, Phase, Refusal, Timestamp};
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry,
 };
 
 /// Seconds from an act to its event on the tracker's stream.
@@ -13,6 +15,15 @@ const DELIVERY_BOUNDS: [f64; 12] =
 /// Seconds from an order's opening to its first proposal.
 const FIRST_PROPOSAL_BOUNDS: [f64; 11] =
     [1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 1_800.0, 3_600.0, 14_400.0, 86_400.0];
+/// Seconds of one attempt to tell somebody.
+const ATTEMPT_BOUNDS: [f64; 9] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
+/// The channels, as labels.
+const CHANNELS: [NotificationType; 4] = [
+    NotificationType::GChat,
+    NotificationType::Email,
+    NotificationType::Sms,
+    NotificationType::Webhook,
+];
 /// The phases in which an order ends.
 const ENDS: [Phase; 4] = [Phase::Finalised, Phase::Expired, Phase::Closed, Phase::Cancelled];
 
@@ -53,6 +64,63 @@ pub struct Metrics {
     replay_seconds: Gauge,
     replayed: IntGauge,
     forwards: IntCounterVec,
+    notifications: Notified,
+}
+
+/// What is counted of telling people.
+#[derive(Clone, Debug)]
+struct Notified {
+    attempts: IntCounterVec,
+    seconds: HistogramVec,
+    given_up: IntCounter,
+    waiting: IntGauge,
+    dead: IntGauge,
+    oldest_seconds: Gauge,
+}
+
+impl Notified {
+    fn new(registry: &Registry, make: &Maker<'_>) -> Result<Self, prometheus::Error> {
+        let opts = HistogramOpts::new(
+            "orderstream_processor_notification_attempt_seconds",
+            "Time of one attempt to tell somebody, by channel.",
+        );
+        let seconds = HistogramVec::new(opts.buckets(ATTEMPT_BOUNDS.to_vec()), &["channel"])?;
+        registry.register(Box::new(seconds.clone()))?;
+        Ok(Self {
+            attempts: make.counters(
+                (
+                    "processor_notification_attempts_total",
+                    "Attempts to tell somebody, by channel and by what came of them.",
+                ),
+                &["channel", "result"],
+            )?,
+            seconds,
+            given_up: make.counter(
+                "processor_notifications_given_up_total",
+                "Notifications that were given up.",
+            )?,
+            waiting: make.gauge(
+                "processor_notifications_waiting",
+                "Notifications that are still to be delivered.",
+            )?,
+            dead: make.gauge(
+                "processor_notifications_dead",
+                "Notifications that were given up and can be sent again.",
+            )?,
+            oldest_seconds: make.seconds(
+                "processor_notification_oldest_seconds",
+                "How long the oldest notification waits; 0 when none does.",
+            )?,
+        })
+    }
+
+    fn start_at_zero(&self) {
+        for channel in CHANNELS {
+            for result in ["delivered", "failed", "bounced"] {
+                self.attempts.with_label_values(&[channel.as_str(), result]).reset();
+            }
+        }
+    }
 }
 
 /// Makes one of each kind and registers it.
@@ -166,12 +234,14 @@ impl Metrics {
                 ),
                 &["result"],
             )?,
+            notifications: Notified::new(registry, &make)?,
         };
         metrics.start_at_zero();
         Ok(metrics)
     }
 
     fn start_at_zero(&self) {
+        self.notifications.start_at_zero();
         for result in ["ok", "refused", "unreached", "unknown_order"] {
             self.forwards.with_label_values(&[result]).reset();
         }
@@ -269,6 +339,40 @@ impl Metrics {
 
     pub(crate) fn forwarded(&self, result: &'static str) {
         self.forwards.with_label_values(&[result]).inc();
+    }
+
+    /// Somebody was told, or not.
+    pub(crate) fn attempted(
+        &self,
+        channel: NotificationType,
+        result: &Result<(), DeliveryError>,
+        seconds: f64,
+    ) {
+        let word = match result {
+            Ok(()) => "delivered",
+            Err(DeliveryError::TryAgain { .. }) => "failed",
+            Err(DeliveryError::Bounced { .. }) => "bounced",
+        };
+        let channel = channel.as_str();
+        self.notifications.attempts.with_label_values(&[channel, word]).inc();
+        self.notifications.seconds.with_label_values(&[channel]).observe(seconds);
+    }
+
+    /// Notifications were given up.
+    pub(crate) fn given_up(&self, count: usize) {
+        self.notifications.given_up.inc_by(count as u64);
+    }
+
+    /// How many notifications wait, how many were given up, and since when the oldest waits.
+    pub(crate) fn notifications_wait(
+        &self,
+        (waiting, dead, oldest): (usize, usize, Option<Timestamp>),
+        now: Timestamp,
+    ) {
+        self.notifications.waiting.set(number(waiting));
+        self.notifications.dead.set(number(dead));
+        let oldest = oldest.map_or(0.0, |since| seconds(since, now));
+        self.notifications.oldest_seconds.set(oldest);
     }
 
     pub(crate) fn event_delivered(&self) {

@@ -13,8 +13,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use orderstream_core::book::Context;
@@ -30,6 +30,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::limits::{IN_FLIGHT_MAX, ORDERS_MAX, REQUEST_MS_MAX, SHARDS};
 use crate::metrics::Metrics;
+use crate::notifications::Notifications;
 
 mod append;
 mod capacity;
@@ -40,6 +41,7 @@ mod follow;
 mod history;
 mod invited;
 mod open;
+mod outbox;
 mod record;
 mod replay;
 
@@ -86,6 +88,8 @@ struct Inner {
     invited: Invited,
     /// Former lives of orders, whose lists are to be removed.
     garbage: Mutex<Vec<(OrderKey, Incarnation)>>,
+    /// Telling people, where that is set up.
+    notifications: OnceLock<Notifications>,
 }
 
 type Deadlines = BTreeSet<(Timestamp, OrderKey)>;

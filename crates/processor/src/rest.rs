@@ -8,6 +8,8 @@ mod events;
 mod examples;
 mod headers;
 #[allow(unused_qualifications, reason = "the macro of a path writes whole paths")]
+mod notifications;
+#[allow(unused_qualifications, reason = "the macro of a path writes whole paths")]
 mod orders;
 #[allow(unused_qualifications, reason = "the macro of a path writes whole paths")]
 mod proposals;
@@ -83,6 +85,9 @@ fn routes() -> Vec<(&'static str, MethodRouter<Rest>)> {
         ("/api/v1/orders/{order_req_id}/seen", post(orders::see)),
         ("/orders/{order_req_id}/events", get(events::follow)),
         ("/api/v1/orders/{order_req_id}/events", get(events::follow)),
+        ("/api/v1/orders/{order_req_id}/notifications", get(notifications::of_order)),
+        ("/api/v1/dead-letters", get(notifications::dead_letters)),
+        ("/api/v1/dead-letters/{notification_id}/replay", post(notifications::replay)),
         ("/api/v1/openapi.json", get(document::serve)),
     ]
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use orderstream_core::notification::Notifier;
 use orderstream_core::port::{Clock, SellerDirectory};
 use orderstream_journal::Journal;
 use orderstream_rpc::observe::{AllowAll, RpcMetrics, Side};
@@ -16,6 +17,7 @@ use tonic::service::Routes;
 
 use crate::grpc::Grpc;
 use crate::metrics::Metrics;
+use crate::notifications::Notifications;
 use crate::orders::{self, Orders, ReplayError};
 use crate::peers::{Peers, PeersConfig};
 use crate::rest;
@@ -61,6 +63,7 @@ pub struct Processor {
     name: String,
     peers: Peers,
     http_metrics: Arc<HttpMetrics>,
+    notifications: Option<Notifications>,
     shutdown: CancellationToken,
 }
 
@@ -87,7 +90,29 @@ impl Processor {
         };
         let peers = Peers::new(parts.peers, clients, metrics);
         let (http_metrics, shutdown) = (parts.http_metrics, parts.shutdown);
-        Ok(Self { orders, rpc_metrics, name, peers, http_metrics, shutdown })
+        let notifications = None;
+        Ok(Self { orders, rpc_metrics, name, peers, http_metrics, notifications, shutdown })
+    }
+
+    /// Tells people over these channels from now on, and of what happened since they were told
+    /// first. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the journal cannot be read or written.
+    pub fn telling(mut self, notifier: Arc<dyn Notifier>) -> Result<Self, Error> {
+        let make = |since| Notifications::new(notifier, since);
+        self.notifications = Some(self.orders.begin_telling(make)?);
+        Ok(self)
+    }
+
+    /// Tells nobody. What happens while this processor runs is not told later either. Blocks on the
+    /// disk.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub fn silent(self) -> Result<Self, Error> {
+        self.orders.never_tell()?;
+        Ok(self)
     }
 
     /// Waits until all other processors that can be reached know this one. To be asked before
@@ -136,6 +161,13 @@ impl Processor {
             orders.expire(shutdown).await;
             Ok(())
         });
+        if let Some(notifications) = self.notifications {
+            let (orders, shutdown) = (self.orders.clone(), self.shutdown.clone());
+            tasks.spawn(async move {
+                notifications.run(orders, shutdown).await;
+                Ok(())
+            });
+        }
         let (peers, shutdown) = (self.peers, self.shutdown.clone());
         tasks.spawn(async move {
             peers.run(shutdown).await;

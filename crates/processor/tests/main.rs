@@ -22,6 +22,7 @@ mod http;
 mod inputs;
 mod invitations;
 mod market;
+mod notifications;
 mod reasons;
 mod restart;
 mod rig;

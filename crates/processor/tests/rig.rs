@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
+use orderstream_core::notification::Notifier;
 use orderstream_core::port::{Clock, SellerDirectory};
-use orderstream_core::spec::{Contact, Seller};
+use orderstream_core::spec::{Channel, Contact, NotificationType, Seller};
 use orderstream_core::{SellerId, Tenant, Timestamp};
 use orderstream_journal::{Embedded, OpenError, Options};
 use orderstream_processor::{Error, Orders, Parts, PeersConfig, Processor};
@@ -84,13 +85,19 @@ impl SellerDirectory for Sellers {
 }
 
 impl Sellers {
-    /// Sellers without a place.
+    /// Sellers without a place, each with a webhook.
     fn named(names: impl IntoIterator<Item = String>) -> Self {
-        let seller = |name| Seller {
-            id: SellerId::new(name).unwrap(),
+        let seller = |name: String| Seller {
+            id: SellerId::new(name.as_str()).unwrap(),
             place: None,
             categories: Vec::new(),
-            contact: Contact::default(),
+            contact: Contact {
+                channels: vec![Channel {
+                    kind: NotificationType::Webhook,
+                    address: format!("https://{name}/"),
+                }],
+                language: None,
+            },
             currency: None,
             capacity: None,
             suspended: false,
@@ -105,6 +112,7 @@ pub(crate) struct Rig {
     dir: TempDir,
     disk: Option<Disk>,
     sellers: Sellers,
+    notifier: Option<Arc<dyn Notifier>>,
     running: Option<Running>,
 }
 
@@ -139,9 +147,25 @@ impl Rig {
 
     async fn start_with(disk: Option<Disk>, sellers: Sellers) -> Self {
         let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(HandClock::new()));
-        let mut rig = Self { clock, dir, disk, sellers, running: None };
+        let mut rig = Self { clock, dir, disk, sellers, notifier: None, running: None };
         rig.begin().await;
         rig
+    }
+
+    /// On a directory of its own, and people are told through this.
+    pub(crate) async fn start_telling<T: Notifier>(notifier: &Arc<T>) -> Self {
+        let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(HandClock::new()));
+        let sellers = Self::three_sellers();
+        let mut rig = Self { clock, dir, disk: None, sellers, notifier: None, running: None };
+        rig.tell(notifier);
+        rig.begin().await;
+        rig
+    }
+
+    /// People are told through this from the next start on.
+    pub(crate) fn tell<T: Notifier>(&mut self, notifier: &Arc<T>) {
+        let notifier: Arc<dyn Notifier> = Arc::<T>::clone(notifier);
+        self.notifier = Some(notifier);
     }
 
     /// Starts the processor on what is on the disk.
@@ -150,11 +174,12 @@ impl Rig {
         let (shutdown, registry) = (CancellationToken::new(), Registry::new());
         let (clock, directory) = (Arc::clone(&self.clock), Arc::new(self.sellers.clone()));
         let (stop, metrics) = (shutdown.clone(), registry.clone());
+        let notifier = self.notifier.clone();
         let processor = tokio::task::spawn_blocking(move || {
             let journal = Arc::new(open(&dir, disk.as_ref()));
             let peers = PeersConfig::alone(NAME.to_owned());
             let http_metrics = HttpMetrics::register(&metrics).unwrap();
-            Processor::start(Parts {
+            let processor = Processor::start(Parts {
                 journal,
                 directory,
                 clock,
@@ -162,7 +187,11 @@ impl Rig {
                 http_metrics,
                 peers,
                 shutdown: stop,
-            })
+            })?;
+            match notifier {
+                Some(notifier) => processor.telling(notifier),
+                None => processor.silent(),
+            }
         });
         let processor = processor.await.unwrap().unwrap();
         let (grpc, rest) = (listen().await, listen().await);

@@ -44,6 +44,12 @@ impl Wire {
         self.follow(tracker(id)).await.unwrap()
     }
 
+    /// The same, for a sealed order.
+    pub(crate) async fn track_sealed(&self, id: &str) -> Follow {
+        let order = Some(v1::OrderSpec { sealed: true, ..v1::OrderSpec::default() });
+        self.follow(v1::OrderStreamRequest { order, ..tracker(id) }).await.unwrap()
+    }
+
     pub(crate) async fn observe(&self, id: &str) -> Follow {
         self.follow(observer(id)).await.unwrap()
     }

@@ -1,6 +1,6 @@
 //! Which crate may depend on which. Arrows point inward only:
 //! `orderstream → {processor, requestor, controller} → {rpc, journal} → core`, and
-//! `orderstream → mongo → core`.
+//! `orderstream → {mongo, notifier} → core`.
 
 use std::path::PathBuf;
 
@@ -19,6 +19,7 @@ const INWARD: &[(&str, &[&str])] = &[
     ("orderstream-requestor", &["orderstream-core", "orderstream-journal", "orderstream-rpc"]),
     ("orderstream-controller", &["orderstream-core"]),
     ("orderstream-mongo", &["orderstream-core"]),
+    ("orderstream-notifier", &["orderstream-core"]),
     ("orderstream", ALL),
     ("orderstream-bench", ALL_AND_TESTBED),
     ("orderstream-testbed", &[]),
@@ -33,6 +34,7 @@ const ALL: &[&str] = &[
     "orderstream-requestor",
     "orderstream-controller",
     "orderstream-mongo",
+    "orderstream-notifier",
 ];
 
 const ALL_AND_TESTBED: &[&str] = &[
@@ -42,6 +44,7 @@ const ALL_AND_TESTBED: &[&str] = &[
     "orderstream-processor",
     "orderstream-requestor",
     "orderstream-controller",
+    "orderstream-notifier",
     "orderstream-testbed",
 ];
 

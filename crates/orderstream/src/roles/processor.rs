@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use orderstream_controller::cluster::{Client, ClusterSellers, Requests, connect};
 use orderstream_controller::seller_file::FileDirectory;
+use orderstream_core::notification::Notifier;
 use orderstream_core::port::SellerDirectory;
+use orderstream_notifier::{Channels, ConfigError};
 use orderstream_processor::{Config, Parts, PeersConfig, Processor};
 use prometheus::Registry;
 use tokio::net::TcpListener;
@@ -24,6 +26,7 @@ use crate::shutdown::on_signal;
 pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> {
     let (registry, http) = figures::registry()?;
     let sellers = Sellers::of(&config, &registry).await?;
+    let notifier = notifier(&config)?;
     let journal = open_journal(&config.data_dir, "--data-dir").await?;
     let mut addresses = Addresses::new(WhenOccupied::Fail);
     let grpc = addresses.bind("grpc", "--grpc-addr", config.grpc_addr)?;
@@ -46,7 +49,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     let mut tasks = Tasks::new(shutdown.clone());
     tasks.start(on_signal(shutdown.clone()));
     tasks.start(admin.clone().serve(metrics, shutdown.clone()));
-    let processor = blocking(move || Processor::start(parts).map_err(unexpected)).await?;
+    let processor = blocking(move || start(parts, notifier)).await?;
     let greeted = processor.greeted();
     let cluster = sellers.of_cluster();
     tasks.start(sellers.follow(shutdown.clone()));
@@ -70,6 +73,30 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     });
     tasks.join().await?;
     close_journal(journal).await
+}
+
+/// Reads the journal, and begins to tell people where channels are set up.
+fn start(parts: Parts, notifier: Option<Arc<dyn Notifier>>) -> Result<Processor, Failure> {
+    let processor = Processor::start(parts).map_err(unexpected)?;
+    let told = match notifier {
+        Some(notifier) => processor.telling(notifier),
+        None => processor.silent(),
+    };
+    told.map_err(unexpected)
+}
+
+/// The channels over which people are told.
+fn notifier(config: &Config) -> Result<Option<Arc<dyn Notifier>>, Failure> {
+    let Some(file) = &config.notify_config else {
+        tracing::info!("nobody is told of anything: --notify-config is not given");
+        return Ok(None);
+    };
+    let wrong = |error: ConfigError| Failure::input(format!("--notify-config: {error}"));
+    let mut settings = orderstream_notifier::Config::load(file).map_err(wrong)?;
+    settings.webhook.allow_local |= config.webhook_allow_local;
+    let channels = Channels::new(settings, Arc::new(SystemClock)).map_err(wrong)?;
+    tracing::info!(channels = channels.summary(), "people are told");
+    Ok(Some(Arc::new(channels)))
 }
 
 /// How this processor is known, and where the others are listed.

@@ -8,6 +8,7 @@ use orderstream_journal::{Append, AppendError, Appended};
 use tokio::sync::oneshot;
 
 use super::entry::{Entry, answer};
+use super::outbox;
 use super::record::{self, ListKind, OnDisk};
 use super::{Deadlines, Orders, Shard, Slot, storage_unavailable};
 
@@ -85,6 +86,7 @@ impl Orders {
                 let mut wakers = publish(entry, OnDisk::from(&appended), events);
                 wakers.extend(self.index_invited(entry));
                 let released = withheld.release(&appended).ok();
+                outbox::wake(self, entry);
                 drop(shard);
                 wakers.into_iter().for_each(std::task::Waker::wake);
                 tell(&key, &incarnation, &told.unwrap_or_default());

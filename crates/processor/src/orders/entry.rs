@@ -9,6 +9,7 @@ use super::feed::Feed;
 use super::record::OnDisk;
 use super::storage_unavailable;
 use crate::metrics::Proposals;
+use crate::notifications::Place;
 
 /// One order in the map.
 #[derive(Debug)]
@@ -26,6 +27,10 @@ pub(super) struct Entry {
     pub(super) in_flight: u32,
     /// The book is ahead of the disk after a failed append.
     pub(super) suspect: bool,
+    /// Where its outbox lies.
+    pub(super) outbox: Place,
+    /// Whether anybody may have to be told of it; absent until that was looked at.
+    pub(super) tells: Option<bool>,
     /// What was counted of proposals.
     pub(super) proposals: Proposals,
     /// Why the order's records cannot be used.
@@ -59,6 +64,8 @@ impl Entry {
             granted: Epoch(0),
             in_flight: 0,
             suspect: false,
+            outbox: Place::default(),
+            tells: None,
             proposals: Proposals::None,
             damaged: None,
             deadline: None,

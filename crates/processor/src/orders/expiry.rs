@@ -89,8 +89,7 @@ impl Orders {
         let garbage = std::mem::take(&mut *self.inner.garbage.lock());
         for (key, incarnation) in garbage {
             let journal = Arc::clone(&self.inner.parts.journal);
-            let lists = [ListKind::Events, ListKind::Grants]
-                .map(|kind| list_name(kind, &key, &incarnation));
+            let lists = ListKind::ALL.map(|kind| list_name(kind, &key, &incarnation));
             let removed = tokio::task::spawn_blocking(move || {
                 lists.iter().try_for_each(|list| journal.remove(list))
             });

@@ -1,18 +1,28 @@
-//! How events and grants lie in the journal: one list of events and one of grants for each life of
-//! an order.
+//! How events, grants and the outbox lie in the journal: one list of events, one of grants and two
+//! for the outbox for each life of an order.
 
 use bytes::Bytes;
 use orderstream_core::{Durable, Seq};
 use orderstream_core::{Epoch, Event, Incarnation, OrderKey};
 use orderstream_journal::{Appended, Record};
 
-/// The two lists of one order.
+use crate::notifications::Half;
+
+/// The lists of one order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ListKind {
     /// What happened.
     Events,
     /// Which epochs were granted.
     Grants,
+    /// What is still to be told.
+    Outbox(Half),
+}
+
+impl ListKind {
+    /// Every list of an order.
+    pub(super) const ALL: [Self; 4] =
+        [Self::Events, Self::Grants, Self::Outbox(Half::A), Self::Outbox(Half::B)];
 }
 
 /// The name of a list: its kind, tenant, number and incarnation, parted by a byte that none of
@@ -21,6 +31,8 @@ pub(super) fn list_name(kind: ListKind, key: &OrderKey, incarnation: &Incarnatio
     let kind = match kind {
         ListKind::Events => "e",
         ListKind::Grants => "g",
+        ListKind::Outbox(Half::A) => "n",
+        ListKind::Outbox(Half::B) => "o",
     };
     let parts = [kind, key.tenant.as_str(), key.order_req_id.as_str(), incarnation.as_str()];
     Bytes::from(parts.join("\n"))
@@ -32,6 +44,8 @@ pub(super) fn parse_list_name(name: &[u8]) -> Option<(ListKind, OrderKey, Incarn
     let kind = match parts.next()? {
         "e" => ListKind::Events,
         "g" => ListKind::Grants,
+        "n" => ListKind::Outbox(Half::A),
+        "o" => ListKind::Outbox(Half::B),
         _ => return None,
     };
     let key = OrderKey::new(parts.next()?, parts.next()?).ok()?;

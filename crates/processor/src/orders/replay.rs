@@ -1,8 +1,8 @@
 //! From the disk into the map: all orders at start, and one order after a failed append.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use orderstream_core::{Book, Incarnation, Order, OrderKey, Refusal};
@@ -19,11 +19,18 @@ use super::record::{self, ListKind, OnDisk};
 use super::{Inner, Orders, Parts, Shard, storage_unavailable};
 use crate::limits::{PAGE_EVENTS, SHARDS};
 use crate::metrics::Proposals;
+use crate::notifications::Half;
 
 /// The journal could not be read at all.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read the journal: {0}")]
-pub struct ReplayError(#[from] ReadError);
+pub enum ReplayError {
+    /// It cannot be read.
+    #[error("cannot read the journal: {0}")]
+    Unreadable(#[from] ReadError),
+    /// It takes no records.
+    #[error("cannot write the journal; is its disk full?")]
+    NotWritten,
+}
 
 type Lives = BTreeMap<(OrderKey, Incarnation), Entry>;
 
@@ -56,6 +63,7 @@ impl Orders {
             capacity: Capacity::default(),
             invited: Invited::default(),
             garbage: Mutex::new(Vec::new()),
+            notifications: OnceLock::new(),
         };
         let orders = Self { inner: Arc::new(inner) };
         for ((key, _), entry) in lives {
@@ -195,6 +203,9 @@ fn read_life(
 
 /// Folds one record into an entry; what cannot be folded makes the order damaged.
 fn fold(entry: &mut Entry, kind: ListKind, record: Result<Record, ReadError>) {
+    if let ListKind::Outbox(half) = kind {
+        return fold_outbox(entry, half, record);
+    }
     if entry.damaged.is_some() {
         return;
     }
@@ -203,6 +214,18 @@ fn fold(entry: &mut Entry, kind: ListKind, record: Result<Record, ReadError>) {
         tracing::error!(incarnation = %entry.incarnation, %cause, "an order's records are damaged");
         entry.book = Book::new(entry_key(entry));
         entry.damaged = Some(cause);
+    }
+}
+
+/// What cannot be read of an outbox costs its notifications, and not the order.
+fn fold_outbox(entry: &mut Entry, half: Half, record: Result<Record, ReadError>) {
+    let was_damaged = entry.outbox.is_damaged;
+    match record {
+        Ok(record) => entry.outbox.fold(half, record.seq, &record.payload),
+        Err(_) => entry.outbox.is_damaged = true,
+    }
+    if entry.outbox.is_damaged && !was_damaged {
+        tracing::error!(order = %entry.book.key(), "an outbox is damaged; nobody is told");
     }
 }
 
@@ -227,6 +250,7 @@ fn fold_record(entry: &mut Entry, kind: ListKind, record: &Record) -> Result<(),
             entry.granted = entry.granted.max(epoch);
             entry.grants = record.seq;
         }
+        ListKind::Outbox(_) => {}
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use orderstream_core::notification::order_of;
 use orderstream_core::{OrderKey, Reason, Refusal};
 use orderstream_rpc::limits::CONNECT_TIMEOUT;
 use orderstream_rpc::problem::{Problem, read_bytes};
@@ -159,6 +160,10 @@ fn key_of(uri: &Uri, body: &Bytes) -> Option<OrderKey> {
         Err(_) => Named::default(),
     };
     let named: Named = serde_json::from_slice(body).unwrap_or(query);
+    let dead_letter = uri.path().split('/').skip_while(|part| *part != "dead-letters").nth(1);
+    if let Some(id) = dead_letter {
+        return order_of(&percent_decoded(id)?).map(|(key, _)| key);
+    }
     let path = uri.path();
     // Only there: a proposal may have the id `orders`.
     let path = path.strip_prefix("/api/v1").unwrap_or(path).strip_prefix("/orders/");
@@ -209,6 +214,10 @@ mod tests {
             ("/api/v1/orders/B/comparison?format=csv", "", Some("default/B")),
             ("/api/v1/openapi.json", "", None),
             ("/api/v1/orders?tenant=t", "", None),
+            ("/api/v1/dead-letters/t~A~life~3~0123456789abcdef/replay", "", Some("t/A")),
+            ("/api/v1/dead-letters/t%7EA%7Elife%7E3%7E0123456789abcdef/replay", "", Some("t/A")),
+            ("/api/v1/dead-letters/nothing/replay", "", None),
+            ("/api/v1/dead-letters?tenant=t", "", None),
             ("/api/v1/orders/", "", None),
             ("/api/v1/proposals", "no json", None),
             ("/api/v1/orders/%zz", "", None),

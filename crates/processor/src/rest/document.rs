@@ -8,7 +8,7 @@ use orderstream_core::Reason;
 use orderstream_rpc::problem;
 use utoipa::OpenApi;
 
-use super::{events, orders, proposals};
+use super::{events, notifications, orders, proposals};
 
 /// Where a second name of a path comes from: the original's, or a shorter one.
 const ALIASES: [(&str, &str); 2] = [
@@ -43,6 +43,9 @@ const ALIASES: [(&str, &str); 2] = [
         orders::decline,
         orders::ask,
         orders::see,
+        notifications::of_order,
+        notifications::dead_letters,
+        notifications::replay,
         events::follow,
         serve,
     ),
@@ -50,6 +53,7 @@ const ALIASES: [(&str, &str); 2] = [
         (name = "orders", description = "Orders as their owner holds them."),
         (name = "proposals", description = "What sellers offer."),
         (name = "conversation", description = "What buyer and sellers say to one another."),
+        (name = "notifications", description = "What is told to whom, and what was given up."),
         (name = "document", description = "This document."),
     )
 )]
@@ -92,8 +96,9 @@ const ACTS: [Reason; 6] = [
 /// The reasons for which an operation is refused, beside those of every request.
 fn reasons(operation: &str) -> Vec<Reason> {
     let own: &[Reason] = match operation.trim_end_matches("-alias") {
-        "orders" | "openapi" => return Vec::new(),
-        "order" | "proposals" | "comparison" | "conversation" => &[],
+        "orders" | "openapi" | "dead-letters" => return Vec::new(),
+        "replay" => &[Reason::NotificationNotFound],
+        "order" | "proposals" | "comparison" | "conversation" | "notifications" => &[],
         "proposal" | "versions" => &[Reason::ProposalNotFound],
         "events" => &[Reason::AheadOfList, Reason::LimitReached],
         "propose" => &[Reason::OrderPaused, Reason::ProposalExists, Reason::AwardPending],
@@ -112,7 +117,14 @@ fn reasons(operation: &str) -> Vec<Reason> {
     };
     let is_read = matches!(
         operation.trim_end_matches("-alias"),
-        "order" | "proposals" | "comparison" | "conversation" | "proposal" | "versions" | "events"
+        "order"
+            | "proposals"
+            | "comparison"
+            | "conversation"
+            | "proposal"
+            | "versions"
+            | "events"
+            | "notifications"
     );
     let acts = ACTS.iter().filter(|_| !is_read);
     ON_ORDERS.iter().chain(acts).chain(own).copied().collect()

@@ -33,7 +33,7 @@ const SEALED: &str = "orderstream-sealed";
 #[into_params(parameter_in = Query)]
 pub(super) struct Owner {
     /// Whose order; `default` when left out.
-    tenant: String,
+    pub(super) tenant: String,
 }
 
 /// A page of orders.

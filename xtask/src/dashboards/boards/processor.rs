@@ -8,7 +8,11 @@ pub(super) fn board() -> Board {
         name: "processor",
         title: "Orderstream / Processor",
         description: "The owners of orders: journal, disk, memory.",
-        rows: vec![("Journal", journal()), ("Process", process())],
+        rows: vec![
+            ("Journal", journal()),
+            ("Notifications", notifications()),
+            ("Process", process()),
+        ],
     }
 }
 
@@ -67,6 +71,57 @@ fn journal() -> Vec<Panel> {
                 "{{pod}}",
             )],
             "The part of each volume that is free.",
+        )
+        .narrow(),
+    ]
+}
+
+fn notifications() -> Vec<Panel> {
+    vec![
+        curves(
+            "Attempts to tell somebody",
+            "ops",
+            &[(
+                r#"sum by (channel, result) (rate(orderstream_processor_notification_attempts_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                "{{channel}} {{result}}",
+            )],
+            "By channel: delivered, failed (tried again) and bounced (given up).",
+        ),
+        quantiles(
+            "Seconds of an attempt",
+            "orderstream_processor_notification_attempt_seconds",
+            r#"namespace=~"$namespace",pod=~"$pod""#,
+            "One attempt, from looking the name up to the answer.",
+        )
+        .bad_from(5.0),
+        curves(
+            "Waiting and dead",
+            "short",
+            &[
+                (
+                    r#"orderstream_processor_notifications_waiting{namespace=~"$namespace",pod=~"$pod"}"#,
+                    "waiting, {{pod}}",
+                ),
+                (
+                    r#"orderstream_processor_notifications_dead{namespace=~"$namespace",pod=~"$pod"}"#,
+                    "dead, {{pod}}",
+                ),
+                (
+                    r#"sum by (pod) (increase(orderstream_processor_notifications_given_up_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
+                    "given up, {{pod}}",
+                ),
+            ],
+            "Notifications that are still to be delivered, and those that were given up.",
+        )
+        .narrow(),
+        curves(
+            "The oldest that waits",
+            "s",
+            &[(
+                r#"orderstream_processor_notification_oldest_seconds{namespace=~"$namespace",pod=~"$pod"}"#,
+                "{{pod}}",
+            )],
+            "How long it waits; 0 when none does.",
         )
         .narrow(),
     ]

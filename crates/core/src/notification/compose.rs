@@ -1,0 +1,233 @@
+//! What a notification says, as data for templates and programs: the order in short and the event,
+//! each only as far as its recipient may know it. Nothing that is sealed is in it, and no seller is
+//! named before the opening of a sealed order, not even to itself.
+
+use serde_json::{Map, Value, json};
+
+use super::{Due, Failure, Notification, Recipient, Template, id};
+use crate::command::{Award, Proposed};
+use crate::event::{Event, EventKind, ProposalUpdate};
+use crate::id::{SellerId, Timestamp};
+use crate::order::Order;
+use crate::spec::{Item, Message};
+
+/// The notification that is due for an event of an order, both as they may leave the owner.
+/// `failed` is the notification that did not arrive, where it tells of one, and why.
+pub fn compose(order: &Order, event: &Event, due: &Due, failed: Option<&Failure>) -> Notification {
+    let mut data = Map::new();
+    data.insert("order".to_owned(), summary(order, due));
+    data.insert("event".to_owned(), said(order, event, &due.recipient));
+    if let Some(failure) = failed {
+        data.insert("failed".to_owned(), failure_of(order, failure));
+    }
+    Notification {
+        id: id(
+            (&order.key, &order.incarnation),
+            event.seq,
+            due,
+            failed.map(|failure| failure.id.as_str()),
+        ),
+        topic: due.topic,
+        template: due.template,
+        key: order.key.clone(),
+        incarnation: order.incarnation.clone(),
+        seq: event.seq,
+        at: event.at,
+        recipient: due.recipient.clone(),
+        channel: due.channel.clone(),
+        language: due.language.clone(),
+        data: Value::Object(data),
+    }
+}
+
+/// Milliseconds since 1970 as RFC 3339.
+fn rfc3339(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.0).map(|at| at.to_string()).unwrap_or_default()
+}
+
+/// The order in short; an invitation brings all that is wanted.
+fn summary(order: &Order, due: &Due) -> Value {
+    let spec = &order.spec;
+    let mut summary = json!({
+        "tenant": order.key.tenant,
+        "order_req_id": order.key.order_req_id,
+        "incarnation": order.incarnation,
+        "title": spec.title,
+        "sealed": spec.sealed,
+        "phase": order.phase,
+        "expires_at": rfc3339(order.runs_out_at()),
+    });
+    let is_whole = matches!(due.template, Template::Invitation | Template::Acknowledgement);
+    if let (true, Some(fields)) = (is_whole, summary.as_object_mut()) {
+        fields.insert("items".to_owned(), items(order));
+        fields.insert("category".to_owned(), json!(spec.category));
+        fields.insert("delivery".to_owned(), delivery(order));
+        fields.insert("message".to_owned(), spec.message.as_ref().map_or(Value::Null, message));
+        fields.insert("invited".to_owned(), json!(order.invitations.len()));
+    }
+    summary
+}
+
+/// Every field is there, given or not: templates are strict.
+fn items(order: &Order) -> Value {
+    let item = |item: &Item| {
+        json!({
+            "sku": item.sku,
+            "description": item.description,
+            "quantity": item.quantity.value().to_string(),
+            "unit": item.unit,
+        })
+    };
+    order.spec.items.iter().map(item).collect()
+}
+
+fn message(message: &Message) -> Value {
+    json!({ "type": message.kind, "message": message.message, "urls": message.urls })
+}
+
+fn delivery(order: &Order) -> Value {
+    let Some(delivery) = &order.spec.delivery else { return Value::Null };
+    json!({ "address": delivery.address, "by": delivery.by })
+}
+
+/// What happened, as the recipient may know it.
+fn said(order: &Order, event: &Event, recipient: &Recipient) -> Value {
+    let mut said = match &event.kind {
+        EventKind::OrderOpened(opened) => json!({ "expires_at": rfc3339(opened.expires_at) }),
+        EventKind::SellersSelected(_) => json!({ "invited": order.invitations.len() }),
+        EventKind::SellerNotified { channel, result, .. } => {
+            json!({ "channel": channel, "result": result })
+        }
+        EventKind::NewProposal(proposed) => proposal(order, proposed, 1),
+        EventKind::ProposalUpdate(update) => updated(order, update),
+        EventKind::ProposalClosed { proposal_id, reason } => {
+            json!({ "proposal_id": proposal_id, "reason": reason })
+        }
+        EventKind::EditLock { proposal_id, .. } => json!({ "proposal_id": proposal_id }),
+        EventKind::FollowUpAdded(follow_up) => json!({
+            "follow_up_id": follow_up.id,
+            "message": message(&follow_up.message),
+            "answers": follow_up.answers,
+        }),
+        EventKind::OrderPaused { expired, reason } => {
+            json!({ "expired": expired, "reason": reason })
+        }
+        EventKind::OrderResumed => json!({}),
+        EventKind::OrderExtended { expires_at } => json!({ "expires_at": rfc3339(*expires_at) }),
+        EventKind::ProposalsOpened { decide_until } => json!({
+            "decide_until": rfc3339(*decide_until),
+            "proposals": order.proposal_counts().open,
+        }),
+        EventKind::OrderFinalised { award, reason } => {
+            json!({ "award": awarded(order, award.as_ref(), recipient), "reason": reason })
+        }
+        EventKind::AwardPending { reason, .. }
+        | EventKind::AwardUndone { reason }
+        | EventKind::OrderClosed { reason }
+        | EventKind::OrderCancelled { reason } => json!({ "reason": reason }),
+    };
+    if let Some(fields) = said.as_object_mut() {
+        fields.insert("kind".to_owned(), json!(event.kind.as_str()));
+        fields.insert("seq".to_owned(), json!(event.seq));
+        fields.insert("at".to_owned(), json!(rfc3339(event.at)));
+    }
+    said
+}
+
+/// What did not arrive. Under seal only which message and over what: a reason may hold an address.
+fn failure_of(order: &Order, failure: &Failure) -> Value {
+    let is_shown = !order.is_sealed();
+    json!({
+        "notification_id": failure.id,
+        "template": failure.template,
+        "channel": failure.channel,
+        "seller": failure.seller.as_ref().filter(|_| is_shown),
+        "reason": Some(&failure.reason).filter(|_| is_shown),
+    })
+}
+
+/// A seller's name, or nothing while it is hidden.
+fn name(order: &Order, seller: &SellerId) -> Value {
+    if order.is_sealed() { Value::Null } else { json!(seller) }
+}
+
+fn proposal(order: &Order, proposed: &Proposed, version: u32) -> Value {
+    if order.is_sealed() || proposed.price.is_hidden() {
+        return json!({
+            "proposal_id": proposed.proposal_id,
+            "version": version,
+            "seller": null,
+            "price": null,
+        });
+    }
+    json!({
+        "proposal_id": proposed.proposal_id,
+        "version": version,
+        "seller": proposed.seller,
+        "price": proposed.price.amount().to_string(),
+        "currency": proposed.price.currency(),
+        "lines": proposed.lines.iter().map(|line| json!({
+            "sku": line.sku,
+            "quantity": line.quantity.value().to_string(),
+            "unit": line.unit,
+            "price": line.price.amount().to_string(),
+        })).collect::<Vec<_>>(),
+        "note": proposed.note,
+        "delivery_date": proposed.delivery_date,
+        "valid_until": proposed.valid_until,
+        "attachments": proposed.attachments,
+    })
+}
+
+fn updated(order: &Order, update: &ProposalUpdate) -> Value {
+    let mut said = match update {
+        ProposalUpdate::Amended { proposal: proposed, version } => {
+            proposal(order, proposed, *version)
+        }
+        ProposalUpdate::Withdrawn { proposal_id, reason } => {
+            let held = order.proposals.get(proposal_id);
+            let seller = held.map(|held| name(order, &held.content.seller));
+            json!({ "proposal_id": proposal_id, "seller": seller, "reason": reason })
+        }
+        ProposalUpdate::Declined { seller, reason } => {
+            json!({ "seller": name(order, seller), "reason": reason })
+        }
+        ProposalUpdate::Answered { seller, follow_up_id, message } => {
+            json!({ "seller": name(order, seller), "follow_up_id": follow_up_id, "message": message })
+        }
+        ProposalUpdate::Asked { seller, question_id, message } => {
+            json!({ "seller": name(order, seller), "question_id": question_id, "message": message })
+        }
+    };
+    if let Some(fields) = said.as_object_mut() {
+        fields.insert("change".to_owned(), json!(update.change()));
+    }
+    said
+}
+
+/// The award: all of it for the buyer and the operator, and for a seller what is its own.
+fn awarded(order: &Order, award: Option<&Award>, recipient: &Recipient) -> Value {
+    let Some(award) = award else { return Value::Null };
+    let is_shown = |id| match recipient {
+        Recipient::Buyer | Recipient::Sink => true,
+        Recipient::Seller(seller) => {
+            order.proposals.get(id).is_some_and(|held| held.content.seller == *seller)
+        }
+    };
+    match award {
+        Award::Whole(id) if is_shown(id) => json!({ "proposal_id": id, "lines": [] }),
+        Award::Whole(_) => Value::Null,
+        Award::Lines(lines) => {
+            let shown: Vec<Value> = lines
+                .iter()
+                .filter(|(_, id)| is_shown(id))
+                .map(|(sku, id)| json!({ "sku": sku, "proposal_id": id }))
+                .collect();
+            if shown.is_empty() {
+                Value::Null
+            } else {
+                json!({ "proposal_id": null, "lines": shown })
+            }
+        }
+    }
+}

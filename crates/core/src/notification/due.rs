@@ -1,0 +1,259 @@
+//! Whom an event concerns: which notifications are due for it. Pure, and the same at every reading
+//! of the same event, so that a repetition finds the same ids.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Recipient, Template, Topic};
+use crate::command::Award;
+use crate::event::{Event, EventKind, ProposalUpdate};
+use crate::id::{ProposalId, SellerId};
+use crate::limits::{RECIPIENTS_MAX, SINKS_MAX};
+use crate::order::{Order, ProposalPhase};
+use crate::spec::{Channel, Contact, NotificationType};
+
+/// Who can be reached, and how.
+pub struct Audience<'a> {
+    /// Where a seller is told; `None` for one that is not known.
+    pub contact: &'a dyn Fn(&SellerId) -> Option<Contact>,
+    /// Whether anything can be sent over this sort of channel.
+    pub serves: &'a dyn Fn(NotificationType) -> bool,
+    /// The operator's own programs.
+    pub sinks: &'a [Channel],
+}
+
+impl fmt::Debug for Audience<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Audience").field("sinks", &self.sinks.len()).finish_non_exhaustive()
+    }
+}
+
+/// One message that is due, without what it says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Due {
+    /// What sort.
+    pub topic: Topic,
+    /// What it says.
+    pub template: Template,
+    /// For whom.
+    pub recipient: Recipient,
+    /// Where to.
+    pub channel: Channel,
+    /// In which language.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+}
+
+/// Who hears one thing.
+enum Listeners {
+    Buyer,
+    Sellers(Vec<SellerId>),
+}
+
+/// What is due for an event of an order, both as they may leave the owner: whoever is hidden
+/// behind a seal has no name here, and is told nothing.
+///
+/// The operator's programs hear of each topic once, also where nobody else can be told of it.
+pub fn due(order: &Order, event: &Event, audience: &Audience<'_>) -> Vec<Due> {
+    let mut due = Vec::new();
+    let mut topics: Vec<(Topic, Template)> = Vec::new();
+    for (topic, template, listeners) in told(order, &event.kind) {
+        if !topics.iter().any(|(known, _)| *known == topic) {
+            topics.push((topic, template));
+        }
+        match listeners {
+            Listeners::Buyer => {
+                let contact = order.spec.buyer.as_ref();
+                due.extend(contact.and_then(|contact| {
+                    one(order, audience, (topic, template), (Recipient::Buyer, contact))
+                }));
+            }
+            Listeners::Sellers(sellers) => due.extend(sellers.into_iter().filter_map(|seller| {
+                let contact = (audience.contact)(&seller)?;
+                one(order, audience, (topic, template), (Recipient::Seller(seller), &contact))
+            })),
+        }
+    }
+    due.truncate(RECIPIENTS_MAX);
+    for (topic, template) in topics {
+        due.extend(for_sinks(audience, topic, template));
+    }
+    due
+}
+
+/// What the operator's programs hear.
+fn for_sinks(audience: &Audience<'_>, topic: Topic, template: Template) -> Vec<Due> {
+    let sinks = audience.sinks.iter().take(SINKS_MAX);
+    sinks
+        .map(|sink| Due {
+            topic,
+            template,
+            recipient: Recipient::Sink,
+            channel: sink.clone(),
+            language: None,
+        })
+        .collect()
+}
+
+/// What is due when a notification to a seller or to the buyer was given up. A failure to tell of a
+/// failure is not told.
+pub(crate) fn due_for_failure(
+    order: &Order,
+    failed: &Recipient,
+    audience: &Audience<'_>,
+) -> Vec<Due> {
+    let (topic, template) = match failed {
+        Recipient::Seller(_) => (Topic::RequestFailures, Template::SellerNotReached),
+        Recipient::Buyer => (Topic::ProposalFailures, Template::BuyerNotReached),
+        Recipient::Sink => return Vec::new(),
+    };
+    let buyer = order.spec.buyer.as_ref().filter(|_| topic == Topic::RequestFailures);
+    let told = buyer
+        .and_then(|contact| one(order, audience, (topic, template), (Recipient::Buyer, contact)));
+    told.into_iter().chain(for_sinks(audience, topic, template)).collect()
+}
+
+/// Whether anybody may have to be told of anything in this order.
+pub fn has_listeners(order: &Order, audience: &Audience<'_>) -> bool {
+    if !audience.sinks.is_empty() {
+        return true;
+    }
+    let reached = |contact: &Contact| channel(order, audience, contact).is_some();
+    order.spec.buyer.as_ref().is_some_and(reached)
+        || order
+            .invitations
+            .iter()
+            .any(|held| (audience.contact)(&held.seller).as_ref().is_some_and(reached))
+}
+
+fn one(
+    order: &Order,
+    audience: &Audience<'_>,
+    (topic, template): (Topic, Template),
+    (recipient, contact): (Recipient, &Contact),
+) -> Option<Due> {
+    let channel = channel(order, audience, contact)?.clone();
+    Some(Due { topic, template, recipient, channel, language: contact.language.clone() })
+}
+
+/// The order's way of telling where the recipient has it, else the recipient's first; of those that
+/// can be sent.
+fn channel<'a>(
+    order: &Order,
+    audience: &Audience<'_>,
+    contact: &'a Contact,
+) -> Option<&'a Channel> {
+    let mut served = contact.channels.iter().filter(|channel| (audience.serves)(channel.kind));
+    let wanted = order.spec.notification_type;
+    served.clone().find(|channel| channel.kind == wanted).or_else(|| served.next())
+}
+
+/// Who is told what.
+fn told(order: &Order, kind: &EventKind) -> Vec<(Topic, Template, Listeners)> {
+    let buyer = |template| vec![(Topic::BuyerNotify, template, Listeners::Buyer)];
+    let sellers =
+        |template, sellers| vec![(Topic::SellerNotify, template, Listeners::Sellers(sellers))];
+    match kind {
+        EventKind::OrderOpened(_) => {
+            vec![(Topic::BuyerAcknowledgements, Template::Acknowledgement, Listeners::Buyer)]
+        }
+        EventKind::SellersSelected(_) => sellers(Template::Invitation, invited(order)),
+        EventKind::NewProposal(proposed) => {
+            let mut told = buyer(Template::Proposal);
+            told.push(receipt(&proposed.seller));
+            told
+        }
+        EventKind::ProposalUpdate(update) => told_of_update(update),
+        EventKind::FollowUpAdded(follow_up) if follow_up.audience.is_empty() => {
+            sellers(Template::FollowUp, taking_part(order))
+        }
+        EventKind::FollowUpAdded(follow_up) => {
+            sellers(Template::FollowUp, follow_up.audience.clone())
+        }
+        EventKind::OrderPaused { expired: false, .. } => {
+            sellers(Template::Pause, taking_part(order))
+        }
+        EventKind::OrderPaused { expired: true, .. }
+        | EventKind::OrderClosed { .. }
+        | EventKind::OrderCancelled { .. } => ended(taking_part(order)),
+        EventKind::OrderResumed => sellers(Template::Resumption, taking_part(order)),
+        EventKind::OrderExtended { .. } => sellers(Template::Extension, taking_part(order)),
+        EventKind::ProposalsOpened { .. } => buyer(Template::Opening),
+        EventKind::OrderFinalised { award, .. } => finalised(order, award.as_ref()),
+        // The award itself tells the losers; an award that can be undone is nobody's business yet;
+        // a seller that could not be told is reported when its notification is given up.
+        EventKind::ProposalClosed { .. }
+        | EventKind::EditLock { .. }
+        | EventKind::SellerNotified { .. }
+        | EventKind::AwardPending { .. }
+        | EventKind::AwardUndone { .. } => Vec::new(),
+    }
+}
+
+fn told_of_update(update: &ProposalUpdate) -> Vec<(Topic, Template, Listeners)> {
+    let template = match update {
+        ProposalUpdate::Amended { proposal, .. } => {
+            let told = (Topic::BuyerNotify, Template::Amendment, Listeners::Buyer);
+            return vec![told, receipt(&proposal.seller)];
+        }
+        ProposalUpdate::Withdrawn { .. } => Template::Withdrawal,
+        ProposalUpdate::Declined { .. } => Template::Decline,
+        ProposalUpdate::Answered { .. } => Template::Answer,
+        ProposalUpdate::Asked { .. } => Template::Question,
+    };
+    vec![(Topic::BuyerNotify, template, Listeners::Buyer)]
+}
+
+fn receipt(seller: &SellerId) -> (Topic, Template, Listeners) {
+    let seller = Listeners::Sellers(vec![seller.clone()]);
+    (Topic::SellerAcknowledgements, Template::Receipt, seller)
+}
+
+fn ended(sellers: Vec<SellerId>) -> Vec<(Topic, Template, Listeners)> {
+    vec![
+        (Topic::BuyerNotify, Template::End, Listeners::Buyer),
+        (Topic::SellerNotify, Template::End, Listeners::Sellers(sellers)),
+    ]
+}
+
+/// An award: the winners first, then those who proposed in vain, then those who did not propose.
+fn finalised(order: &Order, award: Option<&Award>) -> Vec<(Topic, Template, Listeners)> {
+    let Some(award) = award else { return ended(taking_part(order)) };
+    let seller_of = |id: &ProposalId| order.proposals.get(id).map(|held| &held.content.seller);
+    let winners: BTreeSet<&SellerId> = match award {
+        Award::Whole(id) => seller_of(id).into_iter().collect(),
+        Award::Lines(lines) => lines.iter().filter_map(|(_, id)| seller_of(id)).collect(),
+    };
+    let proposed = order.proposals.values();
+    let losers: BTreeSet<&SellerId> = proposed
+        .filter(|held| held.phase != ProposalPhase::Withdrawn)
+        .map(|held| &held.content.seller)
+        .filter(|seller| !winners.contains(*seller))
+        .collect();
+    let others = taking_part(order)
+        .into_iter()
+        .filter(|seller| !winners.contains(seller) && !losers.contains(seller));
+    let sellers =
+        |sellers: BTreeSet<&SellerId>| Listeners::Sellers(sellers.into_iter().cloned().collect());
+    let others = Listeners::Sellers(others.collect());
+    vec![
+        (Topic::BuyerNotify, Template::End, Listeners::Buyer),
+        (Topic::SellerNotify, Template::Awarded, sellers(winners)),
+        (Topic::SellerNotify, Template::NotAwarded, sellers(losers)),
+        (Topic::SellerNotify, Template::End, others),
+    ]
+}
+
+fn invited(order: &Order) -> Vec<SellerId> {
+    order.invitations.iter().map(|held| held.seller.clone()).collect()
+}
+
+/// Who was invited or proposed, and did not say no.
+fn taking_part(order: &Order) -> Vec<SellerId> {
+    let proposed = order.proposals.values().map(|held| &held.content.seller);
+    let mut sellers: BTreeSet<&SellerId> = proposed.collect();
+    sellers.extend(order.invitations.iter().map(|held| &held.seller));
+    sellers.into_iter().filter(|seller| !order.declined.contains(*seller)).cloned().collect()
+}

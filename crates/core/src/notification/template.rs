@@ -1,0 +1,102 @@
+//! What can be said, as the names of templates.
+
+use serde::{Deserialize, Serialize};
+
+/// What a notification says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Template {
+    /// To a seller: it is asked for a proposal.
+    Invitation,
+    /// To the buyer: the request was taken.
+    Acknowledgement,
+    /// To a seller: its proposal was taken.
+    Receipt,
+    /// To the buyer: a seller proposed.
+    Proposal,
+    /// To the buyer: a proposal changed.
+    Amendment,
+    /// To the buyer: a proposal was taken back.
+    Withdrawal,
+    /// To the buyer: a seller will not propose.
+    Decline,
+    /// To the buyer: a seller answered.
+    Answer,
+    /// To the buyer: a seller asks.
+    Question,
+    /// To sellers: the buyer asks or says something.
+    FollowUp,
+    /// To sellers: there is more time.
+    Extension,
+    /// To sellers: no proposals are taken for a while.
+    Pause,
+    /// To sellers: proposals are taken again.
+    Resumption,
+    /// To the buyer: a sealed order is opened.
+    Opening,
+    /// To a seller: it won.
+    Awarded,
+    /// To a seller: it did not win.
+    NotAwarded,
+    /// To all: the order is over.
+    End,
+    /// To the buyer: a seller could not be told.
+    SellerNotReached,
+    /// To the operator's programs: the buyer could not be told.
+    BuyerNotReached,
+}
+
+impl Template {
+    /// Every template, for tables.
+    pub const ALL: [Self; 19] = [
+        Self::Invitation,
+        Self::Acknowledgement,
+        Self::Receipt,
+        Self::Proposal,
+        Self::Amendment,
+        Self::Withdrawal,
+        Self::Decline,
+        Self::Answer,
+        Self::Question,
+        Self::FollowUp,
+        Self::Extension,
+        Self::Pause,
+        Self::Resumption,
+        Self::Opening,
+        Self::Awarded,
+        Self::NotAwarded,
+        Self::End,
+        Self::SellerNotReached,
+        Self::BuyerNotReached,
+    ];
+
+    /// The name of its files, and its spelling in answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Invitation => "invitation",
+            Self::Acknowledgement => "acknowledgement",
+            Self::Receipt => "receipt",
+            Self::Proposal => "proposal",
+            Self::Amendment => "amendment",
+            Self::Withdrawal => "withdrawal",
+            Self::Decline => "decline",
+            Self::Answer => "answer",
+            Self::Question => "question",
+            Self::FollowUp => "follow-up",
+            Self::Extension => "extension",
+            Self::Pause => "pause",
+            Self::Resumption => "resumption",
+            Self::Opening => "opening",
+            Self::Awarded => "awarded",
+            Self::NotAwarded => "not-awarded",
+            Self::End => "end",
+            Self::SellerNotReached => "seller-not-reached",
+            Self::BuyerNotReached => "buyer-not-reached",
+        }
+    }
+
+    /// The template with this name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|template| template.as_str() == text)
+    }
+}

@@ -1,0 +1,294 @@
+//! Claims about who is told what.
+
+use super::*;
+use crate::command::{Award, Proposed};
+use crate::event::{Event, EventKind, NotifyResult, OrderOpened, ProposalUpdate};
+use crate::id::{FollowUpId, ProposalId};
+use crate::order::Order;
+use crate::price::Price;
+use crate::seal;
+use crate::spec::{Contact, FollowUp, Message, NotificationType, OrderSpec, SellerChoice, Verdict};
+use std::sync::Arc;
+
+fn seller(name: &str) -> SellerId {
+    SellerId::new(name).unwrap()
+}
+
+fn contact(channels: &[(NotificationType, &str)], language: &str) -> Contact {
+    let channel = |(kind, address): &(NotificationType, &str)| Channel {
+        kind: *kind,
+        address: (*address).to_owned(),
+    };
+    Contact {
+        channels: channels.iter().map(channel).collect(),
+        language: Some(language.to_owned()),
+    }
+}
+
+/// What happens to an order, and what is due for each event.
+struct Story {
+    order: Option<Order>,
+    sealed: bool,
+    sinks: Vec<Channel>,
+}
+
+impl Story {
+    fn new(sealed: bool) -> Self {
+        let sinks = vec![Channel {
+            kind: NotificationType::Webhook,
+            address: "https://sink.example/".to_owned(),
+        }];
+        Self { order: None, sealed, sinks }
+    }
+
+    fn opened(&self) -> EventKind {
+        let buyer = contact(&[(NotificationType::Email, "buyer@example.com")], "de");
+        EventKind::OrderOpened(Box::new(OrderOpened {
+            key: OrderKey::new("acme", "A-1").unwrap(),
+            incarnation: Incarnation::new("life").unwrap(),
+            spec: OrderSpec {
+                buyer: Some(buyer),
+                sealed: self.sealed,
+                notification_type: NotificationType::Sms,
+                title: Some("Steel".to_owned()),
+                ..OrderSpec::default()
+            },
+            expires_at: Timestamp(100_000),
+        }))
+    }
+
+    fn selected() -> EventKind {
+        let choice =
+            |name: &str, verdict| SellerChoice { seller: seller(name), verdict, distance_m: None };
+        EventKind::SellersSelected(vec![
+            choice("mailed", Verdict::Chosen),
+            choice("texted", Verdict::Chosen),
+            choice("mute", Verdict::Chosen),
+            choice("far", Verdict::TooFar),
+        ])
+    }
+
+    fn proposed(id: &str, by: &str) -> EventKind {
+        EventKind::NewProposal(Proposed {
+            proposal_id: Some(ProposalId::new(id).unwrap()),
+            seller: seller(by),
+            price: Price::parse("4711.99", "EUR").unwrap(),
+            lines: Vec::new(),
+            note: Some("secret note".to_owned()),
+            delivery_date: None,
+            valid_until: None,
+            attachments: Vec::new(),
+        })
+    }
+
+    /// What is due for the next event, each as it would be sent.
+    fn next(&mut self, kind: EventKind) -> Vec<Notification> {
+        let seq = self.order.as_ref().map_or(Seq(1), |order| order.last_seq.next());
+        let at = Timestamp(i64::try_from(seq.0).unwrap());
+        let event = Arc::new(Event { seq, at, cause: None, kind });
+        Order::fold(&mut self.order, &event).unwrap();
+        let order = self.order.as_ref().unwrap();
+        let event = if order.is_sealed() { seal::event(&event) } else { event };
+        let order = seal::order(order);
+        let contacts = |id: &SellerId| match id.as_str() {
+            "mailed" => Some(contact(&[(NotificationType::Email, "m@example.com")], "fr")),
+            "texted" => Some(contact(
+                &[
+                    (NotificationType::GChat, "https://chat.example/"),
+                    (NotificationType::Sms, "+4917112345678"),
+                ],
+                "en",
+            )),
+            "mute" => Some(Contact::default()),
+            _ => None,
+        };
+        let audience = Audience { contact: &contacts, serves: &|_| true, sinks: &self.sinks };
+        let due = due(&order, &event, &audience);
+        due.iter().map(|due| compose(&order, &event, due, None)).collect()
+    }
+}
+
+/// Who, by what, hears which template.
+fn heard(notifications: &[Notification]) -> Vec<String> {
+    let line = |told: &Notification| {
+        let who = match &told.recipient {
+            Recipient::Buyer => "buyer",
+            Recipient::Seller(seller) => seller.as_str(),
+            Recipient::Sink => "sink",
+        };
+        let (kind, topic) = (told.channel.kind.as_str(), told.topic.as_str());
+        format!("{who} {kind} {topic} {}", told.template.as_str())
+    };
+    notifications.iter().map(line).collect()
+}
+
+#[test]
+fn each_recipient_hears_over_the_orders_channel_or_its_own_first() {
+    let mut story = Story::new(false);
+    let opened = story.opened();
+    assert_eq!(
+        heard(&story.next(opened)),
+        [
+            "buyer Email BUYER_ACKNOWLEDGEMENTS acknowledgement",
+            "sink Webhook BUYER_ACKNOWLEDGEMENTS acknowledgement",
+        ]
+    );
+    let invitations = story.next(Story::selected());
+    assert_eq!(
+        heard(&invitations),
+        [
+            "mailed Email SELLER_NOTIFY invitation",
+            "texted SMS SELLER_NOTIFY invitation",
+            "sink Webhook SELLER_NOTIFY invitation",
+        ]
+    );
+    assert_eq!(invitations[0].language.as_deref(), Some("fr"));
+    assert_eq!(invitations[0].data["order"]["title"], "Steel");
+}
+
+#[test]
+fn proposals_are_told_to_the_buyer_and_receipts_to_their_sellers() {
+    let mut story = Story::new(false);
+    let opened = story.opened();
+    story.next(opened);
+    story.next(Story::selected());
+    let told = story.next(Story::proposed("p1", "mailed"));
+    assert_eq!(
+        heard(&told),
+        [
+            "buyer Email BUYER_NOTIFY proposal",
+            "mailed Email SELLER_ACKNOWLEDGEMENTS receipt",
+            "sink Webhook BUYER_NOTIFY proposal",
+            "sink Webhook SELLER_ACKNOWLEDGEMENTS receipt",
+        ]
+    );
+    assert_eq!(told[0].data["event"]["price"], "4711.99");
+    let decline = ProposalUpdate::Declined { seller: seller("texted"), reason: None };
+    assert_eq!(
+        heard(&story.next(EventKind::ProposalUpdate(decline))),
+        ["buyer Email BUYER_NOTIFY decline", "sink Webhook BUYER_NOTIFY decline"]
+    );
+    let follow_up = |audience: &[&str]| {
+        EventKind::FollowUpAdded(FollowUp {
+            id: FollowUpId::new("q").unwrap(),
+            audience: audience.iter().map(|name| seller(name)).collect(),
+            message: Message { message: "when?".to_owned(), ..Message::default() },
+            answers: None,
+        })
+    };
+    // Whoever said no is left alone, unless the buyer means it.
+    assert_eq!(
+        heard(&story.next(follow_up(&[]))),
+        ["mailed Email SELLER_NOTIFY follow-up", "sink Webhook SELLER_NOTIFY follow-up"]
+    );
+    assert_eq!(heard(&story.next(follow_up(&["texted"])))[0], "texted SMS SELLER_NOTIFY follow-up");
+}
+
+#[test]
+fn the_winner_the_losers_and_the_others_are_each_told_their_part() {
+    let mut story = Story::new(false);
+    let opened = story.opened();
+    story.next(opened);
+    story.next(Story::selected());
+    story.next(Story::proposed("p1", "mailed"));
+    story.next(Story::proposed("p2", "texted"));
+    let closed = EventKind::ProposalClosed {
+        proposal_id: ProposalId::new("p2").unwrap(),
+        reason: "not awarded".to_owned(),
+    };
+    assert_eq!(heard(&story.next(closed)), [""; 0]);
+    let award = Some(Award::Whole(ProposalId::new("p1").unwrap()));
+    let told = story.next(EventKind::OrderFinalised { award, reason: None });
+    assert_eq!(
+        heard(&told),
+        [
+            "buyer Email BUYER_NOTIFY end",
+            "mailed Email SELLER_NOTIFY awarded",
+            "texted SMS SELLER_NOTIFY not-awarded",
+            "sink Webhook BUYER_NOTIFY end",
+            "sink Webhook SELLER_NOTIFY awarded",
+        ]
+    );
+    assert_eq!(told[1].data["event"]["award"]["proposal_id"], "p1");
+    // A loser does not learn who won.
+    assert!(told[2].data["event"]["award"].is_null(), "{:?}", told[2].data);
+}
+
+#[test]
+fn nothing_sealed_is_in_any_notification_before_the_opening() {
+    let mut story = Story::new(true);
+    let opened = story.opened();
+    let mut told = story.next(opened);
+    told.extend(story.next(Story::selected()));
+    told.extend(story.next(Story::proposed("p1", "mailed")));
+    let bounced = EventKind::SellerNotified {
+        seller: seller("texted"),
+        channel: "SMS".to_owned(),
+        result: NotifyResult::Bounced,
+        reason: Some("no such number".to_owned()),
+    };
+    told.extend(story.next(bounced));
+    for update in [
+        ProposalUpdate::Declined { seller: seller("texted"), reason: Some("why".to_owned()) },
+        ProposalUpdate::Asked {
+            seller: seller("mailed"),
+            question_id: FollowUpId::new("q").unwrap(),
+            message: "how long?".to_owned(),
+        },
+    ] {
+        told.extend(story.next(EventKind::ProposalUpdate(update)));
+    }
+    assert_eq!(told.iter().filter(|told| told.template == Template::Proposal).count(), 2);
+    for notification in &told {
+        let data = notification.data.to_string();
+        for hidden in ["4711", "mailed", "texted", "secret", "why"] {
+            assert!(!data.contains(hidden), "{hidden} in {data}");
+        }
+    }
+    let opening = EventKind::ProposalsOpened { decide_until: Timestamp(200_000) };
+    assert_eq!(
+        heard(&story.next(opening)),
+        ["buyer Email BUYER_NOTIFY opening", "sink Webhook BUYER_NOTIFY opening"]
+    );
+}
+
+#[test]
+fn an_id_is_the_same_at_every_reading_and_names_its_order() {
+    let (mut one, mut other) = (Story::new(false), Story::new(false));
+    let mut seen = std::collections::BTreeSet::new();
+    for step in 0..3 {
+        let kind = || match step {
+            0 => Story::new(false).opened(),
+            1 => Story::selected(),
+            _ => Story::proposed("p1", "mailed"),
+        };
+        let (told, again) = (one.next(kind()), other.next(kind()));
+        assert_eq!(told, again);
+        for notification in told {
+            let (key, life) = order_of(&notification.id).unwrap();
+            assert_eq!((key.to_string().as_str(), life.as_str()), ("acme/A-1", "life"));
+            assert!(seen.insert(notification.id.clone()), "{} stands twice", notification.id);
+        }
+    }
+    assert_eq!(order_of("acme~A-1~life~3"), None);
+    assert_eq!(order_of(""), None);
+}
+
+#[test]
+fn nobody_listens_to_an_order_without_contacts_and_sinks() {
+    let mut story = Story::new(false);
+    let opened = story.opened();
+    story.next(opened);
+    story.next(Story::selected());
+    let mut order = story.order.take().unwrap();
+    let nobody = |_: &SellerId| None;
+    let somebody =
+        |_: &SellerId| Some(contact(&[(NotificationType::Email, "m@example.com")], "fr"));
+    let audience = |contact| Audience { contact, serves: &|_| true, sinks: &[] };
+    assert!(has_listeners(&order, &audience(&nobody)), "the buyer");
+    order.spec.buyer = None;
+    assert!(!has_listeners(&order, &audience(&nobody)));
+    assert!(has_listeners(&order, &audience(&somebody)), "a seller");
+    let unserved = Audience { contact: &somebody, serves: &|_| false, sinks: &[] };
+    assert!(!has_listeners(&order, &unserved));
+}

@@ -1,0 +1,383 @@
+//! Claims about the outbox, among them what holds whatever crashes and whatever fails.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::FollowUpId;
+use crate::event::{EventKind, OrderOpened};
+use crate::notification::{Blame, Topic};
+use crate::spec::{Contact, FollowUp, Message, OrderSpec, SellerChoice, Verdict};
+
+const SELLERS: [&str; 4] = ["s0", "s1", "s2", "s3"];
+
+fn seller(name: &str) -> SellerId {
+    SellerId::new(name).unwrap()
+}
+
+fn event(seq: u64, kind: EventKind) -> Event {
+    Event { seq: Seq(seq), at: Timestamp(0), cause: None, kind }
+}
+
+/// An opening, an invitation of four sellers, and follow-ups to all of them.
+fn events(follow_ups: u64) -> Vec<Event> {
+    let choice = |name: &&str| SellerChoice {
+        seller: seller(name),
+        verdict: Verdict::Chosen,
+        distance_m: None,
+    };
+    let mut events = vec![
+        event(
+            1,
+            EventKind::OrderOpened(Box::new(OrderOpened {
+                key: OrderKey::new("t", "o").unwrap(),
+                incarnation: Incarnation::new("life").unwrap(),
+                spec: OrderSpec { buyer: Some(contact("buyer")), ..OrderSpec::default() },
+                expires_at: Timestamp(1_000_000),
+            })),
+        ),
+        event(2, EventKind::SellersSelected(SELLERS.iter().map(choice).collect())),
+    ];
+    events.extend((0..follow_ups).map(|number| {
+        let follow_up = FollowUp {
+            id: FollowUpId::new(format!("f{number}")).unwrap(),
+            audience: Vec::new(),
+            message: Message::default(),
+            answers: None,
+        };
+        event(number + 3, EventKind::FollowUpAdded(follow_up))
+    }));
+    events
+}
+
+fn contact(name: &str) -> Contact {
+    let kind = NotificationType::Email;
+    Contact { channels: vec![Channel { kind, address: format!("{name}@x") }], language: None }
+}
+
+fn order(events: &[Event]) -> Order {
+    let mut order = None;
+    events.iter().for_each(|event| Order::fold(&mut order, event).unwrap());
+    order.unwrap()
+}
+
+fn fresh() -> Outbox {
+    let key = OrderKey::new("t", "o").unwrap();
+    Outbox::new(key, Incarnation::new("life").unwrap(), Snapshot::default())
+}
+
+fn restored(outbox: &Outbox) -> Outbox {
+    let bytes = serde_json::to_vec(outbox.snapshot()).unwrap();
+    let kept = serde_json::from_slice(&bytes).unwrap();
+    Outbox::new(outbox.key.clone(), outbox.incarnation.clone(), kept)
+}
+
+fn with_audience<T>(then: impl FnOnce(&Audience<'_>) -> T) -> T {
+    let sellers = |id: &SellerId| Some(contact(id.as_str()));
+    then(&Audience { contact: &sellers, serves: &|_| true, sinks: &[] })
+}
+
+fn take(outbox: &mut Outbox, now: Timestamp, order: &Order, event: &Event) -> Output {
+    with_audience(|audience| outbox.step(now, &Input::Event { order, event, audience }))
+}
+
+fn fail(
+    outbox: &mut Outbox,
+    now: Timestamp,
+    order: &Order,
+    number: u64,
+    error: &DeliveryError,
+) -> Output {
+    with_audience(|audience| {
+        outbox.step(now, &Input::Failed { number, error, jitter_permille: 500, order, audience })
+    })
+}
+
+fn try_again(after_ms: Option<u64>) -> DeliveryError {
+    DeliveryError::TryAgain { reason: "busy".to_owned(), after_ms, blame: Blame::Destination }
+}
+
+fn bounced() -> DeliveryError {
+    DeliveryError::Bounced { reason: "no such user".to_owned() }
+}
+
+fn recipient(outbox: &Outbox, number: u64) -> String {
+    outbox.pending(number).unwrap().due.channel.address.clone()
+}
+
+#[test]
+fn one_recipients_messages_go_one_after_the_other_and_hold_up_nobody_else() {
+    let events = events(1);
+    let order = order(&events);
+    let mut outbox = fresh();
+    let mut started = Vec::new();
+    for event in &events {
+        started.extend(take(&mut outbox, Timestamp(0), &order, event).attempts);
+    }
+    // The buyer's, and each seller's invitation; the follow-ups wait behind them.
+    assert_eq!(started.len(), 5);
+    let of_s0 = *started.iter().find(|n| recipient(&outbox, **n) == "s0@x").unwrap();
+    let of_s1 = *started.iter().find(|n| recipient(&outbox, **n) == "s1@x").unwrap();
+    let output = fail(&mut outbox, Timestamp(0), &order, of_s0, &try_again(None));
+    assert_eq!((output.attempts.len(), output.next_at), (0, Some(Timestamp(750))));
+    let output = outbox.step(Timestamp(1), &Input::Delivered(of_s1));
+    assert_eq!(output.reports.len(), 1, "the invitation");
+    assert_eq!(output.attempts.len(), 1, "the follow-up of s1");
+    assert_eq!(recipient(&outbox, output.attempts[0]), "s1@x");
+    assert_eq!(outbox.step(Timestamp(750), &Input::Tick).attempts, [of_s0]);
+}
+
+#[test]
+fn pauses_double_and_the_other_sides_wish_is_obeyed_up_to_a_bound() {
+    let events = events(0);
+    let order = order(&events);
+    let mut outbox = fresh();
+    let number = take(&mut outbox, Timestamp(0), &order, &events[0]).attempts[0];
+    let mut now = Timestamp(0);
+    for wanted in [750, 1_500, 3_000, 6_000] {
+        let output = fail(&mut outbox, now, &order, number, &try_again(None));
+        assert_eq!(output.next_at, Some(now.plus_ms(wanted)));
+        now = now.plus_ms(wanted);
+        assert_eq!(outbox.step(now, &Input::Tick).attempts, [number]);
+    }
+    let output = fail(&mut outbox, now, &order, number, &try_again(Some(90_000)));
+    assert_eq!(output.next_at, Some(now.plus_ms(90_000)));
+    now = now.plus_ms(90_000);
+    outbox.step(now, &Input::Tick);
+    let output = fail(&mut outbox, now, &order, number, &try_again(Some(u64::MAX)));
+    assert_eq!(output.next_at, Some(now.plus_ms(BACK_OFF_MS_MAX)));
+}
+
+#[test]
+fn a_bounced_invitation_is_reported_buried_told_to_the_buyer_and_sent_again_on_demand() {
+    let events = events(0);
+    let order = order(&events);
+    let mut outbox = fresh();
+    let acknowledgement = take(&mut outbox, Timestamp(0), &order, &events[0]).attempts[0];
+    outbox.step(Timestamp(0), &Input::Delivered(acknowledgement));
+    let attempts = take(&mut outbox, Timestamp(0), &order, &events[1]).attempts;
+    let number = attempts[0];
+    let output = fail(&mut outbox, Timestamp(5), &order, number, &bounced());
+    assert_eq!(output.given_up, 1);
+    let report = &output.reports[0];
+    assert_eq!((report.seller.as_str(), report.failure.as_deref()), ("s0", Some("no such user")));
+    let told = outbox.pending(output.attempts[0]).unwrap();
+    assert_eq!((told.due.topic, &told.due.recipient), (Topic::RequestFailures, &Recipient::Buyer));
+    assert_eq!(told.failed.as_ref().unwrap().seller.as_ref().unwrap().as_str(), "s0");
+    // A crash before the order knew: the report is due again.
+    let mut outbox = restored(&outbox);
+    assert_eq!(outbox.step(Timestamp(6), &Input::Tick).reports, output.reports);
+    outbox.step(Timestamp(6), &Input::Reported(number));
+    let dead: Vec<_> = outbox.dead().map(|(id, kept)| (id, kept.due.clone())).collect();
+    assert_eq!(dead.len(), 1);
+    assert!(!outbox.step(Timestamp(7), &Input::Replay("t~o~life~2~0")).is_changed);
+    assert_eq!(outbox.step(Timestamp(7), &Input::Replay(&dead[0].0)).attempts, [number]);
+    assert_eq!(outbox.dead().count(), 0);
+}
+
+#[test]
+fn an_attempt_is_the_last_one_some_day() {
+    let events = events(0);
+    let order = order(&events);
+    let mut outbox = fresh();
+    let mut now = Timestamp(0);
+    let mut attempts = take(&mut outbox, now, &order, &events[0]).attempts;
+    let mut tried = 0;
+    while let Some(number) = attempts.pop() {
+        tried += 1;
+        let output = fail(&mut outbox, now, &order, number, &try_again(None));
+        now = output.next_at.unwrap_or(now);
+        attempts = outbox.step(now, &Input::Tick).attempts;
+    }
+    assert_eq!((tried, outbox.dead().count()), (ATTEMPTS_MAX, 1));
+    assert!(outbox.is_settled());
+    let hours = now.0 / 3_600_000;
+    assert!((2..=5).contains(&hours), "{hours} h");
+}
+
+#[test]
+fn what_waits_is_bounded_and_the_one_that_never_answers_pays() {
+    let events = events(700);
+    let order = order(&events);
+    let mut outbox = fresh();
+    for event in &events {
+        let mut attempts = take(&mut outbox, Timestamp(0), &order, event).attempts;
+        // s0 hangs; the others take everything.
+        while let Some(number) = attempts.pop() {
+            if recipient(&outbox, number) == "s0@x" {
+                continue;
+            }
+            let output = outbox.step(Timestamp(0), &Input::Delivered(number));
+            attempts.extend(output.attempts);
+            for report in output.reports {
+                attempts
+                    .extend(outbox.step(Timestamp(0), &Input::Reported(report.number)).attempts);
+            }
+        }
+        assert!(outbox.snapshot().counts().0 <= PENDING_MAX);
+    }
+    assert!(outbox.all().all(|(_, kept)| kept.due.channel.address == "s0@x"));
+    // Three that hang: more than may wait.
+    let mut outbox = fresh();
+    for event in &events {
+        take(&mut outbox, Timestamp(0), &order, event);
+    }
+    let (pending, dead) = outbox.snapshot().counts();
+    assert_eq!((pending, dead), (PENDING_MAX, 5 + 700 * 4 - PENDING_MAX));
+}
+
+/// What the world does to one attempt.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Delivers,
+    TryAgain,
+    Bounces,
+    Hangs,
+    Postpones,
+    Crashes,
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        4 => Just(Fate::Delivers),
+        3 => Just(Fate::TryAgain),
+        1 => Just(Fate::Bounces),
+        1 => Just(Fate::Hangs),
+        1 => Just(Fate::Postpones),
+        1 => Just(Fate::Crashes),
+    ]
+}
+
+/// Plays an outbox on a disk that keeps the last snapshot written, and keeps books.
+struct Play {
+    outbox: Outbox,
+    disk: Snapshot,
+    events: Vec<Event>,
+    order: Order,
+    now: Timestamp,
+    /// What was tried, in order, by recipient: the events' numbers.
+    tried: BTreeMap<String, Vec<(u64, String)>>,
+    delivered: BTreeSet<String>,
+}
+
+impl Play {
+    fn new(follow_ups: u64) -> Self {
+        let events = events(follow_ups);
+        let (order, outbox) = (order(&events), fresh());
+        let (disk, now) = (Snapshot::default(), Timestamp(0));
+        let (tried, delivered) = (BTreeMap::new(), BTreeSet::new());
+        Self { outbox, disk, events, order, now, tried, delivered }
+    }
+
+    fn crash(&mut self) {
+        let (key, life) = (self.outbox.key.clone(), self.outbox.incarnation.clone());
+        self.outbox = Outbox::new(key, life, self.disk.clone());
+    }
+
+    fn next_event(&mut self) -> Output {
+        let next = usize::try_from(self.outbox.cursor().0).unwrap();
+        match self.events.get(next).cloned() {
+            Some(event) => take(&mut self.outbox, self.now, &self.order, &event),
+            None => self.outbox.step(self.now, &Input::Tick),
+        }
+    }
+
+    fn play(&mut self, fates: &mut impl Iterator<Item = Fate>) {
+        let mut todo = self.next_event();
+        for _ in 0..20_000 {
+            for report in std::mem::take(&mut todo.reports) {
+                let output = self.outbox.step(self.now, &Input::Reported(report.number));
+                todo.attempts.extend(output.attempts);
+                todo.reports.extend(output.reports);
+            }
+            let Some(number) = todo.attempts.pop() else {
+                self.disk = self.outbox.snapshot().clone();
+                todo = self.next_event();
+                let is_read = self.outbox.cursor().0 == self.events.len() as u64;
+                if todo.attempts.is_empty() && todo.reports.is_empty() {
+                    if is_read && self.outbox.is_settled() {
+                        return;
+                    }
+                    self.now = todo.next_at.unwrap_or(self.now).max(self.now).plus_ms(1);
+                }
+                continue;
+            };
+            let kept = self.outbox.pending(number).unwrap().clone();
+            let id = self.outbox.id(&kept);
+            let of = self.tried.entry(kept.due.channel.address.clone()).or_default();
+            of.push((number, id.clone()));
+            let output = match fates.next().unwrap_or(Fate::Delivers) {
+                Fate::Delivers => {
+                    self.delivered.insert(id);
+                    self.outbox.step(self.now, &Input::Delivered(number))
+                }
+                Fate::TryAgain => {
+                    fail(&mut self.outbox, self.now, &self.order, number, &try_again(None))
+                }
+                Fate::Bounces => fail(&mut self.outbox, self.now, &self.order, number, &bounced()),
+                Fate::Postpones => {
+                    self.outbox.step(self.now, &Input::Postponed { number, for_ms: 10 })
+                }
+                // The attempt's deadline ends it, much later.
+                Fate::Hangs => {
+                    self.now = self.now.plus_ms(15_000);
+                    fail(&mut self.outbox, self.now, &self.order, number, &try_again(None))
+                }
+                Fate::Crashes => {
+                    self.crash();
+                    todo = Output::default();
+                    self.outbox.step(self.now, &Input::Tick)
+                }
+            };
+            todo.attempts.extend(output.attempts);
+            todo.reports.extend(output.reports);
+        }
+        panic!("the outbox never settles");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn whatever_crashes_all_that_is_due_is_delivered_or_dead(
+        follow_ups in 0_u64..12,
+        fates in proptest::collection::vec(fate(), 0..200),
+    ) {
+        let mut play = Play::new(follow_ups);
+        play.play(&mut fates.into_iter());
+        let dead: BTreeSet<String> = play.outbox.dead().map(|(id, _)| id).collect();
+        // What is due, from the events alone.
+        let mut due_ids = BTreeSet::new();
+        for event in &play.events {
+            with_audience(|audience| {
+                for due in due(&play.order, event, audience) {
+                    let life = (&play.outbox.key, &play.outbox.incarnation);
+                    due_ids.insert(notification::id(life, event.seq, &due, None));
+                }
+            });
+        }
+        prop_assert_eq!(due_ids.len() as u64, 5 + 4 * follow_ups);
+        for id in &due_ids {
+            prop_assert!(play.delivered.contains(id) || dead.contains(id), "{} is lost", id);
+        }
+        // Nothing under any other id, but for the failures that the buyer is told.
+        for id in play.delivered.iter().chain(&dead).filter(|id| !due_ids.contains(*id)) {
+            let tried = play.tried.get("buyer@x").into_iter().flatten();
+            prop_assert!(tried.clone().any(|(_, held)| held == id), "{} came from nowhere", id);
+        }
+        // A seller hears of the events in their order. When the buyer hears of a failure depends on
+        // when that was.
+        for (who, tried) in play.tried.iter().filter(|(who, _)| *who != "buyer@x") {
+            let mut first: Vec<u64> = Vec::new();
+            let mut seen = BTreeSet::new();
+            for (number, id) in tried {
+                if seen.insert(id.clone()) {
+                    first.push(*number);
+                }
+            }
+            prop_assert!(first.is_sorted(), "{}: {:?}", who, tried);
+        }
+    }
+}

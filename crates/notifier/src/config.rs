@@ -1,0 +1,165 @@
+//! The settings of all channels: one YAML file, checked before anything is sent. Secrets stand in
+//! files of their own.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use orderstream_core::limits::SINKS_MAX;
+use orderstream_core::spec::{Channel, NotificationType};
+use serde::Deserialize;
+
+use crate::limits::FILE_BYTES_MAX;
+use crate::secret::Secret;
+
+/// The settings.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Config {
+    /// The mail server; without it no mail is sent.
+    pub smtp: Option<SmtpConfig>,
+    /// The provider of text messages; without it none is sent.
+    pub sms: Option<SmsConfig>,
+    /// How webhooks are signed, and where they may go.
+    pub webhook: WebhookConfig,
+    /// Programs of the operator's that hear of everything: URLs.
+    pub sinks: Vec<String>,
+    /// Folder of templates that replace the built-in ones.
+    pub templates: Option<PathBuf>,
+}
+
+/// The mail server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SmtpConfig {
+    /// `smtp://user@host:587?tls=required` (STARTTLS), `?tls=optional`, `?tls=none`, or
+    /// `smtps://host:465`.
+    pub url: Secret,
+    /// File with the password.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    /// PEM file with the certificates that are trusted besides the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// The sender, such as `Purchasing <rfq@example.com>`.
+    pub from: String,
+}
+
+/// A provider of text messages that is asked over HTTP.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SmsConfig {
+    /// Where it is asked.
+    pub url: String,
+    /// `POST` (when not given) or `PUT`.
+    #[serde(default)]
+    pub method: Option<String>,
+    /// Headers that are no secret.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Headers whose values stand in files.
+    #[serde(default)]
+    pub header_files: BTreeMap<String, PathBuf>,
+    /// The body as a template over `to`, `text` and `id`, such as
+    /// `{"to": {{ to|tojson }}, "text": {{ text|tojson }}}`.
+    pub body: String,
+}
+
+/// How webhooks are signed, and where they may go.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct WebhookConfig {
+    /// Files with one `whsec_…` secret each; every one signs, so that one can be replaced.
+    pub secret_files: Vec<PathBuf>,
+    /// Whether loopback and link-local addresses may be asked.
+    pub allow_local: bool,
+}
+
+/// Settings that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file cannot be read.
+    #[error("{path}: {cause}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        cause: String,
+    },
+    /// A field is wrong.
+    #[error("{field}: {text}")]
+    Field {
+        /// Which, as it stands in the file of settings.
+        field: String,
+        /// What is wrong, and what to write.
+        text: String,
+    },
+}
+
+impl ConfigError {
+    pub(crate) fn field(field: impl Into<String>, text: impl Into<String>) -> Self {
+        Self::Field { field: field.into(), text: text.into() }
+    }
+
+    pub(crate) fn file(path: &Path, cause: impl ToString) -> Self {
+        Self::File { path: path.display().to_string(), cause: cause.to_string() }
+    }
+}
+
+impl Config {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a field that is not known.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = read_text(path)?;
+        serde_saphyr::from_str(&text).map_err(|error| {
+            // The first line names the field and the place; what follows would show the content.
+            let text = error.to_string();
+            ConfigError::file(path, text.lines().next().unwrap_or_default())
+        })
+    }
+}
+
+/// A small text file.
+pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
+    let file = std::fs::File::open(path).map_err(|error| ConfigError::file(path, error))?;
+    let mut text = String::new();
+    let read = file.take(FILE_BYTES_MAX.saturating_add(1)).read_to_string(&mut text);
+    match read {
+        Ok(bytes) if bytes as u64 > FILE_BYTES_MAX => {
+            Err(ConfigError::file(path, format!("has more than {FILE_BYTES_MAX} bytes")))
+        }
+        Ok(_) => Ok(text),
+        Err(error) => Err(ConfigError::file(path, error)),
+    }
+}
+
+/// A secret that stands alone in a file; the line break after it is no part of it.
+pub(crate) fn read_secret(path: &Path) -> Result<Secret, ConfigError> {
+    let text = read_text(path)?;
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err(ConfigError::file(path, "is empty; write the secret into it")),
+        secret => Ok(Secret::new(secret.to_owned())),
+    }
+}
+
+/// The operator's programs.
+pub(crate) fn sinks(urls: &[String]) -> Result<Vec<Channel>, ConfigError> {
+    if urls.len() > SINKS_MAX {
+        let (count, text) = (urls.len(), "are given; give at most");
+        return Err(ConfigError::field("sinks", format!("{count} {text} {SINKS_MAX}")));
+    }
+    let sink = |(index, url): (usize, &String)| {
+        let wrong = |text: &str| ConfigError::field(format!("sinks[{index}]"), text);
+        let parsed = url::Url::parse(url).map_err(|_| wrong("is not a URL; write https://…"))?;
+        match parsed.scheme() {
+            "http" | "https" if parsed.has_host() => {}
+            "nats" if cfg!(feature = "nats") && parsed.has_host() => {}
+            "nats" => return Err(wrong("needs a build with the feature nats")),
+            _ => return Err(wrong("is not http, https or nats")),
+        }
+        Ok(Channel { kind: NotificationType::Webhook, address: url.clone() })
+    };
+    urls.iter().enumerate().map(sink).collect()
+}

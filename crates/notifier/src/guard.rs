@@ -1,0 +1,155 @@
+//! Which addresses are asked: a seller's webhook must not reach what only this machine should. The
+//! name is looked up here, what it means is checked, and the connection goes to what was checked, so
+//! that a second look-up cannot give something else.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper_util::client::legacy::connect::dns::Name;
+use tower::Service;
+
+/// The addresses of cloud metadata services outside of the link-local blocks.
+const METADATA: [Ipv6Addr; 1] = [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)];
+
+/// Which addresses may be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// None that only this machine or its link should reach.
+    Strict,
+    /// All of them.
+    Open,
+}
+
+impl Guard {
+    /// Why an address is refused; `None` when it may be asked.
+    pub fn refusal(self, address: IpAddr) -> Option<&'static str> {
+        match (self, address) {
+            (Self::Open, _) => None,
+            (Self::Strict, IpAddr::V4(address)) => refused_v4(address),
+            (Self::Strict, IpAddr::V6(address)) => refused_v6(address),
+        }
+    }
+}
+
+fn refused_v4(address: Ipv4Addr) -> Option<&'static str> {
+    if address.is_loopback() {
+        return Some("loopback");
+    }
+    if address.is_link_local() {
+        return Some("link-local");
+    }
+    // 0.0.0.0/8 means this host on most systems.
+    if address.octets()[0] == 0 {
+        return Some("unspecified");
+    }
+    (address.is_multicast() || address.is_broadcast()).then_some("not one host")
+}
+
+fn refused_v6(address: Ipv6Addr) -> Option<&'static str> {
+    if address.is_loopback() {
+        return Some("loopback");
+    }
+    if address.is_unspecified() {
+        return Some("unspecified");
+    }
+    if address.is_unicast_link_local() || METADATA.contains(&address) {
+        return Some("link-local");
+    }
+    if address.is_multicast() {
+        return Some("not one host");
+    }
+    embedded_v4(address).and_then(refused_v4)
+}
+
+/// The IPv4 address that an IPv6 address stands for: mapped, compatible, NAT64 (RFC 6052), 6to4.
+fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let from = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        Ipv4Addr::new(a, b, c, d)
+    };
+    match address.segments() {
+        [0, 0, 0, 0, 0, 0xffff | 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            Some(from(high, low))
+        }
+        [0x2002, high, low, ..] => Some(from(high, low)),
+        _ => None,
+    }
+}
+
+/// Looks names up and leaves out what may not be asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GuardedResolver(pub(crate) Guard);
+
+/// A name that means only what may not be asked.
+#[derive(Debug, thiserror::Error)]
+#[error("the address is {0}; --webhook-allow-local lets it be asked")]
+pub(crate) struct Refused(pub(crate) &'static str);
+
+type Resolving = Pin<Box<dyn Future<Output = io::Result<std::vec::IntoIter<SocketAddr>>> + Send>>;
+
+impl Service<Name> for GuardedResolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Resolving;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Resolving {
+        let guard = self.0;
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let (mut allowed, mut refused) = (Vec::new(), None);
+            for address in found {
+                match guard.refusal(address.ip()) {
+                    None => allowed.push(address),
+                    Some(why) => refused = Some(why),
+                }
+            }
+            match refused {
+                Some(why) if allowed.is_empty() => Err(io::Error::other(Refused(why))),
+                _ => Ok(allowed.into_iter()),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_this_machine_or_its_link_should_reach_is_refused() {
+        for (address, wanted) in [
+            ("127.0.0.1", Some("loopback")),
+            ("127.9.9.9", Some("loopback")),
+            ("::1", Some("loopback")),
+            ("::ffff:127.0.0.1", Some("loopback")),
+            ("64:ff9b::7f00:1", Some("loopback")),
+            ("2002:7f00:1::", Some("loopback")),
+            ("169.254.169.254", Some("link-local")),
+            ("::ffff:169.254.169.254", Some("link-local")),
+            ("fe80::1", Some("link-local")),
+            ("fd00:ec2::254", Some("link-local")),
+            ("0.0.0.0", Some("unspecified")),
+            ("0.1.2.3", Some("unspecified")),
+            ("::", Some("unspecified")),
+            ("224.0.0.1", Some("not one host")),
+            ("255.255.255.255", Some("not one host")),
+            ("ff02::1", Some("not one host")),
+            ("10.0.0.1", None),
+            ("192.168.1.1", None),
+            ("93.184.216.34", None),
+            ("fd12::1", None),
+            ("2606:4700::1111", None),
+        ] {
+            let address: IpAddr = address.parse().unwrap();
+            assert_eq!(Guard::Strict.refusal(address), wanted, "{address}");
+            assert_eq!(Guard::Open.refusal(address), None);
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! One HTTP request to somebody else's server: to an address that was checked, without following
+//! where it points, with a bounded answer that is read as one of three verdicts.
+
+use std::error::Error;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use orderstream_core::Timestamp;
+use orderstream_core::notification::{Blame, DeliveryError};
+use orderstream_core::port::Clock;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::config::ConfigError;
+use crate::guard::{Guard, GuardedResolver, Refused};
+use crate::limits::{ANSWER_BYTES_MAX, CONNECT_TIMEOUT, IDLE_CONNECTIONS_MAX, IDLE_TIMEOUT};
+
+type Connector = HttpsConnector<HttpConnector<GuardedResolver>>;
+
+/// A client for other people's servers. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Http {
+    client: Client<Connector, Full<Bytes>>,
+    guard: Guard,
+    clock: Arc<dyn Clock>,
+}
+
+impl Http {
+    /// Trusts the system's certificates.
+    pub(crate) fn new(guard: Guard, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
+        let mut http = HttpConnector::new_with_resolver(GuardedResolver(guard));
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        http.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls()?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(http);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .build(connector);
+        Ok(Self { client, guard, clock })
+    }
+
+    /// Sends a request once. The caller bounds the time.
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<(), DeliveryError> {
+        self.check(&request)?;
+        let response = self.client.request(request).await.map_err(|error| unreached(&error))?;
+        let (head, body) = response.into_parts();
+        // Read, so that the connection can be used again; an endless answer ends the connection.
+        let read = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+        if let Err(error) = read {
+            tracing::debug!(%error, "an answer was not read to its end");
+        }
+        verdict(head.status, &head.headers, self.clock.now())
+    }
+
+    /// An address in the URL itself is never looked up, so it is checked here.
+    fn check(&self, request: &Request<Full<Bytes>>) -> Result<(), DeliveryError> {
+        let host = request.uri().host().unwrap_or_default();
+        let literal = host.trim_start_matches('[').trim_end_matches(']');
+        let refused = literal.parse::<IpAddr>().ok().and_then(|ip| self.guard.refusal(ip));
+        match refused {
+            Some(why) => Err(DeliveryError::Bounced { reason: Refused(why).to_string() }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn tls() -> Result<ClientConfig, ConfigError> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        tracing::warn!("the system has no trusted certificates; no https address can be told");
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| ConfigError::field("tls", error.to_string()))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Who answers for a URL.
+pub(crate) fn destination(url: &str) -> String {
+    let parsed = url::Url::parse(url).ok();
+    let host = parsed.as_ref().and_then(|url| Some((url.host_str()?, url.port_or_known_default())));
+    match host {
+        Some((host, port)) => format!("{host}:{}", port.unwrap_or(0)),
+        None => "nowhere".to_owned(),
+    }
+}
+
+fn unreached(error: &hyper_util::client::legacy::Error) -> DeliveryError {
+    let mut cause: Option<&dyn Error> = Some(error);
+    let mut last = error.to_string();
+    while let Some(held) = cause {
+        let inner = held.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if let Some(refused) = inner.and_then(|inner| inner.downcast_ref::<Refused>()) {
+            return DeliveryError::Bounced { reason: refused.to_string() };
+        }
+        last = held.to_string();
+        cause = held.source();
+    }
+    let reason = format!("cannot be reached: {last}");
+    DeliveryError::TryAgain { reason, after_ms: None, blame: Blame::Destination }
+}
+
+/// What an answer means: taken, come again, or never.
+fn verdict(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Result<(), DeliveryError> {
+    if status.is_success() {
+        return Ok(());
+    }
+    let reason = format!("answered {status}");
+    if status.is_redirection() {
+        let reason = format!("{reason}; redirects are not followed, give the final address");
+        return Err(DeliveryError::Bounced { reason });
+    }
+    match status {
+        StatusCode::BAD_REQUEST
+        | StatusCode::NOT_FOUND
+        | StatusCode::METHOD_NOT_ALLOWED
+        | StatusCode::NOT_ACCEPTABLE
+        | StatusCode::GONE
+        | StatusCode::PAYLOAD_TOO_LARGE
+        | StatusCode::URI_TOO_LONG
+        | StatusCode::UNSUPPORTED_MEDIA_TYPE
+        | StatusCode::UNPROCESSABLE_ENTITY
+        | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => Err(DeliveryError::Bounced { reason }),
+        status => {
+            let is_theirs = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+            let blame = if is_theirs { Blame::Destination } else { Blame::Recipient };
+            Err(DeliveryError::TryAgain { reason, after_ms: retry_after_ms(headers, now), blame })
+        }
+    }
+}
+
+/// `Retry-After`, in seconds or as a date (RFC 9110, section 10.2.3).
+fn retry_after_ms(headers: &HeaderMap, now: Timestamp) -> Option<u64> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(seconds.saturating_mul(1_000));
+    }
+    let date = jiff::fmt::rfc2822::parse(text).ok()?;
+    Some(Timestamp(date.timestamp().as_millisecond()).ms_since(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_taken_come_again_or_never() {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, "7".parse().unwrap());
+        let said = |status: u16| {
+            let status = StatusCode::from_u16(status).unwrap();
+            verdict(status, &headers, Timestamp(0))
+        };
+        for status in [200, 201, 202, 204, 299] {
+            assert_eq!(said(status), Ok(()), "{status}");
+        }
+        for status in [301, 302, 307, 400, 404, 410, 413, 422] {
+            assert!(matches!(said(status), Err(DeliveryError::Bounced { .. })), "{status}");
+        }
+        for (status, whose) in [
+            (401, Blame::Recipient),
+            (408, Blame::Recipient),
+            (429, Blame::Destination),
+            (500, Blame::Destination),
+            (503, Blame::Destination),
+        ] {
+            let Err(DeliveryError::TryAgain { after_ms, blame, .. }) = said(status) else {
+                panic!("{status}")
+            };
+            assert_eq!((after_ms, blame), (Some(7_000), whose), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_date_to_come_again_is_understood() {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, "Wed, 21 Oct 2015 07:28:00 GMT".parse().unwrap());
+        let date = Timestamp(1_445_412_480_000);
+        assert_eq!(retry_after_ms(&headers, Timestamp(date.0 - 90_000)), Some(90_000));
+        assert_eq!(retry_after_ms(&headers, date.plus_ms(5)), Some(0));
+        headers.insert(RETRY_AFTER, "soon".parse().unwrap());
+        assert_eq!(retry_after_ms(&headers, date), None);
+    }
+
+    #[test]
+    fn a_destination_is_a_host_and_a_port() {
+        assert_eq!(destination("https://a.example/x?y"), "a.example:443");
+        assert_eq!(destination("http://user@a.example:81/"), "a.example:81");
+        assert_eq!(destination("nats://n.example:4222/x"), "n.example:4222");
+        assert_eq!(destination("?"), "nowhere");
+    }
+}

@@ -1,0 +1,151 @@
+//! How notifications leave: mail, Google Chat, text message, signed webhooks and, behind a feature,
+//! NATS subjects. One call is one attempt within one deadline; what to try, when and how often is
+//! decided in `core::outbox`.
+
+pub mod config;
+pub mod example;
+pub mod guard;
+pub mod limits;
+pub mod templates;
+
+mod chat;
+mod http;
+mod mail;
+#[cfg(feature = "nats")]
+mod nats;
+mod secret;
+mod sms;
+mod webhook;
+
+use std::sync::Arc;
+
+use orderstream_core::notification::{Blame, Delivery, DeliveryError, Notification, Notifier};
+use orderstream_core::port::Clock;
+use orderstream_core::spec::{Channel, NotificationType};
+
+pub use config::{Config, ConfigError};
+pub use webhook::cloud_event;
+
+use crate::chat::Chat;
+use crate::guard::Guard;
+use crate::http::Http;
+use crate::limits::ATTEMPT_TIMEOUT;
+use crate::mail::Mail;
+use crate::sms::Sms;
+use crate::templates::Templates;
+use crate::webhook::Webhook;
+
+/// Every channel that is set up.
+#[derive(Debug)]
+pub struct Channels {
+    mail: Option<Mail>,
+    sms: Option<Sms>,
+    chat: Chat,
+    webhook: Webhook,
+    #[cfg(feature = "nats")]
+    nats: nats::Nats,
+    sinks: Vec<Channel>,
+}
+
+impl Channels {
+    /// Sets up the channels; nothing is connected yet.
+    ///
+    /// # Errors
+    /// Settings that cannot be used, by the name of the field.
+    pub fn new(config: Config, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
+        let templates = Arc::new(Templates::load(config.templates.as_deref())?);
+        let guard = if config.webhook.allow_local { Guard::Open } else { Guard::Strict };
+        let http = Http::new(guard, Arc::clone(&clock))?;
+        let mail = config.smtp.map(|smtp| Mail::new(&smtp, Arc::clone(&templates))).transpose()?;
+        let sms = config
+            .sms
+            .map(|sms| Sms::new(&sms, http.clone(), Arc::clone(&templates)))
+            .transpose()?;
+        let webhook = Webhook::new(&config.webhook, http.clone(), clock)?;
+        Ok(Self {
+            mail,
+            sms,
+            chat: Chat::new(http, templates),
+            webhook,
+            #[cfg(feature = "nats")]
+            nats: nats::Nats::default(),
+            sinks: config::sinks(&config.sinks)?,
+        })
+    }
+
+    /// What is set up, in words for the log; without addresses of people and without secrets.
+    pub fn summary(&self) -> String {
+        let state = |is_set_up| if is_set_up { "on" } else { "off" };
+        let (mail, sms) = (state(self.mail.is_some()), state(self.sms.is_some()));
+        let signed = if self.webhook.is_signed() { "signed" } else { "unsigned" };
+        let sinks = self.sinks.len();
+        format!("Email {mail}, SMS {sms}, GChat on, Webhook on ({signed}), {sinks} sinks")
+    }
+
+    async fn attempt(&self, notification: &Notification) -> Result<(), DeliveryError> {
+        match notification.channel.kind {
+            NotificationType::Email => match &self.mail {
+                Some(mail) => mail.send(notification).await,
+                None => Err(is_off("mail")),
+            },
+            NotificationType::Sms => match &self.sms {
+                Some(sms) => sms.send(notification).await,
+                None => Err(is_off("text message")),
+            },
+            NotificationType::GChat => self.chat.send(notification).await,
+            NotificationType::Webhook => {
+                #[cfg(feature = "nats")]
+                if nats::is_ours(&notification.channel.address) {
+                    return self.nats.send(notification).await;
+                }
+                self.webhook.send(notification).await
+            }
+        }
+    }
+}
+
+fn is_off(what: &str) -> DeliveryError {
+    // It was set up when the notification became due; it may be again.
+    DeliveryError::TryAgain {
+        reason: format!("{what} is not set up now"),
+        after_ms: None,
+        blame: Blame::Recipient,
+    }
+}
+
+impl Notifier for Channels {
+    fn serves(&self, kind: NotificationType) -> bool {
+        match kind {
+            NotificationType::Email => self.mail.is_some(),
+            NotificationType::Sms => self.sms.is_some(),
+            NotificationType::GChat | NotificationType::Webhook => true,
+        }
+    }
+
+    fn sinks(&self) -> &[Channel] {
+        &self.sinks
+    }
+
+    fn destination(&self, channel: &Channel) -> String {
+        match channel.kind {
+            NotificationType::Email => "smtp".to_owned(),
+            NotificationType::Sms => "sms".to_owned(),
+            NotificationType::GChat | NotificationType::Webhook => {
+                http::destination(&channel.address)
+            }
+        }
+    }
+
+    fn deliver<'a>(&'a self, notification: &'a Notification) -> Delivery<'a> {
+        Box::pin(async move {
+            let attempt = tokio::time::timeout(ATTEMPT_TIMEOUT, self.attempt(notification));
+            attempt.await.unwrap_or_else(|_| {
+                Err(DeliveryError::TryAgain {
+                    reason: format!("no answer within {} s", ATTEMPT_TIMEOUT.as_secs()),
+                    after_ms: None,
+                    blame: Blame::Destination,
+                })
+            })
+        })
+    }
+}

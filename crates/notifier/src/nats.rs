@@ -1,0 +1,70 @@
+//! NATS subjects as sinks: `nats://host:4222/prefix` gets each topic under
+//! `prefix.TOPIC.tenant` (`orderstream` where no prefix is given), as a CloudEvent.
+
+use std::collections::BTreeMap;
+
+use async_nats::{Client, ConnectOptions, HeaderMap};
+use orderstream_core::notification::{Blame, DeliveryError, Notification};
+use tokio::sync::Mutex;
+use url::Url;
+
+use crate::limits::CONNECT_TIMEOUT;
+use crate::webhook::cloud_event;
+
+/// The connections, by server.
+#[derive(Debug, Default)]
+pub(crate) struct Nats {
+    clients: Mutex<BTreeMap<String, Client>>,
+}
+
+/// Whether a sink is a NATS server.
+pub(crate) fn is_ours(address: &str) -> bool {
+    address.starts_with("nats://")
+}
+
+impl Nats {
+    pub(crate) async fn send(&self, notification: &Notification) -> Result<(), DeliveryError> {
+        let url = Url::parse(&notification.channel.address)
+            .map_err(|error| DeliveryError::Bounced { reason: error.to_string() })?;
+        let client = self.client(&url).await?;
+        let mut headers = HeaderMap::new();
+        // JetStream stores a message of one id once.
+        headers.insert("Nats-Msg-Id", notification.id.as_str());
+        headers.insert("content-type", "application/cloudevents+json; charset=utf-8");
+        let body = cloud_event(notification).to_string();
+        let subject = subject(&url, notification);
+        let sent = client.publish_with_headers(subject, headers, body.into()).await;
+        sent.map_err(|error| unreached(&error))?;
+        // On the server when it has answered the flush's ping.
+        client.flush().await.map_err(|error| unreached(&error))
+    }
+
+    async fn client(&self, url: &Url) -> Result<Client, DeliveryError> {
+        let mut server = url.clone();
+        server.set_path("");
+        let server = server.to_string();
+        if let Some(client) = self.clients.lock().await.get(&server) {
+            return Ok(client.clone());
+        }
+        let options = ConnectOptions::new().connection_timeout(CONNECT_TIMEOUT);
+        let client = options.connect(&server).await.map_err(|error| unreached(&error))?;
+        self.clients.lock().await.insert(server, client.clone());
+        Ok(client)
+    }
+}
+
+fn subject(url: &Url, notification: &Notification) -> String {
+    let prefix = match url.path().trim_matches('/') {
+        "" => "orderstream",
+        prefix => prefix,
+    };
+    format!("{prefix}.{}.{}", notification.topic.as_str(), notification.key.tenant)
+}
+
+fn unreached(error: &dyn std::fmt::Display) -> DeliveryError {
+    DeliveryError::TryAgain {
+        reason: format!("NATS cannot be reached: {error}"),
+        after_ms: None,
+        blame: Blame::Destination,
+    }
+}

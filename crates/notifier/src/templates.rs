@@ -1,0 +1,349 @@
+//! What notifications say: one template for each thing, language and, where it differs, channel.
+//!
+//! A template's first line is the subject, the rest the text. It stands under
+//! `LANGUAGE/TEMPLATE.j2`, and `LANGUAGE/TEMPLATE.CHANNEL.j2` goes before it; the operator's folder
+//! goes before what is built in. A language that is missing falls back to its base (`de-AT` to
+//! `de`), and then to English. Rendering is strict and bounded, and values are escaped for the
+//! channel: nobody writes headers, markup or mentions into somebody else's message.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write as _};
+use std::io;
+use std::path::Path;
+
+use minijinja::{
+    AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehavior, Value, context,
+};
+use orderstream_core::notification::{DeliveryError, Notification, Recipient, Template};
+use orderstream_core::spec::NotificationType;
+
+use crate::config::{ConfigError, read_text};
+use crate::example;
+use crate::limits::{SUBJECT_CHARS_MAX, TEMPLATE_FILES_MAX, TEMPLATE_STEPS_MAX, TEXT_BYTES_MAX};
+
+/// The built-in templates, by language.
+const BUILT_IN: [(&str, &str); 2] =
+    [("en", include_str!("templates/en.txt")), ("de", include_str!("templates/de.txt"))];
+/// What mail looks like.
+const LAYOUT: (&str, &str) = ("mail.html", include_str!("templates/mail.html"));
+/// The language that is always there.
+const FALLBACK: &str = "en";
+/// What stands before each built-in template's name.
+const MARK: &str = "=== ";
+/// Channels, for names of files.
+const CHANNELS: [NotificationType; 4] = [
+    NotificationType::GChat,
+    NotificationType::Email,
+    NotificationType::Sms,
+    NotificationType::Webhook,
+];
+
+/// What a message says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// One line.
+    pub subject: String,
+    /// The text.
+    pub text: String,
+}
+
+/// All templates.
+pub struct Templates {
+    environment: Environment<'static>,
+    /// The names that exist, `LANGUAGE/TEMPLATE[.CHANNEL]`.
+    names: BTreeSet<String>,
+}
+
+impl fmt::Debug for Templates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Templates").field("count", &self.names.len()).finish_non_exhaustive()
+    }
+}
+
+impl Templates {
+    /// The built-in templates, and those of the operator's folder; each is rendered once with
+    /// example data, so that a wrong one is found now.
+    ///
+    /// # Errors
+    /// A folder or file that cannot be read, a name that is none of a template's, a wrong template.
+    pub fn load(folder: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut sources = BTreeMap::new();
+        for (language, text) in BUILT_IN {
+            for (name, source) in sections(text) {
+                sources.insert(format!("{language}/{name}"), source.to_owned());
+            }
+        }
+        if let Some(folder) = folder {
+            read_folder(folder, &mut sources)?;
+        }
+        let wrong = |name: &str, error: &dyn fmt::Display| {
+            ConfigError::field(format!("templates: {name}.j2"), error.to_string())
+        };
+        let mut environment = environment();
+        let (layout, source) = LAYOUT;
+        environment.add_template(layout, source).map_err(|error| wrong(layout, &error))?;
+        let mut names = BTreeSet::new();
+        for (name, source) in sources {
+            for channel in CHANNELS {
+                let source = source.clone();
+                let added = environment.add_template_owned(with_channel(&name, channel), source);
+                added.map_err(|error| wrong(&name, &error))?;
+            }
+            names.insert(name);
+        }
+        let templates = Self { environment, names };
+        templates.try_all()?;
+        Ok(templates)
+    }
+
+    /// Renders every template with example data.
+    fn try_all(&self) -> Result<(), ConfigError> {
+        for name in &self.names {
+            let (language, file) = name.split_once('/').unwrap_or_default();
+            let (template, only) = file.split_once('.').unwrap_or((file, ""));
+            let Some(template) = Template::parse(template) else { continue };
+            let channels =
+                CHANNELS.into_iter().filter(|held| only.is_empty() || held.as_str() == only);
+            for channel in channels {
+                let example = example::notification(template, channel, language);
+                let said = self.render_named(name, &example).map_err(|error| {
+                    ConfigError::field(format!("templates: {name}.j2"), described(&error))
+                })?;
+                if said.subject.is_empty() {
+                    let text = "has no subject; write it into the first line";
+                    return Err(ConfigError::field(format!("templates: {name}.j2"), text));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a notification says over its channel, in its language.
+    ///
+    /// # Errors
+    /// A template that cannot say it; it never will.
+    pub fn render(&self, notification: &Notification) -> Result<Said, DeliveryError> {
+        let name = self.name(notification);
+        self.render_named(&name, notification).map_err(|error| DeliveryError::Bounced {
+            reason: format!("template {name} cannot be rendered: {}", described(&error)),
+        })
+    }
+
+    /// A text as HTML, for mail.
+    ///
+    /// # Errors
+    /// A text that is too long.
+    pub fn html(&self, said: &Said, language: Option<&str>) -> Result<String, DeliveryError> {
+        let language = language.unwrap_or(FALLBACK);
+        let paragraphs: Vec<Vec<&str>> = said
+            .text
+            .split("\n\n")
+            .map(|paragraph| paragraph.lines().collect())
+            .filter(|lines: &Vec<&str>| !lines.is_empty())
+            .collect();
+        let subject = &said.subject;
+        let values = context! { subject, paragraphs, language };
+        self.bounded(LAYOUT.0, values).map_err(|error| DeliveryError::Bounced {
+            reason: format!("the mail cannot be written: {}", described(&error)),
+        })
+    }
+
+    /// The best template there is.
+    fn name(&self, notification: &Notification) -> String {
+        let template = notification.template.as_str();
+        let language = notification.language.as_deref().unwrap_or(FALLBACK).to_ascii_lowercase();
+        let base = language.split('-').next().unwrap_or(FALLBACK).to_owned();
+        let channel = notification.channel.kind.as_str();
+        for language in [language.as_str(), base.as_str(), FALLBACK] {
+            for name in
+                [format!("{language}/{template}.{channel}"), format!("{language}/{template}")]
+            {
+                if self.names.contains(&name) {
+                    return name;
+                }
+            }
+        }
+        format!("{FALLBACK}/{template}")
+    }
+
+    fn render_named(&self, name: &str, notification: &Notification) -> Result<Said, Error> {
+        let full = with_channel(name, notification.channel.kind);
+        let text = self.bounded(&full, values(notification))?;
+        let (subject, text) = text.split_once('\n').unwrap_or((text.as_str(), ""));
+        let subject: String = subject.trim().chars().take(SUBJECT_CHARS_MAX).collect();
+        let text = text.trim().to_owned();
+        // A text message has no subject: it is the text, where there is no other.
+        let text = if text.is_empty() { subject.clone() } else { text };
+        Ok(Said { subject, text })
+    }
+
+    fn bounded(&self, name: &str, values: Value) -> Result<String, Error> {
+        let mut text = Bounded(Vec::new());
+        self.environment.get_template(name)?.render_captured_to(values, &mut text)?;
+        String::from_utf8(text.0)
+            .map_err(|_| Error::new(ErrorKind::InvalidOperation, "gave no text"))
+    }
+
+    /// The names and texts of all built-in templates, for an operator who begins a folder.
+    pub fn built_in() -> Vec<(String, &'static str)> {
+        let of_language = |(language, text): (&str, &'static str)| {
+            let named = move |(name, source): (&str, &'static str)| {
+                (format!("{language}/{name}.j2"), source)
+            };
+            sections(text).into_iter().map(named).collect::<Vec<_>>()
+        };
+        BUILT_IN.into_iter().flat_map(of_language).collect()
+    }
+}
+
+/// The first bytes of a text, to the last whole letter.
+pub(crate) fn shortened(text: &str, bytes_max: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes_max)).unwrap_or(text)
+}
+
+fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(TEMPLATE_STEPS_MAX));
+    environment.set_trim_blocks(true);
+    environment.set_lstrip_blocks(true);
+    environment.set_auto_escape_callback(|name| match name.rsplit_once('@') {
+        Some((_, "GChat")) => AutoEscape::Custom("chat"),
+        Some(_) => AutoEscape::Custom("text"),
+        None => AutoEscape::Html,
+    });
+    environment.set_formatter(format_value);
+    environment
+}
+
+/// Writes a value so that it stays a value.
+fn format_value(
+    output: &mut minijinja::Output<'_>,
+    state: &State<'_, '_>,
+    value: &Value,
+) -> Result<(), Error> {
+    let AutoEscape::Custom(kind) = state.auto_escape() else {
+        return minijinja::escape_formatter(output, state, value);
+    };
+    if value.is_undefined() {
+        return minijinja::escape_formatter(output, state, value);
+    }
+    if value.is_none() {
+        return Ok(());
+    }
+    for letter in value.to_string().chars() {
+        match letter {
+            '\n' | '\t' => output.write_char(letter)?,
+            letter if letter.is_control() => {}
+            // Mentions and links of Google Chat stand between these.
+            '<' if kind == "chat" => output.write_char('‹')?,
+            '>' if kind == "chat" => output.write_char('›')?,
+            letter => output.write_char(letter)?,
+        }
+    }
+    Ok(())
+}
+
+/// What templates may use.
+fn values(notification: &Notification) -> Value {
+    let data = &notification.data;
+    let title = data["order"]["title"].as_str().filter(|title| !title.is_empty());
+    let number = notification.key.order_req_id.as_str();
+    // The subject is one line, whatever the buyer wrote.
+    let about = match title {
+        Some(title) => format!("{} ({number})", title.replace(['\n', '\r'], " ")),
+        None => number.to_owned(),
+    };
+    let recipient = match &notification.recipient {
+        Recipient::Buyer => "buyer",
+        Recipient::Seller(_) => "seller",
+        Recipient::Sink => "sink",
+    };
+    context! {
+        about,
+        recipient,
+        id => notification.id,
+        topic => notification.topic.as_str(),
+        order => Value::from_serialize(&data["order"]),
+        event => Value::from_serialize(&data["event"]),
+        failed => Value::from_serialize(&data["failed"]),
+    }
+}
+
+fn with_channel(name: &str, channel: NotificationType) -> String {
+    format!("{name}@{}", channel.as_str())
+}
+
+/// The templates in one built-in text.
+fn sections(text: &'static str) -> Vec<(&'static str, &'static str)> {
+    let parts = text.split(MARK).filter(|part| !part.trim().is_empty());
+    parts.filter_map(|part| part.split_once('\n')).map(|(name, text)| (name.trim(), text)).collect()
+}
+
+fn read_folder(folder: &Path, sources: &mut BTreeMap<String, String>) -> Result<(), ConfigError> {
+    let entries = |folder: &Path| {
+        let read = std::fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        read.map_err(|error| ConfigError::file(folder, error))
+    };
+    let mut count = 0_usize;
+    for language in entries(folder)?.into_iter().filter(|entry| entry.path().is_dir()) {
+        let tag = language.file_name().to_string_lossy().to_ascii_lowercase();
+        // A mounted ConfigMap has folders of its own, such as ..data.
+        if tag.starts_with('.') {
+            continue;
+        }
+        for file in entries(&language.path())? {
+            let path = file.path();
+            let name = file.file_name().to_string_lossy().into_owned();
+            let Some(name) = name.strip_suffix(".j2") else { continue };
+            count = count.saturating_add(1);
+            if count > TEMPLATE_FILES_MAX {
+                let text = format!("has more than {TEMPLATE_FILES_MAX} templates");
+                return Err(ConfigError::file(folder, text));
+            }
+            if !is_known(name) {
+                let text = "is named after no template; see `orderstream notify list`";
+                return Err(ConfigError::file(&path, text));
+            }
+            sources.insert(format!("{tag}/{name}"), read_text(&path)?);
+        }
+    }
+    Ok(())
+}
+
+fn is_known(name: &str) -> bool {
+    let (template, channel) = name.split_once('.').unwrap_or((name, ""));
+    let is_channel = CHANNELS.iter().any(|held| held.as_str() == channel);
+    Template::parse(template).is_some() && (channel.is_empty() || is_channel)
+}
+
+/// An error with its causes: the innermost one says what the operator can mend.
+fn described(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(held) = cause {
+        text = format!("{text}: {held}");
+        cause = held.source();
+    }
+    text
+}
+
+/// Takes only so many bytes.
+struct Bounded(Vec<u8>);
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len().saturating_add(bytes.len()) > TEXT_BYTES_MAX {
+            return Err(io::Error::other(format!("is longer than {TEXT_BYTES_MAX} bytes")));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

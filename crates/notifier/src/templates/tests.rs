@@ -1,0 +1,116 @@
+//! Claims about what notifications say.
+
+use super::*;
+
+fn templates(files: &[(&str, &str)]) -> Result<Templates, ConfigError> {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    Templates::load(Some(folder.path()))
+}
+
+fn built_in() -> Templates {
+    Templates::load(None).unwrap()
+}
+
+fn example(template: Template, channel: NotificationType, language: &str) -> Notification {
+    example::notification(template, channel, language)
+}
+
+#[test]
+fn everything_can_be_said_over_every_channel_in_both_languages() {
+    let templates = built_in();
+    for template in Template::ALL {
+        for channel in CHANNELS {
+            let english = templates.render(&example(template, channel, "en")).unwrap();
+            let german = templates.render(&example(template, channel, "de")).unwrap();
+            assert_ne!(english, german, "{template:?} over {channel:?}");
+            for said in [english, german] {
+                let is_blank = said.text.contains("\n\n\n") || said.text.contains("null");
+                assert!(!is_blank && !said.text.contains("None"), "{said:?}");
+                assert!(said.subject.contains("A-2026-17"), "{said:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_invitation_reads_as_a_person_would_write_it() {
+    let said =
+        built_in().render(&example(Template::Invitation, NotificationType::Email, "de")).unwrap();
+    assert_eq!(said.subject, "Preisanfrage: Steel beams for hall 4 (A-2026-17)");
+    let wanted = "Sie werden um ein Angebot gebeten.\n\n\
+                  Nummer: A-2026-17\n\
+                  Angebote bis: 2026-03-03T09:00:00Z\n\
+                  Kategorie: steel\n\
+                  Lieferung nach: Hafenstraße 1, Hamburg\n\
+                  Lieferung bis: 2026-04-01T00:00:00Z\n\n\
+                  Gewünscht:\n\
+                  - 40 Stk. HEB-200: beam, 12 m\n\n\
+                  Certificate 3.1 is needed.\n\
+                  https://example.com/drawing.pdf";
+    assert_eq!(said.text, wanted);
+}
+
+#[test]
+fn a_language_falls_back_to_its_base_and_then_to_english() {
+    let templates = templates(&[
+        ("fr/pause.j2", "Pause : {{ about }}\nOn attend."),
+        ("de-AT/pause.SMS.j2", "Pause, bitt'schön: {{ about }}"),
+    ])
+    .unwrap();
+    let subject = |language, channel| {
+        templates.render(&example(Template::Pause, channel, language)).unwrap().subject
+    };
+    let about = "Steel beams for hall 4 (A-2026-17)";
+    let mail = NotificationType::Email;
+    assert_eq!(subject("de-AT", NotificationType::Sms), format!("Pause, bitt'schön: {about}"));
+    assert_eq!(subject("de-AT", mail), format!("Angehalten: {about}"));
+    assert_eq!(subject("fr-CA", mail), format!("Pause : {about}"));
+    assert_eq!(subject("nl", mail), format!("Paused: {about}"));
+}
+
+#[test]
+fn a_wrong_template_is_refused_at_the_start_and_names_its_file() {
+    for (file, text, wanted) in [
+        ("en/pause.j2", "{{ about }}\n{{ order.nothing }}", "en/pause.j2: undefined value"),
+        ("en/pause.j2", "{{ about }}\n{% if %}", "en/pause.j2: syntax error"),
+        ("en/pause.j2", "\nonly a text", "has no subject"),
+        ("en/pauze.j2", "x", "is named after no template"),
+        ("en/pause.Fax.j2", "x", "is named after no template"),
+        ("en/pause.j2", "{% for i in range(99999999) %}x{% endfor %}", "en/pause.j2"),
+        (
+            "en/pause.j2",
+            "x\n{% for i in range(9000) %}{{ about }}{% endfor %}",
+            "is longer than 65536 bytes",
+        ),
+    ] {
+        let error = templates(&[(file, text)]).unwrap_err();
+        let mut said = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(held) = cause {
+            said = format!("{said}: {held}");
+            cause = held.source();
+        }
+        assert!(said.contains(wanted), "{file} {text}: {said}");
+    }
+}
+
+#[test]
+fn what_people_wrote_stays_text() {
+    let templates = built_in();
+    let mut hostile = example(Template::FollowUp, NotificationType::Email, "en");
+    hostile.data["order"]["title"] = "a\r\nBcc: all@example.com".into();
+    hostile.data["event"]["message"]["message"] = "<b>{{ id }}</b> <users/all>\u{7}".into();
+    let said = templates.render(&hostile).unwrap();
+    assert_eq!(said.subject, "Message of the buyer: a  Bcc: all@example.com (A-2026-17)");
+    assert!(said.text.contains("<b>{{ id }}</b>") && !said.text.contains('\u{7}'), "{said:?}");
+    let html = templates.html(&said, Some("en")).unwrap();
+    assert!(html.contains("&lt;b&gt;") && !html.contains("<b>"), "{html}");
+    hostile.channel.kind = NotificationType::GChat;
+    let said = templates.render(&hostile).unwrap();
+    assert!(!said.text.contains('<') && said.text.contains("‹users/all›"), "{said:?}");
+}

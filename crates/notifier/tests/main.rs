@@ -1,0 +1,58 @@
+//! What leaves the channels, as real servers get it: HTTP peers in this process, and aiosmtpd.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod http;
+mod mail;
+mod peer;
+
+use std::sync::Arc;
+
+use orderstream_core::Timestamp;
+use orderstream_core::notification::{DeliveryError, Notification, Notifier as _, Template};
+use orderstream_core::port::Clock;
+use orderstream_core::spec::NotificationType;
+use orderstream_notifier::{Channels, Config, example};
+
+/// 2026-03-02T10:00:00Z.
+pub(crate) const NOW: Timestamp = Timestamp(1_772_445_600_000);
+
+#[derive(Debug)]
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Timestamp {
+        NOW
+    }
+}
+
+/// Channels with these settings, in a file as an operator would write it.
+pub(crate) fn channels(settings: &str) -> Channels {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("notify.yaml");
+    std::fs::write(&file, settings).unwrap();
+    Channels::new(Config::load(&file).unwrap(), Arc::new(Still)).unwrap()
+}
+
+/// An example of what can be told, to an address.
+pub(crate) fn example(
+    template: Template,
+    kind: NotificationType,
+    address: impl Into<String>,
+) -> Notification {
+    let mut notification = example::notification(template, kind, "de");
+    notification.channel.address = address.into();
+    notification
+}
+
+pub(crate) async fn send(
+    channels: &Channels,
+    notification: &Notification,
+) -> Result<(), DeliveryError> {
+    channels.deliver(notification).await
+}

@@ -1,0 +1,288 @@
+//! What the world hears of an order: a real processor, real HTTP peers that fail on purpose, and
+//! `kill -9` while notifications flow.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use parking_lot::Mutex;
+use serde_json::Value;
+
+use crate::http::{get, post};
+use crate::process::{Role, until};
+
+const ORDER: &str = "SB-77";
+
+/// One request that a peer got.
+#[derive(Clone, Debug)]
+struct Heard {
+    path: String,
+    id: String,
+    body: Value,
+    is_taken: bool,
+}
+
+#[derive(Debug, Default)]
+struct Peered {
+    heard: Mutex<Vec<Heard>>,
+    count: AtomicU64,
+    is_down: AtomicBool,
+}
+
+/// Somebody's server: refuses every fifth request for now, and all while it is down.
+struct Peer {
+    address: SocketAddr,
+    state: Arc<Peered>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Peer {
+    fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let state = Arc::new(Peered::default());
+        let router = Router::new().fallback(hear).with_state(Arc::clone(&state));
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        runtime.spawn(async move { axum_serve(listener, router).await });
+        Self { address, state, _runtime: runtime }
+    }
+
+    fn taken(&self) -> Vec<Heard> {
+        let heard = self.state.heard.lock();
+        heard.iter().filter(|heard| heard.is_taken).cloned().collect()
+    }
+}
+
+async fn axum_serve(listener: tokio::net::TcpListener, router: Router) {
+    orderstream_rpc::server::http::serve(
+        listener,
+        router,
+        orderstream_rpc::server::http::HttpLimits::default(),
+        tokio_util::sync::CancellationToken::new(),
+    )
+    .await;
+}
+
+async fn hear(
+    State(state): State<Arc<Peered>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
+    let count = state.count.fetch_add(1, Ordering::SeqCst);
+    let is_taken = count % 5 != 4 && !state.is_down.load(Ordering::SeqCst);
+    let id = headers.get("webhook-id").map(|id| id.to_str().unwrap().to_owned());
+    state.heard.lock().push(Heard {
+        path: uri.path().to_owned(),
+        id: id.unwrap_or_default(),
+        body: serde_json::from_slice(&body).unwrap(),
+        is_taken,
+    });
+    if is_taken { StatusCode::NO_CONTENT } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+fn processor(dir: &Path, peer: SocketAddr) -> Role {
+    let sellers: String = ["north", "south"]
+        .map(|name| {
+            format!(
+                "---\napiVersion: orderstream.dev/v1alpha1\nkind: Seller\nmetadata:\n  name: {name}\n\
+                 spec:\n  channels:\n    - type: Webhook\n      address: http://{peer}/{name}\n"
+            )
+        })
+        .concat();
+    std::fs::write(dir.join("sellers.yaml"), sellers).unwrap();
+    let settings = format!("sinks: ['http://{peer}/sink']\nwebhook: {{allow-local: true}}\n");
+    std::fs::write(dir.join("notify.yaml"), settings).unwrap();
+    let path = |name: &str| dir.join(name).to_str().unwrap().to_owned();
+    let (data, sellers, settings) = (path("data"), path("sellers.yaml"), path("notify.yaml"));
+    let mut args = vec!["processor", "--data-dir", &data, "--sellers", &sellers];
+    args.extend(["--notify-config", &settings]);
+    for flag in ["--grpc-addr", "--rest-addr", "--metrics-addr"] {
+        args.extend([flag, "127.0.0.1:0"]);
+    }
+    Role::start(&args, dir)
+}
+
+fn requestor(dir: &Path, processor: &Role) -> Role {
+    let url = format!("http://{}", processor.address("grpc"));
+    let store = format!("embedded:{}", dir.join("requestor").display());
+    let mut args = vec!["requestor", "--processor", &url, "--store", &store];
+    for flag in ["--rest-addr", "--metrics-addr"] {
+        args.extend([flag, "127.0.0.1:0"]);
+    }
+    Role::start(&args, dir)
+}
+
+fn propose(rest: SocketAddr, id: &str, seller: &str) -> bool {
+    let body = format!(
+        r#"{{"order_req_id":"{ORDER}","proposal_id":"{id}","seller":"{seller}",
+            "price":"10.50","currency":"EUR"}}"#
+    );
+    post(rest, "/api/v1/proposals", &body).is_ok_and(|answer| answer.status == 201)
+}
+
+/// The events of the order, as its owner has them.
+fn events(rest: SocketAddr) -> Vec<Value> {
+    let text = get(rest, &format!("/orders/{ORDER}/events")).unwrap().text;
+    let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    data.map(|data| serde_json::from_str(data).unwrap()).collect()
+}
+
+/// What is due, as `path topic seq`, by the list of events alone.
+fn due(events: &[Value]) -> BTreeSet<String> {
+    let mut due = BTreeSet::new();
+    let mut add = |path: &str, topic: &str, seq: u64| {
+        due.insert(format!("{path} dev.orderstream.{topic} {seq:020}"));
+    };
+    for event in events {
+        let seq = event["seq"].as_u64().unwrap();
+        let both = |add: &mut dyn FnMut(&str, &str, u64), topic: &str| {
+            for path in ["/north", "/south", "/sink"] {
+                add(path, topic, seq);
+            }
+        };
+        match event["status"].as_str().unwrap() {
+            "OrderOpened" => add("/sink", "BUYER_ACKNOWLEDGEMENTS", seq),
+            "SellersSelected" => both(&mut add, "SELLER_NOTIFY"),
+            "NewProposal" => {
+                let detail = event["detail"].to_string();
+                let seller = if detail.contains("north") { "/north" } else { "/south" };
+                add("/sink", "BUYER_NOTIFY", seq);
+                add("/sink", "SELLER_ACKNOWLEDGEMENTS", seq);
+                add(seller, "SELLER_ACKNOWLEDGEMENTS", seq);
+            }
+            "OrderFinalised" => {
+                add("/sink", "BUYER_NOTIFY", seq);
+                both(&mut add, "SELLER_NOTIFY");
+            }
+            "SellerNotified" | "ProposalClosed" => {}
+            other => panic!("unexpected {other}"),
+        }
+    }
+    due
+}
+
+fn named(heard: &Heard) -> String {
+    let text = |field: &str| heard.body[field].as_str().unwrap().to_owned();
+    format!("{} {} {}", heard.path, text("type"), text("sequence"))
+}
+
+#[test]
+fn whatever_is_killed_every_notification_arrives_under_one_id_and_in_order() {
+    let (dir, peer) = (tempfile::tempdir().unwrap(), Peer::start());
+    let mut owner = processor(dir.path(), peer.address);
+    let buyer = requestor(dir.path(), &owner);
+    let rest = owner.address("rest");
+    let body = format!(r#"{{"order_req_id":"{ORDER}","session_id":"s"}}"#);
+    let answer = post(buyer.address("requestor"), "/api/v1/orders/initiate", &body).unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    until("the order is open", || {
+        get(rest, &format!("/api/v1/orders/{ORDER}")).ok().filter(|answer| answer.status == 200)
+    });
+    for round in 0..6_u32 {
+        for number in 0..4 {
+            let (id, seller) = (format!("p{round}-{number}"), ["north", "south"][number % 2]);
+            until("a proposal is taken", || propose(rest, &id, seller).then_some(()));
+        }
+        // In the middle of the deliveries, whatever of them is done.
+        owner.kill();
+        owner.restart();
+    }
+    let award = r#"{"proposal_id":"p0-0","reason":"the best"}"#;
+    let finalised = || {
+        let path = format!("/api/v1/orders/finalize/{ORDER}");
+        post(buyer.address("requestor"), &path, award).ok().filter(|answer| answer.status == 200)
+    };
+    until("the order is awarded", finalised);
+    let ended = || {
+        let events = events(rest);
+        let last = events.last().and_then(|event| event["status"].as_str().map(str::to_owned));
+        (last.as_deref() == Some("OrderFinalised")).then_some(events)
+    };
+    let events = until("the order is over", ended);
+    let due = due(&events);
+    until("all was heard", || {
+        let heard: BTreeSet<String> = peer.taken().iter().map(named).collect();
+        due.is_subset(&heard).then_some(())
+    });
+    let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut firsts: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    for heard in peer.taken() {
+        assert!(due.contains(&named(&heard)), "{heard:?} is not due");
+        assert_eq!(heard.body["id"], heard.id.as_str());
+        ids.entry(named(&heard)).or_default().insert(heard.id.clone());
+        if seen.insert(heard.id.clone()) {
+            let sequence = heard.body["sequence"].as_str().unwrap().to_owned();
+            firsts.entry(heard.path).or_default().push(sequence);
+        }
+    }
+    for (what, ids) in &ids {
+        assert_eq!(ids.len(), 1, "{what}: {ids:?}");
+    }
+    for (who, sequences) in &firsts {
+        assert!(sequences.is_sorted(), "{who}: {sequences:?}");
+    }
+    // The order knows that its sellers were told.
+    let notified = events.iter().filter(|event| event["status"] == "SellerNotified").count();
+    assert_eq!(notified, 2, "{events:?}");
+    // Nothing is left to do, and the outbox says so.
+    until("the outbox is empty", || {
+        let path = format!("/api/v1/orders/{ORDER}/notifications");
+        let listed = get(rest, &path).unwrap().json();
+        (listed["waiting"] == 0 && listed["notifications"] == Value::Array(Vec::new()))
+            .then_some(())
+    });
+}
+
+#[test]
+fn wrong_settings_are_refused_before_any_port_is_open() {
+    let dir = tempfile::tempdir().unwrap();
+    for (settings, wanted) in [
+        ("smpt: {}", "unknown field `smpt`"),
+        ("sinks: ['ftp://x']", "sinks[0]: is not http, https or nats"),
+        ("smtp: {url: 'smtp://u@h', from: 'a@b.c'}", "give password-file too"),
+        ("smtp: {url: 'smtp://h?tls=maybe', from: 'a@b.c'}", "not required, optional or none"),
+        ("webhook: {secret-files: [/nowhere]}", "/nowhere: No such file"),
+        ("sms: {url: 'https://h/', body: '{{ what }}'}", "sms.body"),
+        ("templates: /nowhere", "/nowhere: No such file"),
+    ] {
+        let file = dir.path().join("notify.yaml");
+        std::fs::write(&file, settings).unwrap();
+        let data = dir.path().join("data");
+        let args = ["processor", "--data-dir", data.to_str().unwrap(), "--notify-config"];
+        let output = crate::process::run(&[&args[..], &[file.to_str().unwrap()]].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{settings}: {said}");
+        assert!(said.contains(wanted), "{settings}: {said}");
+    }
+}
+
+#[test]
+fn a_preview_prints_what_would_be_sent() {
+    let output = crate::process::run(&[
+        "notify",
+        "preview",
+        "pause",
+        "--channel",
+        "Email",
+        "--language",
+        "de-AT",
+    ]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    let wanted = "Angehalten: Steel beams for hall 4 (A-2026-17)\n\n\
+                  Zurzeit werden keine Angebote angenommen.\n\nThe budget is set.\n";
+    assert_eq!(text, wanted);
+    let output = crate::process::run(&["notify", "preview", "nothing"]);
+    assert_eq!(output.status.code(), Some(2));
+}

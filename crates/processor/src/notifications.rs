@@ -1,0 +1,160 @@
+//! Telling people: what is due for an order's events is tried until it arrives or is given up, and
+//! what is left to do lies on the disk.
+//!
+//! ```text
+//!  appended ──▶ dirty ─┐                        ┌─▶ attempt ─▶ destination (bounded, circuit)
+//!  (journal)           ├─▶ desk ─▶ one round ───┤
+//!  timer ─────▶ due ───┘          of one order  └─▶ snapshot in the journal
+//! ```
+//!
+//! An order costs something only while it has something to tell: its outbox is read from the disk,
+//! stepped, and let go when nothing is ready. One that waits for a later attempt is a line in an
+//! index of times. Every wait for somebody else is an attempt of its own, so that nobody who is
+//! slow holds up another recipient, another order, or an act.
+
+mod destinations;
+mod list;
+mod queue;
+mod round;
+pub(crate) mod store;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use orderstream_core::notification::{Audience, Notifier, has_listeners};
+use orderstream_core::spec::{Contact, NotificationType};
+use orderstream_core::{Order, OrderKey, SellerId, Tenant, Timestamp};
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::limits::{
+    CLOCK_LOOK_MS, NOTIFY_ATTEMPTS_MAX, NOTIFY_DRAIN, NOTIFY_LOOKS_MAX, NOTIFY_ROUNDS_MAX,
+};
+use crate::orders::Orders;
+
+pub use list::{DeadLetters, Listed, OutboxListed};
+pub(crate) use store::{Half, Place};
+
+use destinations::Destinations;
+use queue::Queue;
+
+/// The notifications of one processor. Clones share them.
+#[derive(Clone)]
+pub struct Notifications(Arc<Inner>);
+
+struct Inner {
+    notifier: Arc<dyn Notifier>,
+    /// Events before this time are nobody's business: notifications were off.
+    since: Timestamp,
+    queue: Queue,
+    destinations: Destinations,
+    /// Attempts of all orders at one time.
+    attempts: Arc<Semaphore>,
+    /// Orders whose outbox is being read.
+    looks: Arc<Semaphore>,
+}
+
+impl fmt::Debug for Notifications {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notifications").field("since", &self.0.since).finish_non_exhaustive()
+    }
+}
+
+impl Notifications {
+    pub(crate) fn new(notifier: Arc<dyn Notifier>, since: Timestamp) -> Self {
+        Self(Arc::new(Inner {
+            notifier,
+            since,
+            queue: Queue::default(),
+            destinations: Destinations::default(),
+            attempts: Arc::new(Semaphore::new(NOTIFY_ATTEMPTS_MAX)),
+            looks: Arc::new(Semaphore::new(NOTIFY_LOOKS_MAX)),
+        }))
+    }
+
+    /// Something happened to an order. Takes one short lock; called on the journal's thread.
+    pub(crate) fn wake(&self, key: &OrderKey) {
+        self.0.queue.wake(key);
+    }
+
+    /// Notes what an order's outbox holds.
+    pub(crate) fn tally(&self, key: &OrderKey, head: store::Head) {
+        self.0.queue.tally(key, head);
+    }
+
+    /// Since when people are told.
+    pub(crate) fn since(&self) -> Timestamp {
+        self.0.since
+    }
+
+    /// Whether anybody may have to be told of anything in this order.
+    pub(crate) fn concerns(&self, orders: &Orders, order: &Order) -> bool {
+        self.with_audience(orders, &order.key.tenant, |audience| has_listeners(order, audience))
+    }
+
+    /// Calls with everybody who can be reached.
+    fn with_audience<T>(
+        &self,
+        orders: &Orders,
+        tenant: &Tenant,
+        then: impl FnOnce(&Audience<'_>) -> T,
+    ) -> T {
+        let contact = |seller: &SellerId| -> Option<Contact> {
+            orders.directory().seller(tenant, seller).map(|seller| seller.contact)
+        };
+        let serves = |kind: NotificationType| self.0.notifier.serves(kind);
+        let sinks = self.0.notifier.sinks();
+        then(&Audience { contact: &contact, serves: &serves, sinks })
+    }
+
+    /// Runs until shutdown, and lets what is under way end, but not for long.
+    pub(crate) async fn run(self, orders: Orders, shutdown: CancellationToken) {
+        let mut rounds = JoinSet::new();
+        while !shutdown.is_cancelled() {
+            while rounds.try_join_next().is_some() {}
+            let now = orders.now();
+            orders.metrics().notifications_wait(self.0.queue.totals(), now);
+            let next = if rounds.len() < NOTIFY_ROUNDS_MAX { self.0.queue.next(now) } else { None };
+            let Some((key, wakes)) = next else {
+                self.rest(&shutdown, now, &mut rounds).await;
+                continue;
+            };
+            // Cancel-safe: a permit that is not taken is not lost.
+            let permit = tokio::select! {
+                permit = Arc::clone(&self.0.looks).acquire_owned() => permit,
+                () = shutdown.cancelled() => break,
+            };
+            let Ok(permit) = permit else { break };
+            let (this, orders, shutdown) = (self.clone(), orders.clone(), shutdown.clone());
+            rounds.spawn(async move {
+                let round = round::Round { notifications: this.clone(), orders, wakes };
+                let again_at = round.run(&key, permit, shutdown).await;
+                this.0.queue.done(&key, again_at);
+            });
+        }
+        let ended = async { while rounds.join_next().await.is_some() {} };
+        if tokio::time::timeout(NOTIFY_DRAIN, ended).await.is_err() {
+            // What was under way is tried again at the next start, under the same ids.
+            rounds.shutdown().await;
+        }
+    }
+
+    /// Waits until there may be something to do.
+    async fn rest(&self, shutdown: &CancellationToken, now: Timestamp, rounds: &mut JoinSet<()>) {
+        let next = self.0.queue.next_at().map_or(CLOCK_LOOK_MS, |at| at.ms_since(now));
+        let wait = Duration::from_millis(next.clamp(1, CLOCK_LOOK_MS));
+        let is_full = rounds.len() >= NOTIFY_ROUNDS_MAX;
+        // Cancel-safe: each branch only wakes.
+        tokio::select! {
+            () = self.0.queue.changed(), if !is_full => {}
+            _ = rounds.join_next(), if is_full => {}
+            () = tokio::time::sleep(wait), if !is_full => {}
+            () = shutdown.cancelled() => {}
+        }
+    }
+}
+
+/// Who wakes a round that is running.
+type Wakes = Arc<Notify>;

@@ -1,0 +1,142 @@
+//! Whoever answers for many addresses: so many attempts at one time, and none for a while after
+//! several failures in a row, but for one that looks whether it is back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use orderstream_core::Timestamp;
+use parking_lot::Mutex;
+
+use crate::limits::{
+    NOTIFY_CIRCUIT_FAILURES, NOTIFY_CIRCUIT_MS_MAX, NOTIFY_CIRCUIT_MS_MIN, NOTIFY_DESTINATIONS_MAX,
+    NOTIFY_PER_DESTINATION,
+};
+
+/// Milliseconds until an attempt for which there is no room is looked at again.
+const BUSY_MS: u64 = 500;
+
+/// All destinations that are in use or known to be down.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Destinations(Arc<Mutex<BTreeMap<String, Destination>>>);
+
+#[derive(Debug, Default)]
+struct Destination {
+    under_way: usize,
+    failures: u32,
+    open_until: Timestamp,
+}
+
+impl Destination {
+    const fn is_idle(&self) -> bool {
+        self.under_way == 0 && self.failures == 0
+    }
+}
+
+/// One attempt at a destination. Dropped without a word, it changes nothing.
+#[derive(Debug)]
+pub(super) struct Passage {
+    destinations: Destinations,
+    name: String,
+}
+
+impl Destinations {
+    /// Lets an attempt through, or says for how long it must wait, milliseconds.
+    pub(super) fn enter(&self, name: &str, now: Timestamp) -> Result<Passage, u64> {
+        let mut all = self.0.lock();
+        if !all.contains_key(name) && all.len() >= NOTIFY_DESTINATIONS_MAX {
+            all.retain(|_, held| !held.is_idle() && held.open_until > now);
+            if all.len() >= NOTIFY_DESTINATIONS_MAX {
+                return Err(BUSY_MS);
+            }
+        }
+        let held = all.entry(name.to_owned()).or_default();
+        let is_down = held.failures >= NOTIFY_CIRCUIT_FAILURES;
+        if is_down && held.open_until > now {
+            return Err(held.open_until.ms_since(now).max(1));
+        }
+        // After the pause one looks whether it is back.
+        let room = if is_down { 1 } else { NOTIFY_PER_DESTINATION };
+        if held.under_way >= room {
+            return Err(BUSY_MS);
+        }
+        held.under_way = held.under_way.saturating_add(1);
+        Ok(Passage { destinations: self.clone(), name: name.to_owned() })
+    }
+
+    /// How many are known to be down.
+    #[cfg(test)]
+    fn down(&self, now: Timestamp) -> usize {
+        self.0.lock().values().filter(|held| held.open_until > now).count()
+    }
+}
+
+impl Passage {
+    /// It answered, whatever it said of the message.
+    pub(super) fn is_up(self) {
+        if let Some(held) = self.destinations.0.lock().get_mut(&self.name) {
+            held.failures = 0;
+            held.open_until = Timestamp(0);
+        }
+    }
+
+    /// It did not answer, or it is too busy.
+    pub(super) fn is_down(self, now: Timestamp) {
+        if let Some(held) = self.destinations.0.lock().get_mut(&self.name) {
+            held.failures = held.failures.saturating_add(1);
+            let doublings = held.failures.saturating_sub(NOTIFY_CIRCUIT_FAILURES).min(16);
+            let pause = NOTIFY_CIRCUIT_MS_MIN.saturating_mul(1 << doublings);
+            if held.failures >= NOTIFY_CIRCUIT_FAILURES {
+                held.open_until = now.plus_ms(pause.min(NOTIFY_CIRCUIT_MS_MAX));
+            }
+        }
+    }
+}
+
+impl Drop for Passage {
+    fn drop(&mut self) {
+        let mut all = self.destinations.0.lock();
+        if let Some(held) = all.get_mut(&self.name) {
+            held.under_way = held.under_way.saturating_sub(1);
+            if held.is_idle() {
+                all.remove(&self.name);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_000_000);
+
+    #[test]
+    fn a_destination_that_is_down_is_left_alone_and_one_looks_whether_it_is_back() {
+        let all = Destinations::default();
+        for _ in 0..NOTIFY_CIRCUIT_FAILURES {
+            all.enter("down", NOW).unwrap().is_down(NOW);
+        }
+        assert_eq!(all.down(NOW), 1);
+        assert_eq!(all.enter("down", NOW).unwrap_err(), NOTIFY_CIRCUIT_MS_MIN);
+        assert!(all.enter("up", NOW).is_ok(), "others are not concerned");
+        let later = NOW.plus_ms(NOTIFY_CIRCUIT_MS_MIN);
+        let probe = all.enter("down", later).unwrap();
+        assert_eq!(all.enter("down", later).unwrap_err(), BUSY_MS, "only one looks");
+        probe.is_down(later);
+        assert_eq!(all.enter("down", later).unwrap_err(), 2 * NOTIFY_CIRCUIT_MS_MIN);
+        let later = later.plus_ms(2 * NOTIFY_CIRCUIT_MS_MIN);
+        all.enter("down", later).unwrap().is_up();
+        assert!(all.enter("down", later).is_ok());
+        assert!(all.0.lock().is_empty(), "what is up and idle is forgotten");
+    }
+
+    #[test]
+    fn a_slow_destination_takes_only_so_many_attempts_at_one_time() {
+        let all = Destinations::default();
+        let under_way: Vec<_> =
+            (0..NOTIFY_PER_DESTINATION).map(|_| all.enter("slow", NOW).unwrap()).collect();
+        assert_eq!(all.enter("slow", NOW).unwrap_err(), BUSY_MS);
+        drop(under_way);
+        assert!(all.enter("slow", NOW).is_ok());
+    }
+}

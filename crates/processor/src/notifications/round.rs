@@ -1,0 +1,455 @@
+//! One order's turn: reads its outbox and its new events, starts what is ready, takes in what comes
+//! of it, and writes down what is left, until nothing is ready and nothing is under way.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use orderstream_core::notification::{Blame, DeliveryError, Notification};
+use orderstream_core::outbox::{Input, Output, Report, Snapshot};
+use orderstream_core::{
+    Act, Command, Event, Incarnation, Order, OrderKey, Outbox, Reason, Refusal, Seq, Timestamp,
+    seal,
+};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::destinations::Passage;
+use super::queue::Replay;
+use super::{Notifications, Wakes, store};
+use crate::limits::{NOTIFY_ATTEMPT_TIMEOUT, NOTIFY_PAGE_EVENTS, NOTIFY_SAVE_MS};
+use crate::orders::Orders;
+
+/// Milliseconds until an order is looked at again after the disk or the order took nothing.
+const AGAIN_MS: u64 = 1_000;
+
+/// What a round works with.
+pub(super) struct Round {
+    pub(super) notifications: Notifications,
+    pub(super) orders: Orders,
+    pub(super) wakes: Wakes,
+}
+
+/// What came of one attempt.
+struct Attempted {
+    number: u64,
+    result: Result<(), DeliveryError>,
+    passage: Passage,
+}
+
+/// A round under way.
+struct Turn<'a> {
+    round: &'a Round,
+    key: &'a OrderKey,
+    life: Incarnation,
+    /// Empty while it is in the hands of a closure over the order; when that fails, the round ends.
+    outbox: Outbox,
+    /// Events that what waits is about.
+    events: BTreeMap<Seq, Arc<Event>>,
+    attempts: JoinSet<Attempted>,
+    replays: Vec<Replay>,
+    next_at: Option<Timestamp>,
+    is_changed: bool,
+    /// The order did not take a report.
+    is_unreported: bool,
+    saved_at: Instant,
+}
+
+impl Round {
+    /// Runs to its end, and says when the order is to be looked at again.
+    pub(super) async fn run(
+        self,
+        key: &OrderKey,
+        permit: OwnedSemaphorePermit,
+        shutdown: CancellationToken,
+    ) -> Option<Timestamp> {
+        match self.turn(key, permit, &shutdown).await {
+            Ok(next_at) => next_at,
+            Err(refusal) if refusal.reason == Reason::RecordsDamaged => {
+                tracing::error!(order = %key, %refusal, "nobody can be told of this order");
+                None
+            }
+            Err(refusal) if refusal.reason.is_retriable() => {
+                tracing::debug!(order = %key, %refusal, "an outbox is looked at again later");
+                Some(self.orders.now().plus_ms(AGAIN_MS))
+            }
+            // The order is not there any more.
+            Err(_) => None,
+        }
+    }
+
+    async fn turn(
+        &self,
+        key: &OrderKey,
+        permit: OwnedSemaphorePermit,
+        shutdown: &CancellationToken,
+    ) -> Result<Option<Timestamp>, Refusal> {
+        let (life, snapshot) = self.orders.outbox(key).await?;
+        let outbox = Outbox::new(key.clone(), life.clone(), snapshot);
+        let mut turn = Turn {
+            round: self,
+            key,
+            life,
+            outbox,
+            events: BTreeMap::new(),
+            attempts: JoinSet::new(),
+            replays: Vec::new(),
+            next_at: None,
+            is_changed: false,
+            is_unreported: false,
+            saved_at: Instant::now(),
+        };
+        let result = turn.run(permit, shutdown).await;
+        // What is under way is tried again under the same id.
+        turn.attempts.shutdown().await;
+        result
+    }
+}
+
+impl Turn<'_> {
+    async fn run(
+        &mut self,
+        permit: OwnedSemaphorePermit,
+        shutdown: &CancellationToken,
+    ) -> Result<Option<Timestamp>, Refusal> {
+        let first = self.step(&Input::Tick);
+        self.act_on(first).await?;
+        self.read_on().await?;
+        drop(permit);
+        let mut is_stopping = false;
+        loop {
+            self.replay().await?;
+            let is_idle = self.attempts.is_empty();
+            let is_old = self.saved_at.elapsed() >= Duration::from_millis(NOTIFY_SAVE_MS);
+            if is_idle || is_old || is_stopping {
+                self.save().await?;
+            }
+            if is_idle {
+                return Ok(self.again_at());
+            }
+            let wait = self.next_at.map_or(NOTIFY_SAVE_MS, |at| at.ms_since(self.now()));
+            let wait = Duration::from_millis(wait.clamp(1, NOTIFY_SAVE_MS));
+            // Cancel-safe: a joined attempt is taken in before anything else is awaited; the other
+            // branches only wake. Nothing new is begun once the server stops.
+            tokio::select! {
+                Some(ended) = self.attempts.join_next() => {
+                    if let Ok(attempted) = ended {
+                        self.ended(attempted, shutdown).await?;
+                    }
+                }
+                () = self.round.wakes.notified(), if !is_stopping => self.read_on().await?,
+                () = tokio::time::sleep(wait), if !is_stopping => {
+                    let output = self.step(&Input::Tick);
+                    self.act_on(output).await?;
+                }
+                () = shutdown.cancelled(), if !is_stopping => is_stopping = true,
+            }
+        }
+    }
+
+    /// When the order is to be looked at again, if at any time.
+    fn again_at(&self) -> Option<Timestamp> {
+        let reported_at = self.is_unreported.then(|| self.now().plus_ms(AGAIN_MS));
+        match (self.next_at, reported_at) {
+            (Some(next), Some(reported)) => Some(next.min(reported)),
+            (next, reported) => next.or(reported),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.round.orders.now()
+    }
+
+    fn step(&mut self, input: &Input<'_>) -> Output {
+        let output = self.outbox.step(self.now(), input);
+        self.note(&output);
+        output
+    }
+
+    fn note(&mut self, output: &Output) {
+        self.is_changed |= output.is_changed;
+        self.next_at = output.next_at;
+        self.round.orders.metrics().given_up(output.given_up);
+    }
+
+    /// Calls with the order as it may leave, and with the outbox.
+    async fn with_order<T: Send + 'static>(
+        &mut self,
+        then: impl FnOnce(&Order, &mut Outbox) -> T + Send,
+    ) -> Result<T, Refusal> {
+        let life = self.life.clone();
+        let nothing = Outbox::new(self.key.clone(), life.clone(), Snapshot::default());
+        let mut outbox = std::mem::replace(&mut self.outbox, nothing);
+        let view = move |order: &Order, _: &crate::orders::Facts| {
+            // Another life of the name has an outbox of its own.
+            (order.incarnation == life).then(|| {
+                let value = then(order, &mut outbox);
+                (value, outbox)
+            })
+        };
+        let seen = self.round.orders.read(self.key, view).await?;
+        let (value, outbox) = seen.ok_or_else(|| {
+            Refusal::new(Reason::OrderNotFound, "another life of the order began")
+        })?;
+        self.outbox = outbox;
+        Ok(value)
+    }
+
+    /// Takes in the events that came since, page by page.
+    async fn read_on(&mut self) -> Result<(), Refusal> {
+        loop {
+            let (life, last) = self.round.orders.told_until(self.key)?;
+            if life != self.life || self.outbox.cursor() >= last {
+                return Ok(());
+            }
+            let page = self.page(self.outbox.cursor(), NOTIFY_PAGE_EVENTS).await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            let (notifications, orders) =
+                (self.round.notifications.clone(), self.round.orders.clone());
+            let (now, since) = (self.now(), notifications.since());
+            let tenant = self.key.tenant.clone();
+            let (outputs, events) = self
+                .with_order(move |order, outbox| {
+                    notifications.with_audience(&orders, &tenant, |audience| {
+                        let mut outputs = Vec::new();
+                        let mut events = Vec::new();
+                        for event in page {
+                            let event = if order.is_sealed() { seal::event(&event) } else { event };
+                            outputs.push(if event.at < since {
+                                outbox.step(now, &Input::Passed(event.seq))
+                            } else {
+                                let event = &*event;
+                                outbox.step(now, &Input::Event { order, event, audience })
+                            });
+                            events.push(event);
+                        }
+                        (outputs, events)
+                    })
+                })
+                .await?;
+            self.events.extend(events.into_iter().map(|event| (event.seq, event)));
+            for output in outputs {
+                self.note(&output);
+                self.act_on(output).await?;
+            }
+        }
+    }
+
+    async fn page(&self, after: Seq, limit: usize) -> Result<Vec<Arc<Event>>, Refusal> {
+        self.round.orders.events_after(self.key, &self.life, after, limit).await
+    }
+
+    /// Starts what is ready and reports what the order is to know.
+    async fn act_on(&mut self, mut output: Output) -> Result<(), Refusal> {
+        while !output.attempts.is_empty() || !output.reports.is_empty() {
+            let reports = std::mem::take(&mut output.reports);
+            let attempts = std::mem::take(&mut output.attempts);
+            let mut next = self.start(attempts).await?;
+            for number in self.report(reports).await {
+                let more = self.step(&Input::Reported(number));
+                next.attempts.extend(more.attempts);
+                next.reports.extend(more.reports);
+            }
+            output = next;
+        }
+        Ok(())
+    }
+
+    /// Starts attempts, as far as their destinations let them through.
+    async fn start(&mut self, numbers: Vec<u64>) -> Result<Output, Refusal> {
+        let mut passages = Vec::new();
+        let mut output = Output::default();
+        for number in numbers {
+            let Some(kept) = self.outbox.pending(number) else { continue };
+            let seq = kept.seq;
+            let Notifications(shared) = &self.round.notifications;
+            let destination = shared.notifier.destination(&kept.due.channel);
+            let permit = Arc::clone(&shared.attempts).try_acquire_owned();
+            let entered = shared.destinations.enter(&destination, self.now());
+            match (entered, permit) {
+                (Ok(passage), Ok(permit)) => passages.push((number, seq, passage, permit)),
+                (entered, _) => {
+                    let for_ms = entered.err().unwrap_or(AGAIN_MS);
+                    let for_ms = for_ms.saturating_add(fastrand::u64(0..=for_ms / 2));
+                    let more = self.step(&Input::Postponed { number, for_ms });
+                    output.attempts.extend(more.attempts);
+                    output.reports.extend(more.reports);
+                }
+            }
+        }
+        if passages.is_empty() {
+            return Ok(output);
+        }
+        self.fetch(passages.iter().map(|(_, seq, ..)| *seq).collect()).await?;
+        let wanted: Vec<(u64, Arc<Event>)> = passages
+            .iter()
+            .filter_map(|(number, seq, ..)| Some((*number, Arc::clone(self.events.get(seq)?))))
+            .collect();
+        let composed: BTreeMap<u64, Notification> = self
+            .with_order(move |order, outbox| {
+                let compose = |(number, event): (u64, Arc<Event>)| {
+                    let event = if order.is_sealed() { seal::event(&event) } else { event };
+                    Some((number, outbox.compose(number, order, &event)?))
+                };
+                wanted.into_iter().filter_map(compose).collect()
+            })
+            .await?;
+        self.launch(passages, composed);
+        self.forget_events();
+        Ok(output)
+    }
+
+    fn launch(
+        &mut self,
+        passages: Vec<(u64, Seq, Passage, OwnedSemaphorePermit)>,
+        mut composed: BTreeMap<u64, Notification>,
+    ) {
+        for (number, _, passage, permit) in passages {
+            let Some(notification) = composed.remove(&number) else { continue };
+            let Notifications(shared) = self.round.notifications.clone();
+            let metrics = self.round.orders.metrics().clone();
+            self.attempts.spawn(async move {
+                let (began, channel) = (Instant::now(), notification.channel.kind);
+                let delivery = shared.notifier.deliver(&notification);
+                let result = tokio::time::timeout(NOTIFY_ATTEMPT_TIMEOUT, delivery).await;
+                let result = result.unwrap_or_else(|_| {
+                    Err(DeliveryError::TryAgain {
+                        reason: "the attempt took too long".to_owned(),
+                        after_ms: None,
+                        blame: Blame::Destination,
+                    })
+                });
+                drop(permit);
+                metrics.attempted(channel, &result, began.elapsed().as_secs_f64());
+                let id = &notification.id;
+                match &result {
+                    Ok(()) => tracing::debug!(notification = id, "delivered"),
+                    Err(error) => tracing::debug!(notification = id, %error, "not delivered"),
+                }
+                Attempted { number, result, passage }
+            });
+        }
+    }
+
+    /// Reads the events that are not in memory.
+    async fn fetch(&mut self, seqs: Vec<Seq>) -> Result<(), Refusal> {
+        for seq in seqs {
+            if self.events.contains_key(&seq) {
+                continue;
+            }
+            let page = self.page(Seq(seq.0.saturating_sub(1)), 1).await?;
+            self.events.extend(page.into_iter().map(|event| (event.seq, event)));
+        }
+        Ok(())
+    }
+
+    /// Keeps only so many events; the others are read again when they are needed.
+    fn forget_events(&mut self) {
+        while self.events.len() > NOTIFY_PAGE_EVENTS {
+            self.events.pop_first();
+        }
+    }
+
+    /// An attempt ended.
+    async fn ended(
+        &mut self,
+        attempted: Attempted,
+        shutdown: &CancellationToken,
+    ) -> Result<(), Refusal> {
+        let Attempted { number, result, passage } = attempted;
+        let now = self.now();
+        let output = match result {
+            Ok(()) => {
+                passage.is_up();
+                self.step(&Input::Delivered(number))
+            }
+            Err(error) => {
+                match &error {
+                    DeliveryError::TryAgain { blame: Blame::Destination, .. } => {
+                        passage.is_down(now);
+                    }
+                    DeliveryError::TryAgain { .. } | DeliveryError::Bounced { .. } => {
+                        passage.is_up();
+                    }
+                }
+                let output = self.failed(now, number, error).await?;
+                self.note(&output);
+                output
+            }
+        };
+        if shutdown.is_cancelled() {
+            return Ok(());
+        }
+        self.act_on(output).await
+    }
+
+    async fn failed(
+        &mut self,
+        now: Timestamp,
+        number: u64,
+        error: DeliveryError,
+    ) -> Result<Output, Refusal> {
+        let (notifications, orders) = (self.round.notifications.clone(), self.round.orders.clone());
+        let (tenant, jitter_permille) = (self.key.tenant.clone(), fastrand::u64(0..=1_000));
+        self.with_order(move |order, outbox| {
+            notifications.with_audience(&orders, &tenant, |audience| {
+                let error = &error;
+                let input = Input::Failed { number, error, jitter_permille, order, audience };
+                outbox.step(now, &input)
+            })
+        })
+        .await
+    }
+
+    /// Tells the order what came of its invitations, and gives those that it knows now. The others
+    /// stay as they are, and are told in the next round.
+    async fn report(&mut self, reports: Vec<Report>) -> Vec<u64> {
+        let (orders, key, life) = (&self.round.orders, self.key, &self.life);
+        let known = join_all(reports.into_iter().map(|report| async move {
+            let Report { number, seller, channel, failure } = report;
+            let act = Act::Notified { seller, channel, failure };
+            let command = Command { incarnation: Some(life.clone()), ..Command::bare(act) };
+            match orders.act(key, command).await {
+                Err(refusal) if refusal.reason.is_retriable() => None,
+                Ok(_) | Err(_) => Some(number),
+            }
+        }))
+        .await;
+        self.is_unreported |= known.iter().any(Option::is_none);
+        known.into_iter().flatten().collect()
+    }
+
+    /// Sends again what somebody asked for.
+    async fn replay(&mut self) -> Result<(), Refusal> {
+        for replay in self.round.notifications.0.queue.take_replays(self.key) {
+            let output = self.step(&Input::Replay(&replay.id));
+            let is_found = output.is_changed;
+            self.act_on(output).await?;
+            if is_found {
+                self.replays.push(replay);
+            } else {
+                replay.answer(super::queue::Replayed::Unknown);
+            }
+        }
+        if self.replays.is_empty() { Ok(()) } else { self.save().await }
+    }
+
+    async fn save(&mut self) -> Result<(), Refusal> {
+        if self.is_changed {
+            self.round.orders.save_outbox(self.key, &self.life, self.outbox.snapshot()).await?;
+            let head = store::Head::of(self.outbox.snapshot());
+            self.round.notifications.tally(self.key, head);
+        }
+        self.is_changed = false;
+        self.saved_at = Instant::now();
+        for replay in self.replays.drain(..) {
+            replay.answer(super::queue::Replayed::Done);
+        }
+        Ok(())
+    }
+}

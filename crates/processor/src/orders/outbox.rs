@@ -1,0 +1,252 @@
+//! An order's outbox on the disk, and whether the order has anything to tell.
+
+use std::sync::Arc;
+
+use orderstream_core::outbox::Snapshot;
+use orderstream_core::port::SellerDirectory;
+use orderstream_core::{Event, Incarnation, Order, OrderKey, Refusal, Seq, Timestamp};
+use orderstream_journal::{Journal, ReadError, append};
+
+use super::entry::Entry;
+use super::record::{self, ListKind};
+use super::replay::ReplayError;
+use super::{Orders, damaged, not_found, storage_unavailable};
+use crate::limits::NOTIFY_SNAPSHOTS_MAX;
+use crate::metrics::Metrics;
+use crate::notifications::{Notifications, store};
+
+/// The list that says since when people are told. No order's list has this name.
+const SINCE_LIST: &[u8] = b"notify";
+
+impl Orders {
+    /// From now on people are told. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the journal cannot be read or written.
+    pub(crate) fn begin_telling(
+        &self,
+        notifications: impl FnOnce(Timestamp) -> Notifications,
+    ) -> Result<Notifications, ReplayError> {
+        let since = since(&*self.inner.parts.journal, self.now())?;
+        let notifications = self.inner.notifications.get_or_init(|| notifications(since)).clone();
+        for shard in &self.inner.shards {
+            let mut shard = shard.lock();
+            for (key, entry) in &mut shard.orders {
+                let head = entry.outbox.head;
+                notifications.tally(key, head);
+                let Some(order) = entry.book.order() else { continue };
+                let is_new = order.last_event.0 >= since && head.cursor < order.last_seq;
+                if (head.pending > 0 || is_new) && tells(self, &notifications, entry) {
+                    notifications.wake(key);
+                }
+            }
+        }
+        Ok(notifications)
+    }
+
+    /// Nobody is told while this process runs. What happens in that time is not told later either.
+    /// Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub(crate) fn never_tell(&self) -> Result<(), ReplayError> {
+        Ok(self.inner.parts.journal.remove(SINCE_LIST)?)
+    }
+
+    /// The notifications, if people are told.
+    pub(crate) fn notifications(&self) -> Option<&Notifications> {
+        self.inner.notifications.get()
+    }
+
+    pub(crate) fn directory(&self) -> &dyn SellerDirectory {
+        &*self.inner.parts.directory
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.inner.parts.metrics
+    }
+
+    pub(crate) fn journal(&self) -> Arc<dyn Journal> {
+        Arc::clone(&self.inner.parts.journal)
+    }
+
+    /// Which life of an order is here, its last event on disk, and the name of its list of events.
+    pub(crate) fn told_until(&self, key: &OrderKey) -> Result<(Incarnation, Seq), Refusal> {
+        let shard = self.shard(key).lock();
+        let entry = shard.orders.get(key).ok_or_else(|| not_found(key))?;
+        match &entry.damaged {
+            Some(cause) => Err(damaged(key, cause)),
+            None => Ok((entry.incarnation.clone(), entry.on_disk.seq())),
+        }
+    }
+
+    /// Events of an order after a number, from disk.
+    pub(crate) async fn events_after(
+        &self,
+        key: &OrderKey,
+        life: &Incarnation,
+        after: Seq,
+        limit: usize,
+    ) -> Result<Vec<Arc<Event>>, Refusal> {
+        let list = record::list_name(ListKind::Events, key, life);
+        let journal = self.journal();
+        let read = tokio::task::spawn_blocking(move || journal.read(&list, after.0, limit)).await;
+        let Ok(Ok(records)) = read else { return Err(storage_unavailable()) };
+        let decode = |record: &orderstream_journal::Record| record::decode(&record.payload);
+        let events: Result<Vec<Event>, _> = records.iter().map(decode).collect();
+        let events = events.map_err(|error| damaged(key, &error.to_string()))?;
+        Ok(events.into_iter().map(Arc::new).collect())
+    }
+
+    /// Reads the newest snapshot; a default one where there is none.
+    pub(crate) async fn outbox(&self, key: &OrderKey) -> Result<(Incarnation, Snapshot), Refusal> {
+        let (life, place) = {
+            let shard = self.shard(key).lock();
+            let entry = shard.orders.get(key).ok_or_else(|| not_found(key))?;
+            if let Some(cause) = &entry.damaged {
+                return Err(damaged(key, cause));
+            }
+            (entry.incarnation.clone(), entry.outbox)
+        };
+        if place.is_damaged {
+            return Err(damaged(key, "its outbox cannot be read"));
+        }
+        if place.record == 0 {
+            return Ok((life, Snapshot::default()));
+        }
+        let list = record::list_name(ListKind::Outbox(place.half), key, &life);
+        let (journal, after) = (self.journal(), place.record.saturating_sub(1));
+        let read = tokio::task::spawn_blocking(move || journal.read(&list, after, 1)).await;
+        let Ok(Ok(records)) = read else { return Err(storage_unavailable()) };
+        let record = records.first().ok_or_else(storage_unavailable)?;
+        let snapshot = store::decode(&record.payload);
+        snapshot.map(|snapshot| (life, snapshot)).map_err(|error| damaged(key, &error.to_string()))
+    }
+
+    /// Writes a snapshot. Only the one round of an order does.
+    pub(crate) async fn save_outbox(
+        &self,
+        key: &OrderKey,
+        life: &Incarnation,
+        outbox: &Snapshot,
+    ) -> Result<(), Refusal> {
+        let mut place = {
+            let shard = self.shard(key).lock();
+            let held = shard.orders.get(key).filter(|held| held.incarnation == *life);
+            held.ok_or_else(|| not_found(key))?.outbox
+        };
+        let former = place;
+        place.revision = place.revision.saturating_add(1);
+        if place.record >= NOTIFY_SNAPSHOTS_MAX {
+            place = store::Place { half: place.half.other(), record: 0, ..place };
+            // A crash may have left something there.
+            self.remove_outbox(key, life, place.half).await?;
+        }
+        let list = record::list_name(ListKind::Outbox(place.half), key, life);
+        let payload = store::encode(place.revision, outbox)
+            .map_err(|error| damaged(key, &error.to_string()))?;
+        let appended = append(&*self.inner.parts.journal, list, place.record, vec![payload]).await;
+        place.record = match appended {
+            Ok(appended) => appended.last(),
+            Err(error) => {
+                tracing::debug!(order = %key, %error, "an outbox was not written");
+                return self.outbox_again(key, life).await;
+            }
+        };
+        place.head = store::Head::of(outbox);
+        self.remember_outbox(key, life, place);
+        if place.half != former.half {
+            self.remove_outbox(key, life, former.half).await?;
+        }
+        Ok(())
+    }
+
+    /// After a failed append it is not known what is on disk: it is read again.
+    async fn outbox_again(&self, key: &OrderKey, life: &Incarnation) -> Result<(), Refusal> {
+        let (journal, at) = (self.journal(), (key.clone(), life.clone()));
+        let read = tokio::task::spawn_blocking(move || place_of(&*journal, &at.0, &at.1)).await;
+        if let Ok(Ok(place)) = read {
+            self.remember_outbox(key, life, place);
+        }
+        Err(storage_unavailable())
+    }
+
+    fn remember_outbox(&self, key: &OrderKey, life: &Incarnation, place: store::Place) {
+        let mut shard = self.shard(key).lock();
+        if let Some(entry) = shard.orders.get_mut(key).filter(|held| held.incarnation == *life) {
+            entry.outbox = place;
+        }
+    }
+
+    async fn remove_outbox(
+        &self,
+        key: &OrderKey,
+        life: &Incarnation,
+        half: store::Half,
+    ) -> Result<(), Refusal> {
+        let list = record::list_name(ListKind::Outbox(half), key, life);
+        let journal = self.journal();
+        let removed = tokio::task::spawn_blocking(move || journal.remove(&list)).await;
+        match removed {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(storage_unavailable()),
+        }
+    }
+}
+
+/// Tells the notifications of new events of an order that concerns somebody.
+pub(super) fn wake(orders: &Orders, entry: &mut Entry) {
+    let Some(notifications) = orders.notifications() else { return };
+    if tells(orders, notifications, entry) {
+        notifications.wake(entry.book.key());
+    }
+}
+
+/// Whether anybody may have to be told; decided once, when the sellers are chosen.
+fn tells(orders: &Orders, notifications: &Notifications, entry: &mut Entry) -> bool {
+    let concerns = |order: &Order| notifications.concerns(orders, order);
+    let tells = entry.tells.or_else(|| entry.book.order().map(concerns)).unwrap_or(false);
+    entry.tells = Some(tells);
+    tells
+}
+
+/// Since when people are told, as it was written down; from now on where it was not.
+fn since(journal: &dyn Journal, now: Timestamp) -> Result<Timestamp, ReplayError> {
+    if let Some(record) = journal.read(SINCE_LIST, 0, 1)?.first() {
+        let bytes: Result<[u8; 8], _> = record.payload.as_ref().try_into();
+        return Ok(bytes.map_or(now, |bytes| Timestamp(i64::from_be_bytes(bytes))));
+    }
+    let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+    let payload = bytes::Bytes::copy_from_slice(&now.0.to_be_bytes());
+    let written = orderstream_journal::Append {
+        list: bytes::Bytes::from_static(SINCE_LIST),
+        expected: 0,
+        records: vec![payload],
+        done: Box::new(move |outcome| {
+            // The receiver waits below.
+            if sender.send(outcome.is_ok()).is_err() {
+                tracing::debug!("nobody waits for the begin of notifications");
+            }
+        }),
+    };
+    let is_submitted = journal.submit(written).is_ok();
+    match receiver.recv() {
+        Ok(true) if is_submitted => Ok(now),
+        _ => Err(ReplayError::NotWritten),
+    }
+}
+
+fn place_of(
+    journal: &dyn Journal,
+    key: &OrderKey,
+    life: &Incarnation,
+) -> Result<store::Place, ReadError> {
+    let mut place = store::Place::default();
+    for half in [store::Half::A, store::Half::B] {
+        let list = record::list_name(ListKind::Outbox(half), key, life);
+        for record in journal.read(&list, 0, usize::MAX)? {
+            place.fold(half, record.seq, &record.payload);
+        }
+    }
+    Ok(place)
+}

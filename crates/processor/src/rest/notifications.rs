@@ -1,0 +1,82 @@
+//! What of an order is still to be told, what was given up, and sending it again.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use orderstream_core::{OrderKey, Tenant};
+use orderstream_rpc::problem::{InPath, InQuery, Problem};
+use serde_json::json;
+
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::OrderPath;
+use super::orders::Owner;
+use crate::limits::PAGE_NOTIFICATIONS;
+use crate::orders::Orders;
+
+/// A page of what was given up.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DeadFrom {
+    /// Only this tenant's; everybody's when left out.
+    tenant: String,
+    /// The `next` of the page before.
+    after: String,
+    /// At most so many, up to a page, which is also the default.
+    #[param(minimum = 1)]
+    limit: Option<usize>,
+}
+
+/// The notification that a path names.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "it describes what `InPath` reads")]
+struct NotificationPath {
+    /// A notification's id, as lists show it.
+    #[param(example = "default~SB1029436~life~3~0123456789abcdef", min_length = 1)]
+    notification_id: String,
+}
+
+/// What of an order is still to be told, and what was given up.
+#[utoipa::path(get, path = "/api/v1/orders/{order_req_id}/notifications", tag = "notifications",
+    operation_id = "notifications", params(OrderPath, Owner),
+    responses((status = 200, description = "The order's outbox.", body = Object)))]
+pub(super) async fn of_order(
+    State(orders): State<Orders>,
+    InPath(order_req_id): InPath<String>,
+    InQuery(owner): InQuery<Owner>,
+) -> Result<Response, Problem> {
+    let key = OrderKey::new(&owner.tenant, &order_req_id)?;
+    Ok(Json(orders.notifications_of(&key).await?).into_response())
+}
+
+/// What was given up on this processor, in pages.
+#[utoipa::path(get, path = "/api/v1/dead-letters", tag = "notifications",
+    operation_id = "dead-letters", params(DeadFrom),
+    responses((status = 200, description = "A page.", body = Object)))]
+pub(super) async fn dead_letters(
+    State(orders): State<Orders>,
+    InQuery(page): InQuery<DeadFrom>,
+) -> Result<Response, Problem> {
+    let limit = page.limit.unwrap_or(PAGE_NOTIFICATIONS).clamp(1, PAGE_NOTIFICATIONS);
+    let tenant = Some(page.tenant).filter(|tenant| !tenant.is_empty());
+    let tenant = tenant.map(Tenant::new).transpose()?;
+    let tenant = tenant.as_ref().map(Tenant::as_str);
+    let after = Some(page.after.as_str()).filter(|after| !after.is_empty());
+    Ok(Json(orders.dead_letters(tenant, after, limit).await?).into_response())
+}
+
+/// Send one again that was given up.
+#[utoipa::path(post, path = "/api/v1/dead-letters/{notification_id}/replay", tag = "notifications",
+    operation_id = "replay", params(NotificationPath),
+    responses((status = 200, description = "It is sent again.", body = Object)))]
+pub(super) async fn replay(
+    State(orders): State<Orders>,
+    InPath(notification_id): InPath<String>,
+) -> Result<Response, Problem> {
+    orders.replay_notification(&notification_id).await?;
+    let done = json!({ "success": true, "notification_id": notification_id });
+    Ok(Json(done).into_response())
+}
