@@ -126,6 +126,11 @@ impl Resources {
         &self.namespace
     }
 
+    /// Where the API server is.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// What speaks to the API server.
     pub(super) const fn client(&self) -> &Client {
         &self.client
@@ -197,11 +202,11 @@ impl Resources {
         self.within(api.delete(name, &DeleteParams::default())).await.map(drop)
     }
 
-    fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
+    pub(super) fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), namespace, &kind.resource())
     }
 
-    async fn within<T>(
+    pub(super) async fn within<T>(
         &self,
         request: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, Failure> {
@@ -247,7 +252,7 @@ fn applicable(mut document: Value) -> Value {
 }
 
 /// A resource for people: without the list of who manages which field.
-fn shown(mut resource: DynamicObject) -> Value {
+pub(super) fn shown(mut resource: DynamicObject) -> Value {
     resource.metadata.managed_fields = None;
     serde_json::to_value(resource).unwrap_or_default()
 }
