@@ -13,6 +13,7 @@ mod conversation;
 mod drain;
 mod http;
 mod kill;
+mod market;
 mod mistakes;
 mod mongo;
 mod peers;
