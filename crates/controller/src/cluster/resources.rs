@@ -84,6 +84,7 @@ pub enum Failure {
 #[derive(Clone)]
 pub struct Resources {
     client: Client,
+    config: Box<KubeConfig>,
     url: String,
     namespace: String,
 }
@@ -116,9 +117,8 @@ impl Resources {
         let mut config = config.map_err(|error| Error::Kubeconfig(error.to_string()))?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         let (url, namespace) = (config.cluster_url.to_string(), config.default_namespace.clone());
-        let client =
-            Client::try_from(config).map_err(|error| Error::Kubeconfig(error.to_string()))?;
-        Ok(Self { client, url, namespace })
+        let client = client(config.clone())?;
+        Ok(Self { client, config: Box::new(config), url, namespace })
     }
 
     /// The namespace of the kubeconfig's context.
@@ -129,6 +129,13 @@ impl Resources {
     /// Where the API server is.
     pub(super) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// What asks the API server once, and tells what it answers: no 503 is tried again unseen.
+    pub(super) fn client_that_asks_once(&self) -> Result<Client, Error> {
+        let mut config = (*self.config).clone();
+        config.default_retry = false;
+        client(config)
     }
 
     /// What speaks to the API server.
@@ -221,6 +228,10 @@ impl Resources {
             }
         }
     }
+}
+
+fn client(config: KubeConfig) -> Result<Client, Error> {
+    Client::try_from(config).map_err(|error| Error::Kubeconfig(error.to_string()))
 }
 
 fn refused(code: u16, message: &str) -> Failure {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, Request};
 use http_body_util::BodyExt as _;
+use kube::Client;
 use kube::client::Body;
 use orderstream_core::{Reason, Refusal};
 use serde_json::Value;
@@ -22,11 +23,19 @@ const SELECTOR: &str =
 const PORT: &str = "rest";
 
 /// One Service of a cluster.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ServiceProxy {
     resources: Resources,
+    client: Client,
     namespace: String,
     name: String,
+}
+
+impl std::fmt::Debug for ServiceProxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { namespace, name, .. } = self;
+        write!(f, "ServiceProxy({namespace}/{name})")
+    }
 }
 
 /// An answer as it came.
@@ -42,11 +51,14 @@ pub struct Reply {
 
 impl ServiceProxy {
     /// The Service with this name, `name` or `namespace/name`.
-    pub fn named(resources: Resources, name: &str) -> Self {
+    ///
+    /// # Errors
+    /// When the kubeconfig cannot be used.
+    pub fn named(resources: Resources, name: &str) -> Result<Self, Failure> {
         let own = || (resources.namespace(), name);
         let (namespace, name) = name.split_once('/').unwrap_or_else(own);
-        let (namespace, name) = (namespace.to_owned(), name.to_owned());
-        Self { resources, namespace, name }
+        let of = (namespace.to_owned(), name.to_owned());
+        Self::of(resources, of)
     }
 
     /// The processors' Service, by the labels that the chart gives it: in all namespaces, or where
@@ -75,12 +87,18 @@ impl ServiceProxy {
             );
             return Err(Failure::Refused(Refusal::new(Reason::InvalidRequest, text)));
         }
-        let (namespace, name) = found.pop().ok_or_else(|| {
+        let of = found.pop().ok_or_else(|| {
             let text = "no Service of orderstream's processors is found; give --processor-service \
                         NAMESPACE/NAME";
             Failure::NotReached(text.to_owned())
         })?;
-        Ok(Self { resources, namespace, name })
+        Self::of(resources, of)
+    }
+
+    fn of(resources: Resources, (namespace, name): (String, String)) -> Result<Self, Failure> {
+        let client = resources.client_that_asks_once();
+        let client = client.map_err(|error| Failure::NotReached(error.to_string()))?;
+        Ok(Self { resources, client, namespace, name })
     }
 
     /// Sends one request. The body of the answer is read to its end, or until `enough` says so of
@@ -118,8 +136,7 @@ impl ServiceProxy {
         let url = self.resources.url();
         let not_reached =
             |error: &dyn std::fmt::Display| Failure::NotReached(format!("{url}: {error}"));
-        let response =
-            self.resources.client().send(request).await.map_err(|error| not_reached(&error))?;
+        let response = self.client.send(request).await.map_err(|error| not_reached(&error))?;
         let (head, mut incoming) = response.into_parts();
         let mut body = Vec::new();
         while let Some(frame) = incoming.frame().await {
