@@ -68,7 +68,8 @@ impl Place {
                 Rest::Plain(Box::new(PlainServer::new("--processor-rest", url)?))
             }
             (Some(resources), Some(name)) => {
-                Rest::Proxy(Box::new(ServiceProxy::named(resources, name)))
+                let named = ServiceProxy::named(resources, name).map_err(failure)?;
+                Rest::Proxy(Box::new(named))
             }
             (Some(resources), None) => {
                 let found = ServiceProxy::of_processors(resources).await.map_err(failure)?;

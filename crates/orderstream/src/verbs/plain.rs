@@ -139,6 +139,10 @@ pub(super) fn answer(reply: &Reply) -> Result<Value, Failure> {
         return Ok(body);
     }
     let text = |name: &str| body.get(name).and_then(Value::as_str);
+    if text("kind") == Some("Status") {
+        let message = text("message").unwrap_or_default().to_owned();
+        return Err(by_api_server(reply.status, message));
+    }
     let field = text("field").map(|field| format!("{field}: ")).unwrap_or_default();
     let status = StatusCode::from_u16(reply.status).unwrap_or_default();
     let detail = text("detail").or_else(|| text("message"));
@@ -149,4 +153,16 @@ pub(super) fn answer(reply: &Reply) -> Result<Value, Failure> {
     let retry_after_ms = seconds.and_then(|text| text.parse::<u64>().ok()?.checked_mul(1_000));
     let failure = Failure::from_server(reason, format!("{field}{detail}{shown}"));
     Err(failure.retry_after(retry_after_ms))
+}
+
+/// What an API server says before it hands a request on.
+fn by_api_server(status: u16, message: String) -> Failure {
+    match status {
+        401 | 403 => {
+            let reason = Reason::NotAllowed;
+            Failure::from_server(Some(reason), format!("{message} [{}]", reason.as_str()))
+        }
+        404 | 502..=504 => Failure::not_reached(message),
+        _ => Failure::unexpected(message),
+    }
 }

@@ -40,21 +40,23 @@ fn processor_behind_service(bed: &Bed, address: IpAddr, dir: &std::path::Path) -
         .to_string(),
     );
     let ports = json!([{"name": "rest", "port": port, "protocol": "TCP"}]);
-    let subsets = json!([{"addresses": [{"ip": address}], "ports": ports}]);
+    // An API server proxies to pods only.
+    let containers = json!([{"name": "processor", "image": "orderstream"}]);
+    bed.apply(
+        &json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "processor-0"},
+            "spec": {"containers": containers},
+        })
+        .to_string(),
+    );
+    let ips = json!({"status": {"podIP": address, "podIPs": [{"ip": address}]}}).to_string();
+    bed.kubectl(&["patch", "pod", "processor-0", "--subresource=status", "-p", &ips]);
+    let pod = json!({"kind": "Pod", "name": "processor-0", "namespace": bed.namespace});
+    let subsets = json!([{"addresses": [{"ip": address, "targetRef": pod}], "ports": ports}]);
     let name = json!({"name": "orderstream-processor"});
     bed.apply(
         &json!({"apiVersion": "v1", "kind": "Endpoints", "metadata": name, "subsets": subsets})
             .to_string(),
-    );
-    let of = json!({"kubernetes.io/service-name": "orderstream-processor"});
-    bed.apply(
-        &json!({
-            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
-            "metadata": {"name": "orderstream-processor-1", "labels": of},
-            "addressType": "IPv4", "ports": ports,
-            "endpoints": [{"addresses": [address], "conditions": {"ready": true}}],
-        })
-        .to_string(),
     );
     processor
 }
