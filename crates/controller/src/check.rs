@@ -9,66 +9,103 @@ use serde_json::{Map, Value};
 /// # Errors
 /// The first wrong field, in the order of the fields' names.
 pub(crate) fn check(path: &str, value: &Value, schema: &Value) -> Result<(), Refusal> {
-    if schema["x-kubernetes-int-or-string"].as_bool() == Some(true) {
-        return int_or_string(path, value);
-    }
-    match (schema["type"].as_str(), value) {
-        (Some("object"), Value::Object(fields)) => object(path, fields, schema),
-        (Some("array"), Value::Array(entries)) => array(path, entries, schema),
-        (Some("string"), Value::String(text)) => string(path, text, schema),
-        (Some("integer"), Value::Number(number)) if number.is_i64() || number.is_u64() => {
-            range(path, number.as_f64(), schema)
-        }
-        (Some("number"), Value::Number(number)) => range(path, number.as_f64(), schema),
-        (Some("boolean"), Value::Bool(_)) | (None, _) => Ok(()),
-        (Some(wanted), _) => Err(wrong_type(path, wanted, value)),
-    }
+    findings(path, value, schema, 1).into_iter().next().map_or(Ok(()), Err)
 }
 
-fn object(path: &str, fields: &Map<String, Value>, schema: &Value) -> Result<(), Refusal> {
-    let empty = Map::new();
-    let known = schema["properties"].as_object().unwrap_or(&empty);
-    for (name, value) in fields {
-        let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-        match known.get(name) {
-            // Given and empty is as absent.
-            Some(_) if value.is_null() => {}
-            Some(schema) => check(&below, value, schema)?,
-            None => return Err(unknown(&below, name, known)),
+/// Everything that is wrong below `path`, in the order of the fields' names; at most `limit`.
+pub(crate) fn findings(path: &str, value: &Value, schema: &Value, limit: usize) -> Vec<Refusal> {
+    let mut found = Findings { found: Vec::new(), limit };
+    found.look(path, value, schema);
+    found.found
+}
+
+/// What was found, up to a bound.
+struct Findings {
+    found: Vec<Refusal>,
+    limit: usize,
+}
+
+impl Findings {
+    const fn is_full(&self) -> bool {
+        self.found.len() >= self.limit
+    }
+
+    fn take(&mut self, result: Result<(), Refusal>) {
+        if let Err(refusal) = result
+            && !self.is_full()
+        {
+            self.found.push(refusal);
         }
     }
-    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        if fields.get(name).is_none_or(Value::is_null) {
-            return Err(Refusal::field(format!("{path}.{name}"), "is missing; give it"));
+
+    fn look(&mut self, path: &str, value: &Value, schema: &Value) {
+        if self.is_full() {
+            return;
+        }
+        if schema["x-kubernetes-int-or-string"].as_bool() == Some(true) {
+            return self.take(int_or_string(path, value));
+        }
+        match (schema["type"].as_str(), value) {
+            (Some("object"), Value::Object(fields)) => self.object(path, fields, schema),
+            (Some("array"), Value::Array(entries)) => self.array(path, entries, schema),
+            (Some("string"), Value::String(text)) => self.take(string(path, text, schema)),
+            (Some("integer"), Value::Number(number)) if number.is_i64() || number.is_u64() => {
+                self.take(range(path, number.as_f64(), schema));
+            }
+            (Some("number"), Value::Number(number)) => {
+                self.take(range(path, number.as_f64(), schema));
+            }
+            (Some("boolean"), Value::Bool(_)) | (None, _) => {}
+            (Some(wanted), _) => self.take(Err(wrong_type(path, wanted, value))),
         }
     }
-    Ok(())
+
+    fn object(&mut self, path: &str, fields: &Map<String, Value>, schema: &Value) {
+        let empty = Map::new();
+        let known = schema["properties"].as_object().unwrap_or(&empty);
+        for (name, value) in fields {
+            let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            match known.get(name) {
+                // Given and empty is as absent.
+                Some(_) if value.is_null() => {}
+                Some(schema) => self.look(&below, value, schema),
+                None => self.take(Err(unknown(&below, name, known))),
+            }
+        }
+        let required = schema["required"].as_array().into_iter().flatten();
+        for name in required.filter_map(Value::as_str) {
+            if fields.get(name).is_none_or(Value::is_null) {
+                let refusal = Refusal::field(format!("{path}.{name}"), "is missing; give it");
+                self.take(Err(refusal));
+            }
+        }
+    }
+
+    fn array(&mut self, path: &str, entries: &[Value], schema: &Value) {
+        let count = entries.len();
+        if let Some(max) = schema["maxItems"].as_u64().filter(|max| count as u64 > *max) {
+            let text = format!("has {count} entries; at most {max} are allowed, remove some");
+            return self.take(Err(Refusal::field(path, text)));
+        }
+        for (index, entry) in entries.iter().enumerate() {
+            self.look(&format!("{path}[{index}]"), entry, &schema["items"]);
+        }
+        self.take(unique(path, entries, schema));
+    }
 }
 
 /// An unknown field, with the known one that it most likely was meant to be.
 pub(crate) fn unknown(path: &str, name: &str, known: &Map<String, Value>) -> Refusal {
     let plain = |text: &str| text.to_ascii_lowercase().replace(['_', '-'], "");
-    let meant = known.keys().find(|key| plain(key) == plain(name));
+    let likeness = |key: &String| strsim::normalized_damerau_levenshtein(&plain(key), &plain(name));
+    let scored = known.keys().map(|key| (likeness(key), key));
+    let meant = scored.max_by(|(a, _), (b, _)| a.total_cmp(b)).filter(|(score, _)| *score > 0.6);
     let fix = match meant {
-        Some(key) => format!("write {key}"),
+        Some((_, key)) => format!("write {key}"),
         None => format!("use one of {}", known.keys().cloned().collect::<Vec<_>>().join(", ")),
     };
     let path: String = path.chars().take(256).flat_map(char::escape_default).collect();
     Refusal::field(path, format!("is not a known field; {fix}, or remove it"))
-}
-
-fn array(path: &str, entries: &[Value], schema: &Value) -> Result<(), Refusal> {
-    let count = entries.len();
-    if let Some(max) = schema["maxItems"].as_u64().filter(|max| count as u64 > *max) {
-        return Err(Refusal::field(
-            path,
-            format!("has {count} entries; at most {max} are allowed, remove some"),
-        ));
-    }
-    for (index, entry) in entries.iter().enumerate() {
-        check(&format!("{path}[{index}]"), entry, &schema["items"])?;
-    }
-    unique(path, entries, schema)
 }
 
 /// A list that is a map has each key once.

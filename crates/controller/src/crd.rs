@@ -83,17 +83,26 @@ fn known_formats(value: &mut Value) {
 
 /// The structural schema of `OrderRequest`.
 pub(crate) fn order_request_schema() -> &'static Value {
-    static SCHEMA: LazyLock<Value> = LazyLock::new(|| schema(&OrderRequest::crd()));
+    static SCHEMA: LazyLock<Value> = LazyLock::new(|| schema_of(&OrderRequest::crd()));
     &SCHEMA
 }
 
 /// The structural schema of `Seller`.
 pub(crate) fn seller_schema() -> &'static Value {
-    static SCHEMA: LazyLock<Value> = LazyLock::new(|| schema(&Seller::crd()));
+    static SCHEMA: LazyLock<Value> = LazyLock::new(|| schema_of(&Seller::crd()));
     &SCHEMA
 }
 
-fn schema(crd: &CustomResourceDefinition) -> Value {
+/// The structural schema of a kind; nothing for a kind that is not ours.
+pub fn schema(kind: &str) -> Value {
+    match kind {
+        "OrderRequest" => order_request_schema().clone(),
+        "Seller" => seller_schema().clone(),
+        _ => Value::Null,
+    }
+}
+
+fn schema_of(crd: &CustomResourceDefinition) -> Value {
     let crd = value(crd);
     crd.pointer("/spec/versions/0/schema/openAPIV3Schema").cloned().unwrap_or_default()
 }

@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod convert;
 pub mod crd;
 pub mod duration;
+pub mod lint;
 pub mod local;
 pub mod manifest;
 pub mod order_request;

@@ -119,17 +119,30 @@ pub fn read_documents(path: &Path) -> Result<Vec<(Manifest, Value)>, Refusal> {
 }
 
 fn documents(source: &str, text: &str) -> Result<Vec<Value>, Refusal> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(
-        text,
-        serde_saphyr::options! { strict_booleans: true },
-    )
-    .map_err(|error| {
+    parsed(text).map_err(|error| {
         let message = error.to_string();
         let line = message.lines().next().unwrap_or("cannot be read");
         Refusal::new(Reason::InvalidRequest, format!("{source} is not YAML or JSON: {line}"))
             .with("file", source)
-    })?;
+    })
+}
+
+/// The documents of a text, without the empty ones.
+pub(crate) fn parsed(text: &str) -> Result<Vec<Value>, serde_saphyr::Error> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(
+        text,
+        serde_saphyr::options! { strict_booleans: true },
+    )?;
     Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
+}
+
+/// The schema of a document's kind, where that is one of ours.
+pub(crate) fn schema_of(document: &Value) -> Option<&'static Value> {
+    match document.get("kind")?.as_str()? {
+        "OrderRequest" => Some(order_request_schema()),
+        "Seller" => Some(seller_schema()),
+        _ => None,
+    }
 }
 
 /// Reads one document that has been parsed.

@@ -197,7 +197,7 @@ fn bad_sellers_are_refused() {
         ("{channels: [{type: Fax, address: x}]}", "spec.channels[0].type", "use GChat"),
         ("{currency: eur}", "spec.currency", "write EUR"),
         ("{currency: '123'}", "spec.currency", "ISO 4217"),
-        ("{categorys: []}", "spec.categorys", "use one of"),
+        ("{categorys: []}", "spec.categorys", "write categories"),
     ] {
         let refusal = refused(&seller(spec));
         assert_eq!(refusal.field.as_deref(), Some(field), "{spec}: {refusal}");

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use orderstream_controller::cluster::checks::{self, Finding, Group, Mark, Question};
 use orderstream_controller::cluster::resources::Resources;
 use orderstream_controller::duration::parse_ms;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::exit::Failure;
 use crate::output;
@@ -95,7 +96,10 @@ impl Check {
         }
         match self.output {
             Format::Table => output::line(&table(&findings, looked.elapsed())),
-            Format::Json => output::line(&document(&findings).to_string()),
+            Format::Json => {
+                let document = serde_json::to_string(&document(&findings));
+                output::line(&document.map_err(|error| Failure::unexpected(error.to_string()))?);
+            }
         }
         let failed = findings.iter().filter(|finding| finding.mark == Mark::Failed).count();
         if failed == 0 { Ok(()) } else { Err(Failure::checks(format!("{failed} checks failed"))) }
@@ -169,7 +173,35 @@ fn table(findings: &[Finding], took: Duration) -> String {
     lines.join("\n")
 }
 
-fn document(findings: &[Finding]) -> Value {
+/// What `check` prints for programs.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Document {
+    /// `ok` or `failed`.
+    status: &'static str,
+    /// Every check, in the order of the groups.
+    checks: Vec<Checked>,
+}
+
+/// One check.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Checked {
+    /// What it belongs to.
+    group: &'static str,
+    /// Its stable id.
+    id: String,
+    /// `ok`, `warning` or `failed`.
+    mark: &'static str,
+    /// What was found.
+    text: String,
+    /// Why it is not as it should be.
+    cause: Option<String>,
+    /// What to do.
+    fix: Option<String>,
+    /// Where to read on.
+    page: Option<String>,
+}
+
+fn document(findings: &[Finding]) -> Document {
     let mark = |mark: Mark| match mark {
         Mark::Good => "ok",
         Mark::Warning => "warning",
@@ -177,18 +209,16 @@ fn document(findings: &[Finding]) -> Value {
     };
     let shown = |finding: &Finding| {
         let advice = finding.advice.as_ref();
-        json!({
-            "group": finding.group.as_str(),
-            "id": finding.id,
-            "mark": mark(finding.mark),
-            "text": finding.text,
-            "cause": advice.map(|advice| &advice.cause),
-            "fix": advice.map(|advice| &advice.fix),
-            "page": advice.map(|_| format!("{PAGE}#{}", finding.id)),
-        })
+        Checked {
+            group: finding.group.as_str(),
+            id: finding.id.to_string(),
+            mark: mark(finding.mark),
+            text: finding.text.to_string(),
+            cause: advice.map(|advice| advice.cause.to_string()),
+            fix: advice.map(|advice| advice.fix.to_string()),
+            page: advice.map(|_| format!("{PAGE}#{}", finding.id)),
+        }
     };
-    json!({
-        "status": if has_failed(findings) { "failed" } else { "ok" },
-        "checks": findings.iter().map(shown).collect::<Vec<_>>(),
-    })
+    let status = if has_failed(findings) { "failed" } else { "ok" };
+    Document { status, checks: findings.iter().map(shown).collect() }
 }

@@ -4,13 +4,17 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{ArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory as _, Parser, Subcommand};
 
 use crate::check::Check;
+use crate::completion::{Completion, ManPages};
 use crate::config::merged;
 use crate::exit::Failure;
+use crate::explain::Explain;
+use crate::lint::Lint;
 use crate::notify::Notify;
 use crate::prove::Prove;
+use crate::schema::SchemaOf;
 use crate::telemetry::{CommandKind, LogFormat};
 use crate::{figures, output, roles, verbs};
 
@@ -100,6 +104,20 @@ pub(crate) enum Command {
     Wait(verbs::Wait),
     /// Delete an order request, which cancels its order
     Delete(verbs::Delete),
+    #[command(flatten)]
+    Buyer(verbs::BuyerVerb),
+    #[command(flatten)]
+    Seller(verbs::SellerVerb),
+    /// Check manifests without a server, with line and column
+    Lint(Lint),
+    /// Say what a reason means and what to do
+    Explain(Explain),
+    /// Print the JSON Schema of what a verb prints with `-o json`
+    Schema(SchemaOf),
+    /// Print the completions for a shell
+    Completion(Completion),
+    /// Print the man page, or write one for each command
+    Man(ManPages),
 }
 
 /// A service with a REST.
@@ -139,7 +157,14 @@ impl Command {
             | Self::List(_)
             | Self::Watch(_)
             | Self::Wait(_)
-            | Self::Delete(_) => CommandKind::Verb,
+            | Self::Delete(_)
+            | Self::Buyer(_)
+            | Self::Seller(_)
+            | Self::Lint(_)
+            | Self::Explain(_)
+            | Self::Schema(_)
+            | Self::Completion(_)
+            | Self::Man(_) => CommandKind::Verb,
         }
     }
 
@@ -193,6 +218,16 @@ impl Command {
             Self::Watch(verb) => verb.run().await,
             Self::Wait(verb) => verb.run().await,
             Self::Delete(verb) => verb.run().await,
+            Self::Buyer(verb) => verb.run().await,
+            Self::Seller(verb) => verb.run().await,
+            Self::Lint(verb) => verb.run(),
+            Self::Explain(verb) => verb.run(),
+            Self::Schema(verb) => verb.run(),
+            Self::Completion(verb) => {
+                verb.run(Cli::command());
+                Ok(())
+            }
+            Self::Man(verb) => verb.run(Cli::command()),
         }
     }
 }

@@ -5,6 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use orderstream_core::Timestamp;
 use orderstream_core::port::Clock;
 
+/// Now, for the verbs.
+pub(crate) fn now() -> Timestamp {
+    SystemClock.now()
+}
+
 /// The system's wall clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SystemClock;

@@ -1,7 +1,9 @@
 //! The only place that writes to the terminal.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the place that is for it")]
 
-use std::io::Write as _;
+use std::io::{IsTerminal, Write as _};
+
+use orderstream_core::Reason;
 
 use crate::exit::Failure;
 
@@ -13,7 +15,59 @@ pub(crate) fn line(text: &str) {
     }
 }
 
-/// Why the command failed.
+/// Text as it is, for what is not a line: a man page, a script.
+pub(crate) fn bytes(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    if out.write_all(bytes).and_then(|()| out.flush()).is_err() {
+        tracing::debug!("nobody reads the output any more");
+    }
+}
+
+/// What the user should know although the command does what it is asked.
+pub(crate) fn note(text: &str) {
+    eprintln!("note: {text}");
+}
+
+/// Why the command failed, and where to read on.
 pub(crate) fn error(failure: &Failure) {
-    eprintln!("error: {failure}");
+    let head = paint(Style::Error, "error:", &std::io::stderr());
+    eprintln!("{head} {failure}");
+    // What is wrong with a field stands in the message; its page could say no more.
+    if let Some(reason) = failure.reason().filter(|reason| *reason != Reason::InvalidField) {
+        eprintln!(" hint: orderstream explain {}", reason.as_str());
+    }
+}
+
+/// How a word stands out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// A heading.
+    Heading,
+    /// The best of its kind.
+    Best,
+    /// What failed.
+    Error,
+    /// What matters less.
+    Faint,
+}
+
+/// A word for standard output, in its style where that is a terminal.
+pub(crate) fn styled(style: Style, text: &str) -> String {
+    paint(style, text, &std::io::stdout())
+}
+
+/// Colours are for people at a terminal who have not asked for none (no-color.org); a pipe gets
+/// them when `CLICOLOR_FORCE` says so (bixense.com/clicolors).
+fn paint(style: Style, text: &str, stream: &impl IsTerminal) -> String {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if is_set("NO_COLOR") || !(stream.is_terminal() || is_set("CLICOLOR_FORCE")) {
+        return text.to_owned();
+    }
+    let code = match style {
+        Style::Heading => "1",
+        Style::Best => "32",
+        Style::Error => "1;31",
+        Style::Faint => "2",
+    };
+    format!("\x1b[{code}m{text}\x1b[0m")
 }

@@ -41,7 +41,7 @@ impl Prove {
             let given = &self.timeout;
             Failure::input(format!("--timeout '{given}' is not a duration such as 60s or 5m"))
         })?;
-        let sellers = PlainServer::new(&self.sellers_rest)?;
+        let sellers = PlainServer::new("--sellers-rest", &self.sellers_rest)?;
         let resources = Resources::connect(self.kubeconfig.as_deref(), None)
             .await
             .map_err(|error| Failure::input(error.to_string()))?;

@@ -1,8 +1,26 @@
-//! The buyer's verbs, against `dev`, a requestor or a cluster.
+//! What buyers and sellers do: the buyer's verbs against `dev`, a requestor or a cluster, the
+//! seller's against any processor.
 
+mod acts;
+mod award;
+mod compare;
+mod conversation;
+mod market;
+pub(crate) mod model;
+pub(crate) mod nearest;
+mod offers;
 pub(crate) mod plain;
+pub(crate) mod print;
+mod rest;
+mod seller;
 mod server;
-mod show;
+pub(crate) mod show;
+mod status;
+mod stream;
+mod submit;
+mod timeline;
+mod verb;
+mod why;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,6 +35,8 @@ use crate::exit::Failure;
 use crate::output;
 use server::{Scope, Target};
 use show::Format;
+
+pub(crate) use verb::{BuyerVerb, SellerVerb};
 
 /// How often a resource is looked at again.
 const LOOK: Duration = Duration::from_millis(250);

@@ -9,6 +9,7 @@ mod kills;
 mod leaders;
 mod life;
 mod many;
+mod market;
 mod rbac;
 mod rules;
 mod tender;

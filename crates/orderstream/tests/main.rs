@@ -14,6 +14,7 @@ mod conversation;
 mod drain;
 mod http;
 mod kill;
+mod market;
 mod mistakes;
 mod mongo;
 mod notifications;

@@ -10,7 +10,6 @@ use kube::{Api, Client};
 use orderstream_core::buyer::{
     BestProposal, Buyer, BuyerAct, BuyerError, Initiated, Note, Stored, Totals, Tracked,
 };
-use orderstream_core::limits::FOLLOW_UPS_MAX;
 use orderstream_core::{
     Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Reason, Refusal, Seq,
 };
@@ -18,12 +17,12 @@ use parking_lot::RwLock;
 use serde_json::Value;
 use uuid::Uuid;
 
-mod edits;
+pub(super) mod edits;
 
 use super::cache::{Cache, Kept};
 use super::writer::{version, version_of};
 use crate::convert;
-use crate::order_request::{FollowUpSpec, MessageSpec, OrderRequest, OrderRequestSpec};
+use crate::order_request::{OrderRequest, OrderRequestSpec};
 use crate::order_status::OrderRequestStatus;
 use crate::status::parse_rfc3339;
 
@@ -177,33 +176,12 @@ impl ClusterBuyer {
     }
 
     async fn add(&self, key: OrderKey, note: Note) -> Result<FollowUpId, BuyerError> {
-        let id = match note.id {
+        let id = match note.id.clone() {
             Some(id) => id,
             None => FollowUpId::new(Uuid::now_v7().to_string())?,
         };
-        let (kind, message) = (note.message.kind, note.message);
-        let follow_up = FollowUpSpec {
-            id: id.to_string(),
-            audience: note.audience.iter().map(ToString::to_string).collect(),
-            message: MessageSpec {
-                kind: convert::text_type(kind),
-                message: message.message,
-                urls: message.urls,
-            },
-            answers: note.answers.as_ref().map(ToString::to_string),
-        };
-        self.edit(&key, |spec| {
-            if spec.follow_ups.iter().any(|held| held.id == follow_up.id) {
-                return Ok(());
-            }
-            if spec.follow_ups.len() >= FOLLOW_UPS_MAX {
-                let text = format!("the order has {FOLLOW_UPS_MAX} follow-ups, the most it takes");
-                return Err(Refusal::new(Reason::LimitReached, text));
-            }
-            spec.follow_ups.push(follow_up.clone());
-            Ok(())
-        })
-        .await?;
+        let follow_up = edits::follow_up_spec(&id, &note);
+        self.edit(&key, |spec| edits::add_follow_up(spec, &follow_up)).await?;
         Ok(id)
     }
 
@@ -263,7 +241,7 @@ impl Buyer for ClusterBuyer {
 
 /// Carries an edit over to the resource as it is stored. What the edit does not touch is sent back
 /// as its author wrote it: written anew by our types it could differ, and fixed parts may not.
-fn carry(
+pub(super) fn carry(
     stored: &mut Value,
     before: &OrderRequestSpec,
     after: &OrderRequestSpec,

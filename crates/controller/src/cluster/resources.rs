@@ -84,6 +84,7 @@ pub enum Failure {
 #[derive(Clone)]
 pub struct Resources {
     client: Client,
+    config: Box<KubeConfig>,
     url: String,
     namespace: String,
 }
@@ -116,14 +117,25 @@ impl Resources {
         let mut config = config.map_err(|error| Error::Kubeconfig(error.to_string()))?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         let (url, namespace) = (config.cluster_url.to_string(), config.default_namespace.clone());
-        let client =
-            Client::try_from(config).map_err(|error| Error::Kubeconfig(error.to_string()))?;
-        Ok(Self { client, url, namespace })
+        let client = client(config.clone())?;
+        Ok(Self { client, config: Box::new(config), url, namespace })
     }
 
     /// The namespace of the kubeconfig's context.
     pub fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// Where the API server is.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What asks the API server once, and tells what it answers: no 503 is tried again unseen.
+    pub(super) fn client_that_asks_once(&self) -> Result<Client, Error> {
+        let mut config = (*self.config).clone();
+        config.default_retry = false;
+        client(config)
     }
 
     /// What speaks to the API server.
@@ -197,11 +209,11 @@ impl Resources {
         self.within(api.delete(name, &DeleteParams::default())).await.map(drop)
     }
 
-    fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
+    pub(super) fn api(&self, kind: Kind, namespace: &str) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), namespace, &kind.resource())
     }
 
-    async fn within<T>(
+    pub(super) async fn within<T>(
         &self,
         request: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, Failure> {
@@ -216,6 +228,10 @@ impl Resources {
             }
         }
     }
+}
+
+fn client(config: KubeConfig) -> Result<Client, Error> {
+    Client::try_from(config).map_err(|error| Error::Kubeconfig(error.to_string()))
 }
 
 fn refused(code: u16, message: &str) -> Failure {
@@ -247,7 +263,7 @@ fn applicable(mut document: Value) -> Value {
 }
 
 /// A resource for people: without the list of who manages which field.
-fn shown(mut resource: DynamicObject) -> Value {
+pub(super) fn shown(mut resource: DynamicObject) -> Value {
     resource.metadata.managed_fields = None;
     serde_json::to_value(resource).unwrap_or_default()
 }

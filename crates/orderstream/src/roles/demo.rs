@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use orderstream_core::command::Award;
-use orderstream_core::event::{Event, EventKind, ProposalUpdate};
+use orderstream_core::event::{Event, EventKind};
 use orderstream_core::port::Clock as _;
 use orderstream_core::price::Decimal;
 use orderstream_core::spec::{Item, Seller, Verdict};
@@ -21,6 +20,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::dev::seller_manifests;
 use crate::clock::SystemClock;
+use crate::describe;
 use crate::exit::Failure;
 use crate::output;
 
@@ -184,73 +184,7 @@ fn describe(key: &OrderKey, event: &Event) -> String {
     let age_ms = SystemClock.now().ms_since(event.at);
     let at = orderstream_controller::status::rfc3339(event.at);
     let word = event.kind.as_str();
-    let detail = detail(&event.kind);
+    let detail = describe::detail(&event.kind);
     let late = if age_ms > 1_000 { format!("  ({age_ms} ms ago)") } else { String::new() };
     format!("{at}  {key}  #{:<3} {word:<16} {detail}{late}", event.seq.0)
-}
-
-/// Who wins, for people.
-fn winners(award: Option<&Award>) -> String {
-    match award {
-        None => "no award".to_owned(),
-        Some(Award::Whole(id)) => format!("won by {id}"),
-        Some(Award::Lines(lines)) => {
-            let lines: Vec<_> = lines.iter().map(|(sku, id)| format!("{sku} by {id}")).collect();
-            format!("won: {}", lines.join(", "))
-        }
-    }
-}
-
-fn detail(kind: &EventKind) -> String {
-    let said = |reason: &Option<String>| reason.clone().unwrap_or_default();
-    match kind {
-        EventKind::OrderOpened(opened) => opened.spec.title.clone().unwrap_or_default(),
-        EventKind::SellersSelected(choices) => {
-            let chosen: Vec<&str> = choices
-                .iter()
-                .filter(|choice| choice.verdict == Verdict::Chosen)
-                .map(|choice| choice.seller.as_str())
-                .collect();
-            format!("{} of {}: {}", chosen.len(), choices.len(), chosen.join(", "))
-        }
-        EventKind::SellerNotified { seller, channel, result, .. } => {
-            format!("{seller} by {channel}: {}", result.as_str())
-        }
-        EventKind::NewProposal(proposal) => format!("{}  {}", proposal.seller, proposal.price),
-        EventKind::ProposalUpdate(update) => match update {
-            ProposalUpdate::Amended { proposal, version } => {
-                format!("{} amended: {} (version {version})", proposal.seller, proposal.price)
-            }
-            ProposalUpdate::Withdrawn { proposal_id, .. } => format!("{proposal_id} withdrawn"),
-            ProposalUpdate::Declined { seller, reason } => {
-                format!("{seller} declined {}", said(reason))
-            }
-            ProposalUpdate::Answered { seller, message, .. } => format!("{seller}: {message}"),
-            ProposalUpdate::Asked { seller, message, .. } => format!("{seller} asks: {message}"),
-        },
-        EventKind::ProposalClosed { proposal_id, reason } => format!("{proposal_id} {reason}"),
-        EventKind::EditLock { proposal_id, holder, until } => {
-            let how = if until.is_some() { "locked" } else { "unlocked" };
-            format!("{proposal_id} {how} by {holder}")
-        }
-        EventKind::FollowUpAdded(follow_up) => follow_up.message.message.clone(),
-        EventKind::OrderPaused { reason, .. }
-        | EventKind::AwardUndone { reason }
-        | EventKind::OrderClosed { reason }
-        | EventKind::OrderCancelled { reason } => said(reason),
-        EventKind::OrderResumed => String::new(),
-        EventKind::OrderExtended { expires_at } => {
-            orderstream_controller::status::rfc3339(*expires_at)
-        }
-        EventKind::ProposalsOpened { decide_until } => {
-            format!("decide until {}", orderstream_controller::status::rfc3339(*decide_until))
-        }
-        EventKind::AwardPending { award, effective_at, .. } => {
-            let at = orderstream_controller::status::rfc3339(*effective_at);
-            format!("{}, counts from {at}", winners(award.as_ref()))
-        }
-        EventKind::OrderFinalised { award, reason } => {
-            format!("{} {}", winners(award.as_ref()), said(reason))
-        }
-    }
 }

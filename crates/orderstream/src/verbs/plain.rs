@@ -1,13 +1,15 @@
-//! A server that speaks plain HTTP: `dev` or a requestor. A small client with deadlines.
+//! A server that speaks plain HTTP: `dev`, a requestor or a processor. A small client with
+//! deadlines.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use orderstream_controller::cluster::service_proxy::Reply;
 use orderstream_core::Reason;
 use serde_json::Value;
 
@@ -23,25 +25,27 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// A plain server.
 #[derive(Debug)]
 pub(crate) struct PlainServer {
+    flag: &'static str,
     base: String,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
 impl PlainServer {
-    pub(crate) fn new(base: &str) -> Result<Self, Failure> {
+    /// The server at a URL; the flag says where the URL came from.
+    pub(crate) fn new(flag: &'static str, base: &str) -> Result<Self, Failure> {
         let base = base.trim_end_matches('/').to_owned();
         let is_http = base
             .parse::<Uri>()
             .is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.authority().is_some());
         if !is_http {
             return Err(Failure::input(format!(
-                "--server '{base}' is not a URL of the form http://host:port"
+                "{flag} '{base}' is not a URL of the form http://host:port"
             )));
         }
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT));
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { base, client })
+        Ok(Self { flag, base, client })
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value, Failure> {
@@ -68,52 +72,97 @@ impl PlainServer {
         path: &str,
         body: Option<&Value>,
     ) -> Result<(StatusCode, Value), Failure> {
-        let asking = self.send(method, path, body);
-        tokio::time::timeout(DEADLINE, asking).await.unwrap_or_else(|_| {
+        let body = body.map(ToString::to_string).unwrap_or_default();
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", "application/json")
+            .body(body.into_bytes())
+            .map_err(|error| Failure::input(format!("{path}: {error}")))?;
+        let reply = self.send(request, &|_| false).await?;
+        let status = StatusCode::from_u16(reply.status).unwrap_or_default();
+        answer(&reply).map(|answer| (status, answer))
+    }
+
+    /// Sends one request, its path without the server. The body of the answer is read to its end,
+    /// or until `enough` says so of what came so far.
+    pub(super) async fn send(
+        &self,
+        request: Request<Vec<u8>>,
+        enough: &(dyn Fn(&[u8]) -> bool + Sync),
+    ) -> Result<Reply, Failure> {
+        let exchange = self.exchange(request, enough);
+        tokio::time::timeout(DEADLINE, exchange).await.unwrap_or_else(|_| {
             let (base, seconds) = (&self.base, DEADLINE.as_secs());
             Err(Failure::not_reached(format!("{base} did not answer within {seconds} s")))
         })
     }
 
-    async fn send(
+    async fn exchange(
         &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<(StatusCode, Value), Failure> {
-        let base = &self.base;
-        let body = body.map(ToString::to_string).unwrap_or_default();
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("{base}{path}"))
-            .header("content-type", "application/json")
-            .body(Full::new(Bytes::from(body)))
-            .map_err(|error| Failure::input(format!("{path}: {error}")))?;
+        request: Request<Vec<u8>>,
+        enough: &(dyn Fn(&[u8]) -> bool + Sync),
+    ) -> Result<Reply, Failure> {
+        let (base, flag) = (&self.base, self.flag);
+        let (mut head, body) = request.into_parts();
+        head.uri = format!("{base}{}", head.uri)
+            .parse()
+            .map_err(|error| Failure::input(format!("{}: {error}", head.uri)))?;
+        let request = Request::from_parts(head, Full::new(Bytes::from(body)));
         let response = self.client.request(request).await.map_err(|error| {
             Failure::not_reached(format!(
                 "{base} is not reached ({error}); is `orderstream dev` running? else give \
-                 --server, or --cluster for the cluster of the kubeconfig"
+                 {flag}, or --cluster for the cluster of the kubeconfig"
             ))
         })?;
-        let status = response.status();
-        let bytes = Limited::new(response.into_body(), ANSWER_BYTES_MAX)
-            .collect()
-            .await
-            .map_err(|error| Failure::not_reached(format!("{base}: {error}")))?
-            .to_bytes();
-        let answer: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        if status.is_success() {
-            return Ok((status, answer));
+        let cut = |error: &dyn std::fmt::Display| Failure::not_reached(format!("{base}: {error}"));
+        let (head, mut incoming) = response.into_parts();
+        let mut body = Vec::new();
+        while let Some(frame) = incoming.frame().await {
+            let frame = frame.map_err(|error| cut(&error))?;
+            body.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+            if enough(&body) {
+                break;
+            }
+            if body.len() > ANSWER_BYTES_MAX {
+                return Err(cut(&"the answer is too large"));
+            }
         }
-        Err(refused(status, &answer))
+        Ok(Reply { status: head.status.as_u16(), headers: head.headers, body })
     }
 }
 
-fn refused(status: StatusCode, problem: &Value) -> Failure {
-    let text = |name: &str| problem.get(name).and_then(Value::as_str);
+/// What a server answered, or what it refused.
+pub(super) fn answer(reply: &Reply) -> Result<Value, Failure> {
+    let body: Value = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
+    if (200..300).contains(&reply.status) {
+        return Ok(body);
+    }
+    let text = |name: &str| body.get(name).and_then(Value::as_str);
+    if text("kind") == Some("Status") {
+        let message = text("message").unwrap_or_default().to_owned();
+        return Err(by_api_server(reply.status, message));
+    }
     let field = text("field").map(|field| format!("{field}: ")).unwrap_or_default();
-    let detail = text("detail").map_or_else(|| status.to_string(), ToOwned::to_owned);
+    let status = StatusCode::from_u16(reply.status).unwrap_or_default();
+    let detail = text("detail").or_else(|| text("message"));
+    let detail = detail.map_or_else(|| status.to_string(), ToOwned::to_owned);
     let reason = text("reason").and_then(Reason::parse);
     let shown = reason.map(|reason| format!(" [{}]", reason.as_str())).unwrap_or_default();
-    Failure::from_server(reason, format!("{field}{detail}{shown}"))
+    let seconds = reply.headers.get("retry-after").and_then(|value| value.to_str().ok());
+    let retry_after_ms = seconds.and_then(|text| text.parse::<u64>().ok()?.checked_mul(1_000));
+    let failure = Failure::from_server(reason, format!("{field}{detail}{shown}"));
+    Err(failure.retry_after(retry_after_ms))
+}
+
+/// What an API server says before it hands a request on.
+fn by_api_server(status: u16, message: String) -> Failure {
+    match status {
+        401 | 403 => {
+            let reason = Reason::NotAllowed;
+            Failure::from_server(Some(reason), format!("{message} [{}]", reason.as_str()))
+        }
+        404 | 502..=504 => Failure::not_reached(message),
+        _ => Failure::unexpected(message),
+    }
 }

@@ -3,32 +3,22 @@
 
 use std::path::PathBuf;
 
+use orderstream_controller::cluster::edit::{self, Edit};
 use orderstream_controller::cluster::resources::{self, Applied, Conflicts, Kind, Resources};
 use orderstream_controller::manifest::{self, DEFAULT_NAMESPACE, Manifest};
+use orderstream_core::Reason;
 use serde_json::Value;
 
 use super::plain::PlainServer;
+use super::rest::encoded;
 use super::show::Format;
 use crate::exit::Failure;
 
 /// Where the server is, and how its answers are shown.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Target {
-    /// The server: `dev` or a requestor
-    #[arg(long, env = "ORDERSTREAM_SERVER", default_value = "http://127.0.0.1:8004")]
-    server: String,
-    /// The cluster of the kubeconfig, as kubectl finds it, and no server
-    #[arg(long)]
-    cluster: bool,
-    /// The cluster of this kubeconfig
-    #[arg(long, env = "ORDERSTREAM_KUBECONFIG", value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// The cluster of this context of the kubeconfig
-    #[arg(long, value_name = "NAME")]
-    context: Option<String>,
-    /// Namespace; when absent that of the context, or `default`
-    #[arg(long, short)]
-    namespace: Option<String>,
+    #[command(flatten)]
+    site: Site,
     /// How the answer is shown
     #[arg(long, short, default_value = "table")]
     pub(super) output: Format,
@@ -37,21 +27,68 @@ pub(crate) struct Target {
 impl Target {
     /// Where it is; nothing is asked of it yet.
     pub(super) async fn connect(&self) -> Result<Server, Failure> {
+        self.site.connect().await
+    }
+}
+
+/// Where the buyer's server is: `dev`, a requestor, or a cluster.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Site {
+    /// The buyer's server: `dev` or a requestor
+    #[arg(
+        help_heading = "Where",
+        long,
+        env = "ORDERSTREAM_SERVER",
+        default_value = "http://127.0.0.1:8004",
+        value_name = "URL"
+    )]
+    server: String,
+    /// The cluster of the kubeconfig, as kubectl finds it, and no server
+    #[arg(help_heading = "Where", long)]
+    cluster: bool,
+    /// The cluster of this kubeconfig
+    #[arg(help_heading = "Where", long, env = "ORDERSTREAM_KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The cluster of this context of the kubeconfig
+    #[arg(help_heading = "Where", long, value_name = "NAME")]
+    context: Option<String>,
+    /// Namespace, which is the tenant; when absent that of the context, or `default`
+    #[arg(help_heading = "Where", long, short, value_name = "NAME")]
+    namespace: Option<String>,
+}
+
+impl Site {
+    /// Where it is; nothing is asked of it yet.
+    pub(super) async fn connect(&self) -> Result<Server, Failure> {
+        let Some(resources) = self.resources().await? else {
+            let namespace = self.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE).to_owned();
+            let server = PlainServer::new("--server", &self.server)?;
+            return Ok(Server { place: Place::Plain(Box::new(server)), namespace });
+        };
+        let namespace =
+            self.namespace.as_deref().unwrap_or_else(|| resources.namespace()).to_owned();
+        Ok(Server { place: Place::Cluster(Box::new(resources)), namespace })
+    }
+
+    /// The cluster, if one is meant.
+    pub(super) async fn resources(&self) -> Result<Option<Resources>, Failure> {
         if let Some(namespace) = &self.namespace {
             manifest::namespace(namespace)
                 .map_err(|refusal| Failure::input(format!("--namespace {}", refusal.message)))?;
         }
         let is_cluster = self.cluster || self.kubeconfig.is_some() || self.context.is_some();
         if !is_cluster {
-            let namespace = self.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE).to_owned();
-            return Ok(Server { place: Place::Plain(PlainServer::new(&self.server)?), namespace });
+            return Ok(None);
         }
-        let resources = Resources::connect(self.kubeconfig.as_deref(), self.context.as_deref())
-            .await
-            .map_err(|error| Failure::input(error.to_string()))?;
-        let namespace =
-            self.namespace.as_deref().unwrap_or_else(|| resources.namespace()).to_owned();
-        Ok(Server { place: Place::Cluster(resources), namespace })
+        let connected =
+            Resources::connect(self.kubeconfig.as_deref(), self.context.as_deref()).await;
+        connected.map(Some).map_err(|error| Failure::input(error.to_string()))
+    }
+
+    /// The tenant whose orders are meant, where no cluster says it.
+    pub(super) fn tenant(&self, resources: Option<&Resources>) -> String {
+        let of_context = resources.map_or(DEFAULT_NAMESPACE, Resources::namespace);
+        self.namespace.as_deref().unwrap_or(of_context).to_owned()
     }
 }
 
@@ -73,13 +110,13 @@ pub(super) struct Server {
 
 #[derive(Debug)]
 enum Place {
-    Plain(PlainServer),
-    Cluster(Resources),
+    Plain(Box<PlainServer>),
+    Cluster(Box<Resources>),
 }
 
 fn path(namespace: &str, name: &str) -> String {
     let base = format!("/apis/{}/namespaces/{namespace}/orderrequests", manifest::API_VERSION);
-    if name.is_empty() { base } else { format!("{base}/{name}") }
+    if name.is_empty() { base } else { format!("{base}/{}", encoded(name)) }
 }
 
 impl Server {
@@ -142,6 +179,53 @@ impl Server {
         }
     }
 
+    /// The order request of this name, or the one whose order has this id.
+    pub(super) async fn find(&self, name: &str) -> Result<Option<Value>, Failure> {
+        match self.get(name).await {
+            Ok(resource) => return Ok(Some(resource)),
+            Err(failure) if failure.reason() == Some(Reason::OrderNotFound) => {}
+            // A server without resources: orders are known by their ids there.
+            Err(failure) if failure.reason() == Some(Reason::InvalidRequest) => return Ok(None),
+            // An id need not be a resource's name.
+            Err(failure) if failure.reason() == Some(Reason::InvalidField) => {}
+            Err(failure) => return Err(failure),
+        }
+        let all = self.list(Scope::Namespace).await?;
+        let items = all.get("items").and_then(Value::as_array).into_iter().flatten();
+        let has_id =
+            |item: &&Value| item.pointer("/spec/orderReqId").and_then(Value::as_str) == Some(name);
+        Ok(items.into_iter().find(has_id).cloned())
+    }
+
+    /// Edits an order request that was read before.
+    pub(super) async fn edit(&self, resource: &Value, edit: &Edit) -> Result<Value, Failure> {
+        let name = resource.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+        match &self.place {
+            Place::Cluster(resources) => {
+                resources.edit(&self.namespace, name, edit).await.map_err(failure)
+            }
+            Place::Plain(server) => {
+                let changed = edit::edited(resource, edit)
+                    .map_err(|refusal| Failure::from_refusal(&refusal))?;
+                let (_, applied) = server.put(&path(&self.namespace, name), &changed).await?;
+                Ok(applied)
+            }
+        }
+    }
+
+    /// The namespace that is meant.
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The buyers' REST, where the server is a plain one.
+    pub(super) const fn plain(&self) -> Option<&PlainServer> {
+        match &self.place {
+            Place::Plain(server) => Some(server),
+            Place::Cluster(_) => None,
+        }
+    }
+
     /// Whether it takes this kind of resource.
     pub(super) const fn takes(&self, manifest: &Manifest) -> bool {
         matches!(self.place, Place::Cluster(_)) || matches!(manifest, Manifest::OrderRequest(_))
@@ -159,13 +243,9 @@ impl Server {
     }
 }
 
-fn failure(failure: resources::Failure) -> Failure {
+pub(super) fn failure(failure: resources::Failure) -> Failure {
     match failure {
         resources::Failure::NotReached(message) => Failure::not_reached(message),
-        resources::Failure::Refused(refusal) => {
-            let reason = refusal.reason;
-            let message = format!("{} [{}]", refusal.message, reason.as_str());
-            Failure::from_server(Some(reason), message)
-        }
+        resources::Failure::Refused(refusal) => Failure::from_refusal(&refusal),
     }
 }

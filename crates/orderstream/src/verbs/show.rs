@@ -21,7 +21,7 @@ pub(crate) enum Format {
 const COLUMNS: [&str; 6] = ["NAME", "PHASE", "PROPOSALS", "BEST", "STREAM", "EXPIRES"];
 
 /// One resource.
-pub(super) fn one(resource: &Value, format: Format) -> Result<(), Failure> {
+pub(crate) fn one(resource: &Value, format: Format) -> Result<(), Failure> {
     if format == Format::Table {
         table([resource]);
         return Ok(());
@@ -30,7 +30,7 @@ pub(super) fn one(resource: &Value, format: Format) -> Result<(), Failure> {
 }
 
 /// A list of resources.
-pub(super) fn list(list: &Value, format: Format) -> Result<(), Failure> {
+pub(crate) fn list(list: &Value, format: Format) -> Result<(), Failure> {
     if format != Format::Table {
         return structured(list, format);
     }
@@ -66,7 +66,7 @@ fn table<'a>(resources: impl IntoIterator<Item = &'a Value>) {
 }
 
 /// A change of a watched resource: widths are fixed, so that lines stand under one another.
-pub(super) fn watched(resource: &Value, header: &mut bool) {
+pub(crate) fn watched(resource: &Value, header: &mut bool) {
     let wide = |cells: [String; 6]| {
         let [name, phase, proposals, best, stream, expires] = cells;
         format!("{name:<24} {phase:<13} {proposals:>9}  {best:<18} {stream:<9} {expires}")
@@ -78,7 +78,7 @@ pub(super) fn watched(resource: &Value, header: &mut bool) {
 }
 
 /// The cells of a resource.
-pub(super) fn row(resource: &Value) -> [String; 6] {
+pub(crate) fn row(resource: &Value) -> [String; 6] {
     let text = |pointer: &str| resource.pointer(pointer).and_then(Value::as_str).unwrap_or("-");
     let active = resource.pointer("/status/tracker/streamActive").and_then(Value::as_bool);
     let stream = if active == Some(true) { "active" } else { "-" };
@@ -93,22 +93,22 @@ pub(super) fn row(resource: &Value) -> [String; 6] {
 }
 
 /// The phase in the status.
-pub(super) fn phase(resource: &Value) -> &str {
+pub(crate) fn phase(resource: &Value) -> &str {
     resource.pointer("/status/phase").and_then(Value::as_str).unwrap_or("Pending")
 }
 
 /// How many proposals came.
-pub(super) fn proposals(resource: &Value) -> u64 {
+pub(crate) fn proposals(resource: &Value) -> u64 {
     resource.pointer("/status/proposals/received").and_then(Value::as_u64).unwrap_or(0)
 }
 
 /// The last event that the status shows.
-pub(super) fn last_seq(resource: &Value) -> u64 {
+pub(crate) fn last_seq(resource: &Value) -> u64 {
     resource.pointer("/status/tracker/lastSeq").and_then(Value::as_u64).unwrap_or(0)
 }
 
 /// The conditions in the status, by type.
-pub(super) fn conditions(resource: &Value) -> Conditions<'_> {
+pub(crate) fn conditions(resource: &Value) -> Conditions<'_> {
     let conditions = resource.pointer("/status/conditions").and_then(Value::as_array);
     conditions
         .into_iter()

@@ -1,15 +1,51 @@
 //! A buyer's acts as edits of an `OrderRequest`'s spec: pure, and refused where the resource's own
 //! rules would refuse them, with the same reasons as at a processor.
 
-use orderstream_core::buyer::BuyerAct;
+use orderstream_core::buyer::{BuyerAct, Note};
 use orderstream_core::command::Award;
-use orderstream_core::{Reason, Refusal};
+use orderstream_core::limits::FOLLOW_UPS_MAX;
+use orderstream_core::{FollowUpId, Reason, Refusal};
 
-use crate::duration;
-use crate::order_request::{AwardLine, AwardSpec, CloseSpec, OrderRequestSpec};
+use crate::order_request::{
+    AwardLine, AwardSpec, CloseSpec, FollowUpSpec, MessageSpec, OrderRequestSpec,
+};
+use crate::{convert, duration};
+
+/// A follow-up as a manifest writes it.
+pub(in crate::cluster) fn follow_up_spec(id: &FollowUpId, note: &Note) -> FollowUpSpec {
+    FollowUpSpec {
+        id: id.to_string(),
+        audience: note.audience.iter().map(ToString::to_string).collect(),
+        message: MessageSpec {
+            kind: convert::text_type(note.message.kind),
+            message: note.message.message.clone(),
+            urls: note.message.urls.clone(),
+        },
+        answers: note.answers.as_ref().map(ToString::to_string),
+    }
+}
+
+/// Adds a follow-up, unless one of its id is there.
+pub(in crate::cluster) fn add_follow_up(
+    spec: &mut OrderRequestSpec,
+    follow_up: &FollowUpSpec,
+) -> Result<(), Refusal> {
+    if spec.follow_ups.iter().any(|held| held.id == follow_up.id) {
+        return Ok(());
+    }
+    if spec.follow_ups.len() >= FOLLOW_UPS_MAX {
+        let text = format!("the order has {FOLLOW_UPS_MAX} follow-ups, the most it takes");
+        return Err(Refusal::new(Reason::LimitReached, text));
+    }
+    spec.follow_ups.push(follow_up.clone());
+    Ok(())
+}
 
 /// Writes what an act wants into the spec.
-pub(super) fn apply(spec: &mut OrderRequestSpec, act: &BuyerAct) -> Result<(), Refusal> {
+pub(in crate::cluster) fn apply(
+    spec: &mut OrderRequestSpec,
+    act: &BuyerAct,
+) -> Result<(), Refusal> {
     match act {
         BuyerAct::Pause(_) => spec.suspend = true,
         BuyerAct::Resume => spec.suspend = false,

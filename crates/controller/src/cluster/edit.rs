@@ -1,0 +1,130 @@
+//! A buyer's acts from the command line, as edits of an `OrderRequest`: the same ones that the
+//! buyers' REST makes on a cluster. The resource may be an API server's, or come from a server that
+//! stands in for one.
+
+use kube::api::PostParams;
+use orderstream_core::buyer::{BuyerAct, Note};
+use orderstream_core::{FollowUpId, OrderKey, Reason, Refusal};
+use serde_json::Value;
+
+use super::buyer::{carry, edits};
+use super::resources::{Failure, Kind, Resources, shown};
+use crate::convert;
+use crate::order_request::OrderRequest;
+
+/// Who edits, as the API server writes it down.
+const FIELD_MANAGER: &str = "orderstream";
+/// How often an edit is tried that somebody else was faster with.
+const TRIES: u32 = 5;
+
+/// What a buyer does to an order that exists.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Edit {
+    /// An act.
+    Act(BuyerAct),
+    /// A follow-up.
+    FollowUp(FollowUpId, Note),
+}
+
+/// The order that a resource is about.
+///
+/// # Errors
+/// When it is no `OrderRequest` that can be read.
+pub fn key_of(resource: &Value) -> Result<OrderKey, Refusal> {
+    convert::key(&read(resource)?)
+}
+
+/// The resource with what the edit wants in its spec. What the edit does not touch stays as its
+/// author wrote it.
+///
+/// # Errors
+/// When the resource's own rules would refuse it, or its order has ended.
+pub fn edited(resource: &Value, edit: &Edit) -> Result<Value, Refusal> {
+    let held = read(resource)?;
+    if held.status.as_ref().is_some_and(|status| status.is_terminal()) {
+        let phase = held.status.and_then(|status| status.phase).unwrap_or_default();
+        let is_expired = phase == "Expired";
+        let reason = if is_expired { Reason::DeadlinePassed } else { Reason::OrderEnded };
+        let text = format!("the order is {phase}; nothing more is taken");
+        return Err(Refusal::new(reason, text));
+    }
+    let mut spec = held.spec.clone();
+    match edit {
+        Edit::Act(act) => edits::apply(&mut spec, act)?,
+        Edit::FollowUp(id, note) => {
+            edits::add_follow_up(&mut spec, &edits::follow_up_spec(id, note))?;
+        }
+    }
+    let mut changed = resource.clone();
+    carry(&mut changed, &held.spec, &spec).map_err(|error| unreadable(&error))?;
+    Ok(changed)
+}
+
+fn read(resource: &Value) -> Result<OrderRequest, Refusal> {
+    serde_json::from_value(resource.clone()).map_err(|error| unreadable(&error))
+}
+
+fn unreadable(error: &serde_json::Error) -> Refusal {
+    Refusal::new(Reason::Internal, format!("the OrderRequest cannot be read: {error}"))
+}
+
+impl Resources {
+    /// Edits an order request; again, when somebody else was faster.
+    ///
+    /// # Errors
+    /// What [`edited`] refuses, and what the API server refuses.
+    pub async fn edit(&self, namespace: &str, name: &str, edit: &Edit) -> Result<Value, Failure> {
+        let api = self.api(Kind::OrderRequest, namespace);
+        let params =
+            PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        for _ in 0..TRIES {
+            let held = self.within(api.get(name)).await?;
+            let document = serde_json::to_value(&held).unwrap_or_default();
+            let changed = edited(&document, edit).map_err(Failure::Refused)?;
+            if changed == document {
+                return Ok(shown(held));
+            }
+            let wanted = serde_json::from_value(changed)
+                .map_err(|error| Failure::Refused(unreadable(&error)))?;
+            match self.within(api.replace(name, &params, &wanted)).await {
+                Ok(written) => return Ok(shown(written)),
+                // The resource changed in between.
+                Err(Failure::Refused(refusal)) if refusal.reason == Reason::OrderExists => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        let text = "others keep editing the OrderRequest; try again";
+        Err(Failure::Refused(Refusal::new(Reason::Changed, text)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn resource() -> Value {
+        json!({
+            "apiVersion": "orderstream.dev/v1alpha1",
+            "kind": "OrderRequest",
+            "metadata": {"name": "chairs", "namespace": "default"},
+            "spec": {"orderReqId": "OR-1", "items": [{"sku": "a", "quantity": 2}]},
+        })
+    }
+
+    #[test]
+    fn an_edit_leaves_what_it_does_not_touch_as_its_author_wrote_it() {
+        let changed = edited(&resource(), &Edit::Act(BuyerAct::Pause(None))).unwrap();
+        let mut expected = resource();
+        expected["spec"]["suspend"] = json!(true);
+        assert_eq!(changed, expected);
+    }
+
+    #[test]
+    fn nothing_is_edited_of_an_order_that_has_ended() {
+        let mut ended = resource();
+        ended["status"] = json!({"phase": "Finalised"});
+        let refusal = edited(&ended, &Edit::Act(BuyerAct::Resume)).unwrap_err();
+        assert_eq!(refusal.reason, Reason::OrderEnded);
+    }
+}

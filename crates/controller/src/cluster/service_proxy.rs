@@ -1,0 +1,204 @@
+//! A Service's REST through the API server: whoever may use the cluster reaches it without a
+//! port-forward, with the rights of the kubeconfig (`services/proxy`).
+
+use std::time::Duration;
+
+use http::{HeaderMap, Method, Request};
+use http_body_util::BodyExt as _;
+use kube::Client;
+use kube::client::Body;
+use orderstream_core::{Reason, Refusal};
+use serde_json::Value;
+
+use super::resources::{Failure, Resources};
+
+/// How long one request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of an answer: a page of ten thousand orders.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What the chart's processors have.
+const SELECTOR: &str =
+    "app.kubernetes.io/part-of%3Dorderstream,app.kubernetes.io/component%3Dprocessor";
+/// The name of the port.
+const PORT: &str = "rest";
+
+/// One Service of a cluster.
+#[derive(Clone)]
+pub struct ServiceProxy {
+    resources: Resources,
+    client: Client,
+    namespace: String,
+    name: String,
+}
+
+impl std::fmt::Debug for ServiceProxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { namespace, name, .. } = self;
+        write!(f, "ServiceProxy({namespace}/{name})")
+    }
+}
+
+/// An answer as it came.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl ServiceProxy {
+    /// The Service with this name, `name` or `namespace/name`.
+    ///
+    /// # Errors
+    /// When the kubeconfig cannot be used.
+    pub fn named(resources: Resources, name: &str) -> Result<Self, Failure> {
+        let own = || (resources.namespace(), name);
+        let (namespace, name) = name.split_once('/').unwrap_or_else(own);
+        let of = (namespace.to_owned(), name.to_owned());
+        Self::of(resources, of)
+    }
+
+    /// The processors' Service, by the labels that the chart gives it: in all namespaces, or where
+    /// that is not allowed in the one of the context.
+    ///
+    /// # Errors
+    /// When there is none, or more than one.
+    pub async fn of_processors(resources: Resources) -> Result<Self, Failure> {
+        let everywhere = format!("/api/v1/services?labelSelector={SELECTOR}");
+        let list = match list(&resources, &everywhere).await {
+            Err(Failure::Refused(refusal)) if refusal.reason == Reason::NotAllowed => {
+                let namespace = resources.namespace();
+                let own =
+                    format!("/api/v1/namespaces/{namespace}/services?labelSelector={SELECTOR}");
+                list(&resources, &own).await?
+            }
+            found => found?,
+        };
+        let mut found = services(&list);
+        if found.len() > 1 {
+            let names: Vec<_> =
+                found.iter().map(|(space, name)| format!("{space}/{name}")).collect();
+            let text = format!(
+                "processors serve in several places ({}); choose one with --processor-service",
+                names.join(", ")
+            );
+            return Err(Failure::Refused(Refusal::new(Reason::InvalidRequest, text)));
+        }
+        let of = found.pop().ok_or_else(|| {
+            let text = "no Service of orderstream's processors is found; give --processor-service \
+                        NAMESPACE/NAME";
+            Failure::NotReached(text.to_owned())
+        })?;
+        Self::of(resources, of)
+    }
+
+    fn of(resources: Resources, (namespace, name): (String, String)) -> Result<Self, Failure> {
+        let client = resources.client_that_asks_once();
+        let client = client.map_err(|error| Failure::NotReached(error.to_string()))?;
+        Ok(Self { resources, client, namespace, name })
+    }
+
+    /// Sends one request. The body of the answer is read to its end, or until `enough` says so of
+    /// what came so far.
+    ///
+    /// # Errors
+    /// When no answer comes within 10 s.
+    pub async fn send(
+        &self,
+        request: Request<Vec<u8>>,
+        enough: &(dyn Fn(&[u8]) -> bool + Sync),
+    ) -> Result<Reply, Failure> {
+        let (mut head, body) = request.into_parts();
+        let Self { namespace, name, .. } = self;
+        let path = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        let path = format!("/api/v1/namespaces/{namespace}/services/{name}:{PORT}/proxy{path}");
+        head.uri = path.parse().map_err(|_| self.wrong_name())?;
+        let request = Request::from_parts(head, Body::from(body));
+        let url = self.resources.url();
+        match tokio::time::timeout(REQUEST_TIMEOUT, self.exchange(request, enough)).await {
+            Ok(reply) => reply,
+            Err(_) => {
+                let seconds = REQUEST_TIMEOUT.as_secs();
+                let text = format!("{namespace}/{name} did not answer within {seconds} s at {url}");
+                Err(Failure::NotReached(text))
+            }
+        }
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Body>,
+        enough: &(dyn Fn(&[u8]) -> bool + Sync),
+    ) -> Result<Reply, Failure> {
+        let url = self.resources.url();
+        let not_reached =
+            |error: &dyn std::fmt::Display| Failure::NotReached(format!("{url}: {error}"));
+        let response = self.client.send(request).await.map_err(|error| not_reached(&error))?;
+        let (head, mut incoming) = response.into_parts();
+        let mut body = Vec::new();
+        while let Some(frame) = incoming.frame().await {
+            let frame = frame.map_err(|error| not_reached(&error))?;
+            body.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+            if enough(&body) {
+                break;
+            }
+            if body.len() > ANSWER_BYTES_MAX {
+                return Err(not_reached(&"the answer is too large"));
+            }
+        }
+        Ok(Reply { status: head.status.as_u16(), headers: head.headers, body })
+    }
+
+    fn wrong_name(&self) -> Failure {
+        let text = format!("'{}/{}' is not a Service's name", self.namespace, self.name);
+        Failure::Refused(Refusal::field("--processor-service", text))
+    }
+}
+
+async fn list(resources: &Resources, path: &str) -> Result<Value, Failure> {
+    let request = Request::builder().method(Method::GET).uri(path).body(Vec::new());
+    let request = request.map_err(|error| Failure::NotReached(error.to_string()))?;
+    resources.within(resources.client().request(request)).await
+}
+
+/// Namespace and name of every Service that has the port and an address of its own.
+fn services(list: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let has_port = |service: &Value| {
+        let ports = service["spec"]["ports"].as_array();
+        ports.into_iter().flatten().any(|port| port["name"].as_str() == Some(PORT))
+    };
+    let items = list["items"].as_array().into_iter().flatten();
+    items
+        .filter(|service| {
+            service["spec"]["clusterIP"].as_str() != Some("None") && has_port(service)
+        })
+        .map(|service| {
+            (text(&service["metadata"]["namespace"]), text(&service["metadata"]["name"]))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_service_that_any_request_may_go_to_is_found_and_not_the_headless_one() {
+        let service = |name: &str, ip: &str, port: &str| {
+            json!({"metadata": {"namespace": "orders", "name": name},
+                   "spec": {"clusterIP": ip, "ports": [{"name": port}]}})
+        };
+        let list = json!({"items": [
+            service("orderstream-processors", "None", "rest"),
+            service("orderstream-processor", "10.0.0.7", "rest"),
+            service("other", "10.0.0.8", "grpc"),
+        ]});
+        let expected = ("orders".to_owned(), "orderstream-processor".to_owned());
+        assert_eq!(services(&list), [expected]);
+    }
+}

@@ -1,0 +1,182 @@
+//! What is wrong in a manifest, all of it and without a cluster: YAML, the definition's schema, its
+//! CEL rules, and the one conversion that the servers use. Each finding has its place in the text.
+
+mod place;
+
+use kube_cel::{ErrorKind, Validator, apply_defaults};
+use orderstream_core::{Reason, Refusal};
+use serde_json::{Value, json};
+
+pub use self::place::Place;
+
+use crate::check;
+use crate::manifest::{self, DOCUMENTS_MAX, TEXT_BYTES_MAX, without_nulls};
+use place::{Part, Tree};
+
+/// Most findings in one document; the first ones say enough.
+pub const FINDINGS_MAX: usize = 50;
+/// Most findings in one text; the documents after them are not looked at.
+pub const FINDINGS_OF_TEXT_MAX: usize = 1_000;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Which document of the text, from 1; absent when the text as a whole cannot be read.
+    pub document: Option<usize>,
+    /// Where in the text, if it is known.
+    pub place: Option<Place>,
+    /// Why, as a server would refuse it.
+    pub refusal: Refusal,
+}
+
+/// What a text comes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Resources that were looked at.
+    pub documents: usize,
+    /// What is wrong, in the order of the text.
+    pub findings: Vec<Finding>,
+}
+
+/// Looks at every document of a text.
+pub fn lint(text: &str) -> Report {
+    if text.len() > TEXT_BYTES_MAX {
+        let length = text.len();
+        let message =
+            format!("has {length} bytes; at most {TEXT_BYTES_MAX} are allowed, split the file");
+        return unreadable(Refusal::new(Reason::InvalidRequest, message), None);
+    }
+    let documents = match manifest::parsed(text) {
+        Ok(documents) => documents,
+        Err(error) => {
+            let (message, place) = place::of_error(text, &error);
+            let message = format!("is not YAML or JSON: {message}");
+            return unreadable(Refusal::new(Reason::InvalidRequest, message), place);
+        }
+    };
+    if documents.is_empty() || documents.len() > DOCUMENTS_MAX {
+        let count = documents.len();
+        let message = format!("has {count} documents; give 1 to {DOCUMENTS_MAX}");
+        return unreadable(Refusal::new(Reason::InvalidRequest, message), None);
+    }
+    let trees = place::trees(text);
+    let mut report = Report { documents: documents.len(), findings: Vec::new() };
+    for (index, document) in documents.iter().enumerate() {
+        if report.findings.len() >= FINDINGS_OF_TEXT_MAX {
+            break;
+        }
+        let number = index.saturating_add(1);
+        let mut found: Vec<Finding> = in_document(document)
+            .into_iter()
+            .map(|refusal| Finding {
+                document: Some(number),
+                place: trees
+                    .get(index)
+                    .and_then(|tree| place_of(text, tree, &refusal, manifest::schema_of(document))),
+                refusal,
+            })
+            .collect();
+        found.sort_by_key(|finding| finding.place.as_ref().map(|place| (place.line, place.column)));
+        report.findings.extend(found);
+    }
+    report
+}
+
+fn unreadable(refusal: Refusal, place: Option<Place>) -> Report {
+    Report { documents: 0, findings: vec![Finding { document: None, place, refusal }] }
+}
+
+/// Everything that is wrong in one document: what the schema says, then what the rules and the
+/// conversion say of the rest. A part that is wrong already is left out for them: a value of a wrong
+/// type makes them fail for no reason of their own.
+fn in_document(document: &Value) -> Vec<Refusal> {
+    let Some(schema) = manifest::schema_of(document) else {
+        return manifest::manifest(document.clone()).err().into_iter().collect();
+    };
+    let mut found = match document.get("spec") {
+        Some(spec @ Value::Object(_)) => {
+            check::findings("spec", spec, &schema["properties"]["spec"], FINDINGS_MAX)
+        }
+        _ => Vec::new(),
+    };
+    let mut rest = document.clone();
+    for refusal in &found {
+        leave_out(&mut rest, refusal);
+    }
+    for refusal in broken_rules(&rest, schema) {
+        leave_out(&mut rest, &refusal);
+        found.push(refusal);
+    }
+    // Each turn leaves a part out, or is the last one.
+    while found.len() < FINDINGS_MAX
+        && let Err(refusal) = manifest::manifest(rest.clone())
+    {
+        let is_left_out = leave_out(&mut rest, &refusal);
+        if is_left_out || found.is_empty() {
+            found.push(refusal);
+        }
+        if !is_left_out {
+            break;
+        }
+    }
+    found
+}
+
+/// Takes the part of a document out that a refusal is about; tells whether there was one.
+fn leave_out(document: &mut Value, refusal: &Refusal) -> bool {
+    let field = refusal.field.as_deref().unwrap_or_default();
+    if field.starts_with("metadata") {
+        let sound = json!({"name": "sound"});
+        return document["metadata"] != sound && {
+            document["metadata"] = sound;
+            true
+        };
+    }
+    let Some(below) = field.strip_prefix("spec.") else { return false };
+    let part = below.split(['.', '[']).next().unwrap_or_default();
+    document["spec"].as_object_mut().is_some_and(|spec| spec.remove(part).is_some())
+}
+
+/// The place of what is refused: the name of a field that is not known, else the value.
+fn place_of(text: &str, tree: &Tree, refusal: &Refusal, schema: Option<&Value>) -> Option<Place> {
+    let path = refusal.field.as_deref().unwrap_or_default();
+    let what =
+        if schema.is_none_or(|schema| knows(schema, path)) { Part::Value } else { Part::Name };
+    tree.find(text, path, what)
+}
+
+/// Whether a schema has a field at a path.
+fn knows(schema: &Value, path: &str) -> bool {
+    let mut below = schema;
+    for name in path.split('.') {
+        let (name, indices) = name.split_once('[').unwrap_or((name, ""));
+        let known = &below["properties"][name];
+        if known.is_null() {
+            // What stands under metadata is not in the schema.
+            return below["type"] == "object" && below["properties"].is_null();
+        }
+        below = known;
+        for _ in indices.matches(']') {
+            below = &below["items"];
+        }
+    }
+    true
+}
+
+/// The rules of the definition that a new resource breaks. Rules about edits need a former self,
+/// and are not asked.
+fn broken_rules(document: &Value, schema: &Value) -> Vec<Refusal> {
+    let mut kept = document.clone();
+    if let Some(spec) = kept.get_mut("spec") {
+        without_nulls(spec);
+    }
+    let kept = apply_defaults(schema, &kept);
+    let judged = Validator::new().validate(schema, &kept, None);
+    // A rule that cannot be worked out is about a value that the conversion refuses in plain words.
+    let broken = judged.err().into_iter().flatten();
+    let broken = broken.filter(|broken| broken.kind == ErrorKind::ValidationFailure);
+    broken.map(|broken| Refusal::field(broken.field_path, broken.message)).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+//! Where a field stands in a manifest's text: the same text read once more, with places in the place
+//! of values.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::{Location, Spanned};
+
+/// A stretch of one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+    /// In characters; at least 1.
+    pub length: usize,
+    /// The line as it stands there.
+    pub source: String,
+}
+
+/// A document as places.
+#[derive(Clone, Debug)]
+pub(super) struct Tree(Spanned<Node>);
+
+/// Which part of a field is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Its name.
+    Name,
+    /// Its value where that is of one line, else its name.
+    Value,
+}
+
+#[derive(Clone, Debug)]
+enum Node {
+    Scalar { is_null: bool },
+    List(Vec<Spanned<Node>>),
+    Fields(Vec<(Spanned<String>, Spanned<Node>)>),
+}
+
+/// The documents of a text that was read before, without the empty ones.
+pub(super) fn trees(text: &str) -> Vec<Tree> {
+    let read: Result<Vec<Spanned<Node>>, _> = serde_saphyr::from_multiple_with_options(
+        text,
+        serde_saphyr::options! { strict_booleans: true },
+    );
+    let is_something = |node: &Spanned<Node>| !matches!(node.value, Node::Scalar { is_null: true });
+    // It was read before, so this does not fail; without places the findings still stand.
+    read.unwrap_or_default().into_iter().filter(is_something).map(Tree).collect()
+}
+
+impl Tree {
+    /// The place of a field, or of what stands above it where it is missing.
+    pub(super) fn find(&self, text: &str, path: &str, part: Part) -> Option<Place> {
+        let mut node = &self.0;
+        let mut place = node.referenced;
+        let mut rest = path;
+        while !rest.is_empty() {
+            let Some((name, below, after)) = step(&node.value, rest) else { break };
+            let is_value = part == Part::Value && matches!(below.value, Node::Scalar { .. });
+            place = if is_value { below.referenced } else { name.unwrap_or(below.referenced) };
+            node = below;
+            rest = after;
+        }
+        at(text, place)
+    }
+}
+
+/// One step down a path: the place of the name, what stands there, and the rest of the path.
+fn step<'n, 'p>(
+    node: &'n Node,
+    path: &'p str,
+) -> Option<(Option<Location>, &'n Spanned<Node>, &'p str)> {
+    match node {
+        Node::Scalar { .. } => None,
+        Node::List(entries) => {
+            let (index, rest) = path.strip_prefix('[')?.split_once(']')?;
+            let entry = entries.get(index.parse::<usize>().ok()?)?;
+            Some((None, entry, rest.strip_prefix('.').unwrap_or(rest)))
+        }
+        Node::Fields(fields) => {
+            let fits = |name: &str| {
+                let rest = path.strip_prefix(name)?;
+                let is_whole = rest.is_empty() || rest.starts_with(['.', '[']);
+                is_whole.then(|| rest.strip_prefix('.').unwrap_or(rest))
+            };
+            let found =
+                fields.iter().filter_map(|(name, node)| Some((name, node, fits(&name.value)?)));
+            let (name, below, rest) = found.min_by_key(|(_, _, rest)| rest.len())?;
+            Some((Some(name.referenced), below, rest))
+        }
+    }
+}
+
+/// A place with its line, cut to the line's end.
+fn at(text: &str, location: Location) -> Option<Place> {
+    let line = usize::try_from(location.line()).ok().filter(|line| *line > 0)?;
+    let column = usize::try_from(location.column()).ok().filter(|column| *column > 0)?;
+    let source = text.lines().nth(line.checked_sub(1)?)?.trim_end().to_owned();
+    let chars = source.chars().count();
+    let here: String = source.chars().skip(column.saturating_sub(1)).collect();
+    let span = usize::try_from(location.span().len()).unwrap_or(usize::MAX);
+    let length = match span {
+        0 => word(&here),
+        span => span,
+    };
+    let room = chars.saturating_sub(column.saturating_sub(1));
+    Some(Place { line, column, length: length.min(room).max(1), source })
+}
+
+/// How long a plain word at the beginning of a text is.
+fn word(text: &str) -> usize {
+    let end = |c: char| c.is_whitespace() || matches!(c, ':' | ',' | ']' | '}');
+    text.chars().take_while(|c| !end(*c)).count()
+}
+
+/// What a reader says of a text that it cannot read, in one line, and where.
+pub(super) fn of_error(text: &str, error: &serde_saphyr::Error) -> (String, Option<Place>) {
+    let message = error.to_string();
+    let message = message.lines().next().unwrap_or("cannot be read").to_owned();
+    (message, error.location().and_then(|location| at(text, location)))
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NodeVisitor)
+    }
+}
+
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Node, E> {
+        Ok(Node::Scalar { is_null: false })
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Node, E> {
+        Ok(Node::Scalar { is_null: false })
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Node, E> {
+        Ok(Node::Scalar { is_null: false })
+    }
+
+    fn visit_i128<E>(self, _: i128) -> Result<Node, E> {
+        Ok(Node::Scalar { is_null: false })
+    }
+
+    fn visit_u128<E>(self, _: u128) -> Result<Node, E> {
+        Ok(Node::Scalar { is_null: false })
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Node, E> {
+        Ok(Node::Scalar { is_null: false })
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Node, E> {
+        Ok(Node::Scalar { is_null: false })
+    }
+
+    fn visit_bytes<E>(self, _: &[u8]) -> Result<Node, E> {
+        Ok(Node::Scalar { is_null: false })
+    }
+
+    fn visit_unit<E>(self) -> Result<Node, E> {
+        Ok(Node::Scalar { is_null: true })
+    }
+
+    fn visit_none<E>(self) -> Result<Node, E> {
+        Ok(Node::Scalar { is_null: true })
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        Node::deserialize(deserializer)
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Node, D::Error> {
+        IgnoredAny::deserialize(inner).map(|_| Node::Scalar { is_null: false })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
+        let mut list = Vec::new();
+        while let Some(entry) = entries.next_element()? {
+            list.push(entry);
+        }
+        Ok(Node::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(entry) = entries.next_entry()? {
+            fields.push(entry);
+        }
+        Ok(Node::Fields(fields))
+    }
+}

@@ -1,0 +1,87 @@
+//! Completions for shells, and man pages: both from the commands themselves.
+
+use std::path::{Path, PathBuf};
+
+use clap::Command;
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+use crate::exit::Failure;
+use crate::output;
+
+/// `orderstream completion SHELL`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Completion {
+    /// Which shell; `source <(orderstream completion bash)` tries it at once
+    shell: Known,
+}
+
+/// The shells that people use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Known {
+    /// Into `~/.local/share/bash-completion/completions/orderstream`
+    Bash,
+    /// Into a folder of `$fpath`, as `_orderstream`
+    Zsh,
+    /// Into `~/.config/fish/completions/orderstream.fish`
+    Fish,
+}
+
+impl Completion {
+    pub(crate) fn run(self, mut command: Command) {
+        let shell = match self.shell {
+            Known::Bash => Shell::Bash,
+            Known::Zsh => Shell::Zsh,
+            Known::Fish => Shell::Fish,
+        };
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut command, "orderstream", &mut script);
+        output::bytes(&script);
+    }
+}
+
+/// `orderstream man [DIR]`
+#[derive(Debug, clap::Args)]
+pub(crate) struct ManPages {
+    /// Folder for a page of each command; the page of `orderstream` itself is printed when absent
+    dir: Option<PathBuf>,
+}
+
+impl ManPages {
+    pub(crate) fn run(self, mut command: Command) -> Result<(), Failure> {
+        command.build();
+        let Some(dir) = self.dir else {
+            output::bytes(&page(&command)?);
+            return Ok(());
+        };
+        let wrong = |path: &Path, error: std::io::Error| {
+            Failure::input(format!("{} cannot be written: {error}", path.display()))
+        };
+        std::fs::create_dir_all(&dir).map_err(|error| wrong(&dir, error))?;
+        let mut count = 0_usize;
+        for (name, command) in all(&command) {
+            let path = dir.join(format!("{name}.1"));
+            std::fs::write(&path, page(&command)?).map_err(|error| wrong(&path, error))?;
+            count = count.saturating_add(1);
+        }
+        output::line(&format!("{count} pages in {}", dir.display()));
+        Ok(())
+    }
+}
+
+/// The command and each of its subcommands, under the names of their pages.
+fn all(command: &Command) -> Vec<(String, Command)> {
+    let mut pages = vec![("orderstream".to_owned(), command.clone())];
+    for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+        let name = format!("orderstream-{}", verb.get_name());
+        pages.push((name, verb.clone()));
+    }
+    pages
+}
+
+fn page(command: &Command) -> Result<Vec<u8>, Failure> {
+    let mut page = Vec::new();
+    let written = Man::new(command.clone()).render(&mut page);
+    written.map_err(|error| Failure::unexpected(error.to_string()))?;
+    Ok(page)
+}

@@ -1,0 +1,168 @@
+//! `orderstream lint`: manifests checked without a server, with line and column. Code 2 when
+//! something is wrong.
+
+use std::io::Read as _;
+
+use orderstream_controller::lint::{self, Finding, Place};
+use orderstream_controller::manifest::TEXT_BYTES_MAX;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::exit::Failure;
+use crate::output::{self, Style, styled};
+use crate::verbs::print;
+use crate::verbs::show::Format;
+
+/// `orderstream lint FILE…`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Lint {
+    /// Manifests; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+    /// How it is shown
+    #[arg(long, short, default_value = "table")]
+    output: Format,
+}
+
+/// What `lint` prints.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct LintReport {
+    /// Files that were read.
+    files: usize,
+    /// Resources that were looked at.
+    documents: usize,
+    /// What is wrong, in the order of the files and lines.
+    findings: Vec<LintFinding>,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct LintFinding {
+    /// The file, as it was given.
+    file: String,
+    /// Which document of the file, from 1; absent when the file as a whole cannot be read.
+    document: Option<usize>,
+    /// From 1.
+    line: Option<usize>,
+    /// From 1, in characters.
+    column: Option<usize>,
+    /// How many characters are wrong.
+    length: Option<usize>,
+    /// Path of the field.
+    field: Option<String>,
+    /// The reason with which a server would refuse it.
+    reason: &'static str,
+    /// What is wrong, the limit and the fix.
+    message: String,
+}
+
+impl Lint {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let mut report = LintReport { files: self.files.len(), documents: 0, findings: Vec::new() };
+        for file in &self.files {
+            let found = lint::lint(&text(file)?);
+            report.documents = report.documents.saturating_add(found.documents);
+            for finding in &found.findings {
+                if self.output == Format::Table {
+                    show(file, finding);
+                }
+                report.findings.push(finding_of(file, finding));
+            }
+        }
+        let count = print::count(report.findings.len(), "finding");
+        let looked = print::count(report.documents, "document");
+        let files = print::count(report.files, "file");
+        if self.output != Format::Table {
+            print::structured(&report, self.output)?;
+        } else if report.findings.is_empty() {
+            output::line(&format!("{looked} in {files}: nothing wrong"));
+        }
+        if report.findings.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::input(format!("{count} in {looked} of {files}")))
+    }
+}
+
+fn text(file: &str) -> Result<String, Failure> {
+    let read = if file == "-" {
+        // One byte more than allowed: what is longer is told of as too long.
+        let mut text = String::new();
+        let bound = u64::try_from(TEXT_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
+        std::io::stdin().lock().take(bound).read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(file)
+    };
+    read.map_err(|error| Failure::input(format!("{file} cannot be read: {error}")))
+}
+
+fn finding_of(file: &str, finding: &Finding) -> LintFinding {
+    let place = finding.place.as_ref();
+    LintFinding {
+        file: file.to_owned(),
+        document: finding.document,
+        line: place.map(|place| place.line),
+        column: place.map(|place| place.column),
+        length: place.map(|place| place.length),
+        field: finding.refusal.field.clone(),
+        reason: finding.refusal.reason.as_str(),
+        message: finding.refusal.message.clone(),
+    }
+}
+
+/// A finding as compilers show theirs: where, the line, and a mark under what is wrong.
+fn show(file: &str, finding: &Finding) {
+    let field =
+        finding.refusal.field.as_deref().map(|field| format!("{field} ")).unwrap_or_default();
+    let message = format!("{field}{}", finding.refusal.message);
+    let Some(place) = &finding.place else {
+        output::line(&format!("{} {message}", styled(Style::Error, &format!("{file}:"))));
+        output::line("");
+        return;
+    };
+    let at = format!("{file}:{}:{}:", place.line, place.column);
+    output::line(&format!("{} {message}", styled(Style::Error, &at)));
+    marked(place).iter().for_each(|line| output::line(line));
+    output::line("");
+}
+
+/// Characters of a line that are shown.
+const LINE_CHARS_MAX: usize = 100;
+
+/// The line, and the mark under it. A long line is cut on the left so far that the mark is seen.
+fn marked(place: &Place) -> [String; 2] {
+    let begin = place.column.saturating_sub(1);
+    let cut = begin.saturating_sub(LINE_CHARS_MAX / 2);
+    let cut = if place.source.chars().count() > LINE_CHARS_MAX { cut } else { 0 };
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let source: String = place.source.chars().skip(cut).take(LINE_CHARS_MAX).map(plain).collect();
+    let blank = " ".repeat(begin - cut);
+    let length = place.length.min(LINE_CHARS_MAX.saturating_sub(begin - cut)).max(1);
+    let mark = styled(Style::Error, &"^".repeat(length));
+    let number = place.line.to_string();
+    let margin = " ".repeat(number.len());
+    [format!(" {number} | {source}"), format!(" {margin} | {blank}{mark}")]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(source: &str, column: usize, length: usize) -> Place {
+        Place { line: 9, column, length, source: source.to_owned() }
+    }
+
+    #[test]
+    fn the_mark_stands_under_what_is_wrong() {
+        let lines = marked(&place("  quantity: -1", 13, 2));
+        assert_eq!(lines, [" 9 |   quantity: -1", "   |             ^^"]);
+    }
+
+    #[test]
+    fn a_long_line_is_cut_so_that_the_mark_is_seen() {
+        let long = format!("{}bad", "x".repeat(500));
+        let [source, mark] = marked(&place(&long, 501, 3));
+        assert!(source.ends_with("bad") && source.len() < 120, "{source}");
+        assert_eq!(mark.find('^'), source.find("bad"));
+    }
+}

@@ -1,0 +1,184 @@
+//! `orderstream schema VERB`: the JSON Schema of what a verb prints with `-o json`. They are checked
+//! in under `docs/reference/schemas`.
+
+use orderstream_controller::crd;
+use schemars::Schema;
+use serde_json::{Value, json};
+
+use crate::check;
+use crate::exit::Failure;
+use crate::explain::Explanation;
+use crate::lint::LintReport;
+use crate::output;
+use crate::verbs::model::{Comparison, Conversation, Done, StatusReport, WhyReport};
+use crate::verbs::nearest::nearest;
+
+/// `orderstream schema [VERB]`
+#[derive(Debug, clap::Args)]
+pub(crate) struct SchemaOf {
+    /// Whose output; the verbs are listed when absent
+    verb: Option<String>,
+}
+
+/// What is printed, and by which verbs.
+const OUTPUTS: [(&str, &[&str]); 10] = [
+    ("act", &ACTS),
+    ("check", &["check"]),
+    ("compare", &["compare"]),
+    ("conversation", &["conversation"]),
+    ("explain", &["explain"]),
+    ("lint", &["lint"]),
+    ("order-request", &["apply", "get", "submit", "watch"]),
+    ("order-request-list", &["list"]),
+    ("status", &["status"]),
+    ("why", &["why"]),
+];
+
+/// The verbs that print what was done.
+const ACTS: [&str; 17] = [
+    "amend",
+    "answer",
+    "ask",
+    "award",
+    "cancel",
+    "close",
+    "decline",
+    "extend",
+    "lock",
+    "pause",
+    "propose",
+    "question",
+    "resume",
+    "seen",
+    "undo-award",
+    "unlock",
+    "withdraw",
+];
+
+impl SchemaOf {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let verbs = || OUTPUTS.iter().flat_map(|(_, verbs)| verbs.iter().copied());
+        let Some(verb) = self.verb else {
+            let mut all: Vec<&str> = verbs().collect();
+            all.sort_unstable();
+            all.iter().for_each(|verb| output::line(verb));
+            return Ok(());
+        };
+        let found = OUTPUTS.iter().find(|(_, verbs)| verbs.contains(&verb.as_str()));
+        let (name, _) = found.ok_or_else(|| {
+            let meant = nearest(&verb, verbs()).map(|meant| format!("; did you mean {meant}?"));
+            let meant = meant.unwrap_or_else(|| "; `orderstream schema` lists them".to_owned());
+            Failure::input(format!("no JSON output of '{verb}' is known{meant}"))
+        })?;
+        output::line(text(name)?.trim_end());
+        Ok(())
+    }
+}
+
+/// The schema of an output as it is checked in.
+fn text(name: &str) -> Result<String, Failure> {
+    let schema = match name {
+        "act" => typed(&schemars::schema_for!(Done)),
+        "check" => typed(&schemars::schema_for!(check::Document)),
+        "compare" => typed(&schemars::schema_for!(Comparison)),
+        "conversation" => typed(&schemars::schema_for!(Conversation)),
+        "explain" => {
+            let one = typed(&schemars::schema_for!(Explanation));
+            one_or_list(&one)
+        }
+        "lint" => typed(&schemars::schema_for!(LintReport)),
+        "order-request" => resource(),
+        "order-request-list" => list(),
+        "status" => typed(&schemars::schema_for!(StatusReport)),
+        _ => typed(&schemars::schema_for!(WhyReport)),
+    };
+    let text = serde_json::to_string_pretty(&schema);
+    Ok(format!("{}\n", text.map_err(|error| Failure::unexpected(error.to_string()))?))
+}
+
+fn typed(schema: &Schema) -> Value {
+    schema.as_value().clone()
+}
+
+/// `explain REASON` prints one, `explain` all.
+fn one_or_list(one: &Value) -> Value {
+    let (mut one, mut both) = (one.clone(), json!({}));
+    if let Some(fields) = one.as_object_mut() {
+        fields.remove("$schema");
+    }
+    both["$schema"] = json!(DIALECT);
+    both["title"] = json!("Explanation, or all of them");
+    both["$defs"] = json!({ "Explanation": one });
+    let one = json!({"$ref": "#/$defs/Explanation"});
+    both["anyOf"] = json!([one, {"type": "array", "items": one}]);
+    both
+}
+
+const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+
+/// The definition's own schema.
+fn resource() -> Value {
+    let mut schema = crd::schema("OrderRequest");
+    schema["$schema"] = json!(DIALECT);
+    schema["title"] = json!("OrderRequest");
+    schema
+}
+
+fn list() -> Value {
+    json!({
+        "$schema": DIALECT,
+        "title": "OrderRequestList",
+        "type": "object",
+        "required": ["apiVersion", "kind", "items"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"const": "OrderRequestList"},
+            "metadata": {"type": "object"},
+            "items": {"type": "array", "items": crd::schema("OrderRequest")},
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schemas_in_docs_are_fresh() {
+        let dir =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/schemas");
+        let mut known = Vec::new();
+        for (name, _) in OUTPUTS {
+            let path = dir.join(format!("{name}.json"));
+            let text = text(name).unwrap();
+            if std::env::var_os("UPDATE").is_some() {
+                std::fs::create_dir_all(&dir).unwrap();
+                std::fs::write(&path, &text).unwrap();
+            }
+            let stored = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(stored == text, "{name}.json is stale; run the tests once with UPDATE=1");
+            known.push(path);
+        }
+        for entry in std::fs::read_dir(&dir).unwrap() {
+            let path = entry.unwrap().path();
+            assert!(known.contains(&path), "{} is of no output", path.display());
+        }
+    }
+
+    /// A verb with `-o json` has a schema, and nothing else has.
+    #[test]
+    fn every_verb_that_prints_json_has_a_schema() {
+        use clap::CommandFactory as _;
+        let command = crate::cli::Cli::command();
+        let prints = command.get_subcommands().filter(|verb| {
+            let output = verb.get_arguments().find(|arg| arg.get_id() == "output");
+            output.is_some() && !matches!(verb.get_name(), "delete" | "wait")
+        });
+        let mut printing: Vec<&str> = prints.map(clap::Command::get_name).collect();
+        printing.sort_unstable();
+        let mut known: Vec<&str> =
+            OUTPUTS.iter().flat_map(|(_, verbs)| verbs.iter().copied()).collect();
+        known.sort_unstable();
+        assert_eq!(printing, known);
+    }
+}

@@ -1,0 +1,410 @@
+//! The buyer's acts on an order that exists. Each is done by an edit of the order request, or at the
+//! requestor, and is told when the order's processor shows it.
+
+use std::time::Duration;
+
+use orderstream_controller::cluster::edit::Edit;
+use orderstream_controller::duration::parse_ms;
+use orderstream_core::buyer::{BuyerAct, Note};
+use orderstream_core::date;
+use orderstream_core::input::{FollowUpInput, MessageInput, optional_text};
+use orderstream_core::limits::{TEXT_CHARS_MAX, UNDO_WITHIN_MS_MAX};
+use orderstream_core::spec::FollowUp;
+
+use super::market::{Market, Place, Subject};
+use super::model::{Done, OrderView, Said};
+use super::print::{self, length};
+use super::show::Format;
+use crate::exit::Failure;
+use crate::output;
+
+/// Between two looks whether the processor shows an act.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long an act may take to show.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What all acts on an order take.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct On {
+    /// Name of the order request, or the order's id
+    #[arg(value_name = "ORDER")]
+    order: String,
+    /// Idempotency key: the same act with the same key is done once; made up when absent
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    #[command(flatten)]
+    place: Place,
+    /// How the answer is shown
+    #[arg(long, short, default_value = "table")]
+    output: Format,
+}
+
+/// An act whose buyer may say why.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Reasoned {
+    #[command(flatten)]
+    on: On,
+    /// Why, for all who take part
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+/// An act that says no more than its word.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Plain {
+    #[command(flatten)]
+    on: On,
+}
+
+/// `orderstream ask ORDER MESSAGE`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Ask {
+    #[command(flatten)]
+    on: On,
+    /// The text
+    #[arg(value_name = "MESSAGE")]
+    message: String,
+    /// Only to these sellers; to all when absent
+    #[arg(long, num_args = 1.., value_name = "SELLER")]
+    to: Vec<String>,
+    /// The seller's question that it answers
+    #[arg(long, value_name = "QUESTION")]
+    answers: Option<String>,
+    /// A document that belongs to it
+    #[arg(long = "url", value_name = "URL")]
+    urls: Vec<String>,
+}
+
+/// `orderstream extend ORDER`
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("length").required(true))]
+pub(crate) struct Extend {
+    /// By so much more
+    #[arg(long, group = "length", value_name = "DURATION")]
+    by: Option<String>,
+    /// To this whole life, counted from the opening
+    #[arg(long, group = "length", value_name = "DURATION")]
+    expires_in: Option<String>,
+    #[command(flatten)]
+    on: On,
+}
+
+/// What is asked of an order, how it shows there, and what people are told then.
+pub(super) struct Wish<'a> {
+    pub(super) verb: &'a str,
+    pub(super) edit: Edit,
+    pub(super) shows: &'a (dyn Fn(&OrderView) -> bool + Sync),
+}
+
+impl On {
+    pub(super) async fn market(&self) -> Result<(Market, Subject), Failure> {
+        let market = self.place.market().await?;
+        let subject = market.subject(&self.order).await?;
+        Ok((market, subject))
+    }
+
+    pub(super) fn key(&self) -> String {
+        self.key.clone().unwrap_or_else(made_up_key)
+    }
+
+    /// What the user called the order.
+    pub(super) fn name(&self) -> &str {
+        &self.order
+    }
+
+    /// Does it, and waits until the order shows it.
+    pub(super) async fn wish(
+        &self,
+        (market, subject): (&Market, &Subject),
+        wish: &Wish<'_>,
+    ) -> Result<(Done, OrderView), Failure> {
+        let key = self.key();
+        market.act(subject, &wish.edit, &key).await?;
+        let order = seen(market, subject, wish).await?;
+        Ok((Done { key, ..self.done(wish.verb, subject, &order) }, order))
+    }
+
+    /// What an act came to, for programs.
+    pub(super) fn done(&self, verb: &str, subject: &Subject, order: &OrderView) -> Done {
+        Done {
+            order_req_id: subject.id.clone(),
+            act: verb.to_owned(),
+            last_seq: order.last_seq,
+            phase: order.phase.clone(),
+            key: self.key(),
+            ..Done::default()
+        }
+    }
+
+    /// Tells people in a line, and programs all.
+    pub(super) fn tell(&self, done: &Done, said: &str) -> Result<(), Failure> {
+        if self.output == Format::Table {
+            output::line(said);
+            return Ok(());
+        }
+        print::structured(done, self.output)
+    }
+}
+
+/// A key that nobody else makes.
+pub(super) fn made_up_key() -> String {
+    format!("cli-{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))
+}
+
+/// The order as it shows the act. It was taken, so a processor that does not show it is a fact for
+/// the caller: the act stays asked for.
+async fn seen(market: &Market, subject: &Subject, wish: &Wish<'_>) -> Result<OrderView, Failure> {
+    let looking = async {
+        loop {
+            let order = market.order(subject).await?;
+            if (wish.shows)(&order) {
+                return Ok(order);
+            }
+            if is_ended(&order) {
+                let (id, phase) = (&subject.id, &order.phase);
+                return Err(Failure::refused(format!("the order {id} is {phase} by now")));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    let verb = wish.verb;
+    match tokio::time::timeout(PATIENCE, looking).await {
+        Ok(Err(failure)) if failure.is_not_reached() => Err(Failure::not_reached(format!(
+            "{verb} is asked for, but whether it is done is not known: {failure}"
+        ))),
+        Ok(result) => result,
+        Err(_) => {
+            let (id, seconds) = (&subject.id, PATIENCE.as_secs());
+            Err(Failure::too_late(format!(
+                "{verb} is asked for, but the order {id} does not show it after {seconds} s; see \
+                 `orderstream status {id}` and `orderstream why {id}`"
+            )))
+        }
+    }
+}
+
+pub(super) fn is_ended(order: &OrderView) -> bool {
+    matches!(order.phase.as_str(), "Finalised" | "Expired" | "Closed" | "Cancelled")
+}
+
+/// A reason as the servers take it.
+pub(super) fn reason(text: Option<&String>) -> Result<Option<String>, Failure> {
+    Ok(optional_text("--reason", text.cloned(), TEXT_CHARS_MAX)?)
+}
+
+/// A length of time that was given with a flag.
+pub(super) fn duration_ms(flag: &str, text: &str) -> Result<u64, Failure> {
+    parse_ms(text).filter(|ms| *ms > 0).ok_or_else(|| {
+        Failure::input(format!("{flag} '{text}' is not a duration such as 90s, 10m, 1h30m or 2d"))
+    })
+}
+
+/// How long an award can be undone.
+pub(super) fn undo_within_ms(text: Option<&str>) -> Result<Option<u64>, Failure> {
+    let Some(text) = text else { return Ok(None) };
+    let ms = duration_ms("--undo-within", text)?;
+    if ms > UNDO_WITHIN_MS_MAX {
+        return Err(Failure::input(format!("--undo-within {text} is too long; give 1s to 1d")));
+    }
+    Ok(Some(ms))
+}
+
+impl Reasoned {
+    /// Stops taking proposals for a while.
+    pub(crate) async fn pause(self) -> Result<(), Failure> {
+        let act = BuyerAct::Pause(reason(self.reason.as_ref())?);
+        let shows = |order: &OrderView| order.phase == "Paused";
+        let name = self.on.name().to_owned();
+        self.run(
+            "pause",
+            act,
+            &shows,
+            &format!("order {name} paused; `orderstream resume {name}` goes on"),
+        )
+        .await
+    }
+
+    /// Ends the order without an award.
+    pub(crate) async fn close(self) -> Result<(), Failure> {
+        let act = BuyerAct::Close(reason(self.reason.as_ref())?);
+        let shows = |order: &OrderView| order.phase == "Closed";
+        let said = format!("order {} closed without an award", self.on.name());
+        self.run("close", act, &shows, &said).await
+    }
+
+    /// Ends the order as if it had not been asked.
+    pub(crate) async fn cancel(self) -> Result<(), Failure> {
+        let act = BuyerAct::Cancel(reason(self.reason.as_ref())?);
+        let shows = |order: &OrderView| order.phase == "Cancelled";
+        let said = format!("order {} cancelled", self.on.name());
+        self.run("cancel", act, &shows, &said).await
+    }
+
+    /// Undoes an award that does not count yet.
+    pub(crate) async fn undo_award(self) -> Result<(), Failure> {
+        let act = BuyerAct::UndoAward(reason(self.reason.as_ref())?);
+        let shows = |order: &OrderView| order.pending_award.is_none() && !is_ended(order);
+        let (market, subject) = self.on.market().await?;
+        if market.order(&subject).await?.pending_award.is_none() {
+            let text = "no award waits to count; there is nothing to undo [AWARD_NOT_PENDING]";
+            let reason = Some(orderstream_core::Reason::AwardNotPending);
+            return Err(Failure::from_server(reason, text.to_owned()));
+        }
+        self.note_reason("undo-award", &subject);
+        let wish = Wish { verb: "undo-award", edit: Edit::Act(act), shows: &shows };
+        let (done, _) = self.on.wish((&market, &subject), &wish).await?;
+        let said = format!("award of order {} undone; nobody was told", self.on.name());
+        self.on.tell(&done, &said)
+    }
+
+    /// An order request has no place for the reason of some acts; that is said, not hidden.
+    fn note_reason(&self, verb: &str, subject: &Subject) {
+        if self.reason.is_some() && verb != "close" && subject.resource().is_some() {
+            output::note(&format!(
+                "an order request has no place for the reason of {verb}; nobody is told it"
+            ));
+        }
+    }
+
+    async fn run(
+        &self,
+        verb: &str,
+        act: BuyerAct,
+        shows: &(dyn Fn(&OrderView) -> bool + Sync),
+        said: &str,
+    ) -> Result<(), Failure> {
+        let (market, subject) = self.on.market().await?;
+        let before = market.order(&subject).await?;
+        if shows(&before) {
+            // It was done before: a script that was cut off asks again.
+            return self.on.tell(&self.on.done(verb, &subject, &before), said);
+        }
+        self.note_reason(verb, &subject);
+        let wish = Wish { verb, edit: Edit::Act(act), shows };
+        let (done, _) = self.on.wish((&market, &subject), &wish).await?;
+        self.on.tell(&done, said)
+    }
+}
+
+impl Plain {
+    /// Takes proposals again.
+    pub(crate) async fn resume(self) -> Result<(), Failure> {
+        let (market, subject) = self.on.market().await?;
+        let shows = |order: &OrderView| order.phase == "Open";
+        let wish = Wish { verb: "resume", edit: Edit::Act(BuyerAct::Resume), shows: &shows };
+        let (done, order) = self.on.wish((&market, &subject), &wish).await?;
+        let until = print::moment(&order.expires_at, crate::clock::now());
+        self.on.tell(&done, &format!("order {} takes proposals until {until}", self.on.name()))
+    }
+}
+
+impl Ask {
+    pub(crate) async fn run(mut self) -> Result<(), Failure> {
+        let key = self.on.key.get_or_insert_with(made_up_key).clone();
+        let message = MessageInput { message: self.message, urls: self.urls, kind: None };
+        let input = FollowUpInput { id: key, audience: self.to, message, answers: self.answers };
+        let FollowUp { id, audience, message, answers } = FollowUp::try_from(input)?;
+        let note = Note { id: Some(id.clone()), audience, message, answers };
+        let (market, subject) = self.on.market().await?;
+        let before = market.order(&subject).await?;
+        let said = market.sellers().conversation(&subject.id).await?;
+        check_audience(&before, &note)?;
+        check_question(&said, &note)?;
+        let is_new = !said.iter().any(|said| said.id.as_deref() == Some(id.as_str()));
+        let (to, answers) = (addressees(&before, &note), note.answers.clone());
+        let shows = |order: &OrderView| !is_new || order.follow_ups > before.follow_ups;
+        let edit = Edit::FollowUp(id.clone(), note);
+        let wish = Wish { verb: "ask", edit, shows: &shows };
+        let (done, _) = self.on.wish((&market, &subject), &wish).await?;
+        let done = Done { follow_up_id: Some(id.to_string()), ..done };
+        let said = match answers {
+            Some(question) => format!("question {question} answered to {to} (follow-up {id})"),
+            None => format!("follow-up {id} sent to {to}"),
+        };
+        self.on.tell(&done, &said)
+    }
+}
+
+/// An answer to a question that nobody asked would mislead all who get it.
+fn check_question(said: &[Said], note: &Note) -> Result<(), Failure> {
+    let Some(question) = &note.answers else { return Ok(()) };
+    let asked: Vec<&str> = said
+        .iter()
+        .filter(|said| said.kind == "question")
+        .filter_map(|said| said.id.as_deref())
+        .collect();
+    if asked.contains(&question.as_str()) {
+        return Ok(());
+    }
+    let known = match asked.as_slice() {
+        [] => "no seller asked anything yet".to_owned(),
+        asked => format!("asked were {}", asked.join(", ")),
+    };
+    Err(Failure::input(format!("--answers {question} is no question of this order; {known}")))
+}
+
+/// A follow-up to somebody who was not invited would reach nobody.
+fn check_audience(order: &OrderView, note: &Note) -> Result<(), Failure> {
+    let invited: Vec<&str> = invited(order).collect();
+    for seller in &note.audience {
+        if !invited.is_empty() && !invited.contains(&seller.as_str()) {
+            return Err(Failure::input(format!(
+                "--to {seller} is not invited to this order; invited are {}",
+                invited.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn invited(order: &OrderView) -> impl Iterator<Item = &str> {
+    order.sellers.iter().filter(|seller| seller.chosen).map(|seller| seller.seller.as_str())
+}
+
+fn addressees(order: &OrderView, note: &Note) -> String {
+    if note.audience.is_empty() {
+        return format!("all {}", print::count(invited(order).count(), "seller"));
+    }
+    note.audience.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+impl Extend {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let (market, subject) = self.on.market().await?;
+        let before = market.order(&subject).await?;
+        let life_ms = life_ms(&before)?;
+        let wanted_ms = match (&self.by, &self.expires_in) {
+            (Some(by), _) => life_ms.saturating_add(duration_ms("--by", by)?),
+            (None, Some(whole)) => duration_ms("--expires-in", whole)?,
+            (None, None) => return Err(Failure::input("give --by or --expires-in".to_owned())),
+        };
+        // A manifest counts in whole seconds.
+        let wanted_ms = wanted_ms.div_ceil(1_000).saturating_mul(1_000);
+        let wanted_ms = orderstream_core::input::expires_in_ms(wanted_ms)?;
+        let shows = |order: &OrderView| self::life_ms(order).is_ok_and(|life| life >= wanted_ms);
+        let edit = Edit::Act(BuyerAct::Extend(wanted_ms));
+        let wish = Wish { verb: "extend", edit, shows: &shows };
+        if wanted_ms < life_ms {
+            let text = format!(
+                "the order lives {} already; an expiry can only grow [EXPIRY_SHRINKS]",
+                length(life_ms)
+            );
+            let reason = Some(orderstream_core::Reason::ExpiryShrinks);
+            return Err(Failure::from_server(reason, text));
+        }
+        let (done, order) = self.on.wish((&market, &subject), &wish).await?;
+        let until = print::moment(&order.expires_at, crate::clock::now());
+        let said =
+            format!("order {} closes at {until}; all invited sellers are told", self.on.name());
+        self.on.tell(&done, &said)
+    }
+}
+
+/// The whole life of an order, from its opening.
+fn life_ms(order: &OrderView) -> Result<u64, Failure> {
+    let times = date::parse(&order.opened_at).zip(date::parse(&order.expires_at));
+    let (opened, expires) = times.ok_or_else(|| {
+        Failure::unexpected("the processor's times of the order cannot be read".to_owned())
+    })?;
+    Ok(expires.ms_since(opened))
+}

@@ -1,0 +1,194 @@
+//! `orderstream award`: who wins, whole or per line. What is awarded is looked at first: an order is
+//! awarded once, and a slip of the pen would be final.
+
+use orderstream_controller::cluster::edit::Edit;
+use orderstream_core::buyer::BuyerAct;
+use orderstream_core::command;
+use orderstream_core::{ProposalId, Reason};
+use serde_json::Value;
+
+use super::acts::{On, Wish, reason, undo_within_ms};
+use super::model::{Done, OrderView, ProposalView};
+use super::nearest::nearest;
+use super::print;
+use crate::exit::Failure;
+
+/// Proposals that are looked at.
+const PROPOSALS_MAX: usize = 10_000;
+
+/// `orderstream award ORDER PROPOSAL`
+#[derive(Debug, clap::Args)]
+#[command(
+    group = clap::ArgGroup::new("who").required(true),
+    override_usage = "orderstream award [OPTIONS] <ORDER> <PROPOSAL>\n       \
+                      orderstream award [OPTIONS] <ORDER> --line <SKU=PROPOSAL>...\n       \
+                      orderstream award [OPTIONS] <ORDER> --none"
+)]
+pub(crate) struct Award {
+    #[command(flatten)]
+    on: On,
+    /// This proposal takes all
+    #[arg(group = "who", value_name = "PROPOSAL")]
+    proposal: Option<String>,
+    /// A line, and the proposal that takes it; as often as there are lines
+    #[arg(long = "line", group = "who", value_name = "SKU=PROPOSAL", value_parser = line)]
+    lines: Vec<(String, String)>,
+    /// Nobody wins
+    #[arg(long, group = "who")]
+    none: bool,
+    /// Why, for all who took part
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// How long it can be undone before it counts and anybody is told: 1s to 1d
+    #[arg(long, value_name = "DURATION")]
+    undo_within: Option<String>,
+}
+
+fn line(text: &str) -> Result<(String, String), String> {
+    let parts = text.rsplit_once('=').filter(|(sku, id)| !sku.is_empty() && !id.is_empty());
+    let (sku, id) = parts.ok_or("give an article and a proposal, such as CHAIR-01=p-2")?;
+    Ok((sku.to_owned(), id.to_owned()))
+}
+
+impl Award {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let undo_within_ms = undo_within_ms(self.undo_within.as_deref())?;
+        let (market, subject) = self.on.market().await?;
+        let order = market.order(&subject).await?;
+        let award = self.award()?;
+        let proposals = market.sellers().proposals(&subject.id, PROPOSALS_MAX).await?;
+        if is_awarded(&order, award.as_ref()) {
+            // A script that was cut off asks again.
+            let (name, said) = (self.on.name(), self.in_words(&order, &proposals)?);
+            let done = self.on.done("award", &subject, &order);
+            return self.on.tell(&done, &format!("order {name} is awarded so already: {said}"));
+        }
+        check_can_be_awarded(&order)?;
+        let said = self.in_words(&order, &proposals)?;
+        let act =
+            BuyerAct::Finalise { award, reason: reason(self.reason.as_ref())?, undo_within_ms };
+        let shows = |order: &OrderView| {
+            order.phase == "Finalised" || undo_within_ms.is_some() && order.pending_award.is_some()
+        };
+        let wish = Wish { verb: "award", edit: Edit::Act(act), shows: &shows };
+        let (done, after) = self.on.wish((&market, &subject), &wish).await?;
+        let done = Done { proposal_id: self.proposal.clone(), ..done };
+        self.on.tell(&done, &self.told(&said, &order, &after))
+    }
+
+    fn award(&self) -> Result<Option<command::Award>, Failure> {
+        if let Some(id) = &self.proposal {
+            return Ok(Some(command::Award::Whole(ProposalId::new(id.clone())?)));
+        }
+        if self.lines.is_empty() {
+            return Ok(None);
+        }
+        let lines: Result<Vec<_>, Failure> = self
+            .lines
+            .iter()
+            .map(|(sku, id)| Ok((sku.clone(), ProposalId::new(id.clone())?)))
+            .collect();
+        Ok(Some(command::Award::Lines(lines?)))
+    }
+
+    /// Whether what is named is there and open; what will be awarded, in words.
+    fn in_words(&self, order: &OrderView, proposals: &[ProposalView]) -> Result<String, Failure> {
+        if let Some(id) = &self.proposal {
+            let held = open(proposals, id)?;
+            return Ok(format!("{id} of {} for {} {}", held.seller, held.price, held.currency));
+        }
+        if self.none {
+            return Ok("nobody".to_owned());
+        }
+        let mut said = Vec::new();
+        for (sku, id) in &self.lines {
+            let skus: Vec<&str> = order.items.iter().map(|item| item.sku.as_str()).collect();
+            if !skus.is_empty() && !skus.contains(&sku.as_str()) {
+                let skus = skus.join(", ");
+                return Err(Failure::input(format!(
+                    "--line {sku} is no article of this order; it wants {skus}"
+                )));
+            }
+            let held = open(proposals, id)?;
+            let price = held.lines.iter().find(|line| line.sku == *sku);
+            let price = price.map(|line| format!(" for {} {}", line.price, held.currency));
+            said.push(format!("{sku} to {id} of {}{}", held.seller, price.unwrap_or_default()));
+        }
+        Ok(said.join(", "))
+    }
+
+    fn told(&self, said: &str, before: &OrderView, after: &OrderView) -> String {
+        let name = self.on.name();
+        if let Some(pending) = &after.pending_award {
+            let at = pending.get("effective_at").and_then(Value::as_str);
+            let at = at.map(|at| print::moment(at, crate::clock::now())).unwrap_or_default();
+            return format!(
+                "awarded {said}; it counts from {at}, and nobody is told before\n\
+                 undo: orderstream undo-award {name}"
+            );
+        }
+        let losers = before.proposals.open.saturating_sub(self.winners());
+        let losers = print::count(usize::try_from(losers).unwrap_or_default(), "other proposal");
+        format!("awarded {said}; {losers} closed, all who took part are told")
+    }
+
+    fn winners(&self) -> u32 {
+        let mut ids: Vec<&str> = self.lines.iter().map(|(_, id)| id.as_str()).collect();
+        ids.extend(self.proposal.as_deref());
+        ids.sort_unstable();
+        ids.dedup();
+        u32::try_from(ids.len()).unwrap_or(u32::MAX)
+    }
+}
+
+/// Whether just this was decided before.
+fn is_awarded(order: &OrderView, award: Option<&command::Award>) -> bool {
+    let decided = match &order.pending_award {
+        Some(pending) => pending.get("award"),
+        None if order.phase == "Finalised" => order.award.as_ref().or(Some(&Value::Null)),
+        None => None,
+    };
+    decided
+        .is_some_and(|decided| serde_json::to_value(award).is_ok_and(|wanted| wanted == *decided))
+}
+
+/// What the processor would refuse, before the wish for it is written down.
+fn check_can_be_awarded(order: &OrderView) -> Result<(), Failure> {
+    let refused = |reason: Reason, text: String| {
+        Err(Failure::from_server(Some(reason), format!("{text} [{}]", reason.as_str())))
+    };
+    if super::acts::is_ended(order) {
+        let reason = match order.phase.as_str() {
+            "Finalised" => Reason::AlreadyAwarded,
+            "Expired" => Reason::DeadlinePassed,
+            _ => Reason::OrderEnded,
+        };
+        return refused(reason, format!("the order is {} already", order.phase));
+    }
+    if order.sealed && order.decide_until.is_none() {
+        let opens = print::moment(&order.expires_at, crate::clock::now());
+        return refused(Reason::OrderSealed, format!("the order is sealed; it opens at {opens}"));
+    }
+    if order.pending_award.is_some() {
+        let text = "an award waits to count; undo it first".to_owned();
+        return refused(Reason::AwardPending, text);
+    }
+    Ok(())
+}
+
+fn open<'a>(proposals: &'a [ProposalView], id: &str) -> Result<&'a ProposalView, Failure> {
+    let refused = |reason: Reason, text: String| {
+        Failure::from_server(Some(reason), format!("{text} [{}]", reason.as_str()))
+    };
+    let Some(held) = proposals.iter().find(|held| held.proposal_id == id) else {
+        let ids = proposals.iter().map(|held| held.proposal_id.as_str());
+        let meant = nearest(id, ids).map(|meant| format!("; did you mean {meant}?"));
+        let text = format!("the order has no proposal {id}{}", meant.unwrap_or_default());
+        return Err(refused(Reason::ProposalNotFound, text));
+    };
+    if held.status == "Withdrawn" {
+        let text = format!("proposal {id} of {} was withdrawn", held.seller);
+        return Err(refused(Reason::ProposalEnded, text));
+    }
+    Ok(held)
+}

@@ -1,0 +1,178 @@
+//! `orderstream compare`: what was proposed, side by side.
+
+use super::market::Place;
+use super::model::{Comparison, OrderView, Row};
+use super::print::{self, Column};
+use super::show::Format;
+use crate::exit::Failure;
+use crate::output::{self, Style, styled};
+
+/// Proposals whose lines are shown side by side; more do not fit on a screen.
+const COLUMNS_MAX: usize = 5;
+
+/// `orderstream compare ORDER`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Compare {
+    /// Name of the order request, or the order's id
+    order: String,
+    /// What comes first
+    #[arg(long, default_value = "total")]
+    by: By,
+    #[command(flatten)]
+    place: Place,
+    /// How it is shown
+    #[arg(long, short, default_value = "table")]
+    output: Shown,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum By {
+    /// The lowest total first
+    Total,
+    /// The earliest delivery first
+    Delivery,
+    /// The nearest seller first
+    Distance,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Shown {
+    /// Columns for people
+    Table,
+    /// One row for each proposal, for spreadsheets
+    Csv,
+    /// For programs
+    Json,
+    /// The same as YAML
+    Yaml,
+}
+
+impl Compare {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let market = self.place.market().await?;
+        let subject = market.subject_to_read(&self.order).await?;
+        let by = match self.by {
+            By::Total => "total",
+            By::Delivery => "delivery",
+            By::Distance => "distance",
+        };
+        let (sellers, id) = (market.sellers(), &subject.id);
+        if self.output == Shown::Csv {
+            let query = [("by", by), ("format", "csv")];
+            let csv = sellers.text(id, "/comparison", &query, &|_| false).await?;
+            output::bytes(csv.as_bytes());
+            return Ok(());
+        }
+        let comparison: Comparison = sellers.read(id, "/comparison", &[("by", by)]).await?;
+        match self.output {
+            Shown::Json => return print::structured(&comparison, Format::Json),
+            Shown::Yaml => return print::structured(&comparison, Format::Yaml),
+            Shown::Table | Shown::Csv => {}
+        }
+        let order = market.order(&subject).await?;
+        show(&self.order, &order, &comparison);
+        Ok(())
+    }
+}
+
+fn show(name: &str, order: &OrderView, comparison: &Comparison) {
+    if comparison.sealed {
+        let opens = print::moment(&order.expires_at, crate::clock::now());
+        let count = usize::try_from(order.proposals.received).unwrap_or_default();
+        let came = print::count(count, "proposal");
+        output::line(&format!("order {name} is sealed; {came} so far, opened at {opens}"));
+        return;
+    }
+    if comparison.rows.is_empty() {
+        output::line(&format!("order {name} has no proposal to compare"));
+        return;
+    }
+    let rows = &comparison.rows;
+    totals(rows);
+    if rows.iter().any(|row| row.lines.iter().any(Option::is_some)) {
+        lines(order, comparison);
+    }
+    if comparison.omitted > 0 {
+        output::line(&format!("and {} more; -o csv has them", comparison.omitted));
+    }
+    if !super::acts::is_ended(order)
+        && order.pending_award.is_none()
+        && let Some(best) = rows.iter().find(|row| row.best_total).or_else(|| rows.first())
+    {
+        output::line("");
+        print::next(&format!("orderstream award {name} {} --undo-within 10m", best.proposal_id));
+    }
+}
+
+fn totals(rows: &[Row]) {
+    let columns = [
+        Column::Words("PROPOSAL"),
+        Column::Words("SELLER"),
+        Column::Numbers("TOTAL"),
+        Column::Words("DELIVERY"),
+        Column::Numbers("DISTANCE"),
+        Column::Numbers("VERSION"),
+        Column::Words("REMARKS"),
+    ];
+    let row = |row: &Row| {
+        vec![
+            row.proposal_id.clone(),
+            row.seller.clone(),
+            format!("{} {}", row.total, row.currency),
+            print::or_dash(row.delivery_date.as_deref()),
+            print::distance(row.distance_m),
+            row.version.to_string(),
+            remarks(row),
+        ]
+    };
+    print::table(&columns, rows.iter().map(row).collect());
+}
+
+/// What is good and bad about a proposal, in words: nothing is said by colour alone.
+fn remarks(row: &Row) -> String {
+    let mut remarks = Vec::new();
+    if row.best_total {
+        remarks.push(styled(Style::Best, "best total"));
+    }
+    if row.best_delivery {
+        remarks.push(styled(Style::Best, "earliest"));
+    }
+    if row.in_time == Some(false) {
+        remarks.push("too late".to_owned());
+    }
+    if row.lapsed {
+        remarks.push("no longer valid".to_owned());
+    }
+    if !row.missing.is_empty() {
+        remarks.push(format!("lacks {}", row.missing.join(" ")));
+    }
+    remarks.join(", ")
+}
+
+/// Articles down, proposals across; the best of each line has a star.
+fn lines(order: &OrderView, comparison: &Comparison) {
+    let shown = &comparison.rows[..comparison.rows.len().min(COLUMNS_MAX)];
+    let mut columns = vec![Column::Words("LINE"), Column::Numbers("WANTED")];
+    columns.extend(shown.iter().map(|row| Column::Numbers(&row.proposal_id)));
+    let mut rows = Vec::new();
+    for (index, sku) in comparison.skus.iter().enumerate() {
+        let wanted = order.items.iter().find(|item| item.sku == *sku);
+        let mut cells =
+            vec![sku.clone(), wanted.map_or_else(|| "-".to_owned(), |item| item.quantity.clone())];
+        cells.extend(shown.iter().map(|row| match row.lines.get(index) {
+            Some(Some(line)) => {
+                let star = if line.best { "*" } else { " " };
+                format!("{} {star}", line.price)
+            }
+            Some(None) | None if row.lines.iter().all(Option::is_none) => "whole  ".to_owned(),
+            Some(None) | None => "-  ".to_owned(),
+        }));
+        rows.push(cells);
+    }
+    output::line("");
+    print::table(&columns, rows);
+    let hidden = comparison.rows.len().saturating_sub(shown.len());
+    let more =
+        if hidden > 0 { format!("; {hidden} more proposals with -o csv") } else { String::new() };
+    output::line(&format!("* lowest price of the line{more}"));
+}

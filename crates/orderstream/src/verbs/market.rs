@@ -1,0 +1,305 @@
+//! Where the market's verbs do their work, and which order is meant: the name of an order request,
+//! or an order's own id.
+
+use http::Method;
+use orderstream_controller::cluster::edit::{self, Edit};
+use orderstream_controller::cluster::service_proxy::ServiceProxy;
+use orderstream_controller::local::READ_ONLY_ANNOTATION;
+use orderstream_core::buyer::BuyerAct;
+use orderstream_core::command::Award;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::model::{Conversation, OrderView, ProposalView, ProposalsPage, Said};
+use super::plain::PlainServer;
+use super::rest::{Ask, Rest, encoded};
+use super::server::{Server, Site, failure};
+use crate::exit::Failure;
+
+/// Pages of one conversation that are read; each holds many entries.
+const PAGES_MAX: usize = 1_000;
+
+/// Where buyer and sellers meet.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Place {
+    #[command(flatten)]
+    site: Site,
+    #[command(flatten)]
+    sellers: SellersPlace,
+}
+
+/// Where the processors are.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct SellersPlace {
+    /// The processors' REST; any processor answers for all
+    #[arg(
+        help_heading = "Where",
+        long,
+        env = "ORDERSTREAM_PROCESSOR_REST",
+        default_value = "http://127.0.0.1:8005",
+        value_name = "URL"
+    )]
+    processor_rest: String,
+    /// On a cluster: the processors' Service; when absent the one with the chart's labels
+    #[arg(
+        help_heading = "Where",
+        long,
+        env = "ORDERSTREAM_PROCESSOR_SERVICE",
+        value_name = "[NAMESPACE/]NAME"
+    )]
+    processor_service: Option<String>,
+}
+
+impl Place {
+    /// Where a buyer works.
+    pub(super) async fn market(&self) -> Result<Market, Failure> {
+        let server = self.site.connect().await?;
+        let sellers = self.sellers_side().await?;
+        Ok(Market { server, sellers })
+    }
+
+    /// Where sellers work. No server is needed for it.
+    pub(super) async fn sellers_side(&self) -> Result<SellersSide, Failure> {
+        let resources = self.site.resources().await?;
+        let tenant = self.site.tenant(resources.as_ref());
+        let rest = match (resources, &self.sellers.processor_service) {
+            (None, _) => {
+                let url = &self.sellers.processor_rest;
+                Rest::Plain(Box::new(PlainServer::new("--processor-rest", url)?))
+            }
+            (Some(resources), Some(name)) => {
+                let named = ServiceProxy::named(resources, name).map_err(failure)?;
+                Rest::Proxy(Box::new(named))
+            }
+            (Some(resources), None) => {
+                let found = ServiceProxy::of_processors(resources).await.map_err(failure)?;
+                Rest::Proxy(Box::new(found))
+            }
+        };
+        Ok(SellersSide { rest, tenant })
+    }
+}
+
+/// The processors, as a tenant's sellers see them.
+#[derive(Debug)]
+pub(super) struct SellersSide {
+    rest: Rest,
+    tenant: String,
+}
+
+impl SellersSide {
+    /// The tenant whose orders are meant.
+    pub(super) fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    /// Sends an act.
+    pub(super) async fn act(&self, ask: Ask) -> Result<Value, Failure> {
+        self.rest.ask(&ask).await
+    }
+
+    /// An order's part: `""` for itself, `/proposals`, `/comparison`, …
+    pub(super) async fn read<T: DeserializeOwned>(
+        &self,
+        id: &str,
+        part: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, Failure> {
+        self.rest.get(self.path(id, part, query)).await
+    }
+
+    /// The same as text, as far as `enough` wants it.
+    pub(super) async fn text(
+        &self,
+        id: &str,
+        part: &str,
+        query: &[(&str, &str)],
+        enough: &(dyn Fn(&[u8]) -> bool + Sync),
+    ) -> Result<String, Failure> {
+        self.rest.text(self.path(id, part, query), enough).await
+    }
+
+    /// All that was said about an order, the oldest first.
+    pub(super) async fn conversation(&self, id: &str) -> Result<Vec<Said>, Failure> {
+        let (mut all, mut after) = (Vec::new(), 0_u64);
+        for _ in 0..PAGES_MAX {
+            let cursor = after.to_string();
+            let page: Conversation = self.read(id, "/conversation", &[("after", &cursor)]).await?;
+            all.extend(page.conversation);
+            match page.next.filter(|next| *next > after) {
+                Some(next) => after = next,
+                None => break,
+            }
+        }
+        Ok(all)
+    }
+
+    /// The proposals of an order, by id; at most `limit`.
+    pub(super) async fn proposals(
+        &self,
+        id: &str,
+        limit: usize,
+    ) -> Result<Vec<ProposalView>, Failure> {
+        let (mut all, mut after) = (Vec::new(), String::new());
+        while all.len() < limit {
+            let page: ProposalsPage = self.read(id, "/proposals", &[("after", &after)]).await?;
+            all.extend(page.proposals);
+            match page.next.filter(|next| !next.is_empty()) {
+                Some(next) => after = next,
+                None => break,
+            }
+        }
+        all.truncate(limit);
+        Ok(all)
+    }
+
+    /// One proposal of an order.
+    pub(super) async fn proposal<T: DeserializeOwned>(
+        &self,
+        id: &str,
+        proposal_id: &str,
+    ) -> Result<T, Failure> {
+        let (tenant, id) = (encoded(&self.tenant), encoded(id));
+        let proposal_id = encoded(proposal_id);
+        let path = format!("/api/v1/proposals/{proposal_id}?order_req_id={id}&tenant={tenant}");
+        self.rest.get(path).await
+    }
+
+    fn path(&self, id: &str, part: &str, query: &[(&str, &str)]) -> String {
+        let mut path =
+            format!("/api/v1/orders/{}{part}?tenant={}", encoded(id), encoded(&self.tenant));
+        for (name, value) in query {
+            path.push_str(&format!("&{name}={}", encoded(value)));
+        }
+        path
+    }
+}
+
+/// A server for what buyers want, and the processors for what is.
+#[derive(Debug)]
+pub(super) struct Market {
+    server: Server,
+    sellers: SellersSide,
+}
+
+/// An order, and how its buyer steers it.
+#[derive(Debug)]
+pub(super) struct Subject {
+    /// Its id at the processors.
+    pub(super) id: String,
+    /// Its order request, where it has one.
+    resource: Option<Value>,
+}
+
+impl Subject {
+    /// Its order request, where it has one.
+    pub(super) const fn resource(&self) -> Option<&Value> {
+        self.resource.as_ref()
+    }
+
+    fn of_id(id: &str) -> Self {
+        Self { id: id.to_owned(), resource: None }
+    }
+}
+
+impl Market {
+    /// The processors.
+    pub(super) const fn sellers(&self) -> &SellersSide {
+        &self.sellers
+    }
+
+    /// The order that a name or an id means, for an act.
+    pub(super) async fn subject(&self, name: &str) -> Result<Subject, Failure> {
+        let Some(resource) = self.server.find(name).await? else { return Ok(Subject::of_id(name)) };
+        let key = edit::key_of(&resource).map_err(|refusal| Failure::from_refusal(&refusal))?;
+        let annotations = resource.pointer("/metadata/annotations");
+        let is_read_only = annotations.and_then(|all| all.get(READ_ONLY_ANNOTATION)).is_some();
+        let resource = (!is_read_only).then_some(resource);
+        Ok(Subject { id: key.order_req_id.to_string(), resource })
+    }
+
+    /// The order that a name or an id means, for reading: where the buyer's server is not reached,
+    /// the processors are asked for the name itself.
+    pub(super) async fn subject_to_read(&self, name: &str) -> Result<Subject, Failure> {
+        match self.subject(name).await {
+            Err(failure) if failure.is_not_reached() => Ok(Subject::of_id(name)),
+            found => found,
+        }
+    }
+
+    /// The order at its processor.
+    pub(super) async fn order(&self, subject: &Subject) -> Result<OrderView, Failure> {
+        self.sellers.read(&subject.id, "", &[]).await
+    }
+
+    /// What the buyer's server knows of the order's stream; nothing on a cluster, where the order
+    /// request says it.
+    pub(super) async fn tracking(&self, subject: &Subject) -> Result<Option<Value>, Failure> {
+        let Some(server) = self.server.plain() else { return Ok(None) };
+        let id = encoded(&self.path_id(&subject.id));
+        server.get(&format!("/api/v1/orders/tracking/{id}")).await.map(Some)
+    }
+
+    /// Does an act: by an edit of the order request, or by the requestor where there is none. The
+    /// key belongs to the act; an edit is the same however often it is made.
+    pub(super) async fn act(
+        &self,
+        subject: &Subject,
+        edit: &Edit,
+        key: &str,
+    ) -> Result<(), Failure> {
+        if let Some(resource) = &subject.resource {
+            return self.server.edit(resource, edit).await.map(drop);
+        }
+        let Some(server) = self.server.plain() else {
+            let text = format!("there is no OrderRequest for the order {}", subject.id);
+            return Err(Failure::refused(text));
+        };
+        let ask = match edit {
+            Edit::FollowUp(id, note) => Ask::act(
+                Method::POST,
+                "/api/v1/orders/followup".to_owned(),
+                json!({
+                    "order_req_id": subject.id,
+                    "tenant": self.sellers.tenant,
+                    "follow_up_id": id,
+                    "audience": note.audience,
+                    "answers": note.answers,
+                    "message": note.message,
+                }),
+                key,
+            ),
+            Edit::Act(act) => {
+                let (word, body) = request_of(act);
+                let id = encoded(&self.path_id(&subject.id));
+                Ask::act(Method::POST, format!("/api/v1/orders/{word}/{id}"), body, key)
+            }
+        };
+        super::rest::ask_plain(server, &ask).await.map(drop)
+    }
+
+    fn path_id(&self, id: &str) -> String {
+        format!("{}/{id}", self.server.namespace())
+    }
+}
+
+/// An act's word in the path, and its body.
+fn request_of(act: &BuyerAct) -> (&'static str, Value) {
+    match act {
+        BuyerAct::Finalise { award, reason, undo_within_ms } => {
+            let mut body = json!({"reason": reason, "undo_within_ms": undo_within_ms});
+            match award {
+                Some(Award::Whole(id)) => body["proposal_id"] = json!(id),
+                Some(Award::Lines(lines)) => body["lines"] = json!(lines),
+                None => {}
+            }
+            ("finalize", body)
+        }
+        BuyerAct::UndoAward(reason) => ("undo-award", json!({"reason": reason})),
+        BuyerAct::Pause(reason) => ("pause", json!({"reason": reason})),
+        BuyerAct::Resume => ("resume", json!({})),
+        BuyerAct::Extend(ms) => ("extend", json!({"expires_in_ms": ms})),
+        BuyerAct::Close(reason) => ("close", json!({"reason": reason})),
+        BuyerAct::Cancel(reason) => ("cancel", json!({"reason": reason})),
+    }
+}

@@ -1,0 +1,24 @@
+//! What somebody who made a slip most likely meant.
+
+/// The known word that is nearest to a text, where one is near enough.
+pub(crate) fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = |text: &str| text.to_ascii_uppercase().replace(['-', ' ', '_'], "");
+    let wanted = plain(text);
+    let scored =
+        known.map(|word| (strsim::normalized_damerau_levenshtein(&wanted, &plain(word)), word));
+    let best = scored.max_by(|(a, _), (b, _)| a.total_cmp(b));
+    best.filter(|(score, _)| *score > 0.5).map(|(_, word)| word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn a_slip_is_understood_and_something_else_is_not() {
+        let known = ["ORDER_SEALED", "ORDER_ENDED", "LOCKED"];
+        assert_eq!(nearest("order-sealt", known.into_iter()), Some("ORDER_SEALED"));
+        assert_eq!(nearest("LOKED", known.into_iter()), Some("LOCKED"));
+        assert_eq!(nearest("weather", known.into_iter()), None);
+    }
+}

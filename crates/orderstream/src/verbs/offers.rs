@@ -1,0 +1,352 @@
+//! The seller's verbs about a proposal: propose, amend, withdraw, lock, unlock.
+
+use http::Method;
+use orderstream_core::command::Proposed;
+use orderstream_core::comparison::changes;
+use orderstream_core::input::{ProposalInput, ProposalLineInput};
+use orderstream_core::price::Decimal;
+use serde_json::{Value, json};
+
+use super::acts::duration_ms;
+use super::market::SellersSide;
+use super::model::{OrderView, ProposalView};
+use super::print;
+use super::rest::{Ask, encoded};
+use super::seller::{Done, Seller};
+use crate::exit::Failure;
+
+/// What a proposal says.
+#[derive(Clone, Debug, clap::Args)]
+struct Content {
+    /// For how much in all; the sum of the lines when absent
+    #[arg(
+        help_heading = "What is proposed",
+        long,
+        value_name = "DECIMAL",
+        allow_hyphen_values = true
+    )]
+    price: Option<String>,
+    /// ISO 4217
+    #[arg(help_heading = "What is proposed", long, value_name = "CODE")]
+    currency: Option<String>,
+    /// An article, how many, of what, and for how much in all; as often as there are lines
+    #[arg(help_heading = "What is proposed", long = "line", value_name = "SKU:QUANTITY[:UNIT]=PRICE", value_parser = line)]
+    lines: Vec<LineFlag>,
+    /// For the buyer
+    #[arg(help_heading = "What is proposed", long, value_name = "TEXT")]
+    note: Option<String>,
+    /// When it would be delivered: a date or RFC 3339
+    #[arg(help_heading = "What is proposed", long, value_name = "DATE")]
+    delivery_date: Option<String>,
+    /// Until when it stands: a date or RFC 3339
+    #[arg(help_heading = "What is proposed", long, value_name = "DATE")]
+    valid_until: Option<String>,
+    /// Address of a document; as often as there are documents
+    #[arg(help_heading = "What is proposed", long = "attach", value_name = "URL")]
+    attachments: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+struct LineFlag {
+    sku: String,
+    quantity: String,
+    unit: Option<String>,
+    price: String,
+}
+
+fn line(text: &str) -> Result<LineFlag, String> {
+    let wrong =
+        || "give article, quantity, unit and price, such as CHAIR-01:40:pieces=5200.00".to_owned();
+    let (what, price) = text.rsplit_once('=').ok_or_else(wrong)?;
+    let mut parts = what.splitn(3, ':').map(str::to_owned);
+    match (parts.next(), parts.next()) {
+        (Some(sku), Some(quantity)) if !sku.is_empty() && !quantity.is_empty() => {
+            let unit = parts.next().filter(|unit| !unit.is_empty());
+            Ok(LineFlag { sku, quantity, unit, price: price.to_owned() })
+        }
+        _ => Err(wrong()),
+    }
+}
+
+/// `orderstream propose ORDER`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Propose {
+    /// The order's id, as in the invitation
+    order: String,
+    /// Id of the proposal; made up when absent
+    #[arg(long, value_name = "ID")]
+    proposal_id: Option<String>,
+    #[command(flatten)]
+    content: Content,
+    #[command(flatten)]
+    seller: Seller,
+}
+
+/// `orderstream amend ORDER PROPOSAL`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Amend {
+    /// The order's id
+    order: String,
+    /// Which proposal
+    proposal: String,
+    /// What changes; what is not given stays
+    #[command(flatten)]
+    content: Content,
+    #[command(flatten)]
+    seller: Seller,
+}
+
+/// `orderstream withdraw ORDER PROPOSAL`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Withdraw {
+    /// The order's id
+    order: String,
+    /// Which proposal
+    proposal: String,
+    /// Why, for the buyer
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    seller: super::seller::Anybody,
+}
+
+/// `orderstream lock ORDER PROPOSAL`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Lock {
+    /// The order's id
+    order: String,
+    /// Which proposal
+    proposal: String,
+    /// For how long, at most 1h; it runs out by itself
+    #[arg(long = "for", default_value = "5m", value_name = "DURATION")]
+    lease: String,
+    #[command(flatten)]
+    seller: Seller,
+}
+
+/// `orderstream unlock ORDER PROPOSAL`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Unlock {
+    /// The order's id
+    order: String,
+    /// Which proposal
+    proposal: String,
+    #[command(flatten)]
+    seller: Seller,
+}
+
+impl Content {
+    /// The proposal of these flags over what stood there before.
+    fn over(self, before: &ProposalView, seller: &str) -> Result<ProposalInput, Failure> {
+        let lines: Vec<ProposalLineInput> = if self.lines.is_empty() {
+            before.lines.iter().map(line_before).collect()
+        } else {
+            self.lines.into_iter().map(line_input).collect()
+        };
+        let price = match self.price {
+            Some(price) => price,
+            None if lines.is_empty() => before.price.clone(),
+            None => sum(&lines)?,
+        };
+        let attachments =
+            if self.attachments.is_empty() { before.attachments.clone() } else { self.attachments };
+        Ok(ProposalInput {
+            proposal_id: Some(before.proposal_id.clone()).filter(|id| !id.is_empty()),
+            seller: seller.to_owned(),
+            price,
+            currency: self.currency.unwrap_or_else(|| before.currency.clone()),
+            lines,
+            note: self.note.or_else(|| before.note.clone()),
+            delivery_date: self.delivery_date.or_else(|| before.delivery_date.clone()),
+            valid_until: self.valid_until.or_else(|| before.valid_until.clone()),
+            attachments,
+        })
+    }
+}
+
+fn line_before(line: &super::model::ProposalLineView) -> ProposalLineInput {
+    ProposalLineInput {
+        sku: line.sku.clone(),
+        quantity: line.quantity.clone(),
+        unit: line.unit.clone(),
+        price: line.price.clone(),
+    }
+}
+
+fn line_input(line: LineFlag) -> ProposalLineInput {
+    let LineFlag { sku, quantity, unit, price } = line;
+    ProposalLineInput { sku, quantity, unit, price }
+}
+
+fn sum(lines: &[ProposalLineInput]) -> Result<String, Failure> {
+    let mut sum = Decimal::ZERO;
+    for line in lines {
+        let price: Decimal = line.price.parse().map_err(|_| {
+            Failure::input(format!("--line {}: '{}' is not a decimal", line.sku, line.price))
+        })?;
+        sum = sum.checked_add(price).ok_or_else(|| {
+            Failure::input("--line: the prices add up to more than a price may be".to_owned())
+        })?;
+    }
+    Ok(sum.to_string())
+}
+
+/// The body of a proposal.
+fn body(sellers: &SellersSide, order: &str, input: &ProposalInput) -> Result<Value, Failure> {
+    let mut body =
+        serde_json::to_value(input).map_err(|error| Failure::unexpected(error.to_string()))?;
+    body["order_req_id"] = json!(order);
+    body["tenant"] = json!(sellers.tenant());
+    Ok(body)
+}
+
+impl Propose {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let Self { order, proposal_id, content, seller } = self;
+        if content.price.is_none() && content.lines.is_empty() {
+            return Err(Failure::input("give --price, or --line for each line".to_owned()));
+        }
+        if content.currency.is_none() {
+            return Err(Failure::input("give --currency, such as EUR".to_owned()));
+        }
+        let before = ProposalView {
+            proposal_id: proposal_id.unwrap_or_default(),
+            ..ProposalView::default()
+        };
+        let input = content.over(&before, seller.name())?;
+        // What is wrong is told here; the server says the same.
+        let proposed = Proposed::try_from(input.clone())?;
+        let sellers = seller.side().await?;
+        let key = seller.key();
+        let body = body(&sellers, &order, &input)?;
+        let ask = Ask::act(Method::POST, "/api/v1/proposals".to_owned(), body, &key);
+        let done = Done::of(&order, "propose", &sellers.act(ask).await?, key);
+        let id = done.proposal_id.clone().unwrap_or_default();
+        let name = seller.name();
+        seller.tell(&done, &format!("proposal {id} of {name} is in: {}", proposed.price))?;
+        if seller.is_for_people() {
+            print::next(&format!("orderstream amend {order} {id} --seller {name} --price …"));
+        }
+        Ok(())
+    }
+}
+
+impl Amend {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let Self { order, proposal, content, seller } = self;
+        let sellers = seller.side().await?;
+        let held: OrderView = sellers.read(&order, "", &[]).await?;
+        let is_sealed = held.sealed && held.decide_until.is_none();
+        let before = if is_sealed {
+            if content.currency.is_none() || (content.price.is_none() && content.lines.is_empty()) {
+                let text = "the order is sealed, so what was proposed cannot be read back; give all \
+                            of it again, at least --currency and --price or --line";
+                return Err(Failure::input(text.to_owned()));
+            }
+            ProposalView { proposal_id: proposal.clone(), ..ProposalView::default() }
+        } else {
+            sellers.proposal(&order, &proposal).await?
+        };
+        let input = content.over(&before, seller.name())?;
+        let proposed = Proposed::try_from(input.clone())?;
+        let key = seller.key();
+        let path = format!("/api/v1/proposals/{}", encoded(&proposal));
+        let version = (!is_sealed).then_some(before.version);
+        let ask = Ask::act(Method::PUT, path, body(&sellers, &order, &input)?, &key);
+        let answer = sellers.act(ask.if_version(version)).await?;
+        let done = Done::of(&order, "amend", &answer, key);
+        let said = if is_sealed {
+            format!("proposal {proposal} amended: {}", proposed.price)
+        } else {
+            amended(&proposal, &before, &proposed)
+        };
+        seller.tell(&done, &said)
+    }
+}
+
+/// What changed, field by field.
+fn amended(id: &str, before: &ProposalView, proposed: &Proposed) -> String {
+    let former = Proposed::try_from(ProposalInput {
+        proposal_id: None,
+        seller: before.seller.clone(),
+        price: before.price.clone(),
+        currency: before.currency.clone(),
+        lines: before.lines.iter().map(line_before).collect(),
+        note: before.note.clone(),
+        delivery_date: before.delivery_date.clone(),
+        valid_until: before.valid_until.clone(),
+        attachments: before.attachments.clone(),
+    });
+    let version = before.version.saturating_add(1);
+    let mut said = format!("proposal {id} amended, version {version}");
+    let none = || "-".to_owned();
+    for change in former.map(|former| changes(&former, proposed)).unwrap_or_default() {
+        let (from, to) = (change.from.unwrap_or_else(none), change.to.unwrap_or_else(none));
+        let (from, to) = (print::one_line(&from), print::one_line(&to));
+        said.push_str(&format!("\n  {}: {from} -> {to}", change.field));
+    }
+    said
+}
+
+impl Withdraw {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let Self { order, proposal, reason, seller } = self;
+        let sellers = seller.side().await?;
+        let key = seller.key();
+        let path = format!("/api/v1/proposals/{}/withdraw", encoded(&proposal));
+        let body = json!({"order_req_id": order, "tenant": sellers.tenant(), "reason": reason});
+        let answer = sellers.act(Ask::act(Method::POST, path, body, &key)).await?;
+        let done = Done::of(&order, "withdraw", &answer, key).about(&proposal);
+        seller.tell(&done, &format!("proposal {proposal} withdrawn"))
+    }
+}
+
+impl Lock {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let Self { order, proposal, lease, seller } = self;
+        let lease_ms = duration_ms("--for", &lease)?;
+        let sellers = seller.side().await?;
+        let key = seller.key();
+        let (path, mut body) = lock_request(&sellers, (&order, &proposal), seller.name());
+        body["lease_ms"] = json!(lease_ms);
+        let answer = sellers.act(Ask::act(Method::POST, path, body, &key)).await?;
+        let done = Done::of(&order, "lock", &answer, key).about(&proposal);
+        let (name, lease) = (seller.name(), print::length(lease_ms));
+        seller.tell(&done, &format!("proposal {proposal} locked by {name} for {lease}"))
+    }
+}
+
+impl Unlock {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let Self { order, proposal, seller } = self;
+        let sellers = seller.side().await?;
+        let key = seller.key();
+        let (path, body) = lock_request(&sellers, (&order, &proposal), seller.name());
+        let answer = sellers.act(Ask::act(Method::DELETE, path, body, &key)).await?;
+        let done = Done::of(&order, "unlock", &answer, key).about(&proposal);
+        seller.tell(&done, &format!("proposal {proposal} unlocked"))
+    }
+}
+
+fn lock_request(
+    sellers: &SellersSide,
+    (order, proposal): (&str, &str),
+    holder: &str,
+) -> (String, Value) {
+    let path = format!("/api/v1/proposals/{}/edit-lock", encoded(proposal));
+    let body = json!({"order_req_id": order, "tenant": sellers.tenant(), "holder": holder});
+    (path, body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_with_its_price() {
+        let read = line("CHAIR-01:40:pieces=5200.00").unwrap();
+        assert_eq!((read.sku.as_str(), read.quantity.as_str()), ("CHAIR-01", "40"));
+        assert_eq!((read.unit.as_deref(), read.price.as_str()), (Some("pieces"), "5200.00"));
+        assert!(line("CHAIR-01=5200").unwrap_err().contains("CHAIR-01:40:pieces=5200.00"));
+    }
+}

@@ -1,0 +1,155 @@
+//! How answers look: tables with one space of air, times as people say them, JSON and YAML for
+//! programs.
+
+use comfy_table::{CellAlignment, Table, presets};
+use orderstream_core::{Timestamp, date};
+use serde::Serialize;
+
+use super::show::Format;
+use crate::exit::Failure;
+use crate::output::{self, Style, styled};
+
+/// A column: its heading, and whether it holds numbers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Column<'a> {
+    /// Words, from the left.
+    Words(&'a str),
+    /// Numbers, to the right.
+    Numbers(&'a str),
+}
+
+/// Rows under their headings; nothing when there are no rows.
+pub(crate) fn table(columns: &[Column<'_>], rows: Vec<Vec<String>>) {
+    if rows.is_empty() {
+        return;
+    }
+    for line in lines(columns, rows) {
+        output::line(&line);
+    }
+}
+
+/// The lines of a table, each without blanks at its end.
+pub(crate) fn lines(columns: &[Column<'_>], rows: Vec<Vec<String>>) -> Vec<String> {
+    let mut table = Table::new();
+    let heading = |column: &Column<'_>| match column {
+        Column::Words(heading) | Column::Numbers(heading) => one_line(heading),
+    };
+    table.load_style(presets::NOTHING).set_header(columns.iter().map(heading));
+    for row in rows {
+        table.add_row(row);
+    }
+    for (index, column) in columns.iter().enumerate() {
+        let Some(shown) = table.column_mut(index) else { continue };
+        shown.set_padding((0, 2));
+        if matches!(column, Column::Numbers(_)) {
+            shown.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let mut lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    if let Some(first) = lines.first_mut() {
+        *first = styled(Style::Heading, first);
+    }
+    lines
+}
+
+/// A text that stays in its cell, and commands no terminal.
+pub(crate) fn one_line(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().map(plain).collect::<String>().trim().to_owned()
+}
+
+/// A heading over what follows it.
+pub(crate) fn heading(text: &str) {
+    output::line("");
+    output::line(&styled(Style::Heading, text));
+}
+
+/// What to do next.
+pub(crate) fn next(command: &str) {
+    output::line(&styled(Style::Faint, &format!("next: {command}")));
+}
+
+/// For programs.
+pub(crate) fn structured<T: Serialize>(value: &T, format: Format) -> Result<(), Failure> {
+    let text = if format == Format::Yaml {
+        serde_saphyr::to_string(value).map_err(|error| error.to_string())
+    } else {
+        serde_json::to_string_pretty(value).map_err(|error| error.to_string())
+    };
+    output::line(text.map_err(Failure::unexpected)?.trim_end());
+    Ok(())
+}
+
+/// A length of time in its two largest units: `1h 4m`, `12s`.
+pub(crate) fn length(ms: u64) -> String {
+    let seconds = ms / 1_000;
+    let (days, hours) = (seconds / 86_400, seconds / 3_600 % 24);
+    let (minutes, seconds) = (seconds / 60 % 60, seconds % 60);
+    let parts = [(days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s")];
+    let first = parts.iter().position(|(count, _)| *count > 0).unwrap_or(3);
+    let shown = parts.iter().skip(first).take(2).filter(|(count, _)| *count > 0);
+    let shown: Vec<_> = shown.map(|(count, unit)| format!("{count}{unit}")).collect();
+    if shown.is_empty() { "0s".to_owned() } else { shown.join(" ") }
+}
+
+/// A time, and how far from now it is: `2026-12-01T12:00:00Z (in 28m 10s)`.
+pub(crate) fn moment(text: &str, now: Timestamp) -> String {
+    let Some(at) = date::parse(text) else { return one_line(text) };
+    let shown = orderstream_controller::status::rfc3339(at);
+    if at > now {
+        format!("{shown} (in {})", length(at.ms_since(now)))
+    } else {
+        format!("{shown} ({} ago)", length(now.ms_since(at)))
+    }
+}
+
+/// A time as a clock shows it, for lists whose day is known.
+pub(crate) fn clock(text: &str) -> String {
+    match date::parse(text) {
+        Some(at) => orderstream_controller::status::rfc3339(at),
+        None => one_line(text),
+    }
+}
+
+/// Metres as kilometres.
+pub(crate) fn distance(metres: Option<u32>) -> String {
+    metres.map_or_else(|| "-".to_owned(), |metres| format!("{} km", (metres + 500) / 1_000))
+}
+
+/// A count and its noun.
+pub(crate) fn count(count: usize, one: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
+}
+
+/// What is there, or a dash.
+pub(crate) fn or_dash(text: Option<&str>) -> String {
+    text.filter(|text| !text.is_empty()).map_or_else(|| "-".to_owned(), one_line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time_are_said_in_two_units() {
+        for (ms, said) in [(0, "0s"), (61_000, "1m 1s"), (3_600_000, "1h"), (90_061_000, "1d 1h")] {
+            assert_eq!(length(ms), said);
+        }
+    }
+
+    #[test]
+    fn a_seller_s_text_commands_no_terminal() {
+        assert_eq!(one_line("from\nstock\x1b[31m"), "from stock [31m");
+    }
+
+    #[test]
+    fn columns_stand_under_their_headings() {
+        let columns = [Column::Words("SELLER"), Column::Numbers("TOTAL")];
+        let rows = vec![
+            vec!["acme".to_owned(), "9.50".to_owned()],
+            vec!["x".to_owned(), "1000.00".to_owned()],
+        ];
+        let expected = ["SELLER    TOTAL", "acme       9.50", "x       1000.00"];
+        assert_eq!(lines(&columns, rows), expected);
+    }
+}

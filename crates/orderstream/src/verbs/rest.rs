@@ -1,0 +1,207 @@
+//! The processors' and the requestors' REST, plain or through a cluster's API server: each act with
+//! its idempotency key, and again when the server says that it may succeed later.
+
+use std::time::Duration;
+
+use http::{Method, Request};
+use orderstream_controller::cluster::service_proxy::{Reply, ServiceProxy};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::plain::{self, PlainServer};
+use super::server::failure;
+use crate::exit::Failure;
+
+/// How often a request is sent that the server refuses for now.
+const TRIES: u32 = 5;
+/// The first wait between two tries, milliseconds; it doubles each time.
+const WAIT_MS: u64 = 200;
+/// The longest wait, whatever the server says.
+const WAIT_MS_MAX: u64 = 5_000;
+
+/// A REST.
+#[derive(Debug)]
+pub(super) enum Rest {
+    /// At an address.
+    Plain(Box<PlainServer>),
+    /// Behind an API server.
+    Proxy(Box<ServiceProxy>),
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub(super) struct Ask {
+    method: Method,
+    path: String,
+    body: Option<Value>,
+    key: Option<String>,
+    version: Option<u32>,
+}
+
+impl Ask {
+    /// A request for what is at a path.
+    pub(super) fn get(path: String) -> Self {
+        Self { method: Method::GET, path, body: None, key: None, version: None }
+    }
+
+    /// An act.
+    pub(super) fn act(method: Method, path: String, body: Value, key: &str) -> Self {
+        Self { method, path, body: Some(body), key: Some(key.to_owned()), version: None }
+    }
+
+    /// The same act, to be done only while the proposal has this version.
+    pub(super) fn if_version(self, version: Option<u32>) -> Self {
+        Self { version, ..self }
+    }
+
+    fn request(&self) -> Result<Request<Vec<u8>>, Failure> {
+        let mut request = Request::builder()
+            .method(self.method.clone())
+            .uri(&self.path)
+            .header("content-type", "application/json");
+        if let Some(key) = &self.key {
+            request = request.header("idempotency-key", key);
+        }
+        if let Some(version) = self.version {
+            request = request.header("if-match", format!("\"{version}\""));
+        }
+        let body = self.body.as_ref().map(ToString::to_string).unwrap_or_default();
+        request
+            .body(body.into_bytes())
+            .map_err(|error| Failure::input(format!("{}: {error}", self.path)))
+    }
+}
+
+impl Rest {
+    async fn send(
+        &self,
+        ask: &Ask,
+        enough: &(dyn Fn(&[u8]) -> bool + Sync),
+    ) -> Result<Reply, Failure> {
+        let request = ask.request()?;
+        match self {
+            Self::Plain(server) => server.send(request, enough).await,
+            Self::Proxy(proxy) => proxy.send(request, enough).await.map_err(failure),
+        }
+    }
+
+    /// What a request comes to; it is sent again, with a growing wait, while the server refuses it
+    /// for now. Its key makes that harmless.
+    pub(super) async fn ask(&self, ask: &Ask) -> Result<Value, Failure> {
+        Backoff::default()
+            .until_answered(async || plain::answer(&self.send(ask, &|_| false).await?))
+            .await
+    }
+
+    /// As [`Self::ask`], in a type.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: String) -> Result<T, Failure> {
+        let answer = self.ask(&Ask::get(path.clone())).await?;
+        serde_json::from_value(answer).map_err(|error| {
+            Failure::unexpected(format!("{path} answered what is not understood: {error}"))
+        })
+    }
+
+    /// The text at a path, as far as `enough` wants it.
+    pub(super) async fn text(
+        &self,
+        path: String,
+        enough: &(dyn Fn(&[u8]) -> bool + Sync),
+    ) -> Result<String, Failure> {
+        let reply = self.send(&Ask::get(path), enough).await?;
+        plain::answer(&reply)?;
+        Ok(String::from_utf8_lossy(&reply.body).into_owned())
+    }
+}
+
+/// As [`Rest::ask`], at a server that is known to be a plain one.
+pub(super) async fn ask_plain(server: &PlainServer, ask: &Ask) -> Result<Value, Failure> {
+    let once = async || plain::answer(&server.send(ask.request()?, &|_| false).await?);
+    Backoff::default().until_answered(once).await
+}
+
+/// How long to wait before the next try.
+#[derive(Debug, Default)]
+struct Backoff {
+    tries: u32,
+}
+
+impl Backoff {
+    /// Asks until there is an answer that stands, or the tries are over.
+    async fn until_answered<T>(
+        mut self,
+        mut once: impl AsyncFnMut() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        loop {
+            match once().await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => match self.wait_ms(&failure) {
+                    Some(wait_ms) => tokio::time::sleep(Duration::from_millis(wait_ms)).await,
+                    None => return Err(failure),
+                },
+            }
+        }
+    }
+
+    /// How long to wait after a failure, if another try makes sense: what the server wants or more,
+    /// and not the same for everybody.
+    fn wait_ms(&mut self, failure: &Failure) -> Option<u64> {
+        self.tries = self.tries.saturating_add(1);
+        let wanted_ms = failure.retriable().filter(|_| self.tries < TRIES)?;
+        let grown_ms = WAIT_MS << self.tries.min(8).saturating_sub(1);
+        let least_ms = wanted_ms.unwrap_or(0).max(grown_ms).min(WAIT_MS_MAX);
+        Some(least_ms.saturating_add(fastrand::u64(..=least_ms / 2)))
+    }
+}
+
+/// A text as a part of a path or query.
+pub(super) fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if plain(byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use orderstream_core::Reason;
+
+    fn failure(reason: Reason, retry_after_ms: Option<u64>) -> Failure {
+        Failure::from_server(Some(reason), String::new()).retry_after(retry_after_ms)
+    }
+
+    #[test]
+    fn what_is_refused_for_now_is_asked_again_later_each_time_and_not_for_ever() {
+        let mut backoff = Backoff::default();
+        let busy = failure(Reason::Overloaded, None);
+        let waits: Vec<_> = std::iter::from_fn(|| backoff.wait_ms(&busy)).collect();
+        assert_eq!(waits.len(), 4);
+        for (index, wait_ms) in waits.into_iter().enumerate() {
+            let least_ms = 200 << index;
+            assert!((least_ms..=least_ms * 3 / 2).contains(&wait_ms), "{wait_ms}");
+        }
+    }
+
+    #[test]
+    fn the_server_s_word_on_when_to_come_back_holds_within_bounds() {
+        let wait_ms = |wanted_ms| Backoff::default().wait_ms(&failure(Reason::Draining, wanted_ms));
+        assert!(wait_ms(Some(3_000)).is_some_and(|ms| (3_000..=4_500).contains(&ms)));
+        assert!(wait_ms(Some(3_600_000)).is_some_and(|ms| ms <= 7_500));
+    }
+
+    #[test]
+    fn what_is_refused_for_good_is_asked_once() {
+        assert_eq!(Backoff::default().wait_ms(&failure(Reason::Locked, None)), None);
+    }
+
+    #[test]
+    fn ids_stay_one_part_of_a_path() {
+        assert_eq!(encoded("team-a/OR 1?"), "team-a%2FOR%201%3F");
+    }
+}

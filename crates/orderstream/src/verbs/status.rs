@@ -1,0 +1,280 @@
+//! `orderstream status`: an order on one screen.
+
+use orderstream_core::command::Award;
+use serde_json::Value;
+
+use super::market::{Market, Place, Subject};
+use super::model::{ItemView, NotificationView, OrderView, StatusReport};
+use super::print::{self, Column, or_dash};
+use super::show::Format;
+use super::{acts, stream, timeline};
+use crate::describe::winners;
+use crate::exit::Failure;
+use crate::output::{self, Style, styled};
+
+/// Proposals on the screen.
+const PROPOSALS_MAX: usize = 100;
+/// Events on the screen.
+const EVENTS_DEFAULT: u64 = 20;
+/// Notifications on the screen, the newest ones.
+const NOTIFICATIONS_MAX: usize = 20;
+
+/// `orderstream status ORDER`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Status {
+    /// Name of the order request, or the order's id
+    order: String,
+    /// How many of the last events are shown; 0 for none
+    #[arg(long, default_value_t = EVENTS_DEFAULT, value_name = "COUNT",
+          value_parser = clap::value_parser!(u64).range(..=1000))]
+    events: u64,
+    #[command(flatten)]
+    place: Place,
+    /// How it is shown
+    #[arg(long, short, default_value = "table")]
+    output: Format,
+}
+
+impl Status {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let market = self.place.market().await?;
+        let subject = market.subject_to_read(&self.order).await?;
+        let report = report(&market, &subject, self.events).await?;
+        if self.output != Format::Table {
+            return print::structured(&report, self.output);
+        }
+        show(&self.order, &report);
+        Ok(())
+    }
+}
+
+async fn report(market: &Market, subject: &Subject, events: u64) -> Result<StatusReport, Failure> {
+    let order = market.order(subject).await?;
+    let sellers = market.sellers();
+    let proposals = sellers.proposals(&subject.id, PROPOSALS_MAX).await?;
+    let timeline = timeline::last(sellers, &order, events).await?;
+    let notifications = notifications(market, subject).await?;
+    let stream = stream::report(market, subject, &order).await?;
+    let award = order.award.as_ref().map(in_words);
+    let pending_award = order.pending_award.as_ref().map(pending_in_words);
+    Ok(StatusReport {
+        order_req_id: order.order_req_id,
+        tenant: sellers.tenant().to_owned(),
+        title: order.title,
+        items: order.items,
+        phase: order.phase,
+        sealed: order.sealed,
+        opened_at: order.opened_at,
+        expires_at: order.expires_at,
+        decide_until: order.decide_until,
+        ended_at: order.ended_at,
+        award,
+        pending_award,
+        proposal_counts: order.proposals,
+        proposals,
+        sellers_considered: order.sellers.len(),
+        sellers: order.invitations,
+        stream,
+        timeline,
+        notifications,
+    })
+}
+
+/// What was told to whom; nothing where the processor keeps no outbox.
+async fn notifications(
+    market: &Market,
+    subject: &Subject,
+) -> Result<Vec<NotificationView>, Failure> {
+    let read: Result<Value, Failure> =
+        market.sellers().read(&subject.id, "/notifications", &[]).await;
+    let answer = match read {
+        Ok(answer) => answer,
+        Err(failure) if failure.reason() == Some(orderstream_core::Reason::InvalidRequest) => {
+            return Ok(Vec::new());
+        }
+        Err(failure) => return Err(failure),
+    };
+    let all = answer.get("notifications").cloned().unwrap_or_default();
+    serde_json::from_value(all)
+        .map_err(|error| Failure::unexpected(format!("the notifications cannot be read: {error}")))
+}
+
+/// An award as it stands in events, and as the REST says it.
+fn award_of(value: &Value) -> Option<Award> {
+    serde_json::from_value(value.clone()).ok()
+}
+
+fn in_words(award: &Value) -> String {
+    winners(award_of(award).as_ref())
+}
+
+fn pending_in_words(pending: &Value) -> String {
+    let award = winners(pending.get("award").and_then(award_of).as_ref());
+    let at = pending.get("effective_at").and_then(Value::as_str).unwrap_or_default();
+    format!("{award}, counts from {}", print::moment(at, crate::clock::now()))
+}
+
+fn show(name: &str, report: &StatusReport) {
+    summary(report);
+    sellers(report);
+    proposals(report);
+    if !report.timeline.is_empty() {
+        let (first, last) = (report.timeline.first(), report.timeline.last());
+        let seq = |entry: Option<&super::model::TimelineEntry>| entry.map_or(0, |entry| entry.seq);
+        print::heading(&format!("timeline ({} to {} of {})", seq(first), seq(last), seq(last)));
+        let row = |entry: &super::model::TimelineEntry| {
+            let text = entry.text.clone();
+            vec![print::clock(&entry.at), format!("#{}", entry.seq), entry.event.clone(), text]
+        };
+        let columns = ["WHEN", "SEQ", "EVENT", "WHAT"].map(Column::Words);
+        print::table(&columns, report.timeline.iter().map(row).collect());
+    }
+    notified(report);
+    if let Some(command) = next(name, report) {
+        output::line("");
+        print::next(&command);
+    }
+}
+
+fn summary(report: &StatusReport) {
+    let id = styled(Style::Heading, &report.order_req_id);
+    let title = report.title.as_deref().map(print::one_line).unwrap_or_default();
+    output::line(format!("{id}  {title}").trim_end());
+    let now = crate::clock::now();
+    let fact = |name: &str, text: &str| output::line(&format!("  {name:<10} {text}"));
+    fact("phase", &phase(report, now));
+    let items: Vec<String> = report.items.iter().map(item).collect();
+    if !items.is_empty() {
+        fact("items", &items.join(", "));
+    }
+    let counts = report.proposal_counts;
+    fact(
+        "proposals",
+        &format!("{} open, {} withdrawn, {} closed", counts.open, counts.withdrawn, counts.closed),
+    );
+    if let Some(award) = report.award.as_ref().or(report.pending_award.as_ref()) {
+        fact("award", award);
+    }
+    let stream = match &report.stream.down_because {
+        None => "up".to_owned(),
+        Some(why) => format!("down: {why}"),
+    };
+    let at = report.stream.processor.as_deref().map(|at| format!(" at {at}")).unwrap_or_default();
+    let stream =
+        format!("{stream}; event {}, epoch {}{at}", report.stream.last_seq, report.stream.epoch);
+    fact("stream", &stream);
+}
+
+fn phase(report: &StatusReport, now: orderstream_core::Timestamp) -> String {
+    let phase = &report.phase;
+    let sealed = if report.sealed && report.decide_until.is_none() { ", sealed" } else { "" };
+    match (&report.ended_at, &report.decide_until) {
+        (Some(ended), _) => format!("{phase} since {}", print::moment(ended, now)),
+        (None, Some(until)) => {
+            format!("{phase}, opened; decide until {}", print::moment(until, now))
+        }
+        (None, None) => {
+            format!("{phase}{sealed}, closes at {}", print::moment(&report.expires_at, now))
+        }
+    }
+}
+
+fn item(item: &ItemView) -> String {
+    let unit = item.unit.as_deref().map(|unit| format!(" {unit}")).unwrap_or_default();
+    print::one_line(&format!("{}{unit} {}", item.quantity, item.sku))
+}
+
+fn sellers(report: &StatusReport) {
+    let (invited, considered) = (report.sellers.len(), report.sellers_considered);
+    print::heading(&format!("sellers ({invited} invited of {considered} considered)"));
+    let row = |seller: &super::model::Invitation| {
+        vec![
+            seller.seller.clone(),
+            seller.state.clone(),
+            seller.at.as_deref().map_or_else(|| "-".to_owned(), print::clock),
+            or_dash(seller.reason.as_deref()),
+        ]
+    };
+    let columns = ["SELLER", "STATE", "SINCE", "REASON"].map(Column::Words);
+    print::table(&columns, report.sellers.iter().map(row).collect());
+}
+
+fn proposals(report: &StatusReport) {
+    if report.proposals.is_empty() {
+        return;
+    }
+    let hidden = report.sealed && report.decide_until.is_none();
+    let shown = report.proposals.len();
+    let of = usize::try_from(report.proposal_counts.received).unwrap_or(shown);
+    let count = if of > shown { format!("first {shown} of {of}") } else { shown.to_string() };
+    print::heading(&format!("proposals ({count})"));
+    let row = |held: &super::model::ProposalView| {
+        let price =
+            if hidden { "hidden".to_owned() } else { format!("{} {}", held.price, held.currency) };
+        vec![
+            held.proposal_id.clone(),
+            held.seller.clone(),
+            held.status.clone(),
+            price,
+            held.version.to_string(),
+            or_dash(held.delivery_date.as_deref()),
+            or_dash(held.locked_by.as_deref()),
+        ]
+    };
+    let columns = [
+        Column::Words("PROPOSAL"),
+        Column::Words("SELLER"),
+        Column::Words("STATE"),
+        Column::Numbers("TOTAL"),
+        Column::Numbers("VERSION"),
+        Column::Words("DELIVERY"),
+        Column::Words("LOCKED BY"),
+    ];
+    print::table(&columns, report.proposals.iter().map(row).collect());
+}
+
+fn notified(report: &StatusReport) {
+    let all = &report.notifications;
+    if all.is_empty() {
+        return;
+    }
+    let shown = &all[all.len().saturating_sub(NOTIFICATIONS_MAX)..];
+    print::heading(&format!("notifications (last {} of {})", shown.len(), all.len()));
+    let row = |told: &NotificationView| {
+        vec![
+            told.topic.clone(),
+            told.recipient.clone(),
+            told.channel.clone(),
+            told.state.clone(),
+            told.attempts.to_string(),
+            or_dash(told.reason.as_deref()),
+        ]
+    };
+    let columns = [
+        Column::Words("TOPIC"),
+        Column::Words("TO"),
+        Column::Words("BY"),
+        Column::Words("STATE"),
+        Column::Numbers("ATTEMPTS"),
+        Column::Words("REASON"),
+    ];
+    print::table(&columns, shown.iter().map(row).collect());
+}
+
+/// What a buyer most likely does next.
+fn next(name: &str, report: &StatusReport) -> Option<String> {
+    let order = OrderView { phase: report.phase.clone(), ..OrderView::default() };
+    if acts::is_ended(&order) {
+        return None;
+    }
+    if report.pending_award.is_some() {
+        return Some(format!("orderstream undo-award {name}, or wait until it counts"));
+    }
+    if report.proposal_counts.open > 0 && (!report.sealed || report.decide_until.is_some()) {
+        return Some(format!("orderstream compare {name}"));
+    }
+    if report.sellers.is_empty() {
+        return Some(format!("orderstream why {name}"));
+    }
+    None
+}

@@ -1,0 +1,131 @@
+//! Whether an order's stream to its buyer is up, and why it is not.
+
+use serde_json::Value;
+
+use super::acts::is_ended;
+use super::market::{Market, Subject};
+use super::model::{OrderView, StreamReport};
+use super::print::one_line;
+use crate::exit::Failure;
+
+/// What is known of the stream: from the processor, and from whoever reads it.
+pub(super) async fn report(
+    market: &Market,
+    subject: &Subject,
+    order: &OrderView,
+) -> Result<StreamReport, Failure> {
+    let mut report = StreamReport {
+        active: order.stream_active,
+        last_seq: order.last_seq,
+        epoch: order.epoch,
+        ..StreamReport::default()
+    };
+    let reader = match subject.resource() {
+        Some(resource) => of_resource(resource),
+        None => match market.tracking(subject).await {
+            Ok(tracked) => tracked.as_ref().map(of_tracking).unwrap_or_default(),
+            Err(failure) if failure.is_not_reached() || failure.is_refused() => {
+                Reader { trouble: Some(failure.to_string()), ..Reader::default() }
+            }
+            Err(failure) => return Err(failure),
+        },
+    };
+    report.processor.clone_from(&reader.processor);
+    report.reconnects = reader.reconnects;
+    report.down_because = (!report.active).then(|| because(order, &reader));
+    Ok(report)
+}
+
+/// The reading end.
+#[derive(Clone, Debug, Default)]
+struct Reader {
+    phase: String,
+    processor: Option<String>,
+    reconnects: Option<u64>,
+    attempts: u64,
+    trouble: Option<String>,
+}
+
+fn of_resource(resource: &Value) -> Reader {
+    let text = |path: &str| resource.pointer(path).and_then(Value::as_str).map(one_line);
+    let number = |path: &str| resource.pointer(path).and_then(Value::as_u64);
+    let conditions = resource.pointer("/status/conditions").and_then(Value::as_array);
+    let is_bad = |condition: &&Value| {
+        let is =
+            |name: &str, value: &str| condition.get(name).and_then(Value::as_str) == Some(value);
+        is("type", "Stalled") && is("status", "True")
+            || is("type", "Ready") && is("status", "False")
+    };
+    let trouble = conditions.into_iter().flatten().find(is_bad).map(|condition| {
+        let text = |name: &str| condition.get(name).and_then(Value::as_str).unwrap_or_default();
+        one_line(&format!("{}: {}", text("reason"), text("message")))
+    });
+    Reader {
+        phase: text("/status/phase").unwrap_or_default(),
+        processor: text("/status/stream/processor"),
+        reconnects: number("/status/tracker/reconnects"),
+        attempts: number("/status/stream/attempts").unwrap_or(0),
+        trouble,
+    }
+}
+
+fn of_tracking(tracked: &Value) -> Reader {
+    let text = |name: &str| tracked.get(name).and_then(Value::as_str).map(one_line);
+    Reader {
+        phase: text("phase").unwrap_or_default(),
+        processor: text("processor"),
+        reconnects: tracked.get("reconnects").and_then(Value::as_u64),
+        attempts: tracked.get("attempts").and_then(Value::as_u64).unwrap_or(0),
+        trouble: text("reason"),
+    }
+}
+
+/// Why nobody reads the stream now, and what to do about it.
+fn because(order: &OrderView, reader: &Reader) -> String {
+    if is_ended(order) {
+        return format!("the order has ended ({}); nothing is left to follow", order.phase);
+    }
+    let trouble = reader.trouble.as_deref().map(|text| format!(" ({text})")).unwrap_or_default();
+    match reader.phase.as_str() {
+        "" => format!(
+            "nobody follows the order here{trouble}; look whether the requestor or controller runs"
+        ),
+        "Reconnecting" => {
+            let attempts = reader.attempts;
+            format!(
+                "it broke and comes back by itself; failed attempts so far: {attempts}{trouble}"
+            )
+        }
+        "Pending" => format!("it was never up{trouble}; look whether a processor is ready"),
+        phase => format!("its reader is in phase {phase}{trouble}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn reason(phase: &str, resource: &Value) -> String {
+        let order = OrderView { phase: phase.to_owned(), ..OrderView::default() };
+        because(&order, &of_resource(resource))
+    }
+
+    #[test]
+    fn an_ended_order_needs_no_stream() {
+        assert!(reason("Finalised", &json!({})).starts_with("the order has ended (Finalised)"));
+    }
+
+    #[test]
+    fn a_broken_stream_tells_its_attempts_and_its_trouble() {
+        let resource = json!({"status": {
+            "phase": "Reconnecting",
+            "stream": {"attempts": 7},
+            "conditions": [
+                {"type": "Ready", "status": "False", "reason": "UNREACHABLE", "message": "refused"},
+            ],
+        }});
+        let said = reason("Open", &resource);
+        assert!(said.contains("failed attempts so far: 7 (UNREACHABLE: refused)"), "{said}");
+    }
+}

@@ -1,0 +1,68 @@
+//! An order's last events, read from its processor's server-sent events up to the last one that the
+//! order has: nothing is followed.
+
+use orderstream_core::event::EventKind;
+use serde::Deserialize;
+
+use super::market::SellersSide;
+use super::model::{OrderView, TimelineEntry};
+use super::print::one_line;
+use crate::describe;
+use crate::exit::Failure;
+
+/// An event as a server-sent event carries it.
+#[derive(Debug, Deserialize)]
+struct Sent {
+    seq: u64,
+    at: String,
+    status: String,
+    detail: serde_json::Value,
+}
+
+/// The last `count` events, the oldest first.
+pub(super) async fn last(
+    sellers: &SellersSide,
+    order: &OrderView,
+    count: u64,
+) -> Result<Vec<TimelineEntry>, Failure> {
+    if count == 0 || order.last_seq == 0 {
+        return Ok(Vec::new());
+    }
+    let after = order.last_seq.saturating_sub(count).to_string();
+    let last = format!("id: {}\n", order.last_seq);
+    let enough = |body: &[u8]| is_complete(body, last.as_bytes());
+    let id = &order.order_req_id;
+    let text = sellers.text(id, "/events", &[("after", &after)], &enough).await?;
+    let events = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    Ok(events.filter_map(|data| serde_json::from_str(data).ok()).map(entry).collect())
+}
+
+/// Whether the last event is there to its end, which is an empty line.
+fn is_complete(body: &[u8], last: &[u8]) -> bool {
+    let found = body.windows(last.len()).rposition(|window| window == last);
+    found.and_then(|at| body.get(at..)).is_some_and(|rest| rest.ends_with(b"\n\n"))
+}
+
+fn entry(sent: Sent) -> TimelineEntry {
+    let Sent { seq, at, status: event, detail } = sent;
+    // A newer server may know events that this binary does not.
+    let text = match serde_json::from_value::<EventKind>(detail) {
+        Ok(kind) => one_line(&describe::detail(&kind)),
+        Err(_) => String::new(),
+    };
+    TimelineEntry { seq, at, event, text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_ends_with_the_last_event_and_not_in_the_middle_of_it() {
+        let last = b"id: 2\n";
+        assert!(!is_complete(b"id: 1\nevent: a\ndata: {}\n\n", last));
+        assert!(!is_complete(b"id: 1\ndata: {}\n\nid: 2\nda", last));
+        assert!(is_complete(b"id: 1\ndata: {}\n\nid: 2\ndata: {}\n\n", last));
+        assert!(!is_complete(b"id: 22\ndata: {}\n\n", last));
+    }
+}

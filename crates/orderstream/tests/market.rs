@@ -1,0 +1,417 @@
+//! A tender by commands alone, as buyer and sellers type them, and what they read.
+
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::http::post;
+use crate::process::{BINARY, Role, root, run};
+
+/// A processor with the example's sellers, a requestor, and the commands at them.
+struct Market {
+    server: String,
+    processor: String,
+    _roles: [Role; 2],
+    _dir: tempfile::TempDir,
+}
+
+impl Market {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("processor");
+        let sellers = root().join("examples/sellers.yaml");
+        let mut args = vec!["processor", "--data-dir", data.to_str().unwrap()];
+        args.extend(["--sellers", sellers.to_str().unwrap()]);
+        for flag in ["--grpc-addr", "--rest-addr", "--metrics-addr"] {
+            args.extend([flag, "127.0.0.1:0"]);
+        }
+        let processor = Role::start(&args, dir.path());
+        let url = format!("http://{}", processor.address("grpc"));
+        let store = format!("embedded:{}", dir.path().join("requestor").display());
+        let args = ["requestor", "--rest-addr", "127.0.0.1:0", "--metrics-addr", "127.0.0.1:0"];
+        let more = ["--processor", &url, "--store", &store];
+        let requestor = Role::start(&[&args[..], &more[..]].concat(), dir.path());
+        Self {
+            server: format!("http://{}", requestor.address("requestor")),
+            processor: format!("http://{}", processor.address("rest")),
+            _roles: [processor, requestor],
+            _dir: dir,
+        }
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(BINARY);
+        command.args(args).current_dir(root());
+        command.env("ORDERSTREAM_SERVER", &self.server);
+        command.env("ORDERSTREAM_PROCESSOR_REST", &self.processor);
+        command.output().unwrap()
+    }
+
+    /// What a command that does it prints.
+    fn ok(&self, line: &str) -> String {
+        self.ok_args(&words(line))
+    }
+
+    fn ok_args(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{args:?}: {error}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn json(&self, line: &str) -> Value {
+        let mut args = words(line);
+        args.extend(["-o", "json"]);
+        serde_json::from_str(&self.ok_args(&args)).unwrap()
+    }
+
+    /// Code and message of a command that does not do it.
+    fn refused(&self, line: &str) -> (i32, String) {
+        let output = self.run(&words(line));
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code().unwrap(), error)
+    }
+
+    fn submit(&self) {
+        let said = self.ok("submit -f examples/office-chairs.yaml");
+        assert!(
+            said.starts_with("order office-chairs (OR-2041) submitted: 2 items, open for 30m\n")
+        );
+        self.ok("wait office-chairs --for phase=Streaming");
+    }
+}
+
+/// The words of a line; what stands in single quotes is one.
+fn words(line: &str) -> Vec<&str> {
+    let parts = line.split('\'').enumerate();
+    parts
+        .flat_map(|(index, part)| match index % 2 {
+            0 => part.split_whitespace().collect::<Vec<_>>(),
+            _ => vec![part],
+        })
+        .collect()
+}
+
+/// The cells of the line that begins with a word.
+fn row<'a>(table: &'a str, first: &str) -> Vec<&'a str> {
+    let line = table.lines().find(|line| line.split_whitespace().next() == Some(first));
+    let line = line.unwrap_or_else(|| panic!("no row {first} in:\n{table}"));
+    line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()
+}
+
+const ROSENHEIM: &str = "--seller chairs-rosenheim";
+const AUGSBURG: &str = "--seller moebel-augsburg";
+const BERLIN: &str = "--seller office-world-berlin";
+
+/// Three sellers propose: one per line, one less of it, one as a whole.
+fn propose(market: &Market) {
+    let said = market.ok(&format!(
+        "propose OR-2041 --proposal-id p-1 {ROSENHEIM} --currency EUR --delivery-date 2027-01-15 \
+         --line CHAIR-ERGO-01:40:pieces=5200.00 --line MAT-FLOOR-120:40:pieces=1400.00"
+    ));
+    assert!(said.starts_with("proposal p-1 of chairs-rosenheim is in: 6600.00 EUR\n"), "{said}");
+    market.ok(&format!(
+        "propose OR-2041 --proposal-id p-2 {AUGSBURG} --currency EUR --note 'from stock' \
+         --line CHAIR-ERGO-01:40:pieces=4900.00"
+    ));
+    market.ok(&format!(
+        "propose OR-2041 --proposal-id p-3 {BERLIN} --currency EUR --price 6999 \
+         --delivery-date 2027-01-10"
+    ));
+}
+
+#[test]
+fn a_whole_tender_by_commands_alone() {
+    let market = Market::start();
+    market.submit();
+    let why = market.ok("why office-chairs");
+    assert!(why.starts_with("sellers of OR-2041: 3 of 10 invited\n"), "{why}");
+    assert_eq!(row(&why, "chairs-rosenheim")[1..3], ["yes", "fits the order"], "{why}");
+    assert!(why.contains("does not sell the order's category"), "{why}");
+    assert!(why.contains("\nstream up: "), "{why}");
+
+    market.ok(&format!("seen OR-2041 {BERLIN}"));
+    propose(&market);
+
+    let said = market
+        .ok(&format!("question OR-2041 'Is assembly included?' --question-id q-1 {AUGSBURG}"));
+    assert_eq!(said, "question q-1 of moebel-augsburg sent to the buyer\n");
+    let talk = market.ok("conversation office-chairs --open");
+    assert!(talk.contains("Is assembly included?"), "{talk}");
+    assert!(talk.contains("next: orderstream ask office-chairs --answers q-1"), "{talk}");
+    let said = market.ok("ask office-chairs 'Yes, by you.' --answers q-1 --key f-1");
+    assert_eq!(said, "question q-1 answered to all 3 sellers (follow-up f-1)\n");
+    let again = market.ok("ask office-chairs 'Yes, by you.' --answers q-1 --key f-1");
+    assert_eq!(again, said, "the same key, the same answer");
+    assert_eq!(
+        market.ok("conversation office-chairs --open"),
+        "order office-chairs has no open question\n"
+    );
+    market.ok(&format!("answer OR-2041 f-1 'Fine.' {AUGSBURG}"));
+
+    let said = market.ok(&format!("amend OR-2041 p-1 {ROSENHEIM} --delivery-date 2027-01-08"));
+    let changed = "proposal p-1 amended, version 2\n  delivery_date: 2027-01-15 -> 2027-01-08\n";
+    assert_eq!(said, changed);
+
+    let table = market.ok("compare office-chairs");
+    let first = row(&table, "p-1");
+    assert_eq!(first[1..4], ["chairs-rosenheim", "6600.00 EUR", "2027-01-08"], "{table}");
+    assert_eq!(first[5..], ["2", "best total, earliest"], "{table}");
+    assert!(row(&table, "p-2").contains(&"lacks MAT-FLOOR-120"), "{table}");
+    assert_eq!(
+        row(&table, "CHAIR-ERGO-01")[1..],
+        ["40", "4900.00 *", "5200.00", "whole"],
+        "{table}"
+    );
+
+    market.ok(&format!("lock OR-2041 p-2 {AUGSBURG} --for 2m"));
+    let (code, text) = market.refused(&format!("lock OR-2041 p-2 {BERLIN}"));
+    assert_eq!(code, 4, "{text}");
+    assert!(text.contains("[LOCKED]\n hint: orderstream explain LOCKED\n"), "{text}");
+    market.ok(&format!("unlock OR-2041 p-2 {AUGSBURG}"));
+
+    let said = market.ok("extend office-chairs --by 30m");
+    assert!(said.contains("(in 59m ") || said.contains("(in 1h"), "{said}");
+    decide(&market);
+}
+
+/// Awards, undoes it, awards otherwise; then nothing more is possible.
+fn decide(market: &Market) {
+    let (code, text) = market.refused("award office-chairs p1");
+    assert_eq!(code, 4);
+    assert!(text.contains("has no proposal p1; did you mean p-1? [PROPOSAL_NOT_FOUND]"), "{text}");
+    let said = market.ok("award office-chairs p-1 --undo-within 10m");
+    assert!(
+        said.starts_with("awarded p-1 of chairs-rosenheim for 6600.00 EUR; it counts from "),
+        "{said}"
+    );
+    assert!(said.ends_with("undo: orderstream undo-award office-chairs\n"), "{said}");
+    let (code, text) = market.refused("award office-chairs p-2");
+    assert!(code == 4 && text.contains("[AWARD_PENDING]"), "{text}");
+    let said = market.ok("undo-award office-chairs");
+    assert_eq!(said, "award of order office-chairs undone; nobody was told\n");
+    let said = market.ok("award office-chairs --line CHAIR-ERGO-01=p-2 --line MAT-FLOOR-120=p-1");
+    assert_eq!(
+        said,
+        "awarded CHAIR-ERGO-01 to p-2 of moebel-augsburg for 4900.00 EUR, MAT-FLOOR-120 to p-1 of \
+         chairs-rosenheim for 1400.00 EUR; 1 other proposal closed, all who took part are told\n"
+    );
+    let (code, text) = market.refused("award office-chairs p-2");
+    assert!(code == 4 && text.contains("[ALREADY_AWARDED]"), "{text}");
+    let again = market.ok("award office-chairs --line CHAIR-ERGO-01=p-2 --line MAT-FLOOR-120=p-1");
+    assert!(again.starts_with("order office-chairs is awarded so already: "), "{again}");
+
+    let status = market.ok("status office-chairs --events 100");
+    assert!(status.starts_with("OR-2041  Office chairs for the new floor\n"), "{status}");
+    assert!(status.contains("\n  phase      Finalised since "), "{status}");
+    assert!(
+        status.contains("\n  award      won: CHAIR-ERGO-01 by p-2, MAT-FLOOR-120 by p-1\n"),
+        "{status}"
+    );
+    assert!(status.contains("\n  stream     down: the order has ended (Finalised)"), "{status}");
+    assert_eq!(row(&status, "moebel-augsburg")[1], "Proposed", "{status}");
+    for event in ["OrderOpened", "NewProposal", "OrderExtended", "AwardUndone", "OrderFinalised"] {
+        assert!(status.contains(&format!("  {event}")), "{event} is not in:\n{status}");
+    }
+    let explained = market.ok("explain already-awarded");
+    assert!(explained.starts_with("ALREADY_AWARDED\n\n"), "{explained}");
+}
+
+#[test]
+fn what_programs_read_has_the_shape_that_its_schema_says() {
+    let market = Market::start();
+    market.submit();
+    propose(&market);
+    let compared = market.json("compare office-chairs --by delivery");
+    assert_eq!(compared["rows"][0]["proposal_id"], "p-3", "{compared}");
+    let csv = market.ok("compare office-chairs -o csv");
+    assert_eq!(csv.lines().count(), 4, "a heading and three proposals: {csv}");
+    assert!(csv.contains("moebel-augsburg") && csv.contains("4900.00"), "{csv}");
+    let status = market.json("status OR-2041");
+    assert_eq!(status["proposal_counts"]["open"], 3, "{status}");
+    let declined = market.json("withdraw OR-2041 p-2 --reason 'sold out' --key k-1");
+    assert_eq!((&declined["proposal_id"], &declined["key"]), (&"p-2".into(), &"k-1".into()));
+    for (verb, printed) in [
+        ("compare", compared),
+        ("status", status),
+        ("why", market.json("why OR-2041")),
+        ("conversation", market.json("conversation OR-2041")),
+        ("pause", market.json("pause office-chairs")),
+        ("resume", market.json("resume office-chairs")),
+        ("explain", market.json("explain LOCKED")),
+        ("lint", market.json("lint examples/office-chairs.yaml")),
+        ("withdraw", declined),
+    ] {
+        let schema: Value = serde_json::from_str(&market.ok(&format!("schema {verb}"))).unwrap();
+        check_required(verb, &schema, &schema, &printed);
+    }
+}
+
+/// Every field that a schema requires is there, and no field that it does not know, at each level.
+fn check_required(place: &str, root: &Value, schema: &Value, value: &Value) {
+    let schema = match schema["$ref"].as_str() {
+        Some(path) => root.pointer(path.trim_start_matches('#')).unwrap(),
+        None => schema,
+    };
+    if let Some(choice) = schema["anyOf"].as_array() {
+        return check_required(place, root, &choice[0], value);
+    }
+    for name in schema["required"].as_array().into_iter().flatten() {
+        assert!(value.get(name.as_str().unwrap()).is_some(), "{place} lacks {name}: {value}");
+    }
+    for (name, below) in value.as_object().into_iter().flatten() {
+        let known = &schema["properties"][name];
+        assert!(!known.is_null(), "{place}.{name} is not in the schema");
+        check_required(&format!("{place}.{name}"), root, known, below);
+    }
+    for below in value.as_array().into_iter().flatten() {
+        check_required(place, root, &schema["items"], below);
+    }
+}
+
+/// An order without an order request is steered at the requestor, by its id.
+#[test]
+fn an_order_that_was_initiated_over_rest_is_steered_by_its_id() {
+    let market = Market::start();
+    let address = market.server.trim_start_matches("http://").parse().unwrap();
+    let body = r#"{"order_req_id": "SB 7", "session_id": "s", "notification_type": "email"}"#;
+    assert_eq!(post(address, "/api/v1/orders/initiate", body).unwrap().status, 422, "no blanks");
+    let body = body.replace("SB 7", "SB:7");
+    assert_eq!(post(address, "/api/v1/orders/initiate", &body).unwrap().status, 200);
+    market.ok("wait SB:7 --for phase=Streaming");
+    market.ok("propose SB:7 --proposal-id p-1 --seller acme --price 12.50 --currency EUR");
+    market.ok("ask SB:7 'Can you deliver today?' --to saar-coils --key f-1");
+    let paused = market.json("pause SB:7 --reason 'stock-taking'");
+    assert_eq!((&paused["phase"], &paused["order_req_id"]), (&"Paused".into(), &"SB:7".into()));
+    let said = market.ok("award SB:7 p-1");
+    assert_eq!(
+        said,
+        "awarded p-1 of acme for 12.50 EUR; 0 other proposals closed, all who took part are told\n"
+    );
+    let status = market.ok("status SB:7");
+    assert!(status.contains("stock-taking"), "{status}");
+}
+
+#[test]
+fn a_sealed_order_shows_a_count_and_no_price() {
+    let market = Market::start();
+    let said = market.ok(
+        "submit --name sealed-chairs --title 'Sealed chairs' --item CHAIR:40 --category furniture \
+         --sealed --expires-in 10m",
+    );
+    assert!(
+        said.starts_with("order sealed-chairs submitted: 1 item, open for 10m, sealed\n"),
+        "{said}"
+    );
+    market.ok("wait sealed-chairs --for phase=Streaming");
+    market.ok(&format!(
+        "propose sealed-chairs --proposal-id p-1 {AUGSBURG} --price 77.70 --currency EUR"
+    ));
+    let table = market.ok("compare sealed-chairs");
+    assert!(
+        table.starts_with("order sealed-chairs is sealed; 1 proposal so far, opened at "),
+        "{table}"
+    );
+    let status = market.ok("status sealed-chairs");
+    assert!(status.contains("Open, sealed, closes at ") && status.contains("hidden"), "{status}");
+    assert!(!status.contains("77.7"), "{status}");
+    let (code, text) = market.refused("award sealed-chairs p-1");
+    assert!(code == 4 && text.contains("[ORDER_SEALED]"), "{text}");
+    let (code, text) = market.refused(&format!("amend sealed-chairs p-1 {AUGSBURG} --note x"));
+    assert!(code == 2 && text.contains("give all of it again"), "{text}");
+    market.ok("close sealed-chairs --reason 'no need any more'");
+    assert_eq!(market.refused("cancel sealed-chairs").0, 4);
+}
+
+#[test]
+fn what_is_mistyped_is_told_before_anything_is_done() {
+    let market = Market::start();
+    market.submit();
+    for (line, code, part) in [
+        ("status nowhere", 4, "[ORDER_NOT_FOUND]"),
+        ("ask office-chairs Hello --to nobody", 2, "invited are chairs-rosenheim"),
+        ("ask office-chairs Hello --answers q-9", 2, "no seller asked anything yet"),
+        ("extend office-chairs --by soon", 2, "is not a duration such as 90s"),
+        ("extend office-chairs --expires-in 1m", 4, "[EXPIRY_SHRINKS]"),
+        ("extend office-chairs", 2, "--by"),
+        ("award office-chairs", 2, "<PROPOSAL|--line <SKU=PROPOSAL>|--none>"),
+        ("award office-chairs --line CHAIR", 2, "CHAIR-01=p-2"),
+        ("award office-chairs p-1 --undo-within 2d", 2, "give 1s to 1d"),
+        ("undo-award office-chairs", 4, "[AWARD_NOT_PENDING]"),
+        ("propose OR-2041 --seller acme --price 1", 2, "--currency"),
+        ("propose OR-2041 --seller acme --price -1 --currency EUR", 2, "price "),
+        ("propose OR-2041 --price 1 --currency EUR", 2, "--seller"),
+        ("submit --item CHAIR", 2, "CHAIR-01:40"),
+        ("submit", 2, "nothing is wanted"),
+        ("submit -f examples/sellers.yaml", 2, "is not one OrderRequest"),
+        ("explain LOKED", 2, "did you mean LOCKED?"),
+        ("schema comparison", 2, "did you mean compare?"),
+        ("lint nowhere.yaml", 2, "nowhere.yaml cannot be read"),
+    ] {
+        let (got, text) = market.refused(line);
+        assert_eq!(got, code, "{line}: {text}");
+        assert!(text.contains(part), "{line}: '{text}' lacks '{part}'");
+    }
+    let counts = &market.json("status office-chairs")["proposal_counts"];
+    assert_eq!(counts["received"], 0, "{counts}");
+}
+
+#[test]
+fn lint_reads_standard_input_and_points_at_the_line() {
+    let mut child = Command::new(BINARY)
+        .args(["lint", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let text = "apiVersion: orderstream.dev/v1alpha1\nkind: OrderRequest\nmetadata: {name: a}\n\
+                spec:\n  notificationType: Pigeon\n";
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let expected = "-:5:21: spec.notificationType 'Pigeon' is unknown; use GChat, Email, SMS or \
+                    Webhook\n 5 |   notificationType: Pigeon\n   |                     ^^^^^^\n\n";
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+}
+
+#[test]
+fn completions_and_man_pages_know_every_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path().to_str().unwrap();
+    assert!(run(&["man", at]).status.success());
+    let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands: Vec<&str> = commands
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|command| *command != "help")
+        .collect();
+    assert!(commands.contains(&"undo-award"), "{commands:?}");
+    for command in &commands {
+        let page =
+            std::fs::read_to_string(dir.path().join(format!("orderstream-{command}.1"))).unwrap();
+        assert!(page.contains(".SH SYNOPSIS"), "{command}");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let script = String::from_utf8(run(&["completion", shell]).stdout).unwrap();
+        for command in &commands {
+            assert!(script.contains(command), "{shell} does not know {command}");
+        }
+    }
+}
+
+#[test]
+fn colours_are_for_terminals_and_for_whoever_forces_them_and_never_against_a_wish() {
+    let heading = |variables: &[(&str, &str)]| {
+        let mut command = Command::new(BINARY);
+        command.args(["explain", "LOCKED"]).env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
+        command.envs(variables.iter().copied());
+        let text = String::from_utf8(command.output().unwrap().stdout).unwrap();
+        text.lines().next().unwrap().to_owned()
+    };
+    assert_eq!(heading(&[]), "LOCKED");
+    assert_eq!(heading(&[("CLICOLOR_FORCE", "1")]), "\u{1b}[1mLOCKED\u{1b}[0m");
+    assert_eq!(heading(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]), "LOCKED");
+}
