@@ -1,4 +1,4 @@
-//! Tools for tests that come from PyPI: each in a virtual environment of its own under `target`, made
+//! Tools for tests that come from `PyPI`: each in a virtual environment of its own under `target`, made
 //! once for each list of requirements.
 
 use std::fs;

@@ -23,11 +23,28 @@ pub fn seller<'a>(order: &Order, seller: &'a SellerId) -> &'a str {
     if order.is_sealed() { SEALED } else { seller.as_str() }
 }
 
-/// Whether an order is sealed after these events; `None` when they do not say.
-pub fn after(events: &[Arc<Event>]) -> Option<bool> {
+/// Whether what was proposed may leave the owner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cover {
+    /// It may.
+    #[default]
+    Open,
+    /// It may not yet, or never will.
+    Sealed,
+}
+
+impl Cover {
+    /// Of an order, if there is one.
+    pub fn of(order: Option<&Order>) -> Self {
+        if order.is_some_and(Order::is_sealed) { Self::Sealed } else { Self::Open }
+    }
+}
+
+/// What an order's cover is after these events; `None` when they do not say.
+pub fn after(events: &[Arc<Event>]) -> Option<Cover> {
     events.iter().rev().find_map(|event| match &event.kind {
-        EventKind::OrderOpened(opened) => Some(opened.spec.sealed),
-        EventKind::ProposalsOpened { .. } => Some(false),
+        EventKind::OrderOpened(opened) if opened.spec.sealed => Some(Cover::Sealed),
+        EventKind::OrderOpened(_) | EventKind::ProposalsOpened { .. } => Some(Cover::Open),
         EventKind::SellersSelected(_)
         | EventKind::SellerNotified { .. }
         | EventKind::NewProposal(_)

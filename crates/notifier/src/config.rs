@@ -101,6 +101,7 @@ impl ConfigError {
         Self::Field { field: field.into(), text: text.into() }
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "made for map_err")]
     pub(crate) fn file(path: &Path, cause: impl ToString) -> Self {
         Self::File { path: path.display().to_string(), cause: cause.to_string() }
     }

@@ -103,7 +103,7 @@ fn key(secret: &str) -> Option<Vec<u8>> {
     SECRET_BYTES.contains(&bytes.len()).then_some(bytes)
 }
 
-/// A notification as a CloudEvent.
+/// A notification as a `CloudEvent`.
 pub fn cloud_event(notification: &Notification) -> Value {
     let (tenant, order) = (&notification.key.tenant, &notification.key.order_req_id);
     let time = Timestamp::from_millisecond(notification.at.0).unwrap_or_default();

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 /// The processor's settings.
 #[derive(Clone, Debug, PartialEq, Eq, Args, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools, reason = "independent switches")]
 pub struct Config {
     /// Where gRPC listens
     #[arg(long, env = "ORDERSTREAM_GRPC_ADDR", default_value = "0.0.0.0:50051")]

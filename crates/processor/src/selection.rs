@@ -42,10 +42,9 @@ fn consider(spec: &OrderSpec, seller: &Seller, busy: &dyn Fn(&SellerId) -> u32) 
     } else if spec.category.as_ref().is_some_and(|wanted| !sells(seller, wanted)) {
         Verdict::WrongCategory
     } else {
-        match within(spec.sellers.max_distance_m.filter(|_| from.is_some()), distance_m) {
-            Verdict::Chosen if is_full(seller, busy) => Verdict::Full,
-            verdict => verdict,
-        }
+        let verdict = within(spec.sellers.max_distance_m.filter(|_| from.is_some()), distance_m);
+        let is_full = verdict == Verdict::Chosen && is_full(seller, busy);
+        if is_full { Verdict::Full } else { verdict }
     };
     SellerChoice { seller: seller.id.clone(), verdict, distance_m }
 }

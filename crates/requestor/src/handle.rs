@@ -304,6 +304,7 @@ fn is_repeated(stored: &Stored, id: &IdempotencyKey, act: &Act) -> Result<bool, 
 }
 
 fn record_of(id: IdempotencyKey, act: Act) -> Record {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the original's two records; any other act")]
     match act {
         Act::Finalise { award, reason, undo_within_ms } => {
             Record::OrderFinalised { id, award, reason, undo_within_ms }

@@ -63,6 +63,7 @@ struct World {
 }
 
 impl World {
+    #[allow(clippy::fn_params_excessive_bools, reason = "a property draws it")]
     fn new(sealed: bool) -> Self {
         let key = OrderKey::new("", "SB1").unwrap();
         let incarnation = Incarnation::new("uid-1").unwrap();

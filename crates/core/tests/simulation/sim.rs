@@ -46,6 +46,7 @@ pub(crate) enum Heard {
 }
 
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "a test's queue is short")]
 pub(crate) enum Happening {
     Sync(u64),
     PollProcessor,

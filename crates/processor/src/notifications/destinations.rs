@@ -72,7 +72,7 @@ impl Destinations {
 
 impl Passage {
     /// It answered, whatever it said of the message.
-    pub(super) fn is_up(self) {
+    pub(super) fn worked(self) {
         if let Some(held) = self.destinations.0.lock().get_mut(&self.name) {
             held.failures = 0;
             held.open_until = Timestamp(0);
@@ -80,7 +80,7 @@ impl Passage {
     }
 
     /// It did not answer, or it is too busy.
-    pub(super) fn is_down(self, now: Timestamp) {
+    pub(super) fn failed(self, now: Timestamp) {
         if let Some(held) = self.destinations.0.lock().get_mut(&self.name) {
             held.failures = held.failures.saturating_add(1);
             let doublings = held.failures.saturating_sub(NOTIFY_CIRCUIT_FAILURES).min(16);

@@ -41,6 +41,7 @@ struct Attempted {
 }
 
 /// A round under way.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 struct Turn<'a> {
     round: &'a Round,
     key: &'a OrderKey,
@@ -365,16 +366,16 @@ impl Turn<'_> {
         let now = self.now();
         let output = match result {
             Ok(()) => {
-                passage.is_up();
+                passage.worked();
                 self.step(&Input::Delivered(number))
             }
             Err(error) => {
                 match &error {
                     DeliveryError::TryAgain { blame: Blame::Destination, .. } => {
-                        passage.is_down(now);
+                        passage.failed(now);
                     }
                     DeliveryError::TryAgain { .. } | DeliveryError::Bounced { .. } => {
-                        passage.is_up();
+                        passage.worked();
                     }
                 }
                 let output = self.failed(now, number, error).await?;

@@ -49,18 +49,17 @@ impl Counts {
 }
 
 impl Capacity {
-    /// Chooses sellers, and takes a place with each chosen one, unless this life is open already or
-    /// somebody else is opening it.
+    /// Chooses sellers, and takes a place with each chosen one, unless somebody else is opening this
+    /// life.
     pub(super) fn reserve(
         &self,
         life: Life,
-        is_open: bool,
         choose: impl FnOnce(&Counts) -> Vec<SellerChoice>,
     ) -> Vec<SellerChoice> {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let choices = choose(&state.counts);
-        if is_open || state.opening.contains_key(&life) {
+        if state.opening.contains_key(&life) {
             return choices;
         }
         let chosen: BTreeSet<SellerId> = choices
@@ -75,15 +74,18 @@ impl Capacity {
         choices
     }
 
-    /// Keeps the places of an order that was opened, and gives those of another one back.
-    pub(super) fn settle(&self, life: &Life, was_opened: bool) {
+    /// Keeps the places of an order that was opened, till its end.
+    pub(super) fn keep(&self, life: &Life) {
+        self.state.lock().opening.remove(life);
+    }
+
+    /// Gives the places back of an order that could not be opened.
+    pub(super) fn release(&self, life: &Life) {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let Some(chosen) = state.opening.remove(life) else { return };
-        if !was_opened {
-            for seller in &chosen {
-                state.counts.give_back(&life.0.tenant, seller);
-            }
+        for seller in &chosen {
+            state.counts.give_back(&life.0.tenant, seller);
         }
     }
 

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
 
-use orderstream_core::{Epoch, Event, Reason, Refusal, Seq, seal};
+use orderstream_core::seal::{self, Cover};
+use orderstream_core::{Epoch, Event, Reason, Refusal, Seq};
 use parking_lot::Mutex;
 
 use crate::limits::{FOLLOWERS_MAX, TAIL_EVENTS_MAX};
@@ -20,8 +21,8 @@ pub(super) struct Feed {
 struct State {
     durable: Seq,
     ended_at: Option<Seq>,
-    /// What was proposed is still hidden, as far as the list is on disk.
-    sealed: bool,
+    /// Whether what was proposed is still hidden, as far as the list is on disk.
+    cover: Cover,
     tail: VecDeque<Arc<Event>>,
     followers: BTreeMap<u64, Option<Waker>>,
     next_follower: u64,
@@ -49,18 +50,18 @@ pub(super) enum Next {
 }
 
 impl Feed {
-    pub(super) fn new(durable: Seq, ended_at: Option<Seq>, sealed: bool) -> Self {
-        Self { state: Mutex::new(State { durable, ended_at, sealed, ..State::default() }) }
+    pub(super) fn new(durable: Seq, ended_at: Option<Seq>, cover: Cover) -> Self {
+        Self { state: Mutex::new(State { durable, ended_at, cover, ..State::default() }) }
     }
 
     /// Whether what was proposed is still hidden.
-    pub(super) fn is_sealed(&self) -> bool {
-        self.state.lock().sealed
+    pub(super) fn cover(&self) -> Cover {
+        self.state.lock().cover
     }
 
     /// Says so anew, for a list that was read again.
-    pub(super) fn set_sealed(&self, sealed: bool) {
-        self.state.lock().sealed = sealed;
+    pub(super) fn set_cover(&self, cover: Cover) {
+        self.state.lock().cover = cover;
     }
 
     /// Enters a follower; with an epoch it becomes the tracker, and the former one ends.
@@ -134,8 +135,8 @@ impl Feed {
         let mut state = self.state.lock();
         state.durable = state.durable.max(durable);
         state.ended_at = state.ended_at.or(ended_at);
-        if let Some(sealed) = seal::after(&events) {
-            state.sealed = sealed;
+        if let Some(cover) = seal::after(&events) {
+            state.cover = cover;
         }
         if state.followers.is_empty() {
             return Vec::new();
@@ -167,6 +168,9 @@ impl State {
         let first = self.tail.front()?.seq;
         let index = cursor.next().0.checked_sub(first.0)?;
         let event = self.tail.get(usize::try_from(index).ok()?)?;
-        Some(if self.sealed { seal::event(event) } else { Arc::clone(event) })
+        Some(match self.cover {
+            Cover::Sealed => seal::event(event),
+            Cover::Open => Arc::clone(event),
+        })
     }
 }

@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 
 use futures_util::Stream;
 use orderstream_core::port::Clock;
-use orderstream_core::{Epoch, Event, Incarnation, OrderKey, Reason, Refusal, Seq, seal};
+use orderstream_core::seal::{self, Cover};
+use orderstream_core::{Epoch, Event, Incarnation, OrderKey, Reason, Refusal, Seq};
 use orderstream_journal::{Append, Journal, ReadError};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -229,7 +230,10 @@ impl EventStream {
 
     /// A page as it may leave now.
     fn shown(&self, page: VecDeque<Arc<Event>>) -> VecDeque<Arc<Event>> {
-        if self.feed.is_sealed() { page.iter().map(seal::event).collect() } else { page }
+        match self.feed.cover() {
+            Cover::Sealed => page.iter().map(seal::event).collect(),
+            Cover::Open => page,
+        }
     }
 
     fn finish(&mut self, refusal: Refusal) -> Poll<Option<Result<Followed, Refusal>>> {

@@ -46,10 +46,13 @@ impl Orders {
             let text = "the sellers are not known yet, since the API server was not reached so far";
             return Err(Refusal::new(Reason::Unreachable, text));
         }
-        let choices = self.choose(&join, life.clone(), is_open);
+        let choices = if is_open { Vec::new() } else { self.choose(&join, life.clone()) };
         let opening = Opening { incarnation: incarnation.clone(), spec: join.spec, choices };
         let result = self.act(&join.key, Command::bare(Act::Open(Box::new(opening)))).await;
-        self.inner.capacity.settle(&life, result.is_ok());
+        match result {
+            Ok(_) => self.inner.capacity.keep(&life),
+            Err(_) => self.inner.capacity.release(&life),
+        }
         self.inner.parts.metrics.set_orders(self.count());
         match result {
             Ok(_) => Ok(incarnation),
@@ -61,15 +64,10 @@ impl Orders {
         }
     }
 
-    fn choose(
-        &self,
-        join: &Join,
-        life: (OrderKey, Incarnation),
-        is_open: bool,
-    ) -> Vec<SellerChoice> {
+    fn choose(&self, join: &Join, life: (OrderKey, Incarnation)) -> Vec<SellerChoice> {
         let tenant = join.key.tenant.clone();
         let sellers = self.inner.parts.directory.sellers(&tenant);
-        self.inner.capacity.reserve(life, is_open, |counts| {
+        self.inner.capacity.reserve(life, |counts| {
             selection::select(&join.spec, &sellers, &|id| counts.of(&tenant, id))
         })
     }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use orderstream_core::{Book, Incarnation, Order, OrderKey, Refusal};
+use orderstream_core::seal::Cover;
+use orderstream_core::{Book, Incarnation, OrderKey, Refusal};
 use orderstream_journal::{Journal, ReadError, Record};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -99,7 +100,8 @@ impl Orders {
             .order()
             .filter(|order| order.phase.is_terminal())
             .map(|order| order.last_seq);
-        entry.feed = Arc::new(Feed::new(entry.on_disk.seq(), ended_at, is_sealed(&entry)));
+        entry.feed =
+            Arc::new(Feed::new(entry.on_disk.seq(), ended_at, Cover::of(entry.book.order())));
         if let Some(former) = shard.orders.remove(&key) {
             if let Some(deadline) = former.deadline {
                 shard.deadlines.remove(&(deadline, key.clone()));
@@ -163,7 +165,7 @@ impl Orders {
             self.inner.parts.metrics.order_is_damaged();
         }
         entry.damaged = fresh.damaged;
-        entry.feed.set_sealed(is_sealed(entry));
+        entry.feed.set_cover(Cover::of(entry.book.order()));
         let mut wakers = publish(entry, fresh.on_disk, Vec::new());
         wakers.extend(self.index_invited(entry));
         let is_empty = entry.book.order().is_none() && entry.damaged.is_none();
@@ -177,10 +179,6 @@ impl Orders {
         drop(guard);
         wakers.into_iter().for_each(std::task::Waker::wake);
     }
-}
-
-fn is_sealed(entry: &Entry) -> bool {
-    entry.book.order().is_some_and(Order::is_sealed)
 }
 
 fn read_life(
