@@ -494,6 +494,8 @@ impl From<NotifyResult> for InvitationState {
 
 fn keep_best(best: &mut Option<(ProposalId, Price)>, id: &ProposalId, price: &Price) {
     let better = match best {
+        // Of an order that was opened, and whose list is being read again.
+        _ if price.is_hidden() => false,
         None => true,
         Some((_, held)) => held.currency() == price.currency() && price.amount() < held.amount(),
     };

@@ -68,6 +68,10 @@ pub fn readiness(
         let due = since.plus_ms(DOWN_MS_SHOWN);
         return if now < due { Readiness::NotBefore(due) } else { Readiness::DownOnly };
     }
+    // A sealed order that was opened is read again, and shown with all that it tells.
+    if !ended && order.is_some_and(|order| order.decide_until.is_some() && order.has_hidden()) {
+        return Readiness::NotYet;
+    }
     // The opening and the choice of sellers come together.
     let seq = order.map_or(0, |order| order.last_seq.0);
     let shown_seq = shown.tracker.as_ref().map_or(0, |tracker| tracker.last_seq);

@@ -149,3 +149,50 @@ fn an_order_that_only_begins_to_open_is_not_shown_and_an_end_always_is() {
     life.opened().event(EventKind::OrderCancelled { reason: None }).cut(T0);
     assert_eq!(life.readiness(&nothing, T0), Readiness::Ready);
 }
+
+#[test]
+fn an_opened_order_is_shown_when_its_list_was_read_again() {
+    let proposed = || Proposed {
+        proposal_id: Some(ProposalId::new("p1").unwrap()),
+        seller: SellerId::new("seller1").unwrap(),
+        price: Price::parse("10", "EUR").unwrap(),
+        lines: Vec::new(),
+        attachments: Vec::new(),
+        note: None,
+        delivery_date: None,
+        valid_until: None,
+    };
+    let spec = OrderSpec { sealed: true, ..OrderSpec::default() };
+    let opened = OrderOpened {
+        key: OrderKey::new("", "SB1").unwrap(),
+        incarnation: Incarnation::new("u1").unwrap(),
+        spec,
+        expires_at: T0.plus_ms(10_000),
+    };
+    let list = || {
+        [
+            EventKind::OrderOpened(Box::new(opened.clone())),
+            EventKind::SellersSelected(Vec::new()),
+            EventKind::NewProposal(proposed()),
+            EventKind::ProposalsOpened { decide_until: T0.plus_ms(20_000) },
+        ]
+    };
+    let mut life = Life::new();
+    life.up();
+    for kind in list() {
+        let event = Arc::new(Event { seq: Seq(1), at: T0, cause: None, kind });
+        life.event(orderstream_core::seal::event(&event).kind.clone());
+    }
+    let shown = OrderRequestStatus::default();
+    let ready = |life: &Life| readiness(&shown, Some(&life.tracker.snapshot()), T0, T0);
+    let best = |life: &Life| {
+        life.tracker.order().and_then(|order| order.proposal_counts().best).map(|(id, _)| id)
+    };
+    assert_eq!((ready(&life), best(&life)), (Readiness::NotYet, None));
+    life.seq = 0;
+    for kind in list() {
+        life.event(kind);
+    }
+    assert_eq!(ready(&life), Readiness::Ready);
+    assert_eq!(best(&life), ProposalId::new("p1").ok());
+}
