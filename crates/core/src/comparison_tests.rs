@@ -42,6 +42,7 @@ fn content(offer: &Offer) -> Proposed {
     }
 }
 
+#[allow(clippy::fn_params_excessive_bools, reason = "a case of a test")]
 fn order(sealed: bool, offers: &[Offer]) -> Order {
     let item = |sku: &str| Item {
         sku: sku.to_owned(),

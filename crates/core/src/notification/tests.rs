@@ -33,6 +33,7 @@ struct Story {
 }
 
 impl Story {
+    #[allow(clippy::fn_params_excessive_bools, reason = "a case of a test")]
     fn new(sealed: bool) -> Self {
         let sinks = vec![Channel {
             kind: NotificationType::Webhook,

@@ -114,7 +114,7 @@ mod tests {
     fn a_destination_that_is_down_is_left_alone_and_one_looks_whether_it_is_back() {
         let all = Destinations::default();
         for _ in 0..NOTIFY_CIRCUIT_FAILURES {
-            all.enter("down", NOW).unwrap().is_down(NOW);
+            all.enter("down", NOW).unwrap().failed(NOW);
         }
         assert_eq!(all.down(NOW), 1);
         assert_eq!(all.enter("down", NOW).unwrap_err(), NOTIFY_CIRCUIT_MS_MIN);
@@ -122,10 +122,10 @@ mod tests {
         let later = NOW.plus_ms(NOTIFY_CIRCUIT_MS_MIN);
         let probe = all.enter("down", later).unwrap();
         assert_eq!(all.enter("down", later).unwrap_err(), BUSY_MS, "only one looks");
-        probe.is_down(later);
+        probe.failed(later);
         assert_eq!(all.enter("down", later).unwrap_err(), 2 * NOTIFY_CIRCUIT_MS_MIN);
         let later = later.plus_ms(2 * NOTIFY_CIRCUIT_MS_MIN);
-        all.enter("down", later).unwrap().is_up();
+        all.enter("down", later).unwrap().worked();
         assert!(all.enter("down", later).is_ok());
         assert!(all.0.lock().is_empty(), "what is up and idle is forgotten");
     }
