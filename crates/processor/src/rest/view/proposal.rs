@@ -18,7 +18,7 @@ pub(in crate::rest) struct ContentView {
     /// For how much in all, a decimal.
     #[schema(example = "1249.50")]
     price: String,
-    /// ISO 4217; `XXX` while the order is sealed.
+    /// ISO 4217; no currency, three times X, while the order is sealed.
     #[schema(example = "EUR")]
     currency: String,
     /// Per line, where the seller says.
