@@ -19,11 +19,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::command::{Award, Proposed};
-use crate::event::{Event, EventKind, NotifyResult, ProposalUpdate};
+use crate::event::{Event, EventKind, ProposalUpdate};
 use crate::id::{FollowUpId, Incarnation, OrderKey, ProposalId, SellerId, Seq, Timestamp};
 use crate::price::Price;
 use crate::seal::SEALED;
 use crate::spec::{OrderSpec, SellerChoice, Verdict};
+
+mod invitation;
+
+pub use invitation::{Invitation, InvitationState};
 
 /// Where an order is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -101,50 +105,6 @@ impl Proposal {
     pub fn locked_by(&self, now: Timestamp) -> Option<&SellerId> {
         self.lock.as_ref().filter(|(_, until)| *until > now).map(|(holder, _)| holder)
     }
-}
-
-/// How far an invited seller is; each state is later than the ones before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum InvitationState {
-    /// Chosen, and not told yet.
-    Invited,
-    /// Could not be told.
-    Bounced,
-    /// A channel took the message.
-    Notified,
-    /// The seller said that it has seen the order.
-    Seen,
-    /// It will not propose.
-    Declined,
-    /// It proposed.
-    Proposed,
-}
-
-impl InvitationState {
-    /// The spelling on the wire and in answers.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Invited => "Invited",
-            Self::Bounced => "Bounced",
-            Self::Notified => "Notified",
-            Self::Seen => "Seen",
-            Self::Declined => "Declined",
-            Self::Proposed => "Proposed",
-        }
-    }
-}
-
-/// One invited seller.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Invitation {
-    /// Who.
-    pub seller: SellerId,
-    /// How far it is.
-    pub state: InvitationState,
-    /// Since when.
-    pub at: Timestamp,
-    /// Why it could not be told, or why it declined.
-    pub reason: Option<String>,
 }
 
 /// An award that can still be undone.
@@ -479,16 +439,6 @@ impl Order {
             }
         }
         counts
-    }
-}
-
-impl From<NotifyResult> for InvitationState {
-    fn from(result: NotifyResult) -> Self {
-        match result {
-            NotifyResult::Delivered => Self::Notified,
-            NotifyResult::Bounced => Self::Bounced,
-            NotifyResult::Seen => Self::Seen,
-        }
     }
 }
 

@@ -68,7 +68,8 @@ impl Price {
         Ok(Self { amount, currency: Currency::new(currency)? })
     }
 
-    /// What stands where a price is hidden: zero of no currency (ISO 4217's `XXX`).
+    /// What stands where a price is hidden: zero of the code that ISO 4217 has for
+    /// no currency.
     pub(crate) const fn hidden() -> Self {
         Self { amount: Decimal::ZERO, currency: Currency(*b"XXX") }
     }
