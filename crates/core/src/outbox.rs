@@ -14,21 +14,22 @@
 //! those of others do not wait for them. What is under way is not written down: after a crash it is
 //! tried again, under the same id.
 
+mod pause;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
 use crate::id::{Incarnation, OrderKey, SellerId, Seq, Timestamp};
-use crate::limits::{
-    ATTEMPTS_MAX, BACK_OFF_MS_MAX, BACK_OFF_MS_MIN, DEAD_MAX, FAILURE_CHARS_MAX, PENDING_MAX,
-    UNDER_WAY_MAX,
-};
+use crate::limits::{ATTEMPTS_MAX, BACK_OFF_MS_MAX, DEAD_MAX, PENDING_MAX, UNDER_WAY_MAX};
 use crate::notification::{
     self, Audience, DeliveryError, Due, Failure, Notification, Recipient, Template, due,
 };
 use crate::order::Order;
 use crate::spec::{Channel, NotificationType};
+
+use pause::{back_off_ms, short};
 
 /// What happened.
 #[derive(Debug)]
@@ -488,18 +489,6 @@ impl Kept {
         };
         Some(Report { number, seller: seller.clone(), channel: self.due.channel.kind, failure })
     }
-}
-
-/// The pause after this many attempts: it doubles, and half of it is left to chance.
-fn back_off_ms(attempts: u32, jitter_permille: u64) -> u64 {
-    let doubled = 1_u64.checked_shl(attempts.saturating_sub(1)).unwrap_or(u64::MAX);
-    let longest = BACK_OFF_MS_MIN.saturating_mul(doubled).min(BACK_OFF_MS_MAX);
-    let half = longest / 2;
-    half.saturating_add(half.saturating_mul(jitter_permille.min(1_000)) / 1_000)
-}
-
-fn short(reason: &str) -> String {
-    reason.chars().take(FAILURE_CHARS_MAX).collect()
 }
 
 #[cfg(test)]

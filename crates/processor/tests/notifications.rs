@@ -248,8 +248,9 @@ async fn a_dead_letter_is_listed_and_sent_again() {
         let answer = post(rig.rest(), &replay(id), &json!({})).await;
         assert_eq!((answer.status, answer.reason().as_str()), (404, "NOTIFICATION_NOT_FOUND"));
     }
+    // Since the restart: the one that was sent again.
     let metric = |name: &str| rig.metric(&format!("orderstream_processor_{name}"), &[]);
-    assert!(metric("notification_attempts_total") >= 2.0);
+    assert!(metric("notification_attempts_total") >= 1.0);
 }
 
 #[tokio::test]
