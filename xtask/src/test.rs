@@ -17,7 +17,7 @@ pub(crate) fn run(root: &Path, seeds: Option<u64>) -> anyhow::Result<()> {
     step::run("build the binary that process tests run", &mut build)?;
 
     let assets = assets::find(root)?;
-    let mut test = step::cargo(root, &["test", "--workspace", "--locked"]);
+    let mut test = step::cargo(root, &["test", "--workspace", "--locked", "--no-fail-fast"]);
     if let Some(seeds) = seeds {
         test.env(SEEDS_VAR, seeds.to_string());
     }

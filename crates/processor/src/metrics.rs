@@ -116,6 +116,8 @@ impl Notified {
 
     fn start_at_zero(&self) {
         for channel in CHANNELS {
+            // Made by being asked for.
+            drop(self.seconds.with_label_values(&[channel.as_str()]));
             for result in ["delivered", "failed", "bounced"] {
                 self.attempts.with_label_values(&[channel.as_str(), result]).reset();
             }

@@ -148,6 +148,7 @@ async fn each_reason_is_provoked_once_and_documented_where_it_comes() {
     let documented = documented(&seen.document);
     // Provoked elsewhere, each with a rig of its own.
     let elsewhere = [
+        (Reason::NotificationNotFound, "notifications: a dead letter that is not there"),
         (Reason::LimitReached, "streams, inputs: followers, bodies"),
         (Reason::Overloaded, "network: connections"),
         (Reason::RecordsDamaged, "restart: a damaged list"),

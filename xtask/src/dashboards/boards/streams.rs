@@ -110,5 +110,39 @@ fn time() -> Vec<Panel> {
             ],
             "Epochs that were raised above one that a processor knew, and orders cancelled because their resource is gone.",
         ),
+        curves(
+            "MongoDB: events and looks",
+            "ops",
+            &[
+                (
+                    r#"sum(rate(orderstream_requestor_projection_events_total{namespace=~"$namespace"}[$__rate_interval]))"#,
+                    "events",
+                ),
+                (
+                    r#"sum by (outcome) (rate(orderstream_requestor_projection_passes_total{namespace=~"$namespace"}[$__rate_interval]))"#,
+                    "looks that ended {{outcome}}",
+                ),
+                (
+                    r#"sum(rate(orderstream_requestor_projection_sweeps_total{namespace=~"$namespace"}[$__rate_interval]))"#,
+                    "comparisons of all lists",
+                ),
+            ],
+            "What is projected to MongoDB; nothing where no store of that kind is given.",
+        ),
+        curves(
+            "MongoDB: behind",
+            "s",
+            &[
+                (
+                    r#"sum(rate(orderstream_requestor_projection_lag_seconds_sum{namespace=~"$namespace"}[$__rate_interval])) / clamp_min(sum(rate(orderstream_requestor_projection_lag_seconds_count{namespace=~"$namespace"}[$__rate_interval])), 1e-9)"#,
+                    "mean seconds",
+                ),
+                (
+                    r#"sum(orderstream_requestor_projection_orders_waiting{namespace=~"$namespace"})"#,
+                    "orders waiting",
+                ),
+            ],
+            "How long after an event it is projected, and how many orders wait for it.",
+        ),
     ]
 }
