@@ -118,10 +118,19 @@ impl Handle {
         act: BuyerAct,
         repeat: Option<IdempotencyKey>,
     ) -> Result<(), BuyerError> {
+        let asked = Act::from(act.clone());
         let work = buyer_act(Arc::clone(&self.shared), key.clone(), act, repeat);
         let id = self.shared.tasks.spawn(work).await.map_err(lost)??;
         self.wait_for_answer(&key, &id).await;
-        Ok(self.shared.registry.refusal_of(&key, &id).map_or(Ok(()), Err)?)
+        let registry = &self.shared.registry;
+        if let Some(refusal) = registry.refusal_of(&key, &id) {
+            return Err(refusal.into());
+        }
+        // The order's end can overtake the answer, which nobody waits for any more then.
+        match registry.after_the_end(&key, &asked).filter(|_| registry.waits(&key, &id)) {
+            Some(answer) => Ok(answer?),
+            None => Ok(()),
+        }
     }
 
     async fn wait_for_answer(&self, key: &OrderKey, id: &IdempotencyKey) {
@@ -130,7 +139,8 @@ impl Handle {
                 let changed = changed.notified();
                 tokio::pin!(changed);
                 changed.as_mut().enable();
-                if !self.shared.registry.waits(key, id) {
+                let registry = &self.shared.registry;
+                if !registry.waits(key, id) || registry.has_ended(key) {
                     return;
                 }
                 changed.await;
