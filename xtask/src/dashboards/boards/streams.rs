@@ -8,7 +8,7 @@ pub(super) fn board() -> Board {
         name: "streams",
         title: "Orderstream / Streams",
         description: "The streams of events between processors and trackers.",
-        rows: vec![("Now", now()), ("Over time", time())],
+        rows: vec![("Now", now()), ("Over time", time()), ("MongoDB", projection())],
     }
 }
 
@@ -110,6 +110,11 @@ fn time() -> Vec<Panel> {
             ],
             "Epochs that were raised above one that a processor knew, and orders cancelled because their resource is gone.",
         ),
+    ]
+}
+
+fn projection() -> Vec<Panel> {
+    vec![
         curves(
             "MongoDB: events and looks",
             "ops",
