@@ -16,7 +16,7 @@
 
 mod pause;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -314,20 +314,27 @@ impl Outbox {
     /// Gives up the oldest of whoever has the most waiting, until no more wait than may.
     fn bound(&mut self, now: Timestamp, output: &mut Output) {
         let surplus = self.kept.pending.len().saturating_sub(PENDING_MAX);
-        for _ in 0..surplus {
-            let mut lanes: BTreeMap<(&Recipient, &Channel), Vec<u64>> = BTreeMap::new();
-            for (number, kept) in &self.kept.pending {
-                let is_free = !self.under_way.contains(number);
-                if is_free && matches!(kept.state, State::Waiting { .. }) {
-                    let lane = (&kept.due.recipient, &kept.due.channel);
-                    lanes.entry(lane).or_default().push(*number);
-                }
-            }
-            let longest = lanes.values().max_by_key(|numbers| numbers.len());
-            let Some(oldest) = longest.and_then(|numbers| numbers.first()).copied() else { return };
+        for number in self.surplus(surplus) {
             output.given_up = output.given_up.saturating_add(1);
-            self.give_up(now, oldest, "too many messages wait for this recipient".to_owned());
+            self.give_up(now, number, "too many messages wait for this recipient".to_owned());
         }
+    }
+
+    /// So many of those that wait, each the oldest of whoever has the most left.
+    fn surplus(&self, count: usize) -> Vec<u64> {
+        if count == 0 {
+            return Vec::new();
+        }
+        let mut lanes: BTreeMap<(&Recipient, &Channel), VecDeque<u64>> = BTreeMap::new();
+        for (number, kept) in &self.kept.pending {
+            let is_free = !self.under_way.contains(number);
+            if is_free && matches!(kept.state, State::Waiting { .. }) {
+                let lane = (&kept.due.recipient, &kept.due.channel);
+                lanes.entry(lane).or_default().push_back(*number);
+            }
+        }
+        let mut longest = || lanes.values_mut().max_by_key(|lane| lane.len())?.pop_front();
+        std::iter::from_fn(&mut longest).take(count).collect()
     }
 
     fn delivered(&mut self, number: u64) {

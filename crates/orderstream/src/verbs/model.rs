@@ -293,7 +293,7 @@ pub(crate) struct StatusReport {
     pub(crate) stream: StreamReport,
     /// The last events, the oldest first.
     pub(crate) timeline: Vec<TimelineEntry>,
-    /// What was told to whom.
+    /// What is still to be told, and what was given up.
     pub(crate) notifications: Vec<NotificationView>,
 }
 
@@ -332,21 +332,20 @@ pub(crate) struct TimelineEntry {
 #[serde(default)]
 pub(crate) struct NotificationView {
     /// Its id.
-    #[serde(alias = "id")]
     pub(crate) notification_id: String,
     /// What sort.
     pub(crate) topic: String,
-    /// Who is told: `buyer`, or the seller's name.
+    /// Who is told: `buyer`, `seller` or `sink`.
     pub(crate) recipient: String,
+    /// Which seller.
+    pub(crate) seller: Option<String>,
     /// By which channel.
     pub(crate) channel: String,
-    /// How far it is.
-    #[serde(alias = "status")]
+    /// `waiting`, `delivered` (the order is being told) or `dead`.
     pub(crate) state: String,
     /// How often it was tried.
     pub(crate) attempts: u32,
     /// Why it was not delivered.
-    #[serde(alias = "error", alias = "last_error")]
     pub(crate) reason: Option<String>,
 }
 

@@ -81,22 +81,18 @@ async fn report(market: &Market, subject: &Subject, events: u64) -> Result<Statu
 }
 
 /// What was told to whom; nothing where the processor keeps no outbox.
+/// An order's outbox, as its processor shows it.
+#[derive(serde::Deserialize)]
+struct Outbox {
+    notifications: Vec<NotificationView>,
+}
+
 async fn notifications(
     market: &Market,
     subject: &Subject,
 ) -> Result<Vec<NotificationView>, Failure> {
-    let read: Result<Value, Failure> =
-        market.sellers().read(&subject.id, "/notifications", &[]).await;
-    let answer = match read {
-        Ok(answer) => answer,
-        Err(failure) if failure.reason() == Some(orderstream_core::Reason::InvalidRequest) => {
-            return Ok(Vec::new());
-        }
-        Err(failure) => return Err(failure),
-    };
-    let all = answer.get("notifications").cloned().unwrap_or_default();
-    serde_json::from_value(all)
-        .map_err(|error| Failure::unexpected(format!("the notifications cannot be read: {error}")))
+    let answer: Outbox = market.sellers().read(&subject.id, "/notifications", &[]).await?;
+    Ok(answer.notifications)
 }
 
 /// An award as it stands in events, and as the REST says it.
@@ -239,11 +235,15 @@ fn notified(report: &StatusReport) {
         return;
     }
     let shown = &all[all.len().saturating_sub(NOTIFICATIONS_MAX)..];
-    print::heading(&format!("notifications (last {} of {})", shown.len(), all.len()));
+    print::heading(&format!(
+        "still to be told, or given up (last {} of {})",
+        shown.len(),
+        all.len()
+    ));
     let row = |told: &NotificationView| {
         vec![
             told.topic.clone(),
-            told.recipient.clone(),
+            told.seller.clone().unwrap_or_else(|| told.recipient.clone()),
             told.channel.clone(),
             told.state.clone(),
             told.attempts.to_string(),
