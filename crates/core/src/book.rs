@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::command::{Act, Answer, Command, Expected, Opening};
 use crate::event::{Cause, Event, EventKind, OrderOpened};
 use crate::id::{Epoch, IdempotencyKey, Incarnation, OrderKey, ProposalId, Seq, Timestamp};
-use crate::limits::{DECIDE_IN_MS, EVENTS_MAX};
+use crate::limits::{DECIDE_IN_MS, EVENTS_MAX, EVENTS_OF_AN_END};
 use crate::order::{FoldError, Order, Phase};
 use crate::refusal::{Reason, Refusal};
 use crate::withheld::Withheld;
@@ -153,8 +153,8 @@ impl Book {
         if kinds.is_empty() && cause.is_some() {
             kinds.extend(self.order.as_ref().and_then(|order| rules::restate(order, &command.act)));
         }
-        // The last number is kept for the order's end, which must always be possible.
-        let is_full = self.last_seq().0.saturating_add(2) > EVENTS_MAX;
+        // The last numbers are kept for the order's end, which must always be possible.
+        let is_full = self.last_seq().0.saturating_add(EVENTS_OF_AN_END) >= EVENTS_MAX;
         if is_full && !kinds.is_empty() && !command.act.is_end() {
             return Err(too_many_events());
         }

@@ -52,6 +52,9 @@ pub const DECIDE_IN_MS: u64 = 30 * 24 * 3_600_000;
 pub const COMPARED_MAX: usize = 500;
 /// Events in the life of one order.
 pub const EVENTS_MAX: u64 = 100_000;
+/// Numbers of a list that are kept for its end: a sealed order's opening, an award that waits to
+/// count, and the end itself.
+pub const EVENTS_OF_AN_END: u64 = 3;
 /// Shortest life of an order, milliseconds (10 s).
 pub const EXPIRES_IN_MS_MIN: u64 = 10_000;
 /// Longest life of an order, milliseconds (7 d).

@@ -6,7 +6,7 @@ use crate::order::ProposalPhase;
 use crate::price::Quantity;
 use crate::spec::Item;
 
-fn award(id: &str, undo_within_ms: u64) -> Act {
+pub(super) fn award(id: &str, undo_within_ms: u64) -> Act {
     Act::Finalise {
         award: Some(Award::Whole(pid(id))),
         reason: None,
@@ -14,7 +14,7 @@ fn award(id: &str, undo_within_ms: u64) -> Act {
     }
 }
 
-const UNDO: Act = Act::UndoAward { reason: None };
+pub(super) const UNDO: Act = Act::UndoAward { reason: None };
 
 fn two_proposals() -> Desk {
     let mut desk = Desk::open();

@@ -1,6 +1,8 @@
 //! Opening, pause, extension, expiry and the four ends.
 
+use super::decision::{UNDO, award};
 use super::*;
+use crate::limits::EVENTS_OF_AN_END;
 
 const LIFE: i64 = LIFE_MS as i64;
 
@@ -226,7 +228,7 @@ fn a_full_list_takes_an_end_and_nothing_else() {
     let full = || {
         let mut desk = Desk::open();
         desk.act(propose("p1", "a")).unwrap();
-        desk.book.order.as_mut().unwrap().last_seq = Seq(EVENTS_MAX - 1);
+        desk.book.order.as_mut().unwrap().last_seq = Seq(EVENTS_MAX - EVENTS_OF_AN_END);
         desk
     };
     assert_eq!(full().refused(amend("p1", "a", "9")), Reason::LimitReached);
@@ -235,7 +237,15 @@ fn a_full_list_takes_an_end_and_nothing_else() {
     full().act(propose("p1", "a")).expect("a repetition adds nothing");
     for end in [close(), finalise(Some("p1")), cancel()] {
         let mut desk = full();
-        assert_eq!(desk.act(end).unwrap().seq, Seq(EVENTS_MAX));
+        assert!(desk.act(end).unwrap().seq <= Seq(EVENTS_MAX));
         assert!(desk.phase().is_terminal());
     }
+    // An award that waits can be undone no more, and still has its number when it counts.
+    let mut desk = full();
+    desk.act(award("p1", 5_000)).unwrap();
+    assert_eq!(desk.refused(UNDO), Reason::LimitReached);
+    desk.now += 5_000;
+    desk.act(Act::Tick).unwrap();
+    assert_eq!(desk.phase(), Phase::Finalised);
+    assert!(desk.book.last_seq() <= Seq(EVENTS_MAX));
 }
