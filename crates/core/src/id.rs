@@ -3,6 +3,7 @@
 //! shared by its copies: it stands in keys, indexes, events and answers at once.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::de::Visitor;
@@ -177,6 +178,16 @@ impl OrderKey {
     }
 }
 
+impl FromStr for OrderKey {
+    type Err = Refusal;
+
+    /// Reads what is displayed, `tenant/id`; an id alone is one of the tenant `default`.
+    fn from_str(text: &str) -> Result<Self, Refusal> {
+        let (tenant, id) = text.split_once('/').unwrap_or(("", text));
+        Self::new(tenant, id)
+    }
+}
+
 impl fmt::Display for OrderKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.tenant, self.order_req_id)
@@ -235,6 +246,16 @@ impl Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_order_is_read_as_it_is_displayed_and_an_id_alone_is_of_the_default_tenant() {
+        let key = OrderKey::new("acme", "SB1").unwrap();
+        assert_eq!(key.to_string().parse(), Ok(key));
+        assert_eq!("SB1".parse(), OrderKey::new("default", "SB1"));
+        for wrong in ["", "/", "acme/", "a/b/c"] {
+            assert!(wrong.parse::<OrderKey>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_uid_is_its_own_trace_and_every_life_has_one() {

@@ -63,6 +63,14 @@ pub fn after(events: &[Arc<Event>]) -> Option<Cover> {
     })
 }
 
+/// An event as it may leave the owner under this cover.
+pub fn shown(cover: Cover, event: &Arc<Event>) -> Arc<Event> {
+    match cover {
+        Cover::Open => Arc::clone(event),
+        Cover::Sealed => self::event(event),
+    }
+}
+
 /// An event as it may leave the owner while the order is sealed.
 pub fn event(event: &Arc<Event>) -> Arc<Event> {
     match hidden(&event.kind) {

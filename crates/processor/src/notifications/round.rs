@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use orderstream_core::notification::{Blame, DeliveryError, Notification};
 use orderstream_core::outbox::{Input, Output, Report, Snapshot};
+use orderstream_core::seal::Cover;
 use orderstream_core::{
     Act, Command, Event, Incarnation, Order, OrderKey, Outbox, Reason, Refusal, Seq, Timestamp,
     seal,
@@ -220,7 +221,7 @@ impl Turn<'_> {
                         let mut outputs = Vec::new();
                         let mut events = Vec::new();
                         for event in page {
-                            let event = if order.is_sealed() { seal::event(&event) } else { event };
+                            let event = seal::shown(Cover::of(Some(order)), &event);
                             outputs.push(if event.at < since {
                                 outbox.step(now, &Input::Passed(event.seq))
                             } else {
@@ -294,7 +295,7 @@ impl Turn<'_> {
         let composed: BTreeMap<u64, Notification> = self
             .with_order(move |order, outbox| {
                 let compose = |(number, event): (u64, Arc<Event>)| {
-                    let event = if order.is_sealed() { seal::event(&event) } else { event };
+                    let event = seal::shown(Cover::of(Some(order)), &event);
                     Some((number, outbox.compose(number, order, &event)?))
                 };
                 wanted.into_iter().filter_map(compose).collect()

@@ -168,9 +168,6 @@ impl State {
         let first = self.tail.front()?.seq;
         let index = cursor.next().0.checked_sub(first.0)?;
         let event = self.tail.get(usize::try_from(index).ok()?)?;
-        Some(match self.cover {
-            Cover::Sealed => seal::event(event),
-            Cover::Open => Arc::clone(event),
-        })
+        Some(seal::shown(self.cover, event))
     }
 }

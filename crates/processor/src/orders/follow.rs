@@ -9,8 +9,7 @@ use std::task::{Context, Poll};
 
 use futures_util::Stream;
 use orderstream_core::port::Clock;
-use orderstream_core::seal::{self, Cover};
-use orderstream_core::{Epoch, Event, Incarnation, OrderKey, Reason, Refusal, Seq};
+use orderstream_core::{Epoch, Event, Incarnation, OrderKey, Reason, Refusal, Seq, seal};
 use orderstream_journal::{Append, Journal, ReadError};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -229,11 +228,9 @@ impl EventStream {
     }
 
     /// A page as it may leave now.
-    fn shown(&self, page: VecDeque<Arc<Event>>) -> VecDeque<Arc<Event>> {
-        match self.feed.cover() {
-            Cover::Sealed => page.iter().map(seal::event).collect(),
-            Cover::Open => page,
-        }
+    fn shown(&self, page: &VecDeque<Arc<Event>>) -> VecDeque<Arc<Event>> {
+        let cover = self.feed.cover();
+        page.iter().map(|event| seal::shown(cover, event)).collect()
     }
 
     fn finish(&mut self, refusal: Refusal) -> Poll<Option<Result<Followed, Refusal>>> {
@@ -270,7 +267,7 @@ impl Stream for EventStream {
                 let read = std::task::ready!(Pin::new(reading).poll(context));
                 self.reading = None;
                 match read {
-                    Ok(Ok(page)) if !page.is_empty() => self.page = self.shown(page),
+                    Ok(Ok(page)) if !page.is_empty() => self.page = self.shown(&page),
                     Ok(Err(refusal)) => return self.finish(refusal),
                     Ok(Ok(_)) | Err(_) => return self.finish(storage_unavailable()),
                 }

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use orderstream_core::{Event, Incarnation, Order, OrderKey, Reason, Refusal, Seq, seal};
+use orderstream_core::seal::{self, Cover};
+use orderstream_core::{Event, Incarnation, Order, OrderKey, Reason, Refusal, Seq};
 
 use super::record::{self, ListKind};
 use super::{Facts, Orders, in_time, storage_unavailable};
@@ -22,14 +23,14 @@ pub(crate) struct Page<T> {
 #[derive(Clone, Debug)]
 struct Life {
     incarnation: Incarnation,
-    sealed: bool,
+    cover: Cover,
     last: Seq,
 }
 
 impl Life {
     fn of(order: &Order, _: &Facts) -> Self {
         let incarnation = order.incarnation.clone();
-        Self { incarnation, sealed: order.is_sealed(), last: order.last_seq }
+        Self { incarnation, cover: Cover::of(Some(order)), last: order.last_seq }
     }
 }
 
@@ -117,7 +118,7 @@ impl Orders {
             let event = record::decode(&record.payload)
                 .map_err(|error| Refusal::new(Reason::RecordsDamaged, error.to_string()))?;
             let event = Arc::new(event);
-            Ok(if life.sealed { seal::event(&event) } else { event })
+            Ok(seal::shown(life.cover, &event))
         };
         records.iter().map(decode).collect()
     }

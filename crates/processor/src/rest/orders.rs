@@ -196,12 +196,9 @@ pub(super) async fn list(
     InQuery(from): InQuery<OrdersFrom>,
 ) -> Result<Response, Problem> {
     let limit = from.limit.unwrap_or(PAGE_ORDERS).clamp(1, PAGE_ORDERS);
-    let after = match from.after.split_once('/') {
-        Some((tenant, id)) => Some(OrderKey::new(tenant, id)),
-        None if from.after.is_empty() => None,
-        None => Some(OrderKey::new("", &from.after)),
-    };
-    let after = after.transpose().map_err(|refusal| at("after", refusal))?;
+    let after = Some(from.after.as_str()).filter(|after| !after.is_empty());
+    let after =
+        after.map(str::parse::<OrderKey>).transpose().map_err(|refusal| at("after", refusal))?;
     let tenant = Some(from.tenant).filter(|tenant| !tenant.is_empty());
     let tenant = tenant.map(Tenant::new).transpose()?;
     let keys = orders.keys(tenant.as_ref().map(Tenant::as_str), after.as_ref(), limit);
