@@ -1,11 +1,11 @@
 //! Many streams at once: who reads gets everything, who does not costs a bounded amount, and a cut
 //! of all connections loses nothing.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use orderstream_rpc::v1;
-use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use crate::rig::{Rig, within};
@@ -23,8 +23,8 @@ const LAST: u64 = 2 + PROPOSALS;
 /// Growth of the process for each stream, its order and its client's side among it.
 const STREAM_BYTES_MAX: usize = 64 * 1024;
 
-/// Held by a test that looks at the memory of the process, which all tests share.
-static MEMORY: Mutex<()> = Mutex::const_new(());
+/// Says that this process runs one test.
+const ALONE_VARIABLE: &str = "ORDERSTREAM_PROCESSOR_TEST_ALONE";
 
 fn streams() -> usize {
     std::env::var(STREAMS_VARIABLE).map_or(STREAMS, |count| count.parse().unwrap())
@@ -40,6 +40,23 @@ fn resident_bytes() -> usize {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     let kibibytes: usize = line.trim().strip_suffix(" kB").unwrap().parse().unwrap();
     kibibytes * 1024
+}
+
+/// Whether this process runs one test. If not, one that does has passed when this returns: what a
+/// process holds in memory tells of a test only where no other one runs beside it.
+fn is_alone(test: &str) -> bool {
+    if std::env::var_os(ALONE_VARIABLE).is_some() {
+        return true;
+    }
+    let name = format!("scale::{test}");
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args([&name, "--exact", "--nocapture"]).env(ALONE_VARIABLE, "1");
+    let output = child.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{errors}");
+    println!("{said}");
+    false
 }
 
 /// The streams of one connection, each with the number of its order.
@@ -108,7 +125,9 @@ async fn propose_on_all(rig: &Rig, count: usize, rounds: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_streams_get_everything_and_all_resume_after_a_cut() {
-    let _alone = MEMORY.lock().await;
+    if !is_alone("ten_thousand_streams_get_everything_and_all_resume_after_a_cut") {
+        return;
+    }
     let (count, rig) = (streams(), Rig::start().await);
     let before = resident_bytes();
     let bundles = open_all(&rig, &vec![0; count]).await;
@@ -139,7 +158,9 @@ async fn stalled_readers_cost_a_window_each_and_not_what_they_missed() {
     const NOTE_BYTES: usize = 4_000;
     /// A third of what queues of their own would hold for these readers.
     const GROWTH_BYTES_MAX: usize = 160 * 1024 * 1024;
-    let _alone = MEMORY.lock().await;
+    if !is_alone("stalled_readers_cost_a_window_each_and_not_what_they_missed") {
+        return;
+    }
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut reader = wire.track("a").await;
@@ -180,7 +201,9 @@ async fn fifty_thousand_proposals_go_through_one_call_without_being_held() {
     const GOOD_EVERY: usize = 50;
     /// A fifth of what goes through, for both ends of the connection and what is stored.
     const GROWTH_BYTES_MAX: usize = 40 * 1024 * 1024;
-    let _alone = MEMORY.lock().await;
+    if !is_alone("fifty_thousand_proposals_go_through_one_call_without_being_held") {
+        return;
+    }
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
