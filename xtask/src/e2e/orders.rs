@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     cluster.upgrade(&["processor.replicas=3", "flowSchema.enabled=true"])?;
-    let names = apply_examples(cluster)?;
+    apply_examples(cluster)?;
     wrong_settings_stop_the_rollout(cluster)?;
     propose_at_every_pod(cluster)?;
     let ready = ["wait", "oreq", "--all", "--for=condition=Ready", "--timeout=30s"];
@@ -34,7 +34,7 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
         .collect();
     println!("events of order requests: {reasons:?}");
     ensure!(!reasons.is_empty(), "no event was published");
-    award(cluster, &names)?;
+    award(cluster)?;
     original_conversation(cluster)
 }
 
@@ -57,7 +57,7 @@ fn wrong_settings_stop_the_rollout(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn apply_examples(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
+fn apply_examples(cluster: &Cluster) -> anyhow::Result<()> {
     for example in ["office-chairs", "it-services", "steel-coils"] {
         let path = cluster.root.join(format!("examples/{example}.yaml")).display().to_string();
         cluster.kubectl(&["apply", "-f", &path])?;
@@ -65,9 +65,8 @@ fn apply_examples(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
     let streaming = "--for=jsonpath={.status.phase}=Streaming";
     cluster.kubectl(&["wait", "oreq", "--all", streaming, "--timeout=30s"])?;
     let orders = cluster.orders()?;
-    let name = |order: &Value| order["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     ensure!(orders.len() >= 3, "{} orders", orders.len());
-    Ok(orders.iter().map(name).collect())
+    Ok(())
 }
 
 /// Every processor takes a proposal for every order, whoever owns it.
@@ -107,16 +106,27 @@ pub(super) fn order_id(order: &Value) -> String {
     id.or_else(|| order["metadata"]["name"].as_str()).unwrap_or_default().to_owned()
 }
 
-fn award(cluster: &Cluster, names: &[String]) -> anyhow::Result<()> {
-    let name = &names[0];
+/// An open order is awarded at once; a sealed one says why it is not yet, and stays as it was.
+fn award(cluster: &Cluster) -> anyhow::Result<()> {
+    award_first_proposal(cluster, "office-chairs")?;
+    let finalised = "--for=jsonpath={.status.phase}=Finalised";
+    cluster.kubectl(&["wait", "oreq", "office-chairs", finalised, "--timeout=30s"])?;
+    award_first_proposal(cluster, "it-services")?;
+    let refused = "--for=jsonpath={.status.conditions[?(@.type==\"Stalled\")].reason}=ORDER_SEALED";
+    cluster.kubectl(&["wait", "oreq", "it-services", refused, "--timeout=30s"])?;
+    let sealed = ["get", "oreq", "it-services", "-o", "json"];
+    let sealed: Value = serde_json::from_str(&cluster.kubectl(&sealed)?)?;
+    ensure!(sealed["status"]["phase"] == "Streaming", "{}", sealed["status"]);
+    println!("office-chairs is awarded and finalised; it-services is sealed and stays open");
+    Ok(())
+}
+
+fn award_first_proposal(cluster: &Cluster, name: &str) -> anyhow::Result<()> {
     let order: Value =
         serde_json::from_str(&cluster.kubectl(&["get", "oreq", name, "-o", "json"])?)?;
     let proposal = format!("{RELEASE}-processor-0-{}", order_id(&order));
     let patch = json!({"spec": {"award": {"proposalId": proposal}}}).to_string();
     cluster.kubectl(&["patch", "oreq", name, "--type=merge", "-p", &patch])?;
-    let finalised = "--for=jsonpath={.status.phase}=Finalised";
-    cluster.kubectl(&["wait", "oreq", name, finalised, "--timeout=30s"])?;
-    println!("{name} is awarded and finalised");
     Ok(())
 }
 
