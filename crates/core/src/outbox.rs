@@ -15,8 +15,9 @@
 //! tried again, under the same id.
 
 mod pause;
+mod surplus;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,7 @@ use crate::order::Order;
 use crate::spec::{Channel, NotificationType};
 
 use pause::{back_off_ms, short};
+use surplus::surplus;
 
 /// What happened.
 #[derive(Debug)]
@@ -313,28 +315,11 @@ impl Outbox {
 
     /// Gives up the oldest of whoever has the most waiting, until no more wait than may.
     fn bound(&mut self, now: Timestamp, output: &mut Output) {
-        let surplus = self.kept.pending.len().saturating_sub(PENDING_MAX);
-        for number in self.surplus(surplus) {
+        let count = self.kept.pending.len().saturating_sub(PENDING_MAX);
+        for number in surplus(&self.kept.pending, &self.under_way, count) {
             output.given_up = output.given_up.saturating_add(1);
             self.give_up(now, number, "too many messages wait for this recipient".to_owned());
         }
-    }
-
-    /// So many of those that wait, each the oldest of whoever has the most left.
-    fn surplus(&self, count: usize) -> Vec<u64> {
-        if count == 0 {
-            return Vec::new();
-        }
-        let mut lanes: BTreeMap<(&Recipient, &Channel), VecDeque<u64>> = BTreeMap::new();
-        for (number, kept) in &self.kept.pending {
-            let is_free = !self.under_way.contains(number);
-            if is_free && matches!(kept.state, State::Waiting { .. }) {
-                let lane = (&kept.due.recipient, &kept.due.channel);
-                lanes.entry(lane).or_default().push_back(*number);
-            }
-        }
-        let mut longest = || lanes.values_mut().max_by_key(|lane| lane.len())?.pop_front();
-        std::iter::from_fn(&mut longest).take(count).collect()
     }
 
     fn delivered(&mut self, number: u64) {

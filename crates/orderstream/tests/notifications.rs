@@ -177,6 +177,15 @@ fn named(heard: &Heard) -> String {
     format!("{} {} {}", heard.path, text("type"), text("sequence"))
 }
 
+/// Who proposes before it is told needs no telling any more.
+fn until_sellers_are_told(rest: SocketAddr) {
+    until("the order knows that its sellers were told", || {
+        let order = get(rest, &format!("/api/v1/orders/{ORDER}")).ok()?.json();
+        let invited = order["invitations"].as_array()?;
+        invited.iter().all(|one| one["state"] == "Notified").then_some(())
+    });
+}
+
 #[test]
 fn whatever_is_killed_every_notification_arrives_under_one_id_and_in_order() {
     let (dir, peer) = (tempfile::tempdir().unwrap(), Peer::start());
@@ -191,12 +200,7 @@ fn whatever_is_killed_every_notification_arrives_under_one_id_and_in_order() {
     until("the order is open", || {
         get(rest, &format!("/api/v1/orders/{ORDER}")).ok().filter(|answer| answer.status == 200)
     });
-    // Who proposes before it is told needs no telling any more.
-    until("the order knows that its sellers were told", || {
-        let order = get(rest, &format!("/api/v1/orders/{ORDER}")).ok()?.json();
-        let invited = order["invitations"].as_array()?;
-        invited.iter().all(|one| one["state"] == "Notified").then_some(())
-    });
+    until_sellers_are_told(rest);
     for round in 0..6_u32 {
         for number in 0..4 {
             let (id, seller) = (format!("p{round}-{number}"), ["north", "south"][number % 2]);

@@ -55,7 +55,6 @@ fn is_alone(test: &str) -> bool {
     let said = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("1 passed"), "{said}{errors}");
-    println!("{said}");
     false
 }
 
@@ -224,6 +223,5 @@ async fn fifty_thousand_proposals_go_through_one_call_without_being_held() {
     let good = COUNT / GOOD_EVERY;
     assert_eq!((summary.accepted, summary.refused), (good as u64, (COUNT - good) as u64));
     let growth = peak.load(Ordering::Relaxed).saturating_sub(before);
-    println!("{growth} bytes more at the peak, of {} that went through", COUNT * NOTE_BYTES);
     assert!(growth < GROWTH_BYTES_MAX, "{growth} bytes");
 }
