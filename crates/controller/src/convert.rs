@@ -35,7 +35,9 @@ pub fn desired(resource: &OrderRequest, uid: &str) -> Result<Desired, Refusal> {
         spec: OrderSpec::try_from(spec_input(wanted, expires_in_ms)?).map_err(in_spec)?,
         follow_ups: follow_ups(&wanted.follow_ups)?,
         suspend: wanted.suspend,
+        suspend_reason: why("", "suspend_reason", wanted.suspend_reason.as_ref())?,
         cancel: wanted.cancel,
+        cancel_reason: why("", "cancel_reason", wanted.cancel_reason.as_ref())?,
         close: closing(wanted)?,
         award: award(wanted)?,
         generation: resource.metadata.generation.unwrap_or(1),
@@ -195,10 +197,10 @@ fn award(spec: &OrderRequestSpec) -> Result<Option<Decision>, Refusal> {
         let message = "is not one decision; give proposalId, or lines, or none: true";
         return Err(Refusal::field("spec.award", message));
     }
-    let reason = optional_text("reason", wanted.reason.clone(), TEXT_CHARS_MAX)
-        .map_err(|refusal| in_spec(refusal.under("award")))?;
+    let reason = why("award", "reason", wanted.reason.as_ref())?;
+    let undo_reason = why("award", "undo_reason", wanted.undo_reason.as_ref())?;
     let undo_within_ms = wanted.undo_within.as_deref().map(duration::undo_within_ms).transpose()?;
-    Ok(Some(Decision { award, reason, undo_within_ms, undo: wanted.undo }))
+    Ok(Some(Decision { award, reason, undo_within_ms, undo: wanted.undo, undo_reason }))
 }
 
 fn closing(spec: &OrderRequestSpec) -> Result<Option<Closing>, Refusal> {
@@ -207,9 +209,13 @@ fn closing(spec: &OrderRequestSpec) -> Result<Option<Closing>, Refusal> {
         let message = "stands beside another end; an order ends one way, remove one of them";
         return Err(Refusal::field("spec.close", message));
     }
-    let reason = optional_text("reason", wanted.reason.clone(), TEXT_CHARS_MAX)
-        .map_err(|refusal| in_spec(refusal.under("close")))?;
-    Ok(Some(Closing { reason }))
+    Ok(Some(Closing { reason: why("close", "reason", wanted.reason.as_ref())? }))
+}
+
+/// The reason that a part of the spec gives for what it wants.
+fn why(part: &str, field: &str, text: Option<&String>) -> Result<Option<String>, Refusal> {
+    optional_text(field, text.cloned(), TEXT_CHARS_MAX)
+        .map_err(|refusal| in_spec(if part.is_empty() { refusal } else { refusal.under(part) }))
 }
 
 /// A seller as the processor's selection knows it.

@@ -151,9 +151,17 @@ pub struct OrderRequestSpec {
     /// Take no proposals for now.
     #[serde(default)]
     pub suspend: bool,
+    /// Why it is suspended, for all who take part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub suspend_reason: Option<String>,
     /// End the order as if it had not been asked. It cannot be taken back.
     #[serde(default)]
     pub cancel: bool,
+    /// Why it is cancelled, for all who took part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub cancel_reason: Option<String>,
     /// End the order without an award. It cannot be taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub close: Option<CloseSpec>,
@@ -238,7 +246,9 @@ impl Default for OrderRequestSpec {
             sealed: false,
             buyer: None,
             suspend: false,
+            suspend_reason: None,
             cancel: false,
+            cancel_reason: None,
             close: None,
             award: None,
             follow_ups: Vec::new(),
@@ -394,6 +404,10 @@ pub struct AwardSpec {
     /// Undo it, while it does not count yet. Afterwards another award can be set.
     #[serde(default, skip_serializing_if = "is_false")]
     pub undo: bool,
+    /// Why it is undone, for the order's record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub undo_reason: Option<String>,
 }
 
 /// How the order ends without an award.

@@ -24,8 +24,12 @@ pub struct Desired {
     pub follow_ups: Vec<FollowUp>,
     /// Take no proposals for now.
     pub suspend: bool,
+    /// Why it takes none.
+    pub suspend_reason: Option<String>,
     /// End the order as if it had not been asked.
     pub cancel: bool,
+    /// Why it is ended so.
+    pub cancel_reason: Option<String>,
     /// End the order without an award.
     pub close: Option<Closing>,
     /// End the order, with a winner or without one.
@@ -54,6 +58,8 @@ pub struct Decision {
     pub undo_within_ms: Option<u64>,
     /// Undo it, if it does not count yet.
     pub undo: bool,
+    /// Why it is undone.
+    pub undo_reason: Option<String>,
 }
 
 /// What is known of the order besides its resource.
@@ -178,7 +184,7 @@ fn acts(desired: &Desired, order: &Order) -> Vec<Command> {
 /// The end that is wanted, or its undoing.
 fn end(desired: &Desired, order: &Order) -> Option<(String, Act)> {
     if desired.cancel {
-        return Some(("cancel".to_owned(), Act::Cancel { reason: None }));
+        return Some(("cancel".to_owned(), Act::Cancel { reason: desired.cancel_reason.clone() }));
     }
     if let Some(closing) = &desired.close {
         return Some(("close".to_owned(), Act::Close { reason: closing.reason.clone() }));
@@ -186,7 +192,10 @@ fn end(desired: &Desired, order: &Order) -> Option<(String, Act)> {
     let decision = desired.award.as_ref()?;
     // An award after an undone one is another one.
     let round = order.awards_undone;
-    let undo = || Some((format!("undo-award:{round}"), Act::UndoAward { reason: None }));
+    let undo = || {
+        let reason = decision.undo_reason.clone();
+        Some((format!("undo-award:{round}"), Act::UndoAward { reason }))
+    };
     match &order.pending_award {
         Some(_) if decision.undo => return undo(),
         None if decision.undo => return None,
@@ -210,7 +219,7 @@ fn steering(desired: &Desired, order: &Order) -> Option<(String, Act)> {
         return None;
     }
     let (word, act) = if desired.suspend {
-        ("suspend", Act::Pause { reason: None })
+        ("suspend", Act::Pause { reason: desired.suspend_reason.clone() })
     } else {
         ("resume", Act::Resume)
     };

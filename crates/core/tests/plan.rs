@@ -21,7 +21,9 @@ fn desired() -> Desired {
         spec: OrderSpec::default(),
         follow_ups: Vec::new(),
         suspend: false,
+        suspend_reason: None,
         cancel: false,
+        cancel_reason: None,
         close: None,
         award: None,
         generation: 1,
@@ -255,12 +257,44 @@ fn a_close_ends_the_order_with_its_reason_also_while_an_award_waits() {
     assert_eq!(keys(&wanted, &seen(&[given])), ["close"]);
 }
 
+#[test]
+fn what_a_manifest_gives_as_a_reason_goes_with_its_act() {
+    let why = |text: &str| Some(text.to_owned());
+    let undone = Decision { undo: true, undo_reason: why("typo"), ..award() };
+    let given = Act::Finalise { award: award().award, reason: None, undo_within_ms: Some(600_000) };
+    let cases = [
+        (
+            Desired { suspend: true, suspend_reason: why("stocktaking"), ..desired() },
+            seen(&[]),
+            Act::Pause { reason: why("stocktaking") },
+        ),
+        (
+            Desired { cancel: true, cancel_reason: why("no budget"), ..desired() },
+            seen(&[]),
+            Act::Cancel { reason: why("no budget") },
+        ),
+        (
+            Desired { award: Some(undone), ..desired() },
+            seen(&[propose("p1"), given]),
+            Act::UndoAward { reason: why("typo") },
+        ),
+    ];
+    for (wanted, seen, expected) in cases {
+        let act = plan(&wanted, &seen, NOW).into_iter().find_map(|step| match step {
+            Step::Act(command) => Some(command.act),
+            _ => None,
+        });
+        assert_eq!(act, Some(expected));
+    }
+}
+
 fn award() -> Decision {
     Decision {
         award: Some(Award::Whole(ProposalId::new("p1").unwrap())),
         reason: None,
         undo_within_ms: None,
         undo: false,
+        undo_reason: None,
     }
 }
 

@@ -23,11 +23,6 @@ pub(crate) fn bytes(bytes: &[u8]) {
     }
 }
 
-/// What the user should know although the command does what it is asked.
-pub(crate) fn note(text: &str) {
-    eprintln!("note: {text}");
-}
-
 /// Why the command failed, and where to read on.
 pub(crate) fn error(failure: &Failure) {
     let head = paint(Style::Error, "error:", &std::io::stderr());

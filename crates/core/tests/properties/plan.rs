@@ -74,7 +74,9 @@ impl World {
             spec: spec.clone(),
             follow_ups: Vec::new(),
             suspend: false,
+            suspend_reason: None,
             cancel: false,
+            cancel_reason: None,
             close: None,
             award: None,
             generation: 1,
@@ -108,7 +110,13 @@ impl World {
             Edit::Award(award, undo_within_ms)
                 if held.as_ref().is_none_or(|held| held.undo) && wanted.close.is_none() =>
             {
-                wanted.award = Some(Decision { award, reason: None, undo_within_ms, undo: false });
+                wanted.award = Some(Decision {
+                    award,
+                    reason: None,
+                    undo_within_ms,
+                    undo: false,
+                    undo_reason: None,
+                });
             }
             Edit::Undo => wanted.award.iter_mut().for_each(|award| award.undo = true),
             Edit::FollowUp(id, answers) if wanted.follow_ups.iter().all(|f| f.id != id) => {

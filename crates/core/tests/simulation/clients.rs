@@ -125,8 +125,13 @@ impl Clients {
                     let id = of_order[sim.rng.index(of_order.len())].2.clone();
                     let award = Some(Award::Whole(id));
                     let undo_within_ms = sim.rng.chance(400).then(|| sim.rng.between(1, 5_000));
-                    desired.award =
-                        Some(Decision { award, reason: None, undo_within_ms, undo: false });
+                    desired.award = Some(Decision {
+                        award,
+                        reason: None,
+                        undo_within_ms,
+                        undo: false,
+                        undo_reason: None,
+                    });
                 }
             }
             2 => {

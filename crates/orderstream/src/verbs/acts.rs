@@ -250,20 +250,10 @@ impl Reasoned {
             let reason = Some(orderstream_core::Reason::AwardNotPending);
             return Err(Failure::from_server(reason, text.to_owned()));
         }
-        self.note_reason("undo-award", &subject);
         let wish = Wish { verb: "undo-award", edit: Edit::Act(act), shows: &shows };
         let (done, _) = self.on.wish((&market, &subject), &wish).await?;
         let said = format!("award of order {} undone; nobody was told", self.on.name());
         self.on.tell(&done, &said)
-    }
-
-    /// An order request has no place for the reason of some acts; that is said, not hidden.
-    fn note_reason(&self, verb: &str, subject: &Subject) {
-        if self.reason.is_some() && verb != "close" && subject.resource().is_some() {
-            output::note(&format!(
-                "an order request has no place for the reason of {verb}; nobody is told it"
-            ));
-        }
     }
 
     async fn run(
@@ -279,7 +269,6 @@ impl Reasoned {
             // It was done before: a script that was cut off asks again.
             return self.on.tell(&self.on.done(verb, &subject, &before), said);
         }
-        self.note_reason(verb, &subject);
         let wish = Wish { verb, edit: Edit::Act(act), shows };
         let (done, _) = self.on.wish((&market, &subject), &wish).await?;
         self.on.tell(&done, said)

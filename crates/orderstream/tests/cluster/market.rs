@@ -7,6 +7,7 @@ use std::process::Output;
 use serde_json::json;
 
 use super::bed::Bed;
+use crate::http::get;
 use crate::process::{Role, run};
 
 /// An address of this machine that an API server may proxy to: not a loopback one.
@@ -98,14 +99,18 @@ fn buyers_edit_the_order_request_and_sellers_come_through_the_api_server() {
     ok(&bed, "ask office-chairs Hello --key f-1");
     let resource = bed.get("office-chairs").unwrap();
     assert_eq!(resource["spec"]["followUps"][0]["id"], "f-1", "the act is an edit: {resource}");
-    assert!(ok(&bed, "pause office-chairs").starts_with("order office-chairs paused"));
+    assert!(ok(&bed, "pause office-chairs --reason stocktaking").contains("-chairs paused"));
+    assert_eq!(bed.get("office-chairs").unwrap()["spec"]["suspendReason"], "stocktaking");
     assert!(ok(&bed, "resume office-chairs").contains("takes proposals until "));
     ok(&bed, "award office-chairs p-1 --undo-within 10m");
-    ok(&bed, "undo-award office-chairs");
+    ok(&bed, "undo-award office-chairs --reason typo");
     let said = ok(&bed, "award office-chairs p-1");
     assert!(said.starts_with("awarded p-1 of saar-coils for 8.50 EUR; 0 other"), "{said}");
     let status = ok(&bed, "status OR-2041");
     assert!(status.contains("Finalised since ") && status.contains("AwardUndone"), "{status}");
+    let path = format!("/api/v1/orders/OR-2041/events?tenant={}", bed.namespace);
+    let events = get(processor.address("rest"), &path).unwrap().text;
+    assert!(events.contains("stocktaking") && events.contains("typo"), "{events}");
     let late = verb(&bed, &["award", "office-chairs", "--none"]);
     let text = String::from_utf8_lossy(&late.stderr);
     assert!(late.status.code() == Some(4) && text.contains("[ALREADY_AWARDED]"), "{text}");

@@ -47,15 +47,29 @@ pub(in crate::cluster) fn apply(
     act: &BuyerAct,
 ) -> Result<(), Refusal> {
     match act {
-        BuyerAct::Pause(_) => spec.suspend = true,
-        BuyerAct::Resume => spec.suspend = false,
-        BuyerAct::Cancel(_) => spec.cancel = true,
+        BuyerAct::Pause(reason) => {
+            spec.suspend = true;
+            spec.suspend_reason.clone_from(reason);
+        }
+        BuyerAct::Resume => {
+            spec.suspend = false;
+            spec.suspend_reason = None;
+        }
+        BuyerAct::Cancel(reason) if !spec.cancel => {
+            spec.cancel = true;
+            spec.cancel_reason.clone_from(reason);
+        }
+        BuyerAct::Cancel(_) => {}
         BuyerAct::Close(reason) => {
             spec.close.get_or_insert_with(|| CloseSpec { reason: reason.clone() });
         }
         BuyerAct::Extend(ms) => extend(spec, *ms)?,
-        BuyerAct::UndoAward(_) => match &mut spec.award {
-            Some(award) => award.undo = true,
+        BuyerAct::UndoAward(reason) => match &mut spec.award {
+            Some(award) if award.undo => {}
+            Some(award) => {
+                award.undo = true;
+                award.undo_reason.clone_from(reason);
+            }
             None => {
                 let text = "no award waits to count; nothing to undo";
                 return Err(Refusal::new(Reason::AwardNotPending, text));
