@@ -185,6 +185,7 @@ impl Candidate<'_> {
         let times = self.election.times;
         let began = Instant::now();
         let is_new = self.held != Some(epoch(count));
+        let former = self.observed.clone();
         let wanted = self.wanted(lease.as_ref(), count);
         let params = PostParams::default();
         let written = match lease {
@@ -201,6 +202,10 @@ impl Candidate<'_> {
         self.leadership.hold(epoch(count), until);
         if is_new {
             self.metrics.leads();
+            // Not when this process only went on after it had lost touch.
+            if let Some(silent) = former.and_then(|former| former.silent_for(Instant::now())) {
+                self.metrics.took_over(silent.as_secs_f64());
+            }
             let epoch = epoch(count).0;
             tracing::info!(epoch, identity = self.election.identity, "this process leads");
         }

@@ -78,6 +78,12 @@ impl Observed {
         }
     }
 
+    /// How long the former holder has given no sign, if there was one: since its last renewal, or
+    /// since it gave the lease back.
+    pub fn silent_for(&self, now: Instant) -> Option<Duration> {
+        (self.view.transitions > 0).then(|| now.saturating_duration_since(self.since))
+    }
+
     /// When a silent holder is believed no more.
     fn ends_at(&self, times: &Times) -> Instant {
         self.since + self.view.duration.unwrap_or(times.lease)

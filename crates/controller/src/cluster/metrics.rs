@@ -57,6 +57,8 @@ pub struct Metrics {
     queue_retries: IntCounter,
     queue_seconds: Histogram,
     leader: IntGaugeVec,
+    failover_seconds: Histogram,
+    workers: IntGauge,
     status_writes: IntCounterVec,
     status_coalesced: IntCounter,
     status_waiting: IntGauge,
@@ -78,6 +80,22 @@ fn seconds(name: &str, help: &str, labels: [(&str, &str); 1]) -> HistogramOpts {
     HistogramOpts::new(name, help)
         .const_label(label, value)
         .buckets(vec![0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0])
+}
+
+fn failover() -> HistogramOpts {
+    HistogramOpts::new(
+        "orderstream_failover_seconds",
+        "From a former leader's last sign, as this process saw it, to this one's lead.",
+    )
+    .buckets(vec![0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 300.0])
+}
+
+fn workers() -> Opts {
+    opts(
+        "controller_runtime_active_workers",
+        "1 while resources are looked at: one after the other, by one worker.",
+    )
+    .const_label("controller", NAME)
 }
 
 impl Metrics {
@@ -116,6 +134,8 @@ impl Metrics {
                 opts("leader_election_master_status", "1 while this process leads."),
                 &["name"],
             )?,
+            failover_seconds: Histogram::with_opts(failover())?,
+            workers: IntGauge::with_opts(workers())?,
             status_writes: IntCounterVec::new(
                 ours("status_writes_total", "Statuses written, by urgency and result."),
                 &["band", "result"],
@@ -161,6 +181,8 @@ impl Metrics {
         registry.register(Box::new(self.queue_retries.clone()))?;
         registry.register(Box::new(self.queue_seconds.clone()))?;
         registry.register(Box::new(self.leader.clone()))?;
+        registry.register(Box::new(self.failover_seconds.clone()))?;
+        registry.register(Box::new(self.workers.clone()))?;
         registry.register(Box::new(self.status_writes.clone()))?;
         registry.register(Box::new(self.status_coalesced.clone()))?;
         registry.register(Box::new(self.status_waiting.clone()))?;
@@ -193,6 +215,19 @@ impl Metrics {
         };
         self.reconciles.with_label_values(&[result]).inc();
         self.reconcile_seconds.observe(seconds);
+    }
+
+    pub(crate) fn worker_began(&self) {
+        self.workers.set(1);
+    }
+
+    pub(crate) fn worker_rests(&self) {
+        self.workers.set(0);
+    }
+
+    /// This process leads, so long after the former leader's last sign.
+    pub(crate) fn took_over(&self, seconds: f64) {
+        self.failover_seconds.observe(seconds);
     }
 
     pub(crate) fn queue_added(&self, depth: usize) {

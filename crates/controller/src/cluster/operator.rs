@@ -95,9 +95,11 @@ impl Operator {
             while looks < LOOKS_IN_A_ROW
                 && let Some((object, _)) = self.queue.take(now)
             {
+                self.metrics.worker_began();
                 self.look(&object);
                 looks += 1;
             }
+            self.metrics.worker_rests();
             if looks > 0 {
                 tokio::task::yield_now().await;
                 continue;

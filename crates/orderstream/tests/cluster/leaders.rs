@@ -64,6 +64,10 @@ fn a_killed_leader_is_replaced_within_its_lease() {
     until_leads(&second);
     let took = killed.elapsed();
     assert!(took < Duration::from_secs(3 + 2), "{took:?}");
+    let text = get(second.address("metrics"), "/metrics").unwrap().text;
+    let line = text.lines().find(|line| line.starts_with("orderstream_failover_seconds_sum"));
+    let silent: f64 = line.unwrap().split_whitespace().last().unwrap().parse().unwrap();
+    assert!((1.0..5.0).contains(&silent), "the former leader was silent for {silent} s");
     assert_eq!(bed.propose("a", "p1", "10").unwrap().status, 201);
     bed.until_status("a", "the new leader counts", |status| status["proposals"]["received"] == 1);
 }
