@@ -308,12 +308,32 @@ fn wrong_settings_are_refused_before_any_port_is_open() {
         let file = dir.path().join("notify.yaml");
         std::fs::write(&file, settings).unwrap();
         let data = dir.path().join("data");
-        let args = ["processor", "--data-dir", data.to_str().unwrap(), "--notify-config"];
-        let output = crate::process::run(&[&args[..], &[file.to_str().unwrap()]].concat());
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{settings}: {said}");
-        assert!(said.contains(wanted), "{settings}: {said}");
+        for role in ["processor", "dev"] {
+            let args = [role, "--data-dir", data.to_str().unwrap(), "--notify-config"];
+            let output = crate::process::run(&[&args[..], &[file.to_str().unwrap()]].concat());
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{settings}: {said}");
+            assert!(said.contains(wanted), "{settings}: {said}");
+            // All of it fits a pod's message of termination.
+            assert_eq!(said.trim().lines().count(), 1, "{settings}: {said}");
+        }
     }
+}
+
+#[test]
+fn a_laptop_tells_the_program_beside_it() {
+    let (dir, peer) = (tempfile::tempdir().unwrap(), Peer::start());
+    let file = dir.path().join("notify.yaml");
+    std::fs::write(&file, format!("sinks: ['http://{}/sink']", peer.address)).unwrap();
+    let more = ["--notify-config", file.to_str().unwrap(), "--webhook-allow-local"];
+    let dev = crate::process::dev(dir.path(), &more);
+    let body = format!(r#"{{"order_req_id":"{ORDER}","session_id":"s"}}"#);
+    let answer = post(dev.address("requestor"), "/api/v1/orders/initiate", &body).unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let wanted = "/sink dev.orderstream.BUYER_ACKNOWLEDGEMENTS 00000000000000000001";
+    until("the sink is told", || {
+        peer.taken().iter().any(|heard| named(heard) == wanted).then_some(())
+    });
 }
 
 #[test]
