@@ -144,17 +144,20 @@ mod tests {
     use serde_json::{Map, Value};
 
     /// The settings whose keys are the user's or Kubernetes' own.
-    const FREE: [&str; 12] = [
+    const FREE: [&str; 15] = [
         "affinity",
         "annotations",
         "commonLabels",
         "env",
+        "headers",
         "imagePullSecrets",
         "labels",
         "nodeSelector",
         "podAnnotations",
         "podLabels",
         "resources",
+        "secretHeaders",
+        "templatesConfigMaps",
         "tolerations",
         "topologySpreadConstraints",
     ];

@@ -12,6 +12,7 @@ mod install;
 mod load;
 mod monitoring;
 mod namespaced;
+mod notifications;
 mod orders;
 mod removal;
 mod rights;
@@ -47,13 +48,14 @@ pub(crate) enum Place {
 type Step = (&'static str, fn(&Cluster) -> anyhow::Result<()>);
 
 /// The steps in their order; each builds on those before it.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("install", install::run),
     ("orders", orders::run),
     ("disruption", disruption::run),
     ("monitoring", monitoring::run),
     ("rights", rights::run),
     ("scaling", scaling::run),
+    ("notifications", notifications::run),
     ("removal", removal::run),
     ("namespaced", namespaced::run),
     ("docs", docs::run),

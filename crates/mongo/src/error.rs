@@ -3,6 +3,8 @@
 use mongodb::error::{Error as DriverError, ErrorKind, WriteFailure};
 use orderstream_core::port::ProjectionError;
 
+use crate::place::Place;
+
 /// The code of a second document under one id.
 const DUPLICATE_KEY: i32 = 11_000;
 /// Codes of documents that are not taken however often they are sent: bad value, failed to parse,
@@ -13,6 +15,16 @@ const NOT_TAKEN: [i32; 7] = [2, 9, 14, 28, 121, 10_334, 17_280];
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Error(pub(crate) String);
+
+/// Why the driver does not take a URL's options. Its own words may hold what stands in the URL.
+pub(crate) fn wrong_options(place: &Place, error: &DriverError) -> Error {
+    let is_of_file = matches!(&*error.kind, ErrorKind::InvalidTlsConfig { .. } | ErrorKind::Io(_));
+    let text = match is_of_file {
+        true => "names a file that cannot be used as tlsCAFile or tlsCertificateKeyFile",
+        false => "has options that do not go together",
+    };
+    Error(format!("'{place}' {text}"))
+}
 
 /// What the driver's error means. What is not known to be final is tried again.
 pub(crate) fn meaning(error: &DriverError) -> ProjectionError {

@@ -13,7 +13,7 @@ use orderstream_core::port::{Cursor, OrderLife, OrderProjection, Projected, Proj
 use orderstream_core::{Event, Seq, Timestamp};
 
 use crate::documents::{self, BESIDE, FINALISED, FOLLOW_UPS, PAUSED, SUBMISSIONS};
-use crate::error::{Error, meaning};
+use crate::error::{Error, meaning, wrong_options};
 use crate::place::Place;
 
 /// How long one operation may take; the driver waits less for a server, so that its reason shows.
@@ -41,17 +41,15 @@ impl MongoProjection {
     /// inside a Tokio runtime.
     ///
     /// # Errors
-    /// When the driver does not take the URL's options together.
+    /// When the driver does not take the URL's options together, or a file that they name.
     pub async fn new(place: &Place) -> Result<Self, Error> {
-        // The driver's words may hold what stands in the URL.
-        let wrong = || Error(format!("'{place}' has options that do not go together"));
-        let mut options =
-            ClientOptions::parse(place.connection.clone()).await.map_err(|_| wrong())?;
+        let wrong = |error| wrong_options(place, &error);
+        let mut options = ClientOptions::parse(place.connection.clone()).await.map_err(wrong)?;
         options.app_name.get_or_insert_with(|| "orderstream".to_owned());
         options.server_selection_timeout.get_or_insert(SELECTION_TIMEOUT);
         options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
         options.max_pool_size.get_or_insert(CONNECTIONS_MAX);
-        let client = Client::with_options(options).map_err(|_| wrong())?;
+        let client = Client::with_options(options).map_err(wrong)?;
         let database = client.database(&place.database);
         Ok(Self { client, database })
     }

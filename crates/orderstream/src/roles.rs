@@ -1,6 +1,7 @@
 //! The long-running commands. Each checks its settings and opens its store before any port, says
 //! what it bound, and drains on SIGTERM or Ctrl-C.
 
+mod channels;
 pub(crate) mod controller;
 pub(crate) mod demo;
 pub(crate) mod dev;

@@ -343,6 +343,7 @@ fn a_wrong_store_is_one_error_without_its_password() {
         (["requestor", "--store", "mongodb+srv://ann:secret@db"], "name the hosts"),
         (["dev", "--store", "mysql://ann:secret@db"], "mongodb://host/database"),
         (["dev", "--store", "embedded:x"], "has no use here"),
+        (["dev", "--store", "mongodb://ann:secret@db/?tls=true&tlsCAFile=/nowhere"], "tlsCAFile"),
     ] {
         let output = run(&args);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::http::{get, post};
-use crate::process::{Role, until};
+use crate::process::{Role, root, until};
 
 const ORDER: &str = "SB-77";
 
@@ -308,11 +308,74 @@ fn wrong_settings_are_refused_before_any_port_is_open() {
         let file = dir.path().join("notify.yaml");
         std::fs::write(&file, settings).unwrap();
         let data = dir.path().join("data");
-        let args = ["processor", "--data-dir", data.to_str().unwrap(), "--notify-config"];
-        let output = crate::process::run(&[&args[..], &[file.to_str().unwrap()]].concat());
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{settings}: {said}");
-        assert!(said.contains(wanted), "{settings}: {said}");
+        for role in ["processor", "dev"] {
+            let args = [role, "--data-dir", data.to_str().unwrap(), "--notify-config"];
+            let output = crate::process::run(&[&args[..], &[file.to_str().unwrap()]].concat());
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{settings}: {said}");
+            assert!(said.contains(wanted), "{settings}: {said}");
+            // All of it fits a pod's message of termination.
+            assert_eq!(said.trim().lines().count(), 1, "{settings}: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_laptop_tells_the_program_beside_it() {
+    let (dir, peer) = (tempfile::tempdir().unwrap(), Peer::start());
+    let file = dir.path().join("notify.yaml");
+    std::fs::write(&file, format!("sinks: ['http://{}/sink']", peer.address)).unwrap();
+    let more = ["--notify-config", file.to_str().unwrap(), "--webhook-allow-local"];
+    let dev = crate::process::dev(dir.path(), &more);
+    let body = format!(r#"{{"order_req_id":"{ORDER}","session_id":"s"}}"#);
+    let answer = post(dev.address("requestor"), "/api/v1/orders/initiate", &body).unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let wanted = "/sink dev.orderstream.BUYER_ACKNOWLEDGEMENTS 00000000000000000001";
+    until("the sink is told", || {
+        peer.taken().iter().any(|heard| named(heard) == wanted).then_some(())
+    });
+}
+
+/// A clock that nobody looks at.
+#[derive(Debug)]
+struct Still;
+
+impl orderstream_core::port::Clock for Still {
+    fn now(&self) -> orderstream_core::Timestamp {
+        orderstream_core::Timestamp(0)
+    }
+}
+
+/// The cases of the chart's own test say what it writes; here it is read.
+#[tokio::test]
+async fn what_the_chart_writes_sets_up_channels() {
+    let dir = tempfile::tempdir().unwrap();
+    for (key, secret) in [
+        ("secrets/smtp-password", "secret"),
+        ("secrets/sms-authorization", "Bearer secret"),
+        ("secrets/webhook-secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        ("templates/de-at/invitation.j2", "Anfrage {{ about }}\n"),
+    ] {
+        let path = dir.path().join(key);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, secret).unwrap();
+    }
+    let cases = std::fs::read_to_string(root().join("deploy/helm/tests/cases.yaml")).unwrap();
+    let cases: Vec<Value> = serde_saphyr::from_str(&cases).unwrap();
+    let claims = cases.iter().filter_map(|case| case["claims"].as_array()).flatten();
+    let texts = claims.filter(|claim| claim["path"] == "/data/notify.yaml");
+    let texts: Vec<_> = texts.map(|claim| claim["is"].as_str().unwrap()).collect();
+    assert!(texts.len() >= 3, "{texts:?}");
+    let here = |name: &str| dir.path().join(name).display().to_string();
+    for text in texts {
+        let text = text
+            .replace("/etc/orderstream-notification-secrets", &here("secrets"))
+            .replace("/etc/orderstream-templates", &here("templates"));
+        let file = dir.path().join("notify.yaml");
+        std::fs::write(&file, &text).unwrap();
+        let settings = orderstream_notifier::Config::load(&file).unwrap();
+        let channels = orderstream_notifier::Channels::new(settings, Arc::new(Still)).unwrap();
+        assert_eq!(channels.summary().contains("Email on, SMS on"), text.contains("smtp:"));
     }
 }
 

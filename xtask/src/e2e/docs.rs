@@ -16,7 +16,7 @@ pub(super) const NAMESPACE: &str = "orders";
 const CHART: [&str; 2] = ["oci://ghcr.io/orderstream/charts/orderstream", "…"];
 
 /// The sections with commands, page and heading, in the order of an installation's life.
-const SECTIONS: [(&str, &str); 9] = [
+const SECTIONS: [(&str, &str); 11] = [
     ("install", "Install"),
     ("checks", "Checks"),
     ("monitoring", "Metrics, dashboards, alerts"),
@@ -24,6 +24,8 @@ const SECTIONS: [(&str, &str); 9] = [
     ("scale", "More processors"),
     ("backup", "Back up"),
     ("backup", "Restore"),
+    ("install", "Send notifications"),
+    ("install", "Write to MongoDB"),
     ("install", "Upgrade"),
     ("install", "Uninstall"),
 ];

@@ -13,7 +13,8 @@ use orderstream_core::port::{ByName, SellerDirectory as _};
 use orderstream_core::spec::Seller;
 use orderstream_core::{StoreUrl, Tenant};
 use orderstream_journal::Embedded;
-use orderstream_processor::{Orders, Parts, PeersConfig, Processor};
+use orderstream_notifier::guard::Guard;
+use orderstream_processor::{Orders, Parts, PeersConfig};
 use orderstream_requestor::{Handle, JournalLists, Projection, Requestor, Service};
 use orderstream_rpc::server::http_metrics::{HttpMetrics, measured};
 use prometheus::Registry;
@@ -22,8 +23,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Tasks, blocking, buyer_router, close_journal, demo, open_journal, open_local, projection,
-    requestor, serve, watch_journal,
+    Tasks, blocking, buyer_router, channels, close_journal, demo, open_journal, open_local,
+    projection, requestor, serve, watch_journal,
 };
 use crate::admin::Admin;
 use crate::cli::Common;
@@ -50,6 +51,12 @@ pub(crate) struct Config {
     /// Where order status and follow-ups are projected to: `mongodb://host/database`
     #[arg(long, env = "ORDERSTREAM_STORE", hide_env_values = true, value_name = "URL")]
     store: Option<StoreUrl>,
+    /// File that says how people are told, as for a processor; without it nobody is told of anything
+    #[arg(long, env = "ORDERSTREAM_NOTIFY_CONFIG", value_name = "FILE")]
+    notify_config: Option<PathBuf>,
+    /// Let webhooks go to loopback and link-local addresses too, such as a program on this laptop
+    #[arg(long, env = "ORDERSTREAM_WEBHOOK_ALLOW_LOCAL")]
+    webhook_allow_local: bool,
     /// Manifests to apply at the start; Seller manifests take the place of the demo sellers
     #[arg(long, num_args = 1.., value_name = "FILE")]
     apply: Vec<PathBuf>,
@@ -74,6 +81,8 @@ impl Default for Config {
             data_dir: PathBuf::from(".orderstream"),
             sellers: 20,
             store: None,
+            notify_config: None,
+            webhook_allow_local: false,
             apply: Vec::new(),
             requestor_addr: local(8004),
             rest_addr: local(8005),
@@ -101,6 +110,8 @@ struct Ports {
 pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> {
     let wanted = wanted(&config)?;
     let projection = projection::open_beside(config.store.as_ref(), None).await?;
+    let webhooks = if config.webhook_allow_local { Guard::Open } else { Guard::Strict };
+    let notifier = channels::open(config.notify_config.as_deref(), webhooks)?;
     let owned = open_journal(&config.data_dir.join("processor"), "--data-dir").await?;
     let followed = open_journal(&config.data_dir.join("requestor"), "--data-dir").await?;
     let mut addresses = Addresses::new(WhenOccupied::TakeNext);
@@ -120,10 +131,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
             peers: PeersConfig::alone(url.clone()),
             shutdown: shutdown.clone(),
         };
-        blocking(move || {
-            Processor::start(parts).map_err(|error| Failure::unexpected(error.to_string()))
-        })
-        .await?
+        blocking(move || channels::start(parts, notifier)).await?
     };
     let orders = processor.orders();
     let mut tasks = Tasks::new(shutdown.clone());
@@ -132,7 +140,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     tasks.start(async move {
         let result = processor.run(ports.grpc, rest).await;
         own_shutdown.cancel();
-        result.map_err(|error| Failure::unexpected(error.to_string()))
+        result.map_err(channels::unexpected)
     });
     let (handle, service) =
         start_requestor((&url, projection), &followed, &registry, &shutdown).await?;

@@ -5,15 +5,14 @@ use std::sync::Arc;
 
 use orderstream_controller::cluster::{Client, ClusterSellers, Requests, connect};
 use orderstream_controller::seller_file::FileDirectory;
-use orderstream_core::notification::Notifier;
 use orderstream_core::port::SellerDirectory;
-use orderstream_notifier::{Channels, ConfigError};
-use orderstream_processor::{Config, Parts, PeersConfig, Processor};
+use orderstream_notifier::guard::Guard;
+use orderstream_processor::{Config, Parts, PeersConfig};
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Tasks, blocking, close_journal, open_journal, watch_journal};
+use super::{Tasks, blocking, channels, close_journal, open_journal, watch_journal};
 use crate::admin::Admin;
 use crate::cli::Common;
 use crate::clock::SystemClock;
@@ -26,7 +25,8 @@ use crate::shutdown::on_signal;
 pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> {
     let (registry, http) = figures::registry()?;
     let sellers = Sellers::of(&config, &registry).await?;
-    let notifier = notifier(&config)?;
+    let webhooks = if config.webhook_allow_local { Guard::Open } else { Guard::Strict };
+    let notifier = channels::open(config.notify_config.as_deref(), webhooks)?;
     let journal = open_journal(&config.data_dir, "--data-dir").await?;
     let mut addresses = Addresses::new(WhenOccupied::Fail);
     let grpc = addresses.bind("grpc", "--grpc-addr", config.grpc_addr)?;
@@ -49,13 +49,13 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     let mut tasks = Tasks::new(shutdown.clone());
     tasks.start(on_signal(shutdown.clone()));
     tasks.start(admin.clone().serve(metrics, shutdown.clone()));
-    let processor = blocking(move || start(parts, notifier)).await?;
+    let processor = blocking(move || channels::start(parts, notifier)).await?;
     let greeted = processor.greeted();
     let cluster = sellers.of_cluster();
     tasks.start(sellers.follow(shutdown.clone()));
     let until = shutdown.clone();
     tasks.start(async move {
-        let result = processor.run(grpc, rest).await.map_err(unexpected);
+        let result = processor.run(grpc, rest).await.map_err(channels::unexpected);
         shutdown.cancel();
         result
     });
@@ -73,30 +73,6 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     });
     tasks.join().await?;
     close_journal(journal).await
-}
-
-/// Reads the journal, and begins to tell people where channels are set up.
-fn start(parts: Parts, notifier: Option<Arc<dyn Notifier>>) -> Result<Processor, Failure> {
-    let processor = Processor::start(parts).map_err(unexpected)?;
-    let told = match notifier {
-        Some(notifier) => processor.telling(notifier),
-        None => processor.silent(),
-    };
-    told.map_err(unexpected)
-}
-
-/// The channels over which people are told.
-fn notifier(config: &Config) -> Result<Option<Arc<dyn Notifier>>, Failure> {
-    let Some(file) = &config.notify_config else {
-        tracing::info!("nobody is told of anything: --notify-config is not given");
-        return Ok(None);
-    };
-    let wrong = |error: ConfigError| Failure::input(format!("--notify-config: {error}"));
-    let mut settings = orderstream_notifier::Config::load(file).map_err(wrong)?;
-    settings.webhook.allow_local |= config.webhook_allow_local;
-    let channels = Channels::new(settings, Arc::new(SystemClock)).map_err(wrong)?;
-    tracing::info!(channels = channels.summary(), "people are told");
-    Ok(Some(Arc::new(channels)))
 }
 
 /// How this processor is known, and where the others are listed.
@@ -183,9 +159,4 @@ impl Sellers {
         }
         Ok(())
     }
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "made for map_err")]
-fn unexpected(error: orderstream_processor::Error) -> Failure {
-    Failure::unexpected(error.to_string())
 }

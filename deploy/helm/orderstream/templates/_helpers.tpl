@@ -158,3 +158,69 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 helm.sh/hook: test
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end -}}
+
+{{/* The keys of the Secret that notifications need, as JSON. */}}
+{{- define "orderstream.notificationSecrets" -}}
+{{- $wanted := .Values.notifications -}}
+{{- $keys := concat $wanted.webhook.secretKeys (list $wanted.smtp.passwordKey $wanted.smtp.caKey) -}}
+{{- range $key := $wanted.sms.secretHeaders }}{{ $keys = append $keys $key }}{{ end -}}
+{{- compact $keys | uniq | sortAlpha | toJson -}}
+{{- end -}}
+
+{{/* What `--notify-config` reads: all of notifications that is no secret. */}}
+{{- define "orderstream.notifyConfig" -}}
+{{- $wanted := .Values.notifications -}}
+{{- $secret := "/etc/orderstream-notification-secrets/%s" -}}
+{{- $files := list -}}
+{{- range $wanted.webhook.secretKeys }}{{ $files = append $files (printf $secret .) }}{{ end -}}
+{{- $config := dict "webhook" (dict "secret-files" $files "allow-local" $wanted.webhook.allowLocal) -}}
+{{- with $wanted.smtp }}
+{{- if .url }}
+{{- $smtp := dict "url" .url "from" .from -}}
+{{- with .passwordKey }}{{ $_ := set $smtp "password-file" (printf $secret .) }}{{ end -}}
+{{- with .caKey }}{{ $_ := set $smtp "ca-file" (printf $secret .) }}{{ end -}}
+{{- $_ := set $config "smtp" $smtp -}}
+{{- end }}
+{{- end }}
+{{- with $wanted.sms }}
+{{- if .url }}
+{{- $files := dict -}}
+{{- range $header, $key := .secretHeaders }}{{ $_ := set $files $header (printf $secret $key) }}{{ end -}}
+{{- $sms := dict "url" .url "method" .method "headers" .headers "header-files" $files "body" .body -}}
+{{- $_ := set $config "sms" $sms -}}
+{{- end }}
+{{- end }}
+{{- with $wanted.sinks }}{{ $_ := set $config "sinks" . }}{{ end -}}
+{{- if $wanted.templatesConfigMaps }}{{ $_ := set $config "templates" "/etc/orderstream-templates" }}{{ end -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{/* The port of a URL. */}}
+{{- define "orderstream.portOf" -}}
+{{- $url := urlParse . -}}
+{{- $given := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
+{{- $usual := dict "http" "80" "https" "443" "nats" "4222" "smtps" "465" "smtp" "587" -}}
+{{- if contains "tls=none" $url.query }}{{ $_ := set $usual "smtp" "25" }}{{ end -}}
+{{- default (get $usual $url.scheme) $given -}}
+{{- end -}}
+
+{{/* Ports of a network policy's rule, from a list of numbers, as JSON. */}}
+{{- define "orderstream.ports" -}}
+{{- $numbers := list -}}
+{{- range . }}{{ $numbers = append $numbers (int .) }}{{ end -}}
+{{- $ports := list -}}
+{{- range uniq $numbers }}{{ $ports = append $ports (dict "protocol" "TCP" "port" .) }}{{ end -}}
+{{- toJson $ports -}}
+{{- end -}}
+
+{{/* Peers of a network policy's rule: those that are given, or all but what only a node or its link
+     should reach. Some network plugins count pods to no block of addresses. */}}
+{{- define "orderstream.reachable" -}}
+{{- if . -}}
+{{ toYaml . }}
+{{- else -}}
+- ipBlock: {cidr: 0.0.0.0/0, except: [169.254.0.0/16]}
+- ipBlock: {cidr: "::/0", except: ["fe80::/10", "fd00:ec2::254/128"]}
+- namespaceSelector: {}
+{{- end -}}
+{{- end -}}

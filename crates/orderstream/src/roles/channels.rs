@@ -1,0 +1,48 @@
+//! How people are told: the file of settings is read, and refused when wrong, before any port opens.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use orderstream_core::notification::Notifier;
+use orderstream_notifier::guard::Guard;
+use orderstream_notifier::{Channels, Config, ConfigError};
+use orderstream_processor::{Parts, Processor};
+
+use crate::clock::SystemClock;
+use crate::exit::Failure;
+
+/// The channels that the file of `--notify-config` sets up; none without a file. What the file says of
+/// `webhooks` can be loosened here, not tightened.
+pub(super) fn open(
+    file: Option<&Path>,
+    webhooks: Guard,
+) -> Result<Option<Arc<dyn Notifier>>, Failure> {
+    let Some(file) = file else {
+        tracing::info!("nobody is told of anything: --notify-config is not given");
+        return Ok(None);
+    };
+    let wrong = |error: ConfigError| Failure::input(format!("--notify-config: {error}"));
+    let mut settings = Config::load(file).map_err(wrong)?;
+    settings.webhook.allow_local |= webhooks == Guard::Open;
+    let channels = Channels::new(settings, Arc::new(SystemClock)).map_err(wrong)?;
+    tracing::info!(channels = channels.summary(), "people are told");
+    Ok(Some(Arc::new(channels)))
+}
+
+/// Reads the journal, and begins to tell people where channels are set up. Blocks on the disk.
+pub(super) fn start(
+    parts: Parts,
+    notifier: Option<Arc<dyn Notifier>>,
+) -> Result<Processor, Failure> {
+    let processor = Processor::start(parts).map_err(unexpected)?;
+    let told = match notifier {
+        Some(notifier) => processor.telling(notifier),
+        None => processor.silent(),
+    };
+    told.map_err(unexpected)
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "made for map_err")]
+pub(super) fn unexpected(error: orderstream_processor::Error) -> Failure {
+    Failure::unexpected(error.to_string())
+}

@@ -1,0 +1,116 @@
+//! A seller is told: the chart with a Secret that signs, a seller whose webhook is this process, one
+//! order, and exactly one invitation with a signature that is right.
+
+mod listener;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
+
+use self::listener::{Heard, Listener};
+use super::cluster::{Cluster, NAMESPACE, until};
+
+/// How long the invitation may take: an attempt, and a repetition after it failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Signs here, and nowhere else: the example of Standard Webhooks.
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const ORDER: &str = "told";
+const SELLER: &str = "listening";
+
+pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
+    let mut listener = Listener::open(&reachable_from(cluster)?, SECRET)?;
+    let address = listener.address();
+    println!("a seller listens at http://{address}");
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "rfq-secrets"},
+        "stringData": {"webhook-secret": SECRET},
+    });
+    // The processors list the sellers when they start again: this one is there before.
+    let seller = json!({
+        "apiVersion": "orderstream.dev/v1alpha1", "kind": "Seller", "metadata": {"name": SELLER},
+        "spec": {"channels": [{"type": "Webhook", "address": format!("http://{address}/{SELLER}")}]},
+    });
+    for object in [secret, seller] {
+        cluster.kubectl_with(&["apply", "-f", "-"], &object.to_string())?;
+    }
+    let ports = format!("networkPolicy.webhookPorts={{{}}}", address.port());
+    cluster.upgrade(&[
+        "notifications.enabled=true",
+        "notifications.existingSecret=rfq-secrets",
+        "notifications.webhook.secretKeys={webhook-secret}",
+        &ports,
+    ])?;
+    no_secret_is_shown(cluster)?;
+    let order = json!({
+        "apiVersion": "orderstream.dev/v1alpha1", "kind": "OrderRequest", "metadata": {"name": ORDER},
+        "spec": {"title": "Told", "expiresIn": "1h", "sellers": {"names": [SELLER]}},
+    });
+    cluster.kubectl_with(&["apply", "-f", "-"], &order.to_string())?;
+    until("the invitation is heard", PATIENCE, || {
+        let heard = listener.take()?;
+        Ok(heard.iter().any(is_invitation).then_some(()))
+    })?;
+    until("nothing is left to tell", PATIENCE, || {
+        listener.take()?;
+        is_all_told(cluster)
+    })?;
+    judge(listener.take()?)?;
+    ensure!(listener.wrong().is_empty(), "{:?}", listener.wrong());
+    cluster.kubectl(&["delete", &format!("oreq/{ORDER}"), "--timeout=30s"])?;
+    cluster.kubectl(&["delete", &format!("seller/{SELLER}")])?;
+    Ok(())
+}
+
+/// An address of a node, which pods and this process have in common.
+fn reachable_from(cluster: &Cluster) -> anyhow::Result<String> {
+    let path = "jsonpath={.items[0].status.addresses[?(@.type==\"InternalIP\")].address}";
+    let addresses = cluster.kubectl(&["get", "nodes", "-o", path])?;
+    addresses.split_whitespace().next().map(str::to_owned).context("no node has an address")
+}
+
+/// The Secret is named, and what is in it is nowhere else.
+fn no_secret_is_shown(cluster: &Cluster) -> anyhow::Result<()> {
+    let kinds = "configmaps,statefulsets,pods,controllerrevisions";
+    let shown = cluster.kubectl(&["get", kinds, "-o", "yaml"])?;
+    ensure!(shown.contains("rfq-secrets"), "nothing names the Secret");
+    ensure!(!shown.contains(SECRET), "a secret stands in one of {kinds}");
+    Ok(())
+}
+
+fn is_invitation(heard: &Heard) -> bool {
+    heard.event["template"] == "invitation" && heard.event["subject"] == ORDER
+}
+
+/// Whether the seller's invitation is noted as told, and nothing of the order waits.
+fn is_all_told(cluster: &Cluster) -> anyhow::Result<Option<()>> {
+    let base = format!("{}/api/v1/orders/{ORDER}", Cluster::service("processor"));
+    let of = |path: &str| -> anyhow::Result<Value> {
+        cluster.ask("GET", &format!("{base}{path}?tenant={NAMESPACE}"), "")?.json()
+    };
+    let (order, outbox) = (of("")?, of("/notifications")?);
+    ensure!(outbox["dead"] == 0, "given up: {outbox}");
+    let is_told = order["invitations"][0]["state"] == "Notified" && outbox["waiting"] == 0;
+    Ok(is_told.then_some(()))
+}
+
+/// One invitation, whatever was repeated, and it says what it should.
+fn judge(heard: &[Heard]) -> anyhow::Result<()> {
+    let invitations: Vec<_> = heard.iter().filter(|heard| is_invitation(heard)).collect();
+    let ids: BTreeSet<_> = invitations.iter().map(|heard| heard.event["id"].as_str()).collect();
+    ensure!(ids.len() == 1, "not one invitation but {ids:?}");
+    for heard in &invitations {
+        let (path, event) = (&heard.path, &heard.event);
+        ensure!(*path == format!("/{SELLER}"), "it went to {path}");
+        ensure!(event["type"] == "dev.orderstream.SELLER_NOTIFY", "{event}");
+        ensure!(event["source"] == format!("/orderstream/{NAMESPACE}/{ORDER}"), "{event}");
+        ensure!(event["data"]["order"]["title"] == "Told", "{event}");
+    }
+    println!(
+        "one signed invitation, heard {} times, of {} messages",
+        invitations.len(),
+        heard.len()
+    );
+    Ok(())
+}

@@ -1,0 +1,223 @@
+//! A receiver of signed webhooks: it takes what came in when it is asked, and checks each signature
+//! after Standard Webhooks.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::Value;
+use sha2::Sha256;
+
+/// Bytes of a request: far above what an invitation has.
+const REQUEST_BYTES_MAX: u64 = 256 * 1024;
+/// How long a peer may be silent. Less than the sender's deadline for an attempt, 15 s.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
+
+/// A message whose signature is right.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Heard {
+    /// The path that was asked.
+    pub(super) path: String,
+    /// The `CloudEvent`.
+    pub(super) event: Value,
+}
+
+/// A listening socket, and what it heard so far.
+#[derive(Debug)]
+pub(super) struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+    key: Vec<u8>,
+    heard: Vec<Heard>,
+    wrong: Vec<String>,
+}
+
+impl Listener {
+    /// Listens on that address of this machine from which the peer is reached.
+    pub(super) fn open(peer: &str, secret: &str) -> anyhow::Result<Self> {
+        let peer: IpAddr = peer.parse().with_context(|| format!("{peer} is not an address"))?;
+        let any = if peer.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        // Connecting a datagram socket sends nothing; it chooses the way.
+        let way = UdpSocket::bind(any)?;
+        way.connect((peer, 9))?;
+        let socket = TcpListener::bind((way.local_addr()?.ip(), 0))?;
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
+        let key = secret.strip_prefix("whsec_").context("the secret's prefix")?;
+        let key = STANDARD.decode(key)?;
+        Ok(Self { socket, address, key, heard: Vec::new(), wrong: Vec::new() })
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What is wrong with messages that are not among those heard: their signature or form.
+    pub(super) fn wrong(&self) -> &[String] {
+        &self.wrong
+    }
+
+    /// Takes what waits on the socket; gives all that was heard so far. Senders wait meanwhile, so it
+    /// is called often.
+    pub(super) fn take(&mut self) -> anyhow::Result<&[Heard]> {
+        loop {
+            match self.socket.accept() {
+                Ok((stream, _)) => match hear(stream, &self.key) {
+                    Ok(heard) => self.heard.push(heard),
+                    Err(error) => self.wrong.push(format!("{error:#}")),
+                },
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(&self.heard),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// Reads one request and answers it; the connection ends with it.
+fn hear(mut stream: TcpStream, key: &[u8]) -> anyhow::Result<Heard> {
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(SILENCE_MAX))?;
+    stream.set_write_timeout(Some(SILENCE_MAX))?;
+    let request = Request::read(&mut stream)?;
+    let event = request.event(key)?;
+    stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")?;
+    Ok(Heard { path: request.path, event })
+}
+
+/// A request as it came.
+#[derive(Debug, Default)]
+struct Request {
+    path: String,
+    headers: BTreeMap<String, String>,
+    body: Vec<u8>,
+}
+
+impl Request {
+    fn read(stream: &mut impl std::io::Read) -> anyhow::Result<Self> {
+        let mut reader = BufReader::new(stream.take(REQUEST_BYTES_MAX));
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let path = line.split(' ').nth(1).context("no request line")?.to_owned();
+        let mut headers = BTreeMap::new();
+        loop {
+            line.clear();
+            reader.read_line(&mut line)?;
+            let Some((name, value)) = line.trim_end().split_once(':') else { break };
+            headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+        }
+        let length: u64 = headers.get("content-length").context("no length")?.parse()?;
+        let mut body = Vec::new();
+        reader.take(length).read_to_end(&mut body)?;
+        ensure!(body.len() as u64 == length, "the request is cut off, or too long");
+        Ok(Self { path, headers, body })
+    }
+
+    fn header(&self, name: &str) -> anyhow::Result<&str> {
+        self.headers.get(name).map(String::as_str).with_context(|| format!("no header {name}"))
+    }
+
+    /// The event, if one of the signatures is right for it.
+    fn event(&self, key: &[u8]) -> anyhow::Result<Value> {
+        let id = self.header("webhook-id")?;
+        let signed = [id, ".", self.header("webhook-timestamp")?, "."].concat();
+        let is_right = |signature: &str| {
+            let code = signature.strip_prefix("v1,").and_then(|code| STANDARD.decode(code).ok());
+            let mac = Hmac::<Sha256>::new_from_slice(key).ok();
+            code.zip(mac).is_some_and(|(code, mut mac)| {
+                mac.update(signed.as_bytes());
+                mac.update(&self.body);
+                mac.verify_slice(&code).is_ok()
+            })
+        };
+        if !self.header("webhook-signature")?.split(' ').any(is_right) {
+            bail!("the signature is wrong: {self:?}");
+        }
+        let kind = self.header("content-type")?;
+        ensure!(kind.starts_with("application/cloudevents+json"), "it is {kind}");
+        let event: Value = serde_json::from_slice(&self.body)?;
+        ensure!(event["specversion"] == "1.0" && event["id"] == id, "{event}");
+        Ok(event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+    /// A request as a processor sends it, signed with the key of `SECRET`.
+    fn sent(listener: &Listener, body: &str) -> String {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&listener.key).unwrap();
+        mac.update(format!("m1.1614265330.{body}").as_bytes());
+        let signature = STANDARD.encode(mac.finalize().into_bytes());
+        format!(
+            "POST /listening HTTP/1.1\r\nhost: x\r\nContent-Type: application/cloudevents+json\r\n\
+             webhook-id: m1\r\nwebhook-timestamp: 1614265330\r\n\
+             webhook-signature: v1,AAAA v1,{signature}\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    }
+
+    fn send(listener: &Listener, request: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(listener.address()).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
+    }
+
+    #[test]
+    fn the_signature_of_the_standards_own_example_is_right() {
+        let headers = [
+            ("webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek"),
+            ("webhook-timestamp", "1614265330"),
+            ("webhook-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="),
+            ("content-type", "application/cloudevents+json"),
+        ];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let body = br#"{"test": 2432232314}"#.to_vec();
+        let request = Request { headers, body, ..Request::default() };
+        let key = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        // It is signed, and no event.
+        let error = request.event(&key).unwrap_err().to_string();
+        assert_eq!(error, r#"{"test":2432232314}"#);
+    }
+
+    #[test]
+    fn what_waits_is_heard_and_answered() {
+        let mut listener = Listener::open("127.0.0.1", SECRET).unwrap();
+        assert_eq!(listener.take().unwrap(), []);
+        let body = r#"{"specversion":"1.0","id":"m1"}"#;
+        let mut stream = send(&listener, &sent(&listener, body));
+        let heard = listener.take().unwrap();
+        let event = serde_json::from_str(body).unwrap();
+        assert_eq!(heard, [Heard { path: "/listening".to_owned(), event }]);
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+    }
+
+    #[test]
+    fn a_message_that_was_changed_or_cut_off_is_refused() {
+        let mut listener = Listener::open("127.0.0.1", SECRET).unwrap();
+        let right = sent(&listener, r#"{"specversion":"1.0","id":"m1"}"#);
+        for (wrong, wanted) in [
+            (right.replace("\"1.0\"", "\"1.1\""), "the signature is wrong"),
+            (right.replace("webhook-id: m1", "webhook-id: m2"), "the signature is wrong"),
+            (right.replace("webhook-signature", "other"), "no header webhook-signature"),
+            (right.replace("content-length", "other"), "no length"),
+            (right.replace("+json", "+xml"), "it is application/cloudevents+xml"),
+            (right[..right.len() - 1].to_owned(), "the request is cut off"),
+        ] {
+            drop(send(&listener, &wrong));
+            assert_eq!(listener.take().unwrap(), []);
+            let said = listener.wrong().last().unwrap();
+            assert!(said.contains(wanted), "{said}");
+        }
+        assert_eq!(listener.wrong().len(), 6);
+    }
+}
