@@ -40,7 +40,7 @@ class Order:
 
 
 class Seller:
-    """One seller at one processor."""
+    """One seller; the processor that it speaks to may be any."""
 
     def __init__(self, address: str, name: str, orders: int) -> None:
         self.address, self.name, self.left = address, name, orders

@@ -87,8 +87,8 @@ struct Wire {
     down: Streaming<v1::SellerEvent>,
 }
 
-/// A seller's live connection to one processor. It hears of the orders of that processor; with
-/// several of them, hold a session to each. See the crate's page for how it is used.
+/// A seller's live connection. It may be to any processor, and hears of the orders of all. See the
+/// crate's page for how it is used.
 ///
 /// Each event comes once per session, however often the connection breaks. After the program itself
 /// was started again, it goes on after the last event that it acknowledged, where the [`Cursors`]

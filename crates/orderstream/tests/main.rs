@@ -13,6 +13,7 @@ mod cluster;
 mod contract;
 mod conversation;
 mod drain;
+mod elsewhere;
 mod http;
 mod kill;
 mod market;

@@ -10,15 +10,19 @@ use crate::http::{Answer, get, post, send};
 use crate::process::{Role, until};
 
 /// Three processors that know of one another, and a requestor that places its orders on the first.
-struct Town {
-    processors: Vec<Role>,
-    requestor: Role,
+pub(crate) struct Town {
+    pub(crate) processors: Vec<Role>,
+    pub(crate) requestor: Role,
     dir: tempfile::TempDir,
 }
 
 impl Town {
-    fn build() -> Self {
+    pub(crate) fn build() -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let sellers = dir.path().join("sellers.yaml");
+        let acme = json!({"apiVersion": "orderstream.dev/v1alpha1", "kind": "Seller",
+            "metadata": {"name": "acme"}, "spec": {}});
+        std::fs::write(&sellers, acme.to_string()).unwrap();
         let processors: Vec<_> = (0..3)
             .map(|number| {
                 let own = dir.path().join(number.to_string());
@@ -27,6 +31,7 @@ impl Town {
                 std::fs::write(&peers, "").unwrap();
                 let mut args = vec!["processor", "--data-dir", data.to_str().unwrap()];
                 args.extend(["--peers", peers.to_str().unwrap()]);
+                args.extend(["--sellers", sellers.to_str().unwrap()]);
                 for flag in ["--grpc-addr", "--rest-addr", "--metrics-addr"] {
                     args.extend([flag, "127.0.0.1:0"]);
                 }
@@ -51,7 +56,7 @@ impl Town {
     }
 
     /// Tells all processors of one another.
-    fn introduce(&self) {
+    pub(crate) fn introduce(&self) {
         let lines = self.processors.iter().map(|p| format!("http://{}\n", p.address("grpc")));
         std::fs::write(self.dir.path().join("peers"), lines.collect::<String>()).unwrap();
         for number in 0..self.processors.len() {
@@ -62,7 +67,7 @@ impl Town {
         }
     }
 
-    fn rest(&self, number: usize) -> SocketAddr {
+    pub(crate) fn rest(&self, number: usize) -> SocketAddr {
         self.processors[number].address("rest")
     }
 

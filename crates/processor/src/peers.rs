@@ -21,10 +21,11 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use orderstream_core::{Answer, OrderKey, Phase, ProposalId, Reason, Refusal, Seq};
-use orderstream_rpc::client::Connections;
+use orderstream_rpc::client::{ClientStack, Connections};
 use orderstream_rpc::convert::order_ref;
 use orderstream_rpc::observe::RpcMetrics;
 use orderstream_rpc::v1;
+use orderstream_rpc::v1::order_streaming_service_client::OrderStreamingServiceClient;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
@@ -46,7 +47,7 @@ const MEETING_MAX: Duration = Duration::from_secs(6);
 /// How long a peer may take to answer a question.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a peer may take to do what was forwarded.
-const ACT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const ACT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Orders that are looked for at one time; more wait, as long as one may take.
 const LOOKUPS_MAX: usize = 64;
 
@@ -234,12 +235,42 @@ impl Peers {
         silent.map_or(Ok(None), |url| Err(is_silent(key, &url)))
     }
 
+    /// The URL of the processor that has an order that is not here; `None` when nobody has it.
+    ///
+    /// # Errors
+    /// When nobody says to have it and somebody does not answer.
+    pub(crate) async fn find(&self, key: &OrderKey) -> Result<Option<String>, Refusal> {
+        let found = self.locate(key).await;
+        match &found {
+            Ok(Some(_)) => {}
+            Ok(None) => self.handed_on("unknown_order"),
+            Err(_) => self.handed_on("unreached"),
+        }
+        found.map(|place| place.map(|place| place.url))
+    }
+
+    /// The URLs of all others.
+    pub(crate) fn urls(&self) -> Vec<String> {
+        self.0.known.lock().all().into_iter().map(|peer| peer.url).collect()
+    }
+
+    /// A client of another processor's streams, where it is now.
+    pub(crate) fn streaming(&self, url: &str) -> Option<OrderStreamingServiceClient<ClientStack>> {
+        let known = self.0.known.lock();
+        known.get(url).map(|peer| peer.connections.streaming())
+    }
+
+    /// Counts what became of something that another processor was asked to do.
+    pub(crate) fn handed_on(&self, result: &'static str) {
+        self.0.metrics.forwarded(result);
+    }
+
     fn remembered(&self, key: &OrderKey) -> Option<Place> {
         let url = self.0.owners.lock().get(key)?;
         self.0.known.lock().get(&url).map(Peer::place)
     }
 
-    fn forget(&self, key: &OrderKey) {
+    pub(crate) fn forget(&self, key: &OrderKey) {
         self.0.owners.lock().forget(key);
     }
 
@@ -307,7 +338,8 @@ async fn has_order(peer: Peer, key: &OrderKey) -> (Peer, Option<bool>) {
     (peer, found)
 }
 
-fn is_silent(key: &OrderKey, url: &str) -> Refusal {
+/// An order's processor, or whoever may be it, does not answer.
+pub(crate) fn is_silent(key: &OrderKey, url: &str) -> Refusal {
     let text = format!("order {key} is or may be at {url}, which does not answer; repeat it");
     Refusal::new(Reason::Unreachable, text).with("processor", url)
 }

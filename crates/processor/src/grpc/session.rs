@@ -1,12 +1,15 @@
 //! A seller's live connection: acts go up and each is answered; invitations and the events of the
 //! orders that the seller takes part in come down. Followed are the orders that it is invited to,
-//! those that it names with cursors in `Hello`, and those that it acts in.
+//! those that it names with cursors in `Hello`, and those that it acts in; what is at other
+//! processors comes through [`elsewhere`].
 //!
 //! A session is one state, polled by its connection: no task and no queue of its own. What it tells
-//! comes in turn from the acts, from the messages and from the orders, and of these from each in
-//! turn, so that a busy one does not hold up the others.
+//! comes in turn from the acts, from the messages, from the orders and from elsewhere, and of these
+//! from each in turn, so that a busy one does not hold up the others.
 
 mod acts;
+mod branch;
+mod elsewhere;
 mod start;
 mod view;
 
@@ -24,12 +27,13 @@ use orderstream_rpc::v1::seller_message::Kind as Up;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Status, Streaming};
 
+use self::elsewhere::{Elsewhere, Heard};
 use self::view::{Telling, Told};
 use super::{Grpc, Target};
 use crate::limits::ORDERS_PER_SESSION_MAX;
 use crate::orders::{EventStream, Invitations};
 
-pub(super) use self::start::start;
+pub(super) use self::start::{Reached, start};
 
 /// Acts of one session that wait for the disk at one time.
 const ACTS_IN_FLIGHT: usize = 64;
@@ -65,6 +69,7 @@ enum Source {
     Acts,
     Messages,
     Orders,
+    Elsewhere,
 }
 
 impl Source {
@@ -72,7 +77,8 @@ impl Source {
         match self {
             Self::Acts => Self::Messages,
             Self::Messages => Self::Orders,
-            Self::Orders => Self::Acts,
+            Self::Orders => Self::Elsewhere,
+            Self::Elsewhere => Self::Acts,
         }
     }
 }
@@ -93,6 +99,8 @@ pub(super) struct Session {
     joining: FuturesUnordered<Doing>,
     events: SelectAll<Telling>,
     followed: BTreeMap<OrderKey, Follow>,
+    /// What is at other processors, where there are any.
+    elsewhere: Option<Box<Elsewhere>>,
     last_number: u64,
     turn: Source,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -111,8 +119,19 @@ enum Stop {
 }
 
 impl Session {
-    /// Takes one message of the seller; gives the answer where it needs no disk.
+    /// Takes one message of the seller: what is about an order of another processor goes there.
     fn receive(&mut self, message: v1::SellerMessage) -> Option<v1::SellerResult> {
+        let named = message.kind.as_ref().and_then(|kind| acts::named(&self.tenant, kind));
+        let key = named.filter(|key| self.grpc.orders.incarnation(key).is_none());
+        if let Some((elsewhere, key)) = self.elsewhere.as_mut().zip(key) {
+            elsewhere.route(key, message);
+            return None;
+        }
+        self.take(message)
+    }
+
+    /// Does what a message asks for here; gives the answer where it needs no disk.
+    fn take(&mut self, message: v1::SellerMessage) -> Option<v1::SellerResult> {
         let request_id = message.request_id;
         let taken = match message.kind {
             Some(Up::Proposal(submission)) => self.submit(&request_id, submission),
@@ -199,6 +218,12 @@ impl Session {
         (is_new && self.has_room()).then_some(key)
     }
 
+    /// Messages that are not answered.
+    fn under_way(&self) -> usize {
+        let elsewhere = self.elsewhere.as_ref().map_or(0, |elsewhere| elsewhere.under_way());
+        self.acting.len().saturating_add(elsewhere)
+    }
+
     fn has_room(&self) -> bool {
         self.events.len().saturating_add(self.joining.len()) < ORDERS_PER_SESSION_MAX
     }
@@ -240,7 +265,7 @@ impl Session {
 
     /// While too many acts wait for the disk, nothing more is read: the seller waits too.
     fn poll_messages(&mut self, context: &mut Context<'_>) -> Poll<Result<Down, Status>> {
-        while self.acting.len() < ACTS_IN_FLIGHT
+        while self.under_way() < ACTS_IN_FLIGHT
             && let Some(up) = &mut self.up
         {
             match ready!(up.poll_next_unpin(context)) {
@@ -280,6 +305,23 @@ impl Session {
         }
     }
 
+    fn poll_elsewhere(&mut self, context: &mut Context<'_>) -> Poll<Down> {
+        while let Some(elsewhere) = &mut self.elsewhere {
+            match ready!(elsewhere.poll(context)) {
+                Heard::Word(word) => return Poll::Ready(*word),
+                // Nobody else has the order: here it is told so, unless it came in the meantime.
+                Heard::Here(message) => {
+                    if let Some(result) = self.take(*message) {
+                        return Poll::Ready(Down::Result(result));
+                    }
+                    // The act is new, and the acts may have been looked at before.
+                    context.waker().wake_by_ref();
+                }
+            }
+        }
+        Poll::Pending
+    }
+
     /// Begins to follow what the seller is invited to; gives what to say when there is no room.
     fn take_invitations(&mut self, context: &mut Context<'_>) -> Option<Down> {
         while self.stop == Stop::Not && self.joining.len() < JOINS_IN_FLIGHT {
@@ -306,7 +348,8 @@ impl Session {
 
     /// Whether all is said.
     fn poll_end(&mut self) -> Poll<Option<Down>> {
-        if self.up.is_some() || !self.acting.is_empty() {
+        let is_settled = self.elsewhere.as_ref().is_none_or(|elsewhere| elsewhere.is_settled());
+        if self.up.is_some() || !self.acting.is_empty() || !is_settled {
             return Poll::Pending;
         }
         match self.stop {
@@ -333,13 +376,14 @@ impl Stream for Session {
             self.stop = Stop::Begun;
             self.up = None;
         }
-        for _ in 0..3 {
+        for _ in 0..4 {
             let source = self.turn;
             self.turn = source.next();
             let polled = match source {
                 Source::Acts => self.poll_acts(context).map(Ok),
                 Source::Messages => self.poll_messages(context),
                 Source::Orders => self.poll_orders(context).map(Ok),
+                Source::Elsewhere => self.poll_elsewhere(context).map(Ok),
             };
             match polled {
                 Poll::Ready(Ok(down)) => return event(down),

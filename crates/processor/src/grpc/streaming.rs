@@ -10,8 +10,10 @@ use orderstream_rpc::v1;
 use orderstream_rpc::v1::order_streaming_service_server::OrderStreamingService;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::session::Reached;
 use super::{Answers, Grpc, incarnation, optional, session, status};
 use crate::orders::{EventStream, Followed, Join};
+use crate::peers::{FORWARDED, not_meant};
 
 #[tonic::async_trait]
 impl OrderStreamingService for Grpc {
@@ -63,7 +65,13 @@ impl OrderStreamingService for Grpc {
         &self,
         request: Request<Streaming<v1::SellerMessage>>,
     ) -> Result<Response<Self::SellerSessionStream>, Status> {
-        let session = session::start(self.clone(), request.into_inner()).await?;
+        let mark = request.metadata().get(FORWARDED).map(|mark| mark.to_str().unwrap_or_default());
+        let reached = match mark {
+            None => Reached::BySeller,
+            Some(mark) if self.peers.is_meant(mark) => Reached::ByProcessor,
+            Some(_) => return Err(status(not_meant())),
+        };
+        let session = session::start(self.clone(), request.into_inner(), reached).await?;
         Ok(Response::new(Box::pin(session)))
     }
 }

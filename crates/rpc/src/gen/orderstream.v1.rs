@@ -762,7 +762,7 @@ pub struct Welcome {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SellerResult {
     /// The id of the message. Empty when it answers none: then it tells what keeps the session
-    /// from following an order.
+    /// from following an order, or orders of another processor.
     #[prost(string, tag = "1")]
     pub request_id: ::prost::alloc::string::String,
     /// The event that it caused. 0 when it caused none.
@@ -896,11 +896,14 @@ pub mod order_streaming_service_client {
         }
         /// A seller's live connection: invitations, follow-ups, locks, extensions and
         /// ends come down; proposals, questions, answers, locks and acknowledgements go
-        /// up. It follows every open order of this processor that the seller is invited
-        /// to, from the start and as they open (at most 1 000 at one time; more come as
-        /// those end), the orders named in hello, and those that the seller acts in. Each
-        /// event comes once per session. It ends when the seller has closed its side and
-        /// everything is answered, or after draining.
+        /// up. It follows every open order that the seller is invited to, from the start
+        /// and as they open (at each processor at most 1 000 at one time; more come as
+        /// those end), the orders named in hello, and those that the seller acts in. The
+        /// orders may be at any processor: while one of them is away, the session goes on,
+        /// messages about its orders are answered with UNREACHABLE (the same again has one
+        /// effect), and its events come when it is back. Each event comes once per
+        /// session. It ends when the seller has closed its side and everything is answered,
+        /// or after draining.
         pub async fn seller_session(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::SellerMessage>,
@@ -969,11 +972,14 @@ pub mod order_streaming_service_server {
             + 'static;
         /// A seller's live connection: invitations, follow-ups, locks, extensions and
         /// ends come down; proposals, questions, answers, locks and acknowledgements go
-        /// up. It follows every open order of this processor that the seller is invited
-        /// to, from the start and as they open (at most 1 000 at one time; more come as
-        /// those end), the orders named in hello, and those that the seller acts in. Each
-        /// event comes once per session. It ends when the seller has closed its side and
-        /// everything is answered, or after draining.
+        /// up. It follows every open order that the seller is invited to, from the start
+        /// and as they open (at each processor at most 1 000 at one time; more come as
+        /// those end), the orders named in hello, and those that the seller acts in. The
+        /// orders may be at any processor: while one of them is away, the session goes on,
+        /// messages about its orders are answered with UNREACHABLE (the same again has one
+        /// effect), and its events come when it is back. Each event comes once per
+        /// session. It ends when the seller has closed its side and everything is answered,
+        /// or after draining.
         async fn seller_session(
             &self,
             request: tonic::Request<tonic::Streaming<super::SellerMessage>>,

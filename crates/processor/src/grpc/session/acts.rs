@@ -2,7 +2,9 @@
 
 use orderstream_core::command::Expected;
 use orderstream_core::limits::LEASE_MS_DEFAULT;
-use orderstream_core::{Act, FollowUpId, IdempotencyKey, ProposalId, Reason, Refusal, SellerId};
+use orderstream_core::{
+    Act, FollowUpId, IdempotencyKey, OrderKey, ProposalId, Reason, Refusal, SellerId, Tenant,
+};
 use orderstream_rpc::v1;
 use orderstream_rpc::v1::seller_message::Kind as Up;
 
@@ -37,6 +39,26 @@ pub(super) fn submission(
         }
     }
     Ok(submission)
+}
+
+/// The order that a message is about, where it names one of the session's tenant as it should.
+pub(super) fn named(tenant: &Tenant, kind: &Up) -> Option<OrderKey> {
+    let of = |order: &Option<v1::OrderRef>| {
+        order.as_ref().map(|order| (order.tenant.clone(), order.order_req_id.clone()))
+    };
+    let (named, id) = match kind {
+        Up::Proposal(it) => Some((it.tenant.clone(), it.order_req_id.clone())),
+        Up::Withdraw(it) => of(&it.order),
+        Up::Decline(it) => of(&it.order),
+        Up::Answer(it) => of(&it.order),
+        Up::Question(it) => of(&it.order),
+        Up::Lock(it) => of(&it.order),
+        Up::Unlock(it) => of(&it.order),
+        Up::Acknowledge(it) => of(&it.order),
+        Up::Hello(_) => None,
+    }?;
+    let is_own = named.is_empty() || named == tenant.as_str();
+    OrderKey::new(tenant.as_str(), &id).ok().filter(|_| is_own)
 }
 
 /// The version that a message means; another one is refused.

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use futures_util::stream::{FuturesUnordered, SelectAll};
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, FuturesUnordered, SelectAll};
 use orderstream_core::{OrderKey, Refusal, SellerId, Seq, Tenant};
 use orderstream_rpc::convert::order_ref;
 use orderstream_rpc::v1;
@@ -10,22 +11,52 @@ use orderstream_rpc::v1::seller_event::Kind as Down;
 use orderstream_rpc::v1::seller_message::Kind as Up;
 use tonic::{Status, Streaming};
 
+use super::branch::Speaker;
+use super::elsewhere::Elsewhere;
 use super::{Session, Source, Stop, about};
 use crate::grpc::{Grpc, Target, not_this_life, optional, status};
 use crate::limits::ORDERS_PER_SESSION_MAX;
 use crate::orders::EventStream;
 
+/// Orders of one `Hello` that are looked for at one time.
+const FINDING_MAX: usize = 16;
+
+/// Who opened a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::grpc) enum Reached {
+    /// A seller: it takes part in the orders of all processors.
+    BySeller,
+    /// Another processor that the seller speaks to: only what is here counts.
+    ByProcessor,
+}
+
 /// Waits for the seller's `Hello`, and starts the session.
 pub(in crate::grpc) async fn start(
     grpc: Grpc,
     mut up: Streaming<v1::SellerMessage>,
+    reached: Reached,
 ) -> Result<Session, Status> {
     let first = up.message().await?.and_then(|message| message.kind);
     let Some(Up::Hello(hello)) = first else {
         return Err(status(Refusal::field("hello", "is missing; say who you are first")));
     };
-    let (mut session, cursors) =
+    let (mut session, mut welcome, mut cursors) =
         greet(grpc, hello).map_err(|refusal| status(refusal.under("hello")))?;
+    if reached == Reached::BySeller && !session.grpc.peers.is_alone() {
+        let speaker = Speaker {
+            peers: session.grpc.peers.clone(),
+            tenant: session.tenant.clone(),
+            seller: session.seller.clone(),
+        };
+        let grpc = session.grpc.clone();
+        let (there, silent) = part(&grpc, &mut cursors).await;
+        session.first.extend(silent.iter().map(|(key, refusal)| about(key, refusal)));
+        let (elsewhere, orders) = Elsewhere::open(speaker, there).await;
+        session.elsewhere = Some(Box::new(elsewhere));
+        welcome.orders.extend(orders);
+        welcome.orders.truncate(ORDERS_PER_SESSION_MAX);
+    }
+    session.first.push_front(Down::Welcome(welcome));
     for cursor in cursors {
         match go_on(&session.grpc, &cursor).await {
             Ok(events) => session.follow((cursor.0.key, events)),
@@ -40,8 +71,33 @@ pub(in crate::grpc) async fn start(
 
 type Cursor = (Target, Seq);
 
-/// A session that follows nothing yet, and what it is to follow.
-fn greet(grpc: Grpc, hello: v1::Hello) -> Result<(Session, Vec<Cursor>), Refusal> {
+/// Orders at other processors, by the URL of these.
+type There = BTreeMap<String, BTreeMap<OrderKey, Seq>>;
+
+/// Takes out the cursors of orders that other processors have; gives also why the processor of an
+/// order was not found. Such an order comes from its first event when its processor is back.
+async fn part(grpc: &Grpc, cursors: &mut Vec<Cursor>) -> (There, Vec<(OrderKey, Refusal)>) {
+    let is_here = |(target, _): &Cursor| grpc.orders.incarnation(&target.key).is_some();
+    let (here, others): (Vec<_>, Vec<_>) = std::mem::take(cursors).into_iter().partition(is_here);
+    *cursors = here;
+    let found = stream::iter(others)
+        .map(|cursor| async move { (grpc.peers.find(&cursor.0.key).await, cursor) })
+        .buffered(FINDING_MAX);
+    let found: Vec<_> = found.collect().await;
+    let (mut there, mut silent) = (There::new(), Vec::new());
+    for (place, (target, seq)) in found {
+        match place {
+            Ok(Some(url)) => drop(there.entry(url).or_default().insert(target.key, seq)),
+            // Here it is said that nobody has it.
+            Ok(None) => cursors.push((target, seq)),
+            Err(refusal) => silent.push((target.key, refusal)),
+        }
+    }
+    (there, silent)
+}
+
+/// A session that follows nothing yet, its welcome, and what it is to follow.
+fn greet(grpc: Grpc, hello: v1::Hello) -> Result<(Session, v1::Welcome, Vec<Cursor>), Refusal> {
     let seller = SellerId::new(hello.seller)?;
     let tenant = optional(hello.tenant).map_or_else(|| Ok(Tenant::default()), Tenant::new)?;
     let cursors = cursors(&tenant, hello.cursors)?;
@@ -58,7 +114,7 @@ fn greet(grpc: Grpc, hello: v1::Hello) -> Result<(Session, Vec<Cursor>), Refusal
         tenant,
         seller,
         up: None,
-        first: VecDeque::from([Down::Welcome(welcome)]),
+        first: VecDeque::new(),
         acting: FuturesUnordered::new(),
         invitations,
         waiting: None,
@@ -66,12 +122,13 @@ fn greet(grpc: Grpc, hello: v1::Hello) -> Result<(Session, Vec<Cursor>), Refusal
         joining: FuturesUnordered::new(),
         events: SelectAll::new(),
         followed: BTreeMap::new(),
+        elsewhere: None,
         last_number: 0,
         turn: Source::Acts,
         stopping,
         stop: Stop::Not,
     };
-    Ok((session, cursors))
+    Ok((session, welcome, cursors))
 }
 
 fn cursors(tenant: &Tenant, given: Vec<v1::OrderCursor>) -> Result<Vec<Cursor>, Refusal> {

@@ -1,0 +1,221 @@
+//! A seller's session at a processor that has none of the orders: what it says reaches their owner,
+//! and what happens there reaches it, also when the owner was killed in between.
+
+use std::time::Duration;
+
+use futures_util::stream::poll_fn;
+use orderstream_rpc::v1;
+use orderstream_rpc::v1::order_streaming_service_client::OrderStreamingServiceClient;
+use orderstream_rpc::v1::seller_event::Kind as Down;
+use orderstream_rpc::v1::seller_message::Kind as Up;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tonic::Streaming;
+
+use crate::client::block_on;
+use crate::http::{get, post};
+use crate::peers::Town;
+use crate::process::pause;
+
+/// One session, without a client that would hide what comes twice.
+struct Session {
+    up: mpsc::Sender<v1::SellerMessage>,
+    down: Streaming<v1::SellerEvent>,
+    /// The events so far: number, status, proposal.
+    events: Vec<(u64, String, String)>,
+}
+
+fn order(id: &str) -> Option<v1::OrderRef> {
+    Some(v1::OrderRef { order_req_id: id.to_owned(), ..v1::OrderRef::default() })
+}
+
+fn proposal(order_req_id: &str, id: &str) -> Up {
+    let proposal = v1::Proposal {
+        proposal_id: id.to_owned(),
+        price: "9".to_owned(),
+        currency: "EUR".to_owned(),
+        ..v1::Proposal::default()
+    };
+    Up::Proposal(v1::ProposalSubmission {
+        order_req_id: order_req_id.to_owned(),
+        proposal: Some(proposal),
+        ..v1::ProposalSubmission::default()
+    })
+}
+
+impl Session {
+    /// Says hello as acme; gives also the orders that the welcome lists.
+    async fn open(url: &str, cursors: &[(&str, u64)]) -> (Self, Vec<String>) {
+        let (up, mut messages) = mpsc::channel(8);
+        let cursor = |(id, after_seq): &(&str, u64)| v1::OrderCursor {
+            order: order(id),
+            after_seq: *after_seq,
+        };
+        let cursors = cursors.iter().map(cursor).collect();
+        let hello = v1::Hello { seller: "acme".to_owned(), cursors, ..v1::Hello::default() };
+        let hello = v1::SellerMessage { kind: Some(Up::Hello(hello)), ..Default::default() };
+        up.send(hello).await.unwrap();
+        let endpoint = tonic::transport::Endpoint::from_shared(url.to_owned()).unwrap();
+        let messages = poll_fn(move |context| messages.poll_recv(context));
+        let mut client = OrderStreamingServiceClient::new(endpoint.connect().await.unwrap());
+        let call = client.seller_session(messages).await.unwrap();
+        let mut session = Self { up, down: call.into_inner(), events: Vec::new() };
+        let Some(Down::Welcome(welcome)) = session.word().await else { panic!("no welcome") };
+        let orders = welcome.orders.into_iter().map(|order| order.order_req_id).collect();
+        (session, orders)
+    }
+
+    async fn word(&mut self) -> Option<Down> {
+        self.down.message().await.unwrap().map(|message| message.kind.unwrap())
+    }
+
+    /// Takes one word; events are kept.
+    async fn result(&mut self) -> Option<v1::SellerResult> {
+        match self.word().await.expect("the session goes on") {
+            Down::Result(result) => Some(result),
+            Down::Event(event) => {
+                let status = event.streaming_response_status;
+                self.events.push((event.seq, status, event.proposal_id));
+                None
+            }
+            other @ (Down::Welcome(_) | Down::Draining(_)) => panic!("{other:?}"),
+        }
+    }
+
+    async fn ask(&mut self, request_id: &str, kind: Up) -> v1::SellerResult {
+        let message = v1::SellerMessage { request_id: request_id.to_owned(), kind: Some(kind) };
+        self.up.send(message).await.unwrap();
+        loop {
+            if let Some(result) = self.result().await {
+                assert_eq!(result.request_id, request_id, "{result:?}");
+                return result;
+            }
+        }
+    }
+
+    async fn done(&mut self, request_id: &str, kind: Up) -> u64 {
+        let result = self.ask(request_id, kind).await;
+        assert_eq!(result.reason, "", "{result:?}");
+        result.seq
+    }
+
+    async fn until_event(&mut self, status: &str, proposal: &str) {
+        while !self.events.iter().any(|(_, s, p)| (s.as_str(), p.as_str()) == (status, proposal)) {
+            assert_eq!(self.result().await, None);
+        }
+    }
+}
+
+/// What the owner's list holds for the only seller there is.
+fn listed(town: &Town) -> Vec<(u64, String, String)> {
+    let text = get(town.rest(0), "/api/v1/orders/SB1/events").unwrap().text;
+    let events = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    let events = events.map(|line| serde_json::from_str::<Value>(line).unwrap()).map(|event| {
+        let text = |field: &str| event[field].as_str().unwrap_or_default().to_owned();
+        (event["seq"].as_u64().unwrap(), text("status"), text("proposal_id"))
+    });
+    events.filter(|(_, status, _)| status != "SellersSelected").collect()
+}
+
+fn grpc(town: &Town, number: usize) -> String {
+    format!("http://{}", town.processors[number].address("grpc"))
+}
+
+/// Everything that a seller does, at an order of another processor.
+async fn acts(session: &mut Session, town: &Town) {
+    let opened = session.done("r-1", proposal("SB1", "p-1")).await;
+    assert_eq!(session.done("r-1", proposal("SB1", "p-1")).await, opened, "one effect");
+    let lock = v1::LockRequest {
+        order: order("SB1"),
+        proposal_id: "p-1".to_owned(),
+        lease_ms: 60_000,
+        version: 0,
+    };
+    session.done("r-2", Up::Lock(lock)).await;
+    let unlock = v1::UnlockRequest { order: order("SB1"), proposal_id: "p-1".to_owned() };
+    session.done("r-3", Up::Unlock(unlock)).await;
+    let message = Some(v1::Message { message: "Which colour?".to_owned(), ..Default::default() });
+    let question = v1::Question { order: order("SB1"), question_id: "q-1".to_owned(), message };
+    session.done("r-4", Up::Question(question)).await;
+    let acknowledged = v1::Acknowledge { order: order("SB1"), seq: 1 };
+    session.done("r-5", Up::Acknowledge(acknowledged)).await;
+    // In the order in which they are said, although nobody waits for an answer.
+    let mut amended = proposal("SB1", "p-2");
+    if let Up::Proposal(v1::ProposalSubmission { proposal: Some(amended), .. }) = &mut amended {
+        (amended.version, amended.price) = (1, "8".to_owned());
+    }
+    for (id, kind) in [("r-6", proposal("SB1", "p-2")), ("r-7", amended)] {
+        let message = v1::SellerMessage { request_id: id.to_owned(), kind: Some(kind) };
+        session.up.send(message).await.unwrap();
+    }
+    for id in ["r-6", "r-7"] {
+        let result = loop {
+            if let Some(result) = session.result().await {
+                break result;
+            }
+        };
+        assert_eq!((result.request_id.as_str(), result.reason.as_str()), (id, ""), "{result:?}");
+    }
+    let unknown = session.ask("r-8", proposal("nowhere", "p-1")).await;
+    assert_eq!(unknown.reason, "ORDER_NOT_FOUND", "{unknown:?}");
+    let follow_up = json!({"order_req_id": "SB1", "audience": ["acme"],
+        "message": {"message": "By Friday?", "urls": []}});
+    let path = "/api/v1/orders/followup";
+    let answer = post(town.requestor.address("requestor"), path, &follow_up.to_string()).unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    session.until_event("FollowUpAdded", "").await;
+}
+
+#[test]
+fn a_session_at_any_processor_takes_part_in_the_orders_of_all() {
+    let mut town = Town::build();
+    town.introduce();
+    block_on(async {
+        let (mut session, orders) = Session::open(&grpc(&town, 2), &[]).await;
+        assert_eq!(orders, ["SB1"]);
+        session.until_event("OrderOpened", "").await;
+        acts(&mut session, &town).await;
+
+        town.processors[0].kill();
+        let silent = session.ask("r-9", proposal("SB1", "p-3")).await;
+        assert_eq!(silent.reason, "UNREACHABLE", "{silent:?}");
+        town.processors[0].restart();
+        let mut tries = 0;
+        while !session.ask("r-9", proposal("SB1", "p-3")).await.reason.is_empty() {
+            tries += 1;
+            assert!(tries < 100, "the owner is back");
+            pause(Duration::from_millis(50));
+        }
+        session.until_event("NewProposal", "p-3").await;
+        let end = json!({"proposal_id": "p-3"}).to_string();
+        let path = "/api/v1/orders/finalize/SB1";
+        assert_eq!(post(town.requestor.address("requestor"), path, &end).unwrap().status, 200);
+        session.until_event("OrderFinalised", "").await;
+        assert_eq!(session.events, listed(&town), "each once, in order, over the kill");
+
+        drop(std::mem::replace(&mut session.up, mpsc::channel(1).0));
+        assert_eq!(session.word().await, None, "all is said and answered");
+    });
+}
+
+#[test]
+fn a_session_goes_on_after_its_cursors_at_any_processor() {
+    let town = Town::build();
+    town.introduce();
+    block_on(async {
+        let (mut first, _) = Session::open(&grpc(&town, 1), &[]).await;
+        let seq = first.done("r-1", proposal("SB1", "p-1")).await;
+        first.until_event("NewProposal", "p-1").await;
+        let (mut again, _) = Session::open(&grpc(&town, 2), &[("SB1", seq), ("gone", 3)]).await;
+        let gone = loop {
+            if let Some(result) = again.result().await {
+                break result;
+            }
+        };
+        assert_eq!(gone.reason, "ORDER_NOT_FOUND");
+        assert_eq!(gone.order.map(|order| order.order_req_id).as_deref(), Some("gone"));
+        again.done("r-2", proposal("SB1", "p-2")).await;
+        again.until_event("NewProposal", "p-2").await;
+        assert_eq!(again.events.len(), 1, "{:?}", again.events);
+    });
+}

@@ -1,0 +1,311 @@
+//! A session's part at one other processor: a session there for the same seller, opened again
+//! whenever it ends, after the last event of each order that it told.
+//!
+//! ```text
+//!              welcome                       ended, drained, silent
+//!   Opening ───────────▶ Open ─────────────────────────────────────▶ Waiting
+//!    ▲   └── refused, not reached ──────────────────────────────────▶  │
+//!    └──────────────────── after a pause that grows ──────────────────┘
+//! ```
+//!
+//! What the seller said and that is not answered when a part ends is answered here: it may have
+//! been done or not, and the same message again has one effect.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use orderstream_core::{OrderKey, Reason, Refusal, SellerId, Seq, Tenant};
+use orderstream_rpc::convert::order_ref;
+use orderstream_rpc::status::refusal_from_status;
+use orderstream_rpc::v1;
+use orderstream_rpc::v1::order_stream_response::Detail;
+use orderstream_rpc::v1::seller_event::Kind as Down;
+use orderstream_rpc::v1::seller_message::Kind as Up;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Sleep, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Streaming};
+
+use super::{ACTS_IN_FLIGHT, failed};
+use crate::limits::ORDERS_PER_SESSION_MAX;
+use crate::peers::{ACT_TIMEOUT, FORWARDED, Peers};
+
+/// How long a part may take to open.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
+/// The pause before a part is opened again, at first; it doubles.
+const PAUSE_MIN: Duration = Duration::from_millis(250);
+/// The longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// What acknowledgements are called on their way that the seller gave no name.
+const UNNAMED: &str = "~acknowledge";
+
+/// Who speaks in all parts of a session.
+#[derive(Clone, Debug)]
+pub(super) struct Speaker {
+    pub(super) peers: Peers,
+    pub(super) tenant: Tenant,
+    pub(super) seller: SellerId,
+}
+
+/// A part that is open.
+struct Opened {
+    up: mpsc::Sender<v1::SellerMessage>,
+    down: Streaming<v1::SellerEvent>,
+    welcome: v1::Welcome,
+}
+
+type Opening = Pin<Box<dyn Future<Output = Result<Opened, Refusal>> + Send>>;
+
+enum State {
+    Opening(Opening),
+    Open(mpsc::Sender<v1::SellerMessage>, Box<Streaming<v1::SellerEvent>>),
+    Waiting(Pin<Box<Sleep>>),
+}
+
+/// A message that is not answered yet.
+struct Pending {
+    key: OrderKey,
+    request_id: String,
+    since: Instant,
+}
+
+/// The part at one processor.
+pub(super) struct Branch {
+    url: String,
+    state: State,
+    /// The last event that was told of each order that is not over.
+    told: BTreeMap<OrderKey, Seq>,
+    /// What is said once the part is open.
+    unsaid: VecDeque<v1::SellerMessage>,
+    pending: VecDeque<Pending>,
+    /// What the seller is told next.
+    words: VecDeque<Down>,
+    failures: u32,
+    /// Whether the seller knows that this part is refused.
+    is_refusal_told: bool,
+}
+
+impl Branch {
+    /// A part that begins to open, with the cursors of orders that are there.
+    pub(super) fn new(speaker: &Speaker, url: String, told: BTreeMap<OrderKey, Seq>) -> Self {
+        let state = State::Opening(opening(speaker, &url, &told));
+        Self {
+            url,
+            state,
+            told,
+            unsaid: VecDeque::new(),
+            pending: VecDeque::new(),
+            words: VecDeque::new(),
+            failures: 0,
+            is_refusal_told: false,
+        }
+    }
+
+    /// Where it is.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Messages that are not answered.
+    pub(super) fn under_way(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Whether nothing is left to say to the seller but events.
+    pub(super) fn is_settled(&self) -> bool {
+        self.pending.is_empty() && self.words.is_empty()
+    }
+
+    /// Waits for the welcome; gives the orders that it lists. Bounded by the opening's own time.
+    pub(super) async fn welcomed(&mut self) -> Vec<v1::OrderRef> {
+        let State::Opening(opening) = &mut self.state else { return Vec::new() };
+        let opened = opening.await;
+        self.opened(opened)
+    }
+
+    /// Hands a message on, now or once the part is open.
+    pub(super) fn say(&mut self, key: OrderKey, mut message: v1::SellerMessage) {
+        if message.request_id.is_empty() && matches!(message.kind, Some(Up::Acknowledge(_))) {
+            // So that it is answered: what is under way is counted.
+            UNNAMED.clone_into(&mut message.request_id);
+        }
+        let request_id = message.request_id.clone();
+        self.pending.push_back(Pending { key, request_id, since: Instant::now() });
+        match &self.state {
+            // There is room for all that may be under way.
+            State::Open(up, _) => {
+                if up.try_send(message).is_err() {
+                    tracing::debug!(to = self.url, "a part of a session takes nothing more");
+                }
+            }
+            State::Opening(_) => self.unsaid.push_back(message),
+            State::Waiting(_) => self.give_up(),
+        }
+    }
+
+    /// The next word of this part.
+    pub(super) fn poll(&mut self, speaker: &Speaker, context: &mut Context<'_>) -> Poll<Down> {
+        loop {
+            if let Some(word) = self.words.pop_front() {
+                return Poll::Ready(word);
+            }
+            match &mut self.state {
+                State::Opening(opening) => {
+                    let opened = ready!(opening.poll_unpin(context));
+                    self.opened(opened);
+                }
+                State::Open(_, down) => match ready!(down.poll_next_unpin(context)) {
+                    Some(Ok(event)) => self.heard(speaker, event),
+                    Some(Err(_)) | None => self.ended(),
+                },
+                State::Waiting(sleep) => {
+                    ready!(sleep.poll_unpin(context));
+                    self.state = State::Opening(opening(speaker, &self.url, &self.told));
+                }
+            }
+        }
+    }
+
+    /// Ends the part if it has not answered for too long.
+    pub(super) fn look_at_the_clock(&mut self) {
+        if self.pending.front().is_some_and(|first| first.since.elapsed() >= ACT_TIMEOUT) {
+            self.ended();
+        }
+    }
+
+    fn opened(&mut self, opened: Result<Opened, Refusal>) -> Vec<v1::OrderRef> {
+        let Opened { up, down, welcome } = match opened {
+            Ok(opened) => opened,
+            Err(refusal) => {
+                self.refused(&refusal);
+                self.ended();
+                return Vec::new();
+            }
+        };
+        (self.failures, self.is_refusal_told) = (0, false);
+        for message in self.unsaid.drain(..) {
+            // Fewer wait than have room.
+            drop(up.try_send(message));
+        }
+        self.state = State::Open(up, Box::new(down));
+        welcome.orders
+    }
+
+    /// The seller is told once of what will not go away by itself.
+    fn refused(&mut self, refusal: &Refusal) {
+        if refusal.reason != Reason::Unreachable
+            && !std::mem::replace(&mut self.is_refusal_told, true)
+        {
+            let text = format!("the orders at {} are not followed: {refusal}", self.url);
+            let refusal = Refusal::new(refusal.reason, text);
+            self.words.push_back(Down::Result(failed(String::new(), &refusal)));
+        }
+    }
+
+    fn heard(&mut self, speaker: &Speaker, event: v1::SellerEvent) {
+        match event.kind {
+            Some(Down::Event(event)) => {
+                self.note(speaker, &event);
+                self.words.push_back(Down::Event(event));
+            }
+            Some(Down::Result(result)) => self.answered(speaker, result),
+            // It comes back, or its orders come back with another one.
+            Some(Down::Draining(_)) => self.ended(),
+            Some(Down::Welcome(_)) | None => {}
+        }
+    }
+
+    /// Where the part goes on, should it end now.
+    fn note(&mut self, speaker: &Speaker, event: &v1::OrderStreamResponse) {
+        let Ok(key) = OrderKey::new(speaker.tenant.as_str(), &event.order_req_id) else { return };
+        let is_last = matches!(
+            event.detail,
+            Some(Detail::OrderFinalised(_) | Detail::OrderClosed(_) | Detail::OrderCancelled(_))
+        );
+        if is_last {
+            self.told.remove(&key);
+        } else {
+            self.told.insert(key, Seq(event.seq));
+        }
+    }
+
+    fn answered(&mut self, speaker: &Speaker, result: v1::SellerResult) {
+        let is_answer = |pending: &Pending| pending.request_id == result.request_id;
+        let place = self.pending.iter().position(is_answer).filter(|_| result.order.is_none());
+        let pending = place.and_then(|place| self.pending.remove(place));
+        if let Some(pending) = &pending {
+            let refused = Some(result.reason.as_str()).filter(|reason| !reason.is_empty());
+            if refused == Some(Reason::OrderNotFound.as_str()) {
+                speaker.peers.forget(&pending.key);
+            }
+            speaker.peers.handed_on(refused.map_or("ok", |_| "refused"));
+        }
+        if result.request_id != UNNAMED {
+            self.words.push_back(Down::Result(result));
+        } else if !result.reason.is_empty() {
+            let result = v1::SellerResult { request_id: String::new(), ..result };
+            self.words.push_back(Down::Result(result));
+        }
+    }
+
+    /// The part is over; it is opened again later.
+    fn ended(&mut self) {
+        self.give_up();
+        let doubled = 1_u32.checked_shl(self.failures).unwrap_or(u32::MAX);
+        let pause = PAUSE_MIN.saturating_mul(doubled).min(PAUSE_MAX);
+        self.failures = self.failures.saturating_add(1);
+        let pause = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
+        self.state = State::Waiting(Box::pin(tokio::time::sleep(pause)));
+    }
+
+    /// Answers all that waits for an answer.
+    fn give_up(&mut self) {
+        self.unsaid.clear();
+        for Pending { key, request_id, .. } in self.pending.drain(..) {
+            if request_id != UNNAMED {
+                let refusal = crate::peers::is_silent(&key, &self.url);
+                self.words.push_back(Down::Result(failed(request_id, &refusal)));
+            }
+        }
+    }
+}
+
+fn opening(speaker: &Speaker, url: &str, told: &BTreeMap<OrderKey, Seq>) -> Opening {
+    let cursor = |(key, seq): (&OrderKey, &Seq)| v1::OrderCursor {
+        order: Some(order_ref(key, None)),
+        after_seq: seq.0,
+    };
+    let hello = v1::Hello {
+        seller: speaker.seller.to_string(),
+        tenant: speaker.tenant.to_string(),
+        cursors: told.iter().take(ORDERS_PER_SESSION_MAX).map(cursor).collect(),
+    };
+    let (peers, url) = (speaker.peers.clone(), url.to_owned());
+    Box::pin(async move {
+        let silent = || Refusal::new(Reason::Unreachable, format!("{url} does not answer"));
+        match timeout(OPEN_TIMEOUT, open(&peers, &url, hello)).await {
+            Ok(Ok(opened)) => Ok(opened),
+            Ok(Err(status)) => Err(status
+                .map_or_else(silent, |status| refusal_from_status(&status).unwrap_or_else(silent))),
+            Err(_) => Err(silent()),
+        }
+    })
+}
+
+/// Opens a session at another processor.
+async fn open(peers: &Peers, url: &str, hello: v1::Hello) -> Result<Opened, Option<tonic::Status>> {
+    let (up, messages) = mpsc::channel(ACTS_IN_FLIGHT.saturating_add(1));
+    let hello = v1::SellerMessage { request_id: String::new(), kind: Some(Up::Hello(hello)) };
+    up.try_send(hello).map_err(|_| None)?;
+    let mut request = Request::new(ReceiverStream::new(messages));
+    request.metadata_mut().insert(FORWARDED, url.parse().map_err(|_| None)?);
+    let mut client = peers.streaming(url).ok_or(None)?;
+    let mut down = client.seller_session(request).await?.into_inner();
+    match down.message().await?.and_then(|first| first.kind) {
+        Some(Down::Welcome(welcome)) => Ok(Opened { up, down, welcome }),
+        Some(Down::Result(_) | Down::Event(_) | Down::Draining(_)) | None => Err(None),
+    }
+}

@@ -1,0 +1,155 @@
+//! A session's parts at the other processors: a seller that speaks to one of them takes part in
+//! the orders of all. Messages go to the processor that has their order, in the order in which
+//! they were said; events and answers come back as they come.
+//!
+//! Only the processor that the seller reached has such parts; the sessions that it opens at the
+//! others have none.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesOrdered;
+use orderstream_core::{OrderKey, Refusal, Seq};
+use orderstream_rpc::v1;
+use orderstream_rpc::v1::seller_event::Kind as Down;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::branch::{Branch, Speaker};
+use super::failed;
+
+/// Between two looks for processors that are new or gone, and for parts that do not answer.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Where a message goes.
+enum Way {
+    /// To another processor.
+    To(String),
+    /// Nobody else has its order.
+    Here,
+    /// It may be somewhere that does not answer.
+    Refused(Refusal),
+}
+
+type Routing = Pin<Box<dyn Future<Output = (Way, OrderKey, v1::SellerMessage)> + Send>>;
+
+/// What comes from elsewhere.
+pub(super) enum Heard {
+    /// A word for the seller.
+    Word(Box<Down>),
+    /// A message whose order nobody else has.
+    Here(Box<v1::SellerMessage>),
+}
+
+/// All parts of one session.
+pub(super) struct Elsewhere {
+    speaker: Speaker,
+    branches: Vec<Branch>,
+    /// Messages whose processor is looked for, in the order in which they were said.
+    routing: FuturesOrdered<Routing>,
+    look: Interval,
+    /// The part whose turn it is.
+    turn: usize,
+}
+
+impl Elsewhere {
+    /// Opens a part at every other processor, those with these cursors among them; gives the orders
+    /// that they list. Who does not answer soon is asked again later.
+    pub(super) async fn open(
+        speaker: Speaker,
+        mut cursors: BTreeMap<String, BTreeMap<OrderKey, Seq>>,
+    ) -> (Self, Vec<v1::OrderRef>) {
+        let mut branches: Vec<_> = speaker
+            .peers
+            .urls()
+            .into_iter()
+            .map(|url| {
+                let told = cursors.remove(&url).unwrap_or_default();
+                Branch::new(&speaker, url, told)
+            })
+            .collect();
+        let welcomed = branches.iter_mut().map(Branch::welcomed);
+        let orders = futures_util::future::join_all(welcomed).await;
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let routing = FuturesOrdered::new();
+        let this = Self { speaker, branches, routing, look, turn: 0 };
+        (this, orders.into_iter().flatten().collect())
+    }
+
+    /// Messages that are not answered.
+    pub(super) fn under_way(&self) -> usize {
+        let pending: usize = self.branches.iter().map(Branch::under_way).sum();
+        pending.saturating_add(self.routing.len())
+    }
+
+    /// Whether every message is answered and every answer told.
+    pub(super) fn is_settled(&self) -> bool {
+        self.routing.is_empty() && self.branches.iter().all(Branch::is_settled)
+    }
+
+    /// Takes a message about an order that is not here.
+    pub(super) fn route(&mut self, key: OrderKey, message: v1::SellerMessage) {
+        let peers = self.speaker.peers.clone();
+        self.routing.push_back(Box::pin(async move {
+            let way = match peers.find(&key).await {
+                Ok(Some(url)) => Way::To(url),
+                Ok(None) => Way::Here,
+                Err(refusal) => Way::Refused(refusal),
+            };
+            (way, key, message)
+        }));
+    }
+
+    /// What comes next.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Heard> {
+        while self.look.poll_tick(context).is_ready() {
+            self.look_around();
+        }
+        while let Poll::Ready(Some((way, key, message))) = self.routing.poll_next_unpin(context) {
+            match way {
+                Way::To(url) => self.branch(url).say(key, message),
+                Way::Here => return Poll::Ready(Heard::Here(Box::new(message))),
+                Way::Refused(refusal) => {
+                    let word = Down::Result(failed(message.request_id, &refusal));
+                    return Poll::Ready(Heard::Word(Box::new(word)));
+                }
+            }
+        }
+        let under_way = self.under_way();
+        for _ in 0..self.branches.len() {
+            self.turn = self.turn.checked_add(1).filter(|t| *t < self.branches.len()).unwrap_or(0);
+            let Some(branch) = self.branches.get_mut(self.turn) else { break };
+            if let Poll::Ready(word) = branch.poll(&self.speaker, context) {
+                return Poll::Ready(Heard::Word(Box::new(word)));
+            }
+        }
+        if self.under_way() < under_way {
+            // There is room for a message again, which may have been looked for before.
+            context.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    fn look_around(&mut self) {
+        self.branches.iter_mut().for_each(Branch::look_at_the_clock);
+        let urls = self.speaker.peers.urls();
+        self.branches
+            .retain(|branch| !branch.is_settled() || urls.iter().any(|u| u == branch.url()));
+        for url in urls {
+            self.branch(url);
+        }
+    }
+
+    /// The part at this processor; a new one when there is none yet.
+    fn branch(&mut self, url: String) -> &mut Branch {
+        let place = self.branches.iter().position(|branch| branch.url() == url);
+        let place = place.unwrap_or_else(|| {
+            self.branches.push(Branch::new(&self.speaker, url, BTreeMap::new()));
+            self.branches.len() - 1
+        });
+        &mut self.branches[place]
+    }
+}
