@@ -79,6 +79,8 @@ fn listen_once(place: &Place, last: &mut Option<String>, entries: &mut Vec<Entry
             assert_eq!(id, Some(entry.seq.to_string()));
             assert_eq!(word.as_ref(), Some(&entry.word));
             entries.push(entry);
+            let seq = entries.last().map(|entry| entry.seq);
+            assert_eq!(seq, Some(entries.len() as u64), "each once and in order");
             last.clone_from(&id);
             count += 1;
             if count == HANGS_UP_AFTER {
