@@ -16,4 +16,5 @@ mod tender;
 mod trace;
 mod unreadable;
 mod verbs;
+mod witnesses;
 mod writes;

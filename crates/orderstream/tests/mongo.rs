@@ -1,9 +1,9 @@
 //! Order status and follow-ups in MongoDB, with real processes and a real server that is killed: late
 //! after an outage, never short of an event, and in nobody's way.
 
-mod expected;
+pub(crate) mod expected;
 mod relay;
-mod server;
+pub(crate) mod server;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -27,14 +27,14 @@ const COLLECTIONS: [&str; 4] =
 const UNHINDERED: Duration = Duration::from_secs(2);
 
 /// Reads what others would read.
-struct Reader {
+pub(crate) struct Reader {
     runtime: Runtime,
     client: mongodb::Client,
     database: String,
 }
 
 impl Reader {
-    fn of(server: &Server) -> Self {
+    pub(crate) fn of(server: &Server) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.unwrap();
@@ -44,7 +44,7 @@ impl Reader {
     }
 
     /// All documents; `None` while the server is not reached.
-    fn all(&self) -> Option<Documents> {
+    pub(crate) fn all(&self) -> Option<Documents> {
         let mut documents = Documents::new();
         for name in COLLECTIONS {
             let collection = self.client.database(&self.database).collection::<Document>(name);
@@ -58,7 +58,7 @@ impl Reader {
         Some(documents)
     }
 
-    fn drop_database(&self) {
+    pub(crate) fn drop_database(&self) {
         let database = self.client.database(&self.database);
         self.runtime.block_on(async { database.drop().await }).unwrap();
     }

@@ -72,6 +72,9 @@ pub const NOTIFY_CIRCUIT_MS_MAX: u64 = 300_000;
 pub const NOTIFY_SAVE_MS: u64 = 1_000;
 /// Snapshots in one list before the next one begins the other list.
 pub const NOTIFY_SNAPSHOTS_MAX: u64 = 64;
+/// How often it is looked, after a start, whether the sellers are known by now: far below the time
+/// that their first list takes where it is late.
+pub const NOTIFY_SELLERS_LOOK: Duration = Duration::from_millis(50);
 /// How long attempts that are under way may go on when the server stops.
 pub const NOTIFY_DRAIN: Duration = Duration::from_secs(5);
 /// Notifications in one answer.

@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::limits::{
     CLOCK_LOOK_MS, NOTIFY_ATTEMPTS_MAX, NOTIFY_DRAIN, NOTIFY_LOOKS_MAX, NOTIFY_ROUNDS_MAX,
+    NOTIFY_SELLERS_LOOK,
 };
 use crate::orders::Orders;
 
@@ -111,6 +112,7 @@ impl Notifications {
 
     /// Runs until shutdown, and lets what is under way end, but not for long.
     pub(crate) async fn run(self, orders: Orders, shutdown: CancellationToken) {
+        until_sellers_are_known(&orders, &shutdown).await;
         let mut rounds = JoinSet::new();
         while !shutdown.is_cancelled() {
             while rounds.try_join_next().is_some() {}
@@ -152,6 +154,17 @@ impl Notifications {
             _ = rounds.join_next(), if is_full => {}
             () = tokio::time::sleep(wait), if !is_full => {}
             () = shutdown.cancelled() => {}
+        }
+    }
+}
+
+/// Waits until it is known where sellers are told, or until shutdown: of an event that is taken in
+/// before, they would never hear.
+async fn until_sellers_are_known(orders: &Orders, shutdown: &CancellationToken) {
+    while !orders.directory().is_known() {
+        tokio::select! {
+            () = tokio::time::sleep(NOTIFY_SELLERS_LOOK) => {}
+            () = shutdown.cancelled() => return,
         }
     }
 }

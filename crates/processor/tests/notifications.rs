@@ -286,3 +286,24 @@ async fn what_happened_while_nobody_was_told_is_not_told_later() {
     assert_eq!(templates(&taken, "seller2"), ["receipt"]);
     assert!(taken.iter().all(|told| told.template.as_str() != "invitation"), "{taken:?}");
 }
+
+/// Nobody can say where a seller is told before the list of sellers is there: what happens in that
+/// time is told late, and not never.
+#[tokio::test]
+async fn what_happened_before_the_sellers_were_known_again_is_told_to_them_then() {
+    let hand = Arc::new(Hand::default());
+    let mut rig = Rig::start_telling(&hand).await;
+    drop(opened(&rig).await);
+    hand.taken("the invitations", |taken| taken.len() == 3).await;
+    until_listed(&rig, |listed| listed["waiting"] == 0).await;
+    rig.stop().await;
+    rig.hide_sellers();
+    rig.begin().await;
+    propose(&rig, "seller2", "p1").await;
+    rig.list_sellers();
+    propose(&rig, "seller3", "p2").await;
+    let taken = hand.taken("both receipts", |taken| taken.len() == 5).await;
+    for seller in ["seller2", "seller3"] {
+        assert_eq!(templates(&taken, seller), ["invitation", "receipt"], "{seller}");
+    }
+}

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use orderstream_core::notification::Notifier;
@@ -76,11 +76,18 @@ impl Clock for HandClock {
 }
 
 #[derive(Clone, Debug)]
-struct Sellers(Arc<[Seller]>);
+struct Sellers {
+    all: Arc<[Seller]>,
+    is_known: Arc<AtomicBool>,
+}
 
 impl SellerDirectory for Sellers {
     fn sellers(&self, _: &Tenant) -> Arc<[Seller]> {
-        Arc::clone(&self.0)
+        if self.is_known() { Arc::clone(&self.all) } else { Arc::default() }
+    }
+
+    fn is_known(&self) -> bool {
+        self.is_known.load(Ordering::SeqCst)
     }
 }
 
@@ -102,7 +109,8 @@ impl Sellers {
             capacity: None,
             suspended: false,
         };
-        Self(names.into_iter().map(seller).collect())
+        let all = names.into_iter().map(seller).collect();
+        Self { all, is_known: Arc::new(AtomicBool::new(true)) }
     }
 }
 
@@ -166,6 +174,16 @@ impl Rig {
     pub(crate) fn tell<T: Notifier>(&mut self, notifier: &Arc<T>) {
         let notifier: Arc<dyn Notifier> = Arc::<T>::clone(notifier);
         self.notifier = Some(notifier);
+    }
+
+    /// The list of sellers is not there, as at a start while an API server is away.
+    pub(crate) fn hide_sellers(&self) {
+        self.sellers.is_known.store(false, Ordering::SeqCst);
+    }
+
+    /// The list of sellers comes.
+    pub(crate) fn list_sellers(&self) {
+        self.sellers.is_known.store(true, Ordering::SeqCst);
     }
 
     /// Starts the processor on what is on the disk.

@@ -380,7 +380,7 @@ impl OrderStreams for Handle {
     }
 
     fn stop(&self, key: &OrderKey, life: &Incarnation) {
-        self.shared.registry.remove_order(key, life);
+        self.shared.stop_following(key, life);
     }
 
     fn snapshot(&self, key: &OrderKey) -> Option<Arc<Snapshot>> {

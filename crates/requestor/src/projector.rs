@@ -84,7 +84,13 @@ impl Projector {
         self.mark(key, None);
     }
 
-    fn mark(&self, key: &OrderKey, place: Option<Place>) {
+    /// The order is not followed any more: where it has its turn still, its list is found here.
+    pub(crate) fn keep(&self, key: &OrderKey, place: &Place) {
+        self.agenda.lock().keep(key, place);
+    }
+
+    /// The order has events that are not projected, at this place where nobody follows it.
+    pub(crate) fn mark(&self, key: &OrderKey, place: Option<Place>) {
         let waiting = {
             let mut agenda = self.agenda.lock();
             agenda.mark(key, place);

@@ -20,6 +20,8 @@ struct Kept {
     lists: Mutex<BTreeMap<OrderKey, Vec<Event>>>,
     is_down: AtomicBool,
     asked: std::sync::atomic::AtomicUsize,
+    /// Taken while nothing is to be answered.
+    gate: tokio::sync::Mutex<()>,
 }
 
 impl Kept {
@@ -48,6 +50,7 @@ impl OrderProjection for Kept {
     fn cursors<'a>(&'a self, lives: &'a [OrderLife]) -> Projected<'a, Vec<Cursor>> {
         Box::pin(async {
             self.check()?;
+            drop(self.gate.lock().await);
             let lists = self.lists.lock();
             let of = |life: &OrderLife| {
                 let last = lists.get(&life.key).and_then(|list| list.last());
@@ -224,4 +227,28 @@ async fn a_projection_that_is_ahead_of_a_list_that_was_set_back_is_made_again() 
     }
     rig.start_again().await;
     rig.until_equal(&key(1), 2).await;
+}
+
+/// A controller stops to follow an order as soon as its end is shown, however late the projection is.
+#[tokio::test]
+async fn what_waits_to_be_projected_of_an_order_that_is_not_followed_any_more_is_projected() {
+    let rig = Rig::start().await;
+    let sweeps = rig.handle.shared.projector.clone().unwrap();
+    until("all lists were compared", || sweeps.figures.sweeps.get() > 0).await;
+    rig.handle.initiate(key(1), OrderSpec::default()).await.unwrap();
+    rig.until_equal(&key(1), 2).await;
+    let asked = rig.kept.asked();
+    let gate = rig.kept.gate.lock().await;
+    rig.ask(&key(1)).await;
+    until("it is asked how far it is", || rig.kept.asked() > asked).await;
+    rig.ask(&key(1)).await;
+    until("the tracker has the last event", || {
+        rig.handle.snapshot(&key(1)).is_some_and(|snapshot| snapshot.last_seq() >= Seq(4))
+    })
+    .await;
+    let life = rig.handle.shared.registry.place(&key(1)).unwrap().incarnation;
+    rig.handle.stop(&key(1), &life);
+    assert_eq!(rig.handle.snapshot(&key(1)), None, "nobody follows it any more");
+    drop(gate);
+    rig.until_equal(&key(1), 4).await;
 }

@@ -83,6 +83,16 @@ struct Entry {
     acts: VecDeque<Queued>,
 }
 
+impl Entry {
+    fn place(&self) -> Place {
+        Place {
+            incarnation: self.incarnation.clone(),
+            processor: Arc::from(self.processor.as_str()),
+            last_seq: self.tracker.last_seq(),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Orders {
     /// On the heap each: a tree's nodes are a third empty.
@@ -177,13 +187,7 @@ impl Registry {
 
     /// Where the order's list is, and how far it was heard of.
     pub(crate) fn place(&self, key: &OrderKey) -> Option<Place> {
-        let orders = self.orders.lock();
-        let entry = orders.map.get(key)?;
-        Some(Place {
-            incarnation: entry.incarnation.clone(),
-            processor: Arc::from(entry.processor.as_str()),
-            last_seq: entry.tracker.last_seq(),
-        })
+        self.orders.lock().map.get(key).map(|entry| entry.place())
     }
 
     /// The processors that hold orders of this tracker.
@@ -274,13 +278,17 @@ impl Registry {
         orders.map.get(key).is_some_and(|entry| entry.active && entry.following.life == life)
     }
 
-    /// Ends the task of this life of the order and forgets it here.
-    pub(crate) fn remove_order(&self, key: &OrderKey, life: &Incarnation) {
+    /// Ends the task of this life of the order and forgets it here; gives where its list is, if it was
+    /// here.
+    pub(crate) fn remove_order(&self, key: &OrderKey, life: &Incarnation) -> Option<Place> {
         let mut orders = self.orders.lock();
-        if orders.map.get(key).is_some_and(|entry| entry.incarnation == *life) {
+        let held = orders.map.get(key).filter(|entry| entry.incarnation == *life);
+        let place = held.map(|entry| entry.place());
+        if place.is_some() {
             self.forget(&mut orders, key);
         }
         self.count(&orders);
+        place
     }
 
     fn forget(&self, orders: &mut Orders, key: &OrderKey) {

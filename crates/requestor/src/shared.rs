@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use orderstream_core::port::{Assignment, Clock};
 use orderstream_core::tracker::{Input, Output};
-use orderstream_core::{Epoch, OrderKey, Reason, Refusal, Timestamp};
+use orderstream_core::{Epoch, Incarnation, OrderKey, Reason, Refusal, Timestamp};
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -37,7 +37,7 @@ pub(crate) struct Shared {
     pub(crate) cancel: CancellationToken,
     pub(crate) strays: Arc<Semaphore>,
     pub(crate) doors: Doors,
-    projector: Option<Arc<Projector>>,
+    pub(crate) projector: Option<Arc<Projector>>,
     wake: RwLock<Option<Wake>>,
 }
 
@@ -132,6 +132,24 @@ impl Shared {
             self.tell(key);
         }
         output
+    }
+
+    /// Nobody follows this life of the order any more. What of its list waits to be projected is
+    /// projected all the same.
+    pub(crate) fn stop_following(&self, key: &OrderKey, life: &Incarnation) {
+        let Some(projector) = &self.projector else {
+            drop(self.registry.remove_order(key, life));
+            return;
+        };
+        let before = self.registry.place(key).filter(|place| place.incarnation == *life);
+        if let Some(place) = &before {
+            projector.keep(key, place);
+        }
+        let last = self.registry.remove_order(key, life);
+        // An event that came in between was marked where nothing told its place.
+        if last.is_some() && last != before {
+            projector.mark(key, last);
+        }
     }
 
     /// Tells the watcher that the order changed.

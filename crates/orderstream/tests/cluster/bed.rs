@@ -70,12 +70,17 @@ impl Bed {
 
     /// The same, with the kubeconfig by which the processor reaches the API server.
     pub(crate) fn make_with_sellers_by(kubeconfig: &Path) -> Option<Self> {
+        Self::make_with_sellers_and(kubeconfig, &[])
+    }
+
+    /// The same, with more flags of the processor.
+    pub(crate) fn make_with_sellers_and(kubeconfig: &Path, more: &[&str]) -> Option<Self> {
         let namespace = format!("bed-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         shared()?.kubectl(&["create", "namespace", &namespace]);
         let kubeconfig = kubeconfig.display().to_string();
         let sellers = ["--sellers-from-cluster", "--sellers-namespace", &namespace];
-        let more = [&sellers[..], &["--kubeconfig", &kubeconfig]].concat();
-        Some(Self::with(shared()?, namespace.clone(), Logging::Everything, &more))
+        let flags = [&sellers[..], &["--kubeconfig", &kubeconfig], more].concat();
+        Some(Self::with(shared()?, namespace.clone(), Logging::Everything, &flags))
     }
 
     /// A bed in a namespace that exists, and that no other test uses.

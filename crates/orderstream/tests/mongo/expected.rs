@@ -42,6 +42,10 @@ pub(crate) fn documents(events: &[Value]) -> Documents {
         status.insert("last_seq", seq(event));
         status.insert("last_event", word);
         status.insert("updated_at", at(event));
+        if word == "OrderExtended" {
+            let until = DateTime::from_millis(detail["expires_at"].as_i64().unwrap());
+            status.insert("expires_at", until);
+        }
         if let Some((phase, is_end)) = phase(word, detail) {
             status.insert("status", phase);
             if is_end {
@@ -95,11 +99,8 @@ fn beside(word: &str, detail: &Value, event: &Value) -> Option<(&'static str, St
             Some(("RequestFollowUp", format!("/{id}"), content))
         }
         "OrderFinalised" => {
-            let award = match detail["award"]["Whole"].as_str() {
-                Some(proposal) => Bson::from(doc! { "proposal_id": proposal }),
-                None => Bson::Null,
-            };
-            let content = doc! { "award": award, "reason": text(&detail["reason"]) };
+            let (award, reason) = (award(&detail["award"]), text(&detail["reason"]));
+            let content = doc! { "award": award, "reason": reason };
             Some(("OrderFinalised", String::new(), content))
         }
         "OrderPaused" => {
@@ -108,6 +109,17 @@ fn beside(word: &str, detail: &Value, event: &Value) -> Option<(&'static str, St
             Some(("OrderPaused", format!("/{}", event["seq"]), content))
         }
         _ => None,
+    }
+}
+
+fn award(award: &Value) -> Bson {
+    if let Some(proposal) = award["Whole"].as_str() {
+        return Bson::from(doc! { "proposal_id": proposal });
+    }
+    let line = |line: &Value| doc! { "sku": text(&line[0]), "proposal_id": text(&line[1]) };
+    match award["Lines"].as_array() {
+        Some(lines) => Bson::from(doc! { "lines": lines.iter().map(line).collect::<Vec<_>>() }),
+        None => Bson::Null,
     }
 }
 

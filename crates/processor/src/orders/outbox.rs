@@ -202,8 +202,12 @@ pub(super) fn wake(orders: &Orders, entry: &mut Entry) {
     }
 }
 
-/// Whether anybody may have to be told; decided once, when the sellers are chosen.
+/// Whether anybody may have to be told; decided once, when the sellers are chosen. Before the sellers
+/// are known nobody can say so: the order is looked at then.
 fn tells(orders: &Orders, notifications: &Notifications, entry: &mut Entry) -> bool {
+    if entry.tells.is_none() && !orders.directory().is_known() {
+        return true;
+    }
     let concerns = |order: &Order| notifications.concerns(orders, order);
     let tells = entry.tells.or_else(|| entry.book.order().map(concerns)).unwrap_or(false);
     entry.tells = Some(tells);

@@ -109,6 +109,13 @@ impl Agenda {
         self.waiting.push_back(key.clone());
     }
 
+    /// Nobody else tells any more where the order's list is. One that is not here has no news.
+    pub(super) fn keep(&mut self, key: &OrderKey, place: &Place) {
+        if self.items.contains_key(key) {
+            self.mark(key, Some(place.clone()));
+        }
+    }
+
     /// The order to work on next.
     pub(super) fn next(&mut self, now: Instant) -> Option<Task> {
         self.release_due(now);

@@ -1,0 +1,155 @@
+//! One tender, seen by everybody: twenty sellers who behave as sellers do, a buyer who steers by
+//! manifest, `kill -9` of processor and controller in the middle. What commands, REST, gRPC, server-sent
+//! events, webhooks, the resource's status and MongoDB saw is the same list: each event once, in order.
+
+mod compare;
+mod due;
+mod ears;
+mod list;
+mod readers;
+mod sellers;
+mod stage;
+
+use serde_json::{Value, json};
+
+use crate::process::until;
+use compare::same;
+use list::{Entry, array};
+use readers::{follow, listen};
+use sellers::{FIRST, LATER, QUESTION, TO_ALL, TO_ONE, stay, thank, trade};
+use stage::{ORDER, Place, Stage};
+
+/// Proposals of which one is taken back: of ten sellers, one of them uninvited.
+const PROPOSALS: u64 = 10;
+
+#[test]
+fn one_tender_is_the_same_list_to_everybody_who_saw_it() {
+    let Some(mut stage) = Stage::set() else { return };
+    stage.open();
+    let place = stage.place();
+    let (followed, listened, watched) = (follow(&place), listen(&place), stage.watch());
+    let stayed = stay(&place);
+
+    let first = trade(&place, &FIRST);
+    until("proposals come", || {
+        let order = place.read("", "")?;
+        (order["proposals"]["received"].as_u64()? >= 3).then_some(())
+    });
+    stage.bed.processor.kill();
+    let later = trade(&place, &LATER);
+    stage.bed.processor.restart();
+    first.into_iter().chain(later).for_each(|seller| seller.join().unwrap());
+    until("the one who stays has spoken", || {
+        let order = place.read("", "")?;
+        let spoke = order["proposals"]["received"] == PROPOSALS && order["questions"] == 2;
+        spoke.then_some(())
+    });
+
+    let compared = steer(&mut stage, &place);
+    let list = followed.join().unwrap();
+    compare::numbers(&list);
+    compare::script(&list);
+    same("server-sent events, resumed", &listened.join().unwrap(), &list);
+    same("gRPC, from the end", &follow(&place).join().unwrap(), &list);
+    compare::rest(&place, &list);
+    compare::session(&stayed.join().unwrap(), &list);
+    compare::commands(&stage, &list);
+    compare::comparison(&compared, compare::before_award(&list));
+    compare::statuses(&stage, &watched.seen(), &list);
+    compare::tracking(&stage, &list);
+    compare::webhooks(&stage, &list);
+    compare::mongo(&stage, &list);
+}
+
+/// What the buyer does, by manifest; gives the comparison on which the award rests.
+fn steer(stage: &mut Stage, place: &Place) -> Value {
+    answer_questions(stage, place);
+    pause_and_extend(stage, place);
+    let patch = |spec: &Value| stage.bed.patch("tender", &spec.to_string());
+    let compared = stage.command(&["compare", ORDER]);
+    patch(&json!({ "award": { "proposalId": "p-session", "undoWithin": "1h" } }));
+    until_order(place, "the award waits", |order| !order["pending_award"].is_null());
+    place.too_late("AWARD_PENDING");
+    patch(&json!({ "award": { "undo": true } }));
+    until_order(place, "the award is undone", |order| order["pending_award"].is_null());
+    let lines = json!([
+        { "sku": "CHAIR", "proposalId": "p-rest" },
+        { "sku": "TABLE", "proposalId": "p-typist" },
+    ]);
+    let award = json!({ "proposalId": null, "undo": null, "undoWithin": null, "lines": lines,
+        "reason": "the best of each" });
+    patch(&json!({ "award": award }));
+    stage.bed.until_phase("tender", "Finalised");
+    compared
+}
+
+fn until_order(place: &Place, what: &str, is: impl Fn(&Value) -> bool) {
+    until(what, || place.read("", "").filter(|order| is(order)));
+}
+
+/// The processor is killed just when it is to pause the order, or was.
+fn pause_and_extend(stage: &mut Stage, place: &Place) {
+    stage.bed.patch("tender", r#"{"suspend":true}"#);
+    stage.bed.processor.kill();
+    stage.bed.processor.restart();
+    until_order(place, "it is paused", |order| order["phase"] == "Paused");
+    place.too_late("ORDER_PAUSED");
+    stage.bed.patch("tender", r#"{"suspend":false}"#);
+    until_order(place, "it goes on", |order| order["phase"] == "Open");
+    let before = place.read("", "").unwrap()["expires_at"].clone();
+    stage.bed.patch("tender", r#"{"expiresIn":"2h"}"#);
+    until_order(place, "it is extended", |order| order["expires_at"] != before);
+}
+
+/// One question is answered to all, while the controller is killed; the other one to who asked.
+fn answer_questions(stage: &mut Stage, place: &Place) {
+    let said = |kind: &str, seller: &str| {
+        let page = place.read("/conversation", "")?;
+        let mut all = array(&page["conversation"]).iter();
+        all.find(|said| said["kind"] == kind && said["seller"] == seller).cloned()
+    };
+    let question = said("question", "session").unwrap()["id"].clone();
+    let to_all = json!({ "id": TO_ALL, "answers": question,
+        "message": { "message": "With assembly.", "urls": ["https://shop.example/77"] } });
+    stage.bed.patch("tender", &json!({ "followUps": [to_all] }).to_string());
+    stage.controller.kill();
+    stage.controller.restart();
+    until("the one who stays has answered", || said("answer", "session"));
+    let to_one = json!({ "id": TO_ONE, "answers": QUESTION, "audience": ["asker"],
+        "message": { "message": "Oak, yes." } });
+    stage.bed.patch("tender", &json!({ "followUps": [to_all, to_one] }).to_string());
+    until("the other question is answered", || {
+        (place.read("", "")?["follow_ups"] == 2).then_some(())
+    });
+    thank(place);
+}
+
+/// The comparison itself can fail: an event that one witness missed, saw twice, out of turn, or
+/// otherwise is found.
+#[test]
+fn a_witness_that_saw_something_else_is_found() {
+    let entry = |seq: u64, detail: Value| Entry {
+        seq,
+        at_ms: 1_800_000_000_000,
+        word: "OrderPaused".to_owned(),
+        proposal_id: None,
+        follow_up_id: None,
+        detail,
+    };
+    let list: Vec<_> = (1..=4).map(|seq| entry(seq, json!({ "OrderPaused": {} }))).collect();
+    same("nobody", &list, &list);
+    compare::numbers(&list);
+    let missed = [&list[..1], &list[2..]].concat();
+    let twice = [&list[..2], &list[1..]].concat();
+    let late = list[..3].to_vec();
+    let mut turned = list.clone();
+    turned.swap(1, 2);
+    let mut otherwise = list.clone();
+    otherwise[3] = entry(4, json!({ "OrderPaused": { "reason": "budget" } }));
+    for seen in [&missed, &twice, &late, &turned, &otherwise] {
+        assert!(std::panic::catch_unwind(|| same("somebody", seen, &list)).is_err(), "{seen:?}");
+    }
+    for seen in [&missed, &twice, &turned] {
+        assert!(std::panic::catch_unwind(|| compare::numbers(seen)).is_err(), "{seen:?}");
+    }
+}

@@ -1,0 +1,319 @@
+//! Every witness is held against one list of events.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::due::{FAILURES, GONE, message, messages};
+use super::ears::Heard;
+use super::list::{Entry, Folded, array, millis, shown, text};
+use super::readers::{page, paged};
+use super::sellers;
+use super::stage::{INVITED, LEFT_OUT, ORDER, Place, Stage};
+use crate::http::get;
+use crate::mongo::expected;
+use crate::process::until;
+
+/// A witness saw this list, event by event.
+pub(super) fn same(who: &str, seen: &[Entry], list: &[Entry]) {
+    for (seen, listed) in seen.iter().zip(list) {
+        assert_eq!(seen, listed, "{who} saw another event");
+    }
+    assert_eq!(seen.len(), list.len(), "{who} saw another number of events");
+}
+
+/// The numbers are 1, 2, 3 and so on, and time never runs back.
+pub(super) fn numbers(list: &[Entry]) {
+    let seqs: Vec<_> = list.iter().map(|entry| entry.seq).collect();
+    assert_eq!(seqs, (1..=list.len() as u64).collect::<Vec<_>>());
+    assert!(list.is_sorted_by_key(|entry| entry.at_ms));
+}
+
+/// The list is what everybody did, each act once, and each one's acts in their order.
+pub(super) fn script(list: &[Entry]) {
+    let mut done: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for entry in list {
+        let (who, what) = entry.fact();
+        done.entry(who).or_default().push(what);
+    }
+    let invited = INVITED.map(|(name, _)| name).join(" ");
+    let losers = ["asker", "batch-a", "batch-b", "locks", "repeats", "session", "steel"];
+    let closed = losers.map(|name| format!("closed p-{name}: not awarded"));
+    let before = [
+        format!("opened {ORDER}"),
+        format!("invited {invited}"),
+        "said f-to-all to all: With assembly.".to_owned(),
+        "said f-to-one to asker: Oak, yes.".to_owned(),
+        "OrderPaused".to_owned(),
+        "OrderResumed".to_owned(),
+        "OrderExtended".to_owned(),
+        r#"AwardPending {"Whole":"p-session"}"#.to_owned(),
+        "AwardUndone".to_owned(),
+    ];
+    let award = r#"OrderFinalised {"Lines":[["CHAIR","p-rest"],["TABLE","p-typist"]]}"#;
+    let buyer = before.into_iter().chain(closed).chain([award.to_owned()]).collect();
+    let acts = sellers::script().into_iter().filter(|(_, acts)| !acts.is_empty());
+    let mut wanted: BTreeMap<_, _> = acts.map(|(who, acts)| (who.to_owned(), acts)).collect();
+    wanted.insert("buyer".to_owned(), buyer);
+    assert_eq!(done, wanted);
+}
+
+/// REST: the list from every number on, the order, and its parts page by page.
+pub(super) fn rest(place: &Place, list: &[Entry]) {
+    for after in 0..list.len() {
+        same(&format!("REST, after {after}"), &page(place, after), &list[after..]);
+    }
+    let (order, folded) = (place.read("", "").unwrap(), Folded::of(list));
+    let wanted = json!({
+        "phase": folded.phase, "last_seq": folded.last_seq, "proposals": folded.counts(),
+        "follow_ups": folded.follow_ups.len(), "questions": folded.questions,
+        "award": folded.award, "pending_award": null,
+    });
+    for (field, wanted) in wanted.as_object().unwrap() {
+        assert_eq!(&order[field], wanted, "{field}");
+    }
+    let times = ["opened_at", "expires_at", "ended_at"].map(|field| millis(text(&order[field])));
+    let [opened, end] = [0, list.len() - 1].map(|place| list[place].at_ms);
+    assert_eq!(times, [opened, folded.expires_ms, end]);
+    assert_eq!(folded.expires_ms - opened, 2 * 3_600_000, "it was extended to two hours");
+    invitations(&order["invitations"], &folded);
+    verdicts(&order["sellers"]);
+    let shown: Vec<_> = paged(place, "/proposals", "proposals");
+    assert_eq!(proposals(&shown), proposals_of(&folded));
+    for (id, held) in &folded.proposals {
+        let path = format!("/api/v1/proposals/{id}/versions?order_req_id={ORDER}");
+        let answer = get(place.rest, &format!("{path}&tenant={}", place.tenant)).unwrap().json();
+        let numbers: Vec<_> = array(&answer["versions"]).iter().map(|it| &it["version"]).collect();
+        assert_eq!(json!(numbers), json!((1..=held.version).collect::<Vec<_>>()), "{id}");
+    }
+    conversation(&paged(place, "/conversation", "conversation"), list);
+}
+
+fn invitations(shown: &Value, folded: &Folded) {
+    let held = |held: &Value| (text(&held["seller"]).to_owned(), text(&held["state"]).to_owned());
+    let shown: BTreeMap<_, _> = array(shown).iter().map(held).collect();
+    let folded = folded.invited.iter().map(|(name, state)| (name.clone(), (*state).to_owned()));
+    assert_eq!(shown, folded.collect());
+}
+
+fn verdicts(shown: &Value) {
+    let verdict =
+        |held: &Value| (text(&held["seller"]).to_owned(), text(&held["reason"]).to_owned());
+    let shown: BTreeMap<_, _> = array(shown).iter().map(verdict).collect();
+    let invited = INVITED.iter().map(|(name, _)| (*name, "Chosen"));
+    let wanted = invited.chain(LEFT_OUT).map(|(name, why)| (name.to_owned(), why.to_owned()));
+    assert_eq!(shown, wanted.collect());
+    assert_eq!(shown.len(), 20);
+}
+
+type Shown = BTreeMap<String, [String; 4]>;
+
+fn proposals(shown: &[Value]) -> Shown {
+    let row = |held: &Value| {
+        let version = held["version"].to_string();
+        let [seller, status, price] =
+            ["seller", "status", "price"].map(|field| text(&held[field]).to_owned());
+        (text(&held["proposal_id"]).to_owned(), [seller, status, version, price])
+    };
+    let rows: Shown = shown.iter().map(row).collect();
+    assert_eq!(rows.len(), shown.len(), "each once: {shown:?}");
+    rows
+}
+
+fn proposals_of(folded: &Folded) -> Shown {
+    let row = |(id, held): (&String, &super::list::Held)| {
+        let [seller, price] = [&held.content["seller"], &held.content["price"]["amount"]];
+        let [seller, price] = [seller, price].map(|value| text(value).to_owned());
+        (id.clone(), [seller, held.status.to_owned(), held.version.to_string(), price])
+    };
+    folded.proposals.iter().map(row).collect()
+}
+
+/// What was said is in the list, and nothing else of the list was said.
+fn conversation(shown: &[Value], list: &[Entry]) {
+    let said = |entry: &&Entry| {
+        let is_update = |words: &[&str]| words.contains(&entry.update().0);
+        entry.word == "FollowUpAdded"
+            || entry.word == "ProposalUpdate" && is_update(&["Answered", "Asked"])
+    };
+    let wanted: Vec<_> = list.iter().filter(said).map(|entry| (entry.seq, entry.at_ms)).collect();
+    let shown_at = |said: &Value| (said["seq"].as_u64().unwrap(), millis(text(&said["at"])));
+    assert_eq!(shown.iter().map(shown_at).collect::<Vec<_>>(), wanted);
+    for said in shown {
+        let place = usize::try_from(said["seq"].as_u64().unwrap()).unwrap() - 1;
+        let (entry, id) = (&list[place], if said["kind"] == "answer" { "answers" } else { "id" });
+        assert_eq!(said[id].as_str(), entry.follow_up_id.as_deref(), "{said}");
+        assert!(entry.fact().1.ends_with(text(&said["message"])), "{said}");
+    }
+}
+
+/// A seller in its session hears what the buyer says to it and what becomes of its own.
+pub(super) fn session(heard: &[u64], list: &[Entry]) {
+    let concerns = |entry: &&Entry| match entry.word.as_str() {
+        "SellersSelected" | "AwardPending" | "AwardUndone" => false,
+        "ProposalClosed" => entry.proposal_id.as_deref() == Some("p-session"),
+        "FollowUpAdded" => array(&entry.said()["audience"]).is_empty(),
+        _ => ["buyer", "session"].contains(&entry.fact().0.as_str()),
+    };
+    let wanted: Vec<_> = list.iter().filter(concerns).map(|entry| entry.seq).collect();
+    assert_eq!(heard, wanted);
+}
+
+/// `status`, `why`, `compare` and `conversation` as programs read them.
+pub(super) fn commands(stage: &Stage, list: &[Entry]) {
+    let folded = Folded::of(list);
+    let status = stage.command(&["status", ORDER, "--events", "1000"]);
+    let timeline = array(&status["timeline"]);
+    let told = |told: &Value| {
+        (told["seq"].as_u64().unwrap(), millis(text(&told["at"])), text(&told["event"]).to_owned())
+    };
+    let wanted = list.iter().map(|entry| (entry.seq, entry.at_ms, entry.word.clone()));
+    assert_eq!(timeline.iter().map(told).collect::<Vec<_>>(), wanted.collect::<Vec<_>>());
+    for (told, entry) in timeline.iter().zip(list) {
+        let (who, id) = (entry.fact().0, entry.follow_up_id.as_deref().unwrap_or_default());
+        let words = if who == "buyer" { id } else { &who };
+        assert!(text(&told["text"]).contains(words), "{told}");
+    }
+    assert_eq!(status["phase"], folded.phase);
+    assert_eq!(status["award"], "won: CHAIR by p-rest, TABLE by p-typist");
+    assert_eq!(status["proposal_counts"], folded.counts());
+    assert_eq!(proposals(array(&status["proposals"])), proposals_of(&folded));
+    assert_eq!(status["stream"]["last_seq"], folded.last_seq);
+    invitations(&status["sellers"], &folded);
+    verdicts(&stage.command(&["why", ORDER])["sellers"]);
+    comparison(&stage.command(&["compare", ORDER]), list);
+    conversation(array(&stage.command(&["conversation", ORDER])["conversation"]), list);
+}
+
+/// The list up to the award.
+pub(super) fn before_award(list: &[Entry]) -> &[Entry] {
+    let award = list.iter().position(|entry| entry.word == "AwardPending").unwrap();
+    &list[..award]
+}
+
+/// A comparison shows what was proposed by these events.
+pub(super) fn comparison(compared: &Value, list: &[Entry]) {
+    let row = |row: &Value| {
+        let version = row["version"].as_u64().unwrap();
+        (text(&row["proposal_id"]).to_owned(), (version, text(&row["total"]).to_owned()))
+    };
+    let rows: BTreeMap<_, _> = array(&compared["rows"]).iter().map(row).collect();
+    assert_eq!(rows, Folded::of(list).compared());
+}
+
+/// Every status that was shown is the list up to its last event, and none is older than the one
+/// before.
+pub(super) fn statuses(stage: &Stage, watched: &[Value], list: &[Entry]) {
+    assert!(watched.len() > 1, "the watch saw the tender go on, and not only its end");
+    let mut last = 0;
+    for resource in watched {
+        let status = &resource["status"];
+        let seq = usize::try_from(status["tracker"]["lastSeq"].as_u64().unwrap()).unwrap();
+        assert!(last <= seq, "a status went back from {last} to {seq}");
+        assert_eq!(shown(status), Folded::of(&list[..seq]).status(), "{status}");
+        last = seq;
+    }
+    let resource = stage.bed.get("tender").unwrap();
+    let (status, folded) = (&resource["status"], Folded::of(list));
+    assert_eq!(shown(status), folded.status());
+    assert_eq!((&status["phase"], last), (&json!(folded.phase), list.len()));
+    assert_eq!(status["proposals"]["received"], 10, "{status}");
+}
+
+/// The buyer's REST beside the controller.
+pub(super) fn tracking(stage: &Stage, list: &[Entry]) {
+    let (address, namespace) = (stage.controller.address("requestor"), &stage.bed.namespace);
+    let path = format!("/api/v1/orders/tracking/{namespace}%2F{ORDER}");
+    let (tracked, folded) = (get(address, &path).unwrap().json(), Folded::of(list));
+    let counts = folded.counts();
+    for (field, wanted) in [
+        ("phase", &json!(folded.phase)),
+        ("last_seq", &json!(folded.last_seq)),
+        ("last_event", &json!("OrderFinalised")),
+        ("notes_count", &json!(folded.follow_ups.len())),
+        ("proposals_received", &counts["received"]),
+        ("proposals_open", &counts["open"]),
+        ("proposals_withdrawn", &counts["withdrawn"]),
+        ("proposals_closed", &counts["closed"]),
+        ("sellers_selected", &json!(folded.invited.len())),
+        ("sellers_declined", &json!(folded.declined)),
+    ] {
+        assert_eq!(&tracked[field], wanted, "{field}: {tracked}");
+    }
+}
+
+/// Everybody heard what it was to hear, each message under one id, signed, and in order; what one of
+/// them could not be told lies with the dead letters.
+pub(super) fn webhooks(stage: &Stage, list: &[Entry]) {
+    let outbox = stage.until_all_is_told();
+    let due = messages(list);
+    let (mut taken, mut ids) = (BTreeSet::new(), BTreeMap::<_, BTreeSet<_>>::new());
+    for (who, heard) in stage.ears.heard(ORDER) {
+        let (mut known, mut seqs) = (BTreeSet::new(), Vec::new());
+        for heard in heard {
+            assert!(heard.is_signed, "{heard:?}");
+            let body = &heard.body;
+            let seq: u64 = text(&body["sequence"]).parse().unwrap();
+            let topic = text(&body["type"]).trim_start_matches("dev.orderstream.");
+            let line = message(&who, seq, topic, text(&body["template"]));
+            assert!(due.contains(&line), "{line} is not due");
+            assert_eq!(body["id"], heard.id.as_str());
+            ids.entry(line.clone()).or_default().insert(heard.id.clone());
+            let (event, listed) =
+                (&body["data"]["event"], &list[usize::try_from(seq).unwrap() - 1]);
+            assert_eq!((&event["kind"], &event["seq"]), (&json!(listed.word), &json!(seq)));
+            assert_eq!(millis(text(&event["at"])), listed.at_ms);
+            let is_taken = heard.answered.is_success();
+            let is_first = is_taken && known.insert(heard.id);
+            // A failure is told when it is known, whenever the event was.
+            if is_first && topic != FAILURES {
+                seqs.push(seq);
+            }
+            if is_taken {
+                taken.insert(line);
+            }
+        }
+        assert!(seqs.is_sorted(), "{who} heard {seqs:?}");
+    }
+    for (line, ids) in &ids {
+        assert_eq!(ids.len(), 1, "{line}: {ids:?}");
+    }
+    let refused = |heard: &&Heard| !heard.answered.is_success();
+    assert_eq!(stage.ears.heard(ORDER)["stutters"].iter().filter(refused).count(), 2);
+    let is_gone = |line: &&String| line.starts_with(GONE);
+    let (lost, wanted): (BTreeSet<_>, BTreeSet<_>) = due.iter().partition(is_gone);
+    let untold: Vec<_> = wanted.into_iter().filter(|line| !taken.contains(*line)).collect();
+    assert_eq!(untold, Vec::<&String>::new(), "nobody was told");
+    assert!(lost.iter().all(|line| ids.contains_key(*line)), "each was tried: {lost:?}");
+    let dead = array(&outbox["notifications"]).iter().map(|dead| {
+        assert_eq!((&dead["seller"], &dead["state"]), (&json!(GONE), &json!("dead")));
+        let seq = dead["seq"].as_u64().unwrap();
+        message(GONE, seq, text(&dead["topic"]), text(&dead["template"]))
+    });
+    assert_eq!(dead.collect::<BTreeSet<_>>().iter().collect::<BTreeSet<_>>(), lost);
+}
+
+/// The collections are what the list tells.
+pub(super) fn mongo(stage: &Stage, list: &[Entry]) {
+    let events: Vec<_> = list.iter().map(Entry::data).collect();
+    let wanted = expected::documents(&events);
+    let found = || {
+        let all = stage.mongo.all()?.into_iter();
+        let of_order =
+            all.filter(|(_, held)| held.get_str("order_req_id").is_ok_and(|id| id == ORDER));
+        Some(of_order.collect::<expected::Documents>())
+    };
+    until("MongoDB has the last event", || {
+        let is_last = |held: &mongodb::bson::Document| {
+            held.get_i64("last_seq").is_ok_and(|seq| seq.unsigned_abs() == list.len() as u64)
+        };
+        found()?.values().any(is_last).then_some(())
+    });
+    let found = found().unwrap();
+    for (id, document) in &wanted {
+        assert_eq!(found.get(id), Some(document), "{id:?}");
+    }
+    assert_eq!(found.len(), wanted.len(), "{found:?}");
+    assert_eq!(wanted.len(), 1 + 2 + 1 + 1, "status, follow-ups, pause, end");
+    stage.mongo.drop_database();
+}

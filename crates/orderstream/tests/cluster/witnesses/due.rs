@@ -1,0 +1,137 @@
+//! Who is to hear what by a webhook, from the list of events alone: written anew for the test, from the
+//! page that describes the notifications.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::list::{Entry, array, chosen, text};
+
+/// One message, as a line: whose, about which event, its topic, and what it says.
+pub(super) fn message(who: &str, seq: u64, topic: &str, template: &str) -> String {
+    format!("{who} {seq:04} {topic} {template}")
+}
+
+/// Who takes part as the events go by.
+#[derive(Default)]
+struct Parties {
+    taking_part: BTreeSet<String>,
+    declined: BTreeSet<String>,
+    /// Sellers by proposal, of those that were not taken back.
+    proposed: BTreeMap<String, String>,
+}
+
+/// The seller whose server is there no more.
+pub(super) const GONE: &str = "gone";
+/// The operator's own program.
+const OPERATOR: &str = "operator";
+/// The topic of messages about messages that did not arrive.
+pub(super) const FAILURES: &str = "REQ_failures";
+
+/// Every message that is due.
+pub(super) fn messages(entries: &[Entry]) -> BTreeSet<String> {
+    let mut due = BTreeSet::new();
+    let mut parties = Parties::default();
+    for entry in entries {
+        let mut operator = BTreeMap::new();
+        for (who, topic, template) in parties.told(entry) {
+            // The operator hears of each topic once.
+            operator.entry(topic).or_insert(template);
+            due.insert(message(&who, entry.seq, topic, template));
+            if who == GONE {
+                // Which did not arrive, as the buyer and the operator hear.
+                for who in ["buyer", OPERATOR] {
+                    due.insert(message(who, entry.seq, FAILURES, "seller-not-reached"));
+                }
+            }
+        }
+        for (topic, template) in operator {
+            due.insert(message(OPERATOR, entry.seq, topic, template));
+        }
+    }
+    due
+}
+
+type Told = Vec<(String, &'static str, &'static str)>;
+
+fn to_buyer(template: &'static str) -> Told {
+    vec![("buyer".to_owned(), "BUYER_NOTIFY", template)]
+}
+
+fn to_sellers<'a>(template: &'static str, sellers: impl IntoIterator<Item = &'a str>) -> Told {
+    let told = |seller: &str| (seller.to_owned(), "SELLER_NOTIFY", template);
+    sellers.into_iter().map(told).collect()
+}
+
+impl Parties {
+    fn told(&mut self, entry: &Entry) -> Told {
+        let said = entry.said();
+        let here = || self.taking_part.difference(&self.declined).map(String::as_str);
+        match entry.word.as_str() {
+            "OrderOpened" => {
+                vec![("buyer".to_owned(), "BUYER_ACKNOWLEDGEMENTS", "acknowledgement")]
+            }
+            "SellersSelected" => {
+                let invited = chosen(said);
+                self.taking_part = invited.iter().map(ToString::to_string).collect();
+                to_sellers("invitation", invited)
+            }
+            "NewProposal" | "ProposalUpdate" => self.told_of_proposal(entry),
+            "FollowUpAdded" if array(&said["audience"]).is_empty() => {
+                to_sellers("follow-up", here())
+            }
+            "FollowUpAdded" => to_sellers("follow-up", array(&said["audience"]).iter().map(text)),
+            "OrderPaused" => to_sellers("pause", here()),
+            "OrderResumed" => to_sellers("resumption", here()),
+            "OrderExtended" => to_sellers("extension", here()),
+            "OrderFinalised" => self.told_of_the_end(entry),
+            "SellerNotified" | "EditLock" | "ProposalClosed" | "AwardPending" | "AwardUndone" => {
+                Vec::new()
+            }
+            other => panic!("this tender has no {other}"),
+        }
+    }
+
+    fn told_of_proposal(&mut self, entry: &Entry) -> Told {
+        if let Some(content) = entry.content() {
+            let seller = text(&content["seller"]).to_owned();
+            self.taking_part.insert(seller.clone());
+            self.proposed.insert(entry.proposal_id.clone().unwrap(), seller.clone());
+            let is_new = entry.word == "NewProposal";
+            let mut told = to_buyer(if is_new { "proposal" } else { "amendment" });
+            told.push((seller, "SELLER_ACKNOWLEDGEMENTS", "receipt"));
+            return told;
+        }
+        match entry.update() {
+            ("Withdrawn", _) => {
+                self.proposed.remove(entry.proposal_id.as_ref().unwrap());
+                to_buyer("withdrawal")
+            }
+            ("Declined", said) => {
+                self.declined.insert(text(&said["seller"]).to_owned());
+                to_buyer("decline")
+            }
+            ("Answered", _) => to_buyer("answer"),
+            ("Asked", _) => to_buyer("question"),
+            (other, _) => panic!("unknown change {other}"),
+        }
+    }
+
+    /// Winners, those who proposed in vain, and those who did not propose.
+    fn told_of_the_end(&self, entry: &Entry) -> Told {
+        let lines = array(&entry.said()["award"]["Lines"]);
+        let winners: BTreeSet<&str> =
+            lines.iter().map(|line| self.proposed[text(&line[1])].as_str()).collect();
+        let proposed: BTreeSet<&str> = self.proposed.values().map(String::as_str).collect();
+        let mut told = to_buyer("end");
+        for seller in self.taking_part.difference(&self.declined).map(String::as_str) {
+            let template = match seller {
+                seller if winners.contains(seller) => "awarded",
+                seller if proposed.contains(seller) => "not-awarded",
+                _ => "end",
+            };
+            told.extend(to_sellers(template, [seller]));
+        }
+        // The first that the operator hears of sellers is of the winners.
+        told.sort_by_key(|(_, _, template)| *template != "awarded");
+        told
+    }
+}

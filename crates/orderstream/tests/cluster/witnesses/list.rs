@@ -1,0 +1,353 @@
+//! An order's list of events as any witness tells it, and what follows from it: written anew for the
+//! test, from the events alone.
+
+use std::collections::BTreeMap;
+
+use mongodb::bson::DateTime;
+use serde_json::{Value, json};
+
+/// One event, as far as anybody but its owner sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Entry {
+    pub(super) seq: u64,
+    pub(super) at_ms: i64,
+    pub(super) word: String,
+    pub(super) proposal_id: Option<String>,
+    pub(super) follow_up_id: Option<String>,
+    pub(super) detail: Value,
+}
+
+impl Entry {
+    /// From the data of a server-sent event.
+    pub(super) fn of_data(data: &Value) -> Self {
+        let text = |name: &str| data[name].as_str().map(ToOwned::to_owned);
+        Self {
+            seq: data["seq"].as_u64().unwrap(),
+            at_ms: millis(data["at"].as_str().unwrap()),
+            word: text("status").unwrap(),
+            proposal_id: text("proposal_id"),
+            follow_up_id: text("follow_up_id"),
+            detail: data["detail"].clone(),
+        }
+    }
+
+    /// From what a gRPC stream told.
+    pub(super) fn of_event(event: &orderstream_client::Event) -> Self {
+        Self {
+            seq: event.seq.0,
+            at_ms: event.at.0,
+            word: event.kind.as_str().to_owned(),
+            proposal_id: event.kind.proposal_id().map(ToString::to_string),
+            follow_up_id: event.kind.follow_up_id().map(ToString::to_string),
+            detail: serde_json::to_value(&event.kind).unwrap(),
+        }
+    }
+
+    /// As a server-sent event would carry it.
+    pub(super) fn data(&self) -> Value {
+        let at = DateTime::from_millis(self.at_ms).try_to_rfc3339_string().unwrap();
+        json!({ "seq": self.seq, "at": at, "status": self.word, "detail": self.detail })
+    }
+
+    /// What is said beside the word.
+    pub(super) fn said(&self) -> &Value {
+        &self.detail[self.word.as_str()]
+    }
+
+    /// Of a proposal's update: which, and what is said of it.
+    pub(super) fn update(&self) -> (&str, &Value) {
+        let updates = self.said().as_object().unwrap();
+        let (change, said) = updates.iter().next().unwrap();
+        (change, said)
+    }
+
+    /// The content that the event gives to a proposal.
+    pub(super) fn content(&self) -> Option<&Value> {
+        match self.word.as_str() {
+            "NewProposal" => Some(self.said()),
+            "ProposalUpdate" => self.said().get("Amended").map(|amended| &amended["proposal"]),
+            _ => None,
+        }
+    }
+
+    /// Whose act it is, or whom it was told, and what it is in words.
+    pub(super) fn fact(&self) -> (String, String) {
+        let said = self.said();
+        let of = |seller: &Value, words: String| (text(seller).to_owned(), words);
+        let buyer = |words: String| ("buyer".to_owned(), words);
+        match self.word.as_str() {
+            "OrderOpened" => buyer(format!("opened {}", text(&said["key"]["order_req_id"]))),
+            "SellersSelected" => buyer(format!("invited {}", chosen(said).join(" "))),
+            "SellerNotified" => of(
+                &said["seller"],
+                format!("{} by {}", text(&said["result"]), text(&said["channel"])),
+            ),
+            "NewProposal" => {
+                let (id, price) = (text(&said["proposal_id"]), price(said));
+                of(&said["seller"], format!("proposed {id} {price}"))
+            }
+            "ProposalUpdate" => self.updated(),
+            "ProposalClosed" => {
+                buyer(format!("closed {}: {}", text(&said["proposal_id"]), text(&said["reason"])))
+            }
+            "EditLock" => {
+                let how = if said["until"].is_null() { "unlocked" } else { "locked" };
+                of(&said["holder"], format!("{how} {}", text(&said["proposal_id"])))
+            }
+            "FollowUpAdded" => buyer(follow_up(said)),
+            "AwardPending" | "OrderFinalised" => buyer(format!("{} {}", self.word, said["award"])),
+            _ => buyer(self.word.clone()),
+        }
+    }
+
+    fn updated(&self) -> (String, String) {
+        let (change, said) = self.update();
+        match change {
+            "Amended" => {
+                let (content, version) = (&said["proposal"], &said["version"]);
+                let (id, price) = (text(&content["proposal_id"]), price(content));
+                (text(&content["seller"]).to_owned(), format!("amended {id} v{version} {price}"))
+            }
+            "Withdrawn" => {
+                let id = text(&said["proposal_id"]);
+                let words = format!("withdrew {id}: {}", text(&said["reason"]));
+                // Each seller of this tender makes one proposal, which has its name.
+                (id.trim_start_matches("p-").to_owned(), words)
+            }
+            "Declined" => {
+                let words = format!("declined: {}", text(&said["reason"]));
+                (text(&said["seller"]).to_owned(), words)
+            }
+            "Answered" => {
+                let (id, message) = (text(&said["follow_up_id"]), text(&said["message"]));
+                (text(&said["seller"]).to_owned(), format!("answered {id}: {message}"))
+            }
+            "Asked" => {
+                let words = format!("asked: {}", text(&said["message"]));
+                (text(&said["seller"]).to_owned(), words)
+            }
+            other => panic!("unknown change {other}"),
+        }
+    }
+}
+
+fn follow_up(said: &Value) -> String {
+    let audience: Vec<_> = array(&said["audience"]).iter().map(text).collect();
+    let to = if audience.is_empty() { "all".to_owned() } else { audience.join(" ") };
+    let message = text(&said["message"]["message"]);
+    format!("said {} to {to}: {message}", text(&said["id"]))
+}
+
+fn price(content: &Value) -> String {
+    let price = &content["price"];
+    format!("{} {}", text(&price["amount"]), text(&price["currency"]))
+}
+
+/// A text, or nothing.
+pub(super) fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// A list, or an empty one.
+pub(super) fn array(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// The invited ones of a choice, by name.
+pub(super) fn chosen(choices: &Value) -> Vec<&str> {
+    let is_chosen = |choice: &&Value| choice["verdict"] == "Chosen";
+    let mut names: Vec<_> =
+        array(choices).iter().filter(is_chosen).map(|choice| text(&choice["seller"])).collect();
+    names.sort_unstable();
+    names
+}
+
+/// RFC 3339 as milliseconds since 1970.
+pub(super) fn millis(at: &str) -> i64 {
+    DateTime::parse_rfc3339_str(at).unwrap().timestamp_millis()
+}
+
+/// To the second, as statuses have it.
+fn second(at_ms: i64) -> String {
+    let second = DateTime::from_millis(at_ms.div_euclid(1_000) * 1_000);
+    second.try_to_rfc3339_string().unwrap()
+}
+
+/// A proposal as the events leave it.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) content: Value,
+    pub(super) version: u64,
+    pub(super) status: &'static str,
+}
+
+impl Held {
+    fn cents(&self) -> u64 {
+        text(&self.content["price"]["amount"]).replace('.', "").parse().unwrap()
+    }
+}
+
+/// An order as its events leave it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Folded {
+    pub(super) last_seq: u64,
+    pub(super) phase: &'static str,
+    pub(super) proposals: BTreeMap<String, Held>,
+    /// The invited ones, each with how far it is.
+    pub(super) invited: BTreeMap<String, &'static str>,
+    pub(super) declined: u64,
+    pub(super) questions: u64,
+    pub(super) follow_ups: Vec<String>,
+    pub(super) award: Value,
+    pending: Option<i64>,
+    last_event: Value,
+    opened_ms: i64,
+    pub(super) expires_ms: i64,
+    ended_ms: Option<i64>,
+}
+
+/// How far a seller can be, each later than the ones before.
+const STATES: [&str; 6] = ["Invited", "Bounced", "Notified", "Seen", "Declined", "Proposed"];
+
+impl Folded {
+    pub(super) fn of(entries: &[Entry]) -> Self {
+        let mut folded = Self { phase: "Open", ..Self::default() };
+        entries.iter().for_each(|entry| folded.take(entry));
+        folded
+    }
+
+    fn take(&mut self, entry: &Entry) {
+        let said = entry.said();
+        match entry.word.as_str() {
+            "OrderOpened" => {
+                self.opened_ms = entry.at_ms;
+                self.expires_ms = said["expires_at"].as_i64().unwrap();
+            }
+            "SellersSelected" => {
+                let chosen = chosen(said).into_iter();
+                self.invited = chosen.map(|name| (name.to_owned(), "Invited")).collect();
+            }
+            "SellerNotified" => {
+                let states = [("delivered", "Notified"), ("bounced", "Bounced"), ("seen", "Seen")];
+                let found = states.iter().find(|(result, _)| said["result"] == *result);
+                self.advance(&said["seller"], found.unwrap().1);
+            }
+            "ProposalUpdate" | "NewProposal" | "ProposalClosed" => self.proposal(entry),
+            "FollowUpAdded" => self.follow_ups.push(text(&said["id"]).to_owned()),
+            "OrderPaused" => self.phase = "Paused",
+            "OrderResumed" => self.phase = "Open",
+            "OrderExtended" => self.expires_ms = said["expires_at"].as_i64().unwrap(),
+            "AwardPending" => self.pending = said["effective_at"].as_i64(),
+            "AwardUndone" => self.pending = None,
+            "OrderFinalised" => {
+                (self.phase, self.pending, self.ended_ms) = ("Finalised", None, Some(entry.at_ms));
+                self.award = said["award"].clone();
+            }
+            "EditLock" => {}
+            other => panic!("this tender has no {other}"),
+        }
+        self.last_seq = entry.seq;
+        self.last_event = json!({ "type": entry.word, "time": second(entry.at_ms) });
+    }
+
+    fn proposal(&mut self, entry: &Entry) {
+        let id = entry.proposal_id.clone();
+        if let Some(content) = entry.content() {
+            self.advance(&content["seller"], "Proposed");
+            let version = entry.said()["Amended"]["version"].as_u64().unwrap_or(1);
+            let held = Held { content: content.clone(), version, status: "Open" };
+            self.proposals.insert(id.unwrap(), held);
+            return;
+        }
+        let change = if entry.word == "ProposalClosed" { "Closed" } else { entry.update().0 };
+        match change {
+            "Withdrawn" | "Closed" => {
+                let status = if change == "Closed" { "Closed" } else { "Withdrawn" };
+                self.proposals.get_mut(&id.unwrap()).unwrap().status = status;
+            }
+            "Declined" => {
+                self.declined += 1;
+                self.advance(&entry.update().1["seller"], "Declined");
+            }
+            "Asked" => self.questions += 1,
+            _ => {}
+        }
+    }
+
+    fn advance(&mut self, seller: &Value, state: &'static str) {
+        let place = |state: &str| STATES.iter().position(|held| *held == state);
+        let held = self.invited.get_mut(text(seller));
+        if let Some(held) = held.filter(|held| place(state) > place(held)) {
+            *held = state;
+        }
+    }
+
+    fn with_status(&self, status: &str) -> usize {
+        self.proposals.values().filter(|held| held.status == status).count()
+    }
+
+    /// How many proposals of each kind there are.
+    pub(super) fn counts(&self) -> Value {
+        json!({
+            "received": self.proposals.len(),
+            "open": self.with_status("Open"),
+            "withdrawn": self.with_status("Withdrawn"),
+            "closed": self.with_status("Closed"),
+        })
+    }
+
+    /// What a comparison puts side by side, also after the end: all that was not taken back, each with
+    /// its version and its price.
+    pub(super) fn compared(&self) -> BTreeMap<String, (u64, String)> {
+        let left = self.proposals.iter().filter(|(_, held)| held.status != "Withdrawn");
+        let amount = |held: &Held| text(&held.content["price"]["amount"]).to_owned();
+        left.map(|(id, held)| (id.clone(), (held.version, amount(held)))).collect()
+    }
+
+    /// The part of a resource's status that its events tell.
+    pub(super) fn status(&self) -> Value {
+        let mut proposals = self.counts();
+        let open = self.proposals.iter().filter(|(_, held)| held.status == "Open");
+        if let Some((id, held)) = open.min_by_key(|(_, held)| held.cents()) {
+            proposals["best"] = json!({ "proposalId": id, "price": price(&held.content) });
+        }
+        let count =
+            |states: &[&str]| self.invited.values().filter(|state| states.contains(*state)).count();
+        let mut status = json!({
+            "lastSeq": self.last_seq,
+            "lastEvent": self.last_event,
+            "proposals": proposals,
+            "sellers": {
+                "selected": self.invited.len(),
+                "notified": count(&["Notified", "Seen", "Declined", "Proposed"]),
+                "failed": count(&["Bounced"]),
+                "seen": count(&["Seen", "Declined", "Proposed"]),
+                "declined": self.declined,
+                "proposed": count(&["Proposed"]),
+            },
+            "followUps": { "sent": self.follow_ups.len() },
+            "startTime": second(self.opened_ms),
+            "expiresAt": second(self.expires_ms),
+            "award": self.pending.map(|until| json!({ "pendingUntil": second(until) })),
+            "completionTime": self.ended_ms.map(second),
+        });
+        if let Some(last) = self.follow_ups.last() {
+            status["followUps"]["lastId"] = json!(last);
+        }
+        status
+    }
+}
+
+/// The same part of a status that was shown.
+pub(super) fn shown(status: &Value) -> Value {
+    let mut shown = json!({
+        "lastSeq": status["tracker"]["lastSeq"],
+        "lastEvent": status["tracker"]["lastEvent"],
+    });
+    for field in
+        ["proposals", "sellers", "followUps", "startTime", "expiresAt", "award", "completionTime"]
+    {
+        shown[field] = status[field].clone();
+    }
+    shown
+}

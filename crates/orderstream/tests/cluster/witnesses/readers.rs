@@ -1,0 +1,164 @@
+//! Witnesses that read an order's list: gRPC, server-sent events, REST page by page, commands.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command};
+use std::thread::{JoinHandle, spawn};
+use std::time::{Duration, Instant};
+
+use orderstream_client::Start;
+use serde_json::Value;
+
+use super::list::Entry;
+use super::stage::{ORDER, Place, Stage};
+use crate::client::block_on;
+use crate::http::get;
+use crate::process::{BINARY, PATIENCE, pause, root, run, until};
+
+/// Events after which a reader of server-sent events hangs up, and asks for the rest.
+const HANGS_UP_AFTER: usize = 7;
+
+/// Follows over gRPC from the first event to the end, over every break.
+pub(super) fn follow(place: &Place) -> JoinHandle<Vec<Entry>> {
+    let place = place.clone();
+    spawn(move || {
+        block_on(async {
+            let mut follower = place.client().follow(place.key(), Start::Watch);
+            let mut entries = Vec::new();
+            while let Some(event) = follower.next().await.unwrap() {
+                entries.push(Entry::of_event(&event));
+            }
+            entries
+        })
+    })
+}
+
+/// Follows server-sent events to the end; hangs up now and then, and goes on after the last id.
+pub(super) fn listen(place: &Place) -> JoinHandle<Vec<Entry>> {
+    let place = place.clone();
+    spawn(move || {
+        let (mut entries, mut last, began) = (Vec::new(), None, Instant::now());
+        while !listen_once(&place, &mut last, &mut entries) {
+            // As long as a follower over gRPC waits for the whole tender.
+            assert!(began.elapsed() < PATIENCE * 2, "the server-sent events never end");
+            pause(Duration::from_millis(10));
+        }
+        entries
+    })
+}
+
+/// One connection; gives whether the server says that there is nothing more. A connection that breaks
+/// is as good as one that was hung up.
+fn listen_once(place: &Place, last: &mut Option<String>, entries: &mut Vec<Entry>) -> bool {
+    let Ok(mut stream) = TcpStream::connect(place.rest) else { return false };
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let (host, tenant) = (place.rest, &place.tenant);
+    let resume = last.as_ref().map(|id| format!("last-event-id: {id}\r\n")).unwrap_or_default();
+    let asked = write!(
+        stream,
+        "GET /orders/{ORDER}/events?tenant={tenant} HTTP/1.1\r\nhost: {host}\r\n\
+         connection: close\r\n{resume}\r\n"
+    );
+    if asked.is_err() {
+        return false;
+    }
+    let (mut id, mut word, mut count) = (None, None, 0);
+    for line in BufReader::new(stream).lines().map_while(Result::ok) {
+        if line.starts_with("HTTP/1.1 204") {
+            return true;
+        }
+        if let Some(text) = line.strip_prefix("id: ") {
+            id = Some(text.to_owned());
+        } else if let Some(text) = line.strip_prefix("event: ") {
+            word = Some(text.to_owned());
+        } else if let Some(data) = line.strip_prefix("data: ") {
+            let Ok(data) = serde_json::from_str::<Value>(data) else { return false };
+            let entry = Entry::of_data(&data);
+            assert_eq!(id, Some(entry.seq.to_string()));
+            assert_eq!(word.as_ref(), Some(&entry.word));
+            entries.push(entry);
+            let seq = entries.last().map(|entry| entry.seq);
+            assert_eq!(seq, Some(entries.len() as u64), "each once and in order");
+            last.clone_from(&id);
+            count += 1;
+            if count == HANGS_UP_AFTER {
+                return false;
+            }
+        }
+    }
+    false
+}
+
+/// What REST has of an order's list after a number, of an order that is over.
+pub(super) fn page(place: &Place, after: usize) -> Vec<Entry> {
+    let answer = get(place.rest, &place.path("/events", &format!("&after={after}"))).unwrap();
+    let data = answer.text.lines().filter_map(|line| line.strip_prefix("data: "));
+    data.map(|data| Entry::of_data(&serde_json::from_str(data).unwrap())).collect()
+}
+
+/// Everything of a list that REST gives in pages of two.
+pub(super) fn paged(place: &Place, part: &str, field: &str) -> Vec<Value> {
+    let (mut all, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = place.read(part, &format!("&limit=2{after}")).unwrap();
+        all.extend(page[field].as_array().unwrap().iter().cloned());
+        // Of proposals it is a name, of what was said a number.
+        let next = &page["next"];
+        if next.is_null() {
+            return all;
+        }
+        after = format!("&after={}", next.to_string().trim_matches('"'));
+    }
+}
+
+impl Stage {
+    /// What a buyer's command prints for programs, without a cluster's rights.
+    pub(super) fn command(&self, line: &[&str]) -> Value {
+        let place = self.place();
+        let server = format!("http://{}", self.controller.address("requestor"));
+        let rest = format!("http://{}", place.rest);
+        let at = ["--server", &server, "--processor-rest", &rest, "--namespace", &place.tenant];
+        let output = run(&[line, &at, &["-o", "json"]].concat());
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{line:?}: {error}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// `orderstream watch`: every status that it sees until the end.
+    pub(super) fn watch(&self) -> Watch {
+        let kubeconfig = self.bed.server.kubeconfig();
+        let mut command = Command::new(BINARY);
+        command.args(["watch", "tender", "-o", "json", "--kubeconfig"]).arg(kubeconfig);
+        command.args(["--namespace", &self.bed.namespace]).current_dir(root());
+        let printed = self.dir.path().join("watched.json");
+        let child = command.stdout(File::create(&printed).unwrap()).spawn().unwrap();
+        Watch { child, printed }
+    }
+}
+
+/// A command that prints every status until the end; killed when dropped.
+pub(super) struct Watch {
+    child: Child,
+    printed: PathBuf,
+}
+
+impl Watch {
+    /// What it printed, once it has ended by itself.
+    pub(super) fn seen(mut self) -> Vec<Value> {
+        let status = until("the watch ends", || self.child.try_wait().unwrap());
+        assert!(status.success(), "the order was finalised: {status:?}");
+        let bytes = std::fs::read(&self.printed).unwrap();
+        let shown = serde_json::Deserializer::from_slice(&bytes).into_iter::<Value>();
+        shown.map(Result::unwrap).collect()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // It may have ended by itself; what counts is that it is not left behind.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

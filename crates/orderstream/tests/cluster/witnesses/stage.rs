@@ -1,0 +1,210 @@
+//! The tender's stage: an API server with twenty sellers, a processor that chooses from them and tells
+//! them, a controller that projects to MongoDB, and somebody who listens for everybody.
+
+use std::net::SocketAddr;
+
+use orderstream_client::{Client, OrderKey};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::ears::{Ears, Manner, SECRET};
+use crate::cluster::bed::{Bed, shared};
+use crate::http::get;
+use crate::mongo::Reader;
+use crate::mongo::server::Server;
+use crate::process::{Role, until};
+
+/// The buyer's number of the order; the resource is called `tender`.
+pub(super) const ORDER: &str = "RFQ-77";
+
+/// The sellers that are to be invited, and how their servers take webhooks.
+pub(super) const INVITED: [(&str, Manner); 13] = [
+    ("asker", Manner::Takes),
+    ("batch-a", Manner::Takes),
+    ("batch-b", Manner::Takes),
+    ("declines", Manner::Takes),
+    ("gone", Manner::Gone),
+    ("locks", Manner::Takes),
+    ("miscounts", Manner::Takes),
+    ("repeats", Manner::Takes),
+    ("rest", Manner::Takes),
+    ("session", Manner::Takes),
+    ("stutters", Manner::Stutters(2)),
+    ("typist", Manner::Takes),
+    ("withdraws", Manner::Takes),
+];
+
+/// The others, and why each is left out.
+pub(super) const LEFT_OUT: [(&str, &str); 7] = [
+    ("asleep", "Suspended"),
+    ("berlin", "TooFar"),
+    ("full", "Full"),
+    ("last", "BeyondCount"),
+    ("nowhere", "PlaceUnknown"),
+    ("rival", "Excluded"),
+    ("steel", "WrongCategory"),
+];
+
+/// What a seller acts upon: everything that does not change when processes are killed.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) rest: SocketAddr,
+    pub(super) grpc: String,
+    pub(super) tenant: String,
+}
+
+impl Place {
+    pub(super) fn key(&self) -> OrderKey {
+        OrderKey::new(&self.tenant, ORDER).unwrap()
+    }
+
+    /// A gRPC client; inside of a runtime.
+    pub(super) fn client(&self) -> Client {
+        Client::new(&self.grpc).unwrap()
+    }
+
+    /// A path below the order, at the processor.
+    pub(super) fn path(&self, part: &str, query: &str) -> String {
+        format!("/api/v1/orders/{ORDER}{part}?tenant={}{query}", self.tenant)
+    }
+
+    /// What the processor answers to that, if it does.
+    pub(super) fn read(&self, part: &str, query: &str) -> Option<Value> {
+        let answer = get(self.rest, &self.path(part, query)).ok()?;
+        (answer.status == 200).then(|| answer.json())
+    }
+
+    /// How far an invited seller is.
+    pub(super) fn state_of(&self, seller: &str) -> Option<String> {
+        let order = self.read("", "")?;
+        let invitations = order["invitations"].as_array()?;
+        let found = invitations.iter().find(|held| held["seller"] == seller)?;
+        found["state"].as_str().map(ToOwned::to_owned)
+    }
+}
+
+/// Everything that runs.
+pub(super) struct Stage {
+    pub(super) bed: Bed,
+    pub(super) controller: Role,
+    pub(super) ears: Ears,
+    pub(super) mongo: Reader,
+    // Ends after whoever writes to it.
+    _server: Server,
+    pub(super) dir: TempDir,
+}
+
+impl Stage {
+    /// Everything is up, and nothing is asked for; `None` where such tests are skipped.
+    pub(super) fn set() -> Option<Self> {
+        let kubeconfig = shared()?.kubeconfig();
+        let dir = tempfile::tempdir().unwrap();
+        let server = Server::start(dir.path())?;
+        let sellers = INVITED.into_iter().chain(LEFT_OUT.map(|(name, _)| (name, Manner::Takes)));
+        let others = ["buyer", "operator"].map(|name| (name, Manner::Takes));
+        let ears = Ears::open(sellers.chain(others));
+        let secret = dir.path().join("secret");
+        std::fs::write(&secret, SECRET).unwrap();
+        let settings = json!({
+            "sinks": [ears.url("operator")],
+            "webhook": { "allow-local": true, "secret-files": [secret] },
+        });
+        let notify = dir.path().join("notify.yaml");
+        std::fs::write(&notify, settings.to_string()).unwrap();
+        let more = ["--notify-config", notify.to_str().unwrap()];
+        let bed = Bed::make_with_sellers_and(&kubeconfig, &more)?;
+        bed.apply(&sellers_manifest(&ears));
+        until("the processor knows its sellers", || {
+            let ready = get(bed.processor.address("metrics"), "/readyz").ok()?;
+            (ready.status == 200).then_some(())
+        });
+        let controller = bed.controller_with(&kubeconfig, &["--store", &server.url()]);
+        let mongo = Reader::of(&server);
+        Some(Self { bed, controller, ears, mongo, _server: server, dir })
+    }
+
+    pub(super) fn place(&self) -> Place {
+        let processor = &self.bed.processor;
+        Place {
+            rest: processor.address("rest"),
+            grpc: format!("http://{}", processor.address("grpc")),
+            tenant: self.bed.namespace.clone(),
+        }
+    }
+
+    /// Keeps the seller that is full busy, then asks for proposals; waits until all who can be told
+    /// at once are.
+    pub(super) fn open(&self) {
+        let contact =
+            json!({ "channels": [{ "type": "Webhook", "address": self.ears.url("buyer") }] });
+        self.apply("busy", &json!({ "expiresIn": "1h", "sellers": { "names": ["full"] } }));
+        self.bed.until_phase("busy", "Streaming");
+        self.apply(
+            "tender",
+            &json!({
+                "orderReqId": ORDER, "title": "Chairs and tables", "category": "furniture",
+                "session": "s-77", "notificationType": "Webhook", "expiresIn": "1h",
+                "items": [
+                    { "sku": "CHAIR", "description": "With arms", "quantity": 40, "unit": "pieces" },
+                    { "sku": "TABLE", "quantity": 10, "unit": "pieces" },
+                ],
+                "delivery": { "latitude": 48.137, "longitude": 11.576, "by": "2027-02-01T12:00:00Z" },
+                "sellers": { "maxCount": INVITED.len(), "maxDistanceKm": 100, "excluded": ["rival"] },
+                "buyer": contact,
+            }),
+        );
+        self.bed.until_phase("tender", "Streaming");
+        let place = self.place();
+        for (name, manner) in INVITED {
+            let wanted = match manner {
+                Manner::Takes => "Notified",
+                Manner::Gone => "Bounced",
+                Manner::Stutters(_) => continue,
+            };
+            until(&format!("{name} is {wanted}"), || {
+                (place.state_of(name)? == wanted).then_some(())
+            });
+        }
+    }
+
+    fn apply(&self, name: &str, spec: &Value) {
+        let order = json!({ "apiVersion": "orderstream.dev/v1alpha1", "kind": "OrderRequest",
+            "metadata": { "name": name }, "spec": spec });
+        self.bed.apply(&order.to_string());
+    }
+
+    /// The outbox is empty but for what was given up; gives it.
+    pub(super) fn until_all_is_told(&self) -> Value {
+        let place = self.place();
+        until("nothing waits to be told", || {
+            let outbox = place.read("/notifications", "")?;
+            let last = place.read("", "")?["last_seq"].clone();
+            (outbox["waiting"] == 0 && outbox["cursor"] == last).then_some(outbox)
+        })
+    }
+}
+
+/// The sellers as resources: around Munich, but for one in Berlin and one that says nothing of it.
+fn sellers_manifest(ears: &Ears) -> String {
+    let names = INVITED.iter().map(|(name, _)| *name).chain(LEFT_OUT.map(|(name, _)| name));
+    let seller = |name: &str| {
+        let mut spec = json!({
+            "location": { "latitude": 48.14, "longitude": 11.58 },
+            "categories": ["furniture"],
+            "channels": [{ "type": "Webhook", "address": ears.url(name) }],
+        });
+        match name {
+            "asleep" => spec["suspended"] = json!(true),
+            "berlin" => spec["location"] = json!({ "latitude": 52.52, "longitude": 13.40 }),
+            "full" => spec["capacity"] = json!(1),
+            "last" => spec["location"] = json!({ "latitude": 48.37, "longitude": 10.90 }),
+            "nowhere" => spec["location"] = Value::Null,
+            "steel" => spec["categories"] = json!(["steel"]),
+            _ => {}
+        }
+        let seller = json!({ "apiVersion": "orderstream.dev/v1alpha1", "kind": "Seller",
+            "metadata": { "name": name }, "spec": spec });
+        format!("---\n{seller}\n")
+    };
+    names.map(seller).collect()
+}
