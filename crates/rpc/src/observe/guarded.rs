@@ -20,6 +20,8 @@ use crate::status::status_from_refusal;
 
 /// How prost begins its error for bytes that are not the message.
 const UNREADABLE: &str = "failed to decode Protobuf message";
+/// What tonic says of a call that ended before its message came.
+const NO_MESSAGE: &str = "Missing request message.";
 /// How tonic begins its error for a message over the limit.
 const TOO_LARGE: [&str; 2] =
     ["Error, decoded message length too large", "Error, encoded message length too large"];
@@ -87,6 +89,10 @@ fn rectified(status: &Status, context: &CallContext) -> Option<Status> {
     }
     if plain && message.starts_with(UNREADABLE) {
         return Some(status_from_refusal(&Refusal::new(Reason::InvalidRequest, message)));
+    }
+    if plain && message == NO_MESSAGE {
+        let text = "the call ended before its message came";
+        return Some(status_from_refusal(&Refusal::new(Reason::InvalidRequest, text)));
     }
     tracing::error!(
         method = context.method().path,

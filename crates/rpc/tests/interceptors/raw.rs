@@ -17,10 +17,14 @@ async fn send(rig: &Rig, path: &str, message: &[u8]) -> Status {
     let mut framed = vec![0];
     framed.extend_from_slice(&u32::try_from(message.len()).unwrap().to_be_bytes());
     framed.extend_from_slice(message);
+    send_body(rig, path, framed).await
+}
+
+async fn send_body(rig: &Rig, path: &str, body: Vec<u8>) -> Status {
     let request = Request::post(path)
         .header("content-type", "application/grpc")
         .header("x-request-id", "test-1")
-        .body(tonic::body::Body::new(Full::new(Bytes::from(framed)).map_err(|e| match e {})))
+        .body(tonic::body::Body::new(Full::new(Bytes::from(body)).map_err(|e| match e {})))
         .unwrap();
     let response = rig.memory.server.clone().oneshot(request).await.unwrap();
     assert_eq!(response.headers()["x-request-id"], "test-1");
@@ -55,6 +59,16 @@ async fn bytes_that_are_no_message_never_reach_the_handler() {
         );
     }
     assert!(rig.stub.seen.lock().is_empty());
+}
+
+/// As when the caller was killed in the middle.
+#[tokio::test]
+async fn a_call_without_its_message_is_no_fault_of_the_server() {
+    let rig = Rig::new(Case::Ok);
+    for method in ["OrderControlService/LocateOrder", "OrderStreamingService/ProcessOrderStream"] {
+        let status = send_body(&rig, &format!("/orderstream.v1.{method}"), Vec::new()).await;
+        assert_eq!(status.code(), Code::InvalidArgument, "{method}");
+    }
 }
 
 #[tokio::test]
