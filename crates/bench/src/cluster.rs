@@ -74,7 +74,7 @@ async fn bare(server: &ApiServer, settings: Settings) -> anyhow::Result<Rows> {
     let kubeconfig = server.kubeconfig();
     let mut driver = Driver::start(&kubeconfig, namespace).await?;
     let mut process = bare_process(&kubeconfig, namespace)?;
-    let idle = process.rss_mb()?;
+    let idle = process.memory()?;
     print("bare loop", 0, &driver.measure("few", settings).await?);
     process.kill()?;
     driver.make("many", settings.present).await?;
@@ -82,7 +82,7 @@ async fn bare(server: &ApiServer, settings: Settings) -> anyhow::Result<Rows> {
     let mut process_of_many = bare_process(&kubeconfig, namespace)?;
     driver.until_all_streaming(PATIENCE).await?;
     let found = began.elapsed();
-    let memory = process_of_many.rss_mb()? - idle;
+    let memory = process_of_many.memory()?.over(idle);
     print("bare loop", settings.present, &driver.measure("more", settings).await?);
     process_of_many.kill()?;
     driver.end().await;
@@ -90,10 +90,11 @@ async fn bare(server: &ApiServer, settings: Settings) -> anyhow::Result<Rows> {
     Ok(vec![
         ("found at start, all streams up, s", none()),
         ("found at start, all shown, s", format!("{:.1}", found.as_secs_f64())),
-        ("memory over idle, MB", format!("{memory:.0}")),
+        ("memory over idle, MB", memory),
         ("status writes of these", settings.present.to_string()),
         ("restart after kill -9, all streams again, s", none()),
         ("CPU seconds of the controller for that", none()),
+        ("memory over idle after that, MB", none()),
         ("status writes of that", none()),
         ("status writes of a processor's 3 s outage", none()),
         ("status writes in 60 quiet seconds", none()),
@@ -177,7 +178,7 @@ async fn product(server: &ApiServer, settings: Settings) -> anyhow::Result<Rows>
     let mut product = Product::start(&kubeconfig)?;
     let mut controller = product.controller(namespace)?;
     until_leading(&controller).await?;
-    let idle = controller.rss_mb()?;
+    let idle = controller.memory()?;
     print("operator", 0, &driver.measure("few", settings).await?);
     controller.kill()?;
 
@@ -190,7 +191,7 @@ async fn product(server: &ApiServer, settings: Settings) -> anyhow::Result<Rows>
     driver.until_all_streaming(PATIENCE).await?;
     let found = began.elapsed();
     let found_writes = Figures::of(&controller).await?.status_writes;
-    let memory = controller.rss_mb()? - idle;
+    let memory = controller.memory()?.over(idle);
     print("operator", settings.present, &driver.measure("more", settings).await?);
     let all = all + settings.measured;
 
@@ -200,6 +201,7 @@ async fn product(server: &ApiServer, settings: Settings) -> anyhow::Result<Rows>
     until_streams(&controller, all).await?;
     let restarted = began.elapsed();
     let restart_cpu = controller.cpu_seconds()?;
+    let restart_memory = controller.memory()?.over(idle);
     tokio::time::sleep(Duration::from_secs(10)).await;
     let restart_writes = Figures::of(&controller).await?.status_writes;
 
@@ -218,10 +220,11 @@ async fn product(server: &ApiServer, settings: Settings) -> anyhow::Result<Rows>
     Ok(vec![
         ("", format!("{:.1}", streaming.as_secs_f64())),
         ("", format!("{:.1}", found.as_secs_f64())),
-        ("", format!("{memory:.0}")),
+        ("", memory),
         ("", found_writes.to_string()),
         ("", format!("{:.1}", restarted.as_secs_f64())),
         ("", format!("{restart_cpu:.1}")),
+        ("", restart_memory),
         ("", restart_writes.to_string()),
         ("", outage_writes.to_string()),
         ("", (figures.status_writes - quiet.status_writes).to_string()),

@@ -10,6 +10,22 @@ use anyhow::Context as _;
 /// How long a start may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What a process holds in memory, megabytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Memory {
+    /// All, the pages of the program that ran so far among it.
+    pub(crate) all: f64,
+    /// Of it what belongs to the process alone.
+    pub(crate) data: f64,
+}
+
+impl Memory {
+    /// What came since then, as a cell.
+    pub(crate) fn over(self, idle: Self) -> String {
+        format!("{:.0}, data {:.0}", self.all - idle.all, self.data - idle.data)
+    }
+}
+
 /// A running process.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -53,11 +69,14 @@ impl Process {
     }
 
     /// Megabytes of memory that it holds.
-    pub(crate) fn rss_mb(&self) -> anyhow::Result<f64> {
+    pub(crate) fn memory(&self) -> anyhow::Result<Memory> {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = text.lines().find(|line| line.starts_with("VmRSS:")).context("VmRSS")?;
-        let kib = line.split_whitespace().nth(1).context("VmRSS has a number")?;
-        Ok(kib.parse::<f64>()? / 1_024.0)
+        let mb = |name: &str| -> anyhow::Result<f64> {
+            let line = text.lines().find(|line| line.starts_with(name)).context("a line")?;
+            let kib = line.split_whitespace().nth(1).context("it has a number")?;
+            Ok(kib.parse::<f64>()? / 1_024.0)
+        };
+        Ok(Memory { all: mb("VmRSS:")?, data: mb("RssAnon:")? })
     }
 
     /// Seconds of processor time that it took so far.

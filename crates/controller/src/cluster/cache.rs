@@ -4,15 +4,13 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use orderstream_core::{Incarnation, OrderKey};
 
 use super::ownership;
 use crate::convert;
 use crate::manifest::namespace_of;
 use crate::order_request::OrderRequest;
-
-/// Annotations that nobody here reads and that hold a whole manifest.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Where a resource is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -275,11 +273,22 @@ impl Cache {
     }
 }
 
-/// Drops what is large and that nobody reads once a resource is kept.
+/// Drops what nobody reads once a resource is kept, and the room that lists were read into.
 fn slim(mut resource: OrderRequest) -> OrderRequest {
-    resource.metadata.managed_fields = None;
-    if let Some(annotations) = &mut resource.metadata.annotations {
-        annotations.remove(LAST_APPLIED);
+    let read = resource.metadata;
+    resource.metadata = ObjectMeta {
+        name: read.name,
+        namespace: read.namespace,
+        uid: read.uid,
+        resource_version: read.resource_version,
+        generation: read.generation,
+        creation_timestamp: read.creation_timestamp,
+        ..ObjectMeta::default()
+    };
+    resource.spec.items.shrink_to_fit();
+    resource.spec.follow_ups.shrink_to_fit();
+    if let Some(status) = &mut resource.status {
+        status.conditions.shrink_to_fit();
     }
     resource
 }

@@ -121,3 +121,18 @@ fn a_placed_resource_speaks_before_an_older_one_and_the_next_takes_over_when_it_
     assert_eq!(words(&gone), ["gone new u2", "look old"]);
     assert_eq!(speaker(&cache, "SB1").as_deref(), Some("old"));
 }
+
+#[test]
+fn of_a_resource_only_what_is_read_is_kept() {
+    let mut held = resource("a", "u1", 1);
+    let manifest = "kubectl.kubernetes.io/last-applied-configuration".to_owned();
+    held.metadata.annotations = Some([(manifest, "x".repeat(4_000))].into());
+    held.metadata.labels = Some([("team".to_owned(), "buying".to_owned())].into());
+    held.metadata.managed_fields = Some(vec![Default::default()]);
+    held.spec.items = Vec::with_capacity(64);
+    let mut cache = Cache::default();
+    cache.apply(held);
+    let (_, kept) = cache.iter().next().unwrap();
+    assert_eq!(kept.resource.metadata, resource("a", "u1", 1).metadata);
+    assert_eq!(kept.resource.spec.items.capacity(), 0);
+}

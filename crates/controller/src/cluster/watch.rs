@@ -22,8 +22,9 @@ use crate::order_request::OrderRequest;
 
 /// Seconds after which the server ends a watch; one that is silent for a little longer is dead.
 const WATCH_SECONDS: u32 = 30;
-/// Resources in one page of a list.
-const PAGE: u32 = 500;
+/// Resources in one page of a list. Of a page all is in memory at once, as text and as it is read:
+/// with 500 a start on four thousand held 25 to 30 MB more for a while, and was a tenth faster.
+const PAGE: u32 = 100;
 
 type Guarded = DeserializeGuard<OrderRequest>;
 
