@@ -214,6 +214,9 @@ fn decide(market: &Market) {
     for event in ["OrderOpened", "NewProposal", "OrderExtended", "AwardUndone", "OrderFinalised"] {
         assert!(status.contains(&format!("  {event}")), "{event} is not in:\n{status}");
     }
+    let table = market.ok("compare office-chairs");
+    let count = |remark: &str| table.matches(remark).count();
+    assert_eq!((count("  awarded"), count("  closed")), (2, 1), "{table}");
     let explained = market.ok("explain already-awarded");
     assert!(explained.starts_with("ALREADY_AWARDED\n\n"), "{explained}");
 }

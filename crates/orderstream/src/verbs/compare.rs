@@ -131,6 +131,11 @@ fn totals(rows: &[Row]) {
 /// What is good and bad about a proposal, in words: nothing is said by colour alone.
 fn remarks(row: &Row) -> String {
     let mut remarks = Vec::new();
+    if row.awarded {
+        remarks.push(styled(Style::Best, "awarded"));
+    } else if !row.open {
+        remarks.push("closed".to_owned());
+    }
     if row.best_total {
         remarks.push(styled(Style::Best, "best total"));
     }

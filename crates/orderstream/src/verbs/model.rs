@@ -143,7 +143,7 @@ pub(crate) struct ProposalLineView {
     pub(crate) price: String,
 }
 
-/// What `compare` prints: the proposals that can be awarded, side by side.
+/// What `compare` prints: the proposals that were not taken back, side by side.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Comparison {
@@ -167,6 +167,10 @@ pub(crate) struct Row {
     pub(crate) seller: String,
     /// Its version.
     pub(crate) version: u32,
+    /// Whether it can be awarded.
+    pub(crate) open: bool,
+    /// Whether it won, all or a part.
+    pub(crate) awarded: bool,
     /// The total, a decimal.
     pub(crate) total: String,
     /// ISO 4217.
