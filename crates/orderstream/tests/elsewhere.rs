@@ -1,6 +1,8 @@
 //! A seller's session at a processor that has none of the orders: what it says reaches their owner,
 //! and what happens there reaches it, also when the owner was killed in between.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::stream::poll_fn;
@@ -217,5 +219,39 @@ fn a_session_goes_on_after_its_cursors_at_any_processor() {
         again.done("r-2", proposal("SB1", "p-2")).await;
         again.until_event("NewProposal", "p-2").await;
         assert_eq!(again.events.len(), 1, "{:?}", again.events);
+    });
+}
+
+#[test]
+fn a_processor_that_stops_says_so_while_things_go_on_elsewhere() {
+    let town = Town::build();
+    town.introduce();
+    let (rest, is_done) = (town.rest(0), Arc::new(AtomicBool::new(false)));
+    block_on(async {
+        let (mut session, _) = Session::open(&grpc(&town, 2), &[]).await;
+        session.done("r-1", proposal("SB1", "p-1")).await;
+        let stop = Arc::clone(&is_done);
+        let busy = std::thread::spawn(move || {
+            let mut number = 0;
+            while !stop.load(Ordering::Relaxed) && number < 5_000 {
+                number += 1;
+                let body = json!({"order_req_id": "SB1", "proposal_id": format!("b-{number}"),
+                    "seller": "acme", "price": "10", "currency": "EUR"});
+                let answer = post(rest, "/api/v1/proposals", &body.to_string()).unwrap();
+                assert_eq!(answer.status, 201, "{answer:?}");
+            }
+        });
+        session.until_event("NewProposal", "b-20").await;
+        town.processors[2].signal("TERM");
+        loop {
+            match session.word().await {
+                Some(Down::Event(_)) => {}
+                Some(Down::Draining(_)) => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(session.word().await, None);
+        is_done.store(true, Ordering::Relaxed);
+        busy.join().unwrap();
     });
 }

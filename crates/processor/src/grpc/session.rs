@@ -375,6 +375,9 @@ impl Stream for Session {
         if self.stop == Stop::Not && self.stopping.poll_unpin(context).is_ready() {
             self.stop = Stop::Begun;
             self.up = None;
+            if let Some(elsewhere) = &mut self.elsewhere {
+                elsewhere.leave();
+            }
         }
         for _ in 0..4 {
             let source = self.turn;

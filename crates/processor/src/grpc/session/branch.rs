@@ -119,6 +119,11 @@ impl Branch {
         self.pending.is_empty() && self.words.is_empty()
     }
 
+    /// Whether an order was told that is not over: should its processor come back, it goes on there.
+    pub(super) fn has_told(&self) -> bool {
+        !self.told.is_empty()
+    }
+
     /// Waits for the welcome; gives the orders that it lists. Bounded by the opening's own time.
     pub(super) async fn welcomed(&mut self) -> Vec<v1::OrderRef> {
         let State::Opening(opening) = &mut self.state else { return Vec::new() };

@@ -52,6 +52,8 @@ pub(super) struct Elsewhere {
     look: Interval,
     /// The part whose turn it is.
     turn: usize,
+    /// Only answers are told any more.
+    is_leaving: bool,
 }
 
 impl Elsewhere {
@@ -75,7 +77,7 @@ impl Elsewhere {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let routing = FuturesOrdered::new();
-        let this = Self { speaker, branches, routing, look, turn: 0 };
+        let this = Self { speaker, branches, routing, look, turn: 0, is_leaving: false };
         (this, orders.into_iter().flatten().collect())
     }
 
@@ -103,6 +105,12 @@ impl Elsewhere {
         }));
     }
 
+    /// This processor stops: what happens elsewhere the seller hears where it goes on, and what it
+    /// said is still answered.
+    pub(super) fn leave(&mut self) {
+        self.is_leaving = true;
+    }
+
     /// What comes next.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Heard> {
         while self.look.poll_tick(context).is_ready() {
@@ -118,12 +126,17 @@ impl Elsewhere {
                 }
             }
         }
+        if self.is_leaving {
+            self.branches.retain(|branch| !branch.is_settled());
+        }
         let under_way = self.under_way();
         for _ in 0..self.branches.len() {
             self.turn = self.turn.checked_add(1).filter(|t| *t < self.branches.len()).unwrap_or(0);
             let Some(branch) = self.branches.get_mut(self.turn) else { break };
-            if let Poll::Ready(word) = branch.poll(&self.speaker, context) {
-                return Poll::Ready(Heard::Word(Box::new(word)));
+            while let Poll::Ready(word) = branch.poll(&self.speaker, context) {
+                if !(self.is_leaving && matches!(word, Down::Event(_))) {
+                    return Poll::Ready(Heard::Word(Box::new(word)));
+                }
             }
         }
         if self.under_way() < under_way {
@@ -135,9 +148,12 @@ impl Elsewhere {
 
     fn look_around(&mut self) {
         self.branches.iter_mut().for_each(Branch::look_at_the_clock);
+        if self.is_leaving {
+            return;
+        }
         let urls = self.speaker.peers.urls();
-        self.branches
-            .retain(|branch| !branch.is_settled() || urls.iter().any(|u| u == branch.url()));
+        let is_known = |branch: &Branch| urls.iter().any(|url| url == branch.url());
+        self.branches.retain(|it| is_known(it) || it.has_told() || !it.is_settled());
         for url in urls {
             self.branch(url);
         }
