@@ -33,6 +33,12 @@ pub trait SellerDirectory: Send + Sync + Debug + 'static {
         true
     }
 
+    /// In how many open orders a seller takes part at all processors, as somebody counted last: some
+    /// seconds old. 0 where nobody counts.
+    fn open_orders(&self, _tenant: &Tenant, _id: &SellerId) -> u32 {
+        0
+    }
+
     /// One seller of a tenant.
     fn seller(&self, tenant: &Tenant, id: &SellerId) -> Option<Seller> {
         let sellers = self.sellers(tenant);

@@ -82,6 +82,12 @@ impl SellerDirectory for ClusterSellers {
         held.tenants.get_mut(tenant.as_str()).map(OfTenant::sorted).unwrap_or_default()
     }
 
+    fn open_orders(&self, tenant: &Tenant, id: &SellerId) -> u32 {
+        let held = self.held.read();
+        let tenant = held.tenants.get(tenant.as_str());
+        tenant.and_then(|tenant| tenant.open_orders.get(id)).copied().unwrap_or(0)
+    }
+
     fn is_known(&self) -> bool {
         *self.is_listed.borrow()
     }
@@ -136,6 +142,8 @@ struct OfTenant {
     sellers: BTreeMap<SellerId, Seller>,
     /// Made when it is asked for, and again after a change.
     sorted: Option<Arc<[Seller]>>,
+    /// What the leading controller counted. Apart, for it changes with every order.
+    open_orders: HashMap<SellerId, u32>,
 }
 
 impl OfTenant {
@@ -178,11 +186,15 @@ impl Held {
         let object = object_of(&guarded);
         let version = guarded.resource_version();
         let read = guarded.0.map_err(|wrong| wrong.error.clone());
-        let read = read.and_then(|it| convert::seller(&it).map_err(|error| error.to_string()));
+        let read = read.and_then(|it| {
+            let open_orders = it.status.as_ref().and_then(|status| status.open_orders);
+            let seller = convert::seller(&it).map_err(|error| error.to_string())?;
+            Ok((seller, open_orders.unwrap_or(0)))
+        });
         match read {
-            Ok(seller) => {
+            Ok((seller, open_orders)) => {
                 self.unreadable.remove(&object);
-                self.insert(&object, seller);
+                self.insert(&object, seller, open_orders);
             }
             Err(error) => {
                 if self.unreadable.insert(object.clone(), version.clone()) != Some(version) {
@@ -192,7 +204,7 @@ impl Held {
         }
     }
 
-    fn insert(&mut self, object: &ObjectKey, seller: Seller) {
+    fn insert(&mut self, object: &ObjectKey, seller: Seller, open_orders: u32) {
         let is_new = self
             .tenants
             .get(&object.namespace)
@@ -205,6 +217,7 @@ impl Held {
         }
         self.count = self.count.saturating_add(usize::from(is_new));
         let tenant = self.tenants.entry(Arc::clone(&object.namespace)).or_default();
+        tenant.open_orders.insert(seller.id.clone(), open_orders);
         if tenant.sellers.get(&seller.id) != Some(&seller) {
             tenant.sorted = None;
             tenant.sellers.insert(seller.id.clone(), seller);
@@ -215,6 +228,7 @@ impl Held {
         self.unreadable.remove(object);
         let Some(tenant) = self.tenants.get_mut(&object.namespace) else { return };
         let Ok(id) = SellerId::new(&*object.name) else { return };
+        tenant.open_orders.remove(&id);
         if tenant.sellers.remove(&id).is_some() {
             tenant.sorted = None;
             self.count = self.count.saturating_sub(1);

@@ -59,6 +59,25 @@ fn a_change_is_seen_at_once_and_without_one_the_same_list_is_given() {
 }
 
 #[test]
+fn what_is_counted_of_a_seller_is_known_and_makes_no_new_list() {
+    let sellers = ClusterSellers::default();
+    list(&sellers, &["a"]);
+    let (tenant, id) = (Tenant::new("shop").unwrap(), SellerId::new("a").unwrap());
+    let before = sellers.sellers(&tenant);
+    assert_eq!(sellers.open_orders(&tenant, &id), 0);
+    let mut counted = seller("a");
+    if let Ok(resource) = &mut counted.0 {
+        let status = json!({ "openOrders": 7 });
+        resource.status = Some(serde_json::from_value(status).unwrap());
+    }
+    sellers.held.write().take(Event::Apply(counted));
+    assert_eq!(sellers.open_orders(&tenant, &id), 7);
+    assert!(Arc::ptr_eq(&before, &sellers.sellers(&tenant)));
+    sellers.held.write().take(Event::Delete(seller("a")));
+    assert_eq!(sellers.open_orders(&tenant, &id), 0);
+}
+
+#[test]
 fn a_new_list_drops_what_is_not_in_it_and_until_it_is_complete_nothing_is_lost() {
     let sellers = ClusterSellers::default();
     list(&sellers, &["a", "b"]);

@@ -1,6 +1,6 @@
 //! In how many open orders each seller takes part. A place is taken when an order's sellers are
 //! chosen, before the order is stored, so that orders that open at the same instant do not share it.
-//! Counted for the orders of this processor.
+//! Counted for the orders of this processor; what a seller does at others comes with the sellers.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use orderstream_core::command::Opening;
 use orderstream_core::spec::SellerChoice;
 use orderstream_core::{
-    Act, Command, Incarnation, OrderKey, OrderSpec, Reason, Refusal, Seq, Timestamp,
+    Act, Command, Incarnation, OrderKey, OrderSpec, Reason, Refusal, SellerId, Seq, Timestamp,
 };
 
 use super::follow::ahead;
@@ -67,8 +67,13 @@ impl Orders {
     fn choose(&self, join: &Join, life: (OrderKey, Incarnation)) -> Vec<SellerChoice> {
         let tenant = join.key.tenant.clone();
         let sellers = self.inner.parts.directory.sellers(&tenant);
+        let directory = &self.inner.parts.directory;
         self.inner.capacity.reserve(life, |counts| {
-            selection::select(&join.spec, &sellers, &|id| counts.of(&tenant, id))
+            // Here it is counted exactly, at all processors a little late. A place that became free
+            // counts as taken till then: nobody is asked for more than they can do.
+            let busy =
+                |id: &SellerId| counts.of(&tenant, id).max(directory.open_orders(&tenant, id));
+            selection::select(&join.spec, &sellers, &busy)
         })
     }
 
