@@ -164,7 +164,7 @@ mod tests {
             let message = rule["message"].as_str().unwrap_or_default();
             assert!(message.contains("; "), "no fix: {rule}");
         }
-        let steered = ["expiresIn", "suspend", "ttlAfterFinished"];
+        let steered = ["cancelReason", "expiresIn", "suspend", "suspendReason", "ttlAfterFinished"];
         let fields = order_request_schema()["properties"]["spec"]["properties"].as_object();
         for field in fields.expect("fields").keys().filter(|f| !steered.contains(&f.as_str())) {
             let path = format!(".{field}");
