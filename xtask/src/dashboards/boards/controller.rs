@@ -21,6 +21,13 @@ fn now() -> Vec<Panel> {
             "Controllers that lead: one for each installation.",
         ),
         stat(
+            "Silence before it",
+            "s",
+            r#"max(orderstream_failover_seconds_sum{namespace=~"$namespace"} / orderstream_failover_seconds_count{namespace=~"$namespace"})"#,
+            "How long a former leader had given no sign when one of these processes took over, on average.",
+        )
+        .bad_from(20.0),
+        stat(
             "Order requests",
             "short",
             r#"max(orderstream_order_requests{namespace=~"$namespace"})"#,
