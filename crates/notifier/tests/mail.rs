@@ -4,6 +4,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
 use orderstream_core::notification::{Blame, DeliveryError, Template};
 use orderstream_core::spec::NotificationType;
@@ -131,8 +132,13 @@ impl Server {
     }
 }
 
-/// A Python with aiosmtpd, made once under `target/`.
+/// A Python with aiosmtpd, made once under `target/`, by the first test that asks.
 fn python() -> Result<PathBuf, String> {
+    static MADE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    MADE.get_or_init(make_python).clone()
+}
+
+fn make_python() -> Result<PathBuf, String> {
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/aiosmtpd");
     let python = target.join("bin/python");
     let has_it = || {
