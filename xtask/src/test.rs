@@ -1,12 +1,18 @@
-//! `cargo xtask test`: the binary first, because process tests run it, then every test.
+//! `cargo xtask test`: the binary first, because process tests run it, then every test, then those
+//! of what only a feature brings.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::bail;
 
 use crate::python::SCHEMATHESIS;
 use crate::{assets, step};
 
 /// The simulation reads here how many seeds to run.
 const SEEDS_VAR: &str = "SEEDS";
+/// The tests of NATS read here where a server's program is.
+const NATS_VARIABLE: &str = "ORDERSTREAM_TEST_NATS";
 
 /// Builds the binary and runs every test of the workspace, doc tests included.
 ///
@@ -27,5 +33,34 @@ pub(crate) fn run(root: &Path, seeds: Option<u64>) -> anyhow::Result<()> {
     if let Some(program) = SCHEMATHESIS.find(root)? {
         test.env(SCHEMATHESIS.variable, program);
     }
-    step::run("test the whole workspace", &mut test)
+    step::run("test the whole workspace", &mut test)?;
+
+    let nats = ["test", "--locked", "-p", "orderstream-notifier", "--features", "nats"];
+    let mut test = step::cargo(root, &nats);
+    test.args(["--test", "main", "nats::"]);
+    if let Some(program) = nats_server(root)? {
+        test.env(NATS_VARIABLE, program);
+    }
+    step::run("test notifications over NATS", &mut test)
+}
+
+/// A NATS server: the one that the variable names, else one that is built from its Go module. `None`,
+/// with a word on how to get it, where there is no Go.
+fn nats_server(root: &Path) -> anyhow::Result<Option<PathBuf>> {
+    if let Some(named) = std::env::var_os(NATS_VARIABLE) {
+        return Ok(Some(PathBuf::from(named)));
+    }
+    let dir = root.join("target/tools/bin");
+    let program = dir.join("nats-server");
+    if !program.exists() && Command::new("go").arg("version").output().is_err() {
+        let text = format!("no NATS server: install Go, which builds one, or set {NATS_VARIABLE}");
+        if std::env::var_os("CI").is_some_and(|ci| ci == "true") {
+            bail!("{text}");
+        }
+        println!("== NATS: SKIPPED, {text}");
+        return Ok(None);
+    }
+    let mut install = Command::new(root.join("deploy/tools/install"));
+    step::run("find a NATS server", install.arg(&dir).arg("nats-server"))?;
+    Ok(Some(program))
 }

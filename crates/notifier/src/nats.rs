@@ -1,9 +1,12 @@
 //! NATS subjects as sinks: `nats://host:4222/prefix` gets each topic under
-//! `prefix.TOPIC.tenant` (`orderstream` where no prefix is given), as a CloudEvent.
+//! `prefix.TOPIC.tenant` (`orderstream` where no prefix is given), as a `CloudEvent`.
 
 use std::collections::BTreeMap;
 
+use async_nats::connection::State;
 use async_nats::{Client, ConnectOptions, HeaderMap};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
 use orderstream_core::notification::{Blame, DeliveryError, Notification};
 use tokio::sync::Mutex;
 use url::Url;
@@ -33,10 +36,7 @@ impl Nats {
         headers.insert("content-type", "application/cloudevents+json; charset=utf-8");
         let body = cloud_event(notification).to_string();
         let subject = subject(&url, notification);
-        let sent = client.publish_with_headers(subject, headers, body.into()).await;
-        sent.map_err(|error| unreached(&error))?;
-        // On the server when it has answered the flush's ping.
-        client.flush().await.map_err(|error| unreached(&error))
+        sent(&client, subject, headers, body).await
     }
 
     async fn client(&self, url: &Url) -> Result<Client, DeliveryError> {
@@ -51,6 +51,29 @@ impl Nats {
         self.clients.lock().await.insert(server, client.clone());
         Ok(client)
     }
+}
+
+/// Publishes, and waits until the server has it. A server says nothing of what it was sent, but works
+/// off what one connection sends in turn: when a word to ourselves is back, what went before it is
+/// there. A flush would only tell that it left this process.
+async fn sent(
+    client: &Client,
+    subject: String,
+    headers: HeaderMap,
+    body: String,
+) -> Result<(), DeliveryError> {
+    // What is published meanwhile would wait in this process, and be sent on top of the next attempt.
+    if client.connection_state() != State::Connected {
+        return Err(unreached(&"the connection is lost, and being made again"));
+    }
+    let echo = client.new_inbox();
+    let echoed = client.subscribe(echo.clone()).await;
+    let mut echoed = echoed.map_err(|error| unreached(&error))?;
+    let published = client.publish_with_headers(subject, headers, body.into()).await;
+    published.map_err(|error| unreached(&error))?;
+    let asked = client.publish(echo, Bytes::new()).await;
+    asked.map_err(|error| unreached(&error))?;
+    echoed.next().await.map(drop).ok_or_else(|| unreached(&"the connection ended"))
 }
 
 fn subject(url: &Url, notification: &Notification) -> String {

@@ -10,6 +10,8 @@
 
 mod http;
 mod mail;
+#[cfg(feature = "nats")]
+mod nats;
 mod peer;
 
 use std::sync::Arc;
