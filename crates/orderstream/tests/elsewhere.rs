@@ -47,10 +47,10 @@ fn proposal(order_req_id: &str, id: &str) -> Up {
 
 impl Session {
     /// Says hello as acme; gives also the orders that the welcome lists.
-    async fn open(url: &str, cursors: &[(&str, u64)]) -> (Self, Vec<String>) {
+    async fn open(url: &str, cursors: &[(&str, &str, u64)]) -> (Self, Vec<String>) {
         let (up, mut messages) = mpsc::channel(8);
-        let cursor = |(id, after_seq): &(&str, u64)| v1::OrderCursor {
-            order: order(id),
+        let cursor = |(id, life, after_seq): &(&str, &str, u64)| v1::OrderCursor {
+            order: order(id).map(|it| v1::OrderRef { incarnation: (*life).to_owned(), ..it }),
             after_seq: *after_seq,
         };
         let cursors = cursors.iter().map(cursor).collect();
@@ -208,7 +208,8 @@ fn a_session_goes_on_after_its_cursors_at_any_processor() {
         let (mut first, _) = Session::open(&grpc(&town, 1), &[]).await;
         let seq = first.done("r-1", proposal("SB1", "p-1")).await;
         first.until_event("NewProposal", "p-1").await;
-        let (mut again, _) = Session::open(&grpc(&town, 2), &[("SB1", seq), ("gone", 3)]).await;
+        let (mut again, _) =
+            Session::open(&grpc(&town, 2), &[("SB1", "", seq), ("gone", "", 3)]).await;
         let gone = loop {
             if let Some(result) = again.result().await {
                 break result;
@@ -253,5 +254,22 @@ fn a_processor_that_stops_says_so_while_things_go_on_elsewhere() {
         assert_eq!(session.word().await, None);
         is_done.store(true, Ordering::Relaxed);
         busy.join().unwrap();
+    });
+}
+
+#[test]
+fn a_cursor_of_another_life_is_refused_at_any_processor_and_the_order_comes_from_its_first_event() {
+    let town = Town::build();
+    town.introduce();
+    block_on(async {
+        let (mut session, _) = Session::open(&grpc(&town, 2), &[("SB1", "former", 2)]).await;
+        let refused = loop {
+            if let Some(result) = session.result().await {
+                break result;
+            }
+        };
+        assert_eq!(refused.reason, "ORDER_NOT_FOUND", "{refused:?}");
+        assert_eq!(refused.order.map(|order| order.order_req_id).as_deref(), Some("SB1"));
+        session.until_event("OrderOpened", "").await;
     });
 }

@@ -17,7 +17,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _};
-use orderstream_core::{OrderKey, Reason, Refusal, SellerId, Seq, Tenant};
+use orderstream_core::{Incarnation, OrderKey, Reason, Refusal, SellerId, Seq, Tenant};
 use orderstream_rpc::convert::order_ref;
 use orderstream_rpc::status::refusal_from_status;
 use orderstream_rpc::v1;
@@ -69,15 +69,26 @@ enum State {
 struct Pending {
     key: OrderKey,
     request_id: String,
+    /// Whether the seller gave it no name: then only a refusal is told.
+    is_unnamed: bool,
     since: Instant,
 }
+
+/// The last event that was told of an order, in which of its lives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) life: Option<Incarnation>,
+    pub(super) seq: Seq,
+}
+
+/// How far the orders were told that are not over.
+pub(super) type Places = BTreeMap<OrderKey, Place>;
 
 /// The part at one processor.
 pub(super) struct Branch {
     url: String,
     state: State,
-    /// The last event that was told of each order that is not over.
-    told: BTreeMap<OrderKey, Seq>,
+    told: Places,
     /// What is said once the part is open.
     unsaid: VecDeque<v1::SellerMessage>,
     pending: VecDeque<Pending>,
@@ -90,7 +101,7 @@ pub(super) struct Branch {
 
 impl Branch {
     /// A part that begins to open, with the cursors of orders that are there.
-    pub(super) fn new(speaker: &Speaker, url: String, told: BTreeMap<OrderKey, Seq>) -> Self {
+    pub(super) fn new(speaker: &Speaker, url: String, told: Places) -> Self {
         let state = State::Opening(opening(speaker, &url, &told));
         Self {
             url,
@@ -133,12 +144,14 @@ impl Branch {
 
     /// Hands a message on, now or once the part is open.
     pub(super) fn say(&mut self, key: OrderKey, mut message: v1::SellerMessage) {
-        if message.request_id.is_empty() && matches!(message.kind, Some(Up::Acknowledge(_))) {
+        let is_unnamed =
+            message.request_id.is_empty() && matches!(message.kind, Some(Up::Acknowledge(_)));
+        if is_unnamed {
             // So that it is answered: what is under way is counted.
             UNNAMED.clone_into(&mut message.request_id);
         }
-        let request_id = message.request_id.clone();
-        self.pending.push_back(Pending { key, request_id, since: Instant::now() });
+        let (request_id, since) = (message.request_id.clone(), Instant::now());
+        self.pending.push_back(Pending { key, request_id, is_unnamed, since });
         match &self.state {
             // There is room for all that may be under way.
             State::Open(up, _) => {
@@ -213,7 +226,9 @@ impl Branch {
     fn heard(&mut self, speaker: &Speaker, event: v1::SellerEvent) {
         match event.kind {
             Some(Down::Event(event)) => {
-                self.note(speaker, &event);
+                if let Ok(key) = OrderKey::new(speaker.tenant.as_str(), &event.order_req_id) {
+                    note(&mut self.told, key, &event);
+                }
                 self.words.push_back(Down::Event(event));
             }
             Some(Down::Result(result)) => self.answered(speaker, result),
@@ -223,37 +238,30 @@ impl Branch {
         }
     }
 
-    /// Where the part goes on, should it end now.
-    fn note(&mut self, speaker: &Speaker, event: &v1::OrderStreamResponse) {
-        let Ok(key) = OrderKey::new(speaker.tenant.as_str(), &event.order_req_id) else { return };
-        let is_last = matches!(
-            event.detail,
-            Some(Detail::OrderFinalised(_) | Detail::OrderClosed(_) | Detail::OrderCancelled(_))
-        );
-        if is_last {
-            self.told.remove(&key);
-        } else {
-            self.told.insert(key, Seq(event.seq));
+    fn answered(&mut self, speaker: &Speaker, mut result: v1::SellerResult) {
+        if let Some(order) = &result.order {
+            // Its place is of no use any more; what is there of it comes from its first event.
+            if let Ok(key) = OrderKey::new(&order.tenant, &order.order_req_id) {
+                self.told.remove(&key);
+            }
+            return self.words.push_back(Down::Result(result));
         }
-    }
-
-    fn answered(&mut self, speaker: &Speaker, result: v1::SellerResult) {
         let is_answer = |pending: &Pending| pending.request_id == result.request_id;
-        let place = self.pending.iter().position(is_answer).filter(|_| result.order.is_none());
-        let pending = place.and_then(|place| self.pending.remove(place));
-        if let Some(pending) = &pending {
+        let place = self.pending.iter().position(is_answer);
+        if let Some(pending) = place.and_then(|place| self.pending.remove(place)) {
             let refused = Some(result.reason.as_str()).filter(|reason| !reason.is_empty());
             if refused == Some(Reason::OrderNotFound.as_str()) {
                 speaker.peers.forget(&pending.key);
             }
             speaker.peers.handed_on(refused.map_or("ok", |_| "refused"));
+            if pending.is_unnamed {
+                if refused.is_none() {
+                    return;
+                }
+                result.request_id.clear();
+            }
         }
-        if result.request_id != UNNAMED {
-            self.words.push_back(Down::Result(result));
-        } else if !result.reason.is_empty() {
-            let result = v1::SellerResult { request_id: String::new(), ..result };
-            self.words.push_back(Down::Result(result));
-        }
+        self.words.push_back(Down::Result(result));
     }
 
     /// The part is over; it is opened again later.
@@ -269,24 +277,42 @@ impl Branch {
     /// Answers all that waits for an answer.
     fn give_up(&mut self) {
         self.unsaid.clear();
-        for Pending { key, request_id, .. } in self.pending.drain(..) {
-            if request_id != UNNAMED {
-                let refusal = crate::peers::is_silent(&key, &self.url);
-                self.words.push_back(Down::Result(failed(request_id, &refusal)));
-            }
+        for Pending { key, request_id, is_unnamed, .. } in self.pending.drain(..) {
+            let request_id = if is_unnamed { String::new() } else { request_id };
+            let refusal = crate::peers::is_silent(&key, &self.url);
+            self.words.push_back(Down::Result(failed(request_id, &refusal)));
         }
     }
 }
 
-fn opening(speaker: &Speaker, url: &str, told: &BTreeMap<OrderKey, Seq>) -> Opening {
-    let cursor = |(key, seq): (&OrderKey, &Seq)| v1::OrderCursor {
-        order: Some(order_ref(key, None)),
-        after_seq: seq.0,
+/// Where a part goes on, should it end after this event.
+fn note(told: &mut Places, key: OrderKey, event: &v1::OrderStreamResponse) {
+    let seq = Seq(event.seq);
+    match &event.detail {
+        Some(Detail::OrderFinalised(_) | Detail::OrderClosed(_) | Detail::OrderCancelled(_)) => {
+            told.remove(&key);
+        }
+        // A name that is used again has a list of its own.
+        Some(Detail::Opened(opened)) => {
+            told.insert(key, Place { life: Incarnation::new(&*opened.incarnation).ok(), seq });
+        }
+        Some(_) | None => told.entry(key).or_default().seq = seq,
+    }
+}
+
+fn cursors(told: &Places) -> Vec<v1::OrderCursor> {
+    let cursor = |(key, place): (&OrderKey, &Place)| v1::OrderCursor {
+        order: Some(order_ref(key, place.life.as_ref().map(Incarnation::as_str))),
+        after_seq: place.seq.0,
     };
+    told.iter().take(ORDERS_PER_SESSION_MAX).map(cursor).collect()
+}
+
+fn opening(speaker: &Speaker, url: &str, told: &Places) -> Opening {
     let hello = v1::Hello {
         seller: speaker.seller.to_string(),
         tenant: speaker.tenant.to_string(),
-        cursors: told.iter().take(ORDERS_PER_SESSION_MAX).map(cursor).collect(),
+        cursors: cursors(told),
     };
     let (peers, url) = (speaker.peers.clone(), url.to_owned());
     Box::pin(async move {
@@ -312,5 +338,42 @@ async fn open(peers: &Peers, url: &str, hello: v1::Hello) -> Result<Opened, Opti
     match down.message().await?.and_then(|first| first.kind) {
         Some(Down::Welcome(welcome)) => Ok(Opened { up, down, welcome }),
         Some(Down::Result(_) | Down::Event(_) | Down::Draining(_)) | None => Err(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(seq: u64, detail: Detail) -> v1::OrderStreamResponse {
+        v1::OrderStreamResponse { seq, detail: Some(detail), ..v1::OrderStreamResponse::default() }
+    }
+
+    fn opened(life: &str) -> Detail {
+        Detail::Opened(v1::OrderOpened { incarnation: life.to_owned(), ..Default::default() })
+    }
+
+    /// Else a name that is used again while the part is away would lose its first events.
+    #[test]
+    fn a_part_goes_on_in_the_life_that_was_told_and_forgets_one_that_is_over() {
+        let key = OrderKey::new("", "a").unwrap();
+        let mut told = Places::new();
+        let paused = || Detail::OrderPaused(v1::OrderPaused::default());
+        let of = |told: &Places| {
+            let cursors = cursors(told).into_iter();
+            let of = |it: v1::OrderCursor| (it.order.unwrap().incarnation, it.after_seq);
+            cursors.map(of).collect::<Vec<_>>()
+        };
+        for (number, detail, expected) in [
+            (1, opened("one"), Some(("one", 1))),
+            (4, paused(), Some(("one", 4))),
+            (9, Detail::OrderClosed(v1::OrderClosed::default()), None),
+            (1, opened("two"), Some(("two", 1))),
+            (2, paused(), Some(("two", 2))),
+        ] {
+            note(&mut told, key.clone(), &event(number, detail));
+            let expected = expected.map(|(life, seq)| (life.to_owned(), seq));
+            assert_eq!(of(&told), Vec::from_iter(expected));
+        }
     }
 }

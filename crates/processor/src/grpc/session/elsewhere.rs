@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
-use orderstream_core::{OrderKey, Refusal, Seq};
+use orderstream_core::{OrderKey, Refusal};
 use orderstream_rpc::v1;
 use orderstream_rpc::v1::seller_event::Kind as Down;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::branch::{Branch, Speaker};
+use super::branch::{Branch, Places, Speaker};
 use super::failed;
 
 /// Between two looks for processors that are new or gone, and for parts that do not answer.
@@ -61,7 +61,7 @@ impl Elsewhere {
     /// that they list. Who does not answer soon is asked again later.
     pub(super) async fn open(
         speaker: Speaker,
-        mut cursors: BTreeMap<String, BTreeMap<OrderKey, Seq>>,
+        mut cursors: BTreeMap<String, Places>,
     ) -> (Self, Vec<v1::OrderRef>) {
         let mut branches: Vec<_> = speaker
             .peers
@@ -163,7 +163,7 @@ impl Elsewhere {
     fn branch(&mut self, url: String) -> &mut Branch {
         let place = self.branches.iter().position(|branch| branch.url() == url);
         let place = place.unwrap_or_else(|| {
-            self.branches.push(Branch::new(&self.speaker, url, BTreeMap::new()));
+            self.branches.push(Branch::new(&self.speaker, url, Places::new()));
             self.branches.len() - 1
         });
         &mut self.branches[place]

@@ -11,7 +11,7 @@ use orderstream_rpc::v1::seller_event::Kind as Down;
 use orderstream_rpc::v1::seller_message::Kind as Up;
 use tonic::{Status, Streaming};
 
-use super::branch::Speaker;
+use super::branch::{Place, Places, Speaker};
 use super::elsewhere::Elsewhere;
 use super::{Session, Source, Stop, about};
 use crate::grpc::{Grpc, Target, not_this_life, optional, status};
@@ -72,7 +72,7 @@ pub(in crate::grpc) async fn start(
 type Cursor = (Target, Seq);
 
 /// Orders at other processors, by the URL of these.
-type There = BTreeMap<String, BTreeMap<OrderKey, Seq>>;
+type There = BTreeMap<String, Places>;
 
 /// Takes out the cursors of orders that other processors have; gives also why the processor of an
 /// order was not found. Such an order comes from its first event when its processor is back.
@@ -87,7 +87,10 @@ async fn part(grpc: &Grpc, cursors: &mut Vec<Cursor>) -> (There, Vec<(OrderKey, 
     let (mut there, mut silent) = (There::new(), Vec::new());
     for (place, (target, seq)) in found {
         match place {
-            Ok(Some(url)) => drop(there.entry(url).or_default().insert(target.key, seq)),
+            Ok(Some(url)) => {
+                let place = Place { life: target.incarnation, seq };
+                there.entry(url).or_default().insert(target.key, place);
+            }
             // Here it is said that nobody has it.
             Ok(None) => cursors.push((target, seq)),
             Err(refusal) => silent.push((target.key, refusal)),
