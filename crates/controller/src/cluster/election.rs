@@ -185,7 +185,8 @@ impl Candidate<'_> {
         let times = self.election.times;
         let began = Instant::now();
         let is_new = self.held != Some(epoch(count));
-        let former = self.observed.clone();
+        // Not when this process only goes on after it had lost touch.
+        let former = self.observed.clone().filter(|_| self.held_last != Some(epoch(count)));
         let wanted = self.wanted(lease.as_ref(), count);
         let params = PostParams::default();
         let written = match lease {
@@ -202,7 +203,6 @@ impl Candidate<'_> {
         self.leadership.hold(epoch(count), until);
         if is_new {
             self.metrics.leads();
-            // Not when this process only went on after it had lost touch.
             if let Some(silent) = former.and_then(|former| former.silent_for(Instant::now())) {
                 self.metrics.took_over(silent.as_secs_f64());
             }
