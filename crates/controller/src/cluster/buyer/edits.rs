@@ -47,7 +47,7 @@ pub(in crate::cluster) fn apply(
     act: &BuyerAct,
 ) -> Result<(), Refusal> {
     match act {
-        BuyerAct::Pause(reason) => {
+        BuyerAct::Pause(reason) if !spec.suspend => {
             spec.suspend = true;
             spec.suspend_reason.clone_from(reason);
         }
@@ -59,7 +59,8 @@ pub(in crate::cluster) fn apply(
             spec.cancel = true;
             spec.cancel_reason.clone_from(reason);
         }
-        BuyerAct::Cancel(_) => {}
+        // The first reason is the one that is told.
+        BuyerAct::Pause(_) | BuyerAct::Cancel(_) => {}
         BuyerAct::Close(reason) => {
             spec.close.get_or_insert_with(|| CloseSpec { reason: reason.clone() });
         }
