@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use orderstream_testbed::ApiServer;
 
+use self::bare::Wrote;
 use self::driver::{Driver, Latencies};
 use self::process::Process;
 use self::scrape::Figures;
@@ -73,13 +74,16 @@ async fn bare(server: &ApiServer, settings: Settings) -> anyhow::Result<Rows> {
     server.kubectl(&["create", "namespace", namespace]);
     let kubeconfig = server.kubeconfig();
     let mut driver = Driver::start(&kubeconfig, namespace).await?;
-    let mut process = bare_process(&kubeconfig, namespace)?;
+    let mut process = bare_process(&kubeconfig, namespace, Wrote::TwoFields)?;
     let idle = process.memory()?;
     print("bare loop", 0, &driver.measure("few", settings).await?);
     process.kill()?;
+    let mut process = bare_process(&kubeconfig, namespace, Wrote::Whole)?;
+    print("bare loop, our status", 0, &driver.measure("whole", settings).await?);
+    process.kill()?;
     driver.make("many", settings.present).await?;
     let began = Instant::now();
-    let mut process_of_many = bare_process(&kubeconfig, namespace)?;
+    let mut process_of_many = bare_process(&kubeconfig, namespace, Wrote::TwoFields)?;
     driver.until_all_streaming(PATIENCE).await?;
     let found = began.elapsed();
     let memory = process_of_many.memory()?.over(idle);
@@ -102,10 +106,10 @@ async fn bare(server: &ApiServer, settings: Settings) -> anyhow::Result<Rows> {
     ])
 }
 
-fn bare_process(kubeconfig: &Path, namespace: &str) -> anyhow::Result<Process> {
+fn bare_process(kubeconfig: &Path, namespace: &str, wrote: Wrote) -> anyhow::Result<Process> {
     let own = std::env::current_exe()?;
     let kubeconfig = kubeconfig.display().to_string();
-    Process::start(&own, &["bare", &kubeconfig, namespace], None)
+    Process::start(&own, &["bare", &kubeconfig, namespace, wrote.as_str()], None)
 }
 
 /// The processes of the product in one namespace.

@@ -67,6 +67,8 @@ enum Role {
         kubeconfig: PathBuf,
         /// Its namespace
         namespace: String,
+        /// What it writes
+        wrote: cluster::bare::Wrote,
     },
 }
 
@@ -104,8 +106,8 @@ fn main() -> anyhow::Result<()> {
         Some(Role::Cluster { present, measured, per_second }) => {
             runtime.block_on(cluster::run(cluster::Settings { present, measured, per_second }))
         }
-        Some(Role::Bare { kubeconfig, namespace }) => {
-            runtime.block_on(cluster::bare::run(&kubeconfig, &namespace))
+        Some(Role::Bare { kubeconfig, namespace, wrote }) => {
+            runtime.block_on(cluster::bare::run(&kubeconfig, &namespace, wrote))
         }
         None => runtime.block_on(report::run(&report::Settings {
             seconds: cli.seconds,

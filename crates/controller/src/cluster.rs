@@ -29,6 +29,7 @@ mod notes;
 mod operator;
 mod orphans;
 mod ownership;
+mod packed;
 mod processors;
 pub mod publication;
 mod queue;
@@ -43,7 +44,9 @@ pub mod service_proxy;
 mod steps;
 mod waiting;
 mod watch;
+mod watched;
 mod writer;
+mod written;
 
 use std::collections::HashMap;
 use std::pin::Pin;

@@ -35,7 +35,10 @@ pub fn value(crd: &CustomResourceDefinition) -> Value {
     let mut value = serde_json::to_value(crd).unwrap_or_default();
     known_formats(&mut value);
     let status = "/spec/versions/0/schema/openAPIV3Schema/properties/status";
-    value.pointer_mut(status).into_iter().for_each(without_defaults);
+    for status in value.pointer_mut(status) {
+        without_defaults(status);
+        parts_as_wholes(status);
+    }
     let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
     value.pointer_mut(spec).into_iter().for_each(not_nullable);
     value
@@ -63,6 +66,22 @@ fn without_defaults(schema: &mut Value) {
         }
         Value::Array(entries) => entries.iter_mut().for_each(without_defaults),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Each part of a status, and each condition, is written as a whole and belongs to one writer. With an
+/// owner for every number in them the API server keeps as much about who wrote what as is written,
+/// compares it at every write, and sends it with every resource.
+fn parts_as_wholes(status: &mut Value) {
+    let whole = |schema: &mut Value| {
+        if schema["type"] == "object" {
+            schema["x-kubernetes-map-type"] = "atomic".into();
+        }
+    };
+    let parts = status.get_mut("properties").and_then(Value::as_object_mut);
+    for part in parts.into_iter().flat_map(serde_json::Map::values_mut) {
+        whole(part);
+        part.get_mut("items").into_iter().for_each(whole);
     }
 }
 

@@ -70,7 +70,7 @@ impl OrderStreams for Script {
         }
         self.calls.lock().push(format!("ensure {key} at {processor}"));
         let mut tracker = Tracker::new(key.clone(), incarnation.clone());
-        tracker.step(Timestamp(T0), Input::Connected { processor, epoch });
+        tracker.step(Timestamp(T0), Input::Connected { processor: processor.into(), epoch });
         self.orders.lock().insert(key.clone(), (tracker, 0));
         // The first event is one millisecond later than the start.
         let expires_at = Timestamp(T0 + 1).plus_ms(spec.expires_in_ms);

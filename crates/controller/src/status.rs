@@ -191,10 +191,9 @@ fn copy_stream(next: &mut OrderRequestStatus, snapshot: &Snapshot) {
         last_event,
         reconnects: stream.reconnects,
     });
-    let placed = next.processor().map(ToOwned::to_owned);
-    let processor = stream.processor.clone().or(placed);
+    let processor = stream.processor.as_deref().or(next.processor());
     next.stream = Some(StreamStatus {
-        processor: processor.map(|url| short(&url, URL_BYTES_MAX)),
+        processor: processor.map(|url| short(url, URL_BYTES_MAX)),
         epoch: stream.epoch.0,
         attempts: stream.attempts,
         connected_since: stream.connected_since.filter(|_| stream.active).map(rfc3339),

@@ -24,7 +24,7 @@ impl Life {
         let incarnation = Incarnation::new("uid-1").unwrap();
         let mut life = Self(Tracker::new(key.clone(), incarnation.clone()), 0);
         let processor = "http://127.0.0.1:50051".to_owned();
-        life.0.step(T0, Input::Connected { processor, epoch: Epoch(1) });
+        life.0.step(T0, Input::Connected { processor: processor.into(), epoch: Epoch(1) });
         let expires_at = T0.plus_ms(spec.expires_in_ms);
         life.event(EventKind::OrderOpened(Box::new(OrderOpened {
             key,
@@ -214,7 +214,7 @@ fn the_longest_status_fits() {
     let mut life = Life::open(OrderSpec::default(), &long);
     life.propose(&long, "1000000000000");
     let processor = format!("http://{}", "h".repeat(5_000));
-    life.0.step(T0, Input::Connected { processor, epoch: Epoch(u64::MAX) });
+    life.0.step(T0, Input::Connected { processor: processor.into(), epoch: Epoch(u64::MAX) });
     life.0.step(T0, Input::Disconnected { reason: "\"\u{1f4a5}\\\n".repeat(2_000) });
     let refusal = Refusal::new(Reason::StorageUnavailable, "\"\u{7}".repeat(5_000));
     let (award, effective_at) = (None, T0.plus_ms(600_000));
@@ -300,7 +300,7 @@ proptest! {
                     next(&shown, &life, None)
                 }
                 Happens::Connected(processor) => {
-                    life.0.step(now, Input::Connected { processor, epoch: Epoch(step) });
+                    life.0.step(now, Input::Connected { processor: processor.into(), epoch: Epoch(step) });
                     next(&shown, &life, None)
                 }
                 Happens::Disconnected(reason) => {

@@ -179,7 +179,7 @@ impl Tracked {
             best,
             sellers: order
                 .map_or((0, 0), |order| (number(order.selected()), number(order.declined.len()))),
-            processor: snapshot.stream.processor.clone(),
+            processor: snapshot.stream.processor.as_deref().map(ToOwned::to_owned),
             epoch: snapshot.stream.epoch,
             reconnects: snapshot.stream.reconnects,
             attempts: snapshot.stream.attempts,

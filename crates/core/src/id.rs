@@ -58,12 +58,26 @@ macro_rules! name {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
+
+            /// Whether another copy shares the text.
+            pub fn is_shared(&self) -> bool {
+                Arc::strong_count(&self.0) > 1
+            }
         }
 
         impl TryFrom<String> for $name {
             type Error = Refusal;
             fn try_from(text: String) -> Result<Self, Refusal> {
                 Self::new(text)
+            }
+        }
+
+        impl TryFrom<Arc<str>> for $name {
+            type Error = Refusal;
+            /// Checks the rules; the text is shared, not copied.
+            fn try_from(text: Arc<str>) -> Result<Self, Refusal> {
+                check_name($field, &text, $max)?;
+                Ok(Self(text))
             }
         }
 

@@ -23,7 +23,7 @@ pub enum Input {
     /// A stream to the processor is up.
     Connected {
         /// Where to.
-        processor: String,
+        processor: Arc<str>,
         /// Under which fencing number.
         epoch: Epoch,
     },
@@ -66,7 +66,7 @@ pub struct StreamState {
     /// Whether a stream is up.
     pub active: bool,
     /// Where to, last.
-    pub processor: Option<String>,
+    pub processor: Option<Arc<str>>,
     /// Under which fencing number, last.
     pub epoch: Epoch,
     /// The higher fencing number that its processor knows, when that is why it is not up.
@@ -92,7 +92,7 @@ pub struct Snapshot {
     pub incarnation: Incarnation,
     /// The stream.
     pub stream: StreamState,
-    /// The order, once its first event came. Shared, never copied.
+    /// The order, once its first event came, without who was considered for it. Shared, never copied.
     pub order: Option<Arc<Order>>,
     /// How many follow-ups are known: forwarded ones, and ones on their way.
     pub notes: usize,
@@ -176,7 +176,7 @@ impl Tracker {
         }
     }
 
-    /// The order so far.
+    /// The order so far, without who was considered for it.
     pub fn order(&self) -> Option<&Order> {
         self.order.as_deref()
     }
@@ -196,7 +196,7 @@ impl Tracker {
         }
     }
 
-    fn connected(&mut self, now: Timestamp, processor: String, epoch: Epoch) -> Output {
+    fn connected(&mut self, now: Timestamp, processor: Arc<str>, epoch: Epoch) -> Output {
         let came_back = self.order.is_some() || self.stream.connected_since.is_some();
         let reconnects = self.stream.reconnects.saturating_add(u32::from(came_back));
         self.stream = StreamState {
@@ -253,8 +253,9 @@ impl Tracker {
     fn catch_up(&mut self) -> bool {
         let shown = self.last_seq();
         match self.unsealing.take().map(|again| *again) {
-            Some(Some(order)) if order.last_seq >= shown => {
-                self.order = Some(Arc::new(order));
+            Some(Some(mut order)) if order.last_seq >= shown => {
+                order.choices = Vec::new();
+                self.order = Some(Arc::new(self.in_own_words(order)));
                 true
             }
             again => {
@@ -270,14 +271,27 @@ impl Tracker {
             return Order::fold(again, event);
         }
         match self.order.as_mut().map(Arc::make_mut) {
-            Some(order) => order.fold_next(event),
+            Some(order) => {
+                order.fold_next(event)?;
+                // Who was considered is the owner's to tell: up to a thousand sellers for each order.
+                order.choices = Vec::new();
+            }
             None => {
                 let mut first = None;
                 Order::fold(&mut first, event)?;
-                self.order = first.map(Arc::new);
-                Ok(())
+                self.order = first.map(|order| Arc::new(self.in_own_words(order)));
             }
         }
+        Ok(())
+    }
+
+    /// The order with the names that are held already.
+    fn in_own_words(&self, mut order: Order) -> Order {
+        if order.key == self.key && order.incarnation == self.incarnation {
+            order.key.clone_from(&self.key);
+            order.incarnation.clone_from(&self.incarnation);
+        }
+        order
     }
 
     fn disconnected(&mut self, now: Timestamp, reason: String) -> Output {

@@ -12,6 +12,7 @@ use orderstream_rpc::status::refusal_from_status;
 use tonic::{Code, Request, Status};
 
 use crate::backoff::Backoff;
+use crate::follower::Followed;
 use crate::placement::choose;
 use crate::registry::{Following, Origin, Queued};
 use crate::shared::Shared;
@@ -47,17 +48,18 @@ pub(crate) fn refusal_of(status: &Status) -> Refusal {
 }
 
 /// Sends the order's acts one after another, for as long as the order is followed.
-pub(crate) async fn send_all(shared: &Shared, key: &OrderKey, following: &Following) {
+pub(crate) async fn send_all(Followed { shared, key, following }: &Followed) {
     loop {
         let changed = following.changed.notified();
         tokio::pin!(changed);
         changed.as_mut().enable();
-        let Some((processor, queued)) = shared.registry.next_act(key, following.life) else {
+        // On the heap while it lasts: every order's task waits here, and few have an act to send.
+        let act = shared.registry.next_act(key, following.life);
+        let Some(sent) = act.map(|act| Box::pin(send_one(shared, key, following, act))) else {
             changed.await;
             continue;
         };
-        // On the heap while it lasts: every order's task waits here, and few have an act to send.
-        Box::pin(send_one(shared, key, following, (&processor, queued))).await;
+        sent.await;
         shared.registry.act_done(key, following.life);
     }
 }
@@ -66,9 +68,9 @@ async fn send_one(
     shared: &Shared,
     key: &OrderKey,
     following: &Following,
-    (processor, queued): (&str, Queued),
+    (processor, queued): (String, Queued),
 ) {
-    let outcome = deliver(shared, processor, key, &queued.command).await;
+    let outcome = deliver(shared, &processor, key, &queued.command).await;
     if queued.origin == Origin::Store {
         remember(shared, key, &queued.command, outcome.as_ref().err()).await;
     }

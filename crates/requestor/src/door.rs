@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::backoff::{Backoff, jitter};
 
@@ -24,9 +24,13 @@ const SPREAD: Duration = Duration::from_millis(250);
 /// How long a try keeps the others waiting: one that hangs is not waited for.
 pub(crate) const TURN_MAX: Duration = Duration::from_secs(2);
 
+/// Streams that are being opened at one processor at once.
+const OPENINGS_MAX: usize = 256;
+
 /// One processor's door.
 #[derive(Debug)]
 pub(crate) struct Door {
+    openings: Semaphore,
     probing: Arc<Semaphore>,
     opened: Notify,
     backoff: Mutex<Backoff>,
@@ -46,10 +50,17 @@ impl Turn {
 impl Door {
     fn new() -> Self {
         Self {
+            openings: Semaphore::new(OPENINGS_MAX),
             probing: Arc::new(Semaphore::new(1)),
             opened: Notify::new(),
             backoff: Mutex::new(Backoff::up_to(PROBE_CAP)),
         }
+    }
+
+    /// Waits until few enough streams are being opened; this one counts until the place is dropped.
+    /// The processor answers them one after another anyway.
+    pub(crate) async fn place(&self) -> Option<SemaphorePermit<'_>> {
+        self.openings.acquire().await.ok()
     }
 
     /// Waits until this order may try again.

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use orderstream_core::port::Assignment;
 use orderstream_core::tracker::{Input, Output};
-use orderstream_core::{Epoch, OrderKey, Reason, Refusal, Seq, Timestamp};
-use orderstream_rpc::client;
+use orderstream_core::{Epoch, EventKind, OrderKey, Reason, Refusal, Seq, Timestamp};
 use orderstream_rpc::convert::{DRAINING, event_from_wire, spec_to_wire};
+use orderstream_rpc::event_stream::EventStream;
 use orderstream_rpc::v1;
-use tonic::{Request, Streaming};
 
 use crate::acts;
 use crate::backoff::{Backoff, CAP, jitter};
@@ -40,73 +39,117 @@ enum End {
 /// A stream that is up, and its place on a connection. On the heap: the task that reads it would
 /// hold its half kilobyte once for each of the hands that it passes through.
 struct Live {
-    stream: Box<Streaming<v1::OrderStreamResponse>>,
+    stream: Box<EventStream>,
     _seat: Seat,
 }
 
-/// Leaves nothing active, however the task ends: done, stopped, cancelled or panicked.
-struct Guard {
-    shared: Arc<Shared>,
-    key: OrderKey,
-    life: u64,
+/// One order that is followed. Leaves nothing active, however its task ends: done, stopped or
+/// panicked.
+pub(crate) struct Followed {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) key: OrderKey,
+    pub(crate) following: Following,
 }
 
-impl Drop for Guard {
+impl Followed {
+    fn step(&self, input: Input) -> Output {
+        self.shared.step(&self.key, &self.following, input)
+    }
+
+    fn id(&self) -> &str {
+        self.key.order_req_id.as_str()
+    }
+}
+
+impl Drop for Followed {
     fn drop(&mut self) {
-        self.shared.registry.task_ended(self.shared.now(), &self.key, self.life);
+        self.shared.registry.task_ended(self.shared.now(), &self.key, self.following.life);
         if std::thread::panicking() {
             // The watcher is not called: a second panic in here would end the process.
-            let order_req_id = self.key.order_req_id.as_str();
-            tracing::error!(order_req_id, "the order's task panicked");
+            tracing::error!(order_req_id = self.id(), "the order's task panicked");
         } else {
             self.shared.tell(&self.key);
         }
     }
 }
 
-/// Follows one order until its end, or until it is told to stop.
-pub(crate) async fn follow(shared: Arc<Shared>, key: OrderKey, following: Following) {
-    let guard = Guard { shared: Arc::clone(&shared), key: key.clone(), life: following.life };
-    tokio::select! {
-        () = following.cancel.cancelled() => {}
-        () = hold_stream(&shared, &key, &following) => {}
-        () = acts::send_all(&shared, &key, &following) => {}
+/// Follows one order until its end, or until the task is told to stop. Ten thousand of these wait at
+/// once: what is needed only while something happens is on the heap, and given back.
+pub(crate) fn follow(order: Followed) -> impl Future<Output = ()> + Send {
+    // An `async fn` would hold the order twice: as it was given, and as it is used.
+    async move {
+        let order = &order;
+        tokio::select! {
+            () = hold_stream(order) => {}
+            () = acts::send_all(order) => {}
+        }
     }
-    drop(guard);
 }
 
-async fn hold_stream(shared: &Shared, key: &OrderKey, following: &Following) {
-    let order_req_id = key.order_req_id.as_str();
+async fn hold_stream(order: &Followed) {
     let mut backoff = Backoff::default();
-    let mut turn = None;
-    // Most tasks sit in the reading, by the ten thousand: what is needed only until then is on the
-    // heap and given back.
-    while let Some(opened) = Box::pin(open_next(shared, (key, following), turn.take())).await {
-        let end = match opened {
-            Ok(live) => read(shared, following, (key, live), &mut backoff).await,
-            Err(refusal) => refused(&refusal, &mut backoff),
+    let mut end = None;
+    while let Some(mut live) = Box::pin(next_stream(order, end.take(), &mut backoff)).await {
+        end = Some(Box::new(read(order, &mut live, &mut backoff).await));
+    }
+}
+
+/// Does what the end of the last stream demands, and opens the next one; `None` when there is none.
+async fn next_stream(
+    order: &Followed,
+    mut end: Option<Box<End>>,
+    backoff: &mut Backoff,
+) -> Option<Live> {
+    loop {
+        let turn = match end.take() {
+            Some(end) => match Box::pin(after(order, *end)).await {
+                Next::Open(turn) => turn,
+                Next::Done => return None,
+            },
+            None => None,
         };
-        match end {
-            End::Over => return Box::pin(ended(shared, key)).await,
-            End::Stop(reason, floor) => {
-                tracing::warn!(order_req_id, reason, "the order's stream is not opened again");
-                if let Some(floor) = floor {
-                    shared.step(key, following, Input::Fenced(floor));
-                }
-                shared.step(key, following, Input::Disconnected { reason });
-                return;
+        match Box::pin(open_in_turn(order, turn)).await? {
+            Ok(live) => return Some(live),
+            Err(refusal) => end = Some(Box::new(refused(&refusal, backoff))),
+        }
+    }
+}
+
+/// What follows the end of a stream.
+enum Next {
+    /// Another one.
+    Open(Option<Turn>),
+    /// Nothing.
+    Done,
+}
+
+/// Does what the end of a stream demands, and waits for as long.
+async fn after(order: &Followed, end: End) -> Next {
+    let order_req_id = order.id();
+    match end {
+        End::Over => {
+            ended(&order.shared, &order.key).await;
+            Next::Done
+        }
+        End::Stop(reason, floor) => {
+            tracing::warn!(order_req_id, reason, "the order's stream is not opened again");
+            if let Some(floor) = floor {
+                order.step(Input::Fenced(floor));
             }
-            End::Again(reason, wait) => {
-                let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-                tracing::info!(order_req_id, reason, wait_ms, "the order's stream is down");
-                shared.step(key, following, Input::Disconnected { reason });
-                tokio::time::sleep(wait).await;
-            }
-            End::Lost(reason) => {
-                tracing::info!(order_req_id, reason, "the order's processor is not reached");
-                shared.step(key, following, Input::Disconnected { reason });
-                turn = Box::pin(wait_at_door(shared, key, following)).await;
-            }
+            order.step(Input::Disconnected { reason });
+            Next::Done
+        }
+        End::Again(reason, wait) => {
+            let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(order_req_id, reason, wait_ms, "the order's stream is down");
+            order.step(Input::Disconnected { reason });
+            tokio::time::sleep(wait).await;
+            Next::Open(None)
+        }
+        End::Lost(reason) => {
+            tracing::info!(order_req_id, reason, "the order's processor is not reached");
+            order.step(Input::Disconnected { reason });
+            Next::Open(wait_at_door(order).await)
         }
     }
 }
@@ -124,20 +167,28 @@ async fn ended(shared: &Shared, key: &OrderKey) {
     }
 }
 
-async fn wait_at_door(shared: &Shared, key: &OrderKey, following: &Following) -> Option<Turn> {
-    let (assignment, _) = shared.registry.assignment(key, following.life)?;
-    let turn = shared.doors.of(&assignment.processor).wait().await;
-    let (order_req_id, is_for_all) = (key.order_req_id.as_str(), turn.is_for_all());
+async fn wait_at_door(order: &Followed) -> Option<Turn> {
+    let processor = order.shared.registry.processor(&order.key, order.following.life)?;
+    let turn = order.shared.doors.of(&processor).wait().await;
+    let (order_req_id, is_for_all) = (order.id(), turn.is_for_all());
     tracing::debug!(order_req_id, is_for_all, "the order's processor is tried again");
     Some(turn)
 }
 
+/// Opens the order's stream when few others are being opened at its processor; `None` when the order
+/// is followed no longer. What an opening holds is ten times what a stream does.
+async fn open_in_turn(order: &Followed, turn: Option<Turn>) -> Option<Result<Live, Refusal>> {
+    let processor = order.shared.registry.processor(&order.key, order.following.life)?;
+    let door = order.shared.doors.of(&processor);
+    let place = door.place().await;
+    let opened = Box::pin(open_next(order, turn)).await;
+    drop(place);
+    opened
+}
+
 /// Opens the order's stream where it left off; `None` when the order is followed no longer.
-async fn open_next(
-    shared: &Shared,
-    (key, following): (&OrderKey, &Following),
-    mut turn: Option<Turn>,
-) -> Option<Result<Live, Refusal>> {
+async fn open_next(order: &Followed, mut turn: Option<Turn>) -> Option<Result<Live, Refusal>> {
+    let Followed { shared, key, following } = order;
     let (assignment, (after, at)) = shared.registry.assignment(key, following.life)?;
     let opening = open(shared, &assignment, (after, at));
     tokio::pin!(opening);
@@ -153,13 +204,13 @@ async fn open_next(
         shared.doors.of(&assignment.processor).open();
     }
     if opened.is_ok() {
-        let (processor, epoch) = (assignment.processor.clone(), assignment.epoch);
-        shared.step(key, following, Input::Connected { processor, epoch });
+        let processor = shared.registry.share_url(&assignment.processor);
+        order.step(Input::Connected { processor, epoch: assignment.epoch });
         match after {
             Seq(0) => shared.metrics.granted_from_start.inc(),
             Seq(_) => shared.metrics.granted_from_cursor.inc(),
         }
-        let (order_req_id, after) = (key.order_req_id.as_str(), after.0);
+        let (order_req_id, after) = (order.id(), after.0);
         let trace_id = assignment.incarnation.trace_id();
         tracing::debug!(order_req_id, after, trace_id, "the order's stream is up");
     }
@@ -173,7 +224,6 @@ async fn open(
     (after, at): (Seq, Option<Timestamp>),
 ) -> Result<Live, Refusal> {
     let (channel, seat) = shared.channels.for_stream(&assignment.processor)?;
-    let mut client = client::streaming(channel);
     let spec = &assignment.spec;
     let request = v1::OrderStreamRequest {
         order_req_id: assignment.key.order_req_id.to_string(),
@@ -187,14 +237,11 @@ async fn open(
         observer: false,
         after_at_ms: at.map_or(0, |at| at.0),
     };
-    let mut request = Request::new(request);
     let parent = format!("00-{}-{:016x}-01", assignment.incarnation.trace_id(), fastrand::u64(1..));
     // Digits and dashes are a header's value.
-    if let Ok(parent) = parent.parse() {
-        request.metadata_mut().insert("traceparent", parent);
-    }
-    match tokio::time::timeout(OPEN_TIMEOUT, client.process_order_stream(request)).await {
-        Ok(Ok(response)) => Ok(Live { stream: Box::new(response.into_inner()), _seat: seat }),
+    let opening = EventStream::open(channel, &request, parent.parse().ok());
+    match tokio::time::timeout(OPEN_TIMEOUT, opening).await {
+        Ok(Ok(stream)) => Ok(Live { stream: Box::new(stream), _seat: seat }),
         Ok(Err(status)) => Err(acts::refusal_of(&status)),
         Err(_) => Err(Refusal::new(
             Reason::Unreachable,
@@ -203,38 +250,51 @@ async fn open(
     }
 }
 
-async fn read(
-    shared: &Shared,
-    following: &Following,
-    (key, mut live): (&OrderKey, Live),
-    backoff: &mut Backoff,
-) -> End {
+async fn read(order: &Followed, live: &mut Live, backoff: &mut Backoff) -> End {
     loop {
         let response = match live.stream.message().await {
             Ok(Some(response)) => response,
             Ok(None) => return again("the processor ended the stream", backoff),
             Err(status) => return refused(&acts::refusal_of(&status), backoff),
         };
-        if response.streaming_response_status == DRAINING {
-            let reason = "the processor is stopping".to_owned();
-            return End::Again(reason, jitter(DRAIN_JITTER));
+        if let Some(end) = received(order, response, backoff) {
+            return end;
         }
-        shared.metrics.events_received.inc();
-        let event = match event_from_wire(response) {
-            Ok(event) => event,
-            Err(refusal) => {
-                tracing::error!(order_req_id = %key.order_req_id, %refusal, "unreadable event");
-                return again(&refusal.to_string(), backoff);
-            }
-        };
-        shared.heard(event.at);
-        match shared.step(key, following, Input::Received(Arc::new(event))) {
-            Output::Ignored => {}
-            Output::Changed => backoff.reset(),
-            Output::Ended => return End::Over,
-            Output::ResumeAfter(seq) => {
-                return again(&format!("an event is missing after {seq}"), backoff);
-            }
+    }
+}
+
+/// Takes one message of the stream; says how the stream ends where it does.
+fn received(
+    order: &Followed,
+    response: v1::OrderStreamResponse,
+    backoff: &mut Backoff,
+) -> Option<End> {
+    let shared = &order.shared;
+    if response.streaming_response_status == DRAINING {
+        let reason = "the processor is stopping".to_owned();
+        return Some(End::Again(reason, jitter(DRAIN_JITTER)));
+    }
+    shared.metrics.events_received.inc();
+    let mut event = match event_from_wire(response) {
+        Ok(event) => event,
+        Err(refusal) => {
+            tracing::error!(order_req_id = order.id(), %refusal, "unreadable event");
+            return Some(again(&refusal.to_string(), backoff));
+        }
+    };
+    if let EventKind::SellersSelected(choices) = &mut event.kind {
+        shared.registry.share_names(choices);
+    }
+    shared.heard(event.at);
+    match order.step(Input::Received(Arc::new(event))) {
+        Output::Ignored => None,
+        Output::Changed => {
+            backoff.reset();
+            None
+        }
+        Output::Ended => Some(End::Over),
+        Output::ResumeAfter(seq) => {
+            Some(again(&format!("an event is missing after {seq}"), backoff))
         }
     }
 }

@@ -13,6 +13,7 @@ mod follower;
 mod handle;
 mod journal_lists;
 mod metrics;
+mod names;
 mod owners;
 mod placement;
 mod projector;

@@ -1,22 +1,27 @@
 //! The order tracker: which orders are followed, and what is known of each. One owner of one map;
 //! every section under its lock is short and none waits for anything.
 
+mod entry;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use orderstream_core::book::after_the_end;
 use orderstream_core::buyer::Totals;
 use orderstream_core::port::Assignment;
+use orderstream_core::spec::SellerChoice;
 use orderstream_core::tracker::{Input, Output};
 use orderstream_core::{
-    Act, Command, Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Reason,
-    Refusal, Seq, Snapshot, Timestamp, Tracker,
+    Act, Command, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Reason, Refusal,
+    Seq, Snapshot, Timestamp, Tracker,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
+use tokio::task::AbortHandle;
 
+use self::entry::Entry;
 use crate::metrics::Metrics;
+use crate::names::Names;
 use crate::projector::Place;
 
 /// Acts of one order that may wait for its processor.
@@ -29,8 +34,6 @@ pub(crate) const ENDED_KEPT_MAX: usize = 10_000;
 pub(crate) struct Following {
     /// Which life of the entry; a task of a former life changes nothing.
     pub(crate) life: u64,
-    /// Ends the task.
-    pub(crate) cancel: CancellationToken,
     /// Woken after every change of the entry.
     pub(crate) changed: Arc<Notify>,
 }
@@ -62,37 +65,6 @@ pub(crate) enum Added {
     Known,
 }
 
-#[derive(Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "four independent facts")]
-struct Entry {
-    incarnation: Incarnation,
-    epoch: Epoch,
-    processor: String,
-    /// What is asked for, until the order itself says it.
-    asked: Option<Box<OrderSpec>>,
-    tracker: Tracker,
-    following: Following,
-    /// Whether the stream is up; as in the tracker, readable without a snapshot.
-    active: bool,
-    /// Whether it was up before.
-    was_active: bool,
-    /// Whether the order's task runs.
-    running: bool,
-    /// Whether the order store holds the order.
-    stored: bool,
-    acts: VecDeque<Queued>,
-}
-
-impl Entry {
-    fn place(&self) -> Place {
-        Place {
-            incarnation: self.incarnation.clone(),
-            processor: Arc::from(self.processor.as_str()),
-            last_seq: self.tracker.last_seq(),
-        }
-    }
-}
-
 #[derive(Debug, Default)]
 struct Orders {
     /// On the heap each: a tree's nodes are a third empty.
@@ -100,6 +72,22 @@ struct Orders {
     ended: VecDeque<(OrderKey, u64)>,
     active: usize,
     lives: u64,
+    /// The processors' URLs, one text for each.
+    processors: BTreeSet<Arc<str>>,
+    names: Names,
+    /// Whether no more tasks may start.
+    is_closed: bool,
+}
+
+impl Orders {
+    fn processor(&mut self, url: &str) -> Arc<str> {
+        if let Some(known) = self.processors.get(url) {
+            return Arc::clone(known);
+        }
+        let url: Arc<str> = url.into();
+        self.processors.insert(Arc::clone(&url));
+        url
+    }
 }
 
 /// The tracker of all orders.
@@ -139,33 +127,36 @@ impl Registry {
         &self,
         assignment: Assignment,
         origin: Origin,
-        parent: &CancellationToken,
     ) -> Result<Added, Refusal> {
         let stored = origin == Origin::Store;
         let mut orders = self.orders.lock();
+        if orders.is_closed {
+            return Err(stopping());
+        }
+        let processor = orders.processor(&assignment.processor);
         orders.lives = orders.lives.saturating_add(1);
         let life = orders.lives;
-        let following =
-            Following { life, cancel: parent.child_token(), changed: Arc::new(Notify::new()) };
         let same = orders
             .map
             .get_mut(&assignment.key)
             .filter(|entry| entry.incarnation == assignment.incarnation || stored);
         if let Some(entry) = same {
             entry.stored |= stored;
-            return Ok(entry.again(assignment, following));
+            return Ok(entry.again(assignment.epoch, processor, life));
         }
         self.forget(&mut orders, &assignment.key);
         self.check_len(orders.map.len())?;
         let key = assignment.key.clone();
         let tracker = Tracker::new(key.clone(), assignment.incarnation.clone());
+        let following = Following { life, changed: Arc::new(Notify::new()) };
         let entry = Entry {
             incarnation: assignment.incarnation,
             epoch: assignment.epoch,
-            processor: assignment.processor,
+            processor,
             asked: Some(Box::new(assignment.spec)),
             tracker,
             following: following.clone(),
+            task: None,
             active: false,
             was_active: false,
             running: true,
@@ -175,6 +166,45 @@ impl Registry {
         orders.map.insert(key, Box::new(entry));
         self.count(&orders);
         Ok(Added::Start(following))
+    }
+
+    /// The order's task was started. One that nobody wants any more ends at once.
+    pub(crate) fn started(&self, key: &OrderKey, life: u64, task: AbortHandle) {
+        let mut orders = self.orders.lock();
+        let is_closed = orders.is_closed;
+        match orders.map.get_mut(key).filter(|entry| entry.following.life == life && !is_closed) {
+            Some(entry) if entry.running => entry.task = Some(task),
+            // It has ended by itself.
+            Some(_) => {}
+            None => task.abort(),
+        }
+    }
+
+    /// Ends all tasks, and lets no more start.
+    pub(crate) fn close(&self) {
+        let mut orders = self.orders.lock();
+        orders.is_closed = true;
+        for task in orders.map.values().filter_map(|entry| entry.task.as_ref()) {
+            task.abort();
+        }
+    }
+
+    /// Lets the sellers' names of an order share their texts with those of others.
+    pub(crate) fn share_names(&self, choices: &mut [SellerChoice]) {
+        let mut orders = self.orders.lock();
+        choices.iter_mut().for_each(|choice| orders.names.share(&mut choice.seller));
+    }
+
+    /// The one text of a processor's URL.
+    pub(crate) fn share_url(&self, processor: &str) -> Arc<str> {
+        self.orders.lock().processor(processor)
+    }
+
+    /// The processor that the order's task is to connect to now; `None` when its life is over.
+    pub(crate) fn processor(&self, key: &OrderKey, life: u64) -> Option<Arc<str>> {
+        let orders = self.orders.lock();
+        let entry = orders.map.get(key).filter(|entry| entry.following.life == life)?;
+        Some(Arc::clone(&entry.processor))
     }
 
     /// What the order's task is to connect to now; `None` when its life is over.
@@ -195,8 +225,8 @@ impl Registry {
         let orders = self.orders.lock();
         let mut processors = BTreeSet::new();
         for entry in orders.map.values() {
-            if !processors.contains(&entry.processor) {
-                processors.insert(entry.processor.clone());
+            if !processors.contains(&*entry.processor) {
+                processors.insert(entry.processor.to_string());
             }
         }
         processors
@@ -258,6 +288,7 @@ impl Registry {
             return;
         };
         entry.running = false;
+        entry.task = None;
         if entry.has_ended() {
             entry.acts = VecDeque::new();
             orders.ended.push_back((key.clone(), life));
@@ -293,7 +324,7 @@ impl Registry {
 
     fn forget(&self, orders: &mut Orders, key: &OrderKey) {
         if let Some(entry) = orders.map.remove(key) {
-            entry.following.cancel.cancel();
+            entry.task.into_iter().for_each(|task| task.abort());
             orders.active = orders.active.saturating_sub(usize::from(entry.active));
         }
     }
@@ -378,7 +409,7 @@ impl Registry {
         entry.tracker.order()?;
         let mut queued = entry.acts.front()?.clone();
         queued.command.epoch = queued.command.epoch.max(Some(entry.epoch));
-        Some((entry.processor.clone(), queued))
+        Some((entry.processor.to_string(), queued))
     }
 
     /// The act at the front was answered.
@@ -418,78 +449,7 @@ impl Registry {
     }
 }
 
-impl Entry {
-    fn spec(&self) -> OrderSpec {
-        let opened = self.tracker.order().map(|order| &order.spec);
-        opened.or(self.asked.as_deref()).cloned().unwrap_or_default()
-    }
-
-    fn assignment(&self, key: &OrderKey) -> Assignment {
-        Assignment {
-            key: key.clone(),
-            incarnation: self.incarnation.clone(),
-            spec: self.spec(),
-            epoch: self.epoch,
-            processor: self.processor.clone(),
-        }
-    }
-
-    fn has_ended(&self) -> bool {
-        self.tracker.order().is_some_and(|order| order.phase.is_terminal())
-    }
-
-    fn check_followed(&self, key: &OrderKey) -> Result<(), Refusal> {
-        if self.has_ended() {
-            let id = &key.order_req_id;
-            return Err(Refusal::new(
-                Reason::OrderEnded,
-                format!("order {id} has ended; use a new order_req_id"),
-            ));
-        }
-        if !self.running {
-            let message = "somebody else follows this order since; ask there";
-            return Err(Refusal::new(Reason::StaleEpoch, message));
-        }
-        Ok(())
-    }
-
-    fn check_queue(&self) -> Result<(), Refusal> {
-        if self.acts.len() >= ACTS_MAX {
-            return Err(Refusal::new(
-                Reason::Overloaded,
-                format!("{ACTS_MAX} acts wait for the order's processor; try again later"),
-            ));
-        }
-        Ok(())
-    }
-
-    /// The order is asked for again: its epoch may have risen, its processor
-    /// may be another one from the next connection on, its task may have ended.
-    fn again(&mut self, assignment: Assignment, following: Following) -> Added {
-        if assignment.epoch > self.epoch {
-            self.epoch = assignment.epoch;
-        }
-        self.processor = assignment.processor;
-        if self.running || self.has_ended() {
-            return Added::Known;
-        }
-        self.running = true;
-        self.following = following.clone();
-        Added::Start(following)
-    }
-
-    fn step(&mut self, now: Timestamp, input: Input) -> Output {
-        let goes_up = matches!(input, Input::Connected { .. });
-        let goes_down = matches!(input, Input::Disconnected { .. });
-        let output = self.tracker.step(now, input);
-        self.active = (self.active || goes_up) && !goes_down && output != Output::Ended;
-        self.was_active |= goes_up;
-        if self.asked.is_some() && self.tracker.order().is_some() {
-            self.asked = None;
-        }
-        if output != Output::Ignored {
-            self.following.changed.notify_waiters();
-        }
-        output
-    }
+/// The answer to whoever wants an order followed while the requestor stops.
+pub(crate) fn stopping() -> Refusal {
+    Refusal::new(Reason::Draining, "the requestor is stopping; try again later")
 }

@@ -118,6 +118,7 @@ impl Service {
     /// None at present; what breaks is retried.
     pub async fn run(self) -> Result<(), Error> {
         self.shared.cancel.cancelled().await;
+        self.shared.registry.close();
         self.shared.tasks.close();
         let left = self.shared.tasks.len();
         if tokio::time::timeout(STOP_TIMEOUT, self.shared.tasks.wait()).await.is_err() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use orderstream_core::port::{Assignment, Clock};
 use orderstream_core::tracker::{Input, Output};
-use orderstream_core::{Epoch, Incarnation, OrderKey, Reason, Refusal, Timestamp};
+use orderstream_core::{Epoch, Incarnation, OrderKey, Refusal, Timestamp};
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -13,10 +13,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::channels::Channels;
 use crate::door::Doors;
-use crate::follower;
+use crate::follower::{self, Followed};
 use crate::metrics::Metrics;
 use crate::projector::Projector;
-use crate::registry::{Added, Following, Origin, Registry};
+use crate::registry::{Added, Following, Origin, Registry, stopping};
 use crate::store::OrderStore;
 
 /// Follow-ups of unknown orders that may wait for a processor at once.
@@ -95,10 +95,7 @@ impl Shared {
     /// Refuses new work when the requestor stops.
     pub(crate) fn check_open(&self) -> Result<(), Refusal> {
         if self.cancel.is_cancelled() {
-            return Err(Refusal::new(
-                Reason::Draining,
-                "the requestor is stopping; try again later",
-            ));
+            return Err(stopping());
         }
         Ok(())
     }
@@ -111,9 +108,11 @@ impl Shared {
     ) -> Result<(), Refusal> {
         self.check_open()?;
         let key = assignment.key.clone();
-        let added = self.registry.add_order(assignment, origin, &self.cancel)?;
-        if let Added::Start(following) = added {
-            self.tasks.spawn(follower::follow(Arc::clone(self), key, following));
+        if let Added::Start(following) = self.registry.add_order(assignment, origin)? {
+            let life = following.life;
+            let order = Followed { shared: Arc::clone(self), key: key.clone(), following };
+            let task = self.tasks.spawn(follower::follow(order));
+            self.registry.started(&key, life, task.abort_handle());
         }
         Ok(())
     }

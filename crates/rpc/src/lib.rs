@@ -4,6 +4,7 @@
 pub mod client;
 pub mod codec;
 pub mod convert;
+pub mod event_stream;
 pub mod limits;
 pub mod method;
 pub mod observe;

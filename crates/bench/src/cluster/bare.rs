@@ -7,7 +7,7 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{Config, watcher};
 use orderstream_controller::order_request::OrderRequest;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::driver;
@@ -15,8 +15,75 @@ use super::driver;
 /// Patches at once, as many as the operator's writer has.
 const IN_FLIGHT_MAX: usize = 32;
 
+/// What the loop writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Wrote {
+    /// A phase and a generation.
+    TwoFields,
+    /// As much as the operator's first status of an order says.
+    Whole,
+}
+
+impl Wrote {
+    /// The word for it on a command line.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::TwoFields => "two-fields",
+            Self::Whole => "whole",
+        }
+    }
+
+    fn status(self) -> Value {
+        match self {
+            Self::TwoFields => json!({ "phase": "Streaming", "observedGeneration": 1 }),
+            Self::Whole => whole(),
+        }
+    }
+}
+
+fn whole() -> Value {
+    const TIME: &str = "2026-01-01T00:00:00Z";
+    let condition = |kind: &str, status: &str, reason: &str, message: &str| {
+        json!({
+            "type": kind, "status": status, "reason": reason, "message": message,
+            "observedGeneration": 1, "lastTransitionTime": TIME,
+        })
+    };
+    json!({
+        "phase": "Streaming",
+        "observedGeneration": 1,
+        "conditions": [
+            condition("Ready", "True", "Streaming", "the order takes proposals"),
+            condition("Reconciling", "False", "Settled", ""),
+            condition("Stalled", "False", "NothingWrong", ""),
+            condition("SellersNotified", "False", "Notifying", ""),
+            condition("Streaming", "True", "StreamUp", ""),
+            condition("ProposalsReceived", "False", "Waiting", ""),
+        ],
+        "tracker": {
+            "streamActive": true, "notes": 0, "lastSeq": 2, "reconnects": 0,
+            "lastEvent": { "type": "SellersSelected", "time": TIME },
+        },
+        "proposals": { "received": 0, "open": 0, "withdrawn": 0, "closed": 0 },
+        "sellers": {
+            "selected": 4, "notified": 0, "failed": 0, "seen": 0, "declined": 0, "proposed": 0,
+        },
+        "followUps": { "sent": 0 },
+        "stream": {
+            "processor": "http://127.0.0.1:50051", "epoch": 1, "attempts": 0,
+            "connectedSince": TIME,
+        },
+        "startTime": TIME,
+        "expiresAt": TIME,
+    })
+}
+
 /// Watches a namespace until it is killed.
-pub(crate) async fn run(kubeconfig: &std::path::Path, namespace: &str) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    kubeconfig: &std::path::Path,
+    namespace: &str,
+    wrote: Wrote,
+) -> anyhow::Result<()> {
     let api: Api<OrderRequest> = Api::namespaced(driver::client(kubeconfig).await?, namespace);
     let mut resources =
         std::pin::pin!(watcher(api.clone(), Config::default()).default_backoff().applied_objects());
@@ -36,7 +103,7 @@ pub(crate) async fn run(kubeconfig: &std::path::Path, namespace: &str) -> anyhow
             let status = json!({
                 "apiVersion": "orderstream.dev/v1alpha1",
                 "kind": "OrderRequest",
-                "status": { "phase": "Streaming", "observedGeneration": 1 },
+                "status": wrote.status(),
             });
             let params = PatchParams::apply("bare").force();
             api.patch_status(&name, &params, &Patch::Apply(status)).await

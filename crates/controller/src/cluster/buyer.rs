@@ -20,7 +20,7 @@ use uuid::Uuid;
 pub(super) mod edits;
 
 use super::cache::{Cache, Kept};
-use super::writer::{version, version_of};
+use super::writer::version_of;
 use crate::convert;
 use crate::order_request::{OrderRequest, OrderRequestSpec};
 use crate::order_status::OrderRequestStatus;
@@ -77,8 +77,8 @@ impl ClusterBuyer {
     }
 
     async fn make(&self, key: OrderKey, spec: OrderSpec) -> Result<Initiated, BuyerError> {
-        if let Some(kept) = self.held(&key) {
-            return already(&key, &kept.resource);
+        if let Some(resource) = self.held(&key).and_then(|kept| kept.resource()) {
+            return already(&key, &resource);
         }
         let name = resource_name(key.order_req_id.as_str());
         let spec = convert::spec_of(key.order_req_id.as_str(), &spec);
@@ -123,7 +123,7 @@ impl ClusterBuyer {
     /// Waits until the watch shows a write, so that who asks next is told of it.
     async fn wait_for_echo(&self, key: &OrderKey, written: u64) {
         let shown = async {
-            while self.held(key).is_none_or(|kept| version(&kept.resource) < written) {
+            while self.held(key).is_none_or(|kept| kept.version < written) {
                 tokio::time::sleep(ECHO_LOOK).await;
             }
         };
@@ -140,8 +140,9 @@ impl ClusterBuyer {
         change: impl Fn(&mut OrderRequestSpec) -> Result<T, Refusal> + Send + Sync,
     ) -> Result<T, BuyerError> {
         let api = self.raw(key);
-        let name = match self.held(key) {
-            Some(kept) => kept.resource.metadata.name.clone().unwrap_or_default(),
+        let held = self.cache.read().of_order(key).map(|(object, _)| object.name.to_string());
+        let name = match held {
+            Some(name) => name,
             // It may have been made a moment ago on another replica.
             None => resource_name(key.order_req_id.as_str()),
         };
@@ -210,14 +211,15 @@ impl Buyer for ClusterBuyer {
     }
 
     fn tracked(&self, key: &OrderKey) -> Option<Tracked> {
-        tracked(key, &self.held(key)?.resource)
+        tracked(key, &*self.held(key)?.resource()?)
     }
 
     fn all(&self) -> Vec<Tracked> {
-        let cache = self.cache.read();
-        let mut all: Vec<_> = cache
+        // Unpacked only after the watch has the cache back.
+        let kept: Vec<_> = self.cache.read().iter().map(|(_, kept)| kept.clone()).collect();
+        let mut all: Vec<_> = kept
             .iter()
-            .filter_map(|(_, kept)| tracked(kept.key.as_ref()?, &kept.resource))
+            .filter_map(|kept| tracked(kept.key.as_ref()?, &*kept.resource()?))
             .collect();
         all.sort_by(|a, b| a.key.cmp(&b.key));
         all
@@ -228,9 +230,8 @@ impl Buyer for ClusterBuyer {
         let mut totals = Totals::default();
         for (_, kept) in cache.iter() {
             let Some(key) = &kept.key else { continue };
-            let tracker = kept.resource.status.as_ref().and_then(|status| status.tracker.as_ref());
-            let active = tracker.is_some_and(|tracker| tracker.stream_active);
-            totals.active_streams = totals.active_streams.saturating_add(usize::from(active));
+            let active = usize::from(kept.is_streaming);
+            totals.active_streams = totals.active_streams.saturating_add(active);
             totals.tracked.push(key.clone());
         }
         totals.tracked.sort();

@@ -1,16 +1,24 @@
 //! The order requests as the watch last showed them, and which of them speaks for which order.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use orderstream_core::{Incarnation, OrderKey};
 
-use super::ownership;
+use super::census::Phase;
+use super::packed::Packed;
+use super::watched::Read;
+use super::writer::version;
 use crate::convert;
 use crate::manifest::namespace_of;
 use crate::order_request::OrderRequest;
+use crate::order_status::OrderRequestStatus;
+
+/// Resources that are kept as they were read; of all others only the packed text is. What was read
+/// lately is looked at soon.
+const OPEN_MAX: usize = 256;
 
 /// Where a resource is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,10 +31,10 @@ pub struct ObjectKey {
 
 impl ObjectKey {
     /// Where this resource is.
-    pub fn of(resource: &OrderRequest) -> Self {
+    pub fn of(metadata: &ObjectMeta) -> Self {
         Self {
-            namespace: namespace_of(&resource.metadata).into(),
-            name: resource.metadata.name.as_deref().unwrap_or_default().into(),
+            namespace: namespace_of(metadata).into(),
+            name: metadata.name.as_deref().unwrap_or_default().into(),
         }
     }
 }
@@ -63,16 +71,69 @@ pub enum Change {
 
 /// A resource as it is kept.
 #[derive(Clone, Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "two independent facts")]
 pub struct Kept {
-    /// The resource, without what nobody needs.
-    pub resource: Arc<OrderRequest>,
+    held: Held,
+    /// Its uid; empty where it has none.
+    pub uid: Arc<str>,
+    /// The number of its version.
+    pub version: u64,
+    /// Its phase.
+    pub phase: Phase,
+    /// Whether its status says that a stream is up.
+    pub is_streaming: bool,
     /// Its order; `None` where the id is wrong.
     pub key: Option<OrderKey>,
     /// Whether it was seen coming into being, and not found.
     pub is_live: bool,
     /// Whether what its status says is what this project's controllers wrote last.
     pub is_status_ours: bool,
+}
+
+/// A resource, at hand or at rest.
+#[derive(Clone, Debug)]
+enum Held {
+    Open(Arc<OrderRequest>),
+    Packed(Packed),
+}
+
+impl Kept {
+    fn new(Read { resource, is_status_ours }: Read, is_live: bool) -> Self {
+        let status = resource.status.as_ref();
+        let tracker = status.and_then(|status| status.tracker.as_ref());
+        Self {
+            uid: resource.metadata.uid.as_deref().unwrap_or_default().into(),
+            version: version(&resource),
+            phase: Phase::of(status),
+            is_streaming: tracker.is_some_and(|tracker| tracker.stream_active),
+            key: convert::key(&resource).ok(),
+            is_live,
+            is_status_ours,
+            held: Held::Open(Arc::new(resource)),
+        }
+    }
+
+    /// The resource, without what nobody needs. `None` where its text was damaged in memory.
+    pub fn resource(&self) -> Option<Arc<OrderRequest>> {
+        let packed = match &self.held {
+            Held::Open(resource) => return Some(Arc::clone(resource)),
+            Held::Packed(packed) => packed,
+        };
+        let resource = packed.unpack();
+        if resource.is_none() {
+            tracing::error!(uid = &*self.uid, "a resource at rest cannot be read again");
+        }
+        resource.map(Arc::new)
+    }
+
+    /// Lets it rest, and gives what it is then; `None` where that cannot be.
+    fn rest(&mut self) -> Option<Packed> {
+        let packed = match &self.held {
+            Held::Open(resource) => Packed::of(resource)?,
+            Held::Packed(packed) => return Some(packed.clone()),
+        };
+        self.held = Held::Packed(packed.clone());
+        Some(packed)
+    }
 }
 
 /// How a resource was met.
@@ -93,6 +154,8 @@ pub struct Cache {
     rivals: HashMap<OrderKey, BTreeSet<ObjectKey>>,
     /// Seen since a relist began.
     relisted: Option<HashSet<ObjectKey>>,
+    /// Those that were read last, with their versions; the oldest goes to rest first.
+    open: VecDeque<(ObjectKey, u64)>,
     is_ready: bool,
 }
 
@@ -135,8 +198,8 @@ impl Cache {
     }
 
     /// A resource was made or changed.
-    pub fn apply(&mut self, resource: OrderRequest) -> Vec<Change> {
-        self.put(resource, Met::Changed)
+    pub fn apply(&mut self, read: Read) -> Vec<Change> {
+        self.put(read, Met::Changed)
     }
 
     /// A list begins.
@@ -145,11 +208,12 @@ impl Cache {
     }
 
     /// A resource of a list.
-    pub fn listed(&mut self, resource: OrderRequest) -> Vec<Change> {
-        if let Some(seen) = &mut self.relisted {
-            seen.insert(ObjectKey::of(&resource));
+    pub fn listed(&mut self, read: Read) -> Vec<Change> {
+        if self.relisted.is_some() {
+            let object = self.object_of(&read.resource.metadata);
+            self.relisted.get_or_insert_default().insert(object);
         }
-        self.put(resource, Met::Found)
+        self.put(read, Met::Found)
     }
 
     /// A resource of a list that cannot be read; what is known of it stays.
@@ -168,48 +232,82 @@ impl Cache {
     }
 
     /// A resource was deleted.
-    pub fn deleted(&mut self, resource: &OrderRequest) -> Vec<Change> {
-        let object = ObjectKey::of(resource);
-        let is_same = |kept: &Kept| kept.resource.metadata.uid == resource.metadata.uid;
-        if !self.objects.get(&object).is_some_and(is_same) {
+    pub fn deleted(&mut self, read: Read) -> Vec<Change> {
+        let object = ObjectKey::of(&read.resource.metadata);
+        let Some(kept) = self.objects.get_mut(&object) else { return Vec::new() };
+        if *kept.uid != *read.resource.metadata.uid.as_deref().unwrap_or_default() {
             return Vec::new();
         }
         // What the deletion shows is newer than what is kept.
-        if let Some(kept) = self.objects.get_mut(&object) {
-            kept.resource = Arc::new(slim(resource.clone()));
-        }
+        kept.held = Held::Open(Arc::new(read.resource));
         self.drop_object(&object)
     }
 
     /// A resource was deleted that could be read no longer; what was kept of this life goes.
     pub fn deleted_unreadable(&mut self, object: &ObjectKey, uid: Option<&str>) -> Vec<Change> {
-        let is_same = |kept: &Kept| kept.resource.metadata.uid.as_deref() == uid;
+        let is_same = |kept: &Kept| *kept.uid == *uid.unwrap_or_default();
         if self.objects.get(object).is_some_and(is_same) {
             return self.drop_object(object);
         }
         Vec::new()
     }
 
-    fn put(&mut self, resource: OrderRequest, met: Met) -> Vec<Change> {
-        let object = ObjectKey::of(&resource);
+    fn put(&mut self, read: Read, met: Met) -> Vec<Change> {
+        let object = self.object_of(&read.resource.metadata);
         let mut changes = Vec::new();
-        let former = self.objects.get(&object);
-        let is_same = former.is_some_and(|f| f.resource.metadata.uid == resource.metadata.uid);
-        let is_live =
-            former.filter(|_| is_same).map_or(met == Met::Changed, |former| former.is_live);
-        if former.is_some() && !is_same {
-            changes.extend(self.drop_object(&object));
+        let mut kept = Kept::new(read, met == Met::Changed);
+        match self.objects.get(&object) {
+            Some(former) if former.uid == kept.uid => {
+                kept.is_live = former.is_live;
+                kept.uid = Arc::clone(&former.uid);
+                if former.key == kept.key {
+                    kept.key.clone_from(&former.key);
+                }
+                // A list shows most as they are known.
+                if former.version == kept.version && kept.version > 0 {
+                    kept.held = former.held.clone();
+                }
+            }
+            Some(_) => changes.extend(self.drop_object(&object)),
+            None => {}
         }
-        let key = convert::key(&resource).ok();
-        let is_status_ours = ownership::is_status_ours(&resource);
-        let resource = Arc::new(slim(resource));
-        let kept = Kept { resource, key: key.clone(), is_live, is_status_ours };
+        let (key, version) = (kept.key.clone(), kept.version);
         self.objects.insert(object.clone(), kept);
+        self.open.push_back((object.clone(), version));
+        self.rest_oldest();
         if let Some(key) = key {
             self.claim(&key, &object);
         }
         changes.push(Change::Look(object));
         changes
+    }
+
+    /// Lets a resource rest that needs no look soon; gives what it is then, unless there is a newer
+    /// version by now.
+    pub(super) fn settle(&mut self, object: &ObjectKey, version: u64) -> Option<Packed> {
+        self.objects.get_mut(object).filter(|kept| kept.version == version)?.rest()
+    }
+
+    /// Lets those go to rest that were read longest ago.
+    fn rest_oldest(&mut self) {
+        while self.open.len() > OPEN_MAX {
+            let Some((object, version)) = self.open.pop_front() else { return };
+            let kept = self.objects.get_mut(&object).filter(|kept| kept.version == version);
+            drop(kept.map(Kept::rest));
+        }
+    }
+
+    /// Where a resource is, in the words that are kept already where it is known.
+    fn object_of(&self, metadata: &ObjectMeta) -> ObjectKey {
+        let mut object = ObjectKey::of(metadata);
+        if let Some((known, _)) = self.objects.get_key_value(&object) {
+            return known.clone();
+        }
+        if let Some((last, _)) = self.open.back().filter(|(it, _)| it.namespace == object.namespace)
+        {
+            object.namespace = Arc::clone(&last.namespace);
+        }
+        object
     }
 
     /// Of two resources that name one order, the placed one speaks for it, else the older one.
@@ -231,7 +329,7 @@ impl Cache {
     }
 
     fn rank(&self, object: &ObjectKey) -> impl Ord + use<> {
-        let resource = self.objects.get(object).map(|kept| Arc::clone(&kept.resource));
+        let resource = self.objects.get(object).and_then(Kept::resource);
         let meta = resource.as_ref().map(|resource| &resource.metadata);
         let status = resource.as_ref().and_then(|resource| resource.status.as_ref());
         let placed = status.is_some_and(|status| status.processor().is_some());
@@ -241,6 +339,7 @@ impl Cache {
 
     fn drop_object(&mut self, object: &ObjectKey) -> Vec<Change> {
         let Some(kept) = self.objects.remove(object) else { return Vec::new() };
+        let resource = kept.resource();
         let Some(key) = kept.key else { return Vec::new() };
         let mut changes = Vec::new();
         if let Some(rivals) = self.rivals.get_mut(&key) {
@@ -251,14 +350,14 @@ impl Cache {
             return changes;
         }
         self.by_order.remove(&key);
-        let status = kept.resource.status.as_ref();
-        if let Some(Ok(life)) = kept.resource.metadata.uid.as_deref().map(Incarnation::new) {
+        let status = resource.as_ref().and_then(|resource| resource.status.as_ref());
+        if let Ok(life) = Incarnation::new(&*kept.uid) {
             changes.push(Change::Gone(Gone {
                 object: object.clone(),
                 key: key.clone(),
                 life,
                 processor: status.and_then(|status| status.processor()).map(ToOwned::to_owned),
-                was_over: status.is_some_and(crate::order_status::OrderRequestStatus::is_terminal),
+                was_over: status.is_some_and(OrderRequestStatus::is_terminal),
             }));
         }
         let next = self.rivals.get_mut(&key).and_then(BTreeSet::pop_first);
@@ -271,26 +370,6 @@ impl Cache {
         }
         changes
     }
-}
-
-/// Drops what nobody reads once a resource is kept, and the room that lists were read into.
-fn slim(mut resource: OrderRequest) -> OrderRequest {
-    let read = resource.metadata;
-    resource.metadata = ObjectMeta {
-        name: read.name,
-        namespace: read.namespace,
-        uid: read.uid,
-        resource_version: read.resource_version,
-        generation: read.generation,
-        creation_timestamp: read.creation_timestamp,
-        ..ObjectMeta::default()
-    };
-    resource.spec.items.shrink_to_fit();
-    resource.spec.follow_ups.shrink_to_fit();
-    if let Some(status) = &mut resource.status {
-        status.conditions.shrink_to_fit();
-    }
-    resource
 }
 
 #[cfg(test)]

@@ -31,6 +31,22 @@ fn placed(resource: OrderRequest) -> OrderRequest {
     OrderRequest { status: Some(status), ..resource }
 }
 
+const fn read(resource: OrderRequest) -> Read {
+    Read { resource, is_status_ours: true }
+}
+
+fn apply(cache: &mut Cache, resource: OrderRequest) -> Vec<Change> {
+    cache.apply(read(resource))
+}
+
+fn listed(cache: &mut Cache, resource: OrderRequest) -> Vec<Change> {
+    cache.listed(read(resource))
+}
+
+fn deleted(cache: &mut Cache, resource: OrderRequest) -> Vec<Change> {
+    cache.deleted(read(resource))
+}
+
 fn words(changes: &[Change]) -> Vec<String> {
     changes
         .iter()
@@ -49,18 +65,18 @@ fn speaker(cache: &Cache, id: &str) -> Option<String> {
 #[test]
 fn what_is_applied_is_looked_at_and_what_is_deleted_is_gone_once() {
     let mut cache = Cache::default();
-    assert_eq!(words(&cache.apply(resource("a", "u1", 1))), ["look a"]);
-    assert_eq!(words(&cache.deleted(&resource("a", "u1", 1))), ["gone a u1"]);
-    assert_eq!(words(&cache.deleted(&resource("a", "u1", 1))), [""; 0]);
+    assert_eq!(words(&apply(&mut cache, resource("a", "u1", 1))), ["look a"]);
+    assert_eq!(words(&deleted(&mut cache, resource("a", "u1", 1))), ["gone a u1"]);
+    assert_eq!(words(&deleted(&mut cache, resource("a", "u1", 1))), [""; 0]);
     assert!(cache.is_empty());
 }
 
 #[test]
 fn a_name_that_is_made_anew_is_another_life_also_when_the_delete_was_missed() {
     let mut cache = Cache::default();
-    cache.apply(resource("a", "u1", 1));
-    assert_eq!(words(&cache.apply(resource("a", "u2", 2))), ["gone a u1", "look a"]);
-    assert_eq!(words(&cache.deleted(&resource("a", "u1", 1))), [""; 0], "a late delete");
+    apply(&mut cache, resource("a", "u1", 1));
+    assert_eq!(words(&apply(&mut cache, resource("a", "u2", 2))), ["gone a u1", "look a"]);
+    assert_eq!(words(&deleted(&mut cache, resource("a", "u1", 1))), [""; 0], "a late delete");
     assert_eq!(speaker(&cache, "a").as_deref(), Some("a"));
 }
 
@@ -68,10 +84,10 @@ fn a_name_that_is_made_anew_is_another_life_also_when_the_delete_was_missed() {
 fn what_a_relist_does_not_show_is_gone_and_the_unreadable_stays() {
     let mut cache = Cache::default();
     for name in ["a", "b", "c"] {
-        cache.apply(resource(name, name, 1));
+        apply(&mut cache, resource(name, name, 1));
     }
     cache.relist();
-    cache.listed(resource("a", "a", 1));
+    listed(&mut cache, resource("a", "a", 1));
     cache.listed_unreadable(ObjectKey { namespace: "shop".into(), name: "b".into() });
     assert_eq!(words(&cache.relisted()), ["gone c c"]);
     assert_eq!(cache.len(), 2);
@@ -81,10 +97,10 @@ fn what_a_relist_does_not_show_is_gone_and_the_unreadable_stays() {
 fn only_what_was_seen_coming_into_being_is_live_and_a_new_leader_trusts_none_of_it() {
     let mut cache = Cache::default();
     cache.relist();
-    cache.listed(resource("found", "u1", 1));
+    listed(&mut cache, resource("found", "u1", 1));
     cache.relisted();
-    cache.apply(resource("made", "u2", 2));
-    cache.apply(resource("found", "u1", 1));
+    apply(&mut cache, resource("made", "u2", 2));
+    apply(&mut cache, resource("found", "u1", 1));
     let is_live = |cache: &Cache, name: &str| {
         let object = ObjectKey { namespace: "shop".into(), name: name.into() };
         cache.get(&object).unwrap().is_live
@@ -103,9 +119,9 @@ fn of_two_resources_for_one_order_the_older_speaks_whichever_came_first() {
             pair.reverse();
         }
         let mut cache = Cache::default();
-        pair.into_iter().for_each(|one| drop(cache.apply(one)));
+        pair.into_iter().for_each(|one| drop(apply(&mut cache, one)));
         assert_eq!(speaker(&cache, "SB1").as_deref(), Some("old"));
-        let deleted = cache.deleted(&naming("SB1", resource("new", "u2", 2)));
+        let deleted = deleted(&mut cache, naming("SB1", resource("new", "u2", 2)));
         assert_eq!(words(&deleted), [""; 0], "who did not speak has no order to cancel");
         assert_eq!(speaker(&cache, "SB1").as_deref(), Some("old"));
     }
@@ -114,25 +130,49 @@ fn of_two_resources_for_one_order_the_older_speaks_whichever_came_first() {
 #[test]
 fn a_placed_resource_speaks_before_an_older_one_and_the_next_takes_over_when_it_goes() {
     let mut cache = Cache::default();
-    cache.apply(naming("SB1", resource("old", "u1", 1)));
-    cache.apply(placed(naming("SB1", resource("new", "u2", 2))));
+    apply(&mut cache, naming("SB1", resource("old", "u1", 1)));
+    apply(&mut cache, placed(naming("SB1", resource("new", "u2", 2))));
     assert_eq!(speaker(&cache, "SB1").as_deref(), Some("new"));
-    let gone = cache.deleted(&placed(naming("SB1", resource("new", "u2", 2))));
+    let gone = deleted(&mut cache, placed(naming("SB1", resource("new", "u2", 2))));
     assert_eq!(words(&gone), ["gone new u2", "look old"]);
     assert_eq!(speaker(&cache, "SB1").as_deref(), Some("old"));
 }
 
 #[test]
-fn of_a_resource_only_what_is_read_is_kept() {
-    let mut held = resource("a", "u1", 1);
-    let manifest = "kubectl.kubernetes.io/last-applied-configuration".to_owned();
-    held.metadata.annotations = Some([(manifest, "x".repeat(4_000))].into());
-    held.metadata.labels = Some([("team".to_owned(), "buying".to_owned())].into());
-    held.metadata.managed_fields = Some(vec![Default::default()]);
-    held.spec.items = Vec::with_capacity(64);
+fn what_rests_is_what_was_read_and_so_is_what_is_at_hand() {
     let mut cache = Cache::default();
-    cache.apply(held);
-    let (_, kept) = cache.iter().next().unwrap();
-    assert_eq!(kept.resource.metadata, resource("a", "u1", 1).metadata);
-    assert_eq!(kept.resource.spec.items.capacity(), 0);
+    let all: Vec<_> = (0..2 * OPEN_MAX)
+        .map(|number| placed(resource(&format!("r{number}"), &format!("u{number}"), 1)))
+        .collect();
+    for resource in &all {
+        apply(&mut cache, resource.clone());
+    }
+    let is_open = |kept: &Kept| matches!(kept.held, Held::Open(_));
+    assert_eq!(cache.iter().filter(|(_, kept)| is_open(kept)).count(), OPEN_MAX);
+    for resource in &all {
+        let kept = cache.get(&ObjectKey::of(&resource.metadata)).unwrap();
+        assert_eq!(kept.resource().as_deref(), Some(resource));
+    }
+}
+
+#[test]
+fn what_a_list_shows_again_stays_at_rest_and_what_changed_is_at_hand() {
+    let at = |name: &str, version: u64| {
+        let mut resource = resource(name, name, 1);
+        resource.metadata.resource_version = Some(version.to_string());
+        resource
+    };
+    let mut cache = Cache::default();
+    apply(&mut cache, at("same", 1));
+    apply(&mut cache, at("other", 1));
+    cache.objects.values_mut().for_each(|kept| drop(kept.rest()));
+    cache.relist();
+    listed(&mut cache, at("same", 1));
+    listed(&mut cache, at("other", 2));
+    cache.relisted();
+    let held = |name: &str| {
+        let kept = cache.get(&ObjectKey::of(&at(name, 0).metadata)).unwrap();
+        (matches!(kept.held, Held::Packed(_)), kept.version)
+    };
+    assert_eq!((held("same"), held("other")), ((true, 1), (false, 2)));
 }

@@ -8,6 +8,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{IntGaugeVec, Opts};
 
 use super::cache::Cache;
+use crate::order_status::OrderRequestStatus;
 
 /// All phases of a resource; what else a status says counts as `Unknown`.
 const PHASES: [&str; 10] = [
@@ -22,6 +23,19 @@ const PHASES: [&str; 10] = [
     "Failed",
     "Unknown",
 ];
+
+/// A phase that is counted: its place in the list of all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Phase(u8);
+
+impl Phase {
+    /// The phase that a status says; `Pending` while there is none.
+    pub fn of(status: Option<&OrderRequestStatus>) -> Self {
+        let said = status.and_then(|status| status.phase.as_deref()).unwrap_or("Pending");
+        let place = PHASES.iter().position(|known| *known == said);
+        Self(u8::try_from(place.unwrap_or(PHASES.len() - 1)).unwrap_or_default())
+    }
+}
 
 /// Counts the cache's resources by phase.
 #[derive(Debug)]
@@ -39,10 +53,7 @@ impl Census {
     fn count(&self) {
         let mut counts = [0_i64; PHASES.len()];
         for (_, kept) in self.cache.read().iter() {
-            let phase = kept.resource.status.as_ref().and_then(|status| status.phase.as_deref());
-            let phase = phase.unwrap_or("Pending");
-            let place = PHASES.iter().position(|known| *known == phase);
-            if let Some(count) = counts.get_mut(place.unwrap_or(PHASES.len() - 1)) {
+            if let Some(count) = counts.get_mut(usize::from(kept.phase.0)) {
                 *count += 1;
             }
         }

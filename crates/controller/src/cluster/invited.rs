@@ -12,7 +12,7 @@ use super::cache::ObjectKey;
 #[derive(Debug, Default)]
 pub(super) struct Invited {
     orders: HashMap<ObjectKey, Counted>,
-    open: HashMap<ObjectKey, u32>,
+    sellers: Sellers,
     /// Open orders whose invitations are not known yet.
     unheard: HashSet<ObjectKey>,
 }
@@ -20,9 +20,59 @@ pub(super) struct Invited {
 /// An order that was counted.
 #[derive(Debug)]
 struct Counted {
-    uid: String,
-    /// Its sellers, whose names are shared with the counts.
-    sellers: Box<[Arc<str>]>,
+    uid: Arc<str>,
+    /// Its sellers, by their places.
+    sellers: Box<[u32]>,
+}
+
+/// The sellers that take part somewhere. An order holds their places, of four bytes each; the place
+/// of one that takes part nowhere is given to the next.
+#[derive(Debug, Default)]
+struct Sellers {
+    places: HashMap<ObjectKey, u32>,
+    held: Vec<(ObjectKey, u32)>,
+    free: Vec<u32>,
+}
+
+impl Sellers {
+    /// Counts one more order for a seller.
+    fn add(&mut self, seller: ObjectKey) -> Option<u32> {
+        if let Some(place) = self.places.get(&seller) {
+            let (_, count) = self.held.get_mut(usize::try_from(*place).ok()?)?;
+            *count = count.saturating_add(1);
+            return Some(*place);
+        }
+        let place = match self.free.pop() {
+            Some(place) => {
+                *self.held.get_mut(usize::try_from(place).ok()?)? = (seller.clone(), 1);
+                place
+            }
+            None => {
+                let place = u32::try_from(self.held.len()).ok()?;
+                self.held.push((seller.clone(), 1));
+                place
+            }
+        };
+        self.places.insert(seller, place);
+        Some(place)
+    }
+
+    /// Counts one order less, and says for whom.
+    fn remove(&mut self, place: u32) -> Option<ObjectKey> {
+        let (seller, count) = self.held.get_mut(usize::try_from(place).ok()?)?;
+        *count = count.saturating_sub(1);
+        let (seller, is_last) = (seller.clone(), *count == 0);
+        if is_last {
+            self.places.remove(&seller);
+            self.free.push(place);
+        }
+        Some(seller)
+    }
+
+    fn count(&self, seller: &ObjectKey) -> u32 {
+        let place = self.places.get(seller).and_then(|place| usize::try_from(*place).ok());
+        place.and_then(|place| self.held.get(place)).map_or(0, |(_, count)| *count)
+    }
 }
 
 impl Invited {
@@ -31,10 +81,11 @@ impl Invited {
     pub(super) fn heard(
         &mut self,
         object: &ObjectKey,
-        uid: &str,
+        uid: &Arc<str>,
         order: Option<&Order>,
     ) -> Vec<ObjectKey> {
-        match (self.orders.get(object).map(|held| held.uid == uid), order) {
+        let is_same = |held: &Counted| held.uid == *uid;
+        match (self.orders.get(object).map(is_same), order) {
             // Whom an order invites never changes.
             (Some(true), Some(order)) if !order.phase.is_terminal() => Vec::new(),
             (Some(true), None) => Vec::new(),
@@ -51,19 +102,18 @@ impl Invited {
         }
     }
 
-    fn count(&mut self, object: &ObjectKey, uid: &str, order: &Order) -> Vec<ObjectKey> {
+    fn count(&mut self, object: &ObjectKey, uid: &Arc<str>, order: &Order) -> Vec<ObjectKey> {
         self.unheard.remove(object);
         let mut changed = Vec::with_capacity(order.invitations.len());
+        let mut places = Vec::with_capacity(order.invitations.len());
         for invitation in &order.invitations {
             let namespace = Arc::clone(&object.namespace);
             let seller = ObjectKey { namespace, name: invitation.seller.as_str().into() };
-            let seller = self.open.get_key_value(&seller).map_or(seller, |(key, _)| key.clone());
-            let count = self.open.entry(seller.clone()).or_default();
-            *count = count.saturating_add(1);
+            places.extend(self.sellers.add(seller.clone()));
             changed.push(seller);
         }
-        let sellers = changed.iter().map(|seller| Arc::clone(&seller.name)).collect();
-        self.orders.insert(object.clone(), Counted { uid: uid.to_owned(), sellers });
+        let counted = Counted { uid: Arc::clone(uid), sellers: places.into() };
+        self.orders.insert(object.clone(), counted);
         changed
     }
 
@@ -71,22 +121,12 @@ impl Invited {
     pub(super) fn ended(&mut self, object: &ObjectKey) -> Vec<ObjectKey> {
         self.unheard.remove(object);
         let Some(counted) = self.orders.remove(object) else { return Vec::new() };
-        let key = |name: Arc<str>| ObjectKey { namespace: Arc::clone(&object.namespace), name };
-        let sellers: Vec<_> = counted.sellers.into_iter().map(key).collect();
-        for seller in &sellers {
-            if let Some(count) = self.open.get_mut(seller) {
-                *count = count.saturating_sub(1);
-                if *count == 0 {
-                    self.open.remove(seller);
-                }
-            }
-        }
-        sellers
+        counted.sellers.iter().filter_map(|place| self.sellers.remove(*place)).collect()
     }
 
     /// In how many open orders a seller takes part.
     pub(super) fn of(&self, seller: &ObjectKey) -> u32 {
-        self.open.get(seller).copied().unwrap_or(0)
+        self.sellers.count(seller)
     }
 
     /// Whether every open order that was looked at is counted.
@@ -137,27 +177,29 @@ pub(super) mod tests {
     fn an_order_counts_once_from_its_opening_to_its_end() {
         let mut invited = Invited::default();
         let ab = order(&["a", "b"], &[]);
-        assert_eq!(names(&invited.heard(&object("1"), "u1", Some(&ab))), ["a", "b"]);
-        assert_eq!(invited.heard(&object("1"), "u1", Some(&ab)), []);
-        assert_eq!(invited.heard(&object("1"), "u1", None), [], "its stream broke");
+        assert_eq!(names(&invited.heard(&object("1"), &"u1".into(), Some(&ab))), ["a", "b"]);
+        assert_eq!(invited.heard(&object("1"), &"u1".into(), Some(&ab)), []);
+        assert_eq!(invited.heard(&object("1"), &"u1".into(), None), [], "its stream broke");
         let bc = order(&["b", "c"], &[]);
-        invited.heard(&object("2"), "u2", Some(&bc));
+        invited.heard(&object("2"), &"u2".into(), Some(&bc));
         let of = |invited: &Invited| ["a", "b", "c"].map(|name| invited.of(&object(name)));
         assert_eq!(of(&invited), [1, 2, 1]);
         let closed = order(&["a", "b"], &[Act::Close { reason: None }]);
-        assert_eq!(names(&invited.heard(&object("1"), "u1", Some(&closed))), ["a", "b"]);
+        assert_eq!(names(&invited.heard(&object("1"), &"u1".into(), Some(&closed))), ["a", "b"]);
         assert_eq!(of(&invited), [0, 1, 1]);
-        assert_eq!(invited.heard(&object("1"), "u1", Some(&closed)), []);
+        assert_eq!(invited.heard(&object("1"), &"u1".into(), Some(&closed)), []);
         assert_eq!(names(&invited.ended(&object("2"))), ["b", "c"], "it was deleted");
         assert_eq!(of(&invited), [0, 0, 0]);
-        assert!(invited.open.is_empty() && invited.orders.is_empty());
+        assert!(invited.sellers.places.is_empty() && invited.orders.is_empty());
+        invited.heard(&object("3"), &"u".into(), Some(&order(&["d", "e", "f"], &[])));
+        assert_eq!(invited.sellers.held.len(), 3, "places are used again");
     }
 
     #[test]
     fn another_life_of_a_name_takes_the_place_of_the_former_one() {
         let mut invited = Invited::default();
-        invited.heard(&object("1"), "u1", Some(&order(&["a"], &[])));
-        let changed = invited.heard(&object("1"), "u2", Some(&order(&["b"], &[])));
+        invited.heard(&object("1"), &"u1".into(), Some(&order(&["a"], &[])));
+        let changed = invited.heard(&object("1"), &"u2".into(), Some(&order(&["b"], &[])));
         assert_eq!(names(&changed), ["a", "b"]);
         assert_eq!((invited.of(&object("a")), invited.of(&object("b"))), (0, 1));
     }
@@ -165,10 +207,10 @@ pub(super) mod tests {
     #[test]
     fn what_was_not_heard_of_makes_the_counts_incomplete_until_it_is_or_is_gone() {
         let mut invited = Invited::default();
-        invited.heard(&object("1"), "u1", None);
-        invited.heard(&object("2"), "u2", None);
+        invited.heard(&object("1"), &"u1".into(), None);
+        invited.heard(&object("2"), &"u2".into(), None);
         assert!(!invited.is_complete());
-        invited.heard(&object("1"), "u1", Some(&order(&["a"], &[])));
+        invited.heard(&object("1"), &"u1".into(), Some(&order(&["a"], &[])));
         invited.ended(&object("2"));
         assert!(invited.is_complete());
     }

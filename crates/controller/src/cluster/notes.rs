@@ -1,5 +1,7 @@
 //! What the operator remembers of a resource between looks. Nothing here has to outlive it.
 
+use std::sync::Arc;
+
 use orderstream_core::Timestamp;
 
 /// Who holds an order of which the status does not say it.
@@ -17,10 +19,10 @@ pub(super) enum Placement {
 }
 
 /// What is remembered of one resource.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Note {
     /// Which life of the name it is about.
-    pub uid: String,
+    pub uid: Arc<str>,
     /// Who holds the order.
     pub placement: Placement,
     /// The edit that is being taken up, and since when.
@@ -29,6 +31,22 @@ pub(super) struct Note {
     pub fight: Fight,
     /// Whether its removal was asked for.
     pub is_removed: bool,
+}
+
+impl Note {
+    /// Nothing is remembered yet.
+    pub(super) fn new(uid: Arc<str>) -> Self {
+        let (placement, fight) = (Placement::default(), Fight::default());
+        Self { uid, placement, edit: None, fight, is_removed: false }
+    }
+
+    /// Whether nothing is remembered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.placement == Placement::Unknown
+            && self.edit.is_none()
+            && self.fight == Fight::default()
+            && !self.is_removed
+    }
 }
 
 /// How often somebody else wrote our status lately, and what is done about it.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use orderstream_core::plan::{Desired, Seen, Step, plan, refusal};
 use orderstream_core::port::{Assignment, Clock, OrderOwners, OrderStreams};
-use orderstream_core::{Epoch, OrderKey, Reason, Refusal, Snapshot, Timestamp};
+use orderstream_core::{Epoch, Incarnation, OrderKey, Reason, Refusal, Snapshot, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +22,8 @@ use super::queue::Queue;
 use super::reporter::Reporter;
 use super::seller_statuses::SellerStatuses;
 use super::steps::Edits;
-use super::writer::{Shown, Writer};
+use super::writer::Writer;
+use super::written::Shown;
 use crate::convert;
 use crate::order_request::OrderRequest;
 use crate::order_status::OrderRequestStatus;
@@ -65,6 +66,7 @@ impl std::fmt::Debug for Operator {
 pub(super) struct Facts {
     pub(super) object: ObjectKey,
     pub(super) key: OrderKey,
+    pub(super) uid: Arc<str>,
     pub(super) resource: Arc<OrderRequest>,
     pub(super) known: Arc<OrderRequestStatus>,
     pub(super) shown: Shown,
@@ -74,10 +76,6 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub(super) fn uid(&self) -> &str {
-        self.resource.metadata.uid.as_deref().unwrap_or_default()
-    }
-
     pub(super) fn generation(&self) -> i64 {
         self.resource.metadata.generation.unwrap_or(1)
     }
@@ -145,17 +143,27 @@ impl Operator {
         kept: &Kept,
         (epoch, now): (Epoch, Timestamp),
     ) -> Result<Option<Timestamp>, Refusal> {
-        let resource = Arc::clone(&kept.resource);
-        let shown = self.writer.shown(object, &resource);
-        let known = shown.status.clone().unwrap_or_else(|| Arc::new(believed(kept)));
-        let desired = match convert::desired(&resource, "unknown") {
+        let Some(resource) = kept.resource() else {
+            return Err(Refusal::new(Reason::Internal, "the resource was damaged in memory"));
+        };
+        let shown = self.writer.shown(object, kept, &resource);
+        if shown.is_echo
+            && let Some(packed) = self.cache.write().settle(object, kept.version)
+        {
+            self.writer.echoed(object, kept, packed);
+        }
+        let known = shown.status.clone();
+        let known = known.unwrap_or_else(|| Arc::new(believed(kept, &resource)));
+        let desired = match desired(&resource, kept) {
             Ok(desired) => desired,
-            Err(refusal) => return Ok(self.refuse(object, &resource, (known, shown), &refusal)),
+            Err(refusal) => {
+                return Ok(self.refuse((object, kept, resource), (known, shown), &refusal));
+            }
         };
         let key = desired.key.clone();
         let snapshot = self.streams.snapshot(&key).filter(|s| s.incarnation == desired.incarnation);
-        let object = object.clone();
-        let facts = Facts { object, key, resource, known, shown, snapshot, epoch, now };
+        let (object, uid) = (object.clone(), Arc::clone(&kept.uid));
+        let facts = Facts { object, key, uid, resource, known, shown, snapshot, epoch, now };
         if !self.speaks(&facts) {
             let refusal = another_speaks(&facts.key);
             return Ok(self.publish(&facts, Some(&refusal), Edits::Settled));
@@ -215,7 +223,13 @@ impl Operator {
     }
 
     fn seen(&self, facts: &Facts, desired: &Desired, kept: &Kept) -> Seen {
-        let noted = self.note(facts, |note| note.placement.clone());
+        let shown = facts.resource.status.as_ref().and_then(|status| status.processor());
+        let is_shown = shown.is_some() && shown == facts.known.processor();
+        let noted = self.note(facts, |note| match is_shown {
+            // The status says it from now on.
+            true => std::mem::take(&mut note.placement),
+            false => note.placement.clone(),
+        });
         let (placed, free) = match noted {
             Placement::At(processor) => (Some(processor), false),
             Placement::Free => (None, true),
@@ -243,7 +257,7 @@ impl Operator {
             return;
         }
         let order = facts.snapshot.as_deref().and_then(|seen| seen.order.as_deref());
-        self.sellers.heard(&facts.object, facts.uid(), order);
+        self.sellers.heard(&facts.object, &facts.uid, order);
     }
 
     /// Whether this resource speaks for its order, and not another one that names it too.
@@ -275,20 +289,28 @@ impl Operator {
         Some(facts.now.plus_ms(10_000))
     }
 
-    /// The note of a resource, made anew for every life.
+    /// The note of a resource, made anew for every life; one that says nothing is not kept.
     pub(super) fn note<T>(&self, facts: &Facts, change: impl FnOnce(&mut Note) -> T) -> T {
         let mut notes = self.notes.lock();
-        let note = notes.entry(facts.object.clone()).or_default();
-        if note.uid != facts.uid() {
-            *note = Note { uid: facts.uid().to_owned(), ..Note::default() };
+        let held = notes.get_mut(&facts.object).filter(|note| note.uid == facts.uid);
+        if let Some(note) = held {
+            let result = change(note);
+            if note.is_empty() {
+                notes.remove(&facts.object);
+            }
+            return result;
         }
-        change(note)
+        let mut note = Note::new(Arc::clone(&facts.uid));
+        let result = change(&mut note);
+        if !note.is_empty() {
+            notes.insert(facts.object.clone(), note);
+        }
+        result
     }
 
     fn refuse(
         &self,
-        object: &ObjectKey,
-        resource: &Arc<OrderRequest>,
+        (object, kept, resource): (&ObjectKey, &Kept, Arc<OrderRequest>),
         (known, shown): (Arc<OrderRequestStatus>, Shown),
         refusal: &Refusal,
     ) -> Option<Timestamp> {
@@ -297,7 +319,8 @@ impl Operator {
         let facts = Facts {
             object: object.clone(),
             key,
-            resource: Arc::clone(resource),
+            uid: Arc::clone(&kept.uid),
+            resource,
             known,
             shown,
             snapshot: None,
@@ -308,10 +331,19 @@ impl Operator {
     }
 }
 
+/// What a resource wants, named in the words that are kept already.
+fn desired(resource: &OrderRequest, kept: &Kept) -> Result<Desired, Refusal> {
+    let mut desired = convert::desired(resource, "unknown")?;
+    if let (Some(key), Ok(life)) = (&kept.key, Incarnation::try_from(Arc::clone(&kept.uid))) {
+        (desired.key, desired.incarnation) = (key.clone(), life);
+    }
+    Ok(desired)
+}
+
 /// What a resource shows, before this process has written to it. What somebody else wrote there
 /// counts as lost: the processors are asked.
-fn believed(kept: &Kept) -> OrderRequestStatus {
-    let status = kept.resource.status.as_ref().filter(|_| kept.is_status_ours);
+fn believed(kept: &Kept, resource: &OrderRequest) -> OrderRequestStatus {
+    let status = resource.status.as_ref().filter(|_| kept.is_status_ours);
     own(status.cloned().unwrap_or_default())
 }
 

@@ -28,7 +28,7 @@ impl Operator {
         self.writer.forget(&gone.object);
         self.sellers.ended(&gone.object);
         self.unreadable.lock().remove(&gone.object);
-        let note = self.notes.lock().remove(&gone.object).filter(|n| n.uid == gone.life.as_str());
+        let note = self.notes.lock().remove(&gone.object).filter(|n| *n.uid == *gone.life.as_str());
         let snapshot = self.streams.snapshot(&gone.key).filter(|s| s.incarnation == gone.life);
         self.streams.stop(&gone.key, &gone.life);
         let Some(epoch) = self.leadership.epoch() else { return };
@@ -37,7 +37,8 @@ impl Operator {
             Placement::At(processor) => Some(processor),
             Placement::Unknown | Placement::Asked | Placement::Free => None,
         });
-        let streamed = snapshot.and_then(|snapshot| snapshot.stream.processor.clone());
+        let streamed = snapshot
+            .and_then(|snapshot| snapshot.stream.processor.as_deref().map(ToOwned::to_owned));
         let Some(processor) = gone.processor.or(placed).or(streamed).filter(|_| !is_over) else {
             return;
         };
@@ -115,9 +116,9 @@ impl Operator {
             };
             let cache = self.cache.read();
             let has_resource = |held: &Held| {
-                cache.of_order(&held.key).is_some_and(|(_, kept)| {
-                    kept.resource.metadata.uid.as_deref() == Some(held.incarnation.as_str())
-                })
+                cache
+                    .of_order(&held.key)
+                    .is_some_and(|(_, kept)| *kept.uid == *held.incarnation.as_str())
             };
             let is_here =
                 |held: &Held| has_resource(held) || unreadable.contains(held.incarnation.as_str());

@@ -1,65 +1,100 @@
 //! Whose a status is: the API server keeps for every field who set it last to what it says. Pure.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::writer::FIELD_MANAGER;
-use crate::order_request::OrderRequest;
 use crate::order_status::OrderRequestStatus;
 
-/// A field by its path, and whether a status has it.
-type Field = (&'static [&'static str], fn(&OrderRequestStatus) -> bool);
+/// One entry of `metadata.managedFields`: who set which fields, and how. Of the fields only those
+/// that a leader builds on are read: an order's end and when that was, who holds the order, and how
+/// far it was read.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ManagedFields {
+    manager: Option<String>,
+    operation: Option<String>,
+    subresource: Option<String>,
+    fields_v1: Option<Fields>,
+}
 
-/// What a leader builds on: an order's end and when that was, who holds the order, and how far it
-/// was read.
-const BELIEVED: [Field; 4] = [
-    (&["f:phase"], |status| status.phase.is_some()),
-    (&["f:completionTime"], |status| status.completion_time.is_some()),
-    (&["f:stream", "f:processor"], |status| status.processor().is_some()),
-    (&["f:tracker", "f:lastSeq"], |status| status.tracker.is_some()),
-];
+#[derive(Debug, Deserialize)]
+struct Fields {
+    #[serde(rename = "f:status")]
+    status: Option<StatusFields>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct StatusFields {
+    #[serde(rename = "f:phase")]
+    phase: Option<IgnoredAny>,
+    #[serde(rename = "f:completionTime")]
+    completion_time: Option<IgnoredAny>,
+    #[serde(rename = "f:stream")]
+    stream: Option<Part>,
+    #[serde(rename = "f:tracker")]
+    tracker: Option<Part>,
+}
+
+/// A part of the status: it is set as a whole, and was set field by field before.
+#[derive(Debug, Deserialize)]
+struct Part(BTreeMap<String, IgnoredAny>);
+
+impl Part {
+    fn owns(part: Option<&Self>, field: &str) -> bool {
+        part.is_some_and(|Self(fields)| fields.is_empty() || fields.contains_key(field))
+    }
+}
 
 /// Whether all that a leader would build on was written by a controller of ours, and by nobody
 /// after it: whoever sets an applied field to something else takes it over. A status that says
 /// nothing of it is nobody's, and does no harm.
-pub(super) fn is_status_ours(resource: &OrderRequest) -> bool {
-    let Some(status) = &resource.status else { return true };
-    let managed = resource.metadata.managed_fields.as_deref().unwrap_or_default();
-    let applied = managed.iter().find(|entry| is_ours(entry));
-    let fields = applied.and_then(|entry| entry.fields_v1.as_ref()?.0.get("f:status"));
-    let owns =
-        |path: &[&str]| path.iter().try_fold(fields?, |at: &Value, step| at.get(*step)).map(|_| ());
-    BELIEVED.iter().all(|(path, is_said)| !is_said(status) || owns(path).is_some())
+pub(super) fn is_status_ours(
+    status: Option<&OrderRequestStatus>,
+    managed: &[ManagedFields],
+) -> bool {
+    let Some(status) = status else { return true };
+    let applied = managed.iter().find(|entry| entry.is_ours());
+    let none = StatusFields::default();
+    let fields = applied.and_then(|entry| entry.fields_v1.as_ref()?.status.as_ref());
+    let owned = fields.unwrap_or(&none);
+    let believed = [
+        (status.phase.is_some(), owned.phase.is_some()),
+        (status.completion_time.is_some(), owned.completion_time.is_some()),
+        (status.processor().is_some(), Part::owns(owned.stream.as_ref(), "f:processor")),
+        (status.tracker.is_some(), Part::owns(owned.tracker.as_ref(), "f:lastSeq")),
+    ];
+    believed.iter().all(|(is_said, is_owned)| !is_said || *is_owned)
 }
 
-fn is_ours(entry: &ManagedFieldsEntry) -> bool {
-    entry.manager.as_deref() == Some(FIELD_MANAGER)
-        && entry.operation.as_deref() == Some("Apply")
-        && entry.subresource.as_deref() == Some("status")
+impl ManagedFields {
+    fn is_ours(&self) -> bool {
+        self.manager.as_deref() == Some(FIELD_MANAGER)
+            && self.operation.as_deref() == Some("Apply")
+            && self.subresource.as_deref() == Some("status")
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::FieldsV1;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
-    fn resource(status: &Value, managers: &[(&str, &str, Value)]) -> OrderRequest {
-        let mut resource: OrderRequest = serde_json::from_value(json!({
-            "apiVersion": "orderstream.dev/v1alpha1", "kind": "OrderRequest",
-            "metadata": { "name": "a" }, "spec": {}, "status": status,
-        }))
-        .unwrap();
-        let entry = |(manager, operation, fields): &(&str, &str, Value)| ManagedFieldsEntry {
-            manager: Some((*manager).to_owned()),
-            operation: Some((*operation).to_owned()),
-            subresource: Some("status".to_owned()),
-            fields_v1: Some(FieldsV1(json!({ "f:status": fields }))),
-            ..ManagedFieldsEntry::default()
+    fn is_ours(status: &Value, managers: &[(&str, &str, Value)]) -> bool {
+        let status: Option<OrderRequestStatus> = serde_json::from_value(status.clone()).unwrap();
+        let entry = |(manager, operation, fields): &(&str, &str, Value)| {
+            let entry = json!({
+                "manager": manager, "operation": operation, "subresource": "status",
+                "fieldsType": "FieldsV1", "fieldsV1": { "f:status": fields },
+            });
+            serde_json::from_value(entry).unwrap()
         };
-        resource.metadata.managed_fields = Some(managers.iter().map(entry).collect());
-        resource
+        let managed: Vec<ManagedFields> = managers.iter().map(entry).collect();
+        is_status_ours(status.as_ref(), &managed)
     }
 
     #[test]
@@ -67,7 +102,7 @@ mod tests {
         let ended = json!({ "phase": "Closed", "completionTime": "2026-01-01T00:00:00Z" });
         let both = json!({ "f:phase": {}, "f:completionTime": {} });
         let phase = json!({ "f:phase": {} });
-        let is = |managers: &[(&str, &str, Value)]| is_status_ours(&resource(&ended, managers));
+        let is = |managers: &[(&str, &str, Value)]| is_ours(&ended, managers);
         assert!(is(&[(FIELD_MANAGER, "Apply", both.clone())]));
         assert!(is(&[("x", "Update", both.clone()), (FIELD_MANAGER, "Apply", both.clone())]));
         assert!(!is(&[]));
@@ -84,16 +119,17 @@ mod tests {
             "tracker": { "streamActive": true, "notes": 0, "lastSeq": 9, "reconnects": 0 },
         });
         let (stream, tracker) = (json!({ "f:processor": {} }), json!({ "f:lastSeq": {} }));
-        let is =
-            |fields: Value| is_status_ours(&resource(&live, &[(FIELD_MANAGER, "Apply", fields)]));
+        let is = |fields: Value| is_ours(&live, &[(FIELD_MANAGER, "Apply", fields)]);
         assert!(is(json!({ "f:stream": stream, "f:tracker": tracker })));
+        assert!(is(json!({ "f:stream": {}, "f:tracker": {} })), "each as a whole");
+        assert!(!is(json!({ "f:stream": {} })));
         assert!(!is(json!({ "f:stream": { "f:epoch": {} }, "f:tracker": tracker })));
         assert!(!is(json!({ "f:stream": stream, "f:tracker": { "f:notes": {} } })));
     }
 
     #[test]
     fn a_status_that_says_nothing_is_nobodys() {
-        assert!(is_status_ours(&resource(&Value::Null, &[])));
-        assert!(is_status_ours(&resource(&json!({ "proposals": { "received": 3 } }), &[])));
+        assert!(is_ours(&Value::Null, &[]));
+        assert!(is_ours(&json!({ "proposals": { "received": 3 } }), &[]));
     }
 }

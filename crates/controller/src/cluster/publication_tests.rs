@@ -29,7 +29,7 @@ impl Life {
 
     fn up(&mut self) -> &mut Self {
         let (processor, epoch) = ("http://p:1".to_owned(), Epoch(1));
-        self.tracker.step(T0, Input::Connected { processor, epoch });
+        self.tracker.step(T0, Input::Connected { processor: processor.into(), epoch });
         self
     }
 
@@ -108,7 +108,7 @@ fn a_reconnect_or_a_new_leader_alone_costs_no_write() {
     let (mut life, shown) = streaming();
     life.cut(T0.plus_ms(1_000));
     let (processor, epoch) = ("http://p:1".to_owned(), Epoch(7));
-    life.tracker.step(T0.plus_ms(2_000), Input::Connected { processor, epoch });
+    life.tracker.step(T0.plus_ms(2_000), Input::Connected { processor: processor.into(), epoch });
     let again = life.shown(&shown);
     assert_ne!(again, shown, "it differs in what nobody waits for");
     assert_eq!(band(&shown, &again), None);

@@ -81,7 +81,7 @@ struct Write {
 
 impl SellerStatuses {
     /// An order as it is now; `None` while nothing was heard of it.
-    pub(super) fn heard(&self, object: &ObjectKey, uid: &str, order: Option<&Order>) {
+    pub(super) fn heard(&self, object: &ObjectKey, uid: &Arc<str>, order: Option<&Order>) {
         let mut state = self.0.lock();
         let changed = state.invited.heard(object, uid, order);
         state.changed.extend(changed);

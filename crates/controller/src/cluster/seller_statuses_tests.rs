@@ -36,7 +36,7 @@ fn leader(began: Instant) -> State {
 fn counted(state: &mut State, order: &str) {
     let object = ObjectKey { namespace: "shop".into(), name: order.into() };
     let order = super::super::invited::tests::order(&["a"], &[]);
-    let changed = state.invited.heard(&object, order.incarnation.as_str(), Some(&order));
+    let changed = state.invited.heard(&object, &order.incarnation.as_str().into(), Some(&order));
     state.changed.extend(changed);
 }
 
@@ -69,7 +69,7 @@ async fn a_seller_is_written_when_it_changed_and_not_again_and_not_within_five_s
 async fn nothing_is_written_while_orders_are_unheard_of_but_not_for_ever() {
     let mut state = leader(Instant::now());
     let object = ObjectKey { namespace: "shop".into(), name: "silent".into() };
-    state.invited.heard(&object, "u9", None);
+    state.invited.heard(&object, &"u9".into(), None);
     tokio::time::advance(SETTLE).await;
     assert_eq!(state.due(Instant::now()), []);
     tokio::time::advance(SETTLE_MAX).await;

@@ -70,10 +70,12 @@ impl Operator {
     /// in one write, unless that takes too long.
     fn edit_is_fresh(&self, facts: &Facts) -> Option<Timestamp> {
         let generation = facts.generation();
-        if facts.known.observed_generation == Some(generation) {
-            return None;
-        }
+        let is_taken_up = facts.known.observed_generation == Some(generation);
         self.note(facts, |note| {
+            if is_taken_up {
+                note.edit = None;
+                return None;
+            }
             let (_, since) = match note.edit {
                 Some(edit) if edit.0 == generation => edit,
                 Some(_) | None => *note.edit.insert((generation, facts.now)),
@@ -116,7 +118,7 @@ impl Operator {
                 return Some(facts.now.plus_ms(PROGRESS_MS_MIN - passed));
             }
         }
-        let (uid, epoch, known) = (facts.uid().to_owned(), facts.epoch, Arc::clone(&facts.known));
+        let (uid, epoch, known) = (Arc::clone(&facts.uid), facts.epoch, Arc::clone(&facts.known));
         let status = Arc::new(next);
         self.writer.offer(&facts.object, Offer { uid, status, band, epoch, known });
         war_until
@@ -130,7 +132,7 @@ impl Operator {
         if asked {
             return;
         }
-        let (object, uid) = (facts.object.clone(), facts.uid().to_owned());
+        let (object, uid) = (facts.object.clone(), Arc::clone(&facts.uid));
         let (key, life) = (desired.key.clone(), desired.incarnation.clone());
         let this = Arc::clone(self);
         self.tasks.spawn(async move {
@@ -180,11 +182,11 @@ impl Operator {
         if removed {
             return;
         }
-        let (object, uid) = (facts.object.clone(), facts.uid().to_owned());
+        let (object, uid) = (facts.object.clone(), Arc::clone(&facts.uid));
         let this = Arc::clone(self);
         self.tasks.spawn(async move {
             let api: Api<OrderRequest> = Api::namespaced(this.client.clone(), &object.namespace);
-            let only = Preconditions { uid: Some(uid.clone()), resource_version: None };
+            let only = Preconditions { uid: Some(uid.to_string()), resource_version: None };
             let params = DeleteParams { preconditions: Some(only), ..DeleteParams::default() };
             let request = api.delete(&object.name, &params);
             let failed = match tokio::time::timeout(REMOVE_TIMEOUT, request).await {

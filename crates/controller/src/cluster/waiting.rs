@@ -144,7 +144,7 @@ mod tests {
     fn offer(band: Band, phase: &str) -> Offer {
         let status = OrderRequestStatus { phase: Some(phase.to_owned()), ..Default::default() };
         let known = Arc::default();
-        Offer { uid: "u".to_owned(), status: Arc::new(status), band, epoch: Epoch(1), known }
+        Offer { uid: "u".into(), status: Arc::new(status), band, epoch: Epoch(1), known }
     }
 
     fn written(waiting: &mut Waiting) -> Option<ObjectKey> {

@@ -8,25 +8,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use kube::core::DeserializeGuard;
+use kube::Api;
 use kube::runtime::watcher::{self, Event};
-use kube::{Api, ResourceExt as _};
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use super::cache::{Cache, Change, ObjectKey};
 use super::metrics::Metrics;
 use super::retry::watch;
-use crate::manifest::DEFAULT_NAMESPACE;
-use crate::order_request::OrderRequest;
+use super::watched::{Read, Unreadable, Watched};
 
 /// Seconds after which the server ends a watch; one that is silent for a little longer is dead.
 const WATCH_SECONDS: u32 = 30;
 /// Resources in one page of a list. Of a page all is in memory at once, as text and as it is read:
 /// with 500 a start on four thousand held 25 to 30 MB more for a while, and was a tenth faster.
 const PAGE: u32 = 100;
-
-type Guarded = DeserializeGuard<OrderRequest>;
 
 /// Takes what the watch noticed.
 pub(super) trait Sink: Send + Sync + 'static {
@@ -42,7 +38,7 @@ pub(super) trait Sink: Send + Sync + 'static {
 
 /// Watches until shutdown.
 pub(super) async fn run(
-    api: Api<Guarded>,
+    api: Api<Watched>,
     cache: Arc<RwLock<Cache>>,
     metrics: Arc<Metrics>,
     sink: Arc<dyn Sink>,
@@ -72,15 +68,15 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn take(&mut self, event: Event<Guarded>) {
+    fn take(&mut self, event: Event<Watched>) {
         let changes = match event {
             Event::Init => {
                 self.metrics.watch_restarted();
                 self.cache.write().relist();
                 Vec::new()
             }
-            Event::InitApply(guarded) => match self.read(guarded) {
-                Ok(resource) => self.cache.write().listed(resource),
+            Event::InitApply(watched) => match self.read(watched) {
+                Ok(read) => self.cache.write().listed(read),
                 Err(object) => {
                     self.cache.write().listed_unreadable(object);
                     Vec::new()
@@ -91,41 +87,45 @@ impl Keeper {
                 tracing::debug!(resources = self.cache.read().len(), "the list is complete");
                 changes
             }
-            Event::Apply(guarded) => match self.read(guarded) {
-                Ok(resource) => self.cache.write().apply(resource),
+            Event::Apply(watched) => match self.read(watched) {
+                Ok(read) => self.cache.write().apply(read),
                 Err(_) => Vec::new(),
             },
-            Event::Delete(guarded) => self.deleted(guarded),
+            Event::Delete(watched) => self.deleted(watched),
         };
         self.metrics.set_resources(self.cache.read().len());
         self.sink.changed(changes);
     }
 
-    fn deleted(&mut self, guarded: Guarded) -> Vec<Change> {
-        let object = object_of(&guarded);
-        self.unreadable.remove(&object);
-        match guarded.0 {
-            Ok(resource) => self.cache.write().deleted(&resource),
+    fn deleted(&mut self, watched: Watched) -> Vec<Change> {
+        match watched.0 {
+            Ok(read) => {
+                self.unreadable.remove(&ObjectKey::of(&read.resource.metadata));
+                self.cache.write().deleted(read)
+            }
             Err(wrong) => {
+                let object = ObjectKey::of(&wrong.metadata);
+                self.unreadable.remove(&object);
                 self.sink.unreadable_gone(&object);
                 self.cache.write().deleted_unreadable(&object, wrong.metadata.uid.as_deref())
             }
         }
     }
 
-    fn read(&mut self, guarded: Guarded) -> Result<OrderRequest, ObjectKey> {
-        let object = object_of(&guarded);
-        match guarded.0 {
-            Ok(resource) => {
-                self.unreadable.remove(&object);
-                Ok(resource)
+    fn read(&mut self, watched: Watched) -> Result<Read, ObjectKey> {
+        match watched.0 {
+            Ok(read) => {
+                if !self.unreadable.is_empty() {
+                    self.unreadable.remove(&ObjectKey::of(&read.resource.metadata));
+                }
+                Ok(read)
             }
-            Err(wrong) => {
-                let version = wrong.metadata.resource_version.clone();
+            Err(Unreadable { error, metadata }) => {
+                let object = ObjectKey::of(&metadata);
+                let version = metadata.resource_version;
                 if self.unreadable.insert(object.clone(), version.clone()) != Some(version) {
-                    let error = &wrong.error;
                     tracing::error!(%object, error, "an order request cannot be read");
-                    self.sink.unreadable(&object, wrong.metadata.uid.as_deref(), error);
+                    self.sink.unreadable(&object, metadata.uid.as_deref(), &error);
                 }
                 Err(object)
             }
@@ -138,9 +138,4 @@ impl Keeper {
         // The stream waits by itself; this only keeps a hot loop out, should it not.
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-}
-
-fn object_of(guarded: &Guarded) -> ObjectKey {
-    let namespace = guarded.namespace().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
-    ObjectKey { namespace: namespace.into(), name: guarded.name_any().into() }
 }

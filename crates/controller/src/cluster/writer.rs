@@ -26,16 +26,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::bucket::Bucket;
-use super::cache::ObjectKey;
+use super::cache::{Kept, ObjectKey};
 use super::leadership::Leadership;
 use super::metrics::{Band, Metrics};
+use super::packed::Packed;
 use super::reporter::Reporter;
 use super::requests::Requests;
 use super::waiting::{Offered, Waiting};
+use super::written::{Shown, Written, is_shown};
 use crate::manifest::API_VERSION;
 use crate::order_request::OrderRequest;
 use crate::order_status::OrderRequestStatus;
-use crate::status::own;
 
 /// The field manager that owns the status.
 pub const FIELD_MANAGER: &str = "orderstream-controller";
@@ -46,46 +47,11 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The wait before a write that failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// A status that was written.
-#[derive(Debug)]
-struct Written {
-    /// The resource's uid.
-    uid: String,
-    content: Content,
-    /// The resource's version after that.
-    version: u64,
-    /// When.
-    at: Instant,
-}
-
-/// What was written: its own copy only until the watch has shown it.
-#[derive(Debug)]
-enum Content {
-    Sent(Arc<OrderRequestStatus>),
-    Echoed(Arc<OrderRequest>),
-}
-
-impl Content {
-    fn status(&self) -> Option<&OrderRequestStatus> {
-        match self {
-            Self::Sent(status) => Some(status),
-            Self::Echoed(resource) => resource.status.as_ref(),
-        }
-    }
-
-    fn copy(&self) -> Option<Arc<OrderRequestStatus>> {
-        match self {
-            Self::Sent(status) => Some(Arc::clone(status)),
-            Self::Echoed(resource) => resource.status.clone().map(Arc::new),
-        }
-    }
-}
-
 /// A status to be written.
 #[derive(Clone, Debug)]
 pub(super) struct Offer {
     /// The resource's uid: a resource made anew under the name is another one.
-    pub uid: String,
+    pub uid: Arc<str>,
     /// What is to be shown.
     pub status: Arc<OrderRequestStatus>,
     /// How urgent it is.
@@ -181,25 +147,24 @@ impl Writer {
         self.state.lock().waiting.withdraw(object);
     }
 
-    /// What this process shows of a resource: what it is writing, else what it wrote last. What the
-    /// watch saw after that and is not the same was written by somebody else.
-    pub(super) fn shown(&self, object: &ObjectKey, seen: &Arc<OrderRequest>) -> Shown {
-        let mut state = self.state.lock();
+    /// What this process shows of a resource: what it is writing, else what it wrote last.
+    pub(super) fn shown(&self, object: &ObjectKey, kept: &Kept, seen: &OrderRequest) -> Shown {
+        let state = self.state.lock();
         let in_flight = state.in_flight.get(object).cloned();
-        let uid = seen.metadata.uid.as_deref().unwrap_or_default();
-        let Some(written) = state.written.get_mut(object).filter(|written| written.uid == uid)
-        else {
-            return Shown { status: in_flight, written_at: None, is_foreign: false };
-        };
-        let shown = seen.status.as_ref();
-        if version(seen) >= written.version && shown == written.content.status() {
-            written.content = Content::Echoed(Arc::clone(seen));
+        let written = state.written.get(object).filter(|written| written.uid == kept.uid);
+        let shown = written.map(|written| written.shown(kept.version, seen)).unwrap_or_default();
+        match in_flight {
+            Some(status) => Shown { status: Some(status), is_foreign: false, ..shown },
+            None => shown,
         }
-        let is_ours = written.content.status().is_some_and(|ours| is_shown(ours, shown));
-        Shown {
-            is_foreign: in_flight.is_none() && version(seen) > written.version && !is_ours,
-            status: in_flight.or_else(|| written.content.copy()),
-            written_at: Some(written.at),
+    }
+
+    /// A resource of this version shows what was written last, and is at rest now.
+    pub(super) fn echoed(&self, object: &ObjectKey, kept: &Kept, packed: Packed) {
+        if let Some(written) = self.state.lock().written.get_mut(object)
+            && written.uid == kept.uid
+        {
+            written.echoed(packed, kept.version);
         }
     }
 
@@ -292,7 +257,7 @@ impl Writer {
         let patch = json!({
             "apiVersion": API_VERSION,
             "kind": "OrderRequest",
-            "metadata": { "name": &*object.name, "namespace": &*object.namespace, "uid": offer.uid },
+            "metadata": { "name": &*object.name, "namespace": &*object.namespace, "uid": &*offer.uid },
             "status": *offer.status,
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
@@ -314,12 +279,9 @@ impl Writer {
                 answer = cleared;
             }
         }
-        let written = Written {
-            uid: offer.uid.clone(),
-            content: Content::Sent(Arc::clone(&offer.status)),
-            version: number(answer.metadata.resource_version.as_deref()),
-            at: Instant::now(),
-        };
+        let version = number(answer.metadata.resource_version.as_deref());
+        let status = Arc::clone(&offer.status);
+        let written = Written::new(Arc::clone(&offer.uid), status, version, Instant::now());
         let mut state = self.state.lock();
         if state.terms == terms {
             state.written.insert(object.clone(), written);
@@ -378,17 +340,6 @@ enum Next {
     Wait(Duration),
 }
 
-/// What is shown of a resource.
-#[derive(Clone, Debug)]
-pub(super) struct Shown {
-    /// What is being written or was written last by this process.
-    pub status: Option<Arc<OrderRequestStatus>>,
-    /// When a status was written last.
-    pub written_at: Option<Instant>,
-    /// Whether somebody else changed what was written last.
-    pub is_foreign: bool,
-}
-
 /// What is read of an answer. A spec that cannot be read is no reason to take a write for failed.
 #[derive(Debug, Deserialize)]
 struct Answer {
@@ -400,11 +351,6 @@ struct Answer {
 #[serde(rename_all = "camelCase")]
 struct AnswerMetadata {
     resource_version: Option<String>,
-}
-
-/// Whether this status of ours is what a resource shows, beside conditions of others.
-fn is_shown(ours: &OrderRequestStatus, shown: Option<&OrderRequestStatus>) -> bool {
-    shown == Some(ours) || shown.cloned().is_some_and(|status| own(status) == own(ours.clone()))
 }
 
 /// A patch that takes out what a resource shows beside what was applied: the fields that somebody

@@ -223,7 +223,7 @@ impl Operator {
             return;
         }
         let input = match what {
-            Heard::Up => Input::Connected { processor: PROCESSOR.to_owned(), epoch },
+            Heard::Up => Input::Connected { processor: PROCESSOR.into(), epoch },
             Heard::Event(event) => Input::Received(event),
             Heard::End => Input::Disconnected { reason: "the stream ended".to_owned() },
         };

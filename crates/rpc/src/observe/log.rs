@@ -80,14 +80,17 @@ struct LogGuard {
 
 impl LogGuard {
     fn start(context: CallContext, side: Side) -> Self {
-        let span = tracing::info_span!(
-            "rpc",
-            side = side.as_str(),
-            method = context.method().path,
-            request_id = %context.request_id(),
-        );
+        let span = span(&context, side);
         span.in_scope(|| tracing::debug!(peer = ?context.peer(), "call started"));
         Self { span, context, side, started: Instant::now(), is_logged: false }
+    }
+
+    /// A stream that a client reads does nothing of its own that is logged, and ten thousand of them
+    /// are open for days: each is without its span until its end.
+    fn rest(&mut self) {
+        if self.side == Side::Client && self.context.method().kind.is_streaming() {
+            self.span = Span::none();
+        }
     }
 
     /// Logs when the layers inside have found the call to be over.
@@ -100,6 +103,9 @@ impl LogGuard {
     fn log(&mut self, code: Code) {
         if std::mem::replace(&mut self.is_logged, true) {
             return;
+        }
+        if self.span.is_none() {
+            self.span = span(&self.context, self.side);
         }
         let level = level(code, self.context.method().kind, self.side);
         let _entered = self.span.enter();
@@ -122,6 +128,16 @@ impl LogGuard {
             _ => line!(Level::DEBUG),
         }
     }
+}
+
+/// What every line of a call tells.
+fn span(context: &CallContext, side: Side) -> Span {
+    tracing::info_span!(
+        "rpc",
+        side = side.as_str(),
+        method = context.method().path,
+        request_id = %context.request_id(),
+    )
 }
 
 impl Drop for LogGuard {
@@ -170,6 +186,7 @@ where
         let mut guard = this.guard.take();
         if let Some(guard) = &mut guard {
             guard.look();
+            guard.rest();
             if guard.side == Side::Server {
                 guard.context.propagate(response.headers_mut());
             }

@@ -1,0 +1,131 @@
+//! What this process wrote last of a resource, and whether it is what others see. Pure.
+//!
+//! ```text
+//!   sent: its own copy ── the watch shows the same ──▶ echoed: the resource at rest, shared with
+//!     ▲                                                the cache
+//!     └────────────────── the next write ──────────────┘
+//! ```
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::packed::Packed;
+use crate::order_request::OrderRequest;
+use crate::order_status::OrderRequestStatus;
+use crate::status::own;
+
+/// A status that was written.
+#[derive(Debug)]
+pub(super) struct Written {
+    /// The resource's uid.
+    pub(super) uid: Arc<str>,
+    content: Content,
+    /// The resource's version after that.
+    version: u64,
+    /// When.
+    at: Instant,
+}
+
+#[derive(Debug)]
+enum Content {
+    Sent(Arc<OrderRequestStatus>),
+    /// The resource that showed it first, and its version.
+    Echoed(Packed, u64),
+}
+
+/// What is shown of a resource.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shown {
+    /// What is being written or was written last by this process.
+    pub(super) status: Option<Arc<OrderRequestStatus>>,
+    /// When a status was written last.
+    pub(super) written_at: Option<Instant>,
+    /// Whether somebody else changed what was written last.
+    pub(super) is_foreign: bool,
+    /// Whether the resource shows what was written last, and did not before.
+    pub(super) is_echo: bool,
+}
+
+impl Written {
+    /// A status that was sent, and the version of the resource with it.
+    pub(super) const fn new(
+        uid: Arc<str>,
+        status: Arc<OrderRequestStatus>,
+        version: u64,
+        at: Instant,
+    ) -> Self {
+        Self { uid, content: Content::Sent(status), version, at }
+    }
+
+    /// What a resource of this version shows. What the watch saw after the write and is not the
+    /// same was written by somebody else.
+    pub(super) fn shown(&self, version: u64, seen: &OrderRequest) -> Shown {
+        let shown = seen.status.as_ref();
+        if let Content::Echoed(_, at) = self.content
+            && at == version
+        {
+            let status = shown.cloned().map(Arc::new);
+            return Shown { status, written_at: Some(self.at), ..Shown::default() };
+        }
+        let status = self.status();
+        let is_ours = status.as_deref().is_some_and(|ours| is_shown(ours, shown));
+        Shown {
+            is_foreign: version > self.version && !is_ours,
+            is_echo: version >= self.version && shown == status.as_deref(),
+            status,
+            written_at: Some(self.at),
+        }
+    }
+
+    fn status(&self) -> Option<Arc<OrderRequestStatus>> {
+        match &self.content {
+            Content::Sent(status) => Some(Arc::clone(status)),
+            Content::Echoed(packed, _) => packed.unpack()?.status.map(Arc::new),
+        }
+    }
+
+    /// The resource of this version shows what was written; it is at rest now.
+    pub(super) fn echoed(&mut self, packed: Packed, version: u64) {
+        self.content = Content::Echoed(packed, version);
+    }
+}
+
+/// Whether this status of ours is what a resource shows, beside conditions of others.
+pub(super) fn is_shown(ours: &OrderRequestStatus, shown: Option<&OrderRequestStatus>) -> bool {
+    shown == Some(ours) || shown.cloned().is_some_and(|status| own(status) == own(ours.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::order_request::OrderRequestSpec;
+
+    fn status(phase: &str) -> OrderRequestStatus {
+        OrderRequestStatus { phase: Some(phase.to_owned()), ..OrderRequestStatus::default() }
+    }
+
+    fn seen(phase: &str) -> OrderRequest {
+        let mut resource = OrderRequest::new("a", OrderRequestSpec::default());
+        resource.status = Some(status(phase));
+        resource
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_known_before_and_after_it_is_seen_and_a_foreign_write_is_found() {
+        let ours = Arc::new(status("Streaming"));
+        let mut written = Written::new("u".into(), Arc::clone(&ours), 7, Instant::now());
+        let facts = |written: &Written, version: u64, phase: &str| {
+            let shown = written.shown(version, &seen(phase));
+            assert_eq!(shown.status.as_ref(), Some(&ours), "{version} {phase}");
+            (shown.is_foreign, shown.is_echo)
+        };
+        assert_eq!(facts(&written, 6, "Pending"), (false, false), "the watch is late");
+        assert_eq!(facts(&written, 8, "Pending"), (true, false));
+        assert_eq!(facts(&written, 7, "Streaming"), (false, true));
+        written.echoed(Packed::of(&seen("Streaming")).unwrap(), 7);
+        assert_eq!(facts(&written, 7, "Streaming"), (false, false), "it is known by now");
+        assert_eq!(facts(&written, 8, "Streaming"), (false, true), "the spec was edited");
+        assert_eq!(facts(&written, 8, "Pending"), (true, false));
+    }
+}

@@ -1,0 +1,300 @@
+//! An order's events as whoever tracks it reads them. A tracker has ten thousand of these open, and
+//! nearly all are idle: an idle one holds its body and nothing else. tonic's own reader keeps its
+//! buffer, and two more parts on the heap, for as long as the stream lives: eight hundred bytes.
+//!
+//! ```text
+//!   frame ──▶ held: messages that are whole are read from where they came
+//!               │ the beginning of one
+//!               ▼
+//!            partial ── the rest came ──▶ held
+//! ```
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, Version, header};
+use http_body::Body as _;
+use http_body_util::Full;
+use prost::Message as _;
+use tonic::{Code, Status};
+use tower::{Service as _, ServiceExt};
+
+use crate::client::ClientStack;
+use crate::limits::MESSAGE_BYTES_MAX;
+use crate::observe::{GuardedBody, LogBody, ObservedBody};
+use crate::v1;
+
+/// The method that is called.
+const PATH: &str = "/orderstream.v1.OrderStreamingService/ProcessOrderStream";
+/// Whether a message is compressed, and its length.
+const HEAD_BYTES: usize = 5;
+
+/// What a call through all layers of a client answers with.
+type Body = LogBody<ObservedBody<GuardedBody<tonic::body::Body>>>;
+
+/// The events of one order, as they come.
+#[derive(Debug)]
+pub struct EventStream {
+    /// Absent after the end.
+    body: Option<Body>,
+    messages: Messages,
+}
+
+impl EventStream {
+    /// Calls `ProcessOrderStream`, with the W3C trace context that the call belongs to.
+    ///
+    /// # Errors
+    /// The status with which the call was refused or failed.
+    pub async fn open(
+        mut channel: ClientStack,
+        request: &v1::OrderStreamRequest,
+        traceparent: Option<HeaderValue>,
+    ) -> Result<Self, Status> {
+        let mut call = Request::new(Full::new(encoded(request)?));
+        *call.method_mut() = Method::POST;
+        *call.version_mut() = Version::HTTP_2;
+        *call.uri_mut() = Uri::from_static(PATH);
+        let headers = call.headers_mut();
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        traceparent.into_iter().for_each(|parent| drop(headers.insert("traceparent", parent)));
+        // The layers make a status of every error.
+        let Ok(ready) = ServiceExt::<Request<Full<Bytes>>>::ready(&mut channel).await;
+        let Ok(response) = ready.call(call).await;
+        let (head, body) = response.into_parts();
+        let body = match Status::from_header_map(&head.headers) {
+            Some(status) if status.code() == Code::Ok => None,
+            Some(status) => return Err(status),
+            None if head.status != StatusCode::OK => return Err(not_grpc(head.status)),
+            None => Some(body),
+        };
+        Ok(Self { body, messages: Messages::default() })
+    }
+
+    /// The next message; `None` when the server ended the stream.
+    ///
+    /// # Errors
+    /// The status with which the stream ended; nothing comes after it.
+    pub async fn message(&mut self) -> Result<Option<v1::OrderStreamResponse>, Status> {
+        poll_fn(|cx| self.poll_message(cx)).await
+    }
+
+    fn poll_message(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<v1::OrderStreamResponse>, Status>> {
+        loop {
+            match self.messages.next() {
+                Ok(Some(message)) => return Poll::Ready(Ok(Some(message))),
+                Ok(None) => {}
+                Err(status) => return self.ended(Err(status)),
+            }
+            let Some(body) = &mut self.body else { return Poll::Ready(Ok(None)) };
+            let Some(Ok(frame)) = ready!(Pin::new(body).poll_frame(cx)) else {
+                return self.ended(Err(Status::unknown("the stream ended without a status")));
+            };
+            match frame.into_data() {
+                Ok(data) => self.messages.push(data),
+                Err(frame) => {
+                    let trailers = frame.into_trailers().unwrap_or_default();
+                    return self.ended(ending(&trailers));
+                }
+            }
+        }
+    }
+
+    fn ended(
+        &mut self,
+        how: Result<(), Status>,
+    ) -> Poll<Result<Option<v1::OrderStreamResponse>, Status>> {
+        (self.body, self.messages) = (None, Messages::default());
+        Poll::Ready(how.map(|()| None))
+    }
+}
+
+/// How trailers say that a call ended.
+fn ending(trailers: &HeaderMap) -> Result<(), Status> {
+    match Status::from_header_map(trailers) {
+        Some(status) if status.code() == Code::Ok => Ok(()),
+        Some(status) => Err(status),
+        None => Err(Status::unknown("the stream ended without a status")),
+    }
+}
+
+/// What an answer says that is not one of gRPC; the codes are those of gRPC's own mapping.
+fn not_grpc(status: StatusCode) -> Status {
+    let text = format!("the answer is HTTP {status} and not gRPC");
+    let code = match status.as_u16() {
+        400 => Code::Internal,
+        401 => Code::Unauthenticated,
+        403 => Code::PermissionDenied,
+        404 => Code::Unimplemented,
+        429 | 502..=504 => Code::Unavailable,
+        _ => Code::Unknown,
+    };
+    Status::new(code, text)
+}
+
+/// A request as gRPC frames it.
+fn encoded(request: &v1::OrderStreamRequest) -> Result<Bytes, Status> {
+    let len = request.encoded_len();
+    if len > MESSAGE_BYTES_MAX {
+        return Err(too_large("encoded", len));
+    }
+    let mut bytes = BytesMut::with_capacity(HEAD_BYTES + len);
+    bytes.put_u8(0);
+    bytes.put_u32(u32::try_from(len).map_err(|_| too_large("encoded", len))?);
+    request.encode(&mut bytes).map_err(|error| Status::internal(error.to_string()))?;
+    Ok(bytes.freeze())
+}
+
+/// In tonic's words.
+fn too_large(which: &str, len: usize) -> Status {
+    Status::out_of_range(format!(
+        "Error, {which} message length too large: found {len} bytes, the limit is: {MESSAGE_BYTES_MAX} bytes"
+    ))
+}
+
+/// Bytes in, messages out. Between two messages it holds nothing.
+#[derive(Debug, Default)]
+struct Messages {
+    held: Bytes,
+    partial: BytesMut,
+}
+
+impl Messages {
+    fn push(&mut self, data: Bytes) {
+        if self.held.is_empty() && self.partial.is_empty() {
+            self.held = data;
+            return;
+        }
+        if self.partial.is_empty() {
+            self.partial.extend_from_slice(&std::mem::take(&mut self.held));
+        }
+        self.partial.extend_from_slice(&data);
+    }
+
+    /// The next message, if it is whole.
+    fn next(&mut self) -> Result<Option<v1::OrderStreamResponse>, Status> {
+        if !self.partial.is_empty() {
+            if whole(&self.partial)?.is_none() {
+                return Ok(None);
+            }
+            self.held = std::mem::take(&mut self.partial).freeze();
+        }
+        let Some(len) = whole(&self.held)? else { return Ok(None) };
+        self.held.advance(HEAD_BYTES);
+        let message = v1::OrderStreamResponse::decode(self.held.split_to(len));
+        if self.held.is_empty() {
+            // Also an empty part keeps the connection's buffer.
+            self.held = Bytes::new();
+        }
+        message.map(Some).map_err(|error| Status::internal(error.to_string()))
+    }
+}
+
+/// The length of the first message, if all of it is here.
+fn whole(bytes: &[u8]) -> Result<Option<usize>, Status> {
+    let Some((head, rest)) = bytes.split_first_chunk::<HEAD_BYTES>() else { return Ok(None) };
+    let [compressed, len @ ..] = *head;
+    if compressed != 0 {
+        return Err(Status::internal("a message is compressed, which was not offered"));
+    }
+    let len = usize::try_from(u32::from_be_bytes(len)).unwrap_or(usize::MAX);
+    if len > MESSAGE_BYTES_MAX {
+        return Err(too_large("decoded", len));
+    }
+    Ok((rest.len() >= len).then_some(len))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn message(seq: u64, text: &str) -> v1::OrderStreamResponse {
+        v1::OrderStreamResponse { order_req_id: text.to_owned(), seq, ..Default::default() }
+    }
+
+    fn framed(message: &v1::OrderStreamResponse) -> Vec<u8> {
+        let body = message.encode_to_vec();
+        let len = u32::try_from(body.len()).unwrap();
+        [&[0], len.to_be_bytes().as_slice(), &body].concat()
+    }
+
+    fn read(pieces: &[&[u8]]) -> Result<Vec<v1::OrderStreamResponse>, Status> {
+        let (mut messages, mut all) = (Messages::default(), Vec::new());
+        for piece in pieces {
+            messages.push(Bytes::copy_from_slice(piece));
+            while let Some(message) = messages.next()? {
+                all.push(message);
+            }
+        }
+        Ok(all)
+    }
+
+    proptest! {
+        #[test]
+        fn messages_are_the_same_however_their_bytes_are_cut(
+            texts in proptest::collection::vec("[a-z]{0,300}", 0..12),
+            cuts in proptest::collection::vec(1..200_usize, 1..40),
+        ) {
+            let sent: Vec<_> = texts.iter().zip(1..).map(|(text, seq)| message(seq, text)).collect();
+            let bytes: Vec<u8> = sent.iter().flat_map(framed).collect();
+            let (mut rest, mut pieces) = (bytes.as_slice(), Vec::new());
+            for cut in cuts.iter().cycle() {
+                let (piece, left) = rest.split_at(rest.len().min(*cut));
+                pieces.push(piece);
+                rest = left;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            prop_assert_eq!(read(&pieces).unwrap(), sent);
+        }
+
+        #[test]
+        fn no_bytes_are_a_panic(pieces in proptest::collection::vec(
+            proptest::collection::vec(any::<u8>(), 0..40), 0..10,
+        )) {
+            let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
+            drop(read(&pieces));
+        }
+    }
+
+    #[test]
+    fn between_two_messages_nothing_is_held() {
+        let mut messages = Messages::default();
+        let frame = framed(&message(1, "SB1"));
+        for (piece, rest) in [frame.split_at(3), frame.split_at(frame.len())] {
+            messages.push(Bytes::copy_from_slice(piece));
+            messages.push(Bytes::copy_from_slice(rest));
+            assert_eq!(messages.next().unwrap(), Some(message(1, "SB1")));
+            assert_eq!(messages.next().unwrap(), None);
+            assert_eq!((messages.held.len(), messages.partial.capacity()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_or_compressed_is_refused_before_it_is_waited_for() {
+        let too_large = u32::try_from(MESSAGE_BYTES_MAX + 1).unwrap().to_be_bytes();
+        let status = read(&[&[0], &too_large]).unwrap_err();
+        assert_eq!(status.code(), Code::OutOfRange);
+        let status = read(&[&[1, 0, 0, 0, 9]]).unwrap_err();
+        assert_eq!(status.code(), Code::Internal);
+    }
+
+    #[test]
+    fn an_answer_that_is_not_grpc_says_so() {
+        for (status, code) in [
+            (StatusCode::NOT_FOUND, Code::Unimplemented),
+            (StatusCode::BAD_GATEWAY, Code::Unavailable),
+            (StatusCode::IM_A_TEAPOT, Code::Unknown),
+        ] {
+            assert_eq!(not_grpc(status).code(), code);
+        }
+    }
+}
