@@ -35,7 +35,7 @@ pub fn value(crd: &CustomResourceDefinition) -> Value {
     let mut value = serde_json::to_value(crd).unwrap_or_default();
     known_formats(&mut value);
     let status = "/spec/versions/0/schema/openAPIV3Schema/properties/status";
-    for status in value.pointer_mut(status) {
+    if let Some(status) = value.pointer_mut(status) {
         without_defaults(status);
         parts_as_wholes(status);
     }

@@ -191,7 +191,7 @@ fn copy_stream(next: &mut OrderRequestStatus, snapshot: &Snapshot) {
         last_event,
         reconnects: stream.reconnects,
     });
-    let processor = stream.processor.as_deref().or(next.processor());
+    let processor = stream.processor.as_deref().or_else(|| next.processor());
     next.stream = Some(StreamStatus {
         processor: processor.map(|url| short(url, URL_BYTES_MAX)),
         epoch: stream.epoch.0,

@@ -75,8 +75,8 @@ impl Drop for Followed {
 
 /// Follows one order until its end, or until the task is told to stop. Ten thousand of these wait at
 /// once: what is needed only while something happens is on the heap, and given back.
+#[allow(clippy::manual_async_fn, reason = "one of these holds the order twice: given, and used")]
 pub(crate) fn follow(order: Followed) -> impl Future<Output = ()> + Send {
-    // An `async fn` would hold the order twice: as it was given, and as it is used.
     async move {
         let order = &order;
         tokio::select! {

@@ -71,6 +71,7 @@ pub enum Change {
 
 /// A resource as it is kept.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "three independent facts")]
 pub struct Kept {
     held: Held,
     /// Its uid; empty where it has none.
@@ -97,7 +98,7 @@ enum Held {
 }
 
 impl Kept {
-    fn new(Read { resource, is_status_ours }: Read, is_live: bool) -> Self {
+    fn new(Read { resource, is_status_ours }: Read, met: Met) -> Self {
         let status = resource.status.as_ref();
         let tracker = status.and_then(|status| status.tracker.as_ref());
         Self {
@@ -106,7 +107,7 @@ impl Kept {
             phase: Phase::of(status),
             is_streaming: tracker.is_some_and(|tracker| tracker.stream_active),
             key: convert::key(&resource).ok(),
-            is_live,
+            is_live: met == Met::Changed,
             is_status_ours,
             held: Held::Open(Arc::new(resource)),
         }
@@ -255,7 +256,7 @@ impl Cache {
     fn put(&mut self, read: Read, met: Met) -> Vec<Change> {
         let object = self.object_of(&read.resource.metadata);
         let mut changes = Vec::new();
-        let mut kept = Kept::new(read, met == Met::Changed);
+        let mut kept = Kept::new(read, met);
         match self.objects.get(&object) {
             Some(former) if former.uid == kept.uid => {
                 kept.is_live = former.is_live;

@@ -36,6 +36,7 @@ enum Content {
 
 /// What is shown of a resource.
 #[derive(Clone, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "two independent facts")]
 pub(super) struct Shown {
     /// What is being written or was written last by this process.
     pub(super) status: Option<Arc<OrderRequestStatus>>,
