@@ -77,6 +77,11 @@ impl Requestor {
         if let Some(projector) = projector {
             shared.tasks.spawn(projector.run(Arc::clone(&shared)));
         }
+        let ending = Arc::clone(&shared);
+        shared.tasks.spawn(async move {
+            ending.cancel.cancelled().await;
+            ending.registry.close();
+        });
         let orders = open.len();
         for (key, stored) in open {
             take_up(&shared, &key, stored);
@@ -118,7 +123,6 @@ impl Service {
     /// None at present; what breaks is retried.
     pub async fn run(self) -> Result<(), Error> {
         self.shared.cancel.cancelled().await;
-        self.shared.registry.close();
         self.shared.tasks.close();
         let left = self.shared.tasks.len();
         if tokio::time::timeout(STOP_TIMEOUT, self.shared.tasks.wait()).await.is_err() {
