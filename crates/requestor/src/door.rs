@@ -145,6 +145,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn so_many_streams_are_opened_at_once_and_no_more_at_each_processor() {
+        let doors = Doors::default();
+        let (open, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let mut orders = JoinSet::new();
+        for _ in 0..10 * OPENINGS_MAX {
+            let (door, open, most) = (doors.of("a"), Arc::clone(&open), Arc::clone(&most));
+            orders.spawn(async move {
+                let place = door.place().await;
+                most.fetch_max(open.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                open.fetch_sub(1, Ordering::Relaxed);
+                assert!(place.is_some());
+            });
+        }
+        tokio::task::yield_now().await;
+        assert!(doors.of("b").place().await.is_some(), "another processor is not kept waiting");
+        orders.join_all().await;
+        assert_eq!(most.load(Ordering::Relaxed), OPENINGS_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_turn_that_is_given_up_passes_on_and_each_processor_has_its_own() {
         let doors = Doors::default();
         let first = doors.of("a").wait().await;

@@ -37,7 +37,7 @@ enum End {
 }
 
 /// A stream that is up, and its place on a connection. On the heap: the task that reads it would
-/// hold its half kilobyte once for each of the hands that it passes through.
+/// hold it once for each of the hands that it passes through.
 struct Live {
     stream: Box<EventStream>,
     _seat: Seat,
@@ -180,7 +180,16 @@ async fn wait_at_door(order: &Followed) -> Option<Turn> {
 async fn open_in_turn(order: &Followed, turn: Option<Turn>) -> Option<Result<Live, Refusal>> {
     let processor = order.shared.registry.processor(&order.key, order.following.life)?;
     let door = order.shared.doors.of(&processor);
-    let place = door.place().await;
+    let place = door.place();
+    tokio::pin!(place);
+    // Nor is a turn kept while openings hang that came before.
+    let (place, turn) = match tokio::time::timeout(TURN_MAX, &mut place).await {
+        Ok(place) => (place, turn),
+        Err(_) => {
+            drop(turn);
+            (place.await, None)
+        }
+    };
     let opened = Box::pin(open_next(order, turn)).await;
     drop(place);
     opened

@@ -180,13 +180,12 @@ impl Registry {
         }
     }
 
-    /// Ends all tasks, and lets no more start.
-    pub(crate) fn close(&self) {
+    /// Ends all tasks, and lets no more start. Gives how many there were.
+    pub(crate) fn close(&self) -> usize {
         let mut orders = self.orders.lock();
         orders.is_closed = true;
-        for task in orders.map.values().filter_map(|entry| entry.task.as_ref()) {
-            task.abort();
-        }
+        let tasks = orders.map.values().filter_map(|entry| entry.task.as_ref());
+        tasks.inspect(|task| task.abort()).count()
     }
 
     /// Lets the sellers' names of an order share their texts with those of others.

@@ -80,7 +80,8 @@ impl Requestor {
         let ending = Arc::clone(&shared);
         shared.tasks.spawn(async move {
             ending.cancel.cancelled().await;
-            ending.registry.close();
+            let orders = ending.registry.close();
+            tracing::info!(orders, "the requestor follows its orders no longer");
         });
         let orders = open.len();
         for (key, stored) in open {
@@ -124,11 +125,10 @@ impl Service {
     pub async fn run(self) -> Result<(), Error> {
         self.shared.cancel.cancelled().await;
         self.shared.tasks.close();
-        let left = self.shared.tasks.len();
         if tokio::time::timeout(STOP_TIMEOUT, self.shared.tasks.wait()).await.is_err() {
             tracing::warn!(left = self.shared.tasks.len(), "tasks did not end in time");
         }
-        tracing::info!(streams = left, "the requestor has stopped");
+        tracing::info!("the requestor has stopped");
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! An order's events as whoever tracks it reads them. A tracker has ten thousand of these open, and
-//! nearly all are idle: an idle one holds its body and nothing else. tonic's own reader keeps its
-//! buffer, and two more parts on the heap, for as long as the stream lives: eight hundred bytes.
+//! nearly all are idle: an idle one holds its body and nothing else. tonic's own reader keeps a buffer
+//! of half a kilobyte for as long as the stream lives.
 //!
 //! ```text
 //!   frame ──▶ held: messages that are whole are read from where they came
@@ -23,7 +23,7 @@ use tower::{Service as _, ServiceExt};
 
 use crate::client::ClientStack;
 use crate::limits::MESSAGE_BYTES_MAX;
-use crate::observe::{GuardedBody, LogBody, ObservedBody};
+use crate::observe::{GuardedBody, LogBody, ObservedBody, code_without_status};
 use crate::v1;
 
 /// The method that is called.
@@ -123,18 +123,10 @@ fn ending(trailers: &HeaderMap) -> Result<(), Status> {
     }
 }
 
-/// What an answer says that is not one of gRPC; the codes are those of gRPC's own mapping.
+/// What an answer says that is not one of gRPC.
 fn not_grpc(status: StatusCode) -> Status {
     let text = format!("the answer is HTTP {status} and not gRPC");
-    let code = match status.as_u16() {
-        400 => Code::Internal,
-        401 => Code::Unauthenticated,
-        403 => Code::PermissionDenied,
-        404 => Code::Unimplemented,
-        429 | 502..=504 => Code::Unavailable,
-        _ => Code::Unknown,
-    };
-    Status::new(code, text)
+    Status::new(code_without_status(status), text)
 }
 
 /// A request as gRPC frames it.

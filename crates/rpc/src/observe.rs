@@ -29,6 +29,7 @@ mod timeout;
 pub use authorize::{AllowAll, Authorize, AuthorizeLayer, AuthorizeService, Caller, Identity};
 pub use body::{CountedBody, ObservedBody};
 pub use boundary::{BoundaryFuture, BoundaryLayer, BoundaryService, DeadlineCap};
+pub(crate) use code::code_without_status;
 pub use code::{CODE_NAMES, code_name};
 pub use context::{CallContext, RequestId};
 pub use counter::MessageCounter;

@@ -200,7 +200,8 @@ impl Cache {
 
     /// A resource was made or changed.
     pub fn apply(&mut self, read: Read) -> Vec<Change> {
-        self.put(read, Met::Changed)
+        let object = self.object_of(&read.resource.metadata);
+        self.put(object, read, Met::Changed)
     }
 
     /// A list begins.
@@ -210,11 +211,11 @@ impl Cache {
 
     /// A resource of a list.
     pub fn listed(&mut self, read: Read) -> Vec<Change> {
-        if self.relisted.is_some() {
-            let object = self.object_of(&read.resource.metadata);
-            self.relisted.get_or_insert_default().insert(object);
+        let object = self.object_of(&read.resource.metadata);
+        if let Some(seen) = &mut self.relisted {
+            seen.insert(object.clone());
         }
-        self.put(read, Met::Found)
+        self.put(object, read, Met::Found)
     }
 
     /// A resource of a list that cannot be read; what is known of it stays.
@@ -253,8 +254,7 @@ impl Cache {
         Vec::new()
     }
 
-    fn put(&mut self, read: Read, met: Met) -> Vec<Change> {
-        let object = self.object_of(&read.resource.metadata);
+    fn put(&mut self, object: ObjectKey, read: Read, met: Met) -> Vec<Change> {
         let mut changes = Vec::new();
         let mut kept = Kept::new(read, met);
         match self.objects.get(&object) {

@@ -1,5 +1,5 @@
 //! Resources at rest. Ten thousand are kept, and each is looked at a few times in its life: between
-//! the looks it is a small piece of compressed text, a fifth of what its parts take in memory.
+//! the looks it is a small piece of compressed text, a ninth of what its parts take in memory.
 //! Most of the text of one resource is that of all others, so it is compressed against a typical one.
 
 use std::sync::Arc;

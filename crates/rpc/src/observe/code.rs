@@ -41,7 +41,7 @@ pub(super) fn code_in(headers: &HeaderMap) -> Option<Code> {
 
 /// The code of a call whose body ends without one, by the HTTP status
 /// (gRPC's document "HTTP to gRPC status code mapping").
-pub(super) fn code_without_status(status: StatusCode) -> Code {
+pub(crate) fn code_without_status(status: StatusCode) -> Code {
     match status.as_u16() {
         400 => Code::Internal,
         401 => Code::Unauthenticated,
