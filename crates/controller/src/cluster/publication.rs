@@ -1,7 +1,7 @@
 //! Whether a status is worth a write, and how soon: pure.
 
-use orderstream_core::Timestamp;
 use orderstream_core::tracker::Snapshot;
+use orderstream_core::{Reason, Timestamp};
 
 use super::metrics::Band;
 use crate::order_status::{OrderRequestStatus, StreamStatus, TrackerStatus};
@@ -46,9 +46,16 @@ fn settled(status: &OrderRequestStatus) -> OrderRequestStatus {
     let mut conditions = status.conditions.clone();
     for condition in &mut conditions {
         condition.observed_generation = None;
-        condition.message.clear();
+        condition.message = lasting(&condition.message).to_owned();
     }
     OrderRequestStatus { stream, tracker, conditions, ..status.clone() }
+}
+
+/// What of a condition's text people need to know by itself: why a stream is refused until somebody does
+/// something. What passes by itself changes with every try.
+fn lasting(message: &str) -> &'static str {
+    let reason = message.split_once(": ").and_then(|(code, _)| Reason::parse(code));
+    reason.filter(|reason| !reason.is_retriable()).map_or("", Reason::as_str)
 }
 
 /// Whether a snapshot is ready to be shown where `shown` is. It is not while the tracker still

@@ -104,6 +104,23 @@ fn the_same_status_is_not_written_again_and_each_kind_of_change_has_its_urgency(
 }
 
 #[test]
+fn why_a_stream_is_refused_is_shown_also_where_it_was_shown_as_down_and_tries_that_fail_are_not() {
+    let (mut life, shown) = streaming();
+    let mut then = |before: &OrderRequestStatus, reason: &str| {
+        life.tracker.step(T0, Input::Disconnected { reason: reason.to_owned() });
+        let next = down(1, before, Some(&life.tracker.snapshot()), T0);
+        (band(before, &next), next)
+    };
+    let (first, stopped) = then(&shown, "the processor is stopping");
+    assert_eq!(first, Some(Band::Edge));
+    assert_eq!(then(&stopped, "UNREACHABLE: connection refused").0, None);
+    let (refused, ahead) = then(&stopped, "AHEAD_OF_LIST: the list ends at 3");
+    assert_eq!(refused, Some(Band::Progress));
+    assert!(ahead.conditions.iter().any(|held| held.message.starts_with("AHEAD_OF_LIST")));
+    assert_eq!(then(&ahead, "AHEAD_OF_LIST: the list ends at 4").0, None, "it is known");
+}
+
+#[test]
 fn a_reconnect_or_a_new_leader_alone_costs_no_write() {
     let (mut life, shown) = streaming();
     life.cut(T0.plus_ms(1_000));
