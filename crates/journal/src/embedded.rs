@@ -58,8 +58,6 @@ pub struct Embedded {
 struct Owner {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    /// Held, not read: closing the file gives the lock back.
-    _lock: File,
 }
 
 impl Embedded {
@@ -95,6 +93,7 @@ impl Embedded {
             stats: Stats::default(),
             engine: RwLock::new(Some(engine)),
             heads: RwLock::new(heads),
+            lock,
         });
         let bounds =
             Bounds { records_max: options.batch_records_max, bytes_max: options.batch_bytes_max };
@@ -103,7 +102,7 @@ impl Embedded {
             .name("journal".to_owned())
             .spawn(move || writer.run())
             .map_err(|error| failed(format!("its thread cannot start: {error}")))?;
-        let owner = Owner { shared, writer: Mutex::new(Some(writer)), _lock: lock };
+        let owner = Owner { shared, writer: Mutex::new(Some(writer)) };
         Ok(Self { owner: Arc::new(owner) })
     }
 

@@ -2,6 +2,7 @@
 
 mod batch;
 
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,6 +26,10 @@ pub(crate) struct Shared {
     pub(crate) engine: RwLock<Option<Box<dyn Engine>>>,
     /// Changed by the writer only, after a sync.
     pub(crate) heads: RwLock<Heads>,
+    /// The lock of the journal's directory, given back where the file is closed. The writer may
+    /// outlive the last handle, so whoever of both ends last gives it back.
+    #[expect(dead_code, reason = "held, not read")]
+    pub(crate) lock: File,
 }
 
 /// The state of the writer's thread.

@@ -1,10 +1,14 @@
 //! A full or failing disk: errors, never a false answer, and service again when there is room.
 
 use std::path::Path;
+use std::sync::mpsc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use orderstream_journal::engine::Opening;
-use orderstream_journal::{AppendError, Embedded, Health, Journal, Options, SubmitError};
+use orderstream_journal::{
+    Append, AppendError, Embedded, Health, Journal, OpenError, Options, SubmitError,
+};
 
 use crate::faulty::{Disk, Fault, Room};
 use crate::support::{PATIENCE, append, payloads, submit};
@@ -78,6 +82,26 @@ fn journal_that_cannot_be_opened_again_can_be_closed() {
     disk.set_room(Room::Enough);
     let journal = disk.open(dir.path());
     assert_eq!(payloads(&journal, "a", 0), ["1", "2", "3"]);
+}
+
+#[test]
+fn journal_that_its_own_answer_drops_is_locked_until_its_store_is_closed() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let journal = disk.open(dir.path());
+    disk.hold();
+    let (sender, receiver) = mpsc::channel();
+    let (last, path, again) = (journal.clone(), dir.path().to_owned(), disk.clone());
+    let done = Box::new(move |_| {
+        drop(last);
+        let opened = Embedded::open_place(&path, Options::default(), Box::new(again));
+        sender.send(opened.map(drop)).unwrap();
+    });
+    let (list, records) = (Bytes::from_static(b"a"), vec![Bytes::from_static(b"1")]);
+    journal.submit(Append { list, expected: 0, records, done }).unwrap();
+    drop(journal);
+    disk.release();
+    let opened = receiver.recv_timeout(PATIENCE).unwrap();
+    assert!(matches!(opened, Err(OpenError::Locked { .. })), "{opened:?}");
 }
 
 /// Names a directory on a small volume of its own, e.g. a tmpfs of 80 MiB; without it this passes.
