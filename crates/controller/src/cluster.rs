@@ -38,6 +38,7 @@ mod requests;
 pub mod resources;
 mod retry;
 mod rights;
+mod room;
 mod seller_statuses;
 mod sellers;
 pub mod service_proxy;

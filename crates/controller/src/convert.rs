@@ -257,13 +257,14 @@ pub fn seller(resource: &Seller) -> Result<spec::Seller, Refusal> {
 /// The spec that an order shows which has no resource of its own.
 pub fn spec_of(order_req_id: &str, order: &OrderSpec) -> OrderRequestSpec {
     let degrees = |udeg: i32| f64::from(udeg) / 1e6;
+    let line = |text: &Option<Box<str>>| text.as_deref().map(ToOwned::to_owned);
     OrderRequestSpec {
         order_req_id: Some(order_req_id.to_owned()),
-        session: order.session.clone(),
+        session: line(&order.session),
         notification_type: kind_of(order.notification_type),
-        title: order.title.clone(),
+        title: line(&order.title),
         items: order.items.iter().map(item_of).collect(),
-        category: order.category.clone(),
+        category: line(&order.category),
         delivery: order.delivery.as_ref().map(|delivery| DeliverySpec {
             latitude: delivery.place.map(|place| degrees(place.latitude_udeg)),
             longitude: delivery.place.map(|place| degrees(place.longitude_udeg)),

@@ -350,7 +350,7 @@ impl<'a> Facts<'a> {
         match self.snapshot.map(|snapshot| &snapshot.stream) {
             Some(stream) if stream.active => Shown("Streaming", true, "StreamUp", String::new()),
             Some(stream) => {
-                let why = stream.reason.clone().unwrap_or_default();
+                let why = stream.reason.as_deref().unwrap_or_default().to_owned();
                 Shown("Streaming", false, "StreamDown", why)
             }
             None => Shown("Streaming", false, "NotStarted", String::new()),

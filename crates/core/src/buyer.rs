@@ -168,7 +168,7 @@ impl Tracked {
         Self {
             key: snapshot.key.clone(),
             incarnation: Some(snapshot.incarnation.clone()),
-            session: spec.session.clone(),
+            session: spec.session.as_deref().map(ToOwned::to_owned),
             notification_type: spec.notification_type,
             notes: number(snapshot.notes),
             stream_active: snapshot.stream.active,
@@ -183,7 +183,7 @@ impl Tracked {
             epoch: snapshot.stream.epoch,
             reconnects: snapshot.stream.reconnects,
             attempts: snapshot.stream.attempts,
-            reason: snapshot.stream.reason.clone(),
+            reason: snapshot.stream.reason.as_deref().map(ToOwned::to_owned),
             opened_at: order.map(|order| order.opened_at),
             expires_at: order.map(|order| order.expires_at),
             ended_at: order.and_then(|order| order.ended_at),

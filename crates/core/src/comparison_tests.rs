@@ -53,7 +53,7 @@ fn order(sealed: bool, offers: &[Offer]) -> Order {
     let by = Some("2026-12-10".to_owned());
     let spec = OrderSpec {
         items: vec![item("chair"), item("desk")],
-        delivery: Some(Delivery { by, ..Delivery::default() }),
+        delivery: Some(Box::new(Delivery { by, ..Delivery::default() })),
         sealed,
         ..OrderSpec::default()
     };

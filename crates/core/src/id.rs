@@ -81,6 +81,13 @@ macro_rules! name {
             }
         }
 
+        impl From<&$name> for Arc<str> {
+            /// The text, shared.
+            fn from(name: &$name) -> Self {
+                Self::clone(&name.0)
+            }
+        }
+
         impl From<$name> for String {
             fn from(name: $name) -> Self {
                 name.0.as_ref().to_owned()

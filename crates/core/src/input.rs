@@ -161,6 +161,10 @@ pub fn optional_text(
     value.filter(|value| !value.is_empty()).map(|value| text(field, value, chars_max)).transpose()
 }
 
+fn line(field: &str, value: Option<String>) -> Result<Option<Box<str>>, Refusal> {
+    Ok(optional_text(field, value, LINE_CHARS_MAX)?.map(Into::into))
+}
+
 /// An address of a document: `http` or `https`.
 fn url_text(field: &str, value: String) -> Result<String, Refusal> {
     let value = text(field, value, URL_CHARS_MAX)?;
@@ -201,23 +205,23 @@ impl TryFrom<SpecInput> for OrderSpec {
 
     fn try_from(input: SpecInput) -> Result<Self, Refusal> {
         Ok(Self {
-            title: optional_text("title", input.title, LINE_CHARS_MAX)?,
+            title: line("title", input.title)?,
             notification_type: notification_type(input.notification_type.as_deref())?,
-            session: optional_text("session", input.session, LINE_CHARS_MAX)?,
+            session: line("session", input.session)?,
             items: items(input.items)?,
-            category: optional_text("category", input.category, LINE_CHARS_MAX)?,
+            category: line("category", input.category)?,
             delivery: input
                 .delivery
-                .map(|d| Delivery::try_from(d).map_err(|e| e.under("delivery")))
+                .map(|d| Delivery::try_from(d).map(Box::new).map_err(|e| e.under("delivery")))
                 .transpose()?,
             sellers: SellerLimits::try_from(input.sellers.unwrap_or_default())
                 .map_err(|e| e.under("sellers"))?,
-            message: input.message.map(|m| message("message", m)).transpose()?,
+            message: input.message.map(|m| message("message", m).map(Box::new)).transpose()?,
             expires_in_ms: expires_in_ms(input.expires_in_ms.unwrap_or(EXPIRES_IN_MS_DEFAULT))?,
             sealed: input.sealed,
             buyer: input
                 .buyer
-                .map(|contact| Contact::try_from(contact).map_err(|e| e.under("buyer")))
+                .map(|it| Contact::try_from(it).map(Box::new).map_err(|e| e.under("buyer")))
                 .transpose()?,
         })
     }

@@ -150,7 +150,7 @@ pub struct Order {
     /// Who won.
     pub award: Option<Award>,
     /// Who is to win, while that can be undone.
-    pub pending_award: Option<PendingAward>,
+    pub pending_award: Option<Box<PendingAward>>,
     /// How often an award was undone.
     pub awards_undone: u32,
     /// Until when a sealed order waits for a decision; absent before its opening.
@@ -282,8 +282,8 @@ impl Order {
             }
             EventKind::AwardPending { award, reason, effective_at } => {
                 let (award, reason) = (award.clone(), reason.clone());
-                self.pending_award =
-                    Some(PendingAward { award, reason, effective_at: *effective_at });
+                let effective_at = *effective_at;
+                self.pending_award = Some(Box::new(PendingAward { award, reason, effective_at }));
             }
             EventKind::AwardUndone { .. } => {
                 self.pending_award = None;

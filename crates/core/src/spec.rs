@@ -7,33 +7,34 @@ use crate::id::{FollowUpId, SellerId};
 use crate::limits::{EXPIRES_IN_MS_DEFAULT, SELLERS_DEFAULT};
 use crate::price::{Currency, Quantity};
 
-/// An order's content, checked.
+/// An order's content, checked. Held for as long as the order is followed, by ten thousands: what most
+/// orders do not say takes no room in those.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OrderSpec {
     /// One line for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub title: Option<String>,
+    pub title: Option<Box<str>>,
     /// How the sellers are told.
     #[serde(default)]
     pub notification_type: NotificationType,
     /// The buyer's session, kept as it came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub session: Option<String>,
+    pub session: Option<Box<str>>,
     /// What is wanted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<Item>,
     /// Which sellers are fit; absent fits all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub category: Option<String>,
+    pub category: Option<Box<str>>,
     /// Where and when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delivery: Option<Delivery>,
+    pub delivery: Option<Box<Delivery>>,
     /// How many sellers, how far, and which.
     #[serde(default)]
     pub sellers: SellerLimits,
     /// The text that goes to the sellers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<Message>,
+    pub message: Option<Box<Message>>,
     /// Life of the order from its opening, milliseconds.
     pub expires_in_ms: u64,
     /// Whether prices and who proposed stay hidden until the deadline.
@@ -41,7 +42,7 @@ pub struct OrderSpec {
     pub sealed: bool,
     /// Where the buyer is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub buyer: Option<Contact>,
+    pub buyer: Option<Box<Contact>>,
 }
 
 /// Where somebody is told, and how to speak to them.

@@ -80,7 +80,7 @@ pub struct StreamState {
     /// How often it broke or could not be opened since it was last up.
     pub attempts: u32,
     /// Why it is not up, for people.
-    pub reason: Option<String>,
+    pub reason: Option<Box<str>>,
 }
 
 /// An order as its tracker sees it.
@@ -144,6 +144,11 @@ impl Tracker {
         let stream = StreamState::default();
         let (pending_notes, refused) = (Vec::new(), Arc::default());
         Self { key, incarnation, stream, order: None, unsealing: None, pending_notes, refused }
+    }
+
+    /// Which life of the name.
+    pub const fn incarnation(&self) -> &Incarnation {
+        &self.incarnation
     }
 
     /// The last event handled.
@@ -298,7 +303,7 @@ impl Tracker {
         self.stream.active = false;
         self.stream.down_since = self.stream.down_since.or(Some(now));
         self.stream.attempts = self.stream.attempts.saturating_add(1);
-        self.stream.reason = Some(reason);
+        self.stream.reason = Some(reason.into());
         Output::Changed
     }
 

@@ -100,9 +100,9 @@ impl Status {
     fn open(&mut self, life: &OrderLife, at: Timestamp, opened: &OrderOpened) {
         self.set.extend(named(life));
         self.set.extend(doc! {
-            "session_id": opened.spec.session.clone(),
+            "session_id": opened.spec.session.as_deref(),
             "notification_type": opened.spec.notification_type.as_str(),
-            "title": opened.spec.title.clone(),
+            "title": opened.spec.title.as_deref(),
             "created_at": date(at),
             "expires_at": date(opened.expires_at),
             "ended_at": Bson::Null,

@@ -24,7 +24,7 @@ fn event(seq: u64, kind: EventKind) -> Arc<Event> {
 
 fn opened() -> EventKind {
     let spec = OrderSpec {
-        session: Some("s-1".to_owned()),
+        session: Some("s-1".into()),
         notification_type: NotificationType::Sms,
         ..OrderSpec::default()
     };

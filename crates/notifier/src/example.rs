@@ -90,24 +90,24 @@ fn opened() -> Option<OrderOpened> {
         key: OrderKey::new("default", "A-2026-17").ok()?,
         incarnation: Incarnation::new("example").ok()?,
         spec: OrderSpec {
-            title: Some("Steel beams for hall 4".to_owned()),
-            category: Some("steel".to_owned()),
+            title: Some("Steel beams for hall 4".into()),
+            category: Some("steel".into()),
             items: vec![Item {
                 sku: "HEB-200".to_owned(),
                 description: Some("beam, 12 m".to_owned()),
                 quantity: Quantity::parse("40").ok()?,
                 unit: None,
             }],
-            delivery: Some(Delivery {
+            delivery: Some(Box::new(Delivery {
                 place: None,
                 address: Some("Hafenstraße 1, Hamburg".to_owned()),
                 by: Some("2026-04-01T00:00:00Z".to_owned()),
-            }),
-            message: Some(Message {
+            })),
+            message: Some(Box::new(Message {
                 message: "Certificate 3.1 is needed.".to_owned(),
                 urls: vec!["https://example.com/drawing.pdf".to_owned()],
                 ..Message::default()
-            }),
+            })),
             ..OrderSpec::default()
         },
         expires_at: OPENED_AT.plus_ms(86_400_000),

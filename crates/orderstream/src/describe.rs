@@ -21,7 +21,9 @@ pub(crate) fn winners(award: Option<&Award>) -> String {
 pub(crate) fn detail(kind: &EventKind) -> String {
     let said = |reason: &Option<String>| reason.clone().unwrap_or_default();
     match kind {
-        EventKind::OrderOpened(opened) => opened.spec.title.clone().unwrap_or_default(),
+        EventKind::OrderOpened(opened) => {
+            opened.spec.title.as_deref().unwrap_or_default().to_owned()
+        }
         EventKind::SellersSelected(choices) => {
             let chosen: Vec<&str> = choices
                 .iter()

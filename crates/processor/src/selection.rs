@@ -110,8 +110,8 @@ mod tests {
             excluded: vec![SellerId::new("rival").unwrap()],
             ..SellerLimits::default()
         };
-        let category = Some("steel".to_owned());
-        OrderSpec { delivery: Some(delivery), sellers, category, ..OrderSpec::default() }
+        let (delivery, category) = (Some(Box::new(delivery)), Some("steel".into()));
+        OrderSpec { delivery, sellers, category, ..OrderSpec::default() }
     }
 
     #[test]

@@ -237,7 +237,7 @@ async fn open(
     let request = v1::OrderStreamRequest {
         order_req_id: assignment.key.order_req_id.to_string(),
         notification_type: spec.notification_type.as_str().to_owned(),
-        session: spec.session.clone().unwrap_or_default(),
+        session: spec.session.as_deref().unwrap_or_default().to_owned(),
         after_seq: after.0,
         epoch: assignment.epoch.0,
         tenant: assignment.key.tenant.to_string(),

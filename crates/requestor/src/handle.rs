@@ -201,7 +201,7 @@ fn submit(shared: &Shared, key: &OrderKey, spec: OrderSpec) -> Result<Submission
     let none = || Refusal::new(Reason::Unreachable, "no processor is configured");
     Ok(Submission {
         key: key.clone(),
-        session_id: spec.session.clone(),
+        session_id: spec.session.as_deref().map(ToOwned::to_owned),
         notification_type: spec.notification_type,
         incarnation: Incarnation::new(Uuid::now_v7().to_string())?,
         processor: choose(key, &shared.processors).ok_or_else(none)?.to_owned(),

@@ -139,7 +139,7 @@ impl Registry {
         let same = orders
             .map
             .get_mut(&assignment.key)
-            .filter(|entry| entry.incarnation == assignment.incarnation || stored);
+            .filter(|entry| *entry.tracker.incarnation() == assignment.incarnation || stored);
         if let Some(entry) = same {
             entry.stored |= stored;
             return Ok(entry.again(assignment.epoch, processor, life));
@@ -147,10 +147,9 @@ impl Registry {
         self.forget(&mut orders, &assignment.key);
         self.check_len(orders.map.len())?;
         let key = assignment.key.clone();
-        let tracker = Tracker::new(key.clone(), assignment.incarnation.clone());
+        let tracker = Tracker::new(key.clone(), assignment.incarnation);
         let following = Following { life, changed: Arc::new(Notify::new()) };
         let entry = Entry {
-            incarnation: assignment.incarnation,
             epoch: assignment.epoch,
             processor,
             asked: Some(Box::new(assignment.spec)),
@@ -312,7 +311,7 @@ impl Registry {
     /// here.
     pub(crate) fn remove_order(&self, key: &OrderKey, life: &Incarnation) -> Option<Place> {
         let mut orders = self.orders.lock();
-        let held = orders.map.get(key).filter(|entry| entry.incarnation == *life);
+        let held = orders.map.get(key).filter(|entry| entry.tracker.incarnation() == life);
         let place = held.map(|entry| entry.place());
         if place.is_some() {
             self.forget(&mut orders, key);
@@ -386,7 +385,8 @@ impl Registry {
             entry.check_queue()?;
         }
         command.epoch = command.epoch.or(Some(entry.epoch));
-        command.incarnation = command.incarnation.or_else(|| Some(entry.incarnation.clone()));
+        command.incarnation =
+            command.incarnation.or_else(|| Some(entry.tracker.incarnation().clone()));
         entry.acts.push_back(Queued { command, origin });
         entry.following.changed.notify_waiters();
         Ok(())

@@ -25,6 +25,7 @@ mod log;
 mod measure;
 mod metrics;
 mod timeout;
+mod trace;
 
 pub use authorize::{AllowAll, Authorize, AuthorizeLayer, AuthorizeService, Caller, Identity};
 pub use body::{CountedBody, ObservedBody};
@@ -37,6 +38,7 @@ pub use guarded::GuardedBody;
 pub use log::{LogBody, LogFuture, LogLayer, LogService};
 pub use measure::{MetricsFuture, MetricsLayer, MetricsService};
 pub use metrics::RpcMetrics;
+pub use trace::TraceParent;
 
 use std::sync::Arc;
 

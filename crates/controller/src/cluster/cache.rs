@@ -5,10 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use orderstream_core::{Incarnation, OrderKey};
+use orderstream_core::{Incarnation, OrderKey, OrderReqId, Tenant};
 
 use super::census::Phase;
 use super::packed::Packed;
+use super::room::Room as _;
 use super::watched::Read;
 use super::writer::version;
 use crate::convert;
@@ -36,6 +37,26 @@ impl ObjectKey {
             namespace: namespace_of(metadata).into(),
             name: metadata.name.as_deref().unwrap_or_default().into(),
         }
+    }
+}
+
+impl ObjectKey {
+    /// The resource with the name of an order.
+    fn named_as(key: &OrderKey) -> Self {
+        Self { namespace: (&key.tenant).into(), name: (&key.order_req_id).into() }
+    }
+}
+
+/// The key of the order of a resource, in the texts that the resource's own key holds already.
+fn in_words_of(object: &ObjectKey, key: OrderKey) -> OrderKey {
+    let tenant = Tenant::try_from(Arc::clone(&object.namespace));
+    let order_req_id = OrderReqId::try_from(Arc::clone(&object.name));
+    OrderKey {
+        tenant: tenant.ok().filter(|same| *same == key.tenant).unwrap_or(key.tenant),
+        order_req_id: order_req_id
+            .ok()
+            .filter(|same| *same == key.order_req_id)
+            .unwrap_or(key.order_req_id),
     }
 }
 
@@ -150,6 +171,7 @@ enum Met {
 #[derive(Debug, Default)]
 pub struct Cache {
     objects: HashMap<ObjectKey, Kept>,
+    /// Who speaks for which order, where it is not the resource of the order's name.
     by_order: HashMap<OrderKey, ObjectKey>,
     /// Resources that name an order that another one speaks for.
     rivals: HashMap<OrderKey, BTreeSet<ObjectKey>>,
@@ -183,8 +205,27 @@ impl Cache {
 
     /// The resource that speaks for an order.
     pub fn of_order(&self, key: &OrderKey) -> Option<(&ObjectKey, &Kept)> {
-        let object = self.by_order.get(key)?;
-        Some((object, self.objects.get(object)?))
+        let object = self.speaker(key)?;
+        self.objects.get_key_value(object)
+    }
+
+    /// Who speaks for an order: who is written down, else the resource of its name.
+    fn speaker(&self, key: &OrderKey) -> Option<&ObjectKey> {
+        if let Some(written) = self.by_order.get(key) {
+            return Some(written);
+        }
+        let (object, kept) = self.objects.get_key_value(&ObjectKey::named_as(key))?;
+        (kept.key.as_ref() == Some(key)).then_some(object)
+    }
+
+    /// Says who speaks for an order from now on.
+    fn let_speak(&mut self, key: &OrderKey, object: ObjectKey) {
+        if object == ObjectKey::named_as(key) {
+            self.by_order.remove(key);
+            self.by_order.give_back();
+        } else {
+            self.by_order.insert(key.clone(), object);
+        }
     }
 
     /// All resources.
@@ -257,6 +298,7 @@ impl Cache {
     fn put(&mut self, object: ObjectKey, read: Read, met: Met) -> Vec<Change> {
         let mut changes = Vec::new();
         let mut kept = Kept::new(read, met);
+        kept.key = kept.key.map(|key| in_words_of(&object, key));
         match self.objects.get(&object) {
             Some(former) if former.uid == kept.uid => {
                 kept.is_live = former.is_live;
@@ -313,19 +355,27 @@ impl Cache {
 
     /// Of two resources that name one order, the placed one speaks for it, else the older one.
     fn claim(&mut self, key: &OrderKey, object: &ObjectKey) {
-        match self.by_order.get(key) {
-            Some(holder) if holder == object => {}
+        let former = self.speaker(key).cloned();
+        match &former {
+            Some(holder) if holder == object => return,
             Some(holder) if self.rank(holder) <= self.rank(object) => {
                 self.rivals.entry(key.clone()).or_default().insert(object.clone());
+                return;
             }
-            Some(_) | None => {
-                if let Some(rivals) = self.rivals.get_mut(key) {
-                    rivals.remove(object);
-                }
-                if let Some(former) = self.by_order.insert(key.clone(), object.clone()) {
-                    self.rivals.entry(key.clone()).or_default().insert(former);
-                }
-            }
+            Some(_) | None => {}
+        }
+        self.is_no_rival(key, object);
+        self.let_speak(key, object.clone());
+        if let Some(former) = former {
+            self.rivals.entry(key.clone()).or_default().insert(former);
+        }
+    }
+
+    fn is_no_rival(&mut self, key: &OrderKey, object: &ObjectKey) {
+        let Some(rivals) = self.rivals.get_mut(key) else { return };
+        rivals.remove(object);
+        if rivals.is_empty() {
+            self.rivals.remove(key);
         }
     }
 
@@ -340,17 +390,17 @@ impl Cache {
 
     fn drop_object(&mut self, object: &ObjectKey) -> Vec<Change> {
         let Some(kept) = self.objects.remove(object) else { return Vec::new() };
+        self.objects.give_back();
         let resource = kept.resource();
         let Some(key) = kept.key else { return Vec::new() };
         let mut changes = Vec::new();
-        if let Some(rivals) = self.rivals.get_mut(&key) {
-            rivals.remove(object);
-        }
-        let speaks = self.by_order.get(&key) == Some(object);
-        if !speaks {
+        self.is_no_rival(&key, object);
+        let written = self.by_order.get(&key);
+        if !written.map_or_else(|| *object == ObjectKey::named_as(&key), |it| it == object) {
             return changes;
         }
         self.by_order.remove(&key);
+        self.by_order.give_back();
         let status = resource.as_ref().and_then(|resource| resource.status.as_ref());
         if let Ok(life) = Incarnation::new(&*kept.uid) {
             changes.push(Change::Gone(Gone {
@@ -361,12 +411,10 @@ impl Cache {
                 was_over: status.is_some_and(OrderRequestStatus::is_terminal),
             }));
         }
-        let next = self.rivals.get_mut(&key).and_then(BTreeSet::pop_first);
-        if self.rivals.get(&key).is_some_and(BTreeSet::is_empty) {
-            self.rivals.remove(&key);
-        }
-        if let Some(next) = next {
-            self.by_order.insert(key, next.clone());
+        let rivals = self.rivals.get(&key).into_iter().flatten();
+        if let Some(next) = rivals.min_by_key(|rival| self.rank(rival)).cloned() {
+            self.is_no_rival(&key, &next);
+            self.let_speak(&key, next.clone());
             changes.push(Change::Look(next));
         }
         changes

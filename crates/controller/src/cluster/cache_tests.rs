@@ -2,6 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff;
+use proptest::prelude::*;
 
 use super::*;
 use crate::order_request::{OrderRequestSpec, StreamStatus};
@@ -175,4 +176,41 @@ fn what_a_list_shows_again_stays_at_rest_and_what_changed_is_at_hand() {
         (matches!(kept.held, Held::Packed(_)), kept.version)
     };
     assert_eq!((held("same"), held("other")), ((true, 1), (false, 2)));
+}
+
+proptest! {
+    #[test]
+    fn of_all_that_name_an_order_the_first_in_rank_speaks_whatever_happened_before(
+        created in prop::array::uniform3(0_i64..3),
+        steps in prop::collection::vec((0_usize..3, prop::bool::ANY, prop::bool::ANY), 1..40),
+    ) {
+        // The first has the order's own name.
+        let named = |which: usize| {
+            let name = ["a", "b", "c"][which];
+            naming("a", resource(name, name, created[which]))
+        };
+        let (mut cache, mut present) = (Cache::default(), [None::<bool>; 3]);
+        let first = |present: &[Option<bool>; 3]| {
+            let there = (0..3).filter_map(|which| Some((!present[which]?, created[which], which)));
+            there.min().map(|(_, _, which)| ["a", "b", "c"][which].to_owned())
+        };
+        for (which, is_there, is_placed) in steps {
+            let spoke = first(&present);
+            let is_placed = is_placed || present[which] == Some(true);
+            let shown = if is_placed { placed(named(which)) } else { named(which) };
+            if is_there {
+                present[which] = Some(is_placed);
+                apply(&mut cache, shown);
+            } else {
+                let was_there = present[which].take().is_some();
+                let told = words(&deleted(&mut cache, shown));
+                let is_gone = told.iter().any(|told| told.starts_with("gone"));
+                let name = ["a", "b", "c"][which];
+                prop_assert_eq!(is_gone, was_there && spoke.as_deref() == Some(name));
+            }
+            prop_assert_eq!(speaker(&cache, "a"), first(&present));
+        }
+        (0..3).for_each(|which| drop(deleted(&mut cache, named(which))));
+        prop_assert!(cache.is_empty() && cache.by_order.is_empty() && cache.rivals.is_empty());
+    }
 }

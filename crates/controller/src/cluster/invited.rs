@@ -7,6 +7,7 @@ use std::sync::Arc;
 use orderstream_core::Order;
 
 use super::cache::ObjectKey;
+use super::room::Room as _;
 
 /// The sellers of the open orders.
 #[derive(Debug, Default)]
@@ -103,7 +104,7 @@ impl Invited {
     }
 
     fn count(&mut self, object: &ObjectKey, uid: &Arc<str>, order: &Order) -> Vec<ObjectKey> {
-        self.unheard.remove(object);
+        self.is_heard(object);
         let mut changed = Vec::with_capacity(order.invitations.len());
         let mut places = Vec::with_capacity(order.invitations.len());
         for invitation in &order.invitations {
@@ -119,9 +120,15 @@ impl Invited {
 
     /// An order has ended, or its resource is gone. Gives the sellers whose counts changed.
     pub(super) fn ended(&mut self, object: &ObjectKey) -> Vec<ObjectKey> {
-        self.unheard.remove(object);
+        self.is_heard(object);
         let Some(counted) = self.orders.remove(object) else { return Vec::new() };
+        self.orders.give_back();
         counted.sellers.iter().filter_map(|place| self.sellers.remove(*place)).collect()
+    }
+
+    fn is_heard(&mut self, object: &ObjectKey) {
+        self.unheard.remove(object);
+        self.unheard.give_back();
     }
 
     /// In how many open orders a seller takes part.

@@ -20,6 +20,7 @@ use super::notes::{Note, Placement};
 use super::processors::Processors;
 use super::queue::Queue;
 use super::reporter::Reporter;
+use super::room::Room as _;
 use super::seller_statuses::SellerStatuses;
 use super::steps::Edits;
 use super::writer::Writer;
@@ -297,6 +298,7 @@ impl Operator {
             let result = change(note);
             if note.is_empty() {
                 notes.remove(&facts.object);
+                notes.give_back();
             }
             return result;
         }

@@ -12,6 +12,7 @@ use orderstream_core::{Epoch, Incarnation, OrderKey};
 use super::cache::Gone;
 use super::notes::Placement;
 use super::operator::Operator;
+use super::room::Room as _;
 
 /// Between two sweeps. An order has to be without a resource in two of them in a row.
 const SWEEP: Duration = Duration::from_secs(20);
@@ -28,7 +29,12 @@ impl Operator {
         self.writer.forget(&gone.object);
         self.sellers.ended(&gone.object);
         self.unreadable.lock().remove(&gone.object);
-        let note = self.notes.lock().remove(&gone.object).filter(|n| *n.uid == *gone.life.as_str());
+        let note = {
+            let mut notes = self.notes.lock();
+            let note = notes.remove(&gone.object);
+            notes.give_back();
+            note.filter(|note| *note.uid == *gone.life.as_str())
+        };
         let snapshot = self.streams.snapshot(&gone.key).filter(|s| s.incarnation == gone.life);
         self.streams.stop(&gone.key, &gone.life);
         let Some(epoch) = self.leadership.epoch() else { return };

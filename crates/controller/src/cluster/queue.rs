@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::cache::ObjectKey;
 use super::metrics::Metrics;
+use super::room::Room as _;
 
 /// The shortest wait after a failure, milliseconds.
 const BACKOFF_MS_MIN: u64 = 250;
@@ -59,6 +60,7 @@ impl Queue {
         let mut state = self.state.lock();
         if let Some(former) = state.timer_of.remove(object) {
             state.timers.remove(&(former, object.clone()));
+            state.timer_of.give_back();
         }
         if let Some(at) = at {
             state.timers.insert((at, object.clone()));
@@ -79,7 +81,9 @@ impl Queue {
 
     /// The look succeeded.
     pub(super) fn succeeded(&self, object: &ObjectKey) {
-        self.state.lock().failures.remove(object);
+        let mut state = self.state.lock();
+        state.failures.remove(object);
+        state.failures.give_back();
     }
 
     /// The resource is gone.
@@ -104,6 +108,8 @@ impl Queue {
         }
         let object = state.ready.pop_front()?;
         let waited = state.since.remove(&object).map_or(0.0, |at| at.elapsed().as_secs_f64());
+        state.ready.give_back();
+        state.since.give_back();
         self.metrics.queue_taken(state.ready.len(), waited);
         Some((object, waited))
     }

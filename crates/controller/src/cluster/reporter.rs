@@ -27,6 +27,10 @@ const GAP: Duration = Duration::from_millis(40);
 /// Events that may be published at once after a quiet time.
 const BURST: u32 = 100;
 
+/// Events among which repetitions are folded. A recorder keeps each for minutes, in a kilobyte and a
+/// half, and looks through all of them whenever it publishes one; so it is made anew after these.
+const RECORDED_MAX: u32 = 200;
+
 /// What is to be told about a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Report {
@@ -72,7 +76,7 @@ impl Reporter {
         let (reports, waiting) = mpsc::channel(WAITING_MAX);
         let component =
             Component { controller: "orderstream.dev/controller".into(), instance: Some(identity) };
-        let recorder = Recorder::new(client, component);
+        let recorder = move || Recorder::new(client.clone(), component.clone());
         (
             Self { reports, metrics: Arc::clone(&metrics) },
             publish(recorder, waiting, metrics, shutdown),
@@ -136,12 +140,13 @@ fn camel(reason: &str) -> String {
 }
 
 async fn publish(
-    recorder: Recorder,
+    new_recorder: impl Fn() -> Recorder,
     mut waiting: mpsc::Receiver<Report>,
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 ) {
     let mut due = Instant::now();
+    let (mut recorder, mut recorded) = (new_recorder(), 0);
     loop {
         let now = Instant::now();
         due = due.max(now) + GAP;
@@ -162,6 +167,10 @@ async fn publish(
             uid: Some(report.uid),
             ..ObjectReference::default()
         };
+        if recorded == RECORDED_MAX {
+            (recorder, recorded) = (new_recorder(), 0);
+        }
+        recorded += 1;
         let event = Event {
             type_: if report.is_warning { EventType::Warning } else { EventType::Normal },
             reason: report.reason,

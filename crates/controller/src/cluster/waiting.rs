@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::cache::ObjectKey;
+use super::room::Room as _;
 use super::writer::Offer;
 
 /// Statuses of one urgency that wait at once: a few seconds of what an API server takes.
@@ -118,11 +119,13 @@ impl Waiting {
             if queue.len() <= HELD_FEW {
                 let room = later.len().min(HELD_MAX.saturating_sub(queue.len()));
                 found.extend(later.drain(..room));
+                later.give_back();
             }
         }
         for object in &found {
             self.named.remove(object);
         }
+        self.named.give_back();
         found
     }
 }

@@ -32,6 +32,7 @@ use super::metrics::{Band, Metrics};
 use super::packed::Packed;
 use super::reporter::Reporter;
 use super::requests::Requests;
+use super::room::Room as _;
 use super::waiting::{Offered, Waiting};
 use super::written::{Shown, Written, is_shown};
 use crate::manifest::API_VERSION;
@@ -173,6 +174,7 @@ impl Writer {
         let mut state = self.state.lock();
         state.waiting.withdraw(object);
         state.written.remove(object);
+        state.written.give_back();
     }
 
     /// Drops all that waits: this process may not write now.
@@ -184,7 +186,7 @@ impl Writer {
     pub(super) fn forget_all(&self) {
         self.clear();
         let mut state = self.state.lock();
-        state.written.clear();
+        state.written = HashMap::new();
         state.terms = state.terms.saturating_add(1);
     }
 

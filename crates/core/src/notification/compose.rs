@@ -62,7 +62,7 @@ fn summary(order: &Order, due: &Due) -> Value {
         fields.insert("items".to_owned(), items(order));
         fields.insert("category".to_owned(), json!(spec.category));
         fields.insert("delivery".to_owned(), delivery(order));
-        fields.insert("message".to_owned(), spec.message.as_ref().map_or(Value::Null, message));
+        fields.insert("message".to_owned(), spec.message.as_deref().map_or(Value::Null, message));
         fields.insert("invited".to_owned(), json!(order.invitations.len()));
     }
     summary

@@ -121,7 +121,7 @@ pub fn has_listeners(order: &Order, audience: &Audience<'_>) -> bool {
         return true;
     }
     let reached = |contact: &Contact| channel(order, audience, contact).is_some();
-    order.spec.buyer.as_ref().is_some_and(reached)
+    order.spec.buyer.as_deref().is_some_and(reached)
         || order
             .invitations
             .iter()

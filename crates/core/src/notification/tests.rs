@@ -48,10 +48,10 @@ impl Story {
             key: OrderKey::new("acme", "A-1").unwrap(),
             incarnation: Incarnation::new("life").unwrap(),
             spec: OrderSpec {
-                buyer: Some(buyer),
+                buyer: Some(Box::new(buyer)),
                 sealed: self.sealed,
                 notification_type: NotificationType::Sms,
-                title: Some("Steel".to_owned()),
+                title: Some("Steel".into()),
                 ..OrderSpec::default()
             },
             expires_at: Timestamp(100_000),

@@ -33,7 +33,7 @@ fn events(follow_ups: u64) -> Vec<Event> {
             EventKind::OrderOpened(Box::new(OrderOpened {
                 key: OrderKey::new("t", "o").unwrap(),
                 incarnation: Incarnation::new("life").unwrap(),
-                spec: OrderSpec { buyer: Some(contact("buyer")), ..OrderSpec::default() },
+                spec: OrderSpec { buyer: Some(Box::new(contact("buyer"))), ..OrderSpec::default() },
                 expires_at: Timestamp(1_000_000),
             })),
         ),

@@ -27,7 +27,7 @@ pub(super) fn state(order: &Order, facts: &Facts, after: &str, limit: usize) -> 
         epoch: facts.epoch.0,
         spec: Some(spec_to_wire(&order.spec)),
         award: order.award.as_ref().map(award),
-        pending_award: order.pending_award.as_ref().map(pending),
+        pending_award: order.pending_award.as_deref().map(pending),
         decide_until: order.decide_until.map(timestamp_to_wire),
         invitations: order.invitations.iter().map(invitation).collect(),
     }
@@ -61,7 +61,7 @@ pub(super) fn summary(order: &Order, facts: &Facts) -> v1::OrderSummary {
         opened_at: Some(timestamp_to_wire(order.opened_at)),
         counts: Some(counts(order, facts)),
         epoch: facts.epoch.0,
-        title: order.spec.title.clone().unwrap_or_default(),
+        title: order.spec.title.as_deref().unwrap_or_default().to_owned(),
     }
 }
 

@@ -171,7 +171,7 @@ pub(super) fn order(order: &Order, facts: &Facts) -> OrderView {
         tenant: order.key.tenant.to_string(),
         order_req_id: order.key.order_req_id.to_string(),
         incarnation: order.incarnation.to_string(),
-        title: order.spec.title.clone(),
+        title: order.spec.title.as_deref().map(ToOwned::to_owned),
         items: order.spec.items.iter().map(ItemView::from).collect(),
         phase: order.phase.as_str(),
         last_seq: order.last_seq.0,
@@ -193,7 +193,7 @@ pub(super) fn order(order: &Order, facts: &Facts) -> OrderView {
         follow_ups: order.follow_ups.len(),
         questions: order.questions.len(),
         award: order.award.as_ref().map(AwardView::from),
-        pending_award: order.pending_award.as_ref().map(PendingAwardView::from),
+        pending_award: order.pending_award.as_deref().map(PendingAwardView::from),
     }
 }
 

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use orderstream_core::port::Assignment;
 use orderstream_core::tracker::{Input, Output};
-use orderstream_core::{
-    Epoch, Incarnation, OrderKey, OrderSpec, Reason, Refusal, Timestamp, Tracker,
-};
+use orderstream_core::{Epoch, OrderKey, OrderSpec, Reason, Refusal, Timestamp, Tracker};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
@@ -17,7 +15,6 @@ use crate::projector::Place;
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "four independent facts")]
 pub(super) struct Entry {
-    pub(super) incarnation: Incarnation,
     pub(super) epoch: Epoch,
     pub(super) processor: Arc<str>,
     /// What is asked for, until the order itself says it.
@@ -40,7 +37,7 @@ pub(super) struct Entry {
 impl Entry {
     pub(super) fn place(&self) -> Place {
         Place {
-            incarnation: self.incarnation.clone(),
+            incarnation: self.tracker.incarnation().clone(),
             processor: Arc::clone(&self.processor),
             last_seq: self.tracker.last_seq(),
         }
@@ -54,7 +51,7 @@ impl Entry {
     pub(super) fn assignment(&self, key: &OrderKey) -> Assignment {
         Assignment {
             key: key.clone(),
-            incarnation: self.incarnation.clone(),
+            incarnation: self.tracker.incarnation().clone(),
             spec: self.spec(),
             epoch: self.epoch,
             processor: self.processor.to_string(),

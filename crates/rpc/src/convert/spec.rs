@@ -68,18 +68,19 @@ pub fn spec_from_wire(spec: v1::OrderSpec) -> Result<OrderSpec, Refusal> {
 
 /// An order's content for the wire.
 pub fn spec_to_wire(spec: &OrderSpec) -> v1::OrderSpec {
+    let line = |text: &Option<Box<str>>| text.as_deref().unwrap_or_default().to_owned();
     v1::OrderSpec {
-        title: spec.title.clone().unwrap_or_default(),
+        title: line(&spec.title),
         items: spec.items.iter().map(item_to_wire).collect(),
-        category: spec.category.clone().unwrap_or_default(),
-        delivery: spec.delivery.as_ref().map(delivery_to_wire),
+        category: line(&spec.category),
+        delivery: spec.delivery.as_deref().map(delivery_to_wire),
         sellers: Some(sellers_to_wire(&spec.sellers)),
-        message: spec.message.as_ref().map(message_to_wire),
+        message: spec.message.as_deref().map(message_to_wire),
         expires_in_ms: spec.expires_in_ms,
         sealed: spec.sealed,
         notification_type: spec.notification_type.as_str().to_owned(),
-        session: spec.session.clone().unwrap_or_default(),
-        buyer: spec.buyer.as_ref().map(contact_to_wire),
+        session: line(&spec.session),
+        buyer: spec.buyer.as_deref().map(contact_to_wire),
     }
 }
 

@@ -11,6 +11,7 @@ use http::{Extensions, HeaderMap, HeaderValue};
 use tonic::Code;
 use tonic::transport::server::TcpConnectInfo;
 
+use super::trace::TraceParent;
 use crate::limits::REQUEST_ID_LEN_MAX;
 use crate::method::{MethodInfo, method_of};
 
@@ -23,27 +24,29 @@ const TRACEPARENT: &str = "traceparent";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestId {
     /// As the caller gave it: printable, not too long.
-    Given(HeaderValue),
-    /// The process's random base and the number of the call.
-    Own(u64, u64),
+    Given(Box<HeaderValue>),
+    /// The number of the call; the process's random base comes before it.
+    Own(u64),
 }
+
+/// Tells the calls of this process from those of others.
+static BASE: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(REQUEST_ID));
 
 impl RequestId {
     /// The id in the headers, or a new one.
     fn from_headers(headers: &HeaderMap) -> Self {
-        static BASE: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(REQUEST_ID));
         static CALLS: AtomicU64 = AtomicU64::new(0);
         match headers.get(REQUEST_ID) {
-            Some(given) if is_printable(given) => Self::Given(given.clone()),
-            _ => Self::Own(*BASE, CALLS.fetch_add(1, Ordering::Relaxed)),
+            Some(given) if is_printable(given) => Self::Given(Box::new(given.clone())),
+            _ => Self::Own(CALLS.fetch_add(1, Ordering::Relaxed)),
         }
     }
 
     /// The id as a header.
     fn to_header(&self) -> Option<HeaderValue> {
         match self {
-            Self::Given(given) => Some(given.clone()),
-            Self::Own(..) => HeaderValue::from_str(&self.to_string()).ok(),
+            Self::Given(given) => Some(HeaderValue::clone(given)),
+            Self::Own(_) => HeaderValue::from_str(&self.to_string()).ok(),
         }
     }
 }
@@ -52,7 +55,7 @@ impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Given(given) => f.write_str(given.to_str().unwrap_or_default()),
-            Self::Own(base, call) => write!(f, "{base:016x}-{call:x}"),
+            Self::Own(call) => write!(f, "{:016x}-{call:x}", *BASE),
         }
     }
 }
@@ -71,7 +74,7 @@ pub struct CallContext(Arc<Call>);
 struct Call {
     method: &'static MethodInfo,
     request_id: RequestId,
-    traceparent: Option<HeaderValue>,
+    trace_parent: Option<TraceParent>,
     peer: Option<SocketAddr>,
     code: AtomicI32,
     received: AtomicU64,
@@ -89,11 +92,10 @@ impl CallContext {
             return context.clone();
         }
         let headers = request.headers();
-        let traceparent = headers.get(TRACEPARENT).filter(|value| is_printable(value)).cloned();
         Self(Arc::new(Call {
             method: method_of(request.uri().path()),
             request_id: RequestId::from_headers(headers),
-            traceparent,
+            trace_parent: headers.get(TRACEPARENT).and_then(TraceParent::from_header),
             peer: peer_of(extensions),
             code: AtomicI32::new(OPEN),
             received: AtomicU64::new(0),
@@ -112,8 +114,8 @@ impl CallContext {
     }
 
     /// The W3C trace context, when the caller gave one.
-    pub fn traceparent(&self) -> Option<&HeaderValue> {
-        self.0.traceparent.as_ref()
+    pub fn trace_parent(&self) -> Option<TraceParent> {
+        self.0.trace_parent
     }
 
     /// Who called; `None` on clients and without a socket.
@@ -142,8 +144,8 @@ impl CallContext {
         if let Some(id) = self.0.request_id.to_header() {
             headers.insert(REQUEST_ID, id);
         }
-        if let Some(trace) = &self.0.traceparent {
-            headers.insert(TRACEPARENT, trace.clone());
+        if let Some(trace) = self.0.trace_parent.and_then(TraceParent::to_header) {
+            headers.insert(TRACEPARENT, trace);
         }
     }
 

@@ -117,7 +117,7 @@ impl LogGuard {
                     received = self.context.received(),
                     sent = self.context.sent(),
                     elapsed_ms = self.started.elapsed().as_secs_f64() * 1e3,
-                    trace = ?self.context.traceparent(),
+                    trace = self.context.trace_parent().map(tracing::field::display),
                     "call ended"
                 )
             };
