@@ -102,6 +102,7 @@ async fn bare(server: &ApiServer, settings: Settings) -> anyhow::Result<Rows> {
         ("status writes of that", none()),
         ("status writes of a processor's 3 s outage", none()),
         ("status writes in 60 quiet seconds", none()),
+        ("memory over idle after these, MB", none()),
         ("looks that took less than 1 ms, %", none()),
     ])
 }
@@ -219,6 +220,7 @@ async fn product(server: &ApiServer, settings: Settings) -> anyhow::Result<Rows>
     let quiet = Figures::of(&controller).await?;
     tokio::time::sleep(Duration::from_secs(60)).await;
     let figures = Figures::of(&controller).await?;
+    let quiet_memory = controller.memory()?.over(idle);
     controller.kill()?;
     driver.end().await;
     Ok(vec![
@@ -232,6 +234,7 @@ async fn product(server: &ApiServer, settings: Settings) -> anyhow::Result<Rows>
         ("", restart_writes.to_string()),
         ("", outage_writes.to_string()),
         ("", (figures.status_writes - quiet.status_writes).to_string()),
+        ("", quiet_memory),
         ("", format!("{:.2}", figures.looks_under_1_ms * 100.0)),
     ])
 }

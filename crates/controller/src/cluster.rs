@@ -290,7 +290,7 @@ impl Operator {
                 Standing::Leads(epoch) => {
                     if led.replace(epoch) != Some(epoch) {
                         *self.began.lock() = self.clock.now();
-                        self.notes.lock().clear();
+                        *self.notes.lock() = HashMap::new();
                         self.sellers.begin();
                         // Somebody else may have led, and written, since the last time.
                         self.writer.forget_all();

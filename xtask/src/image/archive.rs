@@ -101,7 +101,10 @@ impl Image {
                 "Entrypoint": self.entrypoint,
                 "User": self.user,
                 "WorkingDir": "/",
-                "Env": ["SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"],
+                "Env": [
+                    "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt",
+                    "MIMALLOC_PURGE_DELAY=0",
+                ],
                 "ExposedPorts": {"8004/tcp": {}, "8005/tcp": {}, "9090/tcp": {}, "50051/tcp": {}},
                 "Labels": labels,
             },

@@ -42,6 +42,8 @@ impl Process {
     ) -> anyhow::Result<Self> {
         let mut command = Command::new(program);
         command.args(args).stdout(Stdio::null()).env("RUST_LOG", "error");
+        // As in the image.
+        command.env("MIMALLOC_PURGE_DELAY", "0");
         if let Some(file) = file {
             if file.exists() {
                 std::fs::remove_file(file)?;
