@@ -34,10 +34,10 @@ LABEL org.opencontainers.image.title="orderstream" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /out/ /
+ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 # Memory that is no longer used goes back at once, and not after ten seconds or never: a tenth less is
 # held with ten thousand orders (docs/benchmarks.md).
-ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
-    MIMALLOC_PURGE_DELAY=0
+ENV MIMALLOC_PURGE_DELAY=0
 USER 65532:65532
 EXPOSE 8004 8005 9090 50051
 ENTRYPOINT ["/orderstream"]
