@@ -17,7 +17,17 @@ pub trait Journal: Send + Sync + Debug + 'static {
     ///
     /// # Errors
     /// When the append is not taken; then `done` is dropped without a call.
-    fn submit(&self, append: Append) -> Result<(), SubmitError>;
+    fn submit(&self, append: Append) -> Result<(), SubmitError> {
+        self.submit_all(vec![append])
+    }
+
+    /// Queues appends one behind the other with nothing between them, so that one sync serves them
+    /// unless they are more than a batch holds. Each has an outcome of its own; on disk and in their
+    /// outcomes they keep their order.
+    ///
+    /// # Errors
+    /// When they are not taken: all are or none.
+    fn submit_all(&self, appends: Vec<Append>) -> Result<(), SubmitError>;
 
     /// Reads at most `limit` records with numbers above `after`, in order; none for a list that
     /// does not exist. Blocks on the disk.

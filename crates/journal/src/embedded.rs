@@ -135,15 +135,18 @@ impl Embedded {
 }
 
 impl Journal for Embedded {
-    fn submit(&self, append: Append) -> Result<(), SubmitError> {
-        check_key(&append.list)?;
-        if append.records.iter().any(|record| record.len() > limits::RECORD_BYTES_MAX) {
-            return Err(SubmitError::TooLarge("a record is over its limit"));
+    fn submit_all(&self, appends: Vec<Append>) -> Result<(), SubmitError> {
+        for append in &appends {
+            check_key(&append.list)?;
+            if append.records.iter().any(|record| record.len() > limits::RECORD_BYTES_MAX) {
+                return Err(SubmitError::TooLarge("a record is over its limit"));
+            }
         }
-        let stats = &self.owner.shared.stats;
-        let submitted = self.owner.shared.queue.submit(Work::Append(append), stats);
+        let (stats, count) = (&self.owner.shared.stats, appends.len() as u64);
+        let work = appends.into_iter().map(Work::Append);
+        let submitted = self.owner.shared.queue.submit(work, stats);
         if submitted.is_err() {
-            stats.refused_appends.fetch_add(1, Ordering::Relaxed);
+            stats.refused_appends.fetch_add(count, Ordering::Relaxed);
         }
         submitted
     }
@@ -191,7 +194,7 @@ impl Journal for Embedded {
         let shared = &self.owner.shared;
         shared
             .queue
-            .submit(Work::Remove { list, done }, &shared.stats)
+            .submit(std::iter::once(Work::Remove { list, done }), &shared.stats)
             .map_err(io::Error::other)?;
         receiver.recv().map_err(io::Error::other)?
     }

@@ -55,7 +55,12 @@ impl Queue {
         Self { state: Mutex::new(state), changed: Condvar::new(), len_max }
     }
 
-    pub(crate) fn submit(&self, work: Work, stats: &Stats) -> Result<(), SubmitError> {
+    /// Takes all of this or nothing.
+    pub(crate) fn submit(
+        &self,
+        work: impl ExactSizeIterator<Item = Work>,
+        stats: &Stats,
+    ) -> Result<(), SubmitError> {
         let mut state = self.state.lock();
         if state.stopped {
             return Err(SubmitError::Stopped);
@@ -63,10 +68,10 @@ impl Queue {
         if let Health::Unhealthy(reason) = &state.health {
             return Err(SubmitError::Unhealthy(reason.clone()));
         }
-        if state.waiting.len() >= self.len_max {
+        if state.waiting.len().saturating_add(work.len()) > self.len_max {
             return Err(SubmitError::Full);
         }
-        state.waiting.push_back(work);
+        state.waiting.extend(work);
         state.count(stats);
         drop(state);
         self.changed.notify_one();

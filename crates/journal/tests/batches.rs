@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 
 use bytes::Bytes;
-use orderstream_journal::{Append, Embedded, Journal, Options, SubmitError};
+use orderstream_journal::limits::RECORD_BYTES_MAX;
+use orderstream_journal::{Append, AppendError, Embedded, Journal, Options, SubmitError};
 use parking_lot::Mutex;
 
 use crate::faulty::Disk;
-use crate::support::{PATIENCE, append, submit};
+use crate::support::{PATIENCE, append, pending, submit};
 
 #[test]
 fn all_that_comes_during_a_sync_shares_the_next() {
@@ -50,6 +51,42 @@ fn batch_is_bounded() {
         pending.wait().unwrap();
     }
     assert_eq!(disk.commits(), [2, 1, 3, 2, 3]);
+}
+
+#[test]
+fn appends_submitted_together_share_a_sync_and_each_has_its_own_outcome() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let journal = disk.open(dir.path());
+    let together = [pending("a", 0, &["x"]), pending("b", 7, &["y"]), pending("c", 0, &["z"])];
+    let (appends, outcomes): (Vec<_>, Vec<_>) = together.into_iter().unzip();
+    journal.submit_all(appends).unwrap();
+    let outcomes: Vec<_> =
+        outcomes.into_iter().map(|pending| pending.wait().map(|done| done.last())).collect();
+    let conflict = AppendError::Conflict { expected: 7, actual: 0 };
+    assert_eq!(outcomes, [Ok(1), Err(conflict), Ok(1)]);
+    assert_eq!(disk.commits(), [4]);
+}
+
+#[test]
+fn of_appends_submitted_together_all_are_taken_or_none() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let options = Options { queue_len_max: 2, ..Options::default() };
+    let journal = Embedded::open_place(dir.path(), options, Box::new(disk.clone())).unwrap();
+    disk.hold();
+    let first = submit(&journal, "first", 0, &["x"]).unwrap();
+    disk.wait_for_commit();
+    let second = submit(&journal, "second", 0, &["x"]).unwrap();
+    let two = || vec![pending("a", 0, &["x"]).0, pending("b", 0, &["x"]).0];
+    assert_eq!(journal.submit_all(two()), Err(SubmitError::Full));
+    let mut one_too_large = two();
+    one_too_large[1].records = vec![Bytes::from(vec![0; RECORD_BYTES_MAX + 1])];
+    assert!(matches!(journal.submit_all(one_too_large), Err(SubmitError::TooLarge(_))));
+    disk.release();
+    for pending in [first, second] {
+        pending.wait().unwrap();
+    }
+    assert_eq!(disk.commits(), [2, 2], "nothing of what was refused");
+    assert_eq!(journal.stats().refused_appends.load(Ordering::Relaxed), 2);
 }
 
 #[test]

@@ -24,8 +24,15 @@ pub(crate) fn submit(
     expected: u64,
     records: &[&str],
 ) -> Result<Pending, SubmitError> {
+    let (append, pending) = pending(list, expected, records);
+    journal.submit(append)?;
+    Ok(pending)
+}
+
+/// An append that is not submitted yet.
+pub(crate) fn pending(list: &str, expected: u64, records: &[&str]) -> (Append, Pending) {
     let (sender, receiver) = mpsc::channel();
-    journal.submit(Append {
+    let append = Append {
         list: Bytes::copy_from_slice(list.as_bytes()),
         expected,
         records: records.iter().map(|r| Bytes::copy_from_slice(r.as_bytes())).collect(),
@@ -33,8 +40,8 @@ pub(crate) fn submit(
             // A test may not care.
             drop(sender.send(outcome));
         }),
-    })?;
-    Ok(Pending(receiver))
+    };
+    (append, Pending(receiver))
 }
 
 pub(crate) fn append(

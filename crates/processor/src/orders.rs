@@ -38,6 +38,7 @@ mod entry;
 mod expiry;
 mod feed;
 mod follow;
+mod grants;
 mod history;
 mod invited;
 mod open;
@@ -137,7 +138,9 @@ impl Orders {
         if self.inner.draining.load(Ordering::Relaxed) && !matches!(command.act, Act::Tick) {
             return Err(Refusal::new(Reason::Draining, "this server is stopping; try again"));
         }
-        self.fence(key, command.epoch).await?;
+        // An opening brings its grant along.
+        let fencing = command.epoch.filter(|_| !matches!(command.act, Act::Open(_)));
+        self.fence(key, fencing).await?;
         let receiver = match self.submit(key, command)? {
             Submitted::Waiting(receiver) => receiver,
             Submitted::Suspect => {
@@ -170,7 +173,8 @@ impl Orders {
         if output.events.is_empty() {
             entry.when_durable(output.answer, sender);
         } else {
-            self.append(&mut shard, key, output, (slot, sender));
+            let tracker = command.epoch.filter(|_| matches!(command.act, Act::Open(_)));
+            self.append(&mut shard, key, (output, tracker), (slot, sender));
         }
         Ok(Submitted::Waiting(receiver))
     }

@@ -153,6 +153,16 @@ async fn a_superseded_tracker_stays_superseded_when_the_newer_one_leaves() {
 }
 
 #[tokio::test]
+async fn an_order_is_opened_and_granted_with_one_write() {
+    let disk = Disk::default();
+    let rig = Rig::start_on(&disk).await;
+    let mut follow = rig.wire().await.follow(of_epoch("a", 5)).await.unwrap();
+    follow.through(2).await;
+    let last = disk.commits().pop();
+    assert_eq!(last, Some(5), "two lists, an opening, a choice of sellers and a grant");
+}
+
+#[tokio::test]
 async fn an_epoch_under_which_a_stream_started_outlives_a_crash() {
     let disk = Disk::default();
     let mut rig = Rig::start_on(&disk).await;

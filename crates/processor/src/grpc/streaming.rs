@@ -83,7 +83,8 @@ fn join(key: OrderKey, request: v1::OrderStreamRequest) -> Result<Join, Refusal>
     spec.notification_type = spec.notification_type.or_else(|| optional(request.notification_type));
     spec.session = spec.session.or_else(|| optional(request.session));
     let spec = OrderSpec::try_from(spec).map_err(|refusal| refusal.under("order"))?;
-    Ok(Join { key, incarnation: incarnation(request.incarnation)?, spec })
+    let tracker = Some(Epoch(request.epoch));
+    Ok(Join { key, incarnation: incarnation(request.incarnation)?, spec, tracker })
 }
 
 /// An order's events on the wire.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use orderstream_core::book::Output;
-use orderstream_core::{Answer, Event, Incarnation, OrderKey, Refusal, Seq, Withheld};
+use orderstream_core::{Answer, Epoch, Event, Incarnation, OrderKey, Refusal, Seq, Withheld};
 use orderstream_journal::{Append, AppendError, Appended};
 use tokio::sync::oneshot;
 
@@ -23,13 +23,14 @@ struct Waiting {
 }
 
 impl Orders {
-    /// Hands the events of a step to the journal. The caller holds the shard's lock, so that the
-    /// journal sees an order's appends in the order of their steps.
+    /// Hands the events of a step to the journal, with the grant to the tracker that opens the order by
+    /// it. The caller holds the shard's lock, so that the journal sees an order's appends in the order
+    /// of their steps.
     pub(super) fn append(
         &self,
         shard: &mut Shard,
         key: &OrderKey,
-        output: Output,
+        (output, opener): (Output, Option<Epoch>),
         (slot, sender): (Slot, oneshot::Sender<Result<Answer, Refusal>>),
     ) {
         let Some(entry) = shard.orders.get_mut(key) else { return };
@@ -47,15 +48,24 @@ impl Orders {
         let list = record::list_name(ListKind::Events, key, &entry.incarnation);
         let this = self.clone();
         let done = Box::new(move |outcome| this.appended(waiting, outcome));
+        let grant = opener.and_then(|epoch| {
+            entry.feed.expect_opener();
+            self.opening_grant(entry, epoch)
+        });
+        let grants = u64::from(grant.is_some());
         let submitted = match records {
             Ok(records) => {
                 let append = Append { list, expected, records, done };
-                self.inner.parts.journal.submit(append).map_err(|error| error.to_string())
+                let appends = grant.into_iter().chain([append]).collect();
+                self.inner.parts.journal.submit_all(appends).map_err(|error| error.to_string())
             }
             Err(error) => Err(error.to_string()),
         };
         match submitted {
-            Ok(()) => entry.in_flight = entry.in_flight.saturating_add(1),
+            Ok(()) => {
+                entry.in_flight = entry.in_flight.saturating_add(1);
+                entry.grants = entry.grants.saturating_add(grants);
+            }
             Err(error) => {
                 // The callback was dropped, and with it the sender: the caller hears that the
                 // storage is unavailable.

@@ -25,6 +25,8 @@ struct State {
     cover: Cover,
     tail: VecDeque<Arc<Event>>,
     followers: BTreeMap<u64, Option<Waker>>,
+    /// Whoever opens the order follows it at once: the events of the opening are kept for it.
+    expects_opener: bool,
     next_follower: u64,
     /// The follower that last came in as the order's tracker, and its epoch. It is kept when it
     /// leaves: whom it superseded stays so.
@@ -54,6 +56,11 @@ impl Feed {
         Self { state: Mutex::new(State { durable, ended_at, cover, ..State::default() }) }
     }
 
+    /// Keeps the next events in memory, also where nobody follows yet.
+    pub(super) fn expect_opener(&self) {
+        self.state.lock().expects_opener = true;
+    }
+
     /// Whether what was proposed is still hidden.
     pub(super) fn cover(&self) -> Cover {
         self.state.lock().cover
@@ -76,6 +83,7 @@ impl Feed {
         let id = state.next_follower;
         state.next_follower = id.saturating_add(1);
         state.followers.insert(id, None);
+        state.expects_opener = false;
         if let Some(epoch) = tracker {
             state.tracker = Some((id, epoch));
             let wakers = state.take_wakers();
@@ -138,7 +146,8 @@ impl Feed {
         if let Some(cover) = seal::after(&events) {
             state.cover = cover;
         }
-        if state.followers.is_empty() {
+        if state.followers.is_empty() && !std::mem::take(&mut state.expects_opener) {
+            state.tail = VecDeque::new();
             return Vec::new();
         }
         let follows = state.tail.back().map(|last| last.seq.next());
@@ -169,5 +178,56 @@ impl State {
         let index = cursor.next().0.checked_sub(first.0)?;
         let event = self.tail.get(usize::try_from(index).ok()?)?;
         Some(seal::shown(self.cover, event))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use orderstream_core::{EventKind, Timestamp};
+
+    use super::*;
+
+    fn event(seq: u64) -> Arc<Event> {
+        Arc::new(Event {
+            seq: Seq(seq),
+            at: Timestamp(0),
+            cause: None,
+            kind: EventKind::SellersSelected(vec![]),
+        })
+    }
+
+    fn publish(feed: &Feed, seqs: std::ops::RangeInclusive<u64>) {
+        let last = Seq(*seqs.end());
+        assert!(feed.publish(last, None, seqs.map(event).collect()).is_empty());
+    }
+
+    fn next(feed: &Feed, id: u64, cursor: u64) -> Next {
+        feed.next(id, Some(Epoch(1)), Seq(cursor), Waker::noop())
+    }
+
+    #[test]
+    fn who_opens_an_order_finds_its_first_events_in_memory() {
+        let feed = Feed::default();
+        feed.expect_opener();
+        publish(&feed, 1..=2);
+        let id = feed.enter(Some(Epoch(1))).unwrap();
+        for cursor in 0..2 {
+            let found = next(&feed, id, cursor);
+            assert!(matches!(&found, Next::Event(event) if event.seq.0 == cursor + 1), "{found:?}");
+        }
+        assert!(matches!(next(&feed, id, 2), Next::Wait));
+        feed.leave(id);
+        assert_eq!(feed.state.lock().tail.len(), 0);
+    }
+
+    #[test]
+    fn without_followers_nothing_is_kept_for_longer_than_until_the_next_events() {
+        let feed = Feed::default();
+        feed.expect_opener();
+        publish(&feed, 1..=2);
+        publish(&feed, 3..=3);
+        assert_eq!(feed.state.lock().tail.len(), 0);
+        let id = feed.enter(Some(Epoch(1))).unwrap();
+        assert!(matches!(next(&feed, id, 0), Next::OnDisk));
     }
 }

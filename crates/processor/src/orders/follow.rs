@@ -10,11 +10,9 @@ use std::task::{Context, Poll};
 use futures_util::Stream;
 use orderstream_core::port::Clock;
 use orderstream_core::{Epoch, Event, Incarnation, OrderKey, Reason, Refusal, Seq, seal};
-use orderstream_journal::{Append, Journal, ReadError};
-use tokio::sync::oneshot;
+use orderstream_journal::{Journal, ReadError};
 use tokio::task::JoinHandle;
 
-use super::entry::answer;
 use super::feed::{Feed, Next};
 use super::record::{self, ListKind, OnDisk};
 use super::{Orders, damaged, not_found, storage_unavailable};
@@ -113,84 +111,6 @@ impl Orders {
             }
         }
         self.read(key, |order, _| order.incarnation.clone()).await
-    }
-
-    /// Grants the tracker's stream; a new epoch is on disk before the stream starts, also where
-    /// another stream with the same epoch waits for that.
-    async fn grant(&self, key: &OrderKey, life: &Incarnation, epoch: Epoch) -> Result<(), Refusal> {
-        let receiver = {
-            let mut shard = self.shard(key).lock();
-            let entry = shard.orders.get_mut(key).filter(|held| held.incarnation == *life);
-            let entry = entry.ok_or_else(|| not_found(key))?;
-            entry.book.grant(epoch)?;
-            if epoch <= entry.granted {
-                return Ok(());
-            }
-            let (sender, receiver) = oneshot::channel();
-            let list = record::list_name(ListKind::Grants, key, &entry.incarnation);
-            let append = Append {
-                list,
-                expected: entry.grants,
-                records: vec![record::encode_grant(epoch)],
-                done: Box::new(move |outcome| {
-                    answer(sender, outcome.map(|_| ()).map_err(|_| storage_unavailable()));
-                }),
-            };
-            self.inner.parts.journal.submit(append).map_err(|_| storage_unavailable())?;
-            entry.grants = entry.grants.saturating_add(1);
-            receiver
-        };
-        let outcome = receiver.await.unwrap_or_else(|_| Err(storage_unavailable()));
-        match outcome {
-            Ok(()) => self.remember_grant(key, life, epoch),
-            Err(_) => self.forget_grants(key),
-        }
-        outcome
-    }
-
-    /// An act of a newer owner is a grant too: once it was seen, acts and streams of the former
-    /// owner are refused.
-    pub(super) async fn fence(&self, key: &OrderKey, epoch: Option<Epoch>) -> Result<(), Refusal> {
-        let Some(epoch) = epoch else { return Ok(()) };
-        let life = {
-            let shard = self.shard(key).lock();
-            let held = shard.orders.get(key).filter(|held| held.book.order().is_some());
-            match held {
-                Some(held) if epoch > held.book.floor() => held.incarnation.clone(),
-                Some(_) | None => return Ok(()),
-            }
-        };
-        self.grant(key, &life, epoch).await
-    }
-
-    fn remember_grant(&self, key: &OrderKey, life: &Incarnation, epoch: Epoch) {
-        let mut shard = self.shard(key).lock();
-        if let Some(entry) = shard.orders.get_mut(key).filter(|held| held.incarnation == *life) {
-            entry.granted = entry.granted.max(epoch);
-        }
-    }
-
-    /// After a failed grant the number of grants is not known; the order is read again.
-    fn forget_grants(&self, key: &OrderKey) {
-        let mut shard = self.shard(key).lock();
-        if let Some(entry) = shard.orders.get_mut(key) {
-            entry.suspect = true;
-            entry.fail_waiters();
-            shard.suspects.insert(key.clone());
-        }
-    }
-
-    /// Who was granted the order's stream, oldest first: the processor's own record.
-    ///
-    /// # Errors
-    /// An unknown order, or a disk that cannot be read.
-    pub async fn grants(&self, key: &OrderKey) -> Result<Vec<Epoch>, Refusal> {
-        let incarnation: Incarnation = self.must_hold(key)?;
-        let list = record::list_name(ListKind::Grants, key, &incarnation);
-        let journal = Arc::clone(&self.inner.parts.journal);
-        let read = tokio::task::spawn_blocking(move || journal.read(&list, 0, usize::MAX)).await;
-        let Ok(Ok(records)) = read else { return Err(storage_unavailable()) };
-        Ok(records.iter().filter_map(|record| record::decode_grant(&record.payload)).collect())
     }
 }
 

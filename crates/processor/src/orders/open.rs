@@ -5,7 +5,8 @@ use std::sync::Arc;
 use orderstream_core::command::Opening;
 use orderstream_core::spec::SellerChoice;
 use orderstream_core::{
-    Act, Command, Incarnation, OrderKey, OrderSpec, Reason, Refusal, SellerId, Seq, Timestamp,
+    Act, Command, Epoch, Incarnation, OrderKey, OrderSpec, Reason, Refusal, SellerId, Seq,
+    Timestamp,
 };
 
 use super::follow::ahead;
@@ -22,6 +23,8 @@ pub struct Join {
     pub incarnation: Option<Incarnation>,
     /// What is wanted, should the order not be open yet.
     pub spec: OrderSpec,
+    /// As whose tracker it is followed then.
+    pub tracker: Option<Epoch>,
 }
 
 impl Orders {
@@ -48,7 +51,9 @@ impl Orders {
         }
         let choices = if is_open { Vec::new() } else { self.choose(&join, life.clone()) };
         let opening = Opening { incarnation: incarnation.clone(), spec: join.spec, choices };
-        let result = self.act(&join.key, Command::bare(Act::Open(Box::new(opening)))).await;
+        let act = Act::Open(Box::new(opening));
+        let command = Command { epoch: join.tracker, ..Command::bare(act) };
+        let result = self.act(&join.key, command).await;
         match result {
             Ok(_) => self.inner.capacity.keep(&life),
             Err(_) => self.inner.capacity.release(&life),

@@ -71,7 +71,8 @@ impl Rig {
     }
 
     pub(super) async fn open(&self, key: &OrderKey) {
-        let join = Join { key: key.clone(), incarnation: None, spec: OrderSpec::default() };
+        let join =
+            Join { key: key.clone(), incarnation: None, spec: OrderSpec::default(), tracker: None };
         self.orders.open(join).await.unwrap();
     }
 

@@ -1,0 +1,118 @@
+//! Who may follow an order as its tracker, and since which epoch: the record of grants.
+//!
+//! ```text
+//!   a tracker opens an order     grant, events ──▶ one sync ──▶ answer, stream
+//!   a tracker comes back         the epoch is on disk already ──▶ stream
+//!   a newer owner comes          grant ──▶ sync ──▶ stream
+//! ```
+
+use std::sync::Arc;
+
+use orderstream_core::{Epoch, Incarnation, OrderKey, Refusal};
+use orderstream_journal::{Append, Done};
+use tokio::sync::oneshot;
+
+use super::entry::{Entry, answer};
+use super::record::{self, ListKind};
+use super::{Orders, not_found, storage_unavailable};
+
+impl Orders {
+    /// Grants the tracker's stream; a new epoch is on disk before the stream starts, also where
+    /// another stream with the same epoch waits for that.
+    pub(super) async fn grant(
+        &self,
+        key: &OrderKey,
+        life: &Incarnation,
+        epoch: Epoch,
+    ) -> Result<(), Refusal> {
+        let receiver = {
+            let mut shard = self.shard(key).lock();
+            let entry = shard.orders.get_mut(key).filter(|held| held.incarnation == *life);
+            let entry = entry.ok_or_else(|| not_found(key))?;
+            entry.book.grant(epoch)?;
+            if epoch <= entry.granted {
+                return Ok(());
+            }
+            let (sender, receiver) = oneshot::channel();
+            let done: Done = Box::new(move |outcome| {
+                answer(sender, outcome.map(|_| ()).map_err(|_| storage_unavailable()));
+            });
+            let append = grant_append(entry, epoch, done);
+            self.inner.parts.journal.submit(append).map_err(|_| storage_unavailable())?;
+            entry.grants = entry.grants.saturating_add(1);
+            receiver
+        };
+        let outcome = receiver.await.unwrap_or_else(|_| Err(storage_unavailable()));
+        match outcome {
+            Ok(()) => self.remember_grant(key, life, epoch),
+            Err(_) => self.forget_grants(key),
+        }
+        outcome
+    }
+
+    /// The grant to the tracker that opens the order, if it needs one. It is for the journal together
+    /// with the opening and before it: one sync serves both, and the grant is on disk no later. Where
+    /// only it fails, the order is open all the same, and [`Orders::grant`] is tried for the stream.
+    pub(super) fn opening_grant(&self, entry: &mut Entry, epoch: Epoch) -> Option<Append> {
+        if epoch <= entry.granted || entry.book.grant(epoch).is_err() {
+            return None;
+        }
+        let life = (entry.book.key().clone(), entry.incarnation.clone());
+        let this = self.clone();
+        let done: Done = Box::new(move |outcome| match outcome {
+            Ok(_) => this.remember_grant(&life.0, &life.1, epoch),
+            Err(_) => this.forget_grants(&life.0),
+        });
+        Some(grant_append(entry, epoch, done))
+    }
+
+    /// An act of a newer owner is a grant too: once it was seen, acts and streams of the former
+    /// owner are refused.
+    pub(super) async fn fence(&self, key: &OrderKey, epoch: Option<Epoch>) -> Result<(), Refusal> {
+        let Some(epoch) = epoch else { return Ok(()) };
+        let life = {
+            let shard = self.shard(key).lock();
+            let held = shard.orders.get(key).filter(|held| held.book.order().is_some());
+            match held {
+                Some(held) if epoch > held.book.floor() => held.incarnation.clone(),
+                Some(_) | None => return Ok(()),
+            }
+        };
+        self.grant(key, &life, epoch).await
+    }
+
+    fn remember_grant(&self, key: &OrderKey, life: &Incarnation, epoch: Epoch) {
+        let mut shard = self.shard(key).lock();
+        if let Some(entry) = shard.orders.get_mut(key).filter(|held| held.incarnation == *life) {
+            entry.granted = entry.granted.max(epoch);
+        }
+    }
+
+    /// After a failed grant the number of grants is not known; the order is read again.
+    fn forget_grants(&self, key: &OrderKey) {
+        let mut shard = self.shard(key).lock();
+        if let Some(entry) = shard.orders.get_mut(key) {
+            entry.suspect = true;
+            entry.fail_waiters();
+            shard.suspects.insert(key.clone());
+        }
+    }
+
+    /// Who was granted the order's stream, oldest first: the processor's own record.
+    ///
+    /// # Errors
+    /// An unknown order, or a disk that cannot be read.
+    pub async fn grants(&self, key: &OrderKey) -> Result<Vec<Epoch>, Refusal> {
+        let incarnation: Incarnation = self.must_hold(key)?;
+        let list = record::list_name(ListKind::Grants, key, &incarnation);
+        let journal = Arc::clone(&self.inner.parts.journal);
+        let read = tokio::task::spawn_blocking(move || journal.read(&list, 0, usize::MAX)).await;
+        let Ok(Ok(records)) = read else { return Err(storage_unavailable()) };
+        Ok(records.iter().filter_map(|record| record::decode_grant(&record.payload)).collect())
+    }
+}
+
+fn grant_append(entry: &Entry, epoch: Epoch, done: Done) -> Append {
+    let list = record::list_name(ListKind::Grants, entry.book.key(), &entry.incarnation);
+    Append { list, expected: entry.grants, records: vec![record::encode_grant(epoch)], done }
+}
