@@ -24,6 +24,7 @@ mod election;
 mod invited;
 pub mod leadership;
 pub mod lease;
+mod listing;
 mod metrics;
 mod notes;
 mod operator;

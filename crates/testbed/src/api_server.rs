@@ -109,11 +109,16 @@ impl ApiServer {
 
     /// A proxy before this server, and a kubeconfig of the administrator that goes through it.
     pub fn proxy(&self) -> (Proxy, PathBuf) {
+        self.proxy_of(ADMIN, "default")
+    }
+
+    /// A proxy before this server, and a kubeconfig of one of [`USERS`] that goes through it.
+    pub fn proxy_of(&self, user: &str, namespace: &str) -> (Proxy, PathBuf) {
         let proxy = Proxy::start(([127, 0, 0, 1], self.ports.api).into());
         let url = proxy.url();
         let port = url.rsplit(':').next().unwrap_or_default();
         let kubeconfig =
-            self.write_kubeconfig(&format!("kubeconfig-{port}"), (ADMIN, "default"), &url);
+            self.write_kubeconfig(&format!("kubeconfig-{port}"), (user, namespace), &url);
         (proxy, kubeconfig)
     }
 

@@ -32,6 +32,8 @@ pub enum Fault {
     Forgetful(Gone),
     /// Watches stay open, and nothing comes any more.
     Silent,
+    /// A request for a streamed list is refused, as without the feature gate `WatchList`.
+    ListsInPages,
 }
 
 /// How a watch is told that its version is forgotten.

@@ -10,9 +10,11 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config as KubeConfig};
 use orderstream_core::StoreUrl;
 use serde::{Deserialize, Serialize};
+use tower::util::MapRequestLayer;
 
 use super::election::Election;
 use super::lease::Times;
+use super::listing;
 use super::processors::Source;
 use super::requests::Requests;
 
@@ -193,5 +195,6 @@ pub async fn connect(
     config.default_retry = false;
     let namespace = config.default_namespace.clone();
     let builder = ClientBuilder::try_from(config).map_err(|error| unusable(&error))?;
-    Ok((builder.with_layer(requests).build(), namespace))
+    let consistent = MapRequestLayer::new(listing::consistent);
+    Ok((builder.with_layer(requests).with_layer(&consistent).build(), namespace))
 }

@@ -14,6 +14,8 @@ use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Config, Event, watcher};
 use serde::de::DeserializeOwned;
 
+use super::listing::Listing;
+
 /// What an API server says of a version older than all that it keeps.
 const GONE: u16 = 410;
 /// What it says of a version that is still to come, after its storage was set back.
@@ -24,7 +26,7 @@ const FIRST: Duration = Duration::from_millis(200);
 /// The bound that no wait exceeds.
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// Watches until dropped; never ends by itself.
+/// Watches until dropped; never ends by itself. What is there at first comes in pages.
 ///
 /// The watcher of kube-runtime lists again when an event in the watch says that its version is
 /// gone, but asks for the same version for ever when the request itself is refused so.
@@ -35,13 +37,42 @@ pub(super) fn watch<K>(
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let fresh = move || watcher(api.clone(), config.clone()).boxed();
-    let events = stream::unfold(None, move |events: Option<BoxStream<'static, _>>| {
-        let mut events = events.unwrap_or_else(&fresh);
+    watch_with(api, config, Listing::Paged)
+}
+
+/// The same for what there are thousands of: it comes as a stream, where the server gives one.
+pub(super) fn watch_streamed<K>(
+    api: Api<K>,
+    config: Config,
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    watch_with(api, config, Listing::Streamed)
+}
+
+fn watch_with<K>(
+    api: Api<K>,
+    config: Config,
+    listing: Listing,
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    type Events<K> = BoxStream<'static, watcher::Result<Event<K>>>;
+    let fresh = move |how: Listing| watcher(api.clone(), how.config(config.clone())).boxed();
+    let events = stream::unfold((listing, None), move |(mut listing, events)| {
+        let fresh = fresh.clone();
         async move {
-            let event = events.next().await?;
+            let mut events: Events<K> = events.unwrap_or_else(|| fresh(listing));
+            let mut event = events.next().await?;
+            if listing.gives_up(&event) {
+                tracing::info!("the API server does not stream a list; it is read in pages");
+                events = fresh(listing);
+                event = events.next().await?;
+            }
             let is_stuck = event.as_ref().is_err_and(is_version_refused);
-            Some((event, (!is_stuck).then_some(events)))
+            Some((event, (listing, (!is_stuck).then_some(events))))
         }
     });
     events.backoff(WatchBackoff::default())

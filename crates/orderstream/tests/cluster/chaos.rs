@@ -75,10 +75,14 @@ impl Chaos {
     }
 
     fn figure(&self, name: &str) -> u32 {
-        let page = get(self.controller.address("metrics"), "/metrics").unwrap().text;
-        let line = page.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
-        line.unwrap_or_else(|| panic!("{name} is no figure")).parse().unwrap()
+        figure(&self.controller, name)
     }
+}
+
+fn figure(controller: &Role, name: &str) -> u32 {
+    let page = get(controller.address("metrics"), "/metrics").unwrap().text;
+    let line = page.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+    line.unwrap_or_else(|| panic!("{name} is no figure")).parse().unwrap()
 }
 
 fn ride_out(fault: Fault, seconds: u64) {
@@ -120,6 +124,28 @@ fn watches_that_are_cut_again_and_again_lose_nothing() {
         chaos.bed.until_phase(&format!("round-{round}"), "Streaming");
     }
     chaos.recover("cut watches");
+}
+
+/// How often a controller asked to list or watch order requests.
+fn asked(controller: &Role, verb: &str) -> u32 {
+    let right = format!("group=\"orderstream.dev\",resource=\"orderrequests\",verb=\"{verb}\"");
+    figure(controller, &format!("orderstream_api_requests_total{{{right}}}"))
+}
+
+#[test]
+fn what_is_there_at_the_start_is_streamed_or_else_listed() {
+    for (fault, listed) in [(Fault::None, 0), (Fault::ListsInPages, 1)] {
+        let Some(bed) = Bed::make() else { return };
+        let (proxy, kubeconfig) = bed.server.proxy();
+        proxy.set(fault);
+        bed.order("before");
+        let controller = bed.controller_with(&kubeconfig, &[]);
+        bed.until_phase("before", "Streaming");
+        bed.order("after");
+        bed.until_phase("after", "Streaming");
+        assert_eq!(asked(&controller, "list"), listed, "{fault:?}");
+        assert!(asked(&controller, "watch") > 0);
+    }
 }
 
 /// The server goes on refusing the old versions: only a new list helps.

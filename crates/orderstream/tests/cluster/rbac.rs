@@ -2,9 +2,10 @@
 //! has these and no other, and the API server's audit log.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Instant;
 
-use orderstream_testbed::Request;
+use orderstream_testbed::{Fault, Proxy, Request};
 use serde_json::{Value, json};
 
 use super::bed::Bed;
@@ -117,12 +118,19 @@ fn judge(bed: &Bed, user: &str, roles: &[&str]) {
     }
 }
 
+/// A way to the API server on which the right to list is needed: no list is streamed.
+fn in_pages(bed: &Bed, user: &str) -> (Proxy, PathBuf) {
+    let (proxy, kubeconfig) = bed.server.proxy_of(user, &bed.namespace);
+    proxy.set(Fault::ListsInPages);
+    (proxy, kubeconfig)
+}
+
 #[test]
 fn in_all_namespaces_every_right_is_used_and_none_is_missing() {
     let Some(bed) = Bed::make_alone("everywhere".to_owned()) else { return };
     grant(&bed, "operator", "clusterrolebinding");
     serve(&bed);
-    let kubeconfig = bed.server.kubeconfig_of("operator", &bed.namespace);
+    let (_proxy, kubeconfig) = in_pages(&bed, "operator");
     let controller = bed.controller_of(&kubeconfig, &["--processor-service", "processor"]);
     live(&bed, &controller);
     judge(&bed, "operator", &CONTROLLER);
@@ -133,7 +141,7 @@ fn in_one_namespace_every_right_is_used_and_none_is_missing() {
     let Some(bed) = Bed::make() else { return };
     grant(&bed, "operator-of-one", "rolebinding");
     serve(&bed);
-    let kubeconfig = bed.server.kubeconfig_of("operator-of-one", &bed.namespace);
+    let (_proxy, kubeconfig) = in_pages(&bed, "operator-of-one");
     let flags = ["--processor-service", "processor", "--namespace", &bed.namespace];
     let controller = bed.controller_of(&kubeconfig, &flags);
     live(&bed, &controller);

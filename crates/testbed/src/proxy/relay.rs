@@ -23,11 +23,19 @@ const GONE: &str = concat!(
     r#""message":"too old resource version","reason":"Expired","code":410}"#
 );
 
+/// What it says of a streamed list where it gives none.
+const NO_STREAM: &str = concat!(
+    r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","reason":"Invalid","#,
+    r#""message":"sendInitialEvents: Forbidden: sendInitialEvents is forbidden for watch unless "#,
+    r#"the WatchList feature gate is enabled","code":422}"#
+);
+
 pub(super) async fn relay(
     shared: Arc<Shared>,
     request: Request<Incoming>,
 ) -> Result<Answer, Infallible> {
-    let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+    let asks = |option: &str| request.uri().query().is_some_and(|query| query.contains(option));
+    let (is_watch, is_streamed_list) = (asks("watch=true"), asks("sendInitialEvents=true"));
     let fault = *shared.fault.borrow();
     match fault {
         Fault::Busy(seconds) => {
@@ -36,13 +44,20 @@ pub(super) async fn relay(
             return Ok(answer);
         }
         Fault::Slow(millis) => tokio::time::sleep(Duration::from_millis(millis)).await,
-        Fault::Forgetful(how) if is_watch && shared.is_forgotten(request.uri().path()) => {
+        Fault::Forgetful(how)
+            if is_watch && !is_streamed_list && shared.is_forgotten(request.uri().path()) =>
+        {
             return Ok(gone(how));
         }
-        Fault::Forgetful(_) if !is_watch && request.method() == Method::GET => {
+        Fault::Forgetful(_)
+            if (!is_watch || is_streamed_list) && request.method() == Method::GET =>
+        {
             shared.is_listed(request.uri().path());
         }
-        Fault::None | Fault::Down | Fault::Forgetful(_) | Fault::Silent => {}
+        Fault::ListsInPages if is_streamed_list => {
+            return Ok(plain(StatusCode::UNPROCESSABLE_ENTITY, NO_STREAM));
+        }
+        Fault::None | Fault::Down | Fault::Forgetful(_) | Fault::Silent | Fault::ListsInPages => {}
     }
     let write = (request.method() != Method::GET).then(|| Write {
         method: request.method().to_string(),
