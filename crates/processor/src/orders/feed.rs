@@ -18,6 +18,7 @@ pub(super) struct Feed {
 }
 
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "two independent facts")]
 struct State {
     durable: Seq,
     ended_at: Option<Seq>,
