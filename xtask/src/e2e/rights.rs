@@ -46,7 +46,7 @@ pub(super) fn judge(cluster: &Cluster, roles: &[&str]) -> anyhow::Result<()> {
         let refused = page.lines().find(is_refused);
         ensure!(refused.is_none(), "a right is missing: {refused:?}");
     }
-    println!("{} rights are granted, and each was asked for", granted.len());
+    println!("{} rights are granted, none without need", granted.len());
     Ok(())
 }
 
