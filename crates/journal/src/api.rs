@@ -21,9 +21,8 @@ pub trait Journal: Send + Sync + Debug + 'static {
         self.submit_all(vec![append])
     }
 
-    /// Queues appends one behind the other with nothing between them, so that one sync serves them
-    /// unless they are more than a batch holds. Each has an outcome of its own; on disk and in their
-    /// outcomes they keep their order.
+    /// Queues a few appends as one: they are written in one batch, whatever its bounds, so that after a
+    /// crash the disk has all of them or none. Each has an outcome of its own, told in their order.
     ///
     /// # Errors
     /// When they are not taken: all are or none.

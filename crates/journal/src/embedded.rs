@@ -142,11 +142,13 @@ impl Journal for Embedded {
                 return Err(SubmitError::TooLarge("a record is over its limit"));
             }
         }
-        let (stats, count) = (&self.owner.shared.stats, appends.len() as u64);
-        let work = appends.into_iter().map(Work::Append);
+        let (stats, count) = (&self.owner.shared.stats, appends.len());
+        let work = appends.into_iter().enumerate();
+        let work =
+            work.map(|(place, append)| Work::Append { append, with_next: place + 1 < count });
         let submitted = self.owner.shared.queue.submit(work, stats);
         if submitted.is_err() {
-            stats.refused_appends.fetch_add(count, Ordering::Relaxed);
+            stats.refused_appends.fetch_add(count as u64, Ordering::Relaxed);
         }
         submitted
     }

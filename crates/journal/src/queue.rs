@@ -25,8 +25,15 @@ pub(crate) type Removed = Box<dyn FnOnce(Result<(), ReadError>) + Send>;
 
 /// What the writer is asked to do.
 pub(crate) enum Work {
-    Append(Append),
-    Remove { list: Bytes, done: Removed },
+    Append {
+        append: Append,
+        /// Whether the next one is to be in the same batch.
+        with_next: bool,
+    },
+    Remove {
+        list: Bytes,
+        done: Removed,
+    },
 }
 
 /// How much one batch takes.
@@ -91,13 +98,14 @@ impl Queue {
         // Where this thread shares its core with those who submit, they come first: one sync then
         // serves all of them. On an idle core this costs nothing and waits for nobody.
         MutexGuard::unlocked(&mut state, std::thread::yield_now);
-        let (mut records, mut bytes) = (0, 0);
-        while records < bounds.records_max && bytes < bounds.bytes_max {
+        let (mut records, mut bytes, mut is_joined) = (0, 0, false);
+        while is_joined || (records < bounds.records_max && bytes < bounds.bytes_max) {
             match state.waiting.front() {
                 None => break,
                 Some(Work::Remove { .. }) if !into.is_empty() => break,
                 Some(Work::Remove { .. }) => records = bounds.records_max,
-                Some(Work::Append(append)) => {
+                Some(Work::Append { append, with_next }) => {
+                    is_joined = *with_next;
                     // An append without records still counts, so that the loop ends.
                     records += append.records.len().max(1);
                     bytes += append.records.iter().map(Bytes::len).sum::<usize>();

@@ -151,7 +151,7 @@ fn refused(refusal: &AppendError) -> crate::error::ReadError {
 /// What was asked of the writer, by kind; used where all of it is refused.
 fn refuse(work: Work, refusal: &AppendError) {
     match work {
-        Work::Append(append) => answer(|| (append.done)(Err(refusal.clone()))),
+        Work::Append { append, .. } => answer(|| (append.done)(Err(refusal.clone()))),
         Work::Remove { done, .. } => answer(|| done(Err(refused(refusal)))),
     }
 }

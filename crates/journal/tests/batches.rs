@@ -68,6 +68,20 @@ fn appends_submitted_together_share_a_sync_and_each_has_its_own_outcome() {
 }
 
 #[test]
+fn appends_submitted_together_are_never_parted_by_the_bounds_of_a_batch() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let options = Options { batch_records_max: 1, batch_bytes_max: 1, ..Options::default() };
+    let journal = Embedded::open_place(dir.path(), options, Box::new(disk.clone())).unwrap();
+    let together = [pending("a", 0, &["x"]), pending("b", 0, &["y"])];
+    let (appends, outcomes): (Vec<_>, Vec<_>) = together.into_iter().unzip();
+    journal.submit_all(appends).unwrap();
+    for pending in outcomes {
+        pending.wait().unwrap();
+    }
+    assert_eq!(disk.commits(), [4], "a crash leaves both or none");
+}
+
+#[test]
 fn of_appends_submitted_together_all_are_taken_or_none() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let options = Options { queue_len_max: 2, ..Options::default() };

@@ -42,7 +42,7 @@ impl Batch {
         };
         for work in works {
             let reply = match work {
-                Work::Append(append) => batch.append(append, heads),
+                Work::Append { append, .. } => batch.append(append, heads),
                 Work::Remove { list, done } => Reply::Remove(done, batch.remove(list, heads)),
             };
             batch.replies.push(reply);
