@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::leadership::{Leadership, Standing};
 use super::lease::{self, Decision, Observed, Times, View, decide, epoch, next_count};
+use super::listing::Listing;
 use super::metrics::Metrics;
 use super::requests::Requests;
 use super::retry::watch;
@@ -72,7 +73,7 @@ pub(super) async fn run(
     let api: Api<Lease> = Api::namespaced(client, &election.namespace);
     let fields = format!("metadata.name={}", election.name);
     let config = watcher::Config::default().fields(&fields).timeout(30);
-    let mut seen = std::pin::pin!(watch(api.clone(), config));
+    let mut seen = std::pin::pin!(watch(api.clone(), config, Listing::Paged));
     let mut candidate = Candidate {
         election: &election,
         api,

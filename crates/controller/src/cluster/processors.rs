@@ -13,6 +13,7 @@ use orderstream_core::port::Addresses;
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
+use super::listing::Listing;
 use super::retry::watch;
 
 /// Where processors come from.
@@ -106,7 +107,7 @@ impl Processors {
         let config = watcher::Config::default()
             .labels(&format!("kubernetes.io/service-name={name}"))
             .timeout(60);
-        let mut events = std::pin::pin!(watch(api, config));
+        let mut events = std::pin::pin!(watch(api, config, Listing::Paged));
         let mut slices = Slices::new(&namespace, &name);
         loop {
             tokio::select! {

@@ -26,32 +26,11 @@ const FIRST: Duration = Duration::from_millis(200);
 /// The bound that no wait exceeds.
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// Watches until dropped; never ends by itself. What is there at first comes in pages.
+/// Watches until dropped; never ends by itself. `listing` says how what is there at first comes.
 ///
 /// The watcher of kube-runtime lists again when an event in the watch says that its version is
 /// gone, but asks for the same version for ever when the request itself is refused so.
 pub(super) fn watch<K>(
-    api: Api<K>,
-    config: Config,
-) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
-where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    watch_with(api, config, Listing::Paged)
-}
-
-/// The same for what there are thousands of: it comes as a stream, where the server gives one.
-pub(super) fn watch_streamed<K>(
-    api: Api<K>,
-    config: Config,
-) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
-where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    watch_with(api, config, Listing::Streamed)
-}
-
-fn watch_with<K>(
     api: Api<K>,
     config: Config,
     listing: Listing,

@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::cache::ObjectKey;
+use super::listing::Listing;
 use super::retry;
 use crate::convert;
 use crate::manifest::DEFAULT_NAMESPACE;
@@ -108,7 +109,7 @@ pub(super) async fn follow(
     mut take: impl FnMut(Event<Guarded>),
 ) {
     let config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE);
-    let mut events = pin!(retry::watch(api, config));
+    let mut events = pin!(retry::watch(api, config, Listing::Paged));
     let mut is_failing = false;
     loop {
         tokio::select! {

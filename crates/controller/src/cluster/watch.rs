@@ -14,8 +14,9 @@ use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use super::cache::{Cache, Change, ObjectKey};
+use super::listing::Listing;
 use super::metrics::Metrics;
-use super::retry::watch_streamed;
+use super::retry::watch;
 use super::watched::{Read, Unreadable, Watched};
 
 /// Seconds after which the server ends a watch; one that is silent for a little longer is dead.
@@ -45,7 +46,7 @@ pub(super) async fn run(
     shutdown: CancellationToken,
 ) {
     let config = watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE);
-    let mut events = pin!(watch_streamed(api, config));
+    let mut events = pin!(watch(api, config, Listing::Streamed));
     let mut keeper = Keeper { cache, metrics, sink, unreadable: HashMap::new() };
     loop {
         tokio::select! {
