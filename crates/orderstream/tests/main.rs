@@ -26,4 +26,5 @@ mod process;
 mod python;
 mod sealed;
 mod series;
+mod stop;
 mod verbs;

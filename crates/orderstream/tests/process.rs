@@ -166,7 +166,7 @@ fn spawn<'a>(args: impl Iterator<Item = &'a str>, addresses: &Path, log: Option<
 pub(crate) struct Pair {
     pub(crate) processor: Role,
     pub(crate) requestor: Role,
-    _dir: tempfile::TempDir,
+    pub(crate) _dir: tempfile::TempDir,
 }
 
 impl Pair {

@@ -58,6 +58,10 @@ pub const ACCEPT_BACKLOG: u32 = 1_024;
 /// How long the server waits before it accepts again after the system refused (out of files).
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long a connection must have been silent after the shutdown token before it is ended: what a
+/// request that its peer has just sent takes around the world, and less than anybody waits for.
+pub const LAST_REQUEST_TIME: Duration = Duration::from_millis(250);
+
 /// From the shutdown token to closing what is still open: shorter than the 30 s that Kubernetes
 /// gives a pod.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);

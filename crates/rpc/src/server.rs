@@ -3,6 +3,8 @@
 //! REST, metrics and health is [`self::http`].
 
 mod accept;
+mod activity;
+mod backlog;
 mod connection;
 mod drive;
 pub mod http;
@@ -57,6 +59,8 @@ pub struct ServerLimits {
     pub keepalive_interval: Duration,
     /// How long its answer may take.
     pub keepalive_timeout: Duration,
+    /// How long a connection must have been silent after the shutdown token before it is ended.
+    pub last_request_time: Duration,
     /// From the shutdown token to closing what is still open.
     pub drain_timeout: Duration,
 }
@@ -72,6 +76,7 @@ impl Default for ServerLimits {
             header_read_timeout: limits::HEADER_READ_TIMEOUT,
             keepalive_interval: limits::KEEPALIVE_INTERVAL,
             keepalive_timeout: limits::KEEPALIVE_TIMEOUT,
+            last_request_time: limits::LAST_REQUEST_TIME,
             drain_timeout: limits::DRAIN_TIMEOUT,
         }
     }
@@ -147,8 +152,9 @@ pub fn stack<S>(
     server_layers(metrics, authorize, SERVER_DEADLINE_CAP).layer(inner)
 }
 
-/// Serves a stack on a listener until the token; then lets calls end, and closes what is still
-/// open after [`ServerLimits::drain_timeout`]. Streams must end themselves when draining.
+/// Serves a stack on a listener until the token; then answers those who are connected already, lets
+/// calls end, and closes what is still open after [`ServerLimits::drain_timeout`]. Streams must end
+/// themselves when draining.
 pub async fn serve<S, B>(
     listener: TcpListener,
     service: S,
@@ -166,6 +172,7 @@ pub async fn serve<S, B>(
     let port = Port {
         listener,
         connections_max: bounds.connections_max,
+        last_request_time: bounds.last_request_time,
         drain_timeout: bounds.drain_timeout,
         shutdown: shutdown.clone(),
     };

@@ -6,9 +6,11 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::limits;
+use super::backlog;
+use crate::limits::{self, ACCEPT_BACKLOG};
 
 /// Connections beyond the cap that are told so at the same time; the rest is closed without a word.
 /// Each is held for a second at most, so that a flood costs as little as it can.
@@ -21,6 +23,8 @@ pub(super) struct Port {
     pub(super) listener: TcpListener,
     /// Connections at the same time.
     pub(super) connections_max: usize,
+    /// How long after the token those are waited for who are just about to connect.
+    pub(super) last_request_time: Duration,
     /// From the token to closing what is still open.
     pub(super) drain_timeout: Duration,
     /// When to stop.
@@ -28,7 +32,8 @@ pub(super) struct Port {
 }
 
 /// Serves each connection with `serve`, and those beyond the cap with `refuse`, until the token.
-/// Then nothing is accepted, and what is still open after the drain timeout is closed.
+/// Then the port takes nobody any more, serves everybody who is connected already, and closes; what
+/// is still open after the drain timeout is closed.
 pub(super) async fn accept_all<S, R>(
     port: Port,
     serve: impl Fn(TcpStream) -> S,
@@ -37,44 +42,94 @@ pub(super) async fn accept_all<S, R>(
     S: Future<Output = ()> + Send + 'static,
     R: Future<Output = ()> + Send + 'static,
 {
-    let free = Arc::new(Semaphore::new(port.connections_max));
-    let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
-    let mut connections = JoinSet::new();
-    let mut was_full = false;
+    let mut open = Open::new(port.connections_max, serve, refuse);
     loop {
         // Cancel-safe: accepting, joining and the token all lose nothing when dropped.
-        let stream = tokio::select! {
+        tokio::select! {
             () = port.shutdown.cancelled() => break,
-            stream = accept(&port.listener) => stream,
-            Some(_) = connections.join_next() => continue,
-        };
-        if let Ok(permit) = Arc::clone(&free).try_acquire_owned() {
-            was_full = false;
-            let connection = serve(stream);
-            connections.spawn(async move {
+            stream = accept(&port.listener) => open.take(stream),
+            Some(_) = open.connections.join_next() => {}
+        }
+    }
+    let (now, listener) = (Instant::now(), port.listener);
+    if let Err(error) = backlog::take_no_more(&listener) {
+        tracing::debug!(%error, "the system goes on taking connections until the port is closed");
+    }
+    let last = now + port.last_request_time;
+    while !open.connections.is_empty() {
+        // Cancel-safe, as above. A connection that is being made while others end is not cut.
+        tokio::select! {
+            stream = accept(&listener) => open.take(stream),
+            _ = open.connections.join_next() => {}
+            () = tokio::time::sleep_until(last) => break,
+        }
+    }
+    match backlog::empty(listener, ACCEPT_BACKLOG as usize) {
+        Ok(waiting) => waiting.into_iter().for_each(|stream| open.take(stream)),
+        Err(error) => tracing::debug!(%error, "what waits to be accepted is closed"),
+    }
+    let mut connections = open.connections;
+    let all_ended = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout_at(now + port.drain_timeout, all_ended).await.is_err() {
+        tracing::warn!(open = connections.len(), "closing connections that did not end");
+    }
+    connections.shutdown().await;
+}
+
+/// The open connections of a port.
+struct Open<F, G> {
+    connections: JoinSet<()>,
+    free: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
+    was_full: bool,
+    connections_max: usize,
+    serve: F,
+    refuse: G,
+}
+
+impl<F, G, S, R> Open<F, G>
+where
+    F: Fn(TcpStream) -> S,
+    G: Fn(TcpStream) -> R,
+    S: Future<Output = ()> + Send + 'static,
+    R: Future<Output = ()> + Send + 'static,
+{
+    fn new(connections_max: usize, serve: F, refuse: G) -> Self {
+        Self {
+            connections: JoinSet::new(),
+            free: Arc::new(Semaphore::new(connections_max)),
+            refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
+            was_full: false,
+            connections_max,
+            serve,
+            refuse,
+        }
+    }
+
+    /// Serves a connection, or refuses it.
+    fn take(&mut self, stream: TcpStream) {
+        if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
+            self.was_full = false;
+            let connection = (self.serve)(stream);
+            self.connections.spawn(async move {
                 connection.await;
                 drop(permit);
             });
-            continue;
+            return;
         }
-        if !was_full {
-            was_full = true;
-            tracing::warn!(connections_max = port.connections_max, "connections are refused");
+        if !self.was_full {
+            self.was_full = true;
+            let connections_max = self.connections_max;
+            tracing::warn!(connections_max, "connections are refused");
         }
-        if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
-            let refusal = refuse(stream);
-            connections.spawn(async move {
+        if let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() {
+            let refusal = (self.refuse)(stream);
+            self.connections.spawn(async move {
                 refusal.await;
                 drop(permit);
             });
         }
     }
-    drop(port.listener);
-    let all_ended = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(port.drain_timeout, all_ended).await.is_err() {
-        tracing::warn!(open = connections.len(), "closing connections that did not end");
-    }
-    connections.shutdown().await;
 }
 
 /// The next connection. When the system refuses (out of files), waits a little and tries again.

@@ -11,13 +11,13 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::{Connected as _, TcpConnectInfo};
 use tower::{BoxError, Service, ServiceExt as _};
 
 use super::ServerLimits;
-use super::drive::drive;
+use super::activity::{Activity, AnswerBody, Heard};
+use super::drive::{Times, drive};
 use crate::limits;
 
 /// hyper's connection with every bound set.
@@ -60,13 +60,19 @@ pub(super) async fn serve<S, B>(
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
     let info: TcpConnectInfo = stream.connect_info();
-    let first_request = Arc::new(Notify::new());
-    let seen = Arc::clone(&first_request);
+    let activity = Arc::<Activity>::default();
+    let seen = Arc::clone(&activity);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        seen.notify_one();
+        let call = seen.call();
         request.extensions_mut().insert(info.clone());
-        service.clone().oneshot(request)
+        let answer = service.clone().oneshot(request);
+        async move { Ok::<_, Infallible>(answer.await?.map(|body| AnswerBody::new(body, call))) }
     });
-    let connection = builder(&bounds).serve_connection(TokioIo::new(stream), service);
-    drive(connection, first_request, bounds.header_read_timeout, shutdown).await;
+    let io = TokioIo::new(Heard::new(stream, Arc::clone(&activity)));
+    let connection = builder(&bounds).serve_connection(io, service);
+    let times = Times {
+        header_read_timeout: bounds.header_read_timeout,
+        last_request_time: bounds.last_request_time,
+    };
+    drive(connection, &activity, times, shutdown).await;
 }

@@ -2,19 +2,30 @@
 
 use std::fmt::Display;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// Serves a connection until it ends, until `first_request` was not notified in time, or, after
-/// the token, until its calls have ended. At the token an idle connection ends at once.
+use super::activity::{Activity, Stance};
+
+/// The times of one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Times {
+    /// From its beginning to the head of its first request.
+    pub(super) header_read_timeout: Duration,
+    /// How long it must have been silent after the token before it is ended.
+    pub(super) last_request_time: Duration,
+}
+
+/// Serves a connection until it ends, until the head of its first request was not there in time,
+/// or, after the token, until what was asked is answered and nothing more is asked for a while.
+/// Each answer that HTTP/1.1 gives after the token must say `Connection: close`, which ends it too.
 pub(super) async fn drive<C>(
     connection: C,
-    first_request: Arc<Notify>,
-    header_read_timeout: Duration,
+    activity: &Activity,
+    times: Times,
     shutdown: CancellationToken,
 ) where
     C: GracefulConnection,
@@ -22,17 +33,18 @@ pub(super) async fn drive<C>(
 {
     let mut connection = pin!(connection);
     let mut head_in_time =
-        pin!(tokio::time::timeout(header_read_timeout, first_request.notified()));
-    let (mut is_waiting, mut is_draining) = (true, false);
+        pin!(tokio::time::timeout(times.header_read_timeout, activity.first_call()));
+    let mut may_end = pin!(async {
+        shutdown.cancelled().await;
+        activity.may_end(times.last_request_time).await;
+    });
+    let (mut is_waiting, mut is_ending) = (true, false);
     loop {
-        // Cancel-safe: every branch is a future that is polled on by reference.
+        // Cancel-safe: every branch is a future that is polled on by reference. The connection
+        // comes first: what has come counts, though the time is over.
         tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "connection ended");
-                }
-                return;
-            }
+            biased;
+            ended = connection.as_mut() => return log_end(ended),
             head = head_in_time.as_mut(), if is_waiting => {
                 is_waiting = false;
                 if head.is_err() {
@@ -40,10 +52,24 @@ pub(super) async fn drive<C>(
                     return;
                 }
             }
-            () = shutdown.cancelled(), if !is_draining => {
-                is_draining = true;
-                connection.as_mut().graceful_shutdown();
+            () = may_end.as_mut(), if !is_ending => {
+                activity.look_for_the_last_time();
+                if let Some(ended) = connection.as_mut().now_or_never() {
+                    return log_end(ended);
+                }
+                is_ending = true;
+                match activity.stance() {
+                    Stance::Silent => return,
+                    Stance::Asked => {}
+                    Stance::Resting | Stance::Http2 => connection.as_mut().graceful_shutdown(),
+                }
             }
         }
+    }
+}
+
+fn log_end<E: Display>(ended: Result<(), E>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
     }
 }

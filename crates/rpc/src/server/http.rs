@@ -13,6 +13,8 @@
 
 mod body;
 pub mod limits;
+#[cfg(test)]
+mod tests;
 
 use std::convert::Infallible;
 use std::io;
@@ -24,23 +26,24 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
-use http::Request;
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use orderstream_core::{Reason, Refusal};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 pub use self::body::BodyError;
 use self::body::BoundedBody;
 use super::accept::{Port, accept_all};
-use super::drive::drive;
+use super::activity::{Activity, AnswerBody, Heard, ReadNow};
+use super::drive::{Times, drive};
 use crate::problem::{Problem, in_one_form};
 
 /// The bounds of a plain HTTP server; the defaults are those of [`limits`].
@@ -74,6 +77,8 @@ pub struct HttpLimits {
     pub keepalive_interval: Duration,
     /// HTTP/2: how long its answer may take.
     pub keepalive_timeout: Duration,
+    /// How long a connection must have been silent after the shutdown token before it is ended.
+    pub last_request_time: Duration,
     /// From the shutdown token to closing what is still open.
     pub drain_timeout: Duration,
 }
@@ -95,6 +100,7 @@ impl Default for HttpLimits {
             header_list_bytes_max: crate::limits::HEADER_LIST_BYTES_MAX,
             keepalive_interval: crate::limits::KEEPALIVE_INTERVAL,
             keepalive_timeout: crate::limits::KEEPALIVE_TIMEOUT,
+            last_request_time: crate::limits::LAST_REQUEST_TIME,
             drain_timeout: crate::limits::DRAIN_TIMEOUT,
         }
     }
@@ -128,8 +134,10 @@ fn builder(bounds: &HttpLimits) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// Serves a router until the token. Then idle connections end at once, what is asked already is
-/// answered, and what is still open after [`HttpLimits::drain_timeout`] is closed.
+/// Serves a router until the token. Then whoever is connected already may still ask: each is
+/// answered, with `Connection: close`. Connections that have been silent for
+/// [`HttpLimits::last_request_time`] end, and what is still open after
+/// [`HttpLimits::drain_timeout`] is closed.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -139,6 +147,7 @@ pub async fn serve(
     let port = Port {
         listener,
         connections_max: bounds.connections_max,
+        last_request_time: bounds.last_request_time,
         drain_timeout: bounds.drain_timeout,
         shutdown: shutdown.clone(),
     };
@@ -159,14 +168,39 @@ async fn connection(
     if let Err(error) = prepare(&stream, bounds.write_stall_timeout) {
         tracing::debug!(%error, "cannot set up a connection");
     }
-    let first_request = Arc::new(Notify::new());
-    let seen = Arc::clone(&first_request);
+    talk(stream, &builder, router, bounds, shutdown).await;
+}
+
+/// Serves what comes on a connection, whatever carries it.
+async fn talk<S>(
+    stream: S,
+    builder: &auto::Builder<TokioExecutor>,
+    router: Router,
+    bounds: HttpLimits,
+    shutdown: CancellationToken,
+) where
+    S: AsyncRead + AsyncWrite + ReadNow + Unpin + Send + 'static,
+{
+    let activity = Arc::<Activity>::default();
+    let (seen, end) = (Arc::clone(&activity), shutdown.clone());
     let service = service_fn(move |request: Request<Incoming>| {
-        seen.notify_one();
-        answer(router.clone(), request, bounds)
+        let (call, end) = (seen.call(), end.clone());
+        let (version, answer) = (request.version(), answer(router.clone(), request, bounds));
+        async move {
+            let mut response = answer.await?;
+            if end.is_cancelled() && version <= Version::HTTP_11 {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response.map(|body| AnswerBody::new(body, call)))
+        }
     });
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    drive(connection, first_request, bounds.header_read_timeout, shutdown).await;
+    let io = TokioIo::new(Heard::new(stream, Arc::clone(&activity)));
+    let connection = builder.serve_connection(io, service);
+    let times = Times {
+        header_read_timeout: bounds.header_read_timeout,
+        last_request_time: bounds.last_request_time,
+    };
+    drive(connection, &activity, times, shutdown).await;
 }
 
 /// Sends small answers at once, and lets the system end the connection of a peer that does not

@@ -3,6 +3,7 @@
 mod bodies;
 mod connections;
 mod http2;
+mod shutdown;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,6 +97,13 @@ impl Plain {
     async fn stop(mut self) {
         self.shutdown.cancel();
         self.ended().await;
+    }
+
+    /// Lets every task of the server run, until it has heard that it is to end.
+    async fn hears(&self) {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
     }
 
     async fn ended(&mut self) {

@@ -14,7 +14,7 @@ use crate::frames::{
 const END_STREAM: u8 = 1;
 
 /// GET, http, a path and an authority (RFC 7541, no Huffman coding).
-fn get_block(path: &str) -> Vec<u8> {
+pub(super) fn get_block(path: &str) -> Vec<u8> {
     let mut block = vec![0x82, 0x86, 0x04, u8::try_from(path.len()).unwrap()];
     block.extend_from_slice(path.as_bytes());
     block.extend_from_slice(&[0x01, 1, b'a']);

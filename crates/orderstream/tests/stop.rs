@@ -1,0 +1,193 @@
+//! SIGTERM as those see it who have just connected, on every port of every process: each request
+//! that is sent in time is answered, and none is cut.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::process::{PATIENCE, Pair, Role, dev, pause};
+
+/// Connections of each kind that are open when the signal comes; below the 64 that a port of
+/// metrics takes, together with those who come and go.
+const OPEN: usize = 24;
+/// Clients of each port that connect, ask and go, one time after the other.
+const COMING: usize = 4;
+/// For how long they do so before the signal.
+const BEFORE: Duration = Duration::from_millis(300);
+/// A client that was stopped by its own machine for longer than this, half of what the server waits
+/// for a last request, may find it gone.
+const IN_TIME: Duration = Duration::from_millis(125);
+
+/// What a client says, and how an answer to it begins.
+#[derive(Clone, Copy, Debug)]
+enum Protocol {
+    Http,
+    Grpc,
+}
+
+impl Protocol {
+    fn request(self) -> Vec<u8> {
+        match self {
+            Self::Http => b"GET /healthz HTTP/1.1\r\nhost: test\r\n\r\n".to_vec(),
+            Self::Grpc => {
+                let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+                bytes.extend([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+                // POST, http, /x, authority a; ends its headers and its stream.
+                let block = [0x83, 0x86, 0x04, 2, b'/', b'x', 0x01, 1, b'a'];
+                bytes.extend([0, 0, 9, 1, 5, 0, 0, 0, 1]);
+                bytes.extend(block);
+                bytes
+            }
+        }
+    }
+
+    /// Whether these bytes hold the whole head of an answer, or say that nothing was done.
+    fn is_answer(self, bytes: &[u8]) -> bool {
+        match self {
+            Self::Http => {
+                bytes.starts_with(b"HTTP/1.1 ") && bytes.windows(4).any(|w| w == b"\r\n\r\n")
+            }
+            Self::Grpc => frames(bytes).any(|(kind, stream, payload)| match kind {
+                HEADERS => stream == 1,
+                // The last stream that is served is none: a client may ask elsewhere.
+                GOAWAY => payload.starts_with(&[0; 4]),
+                _ => false,
+            }),
+        }
+    }
+}
+
+const HEADERS: u8 = 1;
+const GOAWAY: u8 = 7;
+
+/// Kind, stream and payload of each whole HTTP/2 frame.
+fn frames(mut bytes: &[u8]) -> impl Iterator<Item = (u8, u8, &[u8])> {
+    std::iter::from_fn(move || {
+        let (head, rest) = bytes.split_at_checked(9)?;
+        let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+        let (payload, rest) = rest.split_at_checked(length)?;
+        bytes = rest;
+        Some((head[3], head[8], payload))
+    })
+}
+
+/// What became of a client's request.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    answered: usize,
+    cut: usize,
+    /// Cut, but the client had been held up.
+    late: usize,
+}
+
+impl Seen {
+    fn add(&mut self, other: Self) {
+        self.answered += other.answered;
+        self.cut += other.cut;
+        self.late += other.late;
+    }
+
+    /// Reads the answer to what was sent this long after it could have been.
+    fn count(&mut self, stream: &mut TcpStream, protocol: Protocol, sent_after: Duration) {
+        match read_answer(stream, protocol) {
+            true => self.answered += 1,
+            false if sent_after > IN_TIME => self.late += 1,
+            false => self.cut += 1,
+        }
+    }
+}
+
+fn read_answer(stream: &mut TcpStream, protocol: Protocol) -> bool {
+    let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
+    while !protocol.is_answer(&bytes) {
+        match stream.read(&mut piece) {
+            Ok(0) | Err(_) => return false,
+            Ok(length) => bytes.extend_from_slice(&piece[..length]),
+        }
+    }
+    true
+}
+
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// Connects, asks and goes, until the port is closed.
+fn come_and_go(address: SocketAddr, protocol: Protocol, stopped: &AtomicBool) -> Seen {
+    let mut seen = Seen::default();
+    while !stopped.load(Ordering::Relaxed) {
+        let Ok(mut stream) = connect(address) else { break };
+        let connected = Instant::now();
+        let _told_by_the_answer = stream.write_all(&protocol.request());
+        seen.count(&mut stream, protocol, connected.elapsed());
+    }
+    seen
+}
+
+/// Stops a process in the midst of its clients.
+fn stop(mut role: Role, ports: &[(&str, Protocol)]) -> Seen {
+    let ports: Vec<_> = ports.iter().map(|(name, speaks)| (role.address(name), *speaks)).collect();
+    let mut open = Vec::new();
+    for (address, protocol) in &ports {
+        for _ in 0..OPEN {
+            open.push((connect(*address).unwrap(), *protocol));
+        }
+        if let Protocol::Http = protocol {
+            for _ in 0..OPEN / 2 {
+                let mut kept = connect(*address).unwrap();
+                kept.write_all(&protocol.request()).unwrap();
+                assert!(read_answer(&mut kept, *protocol));
+                // The rest of the answer is short, and comes with its head.
+                open.push((kept, *protocol));
+            }
+        }
+    }
+    let (mut seen, stopped) = (Seen::default(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let mut coming = Vec::new();
+        for (address, protocol) in &ports {
+            for _ in 0..COMING {
+                coming.push(scope.spawn(|| come_and_go(*address, *protocol, &stopped)));
+            }
+        }
+        pause(BEFORE);
+        let began = Instant::now();
+        role.terminate();
+        let mut sent = Vec::new();
+        for (mut stream, protocol) in open {
+            let _told_by_the_answer = stream.write_all(&protocol.request());
+            sent.push((stream, protocol, began.elapsed()));
+        }
+        for (mut stream, protocol, after) in sent {
+            seen.count(&mut stream, protocol, after);
+        }
+        let status = role.wait();
+        assert!(status.success(), "{status}");
+        stopped.store(true, Ordering::Relaxed);
+        coming.into_iter().for_each(|client| seen.add(client.join().unwrap()));
+    });
+    seen
+}
+
+#[test]
+fn a_request_on_an_accepted_connection_is_never_cut_by_sigterm() {
+    use Protocol::{Grpc, Http};
+    let mut seen = Seen::default();
+    for _ in 0..3 {
+        let Pair { processor, requestor, _dir } = Pair::start();
+        let of_requestor = [("requestor", Http), ("metrics", Http)];
+        seen.add(stop(requestor, &of_requestor));
+        seen.add(stop(processor, &[("grpc", Grpc), ("rest", Http), ("metrics", Http)]));
+        let dir = tempfile::tempdir().unwrap();
+        let of_dev = [("grpc", Grpc), ("rest", Http), ("requestor", Http), ("metrics", Http)];
+        seen.add(stop(dev(dir.path(), &[]), &of_dev));
+    }
+    println!("{seen:?}");
+    assert_eq!(seen.cut, 0, "{seen:?}");
+    assert!(seen.answered > 1_000 && seen.late < seen.answered / 20, "{seen:?}");
+}

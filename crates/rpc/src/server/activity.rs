@@ -1,0 +1,260 @@
+//! What has been heard on one connection, which decides when it may end: hyper closes a connection
+//! as idle though a request is on its way, or though half of its head is there.
+//!
+//! ```text
+//!            bytes                   call                      its answer was sent
+//!   silent ────────▶ half a request ──────▶ call in progress ──────────────────────▶ silent
+//!     │                                                            │
+//!     └── 24 bytes that are HTTP/2's preface ──▶ HTTP/2            └── silent for a while: may end
+//! ```
+//!
+//! HTTP/2 says itself where it ends (GOAWAY) and takes what was sent before that was read.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Buf;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+/// What opens a connection of HTTP/2 (RFC 9113, section 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What a connection is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stance {
+    /// Nothing was ever heard.
+    Silent,
+    /// Every request that was heard is answered, and no byte of another one is there.
+    Resting,
+    /// A request, or a part of one, is there.
+    Asked,
+    /// It speaks HTTP/2.
+    Http2,
+}
+
+/// What one connection's parts tell each other. All of HTTP/1.1 runs in the connection's own task.
+#[derive(Debug, Default)]
+pub(super) struct Activity {
+    bytes_read: AtomicU64,
+    /// Of those, the ones that belong to requests which are answered.
+    bytes_answered: AtomicU64,
+    calls: AtomicU64,
+    is_not_http2: AtomicBool,
+    is_last_look: AtomicBool,
+    first_call: Notify,
+    changed: Notify,
+}
+
+impl Activity {
+    /// Ends when the head of the first request is there.
+    pub(super) async fn first_call(&self) {
+        self.first_call.notified().await;
+    }
+
+    /// What the connection is at.
+    pub(super) fn stance(&self) -> Stance {
+        let bytes_read = self.bytes_read.load(Ordering::Acquire);
+        let is_http2 = !self.is_not_http2.load(Ordering::Acquire);
+        if bytes_read == 0 {
+            Stance::Silent
+        } else if is_http2 && bytes_read >= PREFACE.len() as u64 {
+            Stance::Http2
+        } else if self.calls.load(Ordering::Acquire) == 0
+            && bytes_read == self.bytes_answered.load(Ordering::Acquire)
+        {
+            Stance::Resting
+        } else {
+            Stance::Asked
+        }
+    }
+
+    /// Ends when the connection speaks HTTP/2, or has asked nothing for this long.
+    pub(super) async fn may_end(&self, silence: Duration) {
+        loop {
+            // Cancel-safe: what changed meanwhile is kept until it is asked for.
+            let changed = self.changed.notified();
+            match self.stance() {
+                Stance::Http2 => return,
+                Stance::Asked => changed.await,
+                Stance::Silent | Stance::Resting => {
+                    if tokio::time::timeout(silence, changed).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// From now on a read asks the system itself: the runtime may not have heard yet of what is
+    /// there.
+    pub(super) fn look_for_the_last_time(&self) {
+        self.is_last_look.store(true, Ordering::Release);
+    }
+
+    /// A call begins; it ends when what this returns is dropped.
+    pub(super) fn call(self: &Arc<Self>) -> Call {
+        self.calls.fetch_add(1, Ordering::AcqRel);
+        self.first_call.notify_one();
+        Call { activity: Arc::clone(self) }
+    }
+
+    fn heard(&self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let before = self.bytes_read.fetch_add(bytes.len() as u64, Ordering::AcqRel);
+        let rest = usize::try_from(before).ok().and_then(|before| PREFACE.get(before..));
+        if let Some(rest) = rest
+            && !rest.iter().zip(bytes).all(|(expected, byte)| expected == byte)
+        {
+            self.is_not_http2.store(true, Ordering::Release);
+        }
+        let is_first_of_request = before == self.bytes_answered.load(Ordering::Acquire);
+        if is_first_of_request || rest.is_some_and(|rest| !rest.is_empty()) {
+            self.changed.notify_one();
+        }
+    }
+}
+
+/// A call in progress, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Call {
+    activity: Arc<Activity>,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let activity = &self.activity;
+        if activity.calls.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let bytes_read = activity.bytes_read.load(Ordering::Acquire);
+            activity.bytes_answered.store(bytes_read, Ordering::Release);
+            activity.changed.notify_one();
+        }
+    }
+}
+
+pin_project! {
+    /// The body of an answer, which holds its call until it was sent.
+    #[derive(Debug)]
+    pub(super) struct AnswerBody<B> {
+        #[pin]
+        inner: B,
+        call: Call,
+    }
+}
+
+impl<B> AnswerBody<B> {
+    pub(super) const fn new(inner: B, call: Call) -> Self {
+        Self { inner, call }
+    }
+}
+
+impl<B: Body<Data: Buf>> Body for AnswerBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        self.project().inner.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// A stream that can be read past the runtime, which learns in turns of what has come.
+pub(super) trait ReadNow {
+    /// Reads what the system holds, without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is nothing.
+    fn read_now(&self, buffer: &mut [u8]) -> io::Result<usize>;
+}
+
+impl ReadNow for TcpStream {
+    fn read_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        io::Read::read(&mut &*socket2::SockRef::from(self), buffer)
+    }
+}
+
+pin_project! {
+    /// A connection's bytes, which are told to its activity as they are read.
+    #[derive(Debug)]
+    pub(super) struct Heard<S> {
+        #[pin]
+        stream: S,
+        activity: Arc<Activity>,
+    }
+}
+
+impl<S> Heard<S> {
+    pub(super) const fn new(stream: S, activity: Arc<Activity>) -> Self {
+        Self { stream, activity }
+    }
+}
+
+impl<S: AsyncRead + ReadNow> AsyncRead for Heard<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut this = self.project();
+        let before = buffer.filled().len();
+        let mut polled = this.stream.as_mut().poll_read(cx, buffer);
+        if polled.is_pending()
+            && this.activity.is_last_look.load(Ordering::Acquire)
+            && let Ok(length @ 1..) = this.stream.read_now(buffer.initialize_unfilled())
+        {
+            buffer.advance(length);
+            polled = Poll::Ready(Ok(()));
+        }
+        this.activity.heard(buffer.filled().get(before..).unwrap_or_default());
+        polled
+    }
+}
+
+impl<S: AsyncWrite> AsyncWrite for Heard<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.project().stream.poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().stream.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().stream.poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.project().stream.poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

@@ -1,0 +1,62 @@
+//! The end of a listening port without a connection that was made and never served: closing it
+//! resets what waits in the system's queue, though its peers count as connected.
+
+use std::io;
+use std::net;
+
+use tokio::net::{TcpListener, TcpStream};
+
+/// Lets the system take no further connection: a peer that asks for one gets no answer, and asks
+/// again after a second, when the port is closed or another process has it. What is connected or
+/// about to be stays as it is. Linux only; elsewhere those who connect in the very moment of
+/// closing are reset.
+///
+/// # Errors
+/// When the system refuses the filter.
+#[cfg(target_os = "linux")]
+pub(super) fn take_no_more(listener: &TcpListener) -> io::Result<()> {
+    use socket2::{SockFilter, SockRef};
+
+    // Classic BPF over a segment's TCP header, whose byte 13 holds its flags (RFC 9293): drops
+    // what has SYN and not ACK.
+    const LOAD_BYTE: u16 = 0x30;
+    const AND: u16 = 0x54;
+    const JUMP_IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    const FLAGS_AT: u32 = 13;
+    const SYN: u32 = 0x02;
+    const SYN_AND_ACK: u32 = 0x12;
+    let filter = [
+        SockFilter::new(LOAD_BYTE, 0, 0, FLAGS_AT),
+        SockFilter::new(AND, 0, 0, SYN_AND_ACK),
+        SockFilter::new(JUMP_IF_EQUAL, 0, 1, SYN),
+        SockFilter::new(RETURN, 0, 0, 0),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ];
+    SockRef::from(listener).attach_filter(&filter)
+}
+
+/// See the Linux one.
+///
+/// # Errors
+/// None.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn take_no_more(_listener: &TcpListener) -> io::Result<()> {
+    Ok(())
+}
+
+/// Takes what waits in the system's queue, at most this many, and closes the port.
+///
+/// # Errors
+/// When the listener cannot be taken out of the runtime; it is closed all the same.
+pub(super) fn empty(listener: TcpListener, length_max: usize) -> io::Result<Vec<TcpStream>> {
+    // Asked of the system itself: the runtime learns only in turns of what has come.
+    let listener = listener.into_std()?;
+    let waiting = std::iter::from_fn(|| listener.accept().ok());
+    Ok(waiting.take(length_max).filter_map(|(stream, _)| of_runtime(stream).ok()).collect())
+}
+
+fn of_runtime(stream: net::TcpStream) -> io::Result<TcpStream> {
+    stream.set_nonblocking(true)?;
+    TcpStream::from_std(stream)
+}

@@ -1,0 +1,145 @@
+//! Claims about the end of a connection, under a clock that stands still.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::routing::get;
+use futures_util::FutureExt as _;
+use parking_lot::Mutex;
+use tokio::io::{DuplexStream, ReadBuf, duplex};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::*;
+
+const REQUEST: &str = "GET /hello HTTP/1.1\r\nhost: test\r\n\r\n";
+const MOMENT: Duration = Duration::from_millis(1);
+
+impl ReadNow for DuplexStream {
+    fn read_now(&self, _buffer: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+/// A connection of which the runtime has not heard yet what came.
+struct Unheard {
+    stream: DuplexStream,
+    came: Mutex<Vec<u8>>,
+}
+
+impl ReadNow for Unheard {
+    fn read_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut came = self.came.lock();
+        let length = came.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&came[..length]);
+        came.drain(..length);
+        Ok(length)
+    }
+}
+
+impl AsyncRead for Unheard {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Unheard {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Serves a stream whose server is told to stop at once, and has heard it.
+async fn ending<S>(stream: S) -> JoinHandle<()>
+where
+    S: AsyncRead + AsyncWrite + ReadNow + Unpin + Send + 'static,
+{
+    let bounds = HttpLimits::default();
+    let router = Router::new().route("/hello", get(async || "hello"));
+    let shutdown = CancellationToken::new();
+    shutdown.cancel();
+    #[allow(clippy::disallowed_methods, reason = "joined by the test")]
+    let task = tokio::spawn(async move {
+        talk(stream, &builder(&bounds), router, bounds, shutdown).await;
+    });
+    tokio::task::yield_now().await;
+    task
+}
+
+/// All that comes until the connection ends.
+async fn rest(client: &mut DuplexStream) -> String {
+    let mut text = String::new();
+    client.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+fn assert_is_last_answer(text: &str) {
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "'{text}'");
+    assert!(text.contains("connection: close"), "'{text}'");
+    assert!(text.ends_with("\r\n\r\nhello"), "'{text}'");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_within_the_last_moment_is_answered() {
+    let (server, mut client) = duplex(4096);
+    let task = ending(server).await;
+    tokio::time::sleep(crate::limits::LAST_REQUEST_TIME - MOMENT).await;
+    client.write_all(REQUEST.as_bytes()).await.unwrap();
+    assert_is_last_answer(&rest(&mut client).await);
+    task.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_stays_silent_ends_after_the_last_request_time() {
+    let (server, mut client) = duplex(4096);
+    let begun = Instant::now();
+    ending(server).await.await.unwrap();
+    assert_eq!(rest(&mut client).await, "");
+    let took = begun.elapsed();
+    let expected = crate::limits::LAST_REQUEST_TIME;
+    assert!((expected..expected + 5 * MOMENT).contains(&took), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_a_request_is_waited_for_as_long_as_a_head_may_take() {
+    let half = REQUEST.len() / 2;
+    let (server, mut client) = duplex(4096);
+    let task = ending(server).await;
+    client.write_all(&REQUEST.as_bytes()[..half]).await.unwrap();
+    tokio::time::sleep(crate::limits::HEADER_READ_TIMEOUT - MOMENT).await;
+    client.write_all(&REQUEST.as_bytes()[half..]).await.unwrap();
+    assert_is_last_answer(&rest(&mut client).await);
+    task.await.unwrap();
+
+    let (server, mut client) = duplex(4096);
+    let (begun, task) = (Instant::now(), ending(server).await);
+    client.write_all(&REQUEST.as_bytes()[..half]).await.unwrap();
+    task.await.unwrap();
+    assert_eq!(begun.elapsed().as_secs(), crate::limits::HEADER_READ_TIMEOUT.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_system_holds_is_looked_for_before_a_connection_ends() {
+    let (stream, mut client) = duplex(4096);
+    let came = Mutex::new(REQUEST.as_bytes().to_vec());
+    let task = ending(Unheard { stream, came }).await;
+    assert_is_last_answer(&rest(&mut client).await);
+    task.await.unwrap();
+    assert!(client.read_u8().now_or_never().unwrap().is_err());
+}

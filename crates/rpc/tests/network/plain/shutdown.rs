@@ -1,0 +1,105 @@
+//! The end of a server as those see it who have connected: whoever asks in time is answered.
+
+use super::*;
+use crate::frames::{END_HEADERS, GOAWAY, HEADERS, frame, opening, read, write};
+
+const HELLO: &str = "GET /hello";
+
+/// Waits for a last request as long as a busy machine may take to send it.
+fn patient() -> HttpLimits {
+    HttpLimits { last_request_time: STUCK, ..HttpLimits::default() }
+}
+
+/// Asks once more: the answer comes, and says that it is the last one.
+async fn hears_the_last_answer(socket: &mut TcpStream) {
+    let last = ask(socket, HELLO, "", b"").await;
+    assert_eq!((last.status, last.body.as_str()), (200, "hello"));
+    assert!(last.head.contains("connection: close"), "{last:?}");
+    closed(socket).await;
+}
+
+#[tokio::test]
+async fn a_request_on_a_connection_that_said_nothing_yet_is_answered() {
+    let mut served = Plain::start(patient()).await;
+    let mut fresh = served.socket().await;
+    served.shutdown.cancel();
+    served.hears().await;
+    hears_the_last_answer(&mut fresh).await;
+    served.ended().await;
+}
+
+#[tokio::test]
+async fn a_further_request_on_a_connection_that_is_kept_is_answered() {
+    let mut served = Plain::start(patient()).await;
+    let mut kept = served.socket().await;
+    assert_eq!(ask(&mut kept, HELLO, "", b"").await.status, 200);
+    served.shutdown.cancel();
+    served.hears().await;
+    hears_the_last_answer(&mut kept).await;
+    served.ended().await;
+}
+
+#[tokio::test]
+async fn half_a_head_has_the_time_of_a_head() {
+    let bounds = HttpLimits { last_request_time: SHORT / 10, ..HttpLimits::default() };
+    let mut served = Plain::start(bounds).await;
+    let mut slow = served.socket().await;
+    slow.write_all(b"GET /hel").await.unwrap();
+    served.shutdown.cancel();
+    assert!(is_silent(&mut slow, SHORT).await);
+    slow.write_all(b"lo HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
+    let last = answer(&mut slow).await;
+    assert_eq!((last.status, last.body.as_str()), (200, "hello"));
+    served.ended().await;
+}
+
+#[tokio::test]
+async fn who_waits_in_the_queue_of_the_system_is_answered() {
+    const WAITING: usize = 100;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    for _ in 0..WAITING {
+        waiting.push(TcpStream::connect(address).await.unwrap());
+    }
+    let shutdown = CancellationToken::new();
+    shutdown.cancel();
+    let router = Router::new().route("/hello", get(async || "hello"));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(http::serve(listener, router, patient(), shutdown));
+    for socket in &mut waiting {
+        let head = format!("{HELLO} HTTP/1.1\r\nhost: test\r\n\r\n");
+        socket.write_all(head.as_bytes()).await.unwrap();
+    }
+    for socket in &mut waiting {
+        assert_eq!(answer(socket).await.status, 200);
+    }
+    timeout(STUCK, tasks.join_next()).await.unwrap();
+    TcpStream::connect(address).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn http2_that_opens_after_the_signal_is_answered_and_told_where_it_ends() {
+    let mut served = Plain::start(patient()).await;
+    let mut fresh = served.socket().await;
+    served.shutdown.cancel();
+    served.hears().await;
+    let mut bytes = opening();
+    bytes.extend(frame(HEADERS, END_HEADERS | 1, 1, &http2::get_block("/hello")));
+    assert!(write(&mut fresh, &bytes).await);
+    let (mut is_answered, mut is_told) = (false, false);
+    let seen = async {
+        while let Some(frame) = read(&mut fresh).await {
+            is_answered |= frame.kind == HEADERS;
+            is_told |= frame.kind == GOAWAY;
+            if is_answered && is_told {
+                break;
+            }
+        }
+    };
+    timeout(STUCK, seen).await.unwrap();
+    assert!(is_answered, "the call was lost");
+    assert!(is_told, "nobody said that the server ends");
+    drop(fresh);
+    served.ended().await;
+}
