@@ -24,6 +24,7 @@ mod peers;
 mod ports;
 mod process;
 mod python;
+mod resumptions;
 mod sealed;
 mod series;
 mod stop;

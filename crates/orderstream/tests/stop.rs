@@ -43,12 +43,10 @@ impl Protocol {
         }
     }
 
-    /// Whether these bytes hold the whole head of an answer, or say that nothing was done.
+    /// Whether these bytes hold an answer, or say that nothing was done.
     fn is_answer(self, bytes: &[u8]) -> bool {
         match self {
-            Self::Http => {
-                bytes.starts_with(b"HTTP/1.1 ") && bytes.windows(4).any(|w| w == b"\r\n\r\n")
-            }
+            Self::Http => is_whole(bytes),
             Self::Grpc => frames(bytes).any(|(kind, stream, payload)| match kind {
                 HEADERS => stream == 1,
                 // The last stream that is served is none: a client may ask elsewhere.
@@ -57,6 +55,15 @@ impl Protocol {
             }),
         }
     }
+}
+
+/// Whether these bytes are an answer of HTTP/1.1 with all of its body.
+fn is_whole(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes).to_ascii_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+    let length: usize = length.map_or(0, |length| length.parse().unwrap());
+    head.starts_with("http/1.1 ") && body.len() >= length
 }
 
 const HEADERS: u8 = 1;
@@ -142,7 +149,6 @@ fn stop(mut role: Role, ports: &[(&str, Protocol)]) -> Seen {
                 let mut kept = connect(*address).unwrap();
                 kept.write_all(&protocol.request()).unwrap();
                 assert!(read_answer(&mut kept, *protocol));
-                // The rest of the answer is short, and comes with its head.
                 open.push((kept, *protocol));
             }
         }

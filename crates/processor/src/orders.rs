@@ -135,8 +135,8 @@ impl Orders {
     }
 
     async fn act_in_full(&self, key: &OrderKey, command: &Command) -> Result<Answer, Refusal> {
-        if self.inner.draining.load(Ordering::Relaxed) && !matches!(command.act, Act::Tick) {
-            return Err(Refusal::new(Reason::Draining, "this server is stopping; try again"));
+        if !matches!(command.act, Act::Tick) {
+            self.must_take()?;
         }
         // An opening brings its grant along.
         let fencing = command.epoch.filter(|_| !matches!(command.act, Act::Open(_)));
@@ -152,6 +152,14 @@ impl Orders {
             }
         };
         receiver.await.unwrap_or_else(|_| Err(storage_unavailable()))
+    }
+
+    /// Refuses once the server is stopping.
+    fn must_take(&self) -> Result<(), Refusal> {
+        match self.inner.draining.load(Ordering::Relaxed) {
+            true => Err(Refusal::new(Reason::Draining, "this server is stopping; try again")),
+            false => Ok(()),
+        }
     }
 
     fn submit(&self, key: &OrderKey, command: &Command) -> Result<Submitted, Refusal> {

@@ -1,5 +1,7 @@
 //! A processor that stops: who is told what, and that nothing is cut off in the middle.
 
+use orderstream_core::Reason;
+use orderstream_rpc::status::refusal_from_status;
 use orderstream_rpc::v1;
 use orderstream_rpc::v1::order_stream_response::Detail;
 use orderstream_rpc::v1::seller_event::Kind as Down;
@@ -68,6 +70,23 @@ async fn every_open_stream_is_told_in_band_with_its_last_number() {
     assert!(matches!(word, Some(Down::Draining(_))), "a session without an order too: {word:?}");
     assert!(session.next().await.is_none());
     assert!(idle.next().await.is_none());
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn no_tracker_comes_in_to_be_told_at_once_that_the_server_stops() {
+    let mut rig = Rig::start().await;
+    let wire = rig.wire().await;
+    let mut follow = wire.track("a").await;
+    follow.through(2).await;
+    rig.orders().drain();
+    assert_eq!(told(&mut follow).await, 2);
+    let mut again = tracker("a");
+    again.after_seq = 2;
+    let status = wire.follow(again).await.err().expect("it is refused");
+    assert_eq!(refusal_from_status(&status).unwrap().reason, Reason::Draining);
+    // Who only reads takes nobody's place, and hears what there is.
+    assert_eq!(told(&mut wire.follow(observer("a")).await.unwrap()).await, 2);
     rig.stop().await;
 }
 

@@ -262,7 +262,7 @@ impl Registry {
         let (was_up, had_been_up) = (entry.active, entry.was_active);
         let output = entry.step(now, input);
         let is_up = entry.active;
-        if is_up && had_been_up {
+        if is_up && !was_up && had_been_up {
             self.metrics.stream_reconnects.inc();
         }
         if was_up != is_up {

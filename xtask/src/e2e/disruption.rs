@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
 use super::cluster::{Cluster, NAMESPACE, RELEASE, pause, until};
@@ -16,6 +16,9 @@ use super::orders::order_id;
 const ORDERS: usize = 200;
 /// How long anything may take to come back.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// After which a stream that came up again without a reason would have been counted: the longest
+/// wait before a stream is opened again.
+const SETTLED: Duration = Duration::from_secs(5);
 /// How soon after the last act a status is true: the promise, and time for a busy machine.
 const TRUE_WITHIN: Duration = Duration::from_secs(5 + 5);
 
@@ -70,16 +73,8 @@ fn streaming(cluster: &Cluster) -> anyhow::Result<Vec<Value>> {
 }
 
 fn disturb(cluster: &Cluster) -> anyhow::Result<()> {
-    let processors = format!("statefulset/{RELEASE}-processor");
-    for number in 0..3 {
-        let began = Instant::now();
-        let pod = format!("{RELEASE}-processor-{number}");
-        cluster.kubectl(&["delete", "pod", &pod, "--wait=true"])?;
-        cluster.kubectl(&["rollout", "status", &processors, "--timeout=90s"])?;
-        println!("{pod} deleted, ready again after {:.1} s", began.elapsed().as_secs_f32());
-    }
     let leader = leader(cluster)?;
-    streams_resumed(cluster, &leader)?;
+    disturb_processors(cluster, &leader)?;
     drop(cluster.asked()?);
     let began = Instant::now();
     cluster.kubectl(&["delete", "pod", &leader, "--wait=false"])?;
@@ -102,16 +97,49 @@ fn disturb(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Each processor was away once, so each order's stream came up again, and none began anew.
-fn streams_resumed(cluster: &Cluster, leader: &str) -> anyhow::Result<()> {
-    let name = "orderstream_requestor_stream_reconnects_total";
-    let resumed = until("every stream came up again", PATIENCE, || {
-        let page = cluster.metrics(leader)?;
-        let sample = page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-        Ok(sample.filter(|resumed: &usize| *resumed >= ORDERS))
-    })?;
-    println!("{resumed} streams resumed");
+/// Deletes one processor after the other. Each time its streams come up again, once, and no other
+/// stream does.
+fn disturb_processors(cluster: &Cluster, leader: &str) -> anyhow::Result<()> {
+    let processors = format!("statefulset/{RELEASE}-processor");
+    let mut expected = resumptions(cluster, leader)?;
+    for number in 0..3 {
+        let began = Instant::now();
+        let pod = format!("{RELEASE}-processor-{number}");
+        let streams = streams_at(cluster, &pod)?;
+        cluster.kubectl(&["delete", "pod", &pod, "--wait=true"])?;
+        cluster.kubectl(&["rollout", "status", &processors, "--timeout=90s"])?;
+        println!("{pod} deleted, ready again after {:.1} s", began.elapsed().as_secs_f32());
+        expected += streams;
+        until("its streams came up again", PATIENCE, || {
+            Ok((resumptions(cluster, leader)? >= expected).then_some(()))
+        })?;
+        println!("its {streams} streams resumed");
+    }
+    pause(SETTLED);
+    let counted = resumptions(cluster, leader)?;
+    ensure!(
+        counted == expected,
+        "streams resumed {counted} times, the disturbances cost {expected}"
+    );
     Ok(())
+}
+
+/// How often a stream of this leader came up again.
+fn resumptions(cluster: &Cluster, leader: &str) -> anyhow::Result<usize> {
+    let name = "orderstream_requestor_stream_reconnects_total";
+    let page = cluster.metrics(leader)?;
+    let sample = page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    sample.with_context(|| format!("{leader} does not show {name}"))
+}
+
+/// The streams that this processor holds.
+fn streams_at(cluster: &Cluster, pod: &str) -> anyhow::Result<usize> {
+    let host = format!("http://{pod}.");
+    let is_there = |order: &&Value| {
+        let processor = order["status"]["stream"]["processor"].as_str().unwrap_or_default();
+        order["status"]["tracker"]["streamActive"] == true && processor.starts_with(&host)
+    };
+    Ok(cluster.orders()?.iter().filter(is_there).count())
 }
 
 /// The pod that the Lease names.

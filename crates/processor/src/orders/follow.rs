@@ -60,9 +60,14 @@ impl Orders {
     ) -> Result<EventStream, Refusal> {
         let incarnation = self.opened(key).await?;
         if let Some(epoch) = tracker {
+            self.must_take()?;
             self.grant(key, &incarnation, epoch).await?;
         }
         let shard = self.shard(key).lock();
+        if tracker.is_some() {
+            // A stream that is only opened to be told that the server stops would count as broken.
+            self.must_take()?;
+        }
         let entry = shard.orders.get(key).filter(|held| held.incarnation == incarnation);
         let entry = entry.ok_or_else(|| not_found(key))?;
         if let Some(cause) = &entry.damaged {

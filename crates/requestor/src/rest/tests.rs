@@ -202,6 +202,8 @@ async fn a_cut_stream_resumes_without_a_gap_or_a_repeat() {
     let snapshot = rig.handle.snapshot(&key()).unwrap();
     assert_eq!(snapshot.stream.reconnects, 4);
     assert_eq!(snapshot.order.as_ref().unwrap().proposals.len(), 4);
+    let counted = rig.handle.shared.metrics.stream_reconnects.get();
+    assert_eq!(counted, 4, "an event on a stream that came up again is no resumption");
     assert_eq!(rig.fake.streams_open_now(), 1);
 }
 
