@@ -13,6 +13,8 @@ use crate::{assets, step};
 const SEEDS_VAR: &str = "SEEDS";
 /// The tests of NATS read here where a server's program is.
 const NATS_VARIABLE: &str = "ORDERSTREAM_TEST_NATS";
+/// The tests of HTTP/2 read here where h2spec is.
+const H2SPEC_VARIABLE: &str = "ORDERSTREAM_TEST_H2SPEC";
 
 /// Builds the binary and runs every test of the workspace, doc tests included.
 ///
@@ -33,34 +35,37 @@ pub(crate) fn run(root: &Path, seeds: Option<u64>) -> anyhow::Result<()> {
     if let Some(program) = SCHEMATHESIS.find(root)? {
         test.env(SCHEMATHESIS.variable, program);
     }
+    if let Some(program) = go_program(root, "h2spec", H2SPEC_VARIABLE)? {
+        test.env(H2SPEC_VARIABLE, program);
+    }
     step::run("test the whole workspace", &mut test)?;
 
     let nats = ["test", "--locked", "-p", "orderstream-notifier", "--features", "nats"];
     let mut test = step::cargo(root, &nats);
     test.args(["--test", "main", "nats::"]);
-    if let Some(program) = nats_server(root)? {
+    if let Some(program) = go_program(root, "nats-server", NATS_VARIABLE)? {
         test.env(NATS_VARIABLE, program);
     }
     step::run("test notifications over NATS", &mut test)
 }
 
-/// A NATS server: the one that the variable names, else one that is built from its Go module. `None`,
-/// with a word on how to get it, where there is no Go.
-fn nats_server(root: &Path) -> anyhow::Result<Option<PathBuf>> {
-    if let Some(named) = std::env::var_os(NATS_VARIABLE) {
+/// A program that is built from its Go module: the one that the variable names, else one that is
+/// built here. `None`, with a word on how to get it, where there is no Go.
+fn go_program(root: &Path, name: &str, variable: &str) -> anyhow::Result<Option<PathBuf>> {
+    if let Some(named) = std::env::var_os(variable) {
         return Ok(Some(PathBuf::from(named)));
     }
     let dir = root.join("target/tools/bin");
-    let program = dir.join("nats-server");
+    let program = dir.join(name);
     if !program.exists() && Command::new("go").arg("version").output().is_err() {
-        let text = format!("no NATS server: install Go, which builds one, or set {NATS_VARIABLE}");
+        let text = format!("no {name}: install Go, which builds one, or set {variable}");
         if std::env::var_os("CI").is_some_and(|ci| ci == "true") {
             bail!("{text}");
         }
-        println!("== NATS: SKIPPED, {text}");
+        println!("== {name}: SKIPPED, {text}");
         return Ok(None);
     }
     let mut install = Command::new(root.join("deploy/tools/install"));
-    step::run("find a NATS server", install.arg(&dir).arg("nats-server"))?;
+    step::run(&format!("find {name}"), install.arg(&dir).arg(name))?;
     Ok(Some(program))
 }

@@ -14,6 +14,7 @@ mod contract;
 mod conversation;
 mod drain;
 mod elsewhere;
+mod h2spec;
 mod http;
 mod kill;
 mod market;

@@ -148,4 +148,6 @@ fn done(status: StatusCode, answer: &Answer) -> Response {
 #[cfg(test)]
 mod document_tests;
 #[cfg(test)]
+mod events_tests;
+#[cfg(test)]
 mod tests;

@@ -57,7 +57,7 @@ pub(super) async fn follow(
     let key = OrderKey::new(&from.tenant, &order_req_id)?;
     let after = match headers.get("last-event-id") {
         None => Seq(from.after),
-        Some(id) => id.to_str().ok().and_then(|id| id.parse().ok()).map(Seq).ok_or_else(|| {
+        Some(id) => number(id.as_bytes()).map(Seq).ok_or_else(|| {
             Refusal::field("last-event-id", "is not a number; give the id of the last event")
         })?,
     };
@@ -68,6 +68,12 @@ pub(super) async fn follow(
     }
     let events = events.map(|item| Ok::<_, Infallible>(sse(item)));
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
+}
+
+/// A number in digits and nothing else.
+fn number(text: &[u8]) -> Option<u64> {
+    let digits = text.iter().all(u8::is_ascii_digit);
+    str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
 }
 
 fn sse(item: Result<Followed, Refusal>) -> SseEvent {

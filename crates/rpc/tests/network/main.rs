@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed check must stop the test")]
 
 mod attacks;
+mod bad_clients;
 mod calls;
 mod frames;
 mod plain;

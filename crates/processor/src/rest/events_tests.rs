@@ -1,0 +1,156 @@
+//! Properties of streams of events: wherever they are cut and whatever is sent to resume them.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode};
+use http_body_util::BodyExt as _;
+use orderstream_core::{Act, Command, OrderKey, Reason};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use tower::ServiceExt as _;
+
+use super::router;
+use super::tests::Rig;
+
+/// Proposals in the order under test; with its opening, its choice and its end it has three more
+/// events.
+const PROPOSALS: u64 = 5;
+const LAST: u64 = PROPOSALS + 3;
+
+fn runner() -> TestRunner {
+    TestRunner::new(Config { cases: 256, failure_persistence: None, ..Config::default() })
+}
+
+/// An order that has ended, so that each answer is whole.
+async fn ended() -> Rig {
+    let rig = Rig::start().await;
+    for serial in 0..PROPOSALS {
+        let body = format!(
+            r#"{{"order_req_id": "SB1", "proposal_id": "p{serial}", "seller": "s", "price": 1,
+                "currency": "EUR", "note": "a: b\ndata: c\n\nid: 7"}}"#
+        );
+        let request = Request::post("/api/v1/proposals").header("content-type", "application/json");
+        let answer = ask(&rig, request.body(Body::from(body)).unwrap()).await;
+        assert_eq!(answer.0, StatusCode::CREATED);
+    }
+    let key = OrderKey::new("", "SB1").unwrap();
+    rig.orders().act(&key, Command::bare(Act::Close { reason: None })).await.unwrap();
+    rig
+}
+
+async fn ask(rig: &Rig, request: Request) -> (StatusCode, Vec<u8>) {
+    let (head, body) = router(rig.orders().clone()).oneshot(request).await.unwrap().into_parts();
+    (head.status, body.collect().await.unwrap().to_bytes().to_vec())
+}
+
+async fn events(rig: &Rig, last_id: Option<&HeaderValue>, query: &str) -> (StatusCode, Vec<u8>) {
+    let mut request = Request::get(format!("/orders/SB1/events{query}"));
+    if let Some(id) = last_id {
+        request = request.header("last-event-id", id);
+    }
+    ask(rig, request.body(Body::empty()).unwrap()).await
+}
+
+/// The ids of the events that these bytes hold as a whole, as an `EventSource` reads them.
+fn dispatched(bytes: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let Some((whole, _)) = text.rsplit_once("\n\n") else { return Vec::new() };
+    let id =
+        |event: &str| event.lines().find_map(|line| line.strip_prefix("id: ").map(str::to_owned));
+    whole.split("\n\n").filter_map(id).collect()
+}
+
+#[test]
+fn a_stream_that_is_cut_anywhere_resumes_without_a_gap_or_a_repeat() {
+    let runtime = Runtime::new().unwrap();
+    let rig = runtime.block_on(ended());
+    let cuts = prop::collection::vec(any::<Index>(), 0..8);
+    let check = |cuts: Vec<Index>| {
+        let mut heard: Vec<String> = Vec::new();
+        for cut in cuts.into_iter().map(Some).chain([None]) {
+            let last_id = heard.last().map(|id| HeaderValue::from_str(id).unwrap());
+            let (status, bytes) = runtime.block_on(events(&rig, last_id.as_ref(), ""));
+            if status == StatusCode::NO_CONTENT {
+                break;
+            }
+            prop_assert_eq!(status, StatusCode::OK);
+            let end = cut.map_or(bytes.len(), |cut| cut.index(bytes.len() + 1));
+            heard.extend(dispatched(&bytes[..end]));
+        }
+        let expected: Vec<_> = (1..=LAST).map(|seq| seq.to_string()).collect();
+        prop_assert_eq!(heard, expected);
+        Ok(())
+    };
+    runner().run(&cuts, check).unwrap();
+}
+
+/// What programs send, and what they should not.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..40),
+        "[0-9]{1,25}".prop_map(String::into_bytes),
+        "[ +-]?[0-9]{1,2}[ .,e]?[0-9]?".prop_map(String::into_bytes),
+        (0..=LAST + 1).prop_map(|number| number.to_string().into_bytes()),
+    ]
+}
+
+#[test]
+fn whatever_is_sent_as_last_event_id_is_followed_or_refused_by_name() {
+    let runtime = Runtime::new().unwrap();
+    let rig = runtime.block_on(ended());
+    let check = |bytes: Vec<u8>| {
+        // Others cannot be sent as a header at all.
+        let Ok(id) = HeaderValue::from_bytes(&bytes) else { return Ok(()) };
+        let (status, body) = runtime.block_on(events(&rig, Some(&id), ""));
+        let is_number = !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit);
+        let number = String::from_utf8_lossy(&bytes).parse::<u64>().ok().filter(|_| is_number);
+        match number {
+            Some(LAST) => prop_assert_eq!(status, StatusCode::NO_CONTENT),
+            Some(after) if after < LAST => {
+                let expected: Vec<_> = (after + 1..=LAST).map(|seq| seq.to_string()).collect();
+                prop_assert_eq!(dispatched(&body), expected);
+            }
+            Some(_) => {
+                prop_assert_eq!(status, StatusCode::RANGE_NOT_SATISFIABLE);
+                prop_assert_eq!(&problem(&body)["reason"], Reason::AheadOfList.as_str());
+            }
+            None => {
+                prop_assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+                prop_assert_eq!(&problem(&body)["field"], "last-event-id");
+            }
+        }
+        Ok(())
+    };
+    runner().run(&bytes(), check).unwrap();
+}
+
+#[test]
+fn whatever_is_sent_as_after_is_followed_or_refused_by_name() {
+    let runtime = Runtime::new().unwrap();
+    let rig = runtime.block_on(ended());
+    let check = |bytes: Vec<u8>| {
+        let encoded: String = bytes.iter().map(|byte| format!("%{byte:02x}")).collect();
+        let (status, body) = runtime.block_on(events(&rig, None, &format!("?after={encoded}")));
+        match status {
+            StatusCode::OK | StatusCode::NO_CONTENT => {
+                let number = String::from_utf8(bytes).unwrap().parse::<u64>().unwrap();
+                let expected: Vec<_> = (number + 1..=LAST).map(|seq| seq.to_string()).collect();
+                prop_assert_eq!(dispatched(&body), expected);
+            }
+            StatusCode::RANGE_NOT_SATISFIABLE => {}
+            refused => {
+                prop_assert!(refused.is_client_error(), "{}", refused);
+                prop_assert!(problem(&body).to_string().contains("after"), "{:?}", body);
+            }
+        }
+        Ok(())
+    };
+    runner().run(&bytes(), check).unwrap();
+}
+
+fn problem(body: &[u8]) -> Value {
+    serde_json::from_slice(body).unwrap()
+}

@@ -1,0 +1,239 @@
+//! Clients that speak HTTP/2 and get gRPC wrong: each hears what is wrong, in gRPC's words where it
+//! speaks gRPC at all, and nothing stays behind.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request};
+use orderstream_rpc::server::ServerLimits;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
+use tonic::Code;
+
+use crate::attacks::{ENHANCE_YOUR_CALM, goaway_code};
+use crate::frames::{
+    CONTINUATION, DATA, END_HEADERS, HEADERS, PING, SETTINGS, frame, header_block, opening, read,
+    write,
+};
+use crate::stub::Case;
+use crate::{STUCK, Served, sum};
+
+const PAUSE: &str = "/orderstream.v1.OrderControlService/Pause";
+/// A whole message without content.
+const EMPTY: &[u8] = &[0; 5];
+
+/// A request with one thing wrong.
+struct Bad {
+    what: &'static str,
+    method: Method,
+    path: &'static str,
+    headers: &'static [(&'static str, &'static str)],
+    body: &'static [u8],
+}
+
+/// A request with nothing wrong.
+const GOOD: Bad = Bad {
+    what: "nothing",
+    method: Method::POST,
+    path: PAUSE,
+    headers: &[("content-type", "application/grpc"), ("te", "trailers")],
+    body: EMPTY,
+};
+
+/// What comes back: HTTP's status, and gRPC's code where there is one.
+type Heard = (u16, Option<Code>);
+
+async fn ask(served: &Served, bad: &Bad) -> Heard {
+    let (mut client, connection) = h2::client::handshake(served.socket().await).await.unwrap();
+    let call = async {
+        let uri = format!("http://test{}", bad.path);
+        let mut request = Request::builder().method(&bad.method).uri(uri);
+        for (name, value) in bad.headers {
+            request = request.header(*name, *value);
+        }
+        let (answer, mut body) = client.send_request(request.body(()).unwrap(), false).unwrap();
+        // It may be answered, and reset, before all was sent.
+        let _reset = body.send_data(Bytes::from_static(bad.body), true);
+        let (head, mut body) = answer.await.unwrap().into_parts();
+        while let Some(Ok(data)) = body.data().await {
+            body.flow_control().release_capacity(data.len()).unwrap();
+        }
+        let trailers = body.trailers().await.ok().flatten().unwrap_or_default();
+        (head.status.as_u16(), code(&head.headers).or_else(|| code(&trailers)))
+    };
+    tokio::select! {
+        heard = timeout(STUCK, call) => heard.unwrap(),
+        ended = connection => panic!("{}: the connection ended: {ended:?}", bad.what),
+    }
+}
+
+fn code(headers: &HeaderMap) -> Option<Code> {
+    Some(Code::from_bytes(headers.get("grpc-status")?.as_bytes()))
+}
+
+async fn check(case: Case, table: &[(Bad, Heard)]) {
+    let mut served = Served::start(case, ServerLimits::default()).await;
+    let mut wrong = Vec::new();
+    for (bad, expected) in table {
+        let heard = ask(&served, bad).await;
+        if heard != *expected {
+            wrong.push(format!("{}: {heard:?}, expected {expected:?}", bad.what));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    served.stop().await;
+    assert_eq!(sum(&served.registry, "grpc_server_in_flight", &[]), 0);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_call_is_told() {
+    const GRPC: (&str, &str) = ("content-type", "application/grpc");
+    let ok = Some(Code::Ok);
+    let bad = |what, body| Bad { what, body, ..GOOD };
+    let headed = |what, headers| Bad { what, headers, ..GOOD };
+    check(
+        Case::Ok,
+        &[
+            (GOOD, (200, ok)),
+            (headed("no te: proxies are not our matter", &[GRPC]), (200, ok)),
+            (Bad { what: "no such path", path: "/x/y", ..GOOD }, (200, Some(Code::Unimplemented))),
+            (
+                Bad {
+                    what: "no such method",
+                    path: "/orderstream.v1.OrderControlService/Nothing",
+                    ..GOOD
+                },
+                (200, Some(Code::Unimplemented)),
+            ),
+            (headed("another content: read as gRPC", &[("content-type", "text/plain")]), (200, ok)),
+            (headed("no content type: read as gRPC", &[]), (200, ok)),
+            (Bad { what: "GET: read as gRPC", method: Method::GET, ..GOOD }, (200, ok)),
+            (
+                bad("a prefix beyond the limit", &[0, 0xff, 0xff, 0xff, 0xff]),
+                (200, Some(Code::ResourceExhausted)),
+            ),
+            (bad("half a message", &[0, 0, 0, 0, 10, 1, 2]), (200, Some(Code::Internal))),
+            (bad("half a prefix", &[0, 0, 0]), (200, Some(Code::Internal))),
+            (bad("no message", &[]), (200, Some(Code::InvalidArgument))),
+            (bad("no such flag", &[7, 0, 0, 0, 0]), (200, Some(Code::Internal))),
+            (bad("compressed with nothing", &[1, 0, 0, 0, 1, 0]), (200, Some(Code::Internal))),
+            (bad("no protobuf", &[0, 0, 0, 0, 2, 0xff, 0xff]), (200, Some(Code::InvalidArgument))),
+            (
+                Bad {
+                    what: "no zstd",
+                    headers: &[GRPC, ("grpc-encoding", "zstd")],
+                    body: &[1, 0, 0, 0, 2, 1, 2],
+                    ..GOOD
+                },
+                (200, Some(Code::Internal)),
+            ),
+            (
+                headed("an encoding that is not taken", &[GRPC, ("grpc-encoding", "br")]),
+                (200, Some(Code::Unimplemented)),
+            ),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_deadline_of_nothing_is_over() {
+    let table = ["0n", "1u", "1n"].map(|time| {
+        let headers: &'static [_] = match time {
+            "0n" => &[("content-type", "application/grpc"), ("grpc-timeout", "0n")],
+            "1u" => &[("content-type", "application/grpc"), ("grpc-timeout", "1u")],
+            _ => &[("content-type", "application/grpc"), ("grpc-timeout", "1n")],
+        };
+        (Bad { what: time, headers, ..GOOD }, (200, Some(Code::DeadlineExceeded)))
+    });
+    check(Case::Deadline, &table).await;
+}
+
+/// Writes without end, and gives what the server said before it hung up.
+async fn flood(served: &Served, begin: &[u8], piece: &[u8]) -> Vec<u8> {
+    let mut socket = served.socket().await;
+    let (mut reader, mut writer) = socket.split();
+    let write = async {
+        let mut is_open = writer.write_all(begin).await.is_ok();
+        while is_open {
+            is_open = writer.write_all(piece).await.is_ok();
+        }
+    };
+    let mut answer = Vec::new();
+    // A reset is an end as well.
+    let read = async { reader.read_to_end(&mut answer).await.ok() };
+    timeout(STUCK, async { tokio::join!(read, write) }).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn a_head_that_goes_on_for_ever_ends_the_connection() {
+    let mut served = Served::start(Case::Ok, ServerLimits::default()).await;
+    let mut begin = opening();
+    begin.extend(frame(HEADERS, 0, 1, &header_block(PAUSE)));
+    // A header without an end: small ones that add up, none large enough to be refused alone.
+    let mut header = vec![0x00, 1, b'x', 100];
+    header.extend([b'a'; 100]);
+    let answer = flood(&served, &begin, &frame(CONTINUATION, 0, 1, &header.repeat(10))).await;
+    let code = goaway_code(&answer);
+    assert!(code.is_none_or(|code| code == ENHANCE_YOUR_CALM), "{code:?}");
+    served.stop().await;
+    assert_eq!(sum(&served.registry, "grpc_server_started_total", &[]), 0);
+}
+
+/// That others are served while one peer sends frames, which it does not read the answers to.
+async fn others_are_served_beside(piece: Vec<u8>) {
+    let bounds = ServerLimits {
+        keepalive_interval: Duration::from_millis(200),
+        keepalive_timeout: Duration::from_millis(200),
+        ..ServerLimits::default()
+    };
+    let mut served = Served::start(Case::Ok, bounds).await;
+    let mut deaf = served.socket().await;
+    assert!(write(&mut deaf, &opening()).await);
+    let storm = async { while write(&mut deaf, &piece).await {} };
+    let others = async {
+        for _ in 0..20 {
+            assert_eq!(ask(&served, &GOOD).await, (200, Some(Code::Ok)));
+        }
+    };
+    // The storm ends when the server hangs up, as nobody reads what it asks.
+    timeout(STUCK, async { tokio::join!(storm, others) }).await.unwrap();
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_storm_of_pings_holds_up_nobody_else_and_ends() {
+    others_are_served_beside(frame(PING, 0, 0, &[0; 8]).repeat(1_000)).await;
+}
+
+#[tokio::test]
+async fn a_storm_of_settings_holds_up_nobody_else_and_ends() {
+    others_are_served_beside(frame(SETTINGS, 0, 0, &[]).repeat(1_000)).await;
+}
+
+#[tokio::test]
+async fn a_peer_that_opens_no_window_gets_the_head_and_holds_nothing_up() {
+    let bounds = ServerLimits { drain_timeout: Duration::from_millis(200), ..Default::default() };
+    let mut served = Served::start(Case::Ok, bounds).await;
+    let mut socket = served.socket().await;
+    // SETTINGS_INITIAL_WINDOW_SIZE (4) is 0.
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    bytes.extend(frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]));
+    bytes.extend(frame(HEADERS, END_HEADERS, 1, &header_block(PAUSE)));
+    bytes.extend(frame(DATA, 1, 1, EMPTY));
+    assert!(write(&mut socket, &bytes).await);
+    let head = async {
+        while let Some(frame) = read(&mut socket).await {
+            assert!(frame.kind != DATA, "there is no room for it");
+            if frame.kind == HEADERS {
+                return;
+            }
+        }
+        panic!("no head");
+    };
+    timeout(STUCK, head).await.unwrap();
+    assert_eq!(ask(&served, &GOOD).await, (200, Some(Code::Ok)));
+    served.stop().await;
+    assert_eq!(sum(&served.registry, "grpc_server_in_flight", &[]), 0);
+}
