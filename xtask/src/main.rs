@@ -18,6 +18,7 @@ mod python;
 mod step;
 mod test;
 mod tidy;
+mod torture;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -40,6 +41,12 @@ enum Command {
     /// Measure the processor beside bare servers, as ratios in one run.
     Bench {
         /// Passed on: `--seconds`, `--streams`, `--memory`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Torture the binary as a black box: drawn clients and faults, and a judge of what all saw.
+    Torture {
+        /// Passed on: `--seeds 0-99`, `--minutes`, `--case all`, `--jobs`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
@@ -90,6 +97,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Test { seeds } => test::run(&root, seeds).map(|()| ExitCode::SUCCESS),
         Command::Tidy => tidy::run(&root),
         Command::Bench { args } => bench::run(&root, &args).map(|()| ExitCode::SUCCESS),
+        Command::Torture { args } => torture::run(&root, &args).map(|()| ExitCode::SUCCESS),
         Command::Chart => chart::run(&root).map(|()| ExitCode::SUCCESS),
         Command::Image { output, name } => {
             image::run(&root, &root.join(output), &name).map(|_| ExitCode::SUCCESS)

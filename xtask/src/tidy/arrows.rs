@@ -23,6 +23,7 @@ const INWARD: &[(&str, &[&str])] = &[
     ("orderstream", ALL),
     ("orderstream-bench", ALL_AND_TESTBED),
     ("orderstream-testbed", &[]),
+    ("orderstream-torture", &["orderstream-rpc"]),
     ("xtask", ALL),
 ];
 
@@ -62,6 +63,7 @@ const RESERVED: &[(&str, &[&str])] = &[
             "orderstream-requestor",
             "orderstream",
             "orderstream-bench",
+            "orderstream-torture",
         ],
     ),
     ("kube", &["orderstream-controller", "orderstream-bench"]),

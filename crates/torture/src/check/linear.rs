@@ -1,0 +1,252 @@
+//! P1, P3, P9 and P12: answers are true, and all acts on an order can be put into one line that agrees
+//! with real time and with the rules.
+//!
+//! The list gives the line: an act with an event took effect there. What remains of the search of Wing
+//! and Gong is to place acts without an event of their own, refusals and repetitions, between two
+//! events where their answer is true. A place must lie within the act's call and return, as far as
+//! those are known by what others knew; and acts that followed one another keep that order. Each is
+//! put as early as it may, by the time of its return, so that it is in nobody's way: if this finds no
+//! place, there is none.
+
+use std::collections::BTreeMap;
+
+use super::cause::{Mark, already, causes, is_grounded, mark};
+use super::keys::CONFLICT;
+use super::model::State;
+use super::{Finding, Sorted};
+use crate::event::Event;
+use crate::history::{Act, Found, Micros};
+use crate::op::{Op, Outcome};
+
+pub(super) fn check(sorted: &Sorted<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for order in sorted.orders() {
+        let acts = sorted.acts_of(order);
+        match sorted.lists.get(order) {
+            Some(events) => Line::new(sorted, order, events, &acts).check(&acts, &mut findings),
+            None => lost(order, &acts, &mut findings),
+        }
+        unknown(&acts, &mut findings);
+    }
+    findings
+}
+
+/// An order without a list: nothing of it may have been promised.
+fn lost(order: &str, acts: &BTreeMap<&str, Vec<&Act>>, findings: &mut Vec<Finding>) {
+    let all = acts.values().flatten();
+    let done = all.filter(|act| matches!(act.result, Outcome::Ok { .. })).count();
+    if done > 0 {
+        let text = format!("{done} acts were answered with success, and there is no list");
+        findings.push(Finding::new("P1", order, text));
+    }
+}
+
+/// When all is well every act is known.
+fn unknown(acts: &BTreeMap<&str, Vec<&Act>>, findings: &mut Vec<Finding>) {
+    for attempts in acts.values() {
+        if let Some(last) = attempts.last()
+            && !attempts.iter().any(|act| act.result.is_known())
+        {
+            let text = format!("not known when all was well: {:?}", last.result);
+            findings.push(Finding::of_act("P9", last, text));
+        }
+    }
+}
+
+/// One order's line.
+struct Line<'a> {
+    events: &'a [Event],
+    states: Vec<State>,
+    opened_at: i64,
+    /// Whether content stays hidden for ever.
+    is_hidden: bool,
+    /// From when on somebody knew that the list was so long, by time; lengths rise.
+    known: Vec<(Micros, u64)>,
+    /// Before when each event cannot have been, by its number; 0 where nothing says so.
+    not_before: Vec<Micros>,
+}
+
+impl<'a> Line<'a> {
+    fn new(
+        sorted: &Sorted<'_>,
+        order: &str,
+        events: &'a [Event],
+        acts: &BTreeMap<&str, Vec<&Act>>,
+    ) -> Self {
+        let opened_at = events.first().map_or(0, |event| event.at);
+        let is_sealed = events.first().is_some_and(|event| event.sealed);
+        let is_opened = events.iter().any(|event| event.kind == "ProposalsOpened");
+        let mut line = Self {
+            events,
+            states: State::all(events),
+            opened_at,
+            is_hidden: is_sealed && !is_opened,
+            known: Vec::new(),
+            not_before: vec![0; events.len() + 1],
+        };
+        for attempts in acts.values() {
+            line.learn(attempts);
+        }
+        let told = sorted.told.iter().filter(|told| told.order == order);
+        line.known.extend(told.map(|told| (told.t, told.event.seq)));
+        for view in sorted.views.iter().filter(|view| view.order == order) {
+            if let Found::Order(seen) = &view.found {
+                line.known.push((view.t_ret, seen.last_seq));
+            }
+        }
+        line.known.sort_unstable();
+        let mut longest = 0;
+        for (_, length) in &mut line.known {
+            longest = longest.max(*length);
+            *length = longest;
+        }
+        line
+    }
+
+    /// What one act says about when its event was.
+    fn learn(&mut self, attempts: &[&Act]) {
+        let Some(first) = attempts.first() else { return };
+        if mark(&first.op) != Mark::Own {
+            return;
+        }
+        let Some(seq) = self.effect(first) else { return };
+        if let Some(slot) = usize::try_from(seq).ok().and_then(|at| self.not_before.get_mut(at)) {
+            *slot = first.t_call;
+        }
+        // Only who holds the list knows how long it is: the requestor may speak too early, which is
+        // found by itself, and must not cast doubt on others.
+        let answered = attempts.iter().find(|act| act.result == Outcome::Ok { seq: Some(seq) });
+        self.known.extend(answered.map(|act| (act.t_ret, seq)));
+    }
+
+    fn effect(&self, act: &Act) -> Option<u64> {
+        let mut events = self.events.iter();
+        events.find(|event| causes(act, event, self.opened_at)).map(|event| event.seq)
+    }
+
+    /// How long the list was at least, at this time.
+    fn at_least(&self, t: Micros) -> u64 {
+        let known = self.known.partition_point(|(when, _)| *when < t);
+        known.checked_sub(1).and_then(|last| self.known.get(last)).map_or(0, |(_, length)| *length)
+    }
+
+    /// How long the list was at most, at this time.
+    fn at_most(&self, t: Micros) -> u64 {
+        let later = self.not_before.iter().skip(1).position(|when| *when > t);
+        later.unwrap_or(self.events.len()) as u64
+    }
+
+    fn check(&self, acts: &BTreeMap<&str, Vec<&Act>>, findings: &mut Vec<Finding>) {
+        self.in_time(acts, findings);
+        let mut loose: Vec<(Micros, &Act)> = Vec::new();
+        for attempts in acts.values() {
+            let Some(first) = attempts.first() else { continue };
+            let effect = (mark(&first.op) == Mark::Own).then(|| self.effect(first)).flatten();
+            for act in attempts {
+                match (&act.result, effect) {
+                    (Outcome::Unknown { .. }, _) => {}
+                    (Outcome::Fail { reason }, _) if reason == CONFLICT => {}
+                    (Outcome::Fail { reason }, Some(seq)) => {
+                        let text = format!("refused with {reason}, and is #{seq} of the list");
+                        findings.push(Finding::of_act("P3", act, text));
+                    }
+                    (Outcome::Ok { seq }, Some(effect)) => {
+                        self.answered(act, *seq, effect, findings);
+                    }
+                    (_, None) => loose.push((first.t_call, act)),
+                }
+            }
+        }
+        loose.sort_by_key(|(_, act)| act.t_ret);
+        self.place(&loose, findings);
+    }
+
+    /// The list is in the order of real time.
+    fn in_time(&self, acts: &BTreeMap<&str, Vec<&Act>>, findings: &mut Vec<Finding>) {
+        for first in acts.values().filter_map(|attempts| attempts.first()) {
+            if mark(&first.op) != Mark::Own {
+                continue;
+            }
+            let Some(seq) = self.effect(first) else { continue };
+            let known = self.at_least(first.t_call);
+            if known >= seq {
+                let text = format!("is #{seq}, and #{known} was known before it was asked for");
+                findings.push(Finding::of_act("P12", first, text));
+            }
+        }
+    }
+
+    /// An act with success and an event: the event was there when it was answered, and is the one named.
+    fn answered(&self, act: &Act, named: Option<u64>, effect: u64, findings: &mut Vec<Finding>) {
+        if effect > self.at_most(act.t_ret) {
+            let text = format!("answered with success before it was #{effect} of the list");
+            findings.push(Finding::of_act("P12", act, text));
+        }
+        if let Some(seq) = named
+            && seq != effect
+            && !matches!(act.op, Op::Award { .. })
+        {
+            let text = format!("answered with #{seq}, and is #{effect} of the list");
+            findings.push(Finding::of_act("P3", act, text));
+        }
+    }
+
+    /// Finds a place for each act without an event of its own; they come by the time of their return.
+    fn place(&self, loose: &[(Micros, &Act)], findings: &mut Vec<Finding>) {
+        let mut placed: Vec<(Micros, u64)> = Vec::new();
+        for (asked, act) in loose {
+            if self.is_hidden && !act.op.is_end() {
+                continue;
+            }
+            let before = placed.partition_point(|(t_ret, _)| t_ret < asked);
+            let least = before.checked_sub(1).and_then(|at| placed.get(at)).map_or(0, |(_, k)| *k);
+            let from = self.at_least(*asked).max(least);
+            let to = self.at_most(act.t_ret);
+            match (from..=to).find(|length| self.is_true(act, *length)) {
+                Some(length) => {
+                    placed.push((act.t_ret, length.max(placed.last().map_or(0, |p| p.1))))
+                }
+                None => findings.push(self.untrue(act, (from, to))),
+            }
+        }
+    }
+
+    /// Whether the answer is true when the list is so long.
+    fn is_true(&self, act: &Act, length: u64) -> bool {
+        let at = usize::try_from(length).unwrap_or(usize::MAX);
+        let Some(state) = self.states.get(at) else { return false };
+        match &act.result {
+            Outcome::Unknown { .. } => true,
+            Outcome::Fail { reason } if reason == "INTERNAL" => true,
+            Outcome::Fail { reason } => is_grounded(act, reason, state),
+            Outcome::Ok { .. } => {
+                let last = at.checked_sub(1).and_then(|before| self.events.get(before));
+                already(act, state)
+                    || (mark(&act.op) == Mark::Sort
+                        && last.is_some_and(|event| causes(act, event, self.opened_at)))
+            }
+        }
+    }
+
+    fn untrue(&self, act: &Act, (from, to): (u64, u64)) -> Finding {
+        let at = usize::try_from(to).unwrap_or(usize::MAX);
+        let phase = self.states.get(at).map_or("", |state| state.phase);
+        match &act.result {
+            Outcome::Fail { reason } => {
+                let text = format!(
+                    "refused with {reason} at #{from} to #{to} ({phase}), where it is untrue"
+                );
+                Finding::of_act("P12", act, text)
+            }
+            Outcome::Ok { .. } | Outcome::Unknown { .. } => {
+                let end =
+                    self.events.last().map(|event| format!("{} {}", event.kind, event.proposal));
+                let text = format!(
+                    "answered with success, and is not in the list (#{from} to #{to} {phase}; the end: {})",
+                    end.unwrap_or_default()
+                );
+                Finding::of_act("P1", act, text)
+            }
+        }
+    }
+}

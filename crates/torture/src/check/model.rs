@@ -1,0 +1,293 @@
+//! The reference model: an order as its list says it is, and which event may follow. Written from the
+//! documents, and not from the product's code.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::event::Event;
+
+/// Whether what was proposed is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Seal {
+    /// At once.
+    #[default]
+    None,
+    /// Not before the order's time is over.
+    Sealed,
+    /// The time is over: all is told, and the order waits for a decision.
+    Opened,
+}
+
+/// An order after some of its events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct State {
+    /// The last event; 0 before the first.
+    pub(super) seq: u64,
+    /// `Open`, `Paused`, or how it ended; empty before the first event.
+    pub(super) phase: &'static str,
+    /// When it was opened, milliseconds since 1970.
+    pub(super) opened_at: i64,
+    /// When its time is over.
+    pub(super) expires_at: i64,
+    /// Whether what was proposed is told.
+    pub(super) seal: Seal,
+    /// Who got it.
+    pub(super) award: Option<String>,
+    /// Sellers that declined.
+    pub(super) declined: BTreeSet<String>,
+    /// Follow-ups.
+    pub(super) follow_ups: u64,
+    pending: Option<(String, i64)>,
+    asked: Vec<String>,
+    proposals: BTreeMap<String, Held>,
+    last_at: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Held {
+    seller: String,
+    status: &'static str,
+    version: u64,
+    lock: Option<(String, i64)>,
+}
+
+impl State {
+    /// The states before the first event and after each.
+    pub(super) fn all(events: &[Event]) -> Vec<Self> {
+        let mut states = vec![Self::default()];
+        for event in events {
+            let mut next = states.last().cloned().unwrap_or_default();
+            next.fold(event);
+            states.push(next);
+        }
+        states
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.phase, "Finalised" | "Expired" | "Closed" | "Cancelled")
+    }
+
+    pub(super) fn status(&self, proposal: &str) -> Option<&'static str> {
+        self.proposals.get(proposal).map(|held| held.status)
+    }
+
+    pub(super) fn seller(&self, proposal: &str) -> Option<&str> {
+        self.proposals.get(proposal).map(|held| held.seller.as_str())
+    }
+
+    pub(super) fn version(&self, proposal: &str) -> Option<u64> {
+        self.proposals.get(proposal).map(|held| held.version)
+    }
+
+    /// Who holds the lock, or held it when it lapsed.
+    pub(super) fn held_by(&self, proposal: &str) -> Option<&str> {
+        self.proposals.get(proposal)?.lock.as_ref().map(|(holder, _)| holder.as_str())
+    }
+
+    /// The proposal of an award that can still be undone.
+    pub(super) fn pending(&self) -> Option<&String> {
+        self.pending.as_ref().map(|(proposal, _)| proposal)
+    }
+
+    pub(super) fn is_asked(&self, seller: &str) -> bool {
+        self.asked.iter().any(|name| name == seller)
+    }
+
+    /// Proposals: received, open, withdrawn, closed.
+    pub(super) fn counts(&self) -> [u64; 4] {
+        let count = |status: &str| {
+            self.proposals.values().filter(|held| held.status == status).count() as u64
+        };
+        [self.proposals.len() as u64, count("Open"), count("Withdrawn"), count("Closed")]
+    }
+
+    /// Each proposal's id, status and version.
+    pub(super) fn proposals(&self) -> Vec<(String, String, u64)> {
+        let row = |(id, held): (&String, &Held)| (id.clone(), held.status.to_owned(), held.version);
+        self.proposals.iter().map(row).collect()
+    }
+
+    /// What is wrong with this event as the next one.
+    pub(super) fn refuse(&self, event: &Event) -> Option<String> {
+        let wrong = |text: &str| Some(format!("#{} {}: {text}", event.seq, event.kind));
+        if event.seq != self.seq + 1 {
+            return wrong(&format!("follows #{}", self.seq));
+        }
+        if event.at < self.last_at {
+            return wrong("is older than the event before it");
+        }
+        if (self.seq == 0) != (event.kind == "OrderOpened") {
+            return wrong("an order is opened once, by its first event");
+        }
+        if self.is_over() {
+            return wrong(&format!("the order was {} before", self.phase));
+        }
+        let text = match event.kind.as_str() {
+            "NewProposal" => self.refuse_proposal(event),
+            "ProposalUpdate" => self.refuse_update(event),
+            "EditLock" => self.refuse_lock(event),
+            "OrderPaused" if event.change == "expired" => (event.at < self.expires_at)
+                .then(|| format!("{} ms early", self.expires_at - event.at)),
+            "ProposalsOpened" => (event.at < self.expires_at || self.seal != Seal::Sealed)
+                .then(|| "before its time, or not sealed".to_owned()),
+            "AwardPending" | "OrderFinalised" => self.refuse_award(event),
+            "AwardUndone" => self.pending.is_none().then(|| "nothing waited to count".to_owned()),
+            _ => None,
+        };
+        text.or_else(|| self.refuse_late(event)).and_then(|text| wrong(&text))
+    }
+
+    /// Nothing of sellers' or buyers' making comes after the deadline and before its event.
+    fn refuse_late(&self, event: &Event) -> Option<String> {
+        let by_clock = event.change == "expired"
+            || matches!(event.kind.as_str(), "ProposalsOpened" | "OrderOpened" | "SellerNotified");
+        let is_late =
+            event.at >= self.expires_at && self.seal != Seal::Opened && self.pending.is_none();
+        (self.seq > 0 && is_late && !by_clock)
+            .then(|| format!("{} ms after the deadline", event.at - self.expires_at))
+    }
+
+    fn refuse_taking(&self) -> Option<String> {
+        if self.phase == "Paused" {
+            return Some("the order was paused".to_owned());
+        }
+        if self.seal == Seal::Opened {
+            return Some("the order was opened for the decision".to_owned());
+        }
+        self.pending.as_ref().map(|_| "an award waited to count".to_owned())
+    }
+
+    fn refuse_proposal(&self, event: &Event) -> Option<String> {
+        if self.proposals.contains_key(&event.proposal) {
+            return Some(format!("{} was there before", event.proposal));
+        }
+        self.refuse_taking()
+    }
+
+    fn refuse_update(&self, event: &Event) -> Option<String> {
+        if !matches!(event.change.as_str(), "amended" | "withdrawn") {
+            return None;
+        }
+        let Some(held) = self.proposals.get(&event.proposal) else {
+            return Some(format!("there was no {}", event.proposal));
+        };
+        if held.status != "Open" {
+            return Some(format!("{} was {}", event.proposal, held.status));
+        }
+        let is_locked = held.is_locked_to_others(&held.seller, event.at);
+        if is_locked {
+            return Some(format!("{} was locked by another: {:?}", event.proposal, held.lock));
+        }
+        if event.change == "withdrawn" {
+            return self.pending.as_ref().map(|_| "an award waited to count".to_owned());
+        }
+        if event.version != Some(held.version + 1) && event.version.is_some() {
+            return Some(format!("version {:?} follows {}", event.version, held.version));
+        }
+        self.refuse_taking()
+    }
+
+    fn refuse_lock(&self, event: &Event) -> Option<String> {
+        let held = self.proposals.get(&event.proposal)?;
+        if held.is_locked_to_others(&event.who, event.at) {
+            return Some(format!("{} was locked by another: {:?}", event.proposal, held.lock));
+        }
+        if event.change == "unlocked" {
+            return None;
+        }
+        if held.status != "Open" {
+            return Some(format!("{} was {}", event.proposal, held.status));
+        }
+        self.refuse_taking()
+    }
+
+    fn refuse_award(&self, event: &Event) -> Option<String> {
+        match &self.pending {
+            Some((pending, _)) if *pending != event.proposal => {
+                Some(format!("{pending} waited to count"))
+            }
+            Some((_, effective_at)) if event.kind == "OrderFinalised" => {
+                (event.at < *effective_at).then(|| "it could still be undone".to_owned())
+            }
+            Some(_) => None,
+            None if event.proposal.is_empty() => None,
+            None => match self.status(&event.proposal) {
+                Some("Open") => {
+                    (self.seal == Seal::Sealed).then(|| "the order was sealed".to_owned())
+                }
+                other => Some(format!("{} was {other:?}", event.proposal)),
+            },
+        }
+    }
+
+    fn fold(&mut self, event: &Event) {
+        (self.seq, self.last_at) = (event.seq, event.at);
+        match event.kind.as_str() {
+            "OrderOpened" => {
+                self.phase = "Open";
+                self.opened_at = event.at;
+                self.expires_at = event.until.unwrap_or(i64::MAX);
+                self.seal = if event.sealed { Seal::Sealed } else { Seal::None };
+            }
+            "SellersSelected" => self.asked.clone_from(&event.sellers),
+            "NewProposal" => {
+                let held =
+                    Held { seller: event.who.clone(), status: "Open", version: 1, lock: None };
+                self.proposals.insert(event.proposal.clone(), held);
+            }
+            "ProposalUpdate" => self.fold_update(event),
+            "ProposalClosed" => self.set_status(&event.proposal, "Closed"),
+            "EditLock" => {
+                if let Some(held) = self.proposals.get_mut(&event.proposal) {
+                    let until = event.until.filter(|_| event.change == "locked");
+                    held.lock = until.map(|until| (event.who.clone(), until));
+                }
+            }
+            "FollowUpAdded" => self.follow_ups += 1,
+            "OrderPaused" => {
+                self.phase = if event.change == "expired" { "Expired" } else { "Paused" };
+            }
+            "OrderResumed" => self.phase = "Open",
+            "OrderExtended" => self.expires_at = event.until.unwrap_or(self.expires_at),
+            "ProposalsOpened" => self.seal = Seal::Opened,
+            "AwardPending" => {
+                self.pending = Some((event.proposal.clone(), event.until.unwrap_or_default()));
+            }
+            "AwardUndone" => self.pending = None,
+            "OrderFinalised" => {
+                self.phase = "Finalised";
+                self.award = Some(event.proposal.clone());
+                self.pending = None;
+            }
+            "OrderClosed" => self.phase = "Closed",
+            "OrderCancelled" => self.phase = "Cancelled",
+            _ => {}
+        }
+    }
+
+    fn fold_update(&mut self, event: &Event) {
+        match event.change.as_str() {
+            "amended" => {
+                if let Some(held) = self.proposals.get_mut(&event.proposal) {
+                    held.version = event.version.unwrap_or(held.version + 1);
+                }
+            }
+            "withdrawn" => self.set_status(&event.proposal, "Withdrawn"),
+            "declined" => {
+                self.declined.insert(event.who.clone());
+            }
+            _ => {}
+        }
+    }
+
+    fn set_status(&mut self, proposal: &str, status: &'static str) {
+        if let Some(held) = self.proposals.get_mut(proposal) {
+            held.status = status;
+        }
+    }
+}
+
+impl Held {
+    fn is_locked_to_others(&self, by: &str, at: i64) -> bool {
+        self.lock.as_ref().is_some_and(|(holder, until)| holder != by && at < *until)
+    }
+}

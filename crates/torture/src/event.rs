@@ -1,0 +1,252 @@
+//! An event of an order's list, as far as it can be told apart from outside: read from the wire and
+//! from server-sent events by two readers that share nothing.
+
+use orderstream_rpc::convert::timestamp_from_wire;
+use orderstream_rpc::v1;
+use orderstream_rpc::v1::order_stream_response::Detail;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What an `EditLock` that is taken says.
+const LOCKED: &str = "locked";
+/// What one that is given back says.
+const UNLOCKED: &str = "unlocked";
+
+/// One event.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Event {
+    /// Its number.
+    pub seq: u64,
+    /// When, by the owner's clock, milliseconds since 1970.
+    pub at: i64,
+    /// The word for it.
+    pub kind: String,
+    /// Of a `ProposalUpdate` the change, of an `EditLock` `locked` or `unlocked`, of a notification
+    /// its result, of an `OrderPaused` `expired` or `paused`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub change: String,
+    /// The proposal that it is about, or that is awarded.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub proposal: String,
+    /// The seller or holder.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub who: String,
+    /// The words in it: note, message or reason.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub token: String,
+    /// Expiry, end of a lease, or moment from which an award counts; milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<i64>,
+    /// Of a proposal its version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// Of an opening the order's life; of a follow-up or question its id.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub id: String,
+    /// Of an opening, whether the order is sealed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub sealed: bool,
+    /// Of a selection the sellers that are asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sellers: Vec<String>,
+}
+
+impl Event {
+    /// Whether the list ends with it.
+    pub fn is_last(&self) -> bool {
+        matches!(self.kind.as_str(), "OrderFinalised" | "OrderClosed" | "OrderCancelled")
+            || (self.kind == "OrderPaused" && self.change == "expired")
+    }
+
+    /// Whether it came after the list's end without changing it: a notification.
+    pub fn is_postscript(&self) -> bool {
+        self.kind == "SellerNotified"
+    }
+}
+
+impl Event {
+    /// Reads an event as gRPC tells it. `None` for what is no event, such as `Draining`.
+    pub fn from_wire(told: &v1::OrderStreamResponse) -> Option<Self> {
+        let at = told.at.as_ref().map(timestamp_from_wire)?.0;
+        let event = Self {
+            seq: told.seq,
+            at,
+            kind: told.streaming_response_status.clone(),
+            proposal: told.proposal_id.clone(),
+            id: told.follow_up_id.clone(),
+            ..Self::default()
+        };
+        (told.seq > 0).then(|| event.with_wire(told.detail.as_ref()))
+    }
+
+    fn with_wire(mut self, detail: Option<&Detail>) -> Self {
+        match detail {
+            Some(Detail::Opened(opened)) => {
+                self.until = opened.expires_at.as_ref().map(|at| timestamp_from_wire(at).0);
+                self.id.clone_from(&opened.incarnation);
+                self.sealed = opened.order.as_ref().is_some_and(|order| order.sealed);
+            }
+            Some(Detail::SellersSelected(selected)) => {
+                let chosen = selected.sellers.iter().filter(|choice| choice.chosen);
+                self.sellers = chosen.map(|choice| choice.seller.clone()).collect();
+            }
+            Some(Detail::SellerNotified(notified)) => {
+                self.change.clone_from(&notified.result);
+                self.who.clone_from(&notified.seller);
+            }
+            Some(Detail::Proposal(proposal)) => self = self.with_proposal(proposal),
+            Some(Detail::ProposalUpdate(update)) => self = self.with_update(update),
+            Some(Detail::EditLock(lock)) => {
+                self.change = String::from(if lock.locked { LOCKED } else { UNLOCKED });
+                self.who.clone_from(&lock.holder);
+                self.until = lock.expires_at.as_ref().map(|at| timestamp_from_wire(at).0);
+            }
+            Some(Detail::FollowUp(added)) => {
+                self.token =
+                    added.message.as_ref().map(|said| said.message.clone()).unwrap_or_default();
+            }
+            Some(Detail::OrderPaused(paused)) => {
+                self.change = String::from(if paused.expired { "expired" } else { "paused" });
+                self.token.clone_from(&paused.reason);
+            }
+            Some(Detail::OrderExtended(extended)) => {
+                self.until = extended.expires_at.as_ref().map(|at| timestamp_from_wire(at).0);
+            }
+            Some(Detail::AwardPending(pending)) => {
+                self.until = pending.effective_at.as_ref().map(|at| timestamp_from_wire(at).0);
+                self = self.with_award(pending.award.as_ref());
+            }
+            Some(Detail::OrderFinalised(end)) => self = self.with_award(end.award.as_ref()),
+            Some(Detail::AwardUndone(undone)) => self.token.clone_from(&undone.reason),
+            Some(Detail::OrderClosed(end)) => self.token.clone_from(&end.reason),
+            Some(Detail::OrderCancelled(end)) => self.token.clone_from(&end.reason),
+            Some(
+                Detail::ProposalClosed(_)
+                | Detail::OrderResumed(_)
+                | Detail::ProposalsOpened(_)
+                | Detail::Draining(_),
+            )
+            | None => {}
+        }
+        self
+    }
+
+    fn with_proposal(mut self, proposal: &v1::Proposal) -> Self {
+        self.who.clone_from(&proposal.seller);
+        self.token.clone_from(&proposal.note);
+        self.version = Some(u64::from(proposal.version.max(1)));
+        self
+    }
+
+    fn with_update(mut self, update: &v1::ProposalUpdate) -> Self {
+        self.change.clone_from(&update.change);
+        self.token.clone_from(&update.reason);
+        if let Some(proposal) = &update.proposal {
+            match update.change.as_str() {
+                "amended" => self = self.with_proposal(proposal),
+                "withdrawn" => {}
+                _ => self.who.clone_from(&proposal.seller),
+            }
+        }
+        self
+    }
+
+    fn with_award(mut self, award: Option<&v1::AwardDetail>) -> Self {
+        if let Some(award) = award {
+            self.proposal.clone_from(&award.proposal_id);
+            self.token.clone_from(&award.reason);
+        }
+        self
+    }
+
+    /// Reads an event from the data of a server-sent one. `None` for what is no event.
+    pub fn from_sse(data: &Value) -> Option<Self> {
+        let text = |name: &str| data[name].as_str().unwrap_or_default().to_owned();
+        let at: jiff::Timestamp = data["at"].as_str()?.parse().ok()?;
+        let event = Self {
+            seq: data["seq"].as_u64()?,
+            at: at.as_millisecond(),
+            kind: text("status"),
+            proposal: text("proposal_id"),
+            id: text("follow_up_id"),
+            ..Self::default()
+        };
+        // A detail without content is its word alone.
+        let detail = data["detail"].get(event.kind.as_str()).cloned().unwrap_or_default();
+        Some(event.with_json(&detail))
+    }
+
+    fn with_json(mut self, detail: &Value) -> Self {
+        let text = |name: &str| detail[name].as_str().unwrap_or_default().to_owned();
+        let inner =
+            |outer: &str, name: &str| detail[outer][name].as_str().unwrap_or_default().to_owned();
+        match self.kind.as_str() {
+            "OrderOpened" => {
+                self.until = detail["expires_at"].as_i64();
+                self.id = text("incarnation");
+                self.sealed = detail["spec"]["sealed"].as_bool().unwrap_or_default();
+            }
+            "SellersSelected" => {
+                let all = detail.as_array().into_iter().flatten();
+                let chosen = all.filter(|choice| choice["verdict"].to_string().contains("Chosen"));
+                self.sellers = chosen
+                    .filter_map(|choice| Some(choice["seller"].as_str()?.to_owned()))
+                    .collect();
+            }
+            "SellerNotified" => {
+                self.change = text("result").to_ascii_lowercase();
+                self.who = text("seller");
+            }
+            "NewProposal" => self = self.with_content(detail, 1),
+            "ProposalUpdate" => self = self.with_change(detail),
+            "EditLock" => {
+                self.until = detail["until"].as_i64();
+                self.change = String::from(if self.until.is_some() { LOCKED } else { UNLOCKED });
+                self.who = text("holder");
+            }
+            "FollowUpAdded" => {
+                self.token = inner("message", "message");
+            }
+            "OrderPaused" => {
+                let expired = detail["expired"].as_bool().unwrap_or_default();
+                self.change = String::from(if expired { "expired" } else { "paused" });
+                self.token = text("reason");
+            }
+            "OrderExtended" => self.until = detail["expires_at"].as_i64(),
+            "AwardPending" | "OrderFinalised" => {
+                self.until = detail["effective_at"].as_i64();
+                self.proposal = inner("award", "Whole");
+                self.token = text("reason");
+            }
+            "AwardUndone" | "OrderClosed" | "OrderCancelled" => self.token = text("reason"),
+            _ => {}
+        }
+        self
+    }
+
+    fn with_content(mut self, content: &Value, version: u64) -> Self {
+        let text = |name: &str| content[name].as_str().unwrap_or_default().to_owned();
+        (self.who, self.token, self.version) = (text("seller"), text("note"), Some(version));
+        self
+    }
+
+    fn with_change(mut self, detail: &Value) -> Self {
+        let Some((word, change)) = detail.as_object().and_then(|changes| changes.iter().next())
+        else {
+            return self;
+        };
+        let text = |name: &str| change[name].as_str().unwrap_or_default().to_owned();
+        self.change = word.to_ascii_lowercase();
+        match word.as_str() {
+            "Amended" => {
+                let version = change["version"].as_u64().unwrap_or_default();
+                return self.with_content(&change["proposal"], version);
+            }
+            "Asked" | "Answered" => (self.who, self.token) = (text("seller"), text("message")),
+            "Declined" => (self.who, self.token) = (text("seller"), text("reason")),
+            _ => self.token = text("reason"),
+        }
+        self
+    }
+}

@@ -1,0 +1,67 @@
+//! `cargo xtask torture` runs this with a freshly built binary.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for developers says what it does"
+)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use orderstream_torture::cases::Case;
+use orderstream_torture::{run, seeds};
+
+/// Torture the binary with drawn clients and faults, and judge what everybody saw.
+#[derive(Debug, Parser)]
+struct Args {
+    /// The binary; the one that lies beside this program when absent.
+    #[arg(long)]
+    binary: Option<PathBuf>,
+    /// Seeds, such as 7 or 0-9.
+    #[arg(long, value_parser = seeds::parse, default_value = "0-9")]
+    seeds: std::ops::RangeInclusive<u64>,
+    /// Go on with further seeds for so long.
+    #[arg(long)]
+    minutes: Option<u64>,
+    /// Runs at one time.
+    #[arg(long, default_value_t = seeds::JOBS)]
+    jobs: usize,
+    /// Only this directed case, or `all`.
+    #[arg(long)]
+    case: Option<String>,
+    /// Where histories of failing runs are kept.
+    #[arg(long, default_value = "target/torture")]
+    keep: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let Some(binary) = args.binary.or_else(run::binary_beside) else {
+        eprintln!(
+            "torture: no binary; build it with `cargo build -p orderstream`, or give --binary"
+        );
+        return ExitCode::FAILURE;
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("torture: no runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let passed = if let Some(name) = args.case {
+        let Some(cases) = Case::named(&name) else {
+            eprintln!("torture: no case {name}; there are {}", Case::names());
+            return ExitCode::FAILURE;
+        };
+        runtime.block_on(seeds::play_cases(&cases, &binary, &args.keep))
+    } else {
+        let until = args.minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
+        let session = seeds::Session { binary, keep: args.keep, jobs: args.jobs, until };
+        runtime.block_on(seeds::play(args.seeds, &session))
+    };
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,87 @@
+//! The last looks: an order's pages of proposals and of words, and a process's figures.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use serde_json::Value;
+
+use crate::event::Event;
+use crate::history::Pages;
+use crate::send::http;
+
+/// Pages of one list that are read.
+const PAGES_MAX: usize = 40;
+
+/// Reads an order's list over HTTP.
+///
+/// # Errors
+/// When there is no such answer, with its status and reason.
+pub async fn sse_list(address: SocketAddr, order: &str) -> Result<Vec<Event>, String> {
+    let answer = http::get(address, &format!("/api/v1/orders/{order}/events")).await?;
+    if answer.status != 200 {
+        return Err(format!("status {}: {}", answer.status, answer.text));
+    }
+    let data = answer.text.lines().filter_map(|line| line.strip_prefix("data: "));
+    let events = data.filter_map(|data| Event::from_sse(&serde_json::from_str(data).ok()?));
+    Ok(events.collect())
+}
+
+/// Reads an order's proposals and conversation, page by page.
+///
+/// # Errors
+/// When a page does not come.
+pub async fn read(address: SocketAddr, order: &str) -> Result<Pages, String> {
+    let mut proposals = Vec::new();
+    for item in all(address, &format!("/api/v1/orders/{order}/proposals"), "proposals").await? {
+        let text = |name: &str| item[name].as_str().unwrap_or_default().to_owned();
+        let version = item["version"].as_u64().unwrap_or_default();
+        proposals.push((text("proposal_id"), text("status"), version));
+    }
+    let mut said = Vec::new();
+    for item in
+        all(address, &format!("/api/v1/orders/{order}/conversation"), "conversation").await?
+    {
+        let id = item["id"].as_str().unwrap_or_default().to_owned();
+        said.push((item["seq"].as_u64().unwrap_or_default(), id));
+    }
+    Ok(Pages { order: order.to_owned(), proposals, said })
+}
+
+async fn all(address: SocketAddr, path: &str, field: &str) -> Result<Vec<Value>, String> {
+    let (mut items, mut after) = (Vec::new(), String::new());
+    for _ in 0..PAGES_MAX {
+        let answer = http::get(address, &format!("{path}?limit=20{after}")).await?;
+        let body = answer.json();
+        let Some(page) = body[field].as_array() else {
+            return Err(format!("{path}: status {}: {}", answer.status, answer.text));
+        };
+        items.extend(page.iter().cloned());
+        after = match &body["next"] {
+            Value::String(next) => format!("&after={next}"),
+            Value::Number(next) => format!("&after={next}"),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return Ok(items),
+        };
+    }
+    Err(format!("{path} does not end"))
+}
+
+/// A process's figures, histograms left out.
+///
+/// # Errors
+/// When they do not come.
+pub async fn figures(address: SocketAddr) -> Result<BTreeMap<String, f64>, String> {
+    let text = http::get(address, "/metrics").await?.text;
+    let series = text.lines().filter(|line| !line.starts_with('#') && !line.contains("_bucket"));
+    Ok(series
+        .filter_map(|line| {
+            let (name, value) = line.rsplit_once(' ')?;
+            Some((name.to_owned(), value.parse().ok()?))
+        })
+        .collect())
+}
+
+/// The orders that a processor lists itself.
+pub async fn orders_listed(address: SocketAddr) -> Option<u64> {
+    let listed = all(address, "/api/v1/orders", "orders").await.ok()?;
+    u64::try_from(listed.len()).ok()
+}

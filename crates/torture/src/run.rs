@@ -1,0 +1,168 @@
+//! One run: processes, clients, readers and faults as planned; then everything heals, every order
+//! comes to its end, and all is read once more by every way there is.
+
+mod client;
+mod faults;
+mod finish;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+pub use self::client::{Attempts, Desk};
+pub use self::finish::finish;
+use crate::history::{Found, Line, Recorder};
+use crate::op::{Op, Opening, Over};
+use crate::plan::{Owner, Plan};
+use crate::read::poll::{Page, look, watch, watch_roll};
+use crate::read::{Claim, Follower, follow_sse, observe, track};
+use crate::send::{Sender, channel};
+use crate::world::{Addresses, World};
+
+/// Within so long every order is to be known to a processor, before anything breaks.
+const OPENED_WITHIN: Duration = Duration::from_secs(20);
+/// Pause between two looks at what is to come true.
+const PAUSE: Duration = Duration::from_millis(50);
+/// The epochs of the rig's own trackers.
+const EPOCHS: [u64; 2] = [3, 7];
+
+/// What a run left behind.
+#[derive(Debug)]
+pub struct Ran {
+    /// All that was seen.
+    pub lines: Vec<Line>,
+    /// The folder with the processes' logs; removed when this is dropped.
+    pub dir: tempfile::TempDir,
+}
+
+/// What the parts of a run share.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// Where everything is written.
+    pub recorder: Recorder,
+    /// Where the product is found.
+    pub addresses: Addresses,
+    /// Sends acts.
+    pub sender: Sender,
+}
+
+impl Stage {
+    /// For the clients of this world.
+    pub fn new(world: &World) -> Self {
+        let addresses = world.addresses().clone();
+        let sender = Sender::new(&addresses);
+        Self { recorder: Recorder::default(), addresses, sender }
+    }
+}
+
+/// Runs a plan against the binary.
+pub async fn run(plan: &Plan, binary: &Path) -> Ran {
+    let dir = tempfile::Builder::new().prefix("torture-").tempdir().unwrap();
+    let mut world = World::start(binary, plan.shape, dir.path(), &crate::plan::SELLERS).await;
+    let stage = Stage::new(&world);
+    let desk = Desk::new(&stage, plan);
+    let mut readers = JoinSet::new();
+    open(plan, &stage, &desk, &mut readers).await;
+    read(plan, &stage, &mut readers);
+
+    let began = Instant::now();
+    let mut clients = JoinSet::new();
+    for client in &plan.clients {
+        clients.spawn(client::act(desk.clone(), client.clone(), began));
+    }
+    faults::play(&plan.faults, &mut world, &stage.recorder).await;
+    while clients.join_next().await.is_some() {}
+    finish(plan, &mut world, &desk, readers).await;
+    let lines = stage.recorder.lines();
+    drop(world);
+    Ran { lines, dir }
+}
+
+/// Opens all orders, and waits until processors know them.
+async fn open(plan: &Plan, stage: &Stage, desk: &Desk, readers: &mut JoinSet<()>) {
+    for (place, order) in plan.orders.iter().enumerate() {
+        match order.owner {
+            Owner::Requestor => {
+                let op = Op::Open(order.opening.clone());
+                desk.attempt(place, &op, Over::Requestor, "opener").await;
+            }
+            Owner::Trackers { takeover_ms } => {
+                let moments = [Duration::ZERO, Duration::from_millis(takeover_ms)];
+                for (epoch, after) in EPOCHS.into_iter().zip(moments) {
+                    let claim = Claim { epoch, opening: order.opening.clone() };
+                    let name = format!("tracker-{epoch}-{}", order.id);
+                    let follower = follower(stage, name, &order.id);
+                    let address = stage.addresses.grpc[order.home];
+                    readers.spawn(async move {
+                        tokio::time::sleep(after).await;
+                        track(channel(address), follower, claim).await;
+                    });
+                }
+            }
+        }
+    }
+    for order in &plan.orders {
+        await_opening(stage, &order.id).await;
+    }
+}
+
+/// Waits until the order is known wherever it may be asked for: processors need a moment to meet. Who
+/// never knows it is found by the judge.
+pub async fn await_opening(stage: &Stage, order: &str) {
+    let looked = async {
+        for address in &stage.addresses.rest {
+            loop {
+                let view = look(*address, Page::Order, order, &stage.recorder).await;
+                if view.is_some_and(|view| matches!(view.found, Found::Order(_))) {
+                    break;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    };
+    drop(tokio::time::timeout(OPENED_WITHIN, looked).await);
+    if let Some(address) = stage.addresses.rest.first()
+        && let Some(view) = look(*address, Page::Order, order, &stage.recorder).await
+    {
+        stage.recorder.write(Line::View(view));
+    }
+}
+
+fn follower(stage: &Stage, name: String, order: &str) -> Follower {
+    Follower { name, order: order.to_owned(), recorder: stage.recorder.clone() }
+}
+
+/// Lets every order be read by every way.
+fn read(plan: &Plan, stage: &Stage, readers: &mut JoinSet<()>) {
+    for (place, order) in plan.orders.iter().enumerate() {
+        let at = place % plan.shape.processors();
+        let (grpc, rest) = (stage.addresses.grpc[at], stage.addresses.rest[at]);
+        let named = |way: &str| follower(stage, format!("{way}-{}", order.id), &order.id);
+        readers.spawn(observe(channel(grpc), named("observer")));
+        readers.spawn(follow_sse(rest, named("sse")));
+        readers.spawn(watch(rest, Page::Order, order.id.clone(), stage.recorder.clone()));
+        if order.owner == Owner::Requestor {
+            let requestor = stage.addresses.requestor;
+            let recorder = stage.recorder.clone();
+            readers.spawn(watch(requestor, Page::Tracking, order.id.clone(), recorder));
+        }
+    }
+    readers.spawn(watch_roll(stage.addresses.requestor, stage.recorder.clone()));
+}
+
+/// Where the binary is that belongs to this build: beside the running program, or one folder up.
+pub fn binary_beside() -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    program.ancestors().skip(1).take(2).map(|dir| dir.join("orderstream")).find(|it| it.exists())
+}
+
+/// An opening of an order that lives long, for these sellers.
+pub fn long_opening(sellers: &[&str]) -> Opening {
+    Opening {
+        expires_in_ms: crate::plan::LONG_LIFE_MS,
+        sellers: sellers.iter().map(ToString::to_string).collect(),
+        ..Opening::default()
+    }
+}

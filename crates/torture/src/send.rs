@@ -1,0 +1,103 @@
+//! Sends one act by one way, and says what came of it.
+
+mod bulk;
+mod cli;
+mod control;
+pub mod http;
+mod requestor;
+mod rest;
+pub mod session;
+
+use std::time::Duration;
+
+use tonic::transport::{Channel, Endpoint};
+
+use crate::op::{Op, Outcome, Over};
+use crate::world::Addresses;
+
+/// How long a client waits for an answer. The requestor itself waits two seconds for a processor.
+pub const DEADLINE: Duration = Duration::from_secs(4);
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(1);
+
+/// One act, ready to be sent.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The seller that acts, or `buyer`.
+    pub actor: String,
+    /// The order.
+    pub order: String,
+    /// What.
+    pub op: Op,
+    /// The idempotency key.
+    pub key: String,
+    /// Words that name the act.
+    pub token: String,
+    /// The owner's epoch; 0 for none.
+    pub epoch: u64,
+}
+
+/// What is needed to send by any way but a session.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    addresses: Addresses,
+    channels: Vec<Channel>,
+}
+
+impl Sender {
+    /// For clients of these addresses. Must be called inside a runtime.
+    pub fn new(addresses: &Addresses) -> Self {
+        let channels = addresses.grpc.iter().map(|address| channel(*address)).collect();
+        Self { addresses: addresses.clone(), channels }
+    }
+
+    /// Sends, waits for the answer at most [`DEADLINE`], and says what came of it.
+    pub async fn send(&self, call: &Call, over: Over) -> Outcome {
+        let sent = async {
+            match over {
+                Over::Rest(at) => rest::send(self.addresses.rest[at], call).await,
+                Over::Grpc(at) => self.control(call, at).await,
+                Over::Bulk(at) => bulk::send(self.channels[at].clone(), call).await,
+                Over::Requestor => requestor::send(self.addresses.requestor, call).await,
+                Over::Cli => cli::send(&self.addresses, call).await,
+                Over::Session(_) => Outcome::unknown("a session has its own client"),
+            }
+        };
+        let answer = tokio::time::timeout(DEADLINE, sent).await;
+        answer.unwrap_or_else(|_| Outcome::unknown("no answer in time"))
+    }
+
+    /// A buyer's unary call is answered by the processor that has the order: where one does not know
+    /// it, the next is asked.
+    async fn control(&self, call: &Call, first: usize) -> Outcome {
+        let count = self.channels.len();
+        let mut answer = Outcome::unknown("no processor");
+        for place in 0..count {
+            let channel = self.channels[(first + place) % count].clone();
+            answer = control::send(channel, call).await;
+            if answer != Outcome::refused("ORDER_NOT_FOUND") {
+                break;
+            }
+        }
+        answer
+    }
+}
+
+/// A connection that is made with the first call, and notices within seconds that nobody is there.
+pub fn channel(address: std::net::SocketAddr) -> Channel {
+    Endpoint::from_shared(format!("http://{address}"))
+        .unwrap()
+        .connect_timeout(CONNECT)
+        .http2_keep_alive_interval(Duration::from_secs(1))
+        .keep_alive_timeout(Duration::from_secs(2))
+        .keep_alive_while_idle(true)
+        .connect_lazy()
+}
+
+/// What a gRPC status says of an act.
+fn refused(status: &tonic::Status) -> Outcome {
+    match orderstream_rpc::status::refusal_from_status(status) {
+        Some(refusal) => Outcome::refused(refusal.reason.as_str()),
+        None => Outcome::unknown(format!("{:?} {}", status.code(), status.message())),
+    }
+}

@@ -1,0 +1,124 @@
+//! A relay of bytes between two parties, with weather: fair, cut, stalled, half-open, byte by byte.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::plan::Weather;
+
+/// Bytes that are moved at once.
+const CHUNK_BYTES: usize = 16 * 1024;
+/// Bytes that go one by one; beyond them a connection is only slow to no purpose.
+const SINGLE_BYTES_MAX: usize = 4 * 1024;
+/// How long the far side may take to accept.
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// A running relay; ends with the handle.
+#[derive(Debug)]
+pub struct Relay {
+    address: SocketAddr,
+    weather: watch::Sender<Weather>,
+    _tasks: JoinSet<()>,
+}
+
+impl Relay {
+    /// Listens on a free port for those who want to speak to `to`.
+    pub async fn start(to: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (weather, seen) = watch::channel(Weather::Fair);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(accept(listener, to, seen));
+        Self { address, weather, _tasks: tasks }
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From now on this happens, also to connections that are there.
+    pub fn set(&self, weather: Weather) {
+        self.weather.send_replace(weather);
+    }
+}
+
+async fn accept(listener: TcpListener, to: SocketAddr, weather: watch::Receiver<Weather>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let Ok((near, _)) = accepted else { continue };
+                if *weather.borrow() != Weather::Cut {
+                    connections.spawn(join(near, to, weather.clone()));
+                }
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+/// Carries one connection until either side ends it, or the weather does.
+async fn join(near: TcpStream, to: SocketAddr, mut weather: watch::Receiver<Weather>) {
+    let Ok(Ok(far)) = tokio::time::timeout(CONNECT, TcpStream::connect(to)).await else { return };
+    drop(near.set_nodelay(true));
+    drop(far.set_nodelay(true));
+    let (near_read, near_write) = near.into_split();
+    let (far_read, far_write) = far.into_split();
+    let up = carry(near_read, far_write, weather.clone());
+    let down = carry(far_read, near_write, weather.clone());
+    let both = async {
+        // A side that ends its sending still reads: both directions are carried to their ends.
+        tokio::join!(up, down)
+    };
+    tokio::select! {
+        _ = both => {}
+        _ = weather.wait_for(|now| *now == Weather::Cut) => {}
+    }
+}
+
+async fn carry(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut weather: watch::Receiver<Weather>,
+) {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut is_torn = false;
+    let mut singles = 0;
+    while let Ok(count @ 1..) = from.read(&mut chunk).await {
+        let now = *weather.borrow_and_update();
+        if now == Weather::HalfOpen {
+            is_torn = true;
+            continue;
+        }
+        if is_torn {
+            // What was lost cannot be made up for: the connection is over.
+            break;
+        }
+        if weather.wait_for(|now| *now != Weather::Stalled).await.is_err() {
+            break;
+        }
+        if now == Weather::Bytewise && singles < SINGLE_BYTES_MAX {
+            singles += count;
+            if one_by_one(&mut to, &chunk[..count]).await.is_err() {
+                break;
+            }
+        } else if to.write_all(&chunk[..count]).await.is_err() {
+            break;
+        }
+    }
+    drop(to.shutdown().await);
+}
+
+async fn one_by_one(to: &mut OwnedWriteHalf, bytes: &[u8]) -> std::io::Result<()> {
+    for byte in bytes {
+        to.write_all(&[*byte]).await?;
+        tokio::task::yield_now().await;
+    }
+    Ok(())
+}
