@@ -4,16 +4,19 @@
 //! command is. Then the command is checked against its key, its epoch and the order's phase, and
 //! gives events, or a refusal and no events.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
-use crate::command::{Act, Answer, Command, Expected, Opening};
+use crate::command::{Act, Actor, Answer, Command, Expected, Opening};
 use crate::event::{Cause, Event, EventKind, OrderOpened};
-use crate::id::{Epoch, IdempotencyKey, Incarnation, OrderKey, ProposalId, Seq, Timestamp};
+use crate::id::{Epoch, FollowUpId, Incarnation, OrderKey, ProposalId, Seq, Timestamp};
 use crate::limits::{DECIDE_IN_MS, EVENTS_MAX, EVENTS_OF_AN_END};
-use crate::order::{FoldError, Order, Phase};
+use crate::order::{FoldError, Order};
 use crate::refusal::{Reason, Refusal};
 use crate::withheld::Withheld;
 
+use memory::{Memory, SELECTED, Taken};
+
+mod memory;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -25,14 +28,8 @@ pub struct Book {
     order: Option<Order>,
     /// The highest epoch that was granted.
     floor: Epoch,
-    /// What each key answered, for the order's whole life.
-    answers: BTreeMap<IdempotencyKey, Remembered>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-struct Remembered {
-    fingerprint: u64,
-    answer: Answer,
+    /// What repetitions are answered, for the order's whole life.
+    memory: Memory,
 }
 
 /// What a step gives: events to make durable, and the answer that may leave after that.
@@ -49,14 +46,14 @@ pub struct Output {
 pub struct Context {
     /// The owner's clock.
     pub now: Timestamp,
-    /// An id for a new proposal; needed where [`Act::needs_id`] says so.
+    /// An id for a new proposal or question; needed where [`Act::needs_id`] says so.
     pub fresh_id: Option<ProposalId>,
 }
 
 impl Book {
     /// A book without an order.
-    pub const fn new(key: OrderKey) -> Self {
-        Self { key, order: None, floor: Epoch(0), answers: BTreeMap::new() }
+    pub fn new(key: OrderKey) -> Self {
+        Self { key, order: None, floor: Epoch(0), memory: Memory::default() }
     }
 
     /// Folds one stored event, at the owner's start.
@@ -64,8 +61,11 @@ impl Book {
     /// # Errors
     /// An event out of its turn.
     pub fn replay(&mut self, event: &Event) -> Result<(), FoldError> {
+        let first = Memory::first_content(self.order.as_ref(), event);
         Order::fold(&mut self.order, event)?;
-        self.remember(event);
+        if let Some(order) = &self.order {
+            self.memory.keep(order, event, first);
+        }
         Ok(())
     }
 
@@ -142,21 +142,26 @@ impl Book {
         command: &Command,
         events: &mut Vec<Event>,
     ) -> Result<Answer, Refusal> {
-        let cause = command.key.clone().map(|key| Cause::new(key, &command.act));
-        if let Some(answer) = self.repeated(cause.as_ref())? {
+        // A key belongs to one life of the name.
+        self.check_incarnation(command.incarnation.as_ref(), &command.act)?;
+        let cause = self.cause(command);
+        if let Some(answer) = self.said_before(cause.as_ref(), &command.act)? {
             return Ok(answer);
         }
         self.check_epoch(command.epoch)?;
-        self.check_incarnation(command.incarnation.as_ref(), &command.act)?;
         self.check_expected(command.expected, &command.act)?;
-        let mut kinds = self.kinds(context, &command.act)?;
+        let act = self.named(context, command);
+        let mut kinds = self.kinds(context, &act)?;
         if kinds.is_empty() && cause.is_some() {
-            kinds.extend(self.order.as_ref().and_then(|order| rules::restate(order, &command.act)));
+            kinds.extend(self.order.as_ref().and_then(|order| rules::restate(order, &act)));
         }
         // The last numbers are kept for the order's end, which must always be possible.
         let is_full = self.last_seq().0.saturating_add(EVENTS_OF_AN_END) >= EVENTS_MAX;
-        if is_full && !kinds.is_empty() && !command.act.is_end() {
+        if is_full && !kinds.is_empty() && !act.is_end() {
             return Err(too_many_events());
+        }
+        if kinds.is_empty() {
+            return Ok(self.nothing_to_do(&act));
         }
         let last = kinds.len().saturating_sub(1);
         for (index, kind) in kinds.into_iter().enumerate() {
@@ -164,13 +169,48 @@ impl Book {
             let cause = cause.as_ref().filter(|_| index == last).cloned();
             self.append(context.now, cause, kind, events);
         }
-        let mut answer = self.answer(events.last());
-        if events.is_empty() {
-            // Nothing was left to do; the answer still says what it was about.
-            answer.proposal_id = command.act.proposal_id().cloned();
-            answer.follow_up_id = command.act.follow_up_id().cloned();
-        }
-        Ok(answer)
+        let kind = events.last().map(|event| &event.kind);
+        let proposal_id = kind.and_then(EventKind::proposal_id).cloned();
+        let follow_up_id = kind.and_then(EventKind::follow_up_id).cloned();
+        Ok(self.memory.answer_at(self.last_seq(), (proposal_id, follow_up_id)))
+    }
+
+    /// The command's key with its owner. What nobody asked for has none, nor has what is asked about
+    /// a proposal that is not there.
+    fn cause(&self, command: &Command) -> Option<Cause> {
+        let key = command.key.clone()?;
+        let named = || match (&command.act, &self.order) {
+            (Act::Withdraw { proposal_id, .. }, Some(order)) => {
+                let held = order.proposals.get(proposal_id)?;
+                Some(Actor::Seller(held.content.seller.clone()))
+            }
+            (act, _) => act.actor(),
+        };
+        let actor = command.actor.clone().or_else(named)?;
+        Some(Cause::new(key, &command.act).by(actor))
+    }
+
+    /// The act with the id that its question gets, where it names none: the key, or one that the
+    /// owner made up where another question has that.
+    fn named<'a>(&self, context: &Context, command: &'a Command) -> Cow<'a, Act> {
+        let Act::Ask { seller, question_id: None, message } = &command.act else {
+            return Cow::Borrowed(&command.act);
+        };
+        let is_free = |id: &FollowUpId| {
+            self.order.as_ref().is_none_or(|order| !order.questions.contains_key(id))
+        };
+        let as_id = |name: &str| FollowUpId::new(name).ok().filter(is_free);
+        let by_key = command.key.as_ref().and_then(|key| as_id(key.as_str()));
+        let fresh = || context.fresh_id.as_ref().and_then(|id| as_id(id.as_str()));
+        let (seller, message) = (seller.clone(), message.clone());
+        Cow::Owned(Act::Ask { seller, question_id: by_key.or_else(fresh), message })
+    }
+
+    /// What is answered where nothing was left to do; it still says what it was about.
+    fn nothing_to_do(&self, act: &Act) -> Answer {
+        let is_opening = matches!(act, Act::Open(_));
+        let seq = if is_opening { SELECTED.min(self.last_seq()) } else { self.last_seq() };
+        self.memory.answer_at(seq, (act.proposal_id().cloned(), act.follow_up_id().cloned()))
     }
 
     /// The events that an act causes now.
@@ -193,43 +233,23 @@ impl Book {
         // Time in a list never runs back, whatever the clock does.
         let at = self.order.as_ref().map_or(now, |order| order.last_event.0.max(now));
         let event = Event { seq: self.last_seq().next(), at, cause, kind };
-        let folded = Order::fold(&mut self.order, &event);
+        let folded = self.replay(&event);
         debug_assert!(folded.is_ok(), "own events always follow");
-        self.remember(&event);
         events.push(event);
     }
 
-    fn remember(&mut self, event: &Event) {
-        if let Some(cause) = &event.cause {
-            let answer = self.answer(Some(event));
-            let fingerprint = cause.fingerprint;
-            self.answers.insert(cause.key.clone(), Remembered { fingerprint, answer });
+    /// The answer to what was asked before, or is done for good by whoever asked for it.
+    fn said_before(&self, cause: Option<&Cause>, act: &Act) -> Result<Option<Answer>, Refusal> {
+        let keyed = cause.and_then(|cause| Some((cause.actor.as_ref()?, cause)));
+        let answered = keyed.map(|(actor, cause)| self.memory.answered(actor, cause, act));
+        match answered.transpose() {
+            Ok(Some(Some(answer))) => return Ok(Some(answer)),
+            Ok(Some(None) | None) => {}
+            Err(Taken) => return Err(key_is_taken()),
         }
-    }
-
-    fn answer(&self, event: Option<&Event>) -> Answer {
-        let kind = event.map(|event| &event.kind);
-        Answer {
-            seq: event.map_or_else(|| self.last_seq(), |event| event.seq),
-            proposal_id: kind.and_then(EventKind::proposal_id).cloned(),
-            follow_up_id: kind.and_then(EventKind::follow_up_id).cloned(),
-            phase: self.order.as_ref().map_or(Phase::Open, |order| order.phase),
-        }
-    }
-
-    fn repeated(&self, cause: Option<&Cause>) -> Result<Option<Answer>, Refusal> {
-        let Some(cause) = cause else { return Ok(None) };
-        match self.answers.get(&cause.key) {
-            None => Ok(None),
-            Some(held) if held.fingerprint == cause.fingerprint => Ok(Some(held.answer.clone())),
-            Some(_) => Err(Refusal {
-                field: Some("idempotency_key".to_owned()),
-                ..Refusal::new(
-                    Reason::IdempotencyConflict,
-                    "was used with another body; use a new key for a new request",
-                )
-            }),
-        }
+        let done = self.order.as_ref().and_then(|order| self.memory.done_by(order, act));
+        let ids = || (act.proposal_id().cloned(), act.follow_up_id().cloned());
+        Ok(done.map(|seq| self.memory.answer_at(seq, ids())))
     }
 
     fn check_epoch(&self, epoch: Option<Epoch>) -> Result<(), Refusal> {
@@ -321,6 +341,16 @@ fn open(key: &OrderKey, now: Timestamp, opening: &Opening) -> Vec<EventKind> {
 
 fn not_found(key: &OrderKey) -> Refusal {
     Refusal::new(Reason::OrderNotFound, format!("order {key} is not known here"))
+}
+
+fn key_is_taken() -> Refusal {
+    Refusal {
+        field: Some("idempotency_key".to_owned()),
+        ..Refusal::new(
+            Reason::IdempotencyConflict,
+            "was used with another body; use a new key for a new request",
+        )
+    }
 }
 
 fn too_many_events() -> Refusal {

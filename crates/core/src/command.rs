@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Epoch, FollowUpId, IdempotencyKey, Incarnation, ProposalId, SellerId, Seq};
+use crate::id::{
+    Epoch, FollowUpId, IdempotencyKey, Incarnation, ProposalId, SellerId, Seq, Timestamp,
+};
 use crate::order::Phase;
 use crate::price::{Price, Quantity};
 use crate::spec::{FollowUp, NotificationType, OrderSpec, SellerChoice};
@@ -10,8 +12,10 @@ use crate::spec::{FollowUp, NotificationType, OrderSpec, SellerChoice};
 /// An act, with what protects it from being done twice or by a former owner.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Command {
-    /// The same key has one effect and one answer.
+    /// The same key of the same actor has one effect and one answer.
     pub key: Option<IdempotencyKey>,
+    /// Who acts, where the caller is known; else whom the act names.
+    pub actor: Option<Actor>,
     /// The life that the caller means; a different one is refused as not found.
     pub incarnation: Option<Incarnation>,
     /// The caller's fencing number, if it is an owner's act.
@@ -25,8 +29,19 @@ pub struct Command {
 impl Command {
     /// An act without key, incarnation or epoch.
     pub const fn bare(act: Act) -> Self {
-        Self { key: None, incarnation: None, epoch: None, expected: None, act }
+        Self { key: None, actor: None, incarnation: None, epoch: None, expected: None, act }
     }
+}
+
+/// The side that acts. A key belongs to its actor: the same text as somebody else's key is another
+/// key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Actor {
+    /// The buyer, or whoever acts for it.
+    Buyer,
+    /// One seller.
+    Seller(SellerId),
 }
 
 /// What a caller has seen before it acts, so that it does not undo what it does not know of.
@@ -76,8 +91,10 @@ pub enum Act {
     Ask {
         /// Who.
         seller: SellerId,
-        /// Unique among the order's questions.
-        question_id: FollowUpId,
+        /// Unique among the order's questions. When absent it is the request's key, or one that the
+        /// owner makes up where there is no key or another question has this id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        question_id: Option<FollowUpId>,
         /// The question.
         message: String,
     },
@@ -159,9 +176,37 @@ impl Act {
         matches!(self, Self::Close { .. } | Self::Finalise { .. } | Self::Cancel { .. })
     }
 
-    /// Whether the owner has to make up the id of a new proposal.
+    /// Whether the owner may have to make up the id of a new proposal or question.
     pub const fn needs_id(&self) -> bool {
-        matches!(self, Self::Propose(Proposed { proposal_id: None, .. }))
+        matches!(
+            self,
+            Self::Propose(Proposed { proposal_id: None, .. }) | Self::Ask { question_id: None, .. }
+        )
+    }
+
+    /// The actor that it names. Absent for the owner's own acts, which have no key, and for a
+    /// withdrawal, which names a proposal.
+    pub fn actor(&self) -> Option<Actor> {
+        match self {
+            Self::Propose(Proposed { seller, .. })
+            | Self::Amend(Proposed { seller, .. })
+            | Self::Decline { seller, .. }
+            | Self::Answer { seller, .. }
+            | Self::Ask { seller, .. }
+            | Self::See { seller }
+            | Self::Lock { holder: seller, .. }
+            | Self::Unlock { holder: seller, .. } => Some(Actor::Seller(seller.clone())),
+            Self::Open(_)
+            | Self::FollowUp(_)
+            | Self::Pause { .. }
+            | Self::Resume
+            | Self::Extend { .. }
+            | Self::Close { .. }
+            | Self::Finalise { .. }
+            | Self::UndoAward { .. }
+            | Self::Cancel { .. } => Some(Actor::Buyer),
+            Self::Withdraw { .. } | Self::Notified { .. } | Self::Tick => None,
+        }
     }
 
     /// The proposal that it names, if it names one.
@@ -194,7 +239,7 @@ impl Act {
         match self {
             Self::FollowUp(follow_up) => Some(&follow_up.id),
             Self::Answer { follow_up_id, .. } => Some(follow_up_id),
-            Self::Ask { question_id, .. } => Some(question_id),
+            Self::Ask { question_id, .. } => question_id.as_ref(),
             Self::Open(_)
             | Self::Propose(_)
             | Self::Amend(_)
@@ -277,10 +322,13 @@ pub enum Award {
     Lines(Vec<(String, ProposalId)>),
 }
 
-/// What a done act answers. The same key gives the same answer for the order's whole life.
+/// What a done act answers: how things stood when it was done. The same key of the same actor gives
+/// the same answer for the order's whole life.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// The last event that the act caused, or the last of the list when it caused none.
+    /// The last event that the act caused. Where it was done already, the event by which it was. The
+    /// last of the list where it found nothing to do and a later act could undo that; under a key it
+    /// causes an event there.
     pub seq: Seq,
     /// The proposal that it was about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -288,6 +336,9 @@ pub struct Answer {
     /// The follow-up that it was about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow_up_id: Option<FollowUpId>,
-    /// The order's phase after it.
+    /// The order's phase after that event.
     pub phase: Phase,
+    /// When the order was to run out after that event; absent where it is the order's end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
 }

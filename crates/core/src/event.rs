@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::command::{Act, Award, Proposed};
+use crate::command::{Act, Actor, Award, Proposed};
 use crate::id::{
     FollowUpId, IdempotencyKey, Incarnation, OrderKey, ProposalId, SellerId, Seq, Timestamp,
 };
@@ -30,18 +30,27 @@ pub struct Cause {
     pub key: IdempotencyKey,
     /// FNV-1a of the act's canonical form.
     pub fingerprint: u64,
+    /// Whose key it is. Absent in records from before keys had an owner; there the event tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<Actor>,
 }
 
 impl Cause {
     /// The key and the fingerprint of what is asked under it.
     pub fn new(key: IdempotencyKey, act: &Act) -> Self {
-        Self { key, fingerprint: fingerprint(act) }
+        Self { key, fingerprint: fingerprint(act), actor: None }
+    }
+
+    /// The same, as this actor's.
+    #[must_use]
+    pub fn by(self, actor: Actor) -> Self {
+        Self { actor: Some(actor), ..self }
     }
 }
 
 /// FNV-1a over the act's canonical JSON: stable across builds, and good enough to tell an honest
 /// repetition from a key used twice by mistake.
-fn fingerprint(act: &Act) -> u64 {
+pub(crate) fn fingerprint(act: &Act) -> u64 {
     struct Fnv(u64);
     impl std::io::Write for Fnv {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

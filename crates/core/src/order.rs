@@ -350,9 +350,12 @@ impl Order {
             ProposalUpdate::Amended { proposal, version } => {
                 let id = proposal.proposal_id.as_ref();
                 if let Some(held) = id.and_then(|id| self.proposals.get_mut(id)) {
+                    // One that was amended to what it was already is said again, and is no version.
+                    if *version > held.version {
+                        held.versions.push(seq);
+                    }
                     held.content = proposal.clone();
                     held.version = *version;
-                    held.versions.push(seq);
                 }
             }
             ProposalUpdate::Withdrawn { proposal_id, .. } => {

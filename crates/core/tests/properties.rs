@@ -6,7 +6,7 @@ mod plan;
 mod tracker;
 
 use orderstream_core::book::Context;
-use orderstream_core::command::{Award, Opening, Proposed};
+use orderstream_core::command::{Actor, Award, Opening, Proposed};
 use orderstream_core::spec::{FollowUp, Message, NotificationType, SellerChoice, Verdict};
 use orderstream_core::{
     Act, Answer, Book, Command, Durable, Epoch, Event, FollowUpId, IdempotencyKey, Incarnation,
@@ -117,7 +117,7 @@ fn acts() -> impl Strategy<Value = Act> {
             |(award, reason, undo_within_ms)| Act::Finalise { award, reason, undo_within_ms }
         ),
         1 => reasons().prop_map(|reason| Act::UndoAward { reason }),
-        3 => (sellers(), follow_up_ids(), "[a-z]{0,4}").prop_map(
+        3 => (sellers(), proptest::option::of(follow_up_ids()), "[a-z]{0,4}").prop_map(
             |(seller, question_id, message)| Act::Ask { seller, question_id, message }
         ),
         2 => sellers().prop_map(|seller| Act::See { seller }),
@@ -141,10 +141,15 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         1 => Just(-3_600_000i64),
         1 => -5_000..60_000i64,
     ];
-    let one = (jumps, keys, epochs, lives, acts()).prop_map(|(jump_ms, key, epoch, life, act)| {
+    let one = (jumps, keys, epochs, lives, acts(), sellers());
+    let one = one.prop_map(|(jump_ms, key, epoch, life, act, speaker)| {
         let key = key.map(|n| IdempotencyKey::new(format!("k{n}")).unwrap());
         let incarnation = life.map(|n| Incarnation::new(format!("uid-{n}")).unwrap());
-        let command = Command { key, incarnation, epoch: epoch.map(Epoch), ..Command::bare(act) };
+        // A withdrawal names no seller: somebody speaks.
+        let is_named = !matches!(act, Act::Withdraw { .. });
+        let actor = if is_named { None } else { Some(Actor::Seller(speaker)) };
+        let epoch = epoch.map(Epoch);
+        let command = Command { key, actor, incarnation, epoch, ..Command::bare(act) };
         Move { jump_ms, command }
     });
     proptest::collection::vec(one, 1..60)

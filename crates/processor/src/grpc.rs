@@ -9,7 +9,7 @@ mod submissions;
 use std::pin::Pin;
 
 use futures_util::Stream;
-use orderstream_core::command::Expected;
+use orderstream_core::command::{Actor, Expected};
 use orderstream_core::{
     Act, Answer, Command, Epoch, IdempotencyKey, Incarnation, OrderKey, Reason, Refusal,
 };
@@ -37,8 +37,8 @@ impl Grpc {
 
     /// Does what a request asks, when its parts are right.
     async fn act(&self, target: Target, act: Act) -> Result<Answer, Refusal> {
-        let Target { key, incarnation, idempotency_key, epoch, expected } = target;
-        let command = Command { key: idempotency_key, incarnation, epoch, expected, act };
+        let Target { key, incarnation, idempotency_key, actor, epoch, expected } = target;
+        let command = Command { key: idempotency_key, actor, incarnation, epoch, expected, act };
         self.orders.act(&key, command).await
     }
 }
@@ -48,6 +48,8 @@ struct Target {
     key: OrderKey,
     incarnation: Option<Incarnation>,
     idempotency_key: Option<IdempotencyKey>,
+    /// Who speaks, where the connection tells; else whom the act names.
+    actor: Option<Actor>,
     epoch: Option<Epoch>,
     expected: Option<Expected>,
 }
@@ -64,6 +66,7 @@ impl Target {
             key: OrderKey::new(&order.tenant, &order.order_req_id)?,
             incarnation: incarnation(order.incarnation)?,
             idempotency_key: optional(idempotency_key).map(IdempotencyKey::new).transpose()?,
+            actor: None,
             epoch: (epoch != 0).then_some(Epoch(epoch)),
             expected: None,
         })

@@ -324,6 +324,8 @@ fn answer_of(result: v1::ProposalResult) -> Result<Answer, Refusal> {
         follow_up_id: None,
         // An order that takes a proposal is open.
         phase: Phase::Open,
+        // It is not told, and nobody is told of it.
+        expires_at: None,
     })
 }
 

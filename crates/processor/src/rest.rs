@@ -117,8 +117,8 @@ struct ProposalPath {
     proposal_id: String,
 }
 
-/// What a done act answers. The same `Idempotency-Key` gives the same answer for the order's whole
-/// life.
+/// What a done act answers: how things stood when it was done. The same `Idempotency-Key` of the same
+/// seller gives the same answer for the order's whole life.
 #[derive(Debug, Serialize, ToSchema)]
 struct Done {
     /// Always true.
@@ -127,9 +127,10 @@ struct Done {
     proposal_id: Option<String>,
     /// The follow-up or the question that it was about.
     follow_up_id: Option<String>,
-    /// The last event that the act caused, or the last of the list when it caused none.
+    /// The last event that the act caused. Where it was done already, the event by which it was; the
+    /// last of the list where it found nothing to do and had no key.
     seq: u64,
-    /// The order's phase after it.
+    /// The order's phase after that event.
     #[schema(example = "Open")]
     phase: &'static str,
 }

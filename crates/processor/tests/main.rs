@@ -24,6 +24,7 @@ mod invitations;
 mod market;
 mod notifications;
 mod reasons;
+mod repeats;
 mod restart;
 mod rig;
 mod scale;

@@ -45,7 +45,9 @@ pub(super) fn decide(order: &Order, context: &Context, act: &Act) -> Kinds {
         Act::Answer { seller, follow_up_id, message } => {
             talk::answer(order, seller, follow_up_id, message)
         }
-        Act::Ask { seller, question_id, message } => talk::ask(order, seller, question_id, message),
+        Act::Ask { seller, question_id, message } => {
+            talk::ask(order, seller, question_id.as_ref(), message)
+        }
         Act::See { seller } => talk::see(order, seller),
         Act::Notified { seller, channel, failure } => {
             talk::notified(order, seller, *channel, failure.as_ref())
@@ -94,7 +96,7 @@ pub(super) fn restate(order: &Order, act: &Act) -> Option<EventKind> {
                 (pending.award, pending.reason, pending.effective_at);
             Some(EventKind::AwardPending { award, reason, effective_at })
         }
-        // These are for ever, or carry an id that is for ever.
+        // These are for ever: `Memory::done_by` knows the event.
         Act::Open(_)
         | Act::Propose(_)
         | Act::Withdraw { .. }

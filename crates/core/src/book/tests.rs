@@ -3,8 +3,9 @@
 use super::*;
 use crate::command::{Award, Proposed};
 use crate::event::ProposalUpdate;
-use crate::id::{FollowUpId, SellerId};
+use crate::id::{FollowUpId, IdempotencyKey, SellerId};
 use crate::limits::{EXPIRES_IN_MS_MAX, LEASE_MS_MAX};
+use crate::order::Phase;
 use crate::price::Price;
 use crate::spec::{FollowUp, Message, OrderSpec};
 use crate::withheld::Durable;
@@ -13,6 +14,7 @@ mod decision;
 mod ends;
 mod keys;
 mod proposals;
+mod repeats;
 mod sealed;
 mod talk;
 
@@ -36,6 +38,7 @@ const T0: i64 = 1_000_000;
 const LIFE_MS: u64 = 60_000;
 
 /// A book with a clock that the test moves.
+#[derive(Clone)]
 struct Desk {
     book: Book,
     now: i64,
@@ -72,6 +75,12 @@ impl Desk {
     fn keyed(&mut self, key: &str, act: Act) -> Done {
         let key = Some(IdempotencyKey::new(key).unwrap());
         self.step(&Command { key, ..Command::bare(act) })
+    }
+
+    /// As [`Desk::keyed`], in the name of a seller.
+    fn keyed_by(&mut self, by: &str, key: &str, act: Act) -> Done {
+        let (key, actor) = (IdempotencyKey::new(key).ok(), Some(Actor::Seller(seller(by))));
+        self.step(&Command { key, actor, ..Command::bare(act) })
     }
 
     fn refused(&mut self, act: Act) -> Reason {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use orderstream_core::command::Actor;
 use orderstream_core::{
-    Answer, Book, Command, Epoch, Event, EventKind, IdempotencyKey, Order, OrderKey, Phase,
-    ProposalId, Timestamp,
+    Act, Answer, Book, Command, Epoch, Event, EventKind, IdempotencyKey, Order, OrderKey, Phase,
+    ProposalId, Reason, Timestamp,
 };
 use proptest::prelude::*;
 
@@ -20,6 +21,12 @@ fn is_the_clocks(event: &Event) -> bool {
             | EventKind::OrderFinalised { .. }
     );
     by_the_clock && event.cause.is_none()
+}
+
+/// Whose key a command has, and which; none where nobody asked for it.
+fn whose(command: &Command) -> Option<(Actor, IdempotencyKey)> {
+    let actor = command.actor.clone().or_else(|| command.act.actor())?;
+    Some((actor, command.key.clone()?))
 }
 
 proptest! {
@@ -56,32 +63,49 @@ proptest! {
         prop_assert_eq!(steady.list, restarted.list);
     }
 
-    /// A key has at most one event. Once it has one, the same request gets the same answer.
+    /// Of the keys of several actors, each has at most one effect, and one answer for each body: what
+    /// was said ok once is said again word for word, unless another body got the key in between.
     #[test]
-    fn a_repeated_key_has_one_effect_and_one_answer(moves in moves()) {
+    fn a_repeated_key_of_one_actor_has_one_effect_and_one_answer(moves in moves()) {
         let mut owner = Owner::open();
-        let mut done: BTreeMap<IdempotencyKey, (Command, Answer)> = BTreeMap::new();
+        let mut effects: BTreeMap<(Actor, IdempotencyKey), Act> = BTreeMap::new();
+        let mut said_ok: Vec<((Actor, IdempotencyKey), Command, Answer)> = Vec::new();
         for moved in &moves {
+            let command = &moved.command;
             let before = owner.list.len();
             let said = owner.play(moved);
-            let Some(key) = &moved.command.key else { continue };
-            let caused = owner.list[before..].iter().any(|event| event.cause.is_some());
-            match (done.get(key), said) {
-                (Some((first, answer)), said) => {
-                    prop_assert!(!caused, "a second effect of {key}");
-                    let same = first.act == moved.command.act;
-                    prop_assert_eq!(said.as_ref().ok() == Some(answer), same);
+            let Some(whose) = whose(command) else { continue };
+            for event in &owner.list[before..] {
+                let Some(cause) = &event.cause else { continue };
+                prop_assert_eq!(&whose, &(cause.actor.clone().unwrap(), cause.key.clone()));
+                let twin = effects.insert(whose.clone(), command.act.clone());
+                prop_assert!(twin.is_none(), "a second effect of {whose:?}");
+            }
+            let is_same = |held: &&(_, Command, Answer)| held.0 == whose && held.1.act == command.act;
+            match (said_ok.iter().find(is_same), said) {
+                (Some((.., answer)), Ok(again)) => prop_assert_eq!(answer, &again),
+                (None, Ok(answer)) => said_ok.push((whose, command.clone(), answer)),
+                (Some(_), Err(refusal)) => prop_assert!(
+                    refusal.reason == Reason::OrderNotFound
+                        || effects.get(&whose).is_some_and(|held| *held != command.act),
+                    "{command:?} was done and is refused: {refusal}"
+                ),
+                (None, Err(refusal)) => {
+                    let other = effects.get(&whose).is_some_and(|held| *held != command.act);
+                    let is_conflict = refusal.reason == Reason::IdempotencyConflict;
+                    prop_assert!(!is_conflict || other, "nobody else has {whose:?}");
                 }
-                (None, Ok(answer)) if caused => {
-                    done.insert(key.clone(), (moved.command.clone(), answer));
-                }
-                (None, _) => prop_assert!(!caused, "a refusal with an effect"),
             }
         }
-        // Once more, much later and after whatever end there was.
+        // Once more, much later, after whatever end there was and a restart.
+        let mut reborn = Book::new(OrderKey::new("", "SB1").unwrap());
+        owner.list.iter().for_each(|event| reborn.replay(event).unwrap());
+        owner.book = reborn;
         owner.now = owner.now.plus_ms(100_000_000);
-        for (command, answer) in done.values() {
-            prop_assert_eq!(owner.step(command), Ok(answer.clone()));
+        for (whose, command, answer) in said_ok {
+            if effects.get(&whose).is_none_or(|held| *held == command.act) {
+                prop_assert_eq!(owner.step(&command), Ok(answer));
+            }
         }
     }
 

@@ -10,6 +10,7 @@ pub(crate) struct Broken {
 }
 
 mod client;
+mod life;
 mod order;
 mod stream;
 #[cfg(test)]
@@ -18,7 +19,7 @@ mod tests;
 type Check = fn(&History) -> Result<(), String>;
 
 /// Every predicate, with its name.
-pub(crate) const ALL: [(&str, Check); 10] = [
+pub(crate) const ALL: [(&str, Check); 12] = [
     ("P1", client::durable),
     ("P2", stream::ordered),
     ("P2b", stream::resumed),
@@ -29,6 +30,8 @@ pub(crate) const ALL: [(&str, Check); 10] = [
     ("P6", order::status_true),
     ("P8", order::converged),
     ("P11", order::expired),
+    ("P12", life::lawful),
+    ("P14", life::sealed),
 ];
 
 /// The first promise that the history breaks.

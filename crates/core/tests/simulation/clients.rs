@@ -1,14 +1,16 @@
 //! Sellers and buyers: they act at random, under keys of their own, and sometimes repeat an old
 //! request.
 
-use orderstream_core::command::{Act, Award, Proposed};
+use std::collections::BTreeMap;
+
+use orderstream_core::command::{Act, Actor, Award, Proposed};
 use orderstream_core::plan::Decision;
 use orderstream_core::spec::{FollowUp, Message};
 use orderstream_core::{
     Answer, Command, FollowUpId, IdempotencyKey, Price, ProposalId, Reason, SellerId,
 };
 
-use super::sim::{Asker, Happening, Sim};
+use super::sim::{Asker, Happening, Op, Sim};
 use super::world::Api;
 
 #[derive(Debug, Default)]
@@ -16,6 +18,8 @@ pub(crate) struct Clients {
     /// (order, seller, id) of every proposal that was acknowledged.
     known: Vec<(usize, usize, ProposalId)>,
     follow_ups: u64,
+    /// How many keys each of them has used: they count, and their keys are alike.
+    keys: BTreeMap<Actor, u64>,
 }
 
 pub(crate) fn seller(index: usize) -> SellerId {
@@ -69,6 +73,11 @@ impl Clients {
         let chosen = sim.rng.below(10);
         let act = match (chosen, self.own_proposal(sim, order, index)) {
             (4..=5, Some(id)) => Act::Amend(Self::proposed(sim, index, Some(id))),
+            // What a proposal was amended to was never proposed under its id.
+            (4..=5, _) if sim.rng.chance(100) => match Self::amended(sim, order, index) {
+                Some(proposed) => Act::Propose(proposed),
+                None => Act::See { seller: seller(index) },
+            },
             (6, Some(proposal_id)) => Act::Withdraw { proposal_id, reason: None },
             (7, Some(proposal_id)) => {
                 let holder = seller(sim.rng.index(3));
@@ -76,7 +85,8 @@ impl Clients {
             }
             (8, Some(proposal_id)) => Act::Unlock { proposal_id, holder: seller(sim.rng.index(3)) },
             (9, _) if sim.rng.chance(150) => {
-                let id = FollowUpId::new(format!("q{}", sim.draw())).unwrap();
+                let given = sim.rng.chance(500).then(|| format!("q{}", sim.draw()));
+                let id = given.and_then(|id| FollowUpId::new(id).ok());
                 let message = format!("question {}", sim.draw());
                 Act::Ask { seller: seller(index), question_id: id, message }
             }
@@ -87,7 +97,7 @@ impl Clients {
                     follow_up_id: asked.id.clone(),
                     message: format!("answer {}", sim.draw()),
                 },
-                None => Act::Tick,
+                None => Act::See { seller: seller(index) },
             },
             _ => {
                 let given = sim.rng.chance(500).then(|| format!("g{}", sim.draw()));
@@ -95,35 +105,60 @@ impl Clients {
                 Act::Propose(Self::proposed(sim, index, id))
             }
         };
-        Self::ask(sim, order, act);
+        self.ask(sim, order, Actor::Seller(seller(index)), act);
     }
 
-    fn ask(sim: &mut Sim, order: usize, act: Act) {
-        let key = IdempotencyKey::new(format!("c-{}", sim.draw())).unwrap();
-        let command = Command { key: Some(key), ..Command::bare(act) };
-        sim.call(Asker::Client, order, command);
+    /// What this seller asked to amend a proposal of the order to, some time.
+    fn amended(sim: &mut Sim, order: usize, index: usize) -> Option<Proposed> {
+        let of_seller = |op: &&Op| op.order == order;
+        let amended = |op: &Op| match &op.command.act {
+            Act::Amend(proposed) if proposed.seller == seller(index) => Some(proposed.clone()),
+            _ => None,
+        };
+        let all: Vec<_> = sim.ops.iter().filter(of_seller).filter_map(amended).collect();
+        if all.is_empty() { None } else { Some(all[sim.rng.index(all.len())].clone()) }
+    }
+
+    /// Asks under the next key of whoever acts.
+    fn ask(&mut self, sim: &mut Sim, order: usize, speaker: Actor, act: Act) {
+        let actor = act.actor().unwrap_or(speaker);
+        let count = self.keys.entry(actor.clone()).or_default();
+        *count += 1;
+        let key = IdempotencyKey::new(count.to_string()).ok();
+        sim.call(Asker::Client, order, Command { key, actor: Some(actor), ..Command::bare(act) });
+    }
+
+    /// An award to some proposal of the order.
+    fn some_award(&self, sim: &mut Sim, order: usize) -> Option<Award> {
+        let of_order: Vec<_> = self.known.iter().filter(|k| k.0 == order).collect();
+        if of_order.is_empty() {
+            return None;
+        }
+        Some(Award::Whole(of_order[sim.rng.index(of_order.len())].2.clone()))
     }
 
     /// The buyer edits the resource, or speaks to the processor at once.
     pub(crate) fn buyer(&mut self, sim: &mut Sim, api: &mut Api) {
         let order = sim.rng.index(api.orders.len());
         if sim.rng.chance(150) {
-            let act = match sim.rng.below(12) {
-                0 => Act::Cancel { reason: None },
-                1 => Act::Close { reason: None },
-                2..=4 => Act::Resume,
+            let act = match (sim.rng.below(16), self.some_award(sim, order)) {
+                (0, _) => Act::Cancel { reason: None },
+                (1, _) => Act::Close { reason: None },
+                (2..=4, _) => Act::Resume,
+                (5..=8, Some(award)) => {
+                    let undo_within_ms = sim.rng.chance(600).then(|| sim.rng.between(1, 5_000));
+                    Act::Finalise { award: Some(award), reason: None, undo_within_ms }
+                }
                 _ => Act::Pause { reason: Some("stock-taking".to_owned()) },
             };
-            return Self::ask(sim, order, act);
+            return self.ask(sim, order, Actor::Buyer, act);
         }
         let desired = &mut api.orders[order].desired;
         match sim.rng.below(20) {
             0 => desired.cancel = true,
             1 => {
-                let of_order: Vec<_> = self.known.iter().filter(|k| k.0 == order).collect();
-                if desired.award.is_none() && !of_order.is_empty() {
-                    let id = of_order[sim.rng.index(of_order.len())].2.clone();
-                    let award = Some(Award::Whole(id));
+                let award = self.some_award(sim, order);
+                if desired.award.is_none() && award.is_some() {
                     let undo_within_ms = sim.rng.chance(400).then(|| sim.rng.between(1, 5_000));
                     desired.award = Some(Decision {
                         award,

@@ -10,6 +10,9 @@ pub(crate) enum Entry {
     Call { t: u64, op: usize, order: usize, command: Command },
     /// An answer reached whoever asked. One operation can get several.
     Return { t: u64, op: usize, result: Result<Answer, Reason> },
+    /// The owner let out what it had decided on a request, by its own clock, when its list had come
+    /// this far.
+    Decided { op: usize, order: usize, before: Seq, clock: i64, result: Result<Answer, Reason> },
     /// The owner decided an event, by its own clock, in the name of this epoch if it was a
     /// tracker's act.
     Append { order: usize, seq: Seq, epoch: Option<Epoch>, clock: i64 },

@@ -24,6 +24,8 @@ pub(crate) const WALL_0: i64 = 1_790_000_000_000;
 struct Waiting {
     order: usize,
     op: usize,
+    /// How far the list was before the request, and when that was by the owner's clock.
+    seen: (Seq, i64),
     answer: Withheld<Result<Answer, Refusal>>,
 }
 
@@ -113,8 +115,9 @@ impl Processor {
         }
         let (order, command) = (sim.ops[op].order, sim.ops[op].command.clone());
         self.fence(order, command.epoch);
+        let seen = (self.books[order].last_seq(), self.clock(sim).0);
         let answer = self.step(sim, order, &command);
-        self.waiting.push(Waiting { order, op, answer });
+        self.waiting.push(Waiting { order, op, seen, answer });
         self.settle(sim);
     }
 
@@ -173,13 +176,16 @@ impl Processor {
     /// Lets out what may leave now, and sees that the rest is synced.
     fn settle(&mut self, sim: &mut Sim) {
         for waiting in std::mem::take(&mut self.waiting) {
-            let Waiting { order, op, answer } = waiting;
+            let Waiting { order, op, seen, answer } = waiting;
             match answer.release(&self.disk.proof(order)) {
                 Ok(result) => {
                     let result = result.map_err(|refusal| refusal.reason);
+                    let (before, clock) = seen;
+                    let decided = result.clone();
+                    sim.note(Entry::Decided { op, order, before, clock, result: decided });
                     sim.send(&Happening::Response(op, result));
                 }
-                Err(answer) => self.waiting.push(Waiting { order, op, answer }),
+                Err(answer) => self.waiting.push(Waiting { order, op, seen, answer }),
             }
         }
         if self.disk.is_dirty() {

@@ -187,7 +187,7 @@ impl Question {
         let body = json!({
             "tenant": sellers.tenant(),
             "seller": seller.name(),
-            "question_id": question_id.unwrap_or_else(|| key.clone()),
+            "question_id": question_id,
             "message": message,
         });
         let ask = Ask::act(Method::POST, path(&order, "questions"), body, &key);

@@ -2,7 +2,7 @@
 
 use futures_util::{Stream, StreamExt as _, stream};
 use orderstream_core::command::Expected;
-use orderstream_core::{Act, Answer, OrderKey, Reason, Refusal, Seq, Timestamp};
+use orderstream_core::{Act, Answer, OrderKey, Reason, Refusal, Seq};
 use orderstream_rpc::convert::{award_input_from_wire, timestamp_to_wire};
 use orderstream_rpc::v1;
 use orderstream_rpc::v1::order_control_service_server::OrderControlService;
@@ -153,12 +153,8 @@ impl OrderControlService for Grpc {
 impl Grpc {
     async fn answer(&self, target: Result<Target, Refusal>, act: Result<Act, Refusal>) -> Acted {
         let (target, act) = (target.map_err(status)?, act.map_err(status)?);
-        let key = target.key.clone();
         let answer = self.act(target, act).await.map_err(status)?;
-        let expires_at = self
-            .orders
-            .read(&key, |order, _| Some(order.expires_at).filter(|_| !order.phase.is_terminal()));
-        Ok(Response::new(acted(&answer, expires_at.await.ok().flatten())))
+        Ok(Response::new(acted(&answer)))
     }
 }
 
@@ -176,11 +172,11 @@ fn every_key(
     pages.flatten()
 }
 
-fn acted(answer: &Answer, expires_at: Option<Timestamp>) -> v1::ActResponse {
+fn acted(answer: &Answer) -> v1::ActResponse {
     v1::ActResponse {
         seq: answer.seq.0,
         phase: answer.phase.as_str().to_owned(),
         message: "done".to_owned(),
-        expires_at: expires_at.map(timestamp_to_wire),
+        expires_at: answer.expires_at.map(timestamp_to_wire),
     }
 }

@@ -19,6 +19,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::stream::{FuturesUnordered, SelectAll};
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use orderstream_core::command::Actor;
 use orderstream_core::{Answer, Incarnation, OrderKey, Reason, Refusal, SellerId, Seq, Tenant};
 use orderstream_rpc::convert::order_ref;
 use orderstream_rpc::v1;
@@ -172,7 +173,8 @@ impl Session {
         let mut target = Target::of(Some(order), String::new(), 0)?;
         let (grpc, id) = (self.grpc.clone(), request_id.to_owned());
         if !is_acknowledgement {
-            target.idempotency_key = acts::key(&self.seller, request_id)?;
+            target.idempotency_key = acts::key(request_id)?;
+            target.actor = Some(Actor::Seller(self.seller.clone()));
             target.expected = expected;
             let joins = self.joins(target.key.clone());
             return Ok(Some(

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Grpc, Target, status};
+use super::{Grpc, Target, optional, status};
 use crate::limits::{RESULTS_MAX, SUBMISSIONS_IN_FLIGHT};
 use crate::peers::{FORWARDED, not_meant};
 
@@ -134,11 +134,10 @@ impl Grpc {
             incarnation: request.incarnation,
         };
         let target = Target::of(Some(order), request.idempotency_key, request.epoch)?;
-        // Old clients give no id.
-        let id = match request.follow_up_id {
-            id if id.is_empty() => uuid::Uuid::now_v7().to_string(),
-            id => id,
-        };
+        // Old clients give no id. It is part of what is repeated: under a key it is the key.
+        let by_key = || target.idempotency_key.as_ref().map(ToString::to_string);
+        let fresh = || uuid::Uuid::now_v7().to_string();
+        let id = optional(request.follow_up_id).or_else(by_key).unwrap_or_else(fresh);
         let follow_up =
             follow_up_from_wire(id, (request.audience, request.answers), request.message)?;
         self.act(target, Act::FollowUp(follow_up)).await

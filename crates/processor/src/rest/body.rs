@@ -4,12 +4,11 @@ use axum::extract::Request;
 use orderstream_core::command::Proposed;
 use orderstream_core::input::{ProposalInput, ProposalLineInput, optional_text};
 use orderstream_core::limits::{LEASE_MS_DEFAULT, TEXT_CHARS_MAX};
-use orderstream_core::{Act, FollowUpId, IdempotencyKey, OrderKey, Refusal, SellerId};
+use orderstream_core::{Act, FollowUpId, OrderKey, Refusal, SellerId};
 use orderstream_rpc::problem::{self, Problem};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::examples;
 use crate::limits::BODY_BYTES_MAX;
@@ -173,7 +172,7 @@ pub(super) struct QuestionBody {
     #[serde(alias = "seller_id")]
     #[schema(required = true)]
     seller: String,
-    /// Given by the seller, or left to the owner. The same id again is a repetition.
+    /// Given by the seller, or left to the owner. The same id with the same words is a repetition.
     question_id: Option<String>,
     /// The question, 1 to 4096 characters.
     #[schema(required = true)]
@@ -181,12 +180,11 @@ pub(super) struct QuestionBody {
 }
 
 impl QuestionBody {
-    /// An `Idempotency-Key` serves as the id where the body gives none: a repetition finds it.
-    pub(super) fn check(self, repeat: Option<&IdempotencyKey>) -> Result<Act, Refusal> {
+    pub(super) fn check(self) -> Result<Act, Refusal> {
         let seller = SellerId::new(self.seller)?;
-        let given = self.question_id.filter(|id| !id.is_empty());
-        let fresh = || repeat.map_or_else(|| Uuid::now_v7().to_string(), ToString::to_string);
-        let question_id = FollowUpId::new(given.unwrap_or_else(fresh))
+        let given = self.question_id.filter(|id| !id.is_empty()).map(FollowUpId::new);
+        let question_id = given
+            .transpose()
             .map_err(|refusal| Refusal { field: Some("question_id".to_owned()), ..refusal })?;
         Ok(Act::Ask { seller, question_id, message: said(self.message)? })
     }

@@ -33,11 +33,6 @@ impl Guard {
         Ok(Self { key: idempotency_key(headers)?, expected: if_match(headers)?.map(version) })
     }
 
-    /// The caller's key, if it gave one.
-    pub(super) const fn key(&self) -> Option<&IdempotencyKey> {
-        self.key.as_ref()
-    }
-
     /// Does the act.
     pub(super) async fn act(
         self,

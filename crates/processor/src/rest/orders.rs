@@ -117,7 +117,7 @@ pub(super) async fn decline(
 
 /// Ask the buyer something.
 ///
-/// Without a `question_id` the `Idempotency-Key` is the question's id.
+/// Without a `question_id` the `Idempotency-Key` is the question's id, unless another question has it.
 #[utoipa::path(post, path = "/api/v1/orders/{order_req_id}/questions", tag = "conversation",
     operation_id = "ask", params(OrderPath), request_body = QuestionBody,
     responses((status = 201, description = "It is on disk; `follow_up_id` is the question's id.",
@@ -130,8 +130,7 @@ pub(super) async fn ask(
     let guard = Guard::of_order(request.headers())?;
     let body = body::read::<QuestionBody>(request).await?;
     let key = OrderKey::new(&body.tenant, &order_req_id)?;
-    let act = body.check(guard.key())?;
-    let answer = guard.act(&orders, &key, act).await?;
+    let answer = guard.act(&orders, &key, body.check()?).await?;
     Ok(done(StatusCode::CREATED, &answer))
 }
 

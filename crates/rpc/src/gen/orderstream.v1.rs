@@ -543,9 +543,9 @@ pub struct OrderStreamRequest {
 /// What a seller says in a session.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SellerMessage {
-    /// The seller's id for this message; the result carries it back. It is also the
-    /// idempotency key of what the message does, so the same id again with the same
-    /// body has one effect, and with another body is a conflict.
+    /// The seller's id for this message; the result carries it back. It is also the seller's
+    /// idempotency key of what the message does: the same id again with the same body has one
+    /// effect and one answer, and with another body is a conflict. Others may use it too.
     #[prost(string, tag = "1")]
     pub request_id: ::prost::alloc::string::String,
     /// What is said. The first message must be hello.
@@ -617,8 +617,9 @@ pub struct ProposalSubmission {
     /// Which life of the order. Empty means the current one.
     #[prost(string, tag = "3")]
     pub incarnation: ::prost::alloc::string::String,
-    /// The same key again with the same body has one effect. In a session, empty
-    /// means the message's request_id.
+    /// The seller's key for this request: the same again with the same body has one effect and
+    /// one answer, for the order's whole life. In a session, empty means the message's
+    /// request_id.
     #[prost(string, tag = "4")]
     pub idempotency_key: ::prost::alloc::string::String,
     /// The proposal; with a version it amends the proposal of its proposal_id, whose newest
@@ -674,7 +675,7 @@ pub struct Question {
     /// The order.
     #[prost(message, optional, tag = "1")]
     pub order: ::core::option::Option<OrderRef>,
-    /// The question's id. Empty means the message's request_id.
+    /// The question's id. Empty means the message's request_id, unless another question has it.
     #[prost(string, tag = "2")]
     pub question_id: ::prost::alloc::string::String,
     /// The question.
@@ -1226,10 +1227,11 @@ pub struct FollowUpRequest {
     /// Which life of the order. Empty means the current one.
     #[prost(string, tag = "17")]
     pub incarnation: ::prost::alloc::string::String,
-    /// The follow-up's id. Empty: the processor gives one.
+    /// The follow-up's id. Empty means the idempotency key; without one the processor gives an id.
     #[prost(string, tag = "18")]
     pub follow_up_id: ::prost::alloc::string::String,
-    /// The same key again with the same body has one effect. Empty: every call counts.
+    /// The buyer's key for this request: the same again with the same body has one effect and
+  /// one answer, for the order's whole life. Empty: every call counts.
     #[prost(string, tag = "19")]
     pub idempotency_key: ::prost::alloc::string::String,
     /// Which owner of the order speaks. 0 means not fenced.
@@ -1695,7 +1697,8 @@ pub struct PauseRequest {
     /// The order.
     #[prost(message, optional, tag = "1")]
     pub order: ::core::option::Option<OrderRef>,
-    /// The same key again with the same body has one effect. Empty: every call counts.
+    /// The buyer's key for this request: the same again with the same body has one effect and
+  /// one answer, for the order's whole life. Empty: every call counts.
     #[prost(string, tag = "2")]
     pub idempotency_key: ::prost::alloc::string::String,
     /// Which owner of the order speaks. 0 means not fenced.
@@ -1711,7 +1714,8 @@ pub struct ResumeRequest {
     /// The order.
     #[prost(message, optional, tag = "1")]
     pub order: ::core::option::Option<OrderRef>,
-    /// The same key again with the same body has one effect. Empty: every call counts.
+    /// The buyer's key for this request: the same again with the same body has one effect and
+  /// one answer, for the order's whole life. Empty: every call counts.
     #[prost(string, tag = "2")]
     pub idempotency_key: ::prost::alloc::string::String,
     /// Which owner of the order speaks. 0 means not fenced.
@@ -1724,7 +1728,8 @@ pub struct ExtendRequest {
     /// The order.
     #[prost(message, optional, tag = "1")]
     pub order: ::core::option::Option<OrderRef>,
-    /// The same key again with the same body has one effect. Empty: every call counts.
+    /// The buyer's key for this request: the same again with the same body has one effect and
+  /// one answer, for the order's whole life. Empty: every call counts.
     #[prost(string, tag = "2")]
     pub idempotency_key: ::prost::alloc::string::String,
     /// Which owner of the order speaks. 0 means not fenced.
@@ -1741,7 +1746,8 @@ pub struct AwardRequest {
     /// The order.
     #[prost(message, optional, tag = "1")]
     pub order: ::core::option::Option<OrderRef>,
-    /// The same key again with the same body has one effect. Empty: every call counts.
+    /// The buyer's key for this request: the same again with the same body has one effect and
+  /// one answer, for the order's whole life. Empty: every call counts.
     #[prost(string, tag = "2")]
     pub idempotency_key: ::prost::alloc::string::String,
     /// Which owner of the order speaks. 0 means not fenced.
@@ -1771,7 +1777,8 @@ pub struct UndoAwardRequest {
     /// The order.
     #[prost(message, optional, tag = "1")]
     pub order: ::core::option::Option<OrderRef>,
-    /// The same key again with the same body has one effect. Empty: every call counts.
+    /// The buyer's key for this request: the same again with the same body has one effect and
+  /// one answer, for the order's whole life. Empty: every call counts.
     #[prost(string, tag = "2")]
     pub idempotency_key: ::prost::alloc::string::String,
     /// Which owner of the order speaks. 0 means not fenced.
@@ -1787,7 +1794,8 @@ pub struct CloseRequest {
     /// The order.
     #[prost(message, optional, tag = "1")]
     pub order: ::core::option::Option<OrderRef>,
-    /// The same key again with the same body has one effect. Empty: every call counts.
+    /// The buyer's key for this request: the same again with the same body has one effect and
+  /// one answer, for the order's whole life. Empty: every call counts.
     #[prost(string, tag = "2")]
     pub idempotency_key: ::prost::alloc::string::String,
     /// Which owner of the order speaks. 0 means not fenced.
@@ -1803,7 +1811,8 @@ pub struct CancelRequest {
     /// The order.
     #[prost(message, optional, tag = "1")]
     pub order: ::core::option::Option<OrderRef>,
-    /// The same key again with the same body has one effect. Empty: every call counts.
+    /// The buyer's key for this request: the same again with the same body has one effect and
+  /// one answer, for the order's whole life. Empty: every call counts.
     #[prost(string, tag = "2")]
     pub idempotency_key: ::prost::alloc::string::String,
     /// Which owner of the order speaks. 0 means not fenced.
@@ -1816,16 +1825,17 @@ pub struct CancelRequest {
 /// What came of an act. A refused act is an error status, not an answer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ActResponse {
-    /// The event that it caused; of a repeated act, the event it caused first.
+    /// The event that it caused. The same act again under the same key has the same answer, word
+  /// for word.
     #[prost(uint64, tag = "1")]
     pub seq: u64,
-    /// The order's phase after it: Open, Paused, Finalised, Expired, Closed or Cancelled.
+    /// The order's phase after that event: Open, Paused, Finalised, Expired, Closed or Cancelled.
     #[prost(string, tag = "2")]
     pub phase: ::prost::alloc::string::String,
     /// The same for people.
     #[prost(string, tag = "3")]
     pub message: ::prost::alloc::string::String,
-    /// When the order expires by itself now. Absent when it has ended.
+    /// When the order was to expire by itself after that event. Absent when that ended it.
     #[prost(message, optional, tag = "4")]
     pub expires_at: ::core::option::Option<::prost_types::Timestamp>,
 }

@@ -42,12 +42,7 @@ pub(super) fn propose(order: &Order, context: &Context, proposed: &Proposed) -> 
         .as_ref()
         .or(context.fresh_id.as_ref())
         .ok_or_else(|| Refusal::field("proposal_id", "is missing; give 1 to 128 characters"))?;
-    if let Some(held) = order.proposals.get(id) {
-        // A proposal's id serves as the key of its submission.
-        let content = Proposed { proposal_id: Some(id.clone()), ..proposed.clone() };
-        if held.version == 1 && held.content == content {
-            return Ok(Vec::new());
-        }
+    if order.proposals.contains_key(id) {
         return Err(Refusal {
             field: Some("proposal_id".to_owned()),
             ..Refusal::new(

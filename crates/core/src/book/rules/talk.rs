@@ -19,7 +19,7 @@ pub(super) fn answer(order: &Order, seller: &SellerId, id: &FollowUpId, message:
 
 pub(super) fn follow_up(order: &Order, added: &FollowUp) -> Kinds {
     if order.follow_ups.contains(&added.id) {
-        return Ok(Vec::new());
+        return Err(Refusal::field("follow_up_id", "exists with other words; use another id"));
     }
     if let Some(question) = added.answers.as_ref().filter(|id| !order.questions.contains_key(*id)) {
         return Err(Refusal::field(
@@ -36,14 +36,17 @@ pub(super) fn follow_up(order: &Order, added: &FollowUp) -> Kinds {
     Ok(vec![EventKind::FollowUpAdded(added.clone())])
 }
 
-/// A question's id is its key: the same one again is a repetition.
-pub(super) fn ask(order: &Order, seller: &SellerId, id: &FollowUpId, message: &str) -> Kinds {
-    match order.questions.get(id) {
-        Some(asker) if asker == seller => return Ok(Vec::new()),
-        Some(_) => {
-            return Err(Refusal::field("question_id", "is taken; use another id"));
-        }
-        None => {}
+pub(super) fn ask(
+    order: &Order,
+    seller: &SellerId,
+    id: Option<&FollowUpId>,
+    message: &str,
+) -> Kinds {
+    let id = id.ok_or_else(|| {
+        Refusal::field("question_id", "is missing; give 1 to 128 characters, or a key")
+    })?;
+    if order.questions.contains_key(id) {
+        return Err(Refusal::field("question_id", "is taken; use another id"));
     }
     if message.is_empty() {
         return Err(Refusal::field("message", "is missing; write what you want to know"));

@@ -169,7 +169,9 @@ fn ended(end: &Act) -> Desk {
 #[test]
 fn after_an_end_every_other_act_is_refused_and_leaves_nothing() {
     for (end, phase, reason) in ends() {
-        for act in one_of_each().into_iter().filter(|act| *act != end) {
+        // What was done before the end is done, and can be said again.
+        let is_new = |act: &Act| *act != end && *act != follow_up("f1");
+        for act in one_of_each().into_iter().filter(is_new) {
             let mut desk = ended(&end);
             assert_eq!(desk.refused(act.clone()), reason, "{act:?} after {end:?}");
             assert_eq!(desk.phase(), phase);

@@ -33,11 +33,31 @@ fn the_same_proposal_again_is_one_proposal_and_its_answer_names_it() {
 }
 
 #[test]
-fn an_id_with_other_content_or_after_an_amendment_is_refused() {
+fn an_id_is_the_key_of_its_first_content_and_of_no_other() {
     let mut desk = with_proposal();
     assert_eq!(desk.refused(propose("p1", "b")), Reason::ProposalExists);
+    let first = desk.act(propose("p1", "a")).unwrap();
     desk.act(amend("p1", "a", "9")).unwrap();
-    assert_eq!(desk.refused(propose("p1", "a")), Reason::ProposalExists);
+    desk.act(amend("p1", "a", "8")).unwrap();
+    let events = desk.stored.len();
+    for mut desk in [Desk { book: desk.reborn(), ..desk.clone() }, desk] {
+        assert_eq!(desk.act(propose("p1", "a")).unwrap(), first, "also after it was amended");
+        assert_eq!(desk.stored.len(), events);
+        // What it was amended to was never proposed under this id.
+        let amended = |price| Act::Propose(offer(Some("p1"), "a", price));
+        for price in ["9", "8", "7"] {
+            assert_eq!(desk.refused(amended(price)), Reason::ProposalExists, "{price}");
+        }
+    }
+}
+
+#[test]
+fn what_was_amended_to_what_it_is_already_is_no_version_of_its_own() {
+    let mut desk = with_proposal();
+    desk.act(amend("p1", "a", "9")).unwrap();
+    desk.keyed("k", amend("p1", "a", "9")).unwrap();
+    desk.act(amend("p1", "a", "8")).unwrap();
+    assert_eq!((held(&desk).version, &*held(&desk).versions), (3, &[Seq(3), Seq(4), Seq(6)][..]));
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn talk_and_a_reminder_go_on_after_the_opening() {
     desk.act(follow_up("f1")).unwrap();
     desk.act(Act::Ask {
         seller: seller("b"),
-        question_id: FollowUpId::new("q1").unwrap(),
+        question_id: FollowUpId::new("q1").ok(),
         message: "when?".to_owned(),
     })
     .unwrap();
@@ -110,7 +110,7 @@ fn neither_events_nor_the_order_tell_a_seller_or_a_price_before_the_opening() {
     desk.act(Act::Decline { seller: seller("secretive-ltd"), reason: None }).unwrap();
     desk.act(Act::Ask {
         seller: seller("secretive-ltd"),
-        question_id: FollowUpId::new("q1").unwrap(),
+        question_id: FollowUpId::new("q1").ok(),
         message: "when?".to_owned(),
     })
     .unwrap();

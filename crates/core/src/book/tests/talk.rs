@@ -28,7 +28,7 @@ fn told(name: &str, failure: Option<&str>) -> Act {
 }
 
 fn ask(id: &str, by: &str, message: &str) -> Act {
-    let question_id = FollowUpId::new(id).unwrap();
+    let question_id = FollowUpId::new(id).ok();
     Act::Ask { seller: seller(by), question_id, message: message.to_owned() }
 }
 

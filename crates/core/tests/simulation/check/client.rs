@@ -1,10 +1,10 @@
 //! What clients are promised: P1 durability, P3 exactly once, P3b no invention.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use orderstream_core::command::{Act, Proposed};
-use orderstream_core::event::ProposalUpdate;
-use orderstream_core::{Answer, Command, Event, EventKind, IdempotencyKey};
+use orderstream_core::command::{Act, Actor, Proposed};
+use orderstream_core::event::{Cause, NotifyResult, ProposalUpdate};
+use orderstream_core::{Answer, Command, Event, EventKind, IdempotencyKey, Reason, SellerId};
 
 use crate::simulation::history::{Entry, History};
 
@@ -67,12 +67,29 @@ fn fulfils(kind: &EventKind, act: &Act) -> bool {
         (
             Act::Ask { question_id, .. },
             EventKind::ProposalUpdate(Asked { question_id: stored, .. }),
-        ) => question_id == stored,
+        ) => question_id.as_ref().is_none_or(|id| id == stored),
         (Act::Pause { .. }, EventKind::OrderPaused { expired: false, .. })
         | (Act::Resume, EventKind::OrderResumed)
         | (Act::Extend { .. }, EventKind::OrderExtended { .. })
         | (Act::Close { .. }, EventKind::OrderClosed { .. })
         | (Act::Cancel { .. }, EventKind::OrderCancelled { .. }) => true,
+        (Act::See { seller: by }, kind) => has_seen(by, kind),
+        _ => false,
+    }
+}
+
+/// Whether the event says that this seller has seen the order, or who is to see it at all.
+fn has_seen(by: &SellerId, kind: &EventKind) -> bool {
+    use ProposalUpdate::Declined;
+    match kind {
+        EventKind::NewProposal(Proposed { seller, .. })
+        | EventKind::ProposalUpdate(Declined { seller, .. })
+        | EventKind::SellerNotified { seller, result: NotifyResult::Seen, .. } => seller == by,
+        // The end is the last event, also where a seller looks only after it.
+        EventKind::OrderPaused { expired, .. } => *expired,
+        EventKind::OrderFinalised { .. }
+        | EventKind::OrderClosed { .. }
+        | EventKind::OrderCancelled { .. } => true,
         _ => false,
     }
 }
@@ -82,8 +99,21 @@ fn may_leave_no_trace(act: &Act) -> bool {
     matches!(act, Act::Unlock { .. } | Act::Resume | Act::Extend { .. } | Act::Tick | Act::Open(_))
 }
 
-fn caused_by<'a>(list: &'a [Event], key: &IdempotencyKey) -> impl Iterator<Item = &'a Event> {
-    list.iter().filter(move |event| event.cause.as_ref().is_some_and(|cause| cause.key == *key))
+/// A key, and whose it is.
+type Key = (Actor, IdempotencyKey);
+
+/// The key of a command that somebody asked for.
+fn key_of(command: &Command) -> Option<Key> {
+    let actor = command.actor.clone().or_else(|| command.act.actor())?;
+    Some((actor, command.key.clone()?))
+}
+
+fn is_of(cause: &Cause, (actor, key): &Key) -> bool {
+    cause.actor.as_ref() == Some(actor) && cause.key == *key
+}
+
+fn caused_by<'a>(list: &'a [Event], key: &Key) -> impl Iterator<Item = &'a Event> {
+    list.iter().filter(move |event| event.cause.as_ref().is_some_and(|cause| is_of(cause, key)))
 }
 
 /// P1: what was acknowledged is in the list, as it was asked.
@@ -93,13 +123,10 @@ pub(crate) fn durable(history: &History) -> Result<(), String> {
         let Some(through) = usize::try_from(answer.seq.0).ok().and_then(|n| list.get(..n)) else {
             return Err(format!("order {order}: {command:?} was answered {answer:?}, lost"));
         };
-        let own = command.key.as_ref().and_then(|key| caused_by(list, key).next());
+        let own = key_of(command).and_then(|key| caused_by(list, &key).next());
         let stands = match own {
-            // What answered before its own event said that there was nothing to do.
-            Some(event) if event.seq <= answer.seq => {
-                event.seq == answer.seq && fulfils(&event.kind, &command.act)
-            }
-            Some(_) | None => {
+            Some(event) => event.seq == answer.seq && fulfils(&event.kind, &command.act),
+            None => {
                 may_leave_no_trace(&command.act)
                     || through.iter().any(|event| fulfils(&event.kind, &command.act))
             }
@@ -111,27 +138,48 @@ pub(crate) fn durable(history: &History) -> Result<(), String> {
     Ok(())
 }
 
-/// P3: a key has at most one event, and all answers that tell of it are equal. An act that found
-/// nothing to do leaves no event; its answer tells of the list's end, which moves.
+/// P3: a key of one actor has at most one event, and all its ok answers are equal, also those that
+/// tell that nothing was left to do. It is free for whoever did not use it for something else.
 pub(crate) fn once(history: &History) -> Result<(), String> {
-    let mut effects = BTreeMap::new();
+    let mut effects = BTreeSet::new();
     for (order, last) in history.finals.iter().enumerate() {
-        for event in &last.list {
-            let Some(cause) = &event.cause else { continue };
-            if effects.insert((order, &cause.key), event.seq).is_some() {
-                return Err(format!("order {order}: key {} has two effects", cause.key));
+        for cause in last.list.iter().filter_map(|event| event.cause.as_ref()) {
+            if !effects.insert((order, &cause.actor, &cause.key)) {
+                return Err(format!("order {order}: {cause:?} has two effects"));
             }
         }
     }
     let mut first: BTreeMap<_, &Answer> = BTreeMap::new();
     for (order, command, answer) in answers(history) {
-        let Some(key) = &command.key else { continue };
-        if effects.get(&(order, key)).is_none_or(|effect| answer.seq < *effect) {
-            continue;
+        let Some(key) = key_of(command) else { continue };
+        let said = *first.entry((order, key)).or_insert(answer);
+        if said != answer {
+            return Err(format!("order {order}: {command:?} got {said:?} and {answer:?}"));
         }
-        let said = first.entry((order, key)).or_insert(answer);
-        if *said != answer {
-            return Err(format!("order {order}: key {key} was answered {said:?} and {answer:?}"));
+    }
+    own_keys(history)
+}
+
+/// Nobody is told that a key was used with another body who did not do so.
+fn own_keys(history: &History) -> Result<(), String> {
+    let mut calls: BTreeMap<usize, Option<(usize, Key)>> = BTreeMap::new();
+    let mut bodies: BTreeMap<(usize, Key), Vec<&Act>> = BTreeMap::new();
+    for entry in &history.entries {
+        match entry {
+            Entry::Call { op, order, command, .. } => {
+                let whose = key_of(command).map(|key| (*order, key));
+                if let Some(whose) = whose.clone() {
+                    bodies.entry(whose).or_default().push(&command.act);
+                }
+                calls.insert(*op, whose);
+            }
+            Entry::Return { op, result: Err(Reason::IdempotencyConflict), .. } => {
+                let used = calls.get(op).cloned().flatten().and_then(|whose| bodies.get(&whose));
+                if used.is_none_or(|acts| acts.iter().all(|act| *act == acts[0])) {
+                    return Err(format!("{:?} was told of somebody else's key", calls.get(op)));
+                }
+            }
+            _ => {}
         }
     }
     Ok(())
@@ -141,15 +189,19 @@ pub(crate) fn once(history: &History) -> Result<(), String> {
 pub(crate) fn asked_for(history: &History) -> Result<(), String> {
     let mut asked: BTreeMap<_, Vec<&Act>> = BTreeMap::new();
     for entry in &history.entries {
-        if let Entry::Call { order, command: Command { key: Some(key), act, .. }, .. } = entry {
-            asked.entry((*order, key)).or_default().push(act);
+        if let Entry::Call { order, command, .. } = entry
+            && let Some(key) = key_of(command)
+        {
+            asked.entry((*order, key)).or_default().push(&command.act);
         }
     }
     for (order, last) in history.finals.iter().enumerate() {
         for event in &last.list {
             let known = match &event.cause {
-                Some(cause) => asked
-                    .get(&(order, &cause.key))
+                Some(cause) => cause
+                    .actor
+                    .clone()
+                    .and_then(|actor| asked.get(&(order, (actor, cause.key.clone()))))
                     .is_some_and(|acts| acts.iter().any(|act| fulfils(&event.kind, act))),
                 None => match &event.kind {
                     EventKind::OrderOpened(_) => event.seq.0 == 1,

@@ -1,7 +1,9 @@
 //! The judge sees: a good history is good, and one lie in it breaks the promise that it is about.
 
+use orderstream_core::command::Award;
+use orderstream_core::event::ProposalUpdate;
 use orderstream_core::plan::Desired;
-use orderstream_core::{Epoch, Event, EventKind, Phase, Seq};
+use orderstream_core::{Act, Command, Epoch, Event, EventKind, Phase, Reason, SellerId, Seq};
 
 use super::{ALL, check};
 use crate::simulation::history::{Entry, History};
@@ -239,6 +241,117 @@ fn p11_sees_an_expiry_that_is_early_or_repeated_or_missing() {
         let list = ended_by(history, Phase::Expired)?;
         list.pop();
         history.owner_clock += 10_000;
+        Some(())
+    });
+}
+
+#[test]
+fn p3_sees_a_key_that_somebody_else_took() {
+    caught("P3", |history| {
+        let at = find(history, |entry| matches!(entry, Entry::Return { result: Ok(_), .. }))?;
+        let Entry::Return { result, .. } = &mut history.entries[at] else { return None };
+        *result = Err(Reason::IdempotencyConflict);
+        Some(())
+    });
+}
+
+/// The place of an event, and its order's number.
+fn event(history: &History, wanted: impl Fn(&EventKind) -> bool) -> Option<(usize, usize)> {
+    let place = |list: &[Event]| list.iter().position(|event| wanted(&event.kind));
+    let lists = history.finals.iter().enumerate();
+    lists.filter_map(|(number, last)| Some((number, place(&last.list)?))).next()
+}
+
+fn locks(kind: &EventKind) -> bool {
+    matches!(kind, EventKind::EditLock { until: Some(_), .. })
+}
+
+#[test]
+fn p12_sees_two_who_edit_and_one_who_is_kept_out_by_nobody() {
+    caught("P12", |history| {
+        let (number, at) = event(history, locks)?;
+        let list = &mut history.finals[number].list;
+        let mut other = list[at].clone();
+        let EventKind::EditLock { holder, .. } = &mut other.kind else { return None };
+        *holder = SellerId::new("somebody-else").unwrap();
+        list.truncate(at + 1);
+        list.push(Event { seq: other.seq.next(), ..other });
+        Some(())
+    });
+    caught("P12", |history| {
+        let refused = |e: &Entry| matches!(e, Entry::Decided { result: Err(Reason::Locked), .. });
+        let at = find(history, refused)?;
+        let Entry::Decided { clock, .. } = &mut history.entries[at] else { return None };
+        *clock += 3_600_000 * 24;
+        Some(())
+    });
+}
+
+#[test]
+fn p12_sees_a_second_award_and_success_that_is_told_to_a_loser() {
+    let awarded = |kind: &EventKind| matches!(kind, EventKind::OrderFinalised { .. });
+    let none =
+        |award: &mut Option<Award>| *award = award.take().xor(Some(Award::Lines(Vec::new())));
+    caught("P12", |history| {
+        let pending = |kind: &EventKind| matches!(kind, EventKind::AwardPending { .. });
+        let (number, at) = event(history, pending)?;
+        let mut list = history.finals[number].list.iter_mut().skip(at);
+        let last = list.find(|event| awarded(&event.kind))?;
+        let EventKind::OrderFinalised { award, .. } = &mut last.kind else { return None };
+        none(award);
+        Some(())
+    });
+    caught("P12", |history| {
+        let is_award = |command: &Command| matches!(command.act, Act::Finalise { .. });
+        let won: Vec<usize> = history
+            .entries
+            .iter()
+            .filter_map(|entry| match entry {
+                Entry::Decided { op, result: Ok(_), .. } => Some(*op),
+                _ => None,
+            })
+            .collect();
+        let call = |entry: &Entry| match entry {
+            Entry::Call { op, command, .. } => is_award(command) && won.contains(op),
+            _ => false,
+        };
+        let at = find(history, call)?;
+        let Entry::Call { command, .. } = &mut history.entries[at] else { return None };
+        let Act::Finalise { award, .. } = &mut command.act else { return None };
+        none(award);
+        Some(())
+    });
+}
+
+#[test]
+fn p12_sees_a_winner_who_leaves_while_the_award_waits() {
+    caught("P12", |history| {
+        let pending = |kind: &EventKind| matches!(kind, EventKind::AwardPending { .. });
+        let (number, at) = event(history, pending)?;
+        let list = &mut history.finals[number].list;
+        let EventKind::AwardPending { award: Some(Award::Whole(id)), .. } = &list[at].kind else {
+            return None;
+        };
+        let update = ProposalUpdate::Withdrawn { proposal_id: id.clone(), reason: None };
+        let kind = EventKind::ProposalUpdate(update);
+        let left = Event { seq: list[at].seq.next(), kind, ..list[at].clone() };
+        list.truncate(at + 1);
+        list.push(left);
+        Some(())
+    });
+}
+
+#[test]
+fn p14_sees_a_name_in_an_event_of_a_sealed_order() {
+    caught("P14", |history| {
+        let hidden = history.entries.iter_mut().find_map(|entry| match entry {
+            Entry::Deliver { event, .. } => match &mut event.kind {
+                EventKind::EditLock { holder, .. } if holder.as_str() == "sealed" => Some(holder),
+                _ => None,
+            },
+            _ => None,
+        })?;
+        *hidden = SellerId::new("s1").unwrap();
         Some(())
     });
 }

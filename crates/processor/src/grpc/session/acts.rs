@@ -8,14 +8,14 @@ use orderstream_core::{
 use orderstream_rpc::v1;
 use orderstream_rpc::v1::seller_message::Kind as Up;
 
-use crate::grpc::{bounded, optional};
+use crate::grpc::bounded;
 
-/// The key of a request: unique per seller and request id.
-pub(super) fn key(seller: &SellerId, request_id: &str) -> Result<Option<IdempotencyKey>, Refusal> {
+/// The key of a request: its id.
+pub(super) fn key(request_id: &str) -> Result<Option<IdempotencyKey>, Refusal> {
     if request_id.is_empty() {
         return Ok(None);
     }
-    IdempotencyKey::new(format!("{seller}:{request_id}"))
+    IdempotencyKey::new(request_id)
         .map(Some)
         .map_err(|refusal| Refusal { field: Some("request_id".to_owned()), ..refusal })
 }
@@ -27,8 +27,7 @@ pub(super) fn submission(
     mut submission: v1::ProposalSubmission,
 ) -> Result<v1::ProposalSubmission, Refusal> {
     if submission.idempotency_key.is_empty() {
-        submission.idempotency_key =
-            key(seller, request_id)?.map_or_else(String::new, String::from);
+        submission.idempotency_key = key(request_id)?.map_or_else(String::new, String::from);
     }
     if let Some(proposal) = &mut submission.proposal {
         if proposal.seller.is_empty() {
@@ -100,9 +99,7 @@ pub(super) fn act(
             (answer.order, Act::Answer { seller, follow_up_id, message })
         }
         Up::Question(question) => {
-            let id = optional(question.question_id).unwrap_or_else(|| request_id.to_owned());
-            let question_id = FollowUpId::new(id)
-                .map_err(|e| Refusal { field: Some("question_id".to_owned()), ..e })?;
+            let question_id = question_id(question.question_id, request_id)?;
             let message = text(question.message)?;
             (question.order, Act::Ask { seller, question_id, message })
         }
@@ -126,6 +123,16 @@ pub(super) fn act(
         }
         Up::Proposal(_) => return Err(Refusal::new(Reason::Internal, "taken elsewhere")),
     })
+}
+
+/// The id that a question names; without one its request must have one.
+fn question_id(given: String, request_id: &str) -> Result<Option<FollowUpId>, Refusal> {
+    if given.is_empty() && !request_id.is_empty() {
+        return Ok(None);
+    }
+    FollowUpId::new(given)
+        .map(Some)
+        .map_err(|e| Refusal { field: Some("question_id".to_owned()), ..e })
 }
 
 fn text(message: Option<v1::Message>) -> Result<String, Refusal> {

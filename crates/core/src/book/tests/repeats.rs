@@ -1,0 +1,352 @@
+//! Every act under a key: the same again, with another body, by somebody else with the same key,
+//! after a restart, and after the order's end.
+
+use super::decision::award;
+use super::*;
+use crate::spec::{SellerChoice, Verdict};
+
+const UNDO: u64 = 10_000;
+
+/// An act that is asked for under a key.
+struct Case {
+    name: &'static str,
+    /// What happened before.
+    before: Vec<Act>,
+    act: Act,
+    /// The same actor's act with another body; none where an act of its kind has only one.
+    other: Option<Act>,
+}
+
+fn see(by: &str) -> Act {
+    Act::See { seller: seller(by) }
+}
+
+fn decline(by: &str, reason: &str) -> Act {
+    Act::Decline { seller: seller(by), reason: Some(reason.to_owned()) }
+}
+
+fn answer(by: &str, message: &str) -> Act {
+    let follow_up_id = FollowUpId::new("f0").unwrap();
+    Act::Answer { seller: seller(by), follow_up_id, message: message.to_owned() }
+}
+
+fn ask(id: Option<&str>, by: &str, message: &str) -> Act {
+    let question_id = id.and_then(|id| FollowUpId::new(id).ok());
+    Act::Ask { seller: seller(by), question_id, message: message.to_owned() }
+}
+
+fn extend(ms: u64) -> Act {
+    Act::Extend { expires_in_ms: LIFE_MS + ms }
+}
+
+fn withdraw_for(reason: &str) -> Act {
+    Act::Withdraw { proposal_id: pid("p1"), reason: Some(reason.to_owned()) }
+}
+
+fn pause_for(reason: &str) -> Act {
+    Act::Pause { reason: Some(reason.to_owned()) }
+}
+
+fn close_for(reason: &str) -> Act {
+    Act::Close { reason: Some(reason.to_owned()) }
+}
+
+fn cancel_for(reason: &str) -> Act {
+    Act::Cancel { reason: Some(reason.to_owned()) }
+}
+
+fn undo_for(reason: &str) -> Act {
+    Act::UndoAward { reason: Some(reason.to_owned()) }
+}
+
+/// An order with two invited sellers, a proposal and a follow-up: five events.
+fn begun() -> Desk {
+    let choice = |name: &str| SellerChoice {
+        seller: seller(name),
+        verdict: Verdict::Chosen,
+        distance_m: None,
+    };
+    let spec = OrderSpec { expires_in_ms: LIFE_MS, ..OrderSpec::default() };
+    let incarnation = Incarnation::new("uid-1").unwrap();
+    let choices = vec![choice("a"), choice("b")];
+    let mut desk = Desk::closed();
+    desk.act(Act::Open(Box::new(Opening { incarnation, spec, choices }))).unwrap();
+    desk.act(propose("p1", "a")).unwrap();
+    desk.act(lock("p1", "a", 60_000)).unwrap();
+    desk.act(follow_up("f0")).unwrap();
+    desk
+}
+
+/// Every act that somebody can ask for, with an effect.
+fn effective() -> Vec<Case> {
+    let case = |name, before, act, other| Case { name, before, act, other: Some(other) };
+    let new = |id: Option<&str>, price| Act::Propose(offer(id, "a", price));
+    vec![
+        case("propose", vec![], propose("p2", "a"), propose("p3", "a")),
+        case("propose without an id", vec![], new(None, "10"), new(None, "11")),
+        case("amend", vec![], amend("p1", "a", "9"), amend("p1", "a", "8")),
+        case("withdraw", vec![], withdraw_for("late"), withdraw_for("later")),
+        case("decline", vec![], decline("a", "far"), decline("a", "dear")),
+        case("answer", vec![], answer("a", "yes"), answer("a", "no")),
+        case("ask", vec![], ask(Some("q1"), "a", "when?"), ask(Some("q1"), "a", "where?")),
+        case("ask without an id", vec![], ask(None, "a", "when?"), ask(None, "a", "where?")),
+        case("see", vec![], see("b"), decline("b", "far")),
+        case("lock", vec![], lock("p1", "a", 10), lock("p1", "a", 11)),
+        case("unlock", vec![], unlock("p1", "a"), lock("p1", "a", 10)),
+        case("follow up", vec![], follow_up("f1"), follow_up("f2")),
+        case("pause", vec![], pause_for("lunch"), pause_for("tea")),
+        case("resume", vec![pause()], Act::Resume, pause()),
+        case("extend", vec![], extend(1), extend(2)),
+        case("close", vec![], close_for("no"), close_for("never")),
+        case("award", vec![], award("p1", 0), finalise(None)),
+        case("award that can be undone", vec![], award("p1", UNDO), award("p1", UNDO + 1)),
+        case("undo", vec![award("p1", UNDO)], undo_for("oh"), undo_for("no")),
+        case("cancel", vec![], cancel_for("no"), cancel_for("never")),
+    ]
+}
+
+/// Every act that can find its work done.
+fn idle() -> Vec<Case> {
+    let case = |name, before, act| Case { name, before, act, other: None };
+    let asked = || ask(Some("q1"), "a", "when?");
+    vec![
+        case("propose", vec![], propose("p1", "a")),
+        case("amend", vec![], amend("p1", "a", "10")),
+        case("withdraw", vec![withdraw_for("late")], withdraw_for("again")),
+        case("decline", vec![decline("a", "far")], decline("a", "again")),
+        case("ask", vec![asked()], asked()),
+        case("see", vec![see("b")], see("b")),
+        case("see what one proposed for", vec![], see("a")),
+        case("see uninvited", vec![], see("stranger")),
+        case("unlock", vec![unlock("p1", "a")], unlock("p1", "a")),
+        case("follow up", vec![], follow_up("f0")),
+        case("pause", vec![pause()], pause_for("again")),
+        case("resume", vec![], Act::Resume),
+        case("extend", vec![], extend(0)),
+        case("award", vec![award("p1", UNDO)], award("p1", UNDO)),
+        case("award that counts", vec![award("p1", 0)], award("p1", 0)),
+        case("close", vec![close()], close_for("again")),
+        case("cancel", vec![cancel()], cancel_for("again")),
+    ]
+}
+
+/// The case's desk, before the act.
+fn desk_of(case: &Case) -> Desk {
+    let mut desk = begun();
+    case.before.iter().for_each(|act| drop(desk.act(act.clone()).unwrap()));
+    desk
+}
+
+/// Moves all that an answer might tell of.
+fn life_goes_on(desk: &mut Desk) {
+    desk.now += 1;
+    let acts = [
+        undo_for("go on"),
+        Act::Resume,
+        propose("later", "b"),
+        amend("p1", "a", "7"),
+        lock("later", "b", 5),
+        ask(None, "b", "and now?"),
+        follow_up("later"),
+        extend(5_000),
+        pause(),
+        withdraw("later"),
+        withdraw("p1"),
+        decline("a", "no more"),
+        see("b"),
+    ];
+    // Not all of these are possible everywhere.
+    acts.into_iter().for_each(|act| drop(desk.act(act)));
+}
+
+/// Repeats an act under its key in every way; it has no effect, and the first answer.
+fn holds(case: &Case, mut desk: Desk, first: &Answer) {
+    let name = case.name;
+    let again = |desk: &mut Desk, when: &str| {
+        let events = desk.stored.len();
+        assert_eq!(desk.keyed("1", case.act.clone()).as_ref(), Ok(first), "{name}: {when}");
+        assert_eq!(desk.stored.len(), events, "{name}: {when}");
+    };
+    again(&mut desk, "at once");
+    life_goes_on(&mut desk);
+    again(&mut desk, "later");
+    desk.book = desk.reborn();
+    again(&mut desk, "after a restart");
+    drop(desk.act(cancel()));
+    again(&mut desk, "after the end");
+    desk.book = desk.reborn();
+    again(&mut desk, "after the end and a restart");
+}
+
+#[test]
+fn the_same_key_and_body_have_one_effect_and_one_answer_for_ever() {
+    for case in effective() {
+        let mut desk = desk_of(&case);
+        let events = desk.stored.len();
+        let first = desk.keyed("1", case.act.clone()).expect(case.name);
+        assert!(desk.stored.len() > events, "{} had no effect", case.name);
+        assert_eq!(first.seq, desk.book.last_seq(), "{}", case.name);
+        holds(&case, desk, &first);
+    }
+}
+
+#[test]
+fn what_finds_its_work_done_is_answered_the_same_for_ever() {
+    for case in idle() {
+        let mut desk = desk_of(&case);
+        let held = desk.book.order().cloned().unwrap();
+        let first = desk.keyed("1", case.act.clone()).expect(case.name);
+        let order = desk.book.order().unwrap();
+        assert_eq!((order.phase, order.expires_at), (held.phase, held.expires_at));
+        assert_eq!(order.proposals, held.proposals, "{}", case.name);
+        holds(&case, desk, &first);
+    }
+}
+
+#[test]
+fn the_same_key_with_another_body_is_a_conflict_at_any_time() {
+    for case in effective() {
+        let mut desk = desk_of(&case);
+        let other = case.other.clone().unwrap();
+        let first = desk.keyed("1", case.act.clone()).expect(case.name);
+        let refused = |desk: &mut Desk, when: &str| {
+            let refusal = desk.keyed("1", other.clone()).expect_err(case.name);
+            assert_eq!(refusal.reason, Reason::IdempotencyConflict, "{}: {when}", case.name);
+        };
+        refused(&mut desk, "at once");
+        desk.book = desk.reborn();
+        refused(&mut desk, "after a restart");
+        drop(desk.act(cancel()));
+        refused(&mut desk, "after the end");
+        assert_eq!(desk.keyed("1", case.act).as_ref(), Ok(&first), "{}", case.name);
+    }
+}
+
+#[test]
+fn the_same_key_of_somebody_else_is_another_key() {
+    let others = |case: &Case| -> Vec<(&'static str, Act)> {
+        let by_b = ("seller b", ask(Some("b-asks"), "b", "same key"));
+        let by_c = ("seller c", decline("c", "same key"));
+        let by_buyer = ("buyer", follow_up("same-key"));
+        match case.act.actor() {
+            Some(Actor::Buyer) => vec![by_b, by_c],
+            Some(Actor::Seller(name)) if name == seller("b") => vec![by_c, by_buyer],
+            _ => vec![by_b, by_c, by_buyer],
+        }
+    };
+    for case in effective() {
+        for (who, act) in others(&case) {
+            let mut desk = desk_of(&case);
+            let before = desk.keyed("1", act.clone()).expect(who);
+            let first = desk.keyed("1", case.act.clone()).unwrap_or_else(|refusal| {
+                panic!("{} after the key 1 of {who}: {refusal}", case.name)
+            });
+            desk.book = desk.reborn();
+            assert_eq!(desk.keyed("1", act).as_ref(), Ok(&before), "{who} after {}", case.name);
+            assert_eq!(desk.keyed("1", case.act.clone()).as_ref(), Ok(&first), "{}", case.name);
+        }
+    }
+}
+
+/// A withdrawal names a proposal and no seller: its key is the proposal's seller's, unless a session
+/// says who speaks.
+#[test]
+fn a_withdrawals_key_is_the_sellers_who_is_known_to_speak() {
+    let mut desk = begun();
+    desk.act(propose("p2", "b")).unwrap();
+    let of_b = desk.keyed("1", withdraw("p2")).unwrap();
+    let of_a = desk.keyed_by("a", "1", withdraw("p1")).unwrap();
+    let asked = desk.keyed_by("c", "1", ask(None, "c", "why?")).unwrap();
+    desk.book = desk.reborn();
+    assert_eq!(desk.keyed_by("b", "1", withdraw("p2")), Ok(of_b));
+    assert_eq!(desk.keyed("1", withdraw("p1")), Ok(of_a));
+    assert_eq!(desk.keyed("1", ask(None, "c", "why?")), Ok(asked));
+}
+
+/// Else the second one would learn that the first one asked, and under which key.
+#[test]
+fn two_sellers_ask_under_one_key_and_each_gets_a_question_of_its_own() {
+    let mut desk = begun();
+    let first = desk.keyed("1", ask(None, "a", "when?")).unwrap();
+    let second = desk.keyed("1", ask(None, "b", "when?")).unwrap();
+    let ids = [&first, &second].map(|answer| answer.follow_up_id.clone().unwrap());
+    assert_eq!(ids[0].as_str(), "1", "the key is the id where nobody has it");
+    assert_ne!(ids[0], ids[1]);
+    desk.book = desk.reborn();
+    assert_eq!(desk.keyed("1", ask(None, "b", "when?")), Ok(second));
+    assert_eq!(desk.keyed("1", ask(None, "a", "when?")), Ok(first));
+    let refusal = desk.keyed("1", ask(None, "b", "where?")).unwrap_err();
+    assert_eq!(refusal.reason, Reason::IdempotencyConflict);
+}
+
+#[test]
+fn other_words_under_a_given_id_are_refused_and_not_dropped() {
+    let mut desk = begun();
+    desk.act(ask(Some("q1"), "a", "when?")).unwrap();
+    let Act::FollowUp(mut said) = follow_up("f0") else { panic!("a follow-up") };
+    said.message.message = "something else".to_owned();
+    let cases =
+        [(Act::FollowUp(said), "follow_up_id"), (ask(Some("q1"), "a", "where?"), "question_id")];
+    for (act, field) in cases {
+        let refusal = desk.keyed("new", act.clone()).unwrap_err();
+        assert_eq!(refusal.field.as_deref(), Some(field), "{act:?}");
+    }
+}
+
+#[test]
+fn an_answer_tells_until_when_the_order_lived_when_it_was_given() {
+    let mut desk = begun();
+    let until = |ms: u64| Some(Timestamp(T0).plus_ms(LIFE_MS + ms));
+    let paused = desk.keyed("1", pause()).unwrap();
+    let extended = desk.keyed("2", extend(5)).unwrap();
+    assert_eq!((paused.expires_at, extended.expires_at), (until(0), until(5)));
+    desk.keyed("3", extend(9)).unwrap();
+    assert_eq!(desk.keyed("4", cancel()).unwrap().expires_at, None);
+    assert_eq!(desk.keyed("1", pause()), Ok(paused));
+    assert_eq!(desk.keyed("2", extend(5)), Ok(extended));
+}
+
+#[test]
+fn a_key_of_a_former_life_of_the_name_is_none_of_this_one() {
+    let mut desk = begun();
+    desk.keyed("1", cancel()).unwrap();
+    let incarnation = Incarnation::new("uid-0").ok();
+    let key = IdempotencyKey::new("1").ok();
+    let late = Command { key, incarnation, ..Command::bare(cancel()) };
+    assert_eq!(desk.step(&late).unwrap_err().reason, Reason::OrderNotFound);
+}
+
+/// A list as it was written when keys had no owner: sessions put the seller's name before theirs,
+/// REST did not, and what had no id got it before its fingerprint was made.
+const FORMER: &str = include_str!("former.jsonl");
+
+#[test]
+fn keys_in_records_of_a_former_version_still_give_their_answers() {
+    let mut desk = Desk::closed();
+    for line in FORMER.lines() {
+        let event: Event = serde_json::from_str(line).unwrap();
+        desk.book.replay(&event).unwrap();
+        desk.stored.push(event);
+    }
+    let events = desk.stored.len();
+    let cases = [
+        ("req-1", Act::Propose(offer(None, "a", "10")), 3, "a session's"),
+        ("a:req-1", Act::Propose(offer(None, "a", "10")), 3, "a session's, over REST"),
+        ("1", propose("p2", "b"), 4, "over REST"),
+        ("ask-1", ask(None, "b", "when?"), 5, "a question that got its key as id"),
+        ("say-1", follow_up("say-1"), 6, "a follow-up that got an id of its own"),
+        ("stop", pause(), 7, "the buyer's"),
+        ("req-2", withdraw("p2"), 8, "a withdrawal in a session"),
+    ];
+    for (key, act, seq, name) in cases {
+        let answer = desk.keyed(key, act).expect(name);
+        assert_eq!(answer.seq, Seq(seq), "{name}");
+        assert_eq!(desk.stored.len(), events, "{name}");
+    }
+    let other = Act::Propose(offer(None, "a", "11"));
+    for key in ["req-1", "a:req-1"] {
+        let refusal = desk.keyed(key, other.clone()).unwrap_err();
+        assert_eq!(refusal.reason, Reason::IdempotencyConflict, "{key}");
+    }
+    desk.keyed("1", decline("c", "the key of b is not mine")).unwrap();
+}

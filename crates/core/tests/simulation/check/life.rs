@@ -1,0 +1,225 @@
+//! What holds of an order's life: P12 locks keep others out and nobody else does, and one award at a
+//! time is in force, told to nobody who lost; P14 nothing of a sealed order names who proposed.
+
+use std::collections::BTreeMap;
+
+use orderstream_core::command::{Act, Award};
+use orderstream_core::event::{NotifyResult, ProposalUpdate};
+use orderstream_core::order::ProposalPhase;
+use orderstream_core::{
+    Answer, Command, Event, EventKind, Order, Phase, ProposalId, Reason, SellerId, Seq,
+};
+
+use crate::simulation::history::{Entry, History};
+
+/// What the owner said to a request, and when by its own clock.
+struct Decided<'a> {
+    command: &'a Command,
+    clock: i64,
+    result: &'a Result<Answer, Reason>,
+}
+
+/// A history as it is needed here: the clock of each event, the last one should a crash have undone
+/// others, and what was decided after each.
+#[derive(Default)]
+struct Told<'a> {
+    clocks: BTreeMap<(usize, Seq), i64>,
+    decided: BTreeMap<(usize, Seq), Vec<Decided<'a>>>,
+}
+
+impl<'a> Told<'a> {
+    fn of(history: &'a History) -> Self {
+        let (mut told, mut calls) = (Self::default(), BTreeMap::new());
+        for entry in &history.entries {
+            match entry {
+                Entry::Call { op, command, .. } => drop(calls.insert(*op, command)),
+                Entry::Append { order, seq, clock, .. } => {
+                    told.clocks.insert((*order, *seq), *clock);
+                }
+                Entry::Decided { op, order, before, clock, result } => {
+                    let Some(command) = calls.get(op).copied() else { continue };
+                    let decided = Decided { command, clock: *clock, result };
+                    told.decided.entry((*order, *before)).or_default().push(decided);
+                }
+                _ => {}
+            }
+        }
+        told
+    }
+}
+
+/// P12: every event is lawful where it stands, and so is what was said to those who asked.
+pub(crate) fn lawful(history: &History) -> Result<(), String> {
+    let told = Told::of(history);
+    for (number, last) in history.finals.iter().enumerate() {
+        let wrong = |what: String| format!("order {number}: {what}");
+        let mut awards: BTreeMap<Seq, Option<Award>> = BTreeMap::new();
+        let mut folded: Option<Order> = None;
+        for event in &last.list {
+            if let Some(before) = &folded {
+                let clock = told.clocks.get(&(number, event.seq)).copied().unwrap_or(event.at.0);
+                must_be_lawful(before, event, clock).map_err(wrong)?;
+            }
+            Order::fold(&mut folded, event).map_err(|error| error.to_string())?;
+            let Some(order) = &folded else { continue };
+            if let Some(award) = in_force(order) {
+                awards.insert(event.seq, award);
+            }
+            for decided in told.decided.get(&(number, event.seq)).into_iter().flatten() {
+                must_be_locked(order, decided).map_err(wrong)?;
+            }
+        }
+        for decided in told.decided.iter().filter(|((order, _), _)| *order == number) {
+            for decided in decided.1 {
+                must_have_won(&awards, decided).map_err(wrong)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The award that counts, or is to count.
+fn in_force(order: &Order) -> Option<Option<Award>> {
+    let pending = order.pending_award.as_ref().map(|pending| pending.award.clone());
+    pending.or_else(|| (order.phase == Phase::Finalised).then(|| order.award.clone()))
+}
+
+/// An award is answered with success only where it is the one in force then.
+fn must_have_won(
+    awards: &BTreeMap<Seq, Option<Award>>,
+    decided: &Decided<'_>,
+) -> Result<(), String> {
+    let (Act::Finalise { award, .. }, Ok(answer)) = (&decided.command.act, decided.result) else {
+        return Ok(());
+    };
+    match awards.get(&answer.seq) {
+        Some(held) if held == award => Ok(()),
+        held => Err(format!("{award:?} was answered {answer:?} while {held:?} was in force")),
+    }
+}
+
+/// Who is told that somebody else edits is told so only while that is so.
+fn must_be_locked(order: &Order, decided: &Decided<'_>) -> Result<(), String> {
+    if *decided.result != Err(Reason::Locked) {
+        return Ok(());
+    }
+    let (id, by) = match &decided.command.act {
+        Act::Amend(proposed) => (proposed.proposal_id.as_ref(), Some(&proposed.seller)),
+        Act::Lock { proposal_id, holder, .. } | Act::Unlock { proposal_id, holder } => {
+            (Some(proposal_id), Some(holder))
+        }
+        Act::Withdraw { proposal_id, .. } => (Some(proposal_id), None),
+        act => return Err(format!("{act:?} needs no lock and was refused for one")),
+    };
+    let held = id.and_then(|id| other_holder(order, id, by, decided.clock));
+    held.map(|_| ()).ok_or_else(|| {
+        format!("{:?} was refused at {}, and nobody edits", decided.command.act, decided.clock)
+    })
+}
+
+/// Who else edits a proposal at this time: until the lease ends, to the millisecond. Where nobody is
+/// named its seller asks.
+fn other_holder<'a>(
+    order: &'a Order,
+    id: &ProposalId,
+    by: Option<&SellerId>,
+    clock: i64,
+) -> Option<&'a SellerId> {
+    let held = order.proposals.get(id)?;
+    let by = by.unwrap_or(&held.content.seller);
+    let (holder, until) = held.lock.as_ref()?;
+    (until.0 > clock && holder != by).then_some(holder)
+}
+
+fn must_be_lawful(before: &Order, event: &Event, clock: i64) -> Result<(), String> {
+    let is_decided = before.pending_award.is_some() || before.decide_until.is_some();
+    let takes = before.phase == Phase::Open && !is_decided;
+    let is_free = |id: &ProposalId, by| other_holder(before, id, by, clock).is_none();
+    let is_lawful = match &event.kind {
+        EventKind::NewProposal(_) => takes,
+        EventKind::ProposalUpdate(ProposalUpdate::Amended { proposal, .. }) => {
+            let id = proposal.proposal_id.as_ref();
+            takes && id.is_some_and(|id| is_free(id, Some(&proposal.seller)))
+        }
+        EventKind::ProposalUpdate(ProposalUpdate::Withdrawn { proposal_id, .. }) => {
+            !is_decided && is_free(proposal_id, None)
+        }
+        EventKind::EditLock { proposal_id, holder, until } => {
+            (takes || until.is_none()) && is_free(proposal_id, Some(holder))
+        }
+        EventKind::AwardPending { award, .. } => {
+            in_force(before).is_none_or(|held| held == *award) && can_win(before, award.as_ref())
+        }
+        EventKind::OrderFinalised { award, .. } => {
+            in_force(before).is_none_or(|held| held == *award) && can_win(before, award.as_ref())
+        }
+        EventKind::AwardUndone { .. } => before.pending_award.is_some(),
+        _ => true,
+    };
+    is_lawful.then_some(()).ok_or_else(|| format!("{event:?} at {clock} is against the rules"))
+}
+
+fn can_win(order: &Order, award: Option<&Award>) -> bool {
+    let lives = |id| {
+        order.proposals.get(id).is_some_and(|held: &orderstream_core::order::Proposal| {
+            held.phase == ProposalPhase::Open
+        })
+    };
+    match award {
+        None => true,
+        Some(Award::Whole(id)) => lives(id),
+        Some(Award::Lines(lines)) => lines.iter().all(|(_, id)| lives(id)),
+    }
+}
+
+/// P14: until the opening of a sealed order is on disk, no tracker takes a seller's name or a price.
+pub(crate) fn sealed(history: &History) -> Result<(), String> {
+    let is_sealed = |event: &Event| match &event.kind {
+        EventKind::OrderOpened(opened) => opened.spec.sealed,
+        _ => false,
+    };
+    let opened_at = |list: &[Event]| {
+        let opening = |event: &&Event| matches!(event.kind, EventKind::ProposalsOpened { .. });
+        list.iter().find(opening).map_or(Seq(u64::MAX), |event| event.seq)
+    };
+    // From which event on all may be told, for the orders that are sealed.
+    let mut closed: BTreeMap<usize, Seq> = BTreeMap::new();
+    for (number, last) in history.finals.iter().enumerate() {
+        if last.list.first().is_some_and(is_sealed) {
+            closed.insert(number, opened_at(&last.list));
+        }
+    }
+    for entry in &history.entries {
+        match entry {
+            // A crash, too, leaves a part on disk.
+            Entry::Durable { order, through } | Entry::Crash { order, kept: through, .. }
+                if closed.get(order).is_some_and(|opened_at| opened_at <= through) =>
+            {
+                closed.remove(order);
+            }
+            Entry::Deliver { order, event, .. } if closed.contains_key(order) => {
+                if let Some(name) = named(&event.kind).filter(|name| name.as_str() != "sealed") {
+                    return Err(format!("order {order} is sealed, and {name} is told: {event:?}"));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The seller that an event names who has done something.
+fn named(kind: &EventKind) -> Option<&SellerId> {
+    use ProposalUpdate::{Amended, Answered, Asked, Declined};
+    match kind {
+        EventKind::NewProposal(proposal) | EventKind::ProposalUpdate(Amended { proposal, .. }) => {
+            Some(&proposal.seller)
+        }
+        EventKind::ProposalUpdate(
+            Declined { seller, .. } | Answered { seller, .. } | Asked { seller, .. },
+        )
+        | EventKind::SellerNotified { seller, result: NotifyResult::Seen, .. }
+        | EventKind::EditLock { holder: seller, .. } => Some(seller),
+        _ => None,
+    }
+}

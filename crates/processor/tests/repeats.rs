@@ -1,0 +1,442 @@
+//! Every command over every interface, under a key: the same again, with another body, by somebody
+//! else with the same key, after a restart and after the order's end.
+
+use orderstream_rpc::v1;
+use orderstream_rpc::v1::seller_message::Kind as Up;
+use serde_json::{Value, json};
+use tonic::{Response, Status};
+
+use crate::http::send;
+use crate::rig::{Rig, within};
+use crate::sessions::Session;
+use crate::wire::{Wire, order, proposal, reason, submission};
+
+/// The key of everybody.
+const KEY: &str = "1";
+const MINUTE_MS: u64 = 60_000;
+
+/// The buyer's acts over gRPC.
+#[derive(Clone)]
+enum Rpc {
+    FollowUp { id: &'static str, text: &'static str },
+    Pause(&'static str),
+    Resume,
+    Extend(u64),
+    Award { proposal: &'static str, undo_within_ms: u64 },
+    Undo(&'static str),
+    Close(&'static str),
+    Cancel(&'static str),
+}
+
+/// One request of some interface, but for its order and its key.
+#[derive(Clone)]
+enum Ask {
+    Rpc(Rpc),
+    /// `SubmitProposals`.
+    Submit(v1::Proposal),
+    /// A seller's session.
+    Say(&'static str, fn(v1::OrderRef) -> Up),
+    /// The sellers' REST: method and path, where `{}` is the order, and the body.
+    Rest(&'static str, Value),
+}
+
+/// A request under a key, and the same actor's request with another body.
+struct Row {
+    name: &'static str,
+    before: Vec<Ask>,
+    ask: Ask,
+    other: Ask,
+}
+
+/// The whole answer, in words that can be compared; or the reason of the refusal.
+type Said = Result<String, String>;
+
+fn acted(answer: Result<Response<v1::ActResponse>, Status>) -> Said {
+    answer.map(|done| format!("{:?}", done.into_inner())).map_err(|e| reason(&e).to_owned())
+}
+
+async fn rpc(wire: &Wire, id: &str, key: &str, act: Rpc) -> Said {
+    let (mut control, mut unary) = (wire.control.clone(), wire.unary.clone());
+    let (order, idempotency_key, epoch) = (Some(order(id)), key.to_owned(), 0);
+    match act {
+        Rpc::FollowUp { id: follow_up_id, text } => {
+            let message = v1::Message { message: text.to_owned(), ..v1::Message::default() };
+            let request = v1::FollowUpRequest {
+                order_req_id: id.to_owned(),
+                follow_up_id: follow_up_id.to_owned(),
+                idempotency_key,
+                message: Some(message),
+                ..v1::FollowUpRequest::default()
+            };
+            let answer = unary.process_follow_up(request).await;
+            answer.map(|done| format!("{:?}", done.into_inner())).map_err(|e| reason(&e).to_owned())
+        }
+        Rpc::Pause(reason) => {
+            let reason = reason.to_owned();
+            acted(control.pause(v1::PauseRequest { order, idempotency_key, epoch, reason }).await)
+        }
+        Rpc::Resume => {
+            acted(control.resume(v1::ResumeRequest { order, idempotency_key, epoch }).await)
+        }
+        Rpc::Extend(expires_in_ms) => {
+            let request = v1::ExtendRequest { order, idempotency_key, epoch, expires_in_ms };
+            acted(control.extend(request).await)
+        }
+        Rpc::Award { proposal, undo_within_ms } => {
+            let proposal_id = proposal.to_owned();
+            let request = v1::AwardRequest {
+                order,
+                idempotency_key,
+                proposal_id,
+                undo_within_ms,
+                ..v1::AwardRequest::default()
+            };
+            acted(control.award(request).await)
+        }
+        Rpc::Undo(reason) => {
+            let reason = reason.to_owned();
+            let request = v1::UndoAwardRequest { order, idempotency_key, epoch, reason };
+            acted(control.undo_award(request).await)
+        }
+        Rpc::Close(reason) => {
+            let reason = reason.to_owned();
+            acted(control.close(v1::CloseRequest { order, idempotency_key, epoch, reason }).await)
+        }
+        Rpc::Cancel(reason) => {
+            let reason = reason.to_owned();
+            acted(control.cancel(v1::CancelRequest { order, idempotency_key, epoch, reason }).await)
+        }
+    }
+}
+
+async fn submit(wire: &Wire, id: &str, key: &str, proposal: v1::Proposal) -> Said {
+    let submission = v1::ProposalSubmission {
+        idempotency_key: key.to_owned(),
+        proposal: Some(proposal),
+        ..submission(id, "")
+    };
+    let mut summary = wire.submit(vec![submission]).await.unwrap();
+    let result = summary.results.swap_remove(0);
+    if result.reason.is_empty() { Ok(format!("{result:?}")) } else { Err(result.reason) }
+}
+
+async fn rest(rig: &Rig, id: &str, key: &str, (request, mut body): (&str, Value)) -> Said {
+    body["order_req_id"] = json!(id);
+    let header = format!("idempotency-key: {key}");
+    let headers = ["content-type: application/json", &header];
+    let headers = if key.is_empty() { &headers[..1] } else { &headers[..] };
+    let request = request.replace("{}", id);
+    let answer = send(rig.rest(), &request, headers, &body.to_string()).await;
+    match answer.status {
+        200 | 201 => Ok(format!("{} {}", answer.status, answer.text)),
+        _ => Err(answer.reason()),
+    }
+}
+
+async fn say(rig: &Rig, wire: &Wire, (id, key): (&str, &str), ask: &Ask) -> Said {
+    match ask.clone() {
+        Ask::Rpc(act) => within("an act", rpc(wire, id, key, act)).await,
+        Ask::Submit(proposal) => submit(wire, id, key, proposal).await,
+        Ask::Rest(request, body) => rest(rig, id, key, (request, body)).await,
+        Ask::Say(seller, words) => {
+            let mut session = Session::open(wire, seller, &[]).await;
+            let result = session.ask(key, words(order(id))).await;
+            if result.reason.is_empty() { Ok(format!("{result:?}")) } else { Err(result.reason) }
+        }
+    }
+}
+
+fn offer(id: &str, price: &str) -> v1::Proposal {
+    v1::Proposal { price: price.to_owned(), ..proposal(id) }
+}
+
+fn amended(price: &str) -> v1::Proposal {
+    v1::Proposal { version: 1, ..offer("p1", price) }
+}
+
+fn proposed(order: &v1::OrderRef, proposal: v1::Proposal) -> Up {
+    let submission = submission(&order.order_req_id, "");
+    Up::Proposal(v1::ProposalSubmission { proposal: Some(proposal), ..submission })
+}
+
+fn said(text: &str) -> Option<v1::Message> {
+    Some(v1::Message { message: text.to_owned(), ..v1::Message::default() })
+}
+
+fn withdraw(order: v1::OrderRef, reason: &str) -> Up {
+    let (order, proposal_id, reason) = (Some(order), "p1".to_owned(), reason.to_owned());
+    Up::Withdraw(v1::Withdraw { order, proposal_id, reason, version: 0 })
+}
+
+fn decline(order: v1::OrderRef, reason: &str) -> Up {
+    Up::Decline(v1::Decline { order: Some(order), reason: reason.to_owned() })
+}
+
+fn answer(order: v1::OrderRef, text: &str) -> Up {
+    let (order, follow_up_id, message) = (Some(order), "f0".to_owned(), said(text));
+    Up::Answer(v1::Answer { order, follow_up_id, message, ..v1::Answer::default() })
+}
+
+fn question(order: v1::OrderRef, text: &str) -> Up {
+    let (order, question_id, message) = (Some(order), String::new(), said(text));
+    Up::Question(v1::Question { order, question_id, message })
+}
+
+fn lock(order: v1::OrderRef, lease_ms: u64) -> Up {
+    let (order, proposal_id, version) = (Some(order), "p1".to_owned(), 0);
+    Up::Lock(v1::LockRequest { order, proposal_id, lease_ms, version })
+}
+
+fn unlock(order: v1::OrderRef) -> Up {
+    Up::Unlock(v1::UnlockRequest { order: Some(order), proposal_id: "p1".to_owned() })
+}
+
+fn buyers() -> Vec<Row> {
+    let row = |name, before: Vec<Rpc>, ask, other| {
+        let before = before.into_iter().map(Ask::Rpc).collect();
+        Row { name, before, ask: Ask::Rpc(ask), other: Ask::Rpc(other) }
+    };
+    let follow_up = |id, text| Rpc::FollowUp { id, text };
+    let award = |undo_within_ms| Rpc::Award { proposal: "p1", undo_within_ms };
+    let nobody = || Rpc::Award { proposal: "", undo_within_ms: 0 };
+    vec![
+        row("follow-up", vec![], follow_up("", "when?"), follow_up("", "where?")),
+        row("named-follow-up", vec![], follow_up("f1", "when?"), follow_up("f1", "where?")),
+        row("pause", vec![], Rpc::Pause("lunch"), Rpc::Pause("tea")),
+        row("resume", vec![Rpc::Pause("")], Rpc::Resume, Rpc::Pause("")),
+        row("idle-resume", vec![], Rpc::Resume, Rpc::Pause("")),
+        row("extend", vec![], Rpc::Extend(90 * MINUTE_MS), Rpc::Extend(91 * MINUTE_MS)),
+        row("idle-extend", vec![], Rpc::Extend(30 * MINUTE_MS), Rpc::Extend(31 * MINUTE_MS)),
+        row("award", vec![], award(0), nobody()),
+        row("award-with-undo", vec![], award(MINUTE_MS), nobody()),
+        row("undo", vec![award(MINUTE_MS)], Rpc::Undo("oh"), Rpc::Undo("no")),
+        row("close", vec![], Rpc::Close("no"), Rpc::Close("never")),
+        row("cancel", vec![], Rpc::Cancel("no"), Rpc::Cancel("never")),
+    ]
+}
+
+fn submitted() -> Vec<Row> {
+    let row = |name, ask, other| Row {
+        name,
+        before: vec![],
+        ask: Ask::Submit(ask),
+        other: Ask::Submit(other),
+    };
+    vec![
+        row("submit", offer("p2", "9"), offer("p3", "9")),
+        row("submit-unnamed", offer("", "9"), offer("", "8")),
+        row("submit-amendment", amended("9"), amended("8")),
+    ]
+}
+
+fn sessions() -> Vec<Row> {
+    let say = |words| Ask::Say("seller1", words);
+    let row = |name, ask, other| Row { name, before: vec![], ask: say(ask), other: say(other) };
+    let locked = vec![say(|order| lock(order, 60_000))];
+    vec![
+        row("say-proposal", |o| proposed(&o, offer("", "9")), |o| proposed(&o, offer("", "8"))),
+        row("say-amendment", |o| proposed(&o, amended("9")), |o| proposed(&o, amended("8"))),
+        row("say-withdraw", |o| withdraw(o, "late"), |o| withdraw(o, "later")),
+        row("say-decline", |o| decline(o, "far"), |o| decline(o, "dear")),
+        row("say-answer", |o| answer(o, "yes"), |o| answer(o, "no")),
+        row("say-question", |o| question(o, "when?"), |o| question(o, "where?")),
+        row("say-lock", |o| lock(o, 1_000), |o| lock(o, 2_000)),
+        Row { before: locked, ..row("say-unlock", unlock, |o| lock(o, 2_000)) },
+    ]
+}
+
+fn rested() -> Vec<Row> {
+    let row = |name, request, body: Value, other: Value| Row {
+        name,
+        before: vec![],
+        ask: Ask::Rest(request, body),
+        other: Ask::Rest(request, other),
+    };
+    let offer = |id: Value, price| json!({"proposal_id": id, "seller": "seller1", "price": price, "currency": "EUR"});
+    let reason = |text| json!({"seller": "seller1", "reason": text});
+    let words = |text| json!({"seller": "seller1", "follow_up_id": "f0", "message": text});
+    let lease = |ms: u64| json!({"holder": "seller1", "lease_ms": ms});
+    const PROPOSE: &str = "POST /api/v1/proposals";
+    const LOCK: &str = "POST /api/v1/proposals/p1/edit-lock";
+    let locked = vec![Ask::Rest(LOCK, lease(60_000))];
+    let seen = json!({"seller": "seller2"});
+    let declined = Ask::Rest("POST /api/v1/orders/{}/decline", seen.clone());
+    vec![
+        row("propose", PROPOSE, offer(json!("p2"), "9"), offer(json!("p3"), "9")),
+        row("propose-unnamed", PROPOSE, offer(json!(null), "9"), offer(json!(null), "8")),
+        row("amend", "PUT /api/v1/proposals/p1", offer(json!(null), "9"), offer(json!(null), "8")),
+        row("withdraw", "POST /api/v1/proposals/p1/withdraw", reason("late"), reason("later")),
+        row("answer", "POST /api/v1/proposals/p1/followup", words("yes"), words("no")),
+        row("lock", LOCK, lease(1_000), lease(2_000)),
+        Row {
+            before: locked,
+            other: Ask::Rest(LOCK, lease(3_000)),
+            ..row("unlock", "DELETE /api/v1/proposals/p1/edit-lock", lease(1), lease(1))
+        },
+        row("decline", "POST /api/v1/orders/{}/decline", reason("far"), reason("dear")),
+        row("ask", "POST /api/v1/orders/{}/questions", words("when?"), words("where?")),
+        Row { other: declined, ..row("see", "POST /api/v1/orders/{}/seen", seen.clone(), seen) },
+    ]
+}
+
+/// Everybody else who uses the same key, each with an act that is possible at any time.
+fn others(row: &Row) -> Vec<Ask> {
+    let ask = |seller: &str| {
+        let body = json!({"seller": seller, "message": format!("{seller} asks")});
+        Ask::Rest("POST /api/v1/orders/{}/questions", body)
+    };
+    let buyer = Ask::Rpc(Rpc::FollowUp { id: "", text: "somebody else" });
+    let strangers = vec![ask("stranger"), Ask::Say("seller3", |o| question(o, "me too"))];
+    match row.ask {
+        Ask::Rpc(_) => strangers,
+        Ask::Submit(_) | Ask::Say(..) | Ask::Rest(..) => [strangers, vec![buyer]].concat(),
+    }
+}
+
+/// What was said of one row's order, for ever.
+struct Held {
+    row: Row,
+    first: String,
+    others: Vec<(Ask, String)>,
+}
+
+impl Held {
+    /// Opens an order of the row's name, lets everybody use the key, and then the row's actor.
+    async fn begin(rig: &Rig, wire: &Wire, row: Row) -> Self {
+        let id = row.name;
+        wire.track(id).await.through(2).await;
+        let begun =
+            [Ask::Submit(offer("p1", "10")), Ask::Rpc(Rpc::FollowUp { id: "f0", text: "" })];
+        for ask in begun.iter().chain(&row.before) {
+            say(rig, wire, (id, ""), ask).await.expect(id);
+        }
+        let mut others = Vec::new();
+        for ask in self::others(&row) {
+            let said = say(rig, wire, (id, KEY), &ask).await.expect("the key of somebody else");
+            others.push((ask, said));
+        }
+        let before = wire.last_seq(id).await;
+        let first = say(rig, wire, (id, KEY), &row.ask).await;
+        let first = first.unwrap_or_else(|reason| panic!("{id}: {reason}"));
+        assert!(wire.last_seq(id).await > before, "{id} had no effect");
+        Self { row, first, others }
+    }
+
+    /// Repeats all; nothing happens, and the answers are the first ones.
+    async fn again(&self, rig: &Rig, wire: &Wire, when: &str) {
+        let (id, before) = (self.row.name, wire.last_seq(self.row.name).await);
+        let again = say(rig, wire, (id, KEY), &self.row.ask).await;
+        assert_eq!(again.as_ref(), Ok(&self.first), "{id}: {when}");
+        let other = say(rig, wire, (id, KEY), &self.row.other).await;
+        assert_eq!(other, Err("IDEMPOTENCY_CONFLICT".to_owned()), "{id}: {when}");
+        for (ask, first) in &self.others {
+            let again = say(rig, wire, (id, KEY), ask).await;
+            assert_eq!(again.as_ref(), Ok(first), "somebody else in {id}: {when}");
+        }
+        assert_eq!(wire.last_seq(id).await, before, "{id}: {when}");
+    }
+
+    /// Changes all that an answer might tell of; not all of it is possible everywhere.
+    async fn go_on(&self, rig: &Rig, wire: &Wire) {
+        let asks = [
+            Ask::Rpc(Rpc::Undo("")),
+            Ask::Rpc(Rpc::Resume),
+            Ask::Submit(offer("later", "7")),
+            Ask::Rpc(Rpc::Extend(120 * MINUTE_MS)),
+            Ask::Rest("POST /api/v1/proposals/p1/withdraw", json!({})),
+            Ask::Rpc(Rpc::Pause("later")),
+        ];
+        for ask in asks {
+            drop(say(rig, wire, (self.row.name, ""), &ask).await);
+        }
+    }
+}
+
+async fn all_again(rig: &Rig, held: &[Held], when: &str) {
+    let wire = rig.wire().await;
+    for one in held {
+        one.again(rig, &wire, when).await;
+    }
+}
+
+#[tokio::test]
+async fn every_command_over_every_interface_has_one_effect_and_one_answer_for_ever() {
+    let mut rig = Rig::start().await;
+    let wire = rig.wire().await;
+    let mut held = Vec::new();
+    for row in [buyers(), submitted(), sessions(), rested()].into_iter().flatten() {
+        held.push(Held::begin(&rig, &wire, row).await);
+    }
+    all_again(&rig, &held, "at once").await;
+    for one in &held {
+        one.go_on(&rig, &wire).await;
+    }
+    all_again(&rig, &held, "later").await;
+    rig.restart().await;
+    all_again(&rig, &held, "after a restart").await;
+    let wire = rig.wire().await;
+    for one in &held {
+        drop(say(&rig, &wire, (one.row.name, ""), &Ask::Rpc(Rpc::Cancel("over"))).await);
+    }
+    all_again(&rig, &held, "after the end").await;
+    rig.crash().await;
+    rig.begin().await;
+    all_again(&rig, &held, "after the end and a crash").await;
+}
+
+/// Under one key a seller says the same over one interface and then over another.
+#[tokio::test]
+async fn a_key_is_the_sellers_over_all_interfaces() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    wire.track("a").await.through(2).await;
+    let body = json!({"seller": "seller1", "price": "10.50", "currency": "EUR"});
+    let ways = [
+        Ask::Rest("POST /api/v1/proposals", body),
+        Ask::Submit(proposal("")),
+        Ask::Say("seller1", |order| proposed(&order, proposal(""))),
+    ];
+    for way in &ways {
+        let said = say(&rig, &wire, ("a", KEY), way).await.unwrap();
+        assert!(said.contains("seq\":3") || said.contains("seq: 3"), "{said}");
+    }
+    assert_eq!(wire.last_seq("a").await, 3);
+}
+
+/// What finds its work done tells of the event by which it was, whatever came after.
+#[tokio::test]
+async fn to_see_what_was_seen_is_answered_the_same_for_ever() {
+    let mut rig = Rig::start().await;
+    let wire = rig.wire().await;
+    wire.track("a").await.through(2).await;
+    let see = Ask::Rest("POST /api/v1/orders/{}/seen", json!({"seller": "seller1"}));
+    let stranger = Ask::Rest("POST /api/v1/orders/{}/seen", json!({"seller": "stranger"}));
+    drop(say(&rig, &wire, ("a", ""), &see).await.unwrap());
+    let first = say(&rig, &wire, ("a", "k"), &see).await.unwrap();
+    let strange = say(&rig, &wire, ("a", "k"), &stranger).await.unwrap();
+    assert!(first.contains("\"seq\":3") && strange.contains("\"seq\":2"), "{first} {strange}");
+    for _ in 0..2 {
+        let wire = rig.wire().await;
+        drop(wire.submit(vec![submission("a", "p"), submission("a", "q")]).await.unwrap());
+        assert_eq!(say(&rig, &wire, ("a", "k"), &see).await, Ok(first.clone()));
+        assert_eq!(say(&rig, &wire, ("a", "k"), &stranger).await, Ok(strange.clone()));
+        drop(say(&rig, &wire, ("a", ""), &Ask::Rpc(Rpc::Close(""))).await);
+        assert_eq!(say(&rig, &wire, ("a", "k"), &see).await, Ok(first.clone()), "after the end");
+        rig.restart().await;
+    }
+}
+
+/// A refusal takes no key: what could not be done can be tried again under it, also differently.
+#[tokio::test]
+async fn a_refused_key_is_free() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    wire.track("a").await.through(2).await;
+    drop(say(&rig, &wire, ("a", ""), &Ask::Rpc(Rpc::Pause(""))).await.unwrap());
+    let refused = say(&rig, &wire, ("a", KEY), &Ask::Submit(offer("p1", "10"))).await;
+    assert_eq!(refused, Err("ORDER_PAUSED".to_owned()));
+    drop(say(&rig, &wire, ("a", ""), &Ask::Rpc(Rpc::Resume)).await.unwrap());
+    let second = say(&rig, &wire, ("a", KEY), &Ask::Submit(offer("p1", "9"))).await.unwrap();
+    let again = say(&rig, &wire, ("a", KEY), &Ask::Submit(offer("p1", "9"))).await;
+    assert_eq!(again, Ok(second));
+}
