@@ -25,6 +25,7 @@ mod peers;
 mod ports;
 mod process;
 mod python;
+mod repeats;
 mod resumptions;
 mod sealed;
 mod series;

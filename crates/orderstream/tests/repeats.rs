@@ -1,0 +1,102 @@
+//! Requests that are repeated under their key across `kill -9`, by sellers and a buyer who all count
+//! their requests from 1.
+
+use std::net::SocketAddr;
+
+use orderstream_rpc::v1;
+use orderstream_rpc::v1::order_control_service_client::OrderControlServiceClient;
+use orderstream_rpc::v1::order_non_streaming_service_client::OrderNonStreamingServiceClient;
+use serde_json::{Value, json};
+use tonic::transport::{Channel, Endpoint};
+
+use crate::client::block_on;
+use crate::http::{get, post, send};
+use crate::process::{Pair, until};
+
+const ORDER: &str = "SB1029436";
+
+/// A post under the key 1; the whole answer.
+fn once(address: SocketAddr, path: &str, body: &Value) -> (u16, Value) {
+    let headers = ["content-type: application/json", "idempotency-key: 1"];
+    let answer = until("an answer", || {
+        send(address, &format!("POST {path}"), &headers, &body.to_string()).ok()
+    });
+    (answer.status, answer.json())
+}
+
+async fn connected(processor: SocketAddr) -> Channel {
+    let endpoint = Endpoint::from_shared(format!("http://{processor}")).unwrap();
+    endpoint.connect().await.unwrap()
+}
+
+/// A follow-up under a key, as old clients send it: without an id.
+async fn follow_up(processor: SocketAddr, text: &str) -> Result<v1::FollowUpResponse, String> {
+    let mut client = OrderNonStreamingServiceClient::new(connected(processor).await);
+    let request = v1::FollowUpRequest {
+        order_req_id: ORDER.to_owned(),
+        idempotency_key: "2".to_owned(),
+        message: Some(v1::Message { message: text.to_owned(), ..v1::Message::default() }),
+        ..v1::FollowUpRequest::default()
+    };
+    let answer = client.process_follow_up(request).await;
+    answer.map(tonic::Response::into_inner).map_err(|status| status.code().to_string())
+}
+
+/// The buyer's pause under the key 1.
+async fn pause(processor: SocketAddr) -> v1::ActResponse {
+    let mut client = OrderControlServiceClient::new(connected(processor).await);
+    let order = v1::OrderRef { order_req_id: ORDER.to_owned(), ..v1::OrderRef::default() };
+    let request = v1::PauseRequest {
+        order: Some(order),
+        idempotency_key: "1".to_owned(),
+        ..v1::PauseRequest::default()
+    };
+    client.pause(request).await.unwrap().into_inner()
+}
+
+/// What everybody asks under a key of its own, and what is answered.
+fn everybody(processor: SocketAddr, grpc: SocketAddr) -> Vec<String> {
+    let offer = |seller: &str| json!({"order_req_id": ORDER, "seller": seller, "price": "10.50", "currency": "EUR"});
+    let ask = |seller: &str| json!({"seller": seller, "message": "when?"});
+    let questions = format!("/api/v1/orders/{ORDER}/questions");
+    let mut said = Vec::new();
+    for seller in ["s1", "s2"] {
+        let (status, answer) = once(processor, "/api/v1/proposals", &offer(seller));
+        assert_eq!(status, 201, "{seller}: {answer}");
+        said.push(answer.to_string());
+    }
+    for seller in ["s3", "s4"] {
+        let (status, answer) = once(processor, &questions, &ask(seller));
+        assert_eq!(status, 201, "{seller}: {answer}");
+        said.push(answer.to_string());
+    }
+    said.push(format!("{:?}", block_on(follow_up(grpc, "more?"))));
+    said.push(format!("{:?}", block_on(pause(grpc))));
+    said
+}
+
+#[test]
+fn what_was_asked_under_a_key_is_answered_the_same_after_a_kill() {
+    let mut pair = Pair::start();
+    let (rest, grpc) = (pair.processor.address("rest"), pair.processor.address("grpc"));
+    let requestor = pair.requestor.address("requestor");
+    let body = json!({"order_req_id": ORDER}).to_string();
+    assert_eq!(post(requestor, "/api/v1/orders/initiate", &body).unwrap().status, 200);
+    let path = format!("/api/v1/orders/{ORDER}");
+    until("the order is open", || get(rest, &path).ok().filter(|answer| answer.status == 200));
+    let first = everybody(rest, grpc);
+    let distinct: std::collections::BTreeSet<_> = first.iter().collect();
+    assert_eq!(distinct.len(), first.len(), "each has an effect of its own: {first:?}");
+    // An answer tells of its own time, and not of what came after.
+    let longer = json!({"expires_in_ms": 3 * 3_600_000}).to_string();
+    let extended = post(requestor, &format!("/api/v1/orders/extend/{ORDER}"), &longer).unwrap();
+    assert_eq!(extended.status, 200, "{extended:?}");
+    for _ in 0..2 {
+        pair.processor.kill();
+        pair.processor.restart();
+        assert_eq!(everybody(rest, grpc), first);
+        assert_eq!(block_on(follow_up(grpc, "less?")), Err(tonic::Code::Aborted.to_string()));
+    }
+    let events = get(rest, &path).unwrap().json()["last_seq"].clone();
+    assert_eq!(events, 9, "two of the opening, one of each request, and the extension");
+}
