@@ -60,10 +60,11 @@ pub fn status(
     let order = snapshot.and_then(|snapshot| snapshot.order.as_deref());
     let keeps_its_end = previous.is_terminal() && !order.is_some_and(|o| o.phase.is_terminal());
     let mut next = previous.clone();
-    next.observed_generation = Some(generation);
     if keeps_its_end {
+        // Nor is what was written since taken up.
         return next;
     }
+    next.observed_generation = Some(generation);
     let refused = order.is_none()
         && refusal.is_some_and(|r| matches!(r.reason, Reason::InvalidField | Reason::OrderExists));
     let phase = match snapshot {

@@ -313,6 +313,46 @@ pub fn after_the_end(order: &Order, act: &Act) -> Result<(), Refusal> {
     rules::after_the_end(order, act).map(|_| ())
 }
 
+/// What came of an act of which only the order's end is known, and not its own answer; `None` where
+/// the end does not tell, and only the owner's memory of the act's key would.
+pub fn settled_by_the_end(order: &Order, act: &Act) -> Option<Result<(), Refusal>> {
+    if !order.phase.is_terminal() {
+        return None;
+    }
+    let answer = after_the_end(order, act);
+    let is_in_list = match act {
+        Act::FollowUp(follow_up) => order.follow_ups.contains(&follow_up.id),
+        // An expiry only grows: one as late as this has it in it.
+        Act::Extend { expires_in_ms } => {
+            order.expires_at >= order.opened_at.plus_ms(*expires_in_ms)
+        }
+        Act::Close { .. } | Act::Cancel { .. } => answer.is_ok(),
+        // One that waited to count may have been taken, and ended by something else since.
+        Act::Finalise { undo_within_ms, .. } => {
+            let waited = undo_within_ms.is_some_and(|ms| ms > 0) || order.awards_undone > 0;
+            if answer.is_err() && waited {
+                return None;
+            }
+            answer.is_ok()
+        }
+        // What was taken back since leaves no trace in the end.
+        Act::Pause { .. } | Act::Resume | Act::UndoAward { .. } => return None,
+        Act::Open(_)
+        | Act::Propose(_)
+        | Act::Amend(_)
+        | Act::Withdraw { .. }
+        | Act::Decline { .. }
+        | Act::Answer { .. }
+        | Act::Ask { .. }
+        | Act::See { .. }
+        | Act::Notified { .. }
+        | Act::Lock { .. }
+        | Act::Unlock { .. }
+        | Act::Tick => return None,
+    };
+    Some(if is_in_list { Ok(()) } else { answer })
+}
+
 /// What happens when an order's time comes; each ends the cause of its deadline.
 fn due(order: &Order) -> Vec<EventKind> {
     if let Some(pending) = &order.pending_award {

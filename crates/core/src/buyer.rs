@@ -18,9 +18,41 @@ pub enum BuyerError {
     /// It is refused.
     #[error("{0}")]
     Refused(#[from] Refusal),
-    /// It could not be stored; nothing was done.
+    /// It could not be stored; nothing was done. The same request may succeed later.
     #[error("{0}")]
     NotStored(String),
+    /// What is stored of the order is damaged; nothing was done.
+    #[error("{0}")]
+    Damaged(String),
+}
+
+/// What the caller of an act hears, beside a refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Acted {
+    /// It is in the order's list, and counts.
+    Done,
+    /// It is stored and goes on by itself. What comes of it is told under this key.
+    Pending(IdempotencyKey),
+}
+
+/// What came of an act.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Not decided yet; it goes on by itself.
+    Pending,
+    /// It is in the order's list.
+    Done,
+    /// It is not in the order's list, and never will be.
+    Refused(Refusal),
+}
+
+/// An act that was asked for, and what came of it. What is decided stays so for ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedAct {
+    /// The act's word, as [`crate::port::act_name`] has it.
+    pub act: String,
+    /// What came of it.
+    pub outcome: Outcome,
 }
 
 /// What came of an initiate.
@@ -199,16 +231,20 @@ pub trait Buyer: Send + Sync + Debug + 'static {
     /// Stores an order and follows it. A second call changes nothing, also at the same instant.
     fn initiate(&self, key: OrderKey, spec: OrderSpec) -> Stored<'_, Initiated>;
 
-    /// Stores a follow-up and forwards it; answers its id.
-    fn follow_up(&self, key: OrderKey, note: Note) -> Stored<'_, FollowUpId>;
+    /// Stores a follow-up, forwards it, and waits a moment for what comes of it; answers its id.
+    fn follow_up(&self, key: OrderKey, note: Note) -> Stored<'_, (FollowUpId, Acted)>;
 
-    /// Stores an act and forwards it. The same `repeat` has one effect and one answer.
+    /// Stores an act, forwards it, and waits a moment for what comes of it. The same `repeat` has one
+    /// effect and one outcome.
     fn buyer_act(
         &self,
         key: OrderKey,
         act: BuyerAct,
         repeat: Option<IdempotencyKey>,
-    ) -> Stored<'_, ()>;
+    ) -> Stored<'_, Acted>;
+
+    /// What came of the act that was asked for under this key; `None` when there was none.
+    fn asked_act(&self, key: OrderKey, act: IdempotencyKey) -> Stored<'_, Option<AskedAct>>;
 
     /// One order.
     fn tracked(&self, key: &OrderKey) -> Option<Tracked>;

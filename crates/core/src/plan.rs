@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use crate::book::{after_the_end, settled_by_the_end};
 use crate::command::{Act, Award, Command};
 use crate::id::{IdempotencyKey, Incarnation, OrderKey, Timestamp};
 use crate::order::{Order, Phase};
+use crate::port::act_name;
 use crate::refusal::Refusal;
 use crate::spec::{FollowUp, OrderSpec};
 use crate::tracker::Snapshot;
@@ -130,14 +132,57 @@ fn live(desired: &Desired, seen: &Seen, order: Option<&Order>) -> Vec<Step> {
     steps
 }
 
-/// Why something that the resource still wants is not done: of its acts that were refused for good
-/// the one that was refused last.
-pub fn refusal<'a>(desired: &Desired, snapshot: &'a Snapshot) -> Option<&'a Refusal> {
-    let order = snapshot.order.as_deref().filter(|order| !order.phase.is_terminal())?;
+/// Why something that the resource still wants is not done, and what: of its acts that were refused
+/// for good the one that was refused last; of an order that has ended what its end has not in it.
+pub fn refusal(desired: &Desired, snapshot: &Snapshot) -> Option<Refusal> {
+    let order = snapshot.order.as_deref()?;
+    if order.phase.is_terminal() {
+        return missed(desired, order);
+    }
     let acts = acts(desired, order);
-    let is_wanted = |key: &IdempotencyKey| acts.iter().any(|act| act.key.as_ref() == Some(key));
-    let mut refused = snapshot.refused.iter().rev();
-    refused.find(|(key, _)| is_wanted(key)).map(|(_, refusal)| refusal)
+    let about_wanted = |(key, refusal): &(IdempotencyKey, Refusal)| {
+        let act = acts.iter().find(|act| act.key.as_ref() == Some(key))?;
+        Some(about(&act.act, refusal))
+    };
+    snapshot.refused.iter().rev().find_map(about_wanted)
+}
+
+/// What the resource wants and the order's end has not in it: the end first, for it is what people
+/// look for.
+fn missed(desired: &Desired, order: &Order) -> Option<Refusal> {
+    if order.incarnation != desired.incarnation {
+        return None;
+    }
+    let end = end(desired, order).map(|(_, act)| act).or_else(|| undo_too_late(desired, order));
+    let missed_end = end.and_then(|act| Some(about(&act, &after_the_end(order, &act).err()?)));
+    missed_end.or_else(|| {
+        let mut others = growth(desired, order).into_iter();
+        others.find_map(|(_, act)| Some(about(&act, &settled_by_the_end(order, &act)?.err()?)))
+    })
+}
+
+/// The undoing of an award that counts by now.
+fn undo_too_late(desired: &Desired, order: &Order) -> Option<Act> {
+    let decision = desired.award.as_ref().filter(|decision| decision.undo)?;
+    let counts = order.phase == Phase::Finalised && order.award == decision.award;
+    counts.then(|| Act::UndoAward { reason: decision.undo_reason.clone() })
+}
+
+/// A refusal that begins with the word of what it is about.
+fn about(act: &Act, refusal: &Refusal) -> Refusal {
+    let field = refusal.field.as_ref().map(|field| format!("{field}: ")).unwrap_or_default();
+    let message = format!("{}: {field}{}", wish_name(act), refusal.message);
+    Refusal { field: None, message, ..refusal.clone() }
+}
+
+/// What a refusal of a resource's wish begins with, before a colon.
+pub fn wish_name(act: &Act) -> String {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "all others have the name that they have")]
+    match act {
+        Act::Finalise { .. } => "award".to_owned(),
+        Act::FollowUp(follow_up) => format!("follow-up {}", follow_up.id),
+        act => act_name(act).to_owned(),
+    }
 }
 
 /// Why this act was refused for good, if it was.
@@ -166,6 +211,13 @@ fn acts(desired: &Desired, order: &Order) -> Vec<Command> {
     if order.incarnation != desired.incarnation {
         return Vec::new();
     }
+    let mut acts = growth(desired, order);
+    acts.extend(end(desired, order).or_else(|| steering(desired, order)));
+    acts.into_iter().filter_map(|(key, act)| command(desired, &key, act)).collect()
+}
+
+/// What is wanted besides, and can only grow: follow-ups, and the order's life.
+fn growth(desired: &Desired, order: &Order) -> Vec<(String, Act)> {
     let mut acts = Vec::new();
     for follow_up in &desired.follow_ups {
         if !order.follow_ups.contains(&follow_up.id) {
@@ -177,8 +229,7 @@ fn acts(desired: &Desired, order: &Order) -> Vec<Command> {
     if wanted_ms > life_ms && order.decide_until.is_none() {
         acts.push((format!("extend:{wanted_ms}"), Act::Extend { expires_in_ms: wanted_ms }));
     }
-    acts.extend(end(desired, order).or_else(|| steering(desired, order)));
-    acts.into_iter().filter_map(|(key, act)| command(desired, &key, act)).collect()
+    acts
 }
 
 /// The end that is wanted, or its undoing.

@@ -16,6 +16,8 @@ pub enum Reason {
     ProposalNotFound,
     /// No such notification was given up here.
     NotificationNotFound,
+    /// Nothing was asked of the order under this key.
+    ActNotFound,
     /// The id exists already with other content.
     ProposalExists,
     /// The order reached its end; nothing more is taken.
@@ -78,6 +80,7 @@ const fn row(reason: Reason) -> (&'static str, i32, u16) {
         Reason::OrderNotFound => ("ORDER_NOT_FOUND", 5, 404),
         Reason::ProposalNotFound => ("PROPOSAL_NOT_FOUND", 5, 404),
         Reason::NotificationNotFound => ("NOTIFICATION_NOT_FOUND", 5, 404),
+        Reason::ActNotFound => ("ACT_NOT_FOUND", 5, 404),
         Reason::ProposalExists => ("PROPOSAL_EXISTS", 6, 409),
         Reason::OrderEnded => ("ORDER_ENDED", 9, 409),
         Reason::OrderPaused => ("ORDER_PAUSED", 9, 409),
@@ -109,12 +112,13 @@ const fn row(reason: Reason) -> (&'static str, i32, u16) {
 
 impl Reason {
     /// Every reason, for tables and tests.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::InvalidField,
         Self::InvalidRequest,
         Self::OrderNotFound,
         Self::ProposalNotFound,
         Self::NotificationNotFound,
+        Self::ActNotFound,
         Self::ProposalExists,
         Self::OrderEnded,
         Self::OrderPaused,

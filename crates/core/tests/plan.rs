@@ -151,6 +151,44 @@ fn an_act_that_was_refused_for_good_is_not_asked_again() {
     assert_eq!(told(&edited), None);
 }
 
+/// What is told of a resource's wishes once its order has ended by these acts.
+fn told_at_the_end(wanted: &Desired, acts: &[Act]) -> Option<(Reason, String)> {
+    let seen = seen(acts);
+    let snapshot = seen.snapshot.as_deref().unwrap();
+    assert!(snapshot.is_terminal());
+    plan::refusal(wanted, snapshot).map(|refusal| (refusal.reason, refusal.message))
+}
+
+#[test]
+fn what_the_end_of_an_order_has_not_in_it_is_told_of_its_resource() {
+    let other = Award::Whole(ProposalId::new("p2").unwrap());
+    let finalised = |award: Option<Award>| {
+        let finalise = Act::Finalise { award, reason: None, undo_within_ms: None };
+        [propose("p1"), propose("p2"), finalise]
+    };
+    let wanted = Desired { award: Some(award()), ..desired() };
+    let won = award().award;
+    assert_eq!(told_at_the_end(&wanted, &finalised(won.clone())), None, "it is as it was wanted");
+    let (reason, text) = told_at_the_end(&wanted, &finalised(Some(other))).unwrap();
+    assert_eq!(reason, Reason::AlreadyAwarded);
+    assert!(text.starts_with("award: "), "{text}");
+    let (reason, text) = told_at_the_end(&wanted, &[Act::Cancel { reason: None }]).unwrap();
+    assert_eq!((reason, text.starts_with("award: ")), (Reason::OrderEnded, true), "{text}");
+
+    let asked = Desired { follow_ups: vec![follow_up("f1")], ..desired() };
+    let close = [Act::Close { reason: None }];
+    let (reason, text) = told_at_the_end(&asked, &close).unwrap();
+    assert_eq!((reason, text.starts_with("follow-up f1: ")), (Reason::OrderEnded, true), "{text}");
+    let said = [Act::FollowUp(follow_up("f1")), Act::Close { reason: None }];
+    assert_eq!(told_at_the_end(&asked, &said), None);
+    assert_eq!(told_at_the_end(&desired(), &close), None, "nothing else was wanted");
+
+    let undone = Decision { undo: true, ..award() };
+    let wanted = Desired { award: Some(undone), ..desired() };
+    let (reason, text) = told_at_the_end(&wanted, &finalised(won)).unwrap();
+    assert_eq!((reason, text.starts_with("undo-award: ")), (Reason::AwardNotPending, true));
+}
+
 /// What is seen of an order that is sealed until its time is over, and had these acts since.
 fn sealed(now: Timestamp, acts: &[Act]) -> (Desired, Seen) {
     let wanted = desired();

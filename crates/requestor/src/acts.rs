@@ -1,20 +1,20 @@
-//! Sends acts to the processors, again and again until they are answered. Their keys make each
-//! happen once.
+//! Sends acts to the processors, again and again until it is known what came of them. Their keys make
+//! each happen once, and the processor answers a key alike for the order's whole life.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use orderstream_core::tracker::Input;
-use orderstream_core::{Command, OrderKey, Reason, Refusal};
+use orderstream_core::{Command, Epoch, OrderKey, Reason, Refusal};
 use orderstream_rpc::client::{self, ClientStack};
 use orderstream_rpc::convert::{ActRequest, request_for};
 use orderstream_rpc::status::refusal_from_status;
 use tonic::{Code, Request, Status};
 
+use crate::act_queue::{Origin, Past, Queued, Settled};
 use crate::backoff::Backoff;
-use crate::follower::Followed;
 use crate::placement::choose;
-use crate::registry::{Following, Origin, Queued};
+use crate::registry::Address;
 use crate::shared::Shared;
 use crate::store::answered;
 
@@ -47,88 +47,164 @@ pub(crate) fn refusal_of(status: &Status) -> Refusal {
     Refusal::new(reason, status.message())
 }
 
-/// Sends the order's acts one after another, for as long as the order is followed.
-pub(crate) async fn send_all(Followed { shared, key, following }: &Followed) {
-    loop {
-        let changed = following.changed.notified();
-        tokio::pin!(changed);
-        changed.as_mut().enable();
-        // On the heap while it lasts: every order's task waits here, and few have an act to send.
-        let act = shared.registry.next_act(key, following.life);
-        let Some(sent) = act.map(|act| Box::pin(send_one(shared, key, following, act))) else {
-            changed.await;
-            continue;
-        };
-        sent.await;
-        shared.registry.act_done(key, following.life);
+/// Tells the queue that the order's courier is gone, also where it panicked.
+struct AtWork {
+    shared: Arc<Shared>,
+    key: OrderKey,
+    /// Whether the queue knows it already.
+    is_done: bool,
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.shared.acts.courier_ended(&self.key);
+        }
     }
 }
 
-async fn send_one(
-    shared: &Shared,
-    key: &OrderKey,
-    following: &Following,
-    (processor, queued): (String, Queued),
-) {
-    let outcome = deliver(shared, &processor, key, &queued.command).await;
-    if queued.origin == Origin::Store {
-        remember(shared, key, &queued.command, outcome.as_ref().err()).await;
-    }
-    if let (Err(refusal), Some(act)) = (outcome, queued.command.key) {
-        shared.step(key, following, Input::ActRefused { key: act, refusal });
-    }
-}
-
-/// Sends a follow-up of an order that is not followed here. It was stored before.
-pub(crate) async fn send_stray(shared: Arc<Shared>, key: OrderKey, command: Command) {
-    let Some(processor) = choose(&key, &shared.processors).map(str::to_owned) else { return };
-    let delivery = async {
-        let outcome = deliver(&shared, &processor, &key, &command).await;
-        remember(&shared, &key, &command, outcome.err().as_ref()).await;
+/// Sends the order's acts one after another, until none waits. It does not end with the order's
+/// stream: an act that the order's end overtook is asked about still.
+pub(crate) async fn send_all(shared: Arc<Shared>, key: OrderKey) {
+    let mut at_work = AtWork { shared, key, is_done: false };
+    let AtWork { shared, key, .. } = &at_work;
+    let sending = async {
+        while let Some(act) = shared.acts.front(key) {
+            let settled = settle(shared, key, &act).await;
+            shared.acts.settle(key, &act, settled);
+        }
     };
-    tokio::select! {
-        () = shared.cancel.cancelled() => {}
-        () = delivery => {}
-    }
+    let is_done = tokio::select! {
+        // What is not settled by then is in the store, and taken up at the next start.
+        () = shared.cancel.cancelled() => false,
+        () = sending => true,
+    };
+    at_work.is_done = is_done;
 }
 
+/// What comes of an act. What the store holds is told to it first: an outcome that somebody has
+/// heard is the one that is found after a restart.
+async fn settle(shared: &Shared, key: &OrderKey, act: &Arc<Queued>) -> Settled {
+    let settled = deliver(shared, key, act).await;
+    if act.origin == Origin::Store {
+        remember(shared, key, &act.command, settled.as_ref().err()).await;
+    }
+    if let (Err(refusal), Some(id)) = (&settled, &act.command.key)
+        && let Some(following) = shared.registry.following(key, act.command.incarnation.as_ref())
+    {
+        let input = Input::ActRefused { key: id.clone(), refusal: refusal.clone() };
+        shared.step(key, &following, input);
+    }
+    settled
+}
+
+/// Stores what came of an act, again until it is stored.
 async fn remember(shared: &Shared, key: &OrderKey, command: &Command, refusal: Option<&Refusal>) {
     let Some(record) = answered(command, refusal) else { return };
-    if let Err(error) = shared.store.turn(key).await.append(&record).await {
-        // The next start sends the act again; its key makes that harmless.
-        let order_req_id = key.order_req_id.as_str();
-        tracing::warn!(order_req_id, %error, "the answer to an act is not stored");
-    }
-}
-
-/// Sends one act until it is answered, or refused for good.
-async fn deliver(
-    shared: &Shared,
-    processor: &str,
-    key: &OrderKey,
-    command: &Command,
-) -> Result<(), Refusal> {
-    let order_req_id = key.order_req_id.as_str();
-    let act = orderstream_core::port::act_name(&command.act);
     let mut backoff = Backoff::default();
     loop {
-        let refusal = match send(shared, processor, key, command).await {
-            Ok(()) => {
-                tracing::debug!(order_req_id, act, "act is done");
-                return Ok(());
-            }
-            Err(refusal) => refusal,
-        };
-        let fault = refusal.reason == Reason::Internal && backoff.attempts() < FAULTS_MAX;
-        if !refusal.reason.is_retriable() && !fault {
-            tracing::warn!(order_req_id, act, %refusal, "act is refused for good");
-            return Err(refusal);
-        }
-        tracing::debug!(order_req_id, act, %refusal, "act is sent again");
+        // The turn ends before the wait: others write meanwhile.
+        let stored = shared.store.turn(key).await.append(&record).await;
+        let Err(error) = stored else { return };
+        let order_req_id = key.order_req_id.as_str();
+        tracing::warn!(order_req_id, %error, "the answer to an act is not stored yet");
         tokio::time::sleep(backoff.next_wait()).await;
     }
 }
 
+/// Where an act goes, and under which fencing number.
+struct Place {
+    processor: String,
+    epoch: Option<Epoch>,
+}
+
+/// Where the act goes. An order that is followed here is waited for until its processor has it.
+async fn place(shared: &Shared, key: &OrderKey, act: &Queued) -> Option<Place> {
+    loop {
+        let changed = match shared.registry.address(key, act.command.incarnation.as_ref()) {
+            Address::At { processor, epoch } => {
+                return Some(Place { processor, epoch: act.command.epoch.max(Some(epoch)) });
+            }
+            Address::Unknown => {
+                let chosen = || choose(key, &shared.processors).map(str::to_owned);
+                let processor = act.home.clone().or_else(chosen)?;
+                return Some(Place { processor, epoch: act.command.epoch });
+            }
+            Address::NotYet(changed) => changed,
+        };
+        let changed = changed.notified();
+        tokio::pin!(changed);
+        changed.as_mut().enable();
+        // It may have been opened, or be followed no longer, since it was asked.
+        if matches!(
+            shared.registry.address(key, act.command.incarnation.as_ref()),
+            Address::NotYet(_)
+        ) {
+            changed.await;
+        }
+    }
+}
+
+/// Sends one act until it is known what came of it.
+async fn deliver(shared: &Shared, key: &OrderKey, act: &Arc<Queued>) -> Settled {
+    let order_req_id = key.order_req_id.as_str();
+    let name = orderstream_core::port::act_name(&act.command.act);
+    let (mut backoff, mut past) = (Backoff::default(), act.past);
+    loop {
+        let Some(place) = place(shared, key, act).await else {
+            return Err(Refusal::new(Reason::Unreachable, "no processor is configured"));
+        };
+        let command = Command { epoch: place.epoch, ..act.command.clone() };
+        let refusal = match send(shared, &place.processor, key, &command).await {
+            Ok(()) => {
+                tracing::debug!(order_req_id, act = name, "act is done");
+                return Ok(());
+            }
+            Err(refusal) => refusal,
+        };
+        if tells(&refusal, past, backoff.attempts()) {
+            tracing::warn!(order_req_id, act = name, %refusal, "act is refused for good");
+            return Err(refusal);
+        }
+        // The processor may never answer again, where the order's end says enough.
+        if let Some(settled) = shared.registry.settled_by_the_end(key, &act.command) {
+            tracing::info!(order_req_id, act = name, %refusal, "act is judged by the order's end");
+            return settled;
+        }
+        if refusal.reason == Reason::OrderNotFound {
+            return Err(forgotten(&refusal));
+        }
+        if !shared.acts.holds(key, act) {
+            return Err(Refusal::new(Reason::OrderNotFound, "nobody asks for it any more"));
+        }
+        past = Past::MayBeSent;
+        tracing::debug!(order_req_id, act = name, %refusal, "act is sent again");
+        tokio::time::sleep(backoff.next_wait()).await;
+    }
+}
+
+/// Whether a refusal says that the act is not in the order's list and never will be. The order's owner
+/// looks at the key before all else, so what it refuses did not happen; where its records cannot be
+/// read, or the order is gone from it, an act that was sent before may have happened all the same. A
+/// fault that comes back each time the key is sent is one of the act.
+fn tells(refusal: &Refusal, past: Past, faults: u32) -> bool {
+    match (refusal.reason, past) {
+        (Reason::Internal, _) => faults >= FAULTS_MAX,
+        (Reason::OrderNotFound | Reason::RecordsDamaged | Reason::NotAllowed, Past::MayBeSent) => {
+            false
+        }
+        (reason, _) => !reason.is_retriable(),
+    }
+}
+
+/// The outcome of an act that may have been taken by an order that its processor no longer has.
+fn forgotten(refusal: &Refusal) -> Refusal {
+    let text =
+        "the processor no longer has the order; whether the act was taken before cannot be known";
+    Refusal::new(Reason::OrderNotFound, format!("{text}: {}", refusal.message))
+}
+
+/// Sends one act once.
 pub(crate) async fn send(
     shared: &Shared,
     processor: &str,

@@ -22,7 +22,7 @@ use orderstream_rpc::v1::order_control_service_server as control;
 use orderstream_rpc::v1::order_non_streaming_service_server as unary;
 use orderstream_rpc::v1::order_streaming_service_server as streaming;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
@@ -45,8 +45,24 @@ pub(crate) enum Cut {
     Draining,
 }
 
+/// What becomes of acts now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// They are decided and answered.
+    #[default]
+    Open,
+    /// They are decided, and not answered.
+    Mute,
+    /// They are decided, and their answers are lost on the way.
+    Lost,
+    /// Nothing is decided, as in a process that is stopped.
+    Shut,
+}
+
 #[derive(Debug, Default)]
 struct State {
+    gate: watch::Sender<Gate>,
+    asked: AtomicUsize,
     orders: Mutex<BTreeMap<OrderKey, Held>>,
     changed: Notify,
     cut: Mutex<(u64, Option<Cut>)>,
@@ -97,6 +113,32 @@ impl Fake {
             }
         });
         url
+    }
+
+    /// Lets acts through from now on, or not.
+    pub(crate) fn gate(&self, gate: Gate) {
+        self.state.gate.send_replace(gate);
+    }
+
+    /// How many acts came, also those that nobody has decided yet.
+    pub(crate) fn acts_asked(&self) -> usize {
+        self.state.asked.load(Ordering::SeqCst)
+    }
+
+    /// Somebody else acts on an order.
+    pub(crate) fn rival(&self, key: &OrderKey, act: Act) -> Result<(), Refusal> {
+        self.decide(key, &Command::bare(act)).map(drop)
+    }
+
+    /// Forgets an order, as when its disk is lost.
+    pub(crate) fn forget(&self, key: &OrderKey) {
+        self.state.orders.lock().remove(key);
+    }
+
+    /// Waits until acts may go as far as this.
+    async fn passes(&self, is_open: impl Fn(Gate) -> bool) {
+        let mut gate = self.state.gate.subscribe();
+        gate.wait_for(|gate| is_open(*gate)).await.unwrap();
     }
 
     pub(crate) fn streams_opened(&self) -> usize {
@@ -157,12 +199,14 @@ impl Fake {
         answer
     }
 
-    fn act(
+    async fn act(
         &self,
         order: Option<v1::OrderRef>,
         key: &str,
         act: Act,
     ) -> Result<Response<v1::ActResponse>, Status> {
+        self.state.asked.fetch_add(1, Ordering::SeqCst);
+        self.passes(|gate| gate != Gate::Shut).await;
         let order = order.unwrap_or_default();
         let order_key = OrderKey::new(&order.tenant, &order.order_req_id).unwrap();
         let command = Command {
@@ -170,7 +214,12 @@ impl Fake {
             incarnation: Incarnation::new(order.incarnation).ok(),
             ..Command::bare(act)
         };
-        let answer = self.decide(&order_key, &command).map_err(|e| status_from_refusal(&e))?;
+        let decided = self.decide(&order_key, &command);
+        self.passes(|gate| matches!(gate, Gate::Open | Gate::Lost)).await;
+        if *self.state.gate.borrow() == Gate::Lost {
+            return Err(Status::unavailable("the connection is gone"));
+        }
+        let answer = decided.map_err(|e| status_from_refusal(&e))?;
         Ok(Response::new(v1::ActResponse { seq: answer.seq.0, ..v1::ActResponse::default() }))
     }
 
@@ -277,7 +326,7 @@ impl unary::OrderNonStreamingService for Fake {
             tenant: request.tenant,
             incarnation: request.incarnation,
         };
-        self.act(Some(order), &request.idempotency_key, Act::FollowUp(follow_up))?;
+        self.act(Some(order), &request.idempotency_key, Act::FollowUp(follow_up)).await?;
         Ok(Response::new(v1::FollowUpResponse { success: true, ..Default::default() }))
     }
 
@@ -306,6 +355,7 @@ impl control::OrderControlService for Fake {
             &request.idempotency_key,
             Act::Pause { reason: given(request.reason) },
         )
+        .await
     }
     async fn award(
         &self,
@@ -318,7 +368,7 @@ impl control::OrderControlService for Fake {
             reason: given(request.reason),
             undo_within_ms: Some(request.undo_within_ms).filter(|ms| *ms > 0),
         };
-        self.act(request.order, &request.idempotency_key, act)
+        self.act(request.order, &request.idempotency_key, act).await
     }
     async fn undo_award(
         &self,
@@ -326,14 +376,14 @@ impl control::OrderControlService for Fake {
     ) -> Result<Response<v1::ActResponse>, Status> {
         let request = request.into_inner();
         let act = Act::UndoAward { reason: given(request.reason) };
-        self.act(request.order, &request.idempotency_key, act)
+        self.act(request.order, &request.idempotency_key, act).await
     }
     async fn resume(
         &self,
         request: Request<v1::ResumeRequest>,
     ) -> Result<Response<v1::ActResponse>, Status> {
         let request = request.into_inner();
-        self.act(request.order, &request.idempotency_key, Act::Resume)
+        self.act(request.order, &request.idempotency_key, Act::Resume).await
     }
     async fn extend(
         &self,
@@ -341,7 +391,7 @@ impl control::OrderControlService for Fake {
     ) -> Result<Response<v1::ActResponse>, Status> {
         let request = request.into_inner();
         let act = Act::Extend { expires_in_ms: request.expires_in_ms };
-        self.act(request.order, &request.idempotency_key, act)
+        self.act(request.order, &request.idempotency_key, act).await
     }
     async fn close(
         &self,
@@ -349,7 +399,7 @@ impl control::OrderControlService for Fake {
     ) -> Result<Response<v1::ActResponse>, Status> {
         let request = request.into_inner();
         let act = Act::Close { reason: given(request.reason) };
-        self.act(request.order, &request.idempotency_key, act)
+        self.act(request.order, &request.idempotency_key, act).await
     }
     async fn cancel(
         &self,
@@ -357,7 +407,7 @@ impl control::OrderControlService for Fake {
     ) -> Result<Response<v1::ActResponse>, Status> {
         let request = request.into_inner();
         let act = Act::Cancel { reason: given(request.reason) };
-        self.act(request.order, &request.idempotency_key, act)
+        self.act(request.order, &request.idempotency_key, act).await
     }
     async fn get_order(
         &self,

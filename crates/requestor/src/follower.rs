@@ -1,5 +1,4 @@
-//! One task per order: holds the order's stream, opens it again after every break, and sends the
-//! order's acts.
+//! One task per order: holds the order's stream, and opens it again after every break.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,11 +77,7 @@ impl Drop for Followed {
 #[allow(clippy::manual_async_fn, reason = "one of these holds the order twice: given, and used")]
 pub(crate) fn follow(order: Followed) -> impl Future<Output = ()> + Send {
     async move {
-        let order = &order;
-        tokio::select! {
-            () = hold_stream(order) => {}
-            () = acts::send_all(order) => {}
-        }
+        hold_stream(&order).await;
     }
 }
 

@@ -78,7 +78,8 @@ mod tests {
             let store = store(dir.path());
             assert_eq!(store.start("first").await, Ok(Epoch(1)));
             let (id, audience, message) = (id.clone(), Vec::new(), message.clone());
-            let record = Record::RequestFollowUp { id, audience, message, answers: None };
+            let record =
+                Record::RequestFollowUp { id, audience, message, answers: None, incarnation: None };
             store.turn(&key).await.append(&record).await.unwrap();
         }
         let store = store(dir.path());

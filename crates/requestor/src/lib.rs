@@ -1,8 +1,10 @@
 //! The requestor: the buyer's REST, the tracker of all orders, one resuming stream per order, and
 //! the store from which a killed requestor goes on.
 
+mod act_queue;
 mod acts;
 mod backoff;
+mod buyer;
 mod channels;
 mod config;
 mod door;
@@ -31,4 +33,7 @@ pub use metrics::Metrics;
 pub use placement::choose;
 pub use projector::{Projection, ProjectionMetrics};
 pub use service::{Parts, Requestor, Service};
-pub use store::{Lists, MemoryLists, OrderStore, Record, StoreError, Stored, Submission, Turn};
+pub use store::{
+    Lists, MemoryLists, OrderStore, Record, StoreError, Stored, StoredAct, StoredRefusal,
+    Submission, Turn,
+};

@@ -6,26 +6,25 @@ mod entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use orderstream_core::book::after_the_end;
+use orderstream_core::book::{after_the_end, settled_by_the_end};
 use orderstream_core::buyer::Totals;
 use orderstream_core::port::Assignment;
 use orderstream_core::spec::SellerChoice;
 use orderstream_core::tracker::{Input, Output};
 use orderstream_core::{
-    Act, Command, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Reason, Refusal,
-    Seq, Snapshot, Timestamp, Tracker,
+    Act, Command, Epoch, FollowUpId, Incarnation, OrderKey, OrderSpec, Reason, Refusal, Seq,
+    Snapshot, Timestamp, Tracker,
 };
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use self::entry::Entry;
+use crate::act_queue::{Origin, Settled};
 use crate::metrics::Metrics;
 use crate::names::Names;
 use crate::projector::Place;
 
-/// Acts of one order that may wait for its processor.
-pub(crate) const ACTS_MAX: usize = 256;
 /// Ended orders that stay visible; beyond it the oldest are forgotten here (not in the store).
 pub(crate) const ENDED_KEPT_MAX: usize = 10_000;
 
@@ -38,24 +37,6 @@ pub(crate) struct Following {
     pub(crate) changed: Arc<Notify>,
 }
 
-/// Where an act comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// The order store holds it, and is told its answer.
-    Store,
-    /// A caller that asks again if need be.
-    Caller,
-}
-
-/// An act that waits for its processor.
-#[derive(Clone, Debug)]
-pub(crate) struct Queued {
-    /// The act.
-    pub(crate) command: Command,
-    /// Who keeps it.
-    pub(crate) origin: Origin,
-}
-
 /// What came of adding an order.
 #[derive(Clone, Debug)]
 pub(crate) enum Added {
@@ -63,6 +44,22 @@ pub(crate) enum Added {
     Start(Following),
     /// A task follows it, or it has ended.
     Known,
+}
+
+/// Where an order's acts go.
+#[derive(Clone, Debug)]
+pub(crate) enum Address {
+    /// To this processor, under this fencing number.
+    At {
+        /// A URL.
+        processor: String,
+        /// Of whoever follows the order here.
+        epoch: Epoch,
+    },
+    /// The order is not open at its processor yet; this tells of the next change.
+    NotYet(Arc<Notify>),
+    /// Nobody follows it here.
+    Unknown,
 }
 
 #[derive(Debug, Default)]
@@ -87,6 +84,11 @@ impl Orders {
         let url: Arc<str> = url.into();
         self.processors.insert(Arc::clone(&url));
         url
+    }
+
+    fn of_life(&self, key: &OrderKey, life: Option<&Incarnation>) -> Option<&Entry> {
+        let entry = self.map.get(key)?;
+        life.is_none_or(|life| entry.tracker.incarnation() == life).then_some(entry)
     }
 }
 
@@ -160,7 +162,6 @@ impl Registry {
             was_active: false,
             running: true,
             stored,
-            acts: VecDeque::new(),
         };
         orders.map.insert(key, Box::new(entry));
         self.count(&orders);
@@ -287,8 +288,8 @@ impl Registry {
         };
         entry.running = false;
         entry.task = None;
+        entry.following.changed.notify_waiters();
         if entry.has_ended() {
-            entry.acts = VecDeque::new();
             orders.ended.push_back((key.clone(), life));
             while orders.ended.len() > ENDED_KEPT_MAX {
                 if let Some((oldest, life)) = orders.ended.pop_front() {
@@ -323,6 +324,7 @@ impl Registry {
     fn forget(&self, orders: &mut Orders, key: &OrderKey) {
         if let Some(entry) = orders.map.remove(key) {
             entry.task.into_iter().for_each(|task| task.abort());
+            entry.following.changed.notify_waiters();
             orders.active = orders.active.saturating_sub(usize::from(entry.active));
         }
     }
@@ -363,61 +365,46 @@ impl Registry {
         self.orders.lock().map.get(key).map(|entry| Arc::clone(&entry.following.changed))
     }
 
-    /// Queues an act. The same key twice waits once.
-    pub(crate) fn push_act(
-        &self,
-        key: &OrderKey,
-        mut command: Command,
-        origin: Origin,
-    ) -> Result<(), Refusal> {
-        let mut orders = self.orders.lock();
-        let unknown =
-            || Refusal::new(Reason::OrderNotFound, format!("order {key} is not followed here"));
-        let entry = orders.map.get_mut(key).ok_or_else(unknown)?;
-        entry.check_followed(key)?;
-        let waiting =
-            |queued: &Queued| queued.command.key.is_some() && queued.command.key == command.key;
-        if entry.acts.iter().any(waiting) {
-            return Ok(());
-        }
-        // What is stored was let in before it was stored.
-        if origin == Origin::Caller {
-            entry.check_queue()?;
-        }
-        command.epoch = command.epoch.or(Some(entry.epoch));
-        command.incarnation =
-            command.incarnation.or_else(|| Some(entry.tracker.incarnation().clone()));
-        entry.acts.push_back(Queued { command, origin });
-        entry.following.changed.notify_waiters();
-        Ok(())
-    }
-
     /// Refuses an act that the order could not take now; asked before the act is stored. An order
     /// that is not here takes everything.
     pub(crate) fn check_act(&self, key: &OrderKey) -> Result<(), Refusal> {
-        self.orders.lock().map.get(key).map_or(Ok(()), |entry| {
-            entry.check_followed(key)?;
-            entry.check_queue()
-        })
-    }
-
-    /// The act that is to be sent next, once the order is open at its processor.
-    pub(crate) fn next_act(&self, key: &OrderKey, life: u64) -> Option<(String, Queued)> {
         let orders = self.orders.lock();
-        let entry = orders.map.get(key).filter(|entry| entry.following.life == life)?;
-        entry.tracker.order()?;
-        let mut queued = entry.acts.front()?.clone();
-        queued.command.epoch = queued.command.epoch.max(Some(entry.epoch));
-        Some((entry.processor.to_string(), queued))
+        orders.map.get(key).map_or(Ok(()), |entry| entry.check_followed(key))
     }
 
-    /// The act at the front was answered.
-    pub(crate) fn act_done(&self, key: &OrderKey, life: u64) {
-        let mut orders = self.orders.lock();
-        if let Some(entry) = orders.map.get_mut(key).filter(|entry| entry.following.life == life) {
-            entry.acts.pop_front();
-            entry.following.changed.notify_waiters();
+    /// Which life of the order is followed.
+    pub(crate) fn life(&self, key: &OrderKey) -> Option<Incarnation> {
+        self.orders.lock().map.get(key).map(|entry| entry.tracker.incarnation().clone())
+    }
+
+    /// The processor that holds the order.
+    pub(crate) fn home(&self, key: &OrderKey) -> Option<String> {
+        self.orders.lock().map.get(key).map(|entry| entry.processor.to_string())
+    }
+
+    /// Where acts on this life of the order go, or on whichever is followed.
+    pub(crate) fn address(&self, key: &OrderKey, life: Option<&Incarnation>) -> Address {
+        let orders = self.orders.lock();
+        match orders.of_life(key, life) {
+            None => Address::Unknown,
+            // What would be refused as unknown waits, while somebody is about to open the order.
+            Some(entry) if entry.running && entry.tracker.order().is_none() => {
+                Address::NotYet(Arc::clone(&entry.following.changed))
+            }
+            Some(entry) => {
+                Address::At { processor: entry.processor.to_string(), epoch: entry.epoch }
+            }
         }
+    }
+
+    /// Who follows this life of the order, or whichever is followed.
+    pub(crate) fn following(
+        &self,
+        key: &OrderKey,
+        life: Option<&Incarnation>,
+    ) -> Option<Following> {
+        let orders = self.orders.lock();
+        orders.of_life(key, life).map(|entry| entry.following.clone())
     }
 
     /// What an order that reached its end says to an act; `None` while it lives.
@@ -427,18 +414,11 @@ impl Registry {
         order.phase.is_terminal().then(|| after_the_end(order, act))
     }
 
-    /// Whether an act waits for its processor still.
-    pub(crate) fn waits(&self, key: &OrderKey, act: &IdempotencyKey) -> bool {
+    /// What came of an act, where the order's end says so.
+    pub(crate) fn settled_by_the_end(&self, key: &OrderKey, command: &Command) -> Option<Settled> {
         let orders = self.orders.lock();
-        let mut acts = orders.map.get(key).into_iter().flat_map(|entry| &entry.acts);
-        acts.any(|queued| queued.command.key.as_ref() == Some(act))
-    }
-
-    /// Why the processor refused an act.
-    pub(crate) fn refusal_of(&self, key: &OrderKey, act: &IdempotencyKey) -> Option<Refusal> {
-        let snapshot = self.get_order(key)?;
-        let mut refused = snapshot.refused.iter();
-        refused.find(|(held, _)| held == act).map(|(_, refusal)| refusal.clone())
+        let entry = orders.of_life(key, command.incarnation.as_ref())?;
+        settled_by_the_end(entry.tracker.order()?, &command.act)
     }
 
     fn count(&self, orders: &Orders) {

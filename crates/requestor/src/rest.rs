@@ -53,6 +53,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Served>)> {
         ("/api/v1/orders/cancel/{order_req_id}", post(acts::cancel)),
         ("/api/v1/orders/tracking/status", get(reads::status)),
         ("/api/v1/orders/tracking/{order_req_id}", get(reads::tracking)),
+        ("/api/v1/orders/{order_req_id}/acts/{key}", get(reads::act)),
         ("/api/v1/openapi.json", get(document::serve)),
     ]
 }
@@ -93,3 +94,5 @@ impl Owner {
 mod act_tests;
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod truth_tests;

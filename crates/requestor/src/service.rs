@@ -8,15 +8,17 @@ use orderstream_core::port::{Addresses, Clock};
 use orderstream_rpc::observe::{RpcMetrics, Side};
 use tokio_util::sync::CancellationToken;
 
+use crate::act_queue::Origin;
+use crate::buyer::taken_up;
 use crate::channels::Channels;
 use crate::error::Error;
-use crate::handle::{Handle, assignment, queue};
+use crate::handle::{Handle, assignment};
 use crate::metrics::Metrics;
 use crate::projector::{Projection, Projector};
-use crate::registry::{Origin, Registry};
+use crate::registry::Registry;
 use crate::shared::{Shared, SharedParts};
+use crate::store;
 use crate::store::{Lists, OrderStore};
-use crate::{acts, store};
 
 /// How long tasks may take to end once they are told.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -85,29 +87,28 @@ impl Requestor {
         });
         let orders = open.len();
         for (key, stored) in open {
-            take_up(&shared, &key, stored);
+            take_up(&shared, &key, &stored);
         }
         tracing::info!(epoch = epoch.0, orders, "the requestor follows what it finds");
         Ok((Handle { shared: Arc::clone(&shared) }, Service { shared }))
     }
 }
 
-fn take_up(shared: &Arc<Shared>, key: &OrderKey, stored: store::Stored) {
-    let Some(submission) = stored.submission else {
-        for command in stored.open_acts {
-            shared.tasks.spawn(acts::send_stray(Arc::clone(shared), key.clone(), command));
+fn take_up(shared: &Arc<Shared>, key: &OrderKey, stored: &store::Stored) {
+    if stored.ended.is_none()
+        && let Some(submission) = stored.submission.clone()
+    {
+        if let Err(refusal) = shared.ensure(assignment(*submission, shared.epoch), Origin::Store) {
+            tracing::error!(order_req_id = %key.order_req_id, %refusal, "stored order is not followed");
+            return;
         }
-        return;
-    };
-    if let Err(refusal) = shared.ensure(assignment(*submission, shared.epoch), Origin::Store) {
-        tracing::error!(order_req_id = %key.order_req_id, %refusal, "stored order is not followed");
-        return;
+        for id in &stored.follow_ups {
+            shared.registry.add_follow_up_note(shared.now(), key, id.clone());
+        }
     }
-    for id in stored.follow_ups {
-        shared.registry.add_follow_up_note(shared.now(), key, id);
-    }
-    for command in stored.open_acts {
-        queue(shared, key, command);
+    // Also of an order that has ended: somebody was told that they go on by themselves.
+    for command in &stored.open_acts {
+        drop(shared.send(key, taken_up(shared, stored, command)));
     }
 }
 

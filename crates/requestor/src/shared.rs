@@ -5,18 +5,20 @@ use std::sync::Arc;
 
 use orderstream_core::port::{Assignment, Clock};
 use orderstream_core::tracker::{Input, Output};
-use orderstream_core::{Epoch, Incarnation, OrderKey, Refusal, Timestamp};
+use orderstream_core::{Command, Epoch, Incarnation, OrderKey, Reason, Refusal, Timestamp};
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::act_queue::{ActQueue, Courier, Entrusted, Hearing, Origin, Past};
+use crate::acts;
 use crate::channels::Channels;
 use crate::door::Doors;
 use crate::follower::{self, Followed};
 use crate::metrics::Metrics;
 use crate::projector::Projector;
-use crate::registry::{Added, Following, Origin, Registry, stopping};
+use crate::registry::{Added, Following, Registry, stopping};
 use crate::store::OrderStore;
 
 /// Follow-ups of unknown orders that may wait for a processor at once.
@@ -27,6 +29,7 @@ type Wake = Arc<dyn Fn(&OrderKey) + Send + Sync>;
 /// What all parts of one requestor share.
 pub(crate) struct Shared {
     pub(crate) registry: Registry,
+    pub(crate) acts: ActQueue,
     pub(crate) channels: Channels,
     pub(crate) store: OrderStore,
     pub(crate) clock: Arc<dyn Clock>,
@@ -67,6 +70,7 @@ impl Shared {
     pub(crate) fn new(parts: SharedParts) -> Arc<Self> {
         Arc::new(Self {
             registry: parts.registry,
+            acts: ActQueue::default(),
             channels: parts.channels,
             store: parts.store,
             clock: parts.clock,
@@ -117,6 +121,37 @@ impl Shared {
         Ok(())
     }
 
+    /// Queues an act of a caller that asks again if need be.
+    pub(crate) fn act_of_caller(
+        self: &Arc<Self>,
+        key: &OrderKey,
+        command: Command,
+    ) -> Result<(), Refusal> {
+        let unknown =
+            || Refusal::new(Reason::OrderNotFound, format!("order {key} is not followed here"));
+        let life = self.registry.life(key).ok_or_else(unknown)?;
+        self.registry.check_act(key)?;
+        let is_held = command.key.as_ref().is_some_and(|id| self.acts.hear(key, id).is_some());
+        if is_held {
+            return Ok(());
+        }
+        self.acts.check_room(key)?;
+        let incarnation = command.incarnation.clone().or(Some(life));
+        let command = Command { incarnation, ..command };
+        let (origin, past, home) = (Origin::Caller, Past::New, self.registry.home(key));
+        drop(self.send(key, Entrusted { command, origin, past, home, permit: None }));
+        Ok(())
+    }
+
+    /// Queues an act, and makes sure that somebody sends the order's acts.
+    pub(crate) fn send(self: &Arc<Self>, key: &OrderKey, act: Entrusted) -> Hearing {
+        let (hearing, courier) = self.acts.push(key, act);
+        if courier == Courier::Start {
+            self.tasks.spawn(acts::send_all(Arc::clone(self), key.clone()));
+        }
+        hearing
+    }
+
     /// Gives the order's tracker one input, and tells the watcher what changed.
     pub(crate) fn step(&self, key: &OrderKey, following: &Following, input: Input) -> Output {
         let is_event = matches!(input, Input::Received(_));
@@ -136,6 +171,7 @@ impl Shared {
     /// Nobody follows this life of the order any more. What of its list waits to be projected is
     /// projected all the same.
     pub(crate) fn stop_following(&self, key: &OrderKey, life: &Incarnation) {
+        self.acts.drop_callers(key, life);
         let Some(projector) = &self.projector else {
             drop(self.registry.remove_order(key, life));
             return;

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use orderstream_core::buyer::BuyerError;
+use orderstream_core::buyer::{BuyerError, Outcome};
 use orderstream_core::command::{Act, Award};
 use orderstream_core::event::Cause;
+use orderstream_core::port::act_name;
 use orderstream_core::spec::{FollowUp, Message, NotificationType};
 use orderstream_core::{
     Command, Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Phase, Refusal,
@@ -18,6 +19,11 @@ use orderstream_core::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+mod acts;
+
+pub use self::acts::{StoredAct, StoredRefusal};
+pub(crate) use self::acts::{answered, follow_up_command, follow_up_key};
+use self::acts::{command, refusal_in_words};
 use crate::placement::order_hash;
 
 /// The list whose length is the epoch.
@@ -40,7 +46,11 @@ pub enum StoreError {
 
 impl From<StoreError> for BuyerError {
     fn from(error: StoreError) -> Self {
-        Self::NotStored(error.to_string())
+        let text = error.to_string();
+        match error {
+            StoreError::Unavailable(_) => Self::NotStored(text),
+            StoreError::Damaged(_) => Self::Damaged(text),
+        }
     }
 }
 
@@ -83,6 +93,9 @@ pub enum Record {
         /// The seller's question that it answers.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         answers: Option<FollowUpId>,
+        /// Which life of the order is meant; absent in what was stored before lives were.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        incarnation: Option<Incarnation>,
     },
     /// The processor took the follow-up.
     FollowUpForwarded {
@@ -100,6 +113,9 @@ pub enum Record {
         /// How long it can be undone, milliseconds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         undo_within_ms: Option<u64>,
+        /// Which life of the order is meant; absent in what was stored before lives were.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        incarnation: Option<Incarnation>,
     },
     /// The buyer steered or ended the order in another way.
     BuyerActed {
@@ -107,6 +123,9 @@ pub enum Record {
         id: IdempotencyKey,
         /// What is to be done.
         act: Box<Act>,
+        /// Which life of the order is meant; absent in what was stored before lives were.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        incarnation: Option<Incarnation>,
     },
     /// The buyer paused the order.
     OrderPaused {
@@ -114,13 +133,19 @@ pub enum Record {
         id: IdempotencyKey,
         /// Why.
         reason: Option<String>,
+        /// Which life of the order is meant; absent in what was stored before lives were.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        incarnation: Option<Incarnation>,
     },
     /// The processor answered an act, or refused it for good.
     ActAnswered {
         /// The act's key.
         id: IdempotencyKey,
-        /// Why it was refused; absent when it was done.
+        /// Why it was refused, in words; absent when it was done.
         refused: Option<String>,
+        /// The same for programs; absent in what was stored before it was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refusal: Option<Box<StoredRefusal>>,
     },
     /// The order reached its end.
     OrderEnded {
@@ -154,7 +179,7 @@ pub struct Stored {
     pub submission: Option<Box<Submission>>,
     /// Acts without an answer, oldest first.
     pub open_acts: Vec<Command>,
-    /// Every act but follow-ups, oldest first.
+    /// Every act, oldest first.
     pub acts: Vec<StoredAct>,
     /// Every follow-up, oldest first.
     pub follow_ups: Vec<FollowUpId>,
@@ -164,20 +189,33 @@ pub struct Stored {
     pub len: u64,
 }
 
-/// An act that was stored, so that a repetition is known, and answered alike.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StoredAct {
-    /// Its key, and what was asked under it.
-    pub cause: Cause,
-    /// Why the processor refused it: the reason, a colon, and the text.
-    pub refused: Option<String>,
-}
-
 impl Stored {
-    fn asked(&mut self, id: IdempotencyKey, act: Act) {
-        let cause = Cause::new(id.clone(), &act);
-        self.acts.push(StoredAct { cause, refused: None });
-        self.open_acts.push(command(id, act));
+    /// The act that was asked for under a key.
+    pub fn act(&self, key: &IdempotencyKey) -> Option<&StoredAct> {
+        self.acts.iter().find(|act| act.cause.key == *key)
+    }
+
+    /// The stored act that waits under a key.
+    pub fn open_act(&self, key: &IdempotencyKey) -> Option<&Command> {
+        self.open_acts.iter().find(|command| command.key.as_ref() == Some(key))
+    }
+
+    fn asked(&mut self, command: Command, incarnation: Option<Incarnation>) {
+        if let Some(key) = &command.key {
+            let cause = Cause::new(key.clone(), &command.act);
+            let name = act_name(&command.act);
+            self.acts.push(StoredAct { cause, name, outcome: Outcome::Pending });
+        }
+        let of_submission = || self.submission.as_ref().map(|held| held.incarnation.clone());
+        let incarnation = incarnation.or_else(of_submission);
+        self.open_acts.push(Command { incarnation, ..command });
+    }
+
+    fn answered(&mut self, key: &IdempotencyKey, outcome: Outcome) {
+        if let Some(act) = self.acts.iter_mut().find(|act| act.cause.key == *key) {
+            act.outcome = outcome;
+        }
+        self.open_acts.retain(|command| command.key.as_ref() != Some(key));
     }
 
     /// Folds one record.
@@ -185,54 +223,33 @@ impl Stored {
         self.len = self.len.saturating_add(1);
         match record {
             Record::RequestSubmission(submission) => self.submission = Some(submission),
-            Record::RequestFollowUp { id, audience, message, answers } => {
+            Record::RequestFollowUp { id, audience, message, answers, incarnation } => {
                 self.follow_ups.push(id.clone());
                 let follow_up = FollowUp { id, audience, message, answers };
-                self.open_acts.push(follow_up_command(follow_up));
+                self.asked(follow_up_command(follow_up), incarnation);
             }
             Record::FollowUpForwarded { id } => {
-                let forwarded =
-                    |act: &Act| matches!(act, Act::FollowUp(follow_up) if follow_up.id == id);
-                self.open_acts.retain(|command| !forwarded(&command.act));
-            }
-            Record::BuyerActed { id, act } => self.asked(id, *act),
-            Record::OrderFinalised { id, award, reason, undo_within_ms } => {
-                self.asked(id, Act::Finalise { award, reason, undo_within_ms });
-            }
-            Record::OrderPaused { id, reason } => self.asked(id, Act::Pause { reason }),
-            Record::ActAnswered { id, refused } => {
-                if let Some(act) = self.acts.iter_mut().find(|act| act.cause.key == id) {
-                    act.refused = refused;
+                if let Some(key) = follow_up_key(&id) {
+                    self.answered(&key, Outcome::Done);
                 }
-                self.open_acts.retain(|command| command.key.as_ref() != Some(&id));
+            }
+            Record::BuyerActed { id, act, incarnation } => {
+                self.asked(command(id, *act), incarnation);
+            }
+            Record::OrderFinalised { id, award, reason, undo_within_ms, incarnation } => {
+                let act = Act::Finalise { award, reason, undo_within_ms };
+                self.asked(command(id, act), incarnation);
+            }
+            Record::OrderPaused { id, reason, incarnation } => {
+                self.asked(command(id, Act::Pause { reason }), incarnation);
+            }
+            Record::ActAnswered { id, refused, refusal } => {
+                let refusal = refusal.map(|stored| Refusal::from(*stored));
+                let refusal = refusal.or_else(|| refused.as_deref().map(refusal_in_words));
+                self.answered(&id, refusal.map_or(Outcome::Done, Outcome::Refused));
             }
             Record::OrderEnded { phase } => self.ended = Some(phase),
         }
-    }
-}
-
-fn command(key: IdempotencyKey, act: Act) -> Command {
-    Command { key: Some(key), ..Command::bare(act) }
-}
-
-/// The command of a follow-up. Its key follows from its id, so that it happens once.
-pub(crate) fn follow_up_command(follow_up: FollowUp) -> Command {
-    // An id of the greatest length leaves no room for the prefix; then the id alone is the key.
-    let key = IdempotencyKey::new(format!("follow-up:{}", follow_up.id))
-        .or_else(|_| IdempotencyKey::new(follow_up.id.as_str()));
-    Command { key: key.ok(), ..Command::bare(Act::FollowUp(follow_up)) }
-}
-
-/// The record that tells that an act was answered.
-pub(crate) fn answered(command: &Command, refusal: Option<&Refusal>) -> Option<Record> {
-    match (&command.act, &command.key, refusal) {
-        (Act::FollowUp(follow_up), _, None) => {
-            Some(Record::FollowUpForwarded { id: follow_up.id.clone() })
-        }
-        (_, Some(key), refusal) => {
-            Some(Record::ActAnswered { id: key.clone(), refused: refusal.map(ToString::to_string) })
-        }
-        (_, None, _) => None,
     }
 }
 
@@ -279,7 +296,8 @@ impl OrderStore {
         Turn { store: self, key: key.clone(), lengths }
     }
 
-    /// All orders of the store that have not ended, by key. A damaged one is left out with a line
+    /// All orders of the store that have not ended, or of which it is not known what came of an act,
+    /// by key. A damaged one is left out with a line
     /// in the log; the others go on.
     ///
     /// # Errors
@@ -289,7 +307,9 @@ impl OrderStore {
         for name in self.lists.names()? {
             let Some(key) = key_of(&name) else { continue };
             match self.load(&key) {
-                Ok(stored) if stored.ended.is_none() => open.push((key, stored)),
+                Ok(stored) if stored.ended.is_none() || !stored.open_acts.is_empty() => {
+                    open.push((key, stored));
+                }
                 Ok(_) => {}
                 Err(error) => {
                     tracing::error!(order_req_id = %key.order_req_id, %error, "stored order is left out");

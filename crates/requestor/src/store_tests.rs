@@ -20,7 +20,7 @@ fn submission() -> Record {
 fn follow_up(id: &str) -> Record {
     let message = Message { message: "how soon?".to_owned(), ..Message::default() };
     let (id, audience) = (FollowUpId::new(id).unwrap(), Vec::new());
-    Record::RequestFollowUp { id, audience, message, answers: None }
+    Record::RequestFollowUp { id, audience, message, answers: None, incarnation: None }
 }
 
 fn store() -> (Arc<MemoryLists>, OrderStore) {
@@ -43,7 +43,7 @@ async fn a_new_start_finds_what_is_open_and_counts_the_starts() {
     let id = FollowUpId::new("f-1").unwrap();
     append(&store, Record::FollowUpForwarded { id }).await.unwrap();
     let id = IdempotencyKey::new("pause:1").unwrap();
-    append(&store, Record::OrderPaused { id, reason: None }).await.unwrap();
+    append(&store, Record::OrderPaused { id, reason: None, incarnation: None }).await.unwrap();
 
     let again = OrderStore::new(lists);
     assert_eq!(again.start("later").await, Ok(Epoch(2)));
@@ -100,4 +100,52 @@ async fn a_damaged_order_does_not_hide_the_others() {
     let open = store.open_orders().unwrap();
     assert_eq!(open.len(), 1);
     assert_eq!(open[0].0, key());
+}
+
+/// What came of the act under a key.
+fn outcome(stored: &Stored, key: &str) -> Outcome {
+    stored.act(&IdempotencyKey::new(key).unwrap()).unwrap().outcome.clone()
+}
+
+#[tokio::test]
+async fn acts_that_a_former_version_stored_are_read_with_what_came_of_them() {
+    let (lists, store) = store();
+    append(&store, submission()).await.unwrap();
+    let message = serde_json::to_string(&Message::default()).unwrap();
+    let records = [
+        r#"{"OrderPaused":{"id":"pause:1","reason":null}}"#.to_owned(),
+        r#"{"ActAnswered":{"id":"pause:1","refused":null}}"#.to_owned(),
+        r#"{"OrderFinalised":{"id":"buyer:k1","award":{"Whole":"a"},"reason":null}}"#.to_owned(),
+        r#"{"ActAnswered":{"id":"buyer:k1","refused":"ALREADY_AWARDED: too late"}}"#.to_owned(),
+        r#"{"BuyerActed":{"id":"cancel:1","act":{"Cancel":{"reason":null}}}}"#.to_owned(),
+        format!(r#"{{"RequestFollowUp":{{"id":"f-1","audience":[],"message":{message}}}}}"#),
+        r#"{"FollowUpForwarded":{"id":"f-1"}}"#.to_owned(),
+        r#"{"OrderEnded":{"phase":"Finalised"}}"#.to_owned(),
+    ];
+    let bytes = records.into_iter().map(Bytes::from).collect();
+    lists.append(list_of(&key()), 1, bytes).await.unwrap();
+    let stored = store.load(&key()).unwrap();
+    assert_eq!(outcome(&stored, "pause:1"), Outcome::Done);
+    let refused = Refusal::new(orderstream_core::Reason::AlreadyAwarded, "too late");
+    assert_eq!(outcome(&stored, "buyer:k1"), Outcome::Refused(refused));
+    assert_eq!(outcome(&stored, "follow-up:f-1"), Outcome::Done);
+    assert_eq!(outcome(&stored, "cancel:1"), Outcome::Pending);
+    // Nobody knows what came of it, so that the order is taken up once more.
+    let open = store.open_orders().unwrap();
+    let life = open[0].1.open_acts[0].incarnation.as_ref().map(Incarnation::as_str);
+    assert_eq!((open.len(), life), (1, Some("i-1")));
+}
+
+#[tokio::test]
+async fn a_refusal_is_found_as_it_was_told() {
+    let (_, store) = store();
+    append(&store, follow_up("f-1")).await.unwrap();
+    let reason = orderstream_core::Reason::InvalidField;
+    let told = Refusal { field: Some("answers".to_owned()), ..Refusal::new(reason, "which?") };
+    let told = told.with("phase", "Open");
+    let command = store.load(&key()).unwrap().open_acts[0].clone();
+    append(&store, answered(&command, Some(&told)).unwrap()).await.unwrap();
+    let stored = store.load(&key()).unwrap();
+    assert_eq!(outcome(&stored, "follow-up:f-1"), Outcome::Refused(told));
+    assert!(stored.open_acts.is_empty());
 }

@@ -42,6 +42,8 @@ const PLAIN_BYTES_MAX: usize = 1024;
 pub struct Problem {
     status: StatusCode,
     refusal: Box<Refusal>,
+    /// What a service says beside the members that all problems have.
+    members: Option<Box<Map<String, Value>>>,
 }
 
 impl From<Refusal> for Problem {
@@ -55,7 +57,14 @@ impl From<Refusal> for Problem {
 impl Problem {
     /// A refusal whose status says more than its reason: 405, 408, 413, 415, or 404 of no order.
     pub fn with_status(status: StatusCode, refusal: Refusal) -> Self {
-        Self { status, refusal: Box::new(refusal) }
+        Self { status, refusal: Box::new(refusal), members: None }
+    }
+
+    /// The same problem with more members, as RFC 9457 allows; none takes the place of one of ours.
+    #[must_use]
+    pub fn with_members(self, members: Value) -> Self {
+        let Value::Object(members) = members else { return self };
+        Self { members: Some(Box::new(members)), ..self }
     }
 
     /// The status.
@@ -90,6 +99,9 @@ impl Problem {
             let facts = refusal.metadata.iter();
             let facts = facts.map(|(name, value)| (name.clone(), value.clone().into()));
             put("metadata", Value::Object(facts.collect()));
+        }
+        for (name, value) in self.members.iter().flat_map(|members| members.iter()) {
+            body.entry(name.clone()).or_insert_with(|| value.clone());
         }
         Value::Object(body).to_string()
     }

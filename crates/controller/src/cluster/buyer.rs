@@ -8,7 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{ApiResource, DynamicObject, PostParams};
 use kube::{Api, Client};
 use orderstream_core::buyer::{
-    BestProposal, Buyer, BuyerAct, BuyerError, Initiated, Note, Stored, Totals, Tracked,
+    Acted, AskedAct, BestProposal, Buyer, BuyerAct, BuyerError, Initiated, Note, Outcome, Stored,
+    Totals, Tracked,
 };
 use orderstream_core::{
     Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Reason, Refusal, Seq,
@@ -18,7 +19,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 pub(super) mod edits;
+mod outcome;
 
+use self::outcome::{Wish, outcome};
 use super::cache::{Cache, Kept};
 use super::writer::version_of;
 use crate::convert;
@@ -36,6 +39,11 @@ const TRIES: u32 = 5;
 const STREAM_WAIT: Duration = Duration::from_secs(1);
 /// Between two looks for it.
 const STREAM_LOOK: Duration = Duration::from_millis(20);
+/// How long an act waits until the status shows what came of it, before its caller is told that it
+/// is pending: the edit reaches the processor, and its effect the status, at most every second.
+const OUTCOME_WAIT: Duration = Duration::from_secs(4);
+/// Between two looks for it.
+const OUTCOME_LOOK: Duration = Duration::from_millis(20);
 /// Between two looks whether the watch shows a write.
 const ECHO_LOOK: Duration = Duration::from_millis(2);
 /// Characters of a resource's name: a label holds as many (RFC 1123).
@@ -133,12 +141,12 @@ impl ClusterBuyer {
     }
 
     /// Reads the order's resource, changes its spec and writes it, again when somebody else was
-    /// faster.
-    async fn edit<T>(
+    /// faster; gives the generation that has the change.
+    async fn edit(
         &self,
         key: &OrderKey,
-        change: impl Fn(&mut OrderRequestSpec) -> Result<T, Refusal> + Send + Sync,
-    ) -> Result<T, BuyerError> {
+        change: impl Fn(&mut OrderRequestSpec) -> Result<(), Refusal> + Send + Sync,
+    ) -> Result<i64, BuyerError> {
         let api = self.raw(key);
         let held = self.cache.read().of_order(key).map(|(object, _)| object.name.to_string());
         let name = match held {
@@ -162,12 +170,12 @@ impl ClusterBuyer {
                 return Err(ended(key).into());
             }
             let mut spec = resource.spec.clone();
-            let done = change(&mut spec)?;
+            change(&mut spec)?;
             carry(&mut stored.data, &resource.spec, &spec).map_err(unreadable)?;
             match within(api.replace(&name, &params, &stored)).await {
                 Ok(written) => {
                     self.wait_for_echo(key, version_of(&written.metadata)).await;
-                    return Ok(done);
+                    return Ok(written.metadata.generation.unwrap_or(1));
                 }
                 Err(Failure::Api(409, _)) => {}
                 Err(failure) => return Err(failure.told()),
@@ -176,18 +184,57 @@ impl ClusterBuyer {
         Err(BuyerError::NotStored("others keep editing the OrderRequest".to_owned()))
     }
 
-    async fn add(&self, key: OrderKey, note: Note) -> Result<FollowUpId, BuyerError> {
+    /// Waits a moment for what comes of an edit.
+    async fn answer(
+        &self,
+        key: &OrderKey,
+        wish: &Wish,
+        generation: i64,
+    ) -> Result<Acted, BuyerError> {
+        let decided = async {
+            loop {
+                let resource = self.held(key).and_then(|kept| kept.resource());
+                match resource.map(|resource| outcome(&resource, wish, generation)) {
+                    Some(Outcome::Done) => return Ok(()),
+                    Some(Outcome::Refused(refusal)) => return Err(refusal),
+                    Some(Outcome::Pending) | None => tokio::time::sleep(OUTCOME_LOOK).await,
+                }
+            }
+        };
+        match tokio::time::timeout(OUTCOME_WAIT, decided).await {
+            Ok(decided) => Ok(decided.map(|()| Acted::Done)?),
+            Err(_) => {
+                let no_key = || Refusal::new(Reason::Internal, "the act has no key");
+                Ok(Acted::Pending(wish.key().ok_or_else(no_key)?))
+            }
+        }
+    }
+
+    async fn add(&self, key: OrderKey, note: Note) -> Result<(FollowUpId, Acted), BuyerError> {
         let id = match note.id.clone() {
             Some(id) => id,
             None => FollowUpId::new(Uuid::now_v7().to_string())?,
         };
         let follow_up = edits::follow_up_spec(&id, &note);
-        self.edit(&key, |spec| edits::add_follow_up(spec, &follow_up)).await?;
-        Ok(id)
+        let add = |spec: &mut OrderRequestSpec| edits::add_follow_up(spec, &follow_up);
+        let generation = self.edit(&key, add).await?;
+        let acted = self.answer(&key, &Wish::FollowUp(id.clone()), generation).await?;
+        Ok((id, acted))
     }
 
-    async fn act(&self, key: OrderKey, act: BuyerAct) -> Result<(), BuyerError> {
-        self.edit(&key, |spec| edits::apply(spec, &act)).await
+    async fn act(&self, key: OrderKey, act: BuyerAct) -> Result<Acted, BuyerError> {
+        let generation = self.edit(&key, |spec| edits::apply(spec, &act)).await?;
+        self.answer(&key, &Wish::Act(act), generation).await
+    }
+
+    /// What came of the edit that is meant by a key.
+    fn asked(&self, key: &OrderKey, act: &IdempotencyKey) -> Result<Option<AskedAct>, Refusal> {
+        let resource = self.held(key).and_then(|kept| kept.resource());
+        let resource = resource.ok_or_else(|| not_found(key))?;
+        let Some(wish) = Wish::held(&resource.spec, act.as_str()) else { return Ok(None) };
+        let generation = resource.metadata.generation.unwrap_or(1);
+        let outcome = outcome(&resource, &wish, generation);
+        Ok(Some(AskedAct { act: wish.name(), outcome }))
     }
 }
 
@@ -196,7 +243,7 @@ impl Buyer for ClusterBuyer {
         Box::pin(self.make(key, spec))
     }
 
-    fn follow_up(&self, key: OrderKey, note: Note) -> Stored<'_, FollowUpId> {
+    fn follow_up(&self, key: OrderKey, note: Note) -> Stored<'_, (FollowUpId, Acted)> {
         Box::pin(self.add(key, note))
     }
 
@@ -206,8 +253,12 @@ impl Buyer for ClusterBuyer {
         key: OrderKey,
         act: BuyerAct,
         _repeat: Option<IdempotencyKey>,
-    ) -> Stored<'_, ()> {
+    ) -> Stored<'_, Acted> {
         Box::pin(self.act(key, act))
+    }
+
+    fn asked_act(&self, key: OrderKey, act: IdempotencyKey) -> Stored<'_, Option<AskedAct>> {
+        Box::pin(async move { Ok(self.asked(&key, &act)?) })
     }
 
     fn tracked(&self, key: &OrderKey) -> Option<Tracked> {

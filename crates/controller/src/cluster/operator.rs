@@ -200,7 +200,7 @@ impl Operator {
                 Step::Stop => self.streams.stop(&facts.key, &desired.incarnation),
                 Step::Publish => {
                     let refused = facts.snapshot.as_deref().and_then(|s| refusal(desired, s));
-                    self.publish(facts, refused, edits).into_iter().for_each(&mut sooner);
+                    self.publish(facts, refused.as_ref(), edits).into_iter().for_each(&mut sooner);
                 }
                 Step::RequeueAt(at) => sooner(at.max(facts.now.plus_ms(1_000))),
                 Step::Remove => self.remove(facts),

@@ -132,7 +132,7 @@ impl Inner {
             }
             Step::Publish => {
                 let snapshot = self.streams.snapshot(key);
-                let refused = snapshot.as_deref().and_then(|seen| refusal(desired, seen)).cloned();
+                let refused = snapshot.as_deref().and_then(|seen| refusal(desired, seen));
                 self.publish(key, resource, refused.as_ref())
             }
             // Asking is not needed here; the others are the caller's.

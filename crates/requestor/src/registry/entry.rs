@@ -1,6 +1,5 @@
 //! One order of the tracker: what is asked for, what is known, and the task that follows it.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use orderstream_core::port::Assignment;
@@ -9,7 +8,7 @@ use orderstream_core::{Epoch, OrderKey, OrderSpec, Reason, Refusal, Timestamp, T
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::{ACTS_MAX, Added, Following, Queued};
+use super::{Added, Following};
 use crate::projector::Place;
 
 #[derive(Debug)]
@@ -31,7 +30,6 @@ pub(super) struct Entry {
     pub(super) running: bool,
     /// Whether the order store holds the order.
     pub(super) stored: bool,
-    pub(super) acts: VecDeque<Queued>,
 }
 
 impl Entry {
@@ -77,16 +75,6 @@ impl Entry {
         Ok(())
     }
 
-    pub(super) fn check_queue(&self) -> Result<(), Refusal> {
-        if self.acts.len() >= ACTS_MAX {
-            return Err(Refusal::new(
-                Reason::Overloaded,
-                format!("{ACTS_MAX} acts wait for the order's processor; try again later"),
-            ));
-        }
-        Ok(())
-    }
-
     /// The order is asked for again: its epoch may have risen, its processor
     /// may be another one from the next connection on, its task may have ended.
     pub(super) fn again(&mut self, epoch: Epoch, processor: Arc<str>, life: u64) -> Added {
@@ -96,6 +84,8 @@ impl Entry {
             return Added::Known;
         }
         self.running = true;
+        // Who waits on the former life waits on this one from now on.
+        self.following.changed.notify_waiters();
         self.following = Following { life, changed: Arc::new(Notify::new()) };
         Added::Start(self.following.clone())
     }

@@ -1,20 +1,51 @@
-//! What buyers do. What is answered is stored; an act is answered with its processor's answer where
-//! that comes within two seconds, and goes on by itself where it does not.
+//! What buyers do. What is answered is stored; an act is answered with success when it is in the
+//! order's list, and with 202 and a place to look where that is not known within two seconds.
 #![allow(unused_qualifications, reason = "the macro of a path writes whole paths")]
 
 use axum::Json;
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
-use orderstream_core::buyer::{BuyerAct, Initiated};
-use orderstream_core::{OrderKey, Refusal};
+use orderstream_core::buyer::{Acted, BuyerAct, Initiated};
+use orderstream_core::{IdempotencyKey, OrderKey, Refusal, Tenant};
 use orderstream_rpc::problem::{self, InPath, InQuery, idempotency_key};
 
 use super::body::{
     ActBody, AwardBody, ExtendBody, FollowUpBody, InitiateBody, InitiateSchema, ReasonBody,
 };
 use super::not_done::NotDone;
-use super::view::{FollowUpView, SuccessView};
+use super::view::{FollowUpView, PendingView, SuccessView};
 use super::{OrderPath, Owner, Served};
+
+/// The answer to an act: done, or not decided yet and where to look.
+fn acted(key: &OrderKey, acted: Acted, message: &'static str) -> Response {
+    match acted {
+        Acted::Done => success(message),
+        Acted::Pending(act) => pending(key, &act, None),
+    }
+}
+
+fn pending(key: &OrderKey, act: &IdempotencyKey, follow_up_id: Option<String>) -> Response {
+    let location = place_of(key, act);
+    let view = PendingView {
+        state: "pending",
+        message: "It is stored and goes on by itself, and is not decided yet; look at the location",
+        key: act.to_string(),
+        location: location.clone(),
+        follow_up_id,
+    };
+    (StatusCode::ACCEPTED, [(LOCATION, location)], Json(view)).into_response()
+}
+
+/// Where it is told what came of an act. What ids and keys are made of needs no escape in a path.
+fn place_of(key: &OrderKey, act: &IdempotencyKey) -> String {
+    let order = match key.tenant == Tenant::default() {
+        true => key.order_req_id.to_string(),
+        false => format!("{}%2F{}", key.tenant, key.order_req_id),
+    };
+    format!("/api/v1/orders/{order}/acts/{act}")
+}
 
 fn success(message: &'static str) -> Response {
     Json(SuccessView::new(message)).into_response()
@@ -46,8 +77,10 @@ pub(super) async fn initiate(
 /// Without a `follow_up_id` the `Idempotency-Key` is the follow-up's id.
 #[utoipa::path(post, path = "/api/v1/orders/followup", tag = "orders", operation_id = "follow-up",
     request_body = FollowUpBody,
-    responses((status = 200, description = "It is stored and will be forwarded.",
-        body = FollowUpView)))]
+    responses(
+        (status = 200, description = "It is in the order's list.", body = FollowUpView),
+        (status = 202, description = "It is stored, and not decided yet.", body = PendingView,
+            headers(("location", description = "Where it is told what comes of it.")))))]
 pub(super) async fn follow_up(
     State(buyer): State<Served>,
     request: Request,
@@ -55,35 +88,43 @@ pub(super) async fn follow_up(
     problem::no_query(request.uri())?;
     let repeat = idempotency_key(request.headers())?;
     let (key, note) = FollowUpBody::read(request).await?.check(repeat.as_ref())?;
-    let follow_up_id = buyer.follow_up(key, note).await?.to_string();
-    let view = FollowUpView { success: true, message: "Follow-up added", follow_up_id };
-    Ok(Json(view).into_response())
+    let (id, acted) = buyer.follow_up(key.clone(), note).await?;
+    let follow_up_id = id.to_string();
+    Ok(match acted {
+        Acted::Pending(act) => pending(&key, &act, Some(follow_up_id)),
+        Acted::Done => {
+            let view = FollowUpView { success: true, message: "Follow-up added", follow_up_id };
+            Json(view).into_response()
+        }
+    })
 }
 
-/// One act on the order that a path names.
+/// One act on the order that a path names, and its word where it is done.
 async fn act(
     buyer: &Served,
-    key: OrderKey,
+    (key, done): (OrderKey, &'static str),
     request: Request,
     read: impl FnOnce(ActBody) -> Result<BuyerAct, Refusal>,
-) -> Result<(), NotDone> {
+) -> Result<Response, NotDone> {
     let repeat = idempotency_key(request.headers())?;
     let wanted = read(ActBody::read(request).await?)?;
-    Ok(buyer.buyer_act(key, wanted, repeat).await?)
+    Ok(acted(&key, buyer.buyer_act(key.clone(), wanted, repeat).await?, done))
 }
 
 /// End an order, with or without an award.
 #[utoipa::path(post, path = "/api/v1/orders/finalize/{order_req_id}", tag = "orders",
     operation_id = "finalize", params(OrderPath, Owner), request_body = Option<AwardBody>,
-    responses((status = 200, description = "It is stored.", body = SuccessView)))]
+    responses(
+        (status = 200, description = "It is in the order's list.", body = SuccessView),
+        (status = 202, description = "It is stored, and not decided yet.", body = PendingView,
+            headers(("location", description = "Where it is told what comes of it.")))))]
 pub(super) async fn finalize(
     State(buyer): State<Served>,
     InPath(id): InPath<String>,
     InQuery(owner): InQuery<Owner>,
     request: Request,
 ) -> Result<Response, NotDone> {
-    act(&buyer, owner.key(&id)?, request, ActBody::finalise).await?;
-    Ok(success("Order finalized"))
+    act(&buyer, (owner.key(&id)?, "Order finalized"), request, ActBody::finalise).await
 }
 
 /// Award an order, as a whole or by lines.
@@ -92,21 +133,26 @@ pub(super) async fn finalize(
 /// undone.
 #[utoipa::path(post, path = "/api/v1/orders/award/{order_req_id}", tag = "orders",
     operation_id = "award", params(OrderPath, Owner), request_body = AwardBody,
-    responses((status = 200, description = "It is stored.", body = SuccessView)))]
+    responses(
+        (status = 200, description = "It is in the order's list.", body = SuccessView),
+        (status = 202, description = "It is stored, and not decided yet.", body = PendingView,
+            headers(("location", description = "Where it is told what comes of it.")))))]
 pub(super) async fn award(
     State(buyer): State<Served>,
     InPath(id): InPath<String>,
     InQuery(owner): InQuery<Owner>,
     request: Request,
 ) -> Result<Response, NotDone> {
-    act(&buyer, owner.key(&id)?, request, ActBody::award).await?;
-    Ok(success("Order awarded"))
+    act(&buyer, (owner.key(&id)?, "Order awarded"), request, ActBody::award).await
 }
 
 /// Undo an award that does not count yet.
 #[utoipa::path(post, path = "/api/v1/orders/undo-award/{order_req_id}", tag = "orders",
     operation_id = "undo-award", params(OrderPath, Owner), request_body = Option<ReasonBody>,
-    responses((status = 200, description = "It is stored.", body = SuccessView)))]
+    responses(
+        (status = 200, description = "It is in the order's list.", body = SuccessView),
+        (status = 202, description = "It is stored, and not decided yet.", body = PendingView,
+            headers(("location", description = "Where it is told what comes of it.")))))]
 pub(super) async fn undo_award(
     State(buyer): State<Served>,
     InPath(id): InPath<String>,
@@ -114,14 +160,16 @@ pub(super) async fn undo_award(
     request: Request,
 ) -> Result<Response, NotDone> {
     let read = |body: ActBody| Ok(BuyerAct::UndoAward(body.reason()?));
-    act(&buyer, owner.key(&id)?, request, read).await?;
-    Ok(success("Award undone"))
+    act(&buyer, (owner.key(&id)?, "Award undone"), request, read).await
 }
 
 /// Take no proposals for now.
 #[utoipa::path(post, path = "/api/v1/orders/pause/{order_req_id}", tag = "orders",
     operation_id = "pause", params(OrderPath, Owner), request_body = Option<ReasonBody>,
-    responses((status = 200, description = "It is stored.", body = SuccessView)))]
+    responses(
+        (status = 200, description = "It is in the order's list.", body = SuccessView),
+        (status = 202, description = "It is stored, and not decided yet.", body = PendingView,
+            headers(("location", description = "Where it is told what comes of it.")))))]
 pub(super) async fn pause(
     State(buyer): State<Served>,
     InPath(id): InPath<String>,
@@ -129,42 +177,48 @@ pub(super) async fn pause(
     request: Request,
 ) -> Result<Response, NotDone> {
     let read = |body: ActBody| Ok(BuyerAct::Pause(body.reason()?));
-    act(&buyer, owner.key(&id)?, request, read).await?;
-    Ok(success("Order paused"))
+    act(&buyer, (owner.key(&id)?, "Order paused"), request, read).await
 }
 
 /// Take proposals again.
 #[utoipa::path(post, path = "/api/v1/orders/resume/{order_req_id}", tag = "orders",
     operation_id = "resume", params(OrderPath, Owner),
-    responses((status = 200, description = "It is stored.", body = SuccessView)))]
+    responses(
+        (status = 200, description = "It is in the order's list.", body = SuccessView),
+        (status = 202, description = "It is stored, and not decided yet.", body = PendingView,
+            headers(("location", description = "Where it is told what comes of it.")))))]
 pub(super) async fn resume(
     State(buyer): State<Served>,
     InPath(id): InPath<String>,
     InQuery(owner): InQuery<Owner>,
     request: Request,
 ) -> Result<Response, NotDone> {
-    act(&buyer, owner.key(&id)?, request, |_| Ok(BuyerAct::Resume)).await?;
-    Ok(success("Order resumed"))
+    act(&buyer, (owner.key(&id)?, "Order resumed"), request, |_| Ok(BuyerAct::Resume)).await
 }
 
 /// Let an order live longer; all who were invited are told.
 #[utoipa::path(post, path = "/api/v1/orders/extend/{order_req_id}", tag = "orders",
     operation_id = "extend", params(OrderPath, Owner), request_body = ExtendBody,
-    responses((status = 200, description = "It is stored.", body = SuccessView)))]
+    responses(
+        (status = 200, description = "It is in the order's list.", body = SuccessView),
+        (status = 202, description = "It is stored, and not decided yet.", body = PendingView,
+            headers(("location", description = "Where it is told what comes of it.")))))]
 pub(super) async fn extend(
     State(buyer): State<Served>,
     InPath(id): InPath<String>,
     InQuery(owner): InQuery<Owner>,
     request: Request,
 ) -> Result<Response, NotDone> {
-    act(&buyer, owner.key(&id)?, request, ActBody::extend).await?;
-    Ok(success("Order extended"))
+    act(&buyer, (owner.key(&id)?, "Order extended"), request, ActBody::extend).await
 }
 
 /// End an order without an award.
 #[utoipa::path(post, path = "/api/v1/orders/close/{order_req_id}", tag = "orders",
     operation_id = "close", params(OrderPath, Owner), request_body = Option<ReasonBody>,
-    responses((status = 200, description = "It is stored.", body = SuccessView)))]
+    responses(
+        (status = 200, description = "It is in the order's list.", body = SuccessView),
+        (status = 202, description = "It is stored, and not decided yet.", body = PendingView,
+            headers(("location", description = "Where it is told what comes of it.")))))]
 pub(super) async fn close(
     State(buyer): State<Served>,
     InPath(id): InPath<String>,
@@ -172,14 +226,16 @@ pub(super) async fn close(
     request: Request,
 ) -> Result<Response, NotDone> {
     let read = |body: ActBody| Ok(BuyerAct::Close(body.reason()?));
-    act(&buyer, owner.key(&id)?, request, read).await?;
-    Ok(success("Order closed"))
+    act(&buyer, (owner.key(&id)?, "Order closed"), request, read).await
 }
 
 /// End an order as if it had not been asked.
 #[utoipa::path(post, path = "/api/v1/orders/cancel/{order_req_id}", tag = "orders",
     operation_id = "cancel", params(OrderPath, Owner), request_body = Option<ReasonBody>,
-    responses((status = 200, description = "It is stored.", body = SuccessView)))]
+    responses(
+        (status = 200, description = "It is in the order's list.", body = SuccessView),
+        (status = 202, description = "It is stored, and not decided yet.", body = PendingView,
+            headers(("location", description = "Where it is told what comes of it.")))))]
 pub(super) async fn cancel(
     State(buyer): State<Served>,
     InPath(id): InPath<String>,
@@ -187,6 +243,5 @@ pub(super) async fn cancel(
     request: Request,
 ) -> Result<Response, NotDone> {
     let read = |body: ActBody| Ok(BuyerAct::Cancel(body.reason()?));
-    act(&buyer, owner.key(&id)?, request, read).await?;
-    Ok(success("Order cancelled"))
+    act(&buyer, (owner.key(&id)?, "Order cancelled"), request, read).await
 }

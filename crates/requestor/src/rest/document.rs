@@ -7,9 +7,7 @@ use axum::response::{IntoResponse, Response};
 use orderstream_core::Reason;
 use orderstream_rpc::problem;
 use utoipa::OpenApi;
-use utoipa::openapi::{ContentBuilder, Ref, RefOr};
 
-use super::view::NotStoredView;
 use super::{acts, reads};
 
 #[derive(Debug, OpenApi)]
@@ -17,7 +15,8 @@ use super::{acts, reads};
     info(
         title = "Orderstream requestor",
         description = "What buyers do: the original system's contract, and beside it all that can be \
-                       done with an order. What is answered with success is stored. Bodies are read as \
+                       done with an order. An act is answered with 200 when it is in the order's list, \
+                       and with 202 and a place to look where that is not known yet. Bodies are read as \
                        JSON whatever their content type says, up to 64 KiB; fields that are not known \
                        are not read. A query or a path is read strictly.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
@@ -36,9 +35,9 @@ use super::{acts, reads};
         reads::list,
         reads::status,
         reads::tracking,
+        reads::act,
         serve,
     ),
-    components(schemas(NotStoredView)),
     tags(
         (name = "orders", description = "What buyers do with orders."),
         (name = "tracking", description = "What is known of them."),
@@ -51,22 +50,11 @@ struct Document;
 pub fn document() -> utoipa::openapi::OpenApi {
     let mut document = Document::openapi();
     problem::complete(&mut document, reasons);
-    for item in document.paths.paths.values_mut() {
-        let Some(operation) = item.post.as_mut() else { continue };
-        let failed = operation.responses.responses.get_mut("500");
-        if let Some(RefOr::T(response)) = failed {
-            // The original's answer, which is no problem+json.
-            let schema = RefOr::Ref(Ref::from_schema_name("NotStoredView"));
-            let content = ContentBuilder::new().schema(Some(schema)).build();
-            response.content.insert("application/json".to_owned(), RefOr::T(content));
-            response.description.push_str(", or the order store failed");
-        }
-    }
     document
 }
 
 /// What every act on an order may answer.
-const ACTS: [Reason; 10] = [
+const ACTS: [Reason; 11] = [
     Reason::OrderNotFound,
     Reason::OrderEnded,
     Reason::DeadlinePassed,
@@ -77,6 +65,7 @@ const ACTS: [Reason; 10] = [
     Reason::NotAllowed,
     Reason::StatusContested,
     Reason::RecordsDamaged,
+    Reason::StorageUnavailable,
 ];
 
 /// The reasons for which an operation is refused, beside those of every request.
@@ -84,6 +73,7 @@ fn reasons(operation: &str) -> Vec<Reason> {
     let own: &[Reason] = match operation {
         "orders" | "status" | "openapi" => return Vec::new(),
         "tracking" => return vec![Reason::OrderNotFound],
+        "act" => return vec![Reason::ActNotFound, Reason::RecordsDamaged],
         "initiate" => &[Reason::OrderExists],
         "award" | "finalize" => &[
             Reason::ProposalNotFound,

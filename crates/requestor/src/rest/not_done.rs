@@ -1,10 +1,8 @@
 //! Why a buyer's request is not done: a problem, or the original system's answer.
 
-use axum::Json;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use orderstream_core::Refusal;
 use orderstream_core::buyer::BuyerError;
+use orderstream_core::{Reason, Refusal};
 use orderstream_rpc::problem::Problem;
 use serde_json::json;
 
@@ -13,8 +11,8 @@ use serde_json::json;
 pub(super) enum NotDone {
     /// The caller can put it right, or try again.
     Refused(Problem),
-    /// The order store failed.
-    NotStored,
+    /// The order store takes nothing now, or what it holds of the order is damaged.
+    NotStored(Reason),
 }
 
 impl From<Problem> for NotDone {
@@ -35,21 +33,28 @@ impl From<BuyerError> for NotDone {
             BuyerError::Refused(refusal) => refusal.into(),
             BuyerError::NotStored(error) => {
                 tracing::error!(%error, "a buyer's request is not stored");
-                Self::NotStored
+                Self::NotStored(Reason::StorageUnavailable)
+            }
+            BuyerError::Damaged(error) => {
+                tracing::error!(%error, "a buyer's request is about an order whose records are damaged");
+                Self::NotStored(Reason::RecordsDamaged)
             }
         }
     }
+}
+
+/// The answer of the original system's clients, in a problem: their two fields beside its own.
+fn not_stored(reason: Reason) -> Response {
+    const MESSAGE: &str = "Failed to update order request status";
+    let problem = Problem::from(Refusal::new(reason, MESSAGE));
+    problem.with_members(json!({ "success": false, "message": MESSAGE })).into_response()
 }
 
 impl IntoResponse for NotDone {
     fn into_response(self) -> Response {
         match self {
             Self::Refused(problem) => problem.into_response(),
-            Self::NotStored => {
-                let message = "Failed to update order request status";
-                let body = json!({ "success": false, "message": message });
-                (StatusCode::INTERNAL_SERVER_ERROR, Json(body)).into_response()
-            }
+            Self::NotStored(reason) => not_stored(reason),
         }
     }
 }

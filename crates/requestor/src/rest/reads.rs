@@ -3,13 +3,13 @@
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use orderstream_core::{OrderKey, Refusal, Tenant};
+use orderstream_core::{IdempotencyKey, OrderKey, Reason, Refusal, Tenant};
 use orderstream_rpc::problem::{self, InPath, InQuery};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::not_done::NotDone;
-use super::view::{OrdersPage, StatusView, SummaryView, TrackedView};
+use super::view::{ActView, OrdersPage, StatusView, SummaryView, TrackedView};
 use super::{OrderPath, Owner, PAGE_ORDERS, Served};
 use crate::handle::not_found;
 
@@ -51,6 +51,44 @@ pub(super) async fn tracking(
     let key = owner.key(&id)?;
     let tracked = buyer.tracked(&key).ok_or_else(|| not_found(&key))?;
     Ok(Json(TrackedView::from(&tracked)).into_response())
+}
+
+/// The order and the act that a path names.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "it describes what `InPath` reads")]
+pub(super) struct ActPath {
+    /// The buyer's number of the order, or `tenant/id` with the slash as `%2F`.
+    #[param(example = "SB1029436", min_length = 1, max_length = 192)]
+    order_req_id: String,
+    /// The act's `Idempotency-Key`, a follow-up's id, or the `key` that a 202 told.
+    #[param(example = "3f6b1c1e", min_length = 1, max_length = 128)]
+    key: String,
+}
+
+/// Show what came of an act.
+///
+/// What is `done` or `refused` stays so for ever, as long as the order is kept.
+#[utoipa::path(get, path = "/api/v1/orders/{order_req_id}/acts/{key}", tag = "tracking",
+    operation_id = "act", params(ActPath, Owner),
+    responses((status = 200, description = "The act, and what came of it.", body = ActView)))]
+pub(super) async fn act(
+    State(buyer): State<Served>,
+    InPath((id, act)): InPath<(String, String)>,
+    InQuery(owner): InQuery<Owner>,
+) -> Result<Response, NotDone> {
+    let key = owner.key(&id)?;
+    let act = IdempotencyKey::new(act)
+        .map_err(|refusal| Refusal { field: Some("key".to_owned()), ..refusal })?;
+    let asked = buyer.asked_act(key.clone(), act.clone()).await?;
+    let asked = asked.ok_or_else(|| act_not_found(&key, &act))?;
+    Ok(Json(ActView::new(&key, &act, asked)).into_response())
+}
+
+fn act_not_found(key: &OrderKey, act: &IdempotencyKey) -> Refusal {
+    let id = &key.order_req_id;
+    let text = format!("nothing was asked of order {id} under the key {act}");
+    Refusal::new(Reason::ActNotFound, text)
 }
 
 /// Show the tracked orders.

@@ -27,10 +27,10 @@ impl Clock for StillClock {
 
 pub(super) struct Rig {
     pub(super) fake: Fake,
-    lists: Arc<MemoryLists>,
+    pub(super) lists: Arc<MemoryLists>,
     url: String,
     pub(super) handle: Handle,
-    stop: CancellationToken,
+    pub(super) stop: CancellationToken,
     tasks: TaskTracker,
 }
 
@@ -94,6 +94,11 @@ pub(super) async fn ask_once(
 }
 
 impl Rig {
+    /// Another requestor on the same store.
+    pub(super) async fn restarted(&self) -> (Handle, CancellationToken) {
+        requestor(&self.url, &self.lists, None).await
+    }
+
     pub(super) async fn post(&self, path: &str, body: &str) -> (u16, Value) {
         ask(&self.handle, Method::POST, path, body).await
     }
@@ -178,8 +183,9 @@ async fn a_failed_store_leaves_no_trace() {
     let rig = rig().await;
     rig.lists.break_down();
     let (status, body) = rig.post("/initiate", INITIATE).await;
-    let message = "Failed to update order request status";
-    assert_eq!((status, body), (500, json!({"success": false, "message": message})));
+    let message = json!("Failed to update order request status");
+    assert_eq!((status, &body["reason"]), (503, &json!("STORAGE_UNAVAILABLE")));
+    assert_eq!((&body["success"], &body["message"]), (&json!(false), &message));
     assert_eq!(rig.get("/tracking/status").await["total_orders"], 0);
     assert_eq!(rig.fake.streams_opened(), 0);
     rig.lists.mend();
@@ -235,10 +241,10 @@ async fn a_stale_epoch_stops_the_stream_for_good() {
 }
 
 #[tokio::test]
-async fn an_unknown_orders_follow_up_is_stored_and_forwarded() {
+async fn an_unknown_orders_follow_up_is_stored_forwarded_and_refused_where_nobody_knows_it() {
     let rig = rig().await;
     let (status, body) = rig.post("/followup", FOLLOW_UP).await;
-    assert_eq!((status, &body["success"]), (200, &json!(true)));
+    assert_eq!((status, &body["reason"]), (404, &json!("ORDER_NOT_FOUND")));
     assert_eq!(rig.get("/tracking/status").await["total_orders"], 0);
     until("refused by the processor, and written down", || {
         let store = crate::OrderStore::new(Arc::clone(&rig.lists) as Arc<dyn Lists>);
@@ -321,7 +327,7 @@ async fn an_unreachable_processor_is_a_reason_and_no_error() {
     assert_eq!(order["phase"], "Pending");
     assert_eq!(order["stream_active"], false);
     assert!(order["reason"].as_str().unwrap().starts_with("UNREACHABLE"), "{order}");
-    ask(&handle, Method::POST, "/followup", FOLLOW_UP).await;
+    assert_eq!(ask(&handle, Method::POST, "/followup", FOLLOW_UP).await.0, 202);
     assert_eq!(ask(&handle, Method::GET, "/tracking/SB1029436", "").await.1["notes_count"], 1);
 
     // The follow-up waits in the store for a requestor that reaches the processor.

@@ -1,7 +1,7 @@
 //! Orders as buyers see them.
 
-use orderstream_core::buyer::{BestProposal, Totals, Tracked};
-use orderstream_core::{OrderKey, Tenant};
+use orderstream_core::buyer::{AskedAct, BestProposal, Outcome, Totals, Tracked};
+use orderstream_core::{IdempotencyKey, OrderKey, Tenant};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -10,7 +10,7 @@ fn id(key: &OrderKey) -> String {
     if key.tenant == Tenant::default() { key.order_req_id.to_string() } else { key.to_string() }
 }
 
-/// What was asked is done, or will be.
+/// What was asked is done.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SuccessView {
     /// Always true.
@@ -38,14 +38,68 @@ pub(super) struct FollowUpView {
     pub(super) follow_up_id: String,
 }
 
-/// The order store failed; nothing was done.
+/// What was asked is stored and goes on by itself; it is not decided yet.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct NotStoredView {
-    /// Always false.
-    pub(super) success: bool,
-    /// What went wrong, for people.
-    #[schema(example = "Failed to update order request status")]
+pub(super) struct PendingView {
+    /// Always `pending`.
+    #[schema(example = "pending")]
+    pub(super) state: &'static str,
+    /// What that means, for people.
     pub(super) message: &'static str,
+    /// The key under which what comes of it is told.
+    pub(super) key: String,
+    /// Where that is told, the same as in the header `Location`.
+    #[schema(example = "/api/v1/orders/SB1029436/acts/3f6b1c1e")]
+    pub(super) location: String,
+    /// The follow-up's id, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub(super) follow_up_id: Option<String>,
+}
+
+/// An act that was asked for, and what came of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ActView {
+    /// The buyer's number of the order.
+    order_req_id: String,
+    /// Whose.
+    tenant: String,
+    /// The key.
+    key: String,
+    /// What was asked: `finalise` (also an award), `undo-award`, `pause`, `resume`, `extend`,
+    /// `close`, `cancel` or `follow-up`.
+    #[schema(example = "finalise")]
+    act: String,
+    /// `pending`; `done`: it is in the order's list; or `refused`: it never will be. The last two
+    /// stay so for ever.
+    #[schema(example = "done")]
+    state: &'static str,
+    /// Why it was refused, for programs.
+    reason: Option<&'static str>,
+    /// Why it was refused, for people.
+    detail: Option<String>,
+    /// The field that is wrong, where one is.
+    field: Option<String>,
+}
+
+impl ActView {
+    pub(super) fn new(key: &OrderKey, act: &IdempotencyKey, asked: AskedAct) -> Self {
+        let (state, refusal) = match asked.outcome {
+            Outcome::Pending => ("pending", None),
+            Outcome::Done => ("done", None),
+            Outcome::Refused(refusal) => ("refused", Some(refusal)),
+        };
+        Self {
+            order_req_id: key.order_req_id.to_string(),
+            tenant: key.tenant.to_string(),
+            key: act.to_string(),
+            act: asked.act,
+            state,
+            reason: refusal.as_ref().map(|refusal| refusal.reason.as_str()),
+            detail: refusal.as_ref().map(|refusal| refusal.message.clone()),
+            field: refusal.and_then(|refusal| refusal.field),
+        }
+    }
 }
 
 /// How many orders there are.

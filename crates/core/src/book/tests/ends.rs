@@ -2,6 +2,7 @@
 
 use super::decision::{UNDO, award};
 use super::*;
+use crate::book::settled_by_the_end;
 use crate::limits::EVENTS_OF_AN_END;
 
 const LIFE: i64 = LIFE_MS as i64;
@@ -250,4 +251,43 @@ fn a_full_list_takes_an_end_and_nothing_else() {
     desk.act(Act::Tick).unwrap();
     assert_eq!(desk.phase(), Phase::Finalised);
     assert!(desk.book.last_seq() <= Seq(EVENTS_MAX));
+}
+
+/// Every act of a buyer, and ends by somebody else. Where the end says what came of an act, it says
+/// what the owner's memory of the act's key says, whether the act was taken before or not.
+#[test]
+fn an_end_tells_of_an_act_what_its_key_tells_or_nothing() {
+    let acts = [
+        pause(),
+        Act::Resume,
+        Act::Extend { expires_in_ms: LIFE_MS * 2 },
+        follow_up("f1"),
+        award("p1", 0),
+        award("p1", 60_000),
+        finalise(None),
+        UNDO,
+        close(),
+        cancel(),
+    ];
+    let ends = [cancel(), close(), award("p1", 0), award("p2", 0), finalise(None)];
+    let mut told = 0;
+    for (act, end) in acts.iter().flat_map(|act| ends.iter().map(move |end| (act, end))) {
+        for is_taken in [false, true] {
+            let mut desk = Desk::open();
+            desk.act(propose("p1", "a")).unwrap();
+            desk.act(propose("p2", "b")).unwrap();
+            if is_taken {
+                drop(desk.keyed("k1", act.clone()));
+            }
+            drop(desk.act(end.clone()));
+            assert_eq!(settled_by_the_end(desk.book.order().unwrap(), &Act::Tick), None);
+            let Some(settled) = settled_by_the_end(desk.book.order().unwrap(), act) else {
+                continue;
+            };
+            let remembered = desk.keyed("k1", act.clone()).map(drop);
+            assert_eq!(settled, remembered, "{act:?} {end:?} {is_taken}");
+            told += 1;
+        }
+    }
+    assert!(told > 50, "{told} cases were told");
 }

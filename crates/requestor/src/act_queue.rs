@@ -1,0 +1,262 @@
+//! The acts that wait for their processors, order by order: at most one task sends an order's acts,
+//! one after another. An act stays here until what came of it is known and, where the order store
+//! holds it, stored. Neither the end of a stream nor that of an order takes one away.
+//!
+//! ```text
+//!   push ──▶ waits ──▶ at the front: sent, and sent again ──▶ settled: stored, told, taken out
+//! ```
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use orderstream_core::{Command, IdempotencyKey, Incarnation, OrderKey, Reason, Refusal};
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+/// Acts of one order that may wait for its processor.
+pub(crate) const ACTS_MAX: usize = 256;
+
+/// What came of an act.
+pub(crate) type Settled = Result<(), Refusal>;
+
+/// Where an act comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The order store holds it, and is told what came of it.
+    Store,
+    /// A caller that asks again if need be.
+    Caller,
+}
+
+/// What is known of an act's former tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Past {
+    /// It was never sent.
+    New,
+    /// Somebody may have sent it before, and not heard the answer.
+    MayBeSent,
+}
+
+/// An act to be queued.
+#[derive(Debug)]
+pub(crate) struct Entrusted {
+    /// The act; where it names no life of the order, whichever the processor has is meant.
+    pub(crate) command: Command,
+    /// Who keeps it.
+    pub(crate) origin: Origin,
+    /// What is known of its former tries.
+    pub(crate) past: Past,
+    /// The processor that holds the order, for when nothing here follows it.
+    pub(crate) home: Option<String>,
+    /// Its place among the acts of orders that are not followed.
+    pub(crate) permit: Option<OwnedSemaphorePermit>,
+}
+
+/// An act that waits.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    pub(crate) command: Command,
+    pub(crate) origin: Origin,
+    pub(crate) past: Past,
+    pub(crate) home: Option<String>,
+    _permit: Option<OwnedSemaphorePermit>,
+    settled: watch::Sender<Option<Settled>>,
+}
+
+/// Hears what came of an act.
+#[derive(Clone, Debug)]
+pub(crate) struct Hearing(watch::Receiver<Option<Settled>>);
+
+impl Hearing {
+    /// What came of it; `None` when it was dropped without an outcome.
+    pub(crate) async fn settled(mut self) -> Option<Settled> {
+        // Cancel-safe: waiting changes nothing.
+        self.0.wait_for(Option::is_some).await.ok().and_then(|settled| settled.clone())
+    }
+}
+
+/// What is to be done after a push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Courier {
+    /// A task is to be started that sends the order's acts.
+    Start,
+    /// One is at work.
+    AtWork,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    acts: VecDeque<Arc<Queued>>,
+    is_sending: bool,
+}
+
+/// The acts of all orders that wait.
+#[derive(Debug, Default)]
+pub(crate) struct ActQueue {
+    orders: Mutex<BTreeMap<OrderKey, Waiting>>,
+}
+
+impl ActQueue {
+    /// Queues an act. The same key twice waits once.
+    pub(crate) fn push(&self, key: &OrderKey, act: Entrusted) -> (Hearing, Courier) {
+        let mut orders = self.orders.lock();
+        let waiting = orders.entry(key.clone()).or_default();
+        let hearing = match waiting.find(act.command.key.as_ref()) {
+            Some(held) => held.hearing(),
+            None => {
+                let queued = Arc::new(Queued::new(act));
+                let hearing = queued.hearing();
+                waiting.acts.push_back(queued);
+                hearing
+            }
+        };
+        match std::mem::replace(&mut waiting.is_sending, true) {
+            true => (hearing, Courier::AtWork),
+            false => (hearing, Courier::Start),
+        }
+    }
+
+    /// Hears what comes of an act that waits.
+    pub(crate) fn hear(&self, key: &OrderKey, act: &IdempotencyKey) -> Option<Hearing> {
+        let orders = self.orders.lock();
+        orders.get(key)?.find(Some(act)).map(|held| held.hearing())
+    }
+
+    /// Refuses when no more acts of the order may wait.
+    pub(crate) fn check_room(&self, key: &OrderKey) -> Result<(), Refusal> {
+        let waiting = self.orders.lock().get(key).map_or(0, |waiting| waiting.acts.len());
+        if waiting < ACTS_MAX {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            Reason::Overloaded,
+            format!("{ACTS_MAX} acts wait for the order's processor; try again later"),
+        ))
+    }
+
+    /// The act that is to be sent next. Where there is none the order's courier is done.
+    pub(crate) fn front(&self, key: &OrderKey) -> Option<Arc<Queued>> {
+        let mut orders = self.orders.lock();
+        let front = orders.get(key).and_then(|waiting| waiting.acts.front().cloned());
+        if front.is_none() {
+            orders.remove(key);
+        }
+        front
+    }
+
+    /// Takes an act out, and tells all who wait what came of it.
+    pub(crate) fn settle(&self, key: &OrderKey, act: &Arc<Queued>, settled: Settled) {
+        if let Some(waiting) = self.orders.lock().get_mut(key) {
+            waiting.acts.retain(|held| !Arc::ptr_eq(held, act));
+        }
+        act.settled.send_replace(Some(settled));
+    }
+
+    /// The order's courier ended, whatever the reason; the next push starts another one.
+    pub(crate) fn courier_ended(&self, key: &OrderKey) {
+        if let Some(waiting) = self.orders.lock().get_mut(key) {
+            waiting.is_sending = false;
+        }
+    }
+
+    /// Drops the acts of callers on this life of an order: nobody asks for them any more.
+    pub(crate) fn drop_callers(&self, key: &OrderKey, life: &Incarnation) {
+        if let Some(waiting) = self.orders.lock().get_mut(key) {
+            let is_dropped = |act: &Queued| {
+                act.origin == Origin::Caller && act.command.incarnation.as_ref() == Some(life)
+            };
+            waiting.acts.retain(|act| !is_dropped(act));
+        }
+    }
+
+    /// Whether this act waits still.
+    pub(crate) fn holds(&self, key: &OrderKey, act: &Arc<Queued>) -> bool {
+        let orders = self.orders.lock();
+        let mut acts = orders.get(key).into_iter().flat_map(|waiting| &waiting.acts);
+        acts.any(|held| Arc::ptr_eq(held, act))
+    }
+}
+
+impl Waiting {
+    fn find(&self, key: Option<&IdempotencyKey>) -> Option<&Arc<Queued>> {
+        let key = key?;
+        self.acts.iter().find(|held| held.command.key.as_ref() == Some(key))
+    }
+}
+
+impl Queued {
+    fn new(act: Entrusted) -> Self {
+        let Entrusted { command, origin, past, home, permit } = act;
+        Self { command, origin, past, home, _permit: permit, settled: watch::Sender::new(None) }
+    }
+
+    fn hearing(&self) -> Hearing {
+        Hearing(self.settled.subscribe())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use orderstream_core::Act;
+
+    use super::*;
+
+    fn order() -> OrderKey {
+        OrderKey::new("", "SB1").unwrap()
+    }
+
+    fn act(key: &str, origin: Origin) -> Entrusted {
+        let command = Command {
+            key: IdempotencyKey::new(key).ok(),
+            incarnation: Incarnation::new("life-1").ok(),
+            ..Command::bare(Act::Resume)
+        };
+        Entrusted { command, origin, past: Past::New, home: None, permit: None }
+    }
+
+    #[tokio::test]
+    async fn an_act_waits_once_and_all_who_asked_hear_the_same() {
+        let (queue, key) = (ActQueue::default(), order());
+        let (first, courier) = queue.push(&key, act("k1", Origin::Store));
+        assert_eq!(courier, Courier::Start);
+        let (second, courier) = queue.push(&key, act("k1", Origin::Store));
+        assert_eq!(courier, Courier::AtWork);
+        let third = queue.hear(&key, &IdempotencyKey::new("k1").unwrap()).unwrap();
+        let front = queue.front(&key).unwrap();
+        let no = Refusal::new(Reason::OrderEnded, "too late");
+        queue.settle(&key, &front, Err(no.clone()));
+        for hearing in [first, second, third] {
+            assert_eq!(hearing.settled().await, Some(Err(no.clone())));
+        }
+        assert!(queue.front(&key).is_none());
+        assert_eq!(queue.push(&key, act("k1", Origin::Store)).1, Courier::Start);
+    }
+
+    #[test]
+    fn acts_keep_their_order_and_those_of_callers_go_with_their_order() {
+        let (queue, key) = (ActQueue::default(), order());
+        for (id, origin) in [("k1", Origin::Store), ("k2", Origin::Caller), ("k3", Origin::Store)] {
+            queue.push(&key, act(id, origin));
+        }
+        queue.drop_callers(&key, &Incarnation::new("another").unwrap());
+        assert_eq!(queue.orders.lock()[&key].acts.len(), 3);
+        queue.drop_callers(&key, &Incarnation::new("life-1").unwrap());
+        let mut sent = Vec::new();
+        while let Some(front) = queue.front(&key) {
+            sent.push(front.command.key.clone().unwrap().to_string());
+            queue.settle(&key, &front, Ok(()));
+        }
+        assert_eq!(sent, ["k1", "k3"]);
+        assert!(queue.orders.lock().is_empty(), "nothing is held of an order without acts");
+    }
+
+    #[test]
+    fn so_many_acts_of_an_order_wait_and_no_more() {
+        let (queue, key) = (ActQueue::default(), order());
+        for number in 0..ACTS_MAX {
+            queue.check_room(&key).unwrap();
+            queue.push(&key, act(&format!("k{number}"), Origin::Store));
+        }
+        assert_eq!(queue.check_room(&key).unwrap_err().reason, Reason::Overloaded);
+    }
+}

@@ -1,0 +1,343 @@
+//! Claims about what an act's answer says: success only of what is in the order's list, a refusal
+//! only of what is not, and else that it is not decided yet. What is said of a key once stays so.
+
+use std::sync::Arc;
+
+use axum::http::Method;
+use orderstream_core::command::{Act, Award};
+use orderstream_core::port::OrderStreams as _;
+use orderstream_core::{EventKind, ProposalId};
+use serde_json::{Value, json};
+
+use super::tests::{INITIATE, Rig, ask, ask_once, key, rig, until};
+use crate::fake::Gate;
+use crate::{Handle, Lists, OrderStore, Stored};
+
+const AWARD: &str = "/award/SB1029436";
+const CANCEL: &str = "/cancel/SB1029436";
+const PAUSE: &str = "/pause/SB1029436";
+
+async fn with_proposals() -> Rig {
+    let rig = rig().await;
+    assert_eq!(rig.post("/initiate", INITIATE).await.0, 200);
+    for id in ["a", "b"] {
+        rig.fake.propose(&key(), id);
+    }
+    until("up", || rig.handle.snapshot(&key()).unwrap().last_seq().0 == 4).await;
+    rig
+}
+
+fn award_of(id: &str) -> String {
+    json!({ "proposal_id": id }).to_string()
+}
+
+fn finalise(id: &str) -> Act {
+    let award = Some(Award::Whole(ProposalId::new(id).unwrap()));
+    Act::Finalise { award, reason: None, undo_within_ms: None }
+}
+
+fn follow_up(id: &str) -> String {
+    json!({ "order_req_id": "SB1029436", "follow_up_id": id, "message": "how soon?" }).to_string()
+}
+
+async fn post(handle: &Handle, path: &str, body: &str, key: &str) -> (u16, Value) {
+    ask_once(handle, (Method::POST, path, body), key).await
+}
+
+/// What is told of the act under a key.
+async fn outcome(handle: &Handle, key: &str) -> Value {
+    let (status, told) = ask(handle, Method::GET, &format!("/SB1029436/acts/{key}"), "").await;
+    assert_eq!(status, 200, "{told}");
+    told
+}
+
+/// Waits until it is decided what comes of the act under a key, and tells it.
+async fn decided(handle: &Handle, key: &str) -> Value {
+    for _ in 0..2_000 {
+        let told = outcome(handle, key).await;
+        if told["state"] != "pending" {
+            return told;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    panic!("{key} is never decided");
+}
+
+fn state(told: &Value) -> (&str, &str) {
+    (told["state"].as_str().unwrap(), told["reason"].as_str().unwrap_or_default())
+}
+
+fn stored(rig: &Rig) -> Stored {
+    let store = OrderStore::new(Arc::clone(&rig.lists) as Arc<dyn Lists>);
+    store.load(&key()).unwrap()
+}
+
+fn is_over(rig: &Rig) -> bool {
+    rig.handle.snapshot(&key()).unwrap().is_terminal()
+}
+
+/// Who won at the processor.
+fn winner(rig: &Rig) -> Option<String> {
+    let events = rig.fake.events(&key());
+    events.iter().find_map(|event| {
+        let EventKind::OrderFinalised { award: Some(Award::Whole(id)), .. } = &event.kind else {
+            return None;
+        };
+        Some(id.to_string())
+    })
+}
+
+#[tokio::test]
+async fn of_two_awards_at_once_only_the_one_that_counts_is_answered_with_success() {
+    for _ in 0..8 {
+        let rig = with_proposals().await;
+        let (a, b) = (award_of("a"), award_of("b"));
+        let (first, second) = tokio::join!(
+            post(&rig.handle, AWARD, &a, "key-a"),
+            post(&rig.handle, AWARD, &b, "key-b"),
+        );
+        let winner = winner(&rig).unwrap();
+        for (id, (status, answer)) in [("a", first), ("b", second)] {
+            let key = format!("key-{id}");
+            if id == winner {
+                assert_eq!(status, 200, "{answer}");
+                assert_eq!(state(&outcome(&rig.handle, &key).await), ("done", ""));
+            } else {
+                assert_eq!((status, &answer["reason"]), (409, &json!("ALREADY_AWARDED")));
+                let told = outcome(&rig.handle, &key).await;
+                assert_eq!(state(&told), ("refused", "ALREADY_AWARDED"));
+            }
+            let again = post(&rig.handle, AWARD, &award_of(id), &key).await;
+            assert_eq!((again.0, &again.1), (status, &answer), "the same key again");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_act_that_the_order_s_end_overtakes_is_asked_about_until_it_is_known() {
+    let rig = with_proposals().await;
+    // The award is decided; its own answer comes after the event that ends the order.
+    rig.fake.gate(Gate::Mute);
+    let (a, b) = (award_of("a"), award_of("b"));
+    let first = post(&rig.handle, AWARD, &a, "key-a");
+    let queued = post(&rig.handle, AWARD, &b, "key-b");
+    let paused = post(&rig.handle, PAUSE, "", "key-p");
+    let open = async {
+        until("over", || is_over(&rig)).await;
+        until("the stream is down", || rig.handle.counts().active_streams == 0).await;
+        rig.fake.gate(Gate::Open);
+    };
+    let (first, queued, paused, ()) = tokio::join!(first, queued, paused, open);
+    let won = winner(&rig).unwrap();
+    let (won_by, lost) = if won == "a" { (first, queued) } else { (queued, first) };
+    assert_eq!(won_by.0, 200, "{}", won_by.1);
+    assert_eq!((lost.0, &lost.1["reason"]), (409, &json!("ALREADY_AWARDED")));
+    assert_eq!((paused.0, &paused.1["reason"]), (409, &json!("ORDER_ENDED")));
+}
+
+#[tokio::test]
+async fn an_act_beside_a_rival_s_end_says_what_came_of_it() {
+    for rival in [Act::Cancel { reason: None }, finalise("b")] {
+        let reason = if rival == finalise("b") { "ALREADY_AWARDED" } else { "ORDER_ENDED" };
+        let rig = with_proposals().await;
+        rig.fake.gate(Gate::Shut);
+        let (a, f) = (award_of("a"), follow_up("f-1"));
+        let (award, ask, cancel) = (
+            post(&rig.handle, AWARD, &a, "key-a"),
+            rig.post("/followup", &f),
+            post(&rig.handle, CANCEL, "", "key-c"),
+        );
+        let end = async {
+            until("all wait", || stored(&rig).open_acts.len() == 3).await;
+            rig.fake.rival(&key(), rival.clone()).unwrap();
+            until("over", || is_over(&rig)).await;
+            rig.fake.gate(Gate::Open);
+        };
+        let (award, ask, cancel, ()) = tokio::join!(award, ask, cancel, end);
+        assert_eq!((award.0, &award.1["reason"]), (409, &json!(reason)), "{}", award.1);
+        assert_eq!((ask.0, &ask.1["reason"]), (409, &json!("ORDER_ENDED")), "{}", ask.1);
+        let told = outcome(&rig.handle, "f-1").await;
+        assert_eq!(state(&told), ("refused", "ORDER_ENDED"));
+        let again = rig.post("/followup", &follow_up("f-1")).await;
+        assert_eq!((again.0, &again.1["reason"]), (409, &json!("ORDER_ENDED")), "for ever");
+        if rival == finalise("b") {
+            assert_eq!((cancel.0, &cancel.1["reason"]), (409, &json!("ORDER_ENDED")));
+        } else {
+            assert_eq!(cancel.0, 200, "it is cancelled: {}", cancel.1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_silent_processor_has_not_decided_is_told_as_pending_and_decided_once_later() {
+    let rig = with_proposals().await;
+    rig.fake.gate(Gate::Shut);
+    let (a, b) = (award_of("a"), award_of("b"));
+    // One after another, so that it is known which was stored first.
+    let mut answers = Vec::new();
+    let asks = [(AWARD, a.as_str(), "key-a"), (AWARD, b.as_str(), "key-b"), (CANCEL, "", "key-c")];
+    for (path, body, key) in asks {
+        answers.push((path, body, key, post(&rig.handle, path, body, key).await));
+    }
+    let asked = rig.post("/followup", &follow_up("f-1")).await;
+    assert_eq!((asked.0, &asked.1["follow_up_id"]), (202, &json!("f-1")));
+    for (path, body, key, (status, answer)) in &answers {
+        let location = format!("/api/v1/orders/SB1029436/acts/{key}");
+        assert_eq!((*status, &answer["state"]), (202, &json!("pending")), "{answer}");
+        assert_eq!(answer["location"], location);
+        assert!(answer.get("success").is_none(), "{answer}");
+        assert_eq!(state(&outcome(&rig.handle, key).await), ("pending", ""));
+        assert_eq!(post(&rig.handle, path, body, key).await.0, 202, "again, and still not known");
+    }
+    rig.fake.gate(Gate::Open);
+    assert_eq!(state(&decided(&rig.handle, "key-a").await), ("done", ""));
+    assert_eq!(state(&decided(&rig.handle, "key-b").await), ("refused", "ALREADY_AWARDED"));
+    assert_eq!(state(&decided(&rig.handle, "key-c").await), ("refused", "ORDER_ENDED"));
+    assert_eq!(state(&decided(&rig.handle, "f-1").await), ("refused", "ORDER_ENDED"));
+    assert_eq!(winner(&rig).as_deref(), Some("a"));
+    let again = [200, 409, 409];
+    for ((path, body, key, _), status) in answers.iter().zip(again) {
+        assert_eq!(post(&rig.handle, path, body, key).await.0, status, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_restarted_requestor_finds_out_what_came_of_acts_on_an_order_that_has_ended() {
+    let rig = with_proposals().await;
+    rig.fake.gate(Gate::Shut);
+    let (a, b) = (award_of("a"), award_of("b"));
+    for (body, key) in [(&a, "key-a"), (&b, "key-b")] {
+        assert_eq!(post(&rig.handle, AWARD, body, key).await.0, 202);
+    }
+    // The first is done, and nobody hears it; the other waits behind it.
+    rig.fake.gate(Gate::Mute);
+    until("the end is stored", || stored(&rig).ended.is_some()).await;
+    assert_eq!(stored(&rig).open_acts.len(), 2);
+    rig.stop.cancel();
+    rig.fake.gate(Gate::Open);
+    let (again, _stop) = rig.restarted().await;
+    assert_eq!(state(&decided(&again, "key-a").await), ("done", ""));
+    assert_eq!(state(&decided(&again, "key-b").await), ("refused", "ALREADY_AWARDED"));
+    assert_eq!(post(&again, AWARD, &a, "key-a").await.0, 200);
+    let lost = post(&again, AWARD, &b, "key-b").await;
+    assert_eq!((lost.0, &lost.1["reason"]), (409, &json!("ALREADY_AWARDED")));
+
+    // Once more: it is in the store by now, whatever the processor says.
+    rig.fake.gate(Gate::Shut);
+    let (third, _stop) = rig.restarted().await;
+    assert_eq!(post(&third, AWARD, &a, "key-a").await.0, 200);
+    let lost = post(&third, AWARD, &b, "key-b").await;
+    assert_eq!((lost.0, &lost.1["reason"]), (409, &json!("ALREADY_AWARDED")));
+}
+
+#[tokio::test]
+async fn an_act_whose_answers_are_lost_for_ever_is_judged_by_the_order_s_end() {
+    let rig = with_proposals().await;
+    rig.fake.gate(Gate::Shut);
+    let (a, b, f) = (award_of("a"), award_of("b"), follow_up("f-1"));
+    let asks = [
+        ("/followup", f.as_str(), "f-1"),
+        (AWARD, a.as_str(), "key-a"),
+        (AWARD, b.as_str(), "key-b"),
+        (PAUSE, "", "key-p"),
+    ];
+    for (path, body, key) in asks {
+        assert_eq!(post(&rig.handle, path, body, key).await.0, 202, "{key}");
+    }
+    rig.fake.rival(&key(), finalise("b")).unwrap();
+    until("over", || is_over(&rig)).await;
+    rig.fake.gate(Gate::Lost);
+    assert_eq!(state(&decided(&rig.handle, "f-1").await), ("refused", "ORDER_ENDED"));
+    assert_eq!(state(&decided(&rig.handle, "key-a").await), ("refused", "ALREADY_AWARDED"));
+    assert_eq!(state(&decided(&rig.handle, "key-b").await), ("done", ""));
+    // An end does not tell whether there was a pause before it.
+    assert_eq!(state(&outcome(&rig.handle, "key-p").await), ("pending", ""));
+    rig.fake.gate(Gate::Open);
+    assert_eq!(state(&decided(&rig.handle, "key-p").await), ("refused", "ORDER_ENDED"));
+}
+
+#[tokio::test]
+async fn an_act_on_an_order_that_its_processor_lost_is_never_said_to_be_done() {
+    let rig = with_proposals().await;
+    rig.fake.gate(Gate::Shut);
+    for (path, key) in [(PAUSE, "key-p"), (CANCEL, "key-c")] {
+        assert_eq!(post(&rig.handle, path, "", key).await.0, 202);
+    }
+    rig.stop.cancel();
+    rig.fake.forget(&key());
+    let (again, _stop) = rig.restarted().await;
+    until("opened anew", || rig.fake.events(&key()).len() == 2).await;
+    rig.fake.gate(Gate::Open);
+    // The requestor opens the order anew; the acts were asked of that life, and come true there.
+    assert_eq!(state(&decided(&again, "key-p").await), ("done", ""));
+    assert_eq!(state(&decided(&again, "key-c").await), ("done", ""));
+    let kinds: Vec<_> = rig.fake.events(&key()).iter().map(|event| event.kind.as_str()).collect();
+    assert_eq!(kinds[2..], ["OrderPaused", "OrderCancelled"]);
+}
+
+#[tokio::test]
+async fn a_follow_up_is_answered_with_success_only_when_it_is_in_the_list() {
+    let rig = with_proposals().await;
+    assert_eq!(rig.post("/followup", &follow_up("f-1")).await.0, 200);
+    let told = |id: &str| {
+        let events = rig.fake.events(&key());
+        events.iter().any(|event| event.kind.follow_up_id().is_some_and(|it| it.as_str() == id))
+    };
+    assert!(told("f-1"));
+    assert_eq!(rig.post("/followup", &follow_up("f-1")).await.0, 200, "said again");
+    let other = follow_up("f-1").replace("how soon?", "how many?");
+    let (status, answer) = rig.post("/followup", &other).await;
+    assert_eq!((status, &answer["reason"]), (409, &json!("IDEMPOTENCY_CONFLICT")));
+    rig.fake.rival(&key(), Act::Close { reason: None }).unwrap();
+    let (status, answer) = rig.post("/followup", &follow_up("f-2")).await;
+    assert_eq!((status, &answer["reason"]), (409, &json!("ORDER_ENDED")));
+    assert!(!told("f-2"));
+}
+
+#[tokio::test]
+async fn a_full_store_answers_503_to_every_act_and_leaves_no_trace() {
+    let rig = with_proposals().await;
+    rig.lists.break_down();
+    let award = award_of("a");
+    let asks = [
+        (AWARD, award.as_str()),
+        (PAUSE, ""),
+        (CANCEL, ""),
+        ("/close/SB1029436", ""),
+        ("/finalize/SB1029436", ""),
+        ("/resume/SB1029436", ""),
+        ("/extend/SB1029436", r#"{"expires_in_ms": 7200000}"#),
+        ("/undo-award/SB1029436", ""),
+        ("/initiate", r#"{"order_req_id": "another"}"#),
+    ];
+    let follow_up = follow_up("f-1");
+    for (path, body) in asks.into_iter().chain([("/followup", follow_up.as_str())]) {
+        let (status, answer) = post(&rig.handle, path, body, "key").await;
+        assert_eq!((status, &answer["reason"]), (503, &json!("STORAGE_UNAVAILABLE")), "{path}");
+        let message = json!("Failed to update order request status");
+        assert_eq!((&answer["success"], &answer["message"]), (&json!(false), &message), "{path}");
+    }
+    rig.lists.mend();
+    assert_eq!(rig.fake.acts_asked(), 0, "nothing was sent");
+    assert_eq!(rig.get("/tracking/SB1029436").await["notes_count"], 0);
+    let (status, answer) = ask(&rig.handle, Method::GET, "/SB1029436/acts/key", "").await;
+    assert_eq!((status, &answer["reason"]), (404, &json!("ACT_NOT_FOUND")));
+    assert_eq!(post(&rig.handle, AWARD, &award, "key").await.0, 200, "the same key is free");
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_only_when_it_is_stored() {
+    let rig = with_proposals().await;
+    rig.fake.gate(Gate::Shut);
+    let undo = post(&rig.handle, "/undo-award/SB1029436", "", "key-u");
+    let fill = async {
+        until("it is on its way", || rig.fake.acts_asked() == 1).await;
+        rig.lists.break_down();
+        rig.fake.gate(Gate::Open);
+    };
+    let (undo, ()) = tokio::join!(undo, fill);
+    assert_eq!(undo.0, 202, "a restart would ask again: {}", undo.1);
+    rig.lists.mend();
+    let told = decided(&rig.handle, "key-u").await;
+    assert_eq!(state(&told), ("refused", "AWARD_NOT_PENDING"));
+}
