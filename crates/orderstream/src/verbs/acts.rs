@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use orderstream_controller::cluster::edit::Edit;
 use orderstream_controller::duration::parse_ms;
+use orderstream_core::Reason;
 use orderstream_core::buyer::{BuyerAct, Note};
 use orderstream_core::date;
 use orderstream_core::input::{FollowUpInput, MessageInput, optional_text};
@@ -119,8 +120,8 @@ impl On {
         wish: &Wish<'_>,
     ) -> Result<(Done, OrderView), Failure> {
         let key = self.key();
-        market.act(subject, &wish.edit, &key).await?;
-        let order = seen(market, subject, wish).await?;
+        let place = market.act(subject, &wish.edit, &key).await?;
+        let order = seen((market, subject), wish, place.as_deref()).await?;
         Ok((Done { key, ..self.done(wish.verb, subject, &order) }, order))
     }
 
@@ -152,35 +153,69 @@ pub(super) fn made_up_key() -> String {
 }
 
 /// The order as it shows the act. It was taken, so a processor that does not show it is a fact for
-/// the caller: the act stays asked for.
-async fn seen(market: &Market, subject: &Subject, wish: &Wish<'_>) -> Result<OrderView, Failure> {
+/// the caller: the act stays asked for, and `place` tells what comes of it.
+async fn seen(
+    (market, subject): (&Market, &Subject),
+    wish: &Wish<'_>,
+    place: Option<&str>,
+) -> Result<OrderView, Failure> {
     let looking = async {
         loop {
             let order = market.order(subject).await?;
-            if (wish.shows)(&order) {
+            if shows(market, subject, wish, &order).await? {
                 return Ok(order);
             }
             if is_ended(&order) {
-                let (id, phase) = (&subject.id, &order.phase);
-                return Err(Failure::refused(format!("the order {id} is {phase} by now")));
+                return Err(overtaken(&subject.id, wish, &order.phase));
+            }
+            if let Some(place) = place {
+                market.check_act(place).await?;
             }
             tokio::time::sleep(LOOK).await;
         }
     };
     let verb = wish.verb;
+    let at = place.map(|place| format!("; GET {place} tells what comes of it"));
+    let at = at.unwrap_or_default();
     match tokio::time::timeout(PATIENCE, looking).await {
         Ok(Err(failure)) if failure.is_not_reached() => Err(Failure::not_reached(format!(
-            "{verb} is asked for, but whether it is done is not known: {failure}"
+            "{verb} is asked for, but whether it is done is not known{at}: {failure}"
         ))),
         Ok(result) => result,
         Err(_) => {
             let (id, seconds) = (&subject.id, PATIENCE.as_secs());
             Err(Failure::too_late(format!(
-                "{verb} is asked for, but the order {id} does not show it after {seconds} s; see \
-                 `orderstream status {id}` and `orderstream why {id}`"
+                "{verb} is asked for and goes on by itself, but the order {id} does not show it \
+                 after {seconds} s; see `orderstream status {id}` and `orderstream why {id}`{at}"
             )))
         }
     }
+}
+
+/// Whether the order shows what was asked, and not what a rival did in the same moment.
+async fn shows(
+    market: &Market,
+    subject: &Subject,
+    wish: &Wish<'_>,
+    order: &OrderView,
+) -> Result<bool, Failure> {
+    match &wish.edit {
+        _ if !(wish.shows)(order) => Ok(false),
+        Edit::FollowUp(id, _) => market.has_follow_up(subject, id).await,
+        Edit::Act(_) => Ok(true),
+    }
+}
+
+/// The order reached another end than the one that was asked for, or before what was asked for.
+fn overtaken(id: &str, wish: &Wish<'_>, phase: &str) -> Failure {
+    let reason = match (&wish.edit, phase) {
+        (Edit::Act(BuyerAct::Finalise { .. }), "Finalised") => Reason::AlreadyAwarded,
+        (_, "Expired") => Reason::DeadlinePassed,
+        _ => Reason::OrderEnded,
+    };
+    let (verb, word) = (wish.verb, reason.as_str());
+    let text = format!("the order {id} is {phase} by now, and {verb} has no part in it [{word}]");
+    Failure::from_server(Some(reason), text)
 }
 
 pub(super) fn is_ended(order: &OrderView) -> bool {
@@ -247,7 +282,7 @@ impl Reasoned {
         let (market, subject) = self.on.market().await?;
         if market.order(&subject).await?.pending_award.is_none() {
             let text = "no award waits to count; there is nothing to undo [AWARD_NOT_PENDING]";
-            let reason = Some(orderstream_core::Reason::AwardNotPending);
+            let reason = Some(Reason::AwardNotPending);
             return Err(Failure::from_server(reason, text.to_owned()));
         }
         let wish = Wish { verb: "undo-award", edit: Edit::Act(act), shows: &shows };
@@ -378,7 +413,7 @@ impl Extend {
                 "the order lives {} already; an expiry can only grow [EXPIRY_SHRINKS]",
                 length(life_ms)
             );
-            let reason = Some(orderstream_core::Reason::ExpiryShrinks);
+            let reason = Some(Reason::ExpiryShrinks);
             return Err(Failure::from_server(reason, text));
         }
         let (done, order) = self.on.wish((&market, &subject), &wish).await?;

@@ -65,11 +65,10 @@ impl Award {
         }
         check_can_be_awarded(&order)?;
         let said = self.in_words(&order, &proposals)?;
-        let act =
-            BuyerAct::Finalise { award, reason: reason(self.reason.as_ref())?, undo_within_ms };
-        let shows = |order: &OrderView| {
-            order.phase == "Finalised" || undo_within_ms.is_some() && order.pending_award.is_some()
-        };
+        let (wanted, reason) = (award.clone(), reason(self.reason.as_ref())?);
+        let act = BuyerAct::Finalise { award, reason, undo_within_ms };
+        // Just this award, and not a rival's.
+        let shows = |order: &OrderView| is_awarded(order, wanted.as_ref());
         let wish = Wish { verb: "award", edit: Edit::Act(act), shows: &shows };
         let (done, after) = self.on.wish((&market, &subject), &wish).await?;
         let done = Done { proposal_id: self.proposal.clone(), ..done };

@@ -7,6 +7,7 @@ use orderstream_controller::cluster::service_proxy::ServiceProxy;
 use orderstream_controller::local::READ_ONLY_ANNOTATION;
 use orderstream_core::buyer::BuyerAct;
 use orderstream_core::command::Award;
+use orderstream_core::{FollowUpId, Reason};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -241,15 +242,16 @@ impl Market {
     }
 
     /// Does an act: by an edit of the order request, or by the requestor where there is none. The
-    /// key belongs to the act; an edit is the same however often it is made.
+    /// key belongs to the act; an edit is the same however often it is made. Where the requestor does
+    /// not know yet what comes of it, it names the place that will tell.
     pub(super) async fn act(
         &self,
         subject: &Subject,
         edit: &Edit,
         key: &str,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<String>, Failure> {
         if let Some(resource) = &subject.resource {
-            return self.server.edit(resource, edit).await.map(drop);
+            return self.server.edit(resource, edit).await.map(|_| None);
         }
         let Some(server) = self.server.plain() else {
             let text = format!("there is no OrderRequest for the order {}", subject.id);
@@ -275,7 +277,31 @@ impl Market {
                 Ask::act(Method::POST, format!("/api/v1/orders/{word}/{id}"), body, key)
             }
         };
-        super::rest::ask_plain(server, &ask).await.map(drop)
+        let answer = super::rest::ask_plain(server, &ask).await?;
+        let place = answer.get("location").and_then(Value::as_str);
+        Ok(place.map(ToOwned::to_owned))
+    }
+
+    /// Refuses where the requestor knows by now that an act is refused.
+    pub(super) async fn check_act(&self, place: &str) -> Result<(), Failure> {
+        let Some(server) = self.server.plain() else { return Ok(()) };
+        let told = server.get(place).await?;
+        let text = |name: &str| told.get(name).and_then(Value::as_str).unwrap_or_default();
+        if text("state") != "refused" {
+            return Ok(());
+        }
+        let (reason, detail) = (text("reason"), text("detail"));
+        Err(Failure::from_server(Reason::parse(reason), format!("{detail} [{reason}]")))
+    }
+
+    /// Whether the order's list has a follow-up.
+    pub(super) async fn has_follow_up(
+        &self,
+        subject: &Subject,
+        id: &FollowUpId,
+    ) -> Result<bool, Failure> {
+        let said = self.sellers.conversation(&subject.id).await?;
+        Ok(said.iter().any(|said| said.id.as_deref() == Some(id.as_str())))
     }
 
     fn path_id(&self, id: &str) -> String {
