@@ -143,7 +143,8 @@ fn survive(rounds: u32, victims: &[&str], seed: u64) {
 fn judge(pair: &Pair, done: &[Done], seed: u64) {
     let (requestor, rest) = (pair.requestor.address("requestor"), pair.processor.address("rest"));
     let answer = post(requestor, &format!("/api/v1/orders/finalize/{ORDER}"), "").unwrap();
-    assert_eq!(answer.status, 200, "{answer:?}");
+    // Where the processor has only just come back it may not be decided yet.
+    assert!(matches!(answer.status, 200 | 202), "{answer:?}");
     let tracked = until("the tracker has seen the end", || {
         let answer = get(requestor, &format!("/api/v1/orders/tracking/{ORDER}")).ok()?;
         let tracked = answer.json();

@@ -30,4 +30,5 @@ mod resumptions;
 mod sealed;
 mod series;
 mod stop;
+mod truth;
 mod verbs;

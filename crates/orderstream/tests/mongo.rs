@@ -2,7 +2,7 @@
 //! after an outage, never short of an event, and in nobody's way.
 
 pub(crate) mod expected;
-mod relay;
+pub(crate) mod relay;
 pub(crate) mod server;
 
 use std::net::SocketAddr;

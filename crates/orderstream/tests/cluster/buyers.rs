@@ -32,7 +32,8 @@ fn the_original_conversation_makes_and_reads_order_requests() {
 
     let requestor = second.address("requestor");
     let paused = post(requestor, "/api/v1/orders/pause/SB1029436", "").unwrap();
-    assert_eq!(paused.status, 200, "{paused:?}");
+    // The status may take its time under load.
+    assert!(matches!(paused.status, 200 | 202), "{paused:?}");
     let tracked = |phase: &str| {
         until(phase, || {
             let path = "/api/v1/orders/tracking/SB1029436";
@@ -43,7 +44,7 @@ fn the_original_conversation_makes_and_reads_order_requests() {
     tracked("Paused");
     let reason = r#"{"reason": "the project was stopped"}"#;
     let ended = post(requestor, "/api/v1/orders/finalize/SB1029436", reason).unwrap();
-    assert_eq!(ended.status, 200, "{ended:?}");
+    assert!(matches!(ended.status, 200 | 202), "{ended:?}");
     assert_eq!(tracked("Finalised")["proposals_received"], 0);
     let again = post(requestor, "/api/v1/orders/initiate", again).unwrap();
     assert_eq!((again.status, &again.json()["reason"]), (409, &json!("ORDER_ENDED")));
@@ -66,7 +67,7 @@ fn rest_edits_what_was_applied_with_empty_lists_and_leaves_them_alone() {
     let requestor = controller.address("requestor");
     let ask = |path: &str, body: &str| {
         let answer = post(requestor, &format!("/api/v1/orders/{path}"), body).unwrap();
-        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(matches!(answer.status, 200 | 202), "{answer:?}");
     };
     let path = format!("{}%2Fplain", bed.namespace);
     let note = json!({ "tenant": bed.namespace, "order_req_id": "plain", "follow_up_id": "f2",

@@ -1,0 +1,338 @@
+//! What a buyer's act is answered with is so: success only of what is in the order's list and counts,
+//! a refusal only of what is not, and else that it is not decided yet and where to look. With rivals,
+//! expiries, and processes that are stopped or killed.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Barrier;
+use std::time::Instant;
+
+use orderstream_client::{Award, BuyerAct, Client, OrderKey, ProposalId};
+use serde_json::{Value, json};
+
+use crate::client::block_on;
+use crate::http::{Answer, get, post, send};
+use crate::mongo::relay::Relay;
+use crate::process::{BINARY, Pair, Role, dev, until};
+
+/// Orders in which rivals meet.
+const ORDERS: usize = 6;
+
+/// What the order itself says of an act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fact {
+    /// It is in the list, and counts.
+    Counts,
+    /// It is not.
+    DoesNot,
+}
+
+impl Fact {
+    fn of(counts: impl FnOnce() -> bool) -> Self {
+        if counts() { Self::Counts } else { Self::DoesNot }
+    }
+}
+
+/// Something that is done beside others.
+type Rival<'a, T> = Box<dyn FnOnce() -> T + Send + 'a>;
+
+/// Where one order is bought.
+#[derive(Clone, Debug)]
+struct Tender {
+    requestor: SocketAddr,
+    processor: SocketAddr,
+    id: String,
+}
+
+impl Tender {
+    /// Initiates an order, and lets sellers propose `a` and `b`.
+    fn open(requestor: SocketAddr, processor: SocketAddr, id: &str) -> Self {
+        Self::open_for(requestor, processor, (id, 1_800_000))
+    }
+
+    fn open_for(
+        requestor: SocketAddr,
+        processor: SocketAddr,
+        (id, expires_in_ms): (&str, u64),
+    ) -> Self {
+        let tender = Self { requestor, processor, id: id.to_owned() };
+        let body = json!({ "order_req_id": id, "session_id": "s", "notification_type": "Email",
+            "expires_in_ms": expires_in_ms });
+        let initiate = "/api/v1/orders/initiate";
+        assert_eq!(post(requestor, initiate, &body.to_string()).unwrap().status, 200);
+        until("the order is open", || (tender.order()["phase"] == "Open").then_some(()));
+        for (proposal, seller) in [("a", "anna"), ("b", "bert")] {
+            let body = json!({ "order_req_id": id, "proposal_id": proposal, "seller": seller,
+                "price": "10.50", "currency": "EUR" });
+            let answer = post(processor, "/api/v1/proposals", &body.to_string()).unwrap();
+            assert_eq!(answer.status, 201, "{answer:?}");
+        }
+        until("the requestor knows both", || {
+            (tender.tracked()["proposals_received"] == 2).then_some(())
+        });
+        tender
+    }
+
+    /// The order at its processor.
+    fn order(&self) -> Value {
+        let order = get(self.processor, &format!("/api/v1/orders/{}", self.id));
+        order.map_or(Value::Null, |answer| answer.json())
+    }
+
+    fn tracked(&self) -> Value {
+        get(self.requestor, &format!("/api/v1/orders/tracking/{}", self.id)).unwrap().json()
+    }
+
+    fn act(&self, act: &str, body: &str, key: &str) -> Answer {
+        let request = format!("POST /api/v1/orders/{act}/{}", self.id);
+        let key = format!("idempotency-key: {key}");
+        send(self.requestor, &request, &["content-type: application/json", &key], body).unwrap()
+    }
+
+    fn award(&self, proposal: &str) -> Answer {
+        self.act("award", &award_of(proposal), &format!("key-{proposal}"))
+    }
+
+    fn follow_up(&self, id: &str) -> Answer {
+        let body = json!({ "order_req_id": self.id, "follow_up_id": id, "message": "how soon?" });
+        post(self.requestor, "/api/v1/orders/followup", &body.to_string()).unwrap()
+    }
+
+    fn told(&self, key: &str) -> Answer {
+        get(self.requestor, &format!("/api/v1/orders/{}/acts/{key}", self.id)).unwrap()
+    }
+
+    /// What is told of an act once it is decided: its state, and why it was refused.
+    fn decided(&self, key: &str) -> (String, String) {
+        let told = until("it is decided", || {
+            let answer = self.told(key);
+            assert_eq!(answer.status, 200, "{answer:?}");
+            let told = answer.json();
+            (told["state"] != "pending").then_some(told)
+        });
+        let text = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
+        (text("state"), text("reason"))
+    }
+
+    /// Holds what an act was answered, and what is told of it ever after, against the order.
+    fn judge(&self, key: &str, answer: &Answer, fact: Fact) {
+        let counts = fact == Fact::Counts;
+        if answer.status == 409 && self.told(key).status == 404 {
+            // It came after the end, and was not stored.
+            assert!(!counts, "{} {key}: {answer:?}", self.id);
+            return;
+        }
+        let (state, reason) = self.decided(key);
+        let (id, order) = (&self.id, self.order());
+        assert_eq!(state == "done", counts, "{id} {key}: {state} {reason}: {answer:?}: {order}");
+        match answer.status {
+            200 => assert!(counts, "{id} {key}: answered with success: {answer:?}: {order}"),
+            202 => {}
+            409 => {
+                assert!(!counts, "{id} {key}: refused: {answer:?}: {order}");
+                assert_eq!(answer.json()["reason"], reason.as_str(), "{id} {key}");
+            }
+            _ => panic!("{id} {key}: {answer:?}"),
+        }
+    }
+}
+
+fn award_of(proposal: &str) -> String {
+    json!({ "proposal_id": proposal }).to_string()
+}
+
+/// Does all of these at the same instant, and gives what they came to, by name.
+fn at_once<T: Send>(acts: Vec<(&'static str, Rival<'_, T>)>) -> BTreeMap<&'static str, T> {
+    let start = Barrier::new(acts.len());
+    std::thread::scope(|scope| {
+        let running: Vec<_> = acts
+            .into_iter()
+            .map(|(name, act)| {
+                let start = &start;
+                let running = scope.spawn(move || {
+                    start.wait();
+                    act()
+                });
+                (name, running)
+            })
+            .collect();
+        running.into_iter().map(|(name, act)| (name, act.join().unwrap())).collect()
+    })
+}
+
+fn rivals_over_rest(requestor: SocketAddr, processor: SocketAddr) {
+    for number in 0..ORDERS {
+        let tender = &Tender::open(requestor, processor, &format!("rest-{number}"));
+        let answers = at_once(vec![
+            ("a", Box::new(|| tender.award("a"))),
+            ("b", Box::new(|| tender.award("b"))),
+        ]);
+        for (proposal, answer) in &answers {
+            let fact = Fact::of(|| tender.order()["award"] == json!({ "Whole": proposal }));
+            tender.judge(&format!("key-{proposal}"), answer, fact);
+        }
+        let done = answers.keys().filter(|id| tender.decided(&format!("key-{id}")).0 == "done");
+        assert_eq!(done.count(), 1, "{answers:?}");
+    }
+}
+
+#[test]
+fn of_two_awards_at_once_on_a_laptop_one_is_done_and_the_other_is_told_that_it_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let dev = dev(dir.path(), &[]);
+    rivals_over_rest(dev.address("requestor"), dev.address("rest"));
+}
+
+#[test]
+fn of_two_awards_at_once_at_a_requestor_one_is_done_and_the_other_is_told_that_it_is_not() {
+    let pair = Pair::start();
+    rivals_over_rest(pair.requestor.address("requestor"), pair.processor.address("rest"));
+}
+
+/// A buyer's program at the processor, beside the buyer's REST.
+fn over_grpc(pair: &Pair, id: &str, act: BuyerAct) -> bool {
+    let url = format!("http://{}", pair.processor.address("grpc"));
+    let order = OrderKey::new("default", id).unwrap();
+    block_on(async {
+        let client = Client::new(&url).unwrap();
+        client.act(&order, act, None).await.is_ok()
+    })
+}
+
+#[test]
+fn an_award_over_rest_beside_a_rival_over_grpc_is_answered_as_it_came_out() {
+    let pair = &Pair::start();
+    let (requestor, processor) =
+        (pair.requestor.address("requestor"), pair.processor.address("rest"));
+    let award = |id: &str| Some(Award::Whole(ProposalId::new(id).unwrap()));
+    let rivals = [
+        BuyerAct::Cancel(None),
+        BuyerAct::Close(None),
+        BuyerAct::Pause(None),
+        BuyerAct::Finalise { award: award("b"), reason: None, undo_within_ms: None },
+    ];
+    for (number, rival) in rivals.iter().cycle().take(2 * rivals.len()).enumerate() {
+        let tender = &Tender::open(requestor, processor, &format!("grpc-{number}"));
+        let answers = at_once(vec![
+            ("award", Box::new(|| Some(tender.award("a")))),
+            ("pause", Box::new(|| Some(tender.act("pause", "", "key-p")))),
+            ("follow-up", Box::new(|| Some(tender.follow_up("f-1")))),
+            (
+                "rival",
+                Box::new(|| {
+                    over_grpc(pair, &tender.id, rival.clone());
+                    None
+                }),
+            ),
+        ]);
+        let order = tender.order();
+        let answer = |name: &str| answers[name].as_ref().unwrap();
+        let won = order["phase"] == "Finalised" && order["award"] == json!({ "Whole": "a" });
+        tender.judge("key-a", answer("award"), Fact::of(|| won));
+        tender.judge("f-1", answer("follow-up"), Fact::of(|| order["follow_ups"] == 1));
+        // The rival's own pause is another one, and an order that lives has no end to its events.
+        if *rival != BuyerAct::Pause(None) && order["phase"] != "Open" && order["phase"] != "Paused"
+        {
+            let events = get(processor, &format!("/api/v1/orders/{}/events", tender.id)).unwrap();
+            let paused = Fact::of(|| events.text.contains("OrderPaused"));
+            tender.judge("key-p", answer("pause"), paused);
+        }
+    }
+}
+
+#[test]
+fn what_is_asked_while_the_processor_is_silent_is_pending_and_then_true_for_ever() {
+    let mut pair = Pair::start();
+    let (requestor, processor) =
+        (pair.requestor.address("requestor"), pair.processor.address("rest"));
+    let tender = Tender::open(requestor, processor, "silent");
+    pair.processor.signal("STOP");
+    let asked = [tender.award("a"), tender.award("b"), tender.act("cancel", "", "key-c")];
+    for (answer, key) in asked.iter().zip(["key-a", "key-b", "key-c"]) {
+        assert_eq!(answer.status, 202, "{answer:?}");
+        let told = answer.json();
+        assert_eq!(told["location"], format!("/api/v1/orders/silent/acts/{key}"), "{told}");
+        let told = get(requestor, told["location"].as_str().unwrap()).unwrap().json();
+        assert_eq!(told["state"], "pending", "{told}");
+    }
+    // What was stored outlives the requestor, too.
+    pair.requestor.kill();
+    pair.requestor.restart();
+    pair.processor.signal("CONT");
+    let came_out = |tender: &Tender| {
+        assert_eq!(tender.decided("key-a"), ("done".to_owned(), String::new()));
+        assert_eq!(tender.decided("key-b"), ("refused".to_owned(), "ALREADY_AWARDED".to_owned()));
+        assert_eq!(tender.decided("key-c"), ("refused".to_owned(), "ORDER_ENDED".to_owned()));
+        let again = [tender.award("a"), tender.award("b"), tender.act("cancel", "", "key-c")];
+        assert_eq!(again.map(|answer| answer.status), [200, 409, 409]);
+    };
+    came_out(&tender);
+    assert_eq!(tender.order()["award"], json!({ "Whole": "a" }));
+    pair.requestor.kill();
+    pair.requestor.restart();
+    came_out(&tender);
+    pair.processor.kill();
+    pair.processor.restart();
+    came_out(&tender);
+}
+
+#[test]
+fn what_an_expiry_overtakes_while_it_waits_is_told_as_refused() {
+    let pair = Pair::start();
+    let (requestor, processor) =
+        (pair.requestor.address("requestor"), pair.processor.address("rest"));
+    let opened = Instant::now();
+    let tender = Tender::open_for(requestor, processor, ("late", 10_000));
+    pair.processor.signal("STOP");
+    assert_eq!(tender.follow_up("f-1").status, 202);
+    assert_eq!(tender.act("pause", "", "key-p").status, 202);
+    until("its time is over", || (opened.elapsed().as_millis() > 10_500).then_some(()));
+    pair.processor.signal("CONT");
+    for key in ["f-1", "key-p"] {
+        let (state, reason) = tender.decided(key);
+        assert_eq!((state.as_str(), reason.as_str()), ("refused", "DEADLINE_PASSED"), "{key}");
+    }
+    let again = tender.follow_up("f-1");
+    assert_eq!((again.status, &again.json()["reason"]), (409, &json!("DEADLINE_PASSED")));
+    assert_eq!(tender.order()["follow_ups"], 0);
+}
+
+/// A processor, and a requestor that reaches it over a way that can be cut.
+fn over_a_relay(dir: &Path) -> (Role, Relay, Role) {
+    let data = dir.join("processor");
+    let any = "127.0.0.1:0";
+    let flags = ["processor", "--grpc-addr", any, "--rest-addr", any, "--metrics-addr", any];
+    let processor =
+        Role::start(&[&flags[..], &["--data-dir", data.to_str().unwrap()]].concat(), dir);
+    let relay = Relay::to(&processor.address("grpc").to_string());
+    let url = format!("http://127.0.0.1:{}", relay.port());
+    let store = format!("embedded:{}", dir.join("requestor").display());
+    let flags = ["requestor", "--rest-addr", any, "--metrics-addr", any];
+    let place = ["--processor", &url, "--store", &store];
+    let requestor = Role::start(&[&flags[..], &place].concat(), dir);
+    (processor, relay, requestor)
+}
+
+#[test]
+fn a_verb_whose_act_is_not_decided_in_time_says_so_and_where_to_look() {
+    let dir = tempfile::tempdir().unwrap();
+    let (processor, relay, requestor) = over_a_relay(dir.path());
+    let (buyers, sellers) = (requestor.address("requestor"), processor.address("rest"));
+    let tender = Tender::open(buyers, sellers, "cut-off");
+    relay.cut();
+    let (server, rest) = (format!("http://{buyers}"), format!("http://{sellers}"));
+    let verb = |args: &[&str]| {
+        let place = ["--server", &server, "--processor-rest", &rest, "--key", "key-v"];
+        std::process::Command::new(BINARY).args([args, &place].concat()).output().unwrap()
+    };
+    let late = verb(&["close", "cut-off"]);
+    let said = String::from_utf8_lossy(&late.stderr).into_owned();
+    assert_eq!(late.status.code(), Some(3), "{said}");
+    let place = "/api/v1/orders/cut-off/acts/key-v";
+    assert!(said.contains("goes on by itself") && said.contains(place), "{said}");
+    assert_eq!(get(buyers, place).unwrap().json()["state"], "pending");
+    relay.mend();
+    assert_eq!(tender.decided("key-v"), ("done".to_owned(), String::new()));
+    assert!(verb(&["close", "cut-off"]).status.success(), "it is closed by now");
+}
