@@ -8,6 +8,7 @@
 //!   timers ─────────────────────▶ due ──┘
 //! ```
 
+mod buyer;
 mod reconcile;
 pub mod rest;
 mod store;
@@ -30,6 +31,7 @@ use crate::manifest::namespace_of;
 use crate::order_request::{OrderRequest, OrderRequestSpec, OrderRequestStatus};
 use crate::status::{moment, status};
 use crate::update::check_update;
+pub use buyer::LocalBuyer;
 use store::Store;
 use wakes::{Due, Wakes};
 
@@ -122,6 +124,12 @@ impl LocalOrderRequests {
             writer: Mutex::new(()),
             held: Mutex::new(held),
         })))
+    }
+
+    /// Looks at every resource once, so that whoever asks finds each order followed, and shown no
+    /// further back than before. Blocks for the disk.
+    pub fn look_at_all(&self) {
+        self.0.pass(Due::All);
     }
 
     /// Keeps the orders as their resources want them, until shutdown.
@@ -315,18 +323,18 @@ impl Inner {
 
     /// An order without a resource, as if it had one.
     fn shown(&self, key: &OrderKey, snapshot: &Snapshot) -> OrderRequest {
-        let order = snapshot.order.as_deref();
+        let order = snapshot.summary();
         let id = key.order_req_id.as_str();
-        let spec = order.map_or_else(
+        let spec = self.streams.spec(key).map_or_else(
             || OrderRequestSpec { order_req_id: Some(id.to_owned()), ..Default::default() },
-            |order| convert::spec_of(id, &order.spec),
+            |spec| convert::spec_of(id, &spec),
         );
         let metadata = ObjectMeta {
             name: Some(id.to_owned()),
             namespace: Some(key.tenant.to_string()),
             uid: Some(snapshot.incarnation.to_string()),
             generation: Some(1),
-            creation_timestamp: order.map(|order| Time(moment(order.opened_at))),
+            creation_timestamp: order.as_ref().map(|order| Time(moment(order.opened_at))),
             annotations: Some([(READ_ONLY_ANNOTATION.to_owned(), "true".to_owned())].into()),
             ..ObjectMeta::default()
         };

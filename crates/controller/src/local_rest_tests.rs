@@ -157,3 +157,21 @@ async fn the_loop_follows_what_is_applied_and_stops() {
     let stopped = tokio::time::timeout(Duration::from_secs(10), running.join_next()).await;
     stopped.expect("it stops").expect("one task").expect("no panic");
 }
+
+#[tokio::test]
+async fn a_status_that_would_not_survive_is_not_shown() {
+    let served = serve().await;
+    served.call("PUT", NAMED, &manifest("{}")).await;
+    served.rig.settle();
+    let (code, _, shown) = served.call("GET", NAMED, "").await;
+    assert_eq!((code, &shown["status"]["phase"]), (200, &Value::from("Streaming")));
+    served.rig.fill();
+    for path in [NAMED, &format!("{BASE}/orderrequests")] {
+        let (code, _, refused) = served.call("GET", path, "").await;
+        assert_eq!((code, &refused["reason"]), (503, &Value::from("STORAGE_UNAVAILABLE")));
+    }
+    // What is asked is done all the same.
+    let (code, _, told) = served.call("PUT", NAMED, &manifest(r#"{"suspend": true}"#)).await;
+    assert_eq!((code, &told["status"]), (200, &Value::Null));
+    assert_eq!(told["metadata"]["generation"], 2);
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use orderstream_core::event::OrderOpened;
-use orderstream_core::port::{Assignment, act_name};
+use orderstream_core::port::{Answered, Assignment, act_name};
 use orderstream_core::tracker::{Input, Tracker};
 use orderstream_core::{Command, Event, EventKind, Incarnation, OrderKey, Seq, Timestamp};
 
@@ -32,6 +32,8 @@ struct Script {
     orders: Mutex<BTreeMap<OrderKey, (Tracker, u64)>>,
     calls: Mutex<Vec<String>>,
     refuse: Mutex<Option<Refusal>>,
+    /// Why nothing that is shown survives.
+    full: Mutex<Option<Refusal>>,
     wake: Mutex<Option<Wake>>,
 }
 
@@ -103,6 +105,10 @@ impl OrderStreams for Script {
     fn watch(&self, wake: Wake) {
         *self.wake.lock() = Some(wake);
     }
+
+    fn keep<'a>(&'a self, _: &'a [OrderKey]) -> Answered<'a, ()> {
+        Box::pin(std::future::ready(self.full.lock().clone().map_or(Ok(()), Err)))
+    }
 }
 
 pub(super) struct Rig {
@@ -122,7 +128,7 @@ impl Rig {
     }
 
     /// Takes everything that is due, until nothing is.
-    fn settle(&self) {
+    pub(super) fn settle(&self) {
         let inner = &self.local.0;
         for _ in 0..20 {
             let due = inner.wakes.take(self.clock.now());
@@ -140,6 +146,12 @@ impl Rig {
 
     fn phase(&self) -> Option<String> {
         self.local.get("default", "chairs").expect("the resource").status.and_then(|s| s.phase)
+    }
+
+    /// Nothing that is shown survives from now on.
+    pub(super) fn fill(&self) {
+        let full = Refusal::new(Reason::StorageUnavailable, "no space left");
+        *self.script.full.lock() = Some(full);
     }
 
     fn advance(&self, ms: i64) {
@@ -240,6 +252,34 @@ fn what_was_applied_survives_and_goes_on_where_it_was() {
     let rig = Rig { script, local, ..rig };
     rig.settle();
     assert_eq!(rig.script.calls(), [format!("ensure default/A1 at {PROCESSOR}")]);
+}
+
+#[test]
+fn what_was_shown_of_an_order_is_shown_before_its_list_is_read_again() {
+    let rig = Rig::new();
+    let (_, resource) = rig.apply("{orderReqId: A1}").unwrap();
+    rig.settle();
+    rig.script.event(&key("A1"), EventKind::OrderPaused { expired: false, reason: None });
+    rig.settle();
+    let before = rig.local.get("default", "chairs").unwrap().status.unwrap();
+    let shown = rig.script.snapshot(&key("A1")).unwrap().to_show().unwrap();
+
+    let script = Arc::new(Script::default());
+    let life = Incarnation::new(resource.metadata.uid.unwrap()).unwrap();
+    let mut tracker = Tracker::new(key("A1"), life);
+    tracker.step(Timestamp(T0), Input::Shown(Arc::new(shown)));
+    script.orders.lock().insert(key("A1"), (tracker, 0));
+    let local = open(&rig.dir, &rig.clock, &script);
+    local.look_at_all();
+    let now = local.get("default", "chairs").unwrap().status.unwrap();
+    assert_eq!(now.phase.as_deref(), Some("Reconnecting"));
+    let seen = |status: &OrderRequestStatus| {
+        let tracker = status.tracker.clone().unwrap();
+        let epoch = status.stream.as_ref().unwrap().epoch;
+        (tracker.last_seq, tracker.last_event, epoch, status.proposals.clone())
+    };
+    assert_eq!(seen(&now), seen(&before));
+    assert_eq!((now.start_time, now.expires_at), (before.start_time, before.expires_at));
 }
 
 #[test]

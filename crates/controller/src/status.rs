@@ -2,8 +2,8 @@
 //! and a status that did not change compares equal.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use orderstream_core::order::InvitationState;
-use orderstream_core::{Order, Phase, Reason, Refusal, Snapshot, Timestamp};
+use orderstream_core::summary::SellerCounts;
+use orderstream_core::{Phase, Reason, Refusal, Snapshot, Summary, Timestamp};
 
 use crate::order_request::{
     AwardStatus, Best, FollowUpsStatus, LastEvent, OrderRequestStatus, ProposalsStatus,
@@ -57,7 +57,8 @@ pub fn status(
     refusal: Option<&Refusal>,
     now: Timestamp,
 ) -> OrderRequestStatus {
-    let order = snapshot.and_then(|snapshot| snapshot.order.as_deref());
+    let order = snapshot.and_then(Snapshot::summary);
+    let order = order.as_ref();
     let keeps_its_end = previous.is_terminal() && !order.is_some_and(|o| o.phase.is_terminal());
     let mut next = previous.clone();
     if keeps_its_end {
@@ -74,7 +75,7 @@ pub fn status(
     };
     next.phase = Some(phase.to_owned());
     if let Some(snapshot) = snapshot {
-        copy_stream(&mut next, snapshot);
+        copy_stream(&mut next, snapshot, order);
     }
     if let Some(order) = order {
         copy_order(&mut next, order);
@@ -178,19 +179,20 @@ fn set_stalled(
     }
 }
 
-fn copy_stream(next: &mut OrderRequestStatus, snapshot: &Snapshot) {
+fn copy_stream(next: &mut OrderRequestStatus, snapshot: &Snapshot, order: Option<&Summary>) {
     let stream = &snapshot.stream;
-    let order = snapshot.order.as_deref();
     let last_event = order.map(|order| LastEvent {
-        kind: order.last_event.1.to_owned(),
+        kind: order.last_event.1.clone().into_owned(),
         time: rfc3339(order.last_event.0),
     });
+    // Whoever follows the order anew counts from the beginning.
+    let reconnects = next.tracker.as_ref().map_or(0, |before| before.reconnects);
     next.tracker = Some(TrackerStatus {
         stream_active: stream.active,
         notes: count(snapshot.notes),
         last_seq: snapshot.last_seq().0,
         last_event,
-        reconnects: stream.reconnects,
+        reconnects: stream.reconnects.max(reconnects),
     });
     let processor = stream.processor.as_deref().or_else(|| next.processor());
     next.stream = Some(StreamStatus {
@@ -201,10 +203,11 @@ fn copy_stream(next: &mut OrderRequestStatus, snapshot: &Snapshot) {
     });
 }
 
-fn copy_order(next: &mut OrderRequestStatus, order: &Order) {
-    let counts = order.proposal_counts();
+fn copy_order(next: &mut OrderRequestStatus, order: &Summary) {
+    let counts = &order.proposals;
     let best = counts
         .best
+        .as_ref()
         .map(|(id, price)| Best { proposal_id: id.to_string(), price: price.to_string() });
     next.proposals = Some(ProposalsStatus {
         received: counts.received,
@@ -213,35 +216,26 @@ fn copy_order(next: &mut OrderRequestStatus, order: &Order) {
         closed: counts.closed,
         best,
     });
-    next.sellers = Some(sellers(order));
-    next.award = order
-        .pending_award
-        .as_ref()
-        .map(|pending| AwardStatus { pending_until: rfc3339(pending.effective_at) });
+    next.sellers = Some(sellers(&order.sellers));
+    next.award = order.pending_until.map(|at| AwardStatus { pending_until: rfc3339(at) });
     next.follow_ups = Some(FollowUpsStatus {
-        sent: count(order.follow_ups.len()),
-        last_id: order.follow_ups.last().map(ToString::to_string),
+        sent: order.follow_ups,
+        last_id: order.last_follow_up.as_ref().map(ToString::to_string),
     });
     next.start_time = Some(rfc3339(order.opened_at));
     next.expires_at = Some(rfc3339(order.runs_out_at()));
     next.completion_time = order.ended_at.map(rfc3339);
 }
 
-fn sellers(order: &Order) -> SellersStatus {
-    let (notified, failed) = order.notified();
-    let told = |states: &[InvitationState]| {
-        let invited = order.invitations.iter().filter(|_| !order.is_sealed());
-        count(invited.filter(|held| states.contains(&held.state)).count())
-    };
-    // Also who was not invited may say no.
-    let declined = if order.is_sealed() { 0 } else { count(order.declined.len()) };
+fn sellers(counts: &SellerCounts) -> SellersStatus {
     SellersStatus {
-        selected: count(order.selected()),
-        notified: count(notified),
-        failed: count(failed),
-        seen: told(&[InvitationState::Seen, InvitationState::Declined, InvitationState::Proposed]),
-        declined,
-        proposed: told(&[InvitationState::Proposed]),
+        selected: counts.selected,
+        notified: counts.notified,
+        failed: counts.failed,
+        seen: counts.seen,
+        // Also who was not invited may say no; under seal nobody is told.
+        declined: if counts.is_sealed { 0 } else { counts.declined },
+        proposed: counts.proposed,
     }
 }
 
@@ -253,7 +247,7 @@ fn count(number: usize) -> u32 {
 struct Facts<'a> {
     phase: &'a str,
     snapshot: Option<&'a Snapshot>,
-    order: Option<&'a Order>,
+    order: Option<&'a Summary>,
     refusal: Option<&'a Refusal>,
 }
 
@@ -284,7 +278,7 @@ impl<'a> Facts<'a> {
     /// What the order waits for, where its phase alone does not tell.
     fn awaited(&self) -> Option<(&'static str, &'static str)> {
         let order = self.order.filter(|order| !order.phase.is_terminal())?;
-        if order.pending_award.is_some() {
+        if order.pending_until.is_some() {
             let message = "the award counts at status.award.pendingUntil; undo it before, or wait";
             return Some(("AwardPending", message));
         }
@@ -332,10 +326,9 @@ impl<'a> Facts<'a> {
         let Some(order) = self.order else {
             return Shown("SellersNotified", false, "NotOpened", String::new());
         };
-        let (told, failed) = order.notified();
-        let selected = order.selected();
-        let (holds, reason) = match (told, failed) {
-            _ if selected == 0 => (false, "NoSellerFits"),
+        let counts = &order.sellers;
+        let (holds, reason) = match (counts.notified, counts.failed) {
+            _ if counts.selected == 0 => (false, "NoSellerFits"),
             (0, 0) => (false, "Notifying"),
             (0, _) => (false, "NobodyReached"),
             (_, 0) => (true, "Notified"),
@@ -359,7 +352,7 @@ impl<'a> Facts<'a> {
     }
 
     fn proposals_received(&self) -> Shown<'a> {
-        let any = self.order.is_some_and(|order| !order.proposals.is_empty());
+        let any = self.order.is_some_and(|order| order.proposals.received > 0);
         let reason = match self.order {
             _ if any => "ProposalsReceived",
             Some(order) if order.phase == Phase::Expired => "ExpiredWithout",

@@ -6,11 +6,11 @@
 
 use std::borrow::Cow;
 
-use crate::command::{Act, Actor, Answer, Command, Expected, Opening};
+use crate::command::{Act, Actor, Answer, Award, Command, Expected, Opening};
 use crate::event::{Cause, Event, EventKind, OrderOpened};
 use crate::id::{Epoch, FollowUpId, Incarnation, OrderKey, ProposalId, Seq, Timestamp};
 use crate::limits::{DECIDE_IN_MS, EVENTS_MAX, EVENTS_OF_AN_END};
-use crate::order::{FoldError, Order};
+use crate::order::{FoldError, Order, Phase};
 use crate::refusal::{Reason, Refusal};
 use crate::withheld::Withheld;
 
@@ -351,6 +351,14 @@ pub fn settled_by_the_end(order: &Order, act: &Act) -> Option<Result<(), Refusal
         | Act::Tick => return None,
     };
     Some(if is_in_list { Ok(()) } else { answer })
+}
+
+/// [`after_the_end`] of an order of which only its end and who won are known.
+///
+/// # Errors
+/// Why not.
+pub fn after_an_end(end: (Phase, Option<&Award>), act: &Act) -> Result<(), Refusal> {
+    rules::after_an_end(end, act)
 }
 
 /// What happens when an order's time comes; each ends the cause of its deadline.

@@ -6,11 +6,13 @@ use std::pin::Pin;
 
 use crate::command::{Act, Award};
 use crate::id::{
-    Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, SellerId, Seq, Timestamp,
+    Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, ProposalId, SellerId, Seq, Timestamp,
 };
+use crate::price::Price;
 use crate::refusal::Refusal;
 use crate::spec::{Message, NotificationType, OrderSpec};
-use crate::tracker::Snapshot;
+use crate::summary::SellerCounts;
+use crate::tracker::{Shown, Snapshot, phase_in_words};
 
 /// Why a buyer's act was not done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -184,47 +186,77 @@ pub struct Tracked {
     pub expires_at: Option<Timestamp>,
     /// When it reached its end.
     pub ended_at: Option<Timestamp>,
+    /// Who won; not told of orders that have a resource.
+    pub award: Option<Award>,
 }
 
 impl Tracked {
-    /// What a tracker knows of an order.
+    /// What may be shown of an order: of the order itself only what survives whoever shows it, of its
+    /// stream what is now.
     pub fn of(snapshot: &Snapshot, spec: &OrderSpec) -> Self {
-        let order = snapshot.order.as_deref();
-        let counts = order.map(|order| order.proposal_counts()).unwrap_or_default();
-        let best = counts.best.as_ref().map(|(id, price)| BestProposal {
-            proposal_id: id.to_string(),
-            amount: price.amount().to_string(),
-            currency: price.currency().as_str().to_owned(),
-        });
+        let shown = snapshot.shown.as_deref();
+        let order = shown.and_then(|shown| shown.order.as_ref());
+        let phase = shown.and_then(|shown| shown.ended).or_else(|| Some(order?.phase));
+        let counts = order.map(|order| &order.proposals);
         let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        // Under seal nobody is told who said no.
+        let declined = |counts: &SellerCounts| if counts.is_sealed { 0 } else { counts.declined };
+        let sellers = order.map(|order| (order.sellers.selected, declined(&order.sellers)));
+        let (selected, declined) = sellers.unwrap_or_default();
         Self {
             key: snapshot.key.clone(),
             incarnation: Some(snapshot.incarnation.clone()),
             session: spec.session.as_deref().map(ToOwned::to_owned),
             notification_type: spec.notification_type,
-            notes: number(snapshot.notes),
+            notes: shown.map_or_else(|| number(snapshot.notes), |shown| shown.notes),
             stream_active: snapshot.stream.active,
-            phase: snapshot.phase().to_owned(),
-            last_seq: snapshot.last_seq(),
-            last_event: order.map(|order| order.last_event.1.to_owned()),
-            proposals: [counts.received, counts.open, counts.withdrawn, counts.closed],
-            best,
-            sellers: order
-                .map_or((0, 0), |order| (number(order.selected()), number(order.declined.len()))),
-            processor: snapshot.stream.processor.as_deref().map(ToOwned::to_owned),
-            epoch: snapshot.stream.epoch,
-            reconnects: snapshot.stream.reconnects,
+            phase: phase_in_words(phase, &snapshot.stream).to_owned(),
+            last_seq: shown.map_or(Seq(0), Shown::last_seq),
+            last_event: order.map(|order| order.last_event.1.clone().into_owned()),
+            proposals: counts.map_or([0; 4], |c| [c.received, c.open, c.withdrawn, c.closed]),
+            best: counts.and_then(|counts| counts.best.as_ref()).map(BestProposal::from),
+            sellers: (u64::from(selected), u64::from(declined)),
+            processor: shown.and_then(|shown| shown.processor.as_deref()).map(ToOwned::to_owned),
+            epoch: shown.map_or(Epoch(0), |shown| shown.epoch),
+            reconnects: shown.map_or(0, |shown| shown.reconnects),
             attempts: snapshot.stream.attempts,
             reason: snapshot.stream.reason.as_deref().map(ToOwned::to_owned),
             opened_at: order.map(|order| order.opened_at),
             expires_at: order.map(|order| order.expires_at),
             ended_at: order.and_then(|order| order.ended_at),
+            award: order.and_then(|order| order.award.clone()),
+        }
+    }
+
+    /// The same as the order's resource tells it, which is asked once the order is let go: times in
+    /// whole seconds, and not who won.
+    pub fn told_by_its_resource(self) -> Self {
+        let seconds = |at: Timestamp| Timestamp(at.0.div_euclid(1_000).saturating_mul(1_000));
+        Self {
+            opened_at: self.opened_at.map(seconds),
+            expires_at: self.expires_at.map(seconds),
+            ended_at: self.ended_at.map(seconds),
+            award: None,
+            ..self
+        }
+    }
+}
+
+impl From<&(ProposalId, Price)> for BestProposal {
+    fn from((id, price): &(ProposalId, Price)) -> Self {
+        Self {
+            proposal_id: id.to_string(),
+            amount: price.amount().to_string(),
+            currency: price.currency().as_str().to_owned(),
         }
     }
 }
 
 /// An answer that comes when what was asked is stored.
 pub type Stored<'a, T> = Pin<Box<dyn Future<Output = Result<T, BuyerError>> + Send + 'a>>;
+
+/// An answer that comes when what it tells survives whoever tells it.
+pub type Read<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Whoever serves buyers.
 pub trait Buyer: Send + Sync + Debug + 'static {
@@ -246,11 +278,12 @@ pub trait Buyer: Send + Sync + Debug + 'static {
     /// What came of the act that was asked for under this key; `None` when there was none.
     fn asked_act(&self, key: OrderKey, act: IdempotencyKey) -> Stored<'_, Option<AskedAct>>;
 
-    /// One order.
-    fn tracked(&self, key: &OrderKey) -> Option<Tracked>;
+    /// These orders, as they may be shown, without those that are not tracked. What it gives survives
+    /// whoever gives it.
+    fn tracked<'a>(&'a self, keys: &'a [OrderKey]) -> Read<'a, Vec<Tracked>>;
 
-    /// All orders, sorted by key.
-    fn all(&self) -> Vec<Tracked>;
+    /// An order's phase as users see it, to choose by and not to be shown.
+    fn phase(&self, key: &OrderKey) -> Option<String>;
 
     /// How many there are.
     fn totals(&self) -> Totals;

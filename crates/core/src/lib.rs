@@ -25,6 +25,7 @@ pub mod refusal;
 pub mod seal;
 pub mod spec;
 pub mod store_url;
+pub mod summary;
 pub mod tracker;
 pub mod withheld;
 
@@ -41,5 +42,6 @@ pub use price::Price;
 pub use refusal::{Reason, Refusal};
 pub use spec::OrderSpec;
 pub use store_url::StoreUrl;
+pub use summary::Summary;
 pub use tracker::{Snapshot, Tracker};
 pub use withheld::{Durable, Withheld};

@@ -180,7 +180,7 @@ pub enum FoldError {
 }
 
 /// How many proposals of each kind an order has, and the best of the open ones.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProposalCounts {
     /// Ever made.
     pub received: u32,
@@ -191,6 +191,7 @@ pub struct ProposalCounts {
     /// Out.
     pub closed: u32,
     /// The lowest price; only among proposals of the same currency as the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best: Option<(ProposalId, Price)>,
 }
 

@@ -89,6 +89,20 @@ pub trait OrderStreams: Send + Sync + Debug + 'static {
 
     /// Calls `wake` after every change of a snapshot, with the order's key. One watcher.
     fn watch(&self, wake: Arc<dyn Fn(&OrderKey) + Send + Sync>);
+
+    /// What was asked for. May block on the disk.
+    fn spec(&self, key: &OrderKey) -> Option<OrderSpec> {
+        Some(self.snapshot(key)?.order.as_ref()?.spec.clone())
+    }
+
+    /// Makes what the snapshots of these orders say survive this process, for whoever shows it to
+    /// somebody who may ask the next one. Done at once where somebody else keeps what is shown.
+    ///
+    /// # Errors
+    /// When it does not survive; then it is not to be shown.
+    fn keep<'a>(&'a self, _keys: &'a [OrderKey]) -> Answered<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// An order as its processor knows it.

@@ -9,13 +9,17 @@
 //!                       terminal event: Ended, for ever
 //! ```
 
+mod shown;
+
 use std::sync::Arc;
 
+pub use self::shown::Shown;
 use crate::event::{Event, EventKind};
 use crate::id::{Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, Seq, Timestamp};
 use crate::limits::{FOLLOW_UPS_MAX, REFUSED_MAX};
-use crate::order::{FoldError, Order};
+use crate::order::{FoldError, Order, Phase};
 use crate::refusal::Refusal;
+use crate::summary::Summary;
 
 /// What reaches a tracker.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +40,8 @@ pub enum Input {
     },
     /// The processor knows a higher fencing number than the one that was used.
     Fenced(Epoch),
+    /// What users are shown survives this process, or survived a former one.
+    Shown(Arc<Shown>),
     /// The buyer's follow-up was stored and will be forwarded.
     NoteAdded(FollowUpId),
     /// The processor refused an act for good.
@@ -94,6 +100,8 @@ pub struct Snapshot {
     pub stream: StreamState,
     /// The order, once its first event came, without who was considered for it. Shared, never copied.
     pub order: Option<Arc<Order>>,
+    /// What users were shown, maybe by a former process that was further than the order here.
+    pub shown: Option<Arc<Shown>>,
     /// How many follow-ups are known: forwarded ones, and ones on their way.
     pub notes: usize,
     /// Acts that the processor refused for good, oldest first.
@@ -101,26 +109,64 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The last event handled.
+    /// The last event handled, here or by a former process that showed it.
     pub fn last_seq(&self) -> Seq {
-        self.order.as_ref().map_or(Seq(0), |order| order.last_seq)
+        let shown = self.shown.as_ref().map_or(Seq(0), |shown| shown.last_seq());
+        self.order.as_ref().map_or(shown, |order| order.last_seq.max(shown))
     }
 
     /// Whether the order reached its end.
     pub fn is_terminal(&self) -> bool {
-        self.order.as_ref().is_some_and(|order| order.phase.is_terminal())
+        self.order_phase().is_some_and(Phase::is_terminal)
+    }
+
+    /// Where the order is in its life, as far as anybody was shown it; `None` before its first event.
+    pub fn order_phase(&self) -> Option<Phase> {
+        phase(self.order.as_deref(), self.shown.as_deref())
+    }
+
+    /// The order in short: as it is, or as it was shown where its list is still read up to that.
+    pub fn summary(&self) -> Option<Summary> {
+        let shown = self.shown.as_ref().and_then(|shown| shown.order.as_ref());
+        match (self.order.as_deref(), shown) {
+            (Some(order), shown) if shown.is_none_or(|s| s.last_seq <= order.last_seq) => {
+                Some(Summary::of(order))
+            }
+            (_, shown) => shown.cloned(),
+        }
+    }
+
+    /// What may be shown once it survives this process; `None` before the order's first event.
+    pub fn to_show(&self) -> Option<Shown> {
+        Shown::next(self)
     }
 
     /// The phase as users see it: the order's end, `Paused`, or the stream's state.
     pub fn phase(&self) -> &'static str {
-        match &self.order {
-            Some(order) if order.phase.is_terminal() => order.phase.as_str(),
-            Some(_) if !self.stream.active => "Reconnecting",
-            Some(order) if order.phase == crate::order::Phase::Paused => "Paused",
-            Some(_) => "Streaming",
-            None if self.stream.active => "Streaming",
-            None => "Pending",
-        }
+        phase_in_words(self.order_phase(), &self.stream)
+    }
+}
+
+/// The phase as users see it of an order whose stream is so.
+pub fn phase_in_words(order: Option<Phase>, stream: &StreamState) -> &'static str {
+    match order {
+        Some(phase) if phase.is_terminal() => phase.as_str(),
+        Some(_) if !stream.active => "Reconnecting",
+        Some(Phase::Paused) => "Paused",
+        Some(_) => "Streaming",
+        None => "Pending",
+    }
+}
+
+fn phase(order: Option<&Order>, shown: Option<&Shown>) -> Option<Phase> {
+    if let Some(ended) = shown.and_then(|shown| shown.ended) {
+        return Some(ended);
+    }
+    let before = shown.and_then(|shown| shown.order.as_ref());
+    match (order, before) {
+        (Some(order), Some(before)) if before.last_seq > order.last_seq => Some(before.phase),
+        (Some(order), _) => Some(order.phase),
+        (None, before) => before.map(|before| before.phase),
     }
 }
 
@@ -131,6 +177,7 @@ pub struct Tracker {
     incarnation: Incarnation,
     stream: StreamState,
     order: Option<Arc<Order>>,
+    shown: Option<Arc<Shown>>,
     /// A sealed order that was opened, as far as its list was read again. The order stays shown as
     /// it was until this one has caught up.
     unsealing: Option<Box<Option<Order>>>,
@@ -143,7 +190,8 @@ impl Tracker {
     pub fn new(key: OrderKey, incarnation: Incarnation) -> Self {
         let stream = StreamState::default();
         let (pending_notes, refused) = (Vec::new(), Arc::default());
-        Self { key, incarnation, stream, order: None, unsealing: None, pending_notes, refused }
+        let (order, shown, unsealing) = (None, None, None);
+        Self { key, incarnation, stream, order, shown, unsealing, pending_notes, refused }
     }
 
     /// Which life of the name.
@@ -186,6 +234,16 @@ impl Tracker {
         self.order.as_deref()
     }
 
+    /// What users were shown of it.
+    pub const fn shown(&self) -> Option<&Arc<Shown>> {
+        self.shown.as_ref()
+    }
+
+    /// The order's end, where it is reached, or was shown by a former process that heard of it.
+    pub fn end(&self) -> Option<Phase> {
+        phase(self.order(), self.shown.as_deref()).filter(|phase| phase.is_terminal())
+    }
+
     /// Takes one input.
     pub fn step(&mut self, now: Timestamp, input: Input) -> Output {
         match input {
@@ -196,13 +254,15 @@ impl Tracker {
                 self.stream.fenced_by = Some(floor);
                 Output::Changed
             }
+            Input::Shown(shown) => self.keep(shown),
             Input::NoteAdded(id) => self.note_added(id),
             Input::ActRefused { key, refusal } => self.act_refused(key, refusal),
         }
     }
 
     fn connected(&mut self, now: Timestamp, processor: Arc<str>, epoch: Epoch) -> Output {
-        let came_back = self.order.is_some() || self.stream.connected_since.is_some();
+        let was_up = self.order.is_some() || self.stream.connected_since.is_some();
+        let came_back = was_up || self.shown.is_some();
         let reconnects = self.stream.reconnects.saturating_add(u32::from(came_back));
         self.stream = StreamState {
             active: true,
@@ -307,6 +367,22 @@ impl Tracker {
         Output::Changed
     }
 
+    /// Takes what survives as the least that is shown from now on. It changes nothing for who looks:
+    /// they were shown it, or are about to be.
+    fn keep(&mut self, shown: Arc<Shown>) -> Output {
+        let is_older = |held: &Arc<Shown>| held.last_seq() > shown.last_seq();
+        if shown.incarnation != self.incarnation || self.shown.as_ref().is_some_and(is_older) {
+            return Output::Ignored;
+        }
+        let stream = &mut self.stream;
+        stream.epoch = stream.epoch.max(shown.epoch);
+        stream.reconnects = stream.reconnects.max(shown.reconnects);
+        let held = stream.processor.take();
+        stream.processor = held.or_else(|| shown.processor.as_deref().map(Into::into));
+        self.shown = Some(shown);
+        Output::Ignored
+    }
+
     fn note_added(&mut self, id: FollowUpId) -> Output {
         let known = self.order.as_ref().is_some_and(|order| order.follow_ups.contains(&id));
         if known || self.pending_notes.contains(&id) || self.pending_notes.len() >= FOLLOW_UPS_MAX {
@@ -328,12 +404,15 @@ impl Tracker {
     /// The order as users may see it.
     pub fn snapshot(&self) -> Snapshot {
         let forwarded = self.order.as_ref().map_or(0, |order| order.follow_ups.len());
+        let known = forwarded.saturating_add(self.pending_notes.len());
+        let shown = self.shown.as_ref().map_or(0, |shown| shown.notes);
         Snapshot {
             key: self.key.clone(),
             incarnation: self.incarnation.clone(),
             stream: self.stream.clone(),
             order: self.order.clone(),
-            notes: forwarded.saturating_add(self.pending_notes.len()),
+            shown: self.shown.clone(),
+            notes: known.max(usize::try_from(shown).unwrap_or(usize::MAX)),
             refused: Arc::clone(&self.refused),
         }
     }

@@ -47,6 +47,7 @@ fn seen(acts: &[Act]) -> Seen {
         incarnation: wanted.incarnation,
         stream: StreamState::default(),
         order: book.order().cloned().map(Arc::new),
+        shown: None,
         refused: Arc::default(),
         notes: 0,
     };

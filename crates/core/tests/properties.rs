@@ -3,6 +3,7 @@
 mod book;
 mod inputs;
 mod plan;
+mod shown;
 mod tracker;
 
 use orderstream_core::book::Context;

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
-use orderstream_controller::local::{self, LocalOrderRequests};
+use orderstream_controller::local::{self, LocalBuyer, LocalOrderRequests};
 use orderstream_core::port::OrderStreams;
 use orderstream_journal::{Embedded, Options};
 use orderstream_requestor::Handle;
@@ -110,12 +110,18 @@ async fn open_local(
         clock: Arc::new(SystemClock),
         shutdown,
     };
-    blocking(move || LocalOrderRequests::open(parts).map_err(Failure::from)).await
+    blocking(move || {
+        let local = LocalOrderRequests::open(parts)?;
+        local.look_at_all();
+        Ok(local)
+    })
+    .await
 }
 
 /// The buyer's REST: the original contract, and the applied order requests.
 fn buyer_router(handle: &Handle, local: &LocalOrderRequests) -> Router {
-    let buyers = orderstream_requestor::rest::router(Arc::new(handle.clone()));
+    let buyer = LocalBuyer::new(Arc::new(handle.clone()), local.clone());
+    let buyers = orderstream_requestor::rest::router(Arc::new(buyer));
     problem::everywhere(buyers.merge(local::rest::router(local.clone())))
 }
 

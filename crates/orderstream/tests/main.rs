@@ -26,6 +26,7 @@ mod ports;
 mod process;
 mod python;
 mod repeats;
+mod restarts;
 mod resumptions;
 mod sealed;
 mod series;

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use futures_util::stream::{Stream, unfold};
 use orderstream_core::book::{Book, Context};
-use orderstream_core::command::{Act, Opening, Proposed};
+use orderstream_core::command::{Act, Award, Opening, Proposed};
 use orderstream_core::{
     Command, Durable, Epoch, Event, EventKind, IdempotencyKey, Incarnation, OrderKey, Price,
     ProposalId, Reason, Refusal, SellerId, Seq, Timestamp,
@@ -68,6 +68,10 @@ struct State {
     cut: Mutex<(u64, Option<Cut>)>,
     opened: AtomicUsize,
     open_now: Arc<AtomicUsize>,
+    /// Whether it refuses all streams.
+    is_away: AtomicBool,
+    /// The last event that streams give, where they hold back what comes after it.
+    gives_to: AtomicU64,
 }
 
 /// A processor for tests.
@@ -158,6 +162,24 @@ impl Fake {
         self.state.changed.notify_waiters();
     }
 
+    /// Refuses all streams from now on, or takes them again.
+    pub(crate) fn set_away(&self, is_away: bool) {
+        self.state.is_away.store(is_away, Ordering::SeqCst);
+    }
+
+    /// Streams give no event after this one from now on; none is held back after 0.
+    pub(crate) fn give_to(&self, seq: u64) {
+        self.state.gives_to.store(seq, Ordering::SeqCst);
+        self.state.changed.notify_waiters();
+    }
+
+    /// The order ends with this winner, whoever wanted it.
+    pub(crate) fn finalise(&self, key: &OrderKey, winner: &str) {
+        let award = Some(Award::Whole(ProposalId::new(winner).unwrap()));
+        let act = Act::Finalise { award, reason: None, undo_within_ms: None };
+        self.decide(key, &Command::bare(act)).unwrap();
+    }
+
     pub(crate) fn grant(&self, key: &OrderKey, epoch: Epoch) {
         self.state.orders.lock().get_mut(key).unwrap().book.grant(epoch).unwrap();
     }
@@ -242,6 +264,10 @@ impl Fake {
     }
 
     fn next(&self, key: &OrderKey, after: u64) -> Option<Event> {
+        let gives_to = self.state.gives_to.load(Ordering::SeqCst);
+        if gives_to > 0 && after >= gives_to {
+            return None;
+        }
         let orders = self.state.orders.lock();
         orders.get(key)?.events.iter().find(|event| event.seq.0 == after + 1).cloned()
     }
@@ -258,6 +284,9 @@ impl streaming::OrderStreamingService for Fake {
         let key = OrderKey::new(&request.tenant, &request.order_req_id).unwrap();
         if request.observer {
             return self.observe(&key, &request);
+        }
+        if self.state.is_away.load(Ordering::SeqCst) {
+            return Err(Status::unavailable("away"));
         }
         let opening = Opening {
             incarnation: Incarnation::new(request.incarnation).unwrap(),

@@ -151,15 +151,22 @@ async fn after(order: &Followed, end: End) -> Next {
 
 async fn ended(shared: &Shared, key: &OrderKey) {
     let order_req_id = key.order_req_id.as_str();
-    let snapshot = shared.registry.get_order(key);
-    let phase = snapshot.and_then(|snapshot| snapshot.order.as_ref().map(|order| order.phase));
-    tracing::info!(order_req_id, phase = ?phase, "the order has ended");
-    let Some(phase) = phase.filter(|_| shared.registry.is_stored(key)) else { return };
+    // In the order's turn, so that no follow-up is counted in between.
     let mut turn = shared.store.turn(key).await;
-    if let Err(error) = turn.append(&Record::OrderEnded { phase }).await {
+    let last = shared.registry.get_order(key).and_then(|snapshot| snapshot.to_show());
+    let phase = last.as_ref().and_then(|last| last.ended);
+    tracing::info!(order_req_id, phase = ?phase, "the order has ended");
+    let Some((phase, last)) = phase.zip(last).filter(|_| shared.registry.is_stored(key)) else {
+        return;
+    };
+    let record = Record::OrderEnded { phase, last: Some(Box::new(last.clone())) };
+    match turn.append(&record).await {
+        Ok(()) => shared.registry.kept(key, &Arc::new(last)),
         // The next start takes the order up, hears of its end again, and writes it then.
-        tracing::warn!(order_req_id, %error, "the order's end is not stored");
+        Err(error) => tracing::warn!(order_req_id, %error, "the order's end is not stored"),
     }
+    drop(turn);
+    shared.forget_ended().await;
 }
 
 async fn wait_at_door(order: &Followed) -> Option<Turn> {

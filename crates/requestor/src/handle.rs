@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orderstream_core::buyer::{
-    Acted, AskedAct, Buyer, BuyerAct, BuyerError, Initiated, Note, Stored as Answered, Totals,
+    Acted, AskedAct, Buyer, BuyerAct, BuyerError, Initiated, Note, Read, Stored as Asked, Totals,
     Tracked,
 };
-use orderstream_core::port::{Assignment, OrderStreams};
+use orderstream_core::port::{Answered, Assignment, OrderStreams};
 use orderstream_core::{
     Command, Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Reason, Refusal,
     Snapshot,
@@ -49,9 +49,15 @@ impl Handle {
         self.shared.registry.has_order(key)
     }
 
-    /// What was asked for, if the order is in the tracker.
+    /// What was asked for, if the order is in the tracker. Of an order that ended before this process
+    /// began it is read from the store, which blocks on the disk.
     pub fn spec(&self, key: &OrderKey) -> Option<OrderSpec> {
-        self.shared.registry.spec(key)
+        let short = self.shared.registry.spec(key)?;
+        if !self.shared.registry.is_asked_in_short(key) {
+            return Some(short);
+        }
+        let stored = self.shared.store.load(key).ok().and_then(|stored| stored.submission);
+        Some(stored.map_or(short, |submission| submission.spec))
     }
 
     /// Whether a stream is up for the order.
@@ -162,11 +168,11 @@ pub(crate) fn not_found(key: &OrderKey) -> Refusal {
 }
 
 impl Buyer for Handle {
-    fn initiate(&self, key: OrderKey, spec: OrderSpec) -> Answered<'_, Initiated> {
+    fn initiate(&self, key: OrderKey, spec: OrderSpec) -> Asked<'_, Initiated> {
         Box::pin(Self::initiate(self, key, spec))
     }
 
-    fn follow_up(&self, key: OrderKey, note: Note) -> Answered<'_, (FollowUpId, Acted)> {
+    fn follow_up(&self, key: OrderKey, note: Note) -> Asked<'_, (FollowUpId, Acted)> {
         Box::pin(Self::follow_up(self, key, note))
     }
 
@@ -175,21 +181,25 @@ impl Buyer for Handle {
         key: OrderKey,
         act: BuyerAct,
         repeat: Option<IdempotencyKey>,
-    ) -> Answered<'_, Acted> {
+    ) -> Asked<'_, Acted> {
         Box::pin(Self::buyer_act(self, key, act, repeat))
     }
 
-    fn asked_act(&self, key: OrderKey, act: IdempotencyKey) -> Answered<'_, Option<AskedAct>> {
+    fn asked_act(&self, key: OrderKey, act: IdempotencyKey) -> Asked<'_, Option<AskedAct>> {
         Box::pin(async move { Self::asked_act(self, &key, &act) })
     }
 
-    fn tracked(&self, key: &OrderKey) -> Option<Tracked> {
-        let snapshot = self.snapshot(key)?;
-        Some(Tracked::of(&snapshot, &self.spec(key).unwrap_or_default()))
+    fn tracked<'a>(&'a self, keys: &'a [OrderKey]) -> Read<'a, Vec<Tracked>> {
+        Box::pin(async move {
+            if let Err(error) = self.shared.keep(keys).await {
+                tracing::warn!(%error, "orders are shown as they were shown before");
+            }
+            self.shared.registry.tracked(keys)
+        })
     }
 
-    fn all(&self) -> Vec<Tracked> {
-        self.keys().iter().filter_map(|key| self.tracked(key)).collect()
+    fn phase(&self, key: &OrderKey) -> Option<String> {
+        self.shared.registry.phase(key).map(ToOwned::to_owned)
     }
 
     fn totals(&self) -> Totals {
@@ -221,5 +231,17 @@ impl OrderStreams for Handle {
 
     fn watch(&self, wake: Arc<dyn Fn(&OrderKey) + Send + Sync>) {
         self.shared.watch(wake);
+    }
+
+    fn spec(&self, key: &OrderKey) -> Option<OrderSpec> {
+        Self::spec(self, key)
+    }
+
+    fn keep<'a>(&'a self, keys: &'a [OrderKey]) -> Answered<'a, ()> {
+        Box::pin(async move {
+            self.shared.keep(keys).await.map_err(|error| {
+                Refusal::new(Reason::StorageUnavailable, format!("the order store {error}"))
+            })
+        })
     }
 }

@@ -49,6 +49,15 @@ impl Lists for JournalLists {
         Ok(records.into_iter().map(|record| record.payload).collect())
     }
 
+    fn remove(&self, list: String) -> BoxFuture<'_, Result<(), StoreError>> {
+        let journal = Arc::clone(&self.journal);
+        Box::pin(async move {
+            let removed = tokio::task::spawn_blocking(move || journal.remove(list.as_bytes()));
+            let removed = removed.await.map_err(|e| StoreError::Unavailable(e.to_string()))?;
+            removed.map_err(|error| failed(&error))
+        })
+    }
+
     fn names(&self) -> Result<Vec<String>, StoreError> {
         let lists = self.journal.lists().map_err(|error| failed(&error))?;
         Ok(lists.into_iter().filter_map(|(name, _)| String::from_utf8(name).ok()).collect())
@@ -84,7 +93,7 @@ mod tests {
         }
         let store = store(dir.path());
         assert_eq!(store.start("second").await, Ok(Epoch(2)));
-        let open = store.open_orders().unwrap();
+        let open = store.take_stock().unwrap().open;
         assert_eq!(open.len(), 1);
         let expected =
             follow_up_command(FollowUp { id, audience: Vec::new(), message, answers: None });

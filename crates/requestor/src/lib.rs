@@ -23,6 +23,7 @@ mod registry;
 pub mod rest;
 mod service;
 mod shared;
+mod shown;
 mod store;
 
 pub use config::Config;
@@ -34,6 +35,6 @@ pub use placement::choose;
 pub use projector::{Projection, ProjectionMetrics};
 pub use service::{Parts, Requestor, Service};
 pub use store::{
-    Lists, MemoryLists, OrderStore, Record, StoreError, Stored, StoredAct, StoredRefusal,
-    Submission, Turn,
+    Ended, Lists, MemoryLists, OrderStore, Record, Stock, StoreError, Stored, StoredAct,
+    StoredRefusal, Submission, Turn,
 };

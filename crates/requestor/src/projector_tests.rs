@@ -191,7 +191,7 @@ async fn an_order_that_ended_unprojected_before_a_restart_is_found() {
     until("its end is stored", || rig.handle.shared.store.load(&key(1)).unwrap().ended.is_some())
         .await;
     rig.start_again().await;
-    assert!(!rig.handle.has_order(&key(1)), "nobody follows it any more");
+    assert!(!rig.handle.is_stream_active(&key(1)), "nobody follows it any more");
     rig.kept.is_down.store(false, Ordering::Release);
     rig.until_equal(&key(1), 4).await;
 }

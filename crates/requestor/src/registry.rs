@@ -2,11 +2,12 @@
 //! every section under its lock is short and none waits for anything.
 
 mod entry;
+mod shown;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use orderstream_core::book::{after_the_end, settled_by_the_end};
+use orderstream_core::book::settled_by_the_end;
 use orderstream_core::buyer::Totals;
 use orderstream_core::port::Assignment;
 use orderstream_core::spec::SellerChoice;
@@ -24,8 +25,9 @@ use crate::act_queue::{Origin, Settled};
 use crate::metrics::Metrics;
 use crate::names::Names;
 use crate::projector::Place;
+use crate::shown::Floors;
 
-/// Ended orders that stay visible; beyond it the oldest are forgotten here (not in the store).
+/// Ended orders that stay visible; beyond it the oldest are forgotten, here and in the store.
 pub(crate) const ENDED_KEPT_MAX: usize = 10_000;
 
 /// What the order's task needs to follow it.
@@ -67,6 +69,12 @@ struct Orders {
     /// On the heap each: a tree's nodes are a third empty.
     map: BTreeMap<OrderKey, Box<Entry>>,
     ended: VecDeque<(OrderKey, u64)>,
+    /// How many of the map have ended.
+    over: usize,
+    /// Ended orders that are forgotten here, and not in the store yet.
+    forgotten: Vec<OrderKey>,
+    /// What former processes showed of orders that nobody asked for yet.
+    floors: Floors,
     active: usize,
     lives: u64,
     /// The processors' URLs, one text for each.
@@ -147,9 +155,12 @@ impl Registry {
             return Ok(entry.again(assignment.epoch, processor, life));
         }
         self.forget(&mut orders, &assignment.key);
-        self.check_len(orders.map.len())?;
+        self.check_len(orders.live())?;
         let key = assignment.key.clone();
-        let tracker = Tracker::new(key.clone(), assignment.incarnation);
+        let mut tracker = Tracker::new(key.clone(), assignment.incarnation);
+        if let Some(shown) = orders.floors.remove(&key) {
+            tracker.step(Timestamp(0), Input::Shown(shown));
+        }
         let following = Following { life, changed: Arc::new(Notify::new()) };
         let entry = Entry {
             epoch: assignment.epoch,
@@ -161,6 +172,7 @@ impl Registry {
             active: false,
             was_active: false,
             running: true,
+            over: false,
             stored,
         };
         orders.map.insert(key, Box::new(entry));
@@ -290,15 +302,8 @@ impl Registry {
         entry.task = None;
         entry.following.changed.notify_waiters();
         if entry.has_ended() {
-            orders.ended.push_back((key.clone(), life));
-            while orders.ended.len() > ENDED_KEPT_MAX {
-                if let Some((oldest, life)) = orders.ended.pop_front() {
-                    let held = orders.map.get(&oldest);
-                    if held.is_some_and(|entry| entry.following.life == life) {
-                        orders.map.remove(&oldest);
-                    }
-                }
-            }
+            entry.over = true;
+            orders.has_ended(key, life);
         }
         self.count(&orders);
     }
@@ -326,12 +331,13 @@ impl Registry {
             entry.task.into_iter().for_each(|task| task.abort());
             entry.following.changed.notify_waiters();
             orders.active = orders.active.saturating_sub(usize::from(entry.active));
+            orders.over = orders.over.saturating_sub(usize::from(entry.over));
         }
     }
 
     /// Refuses when no more orders fit.
     pub(crate) fn check_room(&self) -> Result<(), Refusal> {
-        self.check_len(self.orders.lock().map.len())
+        self.check_len(self.orders.lock().live())
     }
 
     fn check_len(&self, len: usize) -> Result<(), Refusal> {
@@ -357,7 +363,7 @@ impl Registry {
 
     /// Whether the order is over, for good.
     pub(crate) fn has_ended(&self, key: &OrderKey) -> bool {
-        self.orders.lock().map.get(key).is_some_and(|entry| entry.has_ended())
+        self.orders.lock().map.get(key).is_some_and(|entry| entry.end().is_some())
     }
 
     /// What a caller waits on for the order's next change.
@@ -409,9 +415,7 @@ impl Registry {
 
     /// What an order that reached its end says to an act; `None` while it lives.
     pub(crate) fn after_the_end(&self, key: &OrderKey, act: &Act) -> Option<Result<(), Refusal>> {
-        let orders = self.orders.lock();
-        let order = orders.map.get(key)?.tracker.order()?;
-        order.phase.is_terminal().then(|| after_the_end(order, act))
+        self.orders.lock().map.get(key)?.after_the_end(key, act)
     }
 
     /// What came of an act, where the order's end says so.

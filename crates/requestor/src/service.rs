@@ -17,11 +17,14 @@ use crate::metrics::Metrics;
 use crate::projector::{Projection, Projector};
 use crate::registry::Registry;
 use crate::shared::{Shared, SharedParts};
+use crate::shown::ShownLog;
 use crate::store;
-use crate::store::{Lists, OrderStore};
+use crate::store::{Lists, OrderStore, Stock};
 
 /// How long tasks may take to end once they are told.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Orders whose state is kept in one go when the requestor stops.
+const KEPT_AT_ONCE: usize = 1_000;
 
 /// What a requestor is made of.
 #[derive(Debug)]
@@ -51,16 +54,18 @@ pub struct Parts {
 pub struct Requestor;
 
 impl Requestor {
-    /// Counts this start, durably, then takes up every order that has not ended.
+    /// Counts this start, durably, then takes up every order that has not ended. What was shown of any
+    /// is shown from then on.
     ///
     /// # Errors
     /// When the store cannot be used, or the figures are registered already.
     pub async fn start(parts: Parts) -> Result<(Handle, Service), Error> {
         let metrics = Metrics::register(&parts.metrics)?;
         let rpc_metrics = RpcMetrics::new(&parts.metrics, Side::Client)?;
+        let (shown, floors) = ShownLog::open(Arc::clone(&parts.lists))?;
         let store = OrderStore::new(parts.lists);
         let epoch = store.start(&format!("{}", parts.clock.now().0)).await?;
-        let open = store.open_orders()?;
+        let Stock { open, ended } = store.take_stock()?;
         let projector = parts.projection.map(|projection| {
             let (addresses, figures) = (Arc::clone(&parts.addresses), metrics.projection.clone());
             Arc::new(Projector::new(projection, addresses, figures))
@@ -69,6 +74,7 @@ impl Requestor {
             registry: Registry::new(parts.max_orders, metrics.clone()),
             channels: Channels::new(parts.connections, rpc_metrics, parts.addresses),
             store,
+            shown,
             clock: parts.clock,
             metrics,
             processors: parts.processors,
@@ -85,6 +91,10 @@ impl Requestor {
             let orders = ending.registry.close();
             tracing::info!(orders, "the requestor follows its orders no longer");
         });
+        shared.registry.lay_floors(floors);
+        ended.into_iter().for_each(|order| shared.registry.add_ended(order));
+        let forgetting = Arc::clone(&shared);
+        shared.tasks.spawn(async move { forgetting.forget_ended().await });
         let orders = open.len();
         for (key, stored) in open {
             take_up(&shared, &key, &stored);
@@ -125,11 +135,26 @@ impl Service {
     /// None at present; what breaks is retried.
     pub async fn run(self) -> Result<(), Error> {
         self.shared.cancel.cancelled().await;
+        if tokio::time::timeout(STOP_TIMEOUT, self.keep_all()).await.is_err() {
+            tracing::warn!("not all orders' last state is kept; it is read again");
+        }
         self.shared.tasks.close();
         if tokio::time::timeout(STOP_TIMEOUT, self.shared.tasks.wait()).await.is_err() {
             tracing::warn!(left = self.shared.tasks.len(), "tasks did not end in time");
         }
         tracing::info!("the requestor has stopped");
         Ok(())
+    }
+
+    /// Keeps what nobody looked at too: whoever looks at the next start finds it at once, also where
+    /// the processors are away.
+    async fn keep_all(&self) {
+        let keys = self.shared.registry.counts().tracked;
+        for keys in keys.chunks(KEPT_AT_ONCE) {
+            if let Err(error) = self.shared.keep(keys).await {
+                tracing::warn!(%error, "the orders' last state is not kept; it is read again");
+                return;
+            }
+        }
     }
 }

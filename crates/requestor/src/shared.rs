@@ -19,7 +19,8 @@ use crate::follower::{self, Followed};
 use crate::metrics::Metrics;
 use crate::projector::Projector;
 use crate::registry::{Added, Following, Registry, stopping};
-use crate::store::OrderStore;
+use crate::shown::ShownLog;
+use crate::store::{OrderStore, StoreError};
 
 /// Follow-ups of unknown orders that may wait for a processor at once.
 const STRAYS_MAX: usize = 1_024;
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) acts: ActQueue,
     pub(crate) channels: Channels,
     pub(crate) store: OrderStore,
+    pub(crate) shown: ShownLog,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Metrics,
     pub(crate) processors: Vec<String>,
@@ -58,6 +60,7 @@ pub(crate) struct SharedParts {
     pub(crate) registry: Registry,
     pub(crate) channels: Channels,
     pub(crate) store: OrderStore,
+    pub(crate) shown: ShownLog,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Metrics,
     pub(crate) processors: Vec<String>,
@@ -73,6 +76,7 @@ impl Shared {
             acts: ActQueue::default(),
             channels: parts.channels,
             store: parts.store,
+            shown: parts.shown,
             clock: parts.clock,
             metrics: parts.metrics,
             processors: parts.processors,
@@ -184,6 +188,30 @@ impl Shared {
         // An event that came in between was marked where nothing told its place.
         if last.is_some() && last != before {
             projector.mark(key, last);
+        }
+    }
+
+    /// Makes what there is to show of these orders outlive this process, before it is shown.
+    ///
+    /// # Errors
+    /// When it does not, or not in time; what does is shown then.
+    pub(crate) async fn keep(&self, keys: &[OrderKey]) -> Result<(), StoreError> {
+        self.shown.keep(&self.registry, keys).await
+    }
+
+    /// Forgets ended orders in the store that are forgotten in the tracker.
+    pub(crate) async fn forget_ended(&self) {
+        for key in self.registry.take_forgotten() {
+            let mut turn = self.store.turn(&key).await;
+            // What is still told of it is removed at a later start.
+            let is_settled = turn.load().is_ok_and(|stored| stored.open_acts.is_empty());
+            if self.registry.has_order(&key) || !is_settled {
+                continue;
+            }
+            if let Err(error) = turn.remove().await {
+                // The next start forgets it.
+                tracing::warn!(order_req_id = %key.order_req_id, %error, "an ended order stays stored");
+            }
         }
     }
 

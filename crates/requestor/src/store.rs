@@ -12,6 +12,7 @@ use orderstream_core::command::{Act, Award};
 use orderstream_core::event::Cause;
 use orderstream_core::port::act_name;
 use orderstream_core::spec::{FollowUp, Message, NotificationType};
+use orderstream_core::tracker::Shown;
 use orderstream_core::{
     Command, Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Phase, Refusal,
     SellerId,
@@ -20,10 +21,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 mod acts;
+mod stock;
 
 pub use self::acts::{StoredAct, StoredRefusal};
 pub(crate) use self::acts::{answered, follow_up_command, follow_up_key};
 use self::acts::{command, refusal_in_words};
+pub use self::stock::{Ended, Stock};
 use crate::placement::order_hash;
 
 /// The list whose length is the epoch.
@@ -69,6 +72,9 @@ pub trait Lists: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// When the list is damaged or cannot be read.
     fn read(&self, list: &str) -> Result<Vec<Bytes>, StoreError>;
+
+    /// Removes a list; done when it is gone for good. One that does not exist is removed already.
+    fn remove(&self, list: String) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// The names of all lists.
     ///
@@ -151,6 +157,9 @@ pub enum Record {
     OrderEnded {
         /// Which end.
         phase: Phase,
+        /// The order as it is shown from then on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last: Option<Box<Shown>>,
     },
 }
 
@@ -185,6 +194,8 @@ pub struct Stored {
     pub follow_ups: Vec<FollowUpId>,
     /// The order's end.
     pub ended: Option<Phase>,
+    /// The order as it is shown since its end; absent where a former version wrote the end.
+    pub last: Option<Box<Shown>>,
     /// How many records the list has.
     pub len: u64,
 }
@@ -248,7 +259,7 @@ impl Stored {
                 let refusal = refusal.or_else(|| refused.as_deref().map(refusal_in_words));
                 self.answered(&id, refusal.map_or(Outcome::Done, Outcome::Refused));
             }
-            Record::OrderEnded { phase } => self.ended = Some(phase),
+            Record::OrderEnded { phase, last } => (self.ended, self.last) = (Some(phase), last),
         }
     }
 }
@@ -294,30 +305,6 @@ impl OrderStore {
         #[allow(clippy::indexing_slicing, reason = "a remainder of the length")]
         let lengths = self.lanes[lane].lock().await;
         Turn { store: self, key: key.clone(), lengths }
-    }
-
-    /// All orders of the store that have not ended, or of which it is not known what came of an act,
-    /// by key. A damaged one is left out with a line
-    /// in the log; the others go on.
-    ///
-    /// # Errors
-    /// When the store cannot be read at all.
-    pub fn open_orders(&self) -> Result<Vec<(OrderKey, Stored)>, StoreError> {
-        let mut open = Vec::new();
-        for name in self.lists.names()? {
-            let Some(key) = key_of(&name) else { continue };
-            match self.load(&key) {
-                Ok(stored) if stored.ended.is_none() || !stored.open_acts.is_empty() => {
-                    open.push((key, stored));
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::error!(order_req_id = %key.order_req_id, %error, "stored order is left out");
-                }
-            }
-        }
-        open.sort_by(|(a, _), (b, _)| a.cmp(b));
-        Ok(open)
     }
 
     /// One order as its list tells it.
@@ -366,6 +353,15 @@ impl Turn<'_> {
         }
         Ok(())
     }
+
+    /// Removes the order with all that is stored of it.
+    ///
+    /// # Errors
+    /// When it may come back.
+    pub async fn remove(&mut self) -> Result<(), StoreError> {
+        self.lengths.remove(&self.key);
+        self.store.lists.remove(list_of(&self.key)).await
+    }
 }
 
 fn list_of(key: &OrderKey) -> String {
@@ -394,6 +390,13 @@ impl MemoryLists {
     pub fn mend(&self) {
         self.broken.store(false, std::sync::atomic::Ordering::Release);
     }
+
+    fn check(&self) -> Result<(), StoreError> {
+        if self.broken.load(std::sync::atomic::Ordering::Acquire) {
+            return Err(StoreError::Unavailable("no space left on device".to_owned()));
+        }
+        Ok(())
+    }
 }
 
 impl Lists for MemoryLists {
@@ -404,9 +407,7 @@ impl Lists for MemoryLists {
         records: Vec<Bytes>,
     ) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            if self.broken.load(std::sync::atomic::Ordering::Acquire) {
-                return Err(StoreError::Unavailable("no space left on device".to_owned()));
-            }
+            self.check()?;
             let mut lists = self.lists.lock();
             let held = lists.entry(list).or_default();
             if u64::try_from(held.len()).ok() != Some(expected) {
@@ -419,6 +420,14 @@ impl Lists for MemoryLists {
 
     fn read(&self, list: &str) -> Result<Vec<Bytes>, StoreError> {
         Ok(self.lists.lock().get(list).cloned().unwrap_or_default())
+    }
+
+    fn remove(&self, list: String) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            self.check()?;
+            self.lists.lock().remove(&list);
+            Ok(())
+        })
     }
 
     fn names(&self) -> Result<Vec<String>, StoreError> {

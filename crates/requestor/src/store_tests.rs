@@ -47,7 +47,7 @@ async fn a_new_start_finds_what_is_open_and_counts_the_starts() {
 
     let again = OrderStore::new(lists);
     assert_eq!(again.start("later").await, Ok(Epoch(2)));
-    let open = again.open_orders().unwrap();
+    let open = again.take_stock().unwrap().open;
     assert_eq!(open.len(), 1);
     let (found, stored) = &open[0];
     assert_eq!(*found, key());
@@ -65,8 +65,8 @@ async fn a_new_start_finds_what_is_open_and_counts_the_starts() {
 async fn ended_orders_are_not_taken_up() {
     let (_, store) = store();
     append(&store, submission()).await.unwrap();
-    append(&store, Record::OrderEnded { phase: Phase::Finalised }).await.unwrap();
-    assert!(store.open_orders().unwrap().is_empty());
+    append(&store, Record::OrderEnded { phase: Phase::Finalised, last: None }).await.unwrap();
+    assert!(store.take_stock().unwrap().open.is_empty());
     assert_eq!(store.load(&key()).unwrap().ended, Some(Phase::Finalised));
 }
 
@@ -97,7 +97,7 @@ async fn a_damaged_order_does_not_hide_the_others() {
     append(&store, submission()).await.unwrap();
     let damaged = Bytes::from_static(b"{");
     lists.append(format!("{ORDERS}default/bad"), 0, vec![damaged]).await.unwrap();
-    let open = store.open_orders().unwrap();
+    let open = store.take_stock().unwrap().open;
     assert_eq!(open.len(), 1);
     assert_eq!(open[0].0, key());
 }
@@ -131,7 +131,7 @@ async fn acts_that_a_former_version_stored_are_read_with_what_came_of_them() {
     assert_eq!(outcome(&stored, "follow-up:f-1"), Outcome::Done);
     assert_eq!(outcome(&stored, "cancel:1"), Outcome::Pending);
     // Nobody knows what came of it, so that the order is taken up once more.
-    let open = store.open_orders().unwrap();
+    let open = store.take_stock().unwrap().open;
     let life = open[0].1.open_acts[0].incarnation.as_ref().map(Incarnation::as_str);
     assert_eq!((open.len(), life), (1, Some("i-1")));
 }

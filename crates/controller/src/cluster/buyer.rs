@@ -8,8 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{ApiResource, DynamicObject, PostParams};
 use kube::{Api, Client};
 use orderstream_core::buyer::{
-    Acted, AskedAct, BestProposal, Buyer, BuyerAct, BuyerError, Initiated, Note, Outcome, Stored,
-    Totals, Tracked,
+    Acted, AskedAct, BestProposal, Buyer, BuyerAct, BuyerError, Initiated, Note, Outcome, Read,
+    Stored, Totals, Tracked,
 };
 use orderstream_core::{
     Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Reason, Refusal, Seq,
@@ -80,6 +80,10 @@ impl ClusterBuyer {
         Api::namespaced_with(self.client.clone(), key.tenant.as_str(), &resource)
     }
 
+    fn found(&self, key: &OrderKey) -> Option<Tracked> {
+        tracked(key, &*self.held(key)?.resource()?)
+    }
+
     fn held(&self, key: &OrderKey) -> Option<Kept> {
         self.cache.read().of_order(key).map(|(_, kept)| kept.clone())
     }
@@ -119,7 +123,7 @@ impl ClusterBuyer {
 
     async fn wait_for_stream(&self, key: &OrderKey) {
         let up = async {
-            while !self.tracked(key).is_some_and(|tracked| tracked.stream_active) {
+            while !self.found(key).is_some_and(|tracked| tracked.stream_active) {
                 tokio::time::sleep(STREAM_LOOK).await;
             }
         };
@@ -261,19 +265,15 @@ impl Buyer for ClusterBuyer {
         Box::pin(async move { Ok(self.asked(&key, &act)?) })
     }
 
-    fn tracked(&self, key: &OrderKey) -> Option<Tracked> {
-        tracked(key, &*self.held(key)?.resource()?)
+    /// What the API server keeps outlives whoever shows it.
+    fn tracked<'a>(&'a self, keys: &'a [OrderKey]) -> Read<'a, Vec<Tracked>> {
+        let found = keys.iter().filter_map(|key| self.found(key)).collect();
+        Box::pin(std::future::ready(found))
     }
 
-    fn all(&self) -> Vec<Tracked> {
-        // Unpacked only after the watch has the cache back.
-        let kept: Vec<_> = self.cache.read().iter().map(|(_, kept)| kept.clone()).collect();
-        let mut all: Vec<_> = kept
-            .iter()
-            .filter_map(|kept| tracked(kept.key.as_ref()?, &*kept.resource()?))
-            .collect();
-        all.sort_by(|a, b| a.key.cmp(&b.key));
-        all
+    fn phase(&self, key: &OrderKey) -> Option<String> {
+        let resource = self.held(key)?.resource()?;
+        Some(phase_of(resource.status.as_ref()))
     }
 
     fn totals(&self) -> Totals {
@@ -335,8 +335,13 @@ fn not_found(key: &OrderKey) -> Refusal {
     Refusal::new(Reason::OrderNotFound, format!("order {id} is not tracked here"))
 }
 
+fn phase_of(status: Option<&OrderRequestStatus>) -> String {
+    status.and_then(|status| status.phase.clone()).unwrap_or_else(|| "Pending".to_owned())
+}
+
 /// An order as its resource shows it.
-fn tracked(key: &OrderKey, resource: &OrderRequest) -> Option<Tracked> {
+pub(crate) fn tracked(key: &OrderKey, resource: &OrderRequest) -> Option<Tracked> {
+    let phase = phase_of(resource.status.as_ref());
     let status = resource.status.clone().unwrap_or_default();
     let tracker = status.tracker.unwrap_or_default();
     let proposals = status.proposals.unwrap_or_default();
@@ -360,7 +365,7 @@ fn tracked(key: &OrderKey, resource: &OrderRequest) -> Option<Tracked> {
         notes: u64::from(tracker.notes)
             .max(u64::try_from(resource.spec.follow_ups.len()).unwrap_or(u64::MAX)),
         stream_active: tracker.stream_active,
-        phase: status.phase.unwrap_or_else(|| "Pending".to_owned()),
+        phase,
         last_seq: Seq(tracker.last_seq),
         last_event: tracker.last_event.map(|event| event.kind),
         proposals: [proposals.received, proposals.open, proposals.withdrawn, proposals.closed],
@@ -374,6 +379,7 @@ fn tracked(key: &OrderKey, resource: &OrderRequest) -> Option<Tracked> {
         opened_at: time(&status.start_time),
         expires_at: time(&status.expires_at),
         ended_at: time(&status.completion_time),
+        award: None,
     })
 }
 

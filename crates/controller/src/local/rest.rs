@@ -16,6 +16,7 @@ use orderstream_core::{Reason, Refusal};
 use serde_json::{Value, json};
 
 use super::{Applied, LocalOrderRequests};
+use crate::convert;
 use crate::manifest::{self, API_VERSION, Manifest};
 use crate::order_request::OrderRequest;
 
@@ -86,8 +87,35 @@ fn in_path<T>(given: InPath<T>) -> Result<T, Refusal> {
     Err(Refusal::new(Reason::InvalidRequest, rejection.body_text()))
 }
 
-async fn list_all(State(local): State<LocalOrderRequests>) -> Json<Value> {
-    Json(list_of(&local.list(None)))
+/// What is read may be shown once it outlives this process.
+async fn shown(
+    local: &LocalOrderRequests,
+    read: impl FnOnce(&LocalOrderRequests) -> Result<Vec<OrderRequest>, Refusal> + Send + 'static,
+) -> Result<Vec<OrderRequest>, Refusal> {
+    let reading = local.clone();
+    // An order without a resource is read from the disk.
+    let read = local.0.tasks.spawn_blocking(move || read(&reading)).await;
+    let read = read.map_err(|_| stopped())??;
+    keep(local, &read).await?;
+    Ok(read)
+}
+
+async fn keep(local: &LocalOrderRequests, resources: &[OrderRequest]) -> Result<(), Refusal> {
+    let keys: Vec<_> = resources.iter().filter_map(|one| convert::key(one).ok()).collect();
+    local.0.streams.keep(&keys).await
+}
+
+/// What was done to a resource is told in any case; its status only where it may be shown.
+async fn done(local: &LocalOrderRequests, mut resource: OrderRequest) -> Json<OrderRequest> {
+    if let Err(refusal) = keep(local, std::slice::from_ref(&resource)).await {
+        tracing::warn!(%refusal, "a resource is answered without its status");
+        resource.status = None;
+    }
+    Json(resource)
+}
+
+async fn list_all(State(local): State<LocalOrderRequests>) -> Result<Json<Value>, Refused> {
+    Ok(Json(list_of(&shown(&local, |local| Ok(local.list(None))).await?)))
 }
 
 async fn list(
@@ -96,7 +124,8 @@ async fn list(
 ) -> Result<Json<Value>, Refused> {
     let namespace = in_path(path)?;
     manifest::namespace(&namespace)?;
-    Ok(Json(list_of(&local.list(Some(&namespace)))))
+    let read = move |local: &LocalOrderRequests| Ok(local.list(Some(&namespace)));
+    Ok(Json(list_of(&shown(&local, read).await?)))
 }
 
 fn list_of(items: &[OrderRequest]) -> Value {
@@ -108,7 +137,9 @@ async fn read(
     path: InPath<(String, String)>,
 ) -> Result<Json<OrderRequest>, Refused> {
     let (namespace, name) = in_path(path)?;
-    Ok(Json(local.get(&namespace, &name)?))
+    let read = move |local: &LocalOrderRequests| Ok(vec![local.get(&namespace, &name)?]);
+    let mut read = shown(&local, read).await?;
+    Ok(Json(read.pop().ok_or_else(stopped)?))
 }
 
 async fn apply(
@@ -118,14 +149,14 @@ async fn apply(
 ) -> Result<(StatusCode, Json<OrderRequest>), Refused> {
     let (namespace, name) = in_path(path)?;
     let resource = resource(&namespace, &name, &body.map_err(|rejection| not_read(&rejection))?)?;
-    let tasks = local.0.tasks.clone();
-    let applied = tasks.spawn_blocking(move || local.apply(resource)).await;
+    let (tasks, applying) = (local.0.tasks.clone(), local.clone());
+    let applied = tasks.spawn_blocking(move || applying.apply(resource)).await;
     let (applied, resource) = applied.map_err(|_| stopped())??;
     let status = match applied {
         Applied::Created => StatusCode::CREATED,
         Applied::Configured | Applied::Unchanged => StatusCode::OK,
     };
-    Ok((status, Json(resource)))
+    Ok((status, done(&local, resource).await))
 }
 
 fn not_read(rejection: &BytesRejection) -> Refused {
@@ -167,9 +198,9 @@ async fn delete(
     path: InPath<(String, String)>,
 ) -> Result<Json<OrderRequest>, Refused> {
     let (namespace, name) = in_path(path)?;
-    let tasks = local.0.tasks.clone();
-    let deleted = tasks.spawn_blocking(move || local.delete(&namespace, &name)).await;
-    Ok(Json(deleted.map_err(|_| stopped())??))
+    let (tasks, deleting) = (local.0.tasks.clone(), local.clone());
+    let deleted = tasks.spawn_blocking(move || deleting.delete(&namespace, &name)).await;
+    Ok(done(&local, deleted.map_err(|_| stopped())??).await)
 }
 
 fn stopped() -> Refusal {

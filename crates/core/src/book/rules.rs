@@ -1,7 +1,7 @@
 //! Which act is allowed when, and what it causes: pure functions of an open order.
 
 use crate::book::Context;
-use crate::command::{Act, Opening};
+use crate::command::{Act, Award, Opening};
 use crate::event::{EventKind, ProposalUpdate};
 use crate::order::{Order, Phase};
 use crate::refusal::{Reason, Refusal};
@@ -116,30 +116,39 @@ pub(super) fn restate(order: &Order, act: &Act) -> Option<EventKind> {
 
 /// After the end the end itself may be said again; everything else is too late.
 pub(super) fn after_the_end(order: &Order, act: &Act) -> Kinds {
-    let said_again = match (act, order.phase) {
+    if let Act::Open(opening) = act {
+        return reopen(order, opening);
+    }
+    after_an_end((order.phase, order.award.as_ref()), act).map(|()| Vec::new())
+}
+
+/// [`after_the_end`] by the end alone; nothing can be opened by it.
+pub(super) fn after_an_end(
+    (phase, award): (Phase, Option<&Award>),
+    act: &Act,
+) -> Result<(), Refusal> {
+    let said_again = match (act, phase) {
         // The end is the last event, also where a seller is told or looks only after it.
         (Act::Tick | Act::Notified { .. } | Act::See { .. }, _)
         | (Act::Cancel { .. }, Phase::Cancelled)
         | (Act::Close { .. }, Phase::Closed) => true,
-        (Act::Finalise { award, .. }, Phase::Finalised) => *award == order.award,
-        (Act::Open(opening), _) => return reopen(order, opening),
+        (Act::Finalise { award: wanted, .. }, Phase::Finalised) => wanted.as_ref() == award,
         _ => false,
     };
     if said_again {
-        return Ok(Vec::new());
+        return Ok(());
     }
-    let phase = order.phase.as_str();
-    let (reason, text) = match (act, order.phase) {
+    let (reason, text) = match (act, phase) {
         (Act::UndoAward { .. }, Phase::Finalised) => {
             (Reason::AwardNotPending, "the award counts by now; it cannot be undone".to_owned())
         }
         (Act::Finalise { .. }, Phase::Finalised) => {
             (Reason::AlreadyAwarded, "the order was decided otherwise before".to_owned())
         }
-        (_, Phase::Expired) => (Reason::DeadlinePassed, too_late(phase)),
-        _ => (Reason::OrderEnded, too_late(phase)),
+        (_, Phase::Expired) => (Reason::DeadlinePassed, too_late(phase.as_str())),
+        _ => (Reason::OrderEnded, too_late(phase.as_str())),
     };
-    Err(Refusal::new(reason, text).with("phase", phase))
+    Err(Refusal::new(reason, text).with("phase", phase.as_str()))
 }
 
 fn too_late(phase: &str) -> String {

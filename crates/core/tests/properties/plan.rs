@@ -136,6 +136,7 @@ impl World {
             incarnation: self.desired.incarnation.clone(),
             stream: StreamState::default(),
             order: self.book.order().cloned().map(Arc::new),
+            shown: None,
             refused: self.refused.clone().into(),
             notes: 0,
         };

@@ -2,17 +2,21 @@
 
 use std::sync::Arc;
 
+use orderstream_core::book::{after_an_end, after_the_end};
 use orderstream_core::port::Assignment;
 use orderstream_core::tracker::{Input, Output};
-use orderstream_core::{Epoch, OrderKey, OrderSpec, Reason, Refusal, Timestamp, Tracker};
+use orderstream_core::{
+    Act, Epoch, OrderKey, OrderSpec, Phase, Reason, Refusal, Timestamp, Tracker,
+};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::{Added, Following};
+use crate::handle::ended;
 use crate::projector::Place;
 
 #[derive(Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "four independent facts")]
+#[allow(clippy::struct_excessive_bools, reason = "five independent facts")]
 pub(super) struct Entry {
     pub(super) epoch: Epoch,
     pub(super) processor: Arc<str>,
@@ -28,6 +32,8 @@ pub(super) struct Entry {
     pub(super) was_active: bool,
     /// Whether the order's task runs.
     pub(super) running: bool,
+    /// Whether it has ended, and nobody follows it any more.
+    pub(super) over: bool,
     /// Whether the order store holds the order.
     pub(super) stored: bool,
 }
@@ -37,13 +43,17 @@ impl Entry {
         Place {
             incarnation: self.tracker.incarnation().clone(),
             processor: Arc::clone(&self.processor),
-            last_seq: self.tracker.last_seq(),
+            last_seq: self.tracker.snapshot().last_seq(),
         }
     }
 
+    /// What was asked for: as the order says it, or as it was asked.
+    pub(super) fn asked(&self) -> Option<&OrderSpec> {
+        self.tracker.order().map(|order| &order.spec).or(self.asked.as_deref())
+    }
+
     pub(super) fn spec(&self) -> OrderSpec {
-        let opened = self.tracker.order().map(|order| &order.spec);
-        opened.or(self.asked.as_deref()).cloned().unwrap_or_default()
+        self.asked().cloned().unwrap_or_default()
     }
 
     pub(super) fn assignment(&self, key: &OrderKey) -> Assignment {
@@ -56,17 +66,35 @@ impl Entry {
         }
     }
 
+    /// Whether the whole list was heard, to its end.
     pub(super) fn has_ended(&self) -> bool {
-        self.tracker.order().is_some_and(|order| order.phase.is_terminal())
+        self.over || self.tracker.order().is_some_and(|order| order.phase.is_terminal())
+    }
+
+    /// The order's end, also where its list is still read up to it: a former process showed it.
+    pub(super) fn end(&self) -> Option<Phase> {
+        self.tracker.end()
+    }
+
+    /// What an order that reached its end says to an act; `None` while it lives.
+    pub(super) fn after_the_end(&self, key: &OrderKey, act: &Act) -> Option<Result<(), Refusal>> {
+        let phase = self.end()?;
+        let order = self.tracker.order().filter(|order| order.phase.is_terminal());
+        let shown = || self.tracker.shown()?.order.as_ref();
+        Some(match (order, shown()) {
+            (Some(order), _) => after_the_end(order, act),
+            (None, Some(shown)) => after_an_end((phase, shown.award.as_ref()), act),
+            // Who won is not known: an earlier version wrote down the end alone.
+            (None, None) => match after_an_end((phase, None), act) {
+                Ok(()) if matches!(act, Act::Finalise { .. }) => Err(ended(key)),
+                answer => answer,
+            },
+        })
     }
 
     pub(super) fn check_followed(&self, key: &OrderKey) -> Result<(), Refusal> {
-        if self.has_ended() {
-            let id = &key.order_req_id;
-            return Err(Refusal::new(
-                Reason::OrderEnded,
-                format!("order {id} has ended; use a new order_req_id"),
-            ));
+        if self.end().is_some() {
+            return Err(ended(key));
         }
         if !self.running {
             let message = "somebody else follows this order since; ask there";

@@ -13,6 +13,21 @@ use super::view::{ActView, OrdersPage, StatusView, SummaryView, TrackedView};
 use super::{OrderPath, Owner, PAGE_ORDERS, Served};
 use crate::handle::not_found;
 
+/// Orders that one request for a page looks at.
+const SCANNED_MAX: usize = 10_000;
+/// The phases as users see them.
+const PHASES: [&str; 9] = [
+    "Pending",
+    "Streaming",
+    "Paused",
+    "Reconnecting",
+    "Finalised",
+    "Expired",
+    "Closed",
+    "Cancelled",
+    "Failed",
+];
+
 /// A page of orders.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
@@ -22,12 +37,19 @@ pub(super) struct OrdersFrom {
     tenant: String,
     /// The `next` of the page before.
     after: String,
+    /// Only those in this phase: `Pending`, `Streaming`, `Paused`, `Reconnecting`, `Finalised`,
+    /// `Expired`, `Closed`, `Cancelled` or `Failed`; those in any when left out.
+    #[param(example = "Finalised")]
+    phase: String,
     /// At most so many, up to 1000, which is also the default.
     #[param(maximum = 1000, minimum = 1)]
     limit: Option<usize>,
 }
 
 /// Show how many orders are tracked, and which.
+///
+/// Those that have ended are among them, the last 10000 of them; `GET /api/v1/orders` gives them by
+/// page and phase.
 #[utoipa::path(get, path = "/api/v1/orders/tracking/status", tag = "tracking",
     operation_id = "status",
     responses((status = 200, description = "The totals.", body = StatusView)))]
@@ -49,8 +71,9 @@ pub(super) async fn tracking(
     InQuery(owner): InQuery<Owner>,
 ) -> Result<Response, NotDone> {
     let key = owner.key(&id)?;
-    let tracked = buyer.tracked(&key).ok_or_else(|| not_found(&key))?;
-    Ok(Json(TrackedView::from(&tracked)).into_response())
+    let tracked = buyer.tracked(std::slice::from_ref(&key)).await;
+    let tracked = tracked.first().ok_or_else(|| not_found(&key))?;
+    Ok(Json(TrackedView::from(tracked)).into_response())
 }
 
 /// The order and the act that a path names.
@@ -91,7 +114,10 @@ fn act_not_found(key: &OrderKey, act: &IdempotencyKey) -> Refusal {
     Refusal::new(Reason::ActNotFound, text)
 }
 
-/// Show the tracked orders.
+/// Show the tracked orders, also those that have ended, by page.
+///
+/// A page may have fewer orders than asked for, or none, and a `next` all the same: one request looks
+/// at 10000 orders.
 #[utoipa::path(get, path = "/api/v1/orders", tag = "tracking", operation_id = "orders",
     params(OrdersFrom),
     responses((status = 200, description = "A page of orders.", body = OrdersPage)))]
@@ -107,14 +133,48 @@ pub(super) async fn list(
         .map_err(|refusal| Refusal { field: Some("after".to_owned()), ..refusal })?;
     let tenant = Some(from.tenant).filter(|tenant| !tenant.is_empty());
     let tenant = tenant.map(Tenant::new).transpose()?;
+    let phase = phase(&from.phase)?;
     let all = buyer.totals().tracked;
     let begin = after.map_or(0, |after| all.partition_point(|key| *key <= after));
-    let mut rest = all.iter().skip(begin);
-    let mut rest = rest.by_ref().filter(|key| tenant.as_ref().is_none_or(|t| key.tenant == *t));
-    let page: Vec<&OrderKey> = rest.by_ref().take(limit).collect();
-    let next = rest.next().and_then(|_| page.last()).map(ToString::to_string);
-    // One that went away since is left out.
-    let tracked = page.iter().filter_map(|key| buyer.tracked(key));
+    let rest: Vec<OrderKey> = all.into_iter().skip(begin).collect();
+    let wanted = |key: &OrderKey| {
+        tenant.as_ref().is_none_or(|tenant| key.tenant == *tenant)
+            && phase.is_none_or(|phase| buyer.phase(key).as_deref() == Some(phase))
+    };
+    let (page, next) = choose(&rest, limit, wanted);
+    // One that went away since is left out, and one that moved on.
+    let tracked = buyer.tracked(&page).await.into_iter();
+    let tracked = tracked.filter(|held| phase.is_none_or(|phase| held.phase == phase));
     let orders = tracked.map(|tracked| SummaryView::from(&tracked)).collect();
-    Ok(Json(OrdersPage { orders, next }).into_response())
+    Ok(Json(OrdersPage { orders, next: next.map(|key| key.to_string()) }).into_response())
+}
+
+/// The phase that a query names.
+fn phase(text: &str) -> Result<Option<&'static str>, Refusal> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let known = PHASES.into_iter().find(|known| known.eq_ignore_ascii_case(text));
+    let text = || format!("is not a phase; give one of {}", PHASES.join(", "));
+    known.map(Some).ok_or_else(|| Refusal::field("phase", text()))
+}
+
+/// The first orders that are wanted, and after which one the next page begins.
+fn choose(
+    orders: &[OrderKey],
+    limit: usize,
+    wanted: impl Fn(&OrderKey) -> bool,
+) -> (Vec<OrderKey>, Option<&OrderKey>) {
+    let mut page = Vec::new();
+    for (index, key) in orders.iter().take(SCANNED_MAX).enumerate() {
+        if !wanted(key) {
+            continue;
+        }
+        if page.len() == limit {
+            return (page, index.checked_sub(1).and_then(|before| orders.get(before)));
+        }
+        page.push(key.clone());
+    }
+    let next = orders.get(SCANNED_MAX - 1).filter(|_| orders.len() > SCANNED_MAX);
+    (page, next)
 }

@@ -28,7 +28,7 @@ impl Clock for StillClock {
 pub(super) struct Rig {
     pub(super) fake: Fake,
     pub(super) lists: Arc<MemoryLists>,
-    url: String,
+    pub(super) url: String,
     pub(super) handle: Handle,
     pub(super) stop: CancellationToken,
     tasks: TaskTracker,
@@ -36,7 +36,7 @@ pub(super) struct Rig {
 
 pub(super) const INITIATE: &str =
     r#"{"order_req_id": "SB1029436", "session_id": "sess_123", "notification_type": "email"}"#;
-const FOLLOW_UP: &str = r#"{"order_req_id": "SB1029436", "audience": ["seller1"],
+pub(super) const FOLLOW_UP: &str = r#"{"order_req_id": "SB1029436", "audience": ["seller1"],
     "message": {"type": "text", "message": "how soon?", "urls": []}}"#;
 
 pub(crate) async fn requestor(

@@ -1,6 +1,7 @@
 //! Orders as buyers see them.
 
 use orderstream_core::buyer::{AskedAct, BestProposal, Outcome, Totals, Tracked};
+use orderstream_core::command::Award;
 use orderstream_core::{IdempotencyKey, OrderKey, Tenant};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -105,7 +106,7 @@ impl ActView {
 /// How many orders there are.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct StatusView {
-    /// All that are tracked.
+    /// All that are tracked, also those that have ended.
     total_orders: usize,
     /// With a stream that is up.
     active_streams: usize,
@@ -208,6 +209,33 @@ pub(super) struct TrackedView {
     expires_at_ms: Option<i64>,
     /// When it reached its end, milliseconds since 1970.
     ended_at_ms: Option<i64>,
+    /// Who won; absent before the end, where nobody did, and of an order that has an order request.
+    award: Option<AwardView>,
+}
+
+/// Who won: one proposal, or one for each line.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct AwardView {
+    /// The proposal that takes all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "P-1", required = false, nullable = false)]
+    proposal_id: Option<String>,
+    /// Lines and the proposals that take them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    lines: Vec<(String, String)>,
+}
+
+impl From<&Award> for AwardView {
+    fn from(award: &Award) -> Self {
+        match award {
+            Award::Whole(id) => Self { proposal_id: Some(id.to_string()), lines: Vec::new() },
+            Award::Lines(lines) => {
+                let lines = lines.iter().map(|(sku, id)| (sku.clone(), id.to_string()));
+                Self { proposal_id: None, lines: lines.collect() }
+            }
+        }
+    }
 }
 
 impl From<&Totals> for StatusView {
@@ -272,6 +300,7 @@ impl From<&Tracked> for TrackedView {
             opened_at_ms: tracked.opened_at.map(|at| at.0),
             expires_at_ms: tracked.expires_at.map(|at| at.0),
             ended_at_ms: tracked.ended_at.map(|at| at.0),
+            award: tracked.award.as_ref().map(AwardView::from),
         }
     }
 }

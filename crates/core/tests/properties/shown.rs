@@ -1,0 +1,150 @@
+//! What holds of a tracker that goes on after a killed one: nothing that was shown is taken back.
+
+use std::sync::Arc;
+
+use orderstream_core::buyer::Tracked;
+use orderstream_core::tracker::{Input, Output, Shown};
+use orderstream_core::{
+    Epoch, Event, FollowUpId, Incarnation, OrderKey, OrderSpec, Snapshot, Timestamp, Tracker,
+};
+use proptest::prelude::*;
+
+use super::{Owner, moves};
+
+fn fresh() -> Tracker {
+    Tracker::new(OrderKey::new("", "SB1").unwrap(), Incarnation::new("uid-1").unwrap())
+}
+
+fn receive(tracker: &mut Tracker, event: &Event) -> Output {
+    tracker.step(Timestamp(0), Input::Received(Arc::new(event.clone())))
+}
+
+fn connect(tracker: &mut Tracker, epoch: u64) {
+    tracker.step(Timestamp(0), Input::Connected { processor: "p".into(), epoch: Epoch(epoch) });
+}
+
+/// Shows the order as it is: what is shown is kept first, and read back as it was written.
+fn look(tracker: &mut Tracker) -> Tracked {
+    if let Some(shown) = tracker.snapshot().to_show() {
+        let kept = serde_json::to_vec(&shown).unwrap();
+        let read: Shown = serde_json::from_slice(&kept).unwrap();
+        assert_eq!(read, shown);
+        tracker.step(Timestamp(0), Input::Shown(Arc::new(read)));
+    }
+    shown(&tracker.snapshot())
+}
+
+fn shown(snapshot: &Snapshot) -> Tracked {
+    Tracked::of(snapshot, &OrderSpec::default())
+}
+
+fn rank(phase: &str) -> u8 {
+    match phase {
+        "Pending" => 0,
+        "Streaming" | "Paused" | "Reconnecting" => 1,
+        _ => 2,
+    }
+}
+
+fn assert_not_back(before: &Tracked, after: &Tracked) {
+    assert!(after.last_seq >= before.last_seq, "{before:?}\n{after:?}");
+    assert!(after.epoch >= before.epoch, "{before:?}\n{after:?}");
+    assert!(after.reconnects >= before.reconnects, "{before:?}\n{after:?}");
+    assert!(after.notes >= before.notes, "{before:?}\n{after:?}");
+    assert!(after.proposals[0] >= before.proposals[0], "{before:?}\n{after:?}");
+    assert!(rank(&after.phase) >= rank(&before.phase), "{before:?}\n{after:?}");
+    assert!(after.expires_at >= before.expires_at, "{before:?}\n{after:?}");
+    assert!(before.award.is_none() || after.award == before.award, "{before:?}\n{after:?}");
+    assert!(before.processor.is_none() || after.processor.is_some(), "{before:?}\n{after:?}");
+    if after.last_seq == before.last_seq {
+        assert_eq!(after.proposals, before.proposals);
+        assert_eq!(after.best, before.best);
+    }
+}
+
+/// A tracker in the place of one that was killed: it has what was kept, and nothing else.
+fn in_place_of(killed: &Tracker) -> Tracker {
+    let mut next = fresh();
+    if let Some(kept) = killed.shown() {
+        next.step(Timestamp(0), Input::Shown(Arc::clone(kept)));
+    }
+    next
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(160))]
+
+    #[test]
+    fn nothing_shown_is_taken_back_however_often_the_tracker_is_killed(
+        moves in moves(),
+        lives in proptest::collection::vec((0..40usize, 1..7usize), 0..6),
+    ) {
+        let owner = Owner::played(&moves);
+        let mut tracker = fresh();
+        let mut last = look(&mut tracker);
+        let mut epoch = 0;
+        for (events, looks) in lives.into_iter().chain([(usize::MAX, 3)]) {
+            epoch += 1;
+            // The processor is away at first: what was shown is still shown.
+            let down = Input::Disconnected { reason: "UNREACHABLE".to_owned() };
+            tracker.step(Timestamp(0), down);
+            assert_not_back(&last, &shown(&tracker.snapshot()));
+            connect(&mut tracker, epoch);
+            for (count, event) in owner.list.iter().take(events).enumerate() {
+                receive(&mut tracker, event);
+                if count % looks == 0 {
+                    let now = look(&mut tracker);
+                    assert_not_back(&last, &now);
+                    last = now;
+                } else {
+                    // Nobody kept it: nobody is shown it.
+                    prop_assert_eq!(shown(&tracker.snapshot()).last_seq, last.last_seq);
+                }
+            }
+            tracker = in_place_of(&tracker);
+        }
+        connect(&mut tracker, epoch);
+        for event in &owner.list {
+            receive(&mut tracker, event);
+        }
+        let mut steady = fresh();
+        connect(&mut steady, epoch);
+        for event in &owner.list {
+            receive(&mut steady, event);
+        }
+        let (went_on, steady) = (look(&mut tracker), look(&mut steady));
+        let same = Tracked {
+            reconnects: steady.reconnects,
+            ..went_on
+        };
+        prop_assert_eq!(same, steady);
+        prop_assert_eq!(tracker.order().cloned(), fresh_order(&owner));
+    }
+}
+
+fn fresh_order(owner: &Owner) -> Option<orderstream_core::Order> {
+    let order = owner.book.order().cloned();
+    order.map(|order| orderstream_core::Order { choices: Vec::new(), ..order })
+}
+
+#[test]
+fn another_life_of_the_name_begins_from_nothing() {
+    let mut tracker = fresh();
+    let mut shown =
+        Shown::only_ended(Incarnation::new("uid-0").unwrap(), orderstream_core::Phase::Finalised);
+    shown.epoch = Epoch(9);
+    tracker.step(Timestamp(0), Input::Shown(Arc::new(shown)));
+    assert_eq!(tracker.end(), None);
+    assert_eq!(tracker.snapshot().stream.epoch, Epoch(0));
+}
+
+#[test]
+fn notes_that_were_shown_are_counted_while_they_are_read_again() {
+    let mut tracker = fresh();
+    let mut shown =
+        Shown::only_ended(Incarnation::new("uid-1").unwrap(), orderstream_core::Phase::Closed);
+    shown.notes = 3;
+    tracker.step(Timestamp(0), Input::Shown(Arc::new(shown)));
+    tracker.step(Timestamp(0), Input::NoteAdded(FollowUpId::new("f-1").unwrap()));
+    assert_eq!(tracker.snapshot().notes, 3);
+}

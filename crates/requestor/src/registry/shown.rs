@@ -1,0 +1,133 @@
+//! What of the tracked orders is shown, and what outlives this process: floors under orders that are
+//! read again, and orders that ended before.
+
+use std::sync::Arc;
+
+use orderstream_core::buyer::Tracked;
+use orderstream_core::tracker::{Input, Shown};
+use orderstream_core::{OrderKey, OrderSpec, Timestamp, Tracker};
+use tokio::sync::Notify;
+
+use super::{ENDED_KEPT_MAX, Entry, Following, Orders, Registry};
+use crate::shown::Floors;
+use crate::store::Ended;
+
+impl Orders {
+    /// How many orders have not ended.
+    pub(super) fn live(&self) -> usize {
+        self.map.len().saturating_sub(self.over)
+    }
+
+    /// This life of an order has ended. Beyond their bound the oldest ended ones are forgotten.
+    pub(super) fn has_ended(&mut self, key: &OrderKey, life: u64) {
+        self.over = self.over.saturating_add(1);
+        self.ended.push_back((key.clone(), life));
+        while self.ended.len() > ENDED_KEPT_MAX {
+            let Some((oldest, life)) = self.ended.pop_front() else { return };
+            let held = self.map.get(&oldest);
+            if held.is_none_or(|entry| entry.following.life != life) {
+                continue;
+            }
+            self.over = self.over.saturating_sub(1);
+            if self.map.remove(&oldest).is_some_and(|entry| entry.stored) {
+                self.forgotten.push(oldest);
+            }
+        }
+    }
+}
+
+impl Registry {
+    /// Takes what former processes showed, until the orders are asked for.
+    pub(crate) fn lay_floors(&self, floors: Floors) {
+        self.orders.lock().floors = floors;
+    }
+
+    /// Takes up an order that ended before this process began.
+    pub(crate) fn add_ended(&self, ended: Ended) {
+        let Ended { key, asked, processor, shown } = ended;
+        let mut orders = self.orders.lock();
+        orders.floors.remove(&key);
+        let processor = orders.processor(&processor);
+        orders.lives = orders.lives.saturating_add(1);
+        let life = orders.lives;
+        let mut tracker = Tracker::new(key.clone(), shown.incarnation.clone());
+        let epoch = shown.epoch;
+        tracker.step(Timestamp(0), Input::Shown(Arc::new(shown)));
+        let entry = Entry {
+            epoch,
+            processor,
+            asked: Some(Box::new(asked)),
+            tracker,
+            following: Following { life, changed: Arc::new(Notify::new()) },
+            task: None,
+            active: false,
+            was_active: false,
+            running: false,
+            over: true,
+            stored: true,
+        };
+        orders.map.insert(key.clone(), Box::new(entry));
+        orders.has_ended(&key, life);
+        self.count(&orders);
+    }
+
+    /// Ended orders that are forgotten here: who asks is to forget them in the store.
+    pub(crate) fn take_forgotten(&self) -> Vec<OrderKey> {
+        std::mem::take(&mut self.orders.lock().forgotten)
+    }
+
+    /// What there is to show of these orders that does not survive this process yet.
+    pub(crate) fn to_keep<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a OrderKey>,
+    ) -> Vec<(OrderKey, Arc<Shown>)> {
+        let orders = self.orders.lock();
+        let fresh = |key: &OrderKey| {
+            let tracker = &orders.map.get(key)?.tracker;
+            // Within the lock, so that nobody else holds the order when its next event is folded.
+            let shown = tracker.snapshot().to_show()?;
+            (tracker.shown().map(|held| &**held) != Some(&shown))
+                .then(|| (key.clone(), Arc::new(shown)))
+        };
+        keys.filter_map(fresh).collect()
+    }
+
+    /// This survives: it may be shown.
+    pub(crate) fn kept(&self, key: &OrderKey, shown: &Arc<Shown>) {
+        if let Some(entry) = self.orders.lock().map.get_mut(key) {
+            entry.tracker.step(Timestamp(0), Input::Shown(Arc::clone(shown)));
+        }
+    }
+
+    /// What was shown of all orders, but of those whose end is stored.
+    pub(crate) fn all_shown(&self) -> Vec<(OrderKey, Arc<Shown>)> {
+        let orders = self.orders.lock();
+        let shown = orders.map.iter().filter(|(_, entry)| !(entry.over && entry.stored));
+        shown
+            .filter_map(|(key, entry)| Some((key.clone(), Arc::clone(entry.tracker.shown()?))))
+            .collect()
+    }
+
+    /// These orders as they may be shown, without those that are not here.
+    pub(crate) fn tracked(&self, keys: &[OrderKey]) -> Vec<Tracked> {
+        let orders = self.orders.lock();
+        let none = OrderSpec::default();
+        let tracked = |key: &OrderKey| {
+            let entry = orders.map.get(key)?;
+            let tracked = Tracked::of(&entry.tracker.snapshot(), entry.asked().unwrap_or(&none));
+            Some(if entry.stored { tracked } else { tracked.told_by_its_resource() })
+        };
+        keys.iter().filter_map(tracked).collect()
+    }
+
+    /// The order's phase as users see it, to choose by.
+    pub(crate) fn phase(&self, key: &OrderKey) -> Option<&'static str> {
+        self.orders.lock().map.get(key).map(|entry| entry.tracker.snapshot().phase())
+    }
+
+    /// Whether an order that ended before this process began was asked for with more than is held here.
+    pub(crate) fn is_asked_in_short(&self, key: &OrderKey) -> bool {
+        let orders = self.orders.lock();
+        orders.map.get(key).is_some_and(|entry| entry.over && entry.tracker.order().is_none())
+    }
+}

@@ -1,0 +1,244 @@
+//! Claims about what is shown over restarts: nothing that was shown is taken back. Requestors are
+//! dropped as they are, as by a kill: what they did not write is gone.
+
+use axum::http::Method;
+use bytes::Bytes;
+use orderstream_core::port::OrderStreams as _;
+use orderstream_core::{Incarnation, OrderSpec, Seq};
+use serde_json::{Value, json};
+
+use super::tests::{FOLLOW_UP, INITIATE, Rig, ask, key, requestor, rig, until};
+use crate::registry::ENDED_KEPT_MAX;
+use crate::{Handle, Lists, MemoryLists, OrderStore, Record, Submission};
+
+/// An order with so many proposals, which the tracker has heard of.
+async fn with_proposals(count: u64) -> Rig {
+    let rig = rig().await;
+    assert_eq!(rig.post("/initiate", INITIATE).await.0, 200);
+    for number in 0..count {
+        rig.fake.propose(&key(), &format!("P-{number}"));
+    }
+    until("heard of", || heard(&rig.handle) == 2 + count).await;
+    rig
+}
+
+/// The last event that the tracker itself has.
+fn heard(handle: &Handle) -> u64 {
+    let snapshot = handle.snapshot(&key()).unwrap();
+    snapshot.order.as_ref().map_or(0, |order| order.last_seq.0)
+}
+
+async fn shown(handle: &Handle) -> Value {
+    let (status, order) = ask(handle, Method::GET, "/tracking/SB1029436", "").await;
+    assert_eq!(status, 200, "{order}");
+    order
+}
+
+impl Rig {
+    /// Another requestor in the place of this one, which is gone.
+    async fn killed(&self) -> Handle {
+        self.stop.cancel();
+        until("gone", || self.fake.streams_open_now() == 0).await;
+        requestor(&self.url, &self.lists, None).await.0
+    }
+
+    fn store(&self) -> OrderStore {
+        OrderStore::new(std::sync::Arc::clone(&self.lists) as std::sync::Arc<dyn Lists>)
+    }
+}
+
+#[tokio::test]
+async fn what_was_shown_is_shown_until_the_stream_is_past_it() {
+    let rig = with_proposals(3).await;
+    let before = shown(&rig.handle).await;
+    assert_eq!((&before["last_seq"], &before["phase"]), (&json!(5), &json!("Streaming")));
+
+    rig.fake.set_away(true);
+    let again = rig.killed().await;
+    let away = shown(&again).await;
+    let same =
+        ["last_seq", "proposals_received", "best_proposal", "processor", "epoch", "expires_at_ms"];
+    for field in same {
+        assert_eq!(away[field], before[field], "{field}");
+    }
+    assert_eq!((&away["phase"], &away["stream_active"]), (&json!("Reconnecting"), &json!(false)));
+    let (_, page) = ask(&again, Method::GET, "", "").await;
+    assert_eq!(page["orders"][0]["last_seq"], 5, "{page}");
+    assert_eq!(page["orders"][0]["proposals"], 3, "{page}");
+
+    rig.fake.give_to(2);
+    rig.fake.set_away(false);
+    until("its stream is up", || heard(&again) == 2).await;
+    let behind = shown(&again).await;
+    assert_eq!((&behind["last_seq"], &behind["phase"]), (&json!(5), &json!("Streaming")));
+    assert_eq!((&behind["epoch"], &behind["reconnects"]), (&json!(2), &json!(1)));
+
+    rig.fake.propose(&key(), "P-9");
+    rig.fake.give_to(0);
+    until("past it", || heard(&again) == 6).await;
+    let past = shown(&again).await;
+    assert_eq!((&past["last_seq"], &past["proposals_received"]), (&json!(6), &json!(4)));
+}
+
+#[tokio::test]
+async fn an_order_that_ended_before_a_restart_stays_with_who_won() {
+    let rig = with_proposals(2).await;
+    let award = r#"{"proposal_id": "P-1"}"#;
+    assert_eq!(rig.post("/award/SB1029436", award).await.0, 200);
+    until("its end is stored", || rig.store().load(&key()).unwrap().ended.is_some()).await;
+    let before = shown(&rig.handle).await;
+    assert_eq!(before["award"], json!({ "proposal_id": "P-1" }));
+
+    rig.fake.set_away(true);
+    let again = rig.killed().await;
+    assert_eq!(shown(&again).await, before);
+    let (_, totals) = ask(&again, Method::GET, "/tracking/status", "").await;
+    let one = json!({ "total_orders": 1, "active_streams": 0, "tracked_order_ids": ["SB1029436"] });
+    assert_eq!(totals, one);
+    let session = again.spec(&key()).unwrap().session;
+    assert_eq!(session.as_deref(), Some("sess_123"));
+
+    let refused = async |path: &str, body: &str, reason: &str| {
+        let (status, answer) = ask(&again, Method::POST, path, body).await;
+        assert_eq!((status, &answer["reason"]), (409, &json!(reason)), "{path}");
+    };
+    refused("/followup", FOLLOW_UP, "ORDER_ENDED").await;
+    refused("/initiate", INITIATE, "ORDER_ENDED").await;
+    refused("/pause/SB1029436", "", "ORDER_ENDED").await;
+    refused("/award/SB1029436", r#"{"proposal_id": "P-0"}"#, "ALREADY_AWARDED").await;
+    assert_eq!(ask(&again, Method::POST, "/award/SB1029436", award).await.0, 200, "said again");
+    assert!(rig.store().load(&key()).unwrap().follow_ups.is_empty(), "nothing of it is stored");
+}
+
+#[tokio::test]
+async fn an_end_that_was_shown_counts_before_it_is_stored_with_the_order() {
+    let rig = with_proposals(1).await;
+    // Whoever writes the order's list waits, as when it is killed just before.
+    let turn = rig.handle.shared.store.turn(&key()).await;
+    rig.fake.finalise(&key(), "P-0");
+    until("over", || rig.handle.snapshot(&key()).unwrap().is_terminal()).await;
+    assert_eq!(shown(&rig.handle).await["phase"], "Finalised");
+
+    rig.fake.set_away(true);
+    let again = rig.killed().await;
+    drop(turn);
+    let away = shown(&again).await;
+    assert_eq!(
+        (&away["phase"], &away["award"]["proposal_id"]),
+        (&json!("Finalised"), &json!("P-0"))
+    );
+    let (status, answer) = ask(&again, Method::POST, "/followup", FOLLOW_UP).await;
+    assert_eq!((status, &answer["reason"]), (409, &json!("ORDER_ENDED")));
+
+    rig.fake.set_away(false);
+    until("its end is stored", || {
+        rig.store().load(&key()).unwrap().last.is_some_and(|last| last.last_seq() == Seq(4))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_is_written_for_what_nobody_looks_at_nor_twice_for_the_same() {
+    let rig = with_proposals(20).await;
+    let written = || rig.lists.read("requestor/shown/1").unwrap().len();
+    assert_eq!(written(), 0);
+    let reads = (0..20).map(|_| shown(&rig.handle));
+    futures_util::future::join_all(reads).await;
+    assert_eq!(written(), 1);
+    ask(&rig.handle, Method::GET, "", "").await;
+    assert_eq!(written(), 1);
+}
+
+#[tokio::test]
+async fn a_full_disk_shows_no_more_than_what_survives() {
+    let rig = with_proposals(1).await;
+    assert_eq!(shown(&rig.handle).await["last_seq"], 3);
+    rig.lists.break_down();
+    rig.fake.propose(&key(), "P-1");
+    until("heard of", || heard(&rig.handle) == 4).await;
+    assert_eq!(shown(&rig.handle).await["last_seq"], 3);
+    rig.lists.mend();
+    assert_eq!(shown(&rig.handle).await["last_seq"], 4);
+    let again = rig.killed().await;
+    assert_eq!(shown(&again).await["last_seq"], 4);
+}
+
+#[tokio::test]
+async fn orders_are_chosen_by_their_phase_also_after_a_restart() {
+    let rig = rig().await;
+    for id in ["a", "b", "c", "d"] {
+        let body = json!({ "order_req_id": id }).to_string();
+        assert_eq!(rig.post("/initiate", &body).await.0, 200);
+    }
+    for id in ["b", "d"] {
+        assert_eq!(rig.post(&format!("/close/{id}"), "").await.0, 200);
+        let key = orderstream_core::OrderKey::new("", id).unwrap();
+        until("its end is stored", || rig.store().load(&key).unwrap().ended.is_some()).await;
+    }
+    let again = rig.killed().await;
+    until("up again", || again.counts().active_streams == 2).await;
+    let ids = async |query: &str| -> Vec<String> {
+        let (status, page) = ask(&again, Method::GET, query, "").await;
+        assert_eq!(status, 200, "{page}");
+        let orders = page["orders"].as_array().unwrap().iter();
+        orders.map(|order| order["order_req_id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ids("?phase=Closed").await, ["b", "d"]);
+    assert_eq!(ids("?phase=closed&limit=1").await, ["b"]);
+    assert_eq!(ids("?phase=Closed&limit=1&after=default%2Fb").await, ["d"]);
+    assert_eq!(ids("?phase=Finalised").await, Vec::<String>::new());
+    let (status, answer) = ask(&again, Method::GET, "?phase=over", "").await;
+    assert_eq!((status, &answer["field"]), (422, &json!("phase")));
+    assert!(answer["detail"].as_str().unwrap().contains("Finalised"), "{answer}");
+}
+
+fn submitted(id: &str) -> Record {
+    Record::RequestSubmission(Box::new(Submission {
+        key: orderstream_core::OrderKey::new("", id).unwrap(),
+        session_id: None,
+        notification_type: orderstream_core::spec::NotificationType::Email,
+        spec: OrderSpec::default(),
+        incarnation: Incarnation::new("uid-1").unwrap(),
+        processor: "http://127.0.0.1:9".to_owned(),
+    }))
+}
+
+/// An order that ended, as an earlier version wrote it.
+async fn ended_before(lists: &MemoryLists, id: &str) {
+    let submission = Bytes::from(serde_json::to_vec(&submitted(id)).unwrap());
+    let ended = Bytes::from_static(br#"{"OrderEnded":{"phase":"Finalised"}}"#);
+    let list = format!("requestor/orders/default/{id}");
+    lists.append(list, 0, vec![submission, ended]).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_end_that_an_earlier_version_wrote_is_shown() {
+    let rig = rig().await;
+    ended_before(&rig.lists, "SB1029436").await;
+    let again = rig.killed().await;
+    let order = shown(&again).await;
+    assert_eq!(
+        (&order["phase"], &order["notification_type"]),
+        (&json!("Finalised"), &json!("Email"))
+    );
+    for (path, body) in [("/followup", FOLLOW_UP), ("/finalize/SB1029436", "")] {
+        let (status, answer) = ask(&again, Method::POST, path, body).await;
+        assert_eq!((status, &answer["reason"]), (409, &json!("ORDER_ENDED")), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn beyond_their_bound_the_oldest_ended_orders_are_forgotten_and_live_ones_have_room() {
+    let rig = rig().await;
+    for number in 0..=ENDED_KEPT_MAX {
+        ended_before(&rig.lists, &format!("o{number:05}")).await;
+    }
+    let again = rig.killed().await;
+    assert_eq!(again.counts().total_orders, ENDED_KEPT_MAX);
+    let gone = orderstream_core::OrderKey::new("", "o00000").unwrap();
+    until("forgotten on disk too", || rig.store().load(&gone).unwrap().len == 0).await;
+    assert_eq!(ask(&again, Method::GET, "/tracking/o00000", "").await.0, 404);
+    assert_eq!(ask(&again, Method::GET, "/tracking/o00001", "").await.0, 200);
+    // This requestor may follow a hundred orders.
+    assert_eq!(ask(&again, Method::POST, "/initiate", INITIATE).await.0, 200);
+}

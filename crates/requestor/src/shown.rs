@@ -1,0 +1,295 @@
+//! What buyers are shown, made to survive before they are shown it, so that a requestor that is killed
+//! takes nothing back. One list for all orders: the last record of an order counts. Nothing is written
+//! for an event that nobody looks at, and all that is looked at meanwhile goes into one append.
+//!
+//! ```text
+//!   read ──▶ wanted ──▶ append, sync ──▶ the tracker's `shown` ──▶ answer
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use orderstream_core::OrderKey;
+use orderstream_core::tracker::Shown;
+use serde::{Deserialize, Serialize};
+
+use crate::registry::Registry;
+use crate::store::{Lists, StoreError};
+
+/// What the lists' names begin with; a number follows, and the highest one is written to.
+const LISTS: &str = "requestor/shown/";
+/// Records in one append: a page of a list is kept at once.
+const RECORDS_PER_APPEND: usize = 1_000;
+/// Records of one list before it is begun anew, at least: some ten megabytes.
+const RECORDS_MAX: u64 = 20_000;
+/// The most records of a list for each order that is in it.
+const RECORDS_PER_ORDER: u64 = 2;
+/// How long a reader waits for the disk. Then it is shown what survives already.
+const KEEP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// An order as it was shown.
+#[derive(Serialize, Deserialize)]
+struct Record<K, S> {
+    #[serde(flatten)]
+    key: K,
+    shown: S,
+}
+
+/// What was shown of each order before.
+pub(crate) type Floors = BTreeMap<OrderKey, Arc<Shown>>;
+
+/// The list that is written to.
+#[derive(Debug, Default)]
+struct List {
+    number: u64,
+    /// Its records; not known after a failure, until it is read again.
+    len: Option<u64>,
+    /// What was not removed when this one was begun.
+    older: Vec<String>,
+}
+
+impl List {
+    fn name(&self) -> String {
+        name(self.number)
+    }
+}
+
+fn name(number: u64) -> String {
+    format!("{LISTS}{number}")
+}
+
+/// What was shown of all orders.
+#[derive(Debug)]
+pub(crate) struct ShownLog {
+    lists: Arc<dyn Lists>,
+    /// Orders that somebody waits to look at.
+    wanted: parking_lot::Mutex<BTreeSet<OrderKey>>,
+    list: tokio::sync::Mutex<List>,
+}
+
+impl ShownLog {
+    /// Reads what was shown before. What is damaged is left alone and out, with a line in the log: it
+    /// is read from the processors again.
+    ///
+    /// # Errors
+    /// When the store cannot be read at all.
+    pub(crate) fn open(lists: Arc<dyn Lists>) -> Result<(Self, Floors), StoreError> {
+        let number_of = |name: &String| name.strip_prefix(LISTS)?.parse::<u64>().ok();
+        let mut numbers: Vec<u64> = lists.names()?.iter().filter_map(number_of).collect();
+        numbers.sort_unstable();
+        let (mut floors, mut is_damaged) = (Floors::new(), false);
+        for number in &numbers {
+            if let Err(error) = read(&*lists, &name(*number), &mut floors) {
+                tracing::error!(number, %error, "what was shown of orders is left out");
+                is_damaged = true;
+            }
+        }
+        // Nothing is written behind damage.
+        let last = if is_damaged { None } else { numbers.pop() };
+        let next = numbers.last().map_or(1, |last| last.saturating_add(1));
+        let older = numbers.into_iter().map(name).collect();
+        let list = List { number: last.unwrap_or(next), len: None, older };
+        let (wanted, list) = (parking_lot::Mutex::default(), tokio::sync::Mutex::new(list));
+        Ok((Self { lists, wanted, list }, floors))
+    }
+
+    /// Makes what there is to show of these orders survive. It may be shown when this is done.
+    ///
+    /// # Errors
+    /// When it could not be made to, or not in time.
+    pub(crate) async fn keep(
+        &self,
+        registry: &Registry,
+        keys: &[OrderKey],
+    ) -> Result<(), StoreError> {
+        let fresh: Vec<OrderKey> =
+            registry.to_keep(keys.iter()).into_iter().map(|(key, _)| key).collect();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        self.wanted.lock().extend(fresh.iter().cloned());
+        let work = async {
+            let mut list = self.list.lock().await;
+            // Whoever came first may have kept these too; one that gave up has not.
+            let mut wanted = std::mem::take(&mut *self.wanted.lock());
+            wanted.extend(fresh);
+            self.append(&mut list, registry, registry.to_keep(wanted.iter())).await
+        };
+        let late = || StoreError::Unavailable("the disk does not answer in time".to_owned());
+        tokio::time::timeout(KEEP_TIMEOUT, work).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    async fn append(
+        &self,
+        list: &mut List,
+        registry: &Registry,
+        shown: Vec<(OrderKey, Arc<Shown>)>,
+    ) -> Result<(), StoreError> {
+        for part in shown.chunks(RECORDS_PER_APPEND) {
+            self.append_part(list, part).await?;
+            part.iter().for_each(|(key, shown)| registry.kept(key, shown));
+        }
+        self.bound(list, registry).await;
+        Ok(())
+    }
+
+    /// Keeps the list from growing for ever.
+    async fn bound(&self, list: &mut List, registry: &Registry) {
+        let Some(len) = list.len.filter(|len| *len > RECORDS_MAX) else { return };
+        let held = registry.all_shown();
+        if len <= count(held.len()).saturating_mul(RECORDS_PER_ORDER) {
+            return;
+        }
+        if let Err(error) = self.begin_anew(list, &held).await {
+            tracing::warn!(%error, "what was shown of orders takes more room than it needs");
+        }
+    }
+
+    async fn append_part(
+        &self,
+        list: &mut List,
+        part: &[(OrderKey, Arc<Shown>)],
+    ) -> Result<(), StoreError> {
+        let records = part.iter().map(|(key, shown)| {
+            serde_json::to_vec(&Record { key, shown: &**shown }).map(Bytes::from)
+        });
+        let records: Vec<Bytes> = records
+            .collect::<Result<_, _>>()
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let before = match list.len.take() {
+            Some(len) => len,
+            None => count(self.lists.read(&list.name())?.len()),
+        };
+        let added = count(records.len());
+        self.lists.append(list.name(), before, records).await?;
+        list.len = Some(before.saturating_add(added));
+        Ok(())
+    }
+
+    /// Writes what counts into a new list and removes the old ones. Killed in the middle, both are
+    /// read again.
+    async fn begin_anew(
+        &self,
+        list: &mut List,
+        held: &[(OrderKey, Arc<Shown>)],
+    ) -> Result<(), StoreError> {
+        let number = list.number.saturating_add(1);
+        self.lists.remove(name(number)).await?;
+        let mut next = List { number, len: Some(0), older: Vec::new() };
+        for part in held.chunks(RECORDS_PER_APPEND) {
+            self.append_part(&mut next, part).await?;
+        }
+        next.older = std::mem::take(&mut list.older);
+        next.older.push(list.name());
+        *list = next;
+        while let Some(older) = list.older.last() {
+            self.lists.remove(older.clone()).await?;
+            list.older.pop();
+        }
+        Ok(())
+    }
+}
+
+fn count(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}
+
+fn read(lists: &dyn Lists, name: &str, floors: &mut Floors) -> Result<(), StoreError> {
+    for bytes in lists.read(name)? {
+        let record: Record<OrderKey, Shown> = serde_json::from_slice(&bytes)
+            .map_err(|error| StoreError::Damaged(format!("{name}: {error}")))?;
+        floors.insert(record.key, Arc::new(record.shown));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use orderstream_core::port::Assignment;
+    use orderstream_core::{Incarnation, OrderSpec, Phase};
+
+    use super::*;
+    use crate::act_queue::Origin;
+    use crate::metrics::Metrics;
+    use crate::store::MemoryLists;
+
+    fn record(id: &str, epoch: u64) -> (OrderKey, Bytes) {
+        let key = OrderKey::new("", id).unwrap();
+        let mut shown = Shown::only_ended(Incarnation::new("uid-1").unwrap(), Phase::Closed);
+        shown.epoch = orderstream_core::Epoch(epoch);
+        let record = Bytes::from(serde_json::to_vec(&Record { key: &key, shown }).unwrap());
+        (key, record)
+    }
+
+    fn registry() -> Registry {
+        Registry::new(10, Metrics::register(&prometheus::Registry::new()).unwrap())
+    }
+
+    fn part(id: &str, epoch: u64) -> (OrderKey, Arc<Shown>) {
+        let mut shown = Shown::only_ended(Incarnation::new("uid-1").unwrap(), Phase::Closed);
+        shown.epoch = orderstream_core::Epoch(epoch);
+        (OrderKey::new("", id).unwrap(), Arc::new(shown))
+    }
+
+    /// An order that is tracked: what is shown of it counts.
+    fn track(registry: &Registry, id: &str) {
+        let assignment = Assignment {
+            key: OrderKey::new("", id).unwrap(),
+            incarnation: Incarnation::new("uid-1").unwrap(),
+            spec: OrderSpec::default(),
+            epoch: orderstream_core::Epoch(1),
+            processor: "http://127.0.0.1:9".to_owned(),
+        };
+        registry.add_order(assignment, Origin::Caller).unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_list_is_begun_anew_with_what_counts_before_it_grows_for_ever() {
+        let lists = Arc::new(MemoryLists::default());
+        let many = (0..=RECORDS_MAX).map(|epoch| record("a", epoch).1).collect();
+        lists.append(name(1), 0, many).await.unwrap();
+        let (log, floors) = ShownLog::open(Arc::clone(&lists) as Arc<dyn Lists>).unwrap();
+        assert_eq!(floors.values().next().unwrap().epoch.0, RECORDS_MAX, "the last one counts");
+        let registry = registry();
+        track(&registry, "b");
+        let append = async |epoch| {
+            log.append(&mut *log.list.lock().await, &registry, vec![part("b", epoch)]).await
+        };
+        append(1).await.unwrap();
+        assert_eq!(lists.names().unwrap(), [name(2)]);
+        append(2).await.unwrap();
+        let (_, floors) = ShownLog::open(lists).unwrap();
+        assert_eq!(floors.into_iter().collect::<Vec<_>>(), [part("b", 2)]);
+    }
+
+    #[tokio::test]
+    async fn what_is_damaged_is_left_alone_and_nothing_is_written_behind_it() {
+        let lists = Arc::new(MemoryLists::default());
+        let records = vec![record("a", 1).1, Bytes::from_static(b"{"), record("b", 1).1];
+        lists.append(name(4), 0, records).await.unwrap();
+        let (log, floors) = ShownLog::open(Arc::clone(&lists) as Arc<dyn Lists>).unwrap();
+        assert_eq!(floors.into_iter().collect::<Vec<_>>(), [part("a", 1)]);
+        log.append(&mut *log.list.lock().await, &registry(), vec![part("b", 2)]).await.unwrap();
+        assert_eq!(lists.read(&name(4)).unwrap().len(), 3);
+        let (_, floors) = ShownLog::open(lists).unwrap();
+        assert_eq!(floors.into_iter().collect::<Vec<_>>(), [part("a", 1), part("b", 2)]);
+    }
+
+    #[tokio::test]
+    async fn after_a_failed_append_the_next_one_works() {
+        let lists = Arc::new(MemoryLists::default());
+        let (log, _) = ShownLog::open(Arc::clone(&lists) as Arc<dyn Lists>).unwrap();
+        let append = async |id: &str| {
+            log.append(&mut *log.list.lock().await, &registry(), vec![part(id, 1)]).await
+        };
+        append("a").await.unwrap();
+        lists.break_down();
+        assert!(append("b").await.is_err());
+        lists.mend();
+        append("c").await.unwrap();
+        let (_, floors) = ShownLog::open(lists).unwrap();
+        assert_eq!(floors.into_iter().collect::<Vec<_>>(), [part("a", 1), part("c", 1)]);
+    }
+}
