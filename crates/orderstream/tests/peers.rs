@@ -126,6 +126,26 @@ fn nobody_says_that_an_order_is_unknown_while_its_owner_may_be_silent() {
 }
 
 #[test]
+fn a_processor_that_comes_back_calls_no_order_of_others_unknown() {
+    let mut town = Town::build();
+    town.introduce();
+    let rest = town.rest(2);
+    for round in 0..4 {
+        town.processors[2].kill();
+        // Asked from the first moment at which it listens.
+        let asker = std::thread::spawn(move || {
+            until("the order is found again", || {
+                let answer = get(rest, "/api/v1/orders/SB1").ok()?;
+                assert_ne!(answer.status, 404, "round {round}: {answer:?}");
+                (answer.status == 200).then_some(())
+            });
+        });
+        town.processors[2].restart();
+        asker.join().unwrap();
+    }
+}
+
+#[test]
 fn events_and_bulk_submissions_pass_through_any_processor() {
     let town = Town::build();
     town.introduce();

@@ -3,7 +3,8 @@
 //! ```text
 //! --peers FILE ──▶ listed ─┐                 ┌─ has it ──────────▶ its place, remembered
 //!                          ├▶ known ─ asked ─┼─ none has it ─────▶ 404 is true
-//! MeetProcessor ─▶ met ────┘                 └─ one is silent ───▶ 503: it may be there
+//! MeetProcessor ─▶ met ────┘                 └─ one is silent, ──▶ 503: it may be there
+//!                                               or not met yet
 //! ```
 //!
 //! A processor reads the file anew every [`ROUND`] and greets everyone that it knows; whoever is
@@ -13,6 +14,8 @@
 mod forward;
 mod known;
 mod owners;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -232,7 +235,12 @@ impl Peers {
             }
         }
         drop(permit);
-        silent.map_or(Ok(None), |url| Err(is_silent(key, &url)))
+        match silent {
+            Some(url) => Err(is_silent(key, &url)),
+            // Who has just started may not even have read who the others are.
+            None if !*self.0.has_greeted.borrow() => Err(is_starting(key)),
+            None => Ok(None),
+        }
     }
 
     /// The URL of the processor that has an order that is not here; `None` when nobody has it.
@@ -344,6 +352,13 @@ async fn has_order(peer: Peer, key: &OrderKey) -> (Peer, Option<bool>) {
 pub(crate) fn is_silent(key: &OrderKey, url: &str) -> Refusal {
     let text = format!("order {key} is or may be at {url}, which does not answer; repeat it");
     Refusal::new(Reason::Unreachable, text).with("processor", url)
+}
+
+/// Where an order is cannot be said yet.
+fn is_starting(key: &OrderKey) -> Refusal {
+    let text =
+        format!("order {key} is not here, and the other processors are not met yet; repeat it");
+    Refusal::new(Reason::Unreachable, text)
 }
 
 impl From<v1::MeetProcessorRequest> for Met {
