@@ -53,6 +53,20 @@ fn unknown(acts: &BTreeMap<&str, Vec<&Act>>, findings: &mut Vec<Finding>) {
     }
 }
 
+/// Whether the act was sent again after this attempt was answered.
+fn is_repeated(act: &Act, attempts: &[&Act]) -> bool {
+    attempts.iter().any(|later| later.t_call >= act.t_ret)
+}
+
+/// An attempt without an event of its own, which is to be placed.
+struct Loose<'a> {
+    /// Not before this was asked.
+    asked: Micros,
+    act: &'a Act,
+    /// Before this event of a later attempt, which is not the attempt's own.
+    most: u64,
+}
+
 /// One order's line.
 struct Line<'a> {
     events: &'a [Event],
@@ -138,7 +152,7 @@ impl<'a> Line<'a> {
 
     fn check(&self, acts: &BTreeMap<&str, Vec<&Act>>, findings: &mut Vec<Finding>) {
         self.in_time(acts, findings);
-        let mut loose: Vec<(Micros, &Act)> = Vec::new();
+        let mut loose: Vec<Loose<'_>> = Vec::new();
         for attempts in acts.values() {
             let Some(first) = attempts.first() else { continue };
             let effect = (mark(&first.op) == Mark::Own).then(|| self.effect(first)).flatten();
@@ -146,6 +160,10 @@ impl<'a> Line<'a> {
                 match (&act.result, effect) {
                     (Outcome::Unknown { .. }, _) => {}
                     (Outcome::Fail { reason }, _) if reason == CONFLICT => {}
+                    // Nothing remembers a refusal: sent again, the act may be done then.
+                    (Outcome::Fail { .. }, Some(seq)) if is_repeated(act, attempts) => {
+                        loose.push(Loose { asked: act.t_call, act, most: seq.saturating_sub(1) });
+                    }
                     (Outcome::Fail { reason }, Some(seq)) => {
                         let text = format!("refused with {reason}, and is #{seq} of the list");
                         findings.push(Finding::of_act("P3", act, text));
@@ -153,11 +171,11 @@ impl<'a> Line<'a> {
                     (Outcome::Ok { seq }, Some(effect)) => {
                         self.answered(act, *seq, effect, findings);
                     }
-                    (_, None) => loose.push((first.t_call, act)),
+                    (_, None) => loose.push(Loose { asked: first.t_call, act, most: u64::MAX }),
                 }
             }
         }
-        loose.sort_by_key(|(_, act)| act.t_ret);
+        loose.sort_by_key(|loose| loose.act.t_ret);
         self.place(&loose, findings);
     }
 
@@ -192,16 +210,16 @@ impl<'a> Line<'a> {
     }
 
     /// Finds a place for each act without an event of its own; they come by the time of their return.
-    fn place(&self, loose: &[(Micros, &Act)], findings: &mut Vec<Finding>) {
+    fn place(&self, loose: &[Loose<'_>], findings: &mut Vec<Finding>) {
         let mut placed: Vec<(Micros, u64)> = Vec::new();
-        for (asked, act) in loose {
+        for Loose { asked, act, most } in loose {
             if self.is_hidden && !act.op.is_end() {
                 continue;
             }
             let before = placed.partition_point(|(t_ret, _)| t_ret < asked);
             let least = before.checked_sub(1).and_then(|at| placed.get(at)).map_or(0, |(_, k)| *k);
             let from = self.at_least(*asked).max(least);
-            let to = self.at_most(act.t_ret);
+            let to = self.at_most(act.t_ret).min(*most);
             match (from..=to).find(|length| self.is_true(act, *length)) {
                 Some(length) => {
                     placed.push((act.t_ret, length.max(placed.last().map_or(0, |p| p.1))))

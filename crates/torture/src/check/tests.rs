@@ -117,6 +117,13 @@ fn p3_two_effects_two_answers_and_a_shared_key_are_found() {
         act_of(lines, lock, |act| act.result = Outcome::refused("IDEMPOTENCY_CONFLICT"));
     });
     breaks("P3", |lines| act_of(lines, lock, |act| act.result = Outcome::refused("LOCKED")));
+    // Refused although it was done by an earlier attempt.
+    breaks("P3", |lines| {
+        let again = lines.iter_mut().filter_map(acts).find(|act| lock(&act.op)).cloned();
+        let refused = Outcome::refused("LOCKED");
+        let later = |act: Act| Act { t_call: act.t_ret + 10, t_ret: act.t_ret + 20, ..act };
+        lines.extend(again.map(|act| Line::Act(Act { result: refused, ..later(act) })));
+    });
     breaks("P3b", |lines| {
         lines.retain(|line| !matches!(line, Line::Act(act) if act.op == Op::FollowUp));
     });

@@ -15,10 +15,12 @@ pub(super) fn check(sorted: &Sorted<'_>) -> Vec<Finding> {
     }
     for ((name, connection, order), told) in connections {
         let mut last = told.first().map_or(0, |told| told.after);
-        for told in &told {
+        for (place, told) in told.iter().enumerate() {
             let seq = told.event.seq;
             let follows = match told.reader {
-                Reader::Session => seq > last,
+                // Where the order's processor is away its cursor cannot be used, and is said to be so:
+                // all comes from the first event, once it is back.
+                Reader::Session => seq > last || (place == 0 && seq == 1),
                 Reader::Observer | Reader::Tracker | Reader::Sse => seq == last + 1,
             };
             if !follows {

@@ -15,8 +15,8 @@ pub(super) const CALM_MS: u64 = 600;
 const LEASE_MS: u64 = 120_000;
 /// What a shorter lease lasts: one that lapses while others want the lock.
 const SHORT_LEASE_MS: u64 = 700;
-/// Within so long a drawn award can be undone, milliseconds.
-const UNDO_MS: [u64; 3] = [0, 400, 60_000];
+/// Within so long a drawn award can be undone, milliseconds: all count before a run is over.
+const UNDO_MS: [u64; 3] = [0, 400, 3_000];
 
 /// Draws the clients of one plan.
 #[derive(Debug)]
