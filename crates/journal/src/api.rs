@@ -28,6 +28,11 @@ pub trait Journal: Send + Sync + Debug + 'static {
     /// When they are not taken: all are or none.
     fn submit_all(&self, appends: Vec<Append>) -> Result<(), SubmitError>;
 
+    /// Why the journal takes no appends until somebody has acted, if it is damaged so that it does not.
+    fn read_only(&self) -> Option<String> {
+        None
+    }
+
     /// Reads at most `limit` records with numbers above `after`, in order; none for a list that
     /// does not exist. Blocks on the disk.
     ///

@@ -1,7 +1,10 @@
 //! The journal on a local disk.
 
+mod open;
+
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
@@ -11,21 +14,21 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
 use crate::api::{Append, Journal, Record, Visit};
+use crate::damage::{Damage, DamageCounts};
 use crate::engine::fjall::FjallPlace;
-use crate::engine::{Engine, Opening, Place};
+use crate::engine::{Engine, Place};
 use crate::error::{OpenError, ReadError, SubmitError};
-use crate::heads::Heads;
 use crate::limits;
 use crate::queue::{Bounds, Health, Queue, Work};
 use crate::reader::{self, Pass};
 use crate::stats::Stats;
-use crate::writer::{Shared, Writer, caught};
+use crate::writer::{Shared, Writer, close};
 
 /// The file whose lock says that a process has the journal open. The system drops the lock when
 /// the process ends, however it ends.
 const LOCK_FILE: &str = "journal.lock";
 /// The directory of the store inside the journal's.
-const STORE_DIR: &str = "store";
+pub(crate) const STORE_DIR: &str = "store";
 
 /// Bounds of a journal; the defaults are those of [`limits`].
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +64,8 @@ struct Owner {
 }
 
 impl Embedded {
-    /// Opens the journal in `dir`, which is made when it does not exist.
+    /// Opens the journal in `dir`, which is made when it does not exist. A damaged one is opened too:
+    /// [`Self::damage`] says what is wrong and [`Self::health`] whether it takes appends.
     ///
     /// # Errors
     /// As [`OpenError`] says.
@@ -81,34 +85,62 @@ impl Embedded {
         place: Box<dyn Place>,
     ) -> Result<Self, OpenError> {
         let lock = lock(dir)?;
-        let failed = |reason| OpenError::Store { dir: dir.to_owned(), reason };
-        let (engine, heads) = caught(|| {
-            let engine = place.open(Opening::First)?;
-            let heads = Heads::load(engine.as_ref())?;
-            Ok((engine, heads))
-        })
-        .map_err(|error| failed(error.to_string()))?;
+        let opened = open::open(dir, place.as_ref())?;
         let shared = Arc::new(Shared {
             queue: Queue::new(options.queue_len_max),
             stats: Stats::default(),
-            engine: RwLock::new(Some(engine)),
-            heads: RwLock::new(heads),
+            engine: RwLock::new(Some(opened.engine)),
+            heads: RwLock::new(opened.heads),
+            files: RwLock::new(opened.files),
             lock,
         });
-        let bounds =
-            Bounds { records_max: options.batch_records_max, bytes_max: options.batch_bytes_max };
-        let writer = Writer::new(Arc::clone(&shared), place, bounds);
-        let writer = thread::Builder::new()
-            .name("journal".to_owned())
-            .spawn(move || writer.run())
-            .map_err(|error| failed(format!("its thread cannot start: {error}")))?;
-        let owner = Owner { shared, writer: Mutex::new(Some(writer)) };
+        let writer = match opened.marks {
+            Ok(marks) => {
+                let bounds = Bounds {
+                    records_max: options.batch_records_max,
+                    bytes_max: options.batch_bytes_max,
+                };
+                let writer = Writer::new(Arc::clone(&shared), place, bounds, marks);
+                let writer = thread::Builder::new()
+                    .name("journal".to_owned())
+                    .spawn(move || writer.run())
+                    .map_err(|error| OpenError::Store {
+                        dir: dir.to_owned(),
+                        reason: format!("its thread cannot start: {error}"),
+                    })?;
+                Some(writer)
+            }
+            Err(reason) => {
+                shared.queue.fail(Health::ReadOnly(reason), &shared.stats);
+                None
+            }
+        };
+        let owner = Owner { shared, writer: Mutex::new(writer) };
         Ok(Self { owner: Arc::new(owner) })
+    }
+
+    /// What is not as it was written, as far as it was found when the journal was opened.
+    pub fn damage(&self) -> Damage {
+        let read_only = self.read_only();
+        let files = self.owner.shared.files.read().clone();
+        Damage { files, lists: self.owner.shared.heads.read().damage(), read_only }
     }
 
     /// Whether the journal takes appends.
     pub fn health(&self) -> Health {
         self.owner.shared.queue.health()
+    }
+
+    /// How much is not as it was written, for figures.
+    pub fn damage_counts(&self) -> DamageCounts {
+        let heads = self.owner.shared.heads.read();
+        let missing = heads.damaged.values().map(|damaged| damaged.missing);
+        DamageCounts {
+            files: self.owner.shared.files.read().len() as u64,
+            lists: heads.damaged.len() as u64,
+            missing_records: missing.fold(0, u64::saturating_add),
+            is_read_only: self.read_only().is_some(),
+        }
     }
 
     /// What the writer did since the journal was opened.
@@ -130,11 +162,21 @@ impl Embedded {
         let Some(engine) = engine.as_deref() else {
             return Err(io::Error::other("the store is closed").into());
         };
-        read(engine)
+        // A damaged store may panic where it is read.
+        catch_unwind(AssertUnwindSafe(|| read(engine))).unwrap_or_else(|_| {
+            Err(io::Error::other("the store panicked; a part of it is damaged").into())
+        })
     }
 }
 
 impl Journal for Embedded {
+    fn read_only(&self) -> Option<String> {
+        match self.health() {
+            Health::ReadOnly(reason) => Some(reason),
+            Health::Healthy | Health::Unhealthy(_) => None,
+        }
+    }
+
     fn submit_all(&self, appends: Vec<Append>) -> Result<(), SubmitError> {
         for append in &appends {
             check_key(&append.list)?;
@@ -220,7 +262,7 @@ impl Owner {
     fn close(&self) {
         self.shared.queue.stop();
         let writer = self.writer.lock().take();
-        let Some(writer) = writer else { return };
+        let Some(writer) = writer else { return close(&self.shared) };
         // The last handle may be dropped by a `done`, which is on the writer's own thread.
         if writer.thread().id() != thread::current().id() && writer.join().is_err() {
             tracing::error!("the journal's writer panicked");
@@ -244,7 +286,8 @@ fn check_key(list: &[u8]) -> Result<(), SubmitError> {
     Ok(())
 }
 
-fn lock(dir: &Path) -> Result<File, OpenError> {
+/// Takes the lock of a journal's directory, which is made when it does not exist.
+pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
     let unwritable = |source| OpenError::Unwritable { dir: dir.to_owned(), source };
     fs::create_dir_all(dir).map_err(unwritable)?;
     let mut options = File::options();

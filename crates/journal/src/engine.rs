@@ -6,6 +6,10 @@ use std::fmt::Debug;
 use std::io;
 use std::ops::ControlFlow;
 
+use bytes::Bytes;
+
+use crate::damage::FileDamage;
+
 /// A change of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Op {
@@ -52,6 +56,35 @@ pub trait Place: Send + Sync + Debug {
     /// # Errors
     /// When it would not.
     fn probe(&self) -> Result<(), EngineError>;
+
+    /// Opens what is whole of a damaged store, to be read only; the store itself is not touched.
+    /// `_names` gives the key of a list by its id where it is known from elsewhere.
+    ///
+    /// # Errors
+    /// When nothing of it can be read.
+    fn rescue(&self, _names: &Names<'_>) -> Result<Rescued, EngineError> {
+        Err(EngineError::Failed("this store has no way to read what is whole of it".to_owned()))
+    }
+
+    /// Forgets bytes that were cut off the end of the store and kept: nothing of them is missing.
+    ///
+    /// # Errors
+    /// When they cannot be removed.
+    fn forget_cuts(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+}
+
+/// Gives the key of a list by its id, where it is known from elsewhere than the store.
+pub type Names<'a> = dyn Fn(u32) -> Option<Bytes> + 'a;
+
+/// What is whole of a damaged store.
+#[derive(Debug)]
+pub struct Rescued {
+    /// To be read; every commit fails.
+    pub engine: Box<dyn Engine>,
+    /// The files that are not what was written.
+    pub damage: Vec<FileDamage>,
 }
 
 /// Why a store is opened.
@@ -70,6 +103,9 @@ pub enum EngineError {
     /// There is no room.
     #[error("{0}")]
     Full(String),
+    /// What is on the disk is not what was written.
+    #[error("{0}")]
+    Damaged(String),
     /// Anything else.
     #[error("{0}")]
     Failed(String),
@@ -78,7 +114,17 @@ pub enum EngineError {
 impl From<io::Error> for EngineError {
     fn from(error: io::Error) -> Self {
         let no_room = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        let of_the_place = [
+            io::ErrorKind::PermissionDenied,
+            io::ErrorKind::ReadOnlyFilesystem,
+            io::ErrorKind::NotADirectory,
+        ];
         let reason = error.to_string();
-        if no_room.contains(&error.kind()) { Self::Full(reason) } else { Self::Failed(reason) }
+        match error.kind() {
+            kind if no_room.contains(&kind) => Self::Full(reason),
+            kind if of_the_place.contains(&kind) => Self::Failed(reason),
+            // A sector that cannot be read, an end that comes too early, a file that is gone.
+            _ => Self::Damaged(reason),
+        }
     }
 }

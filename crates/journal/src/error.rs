@@ -17,6 +17,9 @@ pub enum SubmitError {
     /// The store failed and is not open again yet: try again later.
     #[error("the journal takes no writes: {0}")]
     Unhealthy(String),
+    /// The store is damaged, and takes nothing until somebody has acted: never try again.
+    #[error("the journal is read only: {0}")]
+    ReadOnly(String),
     /// The key or a payload is over its limit, or the key is empty: never try again.
     #[error("the journal refuses the append: {0}")]
     TooLarge(&'static str),

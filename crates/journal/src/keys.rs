@@ -1,12 +1,15 @@
 //! Keys in the store.
 //!
 //! ```text
+//! 'g' | list id (4 bytes)                 -> frame of nothing: the list was removed
 //! 'l' | list key                          -> frame of the list's id (4 bytes, big endian)
+//! 'm'                                     -> frame of nothing: there is a file of marks
 //! 'r' | list id (4 bytes) | seq (8 bytes) -> frame of the payload
 //! ```
 //!
 //! A list's key is written once; its records carry the 4 bytes of its id. Big endian keeps a
-//! list's records together and in order.
+//! list's records together and in order. That a list was removed stands here until the file of marks
+//! says so on disk.
 
 /// A number that stands for a list's key in the store.
 pub(crate) type ListId = u32;
@@ -14,15 +17,34 @@ pub(crate) type ListId = u32;
 /// Bytes of a record's key.
 const RECORD_KEY_LEN: usize = 13;
 
+const GONE: u8 = b'g';
 const LIST: u8 = b'l';
 const RECORD: u8 = b'r';
 
+/// Every removed list's key is at or after this and before [`GONE_END`].
+pub(crate) const GONE_BEGIN: &[u8] = b"g";
+/// The first key after all removed lists.
+pub(crate) const GONE_END: &[u8] = b"h";
+/// Says that there is a file of marks.
+pub(crate) const MARKED: &[u8] = b"m";
+/// The first key after it.
+pub(crate) const MARKED_END: &[u8] = b"n";
 /// Every list's key is at or after this and before [`LISTS_END`].
 pub(crate) const LISTS_BEGIN: &[u8] = b"l";
 /// The first key after all lists.
 pub(crate) const LISTS_END: &[u8] = b"m";
 /// The first key after all records.
 pub(crate) const RECORDS_END: &[u8] = b"s";
+
+/// The store's key for a list that was removed.
+pub(crate) fn gone(id: ListId) -> Vec<u8> {
+    [&[GONE][..], &id.to_be_bytes()].concat()
+}
+
+/// The list's id in the store's key for a list that was removed.
+pub(crate) fn gone_of(stored: &[u8]) -> Option<ListId> {
+    Some(ListId::from_be_bytes(stored.strip_prefix(&[GONE])?.try_into().ok()?))
+}
 
 /// The store's key for a list.
 pub(crate) fn list(key: &[u8]) -> Vec<u8> {
@@ -62,6 +84,7 @@ mod tests {
         assert!(record(1, u64::MAX) < record(2, 0));
         assert!(record(1, 255) < record(1, 256));
         assert!(list(&[0xff; 8]).as_slice() < LISTS_END);
+        assert_eq!(gone_of(&gone(7)), Some(7));
         assert!(record(u32::MAX, u64::MAX).as_slice() < RECORDS_END);
     }
 

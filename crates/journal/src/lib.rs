@@ -13,9 +13,11 @@
 //!
 //! While one sync runs, the next batch gathers in the queue: many callers share one sync and
 //! nobody waits for a timer. [`Embedded`] is the journal on a local disk. Damage is reported, never
-//! repaired by deleting: a list with a damaged record is refused and all others are served.
+//! repaired by deleting: a list with a damaged record, or without one that was acknowledged, is
+//! refused and all others are served. A store with damage in its files is read only.
 
 mod api;
+mod damage;
 mod embedded;
 pub mod engine;
 mod error;
@@ -23,12 +25,15 @@ mod frame;
 mod heads;
 mod keys;
 pub mod limits;
+mod marks;
 mod queue;
 mod reader;
+pub mod salvage;
 mod stats;
 mod writer;
 
 pub use api::{Append, Appended, Done, Journal, Record, Visit, append};
+pub use damage::{Damage, DamageCounts, FileDamage, ListDamage};
 pub use embedded::{Embedded, Options};
 pub use error::{AppendError, OpenError, ReadError, SubmitError};
 pub use queue::Health;

@@ -48,3 +48,17 @@ pub const REOPEN_FREE_BYTES: usize = 1024 * 1024;
 
 /// Pause between two looks at whether the store has written its tables.
 pub const TABLES_POLL: Duration = Duration::from_millis(5);
+
+/// How long a mark of what was acknowledged may lie in memory only. A power cut in that time, and
+/// damage to what was synced before it, are not told apart from a write that was cut short.
+pub const MARKS_SYNC_PAUSE: Duration = Duration::from_secs(1);
+
+/// Bytes that the file of marks may grow by, beside twice what it had, before it is written anew.
+/// At 16 bytes for each list that a batch changes it is half a million changes.
+pub const MARKS_GROWTH_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Bytes of one entry where the file of marks is written anew.
+pub const MARKS_ENTRY_BYTES: usize = 64 * 1024;
+
+/// Removed lists that one batch forgets.
+pub const GONE_BATCH_MAX: usize = 1_024;

@@ -18,6 +18,9 @@ pub enum Health {
     Healthy,
     /// The store failed and is not open again yet, for this reason.
     Unhealthy(String),
+    /// The store is damaged, for this reason: what is whole of it is read, and nothing is written until
+    /// somebody has acted.
+    ReadOnly(String),
 }
 
 /// Called with the outcome of a removal.
@@ -34,6 +37,17 @@ pub(crate) enum Work {
         list: Bytes,
         done: Removed,
     },
+}
+
+/// What came of waiting for work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// There is some.
+    Work,
+    /// There is none, and the time to wait is over.
+    Idle,
+    /// There is none and there will be none.
+    Stopped,
 }
 
 /// How much one batch takes.
@@ -72,8 +86,10 @@ impl Queue {
         if state.stopped {
             return Err(SubmitError::Stopped);
         }
-        if let Health::Unhealthy(reason) = &state.health {
-            return Err(SubmitError::Unhealthy(reason.clone()));
+        match &state.health {
+            Health::Healthy => {}
+            Health::Unhealthy(reason) => return Err(SubmitError::Unhealthy(reason.clone())),
+            Health::ReadOnly(reason) => return Err(SubmitError::ReadOnly(reason.clone())),
         }
         if state.waiting.len().saturating_add(work.len()) > self.len_max {
             return Err(SubmitError::Full);
@@ -85,15 +101,26 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits for work and takes all there is, up to the bounds. A removal is taken alone: its
-    /// batch must not touch a key twice. False when the queue is stopped and empty.
-    pub(crate) fn take(&self, bounds: Bounds, stats: &Stats, into: &mut Vec<Work>) -> bool {
+    /// Waits for work, until a time if one is given, and takes all there is, up to the bounds. A removal
+    /// is taken alone: its batch must not touch a key twice.
+    pub(crate) fn take(
+        &self,
+        (bounds, until): (Bounds, Option<Instant>),
+        stats: &Stats,
+        into: &mut Vec<Work>,
+    ) -> Taken {
         let mut state = self.state.lock();
         while state.waiting.is_empty() {
             if state.stopped {
-                return false;
+                return Taken::Stopped;
             }
-            self.changed.wait(&mut state);
+            match until {
+                None => self.changed.wait(&mut state),
+                Some(until) if self.changed.wait_until(&mut state, until).timed_out() => {
+                    return Taken::Idle;
+                }
+                Some(_) => {}
+            }
         }
         // Where this thread shares its core with those who submit, they come first: one sync then
         // serves all of them. On an idle core this costs nothing and waits for nobody.
@@ -114,13 +141,13 @@ impl Queue {
             into.extend(state.waiting.pop_front());
         }
         state.count(stats);
-        true
+        Taken::Work
     }
 
     /// Takes no more work and gives back what waits.
-    pub(crate) fn fail(&self, reason: &str, stats: &Stats) -> VecDeque<Work> {
+    pub(crate) fn fail(&self, health: Health, stats: &Stats) -> VecDeque<Work> {
         let mut state = self.state.lock();
-        state.health = Health::Unhealthy(reason.to_owned());
+        state.health = health;
         let waiting = std::mem::take(&mut state.waiting);
         state.count(stats);
         waiting

@@ -46,7 +46,7 @@ pub(crate) fn read(
         if records.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     if let Err(error) = read {
-        damaged = Some(Damaged { seq: expected, reason: error.to_string() });
+        damaged = Some(Damaged::at(expected, error.to_string()));
     }
     damaged.map_or(Ok(records), |damaged| Err(damaged.error(list)))
 }
@@ -55,11 +55,11 @@ pub(crate) fn read(
 fn verify(list: &[u8], expected: u64, key: &[u8], value: &[u8]) -> Result<Record, Damaged> {
     let seq = keys::record_of(key).map_or(0, |(_, seq)| seq);
     if seq != expected {
-        return Err(Damaged { seq: expected, reason: "it is missing".to_owned() });
+        return Err(Damaged::missing(expected));
     }
     match frame::decode(list, seq, value) {
         Ok(payload) => Ok(Record { seq, payload: Bytes::copy_from_slice(payload) }),
-        Err(damage) => Err(Damaged { seq, reason: damage.to_string() }),
+        Err(damage) => Err(Damaged::at(seq, damage.to_string())),
     }
 }
 
@@ -148,7 +148,7 @@ impl Walk<'_> {
             && self.seq < *last
             && !self.refused
         {
-            let damaged = Damaged { seq: self.seq + 1, reason: "it is missing".to_owned() };
+            let damaged = Damaged::missing(self.seq + 1);
             visit(list, Err(damaged.error(list)));
         }
         self.at += 1;

@@ -10,12 +10,15 @@ use std::time::Instant;
 
 use parking_lot::RwLock;
 
-use self::batch::Batch;
-use crate::engine::{Engine, EngineError, Op, Opening, Place};
+use self::batch::{Batch, framed_nothing};
+use crate::damage::FileDamage;
+use crate::engine::{Engine, EngineError, Op, Opening, Place, Rescued};
 use crate::error::AppendError;
 use crate::heads::Heads;
+use crate::keys::{self, ListId};
 use crate::limits;
-use crate::queue::{Bounds, Queue, Work};
+use crate::marks::MarksFile;
+use crate::queue::{Bounds, Health, Queue, Taken, Work};
 use crate::stats::Stats;
 
 /// What the writer's thread and the journal's handles both see.
@@ -26,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) engine: RwLock<Option<Box<dyn Engine>>>,
     /// Changed by the writer only, after a sync.
     pub(crate) heads: RwLock<Heads>,
+    /// Files of the store that are not what was written, as they were found.
+    pub(crate) files: RwLock<Vec<FileDamage>>,
     /// The lock of the journal's directory, given back where the file is closed. The writer may
     /// outlive the last handle, so whoever of both ends last gives it back.
     #[expect(dead_code, reason = "held, not read")]
@@ -37,39 +42,77 @@ pub(crate) struct Writer {
     shared: Arc<Shared>,
     place: Box<dyn Place>,
     bounds: Bounds,
+    marks: MarksFile,
+    /// Removed lists that the file of marks knows of, on disk: the store need not say so any more.
+    forgettable: Vec<ListId>,
 }
 
 impl Writer {
-    pub(crate) fn new(shared: Arc<Shared>, place: Box<dyn Place>, bounds: Bounds) -> Self {
-        Self { shared, place, bounds }
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        place: Box<dyn Place>,
+        bounds: Bounds,
+        marks: MarksFile,
+    ) -> Self {
+        Self { shared, place, bounds, marks, forgettable: Vec::new() }
     }
 
     /// Works until the queue is stopped and empty, then closes the store.
-    pub(crate) fn run(self) {
+    pub(crate) fn run(mut self) {
         let mut works = Vec::new();
-        while self.shared.queue.take(self.bounds, &self.shared.stats, &mut works) {
-            let batch = Batch::stage(works.drain(..), &self.shared.heads.read());
-            self.write(batch);
+        loop {
+            let wait = (self.bounds, self.marks.due());
+            match self.shared.queue.take(wait, &self.shared.stats, &mut works) {
+                Taken::Stopped => break,
+                Taken::Idle => {}
+                Taken::Work => {
+                    let batch = Batch::stage(works.drain(..), &self.shared.heads.read());
+                    self.write(batch);
+                }
+            }
+            if self.marks.due().is_some_and(|due| due <= Instant::now()) {
+                self.sync_marks();
+            }
         }
-        // Closing a store may panic in its threads' join; there is nothing left to lose.
-        let engine = self.shared.engine.write().take();
-        if catch_unwind(AssertUnwindSafe(|| drop(engine))).is_err() {
-            tracing::error!("the store panicked while it was closed");
+        self.sync_marks();
+        close(&self.shared);
+    }
+
+    fn sync_marks(&mut self) {
+        if self.marks.sync() {
+            self.forgettable.append(&mut self.shared.heads.write().gone);
         }
     }
 
-    fn write(&self, mut batch: Batch) {
+    fn write(&mut self, mut batch: Batch) {
         let started = Instant::now();
-        let ops = batch.take_ops();
+        let mut ops = batch.take_ops();
         if !ops.is_empty() {
+            ops.extend(self.ops_of_marks());
             if let Err(error) = self.commit(ops) {
                 return self.fail(batch, &error);
             }
             let (records, bytes) = batch.size();
             self.shared.stats.batch_is_durable(records, bytes, started.elapsed());
-            batch.move_heads(&mut self.shared.heads.write());
+            let mut heads = self.shared.heads.write();
+            let changes = batch.changes(&heads);
+            batch.move_heads(&mut heads);
+            heads.is_marked = true;
+            drop(heads);
+            self.marks.mark(&changes, &self.shared.heads.read());
         }
         batch.answer();
+    }
+
+    /// What the store is told along with a batch: that there are marks, and what they know by now.
+    fn ops_of_marks(&mut self) -> Vec<Op> {
+        let forgotten = self.forgettable.len().min(limits::GONE_BATCH_MAX);
+        let forgotten = self.forgettable.drain(..forgotten);
+        let mut ops: Vec<Op> = forgotten.map(|id| Op::Delete(keys::gone(id))).collect();
+        if !self.shared.heads.read().is_marked {
+            ops.push(Op::Put(keys::MARKED.to_vec(), framed_nothing()));
+        }
+        ops
     }
 
     fn commit(&self, ops: Vec<Op>) -> Result<(), EngineError> {
@@ -83,34 +126,50 @@ impl Writer {
     /// Refuses the batch and all that waits, and opens the store anew when it takes writes again.
     fn fail(&self, batch: Batch, error: &EngineError) {
         tracing::error!(%error, "a write failed, nothing is acknowledged until the store is open again");
-        let waiting = self.shared.queue.fail(&error.to_string(), &self.shared.stats);
+        // A store that cannot be read in a part cannot be merged either, and fails again and again.
+        let unreadable = self.shared.heads.read().unreadable.clone();
+        let health = match unreadable {
+            Some(reason) => {
+                Health::ReadOnly(format!("a part of the store cannot be read: {reason}"))
+            }
+            None => Health::Unhealthy(error.to_string()),
+        };
+        let is_read_only = matches!(health, Health::ReadOnly(_));
+        let waiting = self.shared.queue.fail(health, &self.shared.stats);
         let refusal = match error {
             EngineError::Full(reason) => AppendError::Full(reason.clone()),
-            EngineError::Failed(reason) => AppendError::Failed(reason.clone()),
+            EngineError::Failed(reason) | EngineError::Damaged(reason) => {
+                AppendError::Failed(reason.clone())
+            }
         };
         let failed = batch.len().saturating_add(waiting.len());
         let failed = u64::try_from(failed).unwrap_or(u64::MAX);
         self.shared.stats.failed_appends.fetch_add(failed, Ordering::Relaxed);
         batch.refuse(&refusal);
         waiting.into_iter().for_each(|work| refuse(work, &refusal));
-        self.reopen();
+        if !is_read_only {
+            self.reopen();
+        }
     }
 
-    /// Tries until the store is open again or the journal is stopped.
+    /// Tries until the store is open again, or is known to be damaged, or the journal is stopped.
     fn reopen(&self) {
         let mut pause = limits::REOPEN_PAUSE_MIN;
         while !self.shared.queue.stopped_within(pause) {
             pause = (pause * 2).min(limits::REOPEN_PAUSE_MAX);
-            match self.try_reopen() {
+            let error = match self.try_reopen() {
                 Ok(()) => {
                     tracing::info!("the store is open again");
                     return self.shared.queue.heal();
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "the store cannot be opened again yet");
-                    self.shared.queue.fail(&error.to_string(), &self.shared.stats);
-                }
-            }
+                Err(EngineError::Damaged(reason)) => match self.read_only(&reason) {
+                    Ok(()) => return,
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
+            tracing::warn!(%error, "the store cannot be opened again yet");
+            self.shared.queue.fail(Health::Unhealthy(error.to_string()), &self.shared.stats);
         }
     }
 
@@ -122,18 +181,48 @@ impl Writer {
         caught(|| {
             drop(closed);
             let engine = self.place.open(Opening::AfterFailure)?;
-            let heads = Heads::load(engine.as_ref())?;
-            *self.shared.heads.write() = heads;
+            *self.shared.heads.write() = self.heads_of(engine.as_ref())?;
             *slot = Some(engine);
             Ok(())
         })
+    }
+
+    /// The store was damaged since it was opened: what is whole of it is read from now on.
+    fn read_only(&self, reason: &str) -> Result<(), EngineError> {
+        let names = self.shared.heads.read().names();
+        let name = |id| names.get(&id).map(|(list, _)| list.clone());
+        let mut slot = self.shared.engine.write();
+        let Rescued { engine, damage } = caught(|| self.place.rescue(&name))?;
+        *self.shared.heads.write() = self.heads_of(engine.as_ref())?;
+        *slot = Some(engine);
+        drop(slot);
+        *self.shared.files.write() = damage;
+        tracing::error!(reason, "the store is damaged; the journal is read only");
+        self.shared.queue.fail(Health::ReadOnly(reason.to_owned()), &self.shared.stats);
+        Ok(())
+    }
+
+    /// The ends of the lists of a store, held against what was acknowledged till now.
+    fn heads_of(&self, engine: &dyn Engine) -> Result<Heads, EngineError> {
+        let known = self.shared.heads.read();
+        let mut heads = Heads::load(engine, &known.names())?;
+        heads.judge(known.acknowledged());
+        Ok(heads)
+    }
+}
+
+/// Closes the store. That may panic in its threads' join; there is nothing left to lose.
+pub(crate) fn close(shared: &Shared) {
+    let engine = shared.engine.write().take();
+    if catch_unwind(AssertUnwindSafe(|| drop(engine))).is_err() {
+        tracing::error!("the store panicked while it was closed");
     }
 }
 
 /// Calls the store; a panic in it is a failure like any other.
 pub(crate) fn caught<T>(call: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
     catch_unwind(AssertUnwindSafe(call))
-        .unwrap_or_else(|_| Err(EngineError::Failed("the store panicked".to_owned())))
+        .unwrap_or_else(|_| Err(EngineError::Damaged("the store panicked".to_owned())))
 }
 
 /// Calls an answer that may panic; the panic must not end the writer.

@@ -1,13 +1,10 @@
 //! Damage refuses the list it is in, with a reason; nothing is deleted and others are served.
 
 use std::collections::BTreeMap;
-use std::fs;
 
-use orderstream_journal::engine::fjall::FjallPlace;
-use orderstream_journal::engine::{Opening, Place as _};
-use orderstream_journal::{AppendError, Embedded, Journal, OpenError, Options, ReadError};
+use orderstream_journal::{AppendError, Embedded, Health, Journal, ReadError, SubmitError};
 
-use crate::faulty::Disk;
+use crate::faulty::{Disk, Fault};
 use crate::support::{append, lists, payloads};
 
 fn filled(disk: &Disk) -> (tempfile::TempDir, Embedded) {
@@ -92,22 +89,32 @@ fn missing_record_refuses_that_list_only() {
         drop(journal);
         let journal = disk.open(dir.path());
         assert_eq!(payloads(&journal, "c", 0), ["1", "2", "3"]);
-        // The end of a list is known only from its records.
-        if seq < 3 {
-            assert_eq!(damaged_at(&journal, "b"), Some(u64::from(seq)));
-            let outcome = append(&journal, "b", 3, &["4"]);
-            assert!(matches!(outcome, Err(AppendError::Damaged(_))), "{outcome:?}");
-            assert_eq!(lists(&journal).len(), 3, "the list is still named");
-        }
+        assert_eq!(damaged_at(&journal, "b"), Some(u64::from(seq)));
+        let outcome = append(&journal, "b", 3, &["4"]);
+        assert!(matches!(outcome, Err(AppendError::Damaged(_))), "{outcome:?}");
+        assert_eq!(lists(&journal).len(), 3, "the list is still named");
+        assert_eq!(journal.damage().missing_records(), 1);
     }
 }
 
 #[test]
-fn damaged_key_of_a_list_refuses_that_list_only() {
+fn damaged_key_of_a_list_is_known_from_its_mark() {
     let disk = Disk::default();
     let (dir, journal) = filled(&disk);
     drop(journal);
     disk.tamper(|map| map.get_mut(&b"lb"[..]).unwrap()[5] ^= 1);
+    let journal = disk.open(dir.path());
+    assert_eq!(payloads(&journal, "b", 0), ["1", "2", "3"]);
+    assert_eq!(append(&journal, "b", 3, &["4"]), Ok(4));
+}
+
+#[test]
+fn damaged_key_of_a_list_without_a_mark_refuses_that_list_only() {
+    let disk = Disk::default();
+    let (dir, journal) = filled(&disk);
+    drop(journal);
+    disk.tamper(|map| map.get_mut(&b"lb"[..]).unwrap()[5] ^= 1);
+    std::fs::remove_file(dir.path().join("journal.marks")).unwrap();
     let journal = disk.open(dir.path());
     assert_eq!(damaged_at(&journal, "b"), Some(0));
     assert_eq!(scanned(&journal), only_b(0, 0));
@@ -146,76 +153,19 @@ fn damaged_record_can_be_removed_with_its_list() {
     assert_eq!(payloads(&journal, "b", 0), ["new"]);
 }
 
-/// Makes a journal on disk with ten records, each in a batch of its own, and gives its log.
-fn on_disk(dir: &std::path::Path) -> (std::path::PathBuf, Vec<u8>) {
-    let journal = Embedded::open(dir, Options::default()).unwrap();
-    for seq in 0..10 {
-        append(&journal, "a", seq, &["a record to be found"]).unwrap();
-    }
-    journal.close();
-    // Opened once more, the log is cut to what it holds.
-    Embedded::open(dir, Options::default()).unwrap().close();
-    let log = fs::read_dir(dir.join("store")).unwrap().map(|entry| entry.unwrap().path());
-    let log = log.into_iter().find(|path| path.extension().is_some_and(|ext| ext == "jnl"));
-    let log = log.unwrap();
-    let bytes = fs::read(&log).unwrap();
-    (log, bytes)
-}
-
 #[test]
-fn flipped_byte_in_the_log_never_deletes_what_was_acknowledged() {
-    let dir = tempfile::tempdir().unwrap();
-    let (log, bytes) = on_disk(dir.path());
-    let last = bytes.windows(4).enumerate().filter(|(_, bytes)| bytes == b"FJL\x03").nth(8);
-    let (last, _) = last.expect("there are ten batches");
-    for at in 0..last {
-        let mut flipped = bytes.clone();
-        flipped[at] ^= 1 << (at % 8);
-        fs::write(&log, &flipped).unwrap();
-        match Embedded::open(dir.path(), Options::default()) {
-            Err(OpenError::Store { reason, .. }) => {
-                assert!(!reason.is_empty());
-                assert_eq!(fs::read(&log).unwrap(), flipped, "byte {at}: the log is not touched");
-            }
-            Err(error) => panic!("{error}"),
-            Ok(journal) => match journal.read(b"a", 0, usize::MAX) {
-                Err(ReadError::Damaged { .. }) => {}
-                outcome => assert_eq!(outcome.unwrap().len(), 10, "byte {at}"),
-            },
-        }
-    }
-    fs::write(&log, &bytes).unwrap();
-    let journal = Embedded::open(dir.path(), Options::default()).unwrap();
-    assert_eq!(payloads(&journal, "a", 0).len(), 10);
-}
-
-#[test]
-fn log_cut_at_any_byte_keeps_every_whole_batch() {
-    let dir = tempfile::tempdir().unwrap();
-    let (log, bytes) = on_disk(dir.path());
-    let ends = bytes.windows(4).enumerate().filter(|(_, bytes)| bytes == b"FJL\x03");
-    let ends: Vec<usize> = ends.map(|(at, _)| at + 4).collect();
-    for cut in ends[7]..bytes.len() {
-        fs::write(&log, &bytes[..cut]).unwrap();
-        let journal = Embedded::open(dir.path(), Options::default()).unwrap();
-        let whole = ends.iter().filter(|end| **end <= cut).count();
-        assert_eq!(payloads(&journal, "a", 0).len(), whole, "cut at {cut}");
-    }
-}
-
-#[test]
-fn store_opened_after_a_failure_holds_the_same_in_new_files() {
-    let dir = tempfile::tempdir().unwrap();
-    let (log, _) = on_disk(dir.path());
-    let place = FjallPlace::new(dir.path().join("store"));
-    place.probe().unwrap();
-    drop(place.open(Opening::AfterFailure).unwrap());
-    drop(place);
-    assert!(!log.exists() || fs::metadata(&log).unwrap().len() == 0, "the old log is given up");
-    let journal = Embedded::open(dir.path(), Options::default()).unwrap();
-    assert_eq!(payloads(&journal, "a", 0).len(), 10);
-    assert_eq!(append(&journal, "a", 10, &["more"]), Ok(11));
+fn write_that_fails_over_an_unreadable_block_leaves_what_is_whole_to_be_read() {
+    let disk = Disk::default();
+    let (dir, journal) = filled(&disk);
+    disk.set_unreadable(Some(record_of_b(3)));
     drop(journal);
-    let journal = Embedded::open(dir.path(), Options::default()).unwrap();
-    assert_eq!(payloads(&journal, "a", 9), ["a record to be found", "more"]);
+    let journal = disk.open(dir.path());
+    assert_eq!(append(&journal, "c", 3, &["4"]), Ok(4), "nothing else is hit");
+    disk.fail_after(0, Fault::WriteFails);
+    assert!(append(&journal, "c", 4, &["5"]).is_err());
+    assert!(matches!(journal.health(), Health::ReadOnly(_)), "{:?}", journal.health());
+    let refused = append(&journal, "c", 4, &["5"]);
+    let refused = matches!(refused, Err(AppendError::NotTaken(SubmitError::ReadOnly(_))));
+    assert!(refused, "a store that cannot be merged fails again and again");
+    assert_eq!(payloads(&journal, "c", 0), ["1", "2", "3", "4"]);
 }

@@ -13,4 +13,8 @@ mod faulty;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod on_disk;
+#[cfg(test)]
+mod salvage;
+#[cfg(test)]
 mod support;

@@ -1,6 +1,8 @@
 //! The store of the product: fjall, a log-structured tree with a write-ahead log.
 
+mod files;
 mod log;
+mod rescue;
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -8,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use ::fjall::{Database, Error, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode};
 
-use super::{Engine, EngineError, Op, Opening, Place, Visit};
+use super::{Engine, EngineError, Names, Op, Opening, Place, Rescued, Visit};
 use crate::limits;
 
 /// The one keyspace: one log, one table in memory.
@@ -29,10 +31,9 @@ impl FjallPlace {
 
 impl Place for FjallPlace {
     fn open(&self, opening: Opening) -> Result<Box<dyn Engine>, EngineError> {
-        let logs = logs(&self.dir)?;
-        check_logs(&self.dir, &logs)?;
+        prepare(&self.dir)?;
         if opening == Opening::AfterFailure {
-            seal_log(&self.dir, &logs)?;
+            seal_log(&self.dir)?;
         }
         let database = Database::builder(&self.dir)
             .cache_size(limits::CACHE_BYTES)
@@ -58,44 +59,75 @@ impl Place for FjallPlace {
         written?;
         Ok(removed?)
     }
-}
 
-/// The numbers of the store's write-ahead log files, in order.
-fn logs(dir: &Path) -> io::Result<Vec<u64>> {
-    let mut logs = Vec::new();
-    let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(logs),
-        entries => entries?,
-    };
-    for entry in entries {
-        let name = entry?.file_name();
-        logs.extend(name.to_str().and_then(|name| name.strip_suffix(".jnl")?.parse::<u64>().ok()));
+    fn rescue(&self, names: &Names<'_>) -> Result<Rescued, EngineError> {
+        rescue::rescue(&self.dir, self.dir.with_extension("read"), names)
     }
-    logs.sort_unstable();
-    Ok(logs)
-}
 
-fn log_path(dir: &Path, number: u64) -> PathBuf {
-    dir.join(format!("{number}.jnl"))
-}
-
-/// Refuses a log that the store would cut.
-fn check_logs(dir: &Path, logs: &[u64]) -> Result<(), EngineError> {
-    for number in logs {
-        let path = log_path(dir, *number);
-        if let Some(at) = log::damage(&path)? {
-            let path = path.display();
-            return Err(EngineError::Failed(format!("{path} is damaged at byte {at}")));
+    fn forget_cuts(&self) -> Result<(), EngineError> {
+        match fs::remove_dir_all(cuts(&self.dir)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
         }
+    }
+}
+
+/// Refuses files that are not what was written, and brings the others into a form that the store opens.
+fn prepare(dir: &Path) -> Result<(), EngineError> {
+    let found = files::look(dir)?;
+    if let Some(first) = found.damage.first() {
+        return Err(EngineError::Damaged(first.to_string()));
+    }
+    if found.is_fresh {
+        return Ok(make_anew(dir)?);
+    }
+    // The file has no content, but the store does not make it a second time.
+    File::options().create(true).truncate(false).write(true).open(dir.join("lock"))?;
+    for (number, at) in found.torn {
+        cut(dir, number, at)?;
     }
     Ok(())
 }
 
+/// A process may have ended while it laid out a store in which nothing was written yet.
+fn make_anew(dir: &Path) -> io::Result<()> {
+    if dir.join("version").exists() || !dir.exists() {
+        return Ok(());
+    }
+    for number in files::logs(dir)? {
+        fs::remove_file(files::log_path(dir, number))?;
+    }
+    Ok(())
+}
+
+/// Cuts a log where its last whole batch ends, and keeps what stood behind it. The store cuts too, but
+/// not a batch that has its end and not its middle.
+fn cut(dir: &Path, number: u64, at: u64) -> io::Result<()> {
+    let (path, aside) = (files::log_path(dir, number), cuts(dir));
+    let log = fs::read(&path)?;
+    let begin = usize::try_from(at).unwrap_or(usize::MAX);
+    let rest = log.get(begin..).unwrap_or_default();
+    let written = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    fs::create_dir_all(&aside)?;
+    let mut kept = File::create(aside.join(format!("{number}.jnl.{at}")))?;
+    kept.write_all(rest.get(..written).unwrap_or_default())?;
+    kept.sync_all()?;
+    let file = File::options().write(true).open(path)?;
+    file.set_len(at)?;
+    file.sync_all()
+}
+
+/// Where bytes are kept that were cut off a log.
+fn cuts(dir: &Path) -> PathBuf {
+    dir.with_extension("cut")
+}
+
 /// Starts a new log file, so that the store never writes behind bytes whose sync failed: it takes
 /// the files before the last as finished, writes what they hold into tables and removes them.
-fn seal_log(dir: &Path, logs: &[u64]) -> io::Result<()> {
+fn seal_log(dir: &Path) -> io::Result<()> {
+    let logs = files::logs(dir)?;
     let Some(next) = logs.last().and_then(|last| last.checked_add(1)) else { return Ok(()) };
-    File::create_new(log_path(dir, next))?.sync_all()?;
+    File::create_new(files::log_path(dir, next))?.sync_all()?;
     File::open(dir)?.sync_all()
 }
 
@@ -161,6 +193,9 @@ impl From<Error> for EngineError {
         if let Error::Io(error) | Error::Storage(LsmError::Io(error)) = error {
             return error.into();
         }
-        Self::Failed(error.to_string())
+        if matches!(error, Error::Locked | Error::Poisoned) {
+            return Self::Failed(error.to_string());
+        }
+        Self::Damaged(error.to_string())
     }
 }

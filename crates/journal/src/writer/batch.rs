@@ -9,6 +9,7 @@ use crate::api::{Append, Appended, Done};
 use crate::engine::Op;
 use crate::error::{AppendError, ReadError};
 use crate::heads::{Head, Heads};
+use crate::marks::Change;
 use crate::queue::{Removed, Work};
 use crate::{frame, keys};
 
@@ -21,6 +22,13 @@ pub(super) struct Batch {
     replies: Vec<Reply>,
     records: u64,
     bytes: u64,
+}
+
+/// The frame of nothing, for keys that say all by themselves.
+pub(super) fn framed_nothing() -> Vec<u8> {
+    let mut framed = Vec::new();
+    frame::encode(b"", 0, b"", &mut framed);
+    framed
 }
 
 /// Who waits, and what is said if the batch becomes durable.
@@ -64,6 +72,24 @@ impl Batch {
         (self.records, self.bytes)
     }
 
+    /// What the batch changes, for the file of marks; called before the ends are moved.
+    pub(super) fn changes(&self, heads: &Heads) -> Vec<u8> {
+        let mut changes = Vec::new();
+        for (list, head) in &self.heads {
+            let known = heads.lists.get(list);
+            match head {
+                Some(head) if known.is_some_and(|known| known.id == head.id) => {
+                    Change::End(*head).encode(&mut changes);
+                }
+                Some(head) => Change::New(*head, list).encode(&mut changes),
+                None => known.into_iter().for_each(|known| {
+                    Change::Removed(known.id).encode(&mut changes);
+                }),
+            }
+        }
+        changes
+    }
+
     /// Moves the ends of the lists; called after the sync.
     pub(super) fn move_heads(&mut self, heads: &mut Heads) {
         heads.next_id = self.next_id;
@@ -72,7 +98,7 @@ impl Batch {
                 heads.lists.insert(list, head);
             } else {
                 heads.damaged.remove(&list);
-                heads.lists.remove(&list);
+                heads.gone.extend(heads.lists.remove(&list).map(|head| head.id));
             }
         }
     }
@@ -148,6 +174,7 @@ impl Batch {
             return heads.damaged.get(&list).map_or(Ok(()), |damaged| Err(damaged.error(&list)));
         };
         self.ops.push(Op::Delete(keys::list(&list)));
+        self.ops.push(Op::Put(keys::gone(head.id), framed_nothing()));
         let records = (1..=head.last).map(|seq| Op::Delete(keys::record(head.id, seq).to_vec()));
         self.ops.extend(records);
         self.heads.insert(list, None);

@@ -1,8 +1,4 @@
-//! Looks at the store's write-ahead log before the store does.
-//!
-//! The store takes the first place it cannot parse for the torn end of the log and cuts the file
-//! there. After a crash that is right. When the place is in the middle it would delete what was
-//! acknowledged, so the journal is not opened at all then.
+//! The store's write-ahead log, read without the store.
 //!
 //! ```text
 //! log   = batch* rest
@@ -11,90 +7,195 @@
 //!           | value len on disk (4) | key | value                      all little endian
 //! ```
 //!
-//! The journal syncs each batch before it begins the next: where a batch begins behind the place,
-//! the batch at the place was synced, and it is damage. Bytes with no batch behind them are a
-//! write that a crash cut short, which nobody was told of.
+//! The checksum is XXH3 over the items. The journal syncs each batch before it begins the next, so
+//! at most one batch, the last, may be there in part after a crash: nobody was told of it. Where a
+//! whole batch stands behind bytes that are none, those bytes were synced, and it is damage.
 
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
+
+use xxhash_rust::xxh3::xxh3_64;
 
 const START: u8 = 1;
 const ITEM: u8 = 2;
 const END: u8 = 3;
+/// Bytes of a batch before its items.
+const HEAD_LEN: usize = 13;
 /// A value, a deletion and a deletion of another kind are 0 to 2.
 const TYPE_MAX: u8 = 2;
 /// The value is not compressed.
 const PLAIN: u8 = 0;
 /// Ends a batch.
 const TRAILER: [u8; 4] = *b"FJL\x03";
-/// The end of one batch and the tag of the next.
-const SEAM: [u8; 5] = *b"FJL\x03\x01";
-/// A start behind the damage has a number at most this far on; more is the bytes of a payload.
+/// A batch has a number less than this far on from the one before it.
 const SEQNO_STEP_MAX: u64 = 1 << 32;
+/// No store ever gives a number so high.
+const SEQNO_MAX: u64 = 1 << 62;
 
-/// Says where the log is damaged in the middle, if it is.
-pub(super) fn damage(path: &Path) -> io::Result<Option<u64>> {
-    let log = fs::read(path)?;
-    let whole = Whole::of(&log);
-    let rest = log.get(whole.end..).unwrap_or_default();
-    // A new log is laid out with zeros.
-    let written = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    let rest = rest.get(..written).unwrap_or_default();
-    let begins = |at: usize| {
-        let head = rest.get(at + SEAM.len()..)?;
-        let (count, head) = head.split_first_chunk::<4>()?;
-        let (seqno, _) = head.split_first_chunk::<8>()?;
-        let step = u64::from_le_bytes(*seqno).checked_sub(whole.seqno)?;
-        (u32::from_le_bytes(*count) > 0 && (1..SEQNO_STEP_MAX).contains(&step)).then_some(())
-    };
-    let mut seams = rest.windows(SEAM.len()).enumerate().filter(|(_, bytes)| *bytes == SEAM);
-    let damaged = seams.any(|(at, _)| begins(at).is_some());
-    Ok(damaged.then_some(whole.end as u64))
+/// A log in memory.
+#[derive(Debug)]
+pub(super) struct Log {
+    bytes: Vec<u8>,
 }
 
-/// The batches at the begin of a log that parse.
-struct Whole {
-    end: usize,
-    seqno: u64,
+/// A part of a log, in the order of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Part {
+    /// A batch as it was written.
+    Whole(Range<usize>),
+    /// Bytes that are no batch, with a whole one behind them.
+    Damaged(Range<usize>),
+    /// Bytes that are no batch, with nothing behind them.
+    Torn(Range<usize>),
 }
 
-impl Whole {
-    fn of(log: &[u8]) -> Self {
-        let mut whole = Self { end: 0, seqno: 0 };
-        let mut rest = log;
-        while let Some(seqno) = batch(&mut rest) {
-            whole = Self { end: log.len() - rest.len(), seqno };
+/// One change in a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Item<'a> {
+    /// All of it, as it stands in the log.
+    pub(super) bytes: &'a [u8],
+    pub(super) is_deletion: bool,
+    pub(super) key: &'a [u8],
+    pub(super) value: &'a [u8],
+}
+
+impl Log {
+    pub(super) fn read(path: &Path) -> io::Result<Self> {
+        fs::read(path).map(Self::of)
+    }
+
+    fn of(mut bytes: Vec<u8>) -> Self {
+        // A new log is laid out with zeros.
+        let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        bytes.truncate(written);
+        Self { bytes }
+    }
+
+    /// Bytes of a part.
+    pub(super) fn get(&self, range: Range<usize>) -> &[u8] {
+        self.bytes.get(range).unwrap_or_default()
+    }
+
+    /// All of the log but the zeros that it was laid out with.
+    pub(super) fn parts(&self) -> Vec<Part> {
+        let (mut parts, mut at, mut before) = (Vec::new(), 0, None);
+        while at < self.bytes.len() {
+            match self.batch_at(at) {
+                Some((len, number)) if self.is_in_order(before, number, at + len) => {
+                    parts.push(Part::Whole(at..at + len));
+                    (at, before) = (at + len, Some(number));
+                }
+                found => {
+                    let from = at + found.map_or(1, |(len, _)| len);
+                    let Some(next) = self.next_batch(from, before) else {
+                        parts.push(Part::Torn(at..self.bytes.len()));
+                        break;
+                    };
+                    parts.push(Part::Damaged(at..next));
+                    at = next;
+                }
+            }
         }
-        whole
+        parts
+    }
+
+    /// Whether a batch's number, which its checksum does not cover, fits between its neighbours'.
+    fn is_in_order(&self, before: Option<u64>, number: u64, next: usize) -> bool {
+        let next = self.batch_at(next).map(|(_, number)| number);
+        let is_far_on = next.is_some_and(|next| follows(before, next) && next <= number);
+        follows(before, number) && !is_far_on
+    }
+
+    /// The length and number of the whole batch that begins here, if one does.
+    fn batch_at(&self, at: usize) -> Option<(usize, u64)> {
+        let log = self.bytes.get(at..)?;
+        let mut rest = log;
+        let (count, seqno) = head(&mut rest)?;
+        let items = rest;
+        for _ in 0..count {
+            item(&mut rest)?;
+        }
+        let items = items.get(..items.len() - rest.len())?;
+        let [END] = *take::<1>(&mut rest)? else { return None };
+        let checksum = u64::from_le_bytes(*take(&mut rest)?);
+        let is_whole = *take(&mut rest)? == TRAILER && checksum == xxh3_64(items);
+        is_whole.then_some((log.len() - rest.len(), seqno))
+    }
+
+    /// Where the next whole batch begins, if one does.
+    fn next_batch(&self, from: usize, before: Option<u64>) -> Option<usize> {
+        let starts = self.bytes.get(from..)?.iter().enumerate().filter(|(_, byte)| **byte == START);
+        let mut starts = starts.map(|(place, _)| from + place);
+        starts.find(|at| {
+            // Most places fall at the tag of the first item.
+            self.bytes.get(at + HEAD_LEN) == Some(&ITEM)
+                && self.batch_at(*at).is_some_and(|(_, number)| follows(before, number))
+        })
     }
 }
 
-/// Takes one batch off the front and gives its number.
-fn batch(rest: &mut &[u8]) -> Option<u64> {
+/// Whether a batch may have this number after one that has the other.
+fn follows(before: Option<u64>, number: u64) -> bool {
+    let step = number.checked_sub(before.unwrap_or(0));
+    let least = u64::from(before.is_some());
+    let bound = if before.is_some() { SEQNO_STEP_MAX } else { SEQNO_MAX };
+    step.is_some_and(|step| (least..bound).contains(&step))
+}
+
+/// The items of a whole batch, or those of a damaged one that can be told apart; their bytes may be
+/// damaged then.
+pub(super) fn items(mut batch: &[u8]) -> Vec<Item<'_>> {
+    let mut items = Vec::new();
+    let Some((count, _)) = head(&mut batch) else { return items };
+    for _ in 0..count {
+        let Some(item) = item(&mut batch) else { break };
+        items.push(item);
+    }
+    items
+}
+
+/// The number of a batch, as far as its head can be read.
+pub(super) fn seqno(mut batch: &[u8]) -> Option<u64> {
+    head(&mut batch).map(|(_, seqno)| seqno)
+}
+
+/// Lays out a batch of these items.
+pub(super) fn encode(seqno: u64, items: &[Item<'_>], out: &mut Vec<u8>) {
+    let bytes: Vec<u8> = items.iter().flat_map(|item| item.bytes).copied().collect();
+    out.push(START);
+    out.extend_from_slice(&u32::try_from(items.len()).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend_from_slice(&seqno.to_le_bytes());
+    out.extend_from_slice(&bytes);
+    out.push(END);
+    out.extend_from_slice(&xxh3_64(&bytes).to_le_bytes());
+    out.extend_from_slice(&TRAILER);
+}
+
+/// Takes the head of a batch off the front: how many items it has, and its number.
+fn head(rest: &mut &[u8]) -> Option<(u32, u64)> {
     let [START] = *take::<1>(rest)? else { return None };
     let count = u32::from_le_bytes(*take(rest)?);
     let seqno = u64::from_le_bytes(*take(rest)?);
-    for _ in 0..count {
-        item(rest)?;
-    }
-    let [END] = *take::<1>(rest)? else { return None };
-    take::<8>(rest)?;
-    (*take(rest)? == TRAILER).then_some(seqno)
+    (count > 0).then_some((count, seqno))
 }
 
-fn item(rest: &mut &[u8]) -> Option<()> {
-    let [ITEM, 0..=TYPE_MAX, PLAIN] = *take::<3>(rest)? else { return None };
+fn item<'a>(rest: &mut &'a [u8]) -> Option<Item<'a>> {
+    let whole = *rest;
+    let [ITEM, kind @ 0..=TYPE_MAX, PLAIN] = *take::<3>(rest)? else { return None };
     take::<8>(rest)?;
-    let key_len = u16::from_le_bytes(*take(rest)?);
+    let key_len = usize::from(u16::from_le_bytes(*take(rest)?));
     let plain_len = u32::from_le_bytes(*take(rest)?);
     let value_len = u32::from_le_bytes(*take(rest)?);
     if plain_len != value_len {
         return None;
     }
-    let len = usize::from(key_len).checked_add(usize::try_from(value_len).ok()?)?;
-    *rest = rest.get(len..)?;
-    Some(())
+    let (key, after) = rest.split_at_checked(key_len)?;
+    let (value, after) = after.split_at_checked(usize::try_from(value_len).ok()?)?;
+    *rest = after;
+    let bytes = whole.get(..whole.len() - after.len())?;
+    Some(Item { bytes, is_deletion: kind != 0, key, value })
 }
 
 fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8; N]> {

@@ -1,0 +1,83 @@
+//! Opens a store and judges it: whole, short of what was acknowledged, or only to be read.
+
+use std::path::Path;
+
+use crate::damage::FileDamage;
+use crate::engine::{Engine, EngineError, Opening, Place, Rescued};
+use crate::error::OpenError;
+use crate::heads::Heads;
+use crate::marks::{Marks, MarksFile};
+use crate::writer::caught;
+
+/// A store that is open.
+pub(super) struct Opened {
+    pub(super) engine: Box<dyn Engine>,
+    pub(super) heads: Heads,
+    pub(super) files: Vec<FileDamage>,
+    /// Where marks are written, or why nothing is written.
+    pub(super) marks: Result<MarksFile, String>,
+}
+
+pub(super) fn open(dir: &Path, place: &dyn Place) -> Result<Opened, OpenError> {
+    let failed = |reason: String| OpenError::Store { dir: dir.to_owned(), reason };
+    let marks =
+        Marks::read(dir).map_err(|source| OpenError::Unwritable { dir: dir.to_owned(), source })?;
+    let opened = caught(|| {
+        let engine = place.open(Opening::First)?;
+        let heads = Heads::of(engine.as_ref(), &marks)?;
+        Ok((engine, heads))
+    });
+    let opened = match opened {
+        Ok((engine, heads)) => writable(dir, (engine, heads), &marks, place)
+            .map_err(|error| failed(format!("its marks cannot be written: {error}")))?,
+        Err(EngineError::Damaged(reason)) => {
+            read_only(place, &marks, &reason).map_err(|error| {
+                failed(format!("{reason}; and what is whole of it cannot be read: {error}"))
+            })?
+        }
+        Err(error) => return Err(failed(error.to_string())),
+    };
+    tell(&opened);
+    Ok(opened)
+}
+
+fn writable(
+    dir: &Path,
+    (engine, heads): (Box<dyn Engine>, Heads),
+    marks: &Marks,
+    place: &dyn Place,
+) -> std::io::Result<Opened> {
+    let files = marks.damage(dir, &heads).into_iter().collect();
+    let file = MarksFile::open(dir, marks, &heads)?;
+    if heads.damaged.is_empty()
+        && let Err(error) = place.forget_cuts()
+    {
+        tracing::warn!(%error, "bytes that were cut off the log cannot be removed");
+    }
+    Ok(Opened { engine, heads, files, marks: Ok(file) })
+}
+
+fn read_only(place: &dyn Place, marks: &Marks, reason: &str) -> Result<Opened, EngineError> {
+    caught(|| {
+        let Rescued { engine, damage } = place.rescue(&|id| marks.name(id))?;
+        let heads = Heads::of(engine.as_ref(), marks)?;
+        let reason = damage.first().map_or_else(|| reason.to_owned(), ToString::to_string);
+        Ok(Opened { engine, heads, files: damage, marks: Err(reason) })
+    })
+}
+
+fn tell(opened: &Opened) {
+    for file in &opened.files {
+        tracing::error!(file = %file.file.display(), at = file.at, what = file.what, "a file of the journal is damaged");
+    }
+    for list in opened.heads.damage() {
+        let (name, seq, missing) = (list.list.escape_ascii().to_string(), list.seq, list.missing);
+        tracing::error!(list = name, seq, missing, reason = list.reason, "list refused");
+    }
+    if let Err(reason) = &opened.marks {
+        tracing::error!(
+            reason,
+            "the journal is read only; `orderstream journal salvage` takes out what is whole"
+        );
+    }
+}

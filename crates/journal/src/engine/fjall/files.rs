@@ -1,0 +1,237 @@
+//! Looks at the store's files before the store does.
+//!
+//! The store takes files that are missing for files that were never made: without the names of its
+//! keyspaces it removes their folders, and without a list of its tables it removes those. So the
+//! files that say what there is are verified here, and a store with damage in them is never opened.
+//!
+//! ```text
+//! version                "FJL" 3
+//! N.jnl                  the log
+//! keyspaces/0, 1         what the keyspace is called; what it holds
+//!   current              number of the list of tables (8) | its XXH3-128 (16) | 0
+//!   vN                   the list of tables
+//!   tables/N             a table
+//! ```
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_128};
+
+use super::log::{Log, Part};
+use crate::damage::FileDamage;
+
+/// The store's own mark of its layout.
+const VERSION: &[u8] = b"FJL\x03";
+/// Bytes of `current`.
+const CURRENT_LEN: usize = 25;
+/// Bytes of a table in the list of tables: id, kind of checksum, checksum, first number.
+const TABLE_LEN: usize = 33;
+/// Bytes read at once where a file is only summed up.
+const CHUNK_LEN: usize = 256 * 1024;
+
+/// The folder of what the journal keeps.
+pub(super) fn tree(dir: &Path) -> PathBuf {
+    dir.join("keyspaces").join("1")
+}
+
+/// The folder of the keyspaces' names.
+pub(super) fn names(dir: &Path) -> PathBuf {
+    dir.join("keyspaces").join("0")
+}
+
+/// The numbers of the store's log files, in order.
+pub(super) fn logs(dir: &Path) -> io::Result<Vec<u64>> {
+    let numbers = entries(dir)?.into_iter();
+    let numbers = numbers.filter_map(|name| name.strip_suffix(".jnl")?.parse::<u64>().ok());
+    let mut numbers: Vec<u64> = numbers.collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+pub(super) fn log_path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("{number}.jnl"))
+}
+
+/// Names in a folder; none where there is none.
+fn entries(dir: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    names.collect()
+}
+
+/// What a look at the files found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) damage: Vec<FileDamage>,
+    /// Logs whose last bytes are no batch, and where those begin.
+    pub(super) torn: Vec<(u64, u64)>,
+    /// Whether nothing was ever written to the store.
+    pub(super) is_fresh: bool,
+}
+
+/// Looks at all files but the content of tables. A store that was never there has no damage.
+pub(super) fn look(dir: &Path) -> io::Result<Found> {
+    let mut found = Found::default();
+    let mut is_logged = false;
+    for number in logs(dir)? {
+        let path = log_path(dir, number);
+        for part in Log::read(&path)?.parts() {
+            match part {
+                Part::Whole(_) => is_logged = true,
+                Part::Torn(range) => found.torn.push((number, range.start as u64)),
+                Part::Damaged(range) => {
+                    let what = format!("{} bytes of its log are not what was written", range.len());
+                    let at = Some(range.start as u64);
+                    found.damage.push(FileDamage { file: path.clone(), at, what });
+                }
+            }
+        }
+    }
+    let has_tables = !entries(&tree(dir).join("tables"))?.is_empty();
+    found.is_fresh = !is_logged && !has_tables && found.damage.is_empty();
+    if found.is_fresh {
+        return Ok(found);
+    }
+    found.damage.extend(version(dir));
+    for tree in [names(dir), tree(dir)] {
+        match tables(&tree) {
+            Ok(tables) => {
+                let files = tables.iter().map(|table| table_path(&tree, table.id));
+                found.damage.extend(files.filter_map(|file| missing(&file)));
+            }
+            Err(damage) => found.damage.push(damage),
+        }
+    }
+    Ok(found)
+}
+
+fn version(dir: &Path) -> Option<FileDamage> {
+    let file = dir.join("version");
+    match fs::read(&file) {
+        Ok(bytes) if bytes == VERSION => None,
+        Ok(bytes) => {
+            let what = format!("it holds '{}' and not 'FJL\\x03'", bytes.escape_ascii());
+            Some(wrong(&file, what))
+        }
+        Err(error) => Some(unreadable(&file, &error)),
+    }
+}
+
+/// A table as the list of tables names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Table {
+    pub(super) id: u64,
+    checksum: u128,
+}
+
+/// The tables of a keyspace, as its list of tables names them.
+pub(super) fn tables(tree: &Path) -> Result<Vec<Table>, FileDamage> {
+    let file = tree.join("current");
+    let current = fs::read(&file).map_err(|error| unreadable(&file, &error))?;
+    let (number, checksum) = split_current(&current)
+        .ok_or_else(|| wrong(&file, "it does not name a list of tables".to_owned()))?;
+    let file = tree.join(format!("v{number}"));
+    let list = fs::read(&file).map_err(|error| unreadable(&file, &error))?;
+    if xxh3_128(&list) != checksum {
+        return Err(wrong(&file, "its checksum is wrong".to_owned()));
+    }
+    parse(&list).ok_or_else(|| wrong(&file, "its layout is unknown to this release".to_owned()))
+}
+
+pub(super) fn table_path(tree: &Path, id: u64) -> PathBuf {
+    tree.join("tables").join(id.to_string())
+}
+
+fn missing(file: &Path) -> Option<FileDamage> {
+    fs::metadata(file).err().map(|error| unreadable(file, &error))
+}
+
+fn unreadable(file: &Path, error: &io::Error) -> FileDamage {
+    if error.kind() == io::ErrorKind::NotFound {
+        return wrong(file, "it is missing".to_owned());
+    }
+    wrong(file, format!("it cannot be read: {error}"))
+}
+
+fn wrong(file: &Path, what: String) -> FileDamage {
+    FileDamage { file: file.to_owned(), at: None, what }
+}
+
+fn split_current(bytes: &[u8]) -> Option<(u64, u128)> {
+    let (number, rest) = bytes.split_first_chunk::<8>()?;
+    let (checksum, kind) = rest.split_first_chunk::<16>()?;
+    let is_current = bytes.len() == CURRENT_LEN && kind == [0];
+    is_current.then(|| (u64::from_le_bytes(*number), u128::from_le_bytes(*checksum)))
+}
+
+/// Reads the tables out of a list of them: after the one byte that says how many levels there are,
+/// each level has runs (1) and each run tables (4).
+fn parse(list: &[u8]) -> Option<Vec<Table>> {
+    let archive = sfa::Reader::from_reader(&mut io::Cursor::new(list)).ok()?;
+    let section = archive.toc().section(b"tables")?;
+    let begin = usize::try_from(section.pos()).ok()?;
+    let end = begin.checked_add(usize::try_from(section.len()).ok()?)?;
+    let mut rest = list.get(begin..end)?;
+    let mut tables = Vec::new();
+    for _ in 0..byte(&mut rest)? {
+        for _ in 0..byte(&mut rest)? {
+            let (count, after) = rest.split_first_chunk::<4>()?;
+            rest = after;
+            for _ in 0..u32::from_le_bytes(*count) {
+                let (table, after) = rest.split_first_chunk::<TABLE_LEN>()?;
+                rest = after;
+                let (id, checksum) = table.split_first_chunk::<8>()?;
+                let checksum = checksum.get(1..)?.first_chunk::<16>()?;
+                let (id, checksum) = (u64::from_le_bytes(*id), u128::from_le_bytes(*checksum));
+                tables.push(Table { id, checksum });
+            }
+        }
+    }
+    rest.is_empty().then_some(tables)
+}
+
+fn byte(rest: &mut &[u8]) -> Option<u8> {
+    let (first, after) = rest.split_first()?;
+    *rest = after;
+    Some(*first)
+}
+
+/// Reads a table whole, and says whether it is what was written.
+pub(super) fn verify(tree: &Path, table: Table) -> Result<(), FileDamage> {
+    let file = table_path(tree, table.id);
+    match checksum_of(&file) {
+        Ok(checksum) if checksum == table.checksum => Ok(()),
+        Ok(_) => Err(wrong(&file, "its checksum is wrong".to_owned())),
+        Err(error) => Err(unreadable(&file, &error)),
+    }
+}
+
+/// Whether a table that no list names looks like one.
+pub(super) fn is_table(tree: &Path, id: u64) -> bool {
+    sfa::Reader::new(table_path(tree, id)).is_ok()
+}
+
+fn checksum_of(file: &Path) -> io::Result<u128> {
+    let (mut file, mut hasher) = (File::open(file)?, Xxh3Default::new());
+    let mut chunk = vec![0; CHUNK_LEN];
+    loop {
+        let len = file.read(&mut chunk)?;
+        if len == 0 {
+            return Ok(hasher.digest128());
+        }
+        hasher.update(chunk.get(..len).unwrap_or_default());
+    }
+}
+
+/// The ids of all tables that lie in a keyspace's folder, for where the list of them is damaged.
+pub(super) fn table_files(tree: &Path) -> io::Result<Vec<u64>> {
+    let names = entries(&tree.join("tables"))?;
+    let mut ids: Vec<u64> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    ids.sort_unstable();
+    Ok(ids)
+}

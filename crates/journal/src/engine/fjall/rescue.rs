@@ -1,0 +1,293 @@
+//! What is whole of a damaged store, to be read.
+//!
+//! A store is laid out anew in a folder beside the damaged one, which is not touched: its tables are
+//! linked or copied, and of its log every whole batch is taken, and every record of a damaged batch
+//! that its own checksum proves. So a record is missing only where it is damaged itself, or where
+//! its batch can no longer be told into records. Nothing is merged or written there: it takes the
+//! room of the log, and that of the tables only where the file system knows no links.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, Cursor, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use ::fjall::{Database, KeyspaceCreateOptions};
+use bytes::Bytes;
+
+use super::files::{self, Found};
+use super::log::{self, Item, Log, Part};
+use super::{Fjall, KEYSPACE};
+use crate::damage::FileDamage;
+use crate::engine::{Engine, EngineError, Names, Op, Rescued, Visit};
+use crate::keys;
+use crate::{frame, limits};
+
+/// The one log of a store that is laid out anew.
+const LOG: u64 = 0;
+/// The number of its list of tables.
+const TABLES_NUMBER: u64 = 1;
+/// Levels that tables are in, by the store's layout.
+const LEVELS: u8 = 7;
+/// Most runs of one level, by the store's layout.
+const RUNS_MAX: usize = 255;
+
+/// Opens what is whole of the store in `dir`, in the folder `scratch`, which is made anew.
+pub(super) fn rescue(
+    dir: &Path,
+    scratch: PathBuf,
+    names: &Names<'_>,
+) -> Result<Rescued, EngineError> {
+    let Found { mut damage, .. } = files::look(dir)?;
+    let log = log_of_whole(dir, names)?;
+    tables_of(&files::names(dir), &mut damage)?;
+    let (all, sound) = tables_of(&files::tree(dir), &mut damage)?;
+    // Of a table with a damaged block the others can be read; of one with a damaged index none.
+    for tables in [all, Some(sound), Some(Vec::new())] {
+        clear(&scratch)?;
+        lay_out(dir, &scratch, tables.as_deref(), &log)?;
+        let opened = catch_unwind(AssertUnwindSafe(|| open(&scratch)));
+        match opened {
+            Ok(Ok(store)) => {
+                let engine = Box::new(ReadOnly { store, scratch: Scratch(scratch) });
+                return Ok(Rescued { engine, damage });
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "the store cannot be read with these tables"),
+            Err(_) => tracing::warn!("the store panicked over these tables"),
+        }
+    }
+    clear(&scratch)?;
+    Err(EngineError::Damaged("nothing of the store can be read".to_owned()))
+}
+
+/// All tables, none where the list of tables is right, and those that are sound as a whole.
+type Tables = (Option<Vec<u64>>, Vec<u64>);
+
+fn tables_of(tree: &Path, damage: &mut Vec<FileDamage>) -> io::Result<Tables> {
+    let Ok(listed) = files::tables(tree) else {
+        let all = files::table_files(tree)?;
+        let sound = all.iter().copied().filter(|id| files::is_table(tree, *id)).collect();
+        return Ok((Some(all), sound));
+    };
+    let (mut sound, mut there) = (Vec::new(), Vec::new());
+    for table in &listed {
+        let Err(wrong) = files::verify(tree, *table) else {
+            sound.push(table.id);
+            there.push(table.id);
+            continue;
+        };
+        if files::table_path(tree, table.id).exists() {
+            there.push(table.id);
+        }
+        if damage.iter().all(|known| known.file != wrong.file) {
+            damage.push(wrong);
+        }
+    }
+    let all = (sound.len() < listed.len()).then_some(there);
+    Ok((all, sound))
+}
+
+/// The keys of lists that the logs themselves tell, by id.
+fn names_in(logs: &[Log]) -> HashMap<u32, Bytes> {
+    let mut names = HashMap::new();
+    for log in logs {
+        for part in log.parts() {
+            let (Part::Whole(range) | Part::Damaged(range) | Part::Torn(range)) = part;
+            for item in log::items(log.get(range)) {
+                let Some(list) = keys::list_of(item.key).filter(|_| !item.is_deletion) else {
+                    continue;
+                };
+                let id = frame::decode(list, 0, item.value).ok().and_then(|id| id.try_into().ok());
+                if let Some(id) = id {
+                    names.insert(u32::from_be_bytes(id), Bytes::copy_from_slice(list));
+                }
+            }
+        }
+    }
+    names
+}
+
+/// All that is whole in the logs, as one log.
+fn log_of_whole(dir: &Path, names: &Names<'_>) -> io::Result<Vec<u8>> {
+    let logs: io::Result<Vec<Log>> = files::logs(dir)?
+        .into_iter()
+        .map(|number| Log::read(&files::log_path(dir, number)))
+        .collect();
+    let logs = logs?;
+    let told = names_in(&logs);
+    let names = |id: u32| names(id).or_else(|| told.get(&id).cloned());
+    let mut out = Vec::new();
+    for log in &logs {
+        for part in log.parts() {
+            match part {
+                Part::Whole(range) => out.extend_from_slice(log.get(range)),
+                Part::Damaged(range) | Part::Torn(range) => {
+                    let batch = log.get(range);
+                    let Some(seqno) = log::seqno(batch) else { continue };
+                    let mut items = log::items(batch);
+                    items.retain(|item| is_proven(item, &names));
+                    if !items.is_empty() {
+                        log::encode(seqno, &items, &mut out);
+                    }
+                }
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// Whether an item's own checksum says that it is what was written, in its place.
+fn is_proven(item: &Item<'_>, names: &Names<'_>) -> bool {
+    if item.is_deletion {
+        return false;
+    }
+    if let Some((id, seq)) = keys::record_of(item.key) {
+        return names(id).is_some_and(|list| frame::decode(&list, seq, item.value).is_ok());
+    }
+    keys::list_of(item.key).is_some_and(|list| frame::decode(list, 0, item.value).is_ok())
+}
+
+/// Lays out a store of these tables, or of all that the list of tables names, and this log.
+fn lay_out(
+    dir: &Path,
+    scratch: &Path,
+    tables: Option<&[u64]>,
+    log: &[u8],
+) -> Result<(), EngineError> {
+    let database = builder(scratch).open()?;
+    drop(database.keyspace(KEYSPACE, KeyspaceCreateOptions::default)?);
+    drop(database);
+    let (from, to) = (files::tree(dir), files::tree(scratch));
+    for name in fs::read_dir(&to)? {
+        let path = name?.path();
+        if path.is_file() {
+            fs::remove_file(path)?;
+        }
+    }
+    let ids = match tables {
+        Some(ids) => ids.to_vec(),
+        None => files::table_files(&from)?,
+    };
+    for id in &ids {
+        let name = Path::new("tables").join(id.to_string());
+        link_or_copy(&from.join(&name), &to.join(&name))?;
+    }
+    match tables {
+        Some(ids) => write_list(&to, ids)?,
+        None => {
+            for entry in fs::read_dir(&from)? {
+                let path = entry?.path();
+                if let Some(name) = path.file_name().filter(|_| path.is_file()) {
+                    fs::copy(&path, to.join(name))?;
+                }
+            }
+        }
+    }
+    Ok(fs::write(files::log_path(scratch, LOG), log)?)
+}
+
+/// Tables never change, and the store that reads them only takes the names away that are its own.
+fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(from, to).or_else(|_| fs::copy(from, to).map(drop))
+}
+
+/// Writes a list of tables that may overlap in any way.
+fn write_list(tree: &Path, ids: &[u64]) -> io::Result<()> {
+    let failed = |error: sfa::Error| io::Error::other(format!("{error:?}"));
+    let mut archive = sfa::Writer::from_writer(Cursor::new(Vec::new()));
+    let sections: [(&str, &[u8]); 5] = [
+        ("format_version", &[3]),
+        ("crate_version", b"3"),
+        ("tree_type", &[0]),
+        ("level_count", &[LEVELS]),
+        ("filter_hash_type", &[0]),
+    ];
+    for (name, bytes) in sections {
+        archive.start(name)?;
+        archive.write_all(bytes)?;
+    }
+    archive.start("tables")?;
+    archive.write_all(&[LEVELS])?;
+    let mut runs = ids.iter().rev();
+    for _ in 0..LEVELS {
+        let level: Vec<_> = runs.by_ref().take(RUNS_MAX).collect();
+        archive.write_all(&[u8::try_from(level.len()).unwrap_or(u8::MAX)])?;
+        for id in level {
+            archive.write_all(&1_u32.to_le_bytes())?;
+            archive.write_all(&id.to_le_bytes())?;
+            // The kind of the checksum, the checksum, and the first number.
+            archive.write_all(&[0; 25])?;
+        }
+    }
+    archive.start("blob_files")?;
+    archive.write_all(&0_u32.to_le_bytes())?;
+    archive.start("blob_gc_stats")?;
+    archive.write_all(&0_u32.to_le_bytes())?;
+    let list = archive.into_inner().map_err(failed)?.into_inner();
+    let mut current = TABLES_NUMBER.to_le_bytes().to_vec();
+    current.extend_from_slice(&xxhash_rust::xxh3::xxh3_128(&list).to_le_bytes());
+    current.push(0);
+    fs::write(tree.join(format!("v{TABLES_NUMBER}")), list)?;
+    fs::write(tree.join("current"), current)
+}
+
+/// Without threads nothing is merged or written out.
+fn builder(dir: &Path) -> ::fjall::DatabaseBuilder<Database> {
+    Database::builder(dir)
+        .cache_size(limits::CACHE_BYTES)
+        .worker_threads_unchecked(0)
+        .max_cached_files(Some(limits::OPEN_FILES_MAX))
+}
+
+fn open(scratch: &Path) -> Result<Fjall, EngineError> {
+    let database = builder(scratch).open()?;
+    let keyspace = database.keyspace(KEYSPACE, KeyspaceCreateOptions::default)?;
+    let store = Fjall { database, keyspace };
+    // A table whose index is damaged says so here; a block is looked at by those who read it.
+    let whole = store.range(&[], &[0xff], &mut |_, _| std::ops::ControlFlow::Continue(()));
+    if let Err(error) = whole {
+        tracing::warn!(%error, "a part of the store cannot be read");
+    }
+    Ok(store)
+}
+
+fn clear(scratch: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(scratch) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A folder that goes with its owner.
+#[derive(Debug)]
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = clear(&self.0) {
+            tracing::warn!(%error, "the folder of a read-only store cannot be removed");
+        }
+    }
+}
+
+/// A store that is read only.
+#[derive(Debug)]
+struct ReadOnly {
+    store: Fjall,
+    #[expect(dead_code, reason = "held, and dropped after the store")]
+    scratch: Scratch,
+}
+
+impl Engine for ReadOnly {
+    fn commit(&self, _: Vec<Op>) -> Result<(), EngineError> {
+        Err(EngineError::Damaged("the store is read only".to_owned()))
+    }
+
+    fn range(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), EngineError> {
+        self.store.range(from, to, visit)
+    }
+
+    fn last_key(&self, from: &[u8], to: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        self.store.last_key(from, to)
+    }
+}

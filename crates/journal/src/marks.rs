@@ -1,0 +1,394 @@
+//! How far each list was acknowledged, kept in a file beside the store.
+//!
+//! A log whose end is gone looks like a log whose end was never written. So after each batch that is
+//! on disk a line goes to this file: which lists it changed, and where they end. When the journal is
+//! opened, a list of the store that ends before its mark has lost what was acknowledged.
+//!
+//! ```text
+//! file  = entry*                  the first entry says which layout this is
+//! entry = len of body (4) | CRC32C over the entry's place in the file (8) and the body (4) | body
+//! body  = item*
+//! item  = 0 | "OSMARKS1"                                  the layout
+//!       | 1 | id (4) | last (8)                           the list ends there
+//!       | 2 | id (4) | last (8) | key len (2) | key       the same, of a list that is new here
+//!       | 3 | id (4)                                      the list is removed
+//!       | 4 | place (8)                                   all before that place is on disk
+//!                                                         all numbers little endian
+//! ```
+//!
+//! The file is written after the store's sync, so a mark is never ahead of the store, and is synced
+//! itself at most once in [`limits::MARKS_SYNC_PAUSE`] and when the journal is closed: no answer
+//! waits for it. A power cut may leave the end of it in part; that much is passed over. It is
+//! written anew, into another file first, where it has grown, or was damaged.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::damage::FileDamage;
+use crate::heads::{Acknowledged, Head, Heads};
+use crate::keys::ListId;
+use crate::limits;
+
+const FILE: &str = "journal.marks";
+const LAYOUT: &[u8] = b"\0OSMARKS1";
+const HEAD_LEN: usize = 8;
+const END: u8 = 1;
+const NEW: u8 = 2;
+const REMOVED: u8 = 3;
+const SYNCED: u8 = 4;
+
+/// What the file says.
+#[derive(Debug, Default)]
+pub(crate) struct Marks {
+    /// The key and the last number of each list, by id.
+    pub(crate) lists: HashMap<ListId, (Bytes, u64)>,
+    pub(crate) state: State,
+}
+
+/// How the file was found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) enum State {
+    /// There is none.
+    #[default]
+    Missing,
+    /// All of it is what was written, up to here.
+    Whole(u64),
+    /// It ends in a write that was cut short.
+    Torn,
+    /// What was synced of it is not what was written.
+    Damaged(FileDamage),
+}
+
+impl Marks {
+    /// Reads the file in a journal's folder.
+    pub(crate) fn read(dir: &Path) -> io::Result<Self> {
+        let file = dir.join(FILE);
+        let bytes = match fs::read(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            bytes => bytes?,
+        };
+        let mut marks = Self::default();
+        let whole = marks.take(&bytes);
+        marks.state = if whole == bytes.len() && whole > 0 {
+            State::Whole(whole as u64)
+        } else if whole == 0 || is_synced(&bytes, whole) {
+            let what = "what was synced of it is not what was written".to_owned();
+            State::Damaged(FileDamage { file, at: Some(whole as u64), what })
+        } else {
+            State::Torn
+        };
+        Ok(marks)
+    }
+
+    /// Takes all entries from the begin that are whole, and says where they end.
+    fn take(&mut self, bytes: &[u8]) -> usize {
+        let mut at = 0;
+        while let Some(body) = entry_at(bytes, at) {
+            let is_layout = body == LAYOUT;
+            if (at == 0) != is_layout || (!is_layout && self.fold(body).is_none()) {
+                break;
+            }
+            at += HEAD_LEN + body.len();
+        }
+        at
+    }
+
+    fn fold(&mut self, mut body: &[u8]) -> Option<()> {
+        while let Some((kind, rest)) = body.split_first() {
+            body = rest;
+            match *kind {
+                END => {
+                    let (id, last) = (number4(&mut body)?, number8(&mut body)?);
+                    if let Some(mark) = self.lists.get_mut(&id) {
+                        mark.1 = last;
+                    }
+                }
+                NEW => {
+                    let (id, last) = (number4(&mut body)?, number8(&mut body)?);
+                    let (len, rest) = body.split_first_chunk::<2>()?;
+                    let (key, rest) = rest.split_at_checked(u16::from_le_bytes(*len).into())?;
+                    body = rest;
+                    self.lists.insert(id, (Bytes::copy_from_slice(key), last));
+                }
+                REMOVED => {
+                    self.lists.remove(&number4(&mut body)?);
+                }
+                SYNCED => {
+                    number8(&mut body)?;
+                }
+                _ => return None,
+            }
+        }
+        Some(())
+    }
+
+    /// The file in a journal's folder.
+    pub(crate) fn path(dir: &Path) -> PathBuf {
+        dir.join(FILE)
+    }
+
+    /// What is wrong with the file, where the store says whether there is one.
+    pub(crate) fn damage(&self, dir: &Path, heads: &Heads) -> Option<FileDamage> {
+        match &self.state {
+            State::Damaged(damage) => Some(damage.clone()),
+            State::Missing if heads.is_marked => {
+                let what = "it is missing".to_owned();
+                Some(FileDamage { file: Self::path(dir), at: None, what })
+            }
+            State::Missing | State::Whole(_) | State::Torn => None,
+        }
+    }
+
+    /// What was acknowledged, as the file says.
+    pub(crate) fn acknowledged(&self) -> impl Iterator<Item = Acknowledged> + '_ {
+        self.lists.iter().map(|(id, (list, last))| (*id, list.clone(), *last))
+    }
+
+    /// The key of a list.
+    pub(crate) fn name(&self, id: ListId) -> Option<Bytes> {
+        self.lists.get(&id).map(|(list, _)| list.clone())
+    }
+}
+
+/// The body of the entry that begins here, if a whole one does.
+fn entry_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
+    let (len, rest) = bytes.get(at..)?.split_first_chunk::<4>()?;
+    let (checksum, rest) = rest.split_first_chunk::<4>()?;
+    let body = rest.get(..usize::try_from(u32::from_le_bytes(*len)).ok()?)?;
+    let is_whole = !body.is_empty() && u32::from_le_bytes(*checksum) == checksum_of(at, body);
+    is_whole.then_some(body)
+}
+
+fn checksum_of(at: usize, body: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&(at as u64).to_le_bytes()), body)
+}
+
+/// Whether an entry behind says that more than the first `whole` bytes were on disk.
+fn is_synced(bytes: &[u8], whole: usize) -> bool {
+    let mut bodies = (whole..bytes.len()).filter_map(|at| entry_at(bytes, at));
+    bodies.any(|body| {
+        let place = body.strip_prefix(&[SYNCED]).and_then(|rest| rest.first_chunk::<8>());
+        place.is_some_and(|place| u64::from_le_bytes(*place) > whole as u64)
+    })
+}
+
+fn number4(bytes: &mut &[u8]) -> Option<u32> {
+    let (number, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(u32::from_le_bytes(*number))
+}
+
+fn number8(bytes: &mut &[u8]) -> Option<u64> {
+    let (number, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(u64::from_le_bytes(*number))
+}
+
+/// What one batch did to a list.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Change<'a> {
+    End(Head),
+    New(Head, &'a [u8]),
+    Removed(ListId),
+}
+
+impl Change<'_> {
+    /// Puts the change at the end of `out`.
+    pub(crate) fn encode(self, out: &mut Vec<u8>) {
+        let (kind, id) = match self {
+            Self::End(head) => (END, head.id),
+            Self::New(head, _) => (NEW, head.id),
+            Self::Removed(id) => (REMOVED, id),
+        };
+        out.push(kind);
+        out.extend_from_slice(&id.to_le_bytes());
+        if let Self::End(head) | Self::New(head, _) = self {
+            out.extend_from_slice(&head.last.to_le_bytes());
+        }
+        if let Self::New(_, key) = self {
+            out.extend_from_slice(&u16::try_from(key.len()).unwrap_or(u16::MAX).to_le_bytes());
+            out.extend_from_slice(key);
+        }
+    }
+}
+
+/// Writes the file. Only the writer's thread does.
+#[derive(Debug)]
+pub(crate) struct MarksFile {
+    dir: PathBuf,
+    /// None after it could not be written; then it is written anew.
+    file: Option<File>,
+    len: u64,
+    /// Its length when it was written anew.
+    base: u64,
+    /// Up to where it is on disk, until that is said in the file.
+    synced: Option<u64>,
+    /// When the first byte was written that is not on disk.
+    dirty: Option<Instant>,
+    /// When it was last tried to write it anew.
+    tried: Option<Instant>,
+}
+
+impl MarksFile {
+    /// Goes on with the file that was read, or writes it anew.
+    pub(crate) fn open(dir: &Path, marks: &Marks, heads: &Heads) -> io::Result<Self> {
+        let mut this = Self {
+            dir: dir.to_owned(),
+            file: None,
+            len: 0,
+            base: 0,
+            synced: None,
+            dirty: None,
+            tried: None,
+        };
+        if let State::Whole(len) = marks.state {
+            this.file = Some(File::options().append(true).open(dir.join(FILE))?);
+            (this.len, this.base) = (len, len);
+            this.write(&behind(marks, heads))?;
+            return Ok(this);
+        }
+        if let State::Damaged(_) = marks.state {
+            fs::rename(dir.join(FILE), dir.join(format!("{FILE}.damaged")))?;
+        }
+        this.write_anew(heads)?;
+        Ok(this)
+    }
+
+    /// Marks what a batch did that is on disk, in changes laid out one behind the other. `heads` are the
+    /// ends after the batch. What cannot be written now is written later; the batch is on disk all the
+    /// same.
+    pub(crate) fn mark(&mut self, changes: &[u8], heads: &Heads) {
+        let has_grown = self.len > self.base.saturating_mul(2) + limits::MARKS_GROWTH_BYTES;
+        let outcome = if self.file.is_none() || has_grown {
+            let is_early = self.tried.is_some_and(|at| at.elapsed() < limits::MARKS_SYNC_PAUSE);
+            if is_early && self.file.is_none() { Ok(()) } else { self.write_anew(heads) }
+        } else {
+            self.write(changes)
+        };
+        self.judge(outcome);
+    }
+
+    /// When it is to be synced next, if anything of it is not on disk.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.dirty.map(|since| since + limits::MARKS_SYNC_PAUSE)
+    }
+
+    /// Syncs what is not on disk. True when all of it is.
+    pub(crate) fn sync(&mut self) -> bool {
+        let Some(file) = &self.file else { return false };
+        if self.dirty.take().is_none() {
+            return true;
+        }
+        let outcome = file.sync_data();
+        let is_synced = outcome.is_ok();
+        self.synced = Some(self.len);
+        self.judge(outcome);
+        is_synced
+    }
+
+    fn judge(&mut self, outcome: io::Result<()>) {
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "the journal's marks cannot be written; they are written anew");
+            (self.file, self.dirty) = (None, None);
+        }
+    }
+
+    fn write(&mut self, changes: &[u8]) -> io::Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let mut out = Vec::new();
+        if let Some(place) = self.synced.take() {
+            let mut body = vec![SYNCED];
+            body.extend_from_slice(&place.to_le_bytes());
+            put(self.len, &body, &mut out);
+        }
+        if !changes.is_empty() {
+            put(self.len + out.len() as u64, changes, &mut out);
+        }
+        if out.is_empty() {
+            return Ok(());
+        }
+        self.dirty = self.dirty.or_else(|| Some(Instant::now()));
+        file.write_all(&out)?;
+        self.len += out.len() as u64;
+        Ok(())
+    }
+
+    /// Writes the ends of all lists into a new file, which then takes the place of the old one.
+    fn write_anew(&mut self, heads: &Heads) -> io::Result<()> {
+        self.tried = Some(Instant::now());
+        let (path, fresh) = (self.dir.join(FILE), self.dir.join(format!("{FILE}.new")));
+        let mut out = Vec::new();
+        put(0, LAYOUT, &mut out);
+        let mut body = Vec::new();
+        for (list, head) in &heads.lists {
+            Change::New(*head, list).encode(&mut body);
+            if body.len() >= limits::MARKS_ENTRY_BYTES {
+                put(out.len() as u64, &body, &mut out);
+                body.clear();
+            }
+        }
+        if !body.is_empty() {
+            put(out.len() as u64, &body, &mut out);
+        }
+        let synced = out.len() as u64;
+        let mut body = vec![SYNCED];
+        body.extend_from_slice(&synced.to_le_bytes());
+        put(synced, &body, &mut out);
+        fs::write(&fresh, &out)?;
+        let file = File::options().append(true).open(&fresh)?;
+        file.sync_all()?;
+        fs::rename(&fresh, path)?;
+        File::open(&self.dir)?.sync_all()?;
+        self.file = Some(file);
+        (self.len, self.base) = (out.len() as u64, out.len() as u64);
+        (self.synced, self.dirty) = (None, None);
+        Ok(())
+    }
+}
+
+/// Writes down that lists of a journal that is closed went further than it can show.
+pub(crate) fn raise(dir: &Path, ends: &[(Bytes, u64)]) -> io::Result<()> {
+    let marks = Marks::read(dir)?;
+    let mut heads = Heads::default();
+    for (id, list, last) in marks.acknowledged() {
+        heads.lists.insert(list, Head { id, last });
+    }
+    let mut next_id = marks.lists.keys().max().map_or(0, |last| last.saturating_add(1));
+    for (list, last) in ends {
+        let head = heads.lists.entry(list.clone()).or_insert(Head { id: next_id, last: *last });
+        head.last = *last;
+        next_id = next_id.max(head.id.saturating_add(1));
+    }
+    MarksFile::open(dir, &marks, &heads)?.write_anew(&heads)
+}
+
+/// The changes from what the file says to what is.
+fn behind(marks: &Marks, heads: &Heads) -> Vec<u8> {
+    let mut changes = Vec::new();
+    for (id, (list, _)) in &marks.lists {
+        if heads.lists.get(list).is_none_or(|head| head.id != *id) {
+            Change::Removed(*id).encode(&mut changes);
+        }
+    }
+    for (list, head) in &heads.lists {
+        match marks.lists.get(&head.id) {
+            Some((_, last)) if *last == head.last => {}
+            Some(_) => Change::End(*head).encode(&mut changes),
+            None => Change::New(*head, list).encode(&mut changes),
+        }
+    }
+    changes
+}
+
+/// Puts an entry that stands at this place of the file.
+fn put(place: u64, body: &[u8], out: &mut Vec<u8>) {
+    let place = usize::try_from(place).unwrap_or(usize::MAX);
+    out.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend_from_slice(&checksum_of(place, body).to_le_bytes());
+    out.extend_from_slice(body);
+}

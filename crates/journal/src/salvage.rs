@@ -1,0 +1,279 @@
+//! Looks at a journal that no process has open, and takes out what is whole. The journal itself is
+//! never changed.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+
+use bytes::Bytes;
+
+use crate::api::{Append, Appended, Journal as _, Record};
+use crate::damage::{Damage, FileDamage, ListDamage};
+use crate::embedded::{self, Embedded, Options};
+use crate::engine::fjall::FjallPlace;
+use crate::engine::{Engine, Place as _};
+use crate::error::{AppendError, OpenError, ReadError};
+use crate::heads::{Head, Heads};
+use crate::marks::{self, Marks};
+use crate::reader::{self, Pass};
+use crate::writer::caught;
+
+/// Records that are read at once.
+const PAGE_RECORDS: usize = 64;
+/// Appends that wait for the disk at once.
+const APPENDS_WAITING_MAX: usize = 1_024;
+
+/// Why a journal cannot be looked at, or taken out of.
+#[derive(Debug, thiserror::Error)]
+pub enum SalvageError {
+    /// There is no journal in the folder.
+    #[error("{} holds no journal: give the folder with `journal.lock` and `store` in it", dir.display())]
+    NotAJournal {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// The folder to write to holds something.
+    #[error("{} is not empty: give a folder that is empty or not there yet", to.display())]
+    NotEmpty {
+        /// The folder.
+        to: PathBuf,
+    },
+    /// A journal cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Nothing of the journal can be read.
+    #[error("the journal cannot be read: {0}")]
+    Unreadable(String),
+    /// The new journal takes no records.
+    #[error("the new journal takes no records: {0}")]
+    NotWritten(#[from] AppendError),
+    /// A folder cannot be read or written.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// What a journal holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Verified {
+    /// What is not as it was written. A journal is read only for a processor where a file but the marks
+    /// is damaged.
+    pub damage: Damage,
+    /// Lists that are whole.
+    pub lists: u64,
+    /// Records that are what was written, those of damaged lists too.
+    pub records: u64,
+}
+
+/// What is done with lists that are damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Damaged {
+    /// They are left behind: their numbers can be given again.
+    LeaveBehind,
+    /// Their records up to the damage are taken, and it is written down how far they went: they stay
+    /// refused, and no number is given twice.
+    Keep,
+}
+
+/// What was taken out of a journal.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Salvaged {
+    /// What was found.
+    pub found: Verified,
+    /// Lists that were taken whole.
+    pub lists: u64,
+    /// Records that were taken.
+    pub records: u64,
+    /// Damaged lists of which the records up to the damage were taken.
+    pub kept: u64,
+    /// Damaged lists of which nothing was taken.
+    pub left_behind: Vec<ListDamage>,
+}
+
+/// A journal that is open to be looked at.
+struct Source {
+    engine: Box<dyn Engine>,
+    heads: Heads,
+    files: Vec<FileDamage>,
+    #[expect(dead_code, reason = "held, and given back after the store is closed")]
+    lock: File,
+}
+
+impl Source {
+    fn open(dir: &Path) -> Result<Self, SalvageError> {
+        let store = dir.join(embedded::STORE_DIR);
+        if !store.is_dir() && !Marks::path(dir).is_file() {
+            return Err(SalvageError::NotAJournal { dir: dir.to_owned() });
+        }
+        let lock = embedded::lock(dir)?;
+        let marks = Marks::read(dir)?;
+        let opened = caught(|| {
+            let rescued = FjallPlace::new(store).rescue(&|id| marks.name(id))?;
+            let heads = Heads::of(rescued.engine.as_ref(), &marks)?;
+            Ok((rescued, heads))
+        });
+        let (rescued, heads) =
+            opened.map_err(|error| SalvageError::Unreadable(error.to_string()))?;
+        let files = rescued.damage.into_iter().chain(marks.damage(dir, &heads)).collect();
+        Ok(Self { engine: rescued.engine, heads, files, lock })
+    }
+
+    /// Reads every record.
+    fn verify(&self) -> Verified {
+        let mut damaged: BTreeMap<Bytes, ListDamage> =
+            self.heads.damage().into_iter().map(|damage| (damage.list.clone(), damage)).collect();
+        let mut records = 0_u64;
+        let pass = Pass::new(&self.heads);
+        pass.run(self.engine.as_ref(), &mut |list, record| match record {
+            Ok(_) => records = records.saturating_add(1),
+            Err(ReadError::Damaged { list, seq, reason }) => {
+                let last = self.heads.lists.get(&list).map_or(0, |head| head.last);
+                let damage = ListDamage { list: list.clone(), seq, last, missing: 0, reason };
+                damaged.entry(list).or_insert(damage);
+            }
+            Err(ReadError::Io(error)) => {
+                let list = Bytes::copy_from_slice(list);
+                let reason = error.to_string();
+                let damage = ListDamage { list: list.clone(), seq: 0, last: 0, missing: 0, reason };
+                damaged.entry(list).or_insert(damage);
+            }
+        });
+        for damage in damaged.values() {
+            records = records.saturating_add(self.prefix_of(damage).1);
+        }
+        let all = self.heads.lists.keys().filter(|list| !damaged.contains_key(*list)).count();
+        let lists = damaged.into_values().collect();
+        let damage = Damage { files: self.files.clone(), lists, read_only: None };
+        Verified { damage, lists: all as u64, records }
+    }
+
+    /// The end of what can be read from the begin of a damaged list, and how many records were not
+    /// counted with the whole lists.
+    fn prefix_of(&self, damage: &ListDamage) -> (u64, u64) {
+        let is_refused = self.heads.damaged.contains_key(&damage.list);
+        let Some(head) = self.heads.lists.get(&damage.list) else { return (0, 0) };
+        let mut last = 0;
+        while let Ok(page) = self.page(&damage.list, *head, last, damage.seq) {
+            let Some(record) = page.last() else { break };
+            last = record.seq;
+        }
+        (last, if is_refused { last } else { 0 })
+    }
+
+    /// Records after a number, and before the one where a list is damaged.
+    fn page(
+        &self,
+        list: &[u8],
+        head: Head,
+        after: u64,
+        until: u64,
+    ) -> Result<Vec<Record>, ReadError> {
+        let last = if until > 0 { head.last.min(until.saturating_sub(1)) } else { head.last };
+        let limit = usize::try_from(last.saturating_sub(after)).unwrap_or(usize::MAX);
+        let head = Head { last, ..head };
+        reader::read(self.engine.as_ref(), (list, head), after, limit.min(PAGE_RECORDS))
+    }
+}
+
+/// Reads all of a journal that no process has open, and says what is not as it was written.
+///
+/// # Errors
+/// When there is none, a process has it open, or nothing of it can be read.
+pub fn verify(dir: &Path) -> Result<Verified, SalvageError> {
+    Ok(Source::open(dir)?.verify())
+}
+
+/// Writes all lists that are whole into a new journal. It is durable on return.
+///
+/// # Errors
+/// As [`verify`], and when the new journal cannot be written; it is not to be used then.
+pub fn salvage(dir: &Path, to: &Path, damaged: Damaged) -> Result<Salvaged, SalvageError> {
+    let is_empty = match fs::read_dir(to) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+        Err(error) => return Err(error.into()),
+    };
+    if !is_empty {
+        return Err(SalvageError::NotEmpty { to: to.to_owned() });
+    }
+    let source = Source::open(dir)?;
+    let found = source.verify();
+    let journal = Embedded::open(to, Options::default())?;
+    let mut target = Target { journal: &journal, waiting: VecDeque::new() };
+    let mut salvaged = Salvaged { found, ..Salvaged::default() };
+    let mut ends = Vec::new();
+    for (list, head) in &source.heads.lists {
+        let damage = salvaged.found.damage.lists.iter().find(|damage| damage.list == *list);
+        match damage {
+            None => {
+                salvaged.records += target.copy(&source, (list, *head), 0)?;
+                salvaged.lists += 1;
+            }
+            Some(damage) if damaged == Damaged::Keep && head.last > 0 => {
+                let until = source.prefix_of(damage).0.saturating_add(1);
+                salvaged.records += target.copy(&source, (list, *head), until)?;
+                salvaged.kept += 1;
+                ends.push((list.clone(), head.last));
+            }
+            Some(_) => {}
+        }
+    }
+    target.finish()?;
+    journal.close();
+    marks::raise(to, &ends)?;
+    let is_left = |damage: &&ListDamage| !ends.iter().any(|(list, _)| *list == damage.list);
+    let left = salvaged.found.damage.lists.iter().filter(is_left).cloned().collect();
+    Ok(Salvaged { left_behind: left, ..salvaged })
+}
+
+/// The new journal, with a bounded number of appends under way.
+struct Target<'a> {
+    journal: &'a Embedded,
+    waiting: VecDeque<mpsc::Receiver<Result<Appended, AppendError>>>,
+}
+
+impl Target<'_> {
+    /// Copies a list up to and without a number, or all of it; gives how many records it has.
+    fn copy(
+        &mut self,
+        source: &Source,
+        (list, head): (&Bytes, Head),
+        until: u64,
+    ) -> Result<u64, SalvageError> {
+        let mut after = 0;
+        loop {
+            let page = source.page(list, head, after, until);
+            let page = page.map_err(|error| SalvageError::Unreadable(error.to_string()))?;
+            let Some(last) = page.last().map(|record| record.seq) else { return Ok(after) };
+            let (sender, receiver) = mpsc::channel();
+            let append = Append {
+                list: list.clone(),
+                expected: after,
+                records: page.into_iter().map(|record| record.payload).collect(),
+                done: Box::new(move |outcome| {
+                    // Who failed before waits no longer.
+                    drop(sender.send(outcome));
+                }),
+            };
+            if self.waiting.len() >= APPENDS_WAITING_MAX {
+                self.wait()?;
+            }
+            self.journal.submit(append).map_err(AppendError::from)?;
+            self.waiting.push_back(receiver);
+            after = last;
+        }
+    }
+
+    fn wait(&mut self) -> Result<(), AppendError> {
+        let Some(first) = self.waiting.pop_front() else { return Ok(()) };
+        first.recv().unwrap_or(Err(AppendError::Stopped)).map(drop)
+    }
+
+    fn finish(mut self) -> Result<(), AppendError> {
+        while !self.waiting.is_empty() {
+            self.wait()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,462 @@
+//! Damage in the files of a journal: it opens, tells lost records from writes that were cut short,
+//! refuses what is hit and serves the rest.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use orderstream_journal::engine::fjall::FjallPlace;
+use orderstream_journal::engine::{Op, Opening, Place as _};
+use orderstream_journal::{AppendError, Embedded, Health, Journal, Options, ReadError};
+
+use crate::support::{append, lists, payloads};
+
+const LISTS: [&str; 3] = ["a", "b", "c"];
+const ROUNDS: u64 = 2;
+const PAGE: usize = 4096;
+/// Bytes of the first entry of the marks, behind which nothing of a small file is known to be synced.
+const LAYOUT_LEN: usize = 17;
+
+fn open(dir: &Path) -> Embedded {
+    Embedded::open(dir, Options::default()).unwrap()
+}
+
+/// The text of a record, which says whose it is.
+fn text(list: &str, seq: u64) -> String {
+    format!("record {seq} of {list}")
+}
+
+/// Appends to each list in turn, each record in a batch of its own.
+fn append_rounds(journal: &Embedded, from: u64, to: u64) {
+    for seq in from..to {
+        for list in LISTS {
+            assert_eq!(append(journal, list, seq, &[&text(list, seq + 1)]), Ok(seq + 1));
+        }
+    }
+}
+
+/// A journal with two records in each of three lists, all of them in its log, which is cut to what it
+/// holds.
+fn in_the_log() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    append_rounds(&journal, 0, ROUNDS);
+    journal.close();
+    open(dir.path()).close();
+    dir
+}
+
+/// The same, with the first record of each list in a table and the second in the log.
+fn in_tables_and_log() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    append_rounds(&journal, 0, 1);
+    journal.close();
+    drop(FjallPlace::new(dir.path().join("store")).open(Opening::AfterFailure).unwrap());
+    let journal = open(dir.path());
+    append_rounds(&journal, 1, ROUNDS);
+    journal.close();
+    open(dir.path()).close();
+    dir
+}
+
+/// All files of a journal, with what they hold.
+fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push((path.clone(), fs::read(&path).unwrap()));
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// Puts everything back as it was.
+fn restore(dir: &Path, files: &[(PathBuf, Vec<u8>)]) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
+    }
+    for folder in ["keyspaces/0/tables", "keyspaces/1/tables"] {
+        fs::create_dir_all(dir.join("store").join(folder)).unwrap();
+    }
+    for (path, bytes) in files {
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+fn log_of(files: &[(PathBuf, Vec<u8>)]) -> (PathBuf, Vec<u8>) {
+    let is_log = |path: &Path| path.extension().is_some_and(|extension| extension == "jnl");
+    files.iter().rfind(|(path, bytes)| is_log(path) && !bytes.is_empty()).unwrap().clone()
+}
+
+/// Where the batches of a log end.
+fn ends(log: &[u8]) -> Vec<usize> {
+    let trailers = log.windows(4).enumerate().filter(|(_, bytes)| bytes == b"FJL\x03");
+    trailers.map(|(at, _)| at + 4).collect()
+}
+
+/// Holds a journal against what was acknowledged: each list is given whole and right, or refused with
+/// a reason; gives the refused ones.
+fn refused(journal: &Embedded, what: &str) -> Vec<&'static str> {
+    let mut refused = Vec::new();
+    let names = lists(journal);
+    for list in LISTS {
+        assert!(names.iter().any(|(name, _)| name == list), "{what}: list {list} is not known");
+        match journal.read(list.as_bytes(), 0, usize::MAX) {
+            Ok(records) => {
+                let found: Vec<_> = records
+                    .iter()
+                    .map(|record| String::from_utf8(record.payload.to_vec()).unwrap())
+                    .collect();
+                let expected: Vec<_> = (1..=ROUNDS).map(|seq| text(list, seq)).collect();
+                assert_eq!(found, expected, "{what}: {list}");
+            }
+            Err(ReadError::Damaged { reason, .. }) => {
+                assert!(!reason.is_empty(), "{what}");
+                refused.push(list);
+            }
+            Err(error) => panic!("{what}: {error}"),
+        }
+    }
+    refused
+}
+
+/// No number of a refused list is given again, by no belief of the caller.
+fn no_number_is_given_twice(journal: &Embedded, list: &str, what: &str) {
+    for expected in 0..5 {
+        let outcome = append(journal, list, expected, &["another"]);
+        let is_refused = matches!(
+            outcome,
+            Err(AppendError::Damaged(_) | AppendError::Conflict { .. } | AppendError::NotTaken(_))
+        );
+        assert!(is_refused, "{what}: {outcome:?}");
+    }
+}
+
+#[test]
+fn log_cut_at_any_byte_after_the_answer_is_told_as_loss() {
+    let dir = in_the_log();
+    let pristine = files(dir.path());
+    let (path, log) = log_of(&pristine);
+    let ends = ends(&log);
+    for cut in ends[ends.len() - 3]..log.len() {
+        let what = format!("cut at {cut}");
+        restore(dir.path(), &pristine);
+        fs::write(&path, &log[..cut]).unwrap();
+        let lost = ends.iter().filter(|end| **end > cut).count();
+        let journal = open(dir.path());
+        let damage = journal.damage();
+        assert_eq!((damage.missing_records(), damage.read_only), (lost as u64, None), "{what}");
+        let hit = refused(&journal, &what);
+        assert_eq!(hit, LISTS[LISTS.len() - lost..], "{what}");
+        for list in hit {
+            no_number_is_given_twice(&journal, list, &what);
+        }
+        assert_eq!(append(&journal, "new", 0, &["x"]), Ok(1), "{what}");
+    }
+}
+
+#[test]
+fn loss_is_told_at_every_start_until_its_list_is_removed() {
+    let dir = in_the_log();
+    let (path, log) = log_of(&files(dir.path()));
+    fs::write(&path, &log[..log.len() - 1]).unwrap();
+    for other in 0..2 {
+        let journal = open(dir.path());
+        assert_eq!(refused(&journal, "again"), ["c"]);
+        no_number_is_given_twice(&journal, "c", "again");
+        assert_eq!(append(&journal, "new", other, &["x"]), Ok(other + 1));
+        assert!(dir.path().join("store.cut").exists(), "what was cut off is kept");
+        journal.close();
+    }
+    let journal = open(dir.path());
+    journal.remove(b"c").unwrap();
+    assert_eq!(append(&journal, "c", 0, &["again"]), Ok(1));
+    journal.close();
+    assert!(open(dir.path()).damage().is_none());
+}
+
+#[test]
+fn log_cut_at_any_byte_before_the_answer_is_no_loss() {
+    let dir = in_the_log();
+    let before = files(dir.path());
+    let unanswered = open(dir.path());
+    append(&unanswered, "b", ROUNDS, &["not told", "nor this"]).unwrap();
+    unanswered.close();
+    let (path, longer) = log_of(&files(dir.path()));
+    let begin = log_of(&before).1.len();
+    let written = longer.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    for cut in begin..written {
+        restore(dir.path(), &before);
+        fs::write(&path, [&longer[..cut], &[0; 64][..]].concat()).unwrap();
+        let what = format!("cut at {cut}");
+        let journal = open(dir.path());
+        assert!(journal.damage().is_none(), "{what}: {:?}", journal.damage());
+        assert_eq!(refused(&journal, &what), [""; 0]);
+        assert_eq!(append(&journal, "b", ROUNDS, &["3"]), Ok(ROUNDS + 1), "{what}");
+        journal.close();
+        assert!(!dir.path().join("store.cut").exists(), "{what}: nothing is missing of it");
+    }
+    // The middle of it is missing, and its end is there: pages reach the disk in any order.
+    for at in begin..written - 1 {
+        restore(dir.path(), &before);
+        let mut torn = longer[..written].to_vec();
+        torn[at] ^= 0x55;
+        fs::write(&path, &torn).unwrap();
+        let journal = open(dir.path());
+        assert!(journal.damage().is_none(), "byte {at}: {:?}", journal.damage());
+        // Where the damage is in the batch's number all of it may be taken.
+        let found = payloads(&journal, "b", 0).len() as u64;
+        assert!(found == ROUNDS || found == ROUNDS + 2, "byte {at}: {found}");
+        assert_eq!(append(&journal, "b", found, &["more"]), Ok(found + 1));
+        journal.close();
+    }
+}
+
+#[test]
+fn zeroed_tail_of_the_log_is_told_as_loss_and_its_bytes_are_kept() {
+    for len in [1, 87, 200] {
+        let dir = in_the_log();
+        let (path, mut log) = log_of(&files(dir.path()));
+        let begin = log.len() - len;
+        log[begin..].fill(0);
+        let lost = {
+            let ends = ends(&log);
+            6 - ends.len()
+        };
+        fs::write(&path, &log).unwrap();
+        let journal = open(dir.path());
+        assert_eq!(journal.damage().missing_records(), lost as u64);
+        assert_eq!(journal.health(), Health::Healthy);
+        let kept = fs::read_dir(dir.path().join("store.cut")).unwrap().count();
+        assert_eq!(kept, 1, "what was cut off is kept");
+    }
+}
+
+#[test]
+fn log_that_is_gone_is_told_as_loss_of_all_it_held() {
+    let dir = in_the_log();
+    let (path, _) = log_of(&files(dir.path()));
+    fs::remove_file(path).unwrap();
+    let journal = open(dir.path());
+    assert_eq!(refused(&journal, "no log"), LISTS);
+    assert_eq!(journal.damage().missing_records(), 6);
+    for list in LISTS {
+        no_number_is_given_twice(&journal, list, "no log");
+    }
+    assert_eq!(append(&journal, "new", 0, &["x"]), Ok(1));
+    assert_eq!(payloads(&journal, "new", 0), ["x"]);
+}
+
+#[test]
+fn flipped_byte_in_the_log_refuses_the_lists_of_its_batch_and_serves_the_others() {
+    let dir = in_the_log();
+    let pristine = files(dir.path());
+    let (path, log) = log_of(&pristine);
+    let ends = ends(&log);
+    let last = ends[ends.len() - 2];
+    for at in ends[1]..log.len() {
+        let what = format!("byte {at}");
+        restore(dir.path(), &pristine);
+        let mut flipped = log.clone();
+        flipped[at] ^= 1 << (at % 8);
+        fs::write(&path, &flipped).unwrap();
+        let journal = open(dir.path());
+        let hit = refused(&journal, &what);
+        assert!(hit.len() <= 1, "{what}: {hit:?}");
+        for list in hit {
+            no_number_is_given_twice(&journal, list, &what);
+        }
+        let damage = journal.damage();
+        if at < last {
+            let reason = damage.read_only.expect(&what);
+            assert!(reason.contains("0.jnl at byte "), "{what}: {reason}");
+            assert!(append(&journal, "new", 0, &["x"]).is_err(), "{what}");
+            journal.close();
+            assert_eq!(fs::read(&path).unwrap(), flipped, "{what}: the log is not touched");
+            assert!(!dir.path().join("store.read").exists(), "{what}: the copy is gone");
+        } else {
+            assert_eq!(damage.read_only, None, "{what}");
+            assert_eq!(append(&journal, "new", 0, &["x"]), Ok(1), "{what}");
+        }
+    }
+}
+
+#[test]
+fn damage_anywhere_leaves_a_journal_that_opens_and_never_says_what_is_not_so() {
+    let dir = in_tables_and_log();
+    let pristine = files(dir.path());
+    assert!(
+        pristine.iter().any(|(path, _)| path.ends_with("keyspaces/1/tables/1")),
+        "{pristine:?}"
+    );
+    for (path, bytes) in &pristine {
+        let name = path.strip_prefix(dir.path()).unwrap().display().to_string();
+        for (what, damaged) in damages(bytes) {
+            let what = format!("{name}: {what}");
+            restore(dir.path(), &pristine);
+            match &damaged {
+                Some(bytes) => fs::write(path, bytes).unwrap(),
+                None => fs::remove_file(path).unwrap(),
+            }
+            let journal = open(dir.path());
+            let hit = refused(&journal, &what);
+            for list in &hit {
+                no_number_is_given_twice(&journal, list, &what);
+            }
+            let damage = journal.damage();
+            assert!(hit.is_empty() || !damage.is_none(), "{what}");
+            if let Some(reason) = damage.read_only {
+                assert!(reason.contains("store/"), "{what} names no file: {reason}");
+                journal.close();
+                assert_eq!(fs::read(path).ok(), damaged, "{what}: nothing is repaired");
+                continue;
+            }
+            assert_eq!(append(&journal, "new", 0, &["x"]), Ok(1), "{what}");
+            journal.close();
+        }
+    }
+}
+
+/// The ways in which a file is damaged: gone, empty, cut, a page of it zeroed or swapped, a bit flipped.
+fn damages(bytes: &[u8]) -> Vec<(String, Option<Vec<u8>>)> {
+    let mut damages = vec![("gone".to_owned(), None)];
+    if bytes.is_empty() {
+        return damages;
+    }
+    damages.push(("empty".to_owned(), Some(Vec::new())));
+    damages.push(("cut".to_owned(), Some(bytes[..bytes.len() / 2].to_vec())));
+    for page in 0..bytes.len().div_ceil(PAGE) {
+        let range = page * PAGE..bytes.len().min((page + 1) * PAGE);
+        let mut zeroed = bytes.to_vec();
+        zeroed[range.clone()].fill(0);
+        damages.push((format!("page {page} zeroed"), Some(zeroed)));
+        let mut swapped = bytes.to_vec();
+        swapped[range].reverse();
+        damages.push((format!("page {page} swapped"), Some(swapped)));
+    }
+    let step = bytes.len().div_ceil(24);
+    for at in (0..bytes.len()).step_by(step) {
+        let mut flipped = bytes.to_vec();
+        flipped[at] ^= 1 << (at % 8);
+        damages.push((format!("bit {at} flipped"), Some(flipped)));
+    }
+    damages
+}
+
+#[test]
+fn marks_that_are_gone_or_damaged_alone_stop_nothing_and_are_told_of() {
+    let dir = in_the_log();
+    let pristine = files(dir.path());
+    let marks = dir.path().join("journal.marks");
+    let bytes = fs::read(&marks).unwrap();
+    fs::remove_file(&marks).unwrap();
+    let journal = open(dir.path());
+    assert_eq!(refused(&journal, "no marks"), [""; 0]);
+    let told = journal.damage().files;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].to_string(), format!("{}: it is missing", marks.display()));
+    journal.close();
+    assert!(open(dir.path()).damage().is_none(), "they were written anew");
+    for at in 0..bytes.len() {
+        restore(dir.path(), &pristine);
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1 << (at % 8);
+        fs::write(&marks, &flipped).unwrap();
+        let journal = open(dir.path());
+        assert_eq!(refused(&journal, &format!("byte {at} of the marks")), [""; 0]);
+        assert_eq!(journal.damage().files.len(), usize::from(at < LAYOUT_LEN), "byte {at}");
+        assert_eq!(append(&journal, "a", ROUNDS, &["3"]), Ok(ROUNDS + 1));
+        journal.close();
+    }
+}
+
+#[test]
+fn journal_without_marks_of_an_earlier_release_opens_as_it_is() {
+    let dir = in_the_log();
+    fs::remove_file(dir.path().join("journal.marks")).unwrap();
+    let store = FjallPlace::new(dir.path().join("store")).open(Opening::First).unwrap();
+    store.commit(vec![Op::Delete(b"m".to_vec())]).unwrap();
+    drop(store);
+    let journal = open(dir.path());
+    assert!(journal.damage().is_none(), "{:?}", journal.damage());
+    assert_eq!(refused(&journal, "an earlier release"), [""; 0]);
+    assert_eq!(append(&journal, "a", ROUNDS, &["3"]), Ok(ROUNDS + 1));
+    journal.close();
+    assert!(open(dir.path()).damage().is_none());
+}
+
+#[test]
+fn removed_list_is_never_taken_for_a_lost_one() {
+    let dir = in_the_log();
+    let stale = fs::read(dir.path().join("journal.marks")).unwrap();
+    let journal = open(dir.path());
+    journal.remove(b"b").unwrap();
+    journal.remove(b"c").unwrap();
+    append(&journal, "c", 0, &["again"]).unwrap();
+    journal.close();
+    // A power cut may take what was not synced of the marks.
+    fs::write(dir.path().join("journal.marks"), stale).unwrap();
+    let journal = open(dir.path());
+    assert!(journal.damage().is_none(), "{:?}", journal.damage());
+    assert_eq!(lists(&journal), [("a".to_owned(), ROUNDS), ("c".to_owned(), 1)]);
+    journal.close();
+    let journal = open(dir.path());
+    append(&journal, "b", 0, &["again"]).unwrap();
+    journal.close();
+    let journal = open(dir.path());
+    assert_eq!(payloads(&journal, "b", 0), ["again"]);
+}
+
+#[test]
+fn lost_list_that_is_removed_can_begin_again() {
+    let dir = in_the_log();
+    let (path, _) = log_of(&files(dir.path()));
+    fs::remove_file(path).unwrap();
+    let journal = open(dir.path());
+    journal.remove(b"b").unwrap();
+    assert_eq!(append(&journal, "b", 0, &["again"]), Ok(1));
+    journal.close();
+    let journal = open(dir.path());
+    assert_eq!(payloads(&journal, "b", 0), ["again"]);
+    assert_eq!(journal.damage().missing_records(), 4);
+}
+
+#[test]
+fn store_whose_making_was_cut_short_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    fs::create_dir_all(store.join("keyspaces")).unwrap();
+    fs::write(store.join("0.jnl"), vec![0; PAGE]).unwrap();
+    fs::write(store.join("lock"), "").unwrap();
+    let journal = open(dir.path());
+    assert!(journal.damage().is_none());
+    assert_eq!(append(&journal, "a", 0, &["1"]), Ok(1));
+}
+
+#[test]
+fn store_opened_after_a_failure_holds_the_same_in_new_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    append_rounds(&journal, 0, ROUNDS);
+    journal.close();
+    let (log, _) = log_of(&files(dir.path()));
+    let place = FjallPlace::new(dir.path().join("store"));
+    place.probe().unwrap();
+    drop(place.open(Opening::AfterFailure).unwrap());
+    drop(place);
+    assert!(!log.exists() || fs::metadata(&log).unwrap().len() == 0, "the old log is given up");
+    let journal = Embedded::open(dir.path(), Options::default()).unwrap();
+    assert_eq!(payloads(&journal, "a", 0).len(), 2);
+    assert_eq!(append(&journal, "a", 2, &["more"]), Ok(3));
+    drop(journal);
+    let journal = Embedded::open(dir.path(), Options::default()).unwrap();
+    assert_eq!(payloads(&journal, "a", 1), [text("a", 2), "more".to_owned()]);
+}

@@ -1,0 +1,132 @@
+//! What `verify` finds in a journal, and what `salvage` takes out of it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use orderstream_journal::salvage::{Damaged, SalvageError, salvage, verify};
+use orderstream_journal::{Embedded, Journal, OpenError, Options, ReadError};
+
+use crate::support::{append, lists, payloads};
+
+fn open(dir: &Path) -> Embedded {
+    Embedded::open(dir, Options::default()).unwrap()
+}
+
+/// Three lists of three records each, record by record, and the log that has them.
+fn filled(dir: &Path) -> (PathBuf, Vec<u8>) {
+    let journal = open(dir);
+    for seq in 0..3 {
+        for list in ["a", "b", "c"] {
+            append(&journal, list, seq, &[&format!("{list}{}", seq + 1)]).unwrap();
+        }
+    }
+    journal.close();
+    open(dir).close();
+    let log = dir.join("store/0.jnl");
+    let bytes = fs::read(&log).unwrap();
+    (log, bytes)
+}
+
+/// Flips a bit of the text of a record in the log.
+fn damage(log: &Path, bytes: &[u8], text: &str) {
+    let mut bytes = bytes.to_vec();
+    let at = bytes.windows(2).rposition(|found| found == text.as_bytes()).unwrap();
+    bytes[at] ^= 1;
+    fs::write(log, bytes).unwrap();
+}
+
+#[test]
+fn whole_journal_is_verified_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, bytes) = filled(dir.path());
+    let verified = verify(dir.path()).unwrap();
+    assert!(verified.damage.is_none(), "{:?}", verified.damage);
+    assert_eq!((verified.lists, verified.records), (3, 9));
+    assert_eq!(fs::read(log).unwrap(), bytes);
+    assert!(!dir.path().join("store.read").exists());
+}
+
+#[test]
+fn verify_names_the_file_the_byte_and_the_lists_that_are_hit() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, bytes) = filled(dir.path());
+    damage(&log, &bytes, "b2");
+    let damaged = fs::read(&log).unwrap();
+    let verified = verify(dir.path()).unwrap();
+    let file = &verified.damage.files[0];
+    assert_eq!(file.file, log);
+    let at = usize::try_from(file.at.unwrap()).unwrap();
+    let batch = &bytes[at..];
+    assert!(batch.windows(2).position(|found| found == b"b2").unwrap() < 80, "it is that batch");
+    let hit: Vec<_> = verified.damage.lists.iter().map(|list| (&list.list[..], list.seq)).collect();
+    assert_eq!(hit, [(&b"b"[..], 2)]);
+    assert_eq!((verified.lists, verified.records), (2, 7));
+    assert_eq!(fs::read(&log).unwrap(), damaged, "it only looks");
+}
+
+#[test]
+fn salvage_takes_every_whole_list_and_says_what_it_left() {
+    let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (log, bytes) = filled(dir.path());
+    damage(&log, &bytes, "b2");
+    let salvaged = salvage(dir.path(), to.path(), Damaged::LeaveBehind).unwrap();
+    assert_eq!((salvaged.lists, salvaged.records, salvaged.kept), (2, 6, 0));
+    let left: Vec<_> = salvaged.left_behind.iter().map(|list| &list.list[..]).collect();
+    assert_eq!(left, [b"b"]);
+    let journal = open(to.path());
+    assert!(journal.damage().is_none());
+    assert_eq!(lists(&journal), [("a".to_owned(), 3), ("c".to_owned(), 3)]);
+    assert_eq!(payloads(&journal, "a", 0), ["a1", "a2", "a3"]);
+    assert_eq!(append(&journal, "a", 3, &["a4"]), Ok(4), "it is a journal like any other");
+}
+
+#[test]
+fn salvage_with_damaged_lists_keeps_their_records_and_gives_no_number_again() {
+    let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (log, bytes) = filled(dir.path());
+    damage(&log, &bytes, "b2");
+    let salvaged = salvage(dir.path(), to.path(), Damaged::Keep).unwrap();
+    assert_eq!((salvaged.lists, salvaged.records, salvaged.kept), (2, 7, 1));
+    assert_eq!(salvaged.left_behind, []);
+    let journal = open(to.path());
+    assert_eq!(journal.damage().read_only, None);
+    let error = journal.read(b"b", 0, 9).unwrap_err();
+    assert!(matches!(error, ReadError::Damaged { seq: 2, .. }), "{error}");
+    assert!(append(&journal, "b", 1, &["again"]).is_err());
+    assert!(append(&journal, "b", 3, &["again"]).is_err());
+    assert_eq!(append(&journal, "new", 0, &["x"]), Ok(1));
+    journal.close();
+    assert_eq!(verify(to.path()).unwrap().records, 8, "the record before the damage is there");
+}
+
+#[test]
+fn lost_list_that_is_kept_stays_refused_also_when_nothing_of_it_is_left() {
+    let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (log, _) = filled(dir.path());
+    fs::remove_file(log).unwrap();
+    let salvaged = salvage(dir.path(), to.path(), Damaged::Keep).unwrap();
+    assert_eq!((salvaged.lists, salvaged.kept), (0, 3));
+    let journal = open(to.path());
+    assert_eq!(journal.damage().missing_records(), 9);
+    assert!(append(&journal, "a", 0, &["again"]).is_err());
+}
+
+#[test]
+fn folder_that_is_held_full_or_no_journal_is_refused_by_name() {
+    let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let error = verify(dir.path()).unwrap_err();
+    assert!(matches!(error, SalvageError::NotAJournal { .. }), "{error}");
+    assert!(fs::read_dir(dir.path()).unwrap().next().is_none(), "nothing is made");
+    filled(dir.path());
+    let error = salvage(dir.path(), dir.path(), Damaged::Keep).unwrap_err();
+    assert!(matches!(error, SalvageError::NotEmpty { .. }), "{error}");
+    let journal = open(dir.path());
+    append(&journal, "a", 3, &["a4"]).unwrap();
+    for error in
+        [verify(dir.path()).map(drop), salvage(dir.path(), to.path(), Damaged::Keep).map(drop)]
+    {
+        let error = error.unwrap_err();
+        assert!(matches!(error, SalvageError::Open(OpenError::Locked { .. })), "{error}");
+        assert!(error.to_string().contains(&dir.path().display().to_string()), "{error}");
+    }
+}
