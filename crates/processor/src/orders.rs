@@ -43,6 +43,7 @@ mod history;
 mod invited;
 mod open;
 mod outbox;
+mod read_only;
 mod record;
 mod replay;
 
@@ -147,11 +148,11 @@ impl Orders {
                 self.reload(key).await?;
                 match self.submit(key, command)? {
                     Submitted::Waiting(receiver) => receiver,
-                    Submitted::Suspect => return Err(storage_unavailable()),
+                    Submitted::Suspect => return Err(self.unavailable()),
                 }
             }
         };
-        receiver.await.unwrap_or_else(|_| Err(storage_unavailable()))
+        receiver.await.unwrap_or_else(|_| Err(self.unavailable()))
     }
 
     /// Refuses once the server is stopping.
@@ -166,6 +167,9 @@ impl Orders {
         let slot = self.slot()?;
         let fresh_id = if command.act.needs_id() { Some(fresh_id()?) } else { None };
         let mut context = Context { now: self.inner.parts.clock.now(), fresh_id };
+        if let Some(reason) = self.inner.parts.journal.read_only() {
+            return self.submit_read_only(key, (&context, command), &reason);
+        }
         let (sender, receiver) = oneshot::channel();
         let mut shard = self.shard(key).lock();
         let Some(entry) = self.entry_for(&mut shard, key, command, &mut context.now)? else {

@@ -100,6 +100,10 @@ impl Processor {
     /// # Errors
     /// When the journal cannot be read or written.
     pub fn telling(mut self, notifier: Arc<dyn Notifier>) -> Result<Self, Error> {
+        if self.orders.is_read_only() {
+            tracing::error!("the journal is read only: nobody is told of anything");
+            return Ok(self);
+        }
         let make = |since| Notifications::new(notifier, since);
         self.notifications = Some(self.orders.begin_telling(make)?);
         Ok(self)
@@ -111,7 +115,9 @@ impl Processor {
     /// # Errors
     /// When the journal cannot be written.
     pub fn silent(self) -> Result<Self, Error> {
-        self.orders.never_tell()?;
+        if !self.orders.is_read_only() {
+            self.orders.never_tell()?;
+        }
         Ok(self)
     }
 

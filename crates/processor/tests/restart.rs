@@ -206,3 +206,60 @@ async fn a_reader_of_a_record_that_is_damaged_meanwhile_is_told_so() {
     assert_eq!(status.code(), Code::DataLoss);
     assert_eq!(reason(&status), "RECORDS_DAMAGED");
 }
+
+/// The last place of a log that holds this text.
+fn place_of(log: &[u8], text: &str) -> usize {
+    log.windows(text.len()).rposition(|bytes| bytes == text.as_bytes()).unwrap()
+}
+
+#[tokio::test]
+async fn a_log_that_lost_its_end_refuses_the_orders_that_lost_events_and_serves_the_others() {
+    let mut rig = Rig::start().await;
+    let wire = rig.wire().await;
+    for id in ["a", "b"] {
+        drop(wire.track(id).await);
+        wire.propose(id, &format!("proposal-of-{id}")).await;
+    }
+    rig.restart_on(|log| log.truncate(place_of(log, "proposal-of-b"))).await;
+    let wire = rig.wire().await;
+    let status = wire.state("b").await.err().unwrap();
+    assert_eq!(reason(&status), "RECORDS_DAMAGED");
+    let told = "record 3: 1 of its 3 records are missing that were acknowledged";
+    assert!(refusal(&status).message.contains(told), "{status:?}");
+    let summary = wire.submit(vec![submission("b", "p"), submission("a", "p")]).await.unwrap();
+    assert_eq!(summary.results[0].reason, "RECORDS_DAMAGED", "its number is not given again");
+    assert_eq!(summary.accepted, 1, "the others are served: {summary:?}");
+    assert_eq!(wire.track("a").await.through(4).await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_damaged_log_is_read_and_streamed_and_takes_no_act() {
+    let mut rig = Rig::start().await;
+    let wire = rig.wire().await;
+    for id in ["a", "b", "c"] {
+        drop(wire.track(id).await);
+        wire.propose(id, &format!("proposal-of-{id}")).await;
+    }
+    rig.restart_on(|log| {
+        let at = place_of(log, "proposal-of-b");
+        log[at] ^= 1;
+    })
+    .await;
+    let wire = rig.wire().await;
+    let status = wire.state("b").await.err().unwrap();
+    assert_eq!(reason(&status), "RECORDS_DAMAGED");
+    for id in ["a", "c"] {
+        assert!(wire.state(id).await.is_ok(), "{id}");
+        let newer = v1::OrderStreamRequest { epoch: 9, ..tracker(id) };
+        assert_eq!(wire.follow(newer).await.unwrap().through(3).await.len(), 3, "{id}");
+        let refused = wire.submit(vec![submission(id, "p")]).await.unwrap().results.remove(0);
+        assert_eq!(refused.reason, "STORAGE_UNAVAILABLE");
+        for word in ["read only", "store/0.jnl at byte ", "orderstream journal salvage"] {
+            assert!(refused.message.contains(word), "{word}: {refused:?}");
+        }
+        let events = get(rig.rest(), &format!("/api/v1/orders/{id}")).await;
+        assert_eq!(events.status, 200, "reads go on after an act was refused");
+    }
+    let opening = wire.follow(tracker("new")).await.err().unwrap();
+    assert_eq!(reason(&opening), "STORAGE_UNAVAILABLE");
+}

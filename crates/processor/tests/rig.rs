@@ -245,6 +245,18 @@ impl Rig {
         self.begin().await;
     }
 
+    /// Stops the processor, changes the bytes of its log, and starts it again.
+    pub(crate) async fn restart_on(&mut self, change: impl FnOnce(&mut Vec<u8>)) {
+        self.stop().await;
+        // Whoever let go of the journal last has closed its store when it can be opened again.
+        drop(open(self.dir.path(), None));
+        let log = self.dir.path().join("store/0.jnl");
+        let mut bytes = std::fs::read(&log).unwrap();
+        change(&mut bytes);
+        std::fs::write(&log, bytes).unwrap();
+        self.begin().await;
+    }
+
     /// A gRPC client on a connection of its own.
     pub(crate) async fn wire(&self) -> Wire {
         Wire::connect(self.running().grpc).await

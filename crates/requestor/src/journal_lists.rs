@@ -58,6 +58,16 @@ impl Lists for JournalLists {
         })
     }
 
+    fn len(&self, list: &str) -> Result<u64, StoreError> {
+        let lists = self.journal.lists().map_err(|error| failed(&error))?;
+        let found = lists.into_iter().find(|(name, _)| name == list.as_bytes());
+        Ok(found.map_or(0, |(_, last)| last))
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.journal.read_only().is_some()
+    }
+
     fn names(&self) -> Result<Vec<String>, StoreError> {
         let lists = self.journal.lists().map_err(|error| failed(&error))?;
         Ok(lists.into_iter().filter_map(|(name, _)| String::from_utf8(name).ok()).collect())

@@ -31,6 +31,8 @@ use crate::placement::order_hash;
 
 /// The list whose length is the epoch.
 const STARTS: &str = "requestor/starts";
+/// Lists of starts, of which all but the last may be damaged.
+const STARTS_LISTS_MAX: usize = 16;
 /// What the names of all orders' lists begin with.
 const ORDERS: &str = "requestor/orders/";
 /// How many orders may be written at the same instant.
@@ -81,6 +83,19 @@ pub trait Lists: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// When the store cannot be read.
     fn names(&self) -> Result<Vec<String>, StoreError>;
+
+    /// How many records a list has, as far as it is known, also where it is damaged.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn len(&self, list: &str) -> Result<u64, StoreError> {
+        Ok(u64::try_from(self.read(list)?.len()).unwrap_or(u64::MAX))
+    }
+
+    /// Whether the store is damaged so that nothing is stored until somebody has acted.
+    fn is_read_only(&self) -> bool {
+        false
+    }
 }
 
 /// One record of an order's list.
@@ -287,15 +302,28 @@ impl OrderStore {
     }
 
     /// Writes down that a requestor starts, durably, and gives it its epoch: how many starts there
-    /// were.
+    /// were. Where a list of starts is damaged, the next one goes on from what is known of it. A
+    /// store that is read only takes no act, and counts the start for this process alone.
     ///
     /// # Errors
     /// When nothing can be written.
     pub async fn start(&self, note: &str) -> Result<Epoch, StoreError> {
-        let before = u64::try_from(self.lists.read(STARTS)?.len()).unwrap_or(u64::MAX);
-        let record = serde_json::json!({ "started_at": note }).to_string();
-        self.lists.append(STARTS.to_owned(), before, vec![Bytes::from(record)]).await?;
-        Ok(Epoch(before.saturating_add(1)))
+        let mut epoch = 1_u64;
+        for part in 1..=STARTS_LISTS_MAX {
+            let list = if part == 1 { STARTS.to_owned() } else { format!("{STARTS}/{part}") };
+            let count = self.lists.len(&list)?;
+            epoch = epoch.saturating_add(count);
+            if let Err(StoreError::Damaged(reason)) = self.lists.read(&list) {
+                tracing::error!(list, reason, "a list of starts is damaged");
+                continue;
+            }
+            if !self.lists.is_read_only() {
+                let record = serde_json::json!({ "started_at": note }).to_string();
+                self.lists.append(list, count, vec![Bytes::from(record)]).await?;
+            }
+            return Ok(Epoch(epoch));
+        }
+        Err(StoreError::Damaged("every list of starts is damaged".to_owned()))
     }
 
     /// Takes the order's turn to write.

@@ -50,7 +50,19 @@ impl Orders {
     /// # Errors
     /// When the journal cannot be written.
     pub(crate) fn never_tell(&self) -> Result<(), ReplayError> {
-        Ok(self.inner.parts.journal.remove(SINCE_LIST)?)
+        match self.inner.parts.journal.remove(SINCE_LIST) {
+            // It says nothing any more; where it can be read again people are told of too much.
+            Err(ReadError::Damaged { reason, .. }) => {
+                tracing::error!(reason, "since when people are told is damaged");
+                Ok(())
+            }
+            removed => Ok(removed?),
+        }
+    }
+
+    /// Whether nothing can be written down, so that nobody can be told once.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.inner.parts.journal.read_only().is_some()
     }
 
     /// The notifications, if people are told.
@@ -216,7 +228,14 @@ fn tells(orders: &Orders, notifications: &Notifications, entry: &mut Entry) -> b
 
 /// Since when people are told, as it was written down; from now on where it was not.
 fn since(journal: &dyn Journal, now: Timestamp) -> Result<Timestamp, ReplayError> {
-    if let Some(record) = journal.read(SINCE_LIST, 0, 1)?.first() {
+    let read = match journal.read(SINCE_LIST, 0, 1) {
+        Err(ReadError::Damaged { reason, .. }) => {
+            tracing::error!(reason, "since when people are told is damaged; from now on");
+            return Ok(now);
+        }
+        read => read?,
+    };
+    if let Some(record) = read.first() {
         let bytes: Result<[u8; 8], _> = record.payload.as_ref().try_into();
         return Ok(bytes.map_or(now, |bytes| Timestamp(i64::from_be_bytes(bytes))));
     }

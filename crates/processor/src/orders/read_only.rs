@@ -1,0 +1,59 @@
+//! Acts where the journal is read only: what was done before is answered, and nothing new is done.
+
+use orderstream_core::book::Context;
+use orderstream_core::command::Act;
+use orderstream_core::{Command, OrderKey, Reason, Refusal};
+use tokio::sync::oneshot;
+
+use super::{Orders, Submitted, damaged, not_found, storage_unavailable};
+
+impl Orders {
+    /// Answers an act that needs no event, as a repeated one or the opening of an order that is open.
+    pub(super) fn submit_read_only(
+        &self,
+        key: &OrderKey,
+        (context, command): (&Context, &Command),
+        reason: &str,
+    ) -> Result<Submitted, Refusal> {
+        let mut shard = self.shard(key).lock();
+        let opening = match &command.act {
+            Act::Open(opening) => Some(opening),
+            _ => None,
+        };
+        let Some(entry) = shard.orders.get_mut(key) else {
+            return Err(opening.map_or_else(|| not_found(key), |_| refused(reason)));
+        };
+        if entry.suspect {
+            return Ok(Submitted::Suspect);
+        }
+        if let Some(cause) = &entry.damaged {
+            return Err(damaged(key, cause));
+        }
+        let (life, is_over) = entry.life();
+        if is_over && opening.is_some_and(|opening| opening.incarnation != life) {
+            return Err(refused(reason));
+        }
+        // The book itself goes no further than what is on disk.
+        let output = entry.book.clone().step(context, command);
+        if !output.events.is_empty() {
+            return Err(refused(reason));
+        }
+        let (sender, receiver) = oneshot::channel();
+        entry.when_durable(output.answer, sender);
+        Ok(Submitted::Waiting(receiver))
+    }
+
+    /// Why the journal takes nothing: for now, or until somebody has acted.
+    pub(super) fn unavailable(&self) -> Refusal {
+        let read_only = self.inner.parts.journal.read_only();
+        read_only.map_or_else(storage_unavailable, |reason| refused(&reason))
+    }
+}
+
+fn refused(reason: &str) -> Refusal {
+    let text = format!(
+        "the journal is damaged and read only: {reason}; orders can be read, and nothing is taken \
+         until somebody has run `orderstream journal salvage`"
+    );
+    Refusal::new(Reason::StorageUnavailable, text)
+}
