@@ -9,6 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use orderstream_core::{Reason, Refusal};
+use orderstream_journal::{Embedded, Journal as _};
 use orderstream_rpc::problem::{self, Problem};
 use orderstream_rpc::server::http::{self, HttpLimits};
 use prometheus::{Encoder as _, Registry, TextEncoder};
@@ -25,11 +26,17 @@ const CONNECTIONS_MAX: usize = 64;
 pub(crate) struct Admin {
     registry: Registry,
     is_ready: Arc<AtomicBool>,
+    journals: Vec<Embedded>,
 }
 
 impl Admin {
     pub(crate) fn new(registry: Registry) -> Self {
-        Self { registry, is_ready: Arc::new(AtomicBool::new(false)) }
+        Self { registry, is_ready: Arc::new(AtomicBool::new(false)), journals: Vec::new() }
+    }
+
+    /// Says of these journals where one is read only.
+    pub(crate) fn of(self, journals: Vec<Embedded>) -> Self {
+        Self { journals, ..self }
     }
 
     /// From now on `/readyz` says yes.
@@ -63,9 +70,14 @@ struct Shown {
     shutdown: CancellationToken,
 }
 
-async fn ready(State(shown): State<Shown>) -> Result<&'static str, Problem> {
+/// A server whose journal is read only is ready: what it is asked for can be read, and only here.
+async fn ready(State(shown): State<Shown>) -> Result<String, Problem> {
     if shown.admin.is_ready.load(Ordering::Relaxed) && !shown.shutdown.is_cancelled() {
-        return Ok("ok\n");
+        let read_only = shown.admin.journals.iter().find_map(Embedded::read_only);
+        return Ok(read_only.map_or_else(
+            || "ok\n".to_owned(),
+            |reason| format!("ok, but read only: the journal is damaged: {reason}\n"),
+        ));
     }
     Err(Refusal::new(Reason::Draining, "not ready: the server is starting or stopping").into())
 }

@@ -11,6 +11,7 @@ use crate::completion::{Completion, ManPages};
 use crate::config::merged;
 use crate::exit::Failure;
 use crate::explain::Explain;
+use crate::journal::Journal;
 use crate::lint::Lint;
 use crate::notify::Notify;
 use crate::prove::Prove;
@@ -80,6 +81,9 @@ pub(crate) enum Command {
     Prove(Prove),
     /// Look at what notifications say
     Notify(Notify),
+    /// Look at a journal that no process has open, and take out what is whole
+    #[command(subcommand)]
+    Journal(Journal),
     /// Print the custom resource definitions
     Crd,
     /// Print the reference of all metrics
@@ -148,6 +152,7 @@ impl Command {
             Self::Check(_)
             | Self::Prove(_)
             | Self::Notify(_)
+            | Self::Journal(_)
             | Self::Crd
             | Self::Metrics
             | Self::Rbac
@@ -190,6 +195,7 @@ impl Command {
             Self::Check(check) => check.run().await,
             Self::Prove(prove) => prove.run().await,
             Self::Notify(notify) => notify.run(),
+            Self::Journal(journal) => journal.run(),
             Self::Crd => {
                 output::line(orderstream_controller::crd::crds().trim_end());
                 Ok(())

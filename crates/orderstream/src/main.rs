@@ -11,6 +11,7 @@ mod describe;
 mod exit;
 mod explain;
 mod figures;
+mod journal;
 mod lint;
 mod listen;
 mod notify;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::check;
 use crate::exit::Failure;
 use crate::explain::Explanation;
+use crate::journal;
 use crate::lint::LintReport;
 use crate::output;
 use crate::verbs::model::{Comparison, Conversation, Done, StatusReport, WhyReport};
@@ -21,12 +22,13 @@ pub(crate) struct SchemaOf {
 }
 
 /// What is printed, and by which verbs.
-const OUTPUTS: [(&str, &[&str]); 10] = [
+const OUTPUTS: [(&str, &[&str]); 11] = [
     ("act", &ACTS),
     ("check", &["check"]),
     ("compare", &["compare"]),
     ("conversation", &["conversation"]),
     ("explain", &["explain"]),
+    ("journal", &["journal"]),
     ("lint", &["lint"]),
     ("order-request", &["apply", "get", "submit", "watch"]),
     ("order-request-list", &["list"]),
@@ -86,6 +88,7 @@ fn text(name: &str) -> Result<String, Failure> {
             let one = typed(&schemars::schema_for!(Explanation));
             one_or_list(&one)
         }
+        "journal" => typed(&schemars::schema_for!(journal::Document)),
         "lint" => typed(&schemars::schema_for!(LintReport)),
         "order-request" => resource(),
         "order-request-list" => list(),

@@ -12,6 +12,7 @@ mod client;
 mod cluster;
 mod contract;
 mod conversation;
+mod damage;
 mod drain;
 mod elsewhere;
 mod h2spec;

@@ -166,7 +166,7 @@ fn spawn<'a>(args: impl Iterator<Item = &'a str>, addresses: &Path, log: Option<
 pub(crate) struct Pair {
     pub(crate) processor: Role,
     pub(crate) requestor: Role,
-    pub(crate) _dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl Pair {
@@ -203,7 +203,17 @@ impl Pair {
             ],
             dir.path(),
         );
-        Self { processor, requestor, _dir: dir }
+        Self { processor, requestor, dir }
+    }
+
+    /// The folder of the processor's journal.
+    pub(crate) fn processor_dir(&self) -> PathBuf {
+        self.dir.path().join("processor")
+    }
+
+    /// The folder of the requestor's journal.
+    pub(crate) fn requestor_dir(&self) -> PathBuf {
+        self.dir.path().join("requestor")
     }
 }
 

@@ -185,7 +185,7 @@ fn a_request_on_an_accepted_connection_is_never_cut_by_sigterm() {
     use Protocol::{Grpc, Http};
     let mut seen = Seen::default();
     for _ in 0..3 {
-        let Pair { processor, requestor, _dir } = Pair::start();
+        let Pair { processor, requestor, dir: _dir } = Pair::start();
         let of_requestor = [("requestor", Http), ("metrics", Http)];
         seen.add(stop(requestor, &of_requestor));
         seen.add(stop(processor, &[("grpc", Grpc), ("rest", Http), ("metrics", Http)]));

@@ -10,7 +10,9 @@ use super::*;
 const PROCESSOR: &str = "orderstream_processor_expiry_overdue_seconds 0\n\
     orderstream_journal_disk_bytes{state=\"free\"} 60\n\
     orderstream_journal_disk_bytes{state=\"total\"} 100\n\
-    orderstream_journal_damaged_orders 0\n\
+    orderstream_journal_damaged_orders 0\norderstream_journal_read_only 0\n\
+    orderstream_journal_damaged{kind=\"file\"} 0\norderstream_journal_damaged{kind=\"list\"} 0\n\
+    orderstream_journal_damaged{kind=\"record\"} 0\n\
     orderstream_journal_sync_seconds_sum 1\norderstream_journal_sync_seconds_count 1000\n";
 const LEADER: &str = "leader_election_master_status{name=\"l\"} 1\n\
     orderstream_requestor_streams_active 41\n\
@@ -194,6 +196,24 @@ const FAULTS: [Fault; 38] = [
     (|f| f.claims = Some(Err("403".into())), "storage-volumes", Mark::Warning, "cannot be listed"),
     (|f| says(f, 2, "free\"} 60", "free\"} 15"), "storage-space", Mark::Warning, "85 % full"),
     (|f| says(f, 2, "free\"} 60", "free\"} 1"), "storage-space", Mark::Failed, "99 % full"),
+    (
+        |f| says(f, 2, "read_only 0", "read_only 1"),
+        "storage-journal",
+        Mark::Failed,
+        "p-0: its journal is damaged and read only",
+    ),
+    (
+        |f| says(f, 2, "\"record\"} 0", "\"record\"} 4"),
+        "storage-journal",
+        Mark::Failed,
+        "4 records that were acknowledged are missing",
+    ),
+    (
+        |f| says(f, 2, "\"file\"} 0", "\"file\"} 1"),
+        "storage-journal",
+        Mark::Warning,
+        "1 files of its journal were damaged",
+    ),
     (
         |f| says(f, 2, "damaged_orders 0", "damaged_orders 2"),
         "storage-damaged",

@@ -21,6 +21,8 @@ pub(crate) struct JournalFigures {
     refused: IntCounter,
     waiting: IntGauge,
     disk: IntGaugeVec,
+    read_only: IntGauge,
+    damaged: IntGaugeVec,
 }
 
 impl JournalFigures {
@@ -61,7 +63,41 @@ impl JournalFigures {
                 ),
                 &["state"],
             )?,
+            read_only: IntGauge::new(
+                "orderstream_journal_read_only",
+                "1 while the journal is damaged so that what is whole is read and nothing is taken.",
+            )?,
+            damaged: IntGaugeVec::new(
+                Opts::new(
+                    "orderstream_journal_damaged",
+                    "What was found damaged when the journal was opened: files, lists that are \
+                     refused, records that were acknowledged and are missing.",
+                ),
+                &["kind"],
+            )?,
         })
+    }
+
+    fn read_damage(&self) {
+        let counts = self.journal.as_ref().map(Embedded::damage_counts).unwrap_or_default();
+        self.read_only.set(i64::from(counts.is_read_only));
+        let kinds =
+            [("file", counts.files), ("list", counts.lists), ("record", counts.missing_records)];
+        for (kind, count) in kinds {
+            self.damaged.with_label_values(&[kind]).set(signed(count));
+        }
+    }
+
+    const fn others(&self) -> [&dyn Collector; 7] {
+        [
+            &self.records,
+            &self.failed,
+            &self.refused,
+            &self.waiting,
+            &self.disk,
+            &self.read_only,
+            &self.damaged,
+        ]
     }
 
     fn read(&self, stats: &Stats) {
@@ -118,17 +154,14 @@ fn syncs(stats: &Stats) -> MetricFamily {
 
 impl Collector for JournalFigures {
     fn desc(&self) -> Vec<&Desc> {
-        let others: [&dyn Collector; 5] =
-            [&self.records, &self.failed, &self.refused, &self.waiting, &self.disk];
-        others.into_iter().flat_map(Collector::desc).chain([&self.sync]).collect()
+        self.others().into_iter().flat_map(Collector::desc).chain([&self.sync]).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
         let none = Stats::default();
         let stats = self.journal.as_ref().map_or(&none, Embedded::stats);
         self.read(stats);
-        let others: [&dyn Collector; 5] =
-            [&self.records, &self.failed, &self.refused, &self.waiting, &self.disk];
-        others.into_iter().flat_map(Collector::collect).chain([syncs(stats)]).collect()
+        self.read_damage();
+        self.others().into_iter().flat_map(Collector::collect).chain([syncs(stats)]).collect()
     }
 }

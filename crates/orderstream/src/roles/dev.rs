@@ -147,7 +147,8 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     let dir = config.data_dir.join("orderrequests");
     let local = open_local(&dir, &handle, shutdown.clone()).await?;
     let side = Side { http, handle, service, local: local.clone(), orders, url };
-    start_rest(&mut tasks, side, (ports.requestor, ports.metrics), registry);
+    let admin = Admin::new(registry).of(vec![owned.clone(), followed.clone()]);
+    start_rest(&mut tasks, side, (ports.requestor, ports.metrics), admin);
     addresses.write(common.addr_file.as_deref())?;
     apply(local, wanted.requests).await?;
     tasks.join().await?;
@@ -169,10 +170,9 @@ fn start_rest(
     tasks: &mut Tasks,
     side: Side,
     (requestor, metrics): (TcpListener, TcpListener),
-    registry: Registry,
+    admin: Admin,
 ) {
     let shutdown = tasks.shutdown.clone();
-    let admin = Admin::new(registry);
     admin.set_ready();
     tasks.start(admin.serve(metrics, shutdown.clone()));
     let router = measured(buyer_router(&side.handle, &side.local), side.http);

@@ -45,7 +45,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
         shutdown: shutdown.clone(),
     };
     // Alive while it reads its journal, and ready after that.
-    let admin = Admin::new(registry);
+    let admin = Admin::new(registry).of(vec![journal.clone()]);
     let mut tasks = Tasks::new(shutdown.clone());
     tasks.start(on_signal(shutdown.clone()));
     tasks.start(admin.clone().serve(metrics, shutdown.clone()));

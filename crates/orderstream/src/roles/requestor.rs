@@ -44,7 +44,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     };
     let (handle, service) = Requestor::start(parts).await.map_err(unexpected)?;
     let local = open_local(&dir.join("orderrequests"), &handle, shutdown.clone()).await?;
-    let admin = Admin::new(registry);
+    let admin = Admin::new(registry).of(vec![journal.clone()]);
     let mut tasks = Tasks::new(shutdown.clone());
     tasks.start(on_signal(shutdown.clone()));
     tasks.start(admin.clone().serve(metrics, shutdown.clone()));

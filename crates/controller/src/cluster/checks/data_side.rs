@@ -112,7 +112,8 @@ pub(super) fn streams(facts: &Facts) -> Vec<Finding> {
 }
 
 pub(super) fn storage(facts: &Facts) -> Vec<Finding> {
-    [volumes(facts), space(facts), damaged(facts), sync(facts)].into_iter().flatten().collect()
+    let findings = [volumes(facts), space(facts), journal(facts), damaged(facts), sync(facts)];
+    findings.into_iter().flatten().collect()
 }
 
 fn volumes(facts: &Facts) -> Option<Finding> {
@@ -163,6 +164,42 @@ fn space(facts: &Facts) -> Option<Finding> {
         "orders are kept until they are removed; a full volume takes no more, and loses nothing",
         "make the claim larger, where its class allows it; or delete ended order requests",
     ))
+}
+
+fn journal(facts: &Facts) -> Option<Finding> {
+    let (group, id) = (Group::Storage, "storage-journal");
+    let read_only = |figures: &Figures| figures.sum("orderstream_journal_read_only", &[]);
+    let (pod, count) = highest(facts, "processor", read_only)?;
+    if count > 0.0 {
+        return Some(Finding::bad(
+            (group, id, Failed),
+            format!("{pod}: its journal is damaged and read only"),
+            "the volume changed or lost bytes; orders are shown, and no act is taken",
+            "see OrderstreamJournalDamaged: orderstream journal verify, then salvage",
+        ));
+    }
+    let damaged = |kind: &'static str| {
+        move |figures: &Figures| figures.sum("orderstream_journal_damaged", &[kind])
+    };
+    let (pod, records) = highest(facts, "processor", damaged("kind=\"record\""))?;
+    if records > 0.0 {
+        return Some(Finding::bad(
+            (group, id, Failed),
+            format!("{pod}: {records} records that were acknowledged are missing"),
+            "the volume lost bytes that it had taken; their orders are refused, the others served",
+            "see OrderstreamJournalDamaged: restore the volume, or salvage its journal",
+        ));
+    }
+    let (pod, files) = highest(facts, "processor", damaged("kind=\"file\""))?;
+    if files > 0.0 {
+        return Some(Finding::bad(
+            (group, id, Warning),
+            format!("{pod}: {files} files of its journal were damaged"),
+            "the volume changed or lost bytes; nothing that was acknowledged is missing",
+            "see OrderstreamJournalDamaged, and check the node's disk",
+        ));
+    }
+    Some(Finding::good(group, id, "every journal is as it was written"))
 }
 
 fn damaged(facts: &Facts) -> Option<Finding> {
