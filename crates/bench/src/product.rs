@@ -45,6 +45,7 @@ pub(crate) async fn serve(dir: &Path) -> anyhow::Result<()> {
         http_metrics: HttpMetrics::register(&metrics)?,
         metrics,
         peers: PeersConfig::alone("bench".to_owned()),
+        keep_ended: orderstream_processor::limits::KEEP_ENDED,
         shutdown: CancellationToken::new(),
     };
     let processor = Processor::start(parts)?;

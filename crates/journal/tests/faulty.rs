@@ -78,6 +78,13 @@ impl Disk {
         self.0.changed.notify_all();
     }
 
+    /// Waits until no store is open on it.
+    #[allow(dead_code, reason = "the processor's tests use it")]
+    pub(crate) fn wait_until_closed(&self) {
+        let mut state = self.0.state.lock();
+        self.0.changed.wait_while(&mut state, |state| state.stores > 0);
+    }
+
     /// Number of changes in each commit so far.
     pub(crate) fn commits(&self) -> Vec<usize> {
         self.0.state.lock().commits.clone()
@@ -130,6 +137,7 @@ struct Store(Arc<Inner>);
 impl Drop for Store {
     fn drop(&mut self) {
         self.0.state.lock().stores -= 1;
+        self.0.changed.notify_all();
     }
 }
 

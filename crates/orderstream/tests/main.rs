@@ -17,6 +17,7 @@ mod drain;
 mod elsewhere;
 mod h2spec;
 mod http;
+mod incarnations;
 mod kill;
 mod market;
 mod mistakes;

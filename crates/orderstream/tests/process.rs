@@ -47,6 +47,8 @@ pub(crate) struct Role {
     addresses: PathBuf,
     /// Where it logs everything, when asked to.
     log: Option<PathBuf>,
+    /// Whether its files may be kept from growing.
+    limit: Limit,
     /// What was bound, by name.
     pub(crate) bound: BTreeMap<String, SocketAddr>,
 }
@@ -54,20 +56,26 @@ pub(crate) struct Role {
 impl Role {
     /// Starts a role and waits until it has bound its ports.
     pub(crate) fn start(args: &[&str], dir: &Path) -> Self {
-        Self::start_in(args, dir, None)
+        Self::start_in(args, dir, None, Limit::Never)
+    }
+
+    /// The same, of one whose disk can be filled.
+    pub(crate) fn start_limited(args: &[&str], dir: &Path) -> Self {
+        Self::start_in(args, dir, None, Limit::AtWill)
     }
 
     /// The same, with everything that it logs in a file.
     pub(crate) fn start_logging(args: &[&str], dir: &Path, log: &Path) -> Self {
-        Self::start_in(args, dir, Some(log.to_owned()))
+        Self::start_in(args, dir, Some(log.to_owned()), Limit::Never)
     }
 
-    fn start_in(args: &[&str], dir: &Path, log: Option<PathBuf>) -> Self {
+    fn start_in(args: &[&str], dir: &Path, log: Option<PathBuf>, limit: Limit) -> Self {
         let name = args.first().unwrap();
         let addresses = dir.join(format!("{name}.addresses"));
         let mut role = Self {
-            child: spawn(args.iter().copied(), &addresses, log.as_deref()),
+            child: spawn(args.iter().copied(), &addresses, log.as_deref(), limit),
             log,
+            limit,
             args: args.iter().map(ToString::to_string).collect(),
             addresses,
             bound: BTreeMap::new(),
@@ -110,6 +118,24 @@ impl Role {
         assert!(status.success());
     }
 
+    /// From now on not one byte of a file can be written.
+    pub(crate) fn fill_disk(&self) {
+        self.limit_files("0");
+    }
+
+    /// Files can be written again.
+    pub(crate) fn make_room(&self) {
+        self.limit_files("unlimited");
+    }
+
+    fn limit_files(&self, bytes: &str) {
+        assert_eq!(self.limit, Limit::AtWill);
+        let id = self.child.id().to_string();
+        let fsize = format!("--fsize={bytes}:unlimited");
+        let status = Command::new("prlimit").args(["--pid", &id, &fsize]).status().unwrap();
+        assert!(status.success());
+    }
+
     /// Waits until the process has ended by itself.
     pub(crate) fn wait(&mut self) -> std::process::ExitStatus {
         let status = until("the process ends", || self.child.try_wait().unwrap());
@@ -133,7 +159,7 @@ impl Role {
             }
         }
         let args = args.iter().map(String::as_str);
-        self.child = spawn(args, &self.addresses, self.log.as_deref());
+        self.child = spawn(args, &self.addresses, self.log.as_deref(), self.limit);
         self.read_addresses();
     }
 }
@@ -146,8 +172,28 @@ impl Drop for Role {
     }
 }
 
-fn spawn<'a>(args: impl Iterator<Item = &'a str>, addresses: &Path, log: Option<&Path>) -> Child {
-    let mut command = Command::new(BINARY);
+/// Whether the files of a process may be kept from growing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Limit {
+    Never,
+    /// The system tells of it with an error, and not with the signal that ends a process.
+    AtWill,
+}
+
+fn spawn<'a>(
+    args: impl Iterator<Item = &'a str>,
+    addresses: &Path,
+    log: Option<&Path>,
+    limit: Limit,
+) -> Child {
+    let mut command = match limit {
+        Limit::Never => Command::new(BINARY),
+        Limit::AtWill => {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", r#"trap "" XFSZ; exec "$0" "$@""#, BINARY]);
+            shell
+        }
+    };
     command.args(args).arg("--addr-file").arg(addresses).current_dir(root());
     match log {
         Some(log) => {

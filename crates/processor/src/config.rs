@@ -58,6 +58,10 @@ pub struct Config {
     /// Let webhooks go to loopback and link-local addresses too: for tries on one machine
     #[arg(long, env = "ORDERSTREAM_WEBHOOK_ALLOW_LOCAL")]
     pub webhook_allow_local: bool,
+    /// For how long an order is kept after its end, from 1m to 999d. Then its lists are removed, and
+    /// its name can be opened anew
+    #[arg(long, env = "ORDERSTREAM_KEEP_ENDED", default_value = "31d", value_name = "DURATION")]
+    pub keep_ended: String,
 }
 
 impl Default for Config {
@@ -77,6 +81,7 @@ impl Default for Config {
             rest_url: None,
             notify_config: None,
             webhook_allow_local: false,
+            keep_ended: "31d".to_owned(),
         }
     }
 }

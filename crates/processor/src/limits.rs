@@ -85,3 +85,19 @@ pub const NOTIFY_PAGE_EVENTS: usize = 64;
 pub const NOTIFY_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Requests to send a dead notification again that wait at one time.
 pub const NOTIFY_REPLAYS_MAX: usize = 1_000;
+/// Former incarnations of one name: a resource that is deleted and made again every hour, for a month.
+pub const INCARNATIONS_MAX: usize = 1_000;
+/// Former incarnations of all names: as many as orders; each is a line of about 300 bytes.
+pub const FORMERS_MAX: usize = ORDERS_MAX;
+/// Former incarnations that are shown with an order, the newest first.
+pub const FORMERS_SHOWN_MAX: usize = 100;
+/// Former incarnations that are read from disk at one time: each may have a list of the greatest
+/// length.
+pub const FORMER_READS_MAX: usize = 4;
+/// Incarnations that wait at one time for being removed from the disk.
+pub const REMOVALS_MAX: usize = 1_000;
+/// Removals that fail before the rest waits for the next round.
+pub const REMOVALS_FAILED_MAX: usize = 8;
+/// For how long an order is kept after its end, unless it is said otherwise: a day longer than its
+/// resource may stay, so that no resource outlives its order.
+pub const KEEP_ENDED: Duration = Duration::from_hours(31 * 24);

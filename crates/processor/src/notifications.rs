@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use orderstream_core::notification::{Audience, Notifier, has_listeners};
 use orderstream_core::spec::{Contact, NotificationType};
-use orderstream_core::{Order, OrderKey, SellerId, Tenant, Timestamp};
+use orderstream_core::{Order, SellerId, Tenant, Timestamp};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -33,10 +33,10 @@ use crate::limits::{
     CLOCK_LOOK_MS, NOTIFY_ATTEMPTS_MAX, NOTIFY_DRAIN, NOTIFY_LOOKS_MAX, NOTIFY_ROUNDS_MAX,
     NOTIFY_SELLERS_LOOK,
 };
-use crate::orders::Orders;
+use crate::orders::{Life, Orders};
 
 pub use list::{DeadLetters, Listed, OutboxListed};
-pub(crate) use store::{Half, Place};
+pub(crate) use store::{Half, Head, Place};
 
 use destinations::Destinations;
 use queue::Queue;
@@ -76,13 +76,13 @@ impl Notifications {
     }
 
     /// Something happened to an order. Takes one short lock; called on the journal's thread.
-    pub(crate) fn wake(&self, key: &OrderKey) {
-        self.0.queue.wake(key);
+    pub(crate) fn wake(&self, life: &Life) {
+        self.0.queue.wake(life);
     }
 
     /// Notes what an order's outbox holds.
-    pub(crate) fn tally(&self, key: &OrderKey, head: store::Head) {
-        self.0.queue.tally(key, head);
+    pub(crate) fn tally(&self, life: &Life, head: Head) {
+        self.0.queue.tally(life, head);
     }
 
     /// Since when people are told.
@@ -119,7 +119,7 @@ impl Notifications {
             let now = orders.now();
             orders.metrics().notifications_wait(self.0.queue.totals(), now);
             let next = if rounds.len() < NOTIFY_ROUNDS_MAX { self.0.queue.next(now) } else { None };
-            let Some((key, wakes)) = next else {
+            let Some((life, wakes)) = next else {
                 self.rest(&shutdown, now, &mut rounds).await;
                 continue;
             };
@@ -132,8 +132,8 @@ impl Notifications {
             let (this, orders, shutdown) = (self.clone(), orders.clone(), shutdown.clone());
             rounds.spawn(async move {
                 let round = round::Round { notifications: this.clone(), orders, wakes };
-                let again_at = round.run(&key, permit, shutdown).await;
-                this.0.queue.done(&key, again_at);
+                let again_at = round.run(&life, permit, shutdown).await;
+                this.0.queue.done(&life, again_at);
             });
         }
         let ended = async { while rounds.join_next().await.is_some() {} };

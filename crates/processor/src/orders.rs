@@ -10,6 +10,14 @@
 //! Nothing is awaited under a lock, and each lock is held for one step or one publication. Acts of
 //! one order reach the journal in the order of their steps. When an append fails, the book is ahead
 //! of the disk: the order is suspect, and is read from disk again before its next act.
+//!
+//! A name has one newest incarnation, and those that ended before it. One that opens beside an ended
+//! one changes nothing until it is on disk:
+//!
+//! ```text
+//!   openings ── proof ──▶ orders (the newest) ──▶ formers (read from disk) ── kept ──▶ removals
+//!       └─ failed ─▶ removals, as if nothing had been
+//! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
@@ -25,10 +33,10 @@ use orderstream_core::{
 };
 use orderstream_journal::Journal;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::limits::{IN_FLIGHT_MAX, ORDERS_MAX, REQUEST_MS_MAX, SHARDS};
+use crate::limits::{IN_FLIGHT_MAX, REQUEST_MS_MAX, SHARDS};
 use crate::metrics::Metrics;
 use crate::notifications::Notifications;
 
@@ -38,16 +46,20 @@ mod entry;
 mod expiry;
 mod feed;
 mod follow;
+mod former;
 mod grants;
 mod history;
+mod incarnations;
 mod invited;
 mod open;
 mod outbox;
 mod read_only;
 mod record;
+mod removal;
 mod replay;
 
 pub use follow::{EventStream, Followed};
+pub use former::Former;
 pub use invited::Invitations;
 pub use open::Join;
 pub use replay::ReplayError;
@@ -73,7 +85,12 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// What is counted.
     pub metrics: Metrics,
+    /// For how long an order is kept after its end.
+    pub keep_ended: Duration,
 }
+
+/// An incarnation of a name.
+pub(crate) type Life = (OrderKey, Incarnation);
 
 #[derive(Debug)]
 struct Inner {
@@ -81,6 +98,8 @@ struct Inner {
     shards: Box<[Mutex<Shard>]>,
     in_flight: AtomicUsize,
     count: AtomicUsize,
+    /// How many former incarnations there are.
+    formers: AtomicUsize,
     draining: AtomicBool,
     /// The same for those who wait for it.
     stopping: CancellationToken,
@@ -88,8 +107,10 @@ struct Inner {
     capacity: Capacity,
     /// Which open orders each seller is invited to.
     invited: Invited,
-    /// Former lives of orders, whose lists are to be removed.
-    garbage: Mutex<Vec<(OrderKey, Incarnation)>>,
+    /// Turns to read former incarnations.
+    former_reads: Arc<Semaphore>,
+    /// What could not be removed last.
+    removal_failed: Mutex<Option<Life>>,
     /// Telling people, where that is set up.
     notifications: OnceLock<Notifications>,
 }
@@ -98,7 +119,16 @@ type Deadlines = BTreeSet<(Timestamp, OrderKey)>;
 
 #[derive(Debug, Default)]
 struct Shard {
+    /// The newest incarnation of each name.
     orders: BTreeMap<OrderKey, Entry>,
+    /// Incarnations beside an ended one of the name, until their opening is on disk.
+    openings: BTreeMap<OrderKey, Entry>,
+    /// Those that a newer one took the place of, oldest first.
+    formers: BTreeMap<OrderKey, Vec<Former>>,
+    /// Every incarnation that ended, by when.
+    ended: BTreeSet<(Timestamp, OrderKey, Incarnation)>,
+    /// What is to be removed from the disk; nothing of it is in the maps above.
+    removals: BTreeSet<Life>,
     /// When each live order has to look at the clock.
     deadlines: Deadlines,
     /// Orders whose book is ahead of the disk after a failed append.
@@ -121,6 +151,8 @@ enum Submitted {
     Waiting(oneshot::Receiver<Result<Answer, Refusal>>),
     /// The order must be read from disk first.
     Suspect,
+    /// It is about an incarnation that a newer one took the place of.
+    Former(Box<Former>),
 }
 
 impl Orders {
@@ -140,19 +172,21 @@ impl Orders {
             self.must_take()?;
         }
         // An opening brings its grant along.
-        let fencing = command.epoch.filter(|_| !matches!(command.act, Act::Open(_)));
-        self.fence(key, fencing).await?;
-        let receiver = match self.submit(key, command)? {
-            Submitted::Waiting(receiver) => receiver,
-            Submitted::Suspect => {
-                self.reload(key).await?;
-                match self.submit(key, command)? {
-                    Submitted::Waiting(receiver) => receiver,
-                    Submitted::Suspect => return Err(self.unavailable()),
-                }
+        if !matches!(command.act, Act::Open(_)) {
+            self.fence(key, command).await?;
+        }
+        let mut submitted = self.submit(key, command)?;
+        if matches!(submitted, Submitted::Suspect) {
+            self.reload(key).await?;
+            submitted = self.submit(key, command)?;
+        }
+        match submitted {
+            Submitted::Waiting(receiver) => {
+                receiver.await.unwrap_or_else(|_| Err(self.unavailable()))
             }
-        };
-        receiver.await.unwrap_or_else(|_| Err(self.unavailable()))
+            Submitted::Former(former) => self.act_on_former(key, &former, command).await,
+            Submitted::Suspect => Err(self.unavailable()),
+        }
     }
 
     /// Refuses once the server is stopping.
@@ -171,8 +205,17 @@ impl Orders {
             return self.submit_read_only(key, (&context, command), &reason);
         }
         let (sender, receiver) = oneshot::channel();
-        let mut shard = self.shard(key).lock();
-        let Some(entry) = self.entry_for(&mut shard, key, command, &mut context.now)? else {
+        let mut guard = self.shard(key).lock();
+        let shard = &mut *guard;
+        let named = command.incarnation.as_ref();
+        let entry = if let Act::Open(opening) = &command.act {
+            self.entry_to_open(shard, key, opening, &mut context.now)?
+        } else if let Some(former) = shard.former(key, named) {
+            return Ok(Submitted::Former(Box::new(former.clone())));
+        } else {
+            shard.meant(key, named)
+        };
+        let Some(entry) = entry else {
             return Err(not_found(key));
         };
         if entry.suspect {
@@ -186,48 +229,14 @@ impl Orders {
             entry.when_durable(output.answer, sender);
         } else {
             let tracker = command.epoch.filter(|_| matches!(command.act, Act::Open(_)));
-            self.append(&mut shard, key, (output, tracker), (slot, sender));
+            let life = (key.clone(), entry.incarnation.clone());
+            self.append(shard, &life, (output, tracker), (slot, sender));
         }
         Ok(Submitted::Waiting(receiver))
     }
 
-    /// The order's entry. An opening makes one where there is none, or where a former life of the
-    /// name is over. Then time goes on from its end, whatever the clock does: of two lives on disk
-    /// the later opened one counts.
-    fn entry_for<'a>(
-        &self,
-        shard: &'a mut Shard,
-        key: &OrderKey,
-        command: &Command,
-        now: &mut Timestamp,
-    ) -> Result<Option<&'a mut Entry>, Refusal> {
-        let Act::Open(opening) = &command.act else { return Ok(shard.orders.get_mut(key)) };
-        let former = shard.orders.get(key).map(Entry::life);
-        match former {
-            None => {
-                if self.inner.count.fetch_add(1, Ordering::Relaxed) >= ORDERS_MAX {
-                    self.inner.count.fetch_sub(1, Ordering::Relaxed);
-                    return Err(Refusal::new(
-                        Reason::Overloaded,
-                        format!("this processor holds {ORDERS_MAX} orders, the most it takes"),
-                    ));
-                }
-            }
-            Some((incarnation, true)) if incarnation != opening.incarnation => {
-                self.inner.garbage.lock().push((key.clone(), incarnation));
-                let former = shard.orders.remove(key);
-                if let Some(order) = former.as_ref().and_then(|former| former.book.order()) {
-                    *now = (*now).max(order.last_event.0.plus_ms(1));
-                }
-            }
-            Some(_) => {}
-        }
-        let make = || Entry::new(key.clone(), opening.incarnation.clone());
-        Ok(Some(shard.orders.entry(key.clone()).or_insert_with(make)))
-    }
-
-    /// Reads from an order as it may be shown, and gives what was read when all behind it is on
-    /// disk.
+    /// Reads from the newest incarnation of an order, as it may be shown, and gives what was read when
+    /// all behind it is on disk.
     ///
     /// # Errors
     /// An order that is not here, or that cannot be read.
@@ -236,22 +245,46 @@ impl Orders {
         key: &OrderKey,
         view: impl FnOnce(&Order, &Facts) -> T + Send,
     ) -> Result<T, Refusal> {
+        self.read_one(key, None, view).await
+    }
+
+    /// The same, of the incarnation that is named, or of the newest where none is.
+    ///
+    /// # Errors
+    /// An order or an incarnation that is not here, or that cannot be read.
+    pub async fn read_one<T: Send + 'static>(
+        &self,
+        key: &OrderKey,
+        named: Option<&Incarnation>,
+        view: impl FnOnce(&Order, &Facts) -> T + Send,
+    ) -> Result<T, Refusal> {
         let (sender, receiver) = oneshot::channel();
-        {
+        let former = {
             let mut shard = self.shard(key).lock();
-            let entry = shard.orders.get_mut(key).ok_or_else(|| not_found(key))?;
-            if let Some(cause) = &entry.damaged {
-                return Err(damaged(key, cause));
+            match shard.former(key, named).cloned() {
+                Some(former) => Some((former, view)),
+                None => {
+                    let formers = shard.formers_shown(key);
+                    let entry = shard.newest(key, named)?;
+                    if let Some(cause) = &entry.damaged {
+                        return Err(damaged(key, cause));
+                    }
+                    if entry.suspect {
+                        return Err(storage_unavailable());
+                    }
+                    let order = entry.book.order().ok_or_else(|| not_found(key))?;
+                    let (followers, has_tracker) = entry.feed.followers();
+                    let facts =
+                        Facts { epoch: entry.book.floor(), followers, has_tracker, formers };
+                    let value = Ok(view(&seal::order(order), &facts));
+                    let withheld = entry.book.withhold(value);
+                    entry.when_durable(withheld, sender);
+                    None
+                }
             }
-            if entry.suspect {
-                return Err(storage_unavailable());
-            }
-            let order = entry.book.order().ok_or_else(|| not_found(key))?;
-            let (followers, has_tracker) = entry.feed.followers();
-            let facts = Facts { epoch: entry.book.floor(), followers, has_tracker };
-            let value = Ok(view(&seal::order(order), &facts));
-            let withheld = entry.book.withhold(value);
-            entry.when_durable(withheld, sender);
+        };
+        if let Some((former, view)) = former {
+            return self.view_former(key, &former, view).await;
         }
         in_time(async { receiver.await.unwrap_or_else(|_| Err(storage_unavailable())) }).await
     }
@@ -336,7 +369,7 @@ impl Orders {
 }
 
 /// What is known of an order besides its events.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Facts {
     /// The highest epoch that was granted.
     pub epoch: orderstream_core::Epoch,
@@ -344,6 +377,8 @@ pub struct Facts {
     pub followers: usize,
     /// Whether its tracker does.
     pub has_tracker: bool,
+    /// The newest of the name's former incarnations, the last one first.
+    pub formers: Vec<Former>,
 }
 
 /// Ends a wait for the disk that takes too long.
@@ -359,8 +394,14 @@ fn fresh_id() -> Result<ProposalId, Refusal> {
     ProposalId::new(uuid::Uuid::now_v7().to_string())
 }
 
-fn not_found(key: &OrderKey) -> Refusal {
+pub(crate) fn not_found(key: &OrderKey) -> Refusal {
     Refusal::new(Reason::OrderNotFound, format!("order {key} is not known here"))
+}
+
+/// Another incarnation of the order is here than the one that is meant.
+fn another_incarnation(key: &OrderKey, newest: &Incarnation) -> Refusal {
+    let text = format!("order {key} has another incarnation here, and not the one that is named");
+    Refusal::new(Reason::OrderNotFound, text).with("incarnation", newest)
 }
 
 fn damaged(key: &OrderKey, cause: &str) -> Refusal {

@@ -1,6 +1,7 @@
 //! The processor as a whole: replays, serves gRPC and REST, watches the clock, and drains.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use orderstream_core::notification::Notifier;
 use orderstream_core::port::{Clock, SellerDirectory};
@@ -37,6 +38,9 @@ pub struct Parts {
     pub http_metrics: Arc<HttpMetrics>,
     /// Under which name others know this processor, and how it finds them.
     pub peers: PeersConfig,
+    /// For how long an order is kept after its end; then its lists are removed, and its name can be
+    /// opened anew. [`KEEP_ENDED`](crate::limits::KEEP_ENDED) where nobody says otherwise.
+    pub keep_ended: Duration,
     /// When to stop.
     pub shutdown: CancellationToken,
 }
@@ -80,6 +84,7 @@ impl Processor {
             directory: parts.directory,
             clock: parts.clock,
             metrics: metrics.clone(),
+            keep_ended: parts.keep_ended,
         })?;
         tracing::info!(orders = orders.count(), "journal replayed");
         let name = parts.peers.name.clone();

@@ -19,11 +19,13 @@ mod failing;
 #[path = "../../journal/tests/faulty.rs"]
 mod faulty;
 mod http;
+mod incarnations;
 mod inputs;
 mod invitations;
 mod market;
 mod notifications;
 mod reasons;
+mod removals;
 mod repeats;
 mod restart;
 mod rig;

@@ -8,13 +8,14 @@ use orderstream_core::notification::{
     Blame, Delivery, DeliveryError, Notification, Notifier, Recipient,
 };
 use orderstream_core::spec::{Channel, NotificationType};
+use orderstream_rpc::v1;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::http::{get, post};
 use crate::rig::{Rig, START, within};
-use crate::wire::Wire;
+use crate::wire::{Wire, order, tracker};
 
 /// What the test makes of attempts for one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,6 +200,43 @@ async fn what_failed_is_tried_after_its_pause_and_survives_a_restart() {
     let ids: BTreeSet<_> = taken.iter().map(|told| told.id.clone()).collect();
     assert_eq!(ids.len(), taken.len(), "{taken:?}");
     assert_eq!(invitation_states(&rig).await["seller1"], "Notified");
+}
+
+#[tokio::test]
+async fn who_was_not_reached_before_a_new_incarnation_is_told_of_the_former_one_all_the_same() {
+    let hand = Hand::with_sink();
+    let mut rig = Rig::start_telling(&hand).await;
+    hand.set("https://seller1/", Some(Fate::TryAgain));
+    let life = |incarnation: &str| v1::OrderStreamRequest {
+        incarnation: incarnation.to_owned(),
+        ..tracker("a")
+    };
+    let wire = rig.wire().await;
+    drop(wire.follow(life("uid-1")).await.unwrap());
+    hand.tried(5).await;
+    until_listed(&rig, |listed| listed["waiting"] == 1).await;
+    let cancel = v1::CancelRequest { order: Some(order("a")), ..v1::CancelRequest::default() };
+    wire.control.clone().cancel(cancel).await.unwrap();
+    drop(wire.follow(life("uid-2")).await.unwrap());
+    let path = "/api/v1/orders/a/notifications?incarnation=uid-1";
+    let waiting = async {
+        while get(rig.rest(), path).await.json()["waiting"] == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("the former outbox is read by its name", waiting).await;
+    hand.set("https://seller1/", None);
+    rig.restart().await;
+    rig.clock.set(START.plus_ms(600_000));
+    let of_uid_1 = |told: &&Notification| told.incarnation.as_str() == "uid-1";
+    let taken = hand
+        .taken("all of the former one", |taken| {
+            heard_by(taken, "seller1").into_iter().filter(of_uid_1).count() == 2
+        })
+        .await;
+    let told = heard_by(&taken, "seller1").into_iter().filter(of_uid_1);
+    let told: Vec<_> = told.map(|told| told.template.as_str()).collect();
+    assert_eq!(told.first(), Some(&"invitation"), "{told:?}");
 }
 
 async fn listed(rig: &Rig) -> Value {

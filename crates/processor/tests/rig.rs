@@ -12,6 +12,7 @@ use orderstream_core::port::{Clock, SellerDirectory};
 use orderstream_core::spec::{Channel, Contact, NotificationType, Seller};
 use orderstream_core::{SellerId, Tenant, Timestamp};
 use orderstream_journal::{Embedded, OpenError, Options};
+use orderstream_processor::limits::KEEP_ENDED;
 use orderstream_processor::{Error, Orders, Parts, PeersConfig, Processor};
 use orderstream_rpc::server::http_metrics::HttpMetrics;
 use prometheus::Registry;
@@ -121,6 +122,7 @@ pub(crate) struct Rig {
     disk: Option<Disk>,
     sellers: Sellers,
     notifier: Option<Arc<dyn Notifier>>,
+    keep_ended: Duration,
     running: Option<Running>,
 }
 
@@ -155,16 +157,19 @@ impl Rig {
 
     async fn start_with(disk: Option<Disk>, sellers: Sellers) -> Self {
         let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(HandClock::new()));
-        let mut rig = Self { clock, dir, disk, sellers, notifier: None, running: None };
+        let mut rig = Self::new(clock, dir, disk, sellers);
         rig.begin().await;
         rig
+    }
+
+    fn new(clock: Arc<HandClock>, dir: TempDir, disk: Option<Disk>, sellers: Sellers) -> Self {
+        Self { clock, dir, disk, sellers, notifier: None, keep_ended: KEEP_ENDED, running: None }
     }
 
     /// On a directory of its own, and people are told through this.
     pub(crate) async fn start_telling<T: Notifier>(notifier: &Arc<T>) -> Self {
         let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(HandClock::new()));
-        let sellers = Self::three_sellers();
-        let mut rig = Self { clock, dir, disk: None, sellers, notifier: None, running: None };
+        let mut rig = Self::new(clock, dir, None, Self::three_sellers());
         rig.tell(notifier);
         rig.begin().await;
         rig
@@ -186,13 +191,18 @@ impl Rig {
         self.sellers.is_known.store(true, Ordering::SeqCst);
     }
 
+    /// For how long ended orders are kept from the next start on.
+    pub(crate) const fn keep_ended(&mut self, keep_ended: Duration) {
+        self.keep_ended = keep_ended;
+    }
+
     /// Starts the processor on what is on the disk.
     pub(crate) async fn begin(&mut self) {
         let (dir, disk) = (self.dir.path().to_owned(), self.disk.clone());
         let (shutdown, registry) = (CancellationToken::new(), Registry::new());
         let (clock, directory) = (Arc::clone(&self.clock), Arc::new(self.sellers.clone()));
         let (stop, metrics) = (shutdown.clone(), registry.clone());
-        let notifier = self.notifier.clone();
+        let (notifier, keep_ended) = (self.notifier.clone(), self.keep_ended);
         let processor = tokio::task::spawn_blocking(move || {
             let journal = Arc::new(open(&dir, disk.as_ref()));
             let peers = PeersConfig::alone(NAME.to_owned());
@@ -204,6 +214,7 @@ impl Rig {
                 metrics,
                 http_metrics,
                 peers,
+                keep_ended,
                 shutdown: stop,
             })?;
             match notifier {

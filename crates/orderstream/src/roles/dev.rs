@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::processor::keep_ended;
 use super::{
     Tasks, blocking, buyer_router, channels, close_journal, demo, open_journal, open_local,
     projection, requestor, serve, watch_journal,
@@ -57,6 +58,9 @@ pub(crate) struct Config {
     /// Let webhooks go to loopback and link-local addresses too, such as a program on this laptop
     #[arg(long, env = "ORDERSTREAM_WEBHOOK_ALLOW_LOCAL")]
     webhook_allow_local: bool,
+    /// For how long an order is kept after its end, from 1m to 999d
+    #[arg(long, env = "ORDERSTREAM_KEEP_ENDED", default_value = "31d", value_name = "DURATION")]
+    keep_ended: String,
     /// Manifests to apply at the start; Seller manifests take the place of the demo sellers
     #[arg(long, num_args = 1.., value_name = "FILE")]
     apply: Vec<PathBuf>,
@@ -83,6 +87,7 @@ impl Default for Config {
             store: None,
             notify_config: None,
             webhook_allow_local: false,
+            keep_ended: "31d".to_owned(),
             apply: Vec::new(),
             requestor_addr: local(8004),
             rest_addr: local(8005),
@@ -109,6 +114,7 @@ struct Ports {
 /// Runs everything until it is told to stop.
 pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> {
     let wanted = wanted(&config)?;
+    let keep_ended = keep_ended(&config.keep_ended)?;
     let projection = projection::open_beside(config.store.as_ref(), None).await?;
     let webhooks = if config.webhook_allow_local { Guard::Open } else { Guard::Strict };
     let notifier = channels::open(config.notify_config.as_deref(), webhooks)?;
@@ -129,6 +135,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
             metrics: registry.clone(),
             http_metrics: Arc::clone(&http),
             peers: PeersConfig::alone(url.clone()),
+            keep_ended,
             shutdown: shutdown.clone(),
         };
         blocking(move || channels::start(parts, notifier)).await?

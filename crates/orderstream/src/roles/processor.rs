@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use orderstream_controller::cluster::{Client, ClusterSellers, Requests, connect};
+use orderstream_controller::duration::parse_ms;
 use orderstream_controller::seller_file::FileDirectory;
 use orderstream_core::port::SellerDirectory;
 use orderstream_notifier::guard::Guard;
@@ -20,6 +22,11 @@ use crate::exit::Failure;
 use crate::figures;
 use crate::listen::{Addresses, WhenOccupied};
 use crate::shutdown::on_signal;
+
+/// The shortest time for which an ended order is kept: who won must be there to be asked for.
+const KEEP_ENDED_MIN: Duration = Duration::from_mins(1);
+/// The longest; durations have three digits of days.
+const KEEP_ENDED_MAX: Duration = Duration::from_hours(24 * 999);
 
 /// Runs a processor until it is told to stop.
 pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> {
@@ -42,6 +49,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
         metrics: registry.clone(),
         http_metrics: http,
         peers,
+        keep_ended: keep_ended(&config.keep_ended)?,
         shutdown: shutdown.clone(),
     };
     // Alive while it reads its journal, and ready after that.
@@ -73,6 +81,17 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     });
     tasks.join().await?;
     close_journal(journal).await
+}
+
+/// For how long an order is kept after its end.
+pub(super) fn keep_ended(text: &str) -> Result<Duration, Failure> {
+    let wanted = parse_ms(text).map(Duration::from_millis);
+    wanted.filter(|wanted| (KEEP_ENDED_MIN..=KEEP_ENDED_MAX).contains(wanted)).ok_or_else(|| {
+        let text = format!(
+            "--keep-ended '{text}' is not a duration from 1m to 999d; give one such as 12h or 30d"
+        );
+        Failure::input(text)
+    })
 }
 
 /// How this processor is known, and where the others are listed.

@@ -8,7 +8,7 @@ use orderstream_rpc::v1;
 use orderstream_rpc::v1::order_control_service_server::OrderControlService;
 use tonic::{Request, Response, Status};
 
-use super::{Answers, Grpc, Target, bounded, not_this_life, optional, read, status};
+use super::{Answers, Grpc, Target, bounded, optional, read, status};
 use crate::limits::{PAGE_ORDERS, PAGE_PROPOSALS};
 use crate::orders::Orders;
 
@@ -83,13 +83,11 @@ impl OrderControlService for Grpc {
         let after = request.after_proposal_id;
         let state = self
             .orders
-            .read(&target.key, move |order, facts| read::state(order, facts, &after, page))
+            .read_one(&target.key, target.incarnation.as_ref(), move |order, facts| {
+                read::state(order, facts, &after, page)
+            })
             .await
             .map_err(status)?;
-        let held = state.order.as_ref().map(|order| order.incarnation.as_str());
-        if target.incarnation.is_some_and(|meant| held != Some(meant.as_str())) {
-            return Err(status(not_this_life(&target.key)));
-        }
         Ok(Response::new(state))
     }
 
@@ -129,7 +127,9 @@ impl OrderControlService for Grpc {
         let name = self.name.clone();
         let located = self
             .orders
-            .read(&target.key, move |order, facts| read::located(order, facts, name))
+            .read_one(&target.key, target.incarnation.as_ref(), move |order, facts| {
+                read::located(order, facts, name)
+            })
             .await;
         match located {
             Ok(located) => Ok(Response::new(located)),

@@ -3,11 +3,11 @@
 use orderstream_core::command::Award;
 use orderstream_core::order::{Invitation, PendingAward, Proposal, ProposalPhase};
 use orderstream_core::spec::Verdict;
-use orderstream_core::{Order, ProposalId};
+use orderstream_core::{Order, Phase, ProposalId};
 use orderstream_rpc::convert::{order_ref, proposal_to_wire, spec_to_wire, timestamp_to_wire};
 use orderstream_rpc::v1;
 
-use crate::orders::Facts;
+use crate::orders::{Facts, Former};
 use crate::page;
 
 /// An order with a page of its proposals after `after`.
@@ -30,6 +30,17 @@ pub(super) fn state(order: &Order, facts: &Facts, after: &str, limit: usize) -> 
         pending_award: order.pending_award.as_deref().map(pending),
         decide_until: order.decide_until.map(timestamp_to_wire),
         invitations: order.invitations.iter().map(invitation).collect(),
+        former: facts.formers.iter().map(former).collect(),
+    }
+}
+
+fn former(former: &Former) -> v1::FormerIncarnation {
+    v1::FormerIncarnation {
+        incarnation: former.incarnation.to_string(),
+        phase: former.phase.map_or("", Phase::as_str).to_owned(),
+        last_seq: former.last_seq().0,
+        opened_at: former.opened_at.map(timestamp_to_wire),
+        ended_at: former.ended_at.map(timestamp_to_wire),
     }
 }
 
@@ -62,6 +73,7 @@ pub(super) fn summary(order: &Order, facts: &Facts) -> v1::OrderSummary {
         counts: Some(counts(order, facts)),
         epoch: facts.epoch.0,
         title: order.spec.title.as_deref().unwrap_or_default().to_owned(),
+        former: facts.formers.iter().map(former).collect(),
     }
 }
 

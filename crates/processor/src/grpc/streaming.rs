@@ -28,34 +28,22 @@ impl OrderStreamingService for Grpc {
         let after = Seq(request.after_seq);
         let tracker = (!request.observer).then_some(Epoch(request.epoch));
         let seen_at = (request.after_at_ms != 0).then_some(Timestamp(request.after_at_ms));
-        // A tracker opens the life that it means; an observer finds it or is refused. Lives are
-        // unique, so it is the one that is followed when it is there before and after.
-        let meant = match request.observer {
-            true => incarnation(request.incarnation.clone()).map_err(status)?,
-            false => None,
-        };
-        if let Some(meant) = &meant {
-            self.orders.must_be(&key, meant).map_err(status)?;
-        }
-        if let Some(at) = seen_at.filter(|_| request.observer) {
-            self.orders.compare(&key, after, at).await.map_err(status)?;
-        }
+        // A tracker opens the incarnation that it means; an observer finds it or is refused.
+        let mut meant = incarnation(request.incarnation.clone()).map_err(status)?;
         if tracker.is_some() {
             let join = join(key.clone(), request).map_err(status)?;
             if after == Seq(0) {
-                self.orders.open(join).await.map_err(status)?;
+                meant = Some(self.orders.open(join).await.map_err(status)?);
             } else {
-                let meant = join.incarnation.as_ref();
-                self.orders.resume(&join.key, meant, after).map_err(status)?;
-                if let Some(at) = seen_at {
-                    self.orders.compare(&join.key, after, at).await.map_err(status)?;
-                }
+                self.orders.resume(&key, meant.as_ref(), after).map_err(status)?;
             }
         }
-        let events = self.orders.follow(&key, after, tracker).await.map_err(status)?;
-        if let Some(meant) = meant {
-            self.orders.must_be(&key, &meant).map_err(status)?;
+        if let Some(at) = seen_at {
+            let seen = (after, at);
+            self.orders.compare(&key, meant.as_ref(), seen).await.map_err(status)?;
         }
+        let events = self.orders.follow_one(&key, meant.as_ref(), after, tracker).await;
+        let events = events.map_err(status)?;
         Ok(Response::new(OrderEvents { key, events }))
     }
 

@@ -1,14 +1,18 @@
 //! What is still to be told and what was given up, for people who look, and sending again.
 
+use std::ops::Bound;
+
 use orderstream_core::notification::{Recipient, order_of};
 use orderstream_core::outbox::{Kept, State};
-use orderstream_core::{Order, OrderKey, Outbox, Reason, Refusal, SellerId, Seq, Timestamp, seal};
+use orderstream_core::{
+    Incarnation, Order, OrderKey, Outbox, Reason, Refusal, SellerId, Seq, Timestamp, seal,
+};
 use serde::Serialize;
 
 use super::Notifications;
 use super::queue::Replayed;
 use crate::limits::{PAGE_NOTIFICATIONS, REQUEST_MS_MAX};
-use crate::orders::Orders;
+use crate::orders::{Life, Orders, not_found};
 
 /// One notification in a list. Under seal no seller and no address is shown.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -75,8 +79,12 @@ impl Orders {
     ///
     /// # Errors
     /// An order that is not here, or whose outbox cannot be read.
-    pub async fn notifications_of(&self, key: &OrderKey) -> Result<OutboxListed, Refusal> {
-        let (life, snapshot) = self.outbox(key).await?;
+    pub async fn notifications_of(
+        &self,
+        key: &OrderKey,
+        named: Option<&Incarnation>,
+    ) -> Result<OutboxListed, Refusal> {
+        let (life, snapshot) = self.outbox(key, named).await?;
         let outbox = Outbox::new(key.clone(), life, snapshot);
         let view = move |order: &Order, _: &crate::orders::Facts| {
             let (waiting, dead) = outbox.snapshot().counts();
@@ -89,7 +97,7 @@ impl Orders {
                 forgotten: outbox.forgotten(),
             }
         };
-        self.read(key, view).await
+        self.read_one(key, named, view).await
     }
 
     /// A page of what was given up, of one tenant or of all, after a notification.
@@ -105,13 +113,13 @@ impl Orders {
         let Some(notifications) = self.notifications() else {
             return Ok(DeadLetters { dead_letters: Vec::new(), next: None });
         };
-        let mut from = after.map(order_named).transpose()?;
-        let mut after = after;
+        let first = after.map(life_named).transpose()?;
+        let mut from = first.clone().map_or(Bound::Unbounded, Bound::Included);
         let mut page: Vec<Listed> = Vec::new();
-        while let Some(key) = notifications.0.queue.with_dead(from.as_ref()) {
-            let is_wanted = tenant.is_none_or(|tenant| key.tenant.as_str() == tenant);
-            let same = from.as_ref() == Some(&key);
-            let dead = if is_wanted { self.dead_of(&key).await } else { Vec::new() };
+        while let Some(life) = notifications.0.queue.with_dead(from) {
+            let is_wanted = tenant.is_none_or(|tenant| life.0.tenant.as_str() == tenant);
+            let same = first.as_ref() == Some(&life);
+            let dead = if is_wanted { self.dead_of(&life).await } else { Vec::new() };
             let skip = match after.filter(|_| same) {
                 Some(id) => dead
                     .iter()
@@ -125,20 +133,20 @@ impl Orders {
                 let next = page.last().map(|last| last.notification_id.clone());
                 return Ok(DeadLetters { dead_letters: page, next });
             }
-            after = None;
-            from = Some(successor(&key));
+            from = Bound::Excluded(life);
         }
         Ok(DeadLetters { dead_letters: page, next: None })
     }
 
     /// What was given up of one order; nothing where it cannot be read.
-    async fn dead_of(&self, key: &OrderKey) -> Vec<Listed> {
-        let Ok((life, snapshot)) = self.outbox(key).await else { return Vec::new() };
+    async fn dead_of(&self, (key, incarnation): &Life) -> Vec<Listed> {
+        let outbox = self.outbox(key, Some(incarnation)).await;
+        let Ok((life, snapshot)) = outbox else { return Vec::new() };
         let outbox = Outbox::new(key.clone(), life, snapshot);
         let view = move |order: &Order, _: &crate::orders::Facts| {
             outbox.dead().map(|(id, kept)| Listed::new(order, id, kept)).collect()
         };
-        self.read(key, view).await.unwrap_or_default()
+        self.read_one(key, Some(incarnation), view).await.unwrap_or_default()
     }
 
     /// Sends again what was given up; answers when that is on disk.
@@ -152,12 +160,15 @@ impl Orders {
                 "no such notification was given up; list them at /api/v1/dead-letters",
             )
         };
-        let (key, life) = order_of(id).ok_or_else(missing)?;
+        let life = order_of(id).ok_or_else(missing)?;
         let notifications: &Notifications = self.notifications().ok_or_else(missing)?;
-        if self.must_hold(&key)? != life {
+        if self.incarnation(&life.0).is_none() {
+            return Err(not_found(&life.0));
+        }
+        if self.holds(&life.0, Some(&life.1)).is_none() {
             return Err(missing());
         }
-        let replayed = notifications.0.queue.replay(&key, id.to_owned());
+        let replayed = notifications.0.queue.replay(&life, id.to_owned());
         let limit = std::time::Duration::from_millis(REQUEST_MS_MAX);
         match tokio::time::timeout(limit, replayed).await {
             Ok(Ok(Replayed::Done)) => Ok(()),
@@ -170,16 +181,9 @@ impl Orders {
     }
 }
 
-fn order_named(id: &str) -> Result<OrderKey, Refusal> {
-    let order = order_of(id).map(|(key, _)| key);
-    order.ok_or_else(|| Refusal::field("after", "is no notification's id; give `next` of a page"))
-}
-
-/// The first key that can come after this one.
-fn successor(key: &OrderKey) -> OrderKey {
-    // The smallest sign of names, put behind the number, gives the next larger one.
-    let next = OrderKey::new(key.tenant.as_str(), &format!("{}-", key.order_req_id));
-    next.unwrap_or_else(|_| key.clone())
+fn life_named(id: &str) -> Result<Life, Refusal> {
+    let wrong = || Refusal::field("after", "is no notification's id; give `next` of a page");
+    order_of(id).ok_or_else(wrong)
 }
 
 impl Listed {

@@ -2,14 +2,15 @@
 //! short lock; what it holds grows with the orders that have something to tell.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
-use orderstream_core::{OrderKey, Timestamp};
+use orderstream_core::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use super::Wakes;
 use super::store::Head;
+use super::{Life, Wakes};
 use crate::limits::NOTIFY_REPLAYS_MAX;
 
 /// The orders that have something to tell.
@@ -22,35 +23,35 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     /// Something happened.
-    dirty: BTreeSet<OrderKey>,
+    dirty: BTreeSet<Life>,
     /// Something is to be tried again.
-    later: BTreeMap<OrderKey, Timestamp>,
-    by_time: BTreeSet<(Timestamp, OrderKey)>,
+    later: BTreeMap<Life, Timestamp>,
+    by_time: BTreeSet<(Timestamp, Life)>,
     /// A round is running.
-    active: BTreeMap<OrderKey, Wakes>,
+    active: BTreeMap<Life, Wakes>,
     /// What somebody asked to be sent again.
-    replays: BTreeMap<OrderKey, Vec<Replay>>,
+    replays: BTreeMap<Life, Vec<Replay>>,
     /// What waits and what was given up, of orders that have any.
-    tally: BTreeMap<OrderKey, Head>,
+    tally: BTreeMap<Life, Head>,
     /// Since when the oldest of each order waits.
-    oldest: BTreeSet<(Timestamp, OrderKey)>,
+    oldest: BTreeSet<(Timestamp, Life)>,
     pending: usize,
     dead: usize,
     /// Where the last round was taken from, so that all have their turn.
-    last: Option<OrderKey>,
+    last: Option<Life>,
 }
 
 impl State {
-    fn forget_time(&mut self, key: &OrderKey) {
+    fn forget_time(&mut self, key: &Life) {
         if let Some(at) = self.later.remove(key) {
             self.by_time.remove(&(at, key.clone()));
         }
     }
 
     /// The first after the last one, around the circle.
-    fn next_dirty(&mut self) -> Option<OrderKey> {
+    fn next_dirty(&mut self) -> Option<Life> {
         let after = self.last.as_ref().and_then(|last| {
-            let range = (std::ops::Bound::Excluded(last.clone()), std::ops::Bound::Unbounded);
+            let range = (Bound::Excluded(last.clone()), Bound::Unbounded);
             self.dirty.range(range).next().cloned()
         });
         let key = after.or_else(|| self.dirty.first().cloned())?;
@@ -59,7 +60,7 @@ impl State {
         Some(key)
     }
 
-    fn next_due(&mut self, now: Timestamp) -> Option<OrderKey> {
+    fn next_due(&mut self, now: Timestamp) -> Option<Life> {
         let (at, key) = self.by_time.first()?;
         (*at <= now).then(|| key.clone())
     }
@@ -67,7 +68,7 @@ impl State {
 
 impl Queue {
     /// Something happened to an order.
-    pub(super) fn wake(&self, key: &OrderKey) {
+    pub(super) fn wake(&self, key: &Life) {
         {
             let mut state = self.state.lock();
             if let Some(wakes) = state.active.get(key) {
@@ -80,7 +81,7 @@ impl Queue {
     }
 
     /// The next order to look at; it counts as active until [`Queue::done`].
-    pub(super) fn next(&self, now: Timestamp) -> Option<(OrderKey, Wakes)> {
+    pub(super) fn next(&self, now: Timestamp) -> Option<(Life, Wakes)> {
         let mut state = self.state.lock();
         let key = match state.next_due(now) {
             Some(key) => key,
@@ -94,7 +95,7 @@ impl Queue {
     }
 
     /// A round ended; the order is to be looked at again at this time, if at any.
-    pub(super) fn done(&self, key: &OrderKey, again_at: Option<Timestamp>) {
+    pub(super) fn done(&self, key: &Life, again_at: Option<Timestamp>) {
         {
             let mut state = self.state.lock();
             let wakes = state.active.remove(key);
@@ -127,7 +128,7 @@ impl Queue {
     }
 
     /// Sends a dead notification again in the order's next round.
-    pub(super) fn replay(&self, key: &OrderKey, id: String) -> oneshot::Receiver<Replayed> {
+    pub(super) fn replay(&self, key: &Life, id: String) -> oneshot::Receiver<Replayed> {
         let (sender, receiver) = oneshot::channel();
         {
             let mut state = self.state.lock();
@@ -141,12 +142,12 @@ impl Queue {
     }
 
     /// What is to be sent again of an order.
-    pub(super) fn take_replays(&self, key: &OrderKey) -> Vec<Replay> {
+    pub(super) fn take_replays(&self, key: &Life) -> Vec<Replay> {
         self.state.lock().replays.remove(key).unwrap_or_default()
     }
 
     /// Notes what an order's outbox holds.
-    pub(super) fn tally(&self, key: &OrderKey, head: Head) {
+    pub(super) fn tally(&self, key: &Life, head: Head) {
         let mut state = self.state.lock();
         let former = state.tally.remove(key).unwrap_or_default();
         state.pending = state.pending.saturating_sub(former.pending).saturating_add(head.pending);
@@ -168,11 +169,9 @@ impl Queue {
         (state.pending, state.dead, state.oldest.first().map(|(at, _)| *at))
     }
 
-    /// The next order at or after a key that has given something up.
-    pub(super) fn with_dead(&self, from: Option<&OrderKey>) -> Option<OrderKey> {
-        use std::ops::Bound;
+    /// The next incarnation from here on that has given something up.
+    pub(super) fn with_dead(&self, from: Bound<Life>) -> Option<Life> {
         let state = self.state.lock();
-        let from = from.map_or(Bound::Unbounded, |key| Bound::Included(key.clone()));
         let mut held = state.tally.range((from, Bound::Unbounded));
         held.find(|(_, head)| head.dead > 0).map(|(key, _)| key.clone())
     }

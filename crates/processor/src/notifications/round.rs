@@ -9,10 +9,7 @@ use futures_util::future::join_all;
 use orderstream_core::notification::{Blame, DeliveryError, Notification};
 use orderstream_core::outbox::{Input, Output, Report, Snapshot};
 use orderstream_core::seal::Cover;
-use orderstream_core::{
-    Act, Command, Event, Incarnation, Order, OrderKey, Outbox, Reason, Refusal, Seq, Timestamp,
-    seal,
-};
+use orderstream_core::{Act, Command, Event, Order, Outbox, Reason, Refusal, Seq, Timestamp, seal};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -22,7 +19,7 @@ use super::destinations::Passage;
 use super::queue::Replay;
 use super::{Notifications, Wakes, store};
 use crate::limits::{NOTIFY_ATTEMPT_TIMEOUT, NOTIFY_PAGE_EVENTS, NOTIFY_SAVE_MS};
-use crate::orders::Orders;
+use crate::orders::{Life, Orders};
 
 /// Milliseconds until an order is looked at again after the disk or the order took nothing.
 const AGAIN_MS: u64 = 1_000;
@@ -45,8 +42,7 @@ struct Attempted {
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 struct Turn<'a> {
     round: &'a Round,
-    key: &'a OrderKey,
-    life: Incarnation,
+    life: &'a Life,
     /// Empty while it is in the hands of a closure over the order; when that fails, the round ends.
     outbox: Outbox,
     /// Events that what waits is about.
@@ -64,11 +60,12 @@ impl Round {
     /// Runs to its end, and says when the order is to be looked at again.
     pub(super) async fn run(
         self,
-        key: &OrderKey,
+        life: &Life,
         permit: OwnedSemaphorePermit,
         shutdown: CancellationToken,
     ) -> Option<Timestamp> {
-        match self.turn(key, permit, &shutdown).await {
+        let key = &life.0;
+        match self.turn(life, permit, &shutdown).await {
             Ok(next_at) => next_at,
             Err(refusal) if refusal.reason == Reason::RecordsDamaged => {
                 tracing::error!(order = %key, %refusal, "nobody can be told of this order");
@@ -85,15 +82,14 @@ impl Round {
 
     async fn turn(
         &self,
-        key: &OrderKey,
+        life: &Life,
         permit: OwnedSemaphorePermit,
         shutdown: &CancellationToken,
     ) -> Result<Option<Timestamp>, Refusal> {
-        let (life, snapshot) = self.orders.outbox(key).await?;
-        let outbox = Outbox::new(key.clone(), life.clone(), snapshot);
+        let (_, snapshot) = self.orders.outbox(&life.0, Some(&life.1)).await?;
+        let outbox = Outbox::new(life.0.clone(), life.1.clone(), snapshot);
         let mut turn = Turn {
             round: self,
-            key,
             life,
             outbox,
             events: BTreeMap::new(),
@@ -182,20 +178,14 @@ impl Turn<'_> {
         &mut self,
         then: impl FnOnce(&Order, &mut Outbox) -> T + Send,
     ) -> Result<T, Refusal> {
-        let life = self.life.clone();
-        let nothing = Outbox::new(self.key.clone(), life.clone(), Snapshot::default());
+        let (key, incarnation) = self.life;
+        let nothing = Outbox::new(key.clone(), incarnation.clone(), Snapshot::default());
         let mut outbox = std::mem::replace(&mut self.outbox, nothing);
         let view = move |order: &Order, _: &crate::orders::Facts| {
-            // Another life of the name has an outbox of its own.
-            (order.incarnation == life).then(|| {
-                let value = then(order, &mut outbox);
-                (value, outbox)
-            })
+            let value = then(order, &mut outbox);
+            (value, outbox)
         };
-        let seen = self.round.orders.read(self.key, view).await?;
-        let (value, outbox) = seen.ok_or_else(|| {
-            Refusal::new(Reason::OrderNotFound, "another life of the order began")
-        })?;
+        let (value, outbox) = self.round.orders.read_one(key, Some(incarnation), view).await?;
         self.outbox = outbox;
         Ok(value)
     }
@@ -203,8 +193,8 @@ impl Turn<'_> {
     /// Takes in the events that came since, page by page.
     async fn read_on(&mut self) -> Result<(), Refusal> {
         loop {
-            let (life, last) = self.round.orders.told_until(self.key)?;
-            if life != self.life || self.outbox.cursor() >= last {
+            let last = self.round.orders.told_until(self.life)?;
+            if self.outbox.cursor() >= last {
                 return Ok(());
             }
             let page = self.page(self.outbox.cursor(), NOTIFY_PAGE_EVENTS).await?;
@@ -214,7 +204,7 @@ impl Turn<'_> {
             let (notifications, orders) =
                 (self.round.notifications.clone(), self.round.orders.clone());
             let (now, since) = (self.now(), notifications.since());
-            let tenant = self.key.tenant.clone();
+            let tenant = self.life.0.tenant.clone();
             let (outputs, events) = self
                 .with_order(move |order, outbox| {
                     notifications.with_audience(&orders, &tenant, |audience| {
@@ -243,7 +233,7 @@ impl Turn<'_> {
     }
 
     async fn page(&self, after: Seq, limit: usize) -> Result<Vec<Arc<Event>>, Refusal> {
-        self.round.orders.events_after(self.key, &self.life, after, limit).await
+        self.round.orders.events_after(self.life, after, limit).await
     }
 
     /// Starts what is ready and reports what the order is to know.
@@ -397,7 +387,7 @@ impl Turn<'_> {
         error: DeliveryError,
     ) -> Result<Output, Refusal> {
         let (notifications, orders) = (self.round.notifications.clone(), self.round.orders.clone());
-        let (tenant, jitter_permille) = (self.key.tenant.clone(), fastrand::u64(0..=1_000));
+        let (tenant, jitter_permille) = (self.life.0.tenant.clone(), fastrand::u64(0..=1_000));
         self.with_order(move |order, outbox| {
             notifications.with_audience(&orders, &tenant, |audience| {
                 let error = &error;
@@ -411,7 +401,7 @@ impl Turn<'_> {
     /// Tells the order what came of its invitations, and gives those that it knows now. The others
     /// stay as they are, and are told in the next round.
     async fn report(&mut self, reports: Vec<Report>) -> Vec<u64> {
-        let (orders, key, life) = (&self.round.orders, self.key, &self.life);
+        let (orders, (key, life)) = (&self.round.orders, self.life);
         let known = join_all(reports.into_iter().map(|report| async move {
             let Report { number, seller, channel, failure } = report;
             let act = Act::Notified { seller, channel, failure };
@@ -428,7 +418,7 @@ impl Turn<'_> {
 
     /// Sends again what somebody asked for.
     async fn replay(&mut self) -> Result<(), Refusal> {
-        for replay in self.round.notifications.0.queue.take_replays(self.key) {
+        for replay in self.round.notifications.0.queue.take_replays(self.life) {
             let output = self.step(&Input::Replay(&replay.id));
             let is_found = output.is_changed;
             self.act_on(output).await?;
@@ -443,9 +433,9 @@ impl Turn<'_> {
 
     async fn save(&mut self) -> Result<(), Refusal> {
         if self.is_changed {
-            self.round.orders.save_outbox(self.key, &self.life, self.outbox.snapshot()).await?;
+            self.round.orders.save_outbox(self.life, self.outbox.snapshot()).await?;
             let head = store::Head::of(self.outbox.snapshot());
-            self.round.notifications.tally(self.key, head);
+            self.round.notifications.tally(self.life, head);
         }
         self.is_changed = false;
         self.saved_at = Instant::now();

@@ -1,21 +1,22 @@
 //! From a step to the disk and back: the append, and what happens when the journal answers.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use orderstream_core::book::Output;
-use orderstream_core::{Answer, Epoch, Event, Incarnation, OrderKey, Refusal, Seq, Withheld};
+use orderstream_core::{Answer, Epoch, Event, Refusal, Seq, Withheld};
 use orderstream_journal::{Append, AppendError, Appended};
 use tokio::sync::oneshot;
 
 use super::entry::{Entry, answer};
+use super::incarnations::of_life;
 use super::outbox;
 use super::record::{self, ListKind, OnDisk};
-use super::{Deadlines, Orders, Shard, Slot, storage_unavailable};
+use super::{Deadlines, Life, Orders, Shard, Slot, storage_unavailable};
 
 /// What the journal's answer is needed for.
 struct Waiting {
-    key: OrderKey,
-    incarnation: Incarnation,
+    life: Life,
     events: Vec<Arc<Event>>,
     answer: Withheld<Result<Answer, Refusal>>,
     sender: oneshot::Sender<Result<Answer, Refusal>>,
@@ -29,23 +30,25 @@ impl Orders {
     pub(super) fn append(
         &self,
         shard: &mut Shard,
-        key: &OrderKey,
+        life: &Life,
         (output, opener): (Output, Option<Epoch>),
         (slot, sender): (Slot, oneshot::Sender<Result<Answer, Refusal>>),
     ) {
-        let Some(entry) = shard.orders.get_mut(key) else { return };
-        index_deadline(&mut shard.deadlines, entry);
+        let is_beside = shard.is_opening(life);
+        let Some(entry) = of_life(&mut shard.openings, &mut shard.orders, life) else { return };
+        if !is_beside {
+            index_deadline(&mut shard.deadlines, entry);
+        }
         let records: Result<Vec<_>, _> = output.events.iter().map(record::encode).collect();
         let expected = output.events.first().map_or(0, |event| event.seq.0.saturating_sub(1));
         let waiting = Waiting {
-            key: key.clone(),
-            incarnation: entry.incarnation.clone(),
+            life: life.clone(),
             events: output.events.into_iter().map(Arc::new).collect(),
             answer: output.answer,
             sender,
             slot,
         };
-        let list = record::list_name(ListKind::Events, key, &entry.incarnation);
+        let list = record::list_name(ListKind::Events, &life.0, &life.1);
         let this = self.clone();
         let done = Box::new(move |outcome| this.appended(waiting, outcome));
         let grant = opener.and_then(|epoch| {
@@ -69,18 +72,18 @@ impl Orders {
             Err(error) => {
                 // The callback was dropped, and with it the sender: the caller hears that the
                 // storage is unavailable.
-                tracing::warn!(order = %key, %error, "the journal takes no records");
-                suspect(shard, key);
+                tracing::warn!(order = %life.0, %error, "the journal takes no records");
+                shard.suspect(life);
             }
         }
     }
 
     /// On the journal's thread, after the sync or its failure.
     fn appended(&self, waiting: Waiting, outcome: Result<Appended, AppendError>) {
-        let Waiting { key, incarnation, events, answer: withheld, sender, slot } = waiting;
-        let mut shard = self.shard(&key).lock();
-        let entry = shard.orders.get_mut(&key).filter(|entry| entry.incarnation == incarnation);
-        let Some(entry) = entry else { return };
+        let Waiting { life, events, answer: withheld, sender, slot } = waiting;
+        let mut guard = self.shard(&life.0).lock();
+        let shard = &mut *guard;
+        let Some(entry) = of_life(&mut shard.openings, &mut shard.orders, &life) else { return };
         entry.in_flight = entry.in_flight.saturating_sub(1);
         let released = match outcome {
             Ok(appended) => {
@@ -97,14 +100,15 @@ impl Orders {
                 wakers.extend(self.index_invited(entry));
                 let released = withheld.release(&appended).ok();
                 outbox::wake(self, entry);
-                drop(shard);
+                self.settle(shard, &life);
+                drop(guard);
                 wakers.into_iter().for_each(std::task::Waker::wake);
-                tell(&key, &incarnation, &told.unwrap_or_default());
+                tell(&life, &told.unwrap_or_default());
                 released
             }
             Err(error) => {
-                tracing::warn!(order = %key, %error, "records did not reach the disk");
-                suspect(&mut shard, &key);
+                tracing::warn!(order = %life.0, %error, "records did not reach the disk");
+                shard.suspect(&life);
                 None
             }
         };
@@ -114,6 +118,19 @@ impl Orders {
 }
 
 impl Orders {
+    /// Brings the maps in step with what is on disk now: the one place where a new incarnation takes
+    /// the place of an ended one.
+    pub(super) fn settle(&self, shard: &mut Shard, life: &Life) {
+        if shard.is_opening(life) {
+            shard.promote(life);
+            self.inner.formers.fetch_add(1, Ordering::Relaxed);
+            if let Some(entry) = shard.orders.get_mut(&life.0) {
+                index_deadline(&mut shard.deadlines, entry);
+            }
+        }
+        shard.index_end(&life.0);
+    }
+
     /// Brings the index of invitations in step with what is on disk: once when the order opens, once
     /// when it ends. Gives the wakers of the sellers' sessions, to be woken without the lock.
     pub(super) fn index_invited(&self, entry: &mut Entry) -> Vec<std::task::Waker> {
@@ -139,9 +156,9 @@ impl Orders {
 }
 
 /// Tells of events that are stored, under their order's trace.
-fn tell(key: &OrderKey, life: &Incarnation, events: &[Arc<Event>]) {
+fn tell((key, incarnation): &Life, events: &[Arc<Event>]) {
     for event in events {
-        let (seq, word, trace_id) = (event.seq.0, event.kind.as_str(), life.trace_id());
+        let (seq, word, trace_id) = (event.seq.0, event.kind.as_str(), incarnation.trace_id());
         tracing::debug!(order = %key, seq, event = word, trace_id, "an event is stored");
     }
 }
@@ -180,10 +197,22 @@ pub(super) fn publish(
     wakers
 }
 
-fn suspect(shard: &mut Shard, key: &OrderKey) {
-    if let Some(entry) = shard.orders.get_mut(key) {
-        entry.suspect = true;
-        entry.fail_waiters();
-        shard.suspects.insert(key.clone());
+impl Shard {
+    /// The book of an incarnation is ahead of the disk: it is read again before its next act. One that
+    /// was opening beside an ended one is given up instead, and what may be on disk of it is removed:
+    /// who asked for it has heard that it failed, and nobody else has heard of it.
+    pub(super) fn suspect(&mut self, life: &Life) {
+        if self.is_opening(life) {
+            if let Some(mut entry) = self.openings.remove(&life.0) {
+                entry.fail_waiters();
+            }
+            self.removals.insert(life.clone());
+        }
+        let entry = self.orders.get_mut(&life.0);
+        if let Some(entry) = entry.filter(|entry| entry.incarnation == life.1) {
+            entry.suspect = true;
+            entry.fail_waiters();
+            self.suspects.insert(life.0.clone());
+        }
     }
 }

@@ -35,6 +35,8 @@ pub(super) struct Entry {
     pub(super) proposals: Proposals,
     /// Why the order's records cannot be used.
     pub(super) damaged: Option<String>,
+    /// When it was opened, where its records are damaged after that.
+    was_opened_at: Option<Timestamp>,
     /// The deadline under which the order stands in its shard's index.
     pub(super) deadline: Option<Timestamp>,
     /// Its place among the open orders that sellers are invited to.
@@ -68,18 +70,35 @@ impl Entry {
             tells: None,
             proposals: Proposals::None,
             damaged: None,
+            was_opened_at: None,
             deadline: None,
             place: None,
             waiters: Vec::new(),
         }
     }
 
-    /// Which life it is, and whether it is over for good, on disk too.
-    pub(super) fn life(&self) -> (Incarnation, bool) {
-        let is_over = self.book.order().is_some_and(|order| order.phase.is_terminal())
-            && self.on_disk.seq() >= self.book.last_seq()
-            && !self.suspect;
-        (self.incarnation.clone(), is_over)
+    /// When it ended, once that is on disk.
+    pub(super) fn ended_at(&self) -> Option<Timestamp> {
+        let order = self.book.order().filter(|order| order.phase.is_terminal())?;
+        let is_on_disk = self.on_disk.seq() >= order.last_seq && !self.suspect;
+        is_on_disk.then(|| order.ended_at.unwrap_or(order.last_event.0))
+    }
+
+    /// When it was opened, as far as that can be read.
+    pub(super) fn opened_at(&self) -> Option<Timestamp> {
+        self.book.order().map(|order| order.opened_at).or(self.was_opened_at)
+    }
+
+    /// Whether nothing of an order is there: its opening never reached the disk.
+    pub(super) fn is_empty(&self) -> bool {
+        self.book.order().is_none() && self.damaged.is_none()
+    }
+
+    /// Forgets what was folded of records that cannot be used, but for when they began.
+    pub(super) fn is_damaged(&mut self, cause: String) {
+        self.was_opened_at = self.opened_at();
+        self.book = Book::new(self.book.key().clone());
+        self.damaged = Some(cause);
     }
 
     /// Sends a withheld value as soon as it may leave.

@@ -1,16 +1,16 @@
-//! Looks at the clock for the orders whose time is over, and mends what a failed disk left behind.
+//! Looks at the clock for the orders whose time is over or that were kept for long enough, and mends
+//! what a failed disk left behind.
 //! One look costs a peek at each shard; nothing sweeps over all orders.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use orderstream_core::{Act, Command, OrderKey, Timestamp};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Orders;
-use super::record::{ListKind, list_name};
 use crate::limits::{CLOCK_LOOK_MS, PAGE_ORDERS};
 
 /// Expiries that wait for the disk at one time.
@@ -19,6 +19,8 @@ const EXPIRIES_IN_FLIGHT: usize = 256;
 impl Orders {
     /// Runs until shutdown.
     pub async fn expire(&self, shutdown: CancellationToken) {
+        // One at most: each removal waits for the disk, and no expiry waits for that.
+        let mut removing = JoinSet::new();
         while !shutdown.is_cancelled() {
             let now = self.inner.parts.clock.now();
             let (due, next) = self.due(now);
@@ -28,6 +30,11 @@ impl Orders {
             let more = due.len() >= PAGE_ORDERS;
             stream::iter(due).for_each_concurrent(EXPIRIES_IN_FLIGHT, |key| self.tick(key)).await;
             self.mend().await;
+            while removing.try_join_next().is_some() {}
+            if self.take_out_ended(now) && removing.is_empty() {
+                let this = self.clone();
+                removing.spawn(async move { this.remove_taken_out().await });
+            }
             if more {
                 continue;
             }
@@ -39,6 +46,8 @@ impl Orders {
                 () = shutdown.cancelled() => {}
             }
         }
+        // What is not removed is found again at the next start.
+        removing.shutdown().await;
     }
 
     /// The orders whose deadline has come, and when the next one comes.
@@ -73,7 +82,7 @@ impl Orders {
         }
     }
 
-    /// Reads suspect orders again, and removes the lists of former lives.
+    /// Reads suspect orders again.
     async fn mend(&self) {
         let suspects: Vec<OrderKey> = self
             .inner
@@ -84,18 +93,6 @@ impl Orders {
         for key in suspects {
             if let Err(refusal) = self.reload(&key).await {
                 tracing::debug!(order = %key, %refusal, "an order could not be read again yet");
-            }
-        }
-        let garbage = std::mem::take(&mut *self.inner.garbage.lock());
-        for (key, incarnation) in garbage {
-            let journal = Arc::clone(&self.inner.parts.journal);
-            let lists = ListKind::ALL.map(|kind| list_name(kind, &key, &incarnation));
-            let removed = tokio::task::spawn_blocking(move || {
-                lists.iter().try_for_each(|list| journal.remove(list))
-            });
-            if !matches!(removed.await, Ok(Ok(()))) {
-                self.inner.garbage.lock().push((key, incarnation));
-                break;
             }
         }
     }

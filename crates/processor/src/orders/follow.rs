@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::feed::{Feed, Next};
 use super::record::{self, ListKind, OnDisk};
-use super::{Orders, damaged, not_found, storage_unavailable};
+use super::{Orders, damaged, storage_unavailable};
 use crate::limits::PAGE_EVENTS;
 use crate::metrics::Metrics;
 
@@ -47,8 +47,8 @@ pub struct EventStream {
 }
 
 impl Orders {
-    /// Follows an order after a number: as its one tracker when an epoch is given, else as one of
-    /// its observers.
+    /// Follows the newest incarnation of an order after a number: as its one tracker when an epoch is
+    /// given, else as one of its observers.
     ///
     /// # Errors
     /// An unknown order, a stale epoch, a number beyond the list's end, or too many observers.
@@ -58,18 +58,36 @@ impl Orders {
         after: Seq,
         tracker: Option<Epoch>,
     ) -> Result<EventStream, Refusal> {
-        let incarnation = self.opened(key).await?;
-        if let Some(epoch) = tracker {
+        self.follow_one(key, None, after, tracker).await
+    }
+
+    /// The same, of the incarnation that is named. A former one is told to its end, to whoever asks:
+    /// nothing can happen to it that an epoch would guard.
+    ///
+    /// # Errors
+    /// As [`Orders::follow`], and an incarnation that is not here.
+    pub async fn follow_one(
+        &self,
+        key: &OrderKey,
+        named: Option<&Incarnation>,
+        after: Seq,
+        tracker: Option<Epoch>,
+    ) -> Result<EventStream, Refusal> {
+        let incarnation = self.opened(key, named).await?;
+        let is_former = self.shard(key).lock().former(key, Some(&incarnation)).is_some();
+        if let Some(epoch) = tracker.filter(|_| !is_former) {
             self.must_take()?;
             self.grant(key, &incarnation, epoch).await?;
         }
-        let shard = self.shard(key).lock();
+        let mut shard = self.shard(key).lock();
         if tracker.is_some() {
             // A stream that is only opened to be told that the server stops would count as broken.
             self.must_take()?;
         }
-        let entry = shard.orders.get(key).filter(|held| held.incarnation == incarnation);
-        let entry = entry.ok_or_else(|| not_found(key))?;
+        if let Some(former) = shard.former(key, Some(&incarnation)) {
+            return self.follow_former(key, former, after);
+        }
+        let entry = shard.newest(key, Some(&incarnation))?;
         if let Some(cause) = &entry.damaged {
             return Err(damaged(key, cause));
         }
@@ -82,16 +100,27 @@ impl Orders {
             return Err(stale(epoch, entry.book.floor()));
         }
         let feed = Arc::clone(&entry.feed);
+        let stream = self.stream(key, &incarnation, feed, (after, tracker))?;
+        if let Some(epoch) = tracker {
+            tracing::debug!(%key, epoch = epoch.0, stream = stream.id, after = %after, last_seq = %last, "granted");
+        }
+        Ok(stream)
+    }
+
+    pub(super) fn stream(
+        &self,
+        key: &OrderKey,
+        incarnation: &Incarnation,
+        feed: Arc<Feed>,
+        (after, tracker): (Seq, Option<Epoch>),
+    ) -> Result<EventStream, Refusal> {
         let id = feed.enter(tracker)?;
         let metrics = self.inner.parts.metrics.clone();
         metrics.stream_opened(tracker);
-        if let Some(epoch) = tracker {
-            tracing::debug!(%key, epoch = epoch.0, stream = id, after = %after, last_seq = %last, "granted");
-        }
         Ok(EventStream {
             key: key.clone(),
-            list: record::list_name(ListKind::Events, key, &incarnation),
-            life: incarnation,
+            list: record::list_name(ListKind::Events, key, incarnation),
+            life: incarnation.clone(),
             feed,
             journal: Arc::clone(&self.inner.parts.journal),
             metrics,
@@ -105,17 +134,24 @@ impl Orders {
         })
     }
 
-    /// The life of an order whose opening is on disk; waits for it while it is on its way there, so
-    /// that nobody follows what may turn out never to have been.
-    async fn opened(&self, key: &OrderKey) -> Result<Incarnation, Refusal> {
+    /// The incarnation that is named, or the newest, whose opening is on disk; waits for it while it is
+    /// on its way there, so that nobody follows what may turn out never to have been.
+    async fn opened(
+        &self,
+        key: &OrderKey,
+        named: Option<&Incarnation>,
+    ) -> Result<Incarnation, Refusal> {
         {
-            let shard = self.shard(key).lock();
-            let entry = shard.orders.get(key).ok_or_else(|| not_found(key))?;
+            let mut shard = self.shard(key).lock();
+            if let Some(former) = shard.former(key, named) {
+                return Ok(former.incarnation.clone());
+            }
+            let entry = shard.newest(key, named)?;
             if entry.damaged.is_none() && entry.on_disk > OnDisk::default() {
                 return Ok(entry.incarnation.clone());
             }
         }
-        self.read(key, |order, _| order.incarnation.clone()).await
+        self.read_one(key, named, |order, _| order.incarnation.clone()).await
     }
 }
 

@@ -8,13 +8,14 @@
 
 use std::sync::Arc;
 
-use orderstream_core::{Epoch, Incarnation, OrderKey, Refusal};
+use orderstream_core::{Command, Epoch, Incarnation, OrderKey, Refusal};
 use orderstream_journal::{Append, Done};
 use tokio::sync::oneshot;
 
 use super::entry::{Entry, answer};
+use super::incarnations::of_life;
 use super::record::{self, ListKind};
-use super::{Orders, not_found, storage_unavailable};
+use super::{Life, Orders, storage_unavailable};
 
 impl Orders {
     /// Grants the tracker's stream; a new epoch is on disk before the stream starts, also where
@@ -27,8 +28,7 @@ impl Orders {
     ) -> Result<(), Refusal> {
         let receiver = {
             let mut shard = self.shard(key).lock();
-            let entry = shard.orders.get_mut(key).filter(|held| held.incarnation == *life);
-            let entry = entry.ok_or_else(|| not_found(key))?;
+            let entry = shard.newest(key, Some(life))?;
             entry.book.grant(epoch)?;
             if epoch <= entry.granted {
                 return Ok(());
@@ -49,8 +49,8 @@ impl Orders {
         };
         let outcome = receiver.await.unwrap_or_else(|_| Err(storage_unavailable()));
         match outcome {
-            Ok(()) => self.remember_grant(key, life, epoch),
-            Err(_) => self.forget_grants(key),
+            Ok(()) => self.remember_grant(&(key.clone(), life.clone()), epoch),
+            Err(_) => self.forget_grants(&(key.clone(), life.clone())),
         }
         outcome
     }
@@ -65,20 +65,20 @@ impl Orders {
         let life = (entry.book.key().clone(), entry.incarnation.clone());
         let this = self.clone();
         let done: Done = Box::new(move |outcome| match outcome {
-            Ok(_) => this.remember_grant(&life.0, &life.1, epoch),
-            Err(_) => this.forget_grants(&life.0),
+            Ok(_) => this.remember_grant(&life, epoch),
+            Err(_) => this.forget_grants(&life),
         });
         Some(grant_append(entry, epoch, done))
     }
 
     /// An act of a newer owner is a grant too: once it was seen, acts and streams of the former
-    /// owner are refused.
-    pub(super) async fn fence(&self, key: &OrderKey, epoch: Option<Epoch>) -> Result<(), Refusal> {
-        let Some(epoch) = epoch else { return Ok(()) };
+    /// owner are refused. One that is about another incarnation grants nothing of this one.
+    pub(super) async fn fence(&self, key: &OrderKey, command: &Command) -> Result<(), Refusal> {
+        let Some(epoch) = command.epoch else { return Ok(()) };
         let life = {
-            let shard = self.shard(key).lock();
-            let held = shard.orders.get(key).filter(|held| held.book.order().is_some());
-            match held {
+            let mut shard = self.shard(key).lock();
+            let held = shard.newest(key, command.incarnation.as_ref()).ok();
+            match held.filter(|held| held.book.order().is_some()) {
                 Some(held) if epoch > held.book.floor() => held.incarnation.clone(),
                 Some(_) | None => return Ok(()),
             }
@@ -86,21 +86,17 @@ impl Orders {
         self.grant(key, &life, epoch).await
     }
 
-    fn remember_grant(&self, key: &OrderKey, life: &Incarnation, epoch: Epoch) {
-        let mut shard = self.shard(key).lock();
-        if let Some(entry) = shard.orders.get_mut(key).filter(|held| held.incarnation == *life) {
+    fn remember_grant(&self, life: &Life, epoch: Epoch) {
+        let mut guard = self.shard(&life.0).lock();
+        let shard = &mut *guard;
+        if let Some(entry) = of_life(&mut shard.openings, &mut shard.orders, life) {
             entry.granted = entry.granted.max(epoch);
         }
     }
 
     /// After a failed grant the number of grants is not known; the order is read again.
-    fn forget_grants(&self, key: &OrderKey) {
-        let mut shard = self.shard(key).lock();
-        if let Some(entry) = shard.orders.get_mut(key) {
-            entry.suspect = true;
-            entry.fail_waiters();
-            shard.suspects.insert(key.clone());
-        }
+    fn forget_grants(&self, life: &Life) {
+        self.shard(&life.0).lock().suspect(life);
     }
 
     /// Who was granted the order's stream, oldest first: the processor's own record.

@@ -7,7 +7,7 @@ use orderstream_core::seal::{self, Cover};
 use orderstream_core::{Event, Incarnation, Order, OrderKey, Reason, Refusal, Seq};
 
 use super::record::{self, ListKind};
-use super::{Facts, Orders, in_time, storage_unavailable};
+use super::{Facts, Former, Orders, in_time, storage_unavailable};
 use crate::limits::{PAGE_EVENTS, SCANNED_EVENTS_MAX};
 
 /// What one reading found.
@@ -19,18 +19,25 @@ pub(crate) struct Page<T> {
     pub next: Option<Seq>,
 }
 
-/// The life of an order as it is read.
+/// What there is to read of an incarnation, and how it may be shown.
 #[derive(Clone, Debug)]
-struct Life {
+struct Extent {
     incarnation: Incarnation,
     cover: Cover,
     last: Seq,
 }
 
-impl Life {
+impl Extent {
     fn of(order: &Order, _: &Facts) -> Self {
         let incarnation = order.incarnation.clone();
         Self { incarnation, cover: Cover::of(Some(order)), last: order.last_seq }
+    }
+}
+
+impl From<&Former> for Extent {
+    fn from(former: &Former) -> Self {
+        let incarnation = former.incarnation.clone();
+        Self { incarnation, cover: former.cover, last: former.last_seq() }
     }
 }
 
@@ -44,19 +51,29 @@ impl Orders {
     pub(crate) async fn pick<T: Send + 'static>(
         &self,
         key: &OrderKey,
+        named: Option<&Incarnation>,
         (after, limit): (Seq, usize),
         pick: impl Fn(&Event) -> Option<T> + Send + 'static,
     ) -> Result<Page<T>, Refusal> {
-        let life = self.read(key, Life::of).await?;
+        let life = self.extent(key, named).await?;
         let (this, key) = (self.clone(), key.clone());
         let read = move || this.scan(&key, &life, (after, limit), pick);
         in_time(async { tokio::task::spawn_blocking(read).await.map_err(|_| lost())? }).await
     }
 
+    /// What there is to read of an order; of a former incarnation that is known without the disk.
+    async fn extent(&self, key: &OrderKey, named: Option<&Incarnation>) -> Result<Extent, Refusal> {
+        let former = self.shard(key).lock().former(key, named).map(Extent::from);
+        match former {
+            Some(extent) => Ok(extent),
+            None => self.read_one(key, named, Extent::of).await,
+        }
+    }
+
     fn scan<T>(
         &self,
         key: &OrderKey,
-        life: &Life,
+        life: &Extent,
         (after, limit): (Seq, usize),
         pick: impl Fn(&Event) -> Option<T>,
     ) -> Result<Page<T>, Refusal> {
@@ -67,7 +84,7 @@ impl Orders {
             }
             let events = self.events(key, life, (cursor, PAGE_EVENTS))?;
             if events.is_empty() {
-                // The list went away under the reading: the order has another life now.
+                // The list went away under the reading: it had been kept for as long as was asked.
                 return Err(storage_unavailable());
             }
             scanned += events.len();
@@ -89,9 +106,10 @@ impl Orders {
     pub(crate) async fn events_at(
         &self,
         key: &OrderKey,
+        named: Option<&Incarnation>,
         numbers: Vec<Seq>,
     ) -> Result<Vec<Arc<Event>>, Refusal> {
-        let life = self.read(key, Life::of).await?;
+        let life = self.extent(key, named).await?;
         let (this, key) = (self.clone(), key.clone());
         let read = move || {
             let one = |seq: Seq| {
@@ -108,7 +126,7 @@ impl Orders {
     fn events(
         &self,
         key: &OrderKey,
-        life: &Life,
+        life: &Extent,
         (after, limit): (Seq, usize),
     ) -> Result<Vec<Arc<Event>>, Refusal> {
         let list = record::list_name(ListKind::Events, key, &life.incarnation);

@@ -28,15 +28,14 @@ pub struct Join {
 }
 
 impl Orders {
-    /// Opens the order if it is not open, and gives its incarnation.
+    /// Opens the order if it is not open, and gives its incarnation. One that has ended is joined too,
+    /// and tells its end: nobody opens it anew but under an incarnation of its own.
     ///
     /// # Errors
-    /// When another life of the name is still there, or the order cannot be stored.
+    /// When another incarnation of the name has not ended, or the order cannot be stored.
     pub async fn open(&self, join: Join) -> Result<Incarnation, Refusal> {
-        match (self.incarnation(&join.key), &join.incarnation) {
-            (Some(held), None) => return Ok(held),
-            (Some(held), Some(meant)) if held == *meant => return Ok(held),
-            (Some(_) | None, _) => {}
+        if let Some(held) = self.holds(&join.key, join.incarnation.as_ref()) {
+            return Ok(held);
         }
         let meant = join.incarnation.clone();
         let incarnation = match &join.incarnation {
@@ -93,9 +92,8 @@ impl Orders {
         meant: Option<&Incarnation>,
         after: Seq,
     ) -> Result<(), Refusal> {
-        let shard = self.shard(key).lock();
-        let held = shard.orders.get(key).map(|entry| &entry.incarnation);
-        if held.is_some_and(|held| meant.is_none_or(|meant| meant == held)) {
+        let mut shard = self.shard(key).lock();
+        if shard.former(key, meant).is_some() || shard.newest(key, meant).is_ok() {
             return Ok(());
         }
         Err(ahead(after, Seq(0)))
@@ -109,12 +107,26 @@ impl Orders {
     /// # Errors
     /// Another event, or a disk that cannot be read. A number beyond the list is left to
     /// [`Orders::follow`].
-    pub async fn compare(&self, key: &OrderKey, seq: Seq, at: Timestamp) -> Result<(), Refusal> {
-        let life = self.must_hold(key)?;
-        let last = {
-            let shard = self.shard(key).lock();
-            let order = shard.orders.get(key).and_then(|entry| entry.book.order());
-            order.map(|order| (order.last_seq, order.last_event.0))
+    pub async fn compare(
+        &self,
+        key: &OrderKey,
+        meant: Option<&Incarnation>,
+        (seq, at): (Seq, Timestamp),
+    ) -> Result<(), Refusal> {
+        let (life, last) = {
+            let mut shard = self.shard(key).lock();
+            match shard.former(key, meant) {
+                Some(former) => {
+                    let last = former.ended_at.map(|ended_at| (former.last_seq(), ended_at));
+                    (former.incarnation.clone(), last)
+                }
+                None => {
+                    let entry = shard.newest(key, meant)?;
+                    let order = entry.book.order();
+                    let last = order.map(|order| (order.last_seq, order.last_event.0));
+                    (entry.incarnation.clone(), last)
+                }
+            }
         };
         let held = match last {
             Some((last, held)) if last == seq => Some(held),
@@ -147,24 +159,19 @@ impl Orders {
         Ok(event.map(|event| event.at))
     }
 
-    /// The life of an order that is held here.
+    /// The newest incarnation of an order that is held here.
     pub fn incarnation(&self, key: &OrderKey) -> Option<Incarnation> {
-        let shard = self.shard(key).lock();
-        shard.orders.get(key).filter(|e| e.book.order().is_some()).map(|e| e.incarnation.clone())
+        self.holds(key, None)
     }
 
-    /// Refuses when another life than this one is held here, or none.
-    ///
-    /// # Errors
-    /// An order, or a life of it, that is not here.
-    pub fn must_be(&self, key: &OrderKey, life: &Incarnation) -> Result<(), Refusal> {
-        match self.must_hold(key)? == *life {
-            true => Ok(()),
-            false => Err(Refusal::new(
-                Reason::OrderNotFound,
-                format!("order {key} has another incarnation here"),
-            )),
+    /// The incarnation that is named, or the newest where none is, if it is here.
+    pub fn holds(&self, key: &OrderKey, named: Option<&Incarnation>) -> Option<Incarnation> {
+        let mut shard = self.shard(key).lock();
+        if let Some(former) = shard.former(key, named) {
+            return Some(former.incarnation.clone());
         }
+        let entry = shard.newest(key, named).ok()?;
+        entry.book.order().map(|_| entry.incarnation.clone())
     }
 
     /// As [`Orders::incarnation`], or the refusal that the order is not known.

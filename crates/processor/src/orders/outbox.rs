@@ -8,9 +8,10 @@ use orderstream_core::{Event, Incarnation, Order, OrderKey, Refusal, Seq, Timest
 use orderstream_journal::{Journal, ReadError, append};
 
 use super::entry::Entry;
+use super::former::Former;
 use super::record::{self, ListKind};
 use super::replay::ReplayError;
-use super::{Orders, damaged, not_found, storage_unavailable};
+use super::{Life, Orders, Shard, damaged, not_found, storage_unavailable};
 use crate::limits::NOTIFY_SNAPSHOTS_MAX;
 use crate::metrics::Metrics;
 use crate::notifications::{Notifications, store};
@@ -31,13 +32,22 @@ impl Orders {
         let notifications = self.inner.notifications.get_or_init(|| notifications(since)).clone();
         for shard in &self.inner.shards {
             let mut shard = shard.lock();
+            for (life, former) in shard.all_formers() {
+                let head = former.outbox.head;
+                notifications.tally(&life, head);
+                let is_new = former.ended_at.is_some_and(|ended_at| ended_at >= since)
+                    && head.cursor < former.last_seq();
+                if head.pending > 0 || is_new {
+                    notifications.wake(&life);
+                }
+            }
             for (key, entry) in &mut shard.orders {
-                let head = entry.outbox.head;
-                notifications.tally(key, head);
+                let (head, life) = (entry.outbox.head, (key.clone(), entry.incarnation.clone()));
+                notifications.tally(&life, head);
                 let Some(order) = entry.book.order() else { continue };
                 let is_new = order.last_event.0 >= since && head.cursor < order.last_seq;
                 if (head.pending > 0 || is_new) && tells(self, &notifications, entry) {
-                    notifications.wake(key);
+                    notifications.wake(&life);
                 }
             }
         }
@@ -82,21 +92,23 @@ impl Orders {
         Arc::clone(&self.inner.parts.journal)
     }
 
-    /// Which life of an order is here, its last event on disk, and the name of its list of events.
-    pub(crate) fn told_until(&self, key: &OrderKey) -> Result<(Incarnation, Seq), Refusal> {
-        let shard = self.shard(key).lock();
-        let entry = shard.orders.get(key).ok_or_else(|| not_found(key))?;
+    /// The last event of an incarnation that is on disk.
+    pub(crate) fn told_until(&self, (key, incarnation): &Life) -> Result<Seq, Refusal> {
+        let mut shard = self.shard(key).lock();
+        if let Some(former) = shard.former(key, Some(incarnation)) {
+            return Ok(former.last_seq());
+        }
+        let entry = shard.newest(key, Some(incarnation))?;
         match &entry.damaged {
             Some(cause) => Err(damaged(key, cause)),
-            None => Ok((entry.incarnation.clone(), entry.on_disk.seq())),
+            None => Ok(entry.on_disk.seq()),
         }
     }
 
-    /// Events of an order after a number, from disk.
+    /// Events of an incarnation after a number, from disk.
     pub(crate) async fn events_after(
         &self,
-        key: &OrderKey,
-        life: &Incarnation,
+        (key, life): &Life,
         after: Seq,
         limit: usize,
     ) -> Result<Vec<Arc<Event>>, Refusal> {
@@ -110,15 +122,25 @@ impl Orders {
         Ok(events.into_iter().map(Arc::new).collect())
     }
 
-    /// Reads the newest snapshot; a default one where there is none.
-    pub(crate) async fn outbox(&self, key: &OrderKey) -> Result<(Incarnation, Snapshot), Refusal> {
+    /// Reads the newest snapshot of the incarnation that is named, or of the newest; a default one
+    /// where there is none.
+    pub(crate) async fn outbox(
+        &self,
+        key: &OrderKey,
+        named: Option<&Incarnation>,
+    ) -> Result<(Incarnation, Snapshot), Refusal> {
         let (life, place) = {
-            let shard = self.shard(key).lock();
-            let entry = shard.orders.get(key).ok_or_else(|| not_found(key))?;
-            if let Some(cause) = &entry.damaged {
-                return Err(damaged(key, cause));
+            let mut shard = self.shard(key).lock();
+            match shard.former(key, named) {
+                Some(former) => (former.incarnation.clone(), former.outbox),
+                None => {
+                    let entry = shard.newest(key, named)?;
+                    if let Some(cause) = &entry.damaged {
+                        return Err(damaged(key, cause));
+                    }
+                    (entry.incarnation.clone(), entry.outbox)
+                }
             }
-            (entry.incarnation.clone(), entry.outbox)
         };
         if place.is_damaged {
             return Err(damaged(key, "its outbox cannot be read"));
@@ -136,25 +158,20 @@ impl Orders {
     }
 
     /// Writes a snapshot. Only the one round of an order does.
-    pub(crate) async fn save_outbox(
-        &self,
-        key: &OrderKey,
-        life: &Incarnation,
-        outbox: &Snapshot,
-    ) -> Result<(), Refusal> {
+    pub(crate) async fn save_outbox(&self, life: &Life, outbox: &Snapshot) -> Result<(), Refusal> {
+        let key = &life.0;
         let mut place = {
-            let shard = self.shard(key).lock();
-            let held = shard.orders.get(key).filter(|held| held.incarnation == *life);
-            held.ok_or_else(|| not_found(key))?.outbox
+            let mut shard = self.shard(key).lock();
+            *shard.outbox_of(life).ok_or_else(|| not_found(key))?
         };
         let former = place;
         place.revision = place.revision.saturating_add(1);
         if place.record >= NOTIFY_SNAPSHOTS_MAX {
             place = store::Place { half: place.half.other(), record: 0, ..place };
             // A crash may have left something there.
-            self.remove_outbox(key, life, place.half).await?;
+            self.remove_outbox(life, place.half).await?;
         }
-        let list = record::list_name(ListKind::Outbox(place.half), key, life);
+        let list = record::list_name(ListKind::Outbox(place.half), key, &life.1);
         let payload = store::encode(place.revision, outbox)
             .map_err(|error| damaged(key, &error.to_string()))?;
         let appended = append(&*self.inner.parts.journal, list, place.record, vec![payload]).await;
@@ -162,40 +179,34 @@ impl Orders {
             Ok(appended) => appended.last(),
             Err(error) => {
                 tracing::debug!(order = %key, %error, "an outbox was not written");
-                return self.outbox_again(key, life).await;
+                return self.outbox_again(life).await;
             }
         };
         place.head = store::Head::of(outbox);
-        self.remember_outbox(key, life, place);
+        self.remember_outbox(life, place);
         if place.half != former.half {
-            self.remove_outbox(key, life, former.half).await?;
+            self.remove_outbox(life, former.half).await?;
         }
         Ok(())
     }
 
     /// After a failed append it is not known what is on disk: it is read again.
-    async fn outbox_again(&self, key: &OrderKey, life: &Incarnation) -> Result<(), Refusal> {
-        let (journal, at) = (self.journal(), (key.clone(), life.clone()));
+    async fn outbox_again(&self, life: &Life) -> Result<(), Refusal> {
+        let (journal, at) = (self.journal(), life.clone());
         let read = tokio::task::spawn_blocking(move || place_of(&*journal, &at.0, &at.1)).await;
         if let Ok(Ok(place)) = read {
-            self.remember_outbox(key, life, place);
+            self.remember_outbox(life, place);
         }
         Err(storage_unavailable())
     }
 
-    fn remember_outbox(&self, key: &OrderKey, life: &Incarnation, place: store::Place) {
-        let mut shard = self.shard(key).lock();
-        if let Some(entry) = shard.orders.get_mut(key).filter(|held| held.incarnation == *life) {
-            entry.outbox = place;
+    fn remember_outbox(&self, life: &Life, place: store::Place) {
+        if let Some(outbox) = self.shard(&life.0).lock().outbox_of(life) {
+            *outbox = place;
         }
     }
 
-    async fn remove_outbox(
-        &self,
-        key: &OrderKey,
-        life: &Incarnation,
-        half: store::Half,
-    ) -> Result<(), Refusal> {
+    async fn remove_outbox(&self, (key, life): &Life, half: store::Half) -> Result<(), Refusal> {
         let list = record::list_name(ListKind::Outbox(half), key, life);
         let journal = self.journal();
         let removed = tokio::task::spawn_blocking(move || journal.remove(&list)).await;
@@ -206,11 +217,32 @@ impl Orders {
     }
 }
 
+impl Shard {
+    /// Where the outbox of an incarnation lies, whether it is the newest or not.
+    fn outbox_of(&mut self, (key, incarnation): &Life) -> Option<&mut store::Place> {
+        let formers = self.formers.get_mut(key).into_iter().flatten();
+        let former = formers.into_iter().find(|former| former.incarnation == *incarnation);
+        match former {
+            Some(former) => Some(&mut former.outbox),
+            None => {
+                let entry = self.orders.get_mut(key);
+                entry.filter(|e| e.incarnation == *incarnation).map(|e| &mut e.outbox)
+            }
+        }
+    }
+
+    fn all_formers(&self) -> impl Iterator<Item = (Life, &Former)> {
+        self.formers.iter().flat_map(|(key, formers)| {
+            formers.iter().map(|former| ((key.clone(), former.incarnation.clone()), former))
+        })
+    }
+}
+
 /// Tells the notifications of new events of an order that concerns somebody.
 pub(super) fn wake(orders: &Orders, entry: &mut Entry) {
     let Some(notifications) = orders.notifications() else { return };
     if tells(orders, notifications, entry) {
-        notifications.wake(entry.book.key());
+        notifications.wake(&(entry.book.key().clone(), entry.incarnation.clone()));
     }
 }
 

@@ -6,19 +6,21 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use orderstream_core::seal::Cover;
-use orderstream_core::{Book, Incarnation, OrderKey, Refusal};
+use orderstream_core::{OrderKey, Refusal};
 use orderstream_journal::{Journal, ReadError, Record};
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::append::{index_deadline, publish};
 use super::capacity::Capacity;
 use super::entry::Entry;
 use super::feed::Feed;
+use super::former::Former;
 use super::invited::Invited;
 use super::record::{self, ListKind, OnDisk};
-use super::{Inner, Orders, Parts, Shard, storage_unavailable};
-use crate::limits::{PAGE_EVENTS, SHARDS};
+use super::{Inner, Life, Orders, Parts, Shard, storage_unavailable};
+use crate::limits::{FORMER_READS_MAX, PAGE_EVENTS, SHARDS};
 use crate::metrics::Proposals;
 use crate::notifications::Half;
 
@@ -33,7 +35,7 @@ pub enum ReplayError {
     NotWritten,
 }
 
-type Lives = BTreeMap<(OrderKey, Incarnation), Entry>;
+type Lives = BTreeMap<Life, Entry>;
 
 impl Orders {
     /// Reads every order from the journal. Blocks on the disk.
@@ -59,16 +61,22 @@ impl Orders {
             shards,
             in_flight: AtomicUsize::new(0),
             count: AtomicUsize::new(0),
+            formers: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             stopping: CancellationToken::new(),
             capacity: Capacity::default(),
             invited: Invited::default(),
-            garbage: Mutex::new(Vec::new()),
+            former_reads: Arc::new(Semaphore::new(FORMER_READS_MAX)),
+            removal_failed: Mutex::new(None),
             notifications: OnceLock::new(),
         };
         let orders = Self { inner: Arc::new(inner) };
+        let mut names: BTreeMap<OrderKey, Vec<Entry>> = BTreeMap::new();
         for ((key, _), entry) in lives {
-            orders.adopt(key, entry);
+            names.entry(key).or_default().push(entry);
+        }
+        for (key, entries) in names {
+            orders.adopt_all(&key, entries);
         }
         let metrics = &orders.inner.parts.metrics;
         metrics.set_orders(orders.count());
@@ -84,17 +92,48 @@ impl Orders {
         self.inner.shards.iter().map(open).sum()
     }
 
-    /// Takes an order that was read from disk into the map. Of two lives of one name the later
-    /// opened one counts; the other was to be removed when the process died.
-    fn adopt(&self, key: OrderKey, mut entry: Entry) {
-        let is_empty = entry.book.order().is_none() && entry.damaged.is_none();
-        let mut shard = self.shard(&key).lock();
-        let opened = |entry: &Entry| entry.book.order().map(|order| order.opened_at);
-        let loses = shard.orders.get(&key).is_some_and(|held| opened(held) >= opened(&entry));
-        if is_empty || loses {
-            self.inner.garbage.lock().push((key, entry.incarnation));
-            return;
+    /// Takes in all incarnations of a name that were read from disk: the newest into the map, the
+    /// others as former ones. What has no opening is what a crash left of one, or of a removal.
+    fn adopt_all(&self, key: &OrderKey, entries: Vec<Entry>) {
+        let (empty, mut held): (Vec<_>, Vec<_>) = entries.into_iter().partition(Entry::is_empty);
+        self.shard(key)
+            .lock()
+            .removals
+            .extend(empty.into_iter().map(|entry| (key.clone(), entry.incarnation)));
+        held.sort_by_key(Entry::opened_at);
+        for entry in &held {
+            if entry.damaged.is_some() {
+                self.inner.parts.metrics.order_is_damaged();
+            }
         }
+        let Some(newest) = newest(&held) else { return };
+        let newest = held.remove(newest);
+        for entry in held {
+            self.adopt_former(key, entry);
+        }
+        self.adopt(key, newest);
+    }
+
+    fn adopt_former(&self, key: &OrderKey, entry: Entry) {
+        let mut shard = self.shard(key).lock();
+        let incarnation = entry.incarnation.clone();
+        match entry.ended_at() {
+            Some(ended_at) => {
+                shard.ended.insert((ended_at, key.clone(), incarnation));
+            }
+            None => tracing::warn!(
+                order = %key, %incarnation,
+                "an incarnation is kept that has no end, with a newer one beside it; it can only be read"
+            ),
+        }
+        shard.formers.entry(key.clone()).or_default().push(Former::from(entry));
+        self.inner.formers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes an order that was read from disk into the map.
+    fn adopt(&self, key: &OrderKey, mut entry: Entry) {
+        let mut guard = self.shard(key).lock();
+        let shard = &mut *guard;
         let ended_at = entry
             .book
             .order()
@@ -102,20 +141,7 @@ impl Orders {
             .map(|order| order.last_seq);
         entry.feed =
             Arc::new(Feed::new(entry.on_disk.seq(), ended_at, Cover::of(entry.book.order())));
-        if let Some(former) = shard.orders.remove(&key) {
-            if let Some(deadline) = former.deadline {
-                shard.deadlines.remove(&(deadline, key.clone()));
-            }
-            if let (Some(place), Some(order)) = (former.place, former.book.order()) {
-                self.inner.invited.end(order, place);
-            }
-            self.inner.garbage.lock().push((key.clone(), former.incarnation));
-        } else {
-            self.inner.count.fetch_add(1, Ordering::Relaxed);
-        }
-        if entry.damaged.is_some() {
-            self.inner.parts.metrics.order_is_damaged();
-        }
+        self.inner.count.fetch_add(1, Ordering::Relaxed);
         if entry.book.order().is_some_and(|order| !order.proposals.is_empty()) {
             entry.proposals = Proposals::Some;
         }
@@ -124,29 +150,33 @@ impl Orders {
         }
         let wakers = self.index_invited(&mut entry);
         index_deadline(&mut shard.deadlines, &mut entry);
-        shard.orders.insert(key, entry);
-        drop(shard);
+        shard.orders.insert(key.clone(), entry);
+        shard.index_end(key);
+        drop(guard);
         wakers.into_iter().for_each(std::task::Waker::wake);
     }
 
     /// Reads a suspect order from disk again.
     pub(super) async fn reload(&self, key: &OrderKey) -> Result<(), Refusal> {
-        let incarnation = {
+        let life = {
             let shard = self.shard(key).lock();
             match shard.orders.get(key) {
-                Some(entry) if entry.suspect && entry.in_flight == 0 => entry.incarnation.clone(),
+                Some(entry) if entry.suspect && entry.in_flight == 0 => {
+                    (key.clone(), entry.incarnation.clone())
+                }
                 Some(entry) if entry.suspect => return Err(storage_unavailable()),
                 Some(_) | None => return Ok(()),
             }
         };
-        let (journal, life) = (Arc::clone(&self.inner.parts.journal), (key.clone(), incarnation));
-        let read = tokio::task::spawn_blocking(move || read_life(&*journal, life)).await;
+        let (journal, to_read) = (Arc::clone(&self.inner.parts.journal), life.clone());
+        let read = tokio::task::spawn_blocking(move || read_life(&*journal, to_read)).await;
         let Ok(Ok(fresh)) = read else { return Err(storage_unavailable()) };
-        self.adopt_again(key, fresh);
+        self.adopt_again(&life, fresh);
         Ok(())
     }
 
-    fn adopt_again(&self, key: &OrderKey, fresh: Entry) {
+    fn adopt_again(&self, life: &Life, fresh: Entry) {
+        let key = &life.0;
         let mut guard = self.shard(key).lock();
         let shard = &mut *guard;
         let Some(entry) = shard
@@ -168,22 +198,40 @@ impl Orders {
         entry.feed.set_cover(Cover::of(entry.book.order()));
         let mut wakers = publish(entry, fresh.on_disk, Vec::new());
         wakers.extend(self.index_invited(entry));
-        let is_empty = entry.book.order().is_none() && entry.damaged.is_none();
+        let (is_empty, has_rest) = (entry.is_empty(), entry.grants > 0);
         shard.suspects.remove(key);
         index_deadline(&mut shard.deadlines, entry);
         if is_empty {
             // Its opening never reached the disk: there is no such order.
             shard.orders.remove(key);
             self.inner.count.fetch_sub(1, Ordering::Relaxed);
+            if has_rest {
+                shard.removals.insert(life.clone());
+            }
         }
+        shard.index_end(key);
         drop(guard);
         wakers.into_iter().for_each(std::task::Waker::wake);
     }
 }
 
-fn read_life(
+/// Which of a name's incarnations is the newest: the one that was opened last. One whose records are
+/// damaged from their first on may be newer than one that ended, but not than one that did not: that
+/// could only be opened after all others had ended. They come in the order in which they were opened,
+/// those first of which that is not known.
+fn newest(held: &[Entry]) -> Option<usize> {
+    let last = held.len().checked_sub(1)?;
+    let is_open = held
+        .get(last)
+        .is_some_and(|entry| entry.book.order().is_some() && entry.ended_at().is_none());
+    let unknown = held.iter().rposition(|entry| entry.opened_at().is_none());
+    Some(unknown.filter(|_| !is_open).unwrap_or(last))
+}
+
+/// Reads all of an incarnation but its outbox. Blocks on the disk.
+pub(super) fn read_life(
     journal: &dyn Journal,
-    (key, incarnation): (OrderKey, Incarnation),
+    (key, incarnation): Life,
 ) -> Result<Entry, ReadError> {
     let mut entry = Entry::new(key.clone(), incarnation.clone());
     for kind in [ListKind::Events, ListKind::Grants] {
@@ -210,8 +258,7 @@ fn fold(entry: &mut Entry, kind: ListKind, record: Result<Record, ReadError>) {
     if let Err(cause) = record.map_err(|e| e.to_string()).and_then(|r| fold_record(entry, kind, &r))
     {
         tracing::error!(incarnation = %entry.incarnation, %cause, "an order's records are damaged");
-        entry.book = Book::new(entry_key(entry));
-        entry.damaged = Some(cause);
+        entry.is_damaged(cause);
     }
 }
 
@@ -225,10 +272,6 @@ fn fold_outbox(entry: &mut Entry, half: Half, record: Result<Record, ReadError>)
     if entry.outbox.is_damaged && !was_damaged {
         tracing::error!(order = %entry.book.key(), "an outbox is damaged; nobody is told");
     }
-}
-
-fn entry_key(entry: &Entry) -> OrderKey {
-    entry.book.key().clone()
 }
 
 fn fold_record(entry: &mut Entry, kind: ListKind, record: &Record) -> Result<(), String> {

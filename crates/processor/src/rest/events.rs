@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use utoipa::IntoParams;
 
 use super::OrderPath;
+use super::orders::named;
 use super::view::rfc3339;
 use crate::orders::{Facts, Followed, Orders};
 
@@ -29,6 +30,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub(super) struct From {
     /// Whose order; `default` when left out.
     tenant: String,
+    /// Which incarnation of the name; the newest when left out.
+    incarnation: String,
     /// The number of the last event seen, where no `Last-Event-ID` says it; 0 begins at the first.
     after: u64,
 }
@@ -61,9 +64,10 @@ pub(super) async fn follow(
             Refusal::field("last-event-id", "is not a number; give the id of the last event")
         })?,
     };
-    let events = orders.follow(&key, after, None).await?;
+    let named = named(from.incarnation)?;
+    let events = orders.follow_one(&key, named.as_ref(), after, None).await?;
     let is_over = |order: &Order, _: &Facts| order.phase.is_terminal() && order.last_seq <= after;
-    if orders.read(&key, is_over).await? {
+    if orders.read_one(&key, named.as_ref(), is_over).await? {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let events = events.map(|item| Ok::<_, Infallible>(sse(item)));

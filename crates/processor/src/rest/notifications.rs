@@ -11,7 +11,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::OrderPath;
-use super::orders::Owner;
+use super::orders::{Owner, named};
 use crate::limits::PAGE_NOTIFICATIONS;
 use crate::orders::Orders;
 
@@ -49,7 +49,8 @@ pub(super) async fn of_order(
     InQuery(owner): InQuery<Owner>,
 ) -> Result<Response, Problem> {
     let key = OrderKey::new(&owner.tenant, &order_req_id)?;
-    Ok(Json(orders.notifications_of(&key).await?).into_response())
+    let named = named(owner.incarnation)?;
+    Ok(Json(orders.notifications_of(&key, named.as_ref()).await?).into_response())
 }
 
 /// What was given up on this processor, in pages.

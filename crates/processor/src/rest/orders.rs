@@ -7,7 +7,9 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use orderstream_core::comparison::{self, Comparison, Criterion};
-use orderstream_core::{Act, Order, OrderKey, ProposalId, Reason, Refusal, Seq, Tenant};
+use orderstream_core::{
+    Act, Incarnation, Order, OrderKey, ProposalId, Reason, Refusal, Seq, Tenant,
+};
 use orderstream_rpc::problem::{InPath, InQuery, Problem};
 use serde::Deserialize;
 use tokio::time::timeout;
@@ -34,6 +36,8 @@ const SEALED: &str = "orderstream-sealed";
 pub(super) struct Owner {
     /// Whose order; `default` when left out.
     pub(super) tenant: String,
+    /// Which incarnation of the name; the newest when left out.
+    pub(super) incarnation: String,
 }
 
 /// A page of orders.
@@ -57,6 +61,8 @@ pub(super) struct OrdersFrom {
 pub(super) struct ProposalsFrom {
     /// Whose order; `default` when left out.
     tenant: String,
+    /// Which incarnation of the name; the newest when left out.
+    incarnation: String,
     /// The `next` of the page before.
     after: String,
     /// At most so many, up to 500, which is also the default.
@@ -71,6 +77,8 @@ pub(super) struct ProposalsFrom {
 pub(super) struct ConversationFrom {
     /// Whose order; `default` when left out.
     tenant: String,
+    /// Which incarnation of the name; the newest when left out.
+    incarnation: String,
     /// The `next` of the page before, or the number of the last event seen.
     after: u64,
     /// At most so many, up to 500, which is also the default.
@@ -85,12 +93,19 @@ pub(super) struct ConversationFrom {
 pub(super) struct Comparing {
     /// Whose order; `default` when left out.
     tenant: String,
+    /// Which incarnation of the name; the newest when left out.
+    incarnation: String,
     /// By what to order: `total` (the default), `delivery` or `distance`.
     #[param(example = "total")]
     by: String,
     /// `json` (the default) or `csv`.
     #[param(example = "json")]
     format: String,
+}
+
+/// The incarnation that a query names, if it does.
+pub(super) fn named(incarnation: String) -> Result<Option<Incarnation>, Refusal> {
+    Some(incarnation).filter(|text| !text.is_empty()).map(Incarnation::new).transpose()
 }
 
 /// The same refusal of what stands in another field.
@@ -162,7 +177,8 @@ pub(super) async fn order(
 ) -> Result<Response, Problem> {
     let key = OrderKey::new(&owner.tenant, &order_req_id)?;
     let view = |order: &Order, facts: &Facts| (order.last_seq.0, view::order(order, facts));
-    let (last_seq, view) = orders.read(&key, view).await?;
+    let named = named(owner.incarnation)?;
+    let (last_seq, view) = orders.read_one(&key, named.as_ref(), view).await?;
     Ok(tagged(last_seq, &view))
 }
 
@@ -181,7 +197,8 @@ pub(super) async fn proposals(
     let after = after.map(ProposalId::new).transpose().map_err(|refusal| at("after", refusal))?;
     let now = orders.now();
     let view = move |order: &Order, _: &Facts| view::proposals(order, after.as_ref(), limit, now);
-    Ok(Json(orders.read(&key, view).await?).into_response())
+    let named = named(from.incarnation)?;
+    Ok(Json(orders.read_one(&key, named.as_ref(), view).await?).into_response())
 }
 
 /// Show the orders that this processor holds.
@@ -244,7 +261,8 @@ pub(super) async fn compare(
         Refusal::new(Reason::Overloaded, "others are comparing; try again in a moment")
     })?;
     let now = rest.orders.now();
-    let held = rest.orders.read(&key, |order, _| order.clone()).await?;
+    let named = named(how.incarnation)?;
+    let held = rest.orders.read_one(&key, named.as_ref(), |order, _| order.clone()).await?;
     // Thousands of proposals with many lines take a while: neither under the order's lock nor on a
     // thread that serves others.
     let made = tokio::task::spawn_blocking(move || comparison::compare(&held, by, now)).await;
@@ -280,7 +298,8 @@ pub(super) async fn conversation(
 ) -> Result<Response, Problem> {
     let key = OrderKey::new(&from.tenant, &order_req_id)?;
     let limit = from.limit.unwrap_or(PAGE_CONVERSATION).clamp(1, PAGE_CONVERSATION);
-    let page = orders.pick(&key, (Seq(from.after), limit), view::said).await?;
+    let named = named(from.incarnation)?;
+    let page = orders.pick(&key, named.as_ref(), (Seq(from.after), limit), view::said).await?;
     let next = page.next.map(|seq| seq.0);
     Ok(Json(ConversationPage { conversation: page.found, next }).into_response())
 }

@@ -13,6 +13,7 @@ use utoipa::IntoParams;
 
 use super::body::{self, AnswerBody, LockBody, ProposalBody, WithdrawBody};
 use super::headers::{Guard, tagged};
+use super::orders::named;
 use super::view::{self, ProposalView, VersionsPage};
 use super::{Done, ProposalPath, done};
 use crate::limits::{PAGE_BYTES_MAX, PAGE_VERSIONS};
@@ -29,6 +30,8 @@ pub(super) struct Scope {
     /// Which order.
     #[param(required = true, example = "SB1029436")]
     order_req_id: String,
+    /// Which incarnation of the name; the newest when left out.
+    incarnation: String,
 }
 
 /// A page of a proposal's versions.
@@ -41,6 +44,8 @@ pub(super) struct VersionsFrom {
     /// Which order.
     #[param(required = true, example = "SB1029436")]
     order_req_id: String,
+    /// Which incarnation of the name; the newest when left out.
+    incarnation: String,
     /// The number of the last version seen; 0 begins at the first.
     after: u32,
     /// At most so many, up to 100, which is also the default.
@@ -164,7 +169,9 @@ pub(super) async fn proposal(
     let id = ProposalId::new(proposal_id)?;
     let key = OrderKey::new(&scope.tenant, &scope.order_req_id)?;
     let now = orders.now();
-    let found = orders.read(&key, move |order, _| view::proposal(order, &id, now)).await?;
+    let named = named(scope.incarnation)?;
+    let view = move |order: &Order, _: &Facts| view::proposal(order, &id, now);
+    let found = orders.read_one(&key, named.as_ref(), view).await?;
     let (version, view) = found.ok_or_else(no_such_proposal)?;
     Ok(tagged(u64::from(version), &view))
 }
@@ -187,13 +194,15 @@ pub(super) async fn versions(
     let limit = from.limit.unwrap_or(PAGE_VERSIONS).clamp(1, PAGE_VERSIONS);
     let numbers =
         move |order: &Order, _: &Facts| order.proposals.get(&id).map(|held| held.versions.clone());
-    let numbers = orders.read(&key, numbers).await?.ok_or_else(no_such_proposal)?;
+    let named = named(from.incarnation)?;
+    let numbers = orders.read_one(&key, named.as_ref(), numbers).await?;
+    let numbers = numbers.ok_or_else(no_such_proposal)?;
     // The one before the first of the page comes along: what changed is seen beside it.
     let after = usize::try_from(from.after).unwrap_or(usize::MAX);
     let from_index = after.saturating_sub(1).min(numbers.len());
     let until = after.saturating_add(limit).min(numbers.len());
     let wanted: Vec<Seq> = numbers.get(from_index..until).unwrap_or_default().to_vec();
-    let events = orders.events_at(&key, wanted).await?;
+    let events = orders.events_at(&key, named.as_ref(), wanted).await?;
     Ok(Json(page_of(from.after, &events, numbers.len())).into_response())
 }
 

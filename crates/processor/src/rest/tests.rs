@@ -24,6 +24,7 @@ use orderstream_core::{OrderKey, Tenant};
 use serde_json::json;
 
 use super::*;
+use crate::limits::KEEP_ENDED;
 use crate::metrics::Metrics;
 use crate::orders::{Join, Parts};
 
@@ -62,7 +63,8 @@ impl Rig {
             let journal = Arc::new(Embedded::open(&path, Options::default()).unwrap());
             let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
             let (directory, clock) = (Arc::new(Nobody), Arc::new(Still));
-            Orders::replay(Parts { journal, directory, clock, metrics }).unwrap()
+            Orders::replay(Parts { journal, directory, clock, metrics, keep_ended: KEEP_ENDED })
+                .unwrap()
         });
         let orders = orders.await.unwrap();
         let rig = Self { orders, _dir: dir };

@@ -7,7 +7,7 @@ mod talk;
 use orderstream_core::command::Award;
 use orderstream_core::order::{Invitation, PendingAward};
 use orderstream_core::spec::{Item, SellerChoice, Verdict};
-use orderstream_core::{Order, Timestamp};
+use orderstream_core::{Order, Phase, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -16,7 +16,7 @@ pub(super) use self::proposal::{
     ProposalView, ProposalsPage, VersionsPage, proposal, proposals, version,
 };
 pub(super) use self::talk::{ConversationPage, said};
-use crate::orders::Facts;
+use crate::orders::{Facts, Former};
 
 /// Milliseconds since 1970 as RFC 3339.
 pub(super) fn rfc3339(at: Timestamp) -> String {
@@ -31,7 +31,7 @@ pub(super) struct OrderView {
     tenant: String,
     /// The buyer's number.
     order_req_id: String,
-    /// Which life of the name.
+    /// Which incarnation of the name.
     incarnation: String,
     /// One line for people.
     title: Option<String>,
@@ -74,6 +74,39 @@ pub(super) struct OrderView {
     award: Option<AwardView>,
     /// Who is to win, while that can be undone.
     pending_award: Option<PendingAwardView>,
+    /// Incarnations of the name that a newer one took the place of, the last one first; at most 100.
+    /// Each can be read as `?incarnation=`, until it has been kept for long enough after its end.
+    former_incarnations: Vec<FormerView>,
+}
+
+/// An incarnation of a name that a newer one took the place of.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct FormerView {
+    /// Its own name.
+    incarnation: String,
+    /// Its phase; absent where its records are damaged.
+    #[schema(example = "Finalised")]
+    phase: Option<&'static str>,
+    /// The number of its last event.
+    last_seq: u64,
+    /// When it was opened.
+    #[schema(format = DateTime)]
+    opened_at: Option<String>,
+    /// When it reached its end.
+    #[schema(format = DateTime)]
+    ended_at: Option<String>,
+}
+
+impl From<&Former> for FormerView {
+    fn from(former: &Former) -> Self {
+        Self {
+            incarnation: former.incarnation.to_string(),
+            phase: former.phase.map(Phase::as_str),
+            last_seq: former.last_seq().0,
+            opened_at: former.opened_at.map(rfc3339),
+            ended_at: former.ended_at.map(rfc3339),
+        }
+    }
 }
 
 /// One wanted thing.
@@ -194,6 +227,7 @@ pub(super) fn order(order: &Order, facts: &Facts) -> OrderView {
         questions: order.questions.len(),
         award: order.award.as_ref().map(AwardView::from),
         pending_award: order.pending_award.as_deref().map(PendingAwardView::from),
+        former_incarnations: facts.formers.iter().map(FormerView::from).collect(),
     }
 }
 

@@ -338,7 +338,7 @@ pub struct OrderOpened {
     /// When the order expires by itself.
     #[prost(message, optional, tag = "2")]
     pub expires_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// Which life of the order this is.
+    /// Which incarnation of the order this is.
     #[prost(string, tag = "3")]
     pub incarnation: ::prost::alloc::string::String,
     /// The tenant that the order belongs to.
@@ -524,7 +524,7 @@ pub struct OrderStreamRequest {
     /// The name space of the order. Empty means "default".
     #[prost(string, tag = "18")]
     pub tenant: ::prost::alloc::string::String,
-    /// Which life of the order. Empty means the current one.
+    /// Which incarnation of the order. Empty means the newest one.
     #[prost(string, tag = "19")]
     pub incarnation: ::prost::alloc::string::String,
     /// What is asked for. Absent from the original's clients, and when joining.
@@ -614,7 +614,7 @@ pub struct ProposalSubmission {
     /// The name space of the order. Empty means "default".
     #[prost(string, tag = "2")]
     pub tenant: ::prost::alloc::string::String,
-    /// Which life of the order. Empty means the current one.
+    /// Which incarnation of the order. Empty means the newest one.
     #[prost(string, tag = "3")]
     pub incarnation: ::prost::alloc::string::String,
     /// The seller's key for this request: the same again with the same body has one effect and
@@ -1224,14 +1224,14 @@ pub struct FollowUpRequest {
     /// The name space of the order. Empty means "default".
     #[prost(string, tag = "16")]
     pub tenant: ::prost::alloc::string::String,
-    /// Which life of the order. Empty means the current one.
+    /// Which incarnation of the order. Empty means the newest one.
     #[prost(string, tag = "17")]
     pub incarnation: ::prost::alloc::string::String,
     /// The follow-up's id. Empty means the idempotency key; without one the processor gives an id.
     #[prost(string, tag = "18")]
     pub follow_up_id: ::prost::alloc::string::String,
     /// The buyer's key for this request: the same again with the same body has one effect and
-  /// one answer, for the order's whole life. Empty: every call counts.
+    /// one answer, for the order's whole life. Empty: every call counts.
     #[prost(string, tag = "19")]
     pub idempotency_key: ::prost::alloc::string::String,
     /// Which owner of the order speaks. 0 means not fenced.
@@ -1698,7 +1698,7 @@ pub struct PauseRequest {
     #[prost(message, optional, tag = "1")]
     pub order: ::core::option::Option<OrderRef>,
     /// The buyer's key for this request: the same again with the same body has one effect and
-  /// one answer, for the order's whole life. Empty: every call counts.
+    /// one answer, for the order's whole life. Empty: every call counts.
     #[prost(string, tag = "2")]
     pub idempotency_key: ::prost::alloc::string::String,
     /// Which owner of the order speaks. 0 means not fenced.
@@ -1715,7 +1715,7 @@ pub struct ResumeRequest {
     #[prost(message, optional, tag = "1")]
     pub order: ::core::option::Option<OrderRef>,
     /// The buyer's key for this request: the same again with the same body has one effect and
-  /// one answer, for the order's whole life. Empty: every call counts.
+    /// one answer, for the order's whole life. Empty: every call counts.
     #[prost(string, tag = "2")]
     pub idempotency_key: ::prost::alloc::string::String,
     /// Which owner of the order speaks. 0 means not fenced.
@@ -1729,7 +1729,7 @@ pub struct ExtendRequest {
     #[prost(message, optional, tag = "1")]
     pub order: ::core::option::Option<OrderRef>,
     /// The buyer's key for this request: the same again with the same body has one effect and
-  /// one answer, for the order's whole life. Empty: every call counts.
+    /// one answer, for the order's whole life. Empty: every call counts.
     #[prost(string, tag = "2")]
     pub idempotency_key: ::prost::alloc::string::String,
     /// Which owner of the order speaks. 0 means not fenced.
@@ -1747,7 +1747,7 @@ pub struct AwardRequest {
     #[prost(message, optional, tag = "1")]
     pub order: ::core::option::Option<OrderRef>,
     /// The buyer's key for this request: the same again with the same body has one effect and
-  /// one answer, for the order's whole life. Empty: every call counts.
+    /// one answer, for the order's whole life. Empty: every call counts.
     #[prost(string, tag = "2")]
     pub idempotency_key: ::prost::alloc::string::String,
     /// Which owner of the order speaks. 0 means not fenced.
@@ -1778,7 +1778,7 @@ pub struct UndoAwardRequest {
     #[prost(message, optional, tag = "1")]
     pub order: ::core::option::Option<OrderRef>,
     /// The buyer's key for this request: the same again with the same body has one effect and
-  /// one answer, for the order's whole life. Empty: every call counts.
+    /// one answer, for the order's whole life. Empty: every call counts.
     #[prost(string, tag = "2")]
     pub idempotency_key: ::prost::alloc::string::String,
     /// Which owner of the order speaks. 0 means not fenced.
@@ -1795,7 +1795,7 @@ pub struct CloseRequest {
     #[prost(message, optional, tag = "1")]
     pub order: ::core::option::Option<OrderRef>,
     /// The buyer's key for this request: the same again with the same body has one effect and
-  /// one answer, for the order's whole life. Empty: every call counts.
+    /// one answer, for the order's whole life. Empty: every call counts.
     #[prost(string, tag = "2")]
     pub idempotency_key: ::prost::alloc::string::String,
     /// Which owner of the order speaks. 0 means not fenced.
@@ -1812,7 +1812,7 @@ pub struct CancelRequest {
     #[prost(message, optional, tag = "1")]
     pub order: ::core::option::Option<OrderRef>,
     /// The buyer's key for this request: the same again with the same body has one effect and
-  /// one answer, for the order's whole life. Empty: every call counts.
+    /// one answer, for the order's whole life. Empty: every call counts.
     #[prost(string, tag = "2")]
     pub idempotency_key: ::prost::alloc::string::String,
     /// Which owner of the order speaks. 0 means not fenced.
@@ -1826,7 +1826,7 @@ pub struct CancelRequest {
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ActResponse {
     /// The event that it caused. The same act again under the same key has the same answer, word
-  /// for word.
+    /// for word.
     #[prost(uint64, tag = "1")]
     pub seq: u64,
     /// The order's phase after that event: Open, Paused, Finalised, Expired, Closed or Cancelled.
@@ -1900,6 +1900,29 @@ pub struct OrderState {
     /// How far each invited seller is.
     #[prost(message, repeated, tag = "15")]
     pub invitations: ::prost::alloc::vec::Vec<Invitation>,
+    /// Incarnations of the name that a newer one took the place of, the last one first; 100 at most.
+    #[prost(message, repeated, tag = "16")]
+    pub former: ::prost::alloc::vec::Vec<FormerIncarnation>,
+}
+/// An incarnation of an order's name that a newer one took the place of. It can be read by naming it,
+/// until it has been kept for long enough after its end.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FormerIncarnation {
+    /// Its own name.
+    #[prost(string, tag = "1")]
+    pub incarnation: ::prost::alloc::string::String,
+    /// Open, Paused, Finalised, Expired, Closed or Cancelled. Empty: its records are damaged.
+    #[prost(string, tag = "2")]
+    pub phase: ::prost::alloc::string::String,
+    /// Its last event.
+    #[prost(uint64, tag = "3")]
+    pub last_seq: u64,
+    /// When it was opened.
+    #[prost(message, optional, tag = "4")]
+    pub opened_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// When it ended.
+    #[prost(message, optional, tag = "5")]
+    pub ended_at: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// One invited seller.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1956,7 +1979,7 @@ pub struct ListOrdersRequest {
     pub max_orders: u32,
 }
 /// One order in a list.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct OrderSummary {
     /// The order.
     #[prost(message, optional, tag = "1")]
@@ -1982,6 +2005,9 @@ pub struct OrderSummary {
     /// One line for people.
     #[prost(string, tag = "8")]
     pub title: ::prost::alloc::string::String,
+    /// Incarnations of the name that a newer one took the place of, the last one first; 100 at most.
+    #[prost(message, repeated, tag = "9")]
+    pub former: ::prost::alloc::vec::Vec<FormerIncarnation>,
 }
 /// Find an order.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -1,0 +1,199 @@
+//! What is left of an order when its name is used again: all of it, whatever the disk does.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use orderstream_rpc::v1;
+use orderstream_rpc::v1::order_control_service_client::OrderControlServiceClient;
+use orderstream_rpc::v1::order_streaming_service_client::OrderStreamingServiceClient;
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use crate::http::{get, post};
+use crate::process::{Pair, Role, dev, root, run, until};
+
+/// Opens orders and awards them, as programs of buyers do.
+struct Buyer {
+    runtime: Runtime,
+    channel: Channel,
+}
+
+impl Buyer {
+    fn of(processor: SocketAddr) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let url = format!("http://{processor}");
+        let channel = {
+            let _inside = runtime.enter();
+            tonic::transport::Endpoint::from_shared(url).unwrap().connect_lazy()
+        };
+        Self { runtime, channel }
+    }
+
+    fn within<T>(&self, call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+        let in_time = async { tokio::time::timeout(Duration::from_secs(30), call).await };
+        self.runtime.block_on(in_time).unwrap()
+    }
+
+    fn open(&self, id: &str, incarnation: &str) -> Result<(), Status> {
+        let request = v1::OrderStreamRequest {
+            order_req_id: id.to_owned(),
+            incarnation: incarnation.to_owned(),
+            ..v1::OrderStreamRequest::default()
+        };
+        let mut client = OrderStreamingServiceClient::new(self.channel.clone());
+        self.within(client.process_order_stream(request)).map(drop)
+    }
+
+    fn award(&self, id: &str, proposal_id: &str) {
+        let order = v1::OrderRef { order_req_id: id.to_owned(), ..v1::OrderRef::default() };
+        let request = v1::AwardRequest {
+            order: Some(order),
+            proposal_id: proposal_id.to_owned(),
+            ..v1::AwardRequest::default()
+        };
+        let mut client = OrderControlServiceClient::new(self.channel.clone());
+        self.within(client.award(request)).unwrap();
+    }
+}
+
+fn propose(rest: SocketAddr, id: &str, proposal_id: &str) {
+    let body = format!(
+        r#"{{"order_req_id":"{id}","proposal_id":"{proposal_id}","seller":"a","price":"7",
+            "currency":"EUR"}}"#
+    );
+    let answer = post(rest, "/api/v1/proposals", &body).unwrap();
+    assert_eq!(answer.status, 201, "{answer:?}");
+}
+
+/// Who won an order, or an incarnation of it, and how many events it has.
+fn winner(rest: SocketAddr, id: &str, query: &str) -> (String, u64) {
+    let answer = get(rest, &format!("/api/v1/orders/{id}{query}")).unwrap();
+    assert_eq!(answer.status, 200, "{id}{query}: {answer:?}");
+    let order = answer.json();
+    let whole = order["award"]["Whole"].as_str().unwrap_or_default();
+    (whole.to_owned(), order["last_seq"].as_u64().unwrap())
+}
+
+#[test]
+fn an_award_outlives_a_full_disk_and_its_name_being_opened_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("processor");
+    let mut args = vec!["processor", "--data-dir", data.to_str().unwrap()];
+    for flag in ["--grpc-addr", "--rest-addr", "--metrics-addr"] {
+        args.extend([flag, "127.0.0.1:0"]);
+    }
+    let mut processor = Role::start_limited(&args, dir.path());
+    let (grpc, rest) = (processor.address("grpc"), processor.address("rest"));
+    let buyer = Buyer::of(grpc);
+    buyer.open("T1", "uid-1").unwrap();
+    propose(rest, "T1", "p1");
+    buyer.award("T1", "p1");
+    processor.fill_disk();
+    for _ in 0..3 {
+        let refused = buyer.open("T1", "uid-2").unwrap_err();
+        assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
+        assert_eq!(winner(rest, "T1", ""), ("p1".to_owned(), 4), "while there is no room");
+    }
+    processor.make_room();
+    until("records are taken again", || buyer.open("T2", "uid-3").ok());
+    assert_eq!(winner(rest, "T1", ""), ("p1".to_owned(), 4), "with room again");
+    processor.kill();
+    processor.restart();
+    assert_eq!(winner(rest, "T1", ""), ("p1".to_owned(), 4), "after a restart");
+    // The connection to the process that was killed is noticed to be broken first.
+    until("the name is opened anew", || buyer.open("T1", "uid-2").ok());
+    for _ in 0..2 {
+        assert_eq!(winner(rest, "T1", ""), (String::new(), 2), "the new one is a new order");
+        assert_eq!(winner(rest, "T1", "?incarnation=uid-1"), ("p1".to_owned(), 4));
+        let events = get(rest, "/api/v1/orders/T1/events?incarnation=uid-1").unwrap().text;
+        assert!(events.contains("OrderFinalised"), "{events}");
+        processor.kill();
+        processor.restart();
+    }
+}
+
+#[test]
+fn a_resource_that_is_deleted_and_made_again_has_two_orders_that_can_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let dev = dev(dir.path(), &["--apply", root().join("examples/sellers.yaml").to_str().unwrap()]);
+    let (server, rest) = (format!("http://{}", dev.address("requestor")), dev.address("rest"));
+    let verb = |args: &[&str]| {
+        let output = run(&[args, &["--server", &server]].concat());
+        assert!(output.status.success(), "{args:?}: {output:?}");
+    };
+    let mut incarnations = Vec::new();
+    for proposal_id in ["p1", "p2"] {
+        verb(&["apply", "-f", "examples/steel-coils.yaml"]);
+        verb(&["wait", "steel-coils", "--for", "phase=Streaming"]);
+        let body = format!(
+            r#"{{"order_req_id":"steel-coils","proposal_id":"{proposal_id}",
+                "seller":"saar-coils","price":"1","currency":"EUR"}}"#
+        );
+        let answer = post(rest, "/api/v1/proposals", &body).unwrap();
+        assert_eq!(answer.status, 201, "{answer:?}");
+        let order = get(rest, "/api/v1/orders/steel-coils").unwrap().json();
+        incarnations.push(order["incarnation"].as_str().unwrap().to_owned());
+        verb(&["delete", "steel-coils"]);
+        verb(&["wait", "steel-coils", "--for", "delete"]);
+        until("the order is cancelled", || {
+            let order = get(rest, "/api/v1/orders/steel-coils").ok()?.json();
+            (order["phase"] == "Cancelled").then_some(())
+        });
+    }
+    assert_ne!(incarnations[0], incarnations[1]);
+    let newest = get(rest, "/api/v1/orders/steel-coils").unwrap().json();
+    assert_eq!(newest["incarnation"], *incarnations[1]);
+    assert_eq!(newest["former_incarnations"][0]["incarnation"], *incarnations[0], "{newest}");
+    for (incarnation, proposal_id) in incarnations.iter().zip(["p1", "p2"]) {
+        let path = format!("/api/v1/orders/steel-coils/proposals?incarnation={incarnation}");
+        let page = get(rest, &path).unwrap().json();
+        let proposals = page["proposals"].as_array().unwrap();
+        let ids: Vec<&Value> = proposals.iter().map(|held| &held["proposal_id"]).collect();
+        assert_eq!(ids, [proposal_id], "{page}");
+    }
+}
+
+#[test]
+fn initiating_an_ended_order_anew_is_refused_by_requestor_and_dev() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut pair, mut dev) = (Pair::start(), dev(dir.path(), &[]));
+    for is_restarted in [false, true] {
+        if is_restarted {
+            for role in [&mut pair.processor, &mut pair.requestor, &mut dev] {
+                role.kill();
+                role.restart();
+            }
+        }
+        let places = [
+            (pair.requestor.address("requestor"), pair.processor.address("rest")),
+            (dev.address("requestor"), dev.address("rest")),
+        ];
+        for (requestor, rest) in places {
+            let initiate = r#"{"order_req_id":"T1","session_id":"s","notification_type":"email"}"#;
+            if !is_restarted {
+                let answer = post(requestor, "/api/v1/orders/initiate", initiate).unwrap();
+                assert_eq!(answer.status, 200, "{answer:?}");
+                until("the order is open", || {
+                    get(rest, "/api/v1/orders/T1").ok().filter(|answer| answer.status == 200)
+                });
+                propose(rest, "T1", "p1");
+                until("it is awarded", || {
+                    let body = r#"{"proposal_id":"p1"}"#;
+                    let answer = post(requestor, "/api/v1/orders/award/T1", body).ok()?;
+                    (answer.status == 200).then_some(())
+                });
+                until("the end is known", || {
+                    let order = get(rest, "/api/v1/orders/T1").ok()?.json();
+                    (order["phase"] == "Finalised").then_some(())
+                });
+            }
+            until("the name is refused", || {
+                let answer = post(requestor, "/api/v1/orders/initiate", initiate).ok()?;
+                (answer.status == 409).then(|| assert_eq!(answer.json()["reason"], "ORDER_ENDED"))
+            });
+            assert_eq!(winner(rest, "T1", "").0, "p1");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Incarnations of a name that a newer one took the place of. Their lists stay on the disk and are
+//! read there when somebody asks; in memory stays a line about each.
+
+use std::sync::Arc;
+
+use orderstream_core::book::Context;
+use orderstream_core::seal::{self, Cover};
+use orderstream_core::{
+    Answer, Command, Epoch, Incarnation, Order, OrderKey, Phase, Reason, Refusal, Seq, Timestamp,
+};
+
+use super::entry::Entry;
+use super::feed::Feed;
+use super::record::OnDisk;
+use super::{
+    EventStream, Facts, Orders, Shard, damaged, follow, fresh_id, in_time, not_found, replay,
+    storage_unavailable,
+};
+use crate::limits::FORMERS_SHOWN_MAX;
+use crate::notifications::Place;
+
+/// An incarnation that a newer one took the place of.
+#[derive(Clone, Debug)]
+pub struct Former {
+    /// Its own name.
+    pub incarnation: Incarnation,
+    /// Its phase; absent where its records are damaged.
+    pub phase: Option<Phase>,
+    /// When it was opened; absent where that cannot be read.
+    pub opened_at: Option<Timestamp>,
+    /// When it ended; absent where it did not, as far as its records tell.
+    pub ended_at: Option<Timestamp>,
+    on_disk: OnDisk,
+    pub(super) cover: Cover,
+    epoch: Epoch,
+    damaged: Option<String>,
+    /// Where its outbox lies.
+    pub(super) outbox: Place,
+}
+
+impl Former {
+    /// The last event of its list.
+    pub fn last_seq(&self) -> Seq {
+        self.on_disk.seq()
+    }
+}
+
+impl From<Entry> for Former {
+    fn from(entry: Entry) -> Self {
+        let order = entry.book.order();
+        Self {
+            phase: order.map(|order| order.phase),
+            opened_at: entry.opened_at(),
+            ended_at: entry.ended_at(),
+            on_disk: entry.on_disk,
+            cover: Cover::of(order),
+            epoch: entry.book.floor(),
+            damaged: entry.damaged,
+            outbox: entry.outbox,
+            incarnation: entry.incarnation,
+        }
+    }
+}
+
+impl Shard {
+    /// The former incarnation that is named, if it is one.
+    pub(super) fn former(&self, key: &OrderKey, named: Option<&Incarnation>) -> Option<&Former> {
+        let named = named?;
+        self.formers.get(key)?.iter().find(|former| former.incarnation == *named)
+    }
+
+    /// Puts an incarnation whose opening is on disk in the place of the one before it, if it stands
+    /// beside one.
+    pub(super) fn promote(&mut self, (key, incarnation): &(OrderKey, Incarnation)) {
+        if self.openings.get(key).is_none_or(|entry| entry.incarnation != *incarnation) {
+            return;
+        }
+        let Some(entry) = self.openings.remove(key) else { return };
+        if let Some(before) = self.orders.insert(key.clone(), entry) {
+            self.formers.entry(key.clone()).or_default().push(Former::from(before));
+        }
+    }
+
+    /// The newest of a name's former incarnations first, as many as are shown.
+    pub(super) fn formers_shown(&self, key: &OrderKey) -> Vec<Former> {
+        let formers = self.formers.get(key).into_iter().flatten().rev();
+        formers.take(FORMERS_SHOWN_MAX).cloned().collect()
+    }
+}
+
+impl Orders {
+    /// Gives what a view makes of a former incarnation, which is read from disk for that.
+    pub(super) async fn view_former<T>(
+        &self,
+        key: &OrderKey,
+        former: &Former,
+        view: impl FnOnce(&Order, &Facts) -> T + Send,
+    ) -> Result<T, Refusal> {
+        let entry = self.load_former(key, former).await?;
+        let order = entry.book.order().ok_or_else(|| not_found(key))?;
+        let formers = self.shard(key).lock().formers_shown(key);
+        let facts = Facts { epoch: former.epoch, followers: 0, has_tracker: false, formers };
+        Ok(view(&seal::order(order), &facts))
+    }
+
+    /// Answers an act on a former incarnation: what was done under its key is told again, and nothing
+    /// new happens.
+    pub(super) async fn act_on_former(
+        &self,
+        key: &OrderKey,
+        former: &Former,
+        command: &Command,
+    ) -> Result<Answer, Refusal> {
+        let fresh_id = if command.act.needs_id() { Some(fresh_id()?) } else { None };
+        let mut entry = self.load_former(key, former).await?;
+        let output = entry.book.step(&Context { now: self.now(), fresh_id }, command);
+        if !output.events.is_empty() {
+            let text = "a newer incarnation of the order took the place of this one, which can only \
+                        be read";
+            return Err(Refusal::new(Reason::OrderExists, text));
+        }
+        output.answer.release(&entry.on_disk).unwrap_or_else(|_| Err(storage_unavailable()))
+    }
+
+    /// Follows a former incarnation to its end.
+    pub(super) fn follow_former(
+        &self,
+        key: &OrderKey,
+        former: &Former,
+        after: Seq,
+    ) -> Result<EventStream, Refusal> {
+        if let Some(cause) = &former.damaged {
+            return Err(damaged(key, cause));
+        }
+        let last = former.last_seq();
+        if after > last {
+            return Err(follow::ahead(after, last));
+        }
+        let feed = Arc::new(Feed::new(last, Some(last), former.cover));
+        self.stream(key, &former.incarnation, feed, (after, None))
+    }
+
+    /// Reads all of a former incarnation. Bounded in how many are read at one time.
+    async fn load_former(&self, key: &OrderKey, former: &Former) -> Result<Entry, Refusal> {
+        if let Some(cause) = &former.damaged {
+            return Err(damaged(key, cause));
+        }
+        let (reads, journal) = (Arc::clone(&self.inner.former_reads), self.journal());
+        let life = (key.clone(), former.incarnation.clone());
+        let read = async {
+            let turn = reads.acquire_owned().await.map_err(|_| storage_unavailable())?;
+            let read = tokio::task::spawn_blocking(move || {
+                let read = replay::read_life(&*journal, life);
+                drop(turn);
+                read
+            });
+            match read.await {
+                Ok(Ok(entry)) => Ok(entry),
+                Ok(Err(_)) | Err(_) => Err(storage_unavailable()),
+            }
+        };
+        let entry = in_time(read).await?;
+        match &entry.damaged {
+            Some(cause) => Err(damaged(key, cause)),
+            None if entry.on_disk == former.on_disk => Ok(entry),
+            // It was removed under the reading: it had been kept for as long as was asked.
+            None => Err(not_found(key)),
+        }
+    }
+}

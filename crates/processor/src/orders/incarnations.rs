@@ -1,0 +1,196 @@
+//! Which entry is meant: the newest incarnation of a name, one that opens beside it, or a former one;
+//! and whether a name may be opened.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use orderstream_core::command::Opening;
+use orderstream_core::{Incarnation, OrderKey, Reason, Refusal, Timestamp};
+
+use super::entry::Entry;
+use super::{Life, Orders, Shard, another_incarnation, not_found};
+use crate::limits::{FORMERS_MAX, INCARNATIONS_MAX, ORDERS_MAX};
+
+/// The entry of an incarnation, whether its opening is on disk or not.
+pub(super) fn of_life<'a>(
+    openings: &'a mut BTreeMap<OrderKey, Entry>,
+    orders: &'a mut BTreeMap<OrderKey, Entry>,
+    (key, incarnation): &Life,
+) -> Option<&'a mut Entry> {
+    match openings.get_mut(key).filter(|entry| entry.incarnation == *incarnation) {
+        Some(entry) => Some(entry),
+        None => orders.get_mut(key).filter(|entry| entry.incarnation == *incarnation),
+    }
+}
+
+impl Shard {
+    /// Whether this incarnation waits beside an ended one for its opening to be on disk.
+    pub(super) fn is_opening(&self, (key, incarnation): &Life) -> bool {
+        self.openings.get(key).is_some_and(|entry| entry.incarnation == *incarnation)
+    }
+
+    /// The entry that an act is about: the newest, but for one that names an incarnation which opens.
+    pub(super) fn meant(
+        &mut self,
+        key: &OrderKey,
+        named: Option<&Incarnation>,
+    ) -> Option<&mut Entry> {
+        let opening = self.openings.get_mut(key);
+        match opening.filter(|entry| named == Some(&entry.incarnation)) {
+            Some(entry) => Some(entry),
+            None => self.orders.get_mut(key),
+        }
+    }
+
+    /// The newest incarnation of an order.
+    ///
+    /// # Errors
+    /// An order that is not here, or another incarnation than the one that is named.
+    pub(super) fn newest(
+        &mut self,
+        key: &OrderKey,
+        named: Option<&Incarnation>,
+    ) -> Result<&mut Entry, Refusal> {
+        let entry = self.orders.get_mut(key).ok_or_else(|| not_found(key))?;
+        match named {
+            Some(named) if *named != entry.incarnation => {
+                Err(another_incarnation(key, &entry.incarnation))
+            }
+            Some(_) | None => Ok(entry),
+        }
+    }
+
+    /// After which time a new incarnation has to open: of two on disk the later opened one is the
+    /// newer, whatever the clock does.
+    fn last_end(&self, key: &OrderKey) -> Option<Timestamp> {
+        let newest = self.orders.get(key).and_then(|entry| entry.book.order());
+        let formers = self.formers.get(key).into_iter().flatten();
+        let ends = formers.filter_map(|former| former.ended_at.max(former.opened_at));
+        ends.chain(newest.map(|order| order.last_event.0)).max()
+    }
+}
+
+impl Orders {
+    /// The entry that an opening is for: the one that there is; a new one where there is none; and
+    /// where the newest incarnation ended, a new one beside it, which stays as it is.
+    pub(super) fn entry_to_open<'a>(
+        &self,
+        shard: &'a mut Shard,
+        key: &OrderKey,
+        opening: &Opening,
+        now: &mut Timestamp,
+    ) -> Result<Option<&'a mut Entry>, Refusal> {
+        let life = (key.clone(), opening.incarnation.clone());
+        let newest = shard.orders.get(key);
+        let newest = newest.map(|entry| (entry.incarnation == life.1, entry.ended_at().is_some()));
+        match newest {
+            Some((true, _)) => return Ok(shard.orders.get_mut(key)),
+            _ if shard.openings.contains_key(key) => return Ok(shard.openings.get_mut(key)),
+            Some((false, false)) => return Ok(shard.orders.get_mut(key)),
+            Some((false, true)) | None => {}
+        }
+        may_open(shard, &life)?;
+        if let Some(last_end) = shard.last_end(key) {
+            *now = (*now).max(last_end.plus_ms(1));
+        }
+        let map = match newest {
+            None => {
+                self.room_for_one()?;
+                &mut shard.orders
+            }
+            Some(_) => {
+                self.room_for_a_former()?;
+                &mut shard.openings
+            }
+        };
+        Ok(Some(map.entry(life.0.clone()).or_insert_with(|| Entry::new(life.0, life.1))))
+    }
+
+    /// Counts one more name.
+    fn room_for_one(&self) -> Result<(), Refusal> {
+        if self.inner.count.fetch_add(1, Ordering::Relaxed) >= ORDERS_MAX {
+            self.inner.count.fetch_sub(1, Ordering::Relaxed);
+            let text = format!("this processor holds {ORDERS_MAX} orders, the most it takes");
+            return Err(Refusal::new(Reason::Overloaded, text));
+        }
+        Ok(())
+    }
+
+    fn room_for_a_former(&self) -> Result<(), Refusal> {
+        if self.inner.formers.load(Ordering::Relaxed) < FORMERS_MAX {
+            return Ok(());
+        }
+        let text = format!(
+            "this processor keeps {FORMERS_MAX} former incarnations, the most it does; use a new \
+             order_req_id, or shorten --keep-ended"
+        );
+        Err(Refusal::new(Reason::Overloaded, text))
+    }
+}
+
+/// Whether an incarnation that is not here may be opened.
+fn may_open(shard: &Shard, (key, incarnation): &Life) -> Result<(), Refusal> {
+    if shard.former(key, Some(incarnation)).is_some() {
+        let text = format!(
+            "this incarnation of order {key} has ended, and another one came after it; use a new \
+             order_req_id or a new incarnation"
+        );
+        return Err(Refusal::new(Reason::OrderEnded, text));
+    }
+    if shard.removals.contains(&(key.clone(), incarnation.clone())) {
+        let text = "what is left of this incarnation is being removed; try again";
+        return Err(Refusal::new(Reason::StorageUnavailable, text));
+    }
+    if shard.formers.get(key).is_some_and(|formers| formers.len() >= INCARNATIONS_MAX) {
+        let text = format!(
+            "{INCARNATIONS_MAX} ended incarnations of order {key} are kept, the most that there may \
+             be; use a new order_req_id, or shorten --keep-ended"
+        );
+        return Err(Refusal::new(Reason::LimitReached, text));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::former::Former;
+    use super::*;
+
+    fn life(incarnation: &str) -> Life {
+        (OrderKey::new("", "a").unwrap(), Incarnation::new(incarnation).unwrap())
+    }
+
+    fn shard(formers: usize) -> Shard {
+        let entry = |n: usize| {
+            let (key, incarnation) = life(&format!("uid-{n}"));
+            Former::from(Entry::new(key, incarnation))
+        };
+        let mut shard = Shard::default();
+        shard.formers.insert(life("any").0, (0..formers).map(entry).collect());
+        shard
+    }
+
+    #[test]
+    fn a_name_has_so_many_former_incarnations_and_the_refusal_says_what_to_do() {
+        may_open(&shard(INCARNATIONS_MAX - 1), &life("next")).unwrap();
+        let refusal = may_open(&shard(INCARNATIONS_MAX), &life("next")).unwrap_err();
+        assert_eq!(refusal.reason, Reason::LimitReached);
+        assert!(refusal.message.contains("--keep-ended"), "{refusal}");
+    }
+
+    #[test]
+    fn a_former_incarnation_is_not_opened_again() {
+        let refusal = may_open(&shard(2), &life("uid-1")).unwrap_err();
+        assert_eq!(refusal.reason, Reason::OrderEnded);
+        assert!(refusal.message.contains("new order_req_id"), "{refusal}");
+    }
+
+    #[test]
+    fn what_is_being_removed_is_opened_after_that() {
+        let mut shard = shard(0);
+        shard.removals.insert(life("uid-1"));
+        let refusal = may_open(&shard, &life("uid-1")).unwrap_err();
+        assert!(refusal.reason.is_retriable(), "{refusal}");
+        may_open(&shard, &life("uid-2")).unwrap();
+    }
+}

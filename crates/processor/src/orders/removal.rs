@@ -1,0 +1,170 @@
+//! Removing lists from the disk: those of incarnations that ended longer ago than they are kept, and
+//! what is left of openings that failed or never became durable. Nothing else is ever removed.
+//!
+//! ```text
+//!   ended ──▶ kept for `keep_ended` ──▶ out of the map, into `removals` ──▶ lists removed ──▶ out
+//!                                                     └──── failed: stays, and is tried again
+//! ```
+//!
+//! What is to be removed is known from the disk alone, so that a restart finds it again: a list of
+//! events whose end is old enough, or lists without one. The list of events goes first, and what a
+//! crash leaves behind it are lists without one.
+
+use orderstream_core::{Incarnation, OrderKey, Timestamp};
+
+use super::entry::Entry;
+use super::record::{ListKind, list_name};
+use super::{Life, Orders, Shard};
+use crate::limits::{REMOVALS_FAILED_MAX, REMOVALS_MAX};
+use crate::notifications::Head;
+use std::sync::atomic::Ordering;
+
+impl Shard {
+    /// Notes an incarnation's end, once that is on disk.
+    pub(super) fn index_end(&mut self, key: &OrderKey) {
+        let Some(entry) = self.orders.get(key) else { return };
+        if let Some(ended_at) = entry.ended_at() {
+            self.ended.insert((ended_at, key.clone(), entry.incarnation.clone()));
+        }
+    }
+
+    /// The next incarnation that ended no later than `until`; out of the index with it.
+    fn next_ended(&mut self, until: Timestamp) -> Option<(Timestamp, OrderKey, Incarnation)> {
+        let (ended_at, ..) = self.ended.first()?;
+        if *ended_at > until { None } else { self.ended.pop_first() }
+    }
+
+    /// Takes an ended incarnation out of memory; `false` when something still happens to it.
+    fn take_out(&mut self, key: &OrderKey, incarnation: &Incarnation) -> Taken {
+        if let Some(formers) = self.formers.get_mut(key) {
+            let before = formers.len();
+            formers.retain(|former| former.incarnation != *incarnation);
+            let is_former = formers.len() < before;
+            if formers.is_empty() {
+                self.formers.remove(key);
+            }
+            if is_former {
+                return Taken::Former;
+            }
+        }
+        let is_busy = |entry: &Entry| entry.suspect || entry.in_flight > 0;
+        match self.orders.get(key).filter(|entry| entry.incarnation == *incarnation) {
+            None => Taken::Nothing,
+            Some(entry) if is_busy(entry) || self.openings.contains_key(key) => Taken::Later,
+            Some(_) => {
+                self.orders.remove(key);
+                Taken::Newest
+            }
+        }
+    }
+}
+
+/// What became of an incarnation that was to be taken out.
+enum Taken {
+    /// It was the newest of its name.
+    Newest,
+    /// A newer one is there.
+    Former,
+    /// It is in use, and stays a little longer.
+    Later,
+    /// It is not there.
+    Nothing,
+}
+
+impl Orders {
+    /// Takes what was kept for long enough out of memory, a bounded number at a time; says whether
+    /// anything is to be removed from the disk.
+    pub(super) fn take_out_ended(&self, now: Timestamp) -> bool {
+        let keep_ms = i64::try_from(self.inner.parts.keep_ended.as_millis()).unwrap_or(i64::MAX);
+        let until = Timestamp(now.0.saturating_sub(keep_ms));
+        let mut waiting = 0;
+        for shard in &self.inner.shards {
+            let mut shard = shard.lock();
+            let mut in_use = Vec::new();
+            waiting += shard.removals.len();
+            while waiting < REMOVALS_MAX
+                && let Some((ended_at, key, incarnation)) = shard.next_ended(until)
+            {
+                match shard.take_out(&key, &incarnation) {
+                    Taken::Later => {
+                        in_use.push((ended_at, key, incarnation));
+                        continue;
+                    }
+                    Taken::Newest => drop(self.inner.count.fetch_sub(1, Ordering::Relaxed)),
+                    Taken::Former => drop(self.inner.formers.fetch_sub(1, Ordering::Relaxed)),
+                    Taken::Nothing => {}
+                }
+                if let Some(notifications) = self.notifications() {
+                    let life = (key.clone(), incarnation.clone());
+                    notifications.tally(&life, Head::default());
+                }
+                tracing::info!(order = %key, %incarnation, "was kept for long enough; is removed");
+                shard.removals.insert((key, incarnation));
+                waiting += 1;
+            }
+            shard.ended.extend(in_use);
+        }
+        self.inner.parts.metrics.set_orders(self.count());
+        waiting > 0
+    }
+
+    /// Removes from the disk what is to be removed. What fails stays to be removed.
+    pub(super) async fn remove_taken_out(&self) {
+        let mut failed = 0;
+        for life in self.to_remove() {
+            if self.is_held(&life) {
+                tracing::error!(order = %life.0, "an order that is held was to be removed; it stays");
+                self.is_removed(&life);
+                continue;
+            }
+            let (journal, lists) = (self.journal(), lists_of(&life));
+            let removed = tokio::task::spawn_blocking(move || {
+                lists.iter().try_for_each(|list| journal.remove(list))
+            });
+            if matches!(removed.await, Ok(Ok(()))) {
+                self.is_removed(&life);
+                continue;
+            }
+            tracing::debug!(order = %life.0, "its lists could not be removed yet");
+            failed += 1;
+            if failed >= REMOVALS_FAILED_MAX {
+                *self.inner.removal_failed.lock() = Some(life);
+                return;
+            }
+        }
+        *self.inner.removal_failed.lock() = None;
+    }
+
+    /// What is to be removed, in order, beginning behind what failed last, so that all have their
+    /// turn.
+    fn to_remove(&self) -> Vec<Life> {
+        let all = |shard: &parking_lot::Mutex<Shard>| {
+            shard.lock().removals.iter().cloned().collect::<Vec<_>>()
+        };
+        let mut lives: Vec<Life> = self.inner.shards.iter().flat_map(all).collect();
+        lives.sort_unstable();
+        if let Some(failed) = &*self.inner.removal_failed.lock() {
+            let tried = lives.partition_point(|life| life <= failed);
+            lives.rotate_left(tried);
+        }
+        lives
+    }
+
+    /// Whether an incarnation is in use: then nothing of it may be removed.
+    fn is_held(&self, (key, incarnation): &Life) -> bool {
+        let shard = self.shard(key).lock();
+        let is_it = |entry: &Entry| entry.incarnation == *incarnation;
+        shard.orders.get(key).is_some_and(is_it)
+            || shard.openings.get(key).is_some_and(is_it)
+            || shard.former(key, Some(incarnation)).is_some()
+    }
+
+    fn is_removed(&self, life: &Life) {
+        self.shard(&life.0).lock().removals.remove(life);
+    }
+}
+
+/// All lists of an incarnation, its events first.
+fn lists_of((key, incarnation): &Life) -> [bytes::Bytes; 4] {
+    ListKind::ALL.map(|kind| list_name(kind, key, incarnation))
+}

@@ -1,0 +1,418 @@
+//! Incarnations of one name: an ended one is kept beside the one that came after it, and nothing
+//! that happens to an opening touches what was there before.
+
+use std::time::Duration;
+
+use orderstream_journal::{Journal as _, append};
+use orderstream_rpc::v1;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tonic::{Code, Status};
+
+use crate::faulty::{Disk, Fault, Room};
+use crate::http::{SseStream, get, post_once};
+use crate::rig::{Rig, START, within};
+use crate::wire::{Wire, observer, order, reason, refusal, submission, tracker};
+
+pub(crate) fn of_life(id: &str, incarnation: &str) -> v1::OrderStreamRequest {
+    v1::OrderStreamRequest { incarnation: incarnation.to_owned(), ..tracker(id) }
+}
+
+fn reader_of(id: &str, incarnation: &str) -> v1::OrderStreamRequest {
+    v1::OrderStreamRequest { incarnation: incarnation.to_owned(), ..observer(id) }
+}
+
+fn named(id: &str, incarnation: &str) -> v1::OrderRef {
+    v1::OrderRef { incarnation: incarnation.to_owned(), ..order(id) }
+}
+
+pub(crate) async fn state_of(
+    wire: &Wire,
+    id: &str,
+    incarnation: &str,
+) -> Result<v1::OrderState, Status> {
+    let order = Some(named(id, incarnation));
+    let request = v1::GetOrderRequest { order, ..v1::GetOrderRequest::default() };
+    let mut client = wire.control.clone();
+    Ok(within("an order", client.get_order(request)).await?.into_inner())
+}
+
+async fn award(
+    wire: &Wire,
+    order: v1::OrderRef,
+    proposal_id: &str,
+) -> Result<v1::ActResponse, Status> {
+    let request = v1::AwardRequest {
+        order: Some(order),
+        proposal_id: proposal_id.to_owned(),
+        idempotency_key: "the-award".to_owned(),
+        ..v1::AwardRequest::default()
+    };
+    let mut client = wire.control.clone();
+    Ok(within("an award", client.award(request)).await?.into_inner())
+}
+
+/// Opens an incarnation, has it proposed to under a key, and awards the proposal.
+pub(crate) async fn tender(rig: &Rig, id: &str, incarnation: &str) {
+    let wire = rig.wire().await;
+    let mut follow = wire.follow(of_life(id, incarnation)).await.unwrap();
+    follow.through(2).await;
+    let (path, key) = ("/api/v1/proposals", format!("key-of-{incarnation}"));
+    let answer = post_once(rig.rest(), path, &key, &proposed(id, incarnation)).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    award(&wire, order(id), &format!("won-{incarnation}")).await.unwrap();
+    assert_eq!(follow.rest().await, ["NewProposal", "OrderFinalised"]);
+}
+
+fn proposed(id: &str, incarnation: &str) -> Value {
+    json!({
+        "order_req_id": id, "proposal_id": format!("won-{incarnation}"), "seller": "seller1",
+        "price": "7", "currency": "EUR"
+    })
+}
+
+/// All that a caller can see of an awarded order by naming its incarnation.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Seen {
+    state: v1::OrderState,
+    pub(crate) events: Vec<String>,
+    texts: Vec<String>,
+    pub(crate) award_seq: u64,
+}
+
+pub(crate) async fn seen(rig: &Rig, id: &str, incarnation: &str) -> Seen {
+    let wire = rig.wire().await;
+    let mut state = state_of(&wire, id, incarnation).await.unwrap();
+    // Others of the name come and go.
+    state.former.clear();
+    let events = wire.follow(reader_of(id, incarnation)).await.unwrap().rest().await;
+    let mut texts = Vec::new();
+    for path in [
+        format!("/api/v1/orders/{id}/proposals?incarnation={incarnation}"),
+        format!("/api/v1/orders/{id}/conversation?incarnation={incarnation}"),
+        format!("/api/v1/orders/{id}/comparison?incarnation={incarnation}"),
+        format!("/api/v1/proposals/won-{incarnation}?order_req_id={id}&incarnation={incarnation}"),
+        format!(
+            "/api/v1/proposals/won-{incarnation}/versions?order_req_id={id}&incarnation={incarnation}"
+        ),
+    ] {
+        let answer = get(rig.rest(), &path).await;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        texts.push(answer.text);
+    }
+    let view = get(rig.rest(), &format!("/api/v1/orders/{id}?incarnation={incarnation}")).await;
+    assert_eq!(view.json()["award"]["Whole"], format!("won-{incarnation}"), "{view:?}");
+    let path = format!("/api/v1/orders/{id}/events?incarnation={incarnation}");
+    let mut stream = SseStream::open(rig.rest(), &path, &[]).await;
+    for kind in &events {
+        assert_eq!(stream.next().await.unwrap().event, *kind);
+    }
+    assert!(stream.next().await.is_none());
+    // What was done under a key is told again.
+    let again = award(&wire, named(id, incarnation), &format!("won-{incarnation}")).await.unwrap();
+    Seen { state, events, texts, award_seq: again.seq }
+}
+
+/// The same of one that is the newest of its name, where a seller's key has its answer too.
+pub(crate) async fn seen_as_newest(rig: &Rig, id: &str, incarnation: &str) -> Seen {
+    let state = rig.wire().await.state(id).await.unwrap();
+    assert_eq!(state.order.unwrap().incarnation, incarnation);
+    let key = format!("key-of-{incarnation}");
+    let again = post_once(rig.rest(), "/api/v1/proposals", &key, &proposed(id, incarnation)).await;
+    assert_eq!((again.status, again.json()["seq"].as_u64()), (201, Some(3)), "{again:?}");
+    seen(rig, id, incarnation).await
+}
+
+/// Whether the disk holds this text.
+pub(crate) fn holds(disk: &Disk, text: &str) -> bool {
+    let mut holds = false;
+    disk.tamper(|map| {
+        let part = |bytes: &[u8]| bytes.windows(text.len()).any(|w| w == text.as_bytes());
+        holds = map.iter().any(|(key, value)| part(key) || part(value));
+    });
+    holds
+}
+
+/// Waits until the disk holds none of these texts.
+pub(crate) async fn gone(rig: &Rig, disk: &Disk, texts: &[&str]) {
+    let gone = async {
+        while texts.iter().any(|text| holds(disk, text)) {
+            rig.clock.has_been_heeded().await;
+        }
+    };
+    within("what was removed is gone", gone).await;
+}
+
+#[tokio::test]
+async fn an_award_stays_when_its_name_cannot_be_opened_anew() {
+    let disk = Disk::default();
+    let mut rig = Rig::start_on(&disk).await;
+    tender(&rig, "a", "uid-1").await;
+    let before = seen_as_newest(&rig, "a", "uid-1").await;
+    assert_eq!(before.state.award.as_ref().unwrap().proposal_id, "won-uid-1");
+    let mut half_read = rig.wire().await.follow(observer("a")).await.unwrap();
+    half_read.through(2).await;
+    disk.set_room(Room::None);
+    let status = rig.wire().await.follow(of_life("a", "uid-2")).await.err().unwrap();
+    assert_eq!(reason(&status), "STORAGE_UNAVAILABLE");
+    assert_eq!(seen_as_newest(&rig, "a", "uid-1").await, before, "while the disk is full");
+    rig.clock.has_been_heeded().await;
+    disk.set_room(Room::Enough);
+    rig.clock.has_been_heeded().await;
+    assert_eq!(seen_as_newest(&rig, "a", "uid-1").await, before, "with room again");
+    assert_eq!(half_read.rest().await, ["NewProposal", "OrderFinalised"], "streams go on");
+    rig.restart().await;
+    assert_eq!(seen_as_newest(&rig, "a", "uid-1").await, before, "after a restart");
+}
+
+#[tokio::test]
+async fn wherever_an_opening_fails_the_ended_incarnation_stays_as_it_was() {
+    for fault in [Fault::NoRoom, Fault::WriteFails, Fault::SyncFails, Fault::Panics] {
+        for fine in 0..2 {
+            let disk = Disk::default();
+            let mut rig = Rig::start_on(&disk).await;
+            tender(&rig, "a", "uid-1").await;
+            let before = seen_as_newest(&rig, "a", "uid-1").await;
+            disk.fail_after(fine, fault);
+            let mut opened = Vec::new();
+            for uid in ["uid-2", "uid-3"] {
+                if rig.wire().await.follow(of_life("a", uid)).await.is_err() {
+                    gone(&rig, &disk, &[uid]).await;
+                    assert_eq!(
+                        seen_as_newest(&rig, "a", "uid-1").await,
+                        before,
+                        "{fault:?} {fine}"
+                    );
+                } else {
+                    let wire = rig.wire().await;
+                    let won = format!("won-{uid}");
+                    while wire.submit(vec![submission("a", &won)]).await.unwrap().accepted == 0 {}
+                    while award(&wire, named("a", uid), &won).await.is_err() {}
+                    opened.push(uid);
+                }
+                assert_eq!(seen(&rig, "a", "uid-1").await, before, "{fault:?} {fine} {uid}");
+            }
+            rig.crash().await;
+            rig.begin().await;
+            assert_eq!(seen(&rig, "a", "uid-1").await, before, "{fault:?} {fine}");
+            for uid in opened {
+                seen(&rig, "a", uid).await;
+            }
+            rig.clock.has_been_heeded().await;
+            assert_eq!(
+                seen(&rig, "a", "uid-1").await,
+                before,
+                "{fault:?} {fine}: after the mending"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_is_killed_while_it_opens_a_name_anew_finds_the_ended_incarnation() {
+    let disk = Disk::default();
+    let mut rig = Rig::start_on(&disk).await;
+    tender(&rig, "a", "uid-1").await;
+    let before = seen_as_newest(&rig, "a", "uid-1").await;
+    disk.hold();
+    let wire = rig.wire().await;
+    let mut opening = JoinSet::new();
+    opening.spawn(async move { wire.follow(of_life("a", "uid-2")).await.map(drop) });
+    let waits = disk.clone();
+    let waits = tokio::task::spawn_blocking(move || waits.wait_for_commit());
+    within("the opening is written", waits).await.unwrap();
+    assert_eq!(seen_as_newest(&rig, "a", "uid-1").await, before, "nothing is seen of it yet");
+    disk.fail_after(0, Fault::WriteFails);
+    rig.crash().await;
+    disk.release();
+    let told = within("the opener is told", opening.join_next()).await.unwrap();
+    assert!(told.unwrap().is_err());
+    rig.begin().await;
+    assert_eq!(seen_as_newest(&rig, "a", "uid-1").await, before);
+}
+
+#[tokio::test]
+async fn a_new_incarnation_stands_beside_the_ended_one_and_both_are_read() {
+    // Whatever their names' order.
+    for (first, second) in [("uid-1", "uid-2"), ("uid-2", "uid-1")] {
+        let mut rig = Rig::start().await;
+        tender(&rig, "a", first).await;
+        let before = seen_as_newest(&rig, "a", first).await;
+        tender(&rig, "a", second).await;
+        for _ in 0..3 {
+            assert_eq!(seen(&rig, "a", first).await, before);
+            let newest = seen_as_newest(&rig, "a", second).await;
+            assert_eq!(newest.state.award.unwrap().proposal_id, format!("won-{second}"));
+            let wire = rig.wire().await;
+            let state = wire.state("a").await.unwrap();
+            let listed: Vec<_> = state.former.iter().collect();
+            assert_eq!(listed.len(), 1, "{state:?}");
+            assert_eq!(
+                (listed[0].incarnation.as_str(), listed[0].phase.as_str(), listed[0].last_seq),
+                (first, "Finalised", 4)
+            );
+            let view = get(rig.rest(), "/api/v1/orders").await.json();
+            let former = &view["orders"][0]["former_incarnations"][0];
+            assert_eq!((&former["incarnation"], &former["last_seq"]), (&json!(first), &json!(4)));
+            assert_eq!(rig.orders().count(), 1);
+            rig.restart().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_tracker_that_was_away_hears_the_end_of_its_own_incarnation() {
+    let mut rig = Rig::start().await;
+    tender(&rig, "a", "uid-1").await;
+    tender(&rig, "a", "uid-2").await;
+    for _ in 0..2 {
+        let wire = rig.wire().await;
+        let resumed = v1::OrderStreamRequest { after_seq: 2, ..of_life("a", "uid-1") };
+        let mut follow = wire.follow(resumed).await.unwrap();
+        assert_eq!(follow.event().await.proposal_id, "won-uid-1");
+        assert_eq!(follow.rest().await, ["OrderFinalised"]);
+        let all = wire.follow(of_life("a", "uid-1")).await.unwrap().rest().await;
+        assert_eq!(all.len(), 4, "from its first event too");
+        let beyond = v1::OrderStreamRequest { after_seq: 9, ..of_life("a", "uid-1") };
+        assert_eq!(reason(&wire.follow(beyond).await.err().unwrap()), "AHEAD_OF_LIST");
+        assert_eq!(wire.state("a").await.unwrap().order.unwrap().incarnation, "uid-2");
+        rig.restart().await;
+    }
+}
+
+#[tokio::test]
+async fn acts_on_a_former_incarnation_are_answered_as_before_its_end_and_change_nothing() {
+    let rig = Rig::start().await;
+    tender(&rig, "a", "uid-1").await;
+    let wire = rig.wire().await;
+    drop(wire.follow(of_life("a", "uid-2")).await.unwrap());
+    let again = award(&wire, named("a", "uid-1"), "won-uid-1").await.unwrap();
+    assert_eq!((again.seq, again.phase.as_str()), (4, "Finalised"), "the key's answer");
+    let other = award(&wire, named("a", "uid-1"), "another").await.err().unwrap();
+    assert_eq!(reason(&other), "IDEMPOTENCY_CONFLICT");
+    let mut control = wire.control.clone();
+    let order = Some(named("a", "uid-1"));
+    let pause = v1::PauseRequest { order, epoch: 9, ..v1::PauseRequest::default() };
+    assert_eq!(reason(&control.pause(pause).await.err().unwrap()), "ORDER_ENDED");
+    let unknown = Some(named("a", "uid-7"));
+    let pause = v1::PauseRequest { order: unknown, epoch: 9, ..v1::PauseRequest::default() };
+    assert_eq!(reason(&control.pause(pause).await.err().unwrap()), "ORDER_NOT_FOUND");
+    let state = wire.state("a").await.unwrap();
+    assert_eq!((state.last_seq, state.epoch), (2, 0), "an epoch for another one fences nobody");
+    let status = state_of(&wire, "a", "uid-7").await.err().unwrap();
+    assert_eq!(reason(&status), "ORDER_NOT_FOUND");
+    let newest = ("incarnation".to_owned(), "uid-2".to_owned());
+    assert!(refusal(&status).metadata.contains(&newest), "it says which one is here: {status:?}");
+    assert_eq!(status.code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn an_ended_name_is_joined_without_another_incarnation_and_never_opened_anew() {
+    let mut rig = Rig::start().await;
+    tender(&rig, "a", "uid-1").await;
+    for _ in 0..2 {
+        for request in [tracker("a"), of_life("a", "uid-1")] {
+            let told = rig.wire().await.follow(request).await.unwrap().rest().await;
+            assert_eq!(told, ["OrderOpened", "SellersSelected", "NewProposal", "OrderFinalised"]);
+        }
+        assert_eq!(rig.wire().await.last_seq("a").await, 4);
+        rig.restart().await;
+    }
+}
+
+/// Copies every list of a disk onto another one, as an operator might who puts copies together.
+async fn copy(from: &Disk, to: &Disk) {
+    let disks = [from.clone(), to.clone()];
+    let closed =
+        tokio::task::spawn_blocking(move || disks.iter().for_each(Disk::wait_until_closed));
+    within("the processors let go of their disks", closed).await.unwrap();
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let (from, to) = (from.open(dirs[0].path()), to.open(dirs[1].path()));
+    for (list, last) in from.lists().unwrap() {
+        let records = from.read(&list, 0, usize::try_from(last).unwrap()).unwrap();
+        let payloads = records.into_iter().map(|record| record.payload).collect();
+        append(&to, bytes::Bytes::from(list), 0, payloads).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn of_two_incarnations_without_an_end_the_later_is_served_and_the_other_kept() {
+    for (earlier, later) in [("uid-1", "uid-2"), ("uid-2", "uid-1")] {
+        let disks = [Disk::default(), Disk::default()];
+        for ((disk, incarnation), at) in disks.iter().zip([earlier, later]).zip([0, 60_000]) {
+            let mut rig = Rig::start_on(disk).await;
+            rig.clock.set(START.plus_ms(at));
+            let wire = rig.wire().await;
+            drop(wire.follow(of_life("a", incarnation)).await.unwrap());
+            wire.propose("a", &format!("by-{incarnation}")).await;
+            rig.stop().await;
+        }
+        copy(&disks[1], &disks[0]).await;
+        let closed = disks[0].clone();
+        tokio::task::spawn_blocking(move || closed.wait_until_closed()).await.unwrap();
+        let mut rig = Rig::start_on(&disks[0]).await;
+        rig.keep_ended(Duration::from_mins(1));
+        for _ in 0..2 {
+            rig.restart().await;
+            rig.clock.set(START.plus_ms(180_000));
+            rig.clock.has_been_heeded().await;
+            let wire = rig.wire().await;
+            let state = wire.state("a").await.unwrap();
+            assert_eq!(state.order.unwrap().incarnation, later);
+            assert_eq!((state.former.len(), state.former[0].phase.as_str()), (1, "Open"));
+            let kept = state_of(&wire, "a", earlier).await.unwrap();
+            assert_eq!(kept.proposals[0].proposal_id, format!("by-{earlier}"));
+            let told = wire.follow(reader_of("a", earlier)).await.unwrap().rest().await;
+            assert_eq!(told.len(), 3);
+            let refused = award(&wire, named("a", earlier), &format!("by-{earlier}")).await;
+            assert_eq!(reason(&refused.err().unwrap()), "ORDER_EXISTS");
+        }
+        let wire = rig.wire().await;
+        award(&wire, order("a"), &format!("by-{later}")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_incarnation_is_kept_and_refused_and_the_newer_one_is_served() {
+    // From its first record on, and later.
+    for text in ["OrderOpened", "won-uid-1"] {
+        let disk = Disk::default();
+        let mut rig = Rig::start_on(&disk).await;
+        tender(&rig, "a", "uid-1").await;
+        let before = seen_as_newest(&rig, "a", "uid-1").await;
+        let damage = || {
+            disk.tamper(|map| {
+                let holds = |bytes: &[u8], text: &str| {
+                    bytes.windows(text.len()).any(|part| part == text.as_bytes())
+                };
+                let mut records = map.iter_mut().filter(|(key, value)| {
+                    (holds(key, "uid-1") || holds(value, "uid-1")) && holds(value, text)
+                });
+                *records.next().unwrap().1.last_mut().unwrap() ^= 1;
+            });
+        };
+        drop(rig.wire().await.follow(of_life("a", "uid-2")).await.unwrap());
+        rig.stop().await;
+        damage();
+        rig.begin().await;
+        for id in ["p", "q"] {
+            let wire = rig.wire().await;
+            let state = wire.state("a").await.unwrap();
+            assert_eq!(state.order.unwrap().incarnation, "uid-2", "{text}");
+            assert_eq!((state.former.len(), state.former[0].phase.as_str()), (1, ""));
+            wire.propose("a", id).await;
+            for status in [
+                state_of(&wire, "a", "uid-1").await.err().unwrap(),
+                wire.follow(reader_of("a", "uid-1")).await.err().unwrap(),
+                award(&wire, named("a", "uid-1"), "won-uid-1").await.err().unwrap(),
+            ] {
+                assert_eq!(reason(&status), "RECORDS_DAMAGED", "{status:?}");
+            }
+            rig.restart().await;
+        }
+        rig.stop().await;
+        damage();
+        rig.begin().await;
+        assert_eq!(seen(&rig, "a", "uid-1").await, before, "nothing of it was thrown away");
+    }
+}

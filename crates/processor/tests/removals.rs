@@ -1,0 +1,107 @@
+//! What is removed from the disk: what was kept for as long as was asked, and what a failed opening
+//! left. Nothing else, and none of it is forgotten.
+
+use std::time::Duration;
+
+use orderstream_journal::append;
+use orderstream_rpc::v1;
+
+use crate::faulty::{Disk, Fault};
+use crate::incarnations::{gone, holds, of_life, seen, seen_as_newest, state_of, tender};
+use crate::rig::{Rig, START, within};
+use crate::wire::reason;
+
+#[tokio::test]
+async fn what_ended_is_kept_for_as_long_as_was_asked_and_then_its_name_is_free() {
+    const KEPT: Duration = Duration::from_hours(1);
+    let disk = Disk::default();
+    let mut rig = Rig::start_on(&disk).await;
+    rig.keep_ended(KEPT);
+    rig.restart().await;
+    tender(&rig, "a", "uid-1").await;
+    tender(&rig, "a", "uid-2").await;
+    let spec = v1::OrderSpec { expires_in_ms: 24 * 3_600_000, ..v1::OrderSpec::default() };
+    let lasting = v1::OrderStreamRequest { order: Some(spec), ..of_life("open", "uid-3") };
+    drop(rig.wire().await.follow(lasting).await.unwrap());
+    let kept_ms = u64::try_from(KEPT.as_millis()).unwrap();
+    rig.clock.set(START.plus_ms(kept_ms - 1));
+    rig.clock.has_been_heeded().await;
+    let before = seen(&rig, "a", "uid-1").await;
+    seen_as_newest(&rig, "a", "uid-2").await;
+    rig.clock.set(START.plus_ms(kept_ms));
+    gone(&rig, &disk, &["won-uid-1"]).await;
+    let wire = rig.wire().await;
+    assert_eq!(reason(&state_of(&wire, "a", "uid-1").await.err().unwrap()), "ORDER_NOT_FOUND");
+    assert_eq!(seen_as_newest(&rig, "a", "uid-2").await.award_seq, 4, "it ended later");
+    assert_eq!(before.events.len(), 4);
+    rig.clock.set(START.plus_ms(2 * kept_ms));
+    gone(&rig, &disk, &["won-uid-2", "uid-2"]).await;
+    assert_eq!(reason(&wire.state("a").await.err().unwrap()), "ORDER_NOT_FOUND");
+    assert_eq!(rig.orders().count(), 1, "one that is open is kept");
+    assert!(holds(&disk, "uid-3"));
+    tender(&rig, "a", "uid-1").await;
+    rig.restart().await;
+    seen_as_newest(&rig, "a", "uid-1").await;
+    assert_eq!(rig.orders().count(), 2);
+}
+
+#[tokio::test]
+async fn no_removal_that_failed_is_forgotten() {
+    const KEPT: Duration = Duration::from_hours(1);
+    let names = ["a", "b", "c"];
+    let texts: Vec<String> = names.iter().map(|name| format!("won-uid-{name}")).collect();
+    let texts: Vec<&str> =
+        texts.iter().map(String::as_str).chain(["uid-a", "uid-b", "uid-c"]).collect();
+    for fault in [Fault::WriteFails, Fault::SyncFails] {
+        for fine in 0..6 {
+            let disk = Disk::default();
+            let mut rig = Rig::start_on(&disk).await;
+            rig.keep_ended(KEPT);
+            rig.restart().await;
+            for name in names {
+                tender(&rig, name, &format!("uid-{name}")).await;
+            }
+            disk.fail_after(fine, fault);
+            rig.clock.set(START.plus_ms(u64::try_from(KEPT.as_millis()).unwrap()));
+            if fine % 2 == 0 {
+                rig.clock.has_been_heeded().await;
+                rig.crash().await;
+                rig.begin().await;
+            }
+            gone(&rig, &disk, &texts).await;
+            assert_eq!(rig.orders().count(), 0, "{fault:?} {fine}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_crash_left_of_an_opening_is_removed_and_an_opening_after_it_is_not() {
+    let (disk, dir) = (Disk::default(), tempfile::tempdir().unwrap());
+    let left = {
+        let journal = disk.open(dir.path());
+        let list = bytes::Bytes::from_static(b"g\ndefault\na\nuid-1");
+        let grant = bytes::Bytes::copy_from_slice(&7_u64.to_be_bytes());
+        append(&journal, list, 0, vec![grant]).await.unwrap();
+        "g\ndefault\na\nuid-1"
+    };
+    assert!(holds(&disk, left));
+    disk.fail_after(0, Fault::WriteFails);
+    let mut rig = Rig::start_on(&disk).await;
+    let wire = rig.wire().await;
+    let opened = async {
+        loop {
+            match wire.follow(of_life("a", "uid-1")).await {
+                Ok(follow) => return follow,
+                Err(status) => assert_eq!(reason(&status), "STORAGE_UNAVAILABLE"),
+            }
+        }
+    };
+    drop(within("the name can be opened", opened).await);
+    wire.propose("a", "p").await;
+    for _ in 0..3 {
+        rig.clock.has_been_heeded().await;
+        assert_eq!(rig.wire().await.last_seq("a").await, 3, "what was acknowledged stays");
+    }
+    rig.restart().await;
+    assert_eq!(rig.wire().await.last_seq("a").await, 3);
+}
