@@ -1,4 +1,4 @@
-//! What CI and developers run: `cargo xtask test | tidy | codegen | bench | image`.
+//! What CI and developers run: `cargo xtask test | tidy | codegen | bench | image | powercut`.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -14,6 +14,7 @@ mod dashboards;
 mod deploy;
 mod e2e;
 mod image;
+mod powercut;
 mod python;
 mod step;
 mod test;
@@ -77,6 +78,15 @@ enum Command {
         #[arg(long, hide = true)]
         inside: bool,
     },
+    /// Cut the power of the journal and of the whole product at drawn moments.
+    Powercut {
+        /// How many cuts of each.
+        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+        cuts: u64,
+        /// The first seed.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Write the generated files anew: the wire code, the definitions and the rights under `deploy`.
     Codegen,
 }
@@ -106,6 +116,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let wanted = e2e::Wanted { image, keep, only };
             let place = if inside { e2e::Place::Inside } else { e2e::Place::Outside };
             e2e::run(&root, &wanted, place).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Powercut { cuts, seed } => {
+            powercut::run(&root, cuts, seed).map(|()| ExitCode::SUCCESS)
         }
         Command::Codegen => codegen::run(&root).map(|()| ExitCode::SUCCESS),
     }

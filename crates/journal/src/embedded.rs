@@ -2,7 +2,7 @@
 
 mod open;
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -15,6 +15,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::api::{Append, Journal, Record, Visit};
 use crate::damage::{Damage, DamageCounts};
+use crate::durable;
 use crate::engine::fjall::FjallPlace;
 use crate::engine::{Engine, Place};
 use crate::error::{OpenError, ReadError, SubmitError};
@@ -289,10 +290,13 @@ fn check_key(list: &[u8]) -> Result<(), SubmitError> {
 /// Takes the lock of a journal's directory, which is made when it does not exist.
 pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
     let unwritable = |source| OpenError::Unwritable { dir: dir.to_owned(), source };
-    fs::create_dir_all(dir).map_err(unwritable)?;
+    let path = dir.join(LOCK_FILE);
+    if !path.exists() {
+        durable::create_folder(dir).map_err(unwritable)?;
+    }
     let mut options = File::options();
     let options = options.create(true).truncate(false).write(true);
-    let file = options.open(dir.join(LOCK_FILE)).map_err(unwritable)?;
+    let file = options.open(path).map_err(unwritable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::Locked { dir: dir.to_owned() }),

@@ -18,6 +18,7 @@
 
 mod api;
 mod damage;
+mod durable;
 mod embedded;
 pub mod engine;
 mod error;

@@ -24,6 +24,7 @@ const INWARD: &[(&str, &[&str])] = &[
     ("orderstream-bench", ALL_AND_TESTBED),
     ("orderstream-testbed", &[]),
     ("orderstream-torture", &["orderstream-rpc"]),
+    ("orderstream-powercut", &[]),
     ("xtask", ALL),
 ];
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use ::fjall::{Database, Error, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode};
 
 use super::{Engine, EngineError, Names, Op, Opening, Place, Rescued, Visit};
-use crate::limits;
+use crate::{durable, limits};
 
 /// The one keyspace: one log, one table in memory.
 const KEYSPACE: &str = "journal";
@@ -20,36 +20,52 @@ const KEYSPACE: &str = "journal";
 #[derive(Debug)]
 pub struct FjallPlace {
     dir: PathBuf,
+    memtable_bytes: u64,
 }
 
 impl FjallPlace {
     /// Names the directory; nothing is touched before it is opened.
     pub const fn new(dir: PathBuf) -> Self {
-        Self { dir }
+        Self { dir, memtable_bytes: limits::MEMTABLE_BYTES_MAX }
     }
-}
 
-impl Place for FjallPlace {
-    fn open(&self, opening: Opening) -> Result<Box<dyn Engine>, EngineError> {
-        prepare(&self.dir)?;
-        if opening == Opening::AfterFailure {
-            seal_log(&self.dir)?;
-        }
-        let database = Database::builder(&self.dir)
+    /// Writes tables out at another size, in bytes; for tests that want many.
+    #[must_use]
+    pub const fn with_memtable_bytes(mut self, bytes: u64) -> Self {
+        self.memtable_bytes = bytes;
+        self
+    }
+
+    fn open_store(&self, dir: &Path) -> Result<Fjall, EngineError> {
+        let database = Database::builder(dir)
             .cache_size(limits::CACHE_BYTES)
             .worker_threads(limits::STORE_THREADS)
             .max_cached_files(Some(limits::OPEN_FILES_MAX))
             .max_journaling_size(limits::WRITE_AHEAD_BYTES_MAX)
             .open()?;
-        let options =
-            || KeyspaceCreateOptions::default().max_memtable_size(limits::MEMTABLE_BYTES_MAX);
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(self.memtable_bytes);
         let keyspace = database.keyspace(KEYSPACE, options)?;
-        if opening == Opening::AfterFailure {
-            wait_for_tables(&database, &keyspace)?;
+        Ok(Fjall { database, keyspace })
+    }
+}
+
+impl Place for FjallPlace {
+    fn open(&self, opening: Opening) -> Result<Box<dyn Engine>, EngineError> {
+        if !self.dir.try_exists()? {
+            // The store cannot go on with one that it had begun to make when its process ended.
+            durable::create_whole(&self.dir, |dir| self.open_store(dir).map(drop))?;
         }
+        prepare(&self.dir)?;
         // What a killed process wrote and did not sync is found here; readers see it from now on.
-        database.persist(PersistMode::SyncAll)?;
-        Ok(Box::new(Fjall { database, keyspace }))
+        durable::sync_tree(&self.dir)?;
+        if opening == Opening::AfterFailure {
+            seal_log(&self.dir)?;
+        }
+        let store = self.open_store(&self.dir)?;
+        if opening == Opening::AfterFailure {
+            wait_for_tables(&store.database, &store.keyspace)?;
+        }
+        Ok(Box::new(store))
     }
 
     fn probe(&self) -> Result<(), EngineError> {
@@ -128,7 +144,7 @@ fn seal_log(dir: &Path) -> io::Result<()> {
     let logs = files::logs(dir)?;
     let Some(next) = logs.last().and_then(|last| last.checked_add(1)) else { return Ok(()) };
     File::create_new(files::log_path(dir, next))?.sync_all()?;
-    File::open(dir)?.sync_all()
+    durable::sync(dir)
 }
 
 /// Waits until the store's own thread has written what the old log holds into tables.

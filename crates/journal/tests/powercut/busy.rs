@@ -1,0 +1,257 @@
+//! Many lists at once, tables written, merged and dropped, logs begun and given up, and the power goes
+//! somewhere in it: also while a process takes up what a killed one left, and again while the next one
+//! starts on what the first cut left.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Sender};
+
+use bytes::Bytes;
+use fastrand::Rng;
+use orderstream_journal::{Append, AppendError, Appended, Embedded, Journal};
+use orderstream_powercut::{
+    Change, Cut, Disk, Fault, Notes, Operation, Outcome, Record, Recorder, Trace, scratch,
+};
+
+use super::child::{self, JOURNAL, open};
+use super::{CUTS_VARIABLE, SEED_VARIABLE, changes, cut, setting, told};
+
+/// Lists that are appended to at once.
+const LISTS: u64 = 8;
+/// Appends of the child, all lists together.
+const APPENDS: u64 = 240;
+/// How long a sync takes, so that appends gather, microseconds.
+const SYNC_US: u32 = 300;
+
+/// How much of each list.
+type Lens = BTreeMap<u64, u64>;
+
+/// The payload of a record; the child and the judge make it alike.
+fn payload(list: u64, seq: u64) -> Bytes {
+    let text = format!("list {list} record {seq} ");
+    let len = usize::try_from((seq * 37 + list * 101) % 1500).unwrap();
+    Bytes::from(text.repeat(1 + len / text.len()))
+}
+
+fn name(list: u64) -> Bytes {
+    Bytes::from(format!("list-{list}"))
+}
+
+struct Child {
+    journal: Embedded,
+    notes: Notes,
+    left: AtomicU64,
+    #[expect(dead_code, reason = "held: when all lists have ended, nobody holds it")]
+    ended: Sender<()>,
+}
+
+/// The child's part: appends to every list, one append after the other, each of one to three records.
+pub(super) fn work(dir: &Path, notes: Notes) {
+    let (ended, all_ended) = mpsc::channel();
+    let journal = open(dir).unwrap();
+    let child = Child { journal: journal.clone(), notes, left: AtomicU64::new(APPENDS), ended };
+    let child = Arc::new(child);
+    for list in 0..LISTS {
+        append_next(&child, list, 0);
+    }
+    drop(child);
+    assert!(all_ended.recv().is_err(), "nothing is sent, and every list has ended");
+    journal.close();
+}
+
+fn append_next(child: &Arc<Child>, list: u64, last: u64) {
+    let left = child.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+    if left.is_err() {
+        return;
+    }
+    let records: Vec<_> = (last + 1..=last + 1 + list % 3).map(|seq| payload(list, seq)).collect();
+    let again = Arc::clone(child);
+    child.notes.note(&format!("begun {list} {}", last + records.len() as u64)).unwrap();
+    let done = Box::new(move |outcome: Result<Appended, _>| {
+        let last = outcome.expect("the disk is fine").last();
+        again.notes.note(&format!("kept {list} {last}")).unwrap();
+        append_next(&again, list, last);
+    });
+    child.journal.submit(Append { list: name(list), expected: last, records, done }).unwrap();
+}
+
+/// What a trace says of the lists before a place, by this word.
+fn noted(trace: &Trace, place: usize, word: &str) -> Lens {
+    let mut lens = Lens::new();
+    for note in trace.notes_before(place) {
+        let mut words = note.split(' ');
+        if words.next() == Some(word) {
+            let mut number = || words.next().unwrap().parse().unwrap();
+            lens.insert(number(), number());
+        }
+    }
+    lens
+}
+
+/// What may be found, and what must be.
+#[derive(Clone, Debug)]
+struct Bounds {
+    kept: Lens,
+    begun: Lens,
+}
+
+impl Bounds {
+    fn at(trace: &Trace, place: usize) -> Self {
+        Self { kept: noted(trace, place, "kept"), begun: noted(trace, place, "begun") }
+    }
+
+    /// Every record that was kept is there with its bytes, none is missing between, none is there
+    /// that was not begun, an append is there as a whole; and the list goes on after it.
+    fn judge(&self, dir: &Path, told: &str) {
+        let journal = open(dir).unwrap_or_else(|error| panic!("{error}: {told}"));
+        for list in 0..LISTS {
+            let records = journal.read(&name(list), 0, usize::MAX);
+            let records = records.unwrap_or_else(|error| panic!("{error}: {told}"));
+            let found = records.len() as u64;
+            for (seq, record) in (1..).zip(&records) {
+                assert_eq!(record.seq, seq, "list {list} has a gap: {told}");
+                assert_eq!(record.payload, payload(list, seq), "list {list} record {seq}: {told}");
+            }
+            let of = |lens: &Lens| lens.get(&list).copied().unwrap_or(0);
+            let (kept, begun) = (of(&self.kept), of(&self.begun));
+            assert!(found >= kept, "list {list}: {kept} were kept, {found} are there: {told}");
+            assert!(found <= begun, "list {list}: {begun} were begun, {found} are there: {told}");
+            assert_eq!(found % (1 + list % 3), 0, "list {list} has an append in part: {told}");
+            let appended = append(&journal, list, found);
+            assert_eq!(appended, Ok(found + 1), "list {list} does not go on: {told}");
+        }
+        journal.close();
+    }
+}
+
+/// Appends the next record, and gives its number.
+fn append(journal: &Embedded, list: u64, found: u64) -> Result<u64, AppendError> {
+    let (sender, receiver) = mpsc::channel();
+    let done = Box::new(move |outcome: Result<Appended, _>| {
+        sender.send(outcome.map(|appended| appended.last())).unwrap();
+    });
+    let records = vec![payload(list, found + 1)];
+    journal.submit(Append { list: name(list), expected: found, records, done })?;
+    receiver.recv().unwrap()
+}
+
+/// A place where the power goes: anywhere, or where it is likely to hurt.
+fn draw_place(trace: &Trace, rng: &mut Rng) -> usize {
+    let after_answers = || {
+        let notes = trace.records.iter().enumerate();
+        let kept = notes
+            .filter(|(_, record)| matches!(record, Record::Note(text) if text.starts_with("kept")));
+        kept.map(|(place, _)| place + 1).collect()
+    };
+    let of = |is: fn(&Change) -> bool| {
+        changes(trace).filter(|(_, change)| is(change)).map(|(place, _)| place + 1).collect()
+    };
+    let places: Vec<usize> = match rng.u8(..5) {
+        0 => after_answers(),
+        1 => changes(trace)
+            .filter(|(_, change)| matches!(change, Change::Sync { .. }))
+            .map(|(place, _)| place)
+            .collect(),
+        2 => of(|change| matches!(change, Change::Rename { .. } | Change::Remove { .. })),
+        3 => of(|change| matches!(change, Change::Create { .. } | Change::MakeFolder { .. })),
+        _ => (0..=trace.records.len()).collect(),
+    };
+    rng.choice(&places).copied().unwrap_or(trace.records.len())
+}
+
+/// Runs a child on a folder until it ends, or until it is killed before a sync of its log.
+fn record(recorder: &Recorder, killed_at: Option<u32>) {
+    if let Some(skip) = killed_at {
+        child::run_with(recorder, "busy", |recorder| {
+            recorder
+                .fail(&Fault {
+                    on: Operation::Sync,
+                    skip,
+                    times: 1,
+                    outcome: Outcome::Killed,
+                    place: ".jnl",
+                })
+                .unwrap();
+        });
+        assert_eq!(recorder.hits().unwrap(), 1, "it was killed");
+        // The next process takes up what it finds, and shows it.
+        assert!(child::run(recorder, "open").success());
+    } else {
+        assert!(child::run(recorder, "busy").success());
+    }
+}
+
+fn new_recorder(dir: &Path) -> (Disk, Recorder) {
+    let recorder = Recorder::new(dir).unwrap().with_sync_us(SYNC_US);
+    (Disk::synced(dir).unwrap(), recorder)
+}
+
+#[test]
+fn power_that_goes_under_load_loses_nothing_that_was_acknowledged() {
+    if !super::is_supported() {
+        return;
+    }
+    let (dir, seed) = (scratch().unwrap(), setting(SEED_VARIABLE, 1));
+    let (start, recorder) = new_recorder(dir.path());
+    record(&recorder, None);
+    let trace = recorder.trace().unwrap();
+    let tables = changes(&trace).filter(|(_, change)| matches!(change, Change::Remove { .. }));
+    assert!(tables.count() > 10, "tables were merged and logs given up");
+    for seed in seed..seed + setting(CUTS_VARIABLE, 60) {
+        let mut rng = Rng::with_seed(seed);
+        let place = draw_place(&trace, &mut rng);
+        let drawn = if rng.u8(..3) == 0 { Cut::WORST } else { Cut { seed: rng.u64(1..) } };
+        let dir = cut(&start, &trace, place, drawn);
+        let told = told(&trace, place, drawn, seed);
+        Bounds::at(&trace, place).judge(&dir.path().join(JOURNAL), &told);
+    }
+}
+
+#[test]
+fn power_that_goes_after_a_kill_loses_nothing_that_was_seen_in_between() {
+    if !super::is_supported() {
+        return;
+    }
+    let seed = setting(SEED_VARIABLE, 1);
+    for seed in seed..seed + setting(CUTS_VARIABLE, 60).div_ceil(20) {
+        let (dir, mut rng) = (scratch().unwrap(), Rng::with_seed(seed));
+        let (start, recorder) = new_recorder(dir.path());
+        record(&recorder, Some(rng.u32(5..40)));
+        let trace = recorder.trace().unwrap();
+        let is_seen = |record: &Record| matches!(record, Record::Note(text) if text == "seen");
+        let seen = trace.records.iter().position(is_seen).expect("it was opened again") + 1;
+        for drawn in [Cut::WORST, Cut { seed }] {
+            let dir = cut(&start, &trace, seen, drawn);
+            let told = told(&trace, seen, drawn, seed);
+            Bounds::at(&trace, seen).judge(&dir.path().join(JOURNAL), &told);
+        }
+    }
+}
+
+#[test]
+fn power_that_goes_again_while_a_cut_is_recovered_from_loses_nothing() {
+    if !super::is_supported() {
+        return;
+    }
+    let (dir, seed) = (scratch().unwrap(), setting(SEED_VARIABLE, 1));
+    let (start, recorder) = new_recorder(dir.path());
+    record(&recorder, None);
+    let trace = recorder.trace().unwrap();
+    for seed in seed..seed + setting(CUTS_VARIABLE, 60).div_ceil(6) {
+        let mut rng = Rng::with_seed(seed);
+        let place = draw_place(&trace, &mut rng);
+        let first = cut(&start, &trace, place, Cut { seed: rng.u64(1..) });
+        let (start, again) = new_recorder(first.path());
+        assert!(child::run(&again, "open").success(), "seed {seed}");
+        let (second, bounds) = (again.trace().unwrap(), Bounds::at(&trace, place));
+        for _ in 0..3 {
+            let (place, drawn) = (rng.usize(..=second.records.len()), Cut { seed: rng.u64(1..) });
+            let dir = cut(&start, &second, place, drawn);
+            let mut bounds = bounds.clone();
+            bounds.kept.extend(noted(&second, place, "kept"));
+            bounds.judge(&dir.path().join(JOURNAL), &told(&second, place, drawn, seed));
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The recorded process: this test binary, with one test that does what a variable says.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+
+use orderstream_journal::engine::fjall::FjallPlace;
+use orderstream_journal::{Embedded, OpenError, Options};
+use orderstream_powercut::{Notes, Recorder};
+
+use super::{busy, opened, steps};
+
+/// Where the journal is in the recorded folder: the folders above it are made with it.
+pub(super) const JOURNAL: &str = "data/journal";
+/// Names the journal's folder to the child.
+const FOLDER: &str = "ORDERSTREAM_JOURNAL_POWERCUT_FOLDER";
+/// Names what the child does there.
+const WORK: &str = "ORDERSTREAM_JOURNAL_POWERCUT_WORK";
+/// A table every few appends: what the store does to its files is most of what can go wrong.
+const MEMTABLE_BYTES: u64 = 24 * 1024;
+
+pub(super) fn open(dir: &Path) -> Result<Embedded, OpenError> {
+    let place = FjallPlace::new(dir.join("store")).with_memtable_bytes(MEMTABLE_BYTES);
+    Embedded::open_place(dir, Options::default(), Box::new(place))
+}
+
+#[test]
+fn child() {
+    let Some(dir) = std::env::var_os(FOLDER) else { return };
+    let dir = PathBuf::from(dir);
+    let notes = Notes::of_this_process().unwrap().expect("the child is recorded");
+    match std::env::var(WORK).unwrap().as_str() {
+        "steps" => steps::work(&dir, &notes),
+        "busy" => busy::work(&dir, notes),
+        "open" => opened::work(&dir, &notes),
+        other => panic!("no such work: {other}"),
+    }
+}
+
+/// Lets a recorded child work until it ends.
+pub(super) fn run(recorder: &Recorder, work: &str) -> ExitStatus {
+    run_with(recorder, work, |_| {})
+}
+
+/// The same, on a disk that is prepared to fail.
+pub(super) fn run_with(
+    recorder: &Recorder,
+    work: &str,
+    prepare: impl FnOnce(&Recorder),
+) -> ExitStatus {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "child::child", "--nocapture", "--test-threads=1"]);
+    command.env(FOLDER, recorder.folder().join(JOURNAL)).env(WORK, work);
+    command.envs(recorder.variables().unwrap()).stdout(Stdio::null());
+    prepare(recorder);
+    command.spawn().unwrap().wait().unwrap()
+}

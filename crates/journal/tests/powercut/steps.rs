@@ -1,0 +1,154 @@
+//! Every place of a small workload where the power may go: the journal is as it was before the step
+//! that was under way, or as it is after it, as a whole.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::mpsc;
+
+use bytes::Bytes;
+use fastrand::Rng;
+use orderstream_journal::{Append, Embedded, Journal, ReadError};
+use orderstream_powercut::{Cut, Disk, Notes, Record, Recorder, scratch};
+
+use super::child::{self, JOURNAL, open};
+use super::{CUTS_VARIABLE, SEED_VARIABLE, changes, cut, setting, told};
+
+/// How many steps there are.
+const STEPS: usize = 40;
+
+/// What a journal holds.
+type State = BTreeMap<String, Vec<Bytes>>;
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Records for lists, each list once, in one call.
+    Append(BTreeMap<&'static str, Vec<Bytes>>),
+    Remove(&'static str),
+    /// Closed and opened again.
+    Open,
+}
+
+/// The steps of a seed, with what the journal holds after each of them.
+fn steps(seed: u64) -> Vec<(Step, State)> {
+    let (mut rng, mut state) = (Rng::with_seed(seed), State::new());
+    let mut steps = Vec::new();
+    for number in 0..STEPS {
+        let list = *rng.choice(&["a", "b", "c", "d"]).unwrap();
+        let step = match rng.u8(..10) {
+            0 if state.contains_key(list) => Step::Remove(list),
+            1 => Step::Open,
+            kind => {
+                let lists = if kind < 4 { vec![list, "group"] } else { vec![list] };
+                let mut records = |list| {
+                    let record = |at| payload(&mut rng, &format!("{number} {list} {at} "));
+                    (0..1 + number % 3).map(record).collect()
+                };
+                Step::Append(lists.into_iter().map(|list| (list, records(list))).collect())
+            }
+        };
+        match &step {
+            Step::Append(appends) => {
+                for (list, records) in appends {
+                    state.entry((*list).to_owned()).or_default().extend(records.iter().cloned());
+                }
+            }
+            Step::Remove(list) => drop(state.remove(*list)),
+            Step::Open => {}
+        }
+        steps.push((step, state.clone()));
+    }
+    steps
+}
+
+/// A record of a few bytes or of a few pages, that says what it is.
+fn payload(rng: &mut Rng, name: &str) -> Bytes {
+    let len = if rng.u8(..4) == 0 { rng.usize(..20_000) } else { rng.usize(..300) };
+    let mut text = name.repeat(1 + len / name.len());
+    text.truncate(len);
+    Bytes::from(text)
+}
+
+/// The child's part.
+pub(super) fn work(dir: &Path, notes: &Notes) {
+    let mut journal = open(dir).unwrap();
+    let mut lens = BTreeMap::<&str, u64>::new();
+    for (step, _) in steps(setting(SEED_VARIABLE, 1)) {
+        notes.note("begin").unwrap();
+        match step {
+            Step::Append(appends) => append(&journal, &mut lens, appends),
+            Step::Remove(list) => {
+                journal.remove(list.as_bytes()).unwrap();
+                lens.remove(list);
+            }
+            Step::Open => {
+                journal.close();
+                journal = open(dir).unwrap();
+            }
+        }
+        notes.note("done").unwrap();
+    }
+    journal.close();
+}
+
+fn append(
+    journal: &Embedded,
+    lens: &mut BTreeMap<&'static str, u64>,
+    appends: BTreeMap<&'static str, Vec<Bytes>>,
+) {
+    let (sender, receiver) = mpsc::channel();
+    let appends = appends.into_iter().map(|(list, records)| {
+        let len = lens.entry(list).or_default();
+        let (expected, sender) = (*len, sender.clone());
+        *len += records.len() as u64;
+        let done = Box::new(move |outcome: Result<_, _>| sender.send(outcome.is_ok()).unwrap());
+        Append { list: Bytes::from_static(list.as_bytes()), expected, records, done }
+    });
+    journal.submit_all(appends.collect()).unwrap();
+    drop(sender);
+    assert!(receiver.iter().all(|is_done| is_done), "the disk is fine");
+}
+
+/// What a journal holds; an error when it takes anything for damaged.
+fn state(journal: &Embedded) -> Result<State, ReadError> {
+    let mut state = State::new();
+    for (list, last) in journal.lists()? {
+        let records = journal.read(&list, 0, usize::MAX)?;
+        assert_eq!(records.len() as u64, last);
+        let payloads = records.into_iter().map(|record| record.payload).collect();
+        state.insert(String::from_utf8(list).unwrap(), payloads);
+    }
+    Ok(state)
+}
+
+#[test]
+fn power_that_goes_at_any_place_leaves_all_that_was_done_and_nothing_in_part() {
+    if !super::is_supported() {
+        return;
+    }
+    let (dir, seed) = (scratch().unwrap(), setting(SEED_VARIABLE, 1));
+    let start = Disk::synced(dir.path()).unwrap();
+    let recorder = Recorder::new(dir.path()).unwrap();
+    assert!(child::run(&recorder, "steps").success());
+    let trace = recorder.trace().unwrap();
+    let states: Vec<_> = std::iter::once(State::new())
+        .chain(steps(seed).into_iter().map(|(_, state)| state))
+        .collect();
+    let more = setting(CUTS_VARIABLE, 60) / 120;
+    // While the store is made, everything is new, and not much of it is synced.
+    let made = trace.records.iter().position(|record| matches!(record, Record::Note(_))).unwrap();
+    let mut rng = Rng::with_seed(seed);
+    for (place, _) in changes(&trace) {
+        let first = if rng.bool() { Cut::WORST } else { Cut { seed: rng.u64(1..) } };
+        let more = more + if place < made { 4 } else { 0 };
+        let drawn = (0..more).map(|_| Cut { seed: rng.u64(1..) });
+        for drawn in std::iter::once(first).chain(drawn.collect::<Vec<_>>()) {
+            let dir = cut(&start, &trace, place, drawn);
+            let told = told(&trace, place, drawn, seed);
+            let journal = open(&dir.path().join(JOURNAL)).unwrap_or_else(|e| panic!("{e}: {told}"));
+            let found = state(&journal).unwrap_or_else(|e| panic!("{e}: {told}"));
+            let noted = |word| trace.notes_before(place).filter(|note| *note == word).count();
+            let (done, begun) = (noted("done"), noted("begin"));
+            assert!(states[done..=begun].contains(&found), "{done} steps were done: {told}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! A power cut, and the folder that is found after it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use fastrand::Rng;
+
+use crate::disk::{Disk, Node, ROOT};
+use crate::file::{Content, PAGE};
+use crate::names::{Id, Name};
+
+/// What the disk had written, beyond what it was asked to, when the power went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Luck {
+    /// Nothing.
+    Nothing,
+    /// All of it, as after the kill of a process.
+    Everything,
+    /// Some pages and names.
+    Some,
+    /// Some pages and names, and pages in part.
+    Torn,
+}
+
+/// Draws what is found after a power cut; the same seed finds the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The seed.
+    pub seed: u64,
+}
+
+impl Cut {
+    /// Nothing that was not synced had reached the disk.
+    pub const WORST: Self = Self { seed: 0 };
+
+    fn luck(self, rng: &mut Rng) -> Luck {
+        if self == Self::WORST {
+            return Luck::Nothing;
+        }
+        match rng.u8(..10) {
+            0 => Luck::Nothing,
+            1 => Luck::Everything,
+            2..=5 => Luck::Some,
+            _ => Luck::Torn,
+        }
+    }
+}
+
+/// What a disk holds after a power cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    names: BTreeMap<Name, Id>,
+    /// By id; none for a folder.
+    files: BTreeMap<Id, Content>,
+}
+
+impl Image {
+    pub(crate) fn draw(disk: &Disk, cut: Cut) -> Self {
+        let mut rng = Rng::with_seed(cut.seed);
+        let names = {
+            let luck = cut.luck(&mut rng);
+            disk.names.after_cut(luck, &mut rng)
+        };
+        let mut files = BTreeMap::new();
+        for (id, node) in disk.nodes.iter().enumerate() {
+            let Node::File(file) = node else { continue };
+            // One file may be luckier than the next.
+            let luck = cut.luck(&mut rng);
+            files.insert(id, file.after_cut(luck, &mut rng));
+        }
+        Self { names, files }
+    }
+
+    /// Writes everything into a folder, which must be there and empty.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn write(&self, folder: &Path) -> io::Result<()> {
+        self.write_folder(ROOT, folder)
+    }
+
+    fn write_folder(&self, id: Id, folder: &Path) -> io::Result<()> {
+        let inside = (id, String::new())..(id + 1, String::new());
+        for ((_, name), inner) in self.names.range(inside) {
+            let path = folder.join(name);
+            match self.files.get(inner) {
+                Some(content) => write_file(content, &path)?,
+                None => {
+                    fs::create_dir(&path)?;
+                    self.write_folder(*inner, &path)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_file(content: &Content, path: &Path) -> io::Result<()> {
+    let file = File::create_new(path)?;
+    for (at, bytes) in &content.pages {
+        file.write_all_at(bytes.as_slice(), at * PAGE as u64)?;
+    }
+    file.set_len(content.len)
+}

@@ -1,0 +1,200 @@
+//! The disk: all files and names, what of them is synced, and what is not.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use crate::cut::{Cut, Image};
+use crate::file::{Content, FileState, PAGE};
+use crate::names::{Id, Name, Names};
+use crate::trace::{Change, Record, Trace};
+
+/// A page that was never written.
+static ZEROS: [u8; PAGE] = [0; PAGE];
+
+/// The watched folder itself.
+pub(crate) const ROOT: Id = 0;
+
+/// A file or a folder.
+#[derive(Clone, Debug)]
+pub(crate) enum Node {
+    File(FileState),
+    Folder,
+}
+
+/// A folder with all that is in it, as processes see it and as the disk may have it.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    folder: PathBuf,
+    /// By id.
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) names: Names,
+    /// By the number that the system gave: the last that had it.
+    by_ino: HashMap<u64, Id>,
+}
+
+impl Disk {
+    /// A folder as it is now, all of it synced.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn synced(folder: &Path) -> io::Result<Self> {
+        let folder = folder.canonicalize()?;
+        let root = fs::metadata(&folder)?.ino();
+        let mut disk = Self {
+            folder: folder.clone(),
+            nodes: vec![Node::Folder],
+            names: Names::default(),
+            by_ino: HashMap::from([(root, ROOT)]),
+        };
+        let mut names = BTreeMap::new();
+        disk.scan(&folder, ROOT, &mut names)?;
+        disk.names = Names::synced(names);
+        Ok(disk)
+    }
+
+    fn scan(&mut self, dir: &Path, id: Id, names: &mut BTreeMap<Name, Id>) -> io::Result<()> {
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let is_folder = entry.file_type()?.is_dir();
+            let node = if is_folder {
+                Node::Folder
+            } else {
+                Node::File(FileState::synced(content(&entry.path())?))
+            };
+            let inner = self.add(node, entry.metadata()?.ino());
+            names.insert((id, entry.file_name().to_string_lossy().into_owned()), inner);
+            if is_folder {
+                self.scan(&entry.path(), inner, names)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what a trace has before a place. The record at the place is under way: it is done, and
+    /// not synced; when it is a sync, nothing is synced yet.
+    pub fn replay(&mut self, trace: &Trace, from: usize, place: usize) {
+        let mut records = trace.records.iter().skip(from);
+        for record in records.by_ref().take(place.saturating_sub(from)) {
+            if let Record::Change(change) = record {
+                self.apply(change);
+            }
+        }
+        match records.next() {
+            None | Some(Record::Note(_) | Record::Change(Change::Sync { .. })) => {}
+            Some(Record::Change(change)) => self.apply(change),
+        }
+    }
+
+    /// Does one change.
+    pub fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Create { path, ino } => {
+                let id = self.add(Node::File(FileState::default()), *ino);
+                self.name(path, Some(id));
+            }
+            Change::MakeFolder { path, ino } => {
+                let id = self.add(Node::Folder, *ino);
+                self.name(path, Some(id));
+            }
+            Change::Write { ino, offset, data } => {
+                self.with_file(*ino, |file| file.write(*offset, data));
+            }
+            Change::Resize { ino, len } => self.with_file(*ino, |file| file.resize(*len)),
+            Change::Sync { ino } => {
+                if let Some(Node::Folder) = self.node(*ino) {
+                    self.by_ino.get(ino).copied().into_iter().for_each(|id| self.names.sync(id));
+                }
+                self.with_file(*ino, FileState::sync);
+            }
+            Change::SyncFailed { ino, drops: true } => {
+                self.with_file(*ino, FileState::drop_unwritten);
+            }
+            Change::SyncFailed { drops: false, .. } => {}
+            Change::Rename { from, to } => {
+                let (Some(from), Some(to)) = (self.resolve(from), self.resolve(to)) else { return };
+                let id = self.names.get(&from);
+                self.names.change(vec![(from, None), (to, id)]);
+            }
+            Change::Link { from, to } => {
+                let id = self.resolve(from).and_then(|from| self.names.get(&from));
+                self.name(to, id);
+            }
+            Change::Remove { path } => self.name(path, None),
+        }
+    }
+
+    /// Whether all of it is on disk.
+    pub fn is_synced(&self) -> bool {
+        let is_synced = |node: &Node| match node {
+            Node::File(file) => file.is_synced(),
+            Node::Folder => true,
+        };
+        self.names.is_synced() && self.nodes.iter().all(is_synced)
+    }
+
+    /// Cuts the power: what a disk may hold then.
+    pub fn after_cut(&self, cut: Cut) -> Image {
+        Image::draw(self, cut)
+    }
+
+    fn add(&mut self, node: Node, ino: u64) -> Id {
+        let id = self.nodes.len();
+        self.nodes.push(node);
+        self.by_ino.insert(ino, id);
+        id
+    }
+
+    fn node(&self, ino: u64) -> Option<&Node> {
+        self.nodes.get(*self.by_ino.get(&ino)?)
+    }
+
+    /// Files that are not known were removed before the record began.
+    fn with_file(&mut self, ino: u64, change: impl FnOnce(&mut FileState)) {
+        let id = self.by_ino.get(&ino).copied();
+        if let Some(Node::File(file)) = id.and_then(|id| self.nodes.get_mut(id)) {
+            change(file);
+        }
+    }
+
+    fn name(&mut self, path: &Path, id: Option<Id>) {
+        if let Some(name) = self.resolve(path) {
+            self.names.change(vec![(name, id)]);
+        }
+    }
+
+    /// The folder of a path and the name in it; none for a path outside, or the folder itself.
+    fn resolve(&self, path: &Path) -> Option<Name> {
+        let mut parts = Vec::new();
+        for part in path.components() {
+            match part {
+                Component::ParentDir => drop(parts.pop()),
+                Component::Normal(name) => parts.push(name.to_string_lossy().into_owned()),
+                Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+            }
+        }
+        let plain: PathBuf = std::iter::once("/").chain(parts.iter().map(String::as_str)).collect();
+        let inside = plain.strip_prefix(&self.folder).ok()?;
+        let (mut at, name) = (ROOT, inside.file_name()?.to_string_lossy().into_owned());
+        for part in inside.parent()?.components() {
+            at = self.names.get(&(at, part.as_os_str().to_string_lossy().into_owned()))?;
+        }
+        Some((at, name))
+    }
+}
+
+/// What a file holds, without its empty pages.
+fn content(path: &Path) -> io::Result<Content> {
+    let bytes = fs::read(path)?;
+    let mut content = Content { len: bytes.len() as u64, ..Content::default() };
+    for (at, chunk) in (0..).zip(bytes.chunks(PAGE)) {
+        if Some(chunk) != ZEROS.get(..chunk.len()) {
+            let mut page = Box::new([0; PAGE]);
+            page.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
+            content.pages.insert(at, page);
+        }
+    }
+    Ok(content)
+}

@@ -1,0 +1,198 @@
+//! What a disk may hold of one file.
+
+use std::collections::BTreeMap;
+
+use fastrand::Rng;
+
+use crate::cut::Luck;
+
+/// What the disk writes as one, in bytes.
+const SECTOR: usize = 512;
+/// What the system keeps in memory as one, and writes when it likes, in bytes.
+pub(crate) const PAGE: usize = 4096;
+
+pub(crate) type Bytes = Box<[u8; PAGE]>;
+
+/// A page's contents since its last sync; a page that was never written is zeros.
+#[derive(Clone, Debug, Default)]
+struct Page {
+    /// What is on disk, for certain.
+    synced: Option<Bytes>,
+    /// What it has been since, in order.
+    since: Vec<Bytes>,
+    /// A sync failed, and the system believes that the page is written.
+    is_dropped: bool,
+}
+
+impl Page {
+    /// What a process reads.
+    fn now(&self) -> Option<&Bytes> {
+        self.since.last().or(self.synced.as_ref())
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut [u8; PAGE])) {
+        let mut bytes = self.now().cloned().unwrap_or_else(zeros);
+        change(&mut bytes);
+        self.since.push(bytes);
+        self.is_dropped = false;
+    }
+
+    fn sync(&mut self) {
+        if !self.is_dropped
+            && let Some(now) = self.since.pop()
+        {
+            self.synced = Some(now);
+            self.since.clear();
+        }
+    }
+
+    /// The contents after so many changes.
+    fn version(&self, changes: usize) -> Option<&Bytes> {
+        changes.checked_sub(1).map_or(self.synced.as_ref(), |at| self.since.get(at))
+    }
+
+    fn after_cut(&self, luck: Luck, rng: &mut Rng) -> Option<Bytes> {
+        let all = self.since.len();
+        match luck {
+            Luck::Nothing => self.synced.clone(),
+            Luck::Everything => self.now().cloned(),
+            Luck::Some => self.version(rng.usize(..=all)).cloned(),
+            Luck::Torn => {
+                let newer = rng.usize(..=all);
+                let older = self.version(rng.usize(..=newer)).cloned().unwrap_or_else(zeros);
+                let mut torn = self.version(newer).cloned().unwrap_or_else(zeros);
+                let sectors = torn.chunks_mut(SECTOR).zip(older.chunks(SECTOR));
+                for (sector, older) in sectors {
+                    if rng.bool() {
+                        sector.copy_from_slice(older);
+                    }
+                }
+                Some(torn)
+            }
+        }
+    }
+}
+
+/// A file's pages and lengths since its last sync.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FileState {
+    pages: BTreeMap<u64, Page>,
+    synced_len: u64,
+    lens: Vec<u64>,
+}
+
+/// What a file holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Content {
+    /// Its length in bytes.
+    pub(crate) len: u64,
+    /// By number; those that are missing are zeros.
+    pub(crate) pages: BTreeMap<u64, Bytes>,
+}
+
+impl FileState {
+    /// A file that was synced.
+    pub(crate) fn synced(content: Content) -> Self {
+        let page = |bytes| Page { synced: Some(bytes), ..Page::default() };
+        let pages = content.pages.into_iter().map(|(at, bytes)| (at, page(bytes)));
+        Self { pages: pages.collect(), synced_len: content.len, lens: Vec::new() }
+    }
+
+    fn len(&self) -> u64 {
+        self.lens.last().copied().unwrap_or(self.synced_len)
+    }
+
+    pub(crate) fn write(&mut self, offset: u64, data: &[u8]) {
+        let mut rest = data;
+        let mut at = offset;
+        while !rest.is_empty() {
+            let (page, inside) = place(at);
+            let (now, later) = rest.split_at(rest.len().min(PAGE - inside));
+            let page = self.pages.entry(page).or_default();
+            page.change(|bytes| {
+                if let Some(part) = bytes.get_mut(inside..inside + now.len()) {
+                    part.copy_from_slice(now);
+                }
+            });
+            at += now.len() as u64;
+            rest = later;
+        }
+        if at > self.len() {
+            self.lens.push(at);
+        }
+    }
+
+    pub(crate) fn resize(&mut self, len: u64) {
+        if len == self.len() {
+            return;
+        }
+        if len < self.len() {
+            let (first, inside) = place(len);
+            for (at, page) in self.pages.range_mut(first..) {
+                let from = if *at == first { inside } else { 0 };
+                let is_zero = |bytes: &Bytes| bytes.iter().skip(from).all(|byte| *byte == 0);
+                if !page.now().is_none_or(is_zero) {
+                    page.change(|bytes| bytes.iter_mut().skip(from).for_each(|byte| *byte = 0));
+                }
+            }
+        }
+        self.lens.push(len);
+    }
+
+    pub(crate) fn sync(&mut self) {
+        self.pages.values_mut().for_each(Page::sync);
+        self.synced_len = self.len();
+        self.lens.clear();
+    }
+
+    /// The system takes what it could not write for written.
+    pub(crate) fn drop_unwritten(&mut self) {
+        for page in self.pages.values_mut().filter(|page| !page.since.is_empty()) {
+            page.is_dropped = true;
+        }
+    }
+
+    /// Whether all of it is on disk.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.lens.is_empty() && self.pages.values().all(|page| page.since.is_empty())
+    }
+
+    pub(crate) fn after_cut(&self, luck: Luck, rng: &mut Rng) -> Content {
+        let len = match luck {
+            Luck::Nothing => self.synced_len,
+            Luck::Everything => self.len(),
+            Luck::Some | Luck::Torn => {
+                let drawn = rng.usize(..=self.lens.len()).checked_sub(1);
+                drawn.and_then(|at| self.lens.get(at).copied()).unwrap_or(self.synced_len)
+            }
+        };
+        let mut content = Content { len, ..Content::default() };
+        for (at, page) in &self.pages {
+            let bytes = page.after_cut(luck, rng);
+            content.pages.extend(bytes.map(|bytes| (*at, bytes)));
+        }
+        content.cut();
+        content
+    }
+}
+
+impl Content {
+    /// Removes what is behind the file's end.
+    fn cut(&mut self) {
+        let (last, inside) = place(self.len);
+        drop(self.pages.split_off(&(last + 1)));
+        if let Some(bytes) = self.pages.get_mut(&last) {
+            bytes.iter_mut().skip(inside).for_each(|byte| *byte = 0);
+        }
+    }
+}
+
+fn zeros() -> Bytes {
+    Box::new([0; PAGE])
+}
+
+/// The page of a byte and where it is in it.
+const fn place(at: u64) -> (u64, usize) {
+    const BYTES: u64 = PAGE as u64;
+    (at / BYTES, (at % BYTES) as usize)
+}

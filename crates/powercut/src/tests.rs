@@ -1,0 +1,186 @@
+//! The model against what a disk may and may not do.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use crate::{Change, Cut, Disk, scratch};
+
+/// The number that a file has in these tests.
+const FILE: u64 = u64::MAX;
+
+/// A disk with one file, whose name is on disk.
+fn with_file(dir: &Path) -> Disk {
+    let mut disk = Disk::synced(dir).unwrap();
+    disk.apply(&Change::Create { path: dir.join("file"), ino: FILE });
+    sync_folder(&mut disk, dir);
+    disk
+}
+
+fn sync_folder(disk: &mut Disk, dir: &Path) {
+    disk.apply(&Change::Sync { ino: fs::metadata(dir).unwrap().ino() });
+}
+
+fn write(disk: &mut Disk, offset: u64, data: &[u8]) {
+    disk.apply(&Change::Write { ino: FILE, offset, data: data.to_vec() });
+}
+
+/// What the file holds after a cut; none when it is not there.
+fn found(disk: &Disk, seed: u64) -> Option<Vec<u8>> {
+    let dir = scratch().unwrap();
+    disk.after_cut(Cut { seed }).write(dir.path()).unwrap();
+    fs::read(dir.path().join("file")).ok()
+}
+
+/// All that is found by a few hundred seeds.
+fn all_found(disk: &Disk) -> BTreeSet<Option<Vec<u8>>> {
+    (0..300).map(|seed| found(disk, seed)).collect()
+}
+
+#[test]
+fn what_was_synced_is_there_and_what_was_not_may_be() {
+    let dir = scratch().unwrap();
+    let mut disk = with_file(dir.path());
+    write(&mut disk, 0, b"old");
+    disk.apply(&Change::Sync { ino: FILE });
+    assert!(disk.is_synced());
+    assert_eq!(all_found(&disk), BTreeSet::from([Some(b"old".to_vec())]));
+    write(&mut disk, 0, b"new and longer");
+    let all = all_found(&disk);
+    for legal in [&b"old"[..], b"new", b"new and longer", b"old\0\0\0\0\0\0\0\0\0\0\0"] {
+        assert!(all.contains(&Some(legal.to_vec())), "{legal:?} may be found");
+    }
+    assert_eq!(all.len(), 4, "{all:?}");
+    assert_eq!(found(&disk, Cut::WORST.seed), Some(b"old".to_vec()));
+}
+
+#[test]
+fn pages_reach_the_disk_in_any_order_and_sectors_in_part() {
+    let dir = scratch().unwrap();
+    let mut disk = with_file(dir.path());
+    write(&mut disk, 0, &[1; 3 * 4096]);
+    let all = all_found(&disk);
+    let is = |test: &dyn Fn(&[u8]) -> bool| all.iter().flatten().any(|bytes| test(bytes));
+    assert!(is(&|bytes| bytes.len() == 3 * 4096 && bytes[0] == 0 && bytes[4096] == 1), "order");
+    assert!(is(&|bytes| bytes.len() > 512 && bytes[0] != bytes[512]), "torn at a sector");
+    let are_whole =
+        |bytes: &[u8]| bytes.chunks(512).all(|sector| sector.iter().all(|b| *b == sector[0]));
+    assert!(all.iter().flatten().all(|bytes| are_whole(bytes)), "a sector is whole");
+}
+
+#[test]
+fn a_name_is_there_when_its_folder_was_synced_and_not_when_its_file_was() {
+    let dir = scratch().unwrap();
+    let mut disk = Disk::synced(dir.path()).unwrap();
+    disk.apply(&Change::Create { path: dir.path().join("file"), ino: FILE });
+    write(&mut disk, 0, b"x");
+    disk.apply(&Change::Sync { ino: FILE });
+    assert_eq!(all_found(&disk), BTreeSet::from([None, Some(b"x".to_vec())]));
+    sync_folder(&mut disk, dir.path());
+    assert_eq!(all_found(&disk), BTreeSet::from([Some(b"x".to_vec())]));
+}
+
+#[test]
+fn a_rename_is_whole_and_may_come_before_another_or_after_it() {
+    let dir = scratch().unwrap();
+    let mut disk = with_file(dir.path());
+    write(&mut disk, 0, b"one");
+    disk.apply(&Change::Sync { ino: FILE });
+    let path = |name: &str| dir.path().join(name);
+    disk.apply(&Change::Create { path: path("next"), ino: FILE - 1 });
+    disk.apply(&Change::Write { ino: FILE - 1, offset: 0, data: b"two".to_vec() });
+    disk.apply(&Change::Sync { ino: FILE - 1 });
+    disk.apply(&Change::Rename { from: path("next"), to: path("file") });
+    disk.apply(&Change::Create { path: path("third"), ino: FILE - 2 });
+    let two = [b"one".to_vec(), b"two".to_vec()].map(Some);
+    assert_eq!(all_found(&disk), BTreeSet::from(two));
+    let names = (1..300).map(|seed| {
+        let dir = scratch().unwrap();
+        disk.after_cut(Cut { seed }).write(dir.path()).unwrap();
+        let has = |name: &str| dir.path().join(name).exists();
+        assert!(has("file"), "one of both is there");
+        (has("next"), has("third"))
+    });
+    let names: BTreeSet<_> = names.collect();
+    assert!(names.contains(&(true, true)), "a later change of names without the one before");
+    sync_folder(&mut disk, dir.path());
+    assert_eq!(all_found(&disk), BTreeSet::from([Some(b"two".to_vec())]));
+}
+
+#[test]
+fn a_failed_sync_drops_what_a_later_one_does_not_bring_back() {
+    let dir = scratch().unwrap();
+    let mut disk = with_file(dir.path());
+    write(&mut disk, 0, &[1; 100]);
+    disk.apply(&Change::SyncFailed { ino: FILE, drops: true });
+    write(&mut disk, 4096, &[2; 4]);
+    disk.apply(&Change::Sync { ino: FILE });
+    let lost = found(&disk, Cut::WORST.seed).unwrap();
+    assert_eq!(
+        (lost[0], &lost[4096..]),
+        (0, &[2; 4][..]),
+        "the first page is lost, the second is not"
+    );
+    // Who writes the page again writes all of it.
+    write(&mut disk, 99, &[1]);
+    disk.apply(&Change::Sync { ino: FILE });
+    assert_eq!(found(&disk, Cut::WORST.seed).unwrap()[..100], [1; 100]);
+}
+
+#[derive(Clone, Debug)]
+enum Deed {
+    Write(u16, Vec<u8>),
+    Resize(u16),
+    Sync,
+}
+
+fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+    let bytes = proptest::collection::vec(1_u8.., 1..5000);
+    let deed = prop_oneof![
+        4 => (0_u16..20_000, bytes).prop_map(|(at, bytes)| Deed::Write(at, bytes)),
+        1 => (0_u16..20_000).prop_map(Deed::Resize),
+        2 => Just(Deed::Sync),
+    ];
+    proptest::collection::vec(deed, 1..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Against a file in memory: all that was synced is found, and each byte of the rest is one that
+    /// stood there since.
+    #[test]
+    fn every_byte_is_one_that_was_there_since_the_last_sync(deeds in deeds(), seed in 0_u64..50) {
+        let dir = scratch().unwrap();
+        let mut disk = with_file(dir.path());
+        let (mut now, mut since) = (Vec::new(), vec![Vec::new()]);
+        for deed in deeds {
+            match deed {
+                Deed::Write(at, bytes) => {
+                    let end = usize::from(at) + bytes.len();
+                    now.resize(end.max(now.len()), 0);
+                    now[usize::from(at)..end].copy_from_slice(&bytes);
+                    write(&mut disk, u64::from(at), &bytes);
+                }
+                Deed::Resize(len) => {
+                    now.resize(usize::from(len), 0);
+                    disk.apply(&Change::Resize { ino: FILE, len: u64::from(len) });
+                }
+                Deed::Sync => {
+                    since.clear();
+                    disk.apply(&Change::Sync { ino: FILE });
+                }
+            }
+            since.push(now.clone());
+        }
+        let found = found(&disk, seed).unwrap();
+        prop_assert!(since.iter().any(|state| state.len() == found.len()));
+        for (at, byte) in found.iter().enumerate() {
+            let stood = since.iter().any(|state| state.get(at).copied().unwrap_or(0) == *byte);
+            prop_assert!(stood, "byte {} is {}", at, byte);
+        }
+    }
+}

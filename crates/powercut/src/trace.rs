@@ -1,0 +1,221 @@
+//! The trace: what happened to the files, and what the test noted, in one order.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+
+/// Bytes of a record before its path.
+const HEAD: usize = 32;
+/// A record that the test wrote.
+pub(crate) const NOTE: u32 = 100;
+
+/// A change of a file or a folder. Files and folders are named by the number that the system gave
+/// them, and by their paths where names are what changes.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A file was made.
+    Create {
+        /// Where.
+        path: PathBuf,
+        /// Its number.
+        ino: u64,
+    },
+    /// Bytes were written.
+    Write {
+        /// Of which file.
+        ino: u64,
+        /// Where they begin.
+        offset: u64,
+        /// The bytes.
+        data: Vec<u8>,
+    },
+    /// A file was cut or made longer.
+    Resize {
+        /// Which.
+        ino: u64,
+        /// Its length, in bytes.
+        len: u64,
+    },
+    /// A file or a folder was synced.
+    Sync {
+        /// Which.
+        ino: u64,
+    },
+    /// A sync failed.
+    SyncFailed {
+        /// Of which file or folder.
+        ino: u64,
+        /// Whether what could not be written was dropped, as Linux does.
+        drops: bool,
+    },
+    /// A file or a folder got another name.
+    Rename {
+        /// The name that it had.
+        from: PathBuf,
+        /// The name that it has.
+        to: PathBuf,
+    },
+    /// A name was removed, of a file or of an empty folder.
+    Remove {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A folder was made.
+    MakeFolder {
+        /// Where.
+        path: PathBuf,
+        /// Its number.
+        ino: u64,
+    },
+    /// A file got a second name.
+    Link {
+        /// A name that it had.
+        from: PathBuf,
+        /// One more.
+        to: PathBuf,
+    },
+}
+
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create { path, ino } => write!(f, "create {} ({ino})", path.display()),
+            Self::Write { ino, offset, data } => {
+                write!(f, "write {} bytes at {offset} of {ino}", data.len())
+            }
+            Self::Resize { ino, len } => write!(f, "resize {ino} to {len}"),
+            Self::Sync { ino } => write!(f, "sync {ino}"),
+            Self::SyncFailed { ino, drops } => write!(f, "sync {ino} failed, drops: {drops}"),
+            Self::Rename { from, to } => write!(f, "rename {} to {}", from.display(), to.display()),
+            Self::Remove { path } => write!(f, "remove {}", path.display()),
+            Self::MakeFolder { path, ino } => write!(f, "make {} ({ino})", path.display()),
+            Self::Link { from, to } => write!(f, "link {} to {}", from.display(), to.display()),
+        }
+    }
+}
+
+/// One record of a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A process changed something.
+    Change(Change),
+    /// The test wrote this down.
+    Note(String),
+}
+
+/// Why a trace cannot be read.
+#[derive(Debug)]
+pub enum TraceError {
+    /// The file cannot be read.
+    Io(io::Error),
+    /// A record is not one, at this byte.
+    Broken(usize),
+    /// A process made a system call, of this number, that the disk's model does not know: the test
+    /// would judge by a disk that never was.
+    UnknownCall(u32),
+}
+
+impl fmt::Display for TraceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => write!(f, "the trace cannot be read: {error}"),
+            Self::Broken(at) => write!(f, "the trace is broken at byte {at}"),
+            Self::UnknownCall(number) => write!(
+                f,
+                "the recorded process changed a file by system call {number}, which the model of \
+                 the disk does not know; teach it to crates/powercut"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for TraceError {}
+
+impl From<io::Error> for TraceError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// All records of a run, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// The records.
+    pub records: Vec<Record>,
+}
+
+impl Trace {
+    /// Reads a trace file.
+    ///
+    /// # Errors
+    /// As [`TraceError`] says.
+    pub fn read(path: &Path) -> Result<Self, TraceError> {
+        let bytes = fs::read(path)?;
+        let (mut records, mut at) = (Vec::new(), 0);
+        while at < bytes.len() {
+            let rest = bytes.get(at..).unwrap_or_default();
+            let total = word(rest, 0).and_then(|total| usize::try_from(total).ok());
+            let whole = total.and_then(|total| rest.get(..total)).ok_or(TraceError::Broken(at))?;
+            records.push(record(whole).ok_or(TraceError::Broken(at))??);
+            at += whole.len();
+        }
+        Ok(Self { records })
+    }
+
+    /// The texts of the notes before a place, in order.
+    pub fn notes_before(&self, place: usize) -> impl Iterator<Item = &str> {
+        self.records.iter().take(place).filter_map(|record| match record {
+            Record::Note(text) => Some(text.as_str()),
+            Record::Change(_) => None,
+        })
+    }
+}
+
+/// Writes a note as a trace has it.
+pub(crate) fn note(text: &str) -> io::Result<Vec<u8>> {
+    let total = u32::try_from(HEAD + text.len()).map_err(io::Error::other)?;
+    let mut bytes = [total, NOTE, 0, 0].map(u32::to_le_bytes).concat();
+    bytes.resize(HEAD, 0);
+    bytes.extend_from_slice(text.as_bytes());
+    Ok(bytes)
+}
+
+fn record(bytes: &[u8]) -> Option<Result<Record, TraceError>> {
+    let (kind, detail) = (word(bytes, 4)?, word(bytes, 8)?);
+    let path_len = usize::try_from(word(bytes, 12)?).ok()?;
+    let (ino, offset) = (long(bytes, 16)?, long(bytes, 24)?);
+    let (path, data) = bytes.get(HEAD..)?.split_at_checked(path_len)?;
+    let (path, other) = (path_of(path), path_of(data));
+    // The numbers are those of recorder.c.
+    let change = match kind {
+        1 => Change::Create { path, ino },
+        2 => Change::Write { ino, offset, data: data.to_vec() },
+        3 => Change::Resize { ino, len: offset },
+        4 => Change::Sync { ino },
+        5 => Change::SyncFailed { ino, drops: detail != 0 },
+        6 => Change::Rename { from: path, to: other },
+        7 => Change::Remove { path },
+        8 => Change::MakeFolder { path, ino },
+        9 => Change::Link { from: path, to: other },
+        10 => return Some(Err(TraceError::UnknownCall(detail))),
+        NOTE => return Some(Ok(Record::Note(String::from_utf8(data.to_vec()).ok()?))),
+        _ => return None,
+    };
+    Some(Ok(Record::Change(change)))
+}
+
+fn path_of(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(bytes))
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+fn long(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}

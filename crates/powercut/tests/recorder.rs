@@ -1,0 +1,146 @@
+//! A real process under the recorder: the trace, replayed, is the folder that it left.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says what it skips"
+)]
+
+use std::fs::{self, File};
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+
+use orderstream_powercut::{
+    Change, Cut, Disk, Fault, Notes, Operation, Outcome, Record, Recorder, is_supported, scratch,
+};
+
+/// Names the folder to the recorded process.
+const FOLDER: &str = "ORDERSTREAM_POWERCUT_TEST_FOLDER";
+
+/// The recorded process: changes files in all ways that the standard library and the code below the
+/// journal know.
+#[test]
+fn child() {
+    let Some(dir) = std::env::var_os(FOLDER) else { return };
+    let dir = PathBuf::from(dir);
+    let notes = Notes::of_this_process().unwrap().unwrap();
+    notes.note("begin").unwrap();
+    fs::create_dir_all(dir.join("a/b")).unwrap();
+    let mut file = File::create(dir.join("a/file")).unwrap();
+    file.write_all(b"hello, world").unwrap();
+    file.seek(SeekFrom::Start(7)).unwrap();
+    file.write_all(b"W").unwrap();
+    file.write_all_at(b"far", 9000).unwrap();
+    file.sync_data().unwrap();
+    file.set_len(9001).unwrap();
+    let parts = [std::io::IoSlice::new(b"two "), std::io::IoSlice::new(b"parts")];
+    assert_eq!(file.write_vectored(&parts).unwrap(), 9);
+    let mut log = File::options().append(true).create(true).open(dir.join("log")).unwrap();
+    log.write_all(b"first").unwrap();
+    log.write_all(b"second").unwrap();
+    // Moves it without libc.
+    let mut kept = tempfile::NamedTempFile::new_in(dir.join("a")).unwrap();
+    kept.write_all(b"kept").unwrap();
+    kept.as_file().sync_all().unwrap();
+    kept.persist(dir.join("log")).unwrap();
+    fs::hard_link(dir.join("a/file"), dir.join("a/b/second name")).unwrap();
+    fs::write(dir.join("gone"), b"gone").unwrap();
+    fs::remove_file(dir.join("gone")).unwrap();
+    fs::create_dir(dir.join("empty")).unwrap();
+    fs::remove_dir(dir.join("empty")).unwrap();
+    fs::write(dir.join("a/file"), b"short").unwrap();
+    File::open(&dir).unwrap().sync_all().unwrap();
+    notes.note("end").unwrap();
+}
+
+fn run(recorder: &Recorder, fault: Option<&Fault<'_>>) -> ExitStatus {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "child", "--test-threads=1"]).env(FOLDER, recorder.folder());
+    command.envs(recorder.variables().unwrap());
+    if let Some(fault) = fault {
+        recorder.fail(fault).unwrap();
+    }
+    command.output().unwrap().status
+}
+
+/// All paths in a folder, with what the files hold.
+fn all(dir: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(all(&path));
+            found.push((path, None));
+        } else {
+            let bytes = fs::read(&path).unwrap();
+            found.push((path, Some(bytes)));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The same below a folder, whatever its own path.
+fn below(dir: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+    let cut = |path: PathBuf| path.strip_prefix(dir).unwrap().to_owned();
+    all(dir).into_iter().map(|(path, bytes)| (cut(path), bytes)).collect()
+}
+
+#[test]
+fn a_trace_replayed_is_the_folder_that_the_process_left() {
+    if !is_supported() {
+        println!("skipped: processes cannot be recorded on this machine");
+        return;
+    }
+    let dir = scratch().unwrap();
+    fs::write(dir.path().join("before"), b"was there").unwrap();
+    let mut disk = Disk::synced(dir.path()).unwrap();
+    let recorder = Recorder::new(dir.path()).unwrap();
+    assert!(run(&recorder, None).success());
+    let trace = recorder.trace().unwrap();
+    let notes: Vec<_> = trace.notes_before(trace.records.len()).collect();
+    assert_eq!(notes, ["begin", "end"]);
+    let has = |is: fn(&Change) -> bool| {
+        let changes = trace.records.iter();
+        changes.filter(|record| matches!(record, Record::Change(change) if is(change))).count()
+    };
+    assert_eq!(has(|change| matches!(change, Change::Rename { .. })), 1, "made without libc");
+    assert_eq!(has(|change| matches!(change, Change::Sync { .. })), 3);
+    disk.replay(&trace, 0, trace.records.len());
+    // A seed that leaves everything on the disk.
+    let image = |seed| {
+        let dir = scratch().unwrap();
+        disk.after_cut(Cut { seed }).write(dir.path()).unwrap();
+        below(dir.path())
+    };
+    let left = below(dir.path());
+    assert!((1..2000).any(|seed| image(seed) == left), "{left:#?}");
+    assert!((1..200).any(|seed| image(seed) != left), "and others that do not");
+}
+
+#[test]
+fn operations_fail_as_they_are_told_to() {
+    if !is_supported() {
+        println!("skipped: processes cannot be recorded on this machine");
+        return;
+    }
+    for (on, outcome, place) in [
+        (Operation::Write, Outcome::Broken, "a/file"),
+        (Operation::Write, Outcome::Full, "log"),
+        (Operation::Sync, Outcome::Broken, ""),
+        (Operation::Name, Outcome::Full, "empty"),
+        (Operation::Any, Outcome::Killed, ""),
+    ] {
+        let dir = scratch().unwrap();
+        let recorder = Recorder::new(dir.path()).unwrap();
+        let status = run(&recorder, Some(&Fault { on, skip: 0, times: 2, outcome, place }));
+        assert!(!status.success(), "{on:?} {outcome:?}");
+        assert!(recorder.hits().unwrap() >= 1, "{on:?} {outcome:?}");
+        let trace = recorder.trace().unwrap();
+        let failed = |record: &Record| matches!(record, Record::Change(Change::SyncFailed { .. }));
+        assert_eq!(trace.records.iter().any(failed), on == Operation::Sync);
+    }
+}
