@@ -13,6 +13,8 @@ const DEADLINE: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// The status line and the headers, in lower case.
+    pub(crate) head: String,
     pub(crate) text: String,
 }
 
@@ -64,7 +66,7 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
             lower.split("content-length: ").nth(1)?.split("\r\n").next()?.parse().ok()?;
         body.get(..length)?.to_owned()
     };
-    Some(Answer { status, text })
+    Some(Answer { status, head: lower, text })
 }
 
 fn unchunk(mut rest: &str) -> Option<String> {

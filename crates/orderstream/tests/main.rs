@@ -25,6 +25,7 @@ mod mongo;
 mod notifications;
 mod peers;
 mod ports;
+mod powercut;
 mod process;
 mod python;
 mod repeats;

@@ -47,8 +47,8 @@ pub(crate) struct Role {
     addresses: PathBuf,
     /// Where it logs everything, when asked to.
     log: Option<PathBuf>,
-    /// Whether its files may be kept from growing.
-    limit: Limit,
+    /// What it finds beside its arguments.
+    surroundings: Surroundings,
     /// What was bound, by name.
     pub(crate) bound: BTreeMap<String, SocketAddr>,
 }
@@ -56,26 +56,41 @@ pub(crate) struct Role {
 impl Role {
     /// Starts a role and waits until it has bound its ports.
     pub(crate) fn start(args: &[&str], dir: &Path) -> Self {
-        Self::start_in(args, dir, None, Limit::Never)
+        Self::start_in(args, dir, None, Surroundings::default())
     }
 
     /// The same, of one whose disk can be filled.
     pub(crate) fn start_limited(args: &[&str], dir: &Path) -> Self {
-        Self::start_in(args, dir, None, Limit::AtWill)
+        let limit = Limit::AtWill;
+        Self::start_in(args, dir, None, Surroundings { limit, ..Surroundings::default() })
+    }
+
+    /// The same, with variables of its own.
+    pub(crate) fn start_with(
+        args: &[&str],
+        dir: &Path,
+        variables: Vec<(&'static str, PathBuf)>,
+    ) -> Self {
+        Self::start_in(args, dir, None, Surroundings { variables, ..Surroundings::default() })
     }
 
     /// The same, with everything that it logs in a file.
     pub(crate) fn start_logging(args: &[&str], dir: &Path, log: &Path) -> Self {
-        Self::start_in(args, dir, Some(log.to_owned()), Limit::Never)
+        Self::start_in(args, dir, Some(log.to_owned()), Surroundings::default())
     }
 
-    fn start_in(args: &[&str], dir: &Path, log: Option<PathBuf>, limit: Limit) -> Self {
+    fn start_in(
+        args: &[&str],
+        dir: &Path,
+        log: Option<PathBuf>,
+        surroundings: Surroundings,
+    ) -> Self {
         let name = args.first().unwrap();
         let addresses = dir.join(format!("{name}.addresses"));
         let mut role = Self {
-            child: spawn(args.iter().copied(), &addresses, log.as_deref(), limit),
+            child: spawn(args.iter().copied(), &addresses, log.as_deref(), &surroundings),
             log,
-            limit,
+            surroundings,
             args: args.iter().map(ToString::to_string).collect(),
             addresses,
             bound: BTreeMap::new(),
@@ -129,7 +144,7 @@ impl Role {
     }
 
     fn limit_files(&self, bytes: &str) {
-        assert_eq!(self.limit, Limit::AtWill);
+        assert_eq!(self.surroundings.limit, Limit::AtWill);
         let id = self.child.id().to_string();
         let fsize = format!("--fsize={bytes}:unlimited");
         let status = Command::new("prlimit").args(["--pid", &id, &fsize]).status().unwrap();
@@ -159,7 +174,7 @@ impl Role {
             }
         }
         let args = args.iter().map(String::as_str);
-        self.child = spawn(args, &self.addresses, self.log.as_deref(), self.limit);
+        self.child = spawn(args, &self.addresses, self.log.as_deref(), &self.surroundings);
         self.read_addresses();
     }
 }
@@ -172,9 +187,19 @@ impl Drop for Role {
     }
 }
 
+/// What a process finds beside its arguments.
+#[derive(Clone, Debug, Default)]
+struct Surroundings {
+    /// Whether its files may be kept from growing.
+    limit: Limit,
+    /// Variables, beside those that it inherits.
+    variables: Vec<(&'static str, PathBuf)>,
+}
+
 /// Whether the files of a process may be kept from growing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Limit {
+    #[default]
     Never,
     /// The system tells of it with an error, and not with the signal that ends a process.
     AtWill,
@@ -184,9 +209,9 @@ fn spawn<'a>(
     args: impl Iterator<Item = &'a str>,
     addresses: &Path,
     log: Option<&Path>,
-    limit: Limit,
+    surroundings: &Surroundings,
 ) -> Child {
-    let mut command = match limit {
+    let mut command = match surroundings.limit {
         Limit::Never => Command::new(BINARY),
         Limit::AtWill => {
             let mut shell = Command::new("sh");
@@ -194,6 +219,7 @@ fn spawn<'a>(
             shell
         }
     };
+    command.envs(surroundings.variables.iter().cloned());
     command.args(args).arg("--addr-file").arg(addresses).current_dir(root());
     match log {
         Some(log) => {

@@ -1,0 +1,106 @@
+//! Power cuts of the whole product: buyers, sellers and somebody who is told, a recorded process with
+//! its journal, its order store and its outbox, and the power goes at drawn moments. The process that
+//! starts on what the disk holds then has everything that was answered before, under the same numbers
+//! and with the same content, and nothing else.
+
+mod bed;
+mod faults;
+mod history;
+mod judge;
+mod load;
+
+use std::path::Path;
+
+use fastrand::Rng;
+use orderstream_powercut::{Cut, Disk, Recorder, Trace, scratch};
+
+use self::bed::Bed;
+use self::history::{History, draw_place};
+
+/// How many cuts are tried.
+const CUTS_VARIABLE: &str = "POWERCUT_CUTS";
+/// The first seed.
+const SEED_VARIABLE: &str = "POWERCUT_SEED";
+/// How long a sync takes, so that appends gather, microseconds.
+const SYNC_US: u32 = 300;
+
+/// A number that the environment may set.
+fn setting(variable: &str, default: u64) -> u64 {
+    let text = std::env::var(variable).ok();
+    text.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
+}
+
+/// Whether this machine can record processes; says so when it cannot.
+fn is_supported() -> bool {
+    let is_supported = orderstream_powercut::is_supported();
+    if !is_supported {
+        println!("skipped: processes cannot be recorded on this machine");
+    }
+    is_supported
+}
+
+/// Says where a cut was, and how to repeat it.
+fn told(trace: &Trace, place: usize, cut: Cut, seed: u64) -> String {
+    let around = trace.records.iter().enumerate().skip(place.saturating_sub(3)).take(5);
+    let around: String = around.map(|(place, record)| format!("\n  {place}: {record:?}")).collect();
+    format!(
+        "power cut at record {place}, drawn with {}; again: {SEED_VARIABLE}={seed} {CUTS_VARIABLE}=1 \
+         cargo test -p orderstream --test main powercut{around}",
+        cut.seed
+    )
+}
+
+/// A folder that is recorded, before anything is in it.
+fn new_recorder(folder: &Path) -> (Disk, Recorder) {
+    let recorder = Recorder::new(folder).unwrap().with_sync_us(SYNC_US);
+    (Disk::synced(folder).unwrap(), recorder)
+}
+
+#[test]
+fn power_that_goes_loses_nothing_that_was_answered() {
+    if !is_supported() {
+        return;
+    }
+    let (folder, bed) = (scratch().unwrap(), Bed::new());
+    let (start, recorder) = new_recorder(folder.path());
+    bed.ear.listen(Some(&recorder));
+    let dev = bed.start(recorder.folder(), recorder.variables().unwrap());
+    load::run(&dev, &recorder, &bed.ear);
+    drop(dev);
+    bed.ear.listen(None);
+    let trace = recorder.trace().unwrap();
+    let first = setting(SEED_VARIABLE, 1);
+    for seed in first..first + setting(CUTS_VARIABLE, 40) {
+        let mut rng = Rng::with_seed(seed);
+        let place = draw_place(&trace, &mut rng);
+        let drawn = if rng.u8(..3) == 0 { Cut::WORST } else { Cut { seed: rng.u64(1..) } };
+        let mut disk = start.clone();
+        disk.replay(&trace, 0, place);
+        let folder = scratch().unwrap();
+        disk.after_cut(drawn).write(folder.path()).unwrap();
+        let history = History::before(&trace, place);
+        let told = told(&trace, place, drawn, seed);
+        if seed % 5 == 0 {
+            cut_again(&bed, folder.path(), &mut rng, &history, &told);
+        } else {
+            judge::judge(&bed, folder.path(), &history, &told);
+        }
+    }
+}
+
+/// Starts on what a first cut left, cuts the power while it starts, and judges what starts then.
+fn cut_again(bed: &Bed, folder: &Path, rng: &mut Rng, history: &History, told: &str) {
+    let (start, recorder) = new_recorder(folder);
+    bed.ear.listen(Some(&recorder));
+    drop(bed.start(recorder.folder(), recorder.variables().unwrap()));
+    bed.ear.listen(None);
+    let trace = recorder.trace().unwrap();
+    let mut disk = start;
+    let place = rng.usize(..=trace.records.len());
+    disk.replay(&trace, 0, place);
+    let folder = scratch().unwrap();
+    disk.after_cut(Cut { seed: rng.u64(1..) }).write(folder.path()).unwrap();
+    let mut history = history.clone();
+    history.heard.extend(History::before(&trace, place).heard);
+    judge::judge(bed, folder.path(), &history, &format!("{told}\nand again at {place}"));
+}

@@ -1,0 +1,158 @@
+//! Buyers and sellers of a few orders at once, who note what they ask and what is answered.
+
+use std::net::SocketAddr;
+
+use orderstream_powercut::Recorder;
+use orderstream_rpc::v1;
+use orderstream_rpc::v1::order_non_streaming_service_client::OrderNonStreamingServiceClient;
+
+use super::bed::Ear;
+use super::history::{Act, Noted};
+use crate::http::{Answer, get, post};
+use crate::process::{Role, until};
+
+const ORDERS: [&str; 4] = ["A", "B", "C", "D"];
+/// Those that end with an award.
+const AWARDED: [&str; 2] = ["A", "B"];
+const PROPOSALS: u32 = 6;
+const FOLLOW_UPS: u32 = 3;
+
+/// Where everybody asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ports {
+    pub(super) rest: SocketAddr,
+    pub(super) requestor: SocketAddr,
+    pub(super) grpc: SocketAddr,
+}
+
+impl Ports {
+    pub(super) fn of(dev: &Role) -> Self {
+        let address = |name| dev.address(name);
+        Self { rest: address("rest"), requestor: address("requestor"), grpc: address("grpc") }
+    }
+}
+
+/// The whole load; ends when everybody has been answered and most was heard.
+pub(super) fn run(dev: &Role, recorder: &Recorder, ear: &Ear) {
+    let ports = Ports::of(dev);
+    std::thread::scope(|scope| {
+        for order in ORDERS {
+            scope.spawn(move || buy_and_sell(ports, recorder, order));
+        }
+    });
+    until("people are told", || (ear.heard().len() >= ORDERS.len()).then_some(()));
+}
+
+fn buy_and_sell(ports: Ports, recorder: &Recorder, order: &str) {
+    let order = order.to_owned();
+    done(recorder, Act::Initiate { order: order.clone() }, |act| ask(ports, act));
+    until("the order is open", || {
+        let answer = get(ports.rest, &format!("/api/v1/orders/{order}")).ok()?;
+        (answer.status == 200).then_some(())
+    });
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..FOLLOW_UPS {
+                let act = Act::FollowUp { order: order.clone(), id: format!("f{number}") };
+                done(recorder, act, |act| ask(ports, act));
+            }
+        });
+        scope.spawn(|| {
+            for number in 0..PROPOSALS {
+                let (id, price) = (format!("g{number}"), format!("{}.25", 20 + number));
+                let act = Act::Propose { order: order.clone(), id, price };
+                done(recorder, act, |act| propose_over_grpc(ports, act));
+            }
+        });
+        for number in 0..PROPOSALS {
+            let (id, price) = (format!("p{number}"), format!("{}.50", 10 + number));
+            let act = Act::Propose { order: order.clone(), id: id.clone(), price };
+            done(recorder, act, |act| ask(ports, act));
+            if number % 3 == 0 {
+                done(recorder, Act::Lock { order: order.clone(), id }, |act| ask(ports, act));
+            }
+        }
+    });
+    if AWARDED.contains(&order.as_str()) {
+        done(recorder, Act::Award { order, id: "p2".to_owned() }, |act| ask(ports, act));
+    }
+}
+
+/// Asks, and notes it before and after. On a disk that is fine everything is answered.
+fn done(recorder: &Recorder, act: Act, ask: impl FnOnce(&Act) -> Result<Option<u64>, String>) {
+    recorder.note(&Noted::Asked(act.clone()).text()).unwrap();
+    let seq = ask(&act).unwrap_or_else(|refusal| panic!("{act:?}: {refusal}"));
+    recorder.note(&Noted::Answered(act, seq).text()).unwrap();
+}
+
+/// Asks over REST, and gives the number of the event where the answer has one.
+pub(super) fn ask(ports: Ports, act: &Act) -> Result<Option<u64>, String> {
+    let answer = send(ports, act).map_err(|error| error.to_string())?;
+    if !(200..=202).contains(&answer.status) {
+        return Err(format!("{} {}", answer.status, answer.text));
+    }
+    Ok(answer.json()["seq"].as_u64())
+}
+
+/// The request of an act.
+pub(super) fn send(ports: Ports, act: &Act) -> std::io::Result<Answer> {
+    let (address, path, body) = match act {
+        Act::Initiate { order } => {
+            let body = format!(r#"{{"order_req_id":"{order}","session_id":"s"}}"#);
+            (ports.requestor, "/api/v1/orders/initiate".to_owned(), body)
+        }
+        Act::FollowUp { order, id } => {
+            let body = format!(
+                r#"{{"order_req_id":"{order}","follow_up_id":"{id}","message":"what of {id}?"}}"#
+            );
+            (ports.requestor, "/api/v1/orders/followup".to_owned(), body)
+        }
+        Act::Propose { order, id, price } => {
+            let body = format!(
+                r#"{{"order_req_id":"{order}","proposal_id":"{id}","seller":"{}",
+                    "price":"{price}","currency":"EUR"}}"#,
+                seller(id)
+            );
+            (ports.rest, "/api/v1/proposals".to_owned(), body)
+        }
+        Act::Lock { order, id } => {
+            let body = format!(r#"{{"order_req_id":"{order}","holder":"{}"}}"#, seller(id));
+            (ports.rest, format!("/api/v1/proposals/{id}/edit-lock"), body)
+        }
+        Act::Award { order, id } => {
+            let body = format!(r#"{{"proposal_id":"{id}"}}"#);
+            (ports.requestor, format!("/api/v1/orders/award/{order}"), body)
+        }
+    };
+    post(address, &path, &body)
+}
+
+fn seller(proposal: &str) -> String {
+    format!("seller-of-{proposal}")
+}
+
+fn propose_over_grpc(ports: Ports, act: &Act) -> Result<Option<u64>, String> {
+    let Act::Propose { order, id, price } = act else { return Err("is no proposal".to_owned()) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let submission = v1::ProposalSubmission {
+        order_req_id: order.clone(),
+        proposal: Some(v1::Proposal {
+            proposal_id: id.clone(),
+            seller: seller(id),
+            price: price.clone(),
+            currency: "EUR".to_owned(),
+            ..v1::Proposal::default()
+        }),
+        ..v1::ProposalSubmission::default()
+    };
+    let call = async {
+        let url = format!("http://{}", ports.grpc);
+        let channel = tonic::transport::Endpoint::from_shared(url).unwrap().connect().await;
+        let channel = channel.map_err(|error| error.to_string())?;
+        let mut client = OrderNonStreamingServiceClient::new(channel);
+        let submissions = futures_util::stream::iter([submission]);
+        client.submit_proposals(submissions).await.map_err(|e| e.to_string())
+    };
+    let summary = runtime.block_on(call)?.into_inner();
+    if summary.accepted == 1 { Ok(None) } else { Err(format!("{summary:?}")) }
+}
