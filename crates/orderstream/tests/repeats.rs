@@ -100,3 +100,118 @@ fn what_was_asked_under_a_key_is_answered_the_same_after_a_kill() {
     let events = get(rest, &path).unwrap().json()["last_seq"].clone();
     assert_eq!(events, 9, "two of the opening, one of each request, and the extension");
 }
+
+/// An act over the buyer's REST, and another body or act under the same key.
+struct Row {
+    name: &'static str,
+    before: Option<(&'static str, Value)>,
+    ask: (&'static str, Value),
+    other: (&'static str, Value),
+}
+
+fn rows() -> Vec<Row> {
+    let row = |name, ask, other| Row { name, before: None, ask, other };
+    let why = |act, reason| (act, json!({ "reason": reason }));
+    let note = |text| ("followup", json!({"message": {"type": "text", "message": text}}));
+    let extend = |hours: u64| ("extend", json!({"expires_in_ms": hours * 3_600_000}));
+    let award = |ms: u64| ("award", json!({"proposal_id": "p1", "undo_within_ms": ms}));
+    let after = |before, row| Row { before: Some(before), ..row };
+    let hour = 3_600_000;
+    vec![
+        row("follow-up", note("when?"), note("where?")),
+        row("pause", why("pause", "lunch"), why("pause", "tea")),
+        after(why("pause", ""), row("resume", ("resume", json!({})), why("pause", "tea"))),
+        row("extend", extend(2), extend(3)),
+        row("award", award(0), why("finalize", "nobody")),
+        row("award-with-undo", award(hour), award(hour + 1)),
+        after(award(hour), row("undo", why("undo-award", "oh"), why("undo-award", "no"))),
+        row("finalize", why("finalize", "nobody"), why("finalize", "none")),
+        row("close", why("close", "no"), why("close", "never")),
+        row("cancel", why("cancel", "no"), why("cancel", "never")),
+    ]
+}
+
+/// Asks the requestor under a key until it is decided: the status and the whole answer.
+fn decided(
+    requestor: SocketAddr,
+    id: &str,
+    key: &str,
+    (act, body): &(&str, Value),
+) -> (u16, Value) {
+    let mut body = body.clone();
+    let path = match *act {
+        "followup" => "/api/v1/orders/followup".to_owned(),
+        act => format!("/api/v1/orders/{act}/{id}"),
+    };
+    if *act == "followup" {
+        body["order_req_id"] = json!(id);
+    }
+    let key = format!("idempotency-key: {key}");
+    let headers = ["content-type: application/json", &key];
+    until("the act is decided", || {
+        let answer = send(requestor, &format!("POST {path}"), &headers, &body.to_string()).ok()?;
+        (answer.status != 202 && answer.status != 503).then(|| (answer.status, answer.json()))
+    })
+}
+
+fn last_seq(processor: SocketAddr, id: &str) -> Value {
+    get(processor, &format!("/api/v1/orders/{id}")).unwrap().json()["last_seq"].clone()
+}
+
+/// Opens an order of this name with a proposal.
+fn open(pair: &Pair, id: &str) {
+    let (requestor, rest) = (pair.requestor.address("requestor"), pair.processor.address("rest"));
+    let body = json!({"order_req_id": id}).to_string();
+    assert_eq!(post(requestor, "/api/v1/orders/initiate", &body).unwrap().status, 200);
+    let offer = json!({"order_req_id": id, "proposal_id": "p1", "seller": "s1", "price": "9",
+        "currency": "EUR"});
+    let offer = offer.to_string();
+    until("the order takes a proposal", || {
+        post(rest, "/api/v1/proposals", &offer).ok().filter(|answer| answer.status == 201)
+    });
+}
+
+#[test]
+fn every_act_of_a_buyer_over_rest_has_one_effect_and_one_answer_for_ever() {
+    let mut pair = Pair::start();
+    let (requestor, rest) = (pair.requestor.address("requestor"), pair.processor.address("rest"));
+    let mut held = Vec::new();
+    for row in rows() {
+        let id = row.name;
+        open(&pair, id);
+        if let Some(before) = &row.before {
+            assert_eq!(decided(requestor, id, "0", before).0, 200, "{id}");
+        }
+        // A seller uses the same key for the same order.
+        let question = json!({"seller": "s1", "message": "when?"});
+        let path = format!("/api/v1/orders/{id}/questions");
+        assert_eq!(once(rest, &path, &question).0, 201, "{id}");
+        let first = decided(requestor, id, "1", &row.ask);
+        assert_eq!(first.0, 200, "{id}: {first:?}");
+        held.push((row, first));
+    }
+    let again = |when: &str| {
+        for (row, first) in &held {
+            let (id, before) = (row.name, last_seq(rest, row.name));
+            assert_eq!(decided(requestor, id, "1", &row.ask), *first, "{id}: {when}");
+            let (status, other) = decided(requestor, id, "1", &row.other);
+            let reason = (status, other["reason"].as_str());
+            assert_eq!(reason, (409, Some("IDEMPOTENCY_CONFLICT")), "{id}: {when}");
+            assert_eq!(last_seq(rest, id), before, "{id}: {when}");
+        }
+    };
+    again("at once");
+    pair.processor.kill();
+    pair.requestor.kill();
+    pair.processor.restart();
+    pair.requestor.restart();
+    again("after a kill of both");
+    for (row, _) in &held {
+        // Not every order is to be ended any more.
+        drop(decided(requestor, row.name, "2", &("cancel", json!({}))));
+    }
+    again("after the end");
+    pair.requestor.kill();
+    pair.requestor.restart();
+    again("after the end and a kill");
+}
