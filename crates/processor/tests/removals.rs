@@ -105,3 +105,24 @@ async fn what_a_crash_left_of_an_opening_is_removed_and_an_opening_after_it_is_n
     rig.restart().await;
     assert_eq!(rig.wire().await.last_seq("a").await, 3);
 }
+
+#[tokio::test]
+async fn a_journal_that_is_read_only_lets_nothing_go_and_tells_of_former_incarnations() {
+    let mut rig = Rig::start().await;
+    tender(&rig, "a", "uid-1").await;
+    tender(&rig, "a", "uid-2").await;
+    drop(rig.wire().await.follow(of_life("damaged", "uid-3")).await.unwrap());
+    rig.keep_ended(Duration::from_mins(1));
+    rig.clock.set(START.plus_ms(3_600_000));
+    let damaged = b"damaged";
+    let damage = |log: &mut Vec<u8>| {
+        let found = log.windows(damaged.len()).rposition(|bytes| bytes == damaged);
+        log[found.unwrap()] ^= 1;
+    };
+    rig.restart_on(damage).await;
+    rig.clock.has_been_heeded().await;
+    assert_eq!(seen(&rig, "a", "uid-1").await.award_seq, 4);
+    assert_eq!(seen(&rig, "a", "uid-2").await.award_seq, 4);
+    let refused = rig.wire().await.follow(of_life("a", "uid-4")).await.err().unwrap();
+    assert_eq!(reason(&refused), "STORAGE_UNAVAILABLE");
+}

@@ -20,6 +20,11 @@ impl Orders {
             Act::Open(opening) => Some(opening),
             _ => None,
         };
+        if let Some(former) = shard.former(key, command.incarnation.as_ref())
+            && opening.is_none()
+        {
+            return Ok(Submitted::Former(Box::new(former.clone())));
+        }
         let Some(entry) = shard.orders.get_mut(key) else {
             return Err(opening.map_or_else(|| not_found(key), |_| refused(reason)));
         };
@@ -29,8 +34,8 @@ impl Orders {
         if let Some(cause) = &entry.damaged {
             return Err(damaged(key, cause));
         }
-        let (life, is_over) = entry.life();
-        if is_over && opening.is_some_and(|opening| opening.incarnation != life) {
+        let is_other = opening.is_some_and(|opening| opening.incarnation != entry.incarnation);
+        if is_other && entry.ended_at().is_some() {
             return Err(refused(reason));
         }
         // The book itself goes no further than what is on disk.

@@ -75,6 +75,9 @@ impl Orders {
     /// Takes what was kept for long enough out of memory, a bounded number at a time; says whether
     /// anything is to be removed from the disk.
     pub(super) fn take_out_ended(&self, now: Timestamp) -> bool {
+        if self.is_read_only() {
+            return false;
+        }
         let keep_ms = i64::try_from(self.inner.parts.keep_ended.as_millis()).unwrap_or(i64::MAX);
         let until = Timestamp(now.0.saturating_sub(keep_ms));
         let mut waiting = 0;
