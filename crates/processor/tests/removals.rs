@@ -111,7 +111,9 @@ async fn a_journal_that_is_read_only_lets_nothing_go_and_tells_of_former_incarna
     let mut rig = Rig::start().await;
     tender(&rig, "a", "uid-1").await;
     tender(&rig, "a", "uid-2").await;
-    drop(rig.wire().await.follow(of_life("damaged", "uid-3")).await.unwrap());
+    for id in ["damaged", "last"] {
+        drop(rig.wire().await.follow(of_life(id, "uid-3")).await.unwrap());
+    }
     rig.keep_ended(Duration::from_mins(1));
     rig.clock.set(START.plus_ms(3_600_000));
     let damaged = b"damaged";
