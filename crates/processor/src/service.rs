@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use orderstream_core::notification::Notifier;
 use orderstream_core::port::{Clock, SellerDirectory};
 use orderstream_journal::Journal;
 use orderstream_rpc::observe::{AllowAll, RpcMetrics, Side};
 use orderstream_rpc::server::http::HttpLimits;
 use orderstream_rpc::server::http_metrics::{HttpMetrics, measured};
-use orderstream_rpc::server::{self, ServerLimits};
+use orderstream_rpc::server::{self, ServerLimits, ServerStack};
 use prometheus::Registry;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -144,6 +145,25 @@ impl Processor {
     /// # Errors
     /// When serving is not possible.
     pub async fn run(self, grpc: TcpListener, rest: TcpListener) -> Result<(), Error> {
+        let (of_grpc, of_rest) = (self.shutdown.clone(), self.shutdown.clone());
+        let grpc = |stack| server::serve(grpc, stack, ServerLimits::default(), of_grpc);
+        let rest = |router| server::http::serve(rest, router, HttpLimits::default(), of_rest);
+        self.run_on(grpc, rest).await
+    }
+
+    /// The same on what is given: each is called with what it is to serve, until shutdown.
+    ///
+    /// # Errors
+    /// When serving is not possible.
+    pub async fn run_on<G, R>(
+        self,
+        grpc: impl FnOnce(ServerStack) -> G,
+        rest: impl FnOnce(Router) -> R,
+    ) -> Result<(), Error>
+    where
+        G: Future<Output = ()> + Send + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
         let service = Grpc::new(self.orders.clone(), self.name, self.peers.clone());
         let routes = Routes::new(server::streaming(service.clone()))
             .add_service(server::non_streaming(service.clone()))
@@ -155,16 +175,15 @@ impl Processor {
         tracing::warn!("every caller may do everything: no authorisation is set up");
         let stack = server::stack(routes, &self.rpc_metrics, Arc::new(AllowAll::default()));
         let mut tasks: JoinSet<Result<(), Error>> = JoinSet::new();
-        let shutdown = self.shutdown.clone();
+        let grpc = grpc(stack);
         tasks.spawn(async move {
-            server::serve(grpc, stack, ServerLimits::default(), shutdown).await;
+            grpc.await;
             Ok(())
         });
         let router = rest::forwarding_router(self.orders.clone(), self.peers.clone());
-        let router = measured(router, self.http_metrics);
-        let shutdown = self.shutdown.clone();
+        let rest = rest(measured(router, self.http_metrics));
         tasks.spawn(async move {
-            server::http::serve(rest, router, HttpLimits::default(), shutdown).await;
+            rest.await;
             Ok(())
         });
         let (orders, shutdown) = (self.orders.clone(), self.shutdown.clone());

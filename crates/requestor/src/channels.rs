@@ -7,9 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use orderstream_core::port::Addresses;
 use orderstream_core::{Reason, Refusal};
-use orderstream_rpc::client::{self, ClientStack, Connections};
+use orderstream_rpc::client::{self, ClientStack, Connections, Dialer};
 use orderstream_rpc::limits::{CLIENT_CONNECTIONS_MAX, CONCURRENT_STREAMS_MAX};
 use orderstream_rpc::observe::RpcMetrics;
 use parking_lot::Mutex;
@@ -26,7 +25,7 @@ pub(crate) struct Channels {
     /// Connections for streams to each processor, at least.
     lanes_min: usize,
     metrics: Arc<RpcMetrics>,
-    addresses: Arc<dyn Addresses>,
+    dialer: Arc<dyn Dialer>,
     by_url: Mutex<BTreeMap<String, Processor>>,
 }
 
@@ -72,10 +71,10 @@ impl Channels {
     pub(crate) fn new(
         per_processor: usize,
         metrics: Arc<RpcMetrics>,
-        addresses: Arc<dyn Addresses>,
+        dialer: Arc<dyn Dialer>,
     ) -> Self {
         let lanes_min = per_processor.clamp(1, LANES_MAX);
-        Self { lanes_min, metrics, addresses, by_url: Mutex::new(BTreeMap::new()) }
+        Self { lanes_min, metrics, dialer, by_url: Mutex::new(BTreeMap::new()) }
     }
 
     /// A connection for a stream, the one that carries fewest, and the stream's place there. Needs to be called within a
@@ -143,7 +142,7 @@ impl Channels {
     }
 
     fn connection(&self, processor: &str) -> Result<Connections, Refusal> {
-        client::connect_at(processor, 1, &self.metrics, &self.addresses)
+        client::connect_over(processor, 1, &self.metrics, &self.dialer)
             .map_err(|error| Refusal::field("processor", error.to_string()))
     }
 }
@@ -168,7 +167,7 @@ mod tests {
     async fn streams_spread_over_connections_that_grow_with_them_up_to_a_bound() {
         const URL: &str = "http://127.0.0.1:1";
         let metrics = RpcMetrics::new(&prometheus::Registry::new(), Side::Client).unwrap();
-        let channels = Channels::new(3, metrics, Arc::new(ByName));
+        let channels = Channels::new(3, metrics, Arc::new(client::Tcp(Arc::new(ByName))));
         let lanes = || -> Vec<usize> {
             let by_url = channels.by_url.lock();
             by_url[URL].lanes.iter().map(|lane| lane.streams.load(Ordering::Relaxed)).collect()

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use orderstream_core::OrderKey;
 use orderstream_core::port::{Addresses, Clock};
+use orderstream_rpc::client::{Dialer, Tcp};
 use orderstream_rpc::observe::{RpcMetrics, Side};
 use tokio_util::sync::CancellationToken;
 
@@ -60,6 +61,18 @@ impl Requestor {
     /// # Errors
     /// When the store cannot be used, or the figures are registered already.
     pub async fn start(parts: Parts) -> Result<(Handle, Service), Error> {
+        let tcp = Arc::new(Tcp(Arc::clone(&parts.addresses)));
+        Self::start_over(parts, tcp).await
+    }
+
+    /// The same, over connections that `dialer` makes.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_over(
+        parts: Parts,
+        dialer: Arc<dyn Dialer>,
+    ) -> Result<(Handle, Service), Error> {
         let metrics = Metrics::register(&parts.metrics)?;
         let rpc_metrics = RpcMetrics::new(&parts.metrics, Side::Client)?;
         let (shown, floors) = ShownLog::open(Arc::clone(&parts.lists))?;
@@ -72,7 +85,7 @@ impl Requestor {
         });
         let shared = Shared::new(SharedParts {
             registry: Registry::new(parts.max_orders, metrics.clone()),
-            channels: Channels::new(parts.connections, rpc_metrics, parts.addresses),
+            channels: Channels::new(parts.connections, rpc_metrics, dialer),
             store,
             shown,
             clock: parts.clock,

@@ -1,7 +1,9 @@
 //! Clients: a few lazily connected HTTP/2 connections, each inside the layers of a client.
 
+use std::fmt::Debug;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -11,6 +13,7 @@ use http::{Request, Uri};
 use http_body::Body;
 use hyper_util::rt::TokioIo;
 use orderstream_core::port::{Addresses, ByName};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::{Channel, Endpoint};
@@ -24,6 +27,32 @@ use crate::v1::order_streaming_service_client::OrderStreamingServiceClient;
 
 /// The port of a URL that names none.
 const HTTP_PORT: u16 = 80;
+
+/// The bytes of one connection, in both directions.
+pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+/// A connection that is being made.
+pub type Dialed = Pin<Box<dyn Future<Output = io::Result<Box<dyn Wire>>> + Send>>;
+
+/// Makes the connections that calls go over.
+pub trait Dialer: Send + Sync + Debug + 'static {
+    /// Connects to the server with this URL, of which `uri` has the host and the port.
+    fn dial(&self, url: &str, uri: &Uri) -> Dialed;
+}
+
+/// Connects over TCP, to where the addresses say that a server is whenever a connection is made; where
+/// they do not know, to the URL's host.
+#[derive(Clone, Debug)]
+pub struct Tcp(pub Arc<dyn Addresses>);
+
+impl Dialer for Tcp {
+    fn dial(&self, url: &str, uri: &Uri) -> Dialed {
+        let (address, uri) = (self.0.address(url), uri.clone());
+        Box::pin(async move { Ok(Box::new(dial(address, &uri).await?) as Box<dyn Wire>) })
+    }
+}
 
 /// A channel inside all layers of a client.
 pub type ClientStack<C = Channel> = LogService<MetricsService<BoundaryService<AnyBody<C>>>>;
@@ -88,10 +117,27 @@ pub fn connect_at(
     metrics: &Arc<RpcMetrics>,
     addresses: &Arc<dyn Addresses>,
 ) -> Result<Connections, tonic::transport::Error> {
+    let dialer: Arc<dyn Dialer> = Arc::new(Tcp(Arc::clone(addresses)));
+    connect_over(url, connections, metrics, &dialer)
+}
+
+/// The same, over connections that `dialer` makes.
+///
+/// # Errors
+/// When the URL is none.
+pub fn connect_over(
+    url: &str,
+    connections: usize,
+    metrics: &Arc<RpcMetrics>,
+    dialer: &Arc<dyn Dialer>,
+) -> Result<Connections, tonic::transport::Error> {
     let endpoint = endpoint(url)?;
     let channel = || {
-        let (url, addresses) = (url.to_owned(), Arc::clone(addresses));
-        let connector = service_fn(move |uri: Uri| dial(addresses.address(&url), uri));
+        let (url, dialer) = (url.to_owned(), Arc::clone(dialer));
+        let connector = service_fn(move |uri: Uri| {
+            let dialed = dialer.dial(&url, &uri);
+            async move { dialed.await.map(TokioIo::new) }
+        });
         endpoint.connect_with_connector_lazy(connector)
     };
     let stacks = (0..connections.clamp(1, limits::CLIENT_CONNECTIONS_MAX))
@@ -100,7 +146,7 @@ pub fn connect_at(
     Ok(Connections { stacks, next: Arc::default() })
 }
 
-async fn dial(address: Option<SocketAddr>, uri: Uri) -> io::Result<TokioIo<TcpStream>> {
+async fn dial(address: Option<SocketAddr>, uri: &Uri) -> io::Result<TcpStream> {
     let stream = match address {
         Some(address) => TcpStream::connect(address).await?,
         None => {
@@ -109,7 +155,7 @@ async fn dial(address: Option<SocketAddr>, uri: Uri) -> io::Result<TokioIo<TcpSt
         }
     };
     stream.set_nodelay(true)?;
-    Ok(TokioIo::new(stream))
+    Ok(stream)
 }
 
 /// An endpoint with every bound set.

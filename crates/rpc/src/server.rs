@@ -18,6 +18,7 @@ use ::http::{Request, Response};
 use bytes::Bytes;
 use http_body::Body;
 use hyper::body::Incoming;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding;
@@ -26,6 +27,7 @@ use tonic_health::server::HealthReporter;
 use tower::{BoxError, Layer as _, Service};
 
 use self::accept::Port;
+use self::activity::Whole;
 use crate::limits;
 use crate::observe::{
     Authorize, AuthorizeService, BoundaryService, DeadlineCap, LogService, MetricsService,
@@ -179,4 +181,24 @@ pub async fn serve<S, B>(
     let serve = |stream| connection::serve(stream, service.clone(), bounds, shutdown.clone());
     // A gRPC client understands a closed connection; there is no frame before its settings.
     accept::accept_all(port, serve, |stream: TcpStream| async move { drop(stream) }).await;
+}
+
+/// Serves a stack on one connection that was made elsewhere, such as one in memory, as [`serve`] does on
+/// each that it accepts.
+pub async fn serve_connection<T, S, B>(
+    connection: T,
+    service: S,
+    bounds: ServerLimits,
+    shutdown: CancellationToken,
+) where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    connection::serve_over(Whole(connection), service, bounds, shutdown).await;
 }

@@ -10,13 +10,14 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::{Connected as _, TcpConnectInfo};
 use tower::{BoxError, Service, ServiceExt as _};
 
 use super::ServerLimits;
-use super::activity::{Activity, AnswerBody, Heard};
+use super::activity::{Activity, AnswerBody, Heard, ReadNow};
 use super::drive::{Times, drive};
 use crate::limits;
 
@@ -40,8 +41,7 @@ fn builder(bounds: &ServerLimits) -> http2::Builder<TokioExecutor> {
     builder
 }
 
-/// Serves one connection until it ends, until it did not send the head of a request in time, or,
-/// after the token, until its calls have ended.
+/// Serves one connection over TCP, as [`serve_over`].
 pub(super) async fn serve<S, B>(
     stream: TcpStream,
     service: S,
@@ -60,11 +60,34 @@ pub(super) async fn serve<S, B>(
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
     let info: TcpConnectInfo = stream.connect_info();
+    let told = tower::service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(info.clone());
+        service.clone().oneshot(request)
+    });
+    serve_over(stream, told, bounds, shutdown).await;
+}
+
+/// Serves one connection until it ends, until it did not send the head of a request in time, or,
+/// after the token, until its calls have ended.
+pub(super) async fn serve_over<T, S, B>(
+    stream: T,
+    service: S,
+    bounds: ServerLimits,
+    shutdown: CancellationToken,
+) where
+    T: AsyncRead + AsyncWrite + ReadNow + Send + Unpin + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     let activity = Arc::<Activity>::default();
     let seen = Arc::clone(&activity);
-    let service = service_fn(move |mut request: Request<Incoming>| {
+    let service = service_fn(move |request: Request<Incoming>| {
         let call = seen.call();
-        request.extensions_mut().insert(info.clone());
         let answer = service.clone().oneshot(request);
         async move { Ok::<_, Infallible>(answer.await?.map(|body| AnswerBody::new(body, call))) }
     });
