@@ -4,8 +4,8 @@ mod bulk;
 mod cli;
 mod control;
 pub mod http;
-mod requestor;
-mod rest;
+pub mod requestor;
+pub mod rest;
 pub mod session;
 
 use std::time::Duration;

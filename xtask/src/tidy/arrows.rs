@@ -25,6 +25,17 @@ const INWARD: &[(&str, &[&str])] = &[
     ("orderstream-testbed", &[]),
     ("orderstream-torture", &["orderstream-rpc"]),
     ("orderstream-powercut", &[]),
+    (
+        "orderstream-shells",
+        &[
+            "orderstream-core",
+            "orderstream-journal",
+            "orderstream-rpc",
+            "orderstream-processor",
+            "orderstream-requestor",
+            "orderstream-torture",
+        ],
+    ),
     ("xtask", ALL),
 ];
 

@@ -23,21 +23,24 @@ pub enum Page {
 }
 
 impl Page {
-    const fn name(self) -> &'static str {
+    /// Its name in a history.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Tracking => "tracking",
             Self::Order => "order",
         }
     }
 
-    fn path(self, order: &str) -> String {
+    /// Where it is.
+    pub fn path(self, order: &str) -> String {
         match self {
             Self::Tracking => format!("/api/v1/orders/tracking/{order}"),
             Self::Order => format!("/api/v1/orders/{order}"),
         }
     }
 
-    fn seen(self, body: &Value) -> Seen {
+    /// What an answer shows.
+    pub fn seen(self, body: &Value) -> Seen {
         let number = |value: &Value| value.as_u64().unwrap_or_default();
         let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
         let kinds = ["received", "open", "withdrawn", "closed"];

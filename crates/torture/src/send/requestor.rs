@@ -17,7 +17,8 @@ pub(super) async fn send(address: SocketAddr, call: &Call) -> Outcome {
     answer.map_or_else(Outcome::unknown, |answer| answer.outcome())
 }
 
-fn request(call: &Call) -> Option<(String, Value)> {
+/// The path after `/api/v1/orders/`, and the body; `None` for what buyers' REST does not have.
+pub fn request(call: &Call) -> Option<(String, Value)> {
     let Call { order, token, .. } = call;
     let on = |act: &str| format!("{act}/{order}");
     let reason = json!({"reason": token});

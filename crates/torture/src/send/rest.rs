@@ -16,7 +16,8 @@ pub(super) async fn send(address: SocketAddr, call: &Call) -> Outcome {
     answer.map_or_else(Outcome::unknown, |answer| answer.outcome())
 }
 
-fn request(call: &Call) -> Option<(String, Value)> {
+/// The request line without its version, and the body; `None` for what sellers' REST does not have.
+pub fn request(call: &Call) -> Option<(String, Value)> {
     let Call { actor, order, token, .. } = call;
     let content = |proposal: &str| {
         json!({"order_req_id": order, "proposal_id": proposal, "seller": actor,

@@ -1,0 +1,56 @@
+//! A host: a runtime of its own, which runs when it gets a tick.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::TICK_MS;
+
+/// What a task on a host leaves for the world; empty until it is done, and for ever when it died.
+pub(crate) type Slot<T> = Arc<Mutex<Option<T>>>;
+
+/// One process.
+#[derive(Debug)]
+pub(crate) struct Host {
+    runtime: Runtime,
+}
+
+impl Host {
+    pub(crate) fn boot() -> Self {
+        let mut builder = Builder::new_current_thread();
+        let runtime = builder.enable_time().start_paused(true).build().expect("a runtime");
+        Self { runtime }
+    }
+
+    /// Lets everything run until it waits for a later moment.
+    pub(crate) fn tick(&self) {
+        // Made inside: a sleep belongs to the runtime that it is made in.
+        self.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(TICK_MS)).await });
+    }
+
+    /// Calls what needs to be in the runtime.
+    pub(crate) fn within<T>(&self, call: impl FnOnce() -> T) -> T {
+        let _inside = self.runtime.enter();
+        call()
+    }
+
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(self.runtime.spawn(task));
+    }
+
+    /// Runs something, and leaves what it gives in a slot.
+    pub(crate) fn ask<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> Slot<T> {
+        let slot = Slot::default();
+        let filled = Arc::clone(&slot);
+        self.spawn(async move {
+            let value = task.await;
+            *filled.lock() = Some(value);
+        });
+        slot
+    }
+}

@@ -1,0 +1,160 @@
+//! Starts the real processor and the real requestor on a host.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use http::Request;
+use orderstream_core::port::{ByName, Clock, SellerDirectory};
+use orderstream_core::spec::{Contact, Seller};
+use orderstream_core::{SellerId, Tenant};
+use orderstream_processor::limits::KEEP_ENDED;
+use orderstream_processor::{PeersConfig, Processor};
+use orderstream_requestor::{JournalLists, Requestor};
+use orderstream_rpc::server::http_metrics::HttpMetrics;
+use orderstream_rpc::server::{ServerLimits, serve_connection};
+use orderstream_torture::plan::SELLERS;
+use orderstream_torture::send::http::Answer;
+use prometheus::Registry;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use crate::clock::WallClock;
+use crate::host::{Host, Slot};
+use crate::journal::Driven;
+use crate::network::Network;
+
+/// Bytes of an answer that are read.
+const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Orders that the requestor may follow.
+const ORDERS_MAX: usize = 100;
+
+/// What of the world a service is built on.
+#[derive(Clone, Debug)]
+pub(crate) struct Ground {
+    pub(crate) clock: WallClock,
+    pub(crate) network: Network,
+    pub(crate) urls: Vec<String>,
+}
+
+/// A service that runs on a host, or begins to.
+#[derive(Debug)]
+pub(crate) struct Running {
+    /// Its REST, when it serves.
+    pub(crate) rest: Slot<Router>,
+    /// Tells it to stop.
+    pub(crate) shutdown: CancellationToken,
+    /// Filled when it has ended.
+    pub(crate) ended: Slot<()>,
+}
+
+impl Running {
+    /// Asks its REST; `None` while there is none. The slot stays empty when the host dies.
+    pub(crate) fn ask(&self, host: &Host, request: Request<Body>) -> Option<Slot<Answer>> {
+        let router = self.rest.lock().clone()?;
+        Some(host.ask(async move {
+            let response = router.oneshot(request).await;
+            let response = response.unwrap_or_else(|never| match never {});
+            let status = response.status().as_u16();
+            let body = axum::body::to_bytes(response.into_body(), ANSWER_BYTES_MAX).await;
+            let text = String::from_utf8_lossy(&body.unwrap_or_default()).into_owned();
+            Answer { status, text }
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct Sellers(Arc<[Seller]>);
+
+impl SellerDirectory for Sellers {
+    fn sellers(&self, _: &Tenant) -> Arc<[Seller]> {
+        Arc::clone(&self.0)
+    }
+}
+
+fn sellers() -> Sellers {
+    let seller = |name: &&str| Seller {
+        id: SellerId::new(*name).expect("a name"),
+        place: None,
+        categories: Vec::new(),
+        contact: Contact::default(),
+        currency: None,
+        capacity: None,
+        suspended: false,
+    };
+    Sellers(SELLERS.iter().map(seller).collect())
+}
+
+/// Starts the processor with this URL; `None` when its disk does not let it.
+pub(crate) fn processor(
+    host: &Host,
+    url: &str,
+    journal: &Arc<Driven>,
+    ground: &Ground,
+) -> Option<Running> {
+    let (metrics, shutdown) = (Registry::new(), CancellationToken::new());
+    let parts = orderstream_processor::Parts {
+        journal: Arc::<Driven>::clone(journal),
+        directory: Arc::new(sellers()),
+        clock: Arc::new(ground.clock.clone()) as Arc<dyn Clock>,
+        http_metrics: HttpMetrics::register(&metrics).expect("the figures are registered once"),
+        metrics,
+        peers: PeersConfig::alone(url.to_owned()),
+        keep_ended: KEEP_ENDED,
+        shutdown: shutdown.clone(),
+    };
+    journal.set_starting(true);
+    let started = host.within(|| Processor::start(parts).and_then(Processor::silent));
+    journal.set_starting(false);
+    let processor = started.ok()?;
+    let mut connections = ground.network.listen(url);
+    let rest: Slot<Router> = Slot::default();
+    let (served, stop, of_rest) = (Arc::clone(&rest), shutdown.clone(), shutdown.clone());
+    let ended = host.ask(async move {
+        let grpc = move |stack: orderstream_rpc::server::ServerStack| async move {
+            let mut tasks = tokio::task::JoinSet::new();
+            while let Some(connection) = tokio::select! {
+                biased;
+                () = stop.cancelled() => None,
+                connection = connections.recv() => connection,
+            } {
+                let (stack, stop) = (stack.clone(), stop.clone());
+                let limits = ServerLimits::default();
+                tasks.spawn(serve_connection(connection, stack, limits, stop));
+            }
+            while tasks.join_next().await.is_some() {}
+        };
+        let rest = move |router| async move {
+            *served.lock() = Some(router);
+            of_rest.cancelled().await;
+            *served.lock() = None;
+        };
+        processor.run_on(grpc, rest).await.expect("it serves");
+    });
+    Some(Running { rest, shutdown, ended })
+}
+
+/// Starts the requestor. Where its disk does not let it, it has ended at once.
+pub(crate) fn requestor(host: &Host, journal: &Arc<Driven>, ground: &Ground) -> Running {
+    let shutdown = CancellationToken::new();
+    let parts = orderstream_requestor::Parts {
+        processors: ground.urls.clone(),
+        addresses: Arc::new(ByName),
+        connections: 1,
+        max_orders: ORDERS_MAX,
+        lists: Arc::new(JournalLists::new(Arc::<Driven>::clone(journal))),
+        projection: None,
+        clock: Arc::new(ground.clock.clone()),
+        metrics: Registry::new(),
+        shutdown: shutdown.clone(),
+    };
+    let rest: Slot<Router> = Slot::default();
+    let (served, dialer) = (Arc::clone(&rest), Arc::new(ground.network.clone()));
+    let ended = host.ask(async move {
+        let Ok((handle, service)) = Requestor::start_over(parts, dialer).await else { return };
+        *served.lock() = Some(orderstream_requestor::rest::router(Arc::new(handle)));
+        service.run().await.expect("it runs");
+        *served.lock() = None;
+    });
+    Running { rest, shutdown, ended }
+}

@@ -1,0 +1,139 @@
+//! Readers on a host of their own: each follows an order over the network to its end, and comes back
+//! after every break, sometimes from the first event, sometimes slowly.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use orderstream_rpc::client::{Connections, Dialer, connect_over};
+use orderstream_rpc::event_stream::EventStream;
+use orderstream_rpc::observe::{RpcMetrics, Side};
+use orderstream_rpc::v1;
+use orderstream_torture::event::Event;
+use orderstream_torture::history::{Line, Reader, Told};
+use parking_lot::Mutex;
+use prometheus::Registry;
+
+use crate::network::Network;
+
+/// Pause before a reader comes back.
+const PAUSE: Duration = Duration::from_millis(150);
+/// How long a stream may take to be opened.
+const OPEN: Duration = Duration::from_secs(5);
+/// Every so many connections a reader begins at the first event again.
+const AFRESH_EVERY: u32 = 4;
+
+/// Where everybody writes, and what time it is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Recorder {
+    now_us: Arc<AtomicU64>,
+    lines: Arc<Mutex<Vec<Line>>>,
+    lists: Arc<Mutex<BTreeMap<String, Vec<Event>>>>,
+}
+
+impl Recorder {
+    pub(crate) fn set(&self, now_ms: u64) {
+        self.now_us.store(now_ms * 1_000, Ordering::Relaxed);
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.now_us.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn write(&self, line: Line) {
+        self.lines.lock().push(line);
+    }
+
+    pub(crate) fn lines(&self) -> Vec<Line> {
+        self.lines.lock().clone()
+    }
+
+    /// A whole list, when it was read from its first event to its end.
+    pub(crate) fn list(&self, order: &str) -> Option<Vec<Event>> {
+        self.lists.lock().get(order).cloned()
+    }
+}
+
+/// How fast a reader reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    Keen,
+    /// Pauses after every event.
+    Slow,
+}
+
+/// Connections of readers to a processor.
+pub(crate) fn connections(network: &Network, url: &str) -> Connections {
+    let metrics = RpcMetrics::new(&Registry::new(), Side::Client).expect("figures");
+    let dialer: Arc<dyn Dialer> = Arc::new(network.clone());
+    connect_over(url, 2, &metrics, &dialer).expect("a URL")
+}
+
+/// Follows an order to its end.
+pub(crate) async fn observe(
+    connections: Connections,
+    recorder: Recorder,
+    (name, order): (String, String),
+    pace: Pace,
+) {
+    let mut last = 0;
+    for connection in 1.. {
+        let after_seq = if connection % AFRESH_EVERY == 0 { 0 } else { last };
+        let request = request(&order, after_seq);
+        let opening = EventStream::open(connections.channel(), &request, None);
+        let Ok(Ok(mut stream)) = tokio::time::timeout(OPEN, opening).await else {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        while let Ok(Some(told)) = stream.message().await {
+            let Some(event) = Event::from_wire(&told) else { break };
+            last = event.seq;
+            let is_last = event.is_last();
+            recorder.write(Line::Told(Told {
+                t: recorder.now(),
+                reader: Reader::Observer,
+                name: name.clone(),
+                connection,
+                after: after_seq,
+                order: order.clone(),
+                event,
+            }));
+            if is_last {
+                return;
+            }
+            if pace == Pace::Slow {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Reads an order's whole list, to the end of the order, and again after every break.
+pub(crate) async fn read_list(connections: Connections, recorder: Recorder, order: String) {
+    loop {
+        let request = request(&order, 0);
+        let opening = EventStream::open(connections.channel(), &request, None);
+        if let Ok(Ok(mut stream)) = tokio::time::timeout(OPEN, opening).await {
+            let mut events = Vec::new();
+            while let Ok(Some(told)) = stream.message().await {
+                events.extend(Event::from_wire(&told));
+            }
+            if events.last().is_some_and(Event::is_last) {
+                recorder.lists.lock().insert(order, events);
+                return;
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn request(order: &str, after_seq: u64) -> v1::OrderStreamRequest {
+    v1::OrderStreamRequest {
+        order_req_id: order.to_owned(),
+        after_seq,
+        observer: true,
+        ..v1::OrderStreamRequest::default()
+    }
+}

@@ -1,0 +1,76 @@
+//! Claims about seeds. `SHELLS_SEEDS=A-B` plays others than the default ones; a failing seed prints
+//! how it is played again.
+
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use orderstream_shells::plan::{Fault, Part, What};
+use orderstream_shells::{Trouble, plan, run};
+use orderstream_torture::check::check;
+use orderstream_torture::plan::Weather;
+use orderstream_torture::report::report;
+use orderstream_torture::seeds::parse;
+
+/// The seeds of every build.
+const SEEDS: RangeInclusive<u64> = 1..=40;
+/// Seeds that are played at one time, each in a thread of its own.
+const AT_ONCE: usize = 2;
+
+#[test]
+fn every_answer_holds_and_every_event_arrives_whatever_breaks() {
+    let seeds = match std::env::var("SHELLS_SEEDS") {
+        Ok(text) => parse(&text).unwrap(),
+        Err(_) => SEEDS,
+    };
+    let next = AtomicU64::new(*seeds.start());
+    let reports: Vec<String> = std::thread::scope(|scope| {
+        let player = || {
+            let mut reports = Vec::new();
+            loop {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed > *seeds.end() {
+                    return reports;
+                }
+                reports.extend(play(seed));
+            }
+        };
+        let players: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(player)).collect();
+        players.into_iter().flat_map(|player| player.join().unwrap()).collect()
+    });
+    assert!(reports.is_empty(), "{}", reports.join("\n"));
+}
+
+#[test]
+fn the_seeds_of_every_build_break_everything_that_can_break() {
+    let faults: Vec<Fault> = SEEDS.flat_map(|seed| plan(seed).faults).collect();
+    let any = |is: fn(&What) -> bool| faults.iter().any(|fault| is(&fault.what));
+    assert!(any(|what| matches!(what, What::Crash(Part::Requestor))));
+    assert!(any(|what| matches!(what, What::Crash(Part::Processor(_)))));
+    assert!(any(|what| matches!(what, What::Stop(Part::Requestor))));
+    assert!(any(|what| matches!(what, What::Stop(Part::Processor(_)))));
+    assert!(any(|what| matches!(what, What::Freeze(Part::Requestor))));
+    assert!(any(|what| matches!(what, What::Freeze(Part::Processor(_)))));
+    assert!(any(|what| matches!(what, What::Hold(_))));
+    assert!(any(|what| matches!(what, What::Clock(_, ..0))));
+    assert!(any(|what| matches!(what, What::Clock(_, 1..))));
+    for weather in [Weather::Cut, Weather::Stalled, Weather::HalfOpen, Weather::Bytewise] {
+        let is = |fault: &Fault| matches!(fault.what, What::Link(_, it) if it == weather);
+        assert!(faults.iter().any(is), "{weather:?}");
+    }
+    let troubles =
+        [Trouble::Full, Trouble::WriteFails, Trouble::SyncFails, Trouble::SyncFailsAndLoses];
+    for trouble in troubles {
+        let is = |fault: &Fault| matches!(fault.what, What::Disk(_, it) if it == trouble);
+        assert!(faults.iter().any(is), "{trouble:?}");
+    }
+}
+
+/// What is wrong with a seed.
+fn play(seed: u64) -> Option<String> {
+    let plan = plan(seed);
+    let ran = run(&plan);
+    let findings = check(&ran.lines);
+    let replay =
+        format!("SHELLS_SEEDS={seed} cargo test -p orderstream-shells --test main every_answer");
+    (!findings.is_empty()).then(|| report(&findings, &ran.lines, &replay))
+}
