@@ -33,6 +33,8 @@ pub(crate) fn start(format: LogFormat, kind: CommandKind) -> Result<(), Failure>
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
+        // A log on a full disk loses its lines: what tells of that panics where it cannot be written.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Text => logs.with_target(false).try_init(),
