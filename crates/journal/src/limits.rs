@@ -25,6 +25,8 @@ pub const REOPEN_PAUSE_MIN: Duration = Duration::from_millis(250);
 
 /// Longest pause before a failed store is opened again; the pause doubles up to it.
 pub const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// How often a store that looks damaged after a failure is tried again before it is only read.
+pub const REOPENS_OF_DAMAGED_MAX: u32 = 3;
 
 /// Bytes of decoded blocks that the store keeps for reads.
 pub const CACHE_BYTES: u64 = 16 * 1024 * 1024;

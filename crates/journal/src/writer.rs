@@ -155,12 +155,18 @@ impl Writer {
     /// Tries until the store is open again, or is known to be damaged, or the journal is stopped.
     fn reopen(&self) {
         let mut pause = limits::REOPEN_PAUSE_MIN;
+        let mut tries = limits::REOPENS_OF_DAMAGED_MAX;
         while !self.shared.queue.stopped_within(pause) {
             pause = (pause * 2).min(limits::REOPEN_PAUSE_MAX);
             let error = match self.try_reopen() {
                 Ok(()) => {
                     tracing::info!("the store is open again");
                     return self.shared.queue.heal();
+                }
+                // A disk that failed once more may be well again, and what it holds whole.
+                Err(error @ EngineError::Damaged(_)) if tries > 0 => {
+                    tries -= 1;
+                    error
                 }
                 Err(EngineError::Damaged(reason)) => match self.read_only(&reason) {
                     Ok(()) => return,
