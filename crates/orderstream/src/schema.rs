@@ -173,9 +173,11 @@ mod tests {
     fn every_verb_that_prints_json_has_a_schema() {
         use clap::CommandFactory as _;
         let command = crate::cli::Cli::command();
+        let has_output =
+            |verb: &clap::Command| verb.get_arguments().any(|arg| arg.get_id() == "output");
         let prints = command.get_subcommands().filter(|verb| {
-            let output = verb.get_arguments().find(|arg| arg.get_id() == "output");
-            output.is_some() && !matches!(verb.get_name(), "delete" | "wait")
+            let is_asked = has_output(verb) || verb.get_subcommands().any(has_output);
+            is_asked && !matches!(verb.get_name(), "delete" | "wait")
         });
         let mut printing: Vec<&str> = prints.map(clap::Command::get_name).collect();
         printing.sort_unstable();

@@ -69,7 +69,10 @@ async fn no_removal_that_failed_is_forgotten() {
                 rig.begin().await;
             }
             gone(&rig, &disk, &texts).await;
-            assert_eq!(rig.orders().count(), 0, "{fault:?} {fine}");
+            // What was written and whose sync failed is off the disk before that is known.
+            while rig.orders().count() > 0 {
+                rig.clock.has_been_heeded().await;
+            }
         }
     }
 }

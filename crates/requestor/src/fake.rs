@@ -162,9 +162,14 @@ impl Fake {
         self.state.changed.notify_waiters();
     }
 
-    /// Refuses all streams from now on, or takes them again.
-    pub(crate) fn set_away(&self, is_away: bool) {
-        self.state.is_away.store(is_away, Ordering::SeqCst);
+    /// Refuses all streams from now on.
+    pub(crate) fn go_away(&self) {
+        self.state.is_away.store(true, Ordering::SeqCst);
+    }
+
+    /// Takes streams again.
+    pub(crate) fn come_back(&self) {
+        self.state.is_away.store(false, Ordering::SeqCst);
     }
 
     /// Streams give no event after this one from now on; none is held back after 0.

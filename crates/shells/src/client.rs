@@ -45,9 +45,9 @@ enum State {
 }
 
 impl Job {
-    pub(crate) const fn new(call: Call, over: Over, again: bool) -> Self {
+    pub(crate) const fn new(call: Call, over: Over) -> Self {
         let state = State::Waits { until_ms: 0 };
-        Self { call, over, attempts_left: ATTEMPTS, again, state }
+        Self { call, over, attempts_left: ATTEMPTS, again: false, state }
     }
 
     /// One that is sent until it is answered.
@@ -171,7 +171,7 @@ impl Actor {
             let over = if step.over == Over::Requestor { step.over } else { *home };
             self.serial += 1;
             let call = call((&self.name, &self.actor), order, &step.op, self.serial);
-            self.job = Some(Job::new(call, over, step.again));
+            self.job = Some(Job { again: step.again, ..Job::new(call, over) });
         }
         let job = self.job.as_mut()?;
         let outcome = job.step((now_ms, &self.name), world, recorder);

@@ -95,9 +95,14 @@ impl Device {
 }
 
 impl Driven {
-    /// From now on appends wait for the world, or no longer.
-    pub(crate) fn set_starting(&self, is_starting: bool) {
-        self.is_starting.store(is_starting, Ordering::Release);
+    /// From now on appends do not wait for the world.
+    pub(crate) fn start(&self) {
+        self.is_starting.store(true, Ordering::Release);
+    }
+
+    /// From now on appends wait for the world.
+    pub(crate) fn has_started(&self) {
+        self.is_starting.store(false, Ordering::Release);
     }
 
     /// A disk that is well again is found to be so by the writer, in its own time.
@@ -105,7 +110,7 @@ impl Driven {
         let began = Instant::now();
         while disk.is_well() && matches!(self.health(), Some(Health::Unhealthy(_))) {
             assert!(began.elapsed() < STUCK, "the journal does not come back");
-            std::thread::sleep(Duration::from_millis(2));
+            std::thread::park_timeout(Duration::from_millis(2));
         }
     }
 

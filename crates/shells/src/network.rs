@@ -18,6 +18,8 @@ use crate::TICK_MS;
 
 /// Bytes on their way in one direction of a connection; then its writer waits.
 const FLYING_MAX: usize = 64 * 1024;
+/// Connections that wait to be accepted; one more is refused.
+const BACKLOG: usize = 64;
 /// Bytes of a slow link in one tick.
 const DRIP: usize = 48;
 /// How long it takes to be connected, or refused.
@@ -29,7 +31,7 @@ pub(crate) struct Network(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    servers: BTreeMap<String, mpsc::UnboundedSender<Pipe>>,
+    servers: BTreeMap<String, mpsc::Sender<Pipe>>,
     weather: BTreeMap<String, Weather>,
     connections: Vec<Connection>,
 }
@@ -42,6 +44,7 @@ struct Connection {
 
 /// One direction of a connection.
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "four independent facts of a pipe")]
 struct Way {
     /// What was written, and since how many ticks.
     flying: VecDeque<(u64, Bytes)>,
@@ -117,8 +120,8 @@ impl Network {
     }
 
     /// Connections to this URL come here from now on.
-    pub(crate) fn listen(&self, url: &str) -> mpsc::UnboundedReceiver<Pipe> {
-        let (sender, receiver) = mpsc::unbounded_channel();
+    pub(crate) fn listen(&self, url: &str) -> mpsc::Receiver<Pipe> {
+        let (sender, receiver) = mpsc::channel(BACKLOG);
         self.0.lock().servers.insert(url.to_owned(), sender);
         receiver
     }
@@ -134,7 +137,7 @@ impl Network {
         let server = Pipe { read: Arc::clone(there), write: Arc::clone(back) };
         let client = Pipe { read: Arc::clone(back), write: Arc::clone(there) };
         let listener = state.servers.get(url).ok_or_else(refused)?;
-        listener.send(server).map_err(|_| refused())?;
+        listener.try_send(server).map_err(|_| refused())?;
         state.connections.push(Connection { url: url.to_owned(), ways });
         Ok(client)
     }

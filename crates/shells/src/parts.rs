@@ -103,9 +103,9 @@ pub(crate) fn processor(
         keep_ended: KEEP_ENDED,
         shutdown: shutdown.clone(),
     };
-    journal.set_starting(true);
+    journal.start();
     let started = host.within(|| Processor::start(parts).and_then(Processor::silent));
-    journal.set_starting(false);
+    journal.has_started();
     let processor = started.ok()?;
     let mut connections = ground.network.listen(url);
     let rest: Slot<Router> = Slot::default();

@@ -157,7 +157,10 @@ impl<'a> World<'a> {
         let clients = plan.clients.iter();
         let mut clients: Vec<Actor> =
             clients.map(|it| Actor::new(&it.name, &it.actor, it.steps.clone())).collect();
-        while !(clients.iter().all(Actor::is_done) && self.is_well()) && !self.is_late() {
+        let is_over = |clients: &[Actor], world: &Self| {
+            world.is_late() || (clients.iter().all(Actor::is_done) && world.is_well())
+        };
+        while !is_over(&clients, self) {
             self.tick();
             for opener in &mut openers {
                 opener.step((self.now_ms, "opener"), &self.nodes, &self.recorder);

@@ -22,7 +22,13 @@ fn plain(seed: u64) -> Vec<String> {
             }
             Line::View(view)
         }
-        line => line,
+        line @ (Line::Act(_)
+        | Line::Stream(_)
+        | Line::Roll(_)
+        | Line::Fault(_)
+        | Line::Pages(_)
+        | Line::Figures(_)
+        | Line::Gone(_)) => line,
     };
     let lines = run(&plan(seed)).lines.into_iter().map(line);
     lines.map(|line| serde_json::to_string(&line).unwrap()).collect()

@@ -100,7 +100,7 @@ fn a_healthy_installation_passes_every_check() {
 /// What is done to the facts, and what is said of it: id, mark, and part of the text.
 type Fault = (fn(&mut Facts), &'static str, Mark, &'static str);
 
-const FAULTS: [Fault; 38] = [
+const FAULTS: [Fault; 41] = [
     (|f| f.version = Some(Err("refused".into())), "k8s-api", Mark::Failed, "does not answer"),
     (|f| f.latency_ms = 2_000, "k8s-api", Mark::Warning, "after 2000 ms"),
     (|f| f.version = Some(Ok("v1.29.0".into())), "k8s-version", Mark::Failed, "too old"),

@@ -16,10 +16,7 @@ impl Orders {
         reason: &str,
     ) -> Result<Submitted, Refusal> {
         let mut shard = self.shard(key).lock();
-        let opening = match &command.act {
-            Act::Open(opening) => Some(opening),
-            _ => None,
-        };
+        let opening = if let Act::Open(opening) = &command.act { Some(opening) } else { None };
         if let Some(former) = shard.former(key, command.incarnation.as_ref())
             && opening.is_none()
         {

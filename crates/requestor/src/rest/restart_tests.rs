@@ -53,7 +53,7 @@ async fn what_was_shown_is_shown_until_the_stream_is_past_it() {
     let before = shown(&rig.handle).await;
     assert_eq!((&before["last_seq"], &before["phase"]), (&json!(5), &json!("Streaming")));
 
-    rig.fake.set_away(true);
+    rig.fake.go_away();
     let again = rig.killed().await;
     let away = shown(&again).await;
     let same =
@@ -67,7 +67,7 @@ async fn what_was_shown_is_shown_until_the_stream_is_past_it() {
     assert_eq!(page["orders"][0]["proposals"], 3, "{page}");
 
     rig.fake.give_to(2);
-    rig.fake.set_away(false);
+    rig.fake.come_back();
     until("its stream is up", || heard(&again) == 2).await;
     let behind = shown(&again).await;
     assert_eq!((&behind["last_seq"], &behind["phase"]), (&json!(5), &json!("Streaming")));
@@ -89,7 +89,7 @@ async fn an_order_that_ended_before_a_restart_stays_with_who_won() {
     let before = shown(&rig.handle).await;
     assert_eq!(before["award"], json!({ "proposal_id": "P-1" }));
 
-    rig.fake.set_away(true);
+    rig.fake.go_away();
     let again = rig.killed().await;
     assert_eq!(shown(&again).await, before);
     let (_, totals) = ask(&again, Method::GET, "/tracking/status", "").await;
@@ -119,7 +119,7 @@ async fn an_end_that_was_shown_counts_before_it_is_stored_with_the_order() {
     until("over", || rig.handle.snapshot(&key()).unwrap().is_terminal()).await;
     assert_eq!(shown(&rig.handle).await["phase"], "Finalised");
 
-    rig.fake.set_away(true);
+    rig.fake.go_away();
     let again = rig.killed().await;
     drop(turn);
     let away = shown(&again).await;
@@ -130,7 +130,7 @@ async fn an_end_that_was_shown_counts_before_it_is_stored_with_the_order() {
     let (status, answer) = ask(&again, Method::POST, "/followup", FOLLOW_UP).await;
     assert_eq!((status, &answer["reason"]), (409, &json!("ORDER_ENDED")));
 
-    rig.fake.set_away(false);
+    rig.fake.come_back();
     until("its end is stored", || {
         rig.store().load(&key()).unwrap().last.is_some_and(|last| last.last_seq() == Seq(4))
     })
