@@ -139,6 +139,14 @@ impl Processor {
         self.orders.clone()
     }
 
+    /// The three services without layers and ports, for what runs in the same process.
+    pub fn routes(&self) -> Routes {
+        let service = Grpc::new(self.orders.clone(), self.name.clone(), self.peers.clone());
+        Routes::new(server::streaming(service.clone()))
+            .add_service(server::non_streaming(service.clone()))
+            .add_service(server::control(service))
+    }
+
     /// Serves until shutdown. Then no act is taken any more, every stream is told in band, and
     /// what is under way is finished.
     ///
@@ -164,11 +172,7 @@ impl Processor {
         G: Future<Output = ()> + Send + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
-        let service = Grpc::new(self.orders.clone(), self.name, self.peers.clone());
-        let routes = Routes::new(server::streaming(service.clone()))
-            .add_service(server::non_streaming(service.clone()))
-            .add_service(server::control(service));
-        let (routes, health) = server::with_health_and_reflection(routes)?;
+        let (routes, health) = server::with_health_and_reflection(self.routes())?;
         for name in server::SERVICE_NAMES {
             health.set_service_status(name, tonic_health::ServingStatus::Serving).await;
         }

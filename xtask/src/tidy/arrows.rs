@@ -22,6 +22,7 @@ const INWARD: &[(&str, &[&str])] = &[
     ("orderstream-notifier", &["orderstream-core"]),
     ("orderstream", ALL),
     ("orderstream-bench", ALL_AND_TESTBED),
+    ("orderstream-fuzz", ALL),
     ("orderstream-testbed", &[]),
     ("orderstream-torture", &["orderstream-rpc"]),
     ("orderstream-powercut", &[]),
@@ -63,7 +64,7 @@ const ALL_AND_TESTBED: &[&str] = &[
 
 /// Crates from outside that only some of ours may name.
 const RESERVED: &[(&str, &[&str])] = &[
-    ("prost", &["orderstream-rpc"]),
+    ("prost", &["orderstream-rpc", "orderstream-fuzz"]),
     ("prost-types", &["orderstream-rpc"]),
     ("tonic-prost", &["orderstream-rpc"]),
     (
@@ -76,6 +77,7 @@ const RESERVED: &[(&str, &[&str])] = &[
             "orderstream",
             "orderstream-bench",
             "orderstream-torture",
+            "orderstream-fuzz",
         ],
     ),
     ("kube", &["orderstream-controller", "orderstream-bench"]),

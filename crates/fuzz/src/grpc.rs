@@ -1,0 +1,92 @@
+//! The processor's gRPC: any bytes as the messages of any method, sellers' sessions among them.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use http::{HeaderMap, Request};
+use http_body_util::BodyExt as _;
+use tower::ServiceExt as _;
+
+use crate::owner;
+
+/// Every method that takes what strangers send.
+const METHODS: [&str; 14] = [
+    "OrderStreamingService/ProcessOrderStream",
+    "OrderStreamingService/SellerSession",
+    "OrderNonStreamingService/ProcessFollowUp",
+    "OrderNonStreamingService/SubmitProposals",
+    "OrderControlService/Pause",
+    "OrderControlService/Resume",
+    "OrderControlService/Extend",
+    "OrderControlService/Award",
+    "OrderControlService/UndoAward",
+    "OrderControlService/Close",
+    "OrderControlService/Cancel",
+    "OrderControlService/GetOrder",
+    "OrderControlService/ListOrders",
+    "OrderControlService/LocateOrder",
+];
+/// Streams without an end of their own, which are let go after a moment.
+const ENDLESS: [&str; 2] = [METHODS[0], METHODS[1]];
+/// Longest wait for an answer; nothing in memory takes this long.
+const STUCK: Duration = Duration::from_secs(10);
+/// Longest wait for the next message of an endless stream.
+const NEXT_MESSAGE: Duration = Duration::from_millis(2);
+/// The codes that say that the server itself is wrong: `UNKNOWN`, `INTERNAL`, `DATA_LOSS`.
+const OWN_FAULTS: [&str; 3] = ["2", "13", "15"];
+
+/// The first byte names the method; what follows is its messages, each behind two bytes of length.
+pub(crate) fn any_method(data: &[u8]) {
+    let Some((method, data)) = data.split_first() else { return };
+    let method = METHODS[usize::from(*method) % METHODS.len()];
+    let request = Request::post(format!("/orderstream.v1.{method}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(tonic::body::Body::new(Body::from(framed(data))))
+        .expect("a request");
+    owner::ask(|_, grpc| {
+        let grpc = grpc.clone();
+        async move {
+            let answer = tokio::time::timeout(STUCK, grpc.oneshot(request)).await;
+            let answer = answer.unwrap_or_else(|_| panic!("{method}: no answer"));
+            let (head, mut body) = answer.expect("infallible").into_parts();
+            judge(method, &head.headers);
+            let wait = if ENDLESS.contains(&method) { NEXT_MESSAGE } else { STUCK };
+            loop {
+                match tokio::time::timeout(wait, body.frame()).await {
+                    Ok(Some(frame)) => {
+                        let frame = frame.unwrap_or_else(|error| panic!("{method}: {error}"));
+                        if let Some(trailers) = frame.trailers_ref() {
+                            return judge(method, trailers);
+                        }
+                    }
+                    Ok(None) => return,
+                    Err(_) if ENDLESS.contains(&method) => return,
+                    Err(_) => panic!("{method}: the answer does not end"),
+                }
+            }
+        }
+    });
+}
+
+/// The messages as gRPC frames.
+fn framed(mut data: &[u8]) -> Bytes {
+    let mut frames = Vec::new();
+    while let Some((len, rest)) = data.split_first_chunk::<2>() {
+        let len = usize::from(u16::from_be_bytes(*len)).min(rest.len());
+        let (message, rest) = rest.split_at(len);
+        frames.push(0);
+        frames.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes());
+        frames.extend_from_slice(message);
+        data = rest;
+    }
+    Bytes::from(frames)
+}
+
+fn judge(method: &str, headers: &HeaderMap) {
+    let Some(code) = headers.get("grpc-status") else { return };
+    let code = code.to_str().expect("a code is text");
+    let text = headers.get("grpc-message").map(|text| text.to_str().unwrap_or("?"));
+    assert!(!OWN_FAULTS.contains(&code), "{method}: {code} {text:?}");
+    assert!(code == "0" || text.is_some_and(|text| !text.is_empty()), "{method}: {code}, no text");
+}

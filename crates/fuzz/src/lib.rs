@@ -1,0 +1,42 @@
+//! Everything that reads what strangers wrote, as targets of a fuzzer. A target takes any bytes and
+//! panics where the product would: it must not panic, hang, answer with its own fault, or refuse
+//! without a reason. `corpus/<target>` holds inputs that say much, and each that broke something once.
+//!
+//! The same targets run in two ways: a test plays the corpus, in every build, and `cargo xtask fuzz`
+//! goes on from the corpus under libFuzzer, guided by the coverage of this workspace's own crates.
+#![allow(
+    clippy::panic,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a target says what it found by panicking"
+)]
+
+mod grpc;
+mod journal;
+mod manifest;
+mod memory;
+mod owner;
+mod records;
+mod rest;
+mod wire;
+
+/// A target: its name, which is that of its corpus, and what it does with an input.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    ("buyers_rest", rest::of_buyers),
+    ("grpc", grpc::any_method),
+    ("journal_log", journal::any_log),
+    ("manifest", manifest::linted_and_read),
+    ("parameters", rest::parameters),
+    ("records", records::replayed),
+    ("sellers_rest", rest::of_sellers),
+    ("wire", wire::converted),
+];
+
+/// The target of this name.
+pub fn target(name: &str) -> Option<fn(&[u8])> {
+    TARGETS.iter().find(|(known, _)| *known == name).map(|(_, run)| *run)
+}

@@ -1,0 +1,57 @@
+//! A store in memory: what is fuzzed above the journal does not wait for a disk.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use orderstream_journal::engine::{Engine, EngineError, Op, Opening, Place, Visit};
+use orderstream_journal::{Embedded, Options};
+use parking_lot::Mutex;
+
+/// Keys and values.
+#[derive(Clone, Debug, Default)]
+struct Memory(Arc<Mutex<BTreeMap<Vec<u8>, Vec<u8>>>>);
+
+/// An empty journal in memory. The directory holds nothing but its lock.
+pub(crate) fn journal(dir: &Path) -> Embedded {
+    Embedded::open_place(dir, Options::default(), Box::new(Memory::default()))
+        .expect("a journal in memory opens")
+}
+
+impl Place for Memory {
+    fn open(&self, _: Opening) -> Result<Box<dyn Engine>, EngineError> {
+        Ok(Box::new(self.clone()))
+    }
+
+    fn probe(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+}
+
+impl Engine for Memory {
+    fn commit(&self, ops: Vec<Op>) -> Result<(), EngineError> {
+        let mut map = self.0.lock();
+        for op in ops {
+            match op {
+                Op::Put(key, value) => map.insert(key, value),
+                Op::Delete(key) => map.remove(&key),
+            };
+        }
+        Ok(())
+    }
+
+    fn range(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), EngineError> {
+        let map = self.0.lock().clone();
+        for (key, value) in map.range(from.to_vec()..to.to_vec()) {
+            if visit(key, value).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn last_key(&self, from: &[u8], to: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        let map = self.0.lock();
+        Ok(map.range(from.to_vec()..to.to_vec()).next_back().map(|(key, _)| key.clone()))
+    }
+}

@@ -1,0 +1,99 @@
+//! A processor in memory with a few orders in it, one for each thread that fuzzes.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::sync::Arc;
+
+use orderstream_core::port::{Clock, SellerDirectory};
+use orderstream_core::spec::Seller;
+use orderstream_core::{OrderKey, OrderSpec, Tenant, Timestamp};
+use orderstream_processor::orders::Join;
+use orderstream_processor::service::{Parts, Processor};
+use orderstream_processor::{Orders, PeersConfig};
+use orderstream_rpc::observe::{AllowAll, RpcMetrics, Side};
+use orderstream_rpc::server::http_metrics::HttpMetrics;
+use orderstream_rpc::server::{self, ServerStack};
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use crate::memory;
+
+/// Inputs that one processor takes, so that what earlier ones left neither fills it nor slows it down.
+const INPUTS_MAX: u32 = 2_000;
+
+/// A processor, and the runtime in which it is asked.
+pub(crate) struct Owner {
+    runtime: Runtime,
+    orders: Orders,
+    grpc: ServerStack,
+    inputs: u32,
+    _dir: tempfile::TempDir,
+}
+
+#[derive(Debug)]
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_000)
+    }
+}
+
+#[derive(Debug)]
+struct Nobody;
+
+impl SellerDirectory for Nobody {
+    fn sellers(&self, _: &Tenant) -> Arc<[Seller]> {
+        Arc::default()
+    }
+}
+
+impl Owner {
+    fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime starts");
+        let dir = tempfile::tempdir().expect("a directory is made");
+        let registry = prometheus::Registry::new();
+        let processor = Processor::start(Parts {
+            journal: Arc::new(memory::journal(dir.path())),
+            directory: Arc::new(Nobody),
+            clock: Arc::new(Still),
+            metrics: registry.clone(),
+            http_metrics: HttpMetrics::register(&registry).expect("metrics are registered"),
+            peers: PeersConfig::alone("fuzz".to_owned()),
+            keep_ended: orderstream_processor::limits::KEEP_ENDED,
+            shutdown: CancellationToken::new(),
+        });
+        let processor = processor.expect("a processor starts");
+        let rpc_metrics = RpcMetrics::new(&prometheus::Registry::new(), Side::Server);
+        let rpc_metrics = rpc_metrics.expect("metrics are registered");
+        let grpc = server::stack(processor.routes(), &rpc_metrics, Arc::new(AllowAll::default()));
+        let orders = processor.orders();
+        for (id, sealed) in [("SB1", false), ("SB2", true)] {
+            let key = OrderKey::new("", id).expect("a key");
+            let spec = OrderSpec { sealed, ..OrderSpec::default() };
+            let join = Join { key, incarnation: None, spec, tracker: None };
+            runtime.block_on(orders.open(join)).expect("an order opens");
+        }
+        Self { runtime, orders, grpc, inputs: 0, _dir: dir }
+    }
+}
+
+thread_local! {
+    static OWNER: RefCell<Option<Owner>> = const { RefCell::new(None) };
+}
+
+/// Asks this thread's processor, and waits for the answer.
+pub(crate) fn ask<T, F: Future<Output = T>>(request: impl FnOnce(&Orders, &ServerStack) -> F) -> T {
+    OWNER.with_borrow_mut(|held| {
+        if held.as_ref().is_some_and(|owner| owner.inputs >= INPUTS_MAX) {
+            *held = None;
+        }
+        let owner = held.get_or_insert_with(Owner::new);
+        owner.inputs = owner.inputs.saturating_add(1);
+        let answer = request(&owner.orders, &owner.grpc);
+        owner.runtime.block_on(answer)
+    })
+}

@@ -1,0 +1,25 @@
+//! What lies on the disk of a processor: any bytes as an order's events.
+
+use orderstream_core::{Book, Event, OrderKey};
+
+/// Each line is an event, as a journal holds it: replayed, or refused with a reason, and an order that
+/// was replayed can be read and asked.
+pub(crate) fn replayed(data: &[u8]) {
+    let mut book = Book::new(OrderKey::new("", "SB1").expect("a key"));
+    for line in data.split(|byte| *byte == b'\n') {
+        let Ok(event) = serde_json::from_slice::<Event>(line) else { continue };
+        let again = serde_json::to_vec(&event).expect("an event that was read can be written");
+        let again: Event = serde_json::from_slice(&again).expect("and read again");
+        assert_eq!(again, event, "an event is the same after it was written and read");
+        if let Err(error) = book.replay(&event) {
+            assert!(!error.to_string().is_empty());
+            return;
+        }
+        let Some(order) = book.order() else { panic!("an order that was replayed is there") };
+        assert_eq!(order.last_seq, event.seq);
+        let sealed = orderstream_core::seal::order(order);
+        let hides = order.is_sealed();
+        assert!(!hides || sealed.proposals.values().all(|held| held.content.price.is_hidden()));
+        assert!(order.proposal_counts().open <= order.proposal_counts().received);
+    }
+}

@@ -1,0 +1,63 @@
+//! The wire's messages and the domain's types: what is converted comes back the same, and what is not
+//! names its field.
+
+use orderstream_core::{EventKind, OrderKey, Refusal};
+use orderstream_rpc::convert::{
+    event_from_wire, event_to_wire, proposal_from_wire, proposal_to_wire, spec_from_wire,
+    spec_to_wire,
+};
+use orderstream_rpc::v1;
+use prost::Message as _;
+
+/// The first byte says which message the others are.
+pub(crate) fn converted(data: &[u8]) {
+    let Some((kind, data)) = data.split_first() else { return };
+    match kind % 3 {
+        0 => spec(data),
+        1 => proposal(data),
+        _ => event(data),
+    }
+}
+
+fn spec(data: &[u8]) {
+    let Ok(message) = v1::OrderSpec::decode(data) else { return };
+    match spec_from_wire(message) {
+        Ok(spec) => {
+            let again = spec_from_wire(spec_to_wire(&spec));
+            assert_eq!(again.as_ref(), Ok(&spec), "what was taken once is taken again");
+        }
+        Err(refusal) => explained(&refusal),
+    }
+}
+
+fn proposal(data: &[u8]) {
+    let Ok(message) = v1::Proposal::decode(data) else { return };
+    match proposal_from_wire(message) {
+        Ok(proposal) => {
+            let again = proposal_from_wire(proposal_to_wire(&proposal, 1));
+            assert_eq!(again.as_ref(), Ok(&proposal), "what was taken once is taken again");
+        }
+        Err(refusal) => explained(&refusal),
+    }
+}
+
+fn event(data: &[u8]) {
+    let Ok(message) = v1::OrderStreamResponse::decode(data) else { return };
+    match event_from_wire(message) {
+        Ok(event) => {
+            let any = || OrderKey::new("", "SB1").expect("a key");
+            let opened =
+                if let EventKind::OrderOpened(opened) = &event.kind { Some(opened) } else { None };
+            let key = opened.map_or_else(any, |opened| opened.key.clone());
+            let again = event_from_wire(event_to_wire(&key, &event));
+            assert_eq!(again.as_ref(), Ok(&event), "an event is the same behind the wire");
+        }
+        Err(refusal) => explained(&refusal),
+    }
+}
+
+/// A refusal says what is wrong.
+pub(crate) fn explained(refusal: &Refusal) {
+    assert!(!refusal.message.is_empty(), "{refusal:?}");
+    assert!(!refusal.reason.as_str().is_empty(), "{refusal:?}");
+}

@@ -1,0 +1,159 @@
+//! `cargo xtask fuzz`: libFuzzer over each target of `crates/fuzz`, from its corpus on. The coverage
+//! that guides it is compiled into this workspace's crates only, by the compiler as it is: no other
+//! toolchain is needed, and what we depend on is built once.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+use crate::step;
+
+/// How long each target runs for a commit, seconds.
+pub(crate) const SECONDS_EACH: u64 = 20;
+/// Where the inputs that say much are kept.
+const CORPUS: &str = "crates/fuzz/corpus";
+/// Where a run writes: new inputs, logs, and inputs that broke something.
+const FOUND: &str = "target/fuzz";
+/// Targets that run at one time.
+const AT_ONCE: usize = 2;
+/// Longest that one input may take, seconds.
+const INPUT_SECONDS_MAX: u32 = 20;
+/// Most memory that a fuzzer may take, MB.
+const MEMORY_MB_MAX: u32 = 2_048;
+
+/// Runs every target, or those that are named, for as long as is said in all.
+///
+/// # Errors
+/// When the fuzzer cannot be built, or an input broke something; says how to play it.
+pub(crate) fn run(root: &Path, seconds_each: u64, only: &[String]) -> anyhow::Result<()> {
+    let fuzzer = build(root)?;
+    let targets = targets(root, only)?;
+    let mut broken = Vec::new();
+    for together in targets.chunks(AT_ONCE) {
+        let running: Vec<(&String, Child)> = together
+            .iter()
+            .map(|target| Ok((target, start(root, &fuzzer, target, seconds_each)?)))
+            .collect::<anyhow::Result<_>>()?;
+        for (target, mut child) in running {
+            let status = child.wait().with_context(|| format!("wait for {target}"))?;
+            let log = fs::read_to_string(log(root, target))?;
+            println!("   {target}: {}", last_line(&log));
+            if !status.success() {
+                broken.push(complaint(target, &log));
+            }
+        }
+    }
+    if broken.is_empty() {
+        return Ok(());
+    }
+    bail!("{}", broken.join("\n\n"))
+}
+
+/// Builds the fuzzer, with coverage in our own crates.
+fn build(root: &Path) -> anyhow::Result<PathBuf> {
+    let mut build = step::cargo(root, &["build", "--locked", "-p", "orderstream-fuzz"]);
+    build.args(["--features", "libfuzzer", "--bin", "fuzz"]);
+    build.env("RUSTC_WORKSPACE_WRAPPER", root.join("xtask/fuzz/instrument"));
+    step::run("build the fuzzer", &mut build)?;
+    // The next build of the same crates without coverage leaves it alone.
+    let built = root.join("target/debug/fuzz");
+    let kept = root.join(FOUND).join("fuzz");
+    fs::create_dir_all(root.join(FOUND))?;
+    fs::copy(&built, &kept).with_context(|| format!("copy {}", built.display()))?;
+    Ok(kept)
+}
+
+/// The targets: each has a corpus.
+fn targets(root: &Path, only: &[String]) -> anyhow::Result<Vec<String>> {
+    let mut all = BTreeSet::new();
+    for entry in fs::read_dir(root.join(CORPUS)).context(CORPUS)? {
+        all.insert(entry?.file_name().to_string_lossy().into_owned());
+    }
+    if let Some(unknown) = only.iter().find(|name| !all.contains(*name)) {
+        bail!("no target is named {unknown}; there are {all:?}");
+    }
+    Ok(all.into_iter().filter(|name| only.is_empty() || only.contains(name)).collect())
+}
+
+fn start(root: &Path, fuzzer: &Path, target: &str, seconds: u64) -> anyhow::Result<Child> {
+    let found = root.join(FOUND).join(target);
+    fs::create_dir_all(&found)?;
+    let log = fs::File::create(log(root, target))?;
+    let mut fuzz = Command::new(fuzzer);
+    fuzz.env("ORDERSTREAM_FUZZ_TARGET", target)
+        .current_dir(root)
+        .arg(&found)
+        .arg(root.join(CORPUS).join(target))
+        .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-timeout={INPUT_SECONDS_MAX}"))
+        .arg(format!("-rss_limit_mb={MEMORY_MB_MAX}"))
+        .arg(format!("-artifact_prefix={FOUND}/{target}-"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log);
+    fuzz.spawn().with_context(|| format!("start the fuzzer of {target}"))
+}
+
+fn log(root: &Path, target: &str) -> PathBuf {
+    root.join(FOUND).join(format!("{target}.log"))
+}
+
+/// The last line in which libFuzzer says how far it is.
+fn last_line(log: &str) -> &str {
+    log.lines().rfind(|line| line.starts_with('#')).unwrap_or("no input was played")
+}
+
+/// What is said of an input that broke something: why, where it lies, and how it is played.
+fn complaint(target: &str, log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    let panic = lines.iter().position(|line| line.contains("panicked at"));
+    let why = panic.map(|at| lines.get(at..).unwrap_or_default().iter().take(4));
+    let why: Vec<&str> = why.into_iter().flatten().copied().collect();
+    let written = lines.iter().find_map(|line| line.split("Test unit written to ").nth(1));
+    let input = written.unwrap_or("no input was written");
+    format!(
+        "{target} broke on {input}:\n{}\n\
+         play it: cargo run -p orderstream-fuzz --example play -- {target} {input}\n\
+         keep it: once it is mended, as a file in {CORPUS}/{target}",
+        why.join("\n")
+    )
+}
+
+/// The time of each target when all of them share so many minutes.
+///
+/// # Errors
+/// When the corpora cannot be listed.
+pub(crate) fn share(root: &Path, minutes: u64, only: &[String]) -> anyhow::Result<u64> {
+    let rounds = targets(root, only)?.len().div_ceil(AT_ONCE).max(1);
+    let rounds = u64::try_from(rounds).unwrap_or(u64::MAX);
+    Ok(Duration::from_secs(minutes.saturating_mul(60)).as_secs().div_euclid(rounds).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_input_is_named_with_the_command_that_plays_it() {
+        let log = "#7 NEW cov: 3\nthread panicked at src/wire.rs:50:13:\nleft: 1\n\
+                   artifact; Test unit written to target/fuzz/wire-crash-80\n";
+        let said = complaint("wire", log);
+        assert!(said.contains("wire broke on target/fuzz/wire-crash-80"), "{said}");
+        assert!(said.contains("--example play -- wire target/fuzz/wire-crash-80"), "{said}");
+        assert!(said.contains("left: 1"), "{said}");
+        assert_eq!(last_line(log), "#7 NEW cov: 3");
+    }
+
+    #[test]
+    fn every_target_has_its_share_of_the_minutes() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let targets = targets(root, &[]).unwrap();
+        let seconds = share(root, 10, &[]).unwrap();
+        let rounds = targets.len().div_ceil(AT_ONCE) as u64;
+        assert!(seconds * rounds <= 600 && seconds > 0, "{seconds} s, {targets:?}");
+    }
+}
