@@ -1,0 +1,232 @@
+//! The list of planted changes: its form, and what makes an entry stale. Pure, but for reading files.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde::Deserialize;
+
+use crate::tidy::Finding;
+
+/// The folder of the lists, one file for each part of the product.
+pub(crate) const DIR: &str = "xtask/mutants";
+/// Fewest entries that all lists hold together; a list that shrinks is a protection that is lost.
+const ENTRIES_MIN: usize = 30;
+/// Most seconds that a test may take to find its mutant, without the build.
+const SECONDS_MAX: u64 = 120;
+
+/// One change that breaks one promise, and the test that must fail under it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Mutant {
+    /// Name of the mutant, unique in all lists.
+    pub(crate) name: String,
+    /// Promise or rule that the change breaks, in words.
+    pub(crate) breaks: String,
+    /// File that is changed, from the workspace's root.
+    pub(crate) file: String,
+    /// Text that occurs in the file exactly once.
+    pub(crate) old: String,
+    /// Text that takes its place.
+    pub(crate) new: String,
+    /// Test that must fail.
+    pub(crate) test: Test,
+}
+
+/// A test, as cargo finds it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Test {
+    /// Package that holds it.
+    pub(crate) package: String,
+    /// Integration-test target; absent for a unit test of the library.
+    #[serde(default)]
+    pub(crate) target: Option<String>,
+    /// Full path of the test, as `cargo test -- --exact` takes it.
+    pub(crate) name: String,
+    /// Seconds in which it must fail, without the build; 30 where nothing is said.
+    #[serde(default = "seconds")]
+    pub(crate) seconds: u64,
+}
+
+fn seconds() -> u64 {
+    30
+}
+
+impl Test {
+    /// The arguments of `cargo` that build the test's program, without running it.
+    pub(crate) fn target_args(&self) -> Vec<String> {
+        let mut args = vec!["--package".to_owned(), self.package.clone()];
+        match &self.target {
+            Some(target) => args.extend(["--test".to_owned(), target.clone()]),
+            None => args.push("--lib".to_owned()),
+        }
+        args
+    }
+
+    /// The function that the test is.
+    fn function(&self) -> &str {
+        self.name.rsplit("::").next().unwrap_or(&self.name)
+    }
+
+    /// Whether the package's binary is run by the test, and has to be built first.
+    pub(crate) fn needs_binary(&self) -> bool {
+        self.package == "orderstream"
+    }
+}
+
+/// Reads all lists, in the order of their files' names.
+///
+/// # Errors
+/// When a list cannot be read or is not of its form.
+pub(crate) fn read(root: &Path) -> anyhow::Result<Vec<(String, Vec<Mutant>)>> {
+    let mut files: Vec<String> = Vec::new();
+    for entry in fs::read_dir(root.join(DIR)).context(DIR)? {
+        files.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    files.retain(|name| name.ends_with(".yaml"));
+    files.sort();
+    let list = |name: String| {
+        let path = format!("{DIR}/{name}");
+        let text = fs::read_to_string(root.join(&path)).with_context(|| format!("read {path}"))?;
+        let mutants = parse(&text).with_context(|| format!("parse {path}"))?;
+        Ok((path, mutants))
+    };
+    files.into_iter().map(list).collect()
+}
+
+/// The entries of one list.
+///
+/// # Errors
+/// When the text is not a list of mutants.
+pub(crate) fn parse(text: &str) -> anyhow::Result<Vec<Mutant>> {
+    Ok(serde_saphyr::from_str(text)?)
+}
+
+/// The file's text with the change in it; `None` where the old text does not stand there exactly once.
+pub(crate) fn apply(mutant: &Mutant, text: &str) -> Option<String> {
+    let mut found = text.match_indices(&mutant.old);
+    let (at, _) = found.next()?;
+    if found.next().is_some() {
+        return None;
+    }
+    let rest = text.get(at.saturating_add(mutant.old.len())..)?;
+    Some(format!("{}{}{rest}", text.get(..at)?, mutant.new))
+}
+
+/// Finds every entry that could not be planted, or whose test is gone.
+///
+/// # Errors
+/// When the lists or the sources cannot be read.
+pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
+    let lists = read(root)?;
+    let mut findings = Vec::new();
+    let mut names = BTreeSet::new();
+    for (path, mutants) in &lists {
+        for mutant in mutants {
+            if !names.insert(mutant.name.clone()) {
+                findings.push(finding(path, mutant, "stands twice", "give it another name"));
+            }
+            findings.extend(stale(root, path, mutant)?);
+        }
+    }
+    if names.len() < ENTRIES_MIN {
+        let what = format!("holds {} mutants, fewer than {ENTRIES_MIN}", names.len());
+        findings.push(Finding::new(DIR, 1, &what, "plant one for each promise that has none"));
+    }
+    Ok(findings)
+}
+
+fn stale(root: &Path, path: &str, mutant: &Mutant) -> anyhow::Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    let text = fs::read_to_string(root.join(&mutant.file)).unwrap_or_default();
+    match apply(mutant, &text) {
+        None => {
+            let what = format!("`old` does not stand exactly once in {}", mutant.file);
+            findings.push(finding(path, mutant, &what, "quote what stands there now"));
+        }
+        Some(changed) if changed == text => {
+            findings.push(finding(path, mutant, "changes nothing", "make `new` differ from `old`"));
+        }
+        Some(_) => {}
+    }
+    if !(1..=SECONDS_MAX).contains(&mutant.test.seconds) {
+        let what = format!("`seconds` is not in 1..={SECONDS_MAX}");
+        findings.push(finding(path, mutant, &what, "name a test that finds it sooner"));
+    }
+    let function = format!("fn {}(", mutant.test.function());
+    let dir = root.join("crates").join(folder(&mutant.test.package));
+    if !holds(&dir, &function)? {
+        let what = format!("its test `{}` is not in {}", mutant.test.name, mutant.test.package);
+        findings.push(finding(path, mutant, &what, "name the test that finds it"));
+    }
+    Ok(findings)
+}
+
+fn finding(path: &str, mutant: &Mutant, what: &str, fix: &str) -> Finding {
+    Finding::new(path, 1, &format!("mutant {}: {what}", mutant.name), fix)
+}
+
+/// The folder of a package under `crates`.
+fn folder(package: &str) -> &str {
+    package.strip_prefix("orderstream-").unwrap_or(package)
+}
+
+/// Whether a Rust file below the folder holds the text.
+fn holds(dir: &Path, wanted: &str) -> anyhow::Result<bool> {
+    let Ok(entries) = fs::read_dir(dir) else { return Ok(false) };
+    for entry in entries {
+        let path = entry?.path();
+        let found = if path.is_dir() {
+            holds(&path, wanted)?
+        } else {
+            path.extension().is_some_and(|it| it == "rs")
+                && fs::read_to_string(&path)?.contains(wanted)
+        };
+        if found {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIST: &str = "
+- name: twice
+  breaks: promise 3
+  file: src/lib.rs
+  old: |-
+    let a = 1;
+    let b = 2;
+  new: let a = 2;
+  test: { package: orderstream-core, name: 'book::tests::one' }
+";
+
+    #[test]
+    fn an_entry_is_planted_where_its_old_text_stands_exactly_once() {
+        let mutant = parse(LIST).unwrap().remove(0);
+        let once = "fn f() {\nlet a = 1;\nlet b = 2;\n}\n";
+        assert_eq!(apply(&mutant, once).unwrap(), "fn f() {\nlet a = 2;\n}\n");
+        assert_eq!(apply(&mutant, &once.repeat(2)), None);
+        assert_eq!(apply(&mutant, "fn f() {}"), None);
+    }
+
+    #[test]
+    fn a_list_with_an_unknown_field_is_refused() {
+        let text = LIST.replace("breaks:", "brakes:");
+        assert!(parse(&text).is_err());
+    }
+
+    #[test]
+    fn a_test_is_named_as_cargo_takes_it() {
+        let mut test = parse(LIST).unwrap().remove(0).test;
+        assert_eq!(test.target_args(), ["--package", "orderstream-core", "--lib"]);
+        assert_eq!((test.function(), test.seconds), ("one", 30));
+        test.target = Some("main".to_owned());
+        assert_eq!(test.target_args(), ["--package", "orderstream-core", "--test", "main"]);
+    }
+}
