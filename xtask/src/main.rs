@@ -1,4 +1,4 @@
-//! What CI and developers run: `cargo xtask test | tidy | codegen | bench | image | powercut`.
+//! What CI and developers run: `cargo xtask test | tidy | codegen | bench | image | …`, and the rigs.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -13,7 +13,10 @@ mod codegen;
 mod dashboards;
 mod deploy;
 mod e2e;
+mod fuzz;
 mod image;
+mod mutants;
+mod nightly;
 mod powercut;
 mod python;
 mod step;
@@ -87,6 +90,33 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Feed everything that reads what strangers wrote, from the corpora on, guided by coverage.
+    Fuzz {
+        /// How long in all; without it, 20 seconds for each target.
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+        minutes: Option<u64>,
+        /// Only these targets.
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<String>,
+    },
+    /// Plant one change at a time, each of which breaks a promise, and run the test that must find it.
+    Mutants {
+        /// Only the mutants of these names.
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<String>,
+        /// Print the lists and plant nothing.
+        #[arg(long)]
+        list: bool,
+    },
+    /// Run every rig on new seeds for as long as is told, and say what was covered.
+    Nightly {
+        /// How long in all.
+        #[arg(long, default_value_t = 480, value_parser = clap::value_parser!(u64).range(10..))]
+        minutes: u64,
+        /// The first seed; without it, one of this moment.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Write the generated files anew: the wire code, the definitions and the rights under `deploy`.
     Codegen,
 }
@@ -120,6 +150,16 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Powercut { cuts, seed } => {
             powercut::run(&root, cuts, seed).map(|()| ExitCode::SUCCESS)
         }
+        Command::Fuzz { minutes, only } => {
+            let seconds = match minutes {
+                Some(minutes) => fuzz::share(&root, minutes, &only)?,
+                None => fuzz::SECONDS_EACH,
+            };
+            fuzz::run(&root, seconds, &only).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Mutants { list: true, .. } => mutants::print(&root),
+        Command::Mutants { only, list: false } => mutants::run(&root, &only),
+        Command::Nightly { minutes, seed } => nightly::run(&root, nightly::Night { minutes, seed }),
         Command::Codegen => codegen::run(&root).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -126,8 +126,8 @@ mod tests {
         assert!(commands(text, "C").is_empty());
     }
 
-    /// Pages about orders and not about an installation: what they show is tested with processes.
-    const OF_ORDERS: [&str; 3] = ["cli", "notifications", "tenders"];
+    /// Pages about orders or the rigs and not about an installation: what they show is tested elsewhere.
+    const OF_ORDERS: [&str; 4] = ["cli", "notifications", "tenders", "testing"];
 
     #[test]
     fn every_command_of_the_pages_belongs_to_a_section_that_is_run() {

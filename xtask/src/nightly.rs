@@ -1,0 +1,162 @@
+//! `cargo xtask nightly`: every rig that finds what the tests of a commit are too short for, for as
+//! long as it is told, each on seeds that no run had before; at the end it says what was covered.
+//!
+//! ```text
+//! minutes -> a share for each rig -> rounds of new seeds until the share is over -> what was covered
+//! ```
+//!
+//! A rig that finds something does not stop the others; the exit code tells, and its output says how
+//! to play the same again.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+
+use crate::{fuzz, mutants, powercut, step, torture};
+
+/// Lives that the simulation plays in one round.
+const SIMULATED_IN_A_ROUND: u64 = 50_000;
+/// Power cuts in one round.
+const CUTS_IN_A_ROUND: u64 = 300;
+/// Seeds of the black box in one round.
+const TORTURED_IN_A_ROUND: u64 = 20;
+/// First seeds are drawn below this, so that one can be written down.
+const SEEDS_BELOW: u64 = 1_000_000_000;
+/// The simulation reads here how many seeds to play, and which is the first.
+const SEEDS_VARIABLE: &str = "SEEDS";
+const FIRST_SEED_VARIABLE: &str = "SIM_FIRST_SEED";
+
+/// What a rig did, and whether all promises held.
+struct Covered {
+    rig: &'static str,
+    rounds: u64,
+    what: String,
+    failed: Option<anyhow::Error>,
+}
+
+/// How long, and from which seed on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Night {
+    /// Minutes in all.
+    pub(crate) minutes: u64,
+    /// The first seed; drawn from the clock when absent.
+    pub(crate) seed: Option<u64>,
+}
+
+/// Runs all rigs and prints what was covered.
+///
+/// # Errors
+/// When the clock cannot be read. What the rigs find is told by the exit code.
+pub(crate) fn run(root: &Path, night: Night) -> anyhow::Result<ExitCode> {
+    let first = night.seed.map_or_else(drawn_seed, Ok)?;
+    let share =
+        |percent: u64| Duration::from_secs(night.minutes.saturating_mul(60) * percent / 100);
+    println!("== nightly: {} minutes from seed {first}", night.minutes);
+    let covered = [
+        rounds("simulation", share(20), first, SIMULATED_IN_A_ROUND, |seed| simulate(root, seed)),
+        rounds("power cuts", share(15), first, CUTS_IN_A_ROUND, |seed| {
+            powercut::run(root, CUTS_IN_A_ROUND, seed)
+        }),
+        rounds("black box", share(30), first, TORTURED_IN_A_ROUND, |seed| {
+            let last = seed.saturating_add(TORTURED_IN_A_ROUND).saturating_sub(1);
+            torture::run(root, &["--seeds".to_owned(), format!("{seed}-{last}")])
+        }),
+        fuzzed(root, share(20)),
+        planted(root),
+    ];
+    println!("\n== nightly: what was covered");
+    for Covered { rig, rounds, what, failed } in &covered {
+        let verdict =
+            failed.as_ref().map_or_else(|| "held".to_owned(), |error| format!("BROKEN: {error:#}"));
+        println!("{rig}: {rounds} rounds, {what}: {verdict}");
+    }
+    let is_whole = covered.iter().all(|rig| rig.failed.is_none());
+    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A seed of this moment.
+#[allow(clippy::disallowed_methods, reason = "the seed is to differ from night to night")]
+fn drawn_seed() -> anyhow::Result<u64> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).context("read the clock")?;
+    Ok(since.as_secs() % SEEDS_BELOW)
+}
+
+/// Plays rounds of `step` seeds each until the time is over or a round fails; at least one.
+fn rounds(
+    rig: &'static str,
+    time: Duration,
+    first: u64,
+    step: u64,
+    play: impl Fn(u64) -> anyhow::Result<()>,
+) -> Covered {
+    let start = Instant::now();
+    let mut seed = first;
+    let mut rounds = 0_u64;
+    let failed = loop {
+        let outcome = play(seed);
+        rounds = rounds.saturating_add(1);
+        seed = seed.saturating_add(step);
+        if let Err(error) = outcome {
+            break Some(error);
+        }
+        if start.elapsed() >= time {
+            break None;
+        }
+    };
+    let what = format!("seeds {first} to {}", seed.saturating_sub(1));
+    Covered { rig, rounds, what, failed }
+}
+
+fn simulate(root: &Path, seed: u64) -> anyhow::Result<()> {
+    let args = ["test", "--release", "--locked", "-p", "orderstream-core", "--test", "main"];
+    let mut test = step::cargo(root, &args);
+    test.args(["simulation::every_seed_keeps_every_promise", "--", "--exact"]);
+    test.env(SEEDS_VARIABLE, SIMULATED_IN_A_ROUND.to_string());
+    test.env(FIRST_SEED_VARIABLE, seed.to_string());
+    step::run("simulate whole lives", &mut test)
+}
+
+fn fuzzed(root: &Path, time: Duration) -> Covered {
+    let minutes = time.as_secs().div_euclid(60).max(1);
+    let outcome = fuzz::share(root, minutes, &[])
+        .and_then(|seconds| fuzz::run(root, seconds, &[]).map(|()| seconds));
+    let what = match &outcome {
+        Ok(seconds) => format!("{seconds} s for each target"),
+        Err(_) => format!("{minutes} minutes for all targets"),
+    };
+    Covered { rig: "fuzz", rounds: 1, what, failed: outcome.err() }
+}
+
+fn planted(root: &Path) -> Covered {
+    let failed = match mutants::run(root, &[]) {
+        Ok(code) if code == ExitCode::SUCCESS => None,
+        Ok(_) => Some(anyhow::anyhow!("some were not found; see above")),
+        Err(error) => Some(error),
+    };
+    Covered { rig: "mutants", rounds: 1, what: "every one that is planted".to_owned(), failed }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn a_rig_plays_new_seeds_until_its_time_is_over_or_something_is_found() {
+        let seeds = RefCell::new(Vec::new());
+        let covered = rounds("r", Duration::ZERO, 7, 10, |seed| {
+            seeds.borrow_mut().push(seed);
+            Ok(())
+        });
+        assert_eq!((covered.rounds, covered.what.as_str()), (1, "seeds 7 to 16"));
+        let covered = rounds("r", Duration::from_secs(3_600), 0, 10, |seed| {
+            anyhow::ensure!(seed < 20, "seed {seed} is broken");
+            Ok(())
+        });
+        assert_eq!((covered.rounds, covered.what.as_str()), (3, "seeds 0 to 29"));
+        assert_eq!(covered.failed.unwrap().to_string(), "seed 20 is broken");
+    }
+}
