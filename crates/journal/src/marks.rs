@@ -273,6 +273,12 @@ impl MarksFile {
         self.judge(outcome);
     }
 
+    /// Says that the store's lists are no longer those that were marked last: the next mark writes the
+    /// file anew.
+    pub(crate) fn are_behind(&mut self) {
+        (self.file, self.dirty, self.tried) = (None, None, None);
+    }
+
     /// When it is to be synced next, if anything of it is not on disk.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.dirty.map(|since| since + limits::MARKS_SYNC_PAUSE)

@@ -124,7 +124,7 @@ impl Writer {
     }
 
     /// Refuses the batch and all that waits, and opens the store anew when it takes writes again.
-    fn fail(&self, batch: Batch, error: &EngineError) {
+    fn fail(&mut self, batch: Batch, error: &EngineError) {
         tracing::error!(%error, "a write failed, nothing is acknowledged until the store is open again");
         // A store that cannot be read in a part cannot be merged either, and fails again and again.
         let unreadable = self.shared.heads.read().unreadable.clone();
@@ -153,7 +153,7 @@ impl Writer {
     }
 
     /// Tries until the store is open again, or is known to be damaged, or the journal is stopped.
-    fn reopen(&self) {
+    fn reopen(&mut self) {
         let mut pause = limits::REOPEN_PAUSE_MIN;
         let mut tries = limits::REOPENS_OF_DAMAGED_MAX;
         while !self.shared.queue.stopped_within(pause) {
@@ -161,6 +161,8 @@ impl Writer {
             let error = match self.try_reopen() {
                 Ok(()) => {
                     tracing::info!("the store is open again");
+                    // It may hold what was refused, of which the marks say nothing.
+                    self.marks.are_behind();
                     return self.shared.queue.heal();
                 }
                 // A disk that failed once more may be well again, and what it holds whole.

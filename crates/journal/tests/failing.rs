@@ -11,7 +11,7 @@ use orderstream_journal::{
 };
 
 use crate::faulty::{Disk, Fault, Room};
-use crate::support::{PATIENCE, append, payloads, submit};
+use crate::support::{PATIENCE, append, lists, payloads, submit};
 
 fn wait_until_healthy(journal: &Embedded) {
     let started = Instant::now();
@@ -70,6 +70,47 @@ fn failure_at_any_write_is_never_acknowledged() {
         assert_eq!(append(&journal, "a", last, &["x"]), Ok(last + 1), "{fault:?}");
         assert_eq!(payloads(&journal, "a", 0).len() as u64, last + 1);
     }
+}
+
+#[test]
+fn list_whose_removal_failed_and_is_on_disk_is_not_taken_for_a_lost_one() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let journal = with_three_records(&disk, dir.path());
+    disk.fail_after(0, Fault::SyncFails);
+    assert!(journal.remove(b"a").is_err());
+    wait_until_healthy(&journal);
+    // The store says that the list was removed until the marks say so on disk, and then no more.
+    let says_so = |disk: &Disk| {
+        let mut says_so = false;
+        disk.tamper(|map| says_so = map.keys().any(|key| key.starts_with(b"g")));
+        says_so
+    };
+    assert!(says_so(&disk));
+    let mut last = 0;
+    while says_so(&disk) {
+        last = append(&journal, "b", last, &["1"]).unwrap();
+    }
+    journal.close();
+    let journal = disk.open(dir.path());
+    assert!(journal.damage().is_none(), "{:?}", journal.damage());
+    assert_eq!(lists(&journal), [("b".to_owned(), last)]);
+}
+
+#[test]
+fn list_whose_first_append_failed_and_is_on_disk_is_missed_when_it_is_lost() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let journal = with_three_records(&disk, dir.path());
+    disk.fail_after(0, Fault::SyncFails);
+    assert!(append(&journal, "b", 0, &["1"]).is_err());
+    wait_until_healthy(&journal);
+    assert_eq!(append(&journal, "b", 1, &["2"]), Ok(2));
+    journal.close();
+    // The records of `b` and its key are gone, as if the end of the log were.
+    disk.tamper(|map| map.retain(|key, _| key != b"lb" && !key.starts_with(b"r\0\0\0\x01")));
+    let journal = disk.open(dir.path());
+    let damage = journal.damage().lists;
+    assert_eq!(damage.len(), 1, "{damage:?}");
+    assert_eq!((damage[0].list.as_ref(), damage[0].missing), (&b"b"[..], 2));
 }
 
 #[test]

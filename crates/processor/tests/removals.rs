@@ -69,6 +69,9 @@ async fn no_removal_that_failed_is_forgotten() {
                 rig.begin().await;
             }
             gone(&rig, &disk, &texts).await;
+            assert_eq!(rig.orders().count(), 0, "{fault:?} {fine}");
+            rig.restart().await;
+            assert_eq!(rig.orders().count(), 0, "{fault:?} {fine}, after a restart");
         }
     }
 }
