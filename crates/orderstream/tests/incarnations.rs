@@ -12,6 +12,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::http::{get, post};
+use crate::peers::Town;
 use crate::process::{Pair, Role, dev, root, run, until};
 
 /// Opens orders and awards them, as programs of buyers do.
@@ -152,6 +153,41 @@ fn a_resource_that_is_deleted_and_made_again_has_two_orders_that_can_be_read() {
         let proposals = page["proposals"].as_array().unwrap();
         let ids: Vec<&Value> = proposals.iter().map(|held| &held["proposal_id"]).collect();
         assert_eq!(ids, [proposal_id], "{page}");
+        let status = status_of(&server, rest, &["--incarnation", incarnation]);
+        assert_eq!(status["incarnation"], **incarnation);
+        assert_eq!(status["proposals"][0]["proposal_id"], proposal_id, "{status}");
+        assert!(!status["timeline"].as_array().unwrap().is_empty(), "{status}");
+    }
+    let shown = status_of(&server, rest, &[]);
+    assert_eq!(shown["former_incarnations"][0]["incarnation"], *incarnations[0], "{shown}");
+}
+
+/// What `orderstream status steel-coils` says.
+fn status_of(server: &str, rest: std::net::SocketAddr, args: &[&str]) -> Value {
+    let rest = format!("http://{rest}");
+    let verb =
+        ["status", "steel-coils", "-o", "json", "--server", server, "--processor-rest", &rest];
+    let output = run(&[&verb, args].concat());
+    assert!(output.status.success(), "{args:?}: {output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_former_incarnation_is_read_through_every_processor_wherever_it_is() {
+    let town = Town::build();
+    town.introduce();
+    propose(town.rest(0), "SB1", "p1");
+    let buyer = |number: usize| Buyer::of(town.processors[number].address("grpc"));
+    buyer(0).award("SB1", "p1");
+    let first = get(town.rest(0), "/api/v1/orders/SB1").unwrap().json();
+    let query = format!("?incarnation={}", first["incarnation"].as_str().unwrap());
+    buyer(1).open("SB1", "uid-2").unwrap();
+    assert_eq!(winner(town.rest(1), "SB1", ""), (String::new(), 2), "it has the newer one");
+    for number in 0..3 {
+        assert_eq!(winner(town.rest(number), "SB1", &query), ("p1".to_owned(), 4), "{number}");
+        assert_eq!(winner(town.rest(number), "SB1", "?incarnation=uid-2").1, 2, "{number}");
+        let unknown = get(town.rest(number), "/api/v1/orders/SB1?incarnation=uid-3").unwrap();
+        assert_eq!((unknown.status, &unknown.json()["reason"]), (404, &"ORDER_NOT_FOUND".into()));
     }
 }
 

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use orderstream_core::{Answer, OrderKey, Phase, ProposalId, Reason, Refusal, Seq};
+use orderstream_core::{Answer, Incarnation, OrderKey, Phase, ProposalId, Reason, Refusal, Seq};
 use orderstream_rpc::client::{ClientStack, Connections};
 use orderstream_rpc::convert::order_ref;
 use orderstream_rpc::observe::RpcMetrics;
@@ -209,7 +209,21 @@ impl Peers {
     /// # Errors
     /// When nobody says to have it and somebody does not answer.
     async fn locate(&self, key: &OrderKey) -> Result<Option<Place>, Refusal> {
-        if let Some(place) = self.remembered(key) {
+        self.locate_one(key, None).await
+    }
+
+    /// The same, of the incarnation that is named, or of any where none is. Where a named one is, is
+    /// not remembered: a name has its newest at one processor, and former ones may be at others.
+    ///
+    /// # Errors
+    /// As [`Peers::locate`].
+    async fn locate_one(
+        &self,
+        key: &OrderKey,
+        named: Option<&Incarnation>,
+    ) -> Result<Option<Place>, Refusal> {
+        let remembered = || self.remembered(key).filter(|_| named.is_none());
+        if let Some(place) = remembered() {
             return Ok(Some(place));
         }
         let Ok(permit) = timeout(ANSWER_TIMEOUT, self.0.lookups.acquire()).await else {
@@ -217,17 +231,19 @@ impl Peers {
             return Err(Refusal::new(Reason::Overloaded, text));
         };
         // Whoever waited may find what another one has found.
-        if let Some(place) = self.remembered(key) {
+        if let Some(place) = remembered() {
             return Ok(Some(place));
         }
         let peers = self.0.known.lock().all();
         let mut answers: FuturesUnordered<_> =
-            peers.into_iter().map(|peer| has_order(peer, key)).collect();
+            peers.into_iter().map(|peer| has_order(peer, key, named)).collect();
         let mut silent = None;
         while let Some((peer, answer)) = answers.next().await {
             match answer {
                 Some(true) if !peer.rest_url.is_empty() => {
-                    self.0.owners.lock().remember(key.clone(), peer.url.clone());
+                    if named.is_none() {
+                        self.0.owners.lock().remember(key.clone(), peer.url.clone());
+                    }
                     return Ok(Some(peer.place()));
                 }
                 Some(false) => {}
@@ -337,9 +353,14 @@ fn answer_of(result: v1::ProposalResult) -> Result<Answer, Refusal> {
     })
 }
 
-/// Whether a peer has an order; `None` when it does not say.
-async fn has_order(peer: Peer, key: &OrderKey) -> (Peer, Option<bool>) {
-    let request = v1::LocateOrderRequest { order: Some(order_ref(key, None)) };
+/// Whether a peer has an order, or the incarnation of it that is named; `None` when it does not say.
+async fn has_order(
+    peer: Peer,
+    key: &OrderKey,
+    named: Option<&Incarnation>,
+) -> (Peer, Option<bool>) {
+    let order = order_ref(key, named.map(Incarnation::as_str));
+    let request = v1::LocateOrderRequest { order: Some(order) };
     let mut client = peer.connections.control();
     let answer = timeout(ANSWER_TIMEOUT, client.locate_order(request)).await;
     let located = answer.ok().and_then(Result::ok).map(tonic::Response::into_inner);

@@ -18,6 +18,9 @@ pub(crate) struct Compare {
     /// What comes first
     #[arg(long, default_value = "total")]
     by: By,
+    /// Name of a former incarnation of the id, as `status` shows them; the newest is read when absent
+    #[arg(long, value_name = "NAME")]
+    incarnation: Option<String>,
     #[command(flatten)]
     place: Place,
     /// How it is shown
@@ -49,7 +52,7 @@ enum Shown {
 
 impl Compare {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let market = self.place.market().await?;
+        let market = self.place.market().await?.of_incarnation(self.incarnation.clone());
         let subject = market.subject_to_read(&self.order).await?;
         let by = match self.by {
             By::Total => "total",

@@ -15,6 +15,9 @@ pub(crate) struct Conversation {
     /// Only questions that no follow-up answers
     #[arg(long)]
     open: bool,
+    /// Name of a former incarnation of the id, as `status` shows them; the newest is read when absent
+    #[arg(long, value_name = "NAME")]
+    incarnation: Option<String>,
     #[command(flatten)]
     place: Place,
     /// How it is shown
@@ -24,7 +27,7 @@ pub(crate) struct Conversation {
 
 impl Conversation {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let market = self.place.market().await?;
+        let market = self.place.market().await?.of_incarnation(self.incarnation.clone());
         let subject = market.subject_to_read(&self.order).await?;
         let mut said = market.sellers().conversation(&subject.id).await?;
         let open: Vec<String> = open(&said).map(ToOwned::to_owned).collect();

@@ -77,7 +77,7 @@ impl Place {
                 Rest::Proxy(Box::new(found))
             }
         };
-        Ok(SellersSide { rest, tenant })
+        Ok(SellersSide { rest, tenant, incarnation: None })
     }
 }
 
@@ -86,12 +86,19 @@ impl Place {
 pub(super) struct SellersSide {
     rest: Rest,
     tenant: String,
+    /// Which incarnation of an order is read; the newest when none is named.
+    incarnation: Option<String>,
 }
 
 impl SellersSide {
     /// The tenant whose orders are meant.
     pub(super) fn tenant(&self) -> &str {
         &self.tenant
+    }
+
+    /// Whether what is read is of an incarnation that was named.
+    pub(super) const fn reads_named_incarnation(&self) -> bool {
+        self.incarnation.is_some()
     }
 
     /// Sends an act.
@@ -169,7 +176,8 @@ impl SellersSide {
     fn path(&self, id: &str, part: &str, query: &[(&str, &str)]) -> String {
         let mut path =
             format!("/api/v1/orders/{}{part}?tenant={}", encoded(id), encoded(&self.tenant));
-        for (name, value) in query {
+        let named = self.incarnation.as_deref().map(|incarnation| ("incarnation", incarnation));
+        for (name, value) in query.iter().chain(&named) {
             path.push_str(&format!("&{name}={}", encoded(value)));
         }
         path
@@ -204,6 +212,12 @@ impl Subject {
 }
 
 impl Market {
+    /// The same, where an incarnation is read that is not the newest, or may not be.
+    pub(super) fn of_incarnation(mut self, incarnation: Option<String>) -> Self {
+        self.sellers.incarnation = incarnation;
+        self
+    }
+
     /// The processors.
     pub(super) const fn sellers(&self) -> &SellersSide {
         &self.sellers

@@ -42,6 +42,18 @@ pub(crate) struct OrderView {
     pub(crate) pending_award: Option<serde_json::Value>,
     pub(crate) decide_until: Option<String>,
     pub(crate) sealed: bool,
+    pub(crate) incarnation: String,
+    pub(crate) former_incarnations: Vec<FormerIncarnation>,
+}
+
+/// An incarnation of an id that a newer one took the place of.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct FormerIncarnation {
+    /// Its own name.
+    pub(crate) incarnation: String,
+    /// When it reached its end, RFC 3339.
+    pub(crate) ended_at: Option<String>,
 }
 
 /// A seller that was considered for an order.
@@ -267,6 +279,10 @@ pub(crate) struct StatusReport {
     pub(crate) tenant: String,
     /// One line for people.
     pub(crate) title: Option<String>,
+    /// Which incarnation of the id.
+    pub(crate) incarnation: String,
+    /// Incarnations that it took the place of, the last one first.
+    pub(crate) former_incarnations: Vec<FormerIncarnation>,
     /// What is wanted.
     pub(crate) items: Vec<ItemView>,
     /// `Open`, `Paused`, `Finalised`, `Expired`, `Closed` or `Cancelled`.

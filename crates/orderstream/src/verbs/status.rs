@@ -28,6 +28,9 @@ pub(crate) struct Status {
     #[arg(long, default_value_t = EVENTS_DEFAULT, value_name = "COUNT",
           value_parser = clap::value_parser!(u64).range(..=1000))]
     events: u64,
+    /// Name of a former incarnation of the id, as `status` shows them; the newest is read when absent
+    #[arg(long, value_name = "NAME")]
+    incarnation: Option<String>,
     #[command(flatten)]
     place: Place,
     /// How it is shown
@@ -37,7 +40,7 @@ pub(crate) struct Status {
 
 impl Status {
     pub(crate) async fn run(self) -> Result<(), Failure> {
-        let market = self.place.market().await?;
+        let market = self.place.market().await?.of_incarnation(self.incarnation.clone());
         let subject = market.subject_to_read(&self.order).await?;
         let report = report(&market, &subject, self.events).await?;
         if self.output != Format::Table {
@@ -61,6 +64,8 @@ async fn report(market: &Market, subject: &Subject, events: u64) -> Result<Statu
         order_req_id: order.order_req_id,
         tenant: sellers.tenant().to_owned(),
         title: order.title,
+        incarnation: order.incarnation,
+        former_incarnations: order.former_incarnations,
         items: order.items,
         phase: order.phase,
         sealed: order.sealed,
@@ -159,6 +164,11 @@ fn summary(report: &StatusReport) {
     let stream =
         format!("{stream}; event {}, epoch {}{at}", report.stream.last_seq, report.stream.epoch);
     fact("stream", &stream);
+    if let Some(last) = report.former_incarnations.first() {
+        let count = report.former_incarnations.len();
+        let last = print::one_line(&last.incarnation);
+        fact("former", &format!("{count}; the last one with --incarnation {last}"));
+    }
 }
 
 fn phase(report: &StatusReport, now: orderstream_core::Timestamp) -> String {

@@ -21,6 +21,8 @@ pub(super) async fn report(
         ..StreamReport::default()
     };
     let reader = match subject.resource() {
+        // A former incarnation has no reader; what is known of one is of the newest.
+        _ if market.sellers().reads_named_incarnation() => Reader::default(),
         Some(resource) => of_resource(resource),
         None => match market.tracking(subject).await {
             Ok(tracked) => tracked.as_ref().map(of_tracking).unwrap_or_default(),

@@ -14,7 +14,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use orderstream_core::notification::order_of;
-use orderstream_core::{OrderKey, Reason, Refusal};
+use orderstream_core::{Incarnation, OrderKey, Reason, Refusal};
 use orderstream_rpc::limits::CONNECT_TIMEOUT;
 use orderstream_rpc::problem::{Problem, read_bytes};
 use serde::Deserialize;
@@ -69,11 +69,13 @@ pub(crate) async fn forwarding(
         Err(problem) => return problem.into_response(),
     };
     // What names no order, or a wrong one, is refused by the handler, in its own words.
-    let key = key_of(&head.uri, &body).filter(|key| inner.orders.incarnation(key).is_none());
+    let named = incarnation_of(&head.uri);
+    let key = key_of(&head.uri, &body);
+    let key = key.filter(|key| inner.orders.holds(key, named.as_ref()).is_none());
     let request = Request::from_parts(head, Body::from(body));
     let Some(key) = key else { return next.run(request).await };
     let metrics = &inner.peers.0.metrics;
-    match inner.peers.locate(&key).await {
+    match inner.peers.locate_one(&key, named.as_ref()).await {
         Ok(None) => {
             metrics.forwarded("unknown_order");
             next.run(request).await
@@ -151,6 +153,19 @@ fn addressed(mut request: Request, place: &Place) -> Option<Request> {
 struct Named {
     tenant: String,
     order_req_id: String,
+}
+
+/// The incarnation that a request for reading names, in the query.
+fn incarnation_of(uri: &Uri) -> Option<Incarnation> {
+    let query = axum::extract::Query::<Incarnate>::try_from_uri(uri).ok()?;
+    Incarnation::new(query.0.incarnation.as_str()).ok()
+}
+
+/// How requests name an incarnation.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Incarnate {
+    incarnation: String,
 }
 
 /// The order that a request is about: named in the path, else in the body, else in the query.
