@@ -58,6 +58,10 @@ pub const ACCEPT_BACKLOG: u32 = 1_024;
 /// How long the server waits before it accepts again after the system refused (out of files).
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long after the shutdown token a port waits for connections that were being made at that moment,
+/// though none is open: a way there and back within a region.
+pub const HANDSHAKE_TIME: Duration = Duration::from_millis(100);
+
 /// How long a connection must have been silent after the shutdown token before it is ended: what a
 /// request that its peer has just sent takes around the world, and less than anybody waits for.
 pub const LAST_REQUEST_TIME: Duration = Duration::from_millis(250);

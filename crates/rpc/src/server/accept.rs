@@ -55,13 +55,15 @@ pub(super) async fn accept_all<S, R>(
     if let Err(error) = backlog::take_no_more(&listener) {
         tracing::debug!(%error, "the system goes on taking connections until the port is closed");
     }
-    let last = now + port.last_request_time;
-    while !open.connections.is_empty() {
-        // Cancel-safe, as above. A connection that is being made while others end is not cut.
+    let made = now + limits::HANDSHAKE_TIME;
+    let last = made.max(now + port.last_request_time);
+    loop {
+        let until = if open.connections.is_empty() { made } else { last };
+        // Cancel-safe, as above. A connection that is being made meanwhile is not cut.
         tokio::select! {
             stream = accept(&listener) => open.take(stream),
-            _ = open.connections.join_next() => {}
-            () = tokio::time::sleep_until(last) => break,
+            Some(_) = open.connections.join_next() => {}
+            () = tokio::time::sleep_until(until) => break,
         }
     }
     match backlog::empty(listener, ACCEPT_BACKLOG as usize) {

@@ -45,6 +45,9 @@ pub(super) fn take_no_more(_listener: &TcpListener) -> io::Result<()> {
     Ok(())
 }
 
+/// Connections of the queue that failed before they were taken, and are passed over.
+const FAILED_MAX: usize = 64;
+
 /// Takes what waits in the system's queue, at most this many, and closes the port.
 ///
 /// # Errors
@@ -52,7 +55,17 @@ pub(super) fn take_no_more(_listener: &TcpListener) -> io::Result<()> {
 pub(super) fn empty(listener: TcpListener, length_max: usize) -> io::Result<Vec<TcpStream>> {
     // Asked of the system itself: the runtime learns only in turns of what has come.
     let listener = listener.into_std()?;
-    let waiting = std::iter::from_fn(|| listener.accept().ok());
+    let mut failed = 0;
+    let waiting = std::iter::from_fn(|| {
+        loop {
+            match listener.accept() {
+                Ok(accepted) => return Some(accepted),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(_) if failed >= FAILED_MAX => return None,
+                Err(_) => failed += 1,
+            }
+        }
+    });
     Ok(waiting.take(length_max).filter_map(|(stream, _)| of_runtime(stream).ok()).collect())
 }
 
