@@ -192,6 +192,23 @@ fn a_former_incarnation_is_read_through_every_processor_wherever_it_is() {
 }
 
 #[test]
+fn a_proposal_reaches_an_order_that_is_at_another_processor_than_before() {
+    let mut town = Town::build();
+    town.introduce();
+    let open = |town: &Town, number: usize, incarnation: &str| {
+        Buyer::of(town.processors[number].address("grpc")).open("T2", incarnation).unwrap();
+    };
+    open(&town, 0, "uid-1");
+    propose(town.rest(2), "T2", "p1");
+    town.processors[0].kill();
+    town.lose_disk(0);
+    town.processors[0].restart();
+    open(&town, 1, "uid-2");
+    propose(town.rest(2), "T2", "p2");
+    assert_eq!(winner(town.rest(1), "T2", "").1, 3, "it is the third event there");
+}
+
+#[test]
 fn initiating_an_ended_order_anew_is_refused_by_requestor_and_dev() {
     let dir = tempfile::tempdir().unwrap();
     let (mut pair, mut dev) = (Pair::start(), dev(dir.path(), &[]));

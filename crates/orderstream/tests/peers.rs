@@ -67,6 +67,11 @@ impl Town {
         }
     }
 
+    /// Removes what a processor that is not running has stored.
+    pub(crate) fn lose_disk(&self, number: usize) {
+        std::fs::remove_dir_all(self.dir.path().join(number.to_string()).join("data")).unwrap();
+    }
+
     pub(crate) fn rest(&self, number: usize) -> SocketAddr {
         self.processors[number].address("rest")
     }

@@ -118,10 +118,13 @@ impl Peers {
     /// Reads the file and greets everyone, again and again until shutdown.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let Some(file) = self.0.config.file.clone() else { return };
-        let (began, mut complaint) = (Instant::now(), String::new());
+        let (began, mut complaint, mut is_read) = (Instant::now(), String::new(), false);
         while !shutdown.is_cancelled() {
             match tokio::fs::read_to_string(&file).await {
-                Ok(text) => self.0.known.lock().list(&text, Instant::now()),
+                Ok(text) => {
+                    self.0.known.lock().list(&text, Instant::now());
+                    is_read = true;
+                }
                 Err(error) if error.to_string() != complaint => {
                     let file = file.display();
                     tracing::warn!(%file, %error, "the list of processors cannot be read");
@@ -132,7 +135,7 @@ impl Peers {
             self.greet().await;
             // A new name may take a while until it can be looked up.
             let is_late = began.elapsed() >= MEETING_MAX;
-            if is_late || self.0.known.lock().has_met_the_listed() {
+            if is_read && (is_late || self.0.known.lock().has_met_the_listed()) {
                 self.0.has_greeted.send_replace(true);
             }
             tokio::select! {
@@ -289,6 +292,11 @@ impl Peers {
         self.0.metrics.forwarded(result);
     }
 
+    /// Whether it is known which other processor has an order.
+    fn remembers(&self, key: &OrderKey) -> bool {
+        self.remembered(key).is_some()
+    }
+
     fn remembered(&self, key: &OrderKey) -> Option<Place> {
         let url = self.0.owners.lock().get(key)?;
         self.0.known.lock().get(&url).map(Peer::place)
@@ -310,11 +318,34 @@ impl Peers {
         if self.is_alone() {
             return Ok(None);
         }
-        let located = self.locate(key).await;
-        let Some(place) = located.inspect_err(|_| self.0.metrics.forwarded("unreached"))? else {
-            self.0.metrics.forwarded("unknown_order");
-            return Ok(None);
-        };
+        let mut is_again = false;
+        loop {
+            let was_remembered = self.remembers(key);
+            let located = self.locate(key).await;
+            let Some(place) = located.inspect_err(|_| self.0.metrics.forwarded("unreached"))?
+            else {
+                self.0.metrics.forwarded("unknown_order");
+                return Ok(None);
+            };
+            let answer = self.hand_on(key, &place, submission.clone()).await;
+            if answer.as_ref().is_err_and(|refusal| refusal.reason == Reason::OrderNotFound) {
+                self.forget(key);
+                // Whoever had it may have it no longer: somebody else may.
+                if was_remembered && !is_again {
+                    is_again = true;
+                    continue;
+                }
+            }
+            return answer.map(Some);
+        }
+    }
+
+    async fn hand_on(
+        &self,
+        key: &OrderKey,
+        place: &Place,
+        submission: v1::ProposalSubmission,
+    ) -> Result<Answer, Refusal> {
         let mut request = tonic::Request::new(tokio_stream::once(submission));
         let mark = place.url.parse().map_err(|_| is_silent(key, &place.url))?;
         request.metadata_mut().insert(FORWARDED, mark);
@@ -329,10 +360,7 @@ impl Peers {
             Err(refusal) if refusal.reason == Reason::Unreachable => "unreached",
             Err(_) => "refused",
         });
-        if answer.as_ref().is_err_and(|refusal| refusal.reason == Reason::OrderNotFound) {
-            self.forget(key);
-        }
-        answer.map(Some)
+        answer
     }
 }
 

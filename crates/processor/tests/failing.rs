@@ -132,6 +132,51 @@ async fn many_acts_at_once_over_a_failing_disk_are_each_answered_truly() {
 }
 
 #[tokio::test]
+async fn an_opening_that_was_refused_comes_to_life_by_no_restart() {
+    let disk = Disk::default();
+    let mut rig = Rig::start_on(&disk).await;
+    let wire = rig.wire().await;
+    drop(wire.track("a").await);
+    disk.fail_after(0, Fault::SyncFails);
+    assert_unavailable(&wire.follow(tracker("new")).await.err().unwrap());
+    // The store that failed is still the one that is read.
+    disk.set_room(Room::None);
+    // What became of it may take a moment to be known, and is so for ever.
+    let is_there = async |rig: &Rig| loop {
+        match rig.wire().await.follow(observer("new")).await {
+            Ok(_) => return true,
+            Err(status) if reason(&status) == "ORDER_NOT_FOUND" => return false,
+            Err(status) => assert_unavailable(&status),
+        }
+    };
+    let before = within("what became of it", is_there(&rig)).await;
+    disk.set_room(Room::Enough);
+    propose_until_stored(&wire, "a", "p").await;
+    rig.clock.has_been_heeded().await;
+    rig.restart().await;
+    assert_eq!(is_there(&rig).await, before);
+}
+
+#[tokio::test]
+async fn an_order_whose_records_are_damaged_is_found_here_and_says_so() {
+    let disk = Disk::default();
+    let mut rig = Rig::start_on(&disk).await;
+    drop(rig.wire().await.track("a").await);
+    rig.stop().await;
+    disk.tamper(|map| {
+        let events = map.iter_mut().filter(|(key, _)| key.starts_with(b"r"));
+        events.for_each(|(_, value)| value[0] ^= 1);
+    });
+    rig.begin().await;
+    let wire = rig.wire().await;
+    let damaged = wire.follow(observer("a")).await.err().unwrap();
+    assert_eq!(reason(&damaged), "RECORDS_DAMAGED");
+    let locate = v1::LocateOrderRequest { order: Some(order("a")) };
+    let located = wire.control.clone().locate_order(locate).await.unwrap().into_inner();
+    assert!(located.found, "{located:?}");
+}
+
+#[tokio::test]
 async fn who_follows_an_order_whose_opening_fails_is_told() {
     let disk = Disk::default();
     let rig = Rig::start_on(&disk).await;

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::faulty::{Disk, Room};
 use crate::http::{get, post};
 use crate::rig::{Rig, START, within};
 use crate::wire::{Wire, order, tracker};
@@ -32,6 +33,8 @@ pub(crate) struct Hand {
     taken: Mutex<Vec<Notification>>,
     attempts: watch::Sender<usize>,
     sinks: Vec<Channel>,
+    /// A disk that is full from the first attempt on.
+    disk: Option<Disk>,
 }
 
 impl Hand {
@@ -81,6 +84,9 @@ impl Notifier for Hand {
 
     fn deliver<'a>(&'a self, notification: &'a Notification) -> Delivery<'a> {
         Box::pin(async move {
+            if let Some(disk) = &self.disk {
+                disk.set_room(Room::None);
+            }
             let fate = self.fates.lock().get(&notification.channel.address).copied();
             if fate.is_none() {
                 self.taken.lock().push(notification.clone());
@@ -200,6 +206,36 @@ async fn what_failed_is_tried_after_its_pause_and_survives_a_restart() {
     let ids: BTreeSet<_> = taken.iter().map(|told| told.id.clone()).collect();
     assert_eq!(ids.len(), taken.len(), "{taken:?}");
     assert_eq!(invitation_states(&rig).await["seller1"], "Notified");
+}
+
+#[tokio::test]
+async fn nobody_hears_anything_twice_while_nothing_can_be_written_down() {
+    let disk = Disk::default();
+    let hand = Arc::new(Hand { disk: Some(disk.clone()), ..Hand::default() });
+    let mut rig = Rig::start_on(&disk).await;
+    rig.tell(&hand);
+    rig.restart().await;
+    drop(opened(&rig).await);
+    hand.tried(1).await;
+    for second in 1..=20 {
+        rig.clock.set(START.plus_ms(second * 1_000));
+        rig.clock.has_been_heeded().await;
+    }
+    let is_told_once = |hand: &Hand| {
+        let taken = hand.taken.lock();
+        let ids: BTreeSet<_> = taken.iter().map(|told| told.id.clone()).collect();
+        assert_eq!(ids.len(), taken.len(), "{ids:?}");
+    };
+    is_told_once(&hand);
+    disk.set_room(Room::Enough);
+    let mut told = 0;
+    while told < 3 {
+        // Each attempt fills the disk again.
+        disk.set_room(Room::Enough);
+        rig.clock.has_been_heeded().await;
+        told = hand.taken.lock().len();
+    }
+    is_told_once(&hand);
 }
 
 #[tokio::test]

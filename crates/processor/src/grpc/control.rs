@@ -133,6 +133,12 @@ impl OrderControlService for Grpc {
             .await;
         match located {
             Ok(located) => Ok(Response::new(located)),
+            // It is here, and to be told so here.
+            Err(refusal) if refusal.reason == Reason::RecordsDamaged => {
+                let (found, processor) = (true, self.name.clone());
+                let damaged = v1::LocateOrderResponse::default();
+                Ok(Response::new(v1::LocateOrderResponse { found, processor, ..damaged }))
+            }
             Err(refusal) if refusal.reason == Reason::OrderNotFound => {
                 let processor = self.name.clone();
                 let nowhere = v1::LocateOrderResponse::default();

@@ -123,7 +123,7 @@ impl Session {
     /// Takes one message of the seller: what is about an order of another processor goes there.
     fn receive(&mut self, message: v1::SellerMessage) -> Option<v1::SellerResult> {
         let named = message.kind.as_ref().and_then(|kind| acts::named(&self.tenant, kind));
-        let key = named.filter(|key| self.grpc.orders.incarnation(key).is_none());
+        let key = named.filter(|key| !self.grpc.orders.is_here(key, None));
         if let Some((elsewhere, key)) = self.elsewhere.as_mut().zip(key) {
             elsewhere.route(key, message);
             return None;

@@ -124,7 +124,7 @@ impl Grpc {
     fn is_elsewhere(&self, submission: &v1::ProposalSubmission) -> bool {
         !self.peers.is_alone()
             && OrderKey::new(&submission.tenant, &submission.order_req_id)
-                .is_ok_and(|key| self.orders.incarnation(&key).is_none())
+                .is_ok_and(|key| !self.orders.is_here(&key, None))
     }
 
     async fn follow_up(&self, request: v1::FollowUpRequest) -> Result<Answer, Refusal> {
@@ -149,7 +149,7 @@ impl Grpc {
         submission: v1::ProposalSubmission,
     ) -> Result<Answer, Refusal> {
         let key = OrderKey::new(&submission.tenant, &submission.order_req_id)?;
-        if self.orders.incarnation(&key).is_none()
+        if !self.orders.is_here(&key, None)
             && let Some(answer) = self.peers.submit(&key, submission.clone()).await?
         {
             return Ok(answer);

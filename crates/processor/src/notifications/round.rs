@@ -86,6 +86,10 @@ impl Round {
         permit: OwnedSemaphorePermit,
         shutdown: &CancellationToken,
     ) -> Result<Option<Timestamp>, Refusal> {
+        // What is sent could not be written down, and would be sent again and again.
+        if self.orders.is_read_only() {
+            return Ok(None);
+        }
         let (_, snapshot) = self.orders.outbox(&life.0, Some(&life.1)).await?;
         let outbox = Outbox::new(life.0.clone(), life.1.clone(), snapshot);
         let mut turn = Turn {
@@ -119,11 +123,11 @@ impl Turn<'_> {
         drop(permit);
         let mut is_stopping = false;
         loop {
-            self.replay().await?;
+            self.replay(shutdown).await?;
             let is_idle = self.attempts.is_empty();
             let is_old = self.saved_at.elapsed() >= Duration::from_millis(NOTIFY_SAVE_MS);
             if is_idle || is_old || is_stopping {
-                self.save().await?;
+                self.save(shutdown).await?;
             }
             if is_idle {
                 return Ok(self.again_at());
@@ -417,7 +421,7 @@ impl Turn<'_> {
     }
 
     /// Sends again what somebody asked for.
-    async fn replay(&mut self) -> Result<(), Refusal> {
+    async fn replay(&mut self, shutdown: &CancellationToken) -> Result<(), Refusal> {
         for replay in self.round.notifications.0.queue.take_replays(self.life) {
             let output = self.step(&Input::Replay(&replay.id));
             let is_found = output.is_changed;
@@ -428,12 +432,12 @@ impl Turn<'_> {
                 replay.answer(super::queue::Replayed::Unknown);
             }
         }
-        if self.replays.is_empty() { Ok(()) } else { self.save().await }
+        if self.replays.is_empty() { Ok(()) } else { self.save(shutdown).await }
     }
 
-    async fn save(&mut self) -> Result<(), Refusal> {
+    async fn save(&mut self, shutdown: &CancellationToken) -> Result<(), Refusal> {
         if self.is_changed {
-            self.round.orders.save_outbox(self.life, self.outbox.snapshot()).await?;
+            self.save_outbox(shutdown).await?;
             let head = store::Head::of(self.outbox.snapshot());
             self.round.notifications.tally(self.life, head);
         }
@@ -443,5 +447,25 @@ impl Turn<'_> {
             replay.answer(super::queue::Replayed::Done);
         }
         Ok(())
+    }
+
+    /// Writes the outbox, again and again while the disk takes nothing: what was sent would otherwise
+    /// be sent once more. Nothing new is sent meanwhile, and as many orders as have a round at one
+    /// time are held up in this way at most.
+    async fn save_outbox(&self, shutdown: &CancellationToken) -> Result<(), Refusal> {
+        let orders = &self.round.orders;
+        loop {
+            let saved = orders.save_outbox(self.life, self.outbox.snapshot()).await;
+            let is_hopeless = shutdown.is_cancelled() || orders.is_read_only();
+            match saved {
+                Err(refusal) if refusal.reason.is_retriable() && !is_hopeless => {}
+                saved => return saved,
+            }
+            // Cancel-safe: a dropped sleep loses nothing.
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(Duration::from_millis(AGAIN_MS)) => {}
+            }
+        }
     }
 }

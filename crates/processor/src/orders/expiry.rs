@@ -16,6 +16,12 @@ use crate::limits::{CLOCK_LOOK_MS, PAGE_ORDERS};
 /// Expiries that wait for the disk at one time.
 const EXPIRIES_IN_FLIGHT: usize = 256;
 
+/// Whether to look again at once: there may be more than one look takes, and something was stored.
+/// Where nothing can be, the next look would find the same.
+const fn has_more(due: usize, stored: usize) -> bool {
+    due >= PAGE_ORDERS && stored > 0
+}
+
 impl Orders {
     /// Runs until shutdown.
     pub async fn expire(&self, shutdown: CancellationToken) {
@@ -27,15 +33,20 @@ impl Orders {
             let earliest = due.iter().map(|(deadline, _)| *deadline).min();
             self.inner.parts.metrics.overdue(earliest, now);
             let due = due.into_iter().map(|(_, key)| key).collect::<Vec<_>>();
-            let more = due.len() >= PAGE_ORDERS;
-            stream::iter(due).for_each_concurrent(EXPIRIES_IN_FLIGHT, |key| self.tick(key)).await;
+            let due_count = due.len();
+            let ticked = stream::iter(due)
+                .map(|key| self.tick(key))
+                .buffer_unordered(EXPIRIES_IN_FLIGHT)
+                .filter(|is_stored| std::future::ready(*is_stored))
+                .count()
+                .await;
             self.mend().await;
             while removing.try_join_next().is_some() {}
             if self.take_out_ended(now) && removing.is_empty() {
                 let this = self.clone();
                 removing.spawn(async move { this.remove_taken_out().await });
             }
-            if more {
+            if has_more(due_count, ticked) {
                 continue;
             }
             let wait_ms = next.map_or(CLOCK_LOOK_MS, |at| at.ms_since(now)).clamp(1, CLOCK_LOOK_MS);
@@ -75,11 +86,14 @@ impl Orders {
         (due, next)
     }
 
-    async fn tick(&self, key: OrderKey) {
-        if let Err(refusal) = self.act(&key, Command::bare(Act::Tick)).await {
+    /// Lets an order's time run out; false when that cannot be stored now.
+    async fn tick(&self, key: OrderKey) -> bool {
+        let ticked = self.act(&key, Command::bare(Act::Tick)).await;
+        if let Err(refusal) = &ticked {
             // The order stays in the index, and is looked at again.
             tracing::debug!(order = %key, %refusal, "an expiry could not be stored yet");
         }
+        ticked.is_ok()
     }
 
     /// Reads suspect orders again.
@@ -94,6 +108,24 @@ impl Orders {
             if let Err(refusal) = self.reload(&key).await {
                 tracing::debug!(order = %key, %refusal, "an order could not be read again yet");
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_takes_nothing_is_not_asked_again_at_once() {
+        for (due, stored, wanted) in [
+            (0, 0, false),
+            (PAGE_ORDERS - 1, PAGE_ORDERS - 1, false),
+            (PAGE_ORDERS, PAGE_ORDERS, true),
+            (PAGE_ORDERS, 1, true),
+            (PAGE_ORDERS, 0, false),
+        ] {
+            assert_eq!(has_more(due, stored), wanted, "{stored} of {due}");
         }
     }
 }

@@ -174,6 +174,16 @@ impl Orders {
         entry.book.order().map(|_| entry.incarnation.clone())
     }
 
+    /// Whether it is for this processor to answer for an order: it holds the incarnation that is named,
+    /// or any where none is, even one whose records are damaged.
+    pub fn is_here(&self, key: &OrderKey, named: Option<&Incarnation>) -> bool {
+        let mut shard = self.shard(key).lock();
+        let is_held = |entry: &mut super::entry::Entry| {
+            entry.book.order().is_some() || entry.damaged.is_some()
+        };
+        shard.former(key, named).is_some() || shard.newest(key, named).is_ok_and(is_held)
+    }
+
     /// As [`Orders::incarnation`], or the refusal that the order is not known.
     ///
     /// # Errors

@@ -198,16 +198,15 @@ impl Orders {
         entry.feed.set_cover(Cover::of(entry.book.order()));
         let mut wakers = publish(entry, fresh.on_disk, Vec::new());
         wakers.extend(self.index_invited(entry));
-        let (is_empty, has_rest) = (entry.is_empty(), entry.grants > 0);
+        let is_empty = entry.is_empty();
         shard.suspects.remove(key);
         index_deadline(&mut shard.deadlines, entry);
         if is_empty {
-            // Its opening never reached the disk: there is no such order.
+            // Its opening was refused, and there is no such order. It may have reached the disk all the
+            // same, which a store that is opened again after this shows.
             shard.orders.remove(key);
             self.inner.count.fetch_sub(1, Ordering::Relaxed);
-            if has_rest {
-                shard.removals.insert(life.clone());
-            }
+            shard.removals.insert(life.clone());
         }
         shard.index_end(key);
         drop(guard);
@@ -238,7 +237,13 @@ pub(super) fn read_life(
         let list = record::list_name(kind, &key, &incarnation);
         let mut after = 0;
         loop {
-            let page = journal.read(&list, after, PAGE_EVENTS)?;
+            let page = match journal.read(&list, after, PAGE_EVENTS) {
+                Err(error @ ReadError::Damaged { .. }) => {
+                    fold(&mut entry, kind, Err(error));
+                    break;
+                }
+                page => page?,
+            };
             let Some(last) = page.last() else { break };
             after = last.seq;
             page.into_iter().for_each(|record| fold(&mut entry, kind, Ok(record)));

@@ -71,19 +71,34 @@ pub(crate) async fn forwarding(
     // What names no order, or a wrong one, is refused by the handler, in its own words.
     let named = incarnation_of(&head.uri);
     let key = key_of(&head.uri, &body);
-    let key = key.filter(|key| inner.orders.holds(key, named.as_ref()).is_none());
-    let request = Request::from_parts(head, Body::from(body));
-    let Some(key) = key else { return next.run(request).await };
-    let metrics = &inner.peers.0.metrics;
-    match inner.peers.locate_one(&key, named.as_ref()).await {
-        Ok(None) => {
-            metrics.forwarded("unknown_order");
-            next.run(request).await
-        }
-        Ok(Some(place)) => inner.forward(&key, &place, request).await,
-        Err(refusal) => {
-            metrics.forwarded("unreached");
-            Problem::from(refusal).into_response()
+    let key = key.filter(|key| !inner.orders.is_here(key, named.as_ref()));
+    let request = || Request::from_parts(head.clone(), Body::from(body.clone()));
+    let Some(key) = key else { return next.run(request()).await };
+    let (peers, metrics) = (&inner.peers, &inner.peers.0.metrics);
+    let mut is_again = false;
+    loop {
+        let was_remembered = named.is_none() && peers.remembers(&key);
+        match peers.locate_one(&key, named.as_ref()).await {
+            Ok(None) => {
+                metrics.forwarded("unknown_order");
+                return next.run(request()).await;
+            }
+            Ok(Some(place)) => {
+                let response = inner.forward(&key, &place, request()).await;
+                if response.status() == StatusCode::NOT_FOUND {
+                    peers.forget(&key);
+                    // Whoever had it may have it no longer: somebody else may.
+                    if was_remembered && !is_again {
+                        is_again = true;
+                        continue;
+                    }
+                }
+                return response;
+            }
+            Err(refusal) => {
+                metrics.forwarded("unreached");
+                return Problem::from(refusal).into_response();
+            }
         }
     }
 }
@@ -107,9 +122,6 @@ impl Inner {
         };
         match result {
             Ok(response) => {
-                if response.status() == StatusCode::NOT_FOUND {
-                    self.peers.forget(key);
-                }
                 metrics.forwarded(if response.status().is_success() { "ok" } else { "refused" });
                 let mut response = response.map(Body::new);
                 for name in [CONNECTION, TRANSFER_ENCODING] {
