@@ -41,6 +41,12 @@ pub trait Engine: Send + Sync + Debug {
     /// # Errors
     /// When the key cannot be read.
     fn last_key(&self, from: &[u8], to: &[u8]) -> Result<Option<Vec<u8>>, EngineError>;
+
+    /// Files that were not what was written when the store was opened, and do not keep it from being
+    /// written.
+    fn damage(&self) -> Vec<FileDamage> {
+        Vec::new()
+    }
 }
 
 /// A place that holds a store and can be opened more than once, but never twice at a time.

@@ -190,6 +190,7 @@ impl Writer {
             drop(closed);
             let engine = self.place.open(Opening::AfterFailure)?;
             *self.shared.heads.write() = self.heads_of(engine.as_ref())?;
+            self.shared.files.write().extend(engine.damage());
             *slot = Some(engine);
             Ok(())
         })

@@ -241,6 +241,21 @@ fn zeroed_tail_of_the_log_is_told_as_loss_and_its_bytes_are_kept() {
 }
 
 #[test]
+fn damaged_batch_that_was_all_the_log_held_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    append(&journal, "a", 0, &[&text("a", 1)]).unwrap();
+    journal.close();
+    let (path, mut log) = log_of(&files(dir.path()));
+    let end = ends(&log)[0];
+    log[end - 1] ^= 1;
+    fs::write(&path, &log).unwrap();
+    let journal = open(dir.path());
+    assert_eq!(journal.damage().missing_records(), 1);
+    assert_eq!(fs::read(dir.path().join("store.cut/0.jnl.0")).unwrap(), log[..end]);
+}
+
+#[test]
 fn log_that_is_gone_is_told_as_loss_of_all_it_held() {
     let dir = in_the_log();
     let (path, _) = log_of(&files(dir.path()));
@@ -253,6 +268,31 @@ fn log_that_is_gone_is_told_as_loss_of_all_it_held() {
     }
     assert_eq!(append(&journal, "new", 0, &["x"]), Ok(1));
     assert_eq!(payloads(&journal, "new", 0), ["x"]);
+}
+
+#[test]
+fn what_is_acknowledged_after_the_log_went_missing_is_there_at_every_later_start() {
+    for make in [in_the_log, in_tables_and_log] {
+        let dir = make();
+        let (path, _) = log_of(&files(dir.path()));
+        fs::remove_file(path).unwrap();
+        let journal = open(dir.path());
+        let told: Vec<_> = journal.damage().files.iter().map(ToString::to_string).collect();
+        let store = dir.path().join("store");
+        assert_eq!(told, [format!("{}: its log is missing", store.display())]);
+        assert_eq!(journal.health(), Health::Healthy);
+        for other in 0..3 {
+            assert_eq!(append(&journal, "new", other, &["x"]), Ok(other + 1));
+        }
+        journal.close();
+        for _ in 0..2 {
+            let journal = open(dir.path());
+            assert_eq!(refused(&journal, "no log"), LISTS);
+            assert_eq!(payloads(&journal, "new", 0), ["x"; 3]);
+            assert_eq!(journal.damage().files, [], "it is told when it is found");
+            journal.close();
+        }
+    }
 }
 
 #[test]
@@ -320,6 +360,10 @@ fn damage_anywhere_leaves_a_journal_that_opens_and_never_says_what_is_not_so() {
                 continue;
             }
             assert_eq!(append(&journal, "new", 0, &["x"]), Ok(1), "{what}");
+            journal.close();
+            let journal = open(dir.path());
+            assert_eq!(payloads(&journal, "new", 0), ["x"], "{what}");
+            assert_eq!(refused(&journal, &what), hit, "{what}");
             journal.close();
         }
     }

@@ -47,7 +47,7 @@ fn writable(
     marks: &Marks,
     place: &dyn Place,
 ) -> std::io::Result<Opened> {
-    let files = marks.damage(dir, &heads).into_iter().collect();
+    let files = engine.damage().into_iter().chain(marks.damage(dir, &heads)).collect();
     let file = MarksFile::open(dir, marks, &heads)?;
     if heads.damaged.is_empty()
         && let Err(error) = place.forget_cuts()

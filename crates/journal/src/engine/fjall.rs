@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use ::fjall::{Database, Error, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode};
 
 use super::{Engine, EngineError, Names, Op, Opening, Place, Rescued, Visit};
+use crate::damage::FileDamage;
 use crate::{durable, limits};
 
 /// The one keyspace: one log, one table in memory.
@@ -45,7 +46,7 @@ impl FjallPlace {
             .open()?;
         let options = || KeyspaceCreateOptions::default().max_memtable_size(self.memtable_bytes);
         let keyspace = database.keyspace(KEYSPACE, options)?;
-        Ok(Fjall { database, keyspace })
+        Ok(Fjall { database, keyspace, damage: Vec::new() })
     }
 }
 
@@ -55,13 +56,13 @@ impl Place for FjallPlace {
             // The store cannot go on with one that it had begun to make when its process ended.
             durable::create_whole(&self.dir, |dir| self.open_store(dir).map(drop))?;
         }
-        prepare(&self.dir)?;
+        let damage = prepare(&self.dir)?;
         // What a killed process wrote and did not sync is found here; readers see it from now on.
         durable::sync_tree(&self.dir)?;
         if opening == Opening::AfterFailure {
             seal_log(&self.dir)?;
         }
-        let store = self.open_store(&self.dir)?;
+        let store = Fjall { damage, ..self.open_store(&self.dir)? };
         if opening == Opening::AfterFailure {
             wait_for_tables(&store.database, &store.keyspace)?;
         }
@@ -88,28 +89,33 @@ impl Place for FjallPlace {
     }
 }
 
-/// Refuses files that are not what was written, and brings the others into a form that the store opens.
-fn prepare(dir: &Path) -> Result<(), EngineError> {
+/// Refuses files that are not what was written, and brings the others into a form that the store opens;
+/// gives the damage that does not keep it from being written.
+fn prepare(dir: &Path) -> Result<Vec<FileDamage>, EngineError> {
     let found = files::look(dir)?;
     if let Some(first) = found.damage.first() {
         return Err(EngineError::Damaged(first.to_string()));
     }
-    if found.is_fresh {
-        return Ok(make_anew(dir)?);
+    if !found.is_laid_out {
+        make_anew(dir)?;
+        return Ok(Vec::new());
     }
     // The file has no content, but the store does not make it a second time.
     File::options().create(true).truncate(false).write(true).open(dir.join("lock"))?;
     for (number, at) in found.torn {
         cut(dir, number, at)?;
     }
-    Ok(())
+    if found.missing_log.is_some() {
+        // Where the store makes its log itself it counts its batches from the begin, and at the next
+        // start takes them for some that its tables hold.
+        File::create_new(files::log_path(dir, 0))?.sync_all()?;
+        durable::sync(dir)?;
+    }
+    Ok(found.missing_log.into_iter().collect())
 }
 
 /// A process may have ended while it laid out a store in which nothing was written yet.
 fn make_anew(dir: &Path) -> io::Result<()> {
-    if dir.join("version").exists() || !dir.exists() {
-        return Ok(());
-    }
     for number in files::logs(dir)? {
         fs::remove_file(files::log_path(dir, number))?;
     }
@@ -166,6 +172,7 @@ fn write_probe(path: &Path) -> io::Result<()> {
 struct Fjall {
     database: Database,
     keyspace: Keyspace,
+    damage: Vec<FileDamage>,
 }
 
 impl std::fmt::Debug for Fjall {
@@ -201,6 +208,10 @@ impl Engine for Fjall {
     fn last_key(&self, from: &[u8], to: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
         let Some(entry) = self.keyspace.range(from..to).next_back() else { return Ok(None) };
         Ok(Some(entry.key()?.to_vec()))
+    }
+
+    fn damage(&self) -> Vec<FileDamage> {
+        self.damage.clone()
     }
 }
 

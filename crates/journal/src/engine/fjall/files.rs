@@ -70,15 +70,18 @@ pub(super) struct Found {
     pub(super) damage: Vec<FileDamage>,
     /// Logs whose last bytes are no batch, and where those begin.
     pub(super) torn: Vec<(u64, u64)>,
-    /// Whether nothing was ever written to the store.
-    pub(super) is_fresh: bool,
+    /// The store has no log: it makes one first of all, and is never without.
+    pub(super) missing_log: Option<FileDamage>,
+    /// Whether the store was laid out as a whole. Where it was not, nothing was ever written to it.
+    pub(super) is_laid_out: bool,
 }
 
 /// Looks at all files but the content of tables. A store that was never there has no damage.
 pub(super) fn look(dir: &Path) -> io::Result<Found> {
     let mut found = Found::default();
     let mut is_logged = false;
-    for number in logs(dir)? {
+    let logs = logs(dir)?;
+    for &number in &logs {
         let path = log_path(dir, number);
         for part in Log::read(&path)?.parts() {
             match part {
@@ -93,8 +96,13 @@ pub(super) fn look(dir: &Path) -> io::Result<Found> {
         }
     }
     let has_tables = !entries(&tree(dir).join("tables"))?.is_empty();
-    found.is_fresh = !is_logged && !has_tables && found.damage.is_empty();
-    if found.is_fresh {
+    let is_fresh = !is_logged && !has_tables && found.damage.is_empty();
+    // The store says of what layout it is when its first log is there.
+    found.is_laid_out = !is_fresh || dir.join("version").exists();
+    if found.is_laid_out && logs.is_empty() {
+        found.missing_log = Some(wrong(dir, "its log is missing".to_owned()));
+    }
+    if is_fresh {
         return Ok(found);
     }
     found.damage.extend(version(dir));

@@ -38,7 +38,8 @@ pub(super) fn rescue(
     scratch: PathBuf,
     names: &Names<'_>,
 ) -> Result<Rescued, EngineError> {
-    let Found { mut damage, .. } = files::look(dir)?;
+    let Found { mut damage, missing_log, .. } = files::look(dir)?;
+    damage.extend(missing_log);
     let log = log_of_whole(dir, names)?;
     tables_of(&files::names(dir), &mut damage)?;
     let (all, sound) = tables_of(&files::tree(dir), &mut damage)?;
@@ -242,7 +243,7 @@ fn builder(dir: &Path) -> ::fjall::DatabaseBuilder<Database> {
 fn open(scratch: &Path) -> Result<Fjall, EngineError> {
     let database = builder(scratch).open()?;
     let keyspace = database.keyspace(KEYSPACE, KeyspaceCreateOptions::default)?;
-    let store = Fjall { database, keyspace };
+    let store = Fjall { database, keyspace, damage: Vec::new() };
     // A table whose index is damaged says so here; a block is looked at by those who read it.
     let whole = store.range(&[], &[0xff], &mut |_, _| std::ops::ControlFlow::Continue(()));
     if let Err(error) = whole {
