@@ -273,28 +273,41 @@ impl MarksFile {
         self.judge(outcome);
     }
 
-    /// Says that the store's lists are no longer those that were marked last: the next mark writes the
-    /// file anew.
+    /// Says that the store's lists are no longer those that were marked last: the file is written anew.
     pub(crate) fn are_behind(&mut self) {
         (self.file, self.dirty, self.tried) = (None, None, None);
     }
 
-    /// When it is to be synced next, if anything of it is not on disk.
+    /// When it is to be synced or written anew next, if not all that it has to say is on disk.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.dirty.map(|since| since + limits::MARKS_SYNC_PAUSE)
+        match (&self.file, self.tried) {
+            (Some(_), _) => self.dirty.map(|since| since + limits::MARKS_SYNC_PAUSE),
+            (None, Some(tried)) => Some(tried + limits::MARKS_SYNC_PAUSE),
+            (None, None) => Some(Instant::now()),
+        }
     }
 
-    /// Syncs what is not on disk. True when all of it is.
-    pub(crate) fn sync(&mut self) -> bool {
-        let Some(file) = &self.file else { return false };
-        if self.dirty.take().is_none() {
-            return true;
-        }
-        let outcome = file.sync_data();
+    /// Syncs what is not on disk, or writes all of it anew where it could not be written. True when all
+    /// of it is on disk.
+    pub(crate) fn catch_up(&mut self, heads: &Heads) -> bool {
+        let outcome = if self.file.is_some() { self.sync() } else { self.write_anew(heads) };
         let is_synced = outcome.is_ok();
-        self.synced = Some(self.len);
         self.judge(outcome);
         is_synced
+    }
+
+    /// Writes no more; what is written is brought to the disk.
+    pub(crate) fn close(mut self) {
+        if let Err(error) = self.sync() {
+            tracing::warn!(%error, "the journal's marks cannot be synced");
+        }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let Some(file) = self.file.as_ref().filter(|_| self.dirty.is_some()) else { return Ok(()) };
+        file.sync_data()?;
+        (self.synced, self.dirty) = (Some(self.len), None);
+        Ok(())
     }
 
     fn judge(&mut self, outcome: io::Result<()>) {

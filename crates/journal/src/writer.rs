@@ -42,7 +42,8 @@ pub(crate) struct Writer {
     shared: Arc<Shared>,
     place: Box<dyn Place>,
     bounds: Bounds,
-    marks: MarksFile,
+    /// None where the store is only read: the marks stay as they are then.
+    marks: Option<MarksFile>,
     /// Removed lists that the file of marks knows of, on disk: the store need not say so any more.
     forgettable: Vec<ListId>,
 }
@@ -54,14 +55,14 @@ impl Writer {
         bounds: Bounds,
         marks: MarksFile,
     ) -> Self {
-        Self { shared, place, bounds, marks, forgettable: Vec::new() }
+        Self { shared, place, bounds, marks: Some(marks), forgettable: Vec::new() }
     }
 
     /// Works until the queue is stopped and empty, then closes the store.
     pub(crate) fn run(mut self) {
         let mut works = Vec::new();
         loop {
-            let wait = (self.bounds, self.marks.due());
+            let wait = (self.bounds, self.due());
             match self.shared.queue.take(wait, &self.shared.stats, &mut works) {
                 Taken::Stopped => break,
                 Taken::Idle => {}
@@ -70,7 +71,7 @@ impl Writer {
                     self.write(batch);
                 }
             }
-            if self.marks.due().is_some_and(|due| due <= Instant::now()) {
+            if self.due().is_some_and(|due| due <= Instant::now()) {
                 self.sync_marks();
             }
         }
@@ -78,9 +79,23 @@ impl Writer {
         close(&self.shared);
     }
 
+    /// When the marks are to be brought to the disk next.
+    fn due(&self) -> Option<Instant> {
+        self.marks.as_ref()?.due()
+    }
+
+    /// Brings the marks to the disk, and notes which removed lists the store may forget then.
     fn sync_marks(&mut self) {
-        if self.marks.sync() {
+        let Some(marks) = &mut self.marks else { return };
+        let is_synced = marks.catch_up(&self.shared.heads.read());
+        if is_synced {
             self.forgettable.append(&mut self.shared.heads.write().gone);
+        }
+    }
+
+    fn close_marks(&mut self) {
+        if let Some(marks) = self.marks.take() {
+            marks.close();
         }
     }
 
@@ -99,7 +114,9 @@ impl Writer {
             batch.move_heads(&mut heads);
             heads.is_marked = true;
             drop(heads);
-            self.marks.mark(&changes, &self.shared.heads.read());
+            if let Some(marks) = &mut self.marks {
+                marks.mark(&changes, &self.shared.heads.read());
+            }
         }
         batch.answer();
     }
@@ -147,7 +164,9 @@ impl Writer {
         self.shared.stats.failed_appends.fetch_add(failed, Ordering::Relaxed);
         batch.refuse(&refusal);
         waiting.into_iter().for_each(|work| refuse(work, &refusal));
-        if !is_read_only {
+        if is_read_only {
+            self.close_marks();
+        } else {
             self.reopen();
         }
     }
@@ -161,8 +180,6 @@ impl Writer {
             let error = match self.try_reopen() {
                 Ok(()) => {
                     tracing::info!("the store is open again");
-                    // It may hold what was refused, of which the marks say nothing.
-                    self.marks.are_behind();
                     return self.shared.queue.heal();
                 }
                 // A disk that failed once more may be well again, and what it holds whole.
@@ -171,7 +188,10 @@ impl Writer {
                     error
                 }
                 Err(EngineError::Damaged(reason)) => match self.read_only(&reason) {
-                    Ok(()) => return,
+                    Ok(()) => {
+                        self.close_marks();
+                        return;
+                    }
                     Err(error) => error,
                 },
                 Err(error) => error,
@@ -181,19 +201,25 @@ impl Writer {
         }
     }
 
-    fn try_reopen(&self) -> Result<(), EngineError> {
+    fn try_reopen(&mut self) -> Result<(), EngineError> {
         // While the place takes no writes the failed store stays open for those who read.
         self.place.probe()?;
-        let mut slot = self.shared.engine.write();
+        let shared = Arc::clone(&self.shared);
+        let mut slot = shared.engine.write();
         let closed = slot.take();
-        caught(|| {
+        let engine = caught(|| {
             drop(closed);
             let engine = self.place.open(Opening::AfterFailure)?;
-            *self.shared.heads.write() = self.heads_of(engine.as_ref())?;
-            self.shared.files.write().extend(engine.damage());
-            *slot = Some(engine);
-            Ok(())
-        })
+            *shared.heads.write() = self.heads_of(engine.as_ref())?;
+            Ok(engine)
+        })?;
+        shared.files.write().extend(engine.damage());
+        // It may hold what was refused, of which the marks say nothing: they do before it is read.
+        self.marks.iter_mut().for_each(MarksFile::are_behind);
+        self.forgettable.clear();
+        self.sync_marks();
+        *slot = Some(engine);
+        Ok(())
     }
 
     /// The store was damaged since it was opened: what is whole of it is read from now on.

@@ -113,6 +113,49 @@ fn list_whose_first_append_failed_and_is_on_disk_is_missed_when_it_is_lost() {
     assert_eq!((damage[0].list.as_ref(), damage[0].missing), (&b"b"[..], 2));
 }
 
+/// A journal whose record 4 of list `a` was refused and is on disk all the same.
+fn with_a_refused_record_on_disk(disk: &Disk, dir: &Path) -> Embedded {
+    let journal = with_three_records(disk, dir);
+    disk.fail_after(0, Fault::SyncFails);
+    assert!(append(&journal, "a", 3, &["4"]).is_err());
+    wait_until_healthy(&journal);
+    assert_eq!(payloads(&journal, "a", 0), ["1", "2", "3", "4"], "it may be told of from now on");
+    journal
+}
+
+/// The end of the log is gone, and with it the last record of list `a`.
+fn missing_without_record_4(disk: &Disk, dir: &Path) -> u64 {
+    disk.tamper(|map| assert!(map.remove(&b"r\0\0\0\0\0\0\0\0\0\0\0\x04"[..]).is_some()));
+    let journal = disk.open(dir);
+    assert!(append(&journal, "a", 3, &["another 4"]).is_err(), "no number is given twice");
+    journal.damage().missing_records()
+}
+
+#[test]
+fn refused_record_that_is_found_on_disk_is_missed_when_it_is_lost_after_a_kill() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let journal = with_a_refused_record_on_disk(&disk, dir.path());
+    let marks = dir.path().join("journal.marks");
+    let killed = std::fs::read(&marks).unwrap();
+    journal.close();
+    std::fs::write(&marks, killed).unwrap();
+    assert_eq!(missing_without_record_4(&disk, dir.path()), 1);
+}
+
+#[test]
+fn marks_that_could_not_be_written_are_written_when_the_journal_is_closed() {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let in_the_way = dir.path().join("journal.marks.new");
+    let journal = with_three_records(&disk, dir.path());
+    std::fs::create_dir(&in_the_way).unwrap();
+    disk.fail_after(0, Fault::SyncFails);
+    assert!(append(&journal, "a", 3, &["4"]).is_err());
+    wait_until_healthy(&journal);
+    std::fs::remove_dir(&in_the_way).unwrap();
+    journal.close();
+    assert_eq!(missing_without_record_4(&disk, dir.path()), 1);
+}
+
 #[test]
 fn journal_that_cannot_be_opened_again_can_be_closed() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
