@@ -11,7 +11,9 @@ use orderstream_journal::{
 };
 
 use crate::faulty::{Disk, Fault, Room};
-use crate::support::{PATIENCE, append, lists, payloads, submit};
+use crate::support::{
+    PATIENCE, append, append_until_removals_are_forgotten, lists, payloads, submit,
+};
 
 fn wait_until_healthy(journal: &Embedded) {
     let started = Instant::now();
@@ -79,17 +81,7 @@ fn list_whose_removal_failed_and_is_on_disk_is_not_taken_for_a_lost_one() {
     disk.fail_after(0, Fault::SyncFails);
     assert!(journal.remove(b"a").is_err());
     wait_until_healthy(&journal);
-    // The store says that the list was removed until the marks say so on disk, and then no more.
-    let says_so = |disk: &Disk| {
-        let mut says_so = false;
-        disk.tamper(|map| says_so = map.keys().any(|key| key.starts_with(b"g")));
-        says_so
-    };
-    assert!(says_so(&disk));
-    let mut last = 0;
-    while says_so(&disk) {
-        last = append(&journal, "b", last, &["1"]).unwrap();
-    }
+    let last = append_until_removals_are_forgotten(&journal, &disk);
     journal.close();
     let journal = disk.open(dir.path());
     assert!(journal.damage().is_none(), "{:?}", journal.damage());

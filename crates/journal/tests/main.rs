@@ -13,6 +13,8 @@ mod faulty;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod marks;
+#[cfg(test)]
 mod on_disk;
 #[cfg(test)]
 mod salvage;

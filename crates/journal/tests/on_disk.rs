@@ -5,18 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use orderstream_journal::engine::fjall::FjallPlace;
-use orderstream_journal::engine::{Op, Opening, Place as _};
+use orderstream_journal::engine::{Opening, Place as _};
 use orderstream_journal::{AppendError, Embedded, Health, Journal, Options, ReadError};
 
 use crate::support::{append, lists, payloads};
 
 const LISTS: [&str; 3] = ["a", "b", "c"];
-const ROUNDS: u64 = 2;
+pub(crate) const ROUNDS: u64 = 2;
 const PAGE: usize = 4096;
-/// Bytes of the first entry of the marks, behind which nothing of a small file is known to be synced.
-const LAYOUT_LEN: usize = 17;
 
-fn open(dir: &Path) -> Embedded {
+pub(crate) fn open(dir: &Path) -> Embedded {
     Embedded::open(dir, Options::default()).unwrap()
 }
 
@@ -36,7 +34,7 @@ fn append_rounds(journal: &Embedded, from: u64, to: u64) {
 
 /// A journal with two records in each of three lists, all of them in its log, which is cut to what it
 /// holds.
-fn in_the_log() -> tempfile::TempDir {
+pub(crate) fn in_the_log() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
     append_rounds(&journal, 0, ROUNDS);
@@ -60,7 +58,7 @@ fn in_tables_and_log() -> tempfile::TempDir {
 }
 
 /// All files of a journal, with what they hold.
-fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+pub(crate) fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -78,7 +76,7 @@ fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 /// Puts everything back as it was.
-fn restore(dir: &Path, files: &[(PathBuf, Vec<u8>)]) {
+pub(crate) fn restore(dir: &Path, files: &[(PathBuf, Vec<u8>)]) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
@@ -104,7 +102,7 @@ fn ends(log: &[u8]) -> Vec<usize> {
 
 /// Holds a journal against what was acknowledged: each list is given whole and right, or refused with
 /// a reason; gives the refused ones.
-fn refused(journal: &Embedded, what: &str) -> Vec<&'static str> {
+pub(crate) fn refused(journal: &Embedded, what: &str) -> Vec<&'static str> {
     let mut refused = Vec::new();
     let names = lists(journal);
     for list in LISTS {
@@ -393,70 +391,6 @@ fn damages(bytes: &[u8]) -> Vec<(String, Option<Vec<u8>>)> {
         damages.push((format!("bit {at} flipped"), Some(flipped)));
     }
     damages
-}
-
-#[test]
-fn marks_that_are_gone_or_damaged_alone_stop_nothing_and_are_told_of() {
-    let dir = in_the_log();
-    let pristine = files(dir.path());
-    let marks = dir.path().join("journal.marks");
-    let bytes = fs::read(&marks).unwrap();
-    fs::remove_file(&marks).unwrap();
-    let journal = open(dir.path());
-    assert_eq!(refused(&journal, "no marks"), [""; 0]);
-    let told = journal.damage().files;
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0].to_string(), format!("{}: it is missing", marks.display()));
-    journal.close();
-    assert!(open(dir.path()).damage().is_none(), "they were written anew");
-    for at in 0..bytes.len() {
-        restore(dir.path(), &pristine);
-        let mut flipped = bytes.clone();
-        flipped[at] ^= 1 << (at % 8);
-        fs::write(&marks, &flipped).unwrap();
-        let journal = open(dir.path());
-        assert_eq!(refused(&journal, &format!("byte {at} of the marks")), [""; 0]);
-        assert_eq!(journal.damage().files.len(), usize::from(at < LAYOUT_LEN), "byte {at}");
-        assert_eq!(append(&journal, "a", ROUNDS, &["3"]), Ok(ROUNDS + 1));
-        journal.close();
-    }
-}
-
-#[test]
-fn journal_without_marks_of_an_earlier_release_opens_as_it_is() {
-    let dir = in_the_log();
-    fs::remove_file(dir.path().join("journal.marks")).unwrap();
-    let store = FjallPlace::new(dir.path().join("store")).open(Opening::First).unwrap();
-    store.commit(vec![Op::Delete(b"m".to_vec())]).unwrap();
-    drop(store);
-    let journal = open(dir.path());
-    assert!(journal.damage().is_none(), "{:?}", journal.damage());
-    assert_eq!(refused(&journal, "an earlier release"), [""; 0]);
-    assert_eq!(append(&journal, "a", ROUNDS, &["3"]), Ok(ROUNDS + 1));
-    journal.close();
-    assert!(open(dir.path()).damage().is_none());
-}
-
-#[test]
-fn removed_list_is_never_taken_for_a_lost_one() {
-    let dir = in_the_log();
-    let stale = fs::read(dir.path().join("journal.marks")).unwrap();
-    let journal = open(dir.path());
-    journal.remove(b"b").unwrap();
-    journal.remove(b"c").unwrap();
-    append(&journal, "c", 0, &["again"]).unwrap();
-    journal.close();
-    // A power cut may take what was not synced of the marks.
-    fs::write(dir.path().join("journal.marks"), stale).unwrap();
-    let journal = open(dir.path());
-    assert!(journal.damage().is_none(), "{:?}", journal.damage());
-    assert_eq!(lists(&journal), [("a".to_owned(), ROUNDS), ("c".to_owned(), 1)]);
-    journal.close();
-    let journal = open(dir.path());
-    append(&journal, "b", 0, &["again"]).unwrap();
-    journal.close();
-    let journal = open(dir.path());
-    assert_eq!(payloads(&journal, "b", 0), ["again"]);
 }
 
 #[test]

@@ -6,6 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use orderstream_journal::{Append, AppendError, Appended, Journal, SubmitError};
 
+use crate::faulty::Disk;
+
 /// No step of a test takes this long unless it hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -69,4 +71,20 @@ pub(crate) fn lists(journal: &dyn Journal) -> Vec<(String, u64)> {
         .collect();
     lists.sort();
     lists
+}
+
+/// The store says that a list was removed until the marks say so on disk, and then no more. Gives how
+/// many records were appended to list `b` till then.
+pub(crate) fn append_until_removals_are_forgotten(journal: &dyn Journal, disk: &Disk) -> u64 {
+    let says_so = || {
+        let mut says_so = false;
+        disk.tamper(|map| says_so = map.keys().any(|key| key.starts_with(b"g")));
+        says_so
+    };
+    assert!(says_so());
+    let mut last = 0;
+    while says_so() {
+        last = append(journal, "b", last, &["1"]).unwrap();
+    }
+    last
 }
