@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::damage::ListDamage;
 use crate::engine::{Engine, EngineError};
 use crate::error::ReadError;
-use crate::keys::ListId;
+use crate::keys::{self, ListId};
 use crate::marks::Marks;
 
 /// A list's id in the store and the number of its last record.
@@ -66,8 +66,16 @@ pub(crate) type Acknowledged = (ListId, Bytes, u64);
 impl Heads {
     /// The ends of all lists of a store, held against its marks.
     pub(crate) fn of(engine: &dyn Engine, marks: &Marks) -> Result<Self, EngineError> {
-        let mut heads = Self::load(engine, &marks.lists)?;
-        heads.judge(marks.acknowledged());
+        let mut heads = if marks.doubted.is_empty() {
+            Self::load(engine, &marks.lists)?
+        } else {
+            let mut names = marks.lists.clone();
+            names.retain(|id, _| !marks.doubted.contains(id) || has_records(engine, *id));
+            Self::load(engine, &names)?
+        };
+        heads.next_id = heads.next_id.max(marks.next_id);
+        let acknowledged = marks.acknowledged(&heads);
+        heads.judge(acknowledged.into_iter());
         Ok(heads)
     }
 
@@ -131,4 +139,10 @@ impl Heads {
         damage.sort_unstable_by(|a, b| a.list.cmp(&b.list));
         damage
     }
+}
+
+/// Whether a store has records of a list, or cannot say.
+fn has_records(engine: &dyn Engine, id: ListId) -> bool {
+    let (from, to) = (keys::record(id, 0), keys::record(id, u64::MAX));
+    !matches!(engine.last_key(&from, &to), Ok(None))
 }

@@ -229,10 +229,10 @@ impl MarksFile {
 pub(crate) fn raise(dir: &Path, ends: &[(Bytes, u64)]) -> io::Result<()> {
     let marks = Marks::read(dir)?;
     let mut heads = Heads::default();
-    for (id, list, last) in marks.acknowledged() {
-        heads.lists.insert(list, Head { id, last });
+    for (id, (list, last)) in &marks.lists {
+        heads.lists.insert(list.clone(), Head { id: *id, last: *last });
     }
-    let mut next_id = marks.lists.keys().max().map_or(0, |last| last.saturating_add(1));
+    let mut next_id = marks.next_id;
     for (list, last) in ends {
         let head = heads.lists.entry(list.clone()).or_insert(Head { id: next_id, last: *last });
         head.last = *last;

@@ -241,6 +241,7 @@ impl Writer {
     fn heads_of(&self, engine: &dyn Engine) -> Result<Heads, EngineError> {
         let known = self.shared.heads.read();
         let mut heads = Heads::load(engine, &known.names())?;
+        heads.next_id = heads.next_id.max(known.next_id);
         heads.judge(known.acknowledged());
         Ok(heads)
     }

@@ -1,13 +1,16 @@
 //! Damage in the file of marks: it stops nothing, and takes nothing for lost or for there that is not so.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use orderstream_journal::Journal as _;
 use orderstream_journal::engine::fjall::FjallPlace;
 use orderstream_journal::engine::{Op, Opening, Place as _};
 
+use crate::faulty::Disk;
 use crate::on_disk::{ROUNDS, files, in_the_log, open, refused, restore};
-use crate::support::{append, lists, payloads};
+use crate::support::{append, append_until_removals_are_forgotten, lists, payloads};
 
 /// Bytes of the first entry of the marks, behind which nothing of a small file is known to be synced.
 const LAYOUT_LEN: usize = 17;
@@ -74,4 +77,88 @@ fn removed_list_is_never_taken_for_a_lost_one() {
     journal.close();
     let journal = open(dir.path());
     assert_eq!(payloads(&journal, "b", 0), ["again"]);
+}
+
+/// A journal on a disk in memory, and its file of marks.
+struct Kept {
+    dir: tempfile::TempDir,
+    disk: Disk,
+    map: BTreeMap<Vec<u8>, Vec<u8>>,
+    marks: Vec<u8>,
+}
+
+impl Kept {
+    /// Takes what is on disk now.
+    fn of(dir: tempfile::TempDir, disk: Disk) -> Self {
+        let marks = fs::read(dir.path().join("journal.marks")).unwrap();
+        let mut map = BTreeMap::new();
+        disk.tamper(|stored| map.clone_from(stored));
+        Self { dir, disk, map, marks }
+    }
+
+    /// Puts everything back as it was, but a byte of the marks.
+    fn with_damage_at(&self, at: usize) -> &Path {
+        let mut marks = self.marks.clone();
+        marks[at] ^= 1 << (at % 8);
+        fs::write(self.dir.path().join("journal.marks"), marks).unwrap();
+        self.disk.tamper(|stored| stored.clone_from(&self.map));
+        self.dir.path()
+    }
+}
+
+/// List `a` has two records and `c` one, `gone` was made between them and removed, `b` has many that
+/// came last; the store has forgotten that anything was removed. Gives where the marks of the removal
+/// end.
+fn with_a_removed_list() -> (Kept, usize) {
+    let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
+    let journal = disk.open(dir.path());
+    append(&journal, "a", 0, &["1"]).unwrap();
+    append(&journal, "gone", 0, &["1", "2"]).unwrap();
+    append(&journal, "c", 0, &["1"]).unwrap();
+    journal.remove(b"gone").unwrap();
+    let removed = fs::metadata(dir.path().join("journal.marks")).unwrap().len();
+    append(&journal, "a", 1, &["2"]).unwrap();
+    append_until_removals_are_forgotten(&journal, &disk);
+    journal.close();
+    (Kept::of(dir, disk), usize::try_from(removed).unwrap())
+}
+
+#[test]
+fn damaged_byte_of_the_marks_takes_no_removed_list_for_a_lost_one() {
+    let (kept, removed) = with_a_removed_list();
+    for at in 0..removed {
+        let dir = kept.with_damage_at(at);
+        for start in 0..2 {
+            let journal = kept.disk.open(dir);
+            let damage = journal.damage();
+            assert_eq!(damage.lists, [], "byte {at}");
+            assert_eq!(damage.files.len(), 1 - start, "byte {at}: it is told once");
+            let mut names = lists(&journal);
+            names.retain(|(list, _)| list != "b");
+            assert_eq!(names, [("a".to_owned(), 2), ("c".to_owned(), 1)], "byte {at}");
+            journal.close();
+        }
+        let journal = kept.disk.open(dir);
+        assert_eq!(append(&journal, "gone", 0, &["again"]), Ok(1));
+    }
+}
+
+#[test]
+fn list_that_is_marked_behind_a_damaged_byte_of_the_marks_is_missed_when_it_is_lost() {
+    let (kept, removed) = with_a_removed_list();
+    for at in 0..removed {
+        let dir = kept.with_damage_at(at);
+        // All of `b`, which is new behind the damage, and the end of `a`.
+        kept.disk.tamper(|stored| {
+            let last_of_a = b"r\0\0\0\0\0\0\0\0\0\0\0\x02";
+            stored.retain(|key, _| {
+                key != last_of_a && key != b"lb" && !key.starts_with(b"r\0\0\0\x03")
+            });
+        });
+        let journal = kept.disk.open(dir);
+        let lost: Vec<_> = journal.damage().lists.into_iter().map(|lost| lost.list).collect();
+        assert_eq!(lost, ["a", "b"], "byte {at}");
+        assert!(append(&journal, "a", 1, &["another"]).is_err(), "byte {at}");
+        assert!(append(&journal, "b", 0, &["another"]).is_err(), "byte {at}");
+    }
 }

@@ -1,7 +1,7 @@
 //! What the tests share.
 
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use orderstream_journal::{Append, AppendError, Appended, Journal, SubmitError};
@@ -10,6 +10,9 @@ use crate::faulty::Disk;
 
 /// No step of a test takes this long unless it hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Between two looks at what comes with time.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// An outcome that is waited for.
 pub(crate) struct Pending(mpsc::Receiver<Result<Appended, AppendError>>);
@@ -85,6 +88,11 @@ pub(crate) fn append_until_removals_are_forgotten(journal: &dyn Journal, disk: &
     let mut last = 0;
     while says_so() {
         last = append(journal, "b", last, &["1"]).unwrap();
+        // The file of marks stays small.
+        let next = Instant::now() + PAUSE;
+        while Instant::now() < next {
+            std::thread::yield_now();
+        }
     }
     last
 }

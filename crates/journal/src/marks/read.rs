@@ -1,6 +1,6 @@
 //! What a file of marks says, as far as it is what was written.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,12 +17,18 @@ use crate::keys::ListId;
 pub(crate) struct Marks {
     /// The key and the last number of each list, by id.
     pub(crate) lists: HashMap<ListId, (Bytes, u64)>,
-    pub(crate) state: State,
+    /// Lists that are named before damage and not after it: they may have been removed there.
+    pub(crate) doubted: HashSet<ListId>,
+    /// The last numbers of lists whose names are lost.
+    nameless: HashMap<ListId, u64>,
+    /// Above all ids that the file names.
+    pub(crate) next_id: ListId,
+    pub(super) state: State,
 }
 
 /// How the file was found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) enum State {
+pub(super) enum State {
     /// There is none.
     #[default]
     Missing,
@@ -34,6 +40,15 @@ pub(crate) enum State {
     Damaged(FileDamage),
 }
 
+/// How far a file is what was written.
+#[derive(Debug, Default)]
+struct Extent {
+    /// Where the first bytes begin that are none of an entry.
+    damaged: Option<usize>,
+    /// How much of the file was on disk, as entries behind that place say.
+    synced: u64,
+}
+
 impl Marks {
     /// Reads the file in a journal's folder.
     pub(crate) fn read(dir: &Path) -> io::Result<Self> {
@@ -43,29 +58,44 @@ impl Marks {
             bytes => bytes?,
         };
         let mut marks = Self::default();
-        let whole = marks.take(&bytes);
-        marks.state = if whole == bytes.len() && whole > 0 {
-            State::Whole(whole as u64)
-        } else if whole == 0 || is_synced(&bytes, whole) {
-            let what = "what was synced of it is not what was written".to_owned();
-            State::Damaged(FileDamage { file, at: Some(whole as u64), what })
-        } else {
-            State::Torn
+        let extent = marks.take(&bytes);
+        marks.state = match extent.damaged {
+            None => State::Whole(bytes.len() as u64),
+            Some(at) if at == 0 || extent.synced > at as u64 => {
+                let what = "what was synced of it is not what was written".to_owned();
+                State::Damaged(FileDamage { file, at: Some(at as u64), what })
+            }
+            // The store still says which lists were removed in a write that was cut short.
+            Some(_) => {
+                marks.doubted.clear();
+                State::Torn
+            }
         };
         Ok(marks)
     }
 
-    /// Takes all entries from the begin that are whole, and says where they end.
-    fn take(&mut self, bytes: &[u8]) -> usize {
-        let mut at = 0;
-        while let Some(body) = entry_at(bytes, at) {
-            let is_layout = body == LAYOUT;
-            if (at == 0) != is_layout || (!is_layout && self.fold(body).is_none()) {
-                break;
-            }
-            at += HEAD_LEN + body.len();
+    /// Takes all entries that are whole: each proves with its place that it is one of this file.
+    fn take(&mut self, bytes: &[u8]) -> Extent {
+        let first = entry_at(bytes, 0);
+        if bytes.is_empty() || first.is_some_and(|body| body != LAYOUT) {
+            return Extent { damaged: Some(0), synced: 0 };
         }
-        at
+        let mut extent = Extent::default();
+        let mut at = first.map_or(0, |body| HEAD_LEN + body.len());
+        while at < bytes.len() {
+            if let Some(body) = entry_at(bytes, at).filter(|body| self.fold(body).is_some()) {
+                at += HEAD_LEN + body.len();
+                let synced = body.strip_prefix(&[SYNCED]).and_then(|rest| rest.first_chunk());
+                extent.synced = synced.map_or(extent.synced, |place| u64::from_le_bytes(*place));
+                continue;
+            }
+            extent.damaged = extent.damaged.or(Some(at));
+            self.doubted.extend(self.lists.keys());
+            at = (at + 1..bytes.len())
+                .find(|at| entry_at(bytes, *at).is_some())
+                .unwrap_or(bytes.len());
+        }
+        extent
     }
 
     fn fold(&mut self, mut body: &[u8]) -> Option<()> {
@@ -74,19 +104,24 @@ impl Marks {
             match *kind {
                 END => {
                     let (id, last) = (number4(&mut body)?, number8(&mut body)?);
-                    if let Some(mark) = self.lists.get_mut(&id) {
-                        mark.1 = last;
+                    self.doubted.remove(&id);
+                    match self.lists.get_mut(&id) {
+                        Some(mark) => mark.1 = last,
+                        None => drop(self.nameless.insert(id, last)),
                     }
+                    self.next_id = self.next_id.max(id.saturating_add(1));
                 }
                 NEW => {
                     let (id, last) = (number4(&mut body)?, number8(&mut body)?);
                     let (len, rest) = body.split_first_chunk::<2>()?;
                     let (key, rest) = rest.split_at_checked(u16::from_le_bytes(*len).into())?;
                     body = rest;
+                    self.forget(id);
                     self.lists.insert(id, (Bytes::copy_from_slice(key), last));
                 }
                 REMOVED => {
-                    self.lists.remove(&number4(&mut body)?);
+                    let id = number4(&mut body)?;
+                    self.forget(id);
                 }
                 SYNCED => {
                     number8(&mut body)?;
@@ -97,6 +132,13 @@ impl Marks {
         Some(())
     }
 
+    fn forget(&mut self, id: ListId) {
+        self.doubted.remove(&id);
+        self.nameless.remove(&id);
+        self.lists.remove(&id);
+        self.next_id = self.next_id.max(id.saturating_add(1));
+    }
+
     /// The file in a journal's folder.
     pub(crate) fn path(dir: &Path) -> PathBuf {
         dir.join(FILE)
@@ -105,7 +147,18 @@ impl Marks {
     /// What is wrong with the file, where the store says whether there is one.
     pub(crate) fn damage(&self, dir: &Path, heads: &Heads) -> Option<FileDamage> {
         match &self.state {
-            State::Damaged(damage) => Some(damage.clone()),
+            State::Damaged(damage) => {
+                let mut damage = damage.clone();
+                let doubted = self.doubted.iter().filter_map(|id| self.name(*id));
+                let absent = doubted.filter(|list| !heads.lists.contains_key(list)).count();
+                if absent > 0 {
+                    damage.what.push_str(&format!(
+                        "; {absent} of the lists that it names are not in the store: they were \
+                         removed, or are lost"
+                    ));
+                }
+                Some(damage)
+            }
             State::Missing if heads.is_marked => {
                 let what = "it is missing".to_owned();
                 Some(FileDamage { file: Self::path(dir), at: None, what })
@@ -114,9 +167,20 @@ impl Marks {
         }
     }
 
-    /// What was acknowledged, as the file says.
-    pub(crate) fn acknowledged(&self) -> impl Iterator<Item = Acknowledged> + '_ {
-        self.lists.iter().map(|(id, (list, last))| (*id, list.clone(), *last))
+    /// What was acknowledged, as the file says, of the lists that a store shows and of those that were
+    /// not removed.
+    pub(crate) fn acknowledged(&self, heads: &Heads) -> Vec<Acknowledged> {
+        let named = self
+            .lists
+            .iter()
+            .filter(|(id, (list, _))| !self.doubted.contains(id) || heads.lists.contains_key(list));
+        let mut all: Vec<_> = named.map(|(id, (list, last))| (*id, list.clone(), *last)).collect();
+        if !self.nameless.is_empty() {
+            all.extend(heads.lists.iter().filter_map(|(list, head)| {
+                Some((head.id, list.clone(), *self.nameless.get(&head.id)?))
+            }));
+        }
+        all
     }
 
     /// The key of a list.
@@ -132,15 +196,6 @@ fn entry_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
     let body = rest.get(..usize::try_from(u32::from_le_bytes(*len)).ok()?)?;
     let is_whole = !body.is_empty() && u32::from_le_bytes(*checksum) == checksum_of(at, body);
     is_whole.then_some(body)
-}
-
-/// Whether an entry behind says that more than the first `whole` bytes were on disk.
-fn is_synced(bytes: &[u8], whole: usize) -> bool {
-    let mut bodies = (whole..bytes.len()).filter_map(|at| entry_at(bytes, at));
-    bodies.any(|body| {
-        let place = body.strip_prefix(&[SYNCED]).and_then(|rest| rest.first_chunk::<8>());
-        place.is_some_and(|place| u64::from_le_bytes(*place) > whole as u64)
-    })
 }
 
 fn number4(bytes: &mut &[u8]) -> Option<u32> {
