@@ -27,6 +27,7 @@ mod heads;
 mod keys;
 pub mod limits;
 mod marks;
+mod pages;
 mod queue;
 mod reader;
 pub mod salvage;

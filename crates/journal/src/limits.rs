@@ -62,5 +62,9 @@ pub const MARKS_GROWTH_BYTES: u64 = 8 * 1024 * 1024;
 /// Bytes of one entry where the file of marks is written anew.
 pub const MARKS_ENTRY_BYTES: usize = 64 * 1024;
 
+/// Bytes of a file that are read at once where not all of it can be read: what disks and systems lose
+/// together.
+pub const PAGE_BYTES: usize = 4096;
+
 /// Removed lists that one batch forgets.
 pub const GONE_BATCH_MAX: usize = 1_024;

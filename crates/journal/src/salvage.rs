@@ -57,8 +57,8 @@ pub enum SalvageError {
 /// What a journal holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Verified {
-    /// What is not as it was written. A journal is read only for a processor where a file but the marks
-    /// is damaged.
+    /// What is not as it was written. A journal is read only for a processor where a file is damaged, but
+    /// not for the marks or a log that is gone.
     pub damage: Damage,
     /// Lists that are whole.
     pub lists: u64,

@@ -9,8 +9,9 @@ use orderstream_journal::engine::fjall::FjallPlace;
 use orderstream_journal::engine::{Op, Opening, Place as _};
 
 use crate::faulty::Disk;
-use crate::on_disk::{ROUNDS, files, in_the_log, open, refused, restore};
+use crate::on_disk::{ROUNDS, cannot_be_read, files, in_the_log, open, refused, restore};
 use crate::support::{append, append_until_removals_are_forgotten, lists, payloads};
+use orderstream_journal::salvage::verify;
 
 /// Bytes of the first entry of the marks, behind which nothing of a small file is known to be synced.
 const LAYOUT_LEN: usize = 17;
@@ -77,6 +78,21 @@ fn removed_list_is_never_taken_for_a_lost_one() {
     journal.close();
     let journal = open(dir.path());
     assert_eq!(payloads(&journal, "b", 0), ["again"]);
+}
+
+#[test]
+fn marks_that_cannot_be_read_stop_nothing_and_are_told_of() {
+    let dir = in_the_log();
+    let marks = dir.path().join("journal.marks");
+    cannot_be_read(&marks);
+    assert_eq!(verify(dir.path()).unwrap().damage.files.len(), 1);
+    let journal = open(dir.path());
+    assert_eq!(refused(&journal, "unreadable marks"), [""; 0]);
+    let told = journal.damage().files;
+    assert!(told[0].what.starts_with("it cannot be read: "), "{told:?}");
+    assert_eq!(append(&journal, "a", ROUNDS, &["3"]), Ok(ROUNDS + 1));
+    journal.close();
+    assert!(open(dir.path()).damage().is_none(), "they were written anew");
 }
 
 /// A journal on a disk in memory, and its file of marks.

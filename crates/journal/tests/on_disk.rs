@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use orderstream_journal::engine::fjall::FjallPlace;
 use orderstream_journal::engine::{Opening, Place as _};
+use orderstream_journal::salvage::{Damaged, salvage, verify};
 use orderstream_journal::{AppendError, Embedded, Health, Journal, Options, ReadError};
 
 use crate::support::{append, lists, payloads};
@@ -92,6 +93,13 @@ pub(crate) fn restore(dir: &Path, files: &[(PathBuf, Vec<u8>)]) {
 fn log_of(files: &[(PathBuf, Vec<u8>)]) -> (PathBuf, Vec<u8>) {
     let is_log = |path: &Path| path.extension().is_some_and(|extension| extension == "jnl");
     files.iter().rfind(|(path, bytes)| is_log(path) && !bytes.is_empty()).unwrap().clone()
+}
+
+/// Puts a file in the place of another that is there, and of which every read fails with EIO.
+pub(crate) fn cannot_be_read(path: &Path) {
+    fs::remove_file(path).unwrap();
+    std::os::unix::fs::symlink("/proc/self/mem", path).unwrap();
+    assert_eq!(fs::read(path).unwrap_err().raw_os_error(), Some(5));
 }
 
 /// Where the batches of a log end.
@@ -251,6 +259,22 @@ fn damaged_batch_that_was_all_the_log_held_is_kept() {
     let journal = open(dir.path());
     assert_eq!(journal.damage().missing_records(), 1);
     assert_eq!(fs::read(dir.path().join("store.cut/0.jnl.0")).unwrap(), log[..end]);
+}
+
+#[test]
+fn log_that_cannot_be_read_stops_nothing_and_what_is_in_tables_can_be_taken_out() {
+    let (dir, to) = (in_tables_and_log(), tempfile::tempdir().unwrap());
+    let (path, _) = log_of(&files(dir.path()));
+    cannot_be_read(&path);
+    let journal = open(dir.path());
+    assert_eq!(refused(&journal, "unreadable"), LISTS);
+    let reason = journal.damage().read_only.unwrap();
+    assert!(reason.starts_with(&format!("{} at byte 0: it cannot be read", path.display())));
+    assert!(append(&journal, "new", 0, &["x"]).is_err());
+    journal.close();
+    let salvaged = salvage(dir.path(), to.path(), Damaged::Keep).unwrap();
+    assert_eq!((salvaged.found.damage.files[0].file.as_path(), salvaged.kept), (&*path, 3));
+    assert_eq!(verify(to.path()).unwrap().records, 3, "the first of each list");
 }
 
 #[test]

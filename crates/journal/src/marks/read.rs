@@ -1,7 +1,6 @@
 //! What a file of marks says, as far as it is what was written.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +10,7 @@ use super::{END, FILE, HEAD_LEN, LAYOUT, NEW, REMOVED, SYNCED, checksum_of};
 use crate::damage::FileDamage;
 use crate::heads::{Acknowledged, Heads};
 use crate::keys::ListId;
+use crate::pages::{self, Pages};
 
 /// What the file says.
 #[derive(Debug, Default)]
@@ -53,12 +53,16 @@ impl Marks {
     /// Reads the file in a journal's folder.
     pub(crate) fn read(dir: &Path) -> io::Result<Self> {
         let file = dir.join(FILE);
-        let bytes = match fs::read(&file) {
+        let Pages { bytes, damage } = match pages::read(&file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            bytes => bytes?,
+            pages => pages?,
         };
         let mut marks = Self::default();
         let extent = marks.take(&bytes);
+        if let Some(damage) = damage {
+            marks.state = State::Damaged(damage);
+            return Ok(marks);
+        }
         marks.state = match extent.damaged {
             None => State::Whole(bytes.len() as u64),
             Some(at) if at == 0 || extent.synced > at as u64 => {

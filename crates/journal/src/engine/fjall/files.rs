@@ -83,7 +83,9 @@ pub(super) fn look(dir: &Path) -> io::Result<Found> {
     let logs = logs(dir)?;
     for &number in &logs {
         let path = log_path(dir, number);
-        for part in Log::read(&path)?.parts() {
+        let log = Log::read(&path)?;
+        found.damage.extend(log.unreadable.clone());
+        for part in log.parts() {
             match part {
                 Part::Whole(_) => is_logged = true,
                 Part::Torn(range) => found.torn.push((number, range.start as u64)),

@@ -11,12 +11,14 @@
 //! at most one batch, the last, may be there in part after a crash: nobody was told of it. Where a
 //! whole batch stands behind bytes that are none, those bytes were synced, and it is damage.
 
-use std::fs;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_64;
+
+use crate::damage::FileDamage;
+use crate::pages::{self, Pages};
 
 const START: u8 = 1;
 const ITEM: u8 = 2;
@@ -38,6 +40,8 @@ const SEQNO_MAX: u64 = 1 << 62;
 #[derive(Debug)]
 pub(super) struct Log {
     bytes: Vec<u8>,
+    /// Where it cannot be read; zeros stand there.
+    pub(super) unreadable: Option<FileDamage>,
 }
 
 /// A part of a log, in the order of the log.
@@ -63,14 +67,15 @@ pub(super) struct Item<'a> {
 
 impl Log {
     pub(super) fn read(path: &Path) -> io::Result<Self> {
-        fs::read(path).map(Self::of)
+        let Pages { bytes, damage } = pages::read(path)?;
+        Ok(Self { unreadable: damage, ..Self::of(bytes) })
     }
 
     fn of(mut bytes: Vec<u8>) -> Self {
         // A new log is laid out with zeros.
         let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         bytes.truncate(written);
-        Self { bytes }
+        Self { bytes, unreadable: None }
     }
 
     /// Bytes of a part.

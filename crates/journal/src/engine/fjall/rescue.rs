@@ -21,7 +21,7 @@ use super::{Fjall, KEYSPACE};
 use crate::damage::FileDamage;
 use crate::engine::{Engine, EngineError, Names, Op, Rescued, Visit};
 use crate::keys;
-use crate::{frame, limits};
+use crate::{frame, limits, pages};
 
 /// The one log of a store that is laid out anew.
 const LOG: u64 = 0;
@@ -179,7 +179,7 @@ fn lay_out(
             for entry in fs::read_dir(&from)? {
                 let path = entry?.path();
                 if let Some(name) = path.file_name().filter(|_| path.is_file()) {
-                    fs::copy(&path, to.join(name))?;
+                    pages::copy(&path, &to.join(name))?;
                 }
             }
         }
@@ -189,7 +189,7 @@ fn lay_out(
 
 /// Tables never change, and the store that reads them only takes the names away that are its own.
 fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
-    fs::hard_link(from, to).or_else(|_| fs::copy(from, to).map(drop))
+    fs::hard_link(from, to).or_else(|_| pages::copy(from, to))
 }
 
 /// Writes a list of tables that may overlap in any way.

@@ -1,0 +1,105 @@
+//! Files that a disk gives only in part.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use crate::damage::FileDamage;
+use crate::limits;
+
+/// What a system says of a file that it has and cannot give: EIO, EISDIR, ENODATA, EBADMSG, EUCLEAN and
+/// EREMOTEIO.
+const OF_THE_DISK: [i32; 6] = [5, 21, 61, 74, 117, 121];
+
+/// What could be read of a file.
+#[derive(Debug, Default)]
+pub(crate) struct Pages {
+    /// All of it; zeros stand for the pages that cannot be read.
+    pub(crate) bytes: Vec<u8>,
+    /// The first page that cannot be read.
+    pub(crate) damage: Option<FileDamage>,
+}
+
+/// Reads a file whole, or page by page where the disk does not give all of it.
+///
+/// # Errors
+/// When it is not there, or cannot be read for another reason than that.
+pub(crate) fn read(path: &Path) -> io::Result<Pages> {
+    let error = match fs::read(path) {
+        Ok(bytes) => return Ok(Pages { bytes, damage: None }),
+        Err(error) => error,
+    };
+    if !error.raw_os_error().is_some_and(|code| OF_THE_DISK.contains(&code)) {
+        return Err(error);
+    }
+    // Of a folder, or of a file that cannot even be opened, there is no page.
+    let file = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
+    let file = file.ok().filter(|(about, _)| about.is_file() && about.len() > 0);
+    let (bytes, unreadable) = match file {
+        Some((about, file)) => by_page(about.len(), |page, at| file.read_exact_at(page, at)),
+        None => (Vec::new(), Some((0, error))),
+    };
+    let damage = unreadable.map(|(at, error)| {
+        let what = format!("it cannot be read: {error}");
+        FileDamage { file: path.to_owned(), at: Some(at), what }
+    });
+    Ok(Pages { bytes, damage })
+}
+
+/// Copies a file, with zeros for the pages that cannot be read.
+///
+/// # Errors
+/// As [`read`], and when the copy cannot be written.
+pub(crate) fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::copy(from, to).map(drop).or_else(|_| fs::write(to, read(from)?.bytes))
+}
+
+/// The bytes of a file of this length, and the first page that cannot be read.
+fn by_page(
+    len: u64,
+    mut read: impl FnMut(&mut [u8], u64) -> io::Result<()>,
+) -> (Vec<u8>, Option<(u64, io::Error)>) {
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+    let (mut at, mut unreadable) = (0, None);
+    for page in bytes.chunks_mut(limits::PAGE_BYTES) {
+        if let Err(error) = read(page, at) {
+            page.fill(0);
+            unreadable = unreadable.or(Some((at, error)));
+        }
+        at += page.len() as u64;
+    }
+    (bytes, unreadable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of ones, of which some pages cannot be read.
+    fn read_without(pages: &[u64], len: u64) -> (Vec<u8>, Option<u64>) {
+        let (bytes, unreadable) = by_page(len, |page, at| {
+            page.fill(1);
+            if pages.contains(&(at / limits::PAGE_BYTES as u64)) {
+                return Err(io::Error::from_raw_os_error(5));
+            }
+            Ok(())
+        });
+        (bytes, unreadable.map(|(at, _)| at))
+    }
+
+    #[test]
+    fn page_that_cannot_be_read_is_zeros_and_all_others_are_read() {
+        let page = limits::PAGE_BYTES;
+        let len = 3 * page + 10;
+        for (broken, from, to) in [(0, 0, page), (1, page, 2 * page), (3, 3 * page, len)] {
+            let (bytes, at) = read_without(&[broken], len as u64);
+            let mut expected = vec![1; len];
+            expected[from..to].fill(0);
+            assert!(bytes == expected, "page {broken}");
+            assert_eq!(at, Some(from as u64));
+        }
+        assert_eq!(read_without(&[], 10), (vec![1; 10], None));
+        assert_eq!(read_without(&[2, 1], len as u64).1, Some(page as u64), "the first is told");
+    }
+}
