@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
 
 use orderstream_journal::Journal as _;
 use orderstream_journal::engine::fjall::FjallPlace;
@@ -10,7 +12,7 @@ use orderstream_journal::engine::{Op, Opening, Place as _};
 
 use crate::faulty::Disk;
 use crate::on_disk::{ROUNDS, cannot_be_read, files, in_the_log, open, refused, restore};
-use crate::support::{append, append_until_removals_are_forgotten, lists, payloads};
+use crate::support::{PATIENCE, append, append_until_removals_are_forgotten, lists, payloads};
 use orderstream_journal::salvage::verify;
 
 /// Bytes of the first entry of the marks, behind which nothing of a small file is known to be synced.
@@ -93,6 +95,25 @@ fn marks_that_cannot_be_read_stop_nothing_and_are_told_of() {
     assert_eq!(append(&journal, "a", ROUNDS, &["3"]), Ok(ROUNDS + 1));
     journal.close();
     assert!(open(dir.path()).damage().is_none(), "they were written anew");
+}
+
+#[test]
+fn damage_early_in_large_marks_does_not_hold_up_the_start() {
+    let dir = in_the_log();
+    let path = dir.path().join("journal.marks");
+    let mut marks = fs::read(&path).unwrap();
+    // What a long time adds, of which every id can be taken for the length of an entry.
+    for list in 0..600_000_u32 {
+        marks.push(1);
+        marks.extend_from_slice(&(0x0030_0000 + list).to_le_bytes());
+        marks.extend_from_slice(&u64::from(list % 300).to_le_bytes());
+    }
+    fs::write(&path, marks).unwrap();
+    let (sender, receiver) = mpsc::channel();
+    let from = dir.path().to_owned();
+    let opening = thread::spawn(move || sender.send(refused(&open(&from), "large marks")));
+    assert_eq!(receiver.recv_timeout(PATIENCE), Ok(vec![]));
+    opening.join().unwrap().unwrap();
 }
 
 /// A journal on a disk in memory, and its file of marks.

@@ -12,6 +12,9 @@ use crate::heads::{Acknowledged, Heads};
 use crate::keys::ListId;
 use crate::pages::{self, Pages};
 
+/// Items by which bytes are taken for an entry before its checksum is computed.
+const ITEMS_LOOKED_AT: usize = 8;
+
 /// What the file says.
 #[derive(Debug, Default)]
 pub(crate) struct Marks {
@@ -95,19 +98,15 @@ impl Marks {
             }
             extent.damaged = extent.damaged.or(Some(at));
             self.doubted.extend(self.lists.keys());
-            at = (at + 1..bytes.len())
-                .find(|at| entry_at(bytes, *at).is_some())
-                .unwrap_or(bytes.len());
+            at = next_entry(bytes, at + 1).unwrap_or(bytes.len());
         }
         extent
     }
 
     fn fold(&mut self, mut body: &[u8]) -> Option<()> {
-        while let Some((kind, rest)) = body.split_first() {
-            body = rest;
-            match *kind {
-                END => {
-                    let (id, last) = (number4(&mut body)?, number8(&mut body)?);
+        while !body.is_empty() {
+            match item(&mut body)? {
+                Item::End(id, last) => {
                     self.doubted.remove(&id);
                     match self.lists.get_mut(&id) {
                         Some(mark) => mark.1 = last,
@@ -115,22 +114,12 @@ impl Marks {
                     }
                     self.next_id = self.next_id.max(id.saturating_add(1));
                 }
-                NEW => {
-                    let (id, last) = (number4(&mut body)?, number8(&mut body)?);
-                    let (len, rest) = body.split_first_chunk::<2>()?;
-                    let (key, rest) = rest.split_at_checked(u16::from_le_bytes(*len).into())?;
-                    body = rest;
+                Item::New(id, last, key) => {
                     self.forget(id);
                     self.lists.insert(id, (Bytes::copy_from_slice(key), last));
                 }
-                REMOVED => {
-                    let id = number4(&mut body)?;
-                    self.forget(id);
-                }
-                SYNCED => {
-                    number8(&mut body)?;
-                }
-                _ => return None,
+                Item::Removed(id) => self.forget(id),
+                Item::Synced => {}
             }
         }
         Some(())
@@ -200,6 +189,51 @@ fn entry_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
     let body = rest.get(..usize::try_from(u32::from_le_bytes(*len)).ok()?)?;
     let is_whole = !body.is_empty() && u32::from_le_bytes(*checksum) == checksum_of(at, body);
     is_whole.then_some(body)
+}
+
+/// Where the next whole entry begins.
+fn next_entry(bytes: &[u8], from: usize) -> Option<usize> {
+    (from..bytes.len())
+        .find(|at| begins_like_an_entry(bytes, *at) && entry_at(bytes, *at).is_some())
+}
+
+/// Whether an entry may begin here, as its first items say; the checksum of what any four bytes take for
+/// a length would be long to compute.
+fn begins_like_an_entry(bytes: &[u8], at: usize) -> bool {
+    let body = bytes.get(at + HEAD_LEN..).and_then(|rest| {
+        let len = u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?);
+        rest.get(..usize::try_from(len).ok()?)
+    });
+    let Some(mut body) = body.filter(|body| !body.is_empty()) else { return false };
+    (0..ITEMS_LOOKED_AT).all(|_| body.is_empty() || item(&mut body).is_some())
+}
+
+/// What an entry says of a list.
+enum Item<'a> {
+    End(ListId, u64),
+    New(ListId, u64, &'a [u8]),
+    Removed(ListId),
+    /// Nothing, but how much of the file is on disk.
+    Synced,
+}
+
+/// Takes an item off the front of an entry's body.
+fn item<'a>(body: &mut &'a [u8]) -> Option<Item<'a>> {
+    let (kind, rest) = body.split_first()?;
+    *body = rest;
+    match *kind {
+        END => Some(Item::End(number4(body)?, number8(body)?)),
+        NEW => {
+            let (id, last) = (number4(body)?, number8(body)?);
+            let (len, rest) = body.split_first_chunk::<2>()?;
+            let (key, rest) = rest.split_at_checked(u16::from_le_bytes(*len).into())?;
+            *body = rest;
+            Some(Item::New(id, last, key))
+        }
+        REMOVED => Some(Item::Removed(number4(body)?)),
+        SYNCED => number8(body).map(|_| Item::Synced),
+        _ => None,
+    }
 }
 
 fn number4(bytes: &mut &[u8]) -> Option<u32> {
