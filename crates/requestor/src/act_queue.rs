@@ -13,6 +13,8 @@ use orderstream_core::{Command, IdempotencyKey, Incarnation, OrderKey, Reason, R
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use crate::store::is_asked;
+
 /// Acts of one order that may wait for its processor.
 pub(crate) const ACTS_MAX: usize = 256;
 
@@ -97,11 +99,12 @@ pub(crate) struct ActQueue {
 }
 
 impl ActQueue {
-    /// Queues an act. The same key twice waits once.
+    /// Queues an act. The same key of the same life twice waits once.
     pub(crate) fn push(&self, key: &OrderKey, act: Entrusted) -> (Hearing, Courier) {
         let mut orders = self.orders.lock();
         let waiting = orders.entry(key.clone()).or_default();
-        let hearing = match waiting.find(act.command.key.as_ref()) {
+        let asked = (act.command.key.as_ref(), act.command.incarnation.as_ref());
+        let hearing = match waiting.find(asked) {
             Some(held) => held.hearing(),
             None => {
                 let queued = Arc::new(Queued::new(act));
@@ -116,10 +119,15 @@ impl ActQueue {
         }
     }
 
-    /// Hears what comes of an act that waits.
-    pub(crate) fn hear(&self, key: &OrderKey, act: &IdempotencyKey) -> Option<Hearing> {
+    /// Hears what comes of an act that waits and was asked of this life of the order, or of any.
+    pub(crate) fn hear(
+        &self,
+        key: &OrderKey,
+        act: &IdempotencyKey,
+        life: Option<&Incarnation>,
+    ) -> Option<Hearing> {
         let orders = self.orders.lock();
-        orders.get(key)?.find(Some(act)).map(|held| held.hearing())
+        orders.get(key)?.find((Some(act), life)).map(|held| held.hearing())
     }
 
     /// Refuses when no more acts of the order may wait.
@@ -178,9 +186,12 @@ impl ActQueue {
 }
 
 impl Waiting {
-    fn find(&self, key: Option<&IdempotencyKey>) -> Option<&Arc<Queued>> {
+    fn find(
+        &self,
+        (key, life): (Option<&IdempotencyKey>, Option<&Incarnation>),
+    ) -> Option<&Arc<Queued>> {
         let key = key?;
-        self.acts.iter().find(|held| held.command.key.as_ref() == Some(key))
+        self.acts.iter().rev().find(|held| is_asked(&held.command, key, life))
     }
 }
 
@@ -221,7 +232,7 @@ mod tests {
         assert_eq!(courier, Courier::Start);
         let (second, courier) = queue.push(&key, act("k1", Origin::Store));
         assert_eq!(courier, Courier::AtWork);
-        let third = queue.hear(&key, &IdempotencyKey::new("k1").unwrap()).unwrap();
+        let third = queue.hear(&key, &IdempotencyKey::new("k1").unwrap(), None).unwrap();
         let front = queue.front(&key).unwrap();
         let no = Refusal::new(Reason::OrderEnded, "too late");
         queue.settle(&key, &front, Err(no.clone()));

@@ -87,7 +87,8 @@ impl Handle {
     }
 
     /// What came of the act that was asked for under this key: the caller's own, or the one that it
-    /// was told; `None` when there was none.
+    /// was told; `None` when there was none. Of an order that is followed here, it is what was asked
+    /// of this life of it.
     ///
     /// # Errors
     /// When the order's records cannot be read.
@@ -98,8 +99,9 @@ impl Handle {
     ) -> Result<Option<AskedAct>, BuyerError> {
         let stored = self.shared.store.load(key)?;
         let of_follow_up = FollowUpId::new(act.as_str()).ok().and_then(|id| follow_up_key(&id));
+        let life = self.shared.registry.life(key);
         let mut known = [Some(buyers_key(act)), Some(act.clone()), of_follow_up].into_iter();
-        let found = known.find_map(|id| stored.act(&id?));
+        let found = known.find_map(|id| stored.act(&id?, life.as_ref()));
         Ok(found
             .map(|found| AskedAct { act: found.name.to_owned(), outcome: found.outcome.clone() }))
     }
@@ -218,7 +220,8 @@ fn repeated(
     command: &Command,
 ) -> Result<Option<Asked>, Refusal> {
     let Some(id) = &command.key else { return Ok(None) };
-    let Some(held) = stored.act(id) else { return Ok(None) };
+    let life = shared.registry.life(key);
+    let Some(held) = stored.act(id, life.as_ref()) else { return Ok(None) };
     if held.cause != Cause::new(id.clone(), &command.act) {
         let text = "the key was used for something else; use a new one for each act";
         return Err(Refusal::new(Reason::IdempotencyConflict, text));
@@ -227,10 +230,11 @@ fn repeated(
         Outcome::Done => Asked::Settled(Ok(())),
         Outcome::Refused(refusal) => Asked::Settled(Err(refusal.clone())),
         // It is in the queue until its outcome is stored; it is put there again if it was lost.
-        Outcome::Pending => Asked::Waits(match shared.acts.hear(key, id) {
+        Outcome::Pending => Asked::Waits(match shared.acts.hear(key, id, life.as_ref()) {
             Some(hearing) => hearing,
             None => {
-                shared.send(key, taken_up(shared, stored, stored.open_act(id).unwrap_or(command)))
+                let waits = stored.open_act(id, life.as_ref()).unwrap_or(command);
+                shared.send(key, taken_up(shared, stored, waits))
             }
         }),
     }))

@@ -298,9 +298,11 @@ impl streaming::OrderStreamingService for Fake {
             spec: spec_from_wire(request.order.unwrap_or_default()).unwrap(),
             choices: Vec::new(),
         };
-        let known = self.state.orders.lock().contains_key(&key);
-        if !known {
-            self.decide(&key, &Command::bare(Act::Open(Box::new(opening)))).unwrap();
+        let is_over = |held: &Held| held.book.order().is_some_and(|o| o.phase.is_terminal());
+        let is_over = self.state.orders.lock().get(&key).is_some_and(is_over);
+        if !is_over {
+            let open = Command::bare(Act::Open(Box::new(opening)));
+            self.decide(&key, &open).map_err(|refusal| status_from_refusal(&refusal))?;
         }
         let granted = {
             let mut orders = self.state.orders.lock();

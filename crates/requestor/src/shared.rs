@@ -135,12 +135,12 @@ impl Shared {
             || Refusal::new(Reason::OrderNotFound, format!("order {key} is not followed here"));
         let life = self.registry.life(key).ok_or_else(unknown)?;
         self.registry.check_act(key)?;
-        let is_held = command.key.as_ref().is_some_and(|id| self.acts.hear(key, id).is_some());
-        if is_held {
+        let incarnation = command.incarnation.clone().or(Some(life));
+        let is_held = |id| self.acts.hear(key, id, incarnation.as_ref()).is_some();
+        if command.key.as_ref().is_some_and(is_held) {
             return Ok(());
         }
         self.acts.check_room(key)?;
-        let incarnation = command.incarnation.clone().or(Some(life));
         let command = Command { incarnation, ..command };
         let (origin, past, home) = (Origin::Caller, Past::New, self.registry.home(key));
         drop(self.send(key, Entrusted { command, origin, past, home, permit: None }));

@@ -24,8 +24,8 @@ mod acts;
 mod stock;
 
 pub use self::acts::{StoredAct, StoredRefusal};
-pub(crate) use self::acts::{answered, follow_up_command, follow_up_key};
-use self::acts::{command, refusal_in_words};
+pub(crate) use self::acts::{answered, follow_up_command, follow_up_key, is_asked};
+use self::acts::{command, is_of_life, refusal_in_words};
 pub use self::stock::{Ended, Stock};
 use crate::placement::order_hash;
 
@@ -122,6 +122,9 @@ pub enum Record {
     FollowUpForwarded {
         /// Which.
         id: FollowUpId,
+        /// Of which life; absent in what was stored before it was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        incarnation: Option<Incarnation>,
     },
     /// The buyer ended the order.
     OrderFinalised {
@@ -167,6 +170,9 @@ pub enum Record {
         /// The same for programs; absent in what was stored before it was.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         refusal: Option<Box<StoredRefusal>>,
+        /// Which life of the order it was asked of; absent in what was stored before it was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        incarnation: Option<Incarnation>,
     },
     /// The order reached its end.
     OrderEnded {
@@ -216,32 +222,40 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// The act that was asked for under a key.
-    pub fn act(&self, key: &IdempotencyKey) -> Option<&StoredAct> {
-        self.acts.iter().find(|act| act.cause.key == *key)
+    /// The act that was asked of this life of the order under a key, or of whichever was last.
+    pub fn act(&self, key: &IdempotencyKey, life: Option<&Incarnation>) -> Option<&StoredAct> {
+        let is_it =
+            |act: &&StoredAct| act.cause.key == *key && is_of_life(act.incarnation.as_ref(), life);
+        self.acts.iter().rev().find(is_it)
     }
 
     /// The stored act that waits under a key.
-    pub fn open_act(&self, key: &IdempotencyKey) -> Option<&Command> {
-        self.open_acts.iter().find(|command| command.key.as_ref() == Some(key))
+    pub fn open_act(&self, key: &IdempotencyKey, life: Option<&Incarnation>) -> Option<&Command> {
+        self.open_acts.iter().rev().find(|command| is_asked(command, key, life))
     }
 
     fn asked(&mut self, command: Command, incarnation: Option<Incarnation>) {
-        if let Some(key) = &command.key {
-            let cause = Cause::new(key.clone(), &command.act);
-            let name = act_name(&command.act);
-            self.acts.push(StoredAct { cause, name, outcome: Outcome::Pending });
-        }
         let of_submission = || self.submission.as_ref().map(|held| held.incarnation.clone());
         let incarnation = incarnation.or_else(of_submission);
+        if let Some(key) = &command.key {
+            let cause = Cause::new(key.clone(), &command.act);
+            let (name, incarnation) = (act_name(&command.act), incarnation.clone());
+            self.acts.push(StoredAct { cause, incarnation, name, outcome: Outcome::Pending });
+        }
         self.open_acts.push(Command { incarnation, ..command });
     }
 
-    fn answered(&mut self, key: &IdempotencyKey, outcome: Outcome) {
-        if let Some(act) = self.acts.iter_mut().find(|act| act.cause.key == *key) {
+    /// What came of an act that waits is known. What was known before stays.
+    fn answered(&mut self, (key, life): (&IdempotencyKey, Option<&Incarnation>), outcome: Outcome) {
+        let is_it = |act: &&mut StoredAct| {
+            act.cause.key == *key
+                && act.outcome == Outcome::Pending
+                && is_of_life(act.incarnation.as_ref(), life)
+        };
+        if let Some(act) = self.acts.iter_mut().rev().find(is_it) {
             act.outcome = outcome;
         }
-        self.open_acts.retain(|command| command.key.as_ref() != Some(key));
+        self.open_acts.retain(|command| !is_asked(command, key, life));
     }
 
     /// Folds one record.
@@ -254,9 +268,9 @@ impl Stored {
                 let follow_up = FollowUp { id, audience, message, answers };
                 self.asked(follow_up_command(follow_up), incarnation);
             }
-            Record::FollowUpForwarded { id } => {
+            Record::FollowUpForwarded { id, incarnation } => {
                 if let Some(key) = follow_up_key(&id) {
-                    self.answered(&key, Outcome::Done);
+                    self.answered((&key, incarnation.as_ref()), Outcome::Done);
                 }
             }
             Record::BuyerActed { id, act, incarnation } => {
@@ -269,10 +283,11 @@ impl Stored {
             Record::OrderPaused { id, reason, incarnation } => {
                 self.asked(command(id, Act::Pause { reason }), incarnation);
             }
-            Record::ActAnswered { id, refused, refusal } => {
+            Record::ActAnswered { id, refused, refusal, incarnation } => {
                 let refusal = refusal.map(|stored| Refusal::from(*stored));
                 let refusal = refusal.or_else(|| refused.as_deref().map(refusal_in_words));
-                self.answered(&id, refusal.map_or(Outcome::Done, Outcome::Refused));
+                let asked = (&id, incarnation.as_ref());
+                self.answered(asked, refusal.map_or(Outcome::Done, Outcome::Refused));
             }
             Record::OrderEnded { phase, last } => (self.ended, self.last) = (Some(phase), last),
         }

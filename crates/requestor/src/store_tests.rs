@@ -41,7 +41,7 @@ async fn a_new_start_finds_what_is_open_and_counts_the_starts() {
     append(&store, follow_up("f-1")).await.unwrap();
     append(&store, follow_up("f-2")).await.unwrap();
     let id = FollowUpId::new("f-1").unwrap();
-    append(&store, Record::FollowUpForwarded { id }).await.unwrap();
+    append(&store, Record::FollowUpForwarded { id, incarnation: None }).await.unwrap();
     let id = IdempotencyKey::new("pause:1").unwrap();
     append(&store, Record::OrderPaused { id, reason: None, incarnation: None }).await.unwrap();
 
@@ -104,7 +104,7 @@ async fn a_damaged_order_does_not_hide_the_others() {
 
 /// What came of the act under a key.
 fn outcome(stored: &Stored, key: &str) -> Outcome {
-    stored.act(&IdempotencyKey::new(key).unwrap()).unwrap().outcome.clone()
+    stored.act(&IdempotencyKey::new(key).unwrap(), None).unwrap().outcome.clone()
 }
 
 #[tokio::test]

@@ -44,18 +44,26 @@ pub(crate) async fn requestor(
     lists: &Arc<MemoryLists>,
     projection: Option<Projection>,
 ) -> (Handle, CancellationToken) {
-    let stop = CancellationToken::new();
-    let parts = Parts {
+    started(Parts { projection, ..parts(url, Arc::clone(lists) as Arc<dyn Lists>) }).await
+}
+
+/// What a requestor on these lists is made of.
+pub(super) fn parts(url: &str, lists: Arc<dyn Lists>) -> Parts {
+    Parts {
         processors: vec![url.to_owned()],
         addresses: Arc::new(orderstream_core::port::ByName),
         connections: 2,
         max_orders: 100,
-        lists: Arc::clone(lists) as Arc<dyn Lists>,
-        projection,
+        lists,
+        projection: None,
         clock: Arc::new(StillClock),
         metrics: prometheus::Registry::new(),
-        shutdown: stop.clone(),
-    };
+        shutdown: CancellationToken::new(),
+    }
+}
+
+pub(super) async fn started(parts: Parts) -> (Handle, CancellationToken) {
+    let stop = parts.shutdown.clone();
     let (handle, _service) = Requestor::start(parts).await.unwrap();
     (handle, stop)
 }

@@ -4,7 +4,7 @@ use orderstream_core::buyer::Outcome;
 use orderstream_core::command::Act;
 use orderstream_core::event::Cause;
 use orderstream_core::spec::FollowUp;
-use orderstream_core::{Command, FollowUpId, IdempotencyKey, Reason, Refusal};
+use orderstream_core::{Command, FollowUpId, IdempotencyKey, Incarnation, Reason, Refusal};
 use serde::{Deserialize, Serialize};
 
 use super::Record;
@@ -14,10 +14,23 @@ use super::Record;
 pub struct StoredAct {
     /// Its key, and what was asked under it.
     pub cause: Cause,
+    /// Which life of the order it was asked of; whichever its processor had, where none is named.
+    pub incarnation: Option<Incarnation>,
     /// Its word.
     pub name: &'static str,
     /// What came of it.
     pub outcome: Outcome,
+}
+
+/// Whether what was asked of one life of an order is meant by who names another one. Who names none
+/// means any, and what named none was asked of whichever there was.
+pub(crate) fn is_of_life(asked: Option<&Incarnation>, meant: Option<&Incarnation>) -> bool {
+    asked.zip(meant).is_none_or(|(asked, meant)| asked == meant)
+}
+
+/// Whether this act was asked under a key of a life of its order.
+pub(crate) fn is_asked(act: &Command, key: &IdempotencyKey, life: Option<&Incarnation>) -> bool {
+    act.key.as_ref() == Some(key) && is_of_life(act.incarnation.as_ref(), life)
 }
 
 /// Why an act was refused, as it is stored.
@@ -75,14 +88,15 @@ pub(crate) fn follow_up_command(follow_up: FollowUp) -> Command {
 
 /// The record that tells that an act was answered.
 pub(crate) fn answered(command: &Command, refusal: Option<&Refusal>) -> Option<Record> {
+    let incarnation = command.incarnation.clone();
     match (&command.act, &command.key, refusal) {
         (Act::FollowUp(follow_up), _, None) => {
-            Some(Record::FollowUpForwarded { id: follow_up.id.clone() })
+            Some(Record::FollowUpForwarded { id: follow_up.id.clone(), incarnation })
         }
         (_, Some(key), refusal) => {
             let (id, refused) = (key.clone(), refusal.map(ToString::to_string));
             let refusal = refusal.map(|refusal| Box::new(StoredRefusal::from(refusal)));
-            Some(Record::ActAnswered { id, refused, refusal })
+            Some(Record::ActAnswered { id, refused, refusal, incarnation })
         }
         (_, None, _) => None,
     }
