@@ -20,7 +20,8 @@ pub enum BuyerError {
     /// It is refused.
     #[error("{0}")]
     Refused(#[from] Refusal),
-    /// It could not be stored; nothing was done. The same request may succeed later.
+    /// It is not known to be stored. The same request, under the same key, may be sent again and has one
+    /// effect.
     #[error("{0}")]
     NotStored(String),
     /// What is stored of the order is damaged; nothing was done.

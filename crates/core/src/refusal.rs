@@ -58,7 +58,7 @@ pub enum Reason {
     Overloaded,
     /// The server is stopping; go on elsewhere or later.
     Draining,
-    /// The disk does not take records at the moment; nothing was stored.
+    /// The disk does not take records at the moment; nothing was acknowledged.
     StorageUnavailable,
     /// The order's stored records are damaged; a person must look.
     RecordsDamaged,

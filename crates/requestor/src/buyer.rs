@@ -37,8 +37,8 @@ impl Handle {
     /// Stores a follow-up, sends it, and waits a moment for what comes of it; answers its id.
     ///
     /// # Errors
-    /// When it is refused, here or by the processor; or when it is not stored: then nothing of it
-    /// stays.
+    /// When it is refused, here or by the processor; or when it is not known to be stored: then it is
+    /// disowned as soon as it can be.
     pub async fn follow_up(
         &self,
         key: OrderKey,
@@ -57,8 +57,8 @@ impl Handle {
     /// effect and one outcome.
     ///
     /// # Errors
-    /// When it is refused, here or by the processor; or when it is not stored: then nothing of it
-    /// stays.
+    /// When it is refused, here or by the processor; or when it is not known to be stored: then it is
+    /// disowned as soon as it can be.
     pub async fn buyer_act(
         &self,
         key: OrderKey,

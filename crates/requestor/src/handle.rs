@@ -68,7 +68,7 @@ impl Handle {
     /// Stores an order and follows it. A second call changes nothing, also at the same instant.
     ///
     /// # Errors
-    /// When it is refused, or not stored; then nothing of it stays.
+    /// When it is refused, or not known to be stored; then it is disowned as soon as it can be.
     pub async fn initiate(&self, key: OrderKey, spec: OrderSpec) -> Result<Initiated, BuyerError> {
         // In a task of its own, so that a caller who hangs up cannot part the store and the tracker.
         let work = initiate(Arc::clone(&self.shared), key.clone(), spec);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use orderstream_journal::{Journal, ReadError, append};
+use orderstream_journal::{AppendError, Journal, ReadError, append};
 
 use crate::store::{Lists, StoreError};
 
@@ -28,6 +28,18 @@ fn failed(error: &ReadError) -> StoreError {
     }
 }
 
+fn refused(error: &AppendError) -> StoreError {
+    let text = error.to_string();
+    match error {
+        AppendError::Full(_) | AppendError::Failed(_) | AppendError::Stopped => {
+            StoreError::Doubtful(text)
+        }
+        AppendError::Conflict { .. } | AppendError::Damaged(_) | AppendError::NotTaken(_) => {
+            StoreError::Unavailable(text)
+        }
+    }
+}
+
 impl Lists for JournalLists {
     fn append(
         &self,
@@ -36,10 +48,8 @@ impl Lists for JournalLists {
         records: Vec<Bytes>,
     ) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            match append(&*self.journal, Bytes::from(list), expected, records).await {
-                Ok(_) => Ok(()),
-                Err(error) => Err(StoreError::Unavailable(error.to_string())),
-            }
+            let appended = append(&*self.journal, Bytes::from(list), expected, records).await;
+            appended.map(drop).map_err(|error| refused(&error))
         })
     }
 

@@ -11,6 +11,10 @@ mod door;
 mod error;
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+#[allow(dead_code, reason = "the journal's own tests use the rest")]
+#[path = "../../journal/tests/faulty.rs"]
+mod faulty;
 mod follower;
 mod handle;
 mod journal_lists;

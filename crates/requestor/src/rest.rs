@@ -93,6 +93,8 @@ impl Owner {
 #[cfg(test)]
 mod act_tests;
 #[cfg(test)]
+mod doubt_tests;
+#[cfg(test)]
 mod lives_tests;
 #[cfg(test)]
 mod restart_tests;

@@ -106,6 +106,7 @@ impl Requestor {
         });
         shared.registry.lay_floors(floors);
         ended.into_iter().for_each(|order| shared.registry.add_ended(order));
+        shared.tasks.spawn(store::disown_all(Arc::clone(&shared)));
         let forgetting = Arc::clone(&shared);
         shared.tasks.spawn(async move { forgetting.forget_ended().await });
         let orders = open.len();

@@ -1,32 +1,39 @@
 //! The order store: what buyers asked for over REST, one list of records per order, kept so that a
 //! requestor that was killed goes on where it was.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use orderstream_core::buyer::{BuyerError, Outcome};
-use orderstream_core::command::{Act, Award};
+use orderstream_core::command::Act;
 use orderstream_core::event::Cause;
 use orderstream_core::port::act_name;
-use orderstream_core::spec::{FollowUp, Message, NotificationType};
+use orderstream_core::spec::FollowUp;
 use orderstream_core::tracker::Shown;
 use orderstream_core::{
-    Command, Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Phase, Refusal,
-    SellerId,
+    Command, Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, Phase, Refusal,
 };
-use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 mod acts;
+mod doubts;
+mod memory;
+mod record;
 mod stock;
+mod turn;
 
 pub use self::acts::{StoredAct, StoredRefusal};
 pub(crate) use self::acts::{answered, follow_up_command, follow_up_key, is_asked};
 use self::acts::{command, is_of_life, refusal_in_words};
+use self::doubts::Doubts;
+pub(crate) use self::doubts::disown_all;
+pub use self::memory::MemoryLists;
+pub use self::record::{Record, Submission};
 pub use self::stock::{Ended, Stock};
+pub use self::turn::Turn;
 use crate::placement::order_hash;
 
 /// The list whose length is the epoch.
@@ -41,9 +48,12 @@ const LANES: usize = 256;
 /// Why the store did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// The records did not reach the disk; nothing was stored.
-    #[error("cannot be written: {0}")]
+    /// Nothing was written, or it could not be read.
+    #[error("cannot be used now: {0}")]
     Unavailable(String),
+    /// The write failed on its way: what was to be written is on disk or not.
+    #[error("cannot be written: {0}")]
+    Doubtful(String),
     /// What was read is not what was written.
     #[error("is damaged: {0}")]
     Damaged(String),
@@ -53,7 +63,7 @@ impl From<StoreError> for BuyerError {
     fn from(error: StoreError) -> Self {
         let text = error.to_string();
         match error {
-            StoreError::Unavailable(_) => Self::NotStored(text),
+            StoreError::Unavailable(_) | StoreError::Doubtful(_) => Self::NotStored(text),
             StoreError::Damaged(_) => Self::Damaged(text),
         }
     }
@@ -61,7 +71,8 @@ impl From<StoreError> for BuyerError {
 
 /// What the store needs of a journal: numbered lists of records, durable when an append is done.
 pub trait Lists: Send + Sync + fmt::Debug + 'static {
-    /// Appends to a list that has `expected` records. Done when it is on disk.
+    /// Appends to a list that has `expected` records: all or none. Done when it is on disk; where it
+    /// fails with [`StoreError::Doubtful`] it may be found there later.
     fn append(
         &self,
         list: String,
@@ -96,110 +107,6 @@ pub trait Lists: Send + Sync + fmt::Debug + 'static {
     fn is_read_only(&self) -> bool {
         false
     }
-}
-
-/// One record of an order's list.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Record {
-    /// The buyer asked for the order.
-    RequestSubmission(Box<Submission>),
-    /// The buyer asked or said something.
-    RequestFollowUp {
-        /// Unique in its order.
-        id: FollowUpId,
-        /// To whom; empty means to all.
-        audience: Vec<SellerId>,
-        /// The text.
-        message: Message,
-        /// The seller's question that it answers.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        answers: Option<FollowUpId>,
-        /// Which life of the order is meant; absent in what was stored before lives were.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        incarnation: Option<Incarnation>,
-    },
-    /// The processor took the follow-up.
-    FollowUpForwarded {
-        /// Which.
-        id: FollowUpId,
-        /// Of which life; absent in what was stored before it was.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        incarnation: Option<Incarnation>,
-    },
-    /// The buyer ended the order.
-    OrderFinalised {
-        /// The act's key.
-        id: IdempotencyKey,
-        /// Who wins.
-        award: Option<Award>,
-        /// Why.
-        reason: Option<String>,
-        /// How long it can be undone, milliseconds.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        undo_within_ms: Option<u64>,
-        /// Which life of the order is meant; absent in what was stored before lives were.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        incarnation: Option<Incarnation>,
-    },
-    /// The buyer steered or ended the order in another way.
-    BuyerActed {
-        /// The act's key.
-        id: IdempotencyKey,
-        /// What is to be done.
-        act: Box<Act>,
-        /// Which life of the order is meant; absent in what was stored before lives were.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        incarnation: Option<Incarnation>,
-    },
-    /// The buyer paused the order.
-    OrderPaused {
-        /// The act's key.
-        id: IdempotencyKey,
-        /// Why.
-        reason: Option<String>,
-        /// Which life of the order is meant; absent in what was stored before lives were.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        incarnation: Option<Incarnation>,
-    },
-    /// The processor answered an act, or refused it for good.
-    ActAnswered {
-        /// The act's key.
-        id: IdempotencyKey,
-        /// Why it was refused, in words; absent when it was done.
-        refused: Option<String>,
-        /// The same for programs; absent in what was stored before it was.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        refusal: Option<Box<StoredRefusal>>,
-        /// Which life of the order it was asked of; absent in what was stored before it was.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        incarnation: Option<Incarnation>,
-    },
-    /// The order reached its end.
-    OrderEnded {
-        /// Which end.
-        phase: Phase,
-        /// The order as it is shown from then on.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        last: Option<Box<Shown>>,
-    },
-}
-
-/// What the buyer asked for, and where it went.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Submission {
-    /// The order.
-    #[serde(flatten)]
-    pub key: OrderKey,
-    /// The buyer's session.
-    pub session_id: Option<String>,
-    /// How sellers are told.
-    pub notification_type: NotificationType,
-    /// What is wanted.
-    pub spec: OrderSpec,
-    /// Which life of the name.
-    pub incarnation: Incarnation,
-    /// Where the order was placed.
-    pub processor: String,
 }
 
 /// An order as its list tells it.
@@ -258,9 +165,25 @@ impl Stored {
         self.open_acts.retain(|command| !is_asked(command, key, life));
     }
 
+    /// Folds a whole list, without the records that do not count.
+    fn told_by(records: Vec<Record>, mut disowned: BTreeSet<u64>) -> Self {
+        for record in &records {
+            if let Record::Disowned { records } = record {
+                disowned.extend(records);
+            }
+        }
+        let mut stored = Self::default();
+        for record in records {
+            stored.len = stored.len.saturating_add(1);
+            if !disowned.contains(&stored.len) {
+                stored.apply(record);
+            }
+        }
+        stored
+    }
+
     /// Folds one record.
     fn apply(&mut self, record: Record) {
-        self.len = self.len.saturating_add(1);
         match record {
             Record::RequestSubmission(submission) => self.submission = Some(submission),
             Record::RequestFollowUp { id, audience, message, answers, incarnation } => {
@@ -290,6 +213,8 @@ impl Stored {
                 self.answered(asked, refusal.map_or(Outcome::Done, Outcome::Refused));
             }
             Record::OrderEnded { phase, last } => (self.ended, self.last) = (Some(phase), last),
+            // What does not count is known before.
+            Record::Disowned { .. } => {}
         }
     }
 }
@@ -299,21 +224,14 @@ impl Stored {
 pub struct OrderStore {
     lists: Arc<dyn Lists>,
     lanes: Vec<Mutex<BTreeMap<OrderKey, u64>>>,
-}
-
-/// An order's turn to write: nobody else writes its list meanwhile.
-#[derive(Debug)]
-pub struct Turn<'a> {
-    store: &'a OrderStore,
-    key: OrderKey,
-    lengths: tokio::sync::MutexGuard<'a, BTreeMap<OrderKey, u64>>,
+    doubts: Doubts,
 }
 
 impl OrderStore {
     /// A store over these lists.
     pub fn new(lists: Arc<dyn Lists>) -> Self {
         let lanes = (0..LANES).map(|_| Mutex::new(BTreeMap::new())).collect();
-        Self { lists, lanes }
+        Self { lists, lanes, doubts: Doubts::default() }
     }
 
     /// Writes down that a requestor starts, durably, and gives it its epoch: how many starts there
@@ -347,7 +265,7 @@ impl OrderStore {
         let lane = usize::try_from(order_hash(key) % lanes).unwrap_or(0);
         #[allow(clippy::indexing_slicing, reason = "a remainder of the length")]
         let lengths = self.lanes[lane].lock().await;
-        Turn { store: self, key: key.clone(), lengths }
+        Turn::new(self, key.clone(), lengths)
     }
 
     /// One order as its list tells it.
@@ -355,55 +273,21 @@ impl OrderStore {
     /// # Errors
     /// When the list is damaged or cannot be read.
     pub fn load(&self, key: &OrderKey) -> Result<Stored, StoreError> {
-        let mut stored = Stored::default();
-        for bytes in self.lists.read(&list_of(key))? {
-            let record = serde_json::from_slice(&bytes)
-                .map_err(|error| StoreError::Damaged(format!("order {key}: {error}")))?;
-            stored.apply(record);
-        }
-        Ok(stored)
-    }
-}
-
-impl Turn<'_> {
-    /// The order as its list tells it.
-    ///
-    /// # Errors
-    /// As [`OrderStore::load`].
-    pub fn load(&mut self) -> Result<Stored, StoreError> {
-        let stored = self.store.load(&self.key)?;
-        self.lengths.insert(self.key.clone(), stored.len);
-        Ok(stored)
-    }
-
-    /// Appends one record. Done when it is on disk.
-    ///
-    /// # Errors
-    /// When it is not stored.
-    pub async fn append(&mut self, record: &Record) -> Result<(), StoreError> {
-        let bytes = serde_json::to_vec(record)
-            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        let before = match self.lengths.get(&self.key) {
-            Some(len) => *len,
-            None => self.load()?.len,
+        // Asked before the list is read and after it: what is in doubt meanwhile was told to nobody.
+        let mut doubtful = self.doubts.of(key);
+        let read = self.lists.read(&list_of(key))?;
+        doubtful.extend(self.doubts.of(key));
+        let record = |bytes: Bytes| {
+            serde_json::from_slice(&bytes)
+                .map_err(|error| StoreError::Damaged(format!("order {key}: {error}")))
         };
-        // After a failure the length is not known until it is read again.
-        self.lengths.remove(&self.key);
-        let lists = &self.store.lists;
-        lists.append(list_of(&self.key), before, vec![Bytes::from(bytes)]).await?;
-        if !matches!(record, Record::OrderEnded { .. }) {
-            self.lengths.insert(self.key.clone(), before.saturating_add(1));
-        }
-        Ok(())
+        let records = read.into_iter().map(record).collect::<Result<Vec<_>, _>>()?;
+        Ok(Stored::told_by(records, doubtful))
     }
 
-    /// Removes the order with all that is stored of it.
-    ///
-    /// # Errors
-    /// When it may come back.
-    pub async fn remove(&mut self) -> Result<(), StoreError> {
-        self.lengths.remove(&self.key);
-        self.store.lists.remove(list_of(&self.key)).await
+    /// Records that were refused and may be on disk, order by order.
+    pub(crate) const fn doubts(&self) -> &Doubts {
+        &self.doubts
     }
 }
 
@@ -414,68 +298,6 @@ fn list_of(key: &OrderKey) -> String {
 fn key_of(name: &str) -> Option<OrderKey> {
     let (tenant, order_req_id) = name.strip_prefix(ORDERS)?.split_once('/')?;
     OrderKey::new(tenant, order_req_id).ok()
-}
-
-/// Lists in memory, for tests and for trying things out: nothing survives the process.
-#[derive(Debug, Default)]
-pub struct MemoryLists {
-    lists: parking_lot::Mutex<BTreeMap<String, Vec<Bytes>>>,
-    broken: std::sync::atomic::AtomicBool,
-}
-
-impl MemoryLists {
-    /// From now on every append fails.
-    pub fn break_down(&self) {
-        self.broken.store(true, std::sync::atomic::Ordering::Release);
-    }
-
-    /// Appends work again.
-    pub fn mend(&self) {
-        self.broken.store(false, std::sync::atomic::Ordering::Release);
-    }
-
-    fn check(&self) -> Result<(), StoreError> {
-        if self.broken.load(std::sync::atomic::Ordering::Acquire) {
-            return Err(StoreError::Unavailable("no space left on device".to_owned()));
-        }
-        Ok(())
-    }
-}
-
-impl Lists for MemoryLists {
-    fn append(
-        &self,
-        list: String,
-        expected: u64,
-        records: Vec<Bytes>,
-    ) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(async move {
-            self.check()?;
-            let mut lists = self.lists.lock();
-            let held = lists.entry(list).or_default();
-            if u64::try_from(held.len()).ok() != Some(expected) {
-                return Err(StoreError::Unavailable("another length was expected".to_owned()));
-            }
-            held.extend(records);
-            Ok(())
-        })
-    }
-
-    fn read(&self, list: &str) -> Result<Vec<Bytes>, StoreError> {
-        Ok(self.lists.lock().get(list).cloned().unwrap_or_default())
-    }
-
-    fn remove(&self, list: String) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(async move {
-            self.check()?;
-            self.lists.lock().remove(&list);
-            Ok(())
-        })
-    }
-
-    fn names(&self) -> Result<Vec<String>, StoreError> {
-        Ok(self.lists.lock().keys().cloned().collect())
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! Tests of the order store.
 
+use orderstream_core::OrderSpec;
+use orderstream_core::spec::{Message, NotificationType};
+
 use super::*;
 
 fn key() -> OrderKey {

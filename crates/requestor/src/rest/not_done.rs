@@ -46,7 +46,10 @@ impl From<BuyerError> for NotDone {
 /// The answer of the original system's clients, in a problem: their two fields beside its own.
 fn not_stored(reason: Reason) -> Response {
     const MESSAGE: &str = "Failed to update order request status";
-    let problem = Problem::from(Refusal::new(reason, MESSAGE));
+    const UNKNOWN: &str = "it is not known whether this is stored; send the same request again, \
+        under the same key if it has one: it has one effect";
+    let detail = if reason == Reason::StorageUnavailable { UNKNOWN } else { MESSAGE };
+    let problem = Problem::from(Refusal::new(reason, detail));
     problem.with_members(json!({ "success": false, "message": MESSAGE })).into_response()
 }
 

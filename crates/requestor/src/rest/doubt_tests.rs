@@ -1,0 +1,163 @@
+//! Claims about a disk that fails once it has written: what was answered with 503 is not done later,
+//! and what is asked again is done once. The journal is real, its disk is played.
+
+use std::sync::Arc;
+
+use axum::http::Method;
+use orderstream_core::port::OrderStreams as _;
+use orderstream_journal::{Embedded, Health};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::tests::{FOLLOW_UP, INITIATE, ask, ask_once, key, parts, started, until};
+use crate::fake::Fake;
+use crate::faulty::{Disk, Fault};
+use crate::{Handle, JournalLists, Lists, OrderStore, Parts};
+
+const CANCEL: &str = "/cancel/SB1029436";
+const PAUSE: &str = "/pause/SB1029436";
+
+struct Rig {
+    fake: Fake,
+    url: String,
+    disk: Disk,
+    journal: Embedded,
+    handle: Handle,
+    stop: CancellationToken,
+    _dir: tempfile::TempDir,
+}
+
+async fn rig_for(max_orders: usize) -> Rig {
+    let (fake, disk) = (Fake::default(), Disk::default());
+    let url = fake.serve(&TaskTracker::new(), CancellationToken::new()).await;
+    let dir = tempfile::tempdir().unwrap();
+    let journal = disk.open(dir.path());
+    let lists = Arc::new(JournalLists::new(Arc::new(journal.clone())));
+    let (handle, stop) = started(Parts { max_orders, ..parts(&url, lists) }).await;
+    Rig { fake, url, disk, journal, handle, stop, _dir: dir }
+}
+
+async fn with_an_order() -> Rig {
+    let rig = rig_for(100).await;
+    assert_eq!(rig.post("/initiate", INITIATE, "").await.0, 200);
+    until("up", || rig.handle.snapshot(&key()).unwrap().last_seq().0 == 2).await;
+    rig
+}
+
+impl Rig {
+    async fn post(&self, path: &str, body: &str, key: &str) -> (u16, Value) {
+        ask_once(&self.handle, (Method::POST, path, body), key).await
+    }
+
+    /// Asks while the disk writes what it is given, and then fails.
+    async fn post_in_vain(&self, path: &str, body: &str, key: &str) -> Value {
+        self.disk.fail_after(0, Fault::SyncFails);
+        let (status, answer) = self.post(path, body, key).await;
+        assert_eq!((status, &answer["reason"]), (503, &json!("STORAGE_UNAVAILABLE")));
+        until("the journal takes writes again", || self.journal.health() == Health::Healthy).await;
+        answer
+    }
+
+    fn lists(&self) -> Arc<dyn Lists> {
+        Arc::new(JournalLists::new(Arc::new(self.journal.clone())))
+    }
+
+    /// Waits until all is as if what failed had never been asked, and starts another requestor in the
+    /// place of this one.
+    async fn killed_when_well(&self) -> Handle {
+        until("nothing is in doubt", || self.handle.shared.store.doubts().is_empty()).await;
+        self.killed().await
+    }
+
+    async fn killed(&self) -> Handle {
+        self.stop.cancel();
+        until("gone", || self.fake.streams_open_now() == 0).await;
+        started(parts(&self.url, self.lists())).await.0
+    }
+
+    fn kinds(&self) -> Vec<&'static str> {
+        self.fake.events(&key()).iter().map(|event| event.kind.as_str()).collect()
+    }
+}
+
+#[tokio::test]
+async fn an_act_that_was_answered_with_503_is_not_done_by_the_next_start() {
+    let rig = with_an_order().await;
+    rig.post_in_vain(CANCEL, "", "k").await;
+    rig.post_in_vain("/followup", FOLLOW_UP, "").await;
+    let again = rig.killed_when_well().await;
+    // Acts go one after another: one that was taken up would come before this one.
+    assert_eq!(ask(&again, Method::POST, PAUSE, "").await.0, 200);
+    assert_eq!(rig.kinds()[2..], ["OrderPaused"]);
+    assert_eq!(rig.fake.acts_asked(), 1);
+    let (_, order) = ask(&again, Method::GET, "/tracking/SB1029436", "").await;
+    assert_eq!(order["notes_count"], 0);
+}
+
+#[tokio::test]
+async fn an_order_that_was_answered_with_503_is_not_followed_by_the_next_start() {
+    let rig = rig_for(100).await;
+    rig.post_in_vain("/initiate", INITIATE, "").await;
+    let again = rig.killed_when_well().await;
+    assert_eq!(again.counts().total_orders, 0);
+    assert_eq!(rig.fake.streams_opened(), 0);
+    let store = OrderStore::new(rig.lists());
+    assert_eq!(store.load(&key()).unwrap().len, 0, "nothing of it stays");
+}
+
+#[tokio::test]
+async fn an_act_that_was_answered_with_503_is_never_told_as_pending() {
+    let rig = with_an_order().await;
+    rig.disk.fail_after(0, Fault::SyncFails);
+    let (status, _) = rig.post(CANCEL, "", "k").await;
+    assert_eq!(status, 503);
+    let told = async || ask(&rig.handle, Method::GET, "/SB1029436/acts/k", "").await;
+    while rig.journal.health() != Health::Healthy || !rig.handle.shared.store.doubts().is_empty() {
+        assert_eq!(told().await.1["reason"], "ACT_NOT_FOUND");
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    assert_eq!(told().await.1["reason"], "ACT_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn what_was_answered_with_503_is_done_once_when_it_is_asked_again_under_its_key() {
+    let rig = with_an_order().await;
+    for _ in 0..3 {
+        rig.post_in_vain(PAUSE, "", "k").await;
+    }
+    assert_eq!(rig.post(PAUSE, "", "k").await.0, 200);
+    assert_eq!(rig.post(PAUSE, "", "k").await.0, 200);
+    assert_eq!(rig.kinds()[2..], ["OrderPaused"]);
+    let again = rig.killed().await;
+    let (_, told) = ask(&again, Method::GET, "/SB1029436/acts/k", "").await;
+    assert_eq!(told["state"], "done");
+    assert_eq!(ask_once(&again, (Method::POST, PAUSE, ""), "k").await.0, 200);
+    assert_eq!(rig.kinds().len(), 3);
+}
+
+#[tokio::test]
+async fn an_order_that_was_answered_with_503_is_opened_once_when_it_is_asked_for_again() {
+    let rig = rig_for(100).await;
+    for _ in 0..3 {
+        rig.post_in_vain("/initiate", INITIATE, "").await;
+    }
+    let (status, answer) = rig.post("/initiate", INITIATE, "").await;
+    assert_eq!((status, &answer["message"]), (200, &json!("Order processing initiated")));
+    until("up", || rig.handle.is_stream_active(&key())).await;
+    let life = rig.handle.snapshot(&key()).unwrap().incarnation.clone();
+    let again = rig.killed().await;
+    until("up again", || again.is_stream_active(&key())).await;
+    assert_eq!(again.snapshot(&key()).unwrap().incarnation, life);
+    assert_eq!(rig.kinds().len(), 2);
+}
+
+#[tokio::test]
+async fn a_503_says_that_it_may_be_asked_again_and_not_that_nothing_was_stored() {
+    let rig = with_an_order().await;
+    let answer = rig.post_in_vain(CANCEL, "", "k").await;
+    let message = json!("Failed to update order request status");
+    assert_eq!((&answer["success"], &answer["message"]), (&json!(false), &message));
+    let detail = answer["detail"].as_str().unwrap();
+    assert!(detail.contains("same key") && detail.contains("not known"), "{detail}");
+}

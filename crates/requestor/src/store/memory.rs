@@ -1,0 +1,71 @@
+//! An order store's lists in memory.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use super::{Lists, StoreError};
+
+/// Lists in memory, for tests and for trying things out: nothing survives the process.
+#[derive(Debug, Default)]
+pub struct MemoryLists {
+    lists: parking_lot::Mutex<BTreeMap<String, Vec<Bytes>>>,
+    broken: AtomicBool,
+}
+
+impl MemoryLists {
+    /// From now on every append fails.
+    pub fn break_down(&self) {
+        self.broken.store(true, Ordering::Release);
+    }
+
+    /// Appends work again.
+    pub fn mend(&self) {
+        self.broken.store(false, Ordering::Release);
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        if self.broken.load(Ordering::Acquire) {
+            return Err(StoreError::Unavailable("no space left on device".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+impl Lists for MemoryLists {
+    fn append(
+        &self,
+        list: String,
+        expected: u64,
+        records: Vec<Bytes>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            self.check()?;
+            let mut lists = self.lists.lock();
+            let held = lists.entry(list).or_default();
+            if u64::try_from(held.len()).ok() != Some(expected) {
+                return Err(StoreError::Unavailable("another length was expected".to_owned()));
+            }
+            held.extend(records);
+            Ok(())
+        })
+    }
+
+    fn read(&self, list: &str) -> Result<Vec<Bytes>, StoreError> {
+        Ok(self.lists.lock().get(list).cloned().unwrap_or_default())
+    }
+
+    fn remove(&self, list: String) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            self.check()?;
+            self.lists.lock().remove(&list);
+            Ok(())
+        })
+    }
+
+    fn names(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.lists.lock().keys().cloned().collect())
+    }
+}

@@ -1,0 +1,120 @@
+//! The one way in which an order's list is written: in turns.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use orderstream_core::OrderKey;
+use tokio::sync::MutexGuard;
+
+use super::{OrderStore, Record, StoreError, Stored, list_of};
+
+/// An order's turn to write: nobody else writes its list meanwhile.
+#[derive(Debug)]
+pub struct Turn<'a> {
+    store: &'a OrderStore,
+    key: OrderKey,
+    lengths: MutexGuard<'a, BTreeMap<OrderKey, u64>>,
+}
+
+impl<'a> Turn<'a> {
+    pub(super) const fn new(
+        store: &'a OrderStore,
+        key: OrderKey,
+        lengths: MutexGuard<'a, BTreeMap<OrderKey, u64>>,
+    ) -> Self {
+        Self { store, key, lengths }
+    }
+
+    /// The order as its list tells it.
+    ///
+    /// # Errors
+    /// As [`OrderStore::load`].
+    pub fn load(&mut self) -> Result<Stored, StoreError> {
+        let stored = self.store.load(&self.key)?;
+        self.lengths.insert(self.key.clone(), stored.len);
+        Ok(stored)
+    }
+
+    /// Appends one record. Done when it is on disk.
+    ///
+    /// # Errors
+    /// When it is not stored. What may be on disk of it all the same counts for nobody who asks this
+    /// store, and is disowned by the next append.
+    pub async fn append(&mut self, record: &Record) -> Result<(), StoreError> {
+        let before = match self.lengths.get(&self.key) {
+            Some(len) => *len,
+            None => self.load()?.len,
+        };
+        let mut doubts = self.store.doubts.of(&self.key);
+        // Those that were not written never will be: others take their numbers now.
+        doubts.retain(|number| *number <= before);
+        let mut records = Vec::new();
+        if !doubts.is_empty() {
+            records.push(bytes_of(&disowned(doubts))?);
+        }
+        records.push(bytes_of(record)?);
+        let last = self.write(before, records).await?;
+        if !matches!(record, Record::OrderEnded { .. }) {
+            self.lengths.insert(self.key.clone(), last);
+        }
+        Ok(())
+    }
+
+    /// Makes what was refused and may be on disk count for nobody, also after a restart.
+    ///
+    /// # Errors
+    /// When it may count still.
+    pub(crate) async fn disown(&mut self) -> Result<(), StoreError> {
+        let doubts = self.store.doubts.of(&self.key);
+        match doubts.first() {
+            None => Ok(()),
+            // There was no list before: nothing of it stays.
+            Some(1) => self.remove().await,
+            Some(_) => {
+                let before = self.load()?.len;
+                let records = vec![bytes_of(&disowned(doubts))?];
+                self.write(before, records).await.map(drop)
+            }
+        }
+    }
+
+    /// Gives how many records the list has then.
+    async fn write(&mut self, before: u64, records: Vec<Bytes>) -> Result<u64, StoreError> {
+        let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
+        let last = before.saturating_add(count);
+        let OrderStore { lists, doubts, .. } = self.store;
+        // After a failure the length is not known until it is read again. Nor is it known, if this is
+        // dropped before it is done, whether the records are there.
+        self.lengths.remove(&self.key);
+        let held = doubts.of(&self.key);
+        let under_way = before.saturating_add(1)..=last;
+        doubts.set(&self.key, held.iter().copied().chain(under_way).collect());
+        let appended = lists.append(list_of(&self.key), before, records).await;
+        match &appended {
+            Ok(()) => doubts.set(&self.key, BTreeSet::new()),
+            Err(StoreError::Doubtful(_)) => doubts.wake(),
+            Err(StoreError::Unavailable(_) | StoreError::Damaged(_)) => doubts.set(&self.key, held),
+        }
+        appended.map(|()| last)
+    }
+
+    /// Removes the order with all that is stored of it.
+    ///
+    /// # Errors
+    /// When it may come back.
+    pub async fn remove(&mut self) -> Result<(), StoreError> {
+        self.lengths.remove(&self.key);
+        self.store.lists.remove(list_of(&self.key)).await?;
+        self.store.doubts.set(&self.key, BTreeSet::new());
+        Ok(())
+    }
+}
+
+fn disowned(numbers: BTreeSet<u64>) -> Record {
+    Record::Disowned { records: numbers.into_iter().collect() }
+}
+
+fn bytes_of(record: &Record) -> Result<Bytes, StoreError> {
+    let bytes = serde_json::to_vec(record);
+    bytes.map(Bytes::from).map_err(|error| StoreError::Unavailable(error.to_string()))
+}
