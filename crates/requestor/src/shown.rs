@@ -46,13 +46,24 @@ struct List {
     number: u64,
     /// Its records; not known after a failure, until it is read again.
     len: Option<u64>,
-    /// What was not removed when this one was begun.
+    /// The lists before it, which are read before it and hold what it does not yet.
     older: Vec<String>,
+    /// What is still to be copied into it from those; none where it was not begun by this process, or
+    /// is whole.
+    uncopied: Option<Vec<OrderKey>>,
 }
 
 impl List {
     fn name(&self) -> String {
         name(self.number)
+    }
+
+    /// Begins the next list. From now on everything is written there, also where its copy of what
+    /// counts is cut short: in the order in which lists are read, the last record is the newest.
+    fn begin_anew(&mut self, uncopied: Vec<OrderKey>) {
+        let (number, mut older) = (self.number.saturating_add(1), std::mem::take(&mut self.older));
+        older.push(self.name());
+        *self = Self { number, len: None, older, uncopied: Some(uncopied) };
     }
 }
 
@@ -90,7 +101,7 @@ impl ShownLog {
         let last = if is_damaged { None } else { numbers.pop() };
         let next = numbers.last().map_or(1, |last| last.saturating_add(1));
         let older = numbers.into_iter().map(name).collect();
-        let list = List { number: last.unwrap_or(next), len: None, older };
+        let list = List { number: last.unwrap_or(next), older, ..List::default() };
         let (wanted, list) = (parking_lot::Mutex::default(), tokio::sync::Mutex::new(list));
         Ok((Self { lists, wanted, list }, floors))
     }
@@ -137,12 +148,15 @@ impl ShownLog {
 
     /// Keeps the list from growing for ever.
     async fn bound(&self, list: &mut List, registry: &Registry) {
-        let Some(len) = list.len.filter(|len| *len > RECORDS_MAX) else { return };
-        let held = registry.all_shown();
-        if len <= count(held.len()).saturating_mul(RECORDS_PER_ORDER) {
-            return;
+        if list.uncopied.is_none() {
+            let Some(len) = list.len.filter(|len| *len > RECORDS_MAX) else { return };
+            let held = registry.all_shown();
+            if len <= count(held.len()).saturating_mul(RECORDS_PER_ORDER) {
+                return;
+            }
+            list.begin_anew(held);
         }
-        if let Err(error) = self.begin_anew(list, &held).await {
+        if let Err(error) = self.complete(list, registry).await {
             tracing::warn!(%error, "what was shown of orders takes more room than it needs");
         }
     }
@@ -168,22 +182,16 @@ impl ShownLog {
         Ok(())
     }
 
-    /// Writes what counts into a new list and removes the old ones. Killed in the middle, both are
-    /// read again.
-    async fn begin_anew(
-        &self,
-        list: &mut List,
-        held: &[(OrderKey, Arc<Shown>)],
-    ) -> Result<(), StoreError> {
-        let number = list.number.saturating_add(1);
-        self.lists.remove(name(number)).await?;
-        let mut next = List { number, len: Some(0), older: Vec::new() };
-        for part in held.chunks(RECORDS_PER_APPEND) {
-            self.append_part(&mut next, part).await?;
+    /// Copies what counts into a list that was begun, from where it was left, and removes the old ones
+    /// once all of it is there.
+    async fn complete(&self, list: &mut List, registry: &Registry) -> Result<(), StoreError> {
+        while let Some(keys) = list.uncopied.as_ref().filter(|keys| !keys.is_empty()) {
+            let (rest, part) = keys.split_at(keys.len().saturating_sub(RECORDS_PER_APPEND));
+            let (rest, part) = (rest.len(), registry.shown(part));
+            self.append_part(list, &part).await?;
+            list.uncopied.iter_mut().for_each(|keys| keys.truncate(rest));
         }
-        next.older = std::mem::take(&mut list.older);
-        next.older.push(list.name());
-        *list = next;
+        list.uncopied = None;
         while let Some(older) = list.older.last() {
             self.lists.remove(older.clone()).await?;
             list.older.pop();
@@ -207,6 +215,9 @@ fn read(lists: &dyn Lists, name: &str, floors: &mut Floors) -> Result<(), StoreE
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::future::BoxFuture;
     use orderstream_core::port::Assignment;
     use orderstream_core::{Incarnation, OrderSpec, Phase};
 
@@ -223,8 +234,48 @@ mod tests {
         (key, record)
     }
 
+    /// Lists of which one fails to take a record, once, after it took so many appends, and cannot be
+    /// removed.
+    #[derive(Debug)]
+    struct Failing {
+        lists: MemoryLists,
+        list: String,
+        takes: AtomicUsize,
+    }
+
+    impl Lists for Failing {
+        fn append(
+            &self,
+            list: String,
+            expected: u64,
+            records: Vec<Bytes>,
+        ) -> BoxFuture<'_, Result<(), StoreError>> {
+            if list == self.list && self.takes.fetch_sub(1, Ordering::Relaxed) == 0 {
+                let full = StoreError::Unavailable("no space left on device".to_owned());
+                return Box::pin(std::future::ready(Err(full)));
+            }
+            self.lists.append(list, expected, records)
+        }
+
+        fn read(&self, list: &str) -> Result<Vec<Bytes>, StoreError> {
+            self.lists.read(list)
+        }
+
+        fn remove(&self, list: String) -> BoxFuture<'_, Result<(), StoreError>> {
+            if list == self.list && self.lists.read(&list).is_ok_and(|held| !held.is_empty()) {
+                let busy = StoreError::Unavailable("the device is busy".to_owned());
+                return Box::pin(std::future::ready(Err(busy)));
+            }
+            self.lists.remove(list)
+        }
+
+        fn names(&self) -> Result<Vec<String>, StoreError> {
+            self.lists.names()
+        }
+    }
+
     fn registry() -> Registry {
-        Registry::new(10, Metrics::register(&prometheus::Registry::new()).unwrap())
+        Registry::new(2_000, Metrics::register(&prometheus::Registry::new()).unwrap())
     }
 
     fn part(id: &str, epoch: u64) -> (OrderKey, Arc<Shown>) {
@@ -291,5 +342,37 @@ mod tests {
         append("c").await.unwrap();
         let (_, floors) = ShownLog::open(lists).unwrap();
         assert_eq!(floors.into_iter().collect::<Vec<_>>(), [part("a", 1), part("c", 1)]);
+    }
+
+    #[tokio::test]
+    async fn what_was_shown_stays_where_the_list_was_not_begun_anew_to_its_end() {
+        let lists = Arc::new(Failing {
+            lists: MemoryLists::default(),
+            list: name(2),
+            takes: AtomicUsize::new(1),
+        });
+        let many = (0..=RECORDS_MAX).map(|epoch| record("o0000", epoch).1).collect();
+        lists.append(name(1), 0, many).await.unwrap();
+        let (log, _) = ShownLog::open(Arc::clone(&lists) as Arc<dyn Lists>).unwrap();
+        let registry = registry();
+        let id = |number: usize| format!("o{number:04}");
+        (0..1_500).for_each(|number| track(&registry, &id(number)));
+        let all = |epoch| (0..1_500).map(|number| part(&id(number), epoch)).collect::<Vec<_>>();
+        let append = async |parts| {
+            log.append(&mut *log.list.lock().await, &registry, parts).await.unwrap();
+        };
+        let epoch = RECORDS_MAX + 1;
+        // The copy is as long as two appends, of which the second one fails.
+        append(all(epoch)).await;
+        append(vec![part("o0000", epoch + 1)]).await;
+        let floors = |lists| ShownLog::open(lists).unwrap().1.into_iter().collect::<Vec<_>>();
+        let mut shown = all(epoch);
+        shown[0] = part("o0000", epoch + 1);
+        assert!(floors(Arc::clone(&lists) as Arc<dyn Lists>) == shown, "nothing goes back");
+        // The next time all of it goes well.
+        append(vec![part("o0001", epoch + 1)]).await;
+        shown[1] = part("o0001", epoch + 1);
+        assert!(floors(Arc::clone(&lists) as Arc<dyn Lists>) == shown, "nothing goes back");
+        assert_eq!(lists.names().unwrap().len(), 1, "the old one is gone");
     }
 }

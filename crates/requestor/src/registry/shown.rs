@@ -99,13 +99,20 @@ impl Registry {
         }
     }
 
-    /// What was shown of all orders, but of those whose end is stored.
-    pub(crate) fn all_shown(&self) -> Vec<(OrderKey, Arc<Shown>)> {
+    /// All orders of which anything was shown, but those whose end is stored.
+    pub(crate) fn all_shown(&self) -> Vec<OrderKey> {
         let orders = self.orders.lock();
-        let shown = orders.map.iter().filter(|(_, entry)| !(entry.over && entry.stored));
-        shown
-            .filter_map(|(key, entry)| Some((key.clone(), Arc::clone(entry.tracker.shown()?))))
-            .collect()
+        let shown = orders.map.iter().filter(|(_, entry)| entry.tracker.shown().is_some());
+        let shown = shown.filter(|(_, entry)| !(entry.over && entry.stored));
+        shown.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// What was shown of these orders.
+    pub(crate) fn shown(&self, keys: &[OrderKey]) -> Vec<(OrderKey, Arc<Shown>)> {
+        let orders = self.orders.lock();
+        let shown =
+            |key: &OrderKey| Some((key.clone(), Arc::clone(orders.map.get(key)?.tracker.shown()?)));
+        keys.iter().filter_map(shown).collect()
     }
 
     /// These orders as they may be shown, without those that are not here.
