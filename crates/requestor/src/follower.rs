@@ -16,7 +16,7 @@ use crate::channels::Seat;
 use crate::door::{TURN_MAX, Turn};
 use crate::registry::Following;
 use crate::shared::Shared;
-use crate::store::Record;
+use crate::store::{Record, StoreError};
 
 /// From asking for a stream to its first headers.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -151,22 +151,34 @@ async fn after(order: &Followed, end: End) -> Next {
 
 async fn ended(shared: &Shared, key: &OrderKey) {
     let order_req_id = key.order_req_id.as_str();
+    let phase = shared.registry.get_order(key).and_then(|snapshot| snapshot.order_phase());
+    tracing::info!(order_req_id, phase = ?phase, "the order has ended");
+    let mut backoff = Backoff::default();
+    // One that is stopped before is taken up by the next start, which hears of its end again.
+    while let Err(error) = store_end(shared, key).await {
+        if matches!(error, StoreError::Damaged(_)) {
+            tracing::error!(order_req_id, %error, "the order's end is not stored");
+            return;
+        }
+        tracing::warn!(order_req_id, %error, "the order's end is not stored yet");
+        tokio::time::sleep(backoff.next_wait()).await;
+    }
+    shared.forget_ended().await;
+}
+
+/// Writes down the end of an order that the store holds, with what is shown of it then.
+async fn store_end(shared: &Shared, key: &OrderKey) -> Result<(), StoreError> {
     // In the order's turn, so that no follow-up is counted in between.
     let mut turn = shared.store.turn(key).await;
     let last = shared.registry.get_order(key).and_then(|snapshot| snapshot.to_show());
     let phase = last.as_ref().and_then(|last| last.ended);
-    tracing::info!(order_req_id, phase = ?phase, "the order has ended");
     let Some((phase, last)) = phase.zip(last).filter(|_| shared.registry.is_stored(key)) else {
-        return;
+        return Ok(());
     };
     let record = Record::OrderEnded { phase, last: Some(Box::new(last.clone())) };
-    match turn.append(&record).await {
-        Ok(()) => shared.registry.kept(key, &Arc::new(last)),
-        // The next start takes the order up, hears of its end again, and writes it then.
-        Err(error) => tracing::warn!(order_req_id, %error, "the order's end is not stored"),
-    }
-    drop(turn);
-    shared.forget_ended().await;
+    turn.append(&record).await?;
+    shared.registry.end_is_stored(key, &Arc::new(last));
+    Ok(())
 }
 
 async fn wait_at_door(order: &Followed) -> Option<Turn> {

@@ -34,9 +34,8 @@ fn refused(error: &AppendError) -> StoreError {
         AppendError::Full(_) | AppendError::Failed(_) | AppendError::Stopped => {
             StoreError::Doubtful(text)
         }
-        AppendError::Conflict { .. } | AppendError::Damaged(_) | AppendError::NotTaken(_) => {
-            StoreError::Unavailable(text)
-        }
+        AppendError::Damaged(_) => StoreError::Damaged(text),
+        AppendError::Conflict { .. } | AppendError::NotTaken(_) => StoreError::Unavailable(text),
     }
 }
 

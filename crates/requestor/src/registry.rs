@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use self::entry::Entry;
+use self::entry::{Entry, Holds};
 use crate::act_queue::{Origin, Settled};
 use crate::metrics::Metrics;
 use crate::names::Names;
@@ -128,7 +128,7 @@ impl Registry {
 
     /// Whether the order store holds this order.
     pub(crate) fn is_stored(&self, key: &OrderKey) -> bool {
-        self.orders.lock().map.get(key).is_some_and(|entry| entry.stored)
+        self.orders.lock().map.get(key).is_some_and(|entry| entry.stored != Holds::Nothing)
     }
 
     /// Gets or makes the order, in one step: of any number of callers at the same instant, one is
@@ -151,7 +151,9 @@ impl Registry {
             .get_mut(&assignment.key)
             .filter(|entry| *entry.tracker.incarnation() == assignment.incarnation || stored);
         if let Some(entry) = same {
-            entry.stored |= stored;
+            if stored && entry.stored == Holds::Nothing {
+                entry.stored = Holds::Order;
+            }
             return Ok(entry.again(assignment.epoch, processor, life));
         }
         self.forget(&mut orders, &assignment.key);
@@ -173,7 +175,7 @@ impl Registry {
             was_active: false,
             running: true,
             over: false,
-            stored,
+            stored: if stored { Holds::Order } else { Holds::Nothing },
         };
         orders.map.insert(key, Box::new(entry));
         self.count(&orders);

@@ -16,7 +16,7 @@ use crate::handle::ended;
 use crate::projector::Place;
 
 #[derive(Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "five independent facts")]
+#[allow(clippy::struct_excessive_bools, reason = "four independent facts")]
 pub(super) struct Entry {
     pub(super) epoch: Epoch,
     pub(super) processor: Arc<str>,
@@ -34,8 +34,19 @@ pub(super) struct Entry {
     pub(super) running: bool,
     /// Whether it has ended, and nobody follows it any more.
     pub(super) over: bool,
-    /// Whether the order store holds the order.
-    pub(super) stored: bool,
+    /// What the order store holds of it.
+    pub(super) stored: Holds,
+}
+
+/// What the order store holds of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holds {
+    /// No more than acts: a resource asked for it.
+    Nothing,
+    /// What was asked for.
+    Order,
+    /// Its end too, and what is shown of it from then on.
+    End,
 }
 
 impl Entry {

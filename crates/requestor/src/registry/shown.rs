@@ -8,7 +8,8 @@ use orderstream_core::tracker::{Input, Shown};
 use orderstream_core::{OrderKey, OrderSpec, Timestamp, Tracker};
 use tokio::sync::Notify;
 
-use super::{ENDED_KEPT_MAX, Entry, Following, Orders, Registry};
+use super::entry::{Entry, Holds};
+use super::{ENDED_KEPT_MAX, Following, Orders, Registry};
 use crate::shown::Floors;
 use crate::store::Ended;
 
@@ -29,7 +30,7 @@ impl Orders {
                 continue;
             }
             self.over = self.over.saturating_sub(1);
-            if self.map.remove(&oldest).is_some_and(|entry| entry.stored) {
+            if self.map.remove(&oldest).is_some_and(|entry| entry.stored != Holds::Nothing) {
                 self.forgotten.push(oldest);
             }
         }
@@ -64,7 +65,7 @@ impl Registry {
             was_active: false,
             running: false,
             over: true,
-            stored: true,
+            stored: Holds::End,
         };
         orders.map.insert(key.clone(), Box::new(entry));
         orders.has_ended(&key, life);
@@ -99,11 +100,21 @@ impl Registry {
         }
     }
 
+    /// The order's end is stored with it, and with what is shown of it: that may be shown.
+    pub(crate) fn end_is_stored(&self, key: &OrderKey, shown: &Arc<Shown>) {
+        self.kept(key, shown);
+        let mut orders = self.orders.lock();
+        let ended = orders.map.get_mut(key);
+        if let Some(entry) = ended.filter(|e| *e.tracker.incarnation() == shown.incarnation) {
+            entry.stored = Holds::End;
+        }
+    }
+
     /// All orders of which anything was shown, but those whose end is stored.
     pub(crate) fn all_shown(&self) -> Vec<OrderKey> {
         let orders = self.orders.lock();
         let shown = orders.map.iter().filter(|(_, entry)| entry.tracker.shown().is_some());
-        let shown = shown.filter(|(_, entry)| !(entry.over && entry.stored));
+        let shown = shown.filter(|(_, entry)| entry.stored != Holds::End);
         shown.map(|(key, _)| key.clone()).collect()
     }
 
@@ -122,7 +133,8 @@ impl Registry {
         let tracked = |key: &OrderKey| {
             let entry = orders.map.get(key)?;
             let tracked = Tracked::of(&entry.tracker.snapshot(), entry.asked().unwrap_or(&none));
-            Some(if entry.stored { tracked } else { tracked.told_by_its_resource() })
+            let is_of_resource = entry.stored == Holds::Nothing;
+            Some(if is_of_resource { tracked.told_by_its_resource() } else { tracked })
         };
         keys.iter().filter_map(tracked).collect()
     }

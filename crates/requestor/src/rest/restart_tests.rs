@@ -242,3 +242,20 @@ async fn beyond_their_bound_the_oldest_ended_orders_are_forgotten_and_live_ones_
     // This requestor may follow a hundred orders.
     assert_eq!(ask(&again, Method::POST, "/initiate", INITIATE).await.0, 200);
 }
+
+#[tokio::test]
+async fn an_end_that_the_disk_did_not_take_is_stored_when_there_is_room_again() {
+    let rig = with_proposals(1).await;
+    let turn = rig.handle.shared.store.turn(&key()).await;
+    rig.fake.finalise(&key(), "P-0");
+    until("over", || rig.handle.snapshot(&key()).unwrap().is_terminal()).await;
+    rig.lists.break_down();
+    drop(turn);
+    // Turns are taken in their order: once it is ours again, the end was written in vain.
+    drop(rig.handle.shared.store.turn(&key()).await);
+    rig.lists.mend();
+    until("its end is stored", || rig.store().load(&key()).unwrap().ended.is_some()).await;
+    assert_eq!(shown(&rig.handle).await["phase"], "Finalised");
+    rig.fake.go_away();
+    assert_eq!(shown(&rig.killed().await).await["phase"], "Finalised");
+}
