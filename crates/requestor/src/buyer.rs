@@ -194,6 +194,8 @@ async fn buyer_act(
         return Ok((id, asked));
     }
     if !shared.registry.has_order(&key) {
+        // One whose records are damaged is not followed, and not unknown.
+        turn.load()?;
         return Err(not_found(&key).into());
     }
     if let Some(settled) = shared.registry.after_the_end(&key, &command.act) {

@@ -72,7 +72,7 @@ const ACTS: [Reason; 11] = [
 fn reasons(operation: &str) -> Vec<Reason> {
     let own: &[Reason] = match operation {
         "orders" | "status" | "openapi" => return Vec::new(),
-        "tracking" => return vec![Reason::OrderNotFound],
+        "tracking" => return vec![Reason::OrderNotFound, Reason::RecordsDamaged],
         "act" => return vec![Reason::ActNotFound, Reason::RecordsDamaged],
         "initiate" => &[Reason::OrderExists],
         "award" | "finalize" => &[

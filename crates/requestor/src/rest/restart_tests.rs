@@ -259,3 +259,25 @@ async fn an_end_that_the_disk_did_not_take_is_stored_when_there_is_room_again() 
     rig.fake.go_away();
     assert_eq!(shown(&rig.killed().await).await["phase"], "Finalised");
 }
+
+#[tokio::test]
+async fn an_order_whose_records_are_damaged_is_not_told_as_unknown() {
+    let rig = with_proposals(1).await;
+    assert_eq!(shown(&rig.handle).await["last_seq"], 3);
+    let list = "requestor/orders/default/SB1029436".to_owned();
+    let len = u64::try_from(rig.lists.read(&list).unwrap().len()).unwrap();
+    rig.lists.append(list, len, vec![Bytes::from_static(b"{")]).await.unwrap();
+    let again = rig.killed().await;
+    let asks = [
+        (Method::GET, "/tracking/SB1029436", ""),
+        (Method::GET, "/SB1029436/acts/k", ""),
+        (Method::POST, "/pause/SB1029436", ""),
+        (Method::POST, "/initiate", INITIATE),
+        (Method::POST, "/followup", FOLLOW_UP),
+    ];
+    for (method, path, body) in asks {
+        let (status, answer) = ask(&again, method, path, body).await;
+        assert_eq!((status, &answer["reason"]), (500, &json!("RECORDS_DAMAGED")), "{path}");
+    }
+    assert_eq!(ask(&again, Method::GET, "/tracking/another", "").await.0, 404);
+}
