@@ -128,7 +128,7 @@ async fn initiate(
     if stored.ended.is_some() {
         return Err(ended(&key).into());
     }
-    shared.registry.check_room()?;
+    let room = shared.registry.reserve()?;
     let submission = match stored.submission {
         Some(submission) => submission,
         None => {
@@ -137,8 +137,11 @@ async fn initiate(
             submission
         }
     };
-    shared.ensure(assignment(*submission, shared.epoch), Origin::Store)?;
-    drop(turn);
+    if let Err(refusal) = shared.ensure(assignment(*submission, shared.epoch), Origin::Store) {
+        // It is stored all the same: this one stops, and the next start follows it.
+        tracing::info!(order_req_id = %key.order_req_id, %refusal, "the order is not followed yet");
+    }
+    drop((room, turn));
     tracing::info!(order_req_id = %key.order_req_id, "the order is initiated");
     Ok(Initiated::Started)
 }

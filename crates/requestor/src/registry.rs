@@ -76,6 +76,8 @@ struct Orders {
     /// What former processes showed of orders that nobody asked for yet.
     floors: Floors,
     active: usize,
+    /// Orders that are being stored, and are not in the map yet.
+    reserved: usize,
     lives: u64,
     /// The processors' URLs, one text for each.
     processors: BTreeSet<Arc<str>>,
@@ -97,6 +99,17 @@ impl Orders {
     fn of_life(&self, key: &OrderKey, life: Option<&Incarnation>) -> Option<&Entry> {
         let entry = self.map.get(key)?;
         life.is_none_or(|life| entry.tracker.incarnation() == life).then_some(entry)
+    }
+}
+
+/// Room for one order, for as long as this is held.
+#[derive(Debug)]
+pub(crate) struct Room<'a>(&'a Registry);
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        let mut orders = self.0.orders.lock();
+        orders.reserved = orders.reserved.saturating_sub(1);
     }
 }
 
@@ -157,7 +170,10 @@ impl Registry {
             return Ok(entry.again(assignment.epoch, processor, life));
         }
         self.forget(&mut orders, &assignment.key);
-        self.check_len(orders.live())?;
+        // What is stored is followed: it was acknowledged.
+        if !stored {
+            self.check_room(&orders)?;
+        }
         let key = assignment.key.clone();
         let mut tracker = Tracker::new(key.clone(), assignment.incarnation);
         if let Some(shown) = orders.floors.remove(&key) {
@@ -337,14 +353,20 @@ impl Registry {
         }
     }
 
-    /// Refuses when no more orders fit.
-    pub(crate) fn check_room(&self) -> Result<(), Refusal> {
-        self.check_len(self.orders.lock().live())
+    /// Keeps room for an order that is about to be stored.
+    ///
+    /// # Errors
+    /// When no more orders fit.
+    pub(crate) fn reserve(&self) -> Result<Room<'_>, Refusal> {
+        let mut orders = self.orders.lock();
+        self.check_room(&orders)?;
+        orders.reserved = orders.reserved.saturating_add(1);
+        Ok(Room(self))
     }
 
-    fn check_len(&self, len: usize) -> Result<(), Refusal> {
-        let max = self.orders_max;
-        if len < max {
+    fn check_room(&self, orders: &Orders) -> Result<(), Refusal> {
+        let (taken, max) = (orders.live().saturating_add(orders.reserved), self.orders_max);
+        if taken < max {
             return Ok(());
         }
         Err(Refusal::new(

@@ -1,9 +1,10 @@
-//! Claims about a disk that fails once it has written: what was answered with 503 is not done later,
-//! and what is asked again is done once. The journal is real, its disk is played.
+//! Claims about a disk that fails once it has written, or is slow: what was answered with 503 is not done
+//! later, and what is asked again is done once. The journal is real, its disk is played.
 
 use std::sync::Arc;
 
 use axum::http::Method;
+use orderstream_core::OrderKey;
 use orderstream_core::port::OrderStreams as _;
 use orderstream_journal::{Embedded, Health};
 use serde_json::{Value, json};
@@ -160,4 +161,44 @@ async fn a_503_says_that_it_may_be_asked_again_and_not_that_nothing_was_stored()
     assert_eq!((&answer["success"], &answer["message"]), (&json!(false), &message));
     let detail = answer["detail"].as_str().unwrap();
     assert!(detail.contains("same key") && detail.contains("not known"), "{detail}");
+}
+
+#[tokio::test]
+async fn of_two_orders_that_ask_at_once_for_the_last_place_one_is_stored_and_followed() {
+    let rig = rig_for(1).await;
+    let ids = ["a", "b"];
+    let initiate = |id: &str| {
+        let (handle, body) = (rig.handle.clone(), json!({ "order_req_id": id }).to_string());
+        tokio::spawn(async move { ask(&handle, Method::POST, "/initiate", &body).await })
+    };
+    rig.disk.hold();
+    let first = initiate(ids[0]);
+    let disk = rig.disk.clone();
+    tokio::task::spawn_blocking(move || disk.wait_for_commit()).await.unwrap();
+    let second = initiate(ids[1]);
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    rig.disk.release();
+    let (first, second) = (first.await.unwrap(), second.await.unwrap());
+    assert_eq!(first.0, 200, "{}", first.1);
+    assert_eq!(second.1["reason"], "LIMIT_REACHED");
+    let store = OrderStore::new(rig.lists());
+    let stored = ids.map(|id| store.load(&OrderKey::new("", id).unwrap()).unwrap().len > 0);
+    assert_eq!(stored, [true, false]);
+}
+
+#[tokio::test]
+async fn an_order_that_is_stored_while_its_requestor_stops_is_answered_as_stored() {
+    let rig = rig_for(1).await;
+    rig.disk.hold();
+    let handle = rig.handle.clone();
+    let initiate =
+        tokio::spawn(async move { ask(&handle, Method::POST, "/initiate", INITIATE).await });
+    let disk = rig.disk.clone();
+    tokio::task::spawn_blocking(move || disk.wait_for_commit()).await.unwrap();
+    rig.stop.cancel();
+    rig.disk.release();
+    let (status, answer) = initiate.await.unwrap();
+    assert_eq!(status, 200, "{answer}");
+    let again = rig.killed().await;
+    until("up", || again.is_stream_active(&key())).await;
 }

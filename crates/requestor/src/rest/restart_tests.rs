@@ -7,7 +7,7 @@ use orderstream_core::port::OrderStreams as _;
 use orderstream_core::{Incarnation, OrderSpec, Seq};
 use serde_json::{Value, json};
 
-use super::tests::{FOLLOW_UP, INITIATE, Rig, ask, key, requestor, rig, until};
+use super::tests::{FOLLOW_UP, INITIATE, Rig, ask, key, parts, requestor, rig, started, until};
 use crate::registry::ENDED_KEPT_MAX;
 use crate::{Handle, Lists, MemoryLists, OrderStore, Record, Submission};
 
@@ -280,4 +280,19 @@ async fn an_order_whose_records_are_damaged_is_not_told_as_unknown() {
         assert_eq!((status, &answer["reason"]), (500, &json!("RECORDS_DAMAGED")), "{path}");
     }
     assert_eq!(ask(&again, Method::GET, "/tracking/another", "").await.0, 404);
+}
+
+#[tokio::test]
+async fn every_order_that_is_stored_is_followed_also_where_fewer_are_allowed_now() {
+    let rig = rig().await;
+    for id in ["a", "b", "c"] {
+        let body = json!({ "order_req_id": id }).to_string();
+        assert_eq!(rig.post("/initiate", &body).await.0, 200);
+    }
+    rig.stop.cancel();
+    let lists = std::sync::Arc::clone(&rig.lists) as std::sync::Arc<dyn Lists>;
+    let (again, _stop) = started(crate::Parts { max_orders: 1, ..parts(&rig.url, lists) }).await;
+    until("all are up", || again.counts().active_streams == 3).await;
+    let (_, answer) = ask(&again, Method::POST, "/initiate", INITIATE).await;
+    assert_eq!(answer["reason"], "LIMIT_REACHED");
 }
