@@ -118,17 +118,26 @@ struct Place {
     epoch: Option<Epoch>,
 }
 
-/// Where the act goes. An order that is followed here is waited for until its processor has it.
-async fn place(shared: &Shared, key: &OrderKey, act: &Queued) -> Option<Place> {
+/// Where the act goes. An order that is followed here is waited for until its processor has it, or says
+/// that it will not: then an act that was never sent is refused for the same reason, and of any other one
+/// the processor says what came of it.
+async fn place(
+    shared: &Shared,
+    key: &OrderKey,
+    (act, past): (&Queued, Past),
+) -> Result<Place, Refusal> {
+    let address = || shared.registry.address(key, (act.command.incarnation.as_ref(), act.origin));
     loop {
-        let changed = match shared.registry.address(key, act.command.incarnation.as_ref()) {
-            Address::At { processor, epoch } => {
-                return Some(Place { processor, epoch: act.command.epoch.max(Some(epoch)) });
+        let changed = match address() {
+            Address::Refused { refusal, .. } if past == Past::New => return Err(refusal),
+            Address::At { processor, epoch } | Address::Refused { processor, epoch, .. } => {
+                return Ok(Place { processor, epoch: act.command.epoch.max(Some(epoch)) });
             }
             Address::Unknown => {
+                let none = || Refusal::new(Reason::Unreachable, "no processor is configured");
                 let chosen = || choose(key, &shared.processors).map(str::to_owned);
-                let processor = act.home.clone().or_else(chosen)?;
-                return Some(Place { processor, epoch: act.command.epoch });
+                let processor = act.home.clone().or_else(chosen).ok_or_else(none)?;
+                return Ok(Place { processor, epoch: act.command.epoch });
             }
             Address::NotYet(changed) => changed,
         };
@@ -136,10 +145,7 @@ async fn place(shared: &Shared, key: &OrderKey, act: &Queued) -> Option<Place> {
         tokio::pin!(changed);
         changed.as_mut().enable();
         // It may have been opened, or be followed no longer, since it was asked.
-        if matches!(
-            shared.registry.address(key, act.command.incarnation.as_ref()),
-            Address::NotYet(_)
-        ) {
+        if matches!(address(), Address::NotYet(_)) {
             changed.await;
         }
     }
@@ -151,9 +157,7 @@ async fn deliver(shared: &Shared, key: &OrderKey, act: &Arc<Queued>) -> Settled 
     let name = orderstream_core::port::act_name(&act.command.act);
     let (mut backoff, mut past) = (Backoff::default(), act.past);
     loop {
-        let Some(place) = place(shared, key, act).await else {
-            return Err(Refusal::new(Reason::Unreachable, "no processor is configured"));
-        };
+        let place = place(shared, key, (act, past)).await?;
         let command = Command { epoch: place.epoch, ..act.command.clone() };
         let refusal = match send(shared, &place.processor, key, &command).await {
             Ok(()) => {

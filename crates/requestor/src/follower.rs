@@ -226,6 +226,11 @@ async fn open_next(order: &Followed, mut turn: Option<Turn>) -> Option<Result<Li
     if !opened.as_ref().is_err_and(|refusal| refusal.reason == Reason::Unreachable) {
         shared.doors.of(&assignment.processor).open();
     }
+    if let Err(refusal) = &opened
+        && is_lasting(refusal.reason)
+    {
+        shared.registry.opening_refused(key, following.life, refusal);
+    }
     if opened.is_ok() {
         let processor = shared.registry.share_url(&assignment.processor);
         order.step(Input::Connected { processor, epoch: assignment.epoch });
@@ -239,6 +244,15 @@ async fn open_next(order: &Followed, mut turn: Option<Turn>) -> Option<Result<Li
     }
     drop(turn);
     Some(opened)
+}
+
+/// Whether an order whose opening is refused so is not opened by trying again: acts on it would wait
+/// without end. It is tried again all the same, since others may change what is in its way.
+const fn is_lasting(reason: Reason) -> bool {
+    // A fault or a bound may be of the moment, and who took over may let go.
+    let is_of_the_moment =
+        matches!(reason, Reason::Internal | Reason::LimitReached | Reason::Superseded);
+    !reason.is_retriable() && !is_of_the_moment
 }
 
 async fn open(

@@ -60,6 +60,15 @@ pub(crate) enum Address {
     },
     /// The order is not open at its processor yet; this tells of the next change.
     NotYet(Arc<Notify>),
+    /// Its processor does not open it, for a reason that does not go away by itself.
+    Refused {
+        /// Why not.
+        refusal: Refusal,
+        /// A URL.
+        processor: String,
+        /// Of whoever follows the order here.
+        epoch: Epoch,
+    },
     /// Nobody follows it here.
     Unknown,
 }
@@ -192,6 +201,7 @@ impl Registry {
             running: true,
             over: false,
             stored: if stored { Holds::Order } else { Holds::Nothing },
+            refused: None,
         };
         orders.map.insert(key, Box::new(entry));
         self.count(&orders);
@@ -413,17 +423,24 @@ impl Registry {
     }
 
     /// Where acts on this life of the order go, or on whichever is followed.
-    pub(crate) fn address(&self, key: &OrderKey, life: Option<&Incarnation>) -> Address {
+    pub(crate) fn address(
+        &self,
+        key: &OrderKey,
+        (life, origin): (Option<&Incarnation>, Origin),
+    ) -> Address {
         let orders = self.orders.lock();
         match orders.of_life(key, life) {
             None => Address::Unknown,
-            // What would be refused as unknown waits, while somebody is about to open the order.
-            Some(entry) if entry.running && entry.tracker.order().is_none() => {
-                Address::NotYet(Arc::clone(&entry.following.changed))
-            }
-            Some(entry) => {
-                Address::At { processor: entry.processor.to_string(), epoch: entry.epoch }
-            }
+            Some(entry) => entry.address(origin),
+        }
+    }
+
+    /// The order's processor does not open it, until a stream is up.
+    pub(crate) fn opening_refused(&self, key: &OrderKey, life: u64, refusal: &Refusal) {
+        let mut orders = self.orders.lock();
+        if let Some(entry) = orders.map.get_mut(key).filter(|entry| entry.following.life == life) {
+            entry.refused = Some(Box::new(refusal.clone()));
+            entry.following.changed.notify_waiters();
         }
     }
 

@@ -11,7 +11,8 @@ use orderstream_core::{
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::{Added, Following};
+use super::{Added, Address, Following};
+use crate::act_queue::Origin;
 use crate::handle::ended;
 use crate::projector::Place;
 
@@ -36,6 +37,8 @@ pub(super) struct Entry {
     pub(super) over: bool,
     /// What the order store holds of it.
     pub(super) stored: Holds,
+    /// Why its processor does not open it, since it was last up.
+    pub(super) refused: Option<Box<Refusal>>,
 }
 
 /// What the order store holds of an order.
@@ -55,6 +58,21 @@ impl Entry {
             incarnation: self.tracker.incarnation().clone(),
             processor: Arc::clone(&self.processor),
             last_seq: self.tracker.snapshot().last_seq(),
+        }
+    }
+
+    /// Where its acts go. Those of a caller wait for as long as it wants the order, whoever is in its way.
+    pub(super) fn address(&self, origin: Origin) -> Address {
+        let (processor, epoch) = (self.processor.to_string(), self.epoch);
+        if !self.running || self.tracker.order().is_some() {
+            return Address::At { processor, epoch };
+        }
+        // What would be refused as unknown waits, while somebody is about to open the order.
+        match &self.refused {
+            Some(refusal) if origin == Origin::Store => {
+                Address::Refused { refusal: (**refusal).clone(), processor, epoch }
+            }
+            Some(_) | None => Address::NotYet(Arc::clone(&self.following.changed)),
         }
     }
 
@@ -135,6 +153,9 @@ impl Entry {
         let output = self.tracker.step(now, input);
         self.active = (self.active || goes_up) && !goes_down && output != Output::Ended;
         self.was_active |= goes_up;
+        if goes_up {
+            self.refused = None;
+        }
         if self.asked.is_some() && self.tracker.order().is_some() {
             self.asked = None;
         }

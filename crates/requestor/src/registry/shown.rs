@@ -66,6 +66,7 @@ impl Registry {
             running: false,
             over: true,
             stored: Holds::End,
+            refused: None,
         };
         orders.map.insert(key.clone(), Box::new(entry));
         orders.has_ended(&key, life);

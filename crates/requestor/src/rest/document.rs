@@ -54,8 +54,9 @@ pub fn document() -> utoipa::openapi::OpenApi {
 }
 
 /// What every act on an order may answer.
-const ACTS: [Reason; 11] = [
+const ACTS: [Reason; 12] = [
     Reason::OrderNotFound,
+    Reason::OrderExists,
     Reason::OrderEnded,
     Reason::DeadlinePassed,
     Reason::StaleEpoch,
@@ -74,7 +75,7 @@ fn reasons(operation: &str) -> Vec<Reason> {
         "orders" | "status" | "openapi" => return Vec::new(),
         "tracking" => return vec![Reason::OrderNotFound, Reason::RecordsDamaged],
         "act" => return vec![Reason::ActNotFound, Reason::RecordsDamaged],
-        "initiate" => &[Reason::OrderExists],
+        "initiate" => &[],
         "award" | "finalize" => &[
             Reason::ProposalNotFound,
             Reason::ProposalEnded,

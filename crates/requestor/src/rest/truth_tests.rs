@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use axum::http::Method;
-use orderstream_core::command::{Act, Award};
+use orderstream_core::command::{Act, Award, Opening};
 use orderstream_core::port::OrderStreams as _;
-use orderstream_core::{EventKind, ProposalId};
+use orderstream_core::{EventKind, IdempotencyKey, Incarnation, OrderSpec, ProposalId};
 use serde_json::{Value, json};
 
 use super::tests::{INITIATE, Rig, ask, ask_once, key, rig, until};
 use crate::fake::Gate;
-use crate::{Handle, Lists, OrderStore, Stored};
+use crate::{Handle, Lists, OrderStore, Record, Stored};
 
 const AWARD: &str = "/award/SB1029436";
 const CANCEL: &str = "/cancel/SB1029436";
@@ -65,6 +65,12 @@ async fn decided(handle: &Handle, key: &str) -> Value {
 
 fn state(told: &Value) -> (&str, &str) {
     (told["state"].as_str().unwrap(), told["reason"].as_str().unwrap_or_default())
+}
+
+/// A pause that was asked for under a caller's key.
+fn paused(key: &str) -> Record {
+    let id = IdempotencyKey::new(format!("buyer:{key}")).unwrap();
+    Record::OrderPaused { id, reason: None, incarnation: None }
 }
 
 fn stored(rig: &Rig) -> Stored {
@@ -340,4 +346,30 @@ async fn a_refusal_is_told_only_when_it_is_stored() {
     rig.lists.mend();
     let told = decided(&rig.handle, "key-u").await;
     assert_eq!(state(&told), ("refused", "AWARD_NOT_PENDING"));
+}
+
+#[tokio::test]
+async fn an_act_on_an_order_that_its_processor_refuses_to_open_is_refused_for_the_same_reason() {
+    let rig = rig().await;
+    let opening = Opening {
+        incarnation: Incarnation::new("of-another-requestor").unwrap(),
+        spec: OrderSpec::default(),
+        choices: Vec::new(),
+    };
+    rig.fake.rival(&key(), Act::Open(Box::new(opening))).unwrap();
+    assert_eq!(rig.post("/initiate", INITIATE).await.0, 200);
+    let (status, answer) = post(&rig.handle, CANCEL, "", "key-c").await;
+    assert_eq!((status, &answer["reason"]), (409, &json!("ORDER_EXISTS")), "{answer}");
+    assert_eq!(state(&outcome(&rig.handle, "key-c").await), ("refused", "ORDER_EXISTS"));
+
+    // One that a former requestor may have sent is asked about.
+    rig.handle.shared.store.turn(&key()).await.append(&paused("key-p")).await.unwrap();
+    rig.stop.cancel();
+    let (again, _stop) = rig.restarted().await;
+    assert_eq!(state(&decided(&again, "key-p").await), ("refused", "ORDER_NOT_FOUND"));
+
+    // The name is free again, and the order is opened at last.
+    rig.fake.forget(&key());
+    until("up", || again.is_stream_active(&key())).await;
+    assert_eq!(post(&again, PAUSE, "", "key-p2").await.0, 200);
 }
