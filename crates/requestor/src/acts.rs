@@ -20,7 +20,7 @@ use crate::store::answered;
 
 /// How long one call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often an act is tried that the processor answers with a fault of its own.
+/// How often an act is tried that the processor answers each time with a fault of its own.
 const FAULTS_MAX: u32 = 10;
 
 /// What a status says. A status without our details comes from the connection, a proxy or an old
@@ -155,9 +155,9 @@ async fn place(
 async fn deliver(shared: &Shared, key: &OrderKey, act: &Arc<Queued>) -> Settled {
     let order_req_id = key.order_req_id.as_str();
     let name = orderstream_core::port::act_name(&act.command.act);
-    let (mut backoff, mut past) = (Backoff::default(), act.past);
+    let (mut backoff, mut tries) = (Backoff::default(), Tries::new(act.past));
     loop {
-        let place = place(shared, key, (act, past)).await?;
+        let place = place(shared, key, (act, tries.past)).await?;
         let command = Command { epoch: place.epoch, ..act.command.clone() };
         let refusal = match send(shared, &place.processor, key, &command).await {
             Ok(()) => {
@@ -166,7 +166,7 @@ async fn deliver(shared: &Shared, key: &OrderKey, act: &Arc<Queued>) -> Settled 
             }
             Err(refusal) => refusal,
         };
-        if tells(&refusal, past, backoff.attempts()) {
+        if tries.tells(&refusal) {
             tracing::warn!(order_req_id, act = name, %refusal, "act is refused for good");
             return Err(refusal);
         }
@@ -181,23 +181,40 @@ async fn deliver(shared: &Shared, key: &OrderKey, act: &Arc<Queued>) -> Settled 
         if !shared.acts.holds(key, act) {
             return Err(Refusal::new(Reason::OrderNotFound, "nobody asks for it any more"));
         }
-        past = Past::MayBeSent;
         tracing::debug!(order_req_id, act = name, %refusal, "act is sent again");
         tokio::time::sleep(backoff.next_wait()).await;
     }
 }
 
-/// Whether a refusal says that the act is not in the order's list and never will be. The order's owner
-/// looks at the key before all else, so what it refuses did not happen; where its records cannot be
-/// read, or the order is gone from it, an act that was sent before may have happened all the same. A
-/// fault that comes back each time the key is sent is one of the act.
-fn tells(refusal: &Refusal, past: Past, faults: u32) -> bool {
-    match (refusal.reason, past) {
-        (Reason::Internal, _) => faults >= FAULTS_MAX,
-        (Reason::OrderNotFound | Reason::RecordsDamaged | Reason::NotAllowed, Past::MayBeSent) => {
-            false
+/// What is known of an act's tries so far.
+#[derive(Clone, Copy, Debug)]
+struct Tries {
+    past: Past,
+    /// How many there were, for as long as the processor answered each with a fault of its own; none
+    /// once any of them may have been taken without an answer.
+    faults: Option<u32>,
+}
+
+impl Tries {
+    fn new(past: Past) -> Self {
+        Self { past, faults: (past == Past::New).then_some(0) }
+    }
+
+    /// Whether the refusal of the next try says that the act is not in the order's list and never will
+    /// be. The order's owner looks at the key before all else, so what it refuses did not happen; where
+    /// its records cannot be read, or the order is gone from it, an act that was sent before may have
+    /// happened all the same. A fault that comes back each time the key is sent is one of the act.
+    fn tells(&mut self, refusal: &Refusal) -> bool {
+        let is_fault = refusal.reason == Reason::Internal;
+        self.faults = self.faults.filter(|_| is_fault).map(|faults| faults.saturating_add(1));
+        match (refusal.reason, std::mem::replace(&mut self.past, Past::MayBeSent)) {
+            (Reason::Internal, _) => self.faults.is_some_and(|faults| faults >= FAULTS_MAX),
+            (
+                Reason::OrderNotFound | Reason::RecordsDamaged | Reason::NotAllowed,
+                Past::MayBeSent,
+            ) => false,
+            (reason, _) => !reason.is_retriable(),
         }
-        (reason, _) => !reason.is_retriable(),
     }
 }
 
@@ -252,4 +269,45 @@ async fn call(channel: ClientStack, request: ActRequest) -> Result<(), Status> {
         ActRequest::Cancel(request) => drop(control.cancel(timed(request)).await?),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(past: Past, refused: &[(Reason, u32)], tells: bool) {
+        let mut tries = Tries::new(past);
+        let mut last = false;
+        for (reason, count) in refused {
+            for _ in 0..*count {
+                assert!(!last, "{reason:?}: it was told before");
+                last = tries.tells(&Refusal::new(*reason, ""));
+            }
+        }
+        assert_eq!(last, tells, "{past:?} {refused:?}");
+    }
+
+    #[test]
+    fn an_act_that_may_have_been_taken_is_not_told_as_refused_for_a_fault_of_the_processor() {
+        use Reason::{Internal, OrderEnded, Unreachable};
+        check(Past::New, &[(Unreachable, 10), (Internal, 1)], false);
+        check(Past::New, &[(Unreachable, 1), (Internal, 100)], false);
+        check(Past::New, &[(Internal, 9), (Unreachable, 1), (Internal, 100)], false);
+        check(Past::MayBeSent, &[(Internal, 100)], false);
+        check(Past::MayBeSent, &[(Internal, 100), (OrderEnded, 1)], true);
+    }
+
+    #[test]
+    fn a_fault_that_every_try_met_is_one_of_the_act() {
+        check(Past::New, &[(Reason::Internal, FAULTS_MAX - 1)], false);
+        check(Past::New, &[(Reason::Internal, FAULTS_MAX)], true);
+    }
+
+    #[test]
+    fn an_order_that_is_gone_says_nothing_of_what_was_sent_before() {
+        use Reason::{OrderNotFound, Unreachable};
+        check(Past::New, &[(OrderNotFound, 1)], true);
+        check(Past::New, &[(Unreachable, 1), (OrderNotFound, 1)], false);
+        check(Past::MayBeSent, &[(OrderNotFound, 1)], false);
+    }
 }
