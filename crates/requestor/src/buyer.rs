@@ -140,6 +140,7 @@ async fn follow_up(
     }
     let permit = check(&shared, &key)?;
     let incarnation = shared.registry.life(&key);
+    turn.check_room(&command.act, incarnation.as_ref()).await?;
     let record = record_of(&command, incarnation.clone())
         .ok_or_else(|| internal("a follow-up without a key"))?;
     turn.append(&record).await?;
@@ -203,6 +204,7 @@ async fn buyer_act(
     }
     drop(check(&shared, &key)?);
     let incarnation = shared.registry.life(&key);
+    turn.check_room(&command.act, incarnation.as_ref()).await?;
     let record =
         record_of(&command, incarnation.clone()).ok_or_else(|| internal("an act without a key"))?;
     turn.append(&record).await?;

@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use orderstream_core::buyer::{BuyerError, Outcome};
 use orderstream_core::command::Act;
 use orderstream_core::event::Cause;
+use orderstream_core::limits::FOLLOW_UPS_MAX;
 use orderstream_core::port::act_name;
 use orderstream_core::spec::FollowUp;
 use orderstream_core::tracker::Shown;
@@ -42,6 +43,9 @@ const STARTS: &str = "requestor/starts";
 const STARTS_LISTS_MAX: usize = 16;
 /// What the names of all orders' lists begin with.
 const ORDERS: &str = "requestor/orders/";
+/// Acts that are stored of one order: twice as many as follow-ups that its processor takes. Its ends are
+/// taken up to twice this number.
+pub(crate) const ACTS_STORED_MAX: u64 = 2 * FOLLOW_UPS_MAX as u64;
 /// How many orders may be written at the same instant.
 const LANES: usize = 256;
 
@@ -126,14 +130,16 @@ pub struct Stored {
     pub last: Option<Box<Shown>>,
     /// How many records the list has.
     pub len: u64,
+    /// Where the acts of each key stand in `acts`: one for each life of the order.
+    by_key: BTreeMap<IdempotencyKey, Vec<usize>>,
 }
 
 impl Stored {
     /// The act that was asked of this life of the order under a key, or of whichever was last.
     pub fn act(&self, key: &IdempotencyKey, life: Option<&Incarnation>) -> Option<&StoredAct> {
-        let is_it =
-            |act: &&StoredAct| act.cause.key == *key && is_of_life(act.incarnation.as_ref(), life);
-        self.acts.iter().rev().find(is_it)
+        let of_key = self.by_key.get(key)?.iter().rev();
+        let mut of_key = of_key.filter_map(|place| self.acts.get(*place));
+        of_key.find(|act| is_of_life(act.incarnation.as_ref(), life))
     }
 
     /// The stored act that waits under a key.
@@ -147,6 +153,7 @@ impl Stored {
         if let Some(key) = &command.key {
             let cause = Cause::new(key.clone(), &command.act);
             let (name, incarnation) = (act_name(&command.act), incarnation.clone());
+            self.by_key.entry(key.clone()).or_default().push(self.acts.len());
             self.acts.push(StoredAct { cause, incarnation, name, outcome: Outcome::Pending });
         }
         self.open_acts.push(Command { incarnation, ..command });
@@ -154,13 +161,13 @@ impl Stored {
 
     /// What came of an act that waits is known. What was known before stays.
     fn answered(&mut self, (key, life): (&IdempotencyKey, Option<&Incarnation>), outcome: Outcome) {
-        let is_it = |act: &&mut StoredAct| {
-            act.cause.key == *key
-                && act.outcome == Outcome::Pending
-                && is_of_life(act.incarnation.as_ref(), life)
-        };
-        if let Some(act) = self.acts.iter_mut().rev().find(is_it) {
-            act.outcome = outcome;
+        for place in self.by_key.get(key).into_iter().flatten().rev() {
+            let Some(act) = self.acts.get_mut(*place) else { continue };
+            let is_pending = act.outcome == Outcome::Pending;
+            if is_pending && is_of_life(act.incarnation.as_ref(), life) {
+                act.outcome = outcome;
+                break;
+            }
         }
         self.open_acts.retain(|command| !is_asked(command, key, life));
     }

@@ -152,3 +152,56 @@ async fn a_refusal_is_found_as_it_was_told() {
     assert_eq!(outcome(&stored, "follow-up:f-1"), Outcome::Refused(told));
     assert!(stored.open_acts.is_empty());
 }
+
+#[tokio::test]
+async fn whoever_asks_for_orders_that_nobody_knows_fills_no_memory() {
+    let (_, store) = store();
+    for number in 0..1_000 {
+        let key = OrderKey::new("default", &format!("unknown-{number}")).unwrap();
+        store.turn(&key).await.load().unwrap();
+    }
+    for lane in &store.lanes {
+        assert!(lane.lock().await.is_empty());
+    }
+}
+
+/// Acts on one life of an order and what came of them, as many as are kept.
+async fn fill(lists: &MemoryLists, life: &str) {
+    let (incarnation, mut records) = (Incarnation::new(life).ok(), Vec::new());
+    for number in 0..ACTS_STORED_MAX {
+        let id = IdempotencyKey::new(format!("k{number}")).unwrap();
+        let (asked, incarnation) = (id.clone(), incarnation.clone());
+        records.push(Record::OrderPaused {
+            id: asked,
+            reason: None,
+            incarnation: incarnation.clone(),
+        });
+        records.push(Record::ActAnswered { id, refused: None, refusal: None, incarnation });
+    }
+    let bytes = records.iter().map(|record| serde_json::to_vec(record).unwrap().into());
+    lists.append(list_of(&key()), 0, bytes.collect()).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_order_that_is_applied_anew_has_room_for_its_own_acts() {
+    let (lists, store) = store();
+    fill(&lists, "uid-1").await;
+    let (first, second) = (Incarnation::new("uid-1").unwrap(), Incarnation::new("uid-2").unwrap());
+    let (resume, cancel) = (Act::Resume, Act::Cancel { reason: None });
+    let mut turn = store.turn(&key()).await;
+    assert!(turn.check_room(&resume, Some(&first)).await.is_err());
+    assert!(turn.check_room(&resume, None).await.is_err());
+    turn.check_room(&cancel, Some(&first)).await.unwrap();
+    turn.check_room(&resume, Some(&second)).await.unwrap();
+    assert_eq!(turn.load().unwrap().len, 0);
+}
+
+#[tokio::test]
+async fn very_many_acts_are_found_each_by_its_key() {
+    let (lists, store) = store();
+    fill(&lists, "uid-1").await;
+    let stored = store.load(&key()).unwrap();
+    let keys = (0..ACTS_STORED_MAX).map(|number| format!("k{number}"));
+    assert!(keys.into_iter().all(|key| outcome(&stored, &key) == Outcome::Done));
+    assert!(stored.open_acts.is_empty());
+}

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::tests::{INITIATE, Rig, ask, ask_once, key, rig, until};
 use crate::fake::Gate;
+use crate::store::ACTS_STORED_MAX;
 use crate::{Handle, Lists, OrderStore, Record, Stored};
 
 const AWARD: &str = "/award/SB1029436";
@@ -372,4 +373,29 @@ async fn an_act_on_an_order_that_its_processor_refuses_to_open_is_refused_for_th
     rig.fake.forget(&key());
     until("up", || again.is_stream_active(&key())).await;
     assert_eq!(post(&again, PAUSE, "", "key-p2").await.0, 200);
+}
+
+#[tokio::test]
+async fn an_order_of_which_very_much_was_asked_takes_no_more_and_can_be_ended() {
+    let rig = with_proposals().await;
+    let list = "requestor/orders/default/SB1029436";
+    let mut records = Vec::new();
+    for number in 0..ACTS_STORED_MAX {
+        let id = IdempotencyKey::new(format!("buyer:n{number}")).unwrap();
+        let refused = Some("AWARD_NOT_PENDING: no".to_owned());
+        records.push(paused(&format!("n{number}")));
+        records.push(Record::ActAnswered { id, refused, refusal: None, incarnation: None });
+    }
+    let records = records.iter().map(|record| serde_json::to_vec(record).unwrap().into());
+    rig.lists.append(list.to_owned(), 1, records.collect()).await.unwrap();
+    rig.stop.cancel();
+    let (again, _stop) = rig.restarted().await;
+    until("up", || again.is_stream_active(&key())).await;
+    let asks = [(PAUSE, String::new()), ("/followup", follow_up("f-1"))];
+    for (path, body) in asks {
+        let (status, answer) = post(&again, path, &body, "").await;
+        assert_eq!((status, &answer["reason"]), (429, &json!("LIMIT_REACHED")), "{path}: {answer}");
+    }
+    assert_eq!(post(&again, PAUSE, "", "n0").await.1["reason"], "AWARD_NOT_PENDING", "said again");
+    assert_eq!(post(&again, AWARD, &award_of("a"), "").await.0, 200);
 }

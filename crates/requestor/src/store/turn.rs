@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use orderstream_core::OrderKey;
+use orderstream_core::buyer::BuyerError;
+use orderstream_core::{Act, Incarnation, OrderKey, Reason, Refusal};
 use tokio::sync::MutexGuard;
 
-use super::{OrderStore, Record, StoreError, Stored, list_of};
+use super::{
+    ACTS_STORED_MAX, OrderStore, Record, StoreError, Stored, StoredAct, is_of_life, list_of,
+};
 
 /// An order's turn to write: nobody else writes its list meanwhile.
 #[derive(Debug)]
@@ -31,8 +34,46 @@ impl<'a> Turn<'a> {
     /// As [`OrderStore::load`].
     pub fn load(&mut self) -> Result<Stored, StoreError> {
         let stored = self.store.load(&self.key)?;
-        self.lengths.insert(self.key.clone(), stored.len);
+        // An order that nobody knows leaves nothing.
+        if stored.len > 0 {
+            self.lengths.insert(self.key.clone(), stored.len);
+        }
         Ok(stored)
+    }
+
+    /// How many records the list has.
+    fn len(&mut self) -> Result<u64, StoreError> {
+        match self.lengths.get(&self.key) {
+            Some(len) => Ok(*len),
+            None => Ok(self.load()?.len),
+        }
+    }
+
+    /// Refuses an act on this life of the order where too many are stored. Those of lives that are over
+    /// make room, unless it is not known yet what came of one.
+    ///
+    /// # Errors
+    /// When it is refused, or the list cannot be read or removed.
+    pub(crate) async fn check_room(
+        &mut self,
+        act: &Act,
+        life: Option<&Incarnation>,
+    ) -> Result<(), BuyerError> {
+        let is_end = matches!(act, Act::Finalise { .. } | Act::Close { .. } | Act::Cancel { .. });
+        let max = if is_end { ACTS_STORED_MAX.saturating_mul(2) } else { ACTS_STORED_MAX };
+        // Each has two records: what was asked, and what came of it.
+        if self.len()? < max.saturating_mul(2) {
+            return Ok(());
+        }
+        let stored = self.load()?;
+        let is_over = |act: &StoredAct| !is_of_life(act.incarnation.as_ref(), life);
+        let all_are_over = stored.open_acts.is_empty() && stored.acts.iter().all(is_over);
+        if stored.submission.is_none() && all_are_over {
+            return Ok(self.remove().await?);
+        }
+        let id = &self.key.order_req_id;
+        let text = format!("{max} acts were asked of order {id}, the most that are kept");
+        Err(Refusal::new(Reason::LimitReached, text).into())
     }
 
     /// Appends one record. Done when it is on disk.
@@ -41,10 +82,7 @@ impl<'a> Turn<'a> {
     /// When it is not stored. What may be on disk of it all the same counts for nobody who asks this
     /// store, and is disowned by the next append.
     pub async fn append(&mut self, record: &Record) -> Result<(), StoreError> {
-        let before = match self.lengths.get(&self.key) {
-            Some(len) => *len,
-            None => self.load()?.len,
-        };
+        let before = self.len()?;
         let mut doubts = self.store.doubts.of(&self.key);
         // Those that were not written never will be: others take their numbers now.
         doubts.retain(|number| *number <= before);
