@@ -171,6 +171,14 @@ impl LocalOrderRequests {
         let name = resource.metadata.name.clone().unwrap_or_default();
         let new = match inner.find(&namespace, &name) {
             Some(old) => inner.updated(&old, resource)?,
+            // It was read of an order that is gone; nobody asked for a new one.
+            None if resource.metadata.uid.is_some()
+                && inner.initiated_over_rest(&namespace, &name).is_none() =>
+            {
+                let mut refusal = not_found(&namespace, &name);
+                refusal.message.push_str(" any more; leave metadata.uid out to make a new one");
+                return Err(refusal);
+            }
             None => Some(inner.created(namespace.clone(), resource)?),
         };
         let Some((applied, new)) = new else {
@@ -244,6 +252,27 @@ fn not_found(namespace: &str, name: &str) -> Refusal {
     Refusal::new(Reason::OrderNotFound, format!("there is no OrderRequest {name}"))
 }
 
+/// Refuses an edit of what its author has read, where somebody was faster: it would take back what
+/// they did.
+fn check_unchanged(old: &OrderRequest, edited: &OrderRequest) -> Result<(), Refusal> {
+    let (is, was) = (&old.metadata, &edited.metadata);
+    let is_same_life = was.uid.is_none() || was.uid == is.uid;
+    let is_newest = was.generation.is_none() || was.generation == is.generation;
+    if is_same_life && (is_newest || edited.spec == old.spec) {
+        return Ok(());
+    }
+    let message = match (is_same_life, is.generation) {
+        (true, Some(generation)) => format!(
+            "the OrderRequest was edited since it was read, its generation is {generation}; read it \
+             again, or leave metadata.generation out"
+        ),
+        _ => "the OrderRequest is another one than the one that was read; read it again, or leave \
+              metadata.uid out"
+            .to_owned(),
+    };
+    Err(Refusal::new(Reason::Changed, message))
+}
+
 impl Inner {
     fn find(&self, namespace: &str, name: &str) -> Option<OrderRequest> {
         let held = self.held.lock();
@@ -297,6 +326,7 @@ impl Inner {
             let message = "the OrderRequest is being deleted; apply it again when it is gone";
             return Err(Refusal::new(Reason::OrderExists, message));
         }
+        check_unchanged(old, &resource)?;
         check_update(&old.spec, &resource.spec)?;
         let mut new = old.clone();
         new.spec = resource.spec;

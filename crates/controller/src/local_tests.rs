@@ -237,6 +237,41 @@ fn an_ended_order_is_stopped_kept_for_its_time_and_removed() {
 }
 
 #[test]
+fn an_edit_of_what_was_read_before_takes_nothing_back_that_was_done_since() {
+    let rig = Rig::new();
+    let (_, read) = rig.apply("{}").unwrap();
+    rig.settle();
+    let (_, paused) = rig.apply("{suspend: true}").unwrap();
+    let mut stale = read;
+    stale.spec.expires_in = "2h".to_owned();
+    let refusal = rig.local.apply(stale).expect_err("it would resume the order");
+    assert_eq!(refusal.reason, Reason::Changed);
+    assert!(rig.local.get("default", "chairs").unwrap().spec.suspend);
+    // What was read just now is edited; the same edit again, as after a lost answer, changes nothing.
+    let mut longer = paused;
+    longer.spec.expires_in = "2h".to_owned();
+    assert_eq!(rig.local.apply(longer.clone()).unwrap().0, Applied::Configured);
+    assert_eq!(rig.local.apply(longer).unwrap().0, Applied::Unchanged);
+}
+
+#[test]
+fn an_edit_of_an_order_that_is_gone_opens_no_new_one() {
+    let rig = Rig::new();
+    let (_, mut read) = rig.apply("{}").unwrap();
+    rig.settle();
+    rig.local.delete("default", "chairs").unwrap();
+    rig.settle();
+    rig.advance(2_000);
+    rig.settle();
+    read.spec.suspend = true;
+    let refusal = rig.local.apply(read.clone()).expect_err("it is gone");
+    assert_eq!(refusal.reason, Reason::OrderNotFound);
+    rig.apply("{}").unwrap();
+    let refusal = rig.local.apply(read).expect_err("it is another one");
+    assert_eq!(refusal.reason, Reason::Changed);
+}
+
+#[test]
 fn what_was_applied_survives_and_goes_on_where_it_was() {
     let rig = Rig::new();
     let (_, resource) = rig.apply("{orderReqId: A1}").unwrap();

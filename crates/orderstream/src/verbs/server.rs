@@ -14,6 +14,9 @@ use super::rest::encoded;
 use super::show::Format;
 use crate::exit::Failure;
 
+/// How often an edit is tried that somebody else was faster with.
+const TRIES: u32 = 5;
+
 /// Where the server is, and how its answers are shown.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Target {
@@ -197,7 +200,7 @@ impl Server {
         Ok(items.into_iter().find(has_id).cloned())
     }
 
-    /// Edits an order request that was read before.
+    /// Edits an order request that was read before; again, when somebody else was faster.
     pub(super) async fn edit(&self, resource: &Value, edit: &Edit) -> Result<Value, Failure> {
         let name = resource.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
         match &self.place {
@@ -205,10 +208,8 @@ impl Server {
                 resources.edit(&self.namespace, name, edit).await.map_err(failure)
             }
             Place::Plain(server) => {
-                let changed = edit::edited(resource, edit)
-                    .map_err(|refusal| Failure::from_refusal(&refusal))?;
-                let (_, applied) = server.put(&path(&self.namespace, name), &changed).await?;
-                Ok(applied)
+                let path = path(&self.namespace, name);
+                edit_plain(server, &path, resource.clone(), edit).await
             }
         }
     }
@@ -243,9 +244,96 @@ impl Server {
     }
 }
 
+async fn edit_plain(
+    server: &PlainServer,
+    path: &str,
+    mut resource: Value,
+    edit: &Edit,
+) -> Result<Value, Failure> {
+    let mut tries = 0;
+    loop {
+        let changed =
+            edit::edited(&resource, edit).map_err(|refusal| Failure::from_refusal(&refusal))?;
+        tries += 1;
+        match server.put(path, &changed).await {
+            Ok((_, applied)) => return Ok(applied),
+            // It is another one than the one that was read.
+            Err(failure) if failure.reason() == Some(Reason::Changed) && tries < TRIES => {
+                let uid = |resource: &Value| resource.pointer("/metadata/uid").cloned();
+                let now = server.get(path).await?;
+                if uid(&now) != uid(&resource) {
+                    return Err(failure);
+                }
+                resource = now;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
 pub(super) fn failure(failure: resources::Failure) -> Failure {
     match failure {
         resources::Failure::NotReached(message) => Failure::not_reached(message),
         resources::Failure::Refused(refusal) => Failure::from_refusal(&refusal),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use orderstream_core::buyer::BuyerAct;
+    use serde_json::json;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    fn resource(generation: i64, spec: &Value) -> Value {
+        json!({
+            "apiVersion": "orderstream.dev/v1alpha1", "kind": "OrderRequest",
+            "metadata": { "name": "chairs", "namespace": "default", "generation": generation },
+            "spec": spec,
+        })
+    }
+
+    /// One request, answered as a server does whose resource was extended since it was read.
+    async fn answer(mut stream: TcpStream) -> String {
+        let now = resource(2, &json!({ "expiresIn": "2h" }));
+        let mut asked = Vec::new();
+        // A request is complete with its body, which here ends the only object.
+        while !asked.starts_with(b"GET") && !asked.ends_with(b"}}") {
+            assert!(stream.read_buf(&mut asked).await.unwrap() > 0);
+        }
+        let asked = String::from_utf8(asked).unwrap();
+        let (code, body) = match asked.contains("\"generation\":1") {
+            true => ("412 Precondition Failed", json!({ "reason": "CHANGED", "detail": "edited" })),
+            false => ("200 OK", now),
+        };
+        let (body, length) = (body.to_string(), body.to_string().len());
+        let head = format!("HTTP/1.1 {code}\r\nconnection: close\r\ncontent-length: {length}");
+        stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await.unwrap();
+        asked
+    }
+
+    #[tokio::test]
+    async fn an_edit_that_somebody_was_faster_than_is_made_to_what_they_left() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let mut server = JoinSet::new();
+        server.spawn(async move {
+            let mut asked = Vec::new();
+            for _ in 0..3 {
+                asked.push(answer(listener.accept().await.unwrap().0).await);
+            }
+            asked
+        });
+        let plain = PlainServer::new("--server", &base).unwrap();
+        let read = resource(1, &json!({}));
+        edit_plain(&plain, "/it", read, &Edit::Act(BuyerAct::Pause(None))).await.unwrap();
+        let asked = server.join_next().await.unwrap().unwrap();
+        let methods: Vec<_> = asked.iter().filter_map(|text| text.split(' ').next()).collect();
+        assert_eq!(methods, ["PUT", "GET", "PUT"]);
+        let last = &asked[2];
+        assert!(last.contains("\"expiresIn\":\"2h\"") && last.contains("\"suspend\":true"));
     }
 }
