@@ -21,6 +21,7 @@ mod submit;
 mod timeline;
 mod verb;
 mod why;
+mod wish;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -11,7 +11,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::client::block_on;
 use crate::http::{get, post, send};
-use crate::process::{Pair, until};
+use crate::process::{Pair, run, until};
 
 const ORDER: &str = "SB1029436";
 
@@ -214,4 +214,51 @@ fn every_act_of_a_buyer_over_rest_has_one_effect_and_one_answer_for_ever() {
     pair.requestor.kill();
     pair.requestor.restart();
     again("after the end and a kill");
+}
+
+#[test]
+fn a_verb_that_is_repeated_under_its_key_tells_what_came_of_it_whatever_was_done_since() {
+    let pair = Pair::start();
+    let rest = pair.processor.address("rest");
+    let (server, sellers) =
+        (format!("http://{}", pair.requestor.address("requestor")), format!("http://{rest}"));
+    let verb = |line: &str| {
+        let place = ["--server", &server, "--processor-rest", &sellers];
+        let output = run(&[&line.split(' ').collect::<Vec<_>>()[..], &place].concat());
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code().unwrap(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let id = "verbs";
+    open(&pair, id);
+    let mut asked: Vec<String> = Vec::new();
+    // Each act is done once, and those that it was done after are asked for again.
+    for (key, line) in [
+        "pause verbs",
+        "resume verbs",
+        "extend verbs --expires-in 2h",
+        "extend verbs --expires-in 3h",
+        "award verbs p1 --undo-within 1h",
+        "undo-award verbs",
+        "ask verbs when?",
+        "close verbs",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let line = format!("{line} --key k-{key}");
+        let (code, said) = verb(&line);
+        assert_eq!(code, 0, "{line}: {said}");
+        asked.push(line);
+        let before = last_seq(rest, id);
+        for line in &asked {
+            let (code, said) = verb(line);
+            assert_eq!(code, 0, "{line}, after {asked:?}: {said}");
+        }
+        assert_eq!(last_seq(rest, id), before, "nothing is done twice: {asked:?}");
+    }
+    assert!(verb(&asked[0]).1.contains("pause of order verbs was done; it is Closed by now"));
+    let (code, said) = verb("extend verbs --by 1h --key k-9");
+    assert!(code == 2 && said.contains("give --expires-in"), "{said}");
+    let (code, said) = verb("pause verbs --key k-7");
+    assert!(code == 4 && said.contains("IDEMPOTENCY_CONFLICT"), "{said}");
 }

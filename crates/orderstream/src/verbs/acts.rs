@@ -1,8 +1,6 @@
 //! The buyer's acts on an order that exists. Each is done by an edit of the order request, or at the
 //! requestor, and is told when the order's processor shows it.
 
-use std::time::Duration;
-
 use orderstream_controller::cluster::edit::Edit;
 use orderstream_controller::duration::parse_ms;
 use orderstream_core::Reason;
@@ -16,13 +14,9 @@ use super::market::{Market, Place, Subject};
 use super::model::{Done, OrderView, Said};
 use super::print::{self, length};
 use super::show::Format;
+use super::wish::Wish;
 use crate::exit::Failure;
 use crate::output;
-
-/// Between two looks whether the processor shows an act.
-const LOOK: Duration = Duration::from_millis(50);
-/// How long an act may take to show.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What all acts on an order take.
 #[derive(Clone, Debug, clap::Args)]
@@ -90,13 +84,6 @@ pub(crate) struct Extend {
     on: On,
 }
 
-/// What is asked of an order, how it shows there, and what people are told then.
-pub(super) struct Wish<'a> {
-    pub(super) verb: &'a str,
-    pub(super) edit: Edit,
-    pub(super) shows: &'a (dyn Fn(&OrderView) -> bool + Sync),
-}
-
 impl On {
     pub(super) async fn market(&self) -> Result<(Market, Subject), Failure> {
         let market = self.place.market().await?;
@@ -113,16 +100,10 @@ impl On {
         &self.order
     }
 
-    /// Does it, and waits until the order shows it.
-    pub(super) async fn wish(
-        &self,
-        (market, subject): (&Market, &Subject),
-        wish: &Wish<'_>,
-    ) -> Result<(Done, OrderView), Failure> {
-        let key = self.key();
-        let place = market.act(subject, &wish.edit, &key).await?;
-        let order = seen((market, subject), wish, place.as_deref()).await?;
-        Ok((Done { key, ..self.done(wish.verb, subject, &order) }, order))
+    /// Whether the server knows by the key what was asked and what came of it, whatever the order is
+    /// by now. An order request knows no keys.
+    pub(super) const fn is_known_by_key(&self, subject: &Subject) -> bool {
+        self.key.is_some() && subject.resource().is_none()
     }
 
     /// What an act came to, for programs.
@@ -150,72 +131,6 @@ impl On {
 /// A key that nobody else makes.
 pub(super) fn made_up_key() -> String {
     format!("cli-{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))
-}
-
-/// The order as it shows the act. It was taken, so a processor that does not show it is a fact for
-/// the caller: the act stays asked for, and `place` tells what comes of it.
-async fn seen(
-    (market, subject): (&Market, &Subject),
-    wish: &Wish<'_>,
-    place: Option<&str>,
-) -> Result<OrderView, Failure> {
-    let looking = async {
-        loop {
-            let order = market.order(subject).await?;
-            if shows(market, subject, wish, &order).await? {
-                return Ok(order);
-            }
-            if is_ended(&order) {
-                return Err(overtaken(&subject.id, wish, &order.phase));
-            }
-            if let Some(place) = place {
-                market.check_act(place).await?;
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-    };
-    let verb = wish.verb;
-    let at = place.map(|place| format!("; GET {place} tells what comes of it"));
-    let at = at.unwrap_or_default();
-    match tokio::time::timeout(PATIENCE, looking).await {
-        Ok(Err(failure)) if failure.is_not_reached() => Err(Failure::not_reached(format!(
-            "{verb} is asked for, but whether it is done is not known{at}: {failure}"
-        ))),
-        Ok(result) => result,
-        Err(_) => {
-            let (id, seconds) = (&subject.id, PATIENCE.as_secs());
-            Err(Failure::too_late(format!(
-                "{verb} is asked for and goes on by itself, but the order {id} does not show it \
-                 after {seconds} s; see `orderstream status {id}` and `orderstream why {id}`{at}"
-            )))
-        }
-    }
-}
-
-/// Whether the order shows what was asked, and not what a rival did in the same moment.
-async fn shows(
-    market: &Market,
-    subject: &Subject,
-    wish: &Wish<'_>,
-    order: &OrderView,
-) -> Result<bool, Failure> {
-    match &wish.edit {
-        _ if !(wish.shows)(order) => Ok(false),
-        Edit::FollowUp(id, _) => market.has_follow_up(subject, id).await,
-        Edit::Act(_) => Ok(true),
-    }
-}
-
-/// The order reached another end than the one that was asked for, or before what was asked for.
-fn overtaken(id: &str, wish: &Wish<'_>, phase: &str) -> Failure {
-    let reason = match (&wish.edit, phase) {
-        (Edit::Act(BuyerAct::Finalise { .. }), "Finalised") => Reason::AlreadyAwarded,
-        (_, "Expired") => Reason::DeadlinePassed,
-        _ => Reason::OrderEnded,
-    };
-    let (verb, word) = (wish.verb, reason.as_str());
-    let text = format!("the order {id} is {phase} by now, and {verb} has no part in it [{word}]");
-    Failure::from_server(Some(reason), text)
 }
 
 pub(super) fn is_ended(order: &OrderView) -> bool {
@@ -280,15 +195,17 @@ impl Reasoned {
         let act = BuyerAct::UndoAward(reason(self.reason.as_ref())?);
         let shows = |order: &OrderView| order.pending_award.is_none() && !is_ended(order);
         let (market, subject) = self.on.market().await?;
-        if market.order(&subject).await?.pending_award.is_none() {
+        if !self.on.is_known_by_key(&subject)
+            && market.order(&subject).await?.pending_award.is_none()
+        {
             let text = "no award waits to count; there is nothing to undo [AWARD_NOT_PENDING]";
             let reason = Some(Reason::AwardNotPending);
             return Err(Failure::from_server(reason, text.to_owned()));
         }
         let wish = Wish { verb: "undo-award", edit: Edit::Act(act), shows: &shows };
-        let (done, _) = self.on.wish((&market, &subject), &wish).await?;
+        let came = self.on.wish((&market, &subject), &wish).await?;
         let said = format!("award of order {} undone; nobody was told", self.on.name());
-        self.on.tell(&done, &said)
+        self.on.tell_of(&came, &said)
     }
 
     async fn run(
@@ -299,14 +216,16 @@ impl Reasoned {
         said: &str,
     ) -> Result<(), Failure> {
         let (market, subject) = self.on.market().await?;
-        let before = market.order(&subject).await?;
-        if shows(&before) {
-            // It was done before: a script that was cut off asks again.
-            return self.on.tell(&self.on.done(verb, &subject, &before), said);
+        if !self.on.is_known_by_key(&subject) {
+            let before = market.order(&subject).await?;
+            if shows(&before) {
+                // It was done before: a script that was cut off asks again.
+                return self.on.tell(&self.on.done(verb, &subject, &before), said);
+            }
         }
         let wish = Wish { verb, edit: Edit::Act(act), shows };
-        let (done, _) = self.on.wish((&market, &subject), &wish).await?;
-        self.on.tell(&done, said)
+        let came = self.on.wish((&market, &subject), &wish).await?;
+        self.on.tell_of(&came, said)
     }
 }
 
@@ -316,9 +235,9 @@ impl Plain {
         let (market, subject) = self.on.market().await?;
         let shows = |order: &OrderView| order.phase == "Open";
         let wish = Wish { verb: "resume", edit: Edit::Act(BuyerAct::Resume), shows: &shows };
-        let (done, order) = self.on.wish((&market, &subject), &wish).await?;
-        let until = print::moment(&order.expires_at, crate::clock::now());
-        self.on.tell(&done, &format!("order {} takes proposals until {until}", self.on.name()))
+        let came = self.on.wish((&market, &subject), &wish).await?;
+        let until = print::moment(&came.order.expires_at, crate::clock::now());
+        self.on.tell_of(&came, &format!("order {} takes proposals until {until}", self.on.name()))
     }
 }
 
@@ -339,13 +258,13 @@ impl Ask {
         let shows = |order: &OrderView| !is_new || order.follow_ups > before.follow_ups;
         let edit = Edit::FollowUp(id.clone(), note);
         let wish = Wish { verb: "ask", edit, shows: &shows };
-        let (done, _) = self.on.wish((&market, &subject), &wish).await?;
-        let done = Done { follow_up_id: Some(id.to_string()), ..done };
+        let mut came = self.on.wish((&market, &subject), &wish).await?;
+        came.done.follow_up_id = Some(id.to_string());
         let said = match answers {
             Some(question) => format!("question {question} answered to {to} (follow-up {id})"),
             None => format!("follow-up {id} sent to {to}"),
         };
-        self.on.tell(&done, &said)
+        self.on.tell_of(&came, &said)
     }
 }
 
@@ -394,6 +313,11 @@ fn addressees(order: &OrderView, note: &Note) -> String {
 
 impl Extend {
     pub(crate) async fn run(self) -> Result<(), Failure> {
+        if self.by.is_some() && self.on.key.is_some() {
+            let text = "--by counts from what the order's life is now, so the same command again \
+                would extend it again whatever its --key; give --expires-in";
+            return Err(Failure::input(text.to_owned()));
+        }
         let (market, subject) = self.on.market().await?;
         let before = market.order(&subject).await?;
         let life_ms = life_ms(&before)?;
@@ -408,7 +332,7 @@ impl Extend {
         let shows = |order: &OrderView| self::life_ms(order).is_ok_and(|life| life >= wanted_ms);
         let edit = Edit::Act(BuyerAct::Extend(wanted_ms));
         let wish = Wish { verb: "extend", edit, shows: &shows };
-        if wanted_ms < life_ms {
+        if wanted_ms < life_ms && !self.on.is_known_by_key(&subject) {
             let text = format!(
                 "the order lives {} already; an expiry can only grow [EXPIRY_SHRINKS]",
                 length(life_ms)
@@ -416,11 +340,11 @@ impl Extend {
             let reason = Some(Reason::ExpiryShrinks);
             return Err(Failure::from_server(reason, text));
         }
-        let (done, order) = self.on.wish((&market, &subject), &wish).await?;
-        let until = print::moment(&order.expires_at, crate::clock::now());
+        let came = self.on.wish((&market, &subject), &wish).await?;
+        let until = print::moment(&came.order.expires_at, crate::clock::now());
         let said =
             format!("order {} closes at {until}; all invited sellers are told", self.on.name());
-        self.on.tell(&done, &said)
+        self.on.tell_of(&came, &said)
     }
 }
 

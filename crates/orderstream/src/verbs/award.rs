@@ -7,10 +7,11 @@ use orderstream_core::command;
 use orderstream_core::{ProposalId, Reason};
 use serde_json::Value;
 
-use super::acts::{On, Wish, reason, undo_within_ms};
-use super::model::{Done, OrderView, ProposalView};
+use super::acts::{On, reason, undo_within_ms};
+use super::model::{OrderView, ProposalView};
 use super::nearest::nearest;
 use super::print;
+use super::wish::Wish;
 use crate::exit::Failure;
 
 /// Proposals that are looked at.
@@ -57,22 +58,36 @@ impl Award {
         let order = market.order(&subject).await?;
         let award = self.award()?;
         let proposals = market.sellers().proposals(&subject.id, PROPOSALS_MAX).await?;
-        if is_awarded(&order, award.as_ref()) {
+        let is_known_by_key = self.on.is_known_by_key(&subject);
+        if !is_known_by_key && is_awarded(&order, award.as_ref()) {
             // A script that was cut off asks again.
             let (name, said) = (self.on.name(), self.in_words(&order, &proposals)?);
             let done = self.on.done("award", &subject, &order);
             return self.on.tell(&done, &format!("order {name} is awarded so already: {said}"));
         }
-        check_can_be_awarded(&order)?;
-        let said = self.in_words(&order, &proposals)?;
+        if !is_known_by_key {
+            check_can_be_awarded(&order)?;
+        }
+        let said = match self.in_words(&order, &proposals) {
+            // The server decides: it may have been done before what is there now came about.
+            Err(_) if is_known_by_key => self.plainly(),
+            Err(failure) => return Err(failure),
+            Ok(said) => said,
+        };
         let (wanted, reason) = (award.clone(), reason(self.reason.as_ref())?);
         let act = BuyerAct::Finalise { award, reason, undo_within_ms };
         // Just this award, and not a rival's.
         let shows = |order: &OrderView| is_awarded(order, wanted.as_ref());
         let wish = Wish { verb: "award", edit: Edit::Act(act), shows: &shows };
-        let (done, after) = self.on.wish((&market, &subject), &wish).await?;
-        let done = Done { proposal_id: self.proposal.clone(), ..done };
-        self.on.tell(&done, &self.told(&said, &order, &after))
+        let mut came = self.on.wish((&market, &subject), &wish).await?;
+        came.done.proposal_id = self.proposal.clone();
+        self.on.tell_of(&came, &self.told(&said, &order, &came.order))
+    }
+
+    /// What is awarded, in its own words.
+    fn plainly(&self) -> String {
+        let lines = self.lines.iter().map(|(sku, id)| format!("{sku} to {id}"));
+        self.proposal.clone().unwrap_or_else(|| lines.collect::<Vec<_>>().join(", "))
     }
 
     fn award(&self) -> Result<Option<command::Award>, Failure> {

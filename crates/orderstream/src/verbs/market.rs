@@ -191,6 +191,28 @@ pub(super) struct Market {
     sellers: SellersSide,
 }
 
+/// What came of asking for an act.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// It is in the order's list, as the requestor knows.
+    Done,
+    /// The order request wants it.
+    Edited,
+    /// The requestor has it, and tells at this place what comes of it.
+    Pending(String),
+}
+
+/// What a requestor tells of an act that it does not refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    /// It is in the order's list.
+    Done,
+    /// It is not known yet.
+    Pending,
+    /// It cannot tell.
+    Untold,
+}
+
 /// An order, and how its buyer steers it.
 #[derive(Debug)]
 pub(super) struct Subject {
@@ -263,9 +285,9 @@ impl Market {
         subject: &Subject,
         edit: &Edit,
         key: &str,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<Asked, Failure> {
         if let Some(resource) = &subject.resource {
-            return self.server.edit(resource, edit).await.map(|_| None);
+            return self.server.edit(resource, edit).await.map(|_| Asked::Edited);
         }
         let Some(server) = self.server.plain() else {
             let text = format!("there is no OrderRequest for the order {}", subject.id);
@@ -293,19 +315,28 @@ impl Market {
         };
         let answer = super::rest::ask_plain(server, &ask).await?;
         let place = answer.get("location").and_then(Value::as_str);
-        Ok(place.map(ToOwned::to_owned))
+        Ok(place.map_or(Asked::Done, |place| Asked::Pending(place.to_owned())))
     }
 
-    /// Refuses where the requestor knows by now that an act is refused.
-    pub(super) async fn check_act(&self, place: &str) -> Result<(), Failure> {
-        let Some(server) = self.server.plain() else { return Ok(()) };
-        let told = server.get(place).await?;
+    /// What the requestor knows by now of an act; fails where it is refused.
+    pub(super) async fn came_of(&self, place: &str) -> Result<Came, Failure> {
+        let Some(server) = self.server.plain() else { return Ok(Came::Untold) };
+        let told = match server.get(place).await {
+            Ok(told) => told,
+            Err(failure) if failure.reason() == Some(Reason::ActNotFound) => {
+                return Ok(Came::Untold);
+            }
+            Err(failure) => return Err(failure),
+        };
         let text = |name: &str| told.get(name).and_then(Value::as_str).unwrap_or_default();
-        if text("state") != "refused" {
-            return Ok(());
+        match text("state") {
+            "done" => Ok(Came::Done),
+            "refused" => {
+                let (reason, detail) = (text("reason"), text("detail"));
+                Err(Failure::from_server(Reason::parse(reason), format!("{detail} [{reason}]")))
+            }
+            _ => Ok(Came::Pending),
         }
-        let (reason, detail) = (text("reason"), text("detail"));
-        Err(Failure::from_server(Reason::parse(reason), format!("{detail} [{reason}]")))
     }
 
     /// Whether the order's list has a follow-up.
