@@ -19,9 +19,13 @@ use serde_json::Value;
 use uuid::Uuid;
 
 pub(super) mod edits;
+mod failure;
+mod names;
 mod outcome;
 
-use self::outcome::{Wish, outcome};
+use self::failure::{Failure, within};
+use self::names::resource_name;
+use self::outcome::{Since, Wish, outcome};
 use super::cache::{Cache, Kept};
 use super::writer::version_of;
 use crate::convert;
@@ -31,8 +35,6 @@ use crate::status::parse_rfc3339;
 
 /// Who edits, as the API server writes it down.
 const FIELD_MANAGER: &str = "orderstream-requestor";
-/// How long one request to the API server may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often an edit is tried that somebody else was faster with.
 const TRIES: u32 = 5;
 /// How long an initiate waits for the order's stream, before it answers all the same.
@@ -46,10 +48,8 @@ const OUTCOME_WAIT: Duration = Duration::from_secs(4);
 const OUTCOME_LOOK: Duration = Duration::from_millis(20);
 /// Between two looks whether the watch shows a write.
 const ECHO_LOOK: Duration = Duration::from_millis(2);
-/// Characters of a resource's name: a label holds as many (RFC 1123).
-const NAME_CHARS_MAX: usize = 63;
-/// Of these, the dash and the hash that keep two mapped ids apart.
-const HASH_CHARS: usize = 9;
+/// How often a write is tried whose answer is lost: what the first one did is seen then.
+const LOST_MAX: u32 = 2;
 
 /// Serves buyers through the API server.
 #[derive(Clone)]
@@ -102,23 +102,48 @@ impl ClusterBuyer {
         let resource = OrderRequest { metadata, spec, status: None };
         let params =
             PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        match within(self.api(&key).create(&params, &resource)).await {
-            Ok(_) => {
-                self.wait_for_stream(&key).await;
-                Ok(Initiated::Started)
-            }
-            // Another replica was faster, or the name is somebody else's.
-            Err(Failure::Api(409, _)) => {
-                let held = within(self.api(&key).get(&name)).await.map_err(Failure::told)?;
-                if convert::key(&held).is_ok_and(|held| held == key) {
-                    return already(&key, &held);
+        let mut lost = 0;
+        loop {
+            match within(self.api(&key).create(&params, &resource)).await {
+                Ok(_) => break,
+                // Another replica was faster, or the name is somebody else's.
+                Err(Failure::Api(409, _)) if lost == 0 => return self.named(&key, &name).await?.1,
+                // Or it is the one whose answer was lost.
+                Err(Failure::Api(409, _)) => {
+                    let (held, told) = self.named(&key, &name).await.map_err(|_| unknown())?;
+                    if held.spec != resource.spec || told.is_err() {
+                        return told;
+                    }
+                    break;
                 }
-                let text =
-                    format!("the OrderRequest {name} is about another order; use another id");
-                Err(Refusal::new(Reason::OrderExists, text).into())
+                Err(failure) if failure.may_be_done() => {
+                    lost += 1;
+                    if lost == LOST_MAX {
+                        return Err(unknown());
+                    }
+                }
+                Err(_) if lost > 0 => return Err(unknown()),
+                Err(failure) => return Err(failure.told()),
             }
-            Err(failure) => Err(failure.told()),
         }
+        self.wait_for_stream(&key).await;
+        Ok(Initiated::Started)
+    }
+
+    /// The resource of a name, and what an initiate is told that finds it.
+    async fn named(
+        &self,
+        key: &OrderKey,
+        name: &str,
+    ) -> Result<(OrderRequest, Result<Initiated, BuyerError>), BuyerError> {
+        let held = within(self.api(key).get(name)).await.map_err(Failure::told)?;
+        if convert::key(&held).is_ok_and(|held| held == *key) {
+            let told = already(key, &held);
+            return Ok((held, told));
+        }
+        let text = format!("the OrderRequest {name} is about another order; use another id");
+        let told = Err(Refusal::new(Reason::OrderExists, text).into());
+        Ok((held, told))
     }
 
     async fn wait_for_stream(&self, key: &OrderKey) {
@@ -145,12 +170,13 @@ impl ClusterBuyer {
     }
 
     /// Reads the order's resource, changes its spec and writes it, again when somebody else was
-    /// faster; gives the generation that has the change.
+    /// faster; gives since when the resource has the change, or nothing where that is not known:
+    /// it may be written, or be so later.
     async fn edit(
         &self,
         key: &OrderKey,
         change: impl Fn(&mut OrderRequestSpec) -> Result<(), Refusal> + Send + Sync,
-    ) -> Result<i64, BuyerError> {
+    ) -> Result<Option<Since>, BuyerError> {
         let api = self.raw(key);
         let held = self.cache.read().of_order(key).map(|(object, _)| object.name.to_string());
         let name = match held {
@@ -160,30 +186,37 @@ impl ClusterBuyer {
         };
         let params =
             PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let mut lost = 0;
         for _ in 0..TRIES {
-            let mut stored = match within(api.get(&name)).await {
+            let stored = match within(api.get(&name)).await {
                 Ok(stored) => stored,
                 Err(Failure::Api(404, _)) => return Err(not_found(key).into()),
+                Err(_) if lost > 0 => return Ok(None),
                 Err(failure) => return Err(failure.told()),
             };
-            let resource: OrderRequest = stored.clone().try_parse().map_err(unreadable)?;
-            if !convert::key(&resource).is_ok_and(|held| held == *key) {
-                return Err(not_found(key).into());
-            }
-            if resource.status.as_ref().is_some_and(OrderRequestStatus::is_terminal) {
-                return Err(ended(key).into());
-            }
-            let mut spec = resource.spec.clone();
-            change(&mut spec)?;
-            carry(&mut stored.data, &resource.spec, &spec).map_err(unreadable)?;
-            match within(api.replace(&name, &params, &stored)).await {
+            let Some(changed) = changed(key, &stored, &change)? else {
+                // It is so: by an earlier request, by somebody else, or by a write that was lost.
+                self.wait_for_echo(key, version_of(&stored.metadata)).await;
+                return Ok(Some(Since::Before(stored.metadata.generation.unwrap_or(1))));
+            };
+            match within(api.replace(&name, &params, &changed)).await {
                 Ok(written) => {
                     self.wait_for_echo(key, version_of(&written.metadata)).await;
-                    return Ok(written.metadata.generation.unwrap_or(1));
+                    return Ok(Some(Since::Edit(written.metadata.generation.unwrap_or(1))));
                 }
                 Err(Failure::Api(409, _)) => {}
+                // What is read again tells; and only one of two writes of one version is done.
+                Err(failure) if failure.may_be_done() => {
+                    lost += 1;
+                    if lost == LOST_MAX {
+                        return Ok(None);
+                    }
+                }
                 Err(failure) => return Err(failure.told()),
             }
+        }
+        if lost > 0 {
+            return Ok(None);
         }
         Err(BuyerError::NotStored("others keep editing the OrderRequest".to_owned()))
     }
@@ -193,24 +226,28 @@ impl ClusterBuyer {
         &self,
         key: &OrderKey,
         wish: &Wish,
-        generation: i64,
+        since: Option<Since>,
     ) -> Result<Acted, BuyerError> {
+        let no_key = || Refusal::new(Reason::Internal, "the act has no key");
+        let pending = wish.key().map(Acted::Pending).ok_or_else(no_key);
+        let Some(since) = since else { return Ok(pending?) };
         let decided = async {
             loop {
                 let resource = self.held(key).and_then(|kept| kept.resource());
-                match resource.map(|resource| outcome(&resource, wish, generation)) {
-                    Some(Outcome::Done) => return Ok(()),
+                let told = resource.as_ref().and_then(|held| outcome(held, wish, since));
+                let is_over = resource.is_some_and(|held| is_terminal(&held));
+                match told {
+                    Some(Outcome::Done) => return Ok(Acted::Done),
                     Some(Outcome::Refused(refusal)) => return Err(refusal),
+                    // Nothing more will be told.
+                    None if is_over => return pending.clone(),
                     Some(Outcome::Pending) | None => tokio::time::sleep(OUTCOME_LOOK).await,
                 }
             }
         };
         match tokio::time::timeout(OUTCOME_WAIT, decided).await {
-            Ok(decided) => Ok(decided.map(|()| Acted::Done)?),
-            Err(_) => {
-                let no_key = || Refusal::new(Reason::Internal, "the act has no key");
-                Ok(Acted::Pending(wish.key().ok_or_else(no_key)?))
-            }
+            Ok(decided) => Ok(decided?),
+            Err(_) => Ok(pending?),
         }
     }
 
@@ -221,25 +258,62 @@ impl ClusterBuyer {
         };
         let follow_up = edits::follow_up_spec(&id, &note);
         let add = |spec: &mut OrderRequestSpec| edits::add_follow_up(spec, &follow_up);
-        let generation = self.edit(&key, add).await?;
-        let acted = self.answer(&key, &Wish::FollowUp(id.clone()), generation).await?;
+        let since = self.edit(&key, add).await?;
+        let acted = self.answer(&key, &Wish::FollowUp(id.clone()), since).await?;
         Ok((id, acted))
     }
 
     async fn act(&self, key: OrderKey, act: BuyerAct) -> Result<Acted, BuyerError> {
-        let generation = self.edit(&key, |spec| edits::apply(spec, &act)).await?;
-        self.answer(&key, &Wish::Act(act), generation).await
+        let since = self.edit(&key, |spec| edits::apply(spec, &act)).await?;
+        self.answer(&key, &Wish::Act(act), since).await
     }
 
     /// What came of the edit that is meant by a key.
-    fn asked(&self, key: &OrderKey, act: &IdempotencyKey) -> Result<Option<AskedAct>, Refusal> {
+    fn asked(&self, key: &OrderKey, act: &IdempotencyKey) -> Result<AskedAct, Refusal> {
         let resource = self.held(key).and_then(|kept| kept.resource());
         let resource = resource.ok_or_else(|| not_found(key))?;
-        let Some(wish) = Wish::held(&resource.spec, act.as_str()) else { return Ok(None) };
-        let generation = resource.metadata.generation.unwrap_or(1);
-        let outcome = outcome(&resource, &wish, generation);
-        Ok(Some(AskedAct { act: wish.name(), outcome }))
+        let since = Since::Before(resource.metadata.generation.unwrap_or(1));
+        let asked = Wish::held(&resource.spec, act.as_str()).and_then(|wish| {
+            let outcome = outcome(&resource, &wish, since)?;
+            Some(AskedAct { act: wish.name(), outcome })
+        });
+        asked.ok_or_else(|| {
+            let id = &key.order_req_id;
+            let text = format!(
+                "the OrderRequest of order {id} does not tell what came of {act}: it was not asked \
+                 for, or a later edit or the order's end has replaced what told it"
+            );
+            Refusal::new(Reason::ActNotFound, text)
+        })
     }
+}
+
+/// The resource as an edit wants it; nothing where it is so already.
+fn changed(
+    key: &OrderKey,
+    stored: &DynamicObject,
+    change: &(impl Fn(&mut OrderRequestSpec) -> Result<(), Refusal> + Sync),
+) -> Result<Option<DynamicObject>, BuyerError> {
+    let resource: OrderRequest = stored.clone().try_parse().map_err(unreadable)?;
+    if !convert::key(&resource).is_ok_and(|held| held == *key) {
+        return Err(not_found(key).into());
+    }
+    let mut spec = resource.spec.clone();
+    let wanted = change(&mut spec);
+    if wanted.is_ok() && spec == resource.spec {
+        return Ok(None);
+    }
+    if is_terminal(&resource) {
+        return Err(ended(key).into());
+    }
+    wanted?;
+    let mut changed = stored.clone();
+    carry(&mut changed.data, &resource.spec, &spec).map_err(unreadable)?;
+    Ok(Some(changed))
+}
+
+fn is_terminal(resource: &OrderRequest) -> bool {
+    resource.status.as_ref().is_some_and(OrderRequestStatus::is_terminal)
 }
 
 impl Buyer for ClusterBuyer {
@@ -262,7 +336,7 @@ impl Buyer for ClusterBuyer {
     }
 
     fn asked_act(&self, key: OrderKey, act: IdempotencyKey) -> Stored<'_, Option<AskedAct>> {
-        Box::pin(async move { Ok(self.asked(&key, &act)?) })
+        Box::pin(async move { Ok(Some(self.asked(&key, &act)?)) })
     }
 
     /// What the API server keeps outlives whoever shows it.
@@ -319,10 +393,17 @@ fn unreadable<E: std::fmt::Display>(error: E) -> BuyerError {
 }
 
 fn already(key: &OrderKey, resource: &OrderRequest) -> Result<Initiated, BuyerError> {
-    if resource.status.as_ref().is_some_and(OrderRequestStatus::is_terminal) {
+    if is_terminal(resource) {
         return Err(ended(key).into());
     }
     Ok(Initiated::AlreadyProcessed)
+}
+
+/// No answer came, and what is there cannot be read.
+fn unknown() -> BuyerError {
+    let text = "the API server did not answer; the OrderRequest may be made, or be so later: ask \
+        again, the same one is made once";
+    Refusal::new(Reason::Unreachable, text).into()
 }
 
 fn ended(key: &OrderKey) -> Refusal {
@@ -383,104 +464,6 @@ pub(crate) fn tracked(key: &OrderKey, resource: &OrderRequest) -> Option<Tracked
     })
 }
 
-/// A resource's name for an order's id: the id itself where it can be one, else what can be of it
-/// and a hash, so that two ids never share a name.
-fn resource_name(id: &str) -> String {
-    let fits = |text: &str| {
-        let inner =
-            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
-        let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-        text.len() <= NAME_CHARS_MAX
-            && text.chars().all(inner)
-            && text.split('.').all(|part| ends(part.chars().next()) && ends(part.chars().last()))
-    };
-    if fits(id) {
-        return id.to_owned();
-    }
-    let mapped: String = id
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
-        .take(NAME_CHARS_MAX - HASH_CHARS)
-        .collect();
-    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    let mapped = mapped.trim_matches('-');
-    let mapped = if mapped.is_empty() { "order" } else { mapped };
-    format!("{mapped}-{:08x}", hash >> 32)
-}
-
-/// Why the API server did not do it.
-#[derive(Debug)]
-enum Failure {
-    Api(u16, String),
-    Lost(String),
-}
-
-impl Failure {
-    fn told(self) -> BuyerError {
-        match self {
-            Self::Api(404, message) => {
-                Refusal::field("tenant", format!("is no namespace here: {message}")).into()
-            }
-            Self::Api(403, message) => Refusal::new(Reason::NotAllowed, message).into(),
-            Self::Api(400 | 422, message) => Refusal::new(Reason::InvalidField, message).into(),
-            Self::Api(code, message) => BuyerError::NotStored(format!("{code}: {message}")),
-            Self::Lost(message) => BuyerError::NotStored(message),
-        }
-    }
-}
-
-async fn within<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
-    match tokio::time::timeout(REQUEST_TIMEOUT, request).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(kube::Error::Api(status))) => Err(Failure::Api(status.code, status.message.clone())),
-        Ok(Err(error)) => Err(Failure::Lost(error.to_string())),
-        Err(_) => Err(Failure::Lost("the API server did not answer in time".to_owned())),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn an_edit_changes_what_it_is_about_and_leaves_the_rest_as_it_was_written() {
-        let follow_up = |id: &str| json!({ "id": id, "message": { "message": "When?" } });
-        let held = json!({ "id": "a", "audience": [], "message": { "message": "x", "new": 1 } });
-        let mut stored = json!({ "spec": {
-            "sellers": { "maxCount": 3, "names": [] }, "followUps": [held], "later": true,
-        } });
-        let read = |spec: Value| serde_json::from_value::<OrderRequestSpec>(spec).unwrap();
-        let before = read(json!({ "sellers": { "maxCount": 3 }, "followUps": [follow_up("a")] }));
-        let mut after = before.clone();
-        after.suspend = true;
-        after.award = Some(edits::award_spec(None, Some(&"late".to_owned())));
-        after.follow_ups.push(serde_json::from_value(follow_up("b")).unwrap());
-        carry(&mut stored, &before, &after).unwrap();
-        let mut added = follow_up("b");
-        added["message"]["type"] = json!("text");
-        assert_eq!(
-            stored,
-            json!({ "spec": {
-                "sellers": { "maxCount": 3, "names": [] }, "followUps": [held, added],
-                "later": true, "suspend": true, "award": { "none": true, "reason": "late" },
-            } })
-        );
-    }
-
-    #[test]
-    fn an_id_that_can_be_a_name_is_one_and_others_never_meet() {
-        assert_eq!(resource_name("sb1029436"), "sb1029436");
-        assert_eq!(resource_name("or-2041.a"), "or-2041.a");
-        for id in ["SB1029436", "a_b", "a:b", "-a", "a.", "..", "_", &"x".repeat(128)] {
-            let name = resource_name(id);
-            assert!(name.len() <= 63 && resource_name(&name) == name, "{id} → {name}");
-            assert_ne!(name, id);
-        }
-        assert_ne!(resource_name("A_B"), resource_name("a:b"));
-        assert!(resource_name("SB1029436").starts_with("sb1029436-"));
-    }
-}
+#[path = "buyer_tests.rs"]
+mod tests;

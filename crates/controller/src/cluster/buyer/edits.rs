@@ -25,13 +25,17 @@ pub(in crate::cluster) fn follow_up_spec(id: &FollowUpId, note: &Note) -> Follow
     }
 }
 
-/// Adds a follow-up, unless one of its id is there.
+/// Adds a follow-up, unless it is there.
 pub(in crate::cluster) fn add_follow_up(
     spec: &mut OrderRequestSpec,
     follow_up: &FollowUpSpec,
 ) -> Result<(), Refusal> {
-    if spec.follow_ups.iter().any(|held| held.id == follow_up.id) {
-        return Ok(());
+    if let Some(held) = spec.follow_ups.iter().find(|held| held.id == follow_up.id) {
+        if held == follow_up {
+            return Ok(());
+        }
+        let text = "the id was used for another follow-up; use a new one for each";
+        return Err(Refusal::new(Reason::IdempotencyConflict, text));
     }
     if spec.follow_ups.len() >= FOLLOW_UPS_MAX {
         let text = format!("the order has {FOLLOW_UPS_MAX} follow-ups, the most it takes");

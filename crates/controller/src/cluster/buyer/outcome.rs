@@ -11,6 +11,9 @@ use crate::order_request::{OrderRequest, OrderRequestSpec};
 use crate::order_status::OrderRequestStatus;
 use crate::status::parse_rfc3339;
 
+/// What the key of a follow-up begins with.
+const FOLLOW_UP: &str = "follow-up:";
+
 /// What a buyer's edit asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Wish {
@@ -25,15 +28,18 @@ impl Wish {
         let key = match self {
             Self::Act(BuyerAct::Extend(ms)) => format!("extend:{ms}"),
             Self::Act(act) => name(act),
-            Self::FollowUp(id) => format!("follow-up:{id}"),
+            // An id may be as long as a key and leaves no room for the word; then it stands alone.
+            Self::FollowUp(id) => {
+                let worded = IdempotencyKey::new(format!("{FOLLOW_UP}{id}")).ok();
+                return worded.or_else(|| IdempotencyKey::new(id.as_str()).ok());
+            }
         };
         IdempotencyKey::new(key).ok()
     }
 
     /// The wish under a key, if the resource has it.
     pub(super) fn held(spec: &OrderRequestSpec, key: &str) -> Option<Self> {
-        if let Some(ms) = key.strip_prefix("extend:") {
-            let ms = ms.parse().ok()?;
+        if let Some(ms) = key.strip_prefix("extend:").and_then(|ms| ms.parse().ok()) {
             let held_ms = duration::expires_in_ms(&spec.expires_in).ok()?;
             return (ms <= held_ms).then_some(Self::Act(BuyerAct::Extend(ms)));
         }
@@ -50,9 +56,10 @@ impl Wish {
                 BuyerAct::Finalise { award: None, reason: None, undo_within_ms }
             }
             _ => {
-                let id = key.strip_prefix("follow-up:").unwrap_or(key);
-                let held = spec.follow_ups.iter().find(|held| held.id == id)?;
-                return FollowUpId::new(held.id.clone()).ok().map(Self::FollowUp);
+                let has = |id: &&str| spec.follow_ups.iter().any(|held| held.id == **id);
+                let id = key.strip_prefix(FOLLOW_UP).filter(has);
+                let id = id.or_else(|| Some(key).filter(has))?;
+                return FollowUpId::new(id).ok().map(Self::FollowUp);
             }
         };
         Some(Self::Act(act))
@@ -71,26 +78,129 @@ fn name(act: &BuyerAct) -> String {
     wish_name(&Act::from(act.clone()))
 }
 
-/// What came of a wish that the resource has had since this generation.
-pub(super) fn outcome(resource: &OrderRequest, wish: &Wish, generation: i64) -> Outcome {
-    let Some(status) = &resource.status else { return Outcome::Pending };
-    if status.observed_generation.is_none_or(|observed| observed < generation) {
+/// Since when the resource has a wish, as far as that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Since {
+    /// It came with the edit that gave the resource this generation.
+    Edit(i64),
+    /// This generation has it, and may have it from an earlier one.
+    Before(i64),
+}
+
+/// What came of a wish, as far as the resource tells it. It tells nothing where another edit or the
+/// order's end has taken away what told it: what was `done` or `refused` once is never the other.
+pub(super) fn outcome(resource: &OrderRequest, wish: &Wish, since: Since) -> Option<Outcome> {
+    let Some(status) = &resource.status else { return Some(Outcome::Pending) };
+    if stays_so(resource, status, wish) {
+        return Some(Outcome::Done);
+    }
+    let (Since::Edit(generation) | Since::Before(generation)) = since;
+    let is_taken_up = status.observed_generation.is_some_and(|observed| observed >= generation);
+    match (is_taken_up, status.is_terminal(), since) {
+        (true, true, _) => told(status, wish).or_else(|| at_the_end(resource, status, wish)),
+        (true, false, _) => told(status, wish).or_else(|| by_now(status, wish)),
+        (false, false, _) => Some(Outcome::Pending),
         // An end is looked at no more: what was written after it is not taken up.
-        return match status.is_terminal() {
-            true => Outcome::Refused(over(status, "and was so before this was taken up")),
-            false => Outcome::Pending,
-        };
-    }
-    if let Some(refusal) = told(status, wish) {
-        return Outcome::Refused(refusal);
-    }
-    match (shows(resource, status, wish), status.is_terminal()) {
-        (true, _) => Outcome::Done,
-        (false, true) => {
-            Outcome::Refused(over(status, "and does not tell whether this was so before its end"))
+        (false, true, Since::Edit(_)) => {
+            Some(Outcome::Refused(over(status, "and was so before this was taken up")))
         }
-        (false, false) => Outcome::Pending,
+        // This may have been there before what was written after the end.
+        (false, true, Since::Before(_)) => told(status, wish).or_else(|| never_was(status, wish)),
     }
+}
+
+/// Whether the order has what no edit and no end takes away again.
+fn stays_so(resource: &OrderRequest, status: &OrderRequestStatus, wish: &Wish) -> bool {
+    let is_phase = |phase: &str| status.phase.as_deref() == Some(phase);
+    match wish {
+        Wish::FollowUp(id) => is_sent(resource, status, id),
+        Wish::Act(BuyerAct::Cancel(_)) => is_phase("Cancelled"),
+        Wish::Act(BuyerAct::Close(_)) => is_phase("Closed"),
+        Wish::Act(BuyerAct::Extend(ms)) => {
+            let time = |text: &Option<String>| text.as_deref().and_then(parse_rfc3339);
+            let times = time(&status.start_time).zip(time(&status.expires_at));
+            // Times are shown in whole seconds.
+            times.is_some_and(|(start, end)| end.ms_since(start).saturating_add(999) >= *ms)
+        }
+        Wish::Act(
+            BuyerAct::Pause(_)
+            | BuyerAct::Resume
+            | BuyerAct::UndoAward(_)
+            | BuyerAct::Finalise { .. },
+        ) => false,
+    }
+}
+
+/// Whether the order's list surely has a follow-up: the newest is named, and the others are counted.
+/// They are sent in the order in which they were written, but one that is refused is passed over.
+fn is_sent(resource: &OrderRequest, status: &OrderRequestStatus, id: &FollowUpId) -> bool {
+    let Some(sent) = &status.follow_ups else { return false };
+    let Some(last) = sent.last_id.as_deref() else { return false };
+    if last == id.as_str() {
+        return true;
+    }
+    let places = place(resource, id.as_str()).zip(place(resource, last));
+    let count = usize::try_from(sent.sent).unwrap_or(usize::MAX);
+    places.is_some_and(|(place, last)| place < last && last < count)
+}
+
+fn place(resource: &OrderRequest, id: &str) -> Option<usize> {
+    resource.spec.follow_ups.iter().position(|held| held.id == id)
+}
+
+/// What came of a wish that was taken up by an order that lives.
+fn by_now(status: &OrderRequestStatus, wish: &Wish) -> Option<Outcome> {
+    let phase = status.phase.as_deref().unwrap_or_default();
+    let done_if = |is_so: bool| Some(if is_so { Outcome::Done } else { Outcome::Pending });
+    match wish {
+        // The phase is that of the stream while that is down.
+        Wish::Act(BuyerAct::Pause(_) | BuyerAct::Resume) if phase == "Reconnecting" => None,
+        Wish::Act(BuyerAct::Pause(_)) => done_if(phase == "Paused"),
+        Wish::Act(BuyerAct::Resume) => done_if(phase == "Streaming"),
+        Wish::Act(BuyerAct::UndoAward(_)) => done_if(status.award.is_none() && phase != "Pending"),
+        // An award of somebody else stalls this one.
+        Wish::Act(BuyerAct::Finalise { undo_within_ms, .. }) => {
+            done_if(undo_within_ms.is_some() && status.award.is_some())
+        }
+        Wish::Act(BuyerAct::Cancel(_) | BuyerAct::Close(_) | BuyerAct::Extend(_))
+        | Wish::FollowUp(_) => Some(Outcome::Pending),
+    }
+}
+
+/// What came of a wish that was taken up by an order that has ended since: what its end has not in it
+/// was looked for when the end was written down, the first of it is told.
+fn at_the_end(
+    resource: &OrderRequest,
+    status: &OrderRequestStatus,
+    wish: &Wish,
+) -> Option<Outcome> {
+    match wish {
+        Wish::Act(BuyerAct::Finalise { .. }) if status.phase.as_deref() == Some("Finalised") => {
+            Some(Outcome::Done)
+        }
+        Wish::FollowUp(id) => {
+            let Some(stalled) = stalled(status) else { return Some(Outcome::Done) };
+            let (first, _) = stalled.message.strip_prefix("follow-up ")?.split_once(": ")?;
+            let is_before = place(resource, id.as_str())? < place(resource, first)?;
+            is_before.then_some(Outcome::Done)
+        }
+        Wish::Act(_) => never_was(status, wish),
+    }
+}
+
+/// What an end that is another one than the wish's tells of it: that it never was, where it would be
+/// seen in the end.
+fn never_was(status: &OrderRequestStatus, wish: &Wish) -> Option<Outcome> {
+    let is_seen = match wish {
+        Wish::Act(BuyerAct::Cancel(_) | BuyerAct::Close(_) | BuyerAct::Extend(_)) => true,
+        // One that can be undone may have waited to count, and be gone since.
+        Wish::Act(BuyerAct::Finalise { undo_within_ms, .. }) => {
+            undo_within_ms.is_none() && status.phase.as_deref() != Some("Finalised")
+        }
+        Wish::Act(BuyerAct::Pause(_) | BuyerAct::Resume | BuyerAct::UndoAward(_))
+        | Wish::FollowUp(_) => false,
+    };
+    is_seen.then(|| Outcome::Refused(over(status, "and this has no part in it")))
 }
 
 fn over(status: &OrderRequestStatus, text: &str) -> Refusal {
@@ -100,51 +210,17 @@ fn over(status: &OrderRequestStatus, text: &str) -> Refusal {
 }
 
 /// Why the processor refused just this, where the status says so.
-fn told(status: &OrderRequestStatus, wish: &Wish) -> Option<Refusal> {
+fn told(status: &OrderRequestStatus, wish: &Wish) -> Option<Outcome> {
     let stalled = stalled(status)?;
     let text = stalled.message.strip_prefix(&wish.name())?.strip_prefix(": ")?;
     let reason = Reason::parse(&stalled.reason).unwrap_or(Reason::Internal);
-    Some(Refusal::new(reason, text))
+    Some(Outcome::Refused(Refusal::new(reason, text)))
 }
 
 fn stalled(
     status: &OrderRequestStatus,
 ) -> Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition> {
     status.conditions.iter().find(|held| held.type_ == "Stalled" && held.status == "True")
-}
-
-/// Whether the order is as the wish wants it.
-fn shows(resource: &OrderRequest, status: &OrderRequestStatus, wish: &Wish) -> bool {
-    let phase = status.phase.as_deref().unwrap_or_default();
-    match wish {
-        Wish::Act(BuyerAct::Pause(_)) => phase == "Paused",
-        Wish::Act(BuyerAct::Resume) => phase == "Streaming",
-        Wish::Act(BuyerAct::Cancel(_)) => phase == "Cancelled",
-        Wish::Act(BuyerAct::Close(_)) => phase == "Closed",
-        Wish::Act(BuyerAct::UndoAward(_)) => status.award.is_none() && !status.is_terminal(),
-        // An award of somebody else stalls this one.
-        Wish::Act(BuyerAct::Finalise { undo_within_ms, .. }) => {
-            phase == "Finalised" || undo_within_ms.is_some() && status.award.is_some()
-        }
-        Wish::Act(BuyerAct::Extend(ms)) => {
-            let time = |text: &Option<String>| text.as_deref().and_then(parse_rfc3339);
-            let times = time(&status.start_time).zip(time(&status.expires_at));
-            // Times are shown in whole seconds.
-            times.is_some_and(|(start, end)| end.ms_since(start).saturating_add(999) >= *ms)
-        }
-        Wish::FollowUp(id) => is_sent(resource, status, id),
-    }
-}
-
-/// Follow-ups are sent in the order in which they were written, and what is refused is told.
-fn is_sent(resource: &OrderRequest, status: &OrderRequestStatus, id: &FollowUpId) -> bool {
-    let place = |id: &str| resource.spec.follow_ups.iter().position(|held| held.id == id);
-    let last = status.follow_ups.as_ref().and_then(|sent| sent.last_id.as_deref());
-    if stalled(status).is_some() {
-        return last == Some(id.as_str());
-    }
-    status.is_terminal()
-        || last.and_then(place).is_some_and(|last| place(id.as_str()) <= Some(last))
 }
 
 #[cfg(test)]
@@ -175,10 +251,23 @@ mod tests {
         Wish::Act(BuyerAct::Finalise { award: None, reason: None, undo_within_ms: None })
     }
 
-    fn refused(outcome: &Outcome) -> Option<Reason> {
-        match outcome {
-            Outcome::Refused(refusal) => Some(refusal.reason),
-            Outcome::Pending | Outcome::Done => None,
+    const EDIT: Since = Since::Edit(2);
+
+    fn pause() -> Wish {
+        Wish::Act(BuyerAct::Pause(None))
+    }
+
+    fn undoable() -> Wish {
+        Wish::Act(BuyerAct::Finalise { award: None, reason: None, undo_within_ms: Some(1) })
+    }
+
+    /// What comes of a wish that came with generation 2, in a word.
+    fn told(status: &Value, wish: &Wish, since: Since) -> String {
+        match outcome(&resource(&json!({}), status), wish, since) {
+            None => "untold".to_owned(),
+            Some(Outcome::Pending) => "pending".to_owned(),
+            Some(Outcome::Done) => "done".to_owned(),
+            Some(Outcome::Refused(refusal)) => refusal.reason.as_str().to_owned(),
         }
     }
 
@@ -187,11 +276,11 @@ mod tests {
         for status in [
             json!({}),
             json!({ "observedGeneration": 1, "phase": "Streaming" }),
-            json!({ "observedGeneration": 2, "phase": "Reconnecting" }),
+            json!({ "observedGeneration": 1, "phase": "Reconnecting" }),
+            json!({ "observedGeneration": 2, "phase": "Streaming" }),
         ] {
-            for wish in [award(), Wish::Act(BuyerAct::Pause(None))] {
-                let resource = resource(&json!({}), &status);
-                assert_eq!(outcome(&resource, &wish, 2), Outcome::Pending, "{status}");
+            for wish in [award(), pause()] {
+                assert_eq!(told(&status, &wish, EDIT), "pending", "{status}");
             }
         }
     }
@@ -200,43 +289,118 @@ mod tests {
     fn an_award_that_somebody_else_s_overtook_is_refused_and_never_done() {
         let end = json!({ "observedGeneration": 2, "phase": "Finalised", "conditions":
             stalled("ALREADY_AWARDED", "award: the order was decided otherwise before") });
-        let told = outcome(&resource(&json!({}), &end), &award(), 2);
-        assert_eq!(refused(&told), Some(Reason::AlreadyAwarded));
+        assert_eq!(told(&end, &award(), EDIT), "ALREADY_AWARDED");
         let before = json!({ "observedGeneration": 1, "phase": "Finalised" });
-        let told = outcome(&resource(&json!({}), &before), &award(), 2);
-        assert_eq!(refused(&told), Some(Reason::OrderEnded), "it ended before the edit");
+        assert_eq!(told(&before, &award(), EDIT), "ORDER_ENDED", "it ended before the edit");
         let own = json!({ "observedGeneration": 2, "phase": "Finalised" });
-        assert_eq!(outcome(&resource(&json!({}), &own), &award(), 2), Outcome::Done);
+        assert_eq!(told(&own, &award(), EDIT), "done");
     }
 
     #[test]
     fn what_stalls_another_wish_refuses_only_that_one() {
         let status = json!({ "observedGeneration": 2, "phase": "Paused", "conditions":
             stalled("PROPOSAL_NOT_FOUND", "award: the order has no proposal p9") });
-        let resource = resource(&json!({}), &status);
-        assert_eq!(outcome(&resource, &Wish::Act(BuyerAct::Pause(None)), 2), Outcome::Done);
-        assert_eq!(refused(&outcome(&resource, &award(), 2)), Some(Reason::ProposalNotFound));
-        assert_eq!(outcome(&resource, &Wish::Act(BuyerAct::Resume), 2), Outcome::Pending);
+        assert_eq!(told(&status, &pause(), EDIT), "done");
+        assert_eq!(told(&status, &award(), EDIT), "PROPOSAL_NOT_FOUND");
+        assert_eq!(told(&status, &Wish::Act(BuyerAct::Resume), EDIT), "pending");
+    }
+
+    /// What was done once is not refused by what happens to the order later, and the other way round.
+    #[test]
+    fn what_was_done_is_never_refused_later_it_is_untold_at_most() {
+        let undone = || Wish::Act(BuyerAct::UndoAward(None));
+        let at = |phase: &str| json!({ "observedGeneration": 2, "phase": phase });
+        let award_waits = json!({ "observedGeneration": 2, "phase": "Streaming",
+            "award": { "pendingUntil": "2026-11-23T20:35:25Z" } });
+        let table = [
+            (pause(), at("Paused"), ["Reconnecting", "Expired", "Finalised"].as_slice(), "untold"),
+            (Wish::Act(BuyerAct::Resume), at("Streaming"), &["Reconnecting", "Closed"], "untold"),
+            (undone(), at("Streaming"), &["Expired", "Cancelled"], "untold"),
+            (undone(), at("Streaming"), &["Reconnecting"], "done"),
+            (undoable(), award_waits, &["Cancelled", "Expired"], "untold"),
+            (award(), at("Finalised"), &["Finalised"], "done"),
+        ];
+        for (wish, before, later, expected) in table {
+            assert_eq!(told(&before, &wish, EDIT), "done", "{wish:?}");
+            for phase in later {
+                assert_eq!(told(&at(phase), &wish, EDIT), expected, "{wish:?}, then {phase}");
+            }
+        }
     }
 
     #[test]
-    fn a_follow_up_is_done_when_it_or_a_later_one_was_sent() {
+    fn what_was_written_after_the_end_takes_back_nothing_of_what_was_told() {
+        let at = |phase: &str| json!({ "observedGeneration": 2, "phase": phase });
+        let cancel = || Wish::Act(BuyerAct::Cancel(None));
+        let later = Since::Before(3);
+        for (wish, phase, expected) in [
+            (award(), "Finalised", "untold"),
+            (award(), "Expired", "DEADLINE_PASSED"),
+            (undoable(), "Expired", "untold"),
+            (pause(), "Expired", "untold"),
+            (cancel(), "Cancelled", "done"),
+            (cancel(), "Closed", "ORDER_ENDED"),
+        ] {
+            assert_eq!(told(&at(phase), &wish, later), expected, "{wish:?} at {phase}");
+        }
+    }
+
+    /// `status` of an order to which so many follow-ups were sent, the last one this.
+    fn sent(count: u32, last: &str, phase: &str, conditions: &Value) -> Value {
+        json!({ "observedGeneration": 2, "phase": phase, "conditions": conditions,
+            "followUps": { "sent": count, "lastId": last } })
+    }
+
+    fn follow_ups(status: &Value) -> [String; 3] {
         let follow_up = |id: &str| json!({ "id": id, "message": { "message": "When?" } });
-        let spec = json!({ "followUps": [follow_up("f1"), follow_up("f2")] });
-        let wish = |id: &str| Wish::FollowUp(FollowUpId::new(id).unwrap());
-        let sent = |last: &str| {
-            let status = json!({ "observedGeneration": 2, "phase": "Streaming",
-                "followUps": { "sent": 1, "lastId": last } });
-            resource(&spec, &status)
-        };
-        assert_eq!(outcome(&sent("f1"), &wish("f1"), 2), Outcome::Done);
-        assert_eq!(outcome(&sent("f1"), &wish("f2"), 2), Outcome::Pending);
-        assert_eq!(outcome(&sent("f2"), &wish("f1"), 2), Outcome::Done);
-        assert_eq!(outcome(&sent("of-somebody-else"), &wish("f1"), 2), Outcome::Pending);
-        let expired = json!({ "observedGeneration": 2, "phase": "Expired", "conditions":
-            stalled("DEADLINE_PASSED", "follow-up f2: the order is Expired") });
-        let told = outcome(&resource(&spec, &expired), &wish("f2"), 2);
-        assert_eq!(refused(&told), Some(Reason::DeadlinePassed));
+        let spec = json!({ "followUps": [follow_up("f1"), follow_up("f2"), follow_up("f3")] });
+        ["f1", "f2", "f3"].map(|id| {
+            let wish = Wish::FollowUp(FollowUpId::new(id).unwrap());
+            match outcome(&resource(&spec, status), &wish, EDIT) {
+                None => "untold".to_owned(),
+                Some(Outcome::Pending) => "pending".to_owned(),
+                Some(Outcome::Done) => "done".to_owned(),
+                Some(Outcome::Refused(refusal)) => refusal.reason.as_str().to_owned(),
+            }
+        })
+    }
+
+    #[test]
+    fn a_follow_up_that_was_sent_is_done_whatever_stalls_or_ends_the_order_later() {
+        let none = json!([]);
+        let award = stalled("PROPOSAL_NOT_FOUND", "award: the order has no proposal p9");
+        let of_third = stalled("DEADLINE_PASSED", "follow-up f3: the order is Expired");
+        let table = [
+            (sent(1, "f1", "Streaming", &none), ["done", "pending", "pending"]),
+            (sent(2, "f2", "Streaming", &none), ["done", "done", "pending"]),
+            (sent(2, "f2", "Streaming", &award), ["done", "done", "pending"]),
+            (sent(2, "f2", "Expired", &award), ["done", "done", "untold"]),
+            (sent(2, "f2", "Expired", &of_third), ["done", "done", "DEADLINE_PASSED"]),
+            (sent(2, "f2", "Reconnecting", &none), ["done", "done", "pending"]),
+            // One of the first two was refused, and it is not told any more which.
+            (sent(2, "f3", "Streaming", &award), ["pending", "pending", "done"]),
+            (sent(1, "of-somebody-else", "Streaming", &none), ["pending", "pending", "pending"]),
+            // The end has all that it is not said to lack.
+            (sent(4, "of-somebody-else", "Closed", &none), ["done", "done", "done"]),
+            (
+                sent(3, "of-somebody-else", "Expired", &of_third),
+                ["done", "done", "DEADLINE_PASSED"],
+            ),
+        ];
+        for (status, expected) in table {
+            assert_eq!(follow_ups(&status), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn the_longest_id_of_a_follow_up_has_a_key_under_which_it_is_found() {
+        for id in ["x".repeat(128), "x".repeat(118), format!("follow-up:{}", "x".repeat(118))] {
+            let spec = json!({ "followUps": [{ "id": id, "message": { "message": "?" } }] });
+            let spec: OrderRequestSpec = serde_json::from_value(spec).unwrap();
+            let wish = Wish::FollowUp(FollowUpId::new(&*id).unwrap());
+            let key = wish.key().expect("a key");
+            assert_eq!(Wish::held(&spec, key.as_str()), Some(wish));
+        }
     }
 
     #[test]

@@ -1,0 +1,51 @@
+//! Names of resources for ids of orders.
+
+/// Characters of a resource's name: a label holds as many (RFC 1123).
+const NAME_CHARS_MAX: usize = 63;
+/// Of these, the dash and the hash that keep two mapped ids apart.
+const HASH_CHARS: usize = 9;
+
+/// A resource's name for an order's id: the id itself where it can be one, else what can be of it
+/// and a hash, so that two ids never share a name.
+pub(super) fn resource_name(id: &str) -> String {
+    let fits = |text: &str| {
+        let inner =
+            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+        let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+        text.len() <= NAME_CHARS_MAX
+            && text.chars().all(inner)
+            && text.split('.').all(|part| ends(part.chars().next()) && ends(part.chars().last()))
+    };
+    if fits(id) {
+        return id.to_owned();
+    }
+    let mapped: String = id
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+        .take(NAME_CHARS_MAX - HASH_CHARS)
+        .collect();
+    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    let mapped = mapped.trim_matches('-');
+    let mapped = if mapped.is_empty() { "order" } else { mapped };
+    format!("{mapped}-{:08x}", hash >> 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_that_can_be_a_name_is_one_and_others_never_meet() {
+        assert_eq!(resource_name("sb1029436"), "sb1029436");
+        assert_eq!(resource_name("or-2041.a"), "or-2041.a");
+        for id in ["SB1029436", "a_b", "a:b", "-a", "a.", "..", "_", &"x".repeat(128)] {
+            let name = resource_name(id);
+            assert!(name.len() <= 63 && resource_name(&name) == name, "{id} → {name}");
+            assert_ne!(name, id);
+        }
+        assert_ne!(resource_name("A_B"), resource_name("a:b"));
+        assert!(resource_name("SB1029436").starts_with("sb1029436-"));
+    }
+}

@@ -1,0 +1,278 @@
+//! Buyers on a cluster, against an API server that is scripted.
+
+use std::collections::VecDeque;
+
+use kube::client::Body;
+use parking_lot::Mutex;
+use serde_json::json;
+
+use super::super::watched::Read as Watched;
+use super::*;
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fate {
+    Answered,
+    /// It is done, and the answer does not arrive.
+    AnswerLost,
+    /// It is done, and the API server says that it did not hear of it in time.
+    DoneAndTimedOut,
+    /// It does not arrive.
+    Lost,
+}
+
+/// One resource behind an API server. Its operator sees every write at once.
+struct Cluster {
+    held: Mutex<Option<Value>>,
+    /// What becomes of the next requests; all others are answered.
+    fates: Mutex<VecDeque<Fate>>,
+    operate: fn(&mut Value),
+    cache: Arc<RwLock<Cache>>,
+}
+
+const ID: &str = "OR-1";
+
+fn key() -> OrderKey {
+    OrderKey::new("default", ID).unwrap()
+}
+
+impl Cluster {
+    /// One with an order, and who serves buyers there.
+    fn with_order(operate: fn(&mut Value)) -> (Arc<Self>, ClusterBuyer) {
+        let (cluster, buyer) = Self::empty(operate);
+        let status = json!({ "observedGeneration": 1, "phase": "Streaming" });
+        cluster.put(json!({
+            "apiVersion": "orderstream.dev/v1alpha1", "kind": "OrderRequest",
+            "metadata": { "name": "or-1", "namespace": "default", "uid": "u1", "generation": 1,
+                "resourceVersion": "1" },
+            "spec": { "orderReqId": ID }, "status": status,
+        }));
+        (cluster, buyer)
+    }
+
+    fn empty(operate: fn(&mut Value)) -> (Arc<Self>, ClusterBuyer) {
+        let cache = Arc::new(RwLock::new(Cache::default()));
+        let cluster = Arc::new(Self {
+            held: Mutex::new(None),
+            fates: Mutex::new(VecDeque::new()),
+            operate,
+            cache: Arc::clone(&cache),
+        });
+        let serving = Arc::clone(&cluster);
+        let service = tower::service_fn(move |request: http::Request<Body>| {
+            let serving = Arc::clone(&serving);
+            async move { serving.serve(request).await }
+        });
+        (cluster, ClusterBuyer::new(Client::new(service, "default"), cache))
+    }
+
+    fn fated(&self, fates: &[Fate]) {
+        *self.fates.lock() = fates.iter().copied().collect();
+    }
+
+    fn put(&self, resource: Value) {
+        *self.held.lock() = Some(resource.clone());
+        let resource = serde_json::from_value(resource).unwrap();
+        drop(self.cache.write().apply(Watched { resource, is_status_ours: true }));
+    }
+
+    /// Writes a spec, or what `kubectl` would.
+    fn write(&self, mut wanted: Value) -> Value {
+        let held = self.held.lock().clone();
+        let number = |path: &str| {
+            let value = held.as_ref().and_then(|held| held.pointer(path)).cloned();
+            value.and_then(|value| value.as_i64().or_else(|| value.as_str()?.parse().ok()))
+        };
+        let is_edit = held.as_ref().is_none_or(|held| held["spec"] != wanted["spec"]);
+        let generation = number("/metadata/generation").unwrap_or(0) + i64::from(is_edit);
+        let version = number("/metadata/resourceVersion").unwrap_or(0) + 1;
+        wanted["metadata"]["generation"] = json!(generation);
+        wanted["metadata"]["resourceVersion"] = json!(version.to_string());
+        if is_edit {
+            (self.operate)(&mut wanted);
+        }
+        self.put(wanted.clone());
+        wanted
+    }
+
+    async fn serve(
+        &self,
+        request: http::Request<Body>,
+    ) -> Result<http::Response<Body>, std::io::Error> {
+        let fate = self.fates.lock().pop_front().unwrap_or(Fate::Answered);
+        let gone = || std::io::Error::other("the connection is gone");
+        if fate == Fate::Lost {
+            return Err(gone());
+        }
+        let (head, body) = request.into_parts();
+        let body = body.collect_bytes().await.unwrap();
+        let held = self.held.lock().clone();
+        let (code, answer) = match (head.method.as_str(), held) {
+            ("GET", Some(held)) => (200, held),
+            ("GET", None) => (404, json!({})),
+            ("POST", Some(_)) => (409, json!({})),
+            (_, held) => {
+                let wanted: Value = serde_json::from_slice(&body).unwrap();
+                let version = |value: &Value| value["metadata"]["resourceVersion"].clone();
+                match held.is_some_and(|held| version(&held) != version(&wanted)) {
+                    true => (409, json!({})),
+                    false => (200, self.write(wanted)),
+                }
+            }
+        };
+        match fate {
+            Fate::AnswerLost => Err(gone()),
+            Fate::DoneAndTimedOut => Ok(response(504, &json!({}))),
+            Fate::Answered | Fate::Lost => Ok(response(code, &answer)),
+        }
+    }
+}
+
+fn response(code: u16, body: &Value) -> http::Response<Body> {
+    let mut body = body.clone();
+    if code >= 400 {
+        body = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code,
+            "message": "no", "reason": "No", "metadata": {} });
+    }
+    http::Response::builder().status(code).body(Body::from(body.to_string().into_bytes())).unwrap()
+}
+
+/// An operator whose processor does at once what is wanted.
+fn prompt(resource: &mut Value) {
+    // An end stays as it is.
+    if resource["status"]["phase"] == json!("Finalised") {
+        return;
+    }
+    let spec = &resource["spec"];
+    let phase = match spec {
+        _ if !spec["award"].is_null() => "Finalised",
+        _ if spec["suspend"] == json!(true) => "Paused",
+        _ => "Streaming",
+    };
+    let generation = resource["metadata"]["generation"].clone();
+    resource["status"] = json!({ "observedGeneration": generation, "phase": phase });
+}
+
+/// An operator that is away.
+fn away(_: &mut Value) {}
+
+fn award() -> BuyerAct {
+    BuyerAct::Finalise { award: None, reason: None, undo_within_ms: None }
+}
+
+async fn act(buyer: &ClusterBuyer, act: BuyerAct) -> Result<Acted, BuyerError> {
+    buyer.buyer_act(key(), act, None).await
+}
+
+async fn told(buyer: &ClusterBuyer, act: &str) -> Result<Outcome, Reason> {
+    let act = IdempotencyKey::new(act).unwrap();
+    match buyer.asked_act(key(), act).await {
+        Ok(asked) => asked.map(|asked| asked.outcome).ok_or(Reason::ActNotFound),
+        Err(BuyerError::Refused(refusal)) => Err(refusal.reason),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_award_that_is_asked_for_again_after_the_end_is_answered_as_before() {
+    let (cluster, buyer) = Cluster::with_order(prompt);
+    for _ in 0..2 {
+        assert_eq!(act(&buyer, award()).await, Ok(Acted::Done));
+        assert_eq!(told(&buyer, "award").await, Ok(Outcome::Done));
+    }
+    let other = act(&buyer, BuyerAct::Pause(None)).await;
+    assert!(matches!(&other, Err(BuyerError::Refused(no)) if no.reason == Reason::OrderEnded));
+    // Somebody lets the resource stay longer; the order's end says nothing about that edit.
+    let mut edited = cluster.held.lock().clone().unwrap();
+    edited["spec"]["ttlAfterFinished"] = json!("2d");
+    cluster.write(edited);
+    assert_eq!(told(&buyer, "award").await, Err(Reason::ActNotFound), "it cannot tell any more");
+    assert_eq!(
+        act(&buyer, award()).await,
+        Ok(Acted::Pending(IdempotencyKey::new("award").unwrap()))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_edit_whose_answer_is_lost_is_told_by_what_is_there() {
+    for fate in [Fate::AnswerLost, Fate::DoneAndTimedOut, Fate::Lost] {
+        let (cluster, buyer) = Cluster::with_order(prompt);
+        cluster.fated(&[Fate::Answered, fate]);
+        assert_eq!(act(&buyer, award()).await, Ok(Acted::Done), "{fate:?}");
+        let generation = cluster.held.lock().as_ref().unwrap()["metadata"]["generation"].clone();
+        assert_eq!(generation, 2, "{fate:?}: it is written once");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_edit_of_which_nothing_is_known_is_never_said_not_to_be_stored() {
+    let (cluster, buyer) = Cluster::with_order(prompt);
+    cluster.fated(&[Fate::Answered, Fate::AnswerLost, Fate::Lost]);
+    let pending = Acted::Pending(IdempotencyKey::new("award").unwrap());
+    assert_eq!(act(&buyer, award()).await, Ok(pending));
+    assert_eq!(told(&buyer, "award").await, Ok(Outcome::Done), "it is told there");
+    // What was not sent is not stored.
+    let (cluster, buyer) = Cluster::with_order(prompt);
+    cluster.fated(&[Fate::Lost]);
+    assert!(matches!(act(&buyer, award()).await, Err(BuyerError::NotStored(_))));
+    assert_eq!(told(&buyer, "award").await, Err(Reason::ActNotFound));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_whose_making_is_not_answered_is_started_or_not_known() {
+    let spec = OrderSpec::default;
+    let (cluster, buyer) = Cluster::empty(prompt);
+    cluster.fated(&[Fate::AnswerLost]);
+    assert_eq!(buyer.initiate(key(), spec()).await, Ok(Initiated::Started));
+    let (cluster, buyer) = Cluster::empty(prompt);
+    cluster.fated(&[Fate::AnswerLost, Fate::Lost]);
+    let unknown = buyer.initiate(key(), spec()).await;
+    assert!(matches!(&unknown, Err(BuyerError::Refused(no)) if no.reason == Reason::Unreachable));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follow_up_of_the_longest_id_that_is_pending_names_where_it_is_told() {
+    let (_cluster, buyer) = Cluster::with_order(away);
+    let id = FollowUpId::new("x".repeat(128)).unwrap();
+    let message =
+        orderstream_core::spec::Message { message: "When?".to_owned(), ..Default::default() };
+    let note = |id: &FollowUpId| Note {
+        id: Some(id.clone()),
+        audience: Vec::new(),
+        message: message.clone(),
+        answers: None,
+    };
+    let (_, acted) = buyer.follow_up(key(), note(&id)).await.expect("it is written");
+    let Acted::Pending(under) = acted else { panic!("{acted:?}") };
+    assert_eq!(told(&buyer, under.as_str()).await, Ok(Outcome::Pending));
+    let mut other = note(&id);
+    other.message.message = "Where?".to_owned();
+    let refused = buyer.follow_up(key(), other).await;
+    assert!(matches!(&refused, Err(BuyerError::Refused(no))
+        if no.reason == Reason::IdempotencyConflict));
+}
+
+#[test]
+fn an_edit_changes_what_it_is_about_and_leaves_the_rest_as_it_was_written() {
+    let follow_up = |id: &str| json!({ "id": id, "message": { "message": "When?" } });
+    let held = json!({ "id": "a", "audience": [], "message": { "message": "x", "new": 1 } });
+    let mut stored = json!({ "spec": {
+        "sellers": { "maxCount": 3, "names": [] }, "followUps": [held], "later": true,
+    } });
+    let read = |spec: Value| serde_json::from_value::<OrderRequestSpec>(spec).unwrap();
+    let before = read(json!({ "sellers": { "maxCount": 3 }, "followUps": [follow_up("a")] }));
+    let mut after = before.clone();
+    after.suspend = true;
+    after.award = Some(edits::award_spec(None, Some(&"late".to_owned())));
+    after.follow_ups.push(serde_json::from_value(follow_up("b")).unwrap());
+    carry(&mut stored, &before, &after).unwrap();
+    let mut added = follow_up("b");
+    added["message"]["type"] = json!("text");
+    assert_eq!(
+        stored,
+        json!({ "spec": {
+            "sellers": { "maxCount": 3, "names": [] }, "followUps": [held, added],
+            "later": true, "suspend": true, "award": { "none": true, "reason": "late" },
+        } })
+    );
+}
