@@ -42,6 +42,7 @@ mod rights;
 mod room;
 mod seller_statuses;
 mod sellers;
+mod sent;
 pub mod service_proxy;
 mod steps;
 mod waiting;

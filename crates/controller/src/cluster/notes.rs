@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use orderstream_core::Timestamp;
 
+use super::sent::Sent;
+
 /// Who holds an order of which the status does not say it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Placement {
@@ -27,6 +29,8 @@ pub(super) struct Note {
     pub placement: Placement,
     /// The edit that is being taken up, and since when.
     pub edit: Option<(i64, Timestamp)>,
+    /// The last act that a later edit may want taken back, while it is not known what came of it.
+    pub sent: Option<Sent>,
     /// Who else writes its status.
     pub fight: Fight,
     /// Whether its removal was asked for.
@@ -37,13 +41,14 @@ impl Note {
     /// Nothing is remembered yet.
     pub(super) fn new(uid: Arc<str>) -> Self {
         let (placement, fight) = (Placement::default(), Fight::default());
-        Self { uid, placement, edit: None, fight, is_removed: false }
+        Self { uid, placement, edit: None, sent: None, fight, is_removed: false }
     }
 
     /// Whether nothing is remembered.
     pub(super) fn is_empty(&self) -> bool {
         self.placement == Placement::Unknown
             && self.edit.is_none()
+            && self.sent.is_none()
             && self.fight == Fight::default()
             && !self.is_removed
     }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use orderstream_core::plan::{Desired, Seen, Step, plan, refusal};
 use orderstream_core::port::{Assignment, Clock, OrderOwners, OrderStreams};
-use orderstream_core::{Epoch, Incarnation, OrderKey, Reason, Refusal, Snapshot, Timestamp};
+use orderstream_core::{
+    Command, Epoch, Incarnation, OrderKey, Reason, Refusal, Snapshot, Timestamp,
+};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +24,7 @@ use super::queue::Queue;
 use super::reporter::Reporter;
 use super::room::Room as _;
 use super::seller_statuses::SellerStatuses;
+use super::sent::Sent;
 use super::steps::Edits;
 use super::writer::Writer;
 use super::written::Shown;
@@ -196,7 +199,7 @@ impl Operator {
                     self.note(facts, |note| note.placement = Placement::At(processor));
                 }
                 Step::Start(processor) => self.start(facts, desired, processor)?,
-                Step::Act(command) => self.streams.act(&facts.key, *command)?,
+                Step::Act(command) => self.act(facts, *command)?,
                 Step::Stop => self.streams.stop(&facts.key, &desired.incarnation),
                 Step::Publish => {
                     let refused = facts.snapshot.as_deref().and_then(|s| refusal(desired, s));
@@ -221,6 +224,16 @@ impl Operator {
             epoch: facts.epoch,
             processor,
         })
+    }
+
+    fn act(&self, facts: &Facts, command: Command) -> Result<(), Refusal> {
+        let order = facts.snapshot.as_deref().and_then(|snapshot| snapshot.order.as_deref());
+        let sent = order.and_then(|order| Sent::of(&command, order));
+        self.streams.act(&facts.key, command)?;
+        if sent.is_some() {
+            self.note(facts, |note| note.sent = sent);
+        }
+        Ok(())
     }
 
     fn seen(&self, facts: &Facts, desired: &Desired, kept: &Kept) -> Seen {

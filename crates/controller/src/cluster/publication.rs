@@ -98,6 +98,15 @@ pub enum Readiness {
     DownOnly,
 }
 
+/// The edit that a status is about: the newest, but one that nobody could carry to the processor is not
+/// taken up while the order's stream is down.
+pub fn taken_up(observed: Option<i64>, newest: i64, readiness: Readiness) -> i64 {
+    match readiness {
+        Readiness::DownOnly => observed.unwrap_or(newest),
+        Readiness::Ready | Readiness::NotYet | Readiness::NotBefore(_) => newest,
+    }
+}
+
 #[cfg(test)]
 #[path = "publication_tests.rs"]
 mod tests;

@@ -213,3 +213,10 @@ fn an_opened_order_is_shown_when_its_list_was_read_again() {
     assert_eq!(ready(&life), Readiness::Ready);
     assert_eq!(best(&life), ProposalId::new("p1").ok());
 }
+
+#[test]
+fn an_edit_is_not_taken_up_while_the_stream_is_down() {
+    assert_eq!(taken_up(Some(2), 3, Readiness::DownOnly), 2);
+    assert_eq!(taken_up(Some(2), 3, Readiness::Ready), 3);
+    assert_eq!(taken_up(None, 1, Readiness::DownOnly), 1, "nothing was carried there before");
+}

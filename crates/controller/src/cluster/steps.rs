@@ -12,7 +12,8 @@ use orderstream_core::{Incarnation, OrderKey, Refusal, Timestamp};
 use super::metrics::Band;
 use super::notes::Placement;
 use super::operator::{Facts, Operator};
-use super::publication::{EDIT_MS_SHOWN, PROGRESS_MS_MIN, Readiness, band, readiness};
+use super::publication::{EDIT_MS_SHOWN, PROGRESS_MS_MIN, Readiness, band, readiness, taken_up};
+use super::sent::Sent;
 use super::writer::{Offer, version};
 use crate::order_request::OrderRequest;
 use crate::order_status::OrderRequestStatus;
@@ -45,12 +46,19 @@ impl Operator {
         let began = began.max(self.created_at(facts));
         let snapshot = facts.snapshot.as_deref();
         let readiness = readiness(known, snapshot, began, now);
+        let observed = known.observed_generation;
+        let generation = match self.is_act_on_its_way(facts) {
+            true => observed.unwrap_or_default(),
+            // It is refused as it is now.
+            false if refusal.is_some() => facts.generation(),
+            false => taken_up(observed, facts.generation(), readiness),
+        };
         let next = match (refusal, readiness) {
             (None, Readiness::NotYet) => return None,
             (None, Readiness::NotBefore(at)) => return Some(at),
-            (None, Readiness::DownOnly) => down(facts.generation(), known, snapshot, now),
+            (None, Readiness::DownOnly) => down(generation, known, snapshot, now),
             (_, Readiness::Ready) | (Some(_), _) => {
-                status(facts.generation(), known, snapshot, refusal, now)
+                status(generation, known, snapshot, refusal, now)
             }
         };
         if edits == Edits::OnTheirWay
@@ -59,6 +67,18 @@ impl Operator {
             return Some(at);
         }
         self.offer(facts, next)
+    }
+
+    /// Whether an act may still be done that a later edit wants taken back.
+    fn is_act_on_its_way(&self, facts: &Facts) -> bool {
+        let snapshot = facts.snapshot.as_deref();
+        self.note(facts, |note| {
+            let is_decided = |sent: &Sent| snapshot.is_some_and(|seen| sent.is_decided(seen));
+            if note.sent.as_ref().is_some_and(is_decided) {
+                note.sent = None;
+            }
+            note.sent.is_some()
+        })
     }
 
     fn created_at(&self, facts: &Facts) -> Timestamp {

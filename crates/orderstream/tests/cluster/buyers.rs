@@ -83,3 +83,35 @@ fn rest_edits_what_was_applied_with_empty_lists_and_leaves_them_alone() {
     assert_eq!(after["spec"]["followUps"].as_array().map(Vec::len), Some(2));
     assert_eq!(after["spec"].get("title"), None::<&Value>);
 }
+
+/// A processor that is stopped still finds the award when it goes on; until then nobody knows whether
+/// there is one to undo.
+#[test]
+fn an_award_on_its_way_to_a_silent_processor_is_not_said_to_be_undone() {
+    let Some(bed) = Bed::make() else { return };
+    let controller = bed.controller();
+    bed.order("slow");
+    bed.until_phase("slow", "Streaming");
+    assert_eq!(bed.propose("slow", "p1", "10").unwrap().status, 201);
+    bed.until_status("slow", "the proposal shows", |status| status["proposals"]["received"] == 1);
+    let requestor = controller.address("requestor");
+    let id = format!("{}%2Fslow", bed.namespace);
+    let act = |word: &str, body: &Value| {
+        let answer = post(requestor, &format!("/api/v1/orders/{word}/{id}"), &body.to_string());
+        answer.unwrap().status
+    };
+    let told = || {
+        let path = format!("/api/v1/orders/{id}/acts/undo-award");
+        get(requestor, &path).unwrap().json()["state"].clone()
+    };
+    bed.processor.signal("STOP");
+    assert_eq!(act("award", &json!({ "proposal_id": "p1", "undo_within_ms": 3_600_000 })), 202);
+    assert_eq!(act("undo-award", &json!({})), 202);
+    assert_eq!(told(), "pending");
+    bed.processor.signal("CONT");
+    until("the undoing is told", || (told() == "done").then_some(()));
+    let order = bed.order_at_processor("slow").unwrap();
+    assert_eq!(order["pending_award"], Value::Null);
+    let is_undone = |status: &Value| status["tracker"]["lastEvent"]["type"] == "AwardUndone";
+    bed.until_status("slow", "the award was made, and undone", is_undone);
+}
