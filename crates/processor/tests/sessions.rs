@@ -146,6 +146,27 @@ async fn a_message_said_twice_has_one_effect_and_one_answer() {
     assert_eq!(result.seq, 4, "another seller's ids are its own: {result:?}");
 }
 
+/// A list that was told to its end is not told again because an act in it is said again.
+#[tokio::test]
+async fn an_act_said_again_after_the_end_is_answered_and_nothing_is_told_again() {
+    let rig = Rig::start().await;
+    let wire = rig.wire().await;
+    drop(wire.track("a").await);
+    let mut session = Session::open(&wire, "seller1", &[]).await;
+    let first = session.ask("1", Up::Proposal(submission("a", "p"))).await;
+    let cancel = v1::CancelRequest { order: Some(order("a")), ..v1::CancelRequest::default() };
+    wire.control.clone().cancel(cancel).await.unwrap();
+    for kind in ["OrderOpened", "NewProposal", "OrderCancelled"] {
+        assert_eq!(session.event().await.streaming_response_status, kind);
+    }
+    for _ in 0..2 {
+        assert_eq!(session.ask("1", Up::Proposal(submission("a", "p"))).await, first);
+    }
+    drop(wire.track("b").await);
+    session.ask("2", Up::Proposal(submission("b", "p"))).await;
+    assert_eq!(session.event().await.order_req_id, "b");
+}
+
 #[tokio::test]
 async fn a_seller_sees_nothing_of_the_proposals_of_others() {
     let rig = Rig::start().await;

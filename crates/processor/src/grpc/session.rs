@@ -10,17 +10,18 @@
 mod acts;
 mod branch;
 mod elsewhere;
+mod followed;
 mod start;
 mod view;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_util::stream::{FuturesUnordered, SelectAll};
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use orderstream_core::command::Actor;
-use orderstream_core::{Answer, Incarnation, OrderKey, Reason, Refusal, SellerId, Seq, Tenant};
+use orderstream_core::{Answer, OrderKey, Reason, Refusal, SellerId, Seq, Tenant};
 use orderstream_rpc::convert::order_ref;
 use orderstream_rpc::v1;
 use orderstream_rpc::v1::seller_event::Kind as Down;
@@ -29,6 +30,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Status, Streaming};
 
 use self::elsewhere::{Elsewhere, Heard};
+use self::followed::Followed;
 use self::view::{Telling, Told};
 use super::{Grpc, Target};
 use crate::limits::ORDERS_PER_SESSION_MAX;
@@ -52,16 +54,6 @@ struct Done {
     joined: Option<(OrderKey, EventStream)>,
     /// An order whose invitation did not become seen after all.
     unseen: Option<OrderKey>,
-}
-
-/// An order that the session follows.
-#[derive(Debug)]
-struct Follow {
-    life: Incarnation,
-    /// The number of its stream.
-    number: u64,
-    /// The seller has acknowledged something of it.
-    is_seen: bool,
 }
 
 /// Where the session's words come from, in turn.
@@ -99,10 +91,9 @@ pub(super) struct Session {
     is_told_full: bool,
     joining: FuturesUnordered<Doing>,
     events: SelectAll<Telling>,
-    followed: BTreeMap<OrderKey, Follow>,
+    followed: Followed,
     /// What is at other processors, where there are any.
     elsewhere: Option<Box<Elsewhere>>,
-    last_number: u64,
     turn: Source,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     stop: Stop,
@@ -193,8 +184,8 @@ impl Session {
 
     /// Whether an acknowledgement of this order has nothing to do any more; from now on it has not.
     fn is_seen_already(&mut self, key: &OrderKey) -> Result<bool, Refusal> {
-        if let Some(follow) = self.followed.get_mut(key) {
-            return Ok(std::mem::replace(&mut follow.is_seen, true));
+        if let Some(was_seen) = self.followed.see(key) {
+            return Ok(was_seen);
         }
         // The last events of an order are acknowledged after its stream.
         if self.grpc.orders.is_invited(key, &self.seller) {
@@ -216,7 +207,7 @@ impl Session {
 
     /// The order, if an act in it is to make the session follow it.
     fn joins(&self, key: OrderKey) -> Option<OrderKey> {
-        let is_new = !self.followed.contains_key(&key);
+        let is_new = !self.followed.has(&key);
         (is_new && self.has_room()).then_some(key)
     }
 
@@ -230,16 +221,12 @@ impl Session {
         self.events.len().saturating_add(self.joining.len()) < ORDERS_PER_SESSION_MAX
     }
 
-    /// Follows an order from here on, unless it does so already.
+    /// Follows an order from here on, unless it does so already, or did to the order's end.
     fn follow(&mut self, (key, events): (OrderKey, EventStream)) {
-        let life = events.life().clone();
-        let is_followed = self.followed.get(&key).is_some_and(|held| held.life == life);
-        if is_followed || self.events.len() >= ORDERS_PER_SESSION_MAX {
+        if self.events.len() >= ORDERS_PER_SESSION_MAX {
             return;
         }
-        self.last_number = self.last_number.saturating_add(1);
-        let number = self.last_number;
-        self.followed.insert(key.clone(), Follow { life, number, is_seen: false });
+        let Some(number) = self.followed.begin(&key, events.life().clone()) else { return };
         let whose = (key, self.seller.clone());
         self.events.push(view::tell(&self.grpc.orders, whose, (number, events)));
     }
@@ -248,8 +235,8 @@ impl Session {
         if let Some(joined) = done.joined {
             self.follow(joined);
         }
-        if let Some(follow) = done.unseen.and_then(|key| self.followed.get_mut(&key)) {
-            follow.is_seen = false;
+        if let Some(key) = done.unseen {
+            self.followed.unsee(&key);
         }
         done.result.map(Down::Result)
     }
@@ -296,12 +283,11 @@ impl Session {
             }
             match ready!(self.events.poll_next_unpin(context)) {
                 Some(Told::Event(event)) => return Poll::Ready(Down::Event(*event)),
-                Some(Told::Broken(key, refusal)) => return Poll::Ready(about(&key, &refusal)),
-                Some(Told::Over(key, number)) => {
-                    if self.followed.get(&key).is_some_and(|held| held.number == number) {
-                        self.followed.remove(&key);
-                    }
+                Some(Told::Broken(key, number, refusal)) => {
+                    self.followed.broke(&key, number);
+                    return Poll::Ready(about(&key, &refusal));
                 }
+                Some(Told::Over(key, number)) => self.followed.ended(key, number),
                 None => return Poll::Pending,
             }
         }
@@ -339,7 +325,7 @@ impl Session {
             }
             self.is_told_full = false;
             let key = self.waiting.take()?;
-            let held = self.followed.get(&key).map(|follow| &follow.life);
+            let held = self.followed.life(&key);
             if held.is_none() || held != self.grpc.orders.incarnation(&key).as_ref() {
                 let grpc = self.grpc.clone();
                 self.joining.push(async move { join(&grpc, key).await }.boxed());

@@ -29,6 +29,7 @@ use tokio::time::{Instant, Sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Streaming};
 
+use super::followed::Over;
 use super::{ACTS_IN_FLIGHT, failed};
 use crate::limits::ORDERS_PER_SESSION_MAX;
 use crate::peers::{ACT_TIMEOUT, FORWARDED, Peers};
@@ -89,6 +90,8 @@ pub(super) struct Branch {
     url: String,
     state: State,
     told: Places,
+    /// What was told to its end, here or before the part was opened again.
+    over: Over,
     /// What is said once the part is open.
     unsaid: VecDeque<v1::SellerMessage>,
     pending: VecDeque<Pending>,
@@ -107,6 +110,7 @@ impl Branch {
             url,
             state,
             told,
+            over: Over::default(),
             unsaid: VecDeque::new(),
             pending: VecDeque::new(),
             words: VecDeque::new(),
@@ -227,7 +231,10 @@ impl Branch {
         match event.kind {
             Some(Down::Event(event)) => {
                 if let Ok(key) = OrderKey::new(speaker.tenant.as_str(), &event.order_req_id) {
-                    note(&mut self.told, key, &event);
+                    if is_told(&self.told, &self.over, (&key, &event)) {
+                        return;
+                    }
+                    note((&mut self.told, &mut self.over), key, &event);
                 }
                 self.words.push_back(Down::Event(event));
             }
@@ -285,12 +292,29 @@ impl Branch {
     }
 }
 
+/// Whether an event is of a list that was told to its end, which begins anew where an act in the order
+/// is said again.
+fn is_told(
+    told: &Places,
+    over: &Over,
+    (key, event): (&OrderKey, &v1::OrderStreamResponse),
+) -> bool {
+    match &event.detail {
+        Some(Detail::Opened(opened)) => {
+            Incarnation::new(&*opened.incarnation).is_ok_and(|life| over.has(key, &life))
+        }
+        Some(_) | None => over.knows(key) && !told.contains_key(key),
+    }
+}
+
 /// Where a part goes on, should it end after this event.
-fn note(told: &mut Places, key: OrderKey, event: &v1::OrderStreamResponse) {
+fn note((told, over): (&mut Places, &mut Over), key: OrderKey, event: &v1::OrderStreamResponse) {
     let seq = Seq(event.seq);
     match &event.detail {
         Some(Detail::OrderFinalised(_) | Detail::OrderClosed(_) | Detail::OrderCancelled(_)) => {
-            told.remove(&key);
+            if let Some(life) = told.remove(&key).and_then(|place| place.life) {
+                over.add(key, life);
+            }
         }
         // A name that is used again has a list of its own.
         Some(Detail::Opened(opened)) => {
@@ -353,11 +377,34 @@ mod tests {
         Detail::Opened(v1::OrderOpened { incarnation: life.to_owned(), ..Default::default() })
     }
 
+    /// A part that was opened again does not know what was told through the one before it.
+    #[test]
+    fn a_list_that_was_told_to_its_end_is_not_told_again() {
+        let key = OrderKey::new("", "a").unwrap();
+        let (mut told, mut over) = (Places::new(), Over::default());
+        let closed = || Detail::OrderClosed(v1::OrderClosed::default());
+        for (number, detail, is_news) in [
+            (1, opened("one"), true),
+            (2, closed(), true),
+            (1, opened("one"), false),
+            (2, closed(), false),
+            (1, opened("two"), true),
+            (2, closed(), true),
+            (2, closed(), false),
+        ] {
+            let event = event(number, detail);
+            assert_eq!(!is_told(&told, &over, (&key, &event)), is_news, "{event:?}");
+            if is_news {
+                note((&mut told, &mut over), key.clone(), &event);
+            }
+        }
+    }
+
     /// Else a name that is used again while the part is away would lose its first events.
     #[test]
     fn a_part_goes_on_in_the_life_that_was_told_and_forgets_one_that_is_over() {
         let key = OrderKey::new("", "a").unwrap();
-        let mut told = Places::new();
+        let (mut told, mut over) = (Places::new(), Over::default());
         let paused = || Detail::OrderPaused(v1::OrderPaused::default());
         let of = |told: &Places| {
             let cursors = cursors(told).into_iter();
@@ -371,7 +418,7 @@ mod tests {
             (1, opened("two"), Some(("two", 1))),
             (2, paused(), Some(("two", 2))),
         ] {
-            note(&mut told, key.clone(), &event(number, detail));
+            note((&mut told, &mut over), key.clone(), &event(number, detail));
             let expected = expected.map(|(life, seq)| (life.to_owned(), seq));
             assert_eq!(of(&told), Vec::from_iter(expected));
         }

@@ -13,6 +13,7 @@ use tonic::{Status, Streaming};
 
 use super::branch::{Place, Places, Speaker};
 use super::elsewhere::Elsewhere;
+use super::followed::Followed;
 use super::{Session, Source, Stop, about};
 use crate::grpc::{Grpc, Target, not_this_life, optional, status};
 use crate::limits::ORDERS_PER_SESSION_MAX;
@@ -124,9 +125,8 @@ fn greet(grpc: Grpc, hello: v1::Hello) -> Result<(Session, v1::Welcome, Vec<Curs
         is_told_full: false,
         joining: FuturesUnordered::new(),
         events: SelectAll::new(),
-        followed: BTreeMap::new(),
+        followed: Followed::default(),
         elsewhere: None,
-        last_number: 0,
         turn: Source::Acts,
         stopping,
         stop: Stop::Not,

@@ -15,8 +15,8 @@ use crate::orders::{EventStream, Followed, Orders};
 pub(super) enum Told {
     /// An event for the seller.
     Event(Box<v1::OrderStreamResponse>),
-    /// The stream broke.
-    Broken(OrderKey, Refusal),
+    /// The stream of this number broke.
+    Broken(OrderKey, u64, Refusal),
     /// The stream of this number is over, and its place is free.
     Over(OrderKey, u64),
 }
@@ -39,7 +39,7 @@ pub(super) fn tell(
                 .then(|| Told::Event(Box::new(event_to_wire(&key, &event)))),
             // The session says so once for all of its orders.
             Ok(Followed::Draining(_)) => None,
-            Err(refusal) => Some(Told::Broken(key.clone(), refusal)),
+            Err(refusal) => Some(Told::Broken(key.clone(), number, refusal)),
         })
     });
     Box::pin(told.chain(stream::once(std::future::ready(over))))

@@ -1,0 +1,155 @@
+//! Which orders a session follows, and which it told to their end: each event comes once per session,
+//! also where an act in an order is said again after its end.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use orderstream_core::{Incarnation, OrderKey};
+
+use crate::limits::ORDERS_PER_SESSION_MAX;
+
+/// An order that the session follows.
+#[derive(Debug)]
+struct Follow {
+    life: Incarnation,
+    /// The number of its stream.
+    number: u64,
+    /// The seller has acknowledged something of it.
+    is_seen: bool,
+}
+
+/// The orders of one session.
+#[derive(Debug, Default)]
+pub(super) struct Followed {
+    now: BTreeMap<OrderKey, Follow>,
+    over: Over,
+    last_number: u64,
+}
+
+impl Followed {
+    /// Whether the order is followed.
+    pub(super) fn has(&self, key: &OrderKey) -> bool {
+        self.now.contains_key(key)
+    }
+
+    /// In which of its lives the order is followed.
+    pub(super) fn life(&self, key: &OrderKey) -> Option<&Incarnation> {
+        self.now.get(key).map(|follow| &follow.life)
+    }
+
+    /// The number of the stream that begins to tell this life of an order; none where another one does
+    /// so, or did to the end.
+    pub(super) fn begin(&mut self, key: &OrderKey, life: Incarnation) -> Option<u64> {
+        if self.life(key) == Some(&life) || self.over.has(key, &life) {
+            return None;
+        }
+        self.last_number = self.last_number.saturating_add(1);
+        let number = self.last_number;
+        self.now.insert(key.clone(), Follow { life, number, is_seen: false });
+        Some(number)
+    }
+
+    /// The stream of this number broke: the order may be told from its first event again.
+    pub(super) fn broke(&mut self, key: &OrderKey, number: u64) {
+        self.leave(key, number);
+    }
+
+    /// The stream of this number told all; nothing where it broke before.
+    pub(super) fn ended(&mut self, key: OrderKey, number: u64) {
+        if let Some(follow) = self.leave(&key, number) {
+            self.over.add(key, follow.life);
+        }
+    }
+
+    fn leave(&mut self, key: &OrderKey, number: u64) -> Option<Follow> {
+        let is_it = self.now.get(key).is_some_and(|follow| follow.number == number);
+        is_it.then(|| self.now.remove(key)).flatten()
+    }
+
+    /// Whether the order was seen before; from now on it is. Nothing where it is not followed.
+    pub(super) fn see(&mut self, key: &OrderKey) -> Option<bool> {
+        self.now.get_mut(key).map(|follow| std::mem::replace(&mut follow.is_seen, true))
+    }
+
+    /// The order did not become seen after all.
+    pub(super) fn unsee(&mut self, key: &OrderKey) {
+        if let Some(follow) = self.now.get_mut(key) {
+            follow.is_seen = false;
+        }
+    }
+}
+
+/// Orders that were told to their end: as many of the last as a session may follow at one time.
+#[derive(Debug, Default)]
+pub(super) struct Over {
+    lives: BTreeMap<OrderKey, Incarnation>,
+    /// The names, the oldest first.
+    names: VecDeque<OrderKey>,
+}
+
+impl Over {
+    /// Whether an order was told to the end of one of its lives.
+    pub(super) fn knows(&self, key: &OrderKey) -> bool {
+        self.lives.contains_key(key)
+    }
+
+    /// Whether this life of an order was told to its end.
+    pub(super) fn has(&self, key: &OrderKey, life: &Incarnation) -> bool {
+        self.lives.get(key) == Some(life)
+    }
+
+    /// An order was told to the end of this life.
+    pub(super) fn add(&mut self, key: OrderKey, life: Incarnation) {
+        if self.lives.insert(key.clone(), life).is_none() {
+            self.names.push_back(key);
+        }
+        if self.names.len() > ORDERS_PER_SESSION_MAX
+            && let Some(oldest) = self.names.pop_front()
+        {
+            self.lives.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(id: &str) -> OrderKey {
+        OrderKey::new("", id).unwrap()
+    }
+
+    fn life(name: &str) -> Incarnation {
+        Incarnation::new(name).unwrap()
+    }
+
+    #[test]
+    fn a_life_that_was_told_to_its_end_is_not_begun_again() {
+        let mut followed = Followed::default();
+        let first = followed.begin(&key("a"), life("one")).unwrap();
+        assert_eq!(followed.begin(&key("a"), life("one")), None, "it is followed");
+        followed.ended(key("a"), first);
+        assert_eq!(followed.begin(&key("a"), life("one")), None, "it was told");
+        assert!(followed.begin(&key("a"), life("two")).is_some(), "another life has its own list");
+    }
+
+    #[test]
+    fn an_order_whose_stream_broke_is_told_again() {
+        let mut followed = Followed::default();
+        let first = followed.begin(&key("a"), life("one")).unwrap();
+        followed.broke(&key("a"), first);
+        followed.ended(key("a"), first);
+        assert!(followed.begin(&key("a"), life("one")).is_some());
+    }
+
+    #[test]
+    fn the_oldest_of_too_many_ends_is_forgotten() {
+        let mut over = Over::default();
+        for number in 0..=ORDERS_PER_SESSION_MAX {
+            over.add(key(&number.to_string()), life("one"));
+            over.add(key(&number.to_string()), life("two"));
+        }
+        assert!(!over.knows(&key("0")));
+        assert!(over.has(&key("1"), &life("two")));
+        assert_eq!((over.lives.len(), over.names.len()), (1_000, 1_000));
+    }
+}
