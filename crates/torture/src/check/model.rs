@@ -248,7 +248,8 @@ impl State {
             }
             "OrderResumed" => self.phase = "Open",
             "OrderExtended" => self.expires_at = event.until.unwrap_or(self.expires_at),
-            "ProposalsOpened" => self.seal = Seal::Opened,
+            // Opened for the decision, it takes nothing more.
+            "ProposalsOpened" => (self.phase, self.seal) = ("Paused", Seal::Opened),
             "AwardPending" => {
                 self.pending = Some((event.proposal.clone(), event.until.unwrap_or_default()));
             }

@@ -168,6 +168,8 @@ fn p6_a_page_that_goes_back_or_lies_is_found() {
     breaks("P6", |lines| change(lines, views("tracking"), with(|seen| seen.epoch = 0)));
     breaks("P6", |lines| change(lines, views("order"), with(|seen| seen.proposals[1] = 7)));
     breaks("P6", |lines| change(lines, views("order"), with(|seen| seen.last_seq = 99)));
+    let paused = |seen: &mut Seen| seen.phase = "Paused".to_owned();
+    breaks("P6", |lines| change(lines, views("order"), with(paused)));
     breaks("P6", |lines| {
         for line in lines {
             if let Line::Roll(roll) = line {

@@ -231,6 +231,11 @@ fn sealed() -> Vec<Line> {
     let deadline = OPENED_AT + i64::try_from(LIFE_MS).unwrap_or_default();
     let opened = "ProposalsOpened".to_owned();
     list.push(Event { seq: 4, at: deadline, kind: opened, ..Event::default() });
+    // Opened, it is paused already.
+    let pause = Act {
+        result: Outcome::DONE,
+        ..of_sealed(act(690_000_000, &Op::Pause, "buyer", Over::Requestor))
+    };
     let close = of_sealed(act(700_000_000, &Op::Close, "buyer", Over::Grpc(0)));
     list.push(Event {
         seq: 5,
@@ -255,6 +260,7 @@ fn sealed() -> Vec<Line> {
     vec![
         Line::Act(of_sealed(act(1, &opening, "opener", Over::Requestor))),
         Line::Act(offer),
+        Line::Act(pause),
         Line::Act(close),
         watch(&hidden, 3_000),
         Line::List(List { order, by, events }),
