@@ -93,7 +93,9 @@ impl Case {
             Self::Relife => (1, Owner::Trackers { takeover_ms: 0 }),
         };
         let order = |place: usize| {
-            let (id, opening) = (format!("{self}-{place}"), long_opening(&[]));
+            // The life that is to be kept is named from the first.
+            let life = if self == Self::Relife { "@life-1" } else { "" };
+            let (id, opening) = (format!("{self}-{place}{life}"), long_opening(&[]));
             Order { id, opening, owner, home: 0 }
         };
         let actors = SELLERS.iter().chain(&["buyer"]);

@@ -19,6 +19,7 @@ pub mod cases;
 pub mod check;
 pub mod event;
 pub mod history;
+pub mod name;
 pub mod op;
 pub mod plan;
 pub mod read;

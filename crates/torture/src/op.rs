@@ -76,8 +76,6 @@ pub struct Opening {
     pub sealed: bool,
     /// The sellers that are asked; empty for all.
     pub sellers: Vec<String>,
-    /// Which life of the name; empty lets the processor choose.
-    pub incarnation: String,
 }
 
 impl Op {

@@ -226,7 +226,6 @@ fn orders(rng: &mut Rng, seed: u64, shape: Shape) -> Vec<Order> {
                 } else {
                     Vec::new()
                 },
-                incarnation: String::new(),
             };
             let owner = if by_rig {
                 Owner::Trackers { takeover_ms: rng.u64(1_500..5_000) }

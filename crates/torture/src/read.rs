@@ -14,6 +14,7 @@ use tonic::transport::Channel;
 pub use self::sse::follow as follow_sse;
 use crate::event::Event;
 use crate::history::{Line, Reader, Recorder, Stream, Told};
+use crate::name;
 use crate::op::Opening;
 
 /// Pause before a reader comes back.
@@ -53,7 +54,8 @@ pub async fn observe(channel: Channel, follower: Follower) {
     for connection in 1.. {
         let after_seq = if connection % AFRESH_EVERY == 0 { 0 } else { last };
         let request = v1::OrderStreamRequest {
-            order_req_id: follower.order.clone(),
+            order_req_id: name::id(&follower.order).to_owned(),
+            incarnation: name::life(&follower.order).to_owned(),
             after_seq,
             observer: true,
             ..v1::OrderStreamRequest::default()
@@ -127,7 +129,7 @@ pub async fn track(channel: Channel, follower: Follower, claim: Claim) {
 }
 
 fn request(follower: &Follower, claim: &Claim, after_seq: u64) -> v1::OrderStreamRequest {
-    let Opening { expires_in_ms, sealed, sellers, incarnation } = claim.opening.clone();
+    let Opening { expires_in_ms, sealed, sellers } = claim.opening.clone();
     let spec = v1::OrderSpec {
         expires_in_ms,
         sealed,
@@ -135,10 +137,10 @@ fn request(follower: &Follower, claim: &Claim, after_seq: u64) -> v1::OrderStrea
         ..v1::OrderSpec::default()
     };
     v1::OrderStreamRequest {
-        order_req_id: follower.order.clone(),
+        order_req_id: name::id(&follower.order).to_owned(),
+        incarnation: name::life(&follower.order).to_owned(),
         after_seq,
         epoch: claim.epoch,
-        incarnation,
         order: Some(spec),
         ..v1::OrderStreamRequest::default()
     }
@@ -157,7 +159,8 @@ fn reason(status: &tonic::Status) -> String {
 /// When the processor refuses, or the list does not come in time.
 pub async fn list(channel: Channel, order: &str, within: Duration) -> Result<Vec<Event>, String> {
     let request = v1::OrderStreamRequest {
-        order_req_id: order.to_owned(),
+        order_req_id: name::id(order).to_owned(),
+        incarnation: name::life(order).to_owned(),
         observer: true,
         ..v1::OrderStreamRequest::default()
     };

@@ -37,6 +37,13 @@ pub struct Call {
     pub epoch: u64,
 }
 
+impl Call {
+    /// The order's id.
+    pub(crate) fn id(&self) -> &str {
+        crate::name::id(&self.order)
+    }
+}
+
 /// What is needed to send by any way but a session.
 #[derive(Clone, Debug)]
 pub struct Sender {

@@ -4,7 +4,10 @@ use futures_util::future::join_all;
 
 use super::{Scene, award};
 use crate::op::{Op, Over};
-use crate::plan::SELLERS;
+use crate::plan::{LONG_LIFE_MS, SELLERS};
+
+/// How long the awards that are undone can be undone, milliseconds.
+const UNDO_WITHIN_MS: u64 = 60_000;
 
 /// In each order three ends are sent at once: three awards, or an award beside one over gRPC, or
 /// beside a cancel over gRPC. One of them is the order's end; the others must say so.
@@ -38,10 +41,13 @@ pub(super) async fn repeats(scene: &Scene<'_>) {
     let seller = SELLERS[0];
     let lock = || Op::Lock { proposal: "p".to_owned(), lease_ms: 60_001 };
     scene.propose(0, "p", seller).await;
-    for over in [Over::Grpc(0), Over::Requestor, Over::Cli] {
+    let buyers = [Over::Grpc(0), Over::Requestor, Over::Cli];
+    for (over, longer) in buyers.into_iter().zip(1..) {
         scene.twice(0, Op::FollowUp, over, "buyer").await;
         scene.twice(0, Op::Pause, over, "buyer").await;
         scene.twice(0, Op::Resume, over, "buyer").await;
+        let expires_in_ms = LONG_LIFE_MS + 1_000 * longer;
+        scene.twice(0, Op::Extend { expires_in_ms }, over, "buyer").await;
     }
     let rest = Over::Rest(0);
     for op in [Op::Ask, Op::Decline, lock(), Op::Unlock { proposal: "p".to_owned() }] {
@@ -53,6 +59,11 @@ pub(super) async fn repeats(scene: &Scene<'_>) {
     scene.propose(0, "q", SELLERS[1]).await;
     scene.desk.once(&seen, rest, "looker", &mut None).await;
     scene.twice(0, Op::Amend { proposal: "p".to_owned() }, rest, seller).await;
+    for over in buyers {
+        let award = Op::Award { proposal: "p".to_owned(), undo_within_ms: UNDO_WITHIN_MS };
+        scene.twice(0, award, over, "buyer").await;
+        scene.twice(0, Op::UndoAward, over, "buyer").await;
+    }
     scene.twice(0, Op::Withdraw { proposal: "p".to_owned() }, rest, seller).await;
     scene.twice(0, award("q"), Over::Grpc(0), "buyer").await;
     for (call, over, _) in scene.desk.sent().into_values() {

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{Scene, award};
 use crate::history::{Act, Fault, Line};
+use crate::name;
 use crate::op::{Op, Outcome, Over};
 use crate::plan::{SELLERS, Whom};
 use crate::read::poll::{Page, watch, watch_roll};
@@ -24,7 +25,8 @@ const PRESS: usize = 16;
 /// How long they come, before and after the processor is told to end.
 const PRESSED: Duration = Duration::from_millis(700);
 
-/// An order that was awarded is opened anew, in another life, while the disk is full.
+/// An order that was awarded is opened anew, in another life, while the disk is full. Whether the new life
+/// is refused or begins beside the old one, nothing of the old one is lost.
 pub(super) async fn relife(scene: &mut Scene<'_>, world: &World) {
     let order = scene.plan.orders[0].id.clone();
     own(scene, 3, "life-1");
@@ -48,14 +50,13 @@ pub(super) async fn relife(scene: &mut Scene<'_>, world: &World) {
     await_opening(&scene.desk.stage, &order).await;
 }
 
-/// A tracker of the rig for the first order's life of this name.
+/// A tracker of the rig for this life of the first order.
 fn own(scene: &mut Scene<'_>, epoch: u64, life: &str) {
     let order = &scene.plan.orders[0];
-    let mut opening = order.opening.clone();
-    life.clone_into(&mut opening.incarnation);
+    let opening = order.opening.clone();
     let follower = Follower {
         name: format!("tracker-{epoch}"),
-        order: order.id.clone(),
+        order: format!("{}@{life}", name::id(&order.id)),
         recorder: scene.desk.stage.recorder.clone(),
     };
     let address = scene.desk.stage.addresses.grpc[0];

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::event::Event;
 use crate::history::Pages;
+use crate::name;
 use crate::send::http;
 
 /// Pages of one list that are read.
@@ -17,7 +18,11 @@ const PAGES_MAX: usize = 40;
 /// # Errors
 /// When there is no such answer, with its status and reason.
 pub async fn sse_list(address: SocketAddr, order: &str) -> Result<Vec<Event>, String> {
-    let answer = http::get(address, &format!("/api/v1/orders/{order}/events")).await?;
+    let answer = http::get(
+        address,
+        &format!("/api/v1/orders/{}/events{}", name::id(order), name::query(order)),
+    )
+    .await?;
     if answer.status != 200 {
         return Err(format!("status {}: {}", answer.status, answer.text));
     }
@@ -31,16 +36,16 @@ pub async fn sse_list(address: SocketAddr, order: &str) -> Result<Vec<Event>, St
 /// # Errors
 /// When a page does not come.
 pub async fn read(address: SocketAddr, order: &str) -> Result<Pages, String> {
+    let page =
+        |page: &str| format!("/api/v1/orders/{}/{page}{}", name::id(order), name::query(order));
     let mut proposals = Vec::new();
-    for item in all(address, &format!("/api/v1/orders/{order}/proposals"), "proposals").await? {
+    for item in all(address, &page("proposals"), "proposals").await? {
         let text = |name: &str| item[name].as_str().unwrap_or_default().to_owned();
         let version = item["version"].as_u64().unwrap_or_default();
         proposals.push((text("proposal_id"), text("status"), version));
     }
     let mut said = Vec::new();
-    for item in
-        all(address, &format!("/api/v1/orders/{order}/conversation"), "conversation").await?
-    {
+    for item in all(address, &page("conversation"), "conversation").await? {
         let id = item["id"].as_str().unwrap_or_default().to_owned();
         said.push((item["seq"].as_u64().unwrap_or_default(), id));
     }
@@ -48,9 +53,10 @@ pub async fn read(address: SocketAddr, order: &str) -> Result<Pages, String> {
 }
 
 async fn all(address: SocketAddr, path: &str, field: &str) -> Result<Vec<Value>, String> {
+    let first = if path.contains('?') { '&' } else { '?' };
     let (mut items, mut after) = (Vec::new(), String::new());
     for _ in 0..PAGES_MAX {
-        let answer = http::get(address, &format!("{path}?limit=20{after}")).await?;
+        let answer = http::get(address, &format!("{path}{first}limit=20{after}")).await?;
         let body = answer.json();
         let Some(page) = body[field].as_array() else {
             return Err(format!("{path}: status {}: {}", answer.status, answer.text));

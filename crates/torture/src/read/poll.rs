@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::history::{Found, Line, Recorder, Roll, Seen, View};
+use crate::name;
 use crate::send::http;
 
 /// Pause between two looks.
@@ -35,7 +36,7 @@ impl Page {
     pub fn path(self, order: &str) -> String {
         match self {
             Self::Tracking => format!("/api/v1/orders/tracking/{order}"),
-            Self::Order => format!("/api/v1/orders/{order}"),
+            Self::Order => format!("/api/v1/orders/{}{}", name::id(order), name::query(order)),
         }
     }
 

@@ -10,6 +10,7 @@ use super::client::Desk;
 use super::faults::look_after;
 use crate::event::Event;
 use crate::history::{Figures, Found, Line, List};
+use crate::name;
 use crate::op::{Op, Over};
 use crate::plan::{Owner, Plan};
 use crate::read::list;
@@ -121,7 +122,7 @@ enum State {
 
 async fn state(desk: &Desk, order: &str) -> State {
     for address in &desk.stage.addresses.rest {
-        let path = format!("/api/v1/orders/{order}");
+        let path = format!("/api/v1/orders/{}{}", name::id(order), name::query(order));
         let Ok(answer) = crate::send::http::get(*address, &path).await else { continue };
         let body = answer.json();
         if answer.status == 200 {

@@ -36,7 +36,7 @@ pub(super) fn submission(call: &Call, version: u32) -> Option<v1::ProposalSubmis
         ..v1::Proposal::default()
     };
     Some(v1::ProposalSubmission {
-        order_req_id: call.order.clone(),
+        order_req_id: call.id().to_owned(),
         idempotency_key: call.key.clone(),
         proposal: Some(proposal),
         ..v1::ProposalSubmission::default()

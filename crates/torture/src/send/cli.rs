@@ -40,7 +40,7 @@ fn outcome(code: Option<i32>, said: &str) -> Outcome {
 
 fn args(call: &Call) -> Option<Vec<String>> {
     let with = |verb: &str, more: &[&str]| {
-        let mut args = vec![verb.to_owned(), call.order.clone()];
+        let mut args = vec![verb.to_owned(), call.id().to_owned()];
         args.extend(more.iter().map(ToString::to_string));
         args
     };

@@ -25,7 +25,7 @@ pub(super) async fn send(channel: Channel, call: &Call) -> Outcome {
 async fn follow_up(channel: Channel, call: &Call) -> Result<Option<u64>, tonic::Status> {
     let said = v1::Message { message: call.token.clone(), ..v1::Message::default() };
     let request = v1::FollowUpRequest {
-        order_req_id: call.order.clone(),
+        order_req_id: call.id().to_owned(),
         message: Some(said),
         idempotency_key: call.key.clone(),
         epoch: call.epoch,
@@ -37,7 +37,8 @@ async fn follow_up(channel: Channel, call: &Call) -> Result<Option<u64>, tonic::
 
 async fn act(channel: Channel, call: &Call) -> Result<Option<u64>, tonic::Status> {
     let mut client = OrderControlServiceClient::new(channel);
-    let order = Some(v1::OrderRef { order_req_id: call.order.clone(), ..v1::OrderRef::default() });
+    let order =
+        Some(v1::OrderRef { order_req_id: call.id().to_owned(), ..v1::OrderRef::default() });
     let (idempotency_key, epoch) = (call.key.clone(), call.epoch);
     let reason = call.token.clone();
     let answer = match &call.op {

@@ -19,7 +19,7 @@ pub(super) async fn send(address: SocketAddr, call: &Call) -> Outcome {
 
 /// The path after `/api/v1/orders/`, and the body; `None` for what buyers' REST does not have.
 pub fn request(call: &Call) -> Option<(String, Value)> {
-    let Call { order, token, .. } = call;
+    let (token, order) = (&call.token, call.id());
     let on = |act: &str| format!("{act}/{order}");
     let reason = json!({"reason": token});
     Some(match &call.op {

@@ -18,7 +18,7 @@ pub(super) async fn send(address: SocketAddr, call: &Call) -> Outcome {
 
 /// The request line without its version, and the body; `None` for what sellers' REST does not have.
 pub fn request(call: &Call) -> Option<(String, Value)> {
-    let Call { actor, order, token, .. } = call;
+    let (Call { actor, token, .. }, order) = (call, call.id());
     let content = |proposal: &str| {
         json!({"order_req_id": order, "proposal_id": proposal, "seller": actor,
             "price": "10", "currency": "EUR", "note": token})

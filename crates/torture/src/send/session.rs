@@ -168,7 +168,8 @@ enum Next {
 }
 
 fn message(call: &Call) -> Option<Up> {
-    let order = Some(v1::OrderRef { order_req_id: call.order.clone(), ..v1::OrderRef::default() });
+    let order =
+        Some(v1::OrderRef { order_req_id: call.id().to_owned(), ..v1::OrderRef::default() });
     let (proposal_id, reason) =
         (call.op.proposal().unwrap_or_default().to_owned(), call.token.clone());
     Some(match &call.op {
