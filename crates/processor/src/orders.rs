@@ -274,8 +274,7 @@ impl Orders {
                     }
                     let order = entry.book.order().ok_or_else(|| not_found(key))?;
                     let (followers, has_tracker) = entry.feed.followers();
-                    let facts =
-                        Facts { epoch: entry.book.floor(), followers, has_tracker, formers };
+                    let facts = Facts { epoch: entry.granted, followers, has_tracker, formers };
                     let value = Ok(view(&seal::order(order), &facts));
                     let withheld = entry.book.withhold(value);
                     entry.when_durable(withheld, sender);

@@ -194,6 +194,27 @@ async fn an_epoch_under_which_a_stream_started_outlives_a_crash() {
     assert!(!is_granted || former.is_err(), "a stream with epoch 5 had started");
 }
 
+/// Else a crash would take back what was shown.
+#[tokio::test]
+async fn an_epoch_is_shown_when_it_is_on_disk() {
+    let disk = Disk::default();
+    let rig = Rig::start_on(&disk).await;
+    let wire = rig.wire().await;
+    drop(wire.follow(of_epoch("a", 3)).await.unwrap());
+    disk.hold();
+    let mut granted = JoinSet::new();
+    let newer = wire.clone();
+    granted.spawn(async move { newer.follow(of_epoch("a", 5)).await.is_ok() });
+    let waits = disk.clone();
+    within("the grant is written", tokio::task::spawn_blocking(move || waits.wait_for_commit()))
+        .await
+        .unwrap();
+    let shown_before = wire.state("a").await.unwrap().epoch;
+    disk.release();
+    assert!(within("an answer", granted.join_next()).await.unwrap().unwrap());
+    assert_eq!((shown_before, wire.state("a").await.unwrap().epoch), (3, 5));
+}
+
 #[tokio::test]
 async fn a_new_life_of_a_name_is_a_new_order() {
     let mut rig = Rig::start().await;
