@@ -1,5 +1,5 @@
-//! `cargo xtask test`: the binary first, because process tests run it, then every test, then those
-//! of what only a feature brings.
+//! `cargo xtask test`: the binary first, because process tests and the black box run it, then every
+//! test, then those of what only a feature brings.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -5,13 +5,12 @@ mod answers;
 mod lives;
 
 use std::fmt;
-use std::path::Path;
 
 use tokio::task::JoinSet;
 
 use crate::op::{Op, Outcome, Over};
 use crate::plan::{Client, Keys, Order, Owner, Plan, SELLERS, Shape};
-use crate::run::{Desk, Ran, Stage, await_opening, finish, long_opening};
+use crate::run::{Desk, Place, Stage, await_opening, finish, long_opening};
 use crate::world::World;
 
 /// A directed scenario.
@@ -60,10 +59,9 @@ impl Case {
     }
 
     /// Plays it against the binary, to the end of all its orders.
-    pub async fn play(self, binary: &Path) -> Ran {
-        let dir = tempfile::Builder::new().prefix("torture-").tempdir().unwrap();
-        let mut world = World::start(binary, self.shape(), dir.path(), &SELLERS).await;
-        let stage = Stage::new(&world);
+    pub async fn play(self, Place { binary, dir, recorder }: Place) {
+        let mut world = World::start(&binary, self.shape(), &dir, &SELLERS).await;
+        let stage = Stage::new(&world, recorder);
         let plan = self.plan();
         let desk = Desk::new(&stage, &plan);
         let mut readers = JoinSet::new();
@@ -78,9 +76,6 @@ impl Case {
         }
         let Scene { plan, desk, .. } = scene;
         finish(&plan, &mut world, &desk, readers).await;
-        let lines = stage.recorder.lines();
-        drop(world);
-        Ran { lines, dir }
     }
 
     fn plan(self) -> Plan {

@@ -5,7 +5,7 @@ mod client;
 mod faults;
 mod finish;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -28,6 +28,11 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The epochs of the rig's own trackers.
 const EPOCHS: [u64; 2] = [3, 7];
 
+/// Within so long a run is over, whatever hangs: six times what one needs.
+const OVER_WITHIN: Duration = Duration::from_secs(180);
+/// Within so long a run that is given up lets go of its processes.
+const LET_GO_WITHIN: Duration = Duration::from_secs(10);
+
 /// What a run left behind.
 #[derive(Debug)]
 pub struct Ran {
@@ -35,6 +40,39 @@ pub struct Ran {
     pub lines: Vec<Line>,
     /// The folder with the processes' logs; removed when this is dropped.
     pub dir: tempfile::TempDir,
+    /// Why the run did not come to its end, as when a process does not start.
+    pub broken: Option<String>,
+}
+
+/// Where one run has its files, and writes down what it sees.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The binary.
+    pub binary: PathBuf,
+    /// A folder of its own.
+    pub dir: PathBuf,
+    /// Where everything is written.
+    pub recorder: Recorder,
+}
+
+/// Plays something in a place of its own, to its end or until it fell over or hung.
+pub async fn bounded<F>(binary: PathBuf, play: impl FnOnce(Place) -> F) -> Ran
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let dir = tempfile::Builder::new().prefix("torture-").tempdir().unwrap();
+    let recorder = Recorder::default();
+    let place = Place { binary, dir: dir.path().to_owned(), recorder: recorder.clone() };
+    let mut task = JoinSet::new();
+    task.spawn(play(place));
+    let broken = match tokio::time::timeout(OVER_WITHIN, task.join_next()).await {
+        Ok(Some(Err(error))) => Some(format!("fell over: {error}")),
+        Ok(_) => None,
+        Err(_) => Some(format!("was not over after {} s", OVER_WITHIN.as_secs())),
+    };
+    // Its processes end with it.
+    drop(tokio::time::timeout(LET_GO_WITHIN, task.shutdown()).await);
+    Ran { lines: recorder.lines(), dir, broken }
 }
 
 /// What the parts of a run share.
@@ -50,22 +88,21 @@ pub struct Stage {
 
 impl Stage {
     /// For the clients of this world.
-    pub fn new(world: &World) -> Self {
+    pub fn new(world: &World, recorder: Recorder) -> Self {
         let addresses = world.addresses().clone();
         let sender = Sender::new(&addresses);
-        Self { recorder: Recorder::default(), addresses, sender }
+        Self { recorder, addresses, sender }
     }
 }
 
 /// Runs a plan against the binary.
-pub async fn run(plan: &Plan, binary: &Path) -> Ran {
-    let dir = tempfile::Builder::new().prefix("torture-").tempdir().unwrap();
-    let mut world = World::start(binary, plan.shape, dir.path(), &crate::plan::SELLERS).await;
-    let stage = Stage::new(&world);
-    let desk = Desk::new(&stage, plan);
+pub async fn run(plan: Plan, Place { binary, dir, recorder }: Place) {
+    let mut world = World::start(&binary, plan.shape, &dir, &crate::plan::SELLERS).await;
+    let stage = Stage::new(&world, recorder);
+    let desk = Desk::new(&stage, &plan);
     let mut readers = JoinSet::new();
-    open(plan, &stage, &desk, &mut readers).await;
-    read(plan, &stage, &mut readers);
+    open(&plan, &stage, &desk, &mut readers).await;
+    read(&plan, &stage, &mut readers);
 
     let began = Instant::now();
     let mut clients = JoinSet::new();
@@ -74,10 +111,7 @@ pub async fn run(plan: &Plan, binary: &Path) -> Ran {
     }
     faults::play(&plan.faults, &mut world, &stage.recorder).await;
     while clients.join_next().await.is_some() {}
-    finish(plan, &mut world, &desk, readers).await;
-    let lines = stage.recorder.lines();
-    drop(world);
-    Ran { lines, dir }
+    finish(&plan, &mut world, &desk, readers).await;
 }
 
 /// Opens all orders, and waits until processors know them.

@@ -13,7 +13,7 @@ use crate::history::{Line, save};
 use crate::op::Outcome;
 use crate::plan::plan;
 use crate::report::report;
-use crate::run::{Ran, run};
+use crate::run::{Ran, bounded, run};
 
 /// Runs at one time: they mostly wait, and two processors of the machine are enough for so many.
 pub const JOBS: usize = 3;
@@ -54,7 +54,7 @@ pub async fn play(seeds: RangeInclusive<u64>, session: &Session) -> bool {
             runs.spawn(async move { one(seed, &session).await });
             next += 1;
         } else if let Some(ended) = runs.join_next().await {
-            totals.add(ended.unwrap_or_else(|error| Count::lost(&error.to_string())));
+            totals.add(ended.unwrap_or_else(|error| panic!("a seed is lost: {error}")));
         } else {
             break;
         }
@@ -66,20 +66,23 @@ pub async fn play(seeds: RangeInclusive<u64>, session: &Session) -> bool {
 async fn one(seed: u64, session: &Session) -> Count {
     let began = Instant::now();
     let plan = plan(seed);
-    let ran = run(&plan, &session.binary).await;
-    let findings = check(&ran.lines);
+    let (shape, keys) = (plan.shape, plan.keys);
+    let ran = bounded(session.binary.clone(), |place| run(plan, place)).await;
+    let findings = judge(&ran);
     let count = Count::of(&ran.lines, &findings);
-    println!(
-        "seed {seed} {:?} {:?}: {count}, {} s",
-        plan.shape,
-        plan.keys,
-        began.elapsed().as_secs()
-    );
+    println!("seed {seed} {shape:?} {keys:?}: {count}, {} s", began.elapsed().as_secs());
     if !findings.is_empty() {
         let replay = format!("cargo xtask torture --seeds {seed}");
         tell(&findings, &ran, &replay, &session.keep.join(format!("seed-{seed}")));
     }
     count
+}
+
+/// What is wrong with a run. One that did not come to its end has no history to be judged.
+fn judge(ran: &Ran) -> Vec<Finding> {
+    let Some(broken) = &ran.broken else { return check(&ran.lines) };
+    let (order, token, text) = (String::new(), String::new(), format!("the run {broken}"));
+    vec![Finding { predicate: "run", order, token, text }]
 }
 
 /// Prints what is wrong, and keeps the history and the logs.
@@ -104,8 +107,8 @@ pub async fn play_cases(cases: &[Case], binary: &Path, keep: &Path) -> bool {
     let mut passed = true;
     for case in cases {
         let began = Instant::now();
-        let ran = case.play(binary).await;
-        let findings = check(&ran.lines);
+        let ran = bounded(binary.to_owned(), |place| case.play(place)).await;
+        let findings = judge(&ran);
         let count = Count::of(&ran.lines, &findings);
         println!("case {case}: {count}, {} s", began.elapsed().as_secs());
         if !findings.is_empty() {
@@ -154,11 +157,6 @@ impl Count {
         }
         count.findings = findings.iter().map(|finding| finding.predicate.to_owned()).collect();
         count
-    }
-
-    fn lost(error: &str) -> Self {
-        println!("a run fell over: {error}");
-        Self { findings: vec!["run".to_owned()], ..Self::default() }
     }
 }
 

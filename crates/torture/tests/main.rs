@@ -1,0 +1,52 @@
+//! Claims about the seeds and cases of every build, played against the binary that lies beside the
+//! tests. `TORTURE_SEEDS=A-B` plays other seeds; what fails prints how it is played again.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use orderstream_torture::cases::Case;
+use orderstream_torture::run::binary_beside;
+use orderstream_torture::seeds::{JOBS, Session, parse, play, play_cases};
+use tokio::sync::Mutex;
+
+/// The seeds of every build.
+const SEEDS: RangeInclusive<u64> = 0..=9;
+/// Where histories of failing runs are kept.
+const KEEP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/torture");
+
+/// Runs know when something takes too long: no two tests share the machine.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+fn binary() -> PathBuf {
+    binary_beside().expect("there is no binary; build it with `cargo build -p orderstream`")
+}
+
+fn session(binary: PathBuf) -> Session {
+    Session { binary, keep: KEEP.into(), jobs: JOBS, until: None }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_seed_keeps_every_promise() {
+    let _alone = ALONE.lock().await;
+    let seeds = match std::env::var("TORTURE_SEEDS") {
+        Ok(text) => parse(&text).unwrap(),
+        Err(_) => SEEDS,
+    };
+    assert!(play(seeds, &session(binary())).await, "a promise is broken: see the report above");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_case_keeps_every_promise() {
+    let _alone = ALONE.lock().await;
+    let passed = play_cases(&Case::ALL, &binary(), KEEP.as_ref()).await;
+    assert!(passed, "a promise is broken: see the report above");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_does_not_start_fails_its_run() {
+    let _alone = ALONE.lock().await;
+    let keep = tempfile::tempdir().unwrap();
+    let nothing = session(keep.path().join("no-such-binary"));
+    let nothing = Session { keep: keep.path().to_owned(), ..nothing };
+    assert!(!play(0..=0, &nothing).await);
+}
