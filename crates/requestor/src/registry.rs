@@ -406,10 +406,15 @@ impl Registry {
     }
 
     /// Refuses an act that the order could not take now; asked before the act is stored. An order
-    /// that is not here takes everything.
+    /// that is not here takes everything. While the requestor stops, a stream that is over says nothing
+    /// of another owner.
     pub(crate) fn check_act(&self, key: &OrderKey) -> Result<(), Refusal> {
         let orders = self.orders.lock();
-        orders.map.get(key).map_or(Ok(()), |entry| entry.check_followed(key))
+        match orders.map.get(key) {
+            Some(entry) if orders.is_closed && entry.end().is_none() => Err(stopping()),
+            Some(entry) => entry.check_followed(key),
+            None => Ok(()),
+        }
     }
 
     /// Which life of the order is followed.

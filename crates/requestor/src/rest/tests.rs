@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Method, header};
 use orderstream_core::port::{Clock, OrderStreams as _};
-use orderstream_core::{Epoch, Incarnation, Timestamp};
+use orderstream_core::{Epoch, Incarnation, Reason, Timestamp};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -344,6 +344,22 @@ async fn an_unreachable_processor_is_a_reason_and_no_error() {
     assert_eq!((refused.0, &refused.1["reason"]), (503, &json!("DRAINING")));
     let store = crate::OrderStore::new(Arc::clone(&lists) as Arc<dyn Lists>);
     assert_eq!(store.load(&key()).unwrap().open_acts.len(), 1);
+}
+
+/// An act that was let in before the stop meets streams that are over.
+#[tokio::test]
+async fn while_the_requestor_stops_no_act_is_told_of_another_owner() {
+    let rig = rig().await;
+    assert_eq!(ask(&rig.handle, Method::POST, "/initiate", INITIATE).await.0, 200);
+    let registry = &rig.handle.shared.registry;
+    assert_eq!(registry.close(), 1);
+    let refusal = loop {
+        match registry.check_act(&key()) {
+            Err(refusal) => break refusal,
+            Ok(()) => tokio::task::yield_now().await,
+        }
+    };
+    assert_eq!(refusal.reason, Reason::Draining, "{refusal}");
 }
 
 #[tokio::test]
