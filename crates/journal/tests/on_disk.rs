@@ -227,6 +227,31 @@ fn log_cut_at_any_byte_before_the_answer_is_no_loss() {
 }
 
 #[test]
+fn first_batch_of_all_that_was_torn_before_the_answer_is_no_loss() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path()).close();
+    let before = files(dir.path());
+    let unanswered = open(dir.path());
+    append(&unanswered, "b", 0, &["not told", "nor this"]).unwrap();
+    unanswered.close();
+    let (path, log) = log_of(&files(dir.path()));
+    let written = log.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    for at in 0..written - 1 {
+        restore(dir.path(), &before);
+        let mut torn = log[..written].to_vec();
+        torn[at] ^= 0x55;
+        fs::write(&path, &torn).unwrap();
+        let journal = open(dir.path());
+        assert!(journal.damage().is_none(), "byte {at}: {:?}", journal.damage());
+        // Where the damage is in the batch's number all of it may be taken.
+        let found = payloads(&journal, "b", 0).len() as u64;
+        assert!(found == 0 || found == 2, "byte {at}: {found}");
+        assert_eq!(append(&journal, "b", found, &["more"]), Ok(found + 1), "byte {at}");
+        journal.close();
+    }
+}
+
+#[test]
 fn zeroed_tail_of_the_log_is_told_as_loss_and_its_bytes_are_kept() {
     for len in [1, 87, 200] {
         let dir = in_the_log();
