@@ -18,6 +18,8 @@ pub(crate) const SECONDS_EACH: u64 = 20;
 const CORPUS: &str = "crates/fuzz/corpus";
 /// Where a run writes: new inputs, logs, and inputs that broke something.
 const FOUND: &str = "target/fuzz";
+/// A disk in memory: what is fuzzed on a disk waits for no sync there.
+const MEMORY_DISK: &str = "/dev/shm";
 /// Targets that run at one time.
 const AT_ONCE: usize = 2;
 /// Longest that one input may take, seconds.
@@ -55,12 +57,12 @@ pub(crate) fn run(root: &Path, seconds_each: u64, only: &[String]) -> anyhow::Re
 
 /// Builds the fuzzer, with coverage in our own crates.
 fn build(root: &Path) -> anyhow::Result<PathBuf> {
-    let mut build = step::cargo(root, &["build", "--locked", "-p", "orderstream-fuzz"]);
-    build.args(["--features", "libfuzzer", "--bin", "fuzz"]);
+    let mut build = step::cargo(root, &["build", "--locked", "--workspace", "--example", "fuzz"]);
+    build.args(["--features", "orderstream-fuzz/libfuzzer"]);
     build.env("RUSTC_WORKSPACE_WRAPPER", root.join("xtask/fuzz/instrument"));
     step::run("build the fuzzer", &mut build)?;
     // The next build of the same crates without coverage leaves it alone.
-    let built = root.join("target/debug/fuzz");
+    let built = root.join("target/debug/examples/fuzz");
     let kept = root.join(FOUND).join("fuzz");
     fs::create_dir_all(root.join(FOUND))?;
     fs::copy(&built, &kept).with_context(|| format!("copy {}", built.display()))?;
@@ -95,6 +97,9 @@ fn start(root: &Path, fuzzer: &Path, target: &str, seconds: u64) -> anyhow::Resu
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log);
+    if Path::new(MEMORY_DISK).is_dir() {
+        fuzz.env("TMPDIR", MEMORY_DISK);
+    }
     fuzz.spawn().with_context(|| format!("start the fuzzer of {target}"))
 }
 
@@ -104,7 +109,10 @@ fn log(root: &Path, target: &str) -> PathBuf {
 
 /// The last line in which libFuzzer says how far it is.
 fn last_line(log: &str) -> &str {
-    log.lines().rfind(|line| line.starts_with('#')).unwrap_or("no input was played")
+    let is_count = |line: &&str| {
+        line.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    log.lines().rfind(is_count).unwrap_or("no input was played")
 }
 
 /// What is said of an input that broke something: why, where it lies, and how it is played.
@@ -146,6 +154,13 @@ mod tests {
         assert!(said.contains("--example play -- wire target/fuzz/wire-crash-80"), "{said}");
         assert!(said.contains("left: 1"), "{said}");
         assert_eq!(last_line(log), "#7 NEW cov: 3");
+    }
+
+    #[test]
+    fn the_last_count_is_told_and_not_the_words_that_the_fuzzer_recommends() {
+        let log = "#9\tDONE cov: 4\n###### End of recommended dictionary. ######\nDone 9 runs\n";
+        assert_eq!(last_line(log), "#9\tDONE cov: 4");
+        assert_eq!(last_line("INFO: Seed: 1\n"), "no input was played");
     }
 
     #[test]

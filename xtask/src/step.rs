@@ -6,11 +6,21 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 
-/// The cargo that started this program, run in the workspace's root.
+/// What cargo tells a program that it runs of that program's own package. The build script of one that
+/// we depend on is run again where any of it differs, and with it whatever depends on that is built anew.
+const OF_THIS_PACKAGE: [&str; 2] = ["CARGO_MANIFEST_", "CARGO_PKG_"];
+
+/// The cargo that started this program, run in the workspace's root, as if it was typed there.
 pub(crate) fn cargo(root: &Path, args: &[&str]) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.current_dir(root).args(args);
+    for (name, _) in std::env::vars_os() {
+        let shown = name.to_string_lossy();
+        if OF_THIS_PACKAGE.iter().any(|prefix| shown.starts_with(prefix)) {
+            command.env_remove(&name);
+        }
+    }
     command
 }
 
