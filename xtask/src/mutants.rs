@@ -2,13 +2,13 @@
 //! is named for it, which must fail in its time. What survives is a promise that nothing protects.
 //!
 //! ```text
-//! copy the tree -> build each test once, it must pass -> for each mutant:
-//!     plant -> build -> run the test -> Found | Survived | TimedOut | DoesNotBuild -> take out
+//! copy the tree -> build each test program, its tests must pass -> for each mutant:
+//!     plant -> build its program -> run the test -> Found | Survived | TimedOut | DoesNotBuild -> take out
 //! ```
 
 pub(crate) mod list;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,14 +16,13 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use serde_json::Value;
 
 use self::list::{Mutant, Test};
 use crate::step;
 
 /// The copy that is changed, and its build; both stay for the next run.
 const COPY: &str = "target/mutants/tree";
-/// The exit code of libtest when a test failed, and of cargo with it.
-const TEST_FAILED: i32 = 101;
 /// The exit codes of `timeout` when the time was over, and when it had to kill.
 const TIMED_OUT: i32 = 124;
 const KILLED: i32 = 137;
@@ -57,17 +56,14 @@ impl fmt::Display for Outcome {
 pub(crate) fn run(root: &Path, only: &[String]) -> anyhow::Result<ExitCode> {
     let mutants = chosen(root, only)?;
     let copy = Copy::make(root)?;
-    let tests: BTreeSet<&Test> = mutants.iter().map(|mutant| &mutant.test).collect();
-    for test in tests {
-        ensure!(copy.build(test)?, "{} does not build with nothing planted", test.name);
-        let limit = Duration::from_secs(test.seconds) * PATIENCE;
-        let outcome = copy.run_test(test, limit)?;
-        ensure!(outcome == Outcome::Survived, "{} fails with nothing planted", test.name);
+    for tests in by_program(&mutants).values() {
+        copy.must_pass(tests)?;
     }
     let mut missed = 0_usize;
     for mutant in &mutants {
-        let (outcome, seconds) = copy.try_mutant(mutant)?;
-        println!("{outcome:>14}  {seconds:>4} s  {}  ({})", mutant.name, mutant.test.name);
+        let Tried { outcome, build_s, test_s } = copy.try_mutant(mutant)?;
+        let (name, test) = (&mutant.name, &mutant.test.name);
+        println!("{outcome:>14}  {build_s:>4} s to build, {test_s:>3} s  {name}  ({test})");
         missed = missed.saturating_add(usize::from(outcome != Outcome::Found));
     }
     println!("mutants: {} planted, {} found", mutants.len(), mutants.len().saturating_sub(missed));
@@ -94,6 +90,23 @@ fn chosen(root: &Path, only: &[String]) -> anyhow::Result<Vec<Mutant>> {
     }
     let is_wanted = |mutant: &Mutant| only.is_empty() || only.contains(&mutant.name);
     Ok(all.into_iter().filter(is_wanted).collect())
+}
+
+/// The tests that find these mutants, by the program that holds them.
+fn by_program(mutants: &[Mutant]) -> BTreeMap<Vec<String>, BTreeSet<&Test>> {
+    let mut programs: BTreeMap<_, BTreeSet<&Test>> = BTreeMap::new();
+    for Mutant { test, .. } in mutants {
+        programs.entry(test.target_args()).or_default().insert(test);
+    }
+    programs
+}
+
+/// What came of one mutant, and the seconds it took.
+#[derive(Debug)]
+struct Tried {
+    outcome: Outcome,
+    build_s: u64,
+    test_s: u64,
 }
 
 /// A copy of the tree in which changes are planted.
@@ -130,25 +143,47 @@ impl Copy {
         Ok(Self { dir })
     }
 
-    fn try_mutant(&self, mutant: &Mutant) -> anyhow::Result<(Outcome, u64)> {
+    /// Builds a program with nothing planted and runs its tests, all of which must pass.
+    fn must_pass(&self, tests: &BTreeSet<&Test>) -> anyhow::Result<()> {
+        let Some(test) = tests.first() else { return Ok(()) };
+        let (begin, what) = (Instant::now(), test.target_args().join(" "));
+        let program = self.build(test)?;
+        let program = program.with_context(|| format!("{what} does not build as it is"))?;
+        let build_s = begin.elapsed().as_secs();
+        let names: BTreeSet<&str> = tests.iter().map(|test| test.name.as_str()).collect();
+        let seconds = tests.iter().map(|test| test.seconds).sum();
+        let limit = Duration::from_secs(seconds) * PATIENCE;
+        let (outcome, said) = self.run_tests(&program, (test, &names), limit)?;
+        ensure!(outcome == Outcome::Survived, "{what}: it fails with nothing planted:\n{said}");
+        let test_s = begin.elapsed().as_secs().saturating_sub(build_s);
+        println!("{what}: {build_s} s to build, {} tests pass in {test_s} s", names.len());
+        Ok(())
+    }
+
+    fn try_mutant(&self, mutant: &Mutant) -> anyhow::Result<Tried> {
         let path = self.dir.join(&mutant.file);
         let text = fs::read_to_string(&path).with_context(|| mutant.file.clone())?;
         let Some(changed) = list::apply(mutant, &text) else {
             bail!("mutant {} is stale; `cargo xtask tidy` says why", mutant.name);
         };
         fs::write(&path, changed)?;
-        let outcome = self.judge(mutant);
+        let tried = self.judge(&mutant.test);
         fs::write(&path, text)?;
-        outcome
+        tried
     }
 
-    fn judge(&self, mutant: &Mutant) -> anyhow::Result<(Outcome, u64)> {
-        if !self.build(&mutant.test)? {
-            return Ok((Outcome::DoesNotBuild, 0));
-        }
-        let start = Instant::now();
-        let outcome = self.run_test(&mutant.test, Duration::from_secs(mutant.test.seconds))?;
-        Ok((outcome, start.elapsed().as_secs()))
+    fn judge(&self, test: &Test) -> anyhow::Result<Tried> {
+        let begin = Instant::now();
+        let program = self.build(test)?;
+        let build_s = begin.elapsed().as_secs();
+        let Some(program) = program else {
+            return Ok(Tried { outcome: Outcome::DoesNotBuild, build_s, test_s: 0 });
+        };
+        let names = BTreeSet::from([test.name.as_str()]);
+        let limit = Duration::from_secs(test.seconds);
+        let (outcome, _) = self.run_tests(&program, (test, &names), limit)?;
+        let test_s = begin.elapsed().as_secs().saturating_sub(build_s);
+        Ok(Tried { outcome, build_s, test_s })
     }
 
     fn cargo(&self, args: &[&str]) -> Command {
@@ -157,36 +192,53 @@ impl Copy {
         cargo
     }
 
-    /// Whether the test's program, and the binary where it runs one, can be built.
-    fn build(&self, test: &Test) -> anyhow::Result<bool> {
+    /// Builds the test's program, and the binary where it runs one; `None` where they do not build.
+    fn build(&self, test: &Test) -> anyhow::Result<Option<PathBuf>> {
         if test.needs_binary() {
             let mut binary = self.cargo(&["build", "--quiet", "--locked", "-p", "orderstream"]);
             if !binary.stderr(Stdio::null()).status().context("start cargo")?.success() {
-                return Ok(false);
+                return Ok(None);
             }
         }
-        let mut build = self.cargo(&["test", "--quiet", "--locked", "--no-run"]);
-        let status = build.args(test.target_args()).stderr(Stdio::null()).status();
-        Ok(status.context("start cargo")?.success())
+        let mut build = self.cargo(&["test", "--locked", "--no-run", "--message-format=json"]);
+        let output = step::output(build.args(test.target_args()).stderr(Stdio::null()))?;
+        if !output.status.success() {
+            return Ok(None);
+        }
+        let program = program(&String::from_utf8_lossy(&output.stdout));
+        program.map(Some).with_context(|| format!("cargo names no program for {}", test.name))
     }
 
-    /// Runs one test, in a process group of its own that ends with its time.
-    fn run_test(&self, test: &Test, limit: Duration) -> anyhow::Result<Outcome> {
-        let mut cargo = self.cargo(&["test", "--quiet", "--locked"]);
-        cargo.args(test.target_args()).args(["--", "--exact", &test.name]);
+    /// Runs tests of one program, in a process group of its own that ends with their time; gives what
+    /// they said too.
+    fn run_tests(
+        &self,
+        program: &Path,
+        (test, names): (&Test, &BTreeSet<&str>),
+        limit: Duration,
+    ) -> anyhow::Result<(Outcome, String)> {
         let mut run = Command::new("timeout");
-        run.arg("--kill-after=2").arg(limit.as_secs().to_string()).arg(cargo.get_program());
-        run.args(cargo.get_args()).current_dir(&self.dir);
-        run.envs(cargo.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        run.arg("--kill-after=2").arg(limit.as_secs().to_string()).arg(program);
+        run.arg("--exact").args(names).current_dir(self.dir.join(test.package_dir()));
         let output = step::output(run.stdin(Stdio::null()))?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        match output.status.code() {
-            Some(TIMED_OUT | KILLED) => Ok(Outcome::TimedOut),
-            Some(TEST_FAILED) if text.contains(" 1 failed") => Ok(Outcome::Found),
-            Some(0) if text.contains(" 1 passed") => Ok(Outcome::Survived),
-            code => bail!("`{}` did not run as one test (code {code:?}):\n{text}", test.name),
-        }
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let all = names.len();
+        let has_begun = text.contains(&format!("running {all} test"));
+        let outcome = match output.status.code() {
+            Some(TIMED_OUT | KILLED) => Outcome::TimedOut,
+            Some(0) if text.contains(&format!(" {all} passed")) => Outcome::Survived,
+            code if has_begun && code != Some(0) => Outcome::Found,
+            code => bail!("{names:?} did not run as {all} tests (code {code:?}):\n{text}"),
+        };
+        Ok((outcome, text))
     }
+}
+
+/// The test program that cargo's messages name.
+fn program(messages: &str) -> Option<PathBuf> {
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let tests = messages.filter(|message| message["profile"]["test"] == true);
+    tests.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).last()
 }
 
 /// Removes what the copy holds and the tree does not.
@@ -200,4 +252,19 @@ fn remove_surplus(copy: &Path, dir: &Path, wanted: &BTreeSet<&str>) -> anyhow::R
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_program_is_found_among_what_cargo_built() {
+        let messages = r#"{"reason":"compiler-artifact","profile":{"test":false},"executable":"/b/orderstream"}
+{"reason":"compiler-artifact","profile":{"test":true},"executable":"/b/deps/main-1"}
+{"reason":"build-finished","success":true}
+"#;
+        assert_eq!(program(messages), Some(PathBuf::from("/b/deps/main-1")));
+        assert_eq!(program("no JSON\n{}\n"), None);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::Deserialize;
@@ -63,6 +63,20 @@ impl Test {
             None => args.push("--lib".to_owned()),
         }
         args
+    }
+
+    /// The folder of the package, from the workspace's root.
+    pub(crate) fn package_dir(&self) -> PathBuf {
+        let package = self.package.strip_prefix("orderstream-").unwrap_or(&self.package);
+        Path::new("crates").join(package)
+    }
+
+    /// The folder of the target that holds the test, from the workspace's root.
+    fn dir(&self, root: &Path) -> PathBuf {
+        let package = self.package_dir();
+        let Some(target) = &self.target else { return package.join("src") };
+        let own = package.join("tests").join(target);
+        if is_target(&root.join(&own)) { own } else { package.join("tests") }
     }
 
     /// The function that the test is.
@@ -156,9 +170,10 @@ fn stale(root: &Path, path: &str, mutant: &Mutant) -> anyhow::Result<Vec<Finding
         findings.push(finding(path, mutant, &what, "name a test that finds it sooner"));
     }
     let function = format!("fn {}(", mutant.test.function());
-    let dir = root.join("crates").join(folder(&mutant.test.package));
-    if !holds(&dir, &function)? {
-        let what = format!("its test `{}` is not in {}", mutant.test.name, mutant.test.package);
+    if !holds(&root.join(mutant.test.dir(root)), &function)? {
+        let target = mutant.test.target.as_deref().unwrap_or("the library");
+        let Test { name, package, .. } = &mutant.test;
+        let what = format!("its test `{name}` is not in {target} of {package}");
         findings.push(finding(path, mutant, &what, "name the test that finds it"));
     }
     Ok(findings)
@@ -168,18 +183,18 @@ fn finding(path: &str, mutant: &Mutant, what: &str, fix: &str) -> Finding {
     Finding::new(path, 1, &format!("mutant {}: {what}", mutant.name), fix)
 }
 
-/// The folder of a package under `crates`.
-fn folder(package: &str) -> &str {
-    package.strip_prefix("orderstream-").unwrap_or(package)
+/// Whether a folder is a target of its own.
+fn is_target(dir: &Path) -> bool {
+    dir.join("main.rs").is_file()
 }
 
-/// Whether a Rust file below the folder holds the text.
+/// Whether a Rust file below the folder holds the text; other targets below it do not count.
 fn holds(dir: &Path, wanted: &str) -> anyhow::Result<bool> {
     let Ok(entries) = fs::read_dir(dir) else { return Ok(false) };
     for entry in entries {
         let path = entry?.path();
         let found = if path.is_dir() {
-            holds(&path, wanted)?
+            !is_target(&path) && holds(&path, wanted)?
         } else {
             path.extension().is_some_and(|it| it == "rs")
                 && fs::read_to_string(&path)?.contains(wanted)
@@ -219,6 +234,19 @@ mod tests {
     fn a_list_with_an_unknown_field_is_refused() {
         let text = LIST.replace("breaks:", "brakes:");
         assert!(parse(&text).is_err());
+    }
+
+    #[test]
+    fn a_test_is_looked_for_in_the_target_that_is_named_and_in_no_other() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let function = "fn power_that_goes_under_load_loses_nothing_that_was_acknowledged(";
+        let mut test = parse(LIST).unwrap().remove(0).test;
+        test.package = "orderstream-journal".to_owned();
+        for (target, expected) in [(None, false), (Some("main"), false), (Some("powercut"), true)] {
+            test.target = target.map(str::to_owned);
+            let is_found = holds(&root.join(test.dir(root)), function).unwrap();
+            assert_eq!(is_found, expected, "{target:?}");
+        }
     }
 
     #[test]
