@@ -163,7 +163,7 @@ fn a_resource_that_is_deleted_and_made_again_has_two_orders_that_can_be_read() {
 }
 
 /// What `orderstream status steel-coils` says.
-fn status_of(server: &str, rest: std::net::SocketAddr, args: &[&str]) -> Value {
+fn status_of(server: &str, rest: SocketAddr, args: &[&str]) -> Value {
     let rest = format!("http://{rest}");
     let verb =
         ["status", "steel-coils", "-o", "json", "--server", server, "--processor-rest", &rest];
