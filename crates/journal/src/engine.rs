@@ -64,11 +64,10 @@ pub trait Place: Send + Sync + Debug {
     fn probe(&self) -> Result<(), EngineError>;
 
     /// Opens what is whole of a damaged store, to be read only; the store itself is not touched.
-    /// `_names` gives the key of a list by its id where it is known from elsewhere.
     ///
     /// # Errors
     /// When nothing of it can be read.
-    fn rescue(&self, _names: &Names<'_>) -> Result<Rescued, EngineError> {
+    fn rescue(&self, _known: &dyn Known) -> Result<Rescued, EngineError> {
         Err(EngineError::Failed("this store has no way to read what is whole of it".to_owned()))
     }
 
@@ -81,8 +80,14 @@ pub trait Place: Send + Sync + Debug {
     }
 }
 
-/// Gives the key of a list by its id, where it is known from elsewhere than the store.
-pub type Names<'a> = dyn Fn(u32) -> Option<Bytes> + 'a;
+/// What is known of lists from elsewhere than the store.
+pub trait Known {
+    /// The key of a list by its id.
+    fn name(&self, id: u32) -> Option<Bytes>;
+
+    /// Whether a record of a list was acknowledged, and the list not removed since.
+    fn is_acknowledged(&self, id: u32, seq: u64) -> bool;
+}
 
 /// What is whole of a damaged store.
 #[derive(Debug)]

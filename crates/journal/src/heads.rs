@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use crate::damage::ListDamage;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, Known};
 use crate::error::ReadError;
 use crate::keys::{self, ListId};
 use crate::marks::Marks;
@@ -138,6 +138,16 @@ impl Heads {
         let mut damage: Vec<_> = damage.collect();
         damage.sort_unstable_by(|a, b| a.list.cmp(&b.list));
         damage
+    }
+}
+
+impl Known for HashMap<ListId, (Bytes, u64)> {
+    fn name(&self, id: u32) -> Option<Bytes> {
+        self.get(&id).map(|(list, _)| list.clone())
+    }
+
+    fn is_acknowledged(&self, id: u32, seq: u64) -> bool {
+        self.get(&id).is_some_and(|(_, last)| seq <= *last)
     }
 }
 

@@ -109,7 +109,7 @@ impl Source {
         let lock = embedded::lock(dir)?;
         let marks = Marks::read(dir)?;
         let opened = caught(|| {
-            let rescued = FjallPlace::new(store).rescue(&|id| marks.name(id))?;
+            let rescued = FjallPlace::new(store).rescue(&marks)?;
             let heads = Heads::of(rescued.engine.as_ref(), &marks)?;
             Ok((rescued, heads))
         });

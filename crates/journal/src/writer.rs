@@ -224,10 +224,9 @@ impl Writer {
 
     /// The store was damaged since it was opened: what is whole of it is read from now on.
     fn read_only(&self, reason: &str) -> Result<(), EngineError> {
-        let names = self.shared.heads.read().names();
-        let name = |id| names.get(&id).map(|(list, _)| list.clone());
+        let known = self.shared.heads.read().names();
         let mut slot = self.shared.engine.write();
-        let Rescued { engine, damage } = caught(|| self.place.rescue(&name))?;
+        let Rescued { engine, damage } = caught(|| self.place.rescue(&known))?;
         *self.shared.heads.write() = self.heads_of(engine.as_ref())?;
         *slot = Some(engine);
         drop(slot);

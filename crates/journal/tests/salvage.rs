@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use orderstream_journal::salvage::{Damaged, SalvageError, salvage, verify};
 use orderstream_journal::{Embedded, Journal, OpenError, Options, ReadError};
 
-use crate::support::{append, lists, payloads};
+use crate::support::{append, lists, payloads, pending};
 
 fn open(dir: &Path) -> Embedded {
     Embedded::open(dir, Options::default()).unwrap()
@@ -97,6 +97,71 @@ fn salvage_with_damaged_lists_keeps_their_records_and_gives_no_number_again() {
     assert_eq!(append(&journal, "new", 0, &["x"]), Ok(1));
     journal.close();
     assert_eq!(verify(to.path()).unwrap().records, 8, "the record before the damage is there");
+}
+
+/// A batch of two records of `d` and one of `e`, the last of the log, of which a bit of `d2` is flipped;
+/// the journal was opened since, which cut it off.
+fn with_a_damaged_batch_cut_off(dir: &Path) -> Embedded {
+    filled(dir);
+    let journal = open(dir);
+    let (first, first_told) = pending("d", 0, &["d1", "d2"]);
+    let (second, second_told) = pending("e", 0, &["e1"]);
+    journal.submit_all(vec![first, second]).unwrap();
+    first_told.wait().unwrap();
+    second_told.wait().unwrap();
+    journal.close();
+    let log = dir.join("store/0.jnl");
+    damage(&log, &fs::read(&log).unwrap(), "d2");
+    let journal = open(dir);
+    assert_eq!(journal.damage().missing_records(), 3);
+    journal
+}
+
+#[test]
+fn salvage_takes_what_proves_itself_of_a_damaged_batch_that_was_cut_off() {
+    let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let journal = with_a_damaged_batch_cut_off(dir.path());
+    assert_eq!(append(&journal, "a", 3, &["a4"]), Ok(4), "it goes on behind what was cut off");
+    journal.close();
+    let salvaged = salvage(dir.path(), to.path(), Damaged::Keep).unwrap();
+    assert_eq!((salvaged.lists, salvaged.records, salvaged.kept), (4, 12, 1));
+    let journal = open(to.path());
+    assert_eq!(payloads(&journal, "e", 0), ["e1"]);
+    let error = journal.read(b"d", 0, 9).unwrap_err();
+    assert!(matches!(error, ReadError::Damaged { seq: 2, .. }), "{error}");
+}
+
+#[test]
+fn list_that_was_removed_after_it_was_cut_off_is_not_salvaged() {
+    let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let journal = with_a_damaged_batch_cut_off(dir.path());
+    // The mark of the first removal is on disk; the store alone knows of the second.
+    journal.remove(b"e").unwrap();
+    journal.close();
+    let journal = open(dir.path());
+    let marks = dir.path().join("journal.marks");
+    let before = fs::read(&marks).unwrap();
+    journal.remove(b"d").unwrap();
+    journal.close();
+    fs::write(&marks, before).unwrap();
+    let salvaged = salvage(dir.path(), to.path(), Damaged::Keep).unwrap();
+    assert_eq!((salvaged.lists, salvaged.records, salvaged.kept), (3, 9, 0));
+    let names: Vec<_> = lists(&open(to.path())).into_iter().map(|(list, _)| list).collect();
+    assert_eq!(names, ["a", "b", "c"]);
+}
+
+#[test]
+fn batches_that_are_cut_off_at_the_same_place_are_all_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _) = filled(dir.path());
+    for list in ["d", "e"] {
+        let journal = open(dir.path());
+        append(&journal, list, 0, &[&format!("{list}1")]).unwrap();
+        journal.close();
+        damage(&log, &fs::read(&log).unwrap(), &format!("{list}1"));
+    }
+    open(dir.path()).close();
+    assert_eq!(fs::read_dir(dir.path().join("store.cut")).unwrap().count(), 2);
 }
 
 #[test]

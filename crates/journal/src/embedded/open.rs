@@ -59,7 +59,7 @@ fn writable(
 
 fn read_only(place: &dyn Place, marks: &Marks, reason: &str) -> Result<Opened, EngineError> {
     caught(|| {
-        let Rescued { engine, damage } = place.rescue(&|id| marks.name(id))?;
+        let Rescued { engine, damage } = place.rescue(marks)?;
         let heads = Heads::of(engine.as_ref(), marks)?;
         let reason = damage.first().map_or_else(|| reason.to_owned(), ToString::to_string);
         Ok(Opened { engine, heads, files: damage, marks: Err(reason) })

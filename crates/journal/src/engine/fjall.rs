@@ -1,5 +1,6 @@
 //! The store of the product: fjall, a log-structured tree with a write-ahead log.
 
+mod cuts;
 mod files;
 mod log;
 mod rescue;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use ::fjall::{Database, Error, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode};
 
-use super::{Engine, EngineError, Names, Op, Opening, Place, Rescued, Visit};
+use super::{Engine, EngineError, Known, Op, Opening, Place, Rescued, Visit};
 use crate::damage::FileDamage;
 use crate::{durable, limits};
 
@@ -77,15 +78,12 @@ impl Place for FjallPlace {
         Ok(removed?)
     }
 
-    fn rescue(&self, names: &Names<'_>) -> Result<Rescued, EngineError> {
-        rescue::rescue(&self.dir, self.dir.with_extension("read"), names)
+    fn rescue(&self, known: &dyn Known) -> Result<Rescued, EngineError> {
+        rescue::rescue(&self.dir, self.dir.with_extension("read"), known)
     }
 
     fn forget_cuts(&self) -> Result<(), EngineError> {
-        match fs::remove_dir_all(cuts(&self.dir)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-            _ => Ok(()),
-        }
+        Ok(cuts::forget(&self.dir)?)
     }
 }
 
@@ -103,7 +101,7 @@ fn prepare(dir: &Path) -> Result<Vec<FileDamage>, EngineError> {
     // The file has no content, but the store does not make it a second time.
     File::options().create(true).truncate(false).write(true).open(dir.join("lock"))?;
     for (number, at) in found.torn {
-        cut(dir, number, at)?;
+        cuts::cut(dir, number, at)?;
     }
     if found.missing_log.is_some() {
         // Where the store makes its log itself it counts its batches from the begin, and at the next
@@ -120,28 +118,6 @@ fn make_anew(dir: &Path) -> io::Result<()> {
         fs::remove_file(files::log_path(dir, number))?;
     }
     Ok(())
-}
-
-/// Cuts a log where its last whole batch ends, and keeps what stood behind it. The store cuts too, but
-/// not a batch that has its end and not its middle.
-fn cut(dir: &Path, number: u64, at: u64) -> io::Result<()> {
-    let (path, aside) = (files::log_path(dir, number), cuts(dir));
-    let log = fs::read(&path)?;
-    let begin = usize::try_from(at).unwrap_or(usize::MAX);
-    let rest = log.get(begin..).unwrap_or_default();
-    let written = rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    fs::create_dir_all(&aside)?;
-    let mut kept = File::create(aside.join(format!("{number}.jnl.{at}")))?;
-    kept.write_all(rest.get(..written).unwrap_or_default())?;
-    kept.sync_all()?;
-    let file = File::options().write(true).open(path)?;
-    file.set_len(at)?;
-    file.sync_all()
-}
-
-/// Where bytes are kept that were cut off a log.
-fn cuts(dir: &Path) -> PathBuf {
-    dir.with_extension("cut")
 }
 
 /// Starts a new log file, so that the store never writes behind bytes whose sync failed: it takes

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::{END, FILE, HEAD_LEN, LAYOUT, NEW, REMOVED, SYNCED, checksum_of};
 use crate::damage::FileDamage;
+use crate::engine::Known;
 use crate::heads::{Acknowledged, Heads};
 use crate::keys::ListId;
 use crate::pages::{self, Pages};
@@ -175,10 +176,15 @@ impl Marks {
         }
         all
     }
+}
 
-    /// The key of a list.
-    pub(crate) fn name(&self, id: ListId) -> Option<Bytes> {
-        self.lists.get(&id).map(|(list, _)| list.clone())
+impl Known for Marks {
+    fn name(&self, id: u32) -> Option<Bytes> {
+        self.lists.name(id)
+    }
+
+    fn is_acknowledged(&self, id: u32, seq: u64) -> bool {
+        !self.doubted.contains(&id) && self.lists.is_acknowledged(id, seq)
     }
 }
 

@@ -55,7 +55,7 @@ pub(super) fn log_path(dir: &Path, number: u64) -> PathBuf {
 }
 
 /// Names in a folder; none where there is none.
-fn entries(dir: &Path) -> io::Result<Vec<String>> {
+pub(super) fn entries(dir: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,

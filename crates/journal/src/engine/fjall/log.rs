@@ -27,6 +27,10 @@ const END: u8 = 3;
 const HEAD_LEN: usize = 13;
 /// A value, a deletion and a deletion of another kind are 0 to 2.
 const TYPE_MAX: u8 = 2;
+/// The one that sets a key.
+const PUT: u8 = 0;
+/// The number that the store gives to the journal's keyspace.
+const KEYSPACE_ID: u64 = 1;
 /// The value is not compressed.
 const PLAIN: u8 = 0;
 /// Ends a batch.
@@ -166,9 +170,22 @@ pub(super) fn seqno(mut batch: &[u8]) -> Option<u64> {
     head(&mut batch).map(|(_, seqno)| seqno)
 }
 
-/// Lays out a batch of these items.
-pub(super) fn encode(seqno: u64, items: &[Item<'_>], out: &mut Vec<u8>) {
-    let bytes: Vec<u8> = items.iter().flat_map(|item| item.bytes).copied().collect();
+/// Lays out an item that sets a key of the journal's keyspace.
+pub(super) fn encode_put(key: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut out = vec![ITEM, PUT, PLAIN];
+    out.extend_from_slice(&KEYSPACE_ID.to_le_bytes());
+    out.extend_from_slice(&u16::try_from(key.len()).unwrap_or(u16::MAX).to_le_bytes());
+    let value_len = u32::try_from(value.len()).unwrap_or(u32::MAX).to_le_bytes();
+    out.extend_from_slice(&value_len);
+    out.extend_from_slice(&value_len);
+    out.extend_from_slice(key);
+    out.extend_from_slice(value);
+    out
+}
+
+/// Lays out a batch of these items, each as it stands in a log.
+pub(super) fn encode(seqno: u64, items: &[&[u8]], out: &mut Vec<u8>) {
+    let bytes = items.concat();
     out.push(START);
     out.extend_from_slice(&u32::try_from(items.len()).unwrap_or(u32::MAX).to_le_bytes());
     out.extend_from_slice(&seqno.to_le_bytes());
@@ -200,7 +217,7 @@ fn item<'a>(rest: &mut &'a [u8]) -> Option<Item<'a>> {
     let (value, after) = after.split_at_checked(usize::try_from(value_len).ok()?)?;
     *rest = after;
     let bytes = whole.get(..whole.len() - after.len())?;
-    Some(Item { bytes, is_deletion: kind != 0, key, value })
+    Some(Item { bytes, is_deletion: kind != PUT, key, value })
 }
 
 fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8; N]> {

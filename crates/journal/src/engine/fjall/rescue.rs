@@ -6,7 +6,7 @@
 //! its batch can no longer be told into records. Nothing is merged or written there: it takes the
 //! room of the log, and that of the tables only where the file system knows no links.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::{self, Cursor, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,10 +17,11 @@ use bytes::Bytes;
 
 use super::files::{self, Found};
 use super::log::{self, Item, Log, Part};
-use super::{Fjall, KEYSPACE};
+use super::{Fjall, KEYSPACE, cuts};
 use crate::damage::FileDamage;
-use crate::engine::{Engine, EngineError, Names, Op, Rescued, Visit};
+use crate::engine::{Engine, EngineError, Known, Op, Rescued, Visit};
 use crate::keys;
+use crate::writer::caught;
 use crate::{frame, limits, pages};
 
 /// The one log of a store that is laid out anew.
@@ -36,29 +37,62 @@ const RUNS_MAX: usize = 255;
 pub(super) fn rescue(
     dir: &Path,
     scratch: PathBuf,
-    names: &Names<'_>,
+    known: &dyn Known,
 ) -> Result<Rescued, EngineError> {
     let Found { mut damage, missing_log, .. } = files::look(dir)?;
     damage.extend(missing_log);
-    let log = log_of_whole(dir, names)?;
+    let mut log = log_of_whole(dir, known)?;
     tables_of(&files::names(dir), &mut damage)?;
     let (all, sound) = tables_of(&files::tree(dir), &mut damage)?;
     // Of a table with a damaged block the others can be read; of one with a damaged index none.
     for tables in [all, Some(sound), Some(Vec::new())] {
-        clear(&scratch)?;
-        lay_out(dir, &scratch, tables.as_deref(), &log)?;
-        let opened = catch_unwind(AssertUnwindSafe(|| open(&scratch)));
-        match opened {
-            Ok(Ok(store)) => {
-                let engine = Box::new(ReadOnly { store, scratch: Scratch(scratch) });
-                return Ok(Rescued { engine, damage });
-            }
-            Ok(Err(error)) => tracing::warn!(%error, "the store cannot be read with these tables"),
-            Err(_) => tracing::warn!("the store panicked over these tables"),
+        let Some(store) = open_laid_out(dir, &scratch, tables.as_deref(), &log)? else { continue };
+        let store = if give_back(dir, &store, known, &mut log) {
+            drop(store);
+            open_laid_out(dir, &scratch, tables.as_deref(), &log)?
+        } else {
+            Some(store)
+        };
+        if let Some(store) = store {
+            let engine = Box::new(ReadOnly { store, scratch: Scratch(scratch) });
+            return Ok(Rescued { engine, damage });
         }
     }
     clear(&scratch)?;
     Err(EngineError::Damaged("nothing of the store can be read".to_owned()))
+}
+
+/// Opens a store of these tables and this log, if that is possible.
+fn open_laid_out(
+    dir: &Path,
+    scratch: &Path,
+    tables: Option<&[u64]>,
+    log: &[u8],
+) -> Result<Option<Fjall>, EngineError> {
+    clear(scratch)?;
+    lay_out(dir, scratch, tables, log)?;
+    match catch_unwind(AssertUnwindSafe(|| open(scratch))) {
+        Ok(Ok(store)) => return Ok(Some(store)),
+        Ok(Err(error)) => tracing::warn!(%error, "the store cannot be read with these tables"),
+        Err(_) => tracing::warn!("the store panicked over these tables"),
+    }
+    Ok(None)
+}
+
+/// Adds what was cut off the log and is missed to the end of it; true when there is any.
+fn give_back(dir: &Path, store: &Fjall, known: &dyn Known, log: &mut Vec<u8>) -> bool {
+    let missed = caught(|| Ok(cuts::missed(dir, store, known)?)).unwrap_or_else(|error| {
+        tracing::warn!(%error, "what was cut off the log cannot be read");
+        BTreeMap::new()
+    });
+    let items: Vec<_> = missed.iter().map(|(key, value)| log::encode_put(key, value)).collect();
+    if items.is_empty() {
+        return false;
+    }
+    let items: Vec<&[u8]> = items.iter().map(Vec::as_slice).collect();
+    // Not written as a batch of the store's own, which may wait for threads that it does not have.
+    log::encode(store.database.seqno(), &items, log);
+    true
 }
 
 /// All tables, none where the list of tables is right, and those that are sound as a whole.
@@ -109,14 +143,14 @@ fn names_in(logs: &[Log]) -> HashMap<u32, Bytes> {
 }
 
 /// All that is whole in the logs, as one log.
-fn log_of_whole(dir: &Path, names: &Names<'_>) -> io::Result<Vec<u8>> {
+fn log_of_whole(dir: &Path, known: &dyn Known) -> io::Result<Vec<u8>> {
     let logs: io::Result<Vec<Log>> = files::logs(dir)?
         .into_iter()
         .map(|number| Log::read(&files::log_path(dir, number)))
         .collect();
     let logs = logs?;
     let told = names_in(&logs);
-    let names = |id: u32| names(id).or_else(|| told.get(&id).cloned());
+    let names = |id: u32| known.name(id).or_else(|| told.get(&id).cloned());
     let mut out = Vec::new();
     for log in &logs {
         for part in log.parts() {
@@ -128,6 +162,7 @@ fn log_of_whole(dir: &Path, names: &Names<'_>) -> io::Result<Vec<u8>> {
                     let mut items = log::items(batch);
                     items.retain(|item| is_proven(item, &names));
                     if !items.is_empty() {
+                        let items: Vec<&[u8]> = items.iter().map(|item| item.bytes).collect();
                         log::encode(seqno, &items, &mut out);
                     }
                 }
@@ -138,7 +173,7 @@ fn log_of_whole(dir: &Path, names: &Names<'_>) -> io::Result<Vec<u8>> {
 }
 
 /// Whether an item's own checksum says that it is what was written, in its place.
-fn is_proven(item: &Item<'_>, names: &Names<'_>) -> bool {
+fn is_proven(item: &Item<'_>, names: &impl Fn(u32) -> Option<Bytes>) -> bool {
     if item.is_deletion {
         return false;
     }
