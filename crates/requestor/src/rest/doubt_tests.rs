@@ -26,17 +26,18 @@ struct Rig {
     journal: Embedded,
     handle: Handle,
     stop: CancellationToken,
+    tasks: TaskTracker,
     _dir: tempfile::TempDir,
 }
 
 async fn rig_for(max_orders: usize) -> Rig {
-    let (fake, disk) = (Fake::default(), Disk::default());
-    let url = fake.serve(&TaskTracker::new(), CancellationToken::new()).await;
+    let (fake, disk, tasks) = (Fake::default(), Disk::default(), TaskTracker::new());
+    let url = fake.serve(&tasks, CancellationToken::new()).await;
     let dir = tempfile::tempdir().unwrap();
     let journal = disk.open(dir.path());
     let lists = Arc::new(JournalLists::new(Arc::new(journal.clone())));
     let (handle, stop) = started(Parts { max_orders, ..parts(&url, lists) }).await;
-    Rig { fake, url, disk, journal, handle, stop, _dir: dir }
+    Rig { fake, url, disk, journal, handle, stop, tasks, _dir: dir }
 }
 
 async fn with_an_order() -> Rig {
@@ -169,7 +170,8 @@ async fn of_two_orders_that_ask_at_once_for_the_last_place_one_is_stored_and_fol
     let ids = ["a", "b"];
     let initiate = |id: &str| {
         let (handle, body) = (rig.handle.clone(), json!({ "order_req_id": id }).to_string());
-        tokio::spawn(async move { ask(&handle, Method::POST, "/initiate", &body).await })
+        let ask = async move { ask(&handle, Method::POST, "/initiate", &body).await };
+        rig.tasks.spawn(ask)
     };
     rig.disk.hold();
     let first = initiate(ids[0]);
@@ -191,8 +193,8 @@ async fn an_order_that_is_stored_while_its_requestor_stops_is_answered_as_stored
     let rig = rig_for(1).await;
     rig.disk.hold();
     let handle = rig.handle.clone();
-    let initiate =
-        tokio::spawn(async move { ask(&handle, Method::POST, "/initiate", INITIATE).await });
+    let ask_for = async move { ask(&handle, Method::POST, "/initiate", INITIATE).await };
+    let initiate = rig.tasks.spawn(ask_for);
     let disk = rig.disk.clone();
     tokio::task::spawn_blocking(move || disk.wait_for_commit()).await.unwrap();
     rig.stop.cancel();
