@@ -195,9 +195,12 @@ fn an_end_can_be_said_again() {
 fn an_award_cannot_be_changed_after_the_end() {
     let mut desk = Desk::open();
     desk.act(propose("p1", "a")).unwrap();
+    desk.act(propose("p2", "b")).unwrap();
     desk.act(finalise(Some("p1"))).unwrap();
     desk.act(finalise(Some("p1"))).unwrap();
-    assert_eq!(desk.refused(finalise(None)), Reason::AlreadyAwarded);
+    for other in [None, Some("p2")] {
+        assert_eq!(desk.refused(finalise(other)), Reason::AlreadyAwarded, "{other:?}");
+    }
     assert_eq!(desk.book.order().unwrap().award, Some(Award::Whole(pid("p1"))));
 }
 

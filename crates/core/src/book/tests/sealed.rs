@@ -1,8 +1,11 @@
 //! Sealed orders: hidden until the deadline, then opened all at once, and waiting for a decision.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::limits::DECIDE_IN_MS;
 use crate::seal;
+use crate::tracker::{Input, Tracker};
 
 const LIFE: i64 = LIFE_MS as i64;
 
@@ -116,7 +119,7 @@ fn neither_events_nor_the_order_tell_a_seller_or_a_price_before_the_opening() {
     .unwrap();
     let told = |text: String| text.contains("secretive-ltd") || text.contains("4711");
     for event in &desk.stored {
-        let shown = seal::event(&std::sync::Arc::new(event.clone()));
+        let shown = seal::event(&Arc::new(event.clone()));
         assert_eq!((shown.seq, shown.at), (event.seq, event.at));
         assert!(!told(format!("{shown:?}")), "{shown:?}");
     }
@@ -126,6 +129,27 @@ fn neither_events_nor_the_order_tell_a_seller_or_a_price_before_the_opening() {
     desk.now = T0 + LIFE;
     desk.act(Act::Tick).unwrap();
     assert!(told(format!("{:?}", seal::order(desk.book.order().unwrap()))));
+}
+
+/// Who followed it hears the whole list again, and sees the old view until the new one is as far.
+#[test]
+fn an_opened_order_is_read_again_and_what_is_shown_never_goes_back() {
+    let desk = opened();
+    let mut tracker =
+        Tracker::new(desk.book.key().clone(), desk.book.order().unwrap().incarnation.clone());
+    let (opening, hidden) = desk.stored.split_last().unwrap();
+    let hidden = hidden.iter().map(|event| seal::event(&Arc::new(event.clone())));
+    for event in hidden.chain([Arc::new(opening.clone())]) {
+        tracker.step(Timestamp(T0), Input::Received(event));
+    }
+    assert_eq!((tracker.last_seq(), tracker.resume_after()), (opening.seq, Seq(0)));
+    for event in &desk.stored {
+        assert_eq!(tracker.last_seq(), opening.seq, "before event {}", event.seq);
+        assert!(tracker.order().unwrap().has_hidden(), "before event {}", event.seq);
+        tracker.step(Timestamp(T0), Input::Received(Arc::new(event.clone())));
+    }
+    assert_eq!(tracker.last_seq(), opening.seq);
+    assert_eq!(tracker.order(), desk.book.order());
 }
 
 /// Ended before its opening, it was never opened: what was proposed stays hidden for good.
