@@ -18,7 +18,9 @@ const KEEP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/torture");
 static ALONE: Mutex<()> = Mutex::const_new(());
 
 fn binary() -> PathBuf {
-    binary_beside().expect("there is no binary; build it with `cargo build -p orderstream`")
+    let binary = binary_beside();
+    assert!(binary.is_some(), "there is no binary; build it with `cargo build -p orderstream`");
+    binary.unwrap_or_default()
 }
 
 fn session(binary: PathBuf) -> Session {
