@@ -296,6 +296,51 @@ fn an_order_that_was_initiated_over_rest_is_steered_by_its_id() {
     assert!(status.contains("stock-taking"), "{status}");
 }
 
+/// A verb under a key tells what came of that key, and not what has become of the order since.
+#[test]
+fn a_verb_repeated_under_its_key_tells_what_it_came_to() {
+    let market = Market::start();
+    let address = market.server.trim_start_matches("http://").parse().unwrap();
+    let body = r#"{"order_req_id": "SB-8", "session_id": "s", "notification_type": "email"}"#;
+    assert_eq!(post(address, "/api/v1/orders/initiate", body).unwrap().status, 200);
+    market.ok("wait SB-8 --for phase=Streaming");
+    for id in ["p-1", "p-2"] {
+        let price = "--seller acme --price 12.50 --currency EUR";
+        market.ok(&format!("propose SB-8 --proposal-id {id} {price}"));
+    }
+    let acts = [
+        "ask SB-8 'Can you deliver today?' --key k-1",
+        "pause SB-8 --reason lunch --key k-2",
+        "pause SB-8 --reason lunch --key k-0",
+        "resume SB-8 --key k-3",
+        "extend SB-8 --expires-in 2h --key k-4",
+        "extend SB-8 --expires-in 3h --key k-5",
+        "award SB-8 p-1 --undo-within 1h --key k-6",
+        "undo-award SB-8 --key k-7",
+        "award SB-8 p-2 --key k-8",
+    ];
+    let again = |done: &[&str]| {
+        let before = market.json("status SB-8")["stream"]["last_seq"].clone();
+        for act in done {
+            let repeated = market.json(act);
+            assert_eq!(repeated["last_seq"], before, "{act}");
+        }
+    };
+    for (place, act) in acts.iter().enumerate() {
+        market.ok(act);
+        if *act == "undo-award SB-8 --key k-7" {
+            market.ok("withdraw SB-8 p-1");
+        }
+        again(&acts[..=place]);
+    }
+    let said = market.ok(acts[6]);
+    assert!(said.starts_with("awarded p-1 of acme for 12.50 EUR"), "{said}");
+    let (code, said) = market.refused("pause SB-8 --reason lunch --key k-9");
+    assert!(code == 4 && said.contains("[ORDER_ENDED]"), "{code}: {said}");
+    let (code, said) = market.refused("cancel SB-8 --key k-2");
+    assert!(code == 4 && said.contains("[IDEMPOTENCY_CONFLICT]"), "{code}: {said}");
+}
+
 #[test]
 fn a_sealed_order_shows_a_count_and_no_price() {
     let market = Market::start();

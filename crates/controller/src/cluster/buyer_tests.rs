@@ -107,11 +107,10 @@ impl Cluster {
         let (head, body) = request.into_parts();
         let body = body.collect_bytes().await.unwrap();
         let held = self.held.lock().clone();
-        let (code, answer) = match (head.method.as_str(), held) {
-            ("GET", Some(held)) => (200, held),
-            ("GET", None) => (404, json!({})),
-            ("POST", Some(_)) => (409, json!({})),
-            (_, held) => {
+        let (code, answer) = match head.method.as_str() {
+            "GET" => held.map_or_else(|| (404, json!({})), |held| (200, held)),
+            "POST" if held.is_some() => (409, json!({})),
+            _ => {
                 let wanted: Value = serde_json::from_slice(&body).unwrap();
                 let version = |value: &Value| value["metadata"]["resourceVersion"].clone();
                 match held.is_some_and(|held| version(&held) != version(&wanted)) {

@@ -100,9 +100,10 @@ impl On {
         &self.order
     }
 
-    /// Whether the server knows by the key what was asked and what came of it, whatever the order is
-    /// by now. An order request knows no keys.
-    pub(super) const fn is_known_by_key(&self, subject: &Subject) -> bool {
+    /// Whether only the requestor can tell what came of the act: it may have been decided under this
+    /// key before, and the order may look otherwise by now. It also has to hear of an act that finds
+    /// its work done, or a repetition might find it undone.
+    pub(super) const fn may_be_decided(&self, subject: &Subject) -> bool {
         self.key.is_some() && subject.resource().is_none()
     }
 
@@ -195,7 +196,7 @@ impl Reasoned {
         let act = BuyerAct::UndoAward(reason(self.reason.as_ref())?);
         let shows = |order: &OrderView| order.pending_award.is_none() && !is_ended(order);
         let (market, subject) = self.on.market().await?;
-        if !self.on.is_known_by_key(&subject)
+        if !self.on.may_be_decided(&subject)
             && market.order(&subject).await?.pending_award.is_none()
         {
             let text = "no award waits to count; there is nothing to undo [AWARD_NOT_PENDING]";
@@ -216,7 +217,7 @@ impl Reasoned {
         said: &str,
     ) -> Result<(), Failure> {
         let (market, subject) = self.on.market().await?;
-        if !self.on.is_known_by_key(&subject) {
+        if !self.on.may_be_decided(&subject) {
             let before = market.order(&subject).await?;
             if shows(&before) {
                 // It was done before: a script that was cut off asks again.
@@ -332,7 +333,7 @@ impl Extend {
         let shows = |order: &OrderView| self::life_ms(order).is_ok_and(|life| life >= wanted_ms);
         let edit = Edit::Act(BuyerAct::Extend(wanted_ms));
         let wish = Wish { verb: "extend", edit, shows: &shows };
-        if wanted_ms < life_ms && !self.on.is_known_by_key(&subject) {
+        if wanted_ms < life_ms && !self.on.may_be_decided(&subject) {
             let text = format!(
                 "the order lives {} already; an expiry can only grow [EXPIRY_SHRINKS]",
                 length(life_ms)

@@ -58,36 +58,31 @@ impl Award {
         let order = market.order(&subject).await?;
         let award = self.award()?;
         let proposals = market.sellers().proposals(&subject.id, PROPOSALS_MAX).await?;
-        let is_known_by_key = self.on.is_known_by_key(&subject);
-        if !is_known_by_key && is_awarded(&order, award.as_ref()) {
+        let may_be_decided = self.on.may_be_decided(&subject);
+        if is_awarded(&order, award.as_ref()) && !may_be_decided {
             // A script that was cut off asks again.
             let (name, said) = (self.on.name(), self.in_words(&order, &proposals)?);
             let done = self.on.done("award", &subject, &order);
             return self.on.tell(&done, &format!("order {name} is awarded so already: {said}"));
         }
-        if !is_known_by_key {
+        if !may_be_decided {
             check_can_be_awarded(&order)?;
+            self.check_open(&proposals)?;
         }
-        let said = match self.in_words(&order, &proposals) {
-            // The server decides: it may have been done before what is there now came about.
-            Err(_) if is_known_by_key => self.plainly(),
-            Err(failure) => return Err(failure),
-            Ok(said) => said,
-        };
+        let said = self.in_words(&order, &proposals)?;
         let (wanted, reason) = (award.clone(), reason(self.reason.as_ref())?);
         let act = BuyerAct::Finalise { award, reason, undo_within_ms };
         // Just this award, and not a rival's.
         let shows = |order: &OrderView| is_awarded(order, wanted.as_ref());
         let wish = Wish { verb: "award", edit: Edit::Act(act), shows: &shows };
         let mut came = self.on.wish((&market, &subject), &wish).await?;
-        came.done.proposal_id = self.proposal.clone();
-        self.on.tell_of(&came, &self.told(&said, &order, &came.order))
-    }
-
-    /// What is awarded, in its own words.
-    fn plainly(&self) -> String {
-        let lines = self.lines.iter().map(|(sku, id)| format!("{sku} to {id}"));
-        self.proposal.clone().unwrap_or_else(|| lines.collect::<Vec<_>>().join(", "))
+        came.done.proposal_id.clone_from(&self.proposal);
+        if !came.is_shown {
+            let phase = &came.order.phase;
+            let text = format!("awarded {said} before; the order is {phase} by now");
+            return self.on.tell(&came.done, &text);
+        }
+        self.on.tell(&came.done, &self.told(&said, &order, &came.order))
     }
 
     fn award(&self) -> Result<Option<command::Award>, Failure> {
@@ -105,10 +100,10 @@ impl Award {
         Ok(Some(command::Award::Lines(lines?)))
     }
 
-    /// Whether what is named is there and open; what will be awarded, in words.
+    /// Whether what is named is there; what will be awarded, in words.
     fn in_words(&self, order: &OrderView, proposals: &[ProposalView]) -> Result<String, Failure> {
         if let Some(id) = &self.proposal {
-            let held = open(proposals, id)?;
+            let held = named(proposals, id)?;
             return Ok(format!("{id} of {} for {} {}", held.seller, held.price, held.currency));
         }
         if self.none {
@@ -123,12 +118,22 @@ impl Award {
                     "--line {sku} is no article of this order; it wants {skus}"
                 )));
             }
-            let held = open(proposals, id)?;
+            let held = named(proposals, id)?;
             let price = held.lines.iter().find(|line| line.sku == *sku);
             let price = price.map(|line| format!(" for {} {}", line.price, held.currency));
             said.push(format!("{sku} to {id} of {}{}", held.seller, price.unwrap_or_default()));
         }
         Ok(said.join(", "))
+    }
+
+    /// Refuses where a named proposal is there no more.
+    fn check_open(&self, proposals: &[ProposalView]) -> Result<(), Failure> {
+        let ids = self.lines.iter().map(|(_, id)| id).chain(&self.proposal);
+        let mut held = ids.filter_map(|id| proposals.iter().find(|held| held.proposal_id == *id));
+        held.find(|held| held.status == "Withdrawn").map_or(Ok(()), |held| {
+            let text = format!("proposal {} of {} was withdrawn", held.proposal_id, held.seller);
+            Err(refused(Reason::ProposalEnded, &text))
+        })
     }
 
     fn told(&self, said: &str, before: &OrderView, after: &OrderView) -> String {
@@ -168,41 +173,34 @@ fn is_awarded(order: &OrderView, award: Option<&command::Award>) -> bool {
 
 /// What the processor would refuse, before the wish for it is written down.
 fn check_can_be_awarded(order: &OrderView) -> Result<(), Failure> {
-    let refused = |reason: Reason, text: String| {
-        Err(Failure::from_server(Some(reason), format!("{text} [{}]", reason.as_str())))
-    };
     if super::acts::is_ended(order) {
         let reason = match order.phase.as_str() {
             "Finalised" => Reason::AlreadyAwarded,
             "Expired" => Reason::DeadlinePassed,
             _ => Reason::OrderEnded,
         };
-        return refused(reason, format!("the order is {} already", order.phase));
+        return Err(refused(reason, &format!("the order is {} already", order.phase)));
     }
     if order.sealed && order.decide_until.is_none() {
         let opens = print::moment(&order.expires_at, crate::clock::now());
-        return refused(Reason::OrderSealed, format!("the order is sealed; it opens at {opens}"));
+        let text = format!("the order is sealed; it opens at {opens}");
+        return Err(refused(Reason::OrderSealed, &text));
     }
     if order.pending_award.is_some() {
-        let text = "an award waits to count; undo it first".to_owned();
-        return refused(Reason::AwardPending, text);
+        return Err(refused(Reason::AwardPending, "an award waits to count; undo it first"));
     }
     Ok(())
 }
 
-fn open<'a>(proposals: &'a [ProposalView], id: &str) -> Result<&'a ProposalView, Failure> {
-    let refused = |reason: Reason, text: String| {
-        Failure::from_server(Some(reason), format!("{text} [{}]", reason.as_str()))
-    };
-    let Some(held) = proposals.iter().find(|held| held.proposal_id == id) else {
+fn named<'a>(proposals: &'a [ProposalView], id: &str) -> Result<&'a ProposalView, Failure> {
+    proposals.iter().find(|held| held.proposal_id == id).ok_or_else(|| {
         let ids = proposals.iter().map(|held| held.proposal_id.as_str());
         let meant = nearest(id, ids).map(|meant| format!("; did you mean {meant}?"));
         let text = format!("the order has no proposal {id}{}", meant.unwrap_or_default());
-        return Err(refused(Reason::ProposalNotFound, text));
-    };
-    if held.status == "Withdrawn" {
-        let text = format!("proposal {id} of {} was withdrawn", held.seller);
-        return Err(refused(Reason::ProposalEnded, text));
-    }
-    Ok(held)
+        refused(Reason::ProposalNotFound, &text)
+    })
+}
+
+fn refused(reason: Reason, text: &str) -> Failure {
+    Failure::from_server(Some(reason), format!("{text} [{}]", reason.as_str()))
 }

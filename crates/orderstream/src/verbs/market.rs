@@ -191,15 +191,15 @@ pub(super) struct Market {
     sellers: SellersSide,
 }
 
-/// What came of asking for an act.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Asked {
-    /// It is in the order's list, as the requestor knows.
+/// What an act came to when it was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It is in the order's list, by this request or an earlier one under its key.
     Done,
-    /// The order request wants it.
-    Edited,
-    /// The requestor has it, and tells at this place what comes of it.
+    /// It is stored and not decided yet; this place tells what comes of it.
     Pending(String),
+    /// The order request wants it; the order shows whether it came true.
+    Wished,
 }
 
 /// What a requestor tells of an act that it does not refuse.
@@ -278,16 +278,15 @@ impl Market {
     }
 
     /// Does an act: by an edit of the order request, or by the requestor where there is none. The
-    /// key belongs to the act; an edit is the same however often it is made. Where the requestor does
-    /// not know yet what comes of it, it names the place that will tell.
+    /// key belongs to the act; an edit is the same however often it is made.
     pub(super) async fn act(
         &self,
         subject: &Subject,
         edit: &Edit,
         key: &str,
-    ) -> Result<Asked, Failure> {
+    ) -> Result<Taken, Failure> {
         if let Some(resource) = &subject.resource {
-            return self.server.edit(resource, edit).await.map(|_| Asked::Edited);
+            return self.server.edit(resource, edit).await.map(|_| Taken::Wished);
         }
         let Some(server) = self.server.plain() else {
             let text = format!("there is no OrderRequest for the order {}", subject.id);
@@ -315,7 +314,7 @@ impl Market {
         };
         let answer = super::rest::ask_plain(server, &ask).await?;
         let place = answer.get("location").and_then(Value::as_str);
-        Ok(place.map_or(Asked::Done, |place| Asked::Pending(place.to_owned())))
+        Ok(place.map_or(Taken::Done, |place| Taken::Pending(place.to_owned())))
     }
 
     /// What the requestor knows by now of an act; fails where it is refused.

@@ -9,7 +9,7 @@ use orderstream_core::Reason;
 use orderstream_core::buyer::BuyerAct;
 
 use super::acts::{On, is_ended};
-use super::market::{Asked, Came, Market, Subject};
+use super::market::{Came, Market, Subject, Taken};
 use super::model::{Done, OrderView};
 use crate::exit::Failure;
 
@@ -43,12 +43,12 @@ impl On {
     ) -> Result<Fulfilled, Failure> {
         let key = self.key();
         let order = match market.act(subject, &wish.edit, &key).await? {
-            Asked::Done => after((market, subject), wish).await?,
-            Asked::Edited => {
+            Taken::Done => after((market, subject), wish).await?,
+            Taken::Wished => {
                 let looking = seen((market, subject), wish);
                 in_time(subject, wish, looking, String::new).await?
             }
-            Asked::Pending(place) => {
+            Taken::Pending(place) => {
                 let is_pending = AtomicBool::new(true);
                 let looking = told((market, subject), wish, (&place, &is_pending));
                 let at = || match is_pending.load(Ordering::Relaxed) {
