@@ -236,9 +236,11 @@ impl Copy {
 
 /// The test program that cargo's messages name.
 fn program(messages: &str) -> Option<PathBuf> {
-    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let tests = messages.filter(|message| message["profile"]["test"] == true);
-    tests.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).last()
+    messages.lines().rev().find_map(|line| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        let executable = message["executable"].as_str().map(PathBuf::from);
+        executable.filter(|_| message["profile"]["test"] == true)
+    })
 }
 
 /// Removes what the copy holds and the tree does not.

@@ -236,7 +236,7 @@ fn first_batch_of_all_that_was_torn_before_the_answer_is_no_loss() {
     unanswered.close();
     let (path, log) = log_of(&files(dir.path()));
     let written = log.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-    for at in 0..written - 1 {
+    for at in (0..written - 1).step_by(3) {
         restore(dir.path(), &before);
         let mut torn = log[..written].to_vec();
         torn[at] ^= 0x55;
