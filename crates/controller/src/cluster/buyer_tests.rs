@@ -143,10 +143,10 @@ fn prompt(resource: &mut Value) {
         return;
     }
     let spec = &resource["spec"];
-    let phase = match spec {
-        _ if !spec["award"].is_null() => "Finalised",
-        _ if spec["suspend"] == json!(true) => "Paused",
-        _ => "Streaming",
+    let phase = match (spec["award"].is_null(), spec["suspend"] == json!(true)) {
+        (false, _) => "Finalised",
+        (true, true) => "Paused",
+        (true, false) => "Streaming",
     };
     let generation = resource["metadata"]["generation"].clone();
     resource["status"] = json!({ "observedGeneration": generation, "phase": phase });
