@@ -1,5 +1,13 @@
 //! A process that appends under load and is killed loses no record it has acknowledged.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and its child says what was acknowledged"
+)]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -74,7 +82,7 @@ fn killed_process_loses_nothing_it_acknowledged() {
 /// Runs the child until it has acknowledged `acks` appends, kills it, and takes down all it said.
 fn run_and_kill(dir: &Path, acks: u32, known: &mut BTreeMap<usize, u64>) {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "kill::child", "--nocapture", "--test-threads=1"])
+        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
         .env(DIR, dir)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -11,8 +11,6 @@ mod failing;
 #[cfg(test)]
 mod faulty;
 #[cfg(test)]
-mod kill;
-#[cfg(test)]
 mod marks;
 #[cfg(test)]
 mod on_disk;
