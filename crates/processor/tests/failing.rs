@@ -149,7 +149,7 @@ async fn an_opening_that_was_refused_comes_to_life_by_no_restart() {
             Err(status) => assert_unavailable(&status),
         }
     };
-    let before = within("what became of it", is_there(&rig)).await;
+    let before = within("what became of it", Box::pin(is_there(&rig))).await;
     disk.set_room(Room::Enough);
     propose_until_stored(&wire, "a", "p").await;
     rig.clock.has_been_heeded().await;
