@@ -19,6 +19,7 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -85,6 +86,8 @@ struct Inner {
     owners: Mutex<Owners>,
     lookups: Semaphore,
     has_greeted: watch::Sender<bool>,
+    /// Whether the file has been read.
+    is_listed: AtomicBool,
     metrics: Metrics,
 }
 
@@ -102,6 +105,7 @@ impl Peers {
         let known = Known::new(config.name.clone(), rpc_metrics);
         Self(Arc::new(Inner {
             has_greeted: watch::Sender::new(config.file.is_none()),
+            is_listed: AtomicBool::new(config.file.is_none()),
             config,
             known: Mutex::new(known),
             owners: Mutex::new(Owners::default()),
@@ -118,12 +122,12 @@ impl Peers {
     /// Reads the file and greets everyone, again and again until shutdown.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let Some(file) = self.0.config.file.clone() else { return };
-        let (began, mut complaint, mut is_read) = (Instant::now(), String::new(), false);
+        let (began, mut complaint) = (Instant::now(), String::new());
         while !shutdown.is_cancelled() {
             match tokio::fs::read_to_string(&file).await {
                 Ok(text) => {
                     self.0.known.lock().list(&text, Instant::now());
-                    is_read = true;
+                    self.0.is_listed.store(true, Ordering::Relaxed);
                 }
                 Err(error) if error.to_string() != complaint => {
                     let file = file.display();
@@ -133,9 +137,10 @@ impl Peers {
                 Err(_) => {}
             }
             self.greet().await;
+            let is_read = self.0.is_listed.load(Ordering::Relaxed);
             // A new name may take a while until it can be looked up.
             let is_late = began.elapsed() >= MEETING_MAX;
-            if is_read && (is_late || self.0.known.lock().has_met_the_listed()) {
+            if is_late || (is_read && self.0.known.lock().has_met_the_listed()) {
                 self.0.has_greeted.send_replace(true);
             }
             tokio::select! {
@@ -143,6 +148,11 @@ impl Peers {
                 () = tokio::time::sleep(self.pause()) => {}
             }
         }
+    }
+
+    /// Whether it is known who the others are, and they were looked for.
+    fn knows_the_others(&self) -> bool {
+        self.0.is_listed.load(Ordering::Relaxed) && *self.0.has_greeted.borrow()
     }
 
     /// Until the next round: soon, while somebody waits to be ready.
@@ -257,7 +267,7 @@ impl Peers {
         match silent {
             Some(url) => Err(is_silent(key, &url)),
             // Who has just started may not even have read who the others are.
-            None if !*self.0.has_greeted.borrow() => Err(is_starting(key)),
+            None if !self.knows_the_others() => Err(is_starting(key)),
             None => Ok(None),
         }
     }

@@ -174,9 +174,10 @@ impl Stored {
 
     /// Folds a whole list, without the records that do not count.
     fn told_by(records: Vec<Record>, mut disowned: BTreeSet<u64>) -> Self {
-        for record in &records {
+        for (number, record) in (1..).zip(&records) {
             if let Record::Disowned { records } = record {
-                disowned.extend(records);
+                // Nothing is disowned before it is there.
+                disowned.extend(records.iter().filter(|held| **held < number));
             }
         }
         let mut stored = Self::default();

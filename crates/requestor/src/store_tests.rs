@@ -4,6 +4,9 @@ use orderstream_core::OrderSpec;
 use orderstream_core::spec::{Message, NotificationType};
 
 use super::*;
+use crate::JournalLists;
+use crate::faulty::{Disk, Fault};
+use orderstream_journal::Health;
 
 fn key() -> OrderKey {
     OrderKey::new("default", "SB1029436").unwrap()
@@ -204,4 +207,28 @@ async fn very_many_acts_are_found_each_by_its_key() {
     let keys = (0..ACTS_STORED_MAX).map(|number| format!("k{number}"));
     assert!(keys.into_iter().all(|key| outcome(&stored, &key) == Outcome::Done));
     assert!(stored.open_acts.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_stored_is_disowned_by_nothing_that_was_written_before_it() {
+    let (disk, dir) = (Disk::default(), tempfile::tempdir().unwrap());
+    let journal = disk.open(dir.path());
+    let lists: Arc<dyn Lists> = Arc::new(JournalLists::new(Arc::new(journal.clone())));
+    let store = OrderStore::new(Arc::clone(&lists));
+    append(&store, submission()).await.unwrap();
+    // The first is on the disk all the same, the second is not.
+    for (id, fault) in [("f-2", Fault::SyncFails), ("f-3", Fault::WriteFails)] {
+        disk.fail_after(0, fault);
+        append(&store, follow_up(id)).await.unwrap_err();
+        while journal.health() != Health::Healthy {
+            tokio::task::yield_now().await;
+        }
+    }
+    store.turn(&key()).await.disown().await.unwrap();
+    for id in ["f-4", "f-5", "f-6"] {
+        append(&store, follow_up(id)).await.unwrap();
+    }
+    let stored = OrderStore::new(lists).load(&key()).unwrap();
+    let ids: Vec<_> = stored.follow_ups.iter().map(FollowUpId::as_str).collect();
+    assert_eq!(ids, ["f-4", "f-5", "f-6"]);
 }

@@ -179,7 +179,7 @@ impl Orders {
             Ok(appended) => appended.last(),
             Err(error) => {
                 tracing::debug!(order = %key, %error, "an outbox was not written");
-                return self.outbox_again(life).await;
+                return Err(self.outbox_again(life).await);
             }
         };
         place.head = store::Head::of(outbox);
@@ -191,13 +191,15 @@ impl Orders {
     }
 
     /// After a failed append it is not known what is on disk: it is read again.
-    async fn outbox_again(&self, life: &Life) -> Result<(), Refusal> {
+    async fn outbox_again(&self, life: &Life) -> Refusal {
         let (journal, at) = (self.journal(), life.clone());
         let read = tokio::task::spawn_blocking(move || place_of(&*journal, &at.0, &at.1)).await;
-        if let Ok(Ok(place)) = read {
-            self.remember_outbox(life, place);
+        match read {
+            Ok(Ok(place)) => self.remember_outbox(life, place),
+            Ok(Err(ReadError::Damaged { reason, .. })) => return damaged(&life.0, &reason),
+            Ok(Err(ReadError::Io(_))) | Err(_) => {}
         }
-        Err(storage_unavailable())
+        storage_unavailable()
     }
 
     fn remember_outbox(&self, life: &Life, place: store::Place) {

@@ -20,7 +20,7 @@ use super::former::Former;
 use super::invited::Invited;
 use super::record::{self, ListKind, OnDisk};
 use super::{Inner, Life, Orders, Parts, Shard, storage_unavailable};
-use crate::limits::{FORMER_READS_MAX, PAGE_EVENTS, SHARDS};
+use crate::limits::{DAMAGE_TIME, FORMER_READS_MAX, PAGE_EVENTS, SHARDS};
 use crate::metrics::Proposals;
 use crate::notifications::Half;
 
@@ -171,11 +171,11 @@ impl Orders {
         let (journal, to_read) = (Arc::clone(&self.inner.parts.journal), life.clone());
         let read = tokio::task::spawn_blocking(move || read_life(&*journal, to_read)).await;
         let Ok(Ok(fresh)) = read else { return Err(storage_unavailable()) };
-        self.adopt_again(&life, fresh);
-        Ok(())
+        if self.adopt_again(&life, fresh) { Ok(()) } else { Err(storage_unavailable()) }
     }
 
-    fn adopt_again(&self, life: &Life, fresh: Entry) {
+    /// Takes in what was read again of an order; false where that is to be read once more.
+    fn adopt_again(&self, life: &Life, fresh: Entry) -> bool {
         let key = &life.0;
         let mut guard = self.shard(key).lock();
         let shard = &mut *guard;
@@ -185,8 +185,16 @@ impl Orders {
             .filter(|held| held.suspect && held.in_flight == 0)
             .filter(|held| held.incarnation == fresh.incarnation)
         else {
-            return;
+            return true;
         };
+        // A disk that failed may fail where it is read too, and be well again.
+        if fresh.damaged.is_some() && entry.damaged.is_none() {
+            let since = *entry.damaged_since.get_or_insert_with(Instant::now);
+            if since.elapsed() < DAMAGE_TIME {
+                return false;
+            }
+        }
+        entry.damaged_since = None;
         entry.suspect = false;
         entry.book = fresh.book;
         entry.grants = fresh.grants;
@@ -211,6 +219,7 @@ impl Orders {
         shard.index_end(key);
         drop(guard);
         wakers.into_iter().for_each(std::task::Waker::wake);
+        true
     }
 }
 

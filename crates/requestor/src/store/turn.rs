@@ -103,13 +103,15 @@ impl<'a> Turn<'a> {
     /// # Errors
     /// When it may count still.
     pub(crate) async fn disown(&mut self) -> Result<(), StoreError> {
-        let doubts = self.store.doubts.of(&self.key);
+        let mut doubts = self.store.doubts.of(&self.key);
         match doubts.first() {
             None => Ok(()),
             // There was no list before: nothing of it stays.
             Some(1) => self.remove().await,
             Some(_) => {
                 let before = self.load()?.len;
+                // As above. Where none is left, this being written is what proves it.
+                doubts.retain(|number| *number <= before);
                 let records = vec![bytes_of(&disowned(doubts))?];
                 self.write(before, records).await.map(drop)
             }
