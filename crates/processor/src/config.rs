@@ -58,8 +58,8 @@ pub struct Config {
     /// Let webhooks go to loopback and link-local addresses too: for tries on one machine
     #[arg(long, env = "ORDERSTREAM_WEBHOOK_ALLOW_LOCAL")]
     pub webhook_allow_local: bool,
-    /// For how long an order is kept after its end, from 1m to 999d. Then its lists are removed, and
-    /// its name can be opened anew
+    /// For how long an order is kept after its end, from 1m to 999d. Then its lists are removed; a
+    /// requestor that keeps the order still refuses its name
     #[arg(long, env = "ORDERSTREAM_KEEP_ENDED", default_value = "31d", value_name = "DURATION")]
     pub keep_ended: String,
 }
