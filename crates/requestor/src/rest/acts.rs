@@ -53,7 +53,8 @@ fn success(message: &'static str) -> Response {
 
 /// Ask for quotations.
 ///
-/// The same order again changes nothing while it lives, also at the same instant.
+/// The same order again changes nothing while it lives, also at the same instant. The order's id is
+/// its key, and no `Idempotency-Key` is looked at.
 #[utoipa::path(post, path = "/api/v1/orders/initiate", tag = "orders", operation_id = "initiate",
     request_body = InitiateSchema,
     responses((status = 200, description = "It is stored and followed.", body = SuccessView)))]
@@ -74,7 +75,8 @@ pub(super) async fn initiate(
 
 /// Ask or tell the sellers something.
 ///
-/// Without a `follow_up_id` the `Idempotency-Key` is the follow-up's id.
+/// The `follow_up_id` is the follow-up's key. Only without one the `Idempotency-Key` is looked at: it
+/// is the follow-up's id then.
 #[utoipa::path(post, path = "/api/v1/orders/followup", tag = "orders", operation_id = "follow-up",
     request_body = FollowUpBody,
     responses(

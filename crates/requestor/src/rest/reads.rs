@@ -124,7 +124,9 @@ pub(super) async fn act(
 
 fn act_not_found(key: &OrderKey, act: &IdempotencyKey) -> Refusal {
     let id = &key.order_req_id;
-    let text = format!("nothing was asked of order {id} under the key {act}");
+    let text = format!(
+        "no act of order {id} is stored under the key {act}: it was not asked for, or refused at once"
+    );
     Refusal::new(Reason::ActNotFound, text)
 }
 

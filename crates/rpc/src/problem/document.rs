@@ -186,8 +186,8 @@ fn header(name: &str, description: &str, example: Value) -> Parameter {
 
 fn idempotency_key() -> Parameter {
     let text = "1 to 128 of letters, digits and `-_.:`. The same key of the same seller, or of the \
-                buyer, has one effect and one answer for the order's whole life. A request that was \
-                refused took no key.";
+                buyer, has one effect and one answer for the order's whole life, also where \
+                that is a refusal of the buyer's act. A seller's request that was refused took no key.";
     header("Idempotency-Key", text, json!("3f6b1c1e"))
 }
 

@@ -23,13 +23,16 @@ pub(super) struct Decision<'a> {
 /// Ends the order with or without a winner, at once or after the time in which it can be undone.
 pub(super) fn finalise(order: &Order, context: &Context, decision: Decision<'_>) -> Kinds {
     if let Some(pending) = &order.pending_award {
-        if pending.award.as_ref() == decision.award {
-            return Ok(Vec::new());
-        }
-        return Err(Refusal::new(
-            Reason::AwardPending,
-            "another award waits to count; undo it first",
-        ));
+        let is_same = pending.award.as_ref() == decision.award;
+        // One that is to count at once is not done by one that can be undone still.
+        let text = match (is_same, decision.undo_within_ms > 0) {
+            (true, true) => return Ok(Vec::new()),
+            (true, false) => {
+                "this award waits to count, and can be undone still; wait, or undo it first"
+            }
+            (false, _) => "another award waits to count; undo it first",
+        };
+        return Err(Refusal::new(Reason::AwardPending, text));
     }
     if decision.undo_within_ms > UNDO_WITHIN_MS_MAX {
         let given = decision.undo_within_ms;

@@ -112,6 +112,7 @@ fn a_second_award_is_refused_before_and_after_the_first_counts() {
     assert_eq!(desk.refused(award("p2", 5_000)), Reason::AwardPending);
     desk.act(award("p1", 9_000)).unwrap();
     assert_eq!(desk.book.deadline(), Some(Timestamp(T0).plus_ms(5_000)), "the same one stands");
+    assert_eq!(desk.refused(award("p1", 0)), Reason::AwardPending, "it does not count at once");
     desk.now += 5_000;
     assert_eq!(desk.refused_late(award("p2", 0)), Reason::AlreadyAwarded);
     desk.act(award("p1", 0)).unwrap();
