@@ -15,11 +15,13 @@ pub(crate) struct Failure {
     reason: Option<Reason>,
     /// When a server thinks that a retry makes sense, milliseconds.
     retry_after_ms: Option<u64>,
+    /// Whether a server may have got the request all the same, and done it.
+    is_in_doubt: bool,
 }
 
 impl Failure {
     const fn new(code: u8, message: String) -> Self {
-        Self { code, message, reason: None, retry_after_ms: None }
+        Self { code, message, reason: None, retry_after_ms: None, is_in_doubt: false }
     }
 
     /// A fault of the program or of what it runs on.
@@ -47,6 +49,13 @@ impl Failure {
         Self::new(5, message)
     }
 
+    /// The request went out, and no answer came back.
+    pub(crate) const fn unanswered(message: String) -> Self {
+        let mut failure = Self::not_reached(message);
+        failure.is_in_doubt = true;
+        failure
+    }
+
     /// Something is not as it should be.
     pub(crate) const fn checks(message: String) -> Self {
         Self::new(6, message)
@@ -60,7 +69,9 @@ impl Failure {
             Some(Reason::Internal) | None => Self::unexpected(message),
             Some(_) => Self::refused(message),
         };
-        Self { reason, ..failure }
+        // These say themselves that what was asked may have been done.
+        let is_in_doubt = matches!(reason, Some(Reason::Unreachable | Reason::StorageUnavailable));
+        Self { reason, is_in_doubt, ..failure }
     }
 
     /// What a server, or a rule that a server keeps too, refused.
@@ -91,6 +102,38 @@ impl Failure {
         self.code == 5
     }
 
+    /// Whether the request may have been done all the same.
+    pub(crate) const fn is_in_doubt(&self) -> bool {
+        self.is_in_doubt
+    }
+
+    /// The same, of a request that may have been done by an earlier try; an answer that stands says
+    /// what is so.
+    pub(crate) fn after_doubt(self) -> Self {
+        let is_open = self.is_not_reached() || self.retriable().is_some();
+        Self { is_in_doubt: self.is_in_doubt || is_open, ..self }
+    }
+
+    /// The same, of an act under a key: where it may have been done, what makes it one when it is
+    /// asked for again.
+    pub(crate) fn of_act(self, key: &str) -> Self {
+        if !self.is_in_doubt {
+            return self;
+        }
+        let (message, reason) = match self.reason {
+            Some(reason) => (self.message, reason),
+            None => {
+                let reason = Reason::Unreachable;
+                (format!("{} [{}]", self.message, reason.as_str()), reason)
+            }
+        };
+        let message = format!(
+            "whether it was taken is not known; the same command with --key {key} has one effect: \
+             {message}"
+        );
+        Self { reason: Some(reason), is_in_doubt: true, ..Self::too_late(message) }
+    }
+
     /// Whether a server said no.
     pub(crate) const fn is_refused(&self) -> bool {
         self.code == 4
@@ -113,5 +156,42 @@ impl From<Refusal> for Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_act_that_may_have_been_done_tells_its_key() {
+        let reason = |reason: Reason| {
+            Failure::from_server(Some(reason), format!("no [{}]", reason.as_str()))
+        };
+        let known = [
+            Failure::not_reached("no".to_owned()),
+            reason(Reason::Locked),
+            reason(Reason::Draining),
+            reason(Reason::Locked).after_doubt(),
+        ];
+        for failure in known {
+            let said = failure.to_string();
+            assert_eq!(failure.of_act("k1").to_string(), said);
+        }
+        let open = [
+            Failure::unanswered("no".to_owned()),
+            reason(Reason::Unreachable),
+            reason(Reason::StorageUnavailable),
+            reason(Reason::Draining).after_doubt(),
+            Failure::not_reached("no".to_owned()).after_doubt(),
+        ];
+        for failure in open {
+            let failure = failure.of_act("k1");
+            let said = failure.to_string();
+            assert!(said.contains("is not known") && said.contains("--key k1"), "{said}");
+            let word = failure.reason().unwrap().as_str();
+            assert!(said.ends_with(&format!("no [{word}]")), "{said}");
+            assert_eq!(failure.exit_code(), ExitCode::from(3));
+        }
     }
 }

@@ -103,7 +103,7 @@ impl SellersSide {
 
     /// Sends an act.
     pub(super) async fn act(&self, ask: Ask) -> Result<Value, Failure> {
-        self.rest.ask(&ask).await
+        self.rest.act(&ask).await
     }
 
     /// An order's part: `""` for itself, `/proposals`, `/comparison`, …

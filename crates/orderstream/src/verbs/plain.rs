@@ -94,7 +94,7 @@ impl PlainServer {
         let exchange = self.exchange(request, enough);
         tokio::time::timeout(DEADLINE, exchange).await.unwrap_or_else(|_| {
             let (base, seconds) = (&self.base, DEADLINE.as_secs());
-            Err(Failure::not_reached(format!("{base} did not answer within {seconds} s")))
+            Err(Failure::unanswered(format!("{base} did not answer within {seconds} s")))
         })
     }
 
@@ -110,12 +110,15 @@ impl PlainServer {
             .map_err(|error| Failure::input(format!("{}: {error}", head.uri)))?;
         let request = Request::from_parts(head, Full::new(Bytes::from(body)));
         let response = self.client.request(request).await.map_err(|error| {
+            if !error.is_connect() {
+                return Failure::unanswered(format!("{base} did not answer ({})", causes(&error)));
+            }
             Failure::not_reached(format!(
                 "{base} is not reached ({error}); is `orderstream dev` running? else give \
                  {flag}, or --cluster for the cluster of the kubeconfig"
             ))
         })?;
-        let cut = |error: &dyn std::fmt::Display| Failure::not_reached(format!("{base}: {error}"));
+        let cut = |error: &dyn std::fmt::Display| Failure::unanswered(format!("{base}: {error}"));
         let (head, mut incoming) = response.into_parts();
         let mut body = Vec::new();
         while let Some(frame) = incoming.frame().await {
@@ -130,6 +133,12 @@ impl PlainServer {
         }
         Ok(Reply { status: head.status.as_u16(), headers: head.headers, body })
     }
+}
+
+/// An error with what is behind it.
+fn causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// What a server answered, or what it refused.
@@ -162,7 +171,8 @@ fn by_api_server(status: u16, message: String) -> Failure {
             let reason = Reason::NotAllowed;
             Failure::from_server(Some(reason), format!("{message} [{}]", reason.as_str()))
         }
-        404 | 502..=504 => Failure::not_reached(message),
+        404 => Failure::not_reached(message),
+        502..=504 => Failure::unanswered(message),
         _ => Failure::unexpected(message),
     }
 }

@@ -54,6 +54,14 @@ impl Ask {
         Self { version, ..self }
     }
 
+    /// Why it failed, for whoever would ask for it again.
+    fn in_doubt(&self, failure: Failure) -> Failure {
+        match &self.key {
+            Some(key) => failure.of_act(key),
+            None => failure,
+        }
+    }
+
     fn request(&self) -> Result<Request<Vec<u8>>, Failure> {
         let mut request = Request::builder()
             .method(self.method.clone())
@@ -81,7 +89,11 @@ impl Rest {
         let request = ask.request()?;
         match self {
             Self::Plain(server) => server.send(request, enough).await,
-            Self::Proxy(proxy) => proxy.send(request, enough).await.map_err(failure),
+            Self::Proxy(proxy) => proxy.send(request, enough).await.map_err(|error| {
+                let failure = failure(error);
+                // How far it came on its way through the API server is not known.
+                if failure.is_not_reached() { failure.after_doubt() } else { failure }
+            }),
         }
     }
 
@@ -91,6 +103,12 @@ impl Rest {
         Backoff::default()
             .until_answered(async || plain::answer(&self.send(ask, &|_| false).await?))
             .await
+    }
+
+    /// As [`Self::ask`], of an act: where it may have been done without an answer, the failure tells
+    /// what makes it one when it is asked for again.
+    pub(super) async fn act(&self, ask: &Ask) -> Result<Value, Failure> {
+        self.ask(ask).await.map_err(|failure| ask.in_doubt(failure))
     }
 
     /// As [`Self::ask`], in a type.
@@ -113,16 +131,18 @@ impl Rest {
     }
 }
 
-/// As [`Rest::ask`], at a server that is known to be a plain one.
+/// As [`Rest::act`], at a server that is known to be a plain one.
 pub(super) async fn ask_plain(server: &PlainServer, ask: &Ask) -> Result<Value, Failure> {
     let once = async || plain::answer(&server.send(ask.request()?, &|_| false).await?);
-    Backoff::default().until_answered(once).await
+    Backoff::default().until_answered(once).await.map_err(|failure| ask.in_doubt(failure))
 }
 
 /// How long to wait before the next try.
 #[derive(Debug, Default)]
 struct Backoff {
     tries: u32,
+    /// Whether an earlier try may have been done.
+    is_in_doubt: bool,
 }
 
 impl Backoff {
@@ -135,7 +155,11 @@ impl Backoff {
             match once().await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => match self.wait_ms(&failure) {
-                    Some(wait_ms) => tokio::time::sleep(Duration::from_millis(wait_ms)).await,
+                    Some(wait_ms) => {
+                        self.is_in_doubt |= failure.is_in_doubt();
+                        tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+                    }
+                    None if self.is_in_doubt => return Err(failure.after_doubt()),
                     None => return Err(failure),
                 },
             }
@@ -171,6 +195,9 @@ pub(super) fn encoded(text: &str) -> String {
 mod tests {
     use super::*;
     use orderstream_core::Reason;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
 
     fn failure(reason: Reason, retry_after_ms: Option<u64>) -> Failure {
         Failure::from_server(Some(reason), String::new()).retry_after(retry_after_ms)
@@ -198,6 +225,32 @@ mod tests {
     #[test]
     fn what_is_refused_for_good_is_asked_once() {
         assert_eq!(Backoff::default().wait_ms(&failure(Reason::Locked, None)), None);
+    }
+
+    /// A server that reads the start of a request and goes away without an answer.
+    async fn silent() -> (String, JoinSet<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let mut server = JoinSet::new();
+        server.spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.read_u8().await.unwrap();
+        });
+        (base, server)
+    }
+
+    #[tokio::test]
+    async fn an_act_without_an_answer_tells_that_it_may_be_taken_and_what_makes_it_one() {
+        let (base, mut server) = silent().await;
+        let rest = Rest::Plain(Box::new(PlainServer::new("--processor-rest", &base).unwrap()));
+        let ask = Ask::act(Method::POST, "/it".to_owned(), Value::Null, "k1");
+        let said = rest.act(&ask).await.unwrap_err().to_string();
+        assert!(said.contains("is not known") && said.contains("--key k1"), "{said}");
+        assert!(said.contains(&base) && said.ends_with("[UNREACHABLE]"), "{said}");
+        // Nobody listens there any more: this one went nowhere.
+        server.join_next().await.unwrap().unwrap();
+        let failure = rest.act(&ask).await.unwrap_err();
+        assert!(failure.is_not_reached() && !failure.to_string().contains("--key"), "{failure}");
     }
 
     #[test]
