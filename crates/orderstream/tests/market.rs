@@ -189,8 +189,19 @@ fn decide(market: &Market) {
     assert!(said.ends_with("undo: orderstream undo-award office-chairs\n"), "{said}");
     let (code, text) = market.refused("award office-chairs p-2");
     assert!(code == 4 && text.contains("[AWARD_PENDING]"), "{text}");
-    let said = market.ok("undo-award office-chairs");
-    assert_eq!(said, "award of order office-chairs undone; nobody was told\n");
+    // An order request knows no keys: what is done again is done again.
+    for _ in 0..2 {
+        let said = market.ok("undo-award office-chairs --key u1");
+        assert_eq!(said, "award of order office-chairs undone; nobody was told\n");
+        let said = market.ok("award office-chairs p-1 --undo-within 10m --key aw1");
+        assert!(said.starts_with("awarded p-1 of chairs-rosenheim"), "{said}");
+    }
+    for verb in ["award", "undo-award", "ask", "pause", "extend", "cancel"] {
+        let help = market.ok(&format!("{verb} --help"));
+        let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("an order request is edited again, whatever the key"), "{help}");
+    }
+    market.ok("undo-award office-chairs");
     let said = market.ok("award office-chairs --line CHAIR-ERGO-01=p-2 --line MAT-FLOOR-120=p-1");
     assert_eq!(
         said,

@@ -24,7 +24,8 @@ pub(crate) struct On {
     /// Name of the order request, or the order's id
     #[arg(value_name = "ORDER")]
     order: String,
-    /// Idempotency key: the same act with the same key is done once; made up when absent
+    /// Idempotency key: of an order without an order request, the same act with the same key is done
+    /// once; an order request is edited again, whatever the key. Made up when absent
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     #[command(flatten)]

@@ -266,7 +266,7 @@ pub(crate) struct Done {
     /// The follow-up or question that it was about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) follow_up_id: Option<String>,
-    /// The idempotency key: the same act with the same key is done once.
+    /// The idempotency key: the same act with it is done once, unless it edits an order request.
     pub(crate) key: String,
 }
 
