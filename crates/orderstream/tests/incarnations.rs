@@ -134,6 +134,9 @@ fn a_resource_that_is_deleted_and_made_again_has_two_orders_that_can_be_read() {
         );
         let answer = post(rest, "/api/v1/proposals", &body).unwrap();
         assert_eq!(answer.status, 201, "{answer:?}");
+        let question = r#"{"seller":"saar-coils","question_id":"q-1","message":"How wide?"}"#;
+        let answer = post(rest, "/api/v1/orders/steel-coils/questions", question).unwrap();
+        assert_eq!(answer.status, 201, "{answer:?}");
         let order = get(rest, "/api/v1/orders/steel-coils").unwrap().json();
         incarnations.push(order["incarnation"].as_str().unwrap().to_owned());
         verb(&["delete", "steel-coils"]);
@@ -158,8 +161,30 @@ fn a_resource_that_is_deleted_and_made_again_has_two_orders_that_can_be_read() {
         assert_eq!(status["proposals"][0]["proposal_id"], proposal_id, "{status}");
         assert!(!status["timeline"].as_array().unwrap().is_empty(), "{status}");
     }
+    only_reads_a_former_one(&server, rest, &incarnations[0]);
     let shown = status_of(&server, rest, &[]);
     assert_eq!(shown["former_incarnations"][0]["incarnation"], *incarnations[0], "{shown}");
+}
+
+/// What people are shown of a former incarnation says that it is one, and proposes no act: that would
+/// be done to the newest.
+fn only_reads_a_former_one(server: &str, rest: SocketAddr, incarnation: &str) {
+    let rest = format!("http://{rest}");
+    let shown = |verb: &str, more: &[&str]| {
+        let args = [verb, "steel-coils", "--server", server, "--processor-rest", &rest];
+        let output = run(&[&args, more].concat());
+        assert!(output.status.success(), "{verb} {more:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let label = "\n  a former incarnation, which can only be read\n";
+    let named = ["--incarnation", incarnation];
+    let (newest, former) = (shown("status", &[]), shown("status", &named));
+    assert!(newest.contains(incarnation) && !newest.contains(label), "{newest}");
+    assert!(former.contains(label), "{former}");
+    assert!(!former.contains("--incarnation") && !former.contains("next:"), "{former}");
+    let (newest, former) = (shown("conversation", &[]), shown("conversation", &named));
+    assert!(newest.contains("next: orderstream ask steel-coils --answers q-1"), "{newest}");
+    assert!(former.contains("How wide?") && !former.contains("next:"), "{former}");
 }
 
 /// What `orderstream status steel-coils` says.

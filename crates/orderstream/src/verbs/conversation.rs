@@ -47,7 +47,9 @@ impl Conversation {
             &["WHEN", "WHO", "ID", "SAID"].map(Column::Words),
             said.iter().map(row).collect(),
         );
-        if let Some(question) = open.first() {
+        // A verb would act on the newest incarnation, whichever was read.
+        let next = open.first().filter(|_| self.incarnation.is_none());
+        if let Some(question) = next {
             output::line("");
             let order = &self.order;
             print::next(&format!("orderstream ask {order} --answers {question} \"…\""));

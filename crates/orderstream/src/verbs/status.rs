@@ -141,6 +141,9 @@ fn summary(report: &StatusReport) {
     let id = styled(Style::Heading, &report.order_req_id);
     let title = report.title.as_deref().map(print::one_line).unwrap_or_default();
     output::line(format!("{id}  {title}").trim_end());
+    if is_former(report) {
+        output::line("  a former incarnation, which can only be read");
+    }
     let now = crate::clock::now();
     let fact = |name: &str, text: &str| output::line(&format!("  {name:<10} {text}"));
     fact("phase", &phase(report, now));
@@ -164,11 +167,17 @@ fn summary(report: &StatusReport) {
     let stream =
         format!("{stream}; event {}, epoch {}{at}", report.stream.last_seq, report.stream.epoch);
     fact("stream", &stream);
-    if let Some(last) = report.former_incarnations.first() {
-        let count = report.former_incarnations.len();
+    let formers = &report.former_incarnations;
+    if let Some(last) = formers.first().filter(|_| !is_former(report)) {
         let last = print::one_line(&last.incarnation);
-        fact("former", &format!("{count}; the last one with --incarnation {last}"));
+        fact("former", &format!("{}; the last one with --incarnation {last}", formers.len()));
     }
+}
+
+/// Whether a newer incarnation took the place of the one that is shown.
+fn is_former(report: &StatusReport) -> bool {
+    let mut formers = report.former_incarnations.iter();
+    formers.any(|former| former.incarnation == report.incarnation)
 }
 
 fn phase(report: &StatusReport, now: orderstream_core::Timestamp) -> String {
@@ -274,7 +283,7 @@ fn notified(report: &StatusReport) {
 /// What a buyer most likely does next.
 fn next(name: &str, report: &StatusReport) -> Option<String> {
     let order = OrderView { phase: report.phase.clone(), ..OrderView::default() };
-    if acts::is_ended(&order) {
+    if acts::is_ended(&order) || is_former(report) {
         return None;
     }
     if report.pending_award.is_some() {
