@@ -102,6 +102,11 @@ impl Failure {
         self.code == 5
     }
 
+    /// Whether whoever could tell is not reached, directly or by the server that was asked.
+    pub(crate) fn is_for_want_of_an_answer(&self) -> bool {
+        self.is_not_reached() || self.reason == Some(Reason::Unreachable)
+    }
+
     /// Whether the request may have been done all the same.
     pub(crate) const fn is_in_doubt(&self) -> bool {
         self.is_in_doubt

@@ -19,6 +19,7 @@ mod status;
 mod stream;
 mod submit;
 mod timeline;
+mod tracked;
 mod verb;
 mod why;
 mod wish;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::client::block_on;
 use crate::http::{Answer, get, post, send};
 use crate::mongo::relay::Relay;
-use crate::process::{BINARY, Pair, Role, dev, until};
+use crate::process::{BINARY, Pair, Role, dev, run, until};
 
 /// Orders in which rivals meet.
 const ORDERS: usize = 6;
@@ -335,4 +335,65 @@ fn a_verb_whose_act_is_not_decided_in_time_says_so_and_where_to_look() {
     relay.mend();
     assert_eq!(tender.decided("key-v"), ("done".to_owned(), String::new()));
     assert!(verb(&["close", "cut-off"]).status.success(), "it is closed by now");
+}
+
+/// A verb at a pair, its code, and all that it says.
+fn verb(pair: &Pair, line: &str) -> (i32, String) {
+    let server = format!("http://{}", pair.requestor.address("requestor"));
+    let rest = format!("http://{}", pair.processor.address("rest"));
+    let place = ["--server", &server, "--processor-rest", &rest];
+    let words: Vec<&str> = line.split(' ').collect();
+    let output = run(&[&words[..], &place].concat());
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap(), text(&output.stdout) + &text(&output.stderr))
+}
+
+#[test]
+fn a_verb_at_a_silent_processor_says_what_is_known_and_what_makes_it_one() {
+    let pair = &Pair::start();
+    let (requestor, processor) =
+        (pair.requestor.address("requestor"), pair.processor.address("rest"));
+    let tenders =
+        ["s-1", "s-2", "s-3", "s-4", "s-5"].map(|id| Tender::open(requestor, processor, id));
+    assert_eq!(verb(pair, "award s-4 a --undo-within 1h").0, 0);
+    pair.processor.signal("STOP");
+    let acts = [
+        ("ask s-1 when? --key k-1", "s-1"),
+        ("extend s-1 --expires-in 2h --key k-2", "s-1"),
+        ("award s-1 a --undo-within 1h --key k-3", "s-1"),
+        ("close s-2 --key k-4", "s-2"),
+        ("cancel s-3 --key k-5", "s-3"),
+        ("undo-award s-4 --key k-6", "s-4"),
+        ("close s-2", "s-2"),
+    ];
+    let shown = ["status s-1", "why s-1"];
+    let propose = "propose s-5 --seller carl --price 10 --currency EUR";
+    let lines = acts.iter().map(|(line, _)| *line).chain(shown).chain([propose]);
+    let said: BTreeMap<_, (i32, String)> = at_once(
+        lines.map(|line| (line, Box::new(move || verb(pair, line)) as Rival<'_, _>)).collect(),
+    );
+    pair.processor.signal("CONT");
+    for (line, id) in acts {
+        let (code, text) = &said[line];
+        let place = format!("/api/v1/orders/{id}/acts/");
+        assert!(*code == 3 && text.contains("goes on by itself"), "{line}: {code} {text}");
+        assert!(text.contains(&place), "{line}: {text}");
+        if let Some((_, key)) = line.split_once("--key ") {
+            let tender = tenders.iter().find(|tender| tender.id == id).unwrap();
+            assert_eq!(tender.decided(key).0, "done", "{line}");
+        }
+    }
+    for line in shown {
+        let (code, text) = &said[line];
+        assert!(*code == 5 && text.contains("processor does not answer"), "{line}: {text}");
+        assert!(text.contains("\n  proposals  2 open, 0 withdrawn, 0 closed\n"), "{line}: {text}");
+    }
+    let (code, text) = &said[propose];
+    assert!(*code == 3 && text.contains("[UNREACHABLE]"), "{code} {text}");
+    let key = text.split("--key ").nth(1).and_then(|rest| rest.split([' ', ':']).next()).unwrap();
+    for _ in 0..2 {
+        let (code, text) = verb(pair, &format!("{propose} --key {key}"));
+        assert_eq!(code, 0, "{text}");
+    }
+    assert_eq!(tenders[4].order()["proposals"]["received"], 3, "one more than before");
 }

@@ -10,11 +10,11 @@ use orderstream_core::input::{FollowUpInput, MessageInput, optional_text};
 use orderstream_core::limits::{TEXT_CHARS_MAX, UNDO_WITHIN_MS_MAX};
 use orderstream_core::spec::FollowUp;
 
-use super::market::{Market, Place, Subject};
+use super::market::{Market, Place, Subject, briefly};
 use super::model::{Done, OrderView, Said};
 use super::print::{self, length};
 use super::show::Format;
-use super::wish::Wish;
+use super::wish::{After, Fulfilled, Wish};
 use crate::exit::Failure;
 use crate::output;
 
@@ -198,7 +198,8 @@ impl Reasoned {
         let shows = |order: &OrderView| order.pending_award.is_none() && !is_ended(order);
         let (market, subject) = self.on.market().await?;
         if !self.on.may_be_decided(&subject)
-            && market.order(&subject).await?.pending_award.is_none()
+            && let Some(before) = market.order_if_told(&subject).await?
+            && before.pending_award.is_none()
         {
             let text = "no award waits to count; there is nothing to undo [AWARD_NOT_PENDING]";
             let reason = Some(Reason::AwardNotPending);
@@ -218,12 +219,12 @@ impl Reasoned {
         said: &str,
     ) -> Result<(), Failure> {
         let (market, subject) = self.on.market().await?;
-        if !self.on.may_be_decided(&subject) {
-            let before = market.order(&subject).await?;
-            if shows(&before) {
-                // It was done before: a script that was cut off asks again.
-                return self.on.tell(&self.on.done(verb, &subject, &before), said);
-            }
+        if !self.on.may_be_decided(&subject)
+            && let Some(before) = market.order_if_told(&subject).await?
+            && shows(&before)
+        {
+            // It was done before: a script that was cut off asks again.
+            return self.on.tell(&self.on.done(verb, &subject, &before), said);
         }
         let wish = Wish { verb, edit: Edit::Act(act), shows };
         let came = self.on.wish((&market, &subject), &wish).await?;
@@ -238,8 +239,18 @@ impl Plain {
         let shows = |order: &OrderView| order.phase == "Open";
         let wish = Wish { verb: "resume", edit: Edit::Act(BuyerAct::Resume), shows: &shows };
         let came = self.on.wish((&market, &subject), &wish).await?;
-        let until = print::moment(&came.order.expires_at, crate::clock::now());
-        self.on.tell_of(&came, &format!("order {} takes proposals until {until}", self.on.name()))
+        let said = format!("order {} takes proposals until {}", self.on.name(), until(&came));
+        self.on.tell_of(&came, &said)
+    }
+}
+
+/// When the time of an order runs out, as it is after an act.
+fn until(came: &Fulfilled) -> String {
+    match &came.order {
+        After::Shows(order) | After::Went(order) => {
+            print::moment(&order.expires_at, crate::clock::now())
+        }
+        After::Untold => "-".to_owned(),
     }
 }
 
@@ -251,13 +262,22 @@ impl Ask {
         let FollowUp { id, audience, message, answers } = FollowUp::try_from(input)?;
         let note = Note { id: Some(id.clone()), audience, message, answers };
         let (market, subject) = self.on.market().await?;
-        let before = market.order(&subject).await?;
-        let said = market.sellers().conversation(&subject.id).await?;
-        check_audience(&before, &note)?;
-        check_question(&said, &note)?;
-        let is_new = !said.iter().any(|said| said.id.as_deref() == Some(id.as_str()));
-        let (to, answers) = (addressees(&before, &note), note.answers.clone());
-        let shows = |order: &OrderView| !is_new || order.follow_ups > before.follow_ups;
+        let asked = async {
+            let order = market.order(&subject).await?;
+            Ok((order, market.sellers().conversation(&subject.id).await?))
+        };
+        let before = briefly(asked).await?;
+        // How many follow-ups the order has once this one is there.
+        let mut least = 0;
+        if let Some((order, said)) = &before {
+            check_audience(order, &note)?;
+            check_question(said, &note)?;
+            let is_new = !said.iter().any(|said| said.id.as_deref() == Some(id.as_str()));
+            least = if is_new { order.follow_ups.saturating_add(1) } else { 0 };
+        }
+        let to = addressees(before.as_ref().map(|(order, _)| order), &note);
+        let answers = note.answers.clone();
+        let shows = |order: &OrderView| order.follow_ups >= least;
         let edit = Edit::FollowUp(id.clone(), note);
         let wish = Wish { verb: "ask", edit, shows: &shows };
         let mut came = self.on.wish((&market, &subject), &wish).await?;
@@ -306,8 +326,9 @@ fn invited(order: &OrderView) -> impl Iterator<Item = &str> {
     order.sellers.iter().filter(|seller| seller.chosen).map(|seller| seller.seller.as_str())
 }
 
-fn addressees(order: &OrderView, note: &Note) -> String {
+fn addressees(order: Option<&OrderView>, note: &Note) -> String {
     if note.audience.is_empty() {
+        let Some(order) = order else { return "all sellers".to_owned() };
         return format!("all {}", print::count(invited(order).count(), "seller"));
     }
     note.audience.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
@@ -321,10 +342,13 @@ impl Extend {
             return Err(Failure::input(text.to_owned()));
         }
         let (market, subject) = self.on.market().await?;
-        let before = market.order(&subject).await?;
-        let life_ms = life_ms(&before)?;
+        let before = market.order_if_told(&subject).await?;
+        let life_ms = before.as_ref().map(life_ms).transpose()?;
         let wanted_ms = match (&self.by, &self.expires_in) {
-            (Some(by), _) => life_ms.saturating_add(duration_ms("--by", by)?),
+            (Some(by), _) => {
+                let by_ms = duration_ms("--by", by)?;
+                life_ms.map(|life_ms| life_ms.saturating_add(by_ms)).ok_or_else(silent)?
+            }
             (None, Some(whole)) => duration_ms("--expires-in", whole)?,
             (None, None) => return Err(Failure::input("give --by or --expires-in".to_owned())),
         };
@@ -334,7 +358,9 @@ impl Extend {
         let shows = |order: &OrderView| self::life_ms(order).is_ok_and(|life| life >= wanted_ms);
         let edit = Edit::Act(BuyerAct::Extend(wanted_ms));
         let wish = Wish { verb: "extend", edit, shows: &shows };
-        if wanted_ms < life_ms && !self.on.may_be_decided(&subject) {
+        if let Some(life_ms) = life_ms.filter(|life_ms| wanted_ms < *life_ms)
+            && !self.on.may_be_decided(&subject)
+        {
             let text = format!(
                 "the order lives {} already; an expiry can only grow [EXPIRY_SHRINKS]",
                 length(life_ms)
@@ -343,11 +369,17 @@ impl Extend {
             return Err(Failure::from_server(reason, text));
         }
         let came = self.on.wish((&market, &subject), &wish).await?;
-        let until = print::moment(&came.order.expires_at, crate::clock::now());
-        let said =
-            format!("order {} closes at {until}; all invited sellers are told", self.on.name());
+        let (name, until) = (self.on.name(), until(&came));
+        let said = format!("order {name} closes at {until}; all invited sellers are told");
         self.on.tell_of(&came, &said)
     }
+}
+
+/// Nothing can be added to a life that is not known.
+fn silent() -> Failure {
+    let text = "the order's processor does not answer, and --by counts from what the order's life is \
+                now; nothing was asked for; give --expires-in";
+    Failure::not_reached(text.to_owned())
 }
 
 /// The whole life of an order, from its opening.

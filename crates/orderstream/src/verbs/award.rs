@@ -8,10 +8,11 @@ use orderstream_core::{ProposalId, Reason};
 use serde_json::Value;
 
 use super::acts::{On, reason, undo_within_ms};
+use super::market::{Market, Subject, briefly};
 use super::model::{OrderView, ProposalView};
 use super::nearest::nearest;
 use super::print;
-use super::wish::Wish;
+use super::wish::{After, UNTOLD, Wish};
 use crate::exit::Failure;
 
 /// Proposals that are looked at.
@@ -45,6 +46,14 @@ pub(crate) struct Award {
     undo_within: Option<String>,
 }
 
+/// An order before it is awarded.
+struct Before {
+    order: OrderView,
+    proposals: Vec<ProposalView>,
+    /// Whether just this was decided.
+    is_done: bool,
+}
+
 fn line(text: &str) -> Result<(String, String), String> {
     let parts = text.rsplit_once('=').filter(|(sku, id)| !sku.is_empty() && !id.is_empty());
     let (sku, id) = parts.ok_or("give an article and a proposal, such as CHAIR-01=p-2")?;
@@ -55,21 +64,18 @@ impl Award {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let undo_within_ms = undo_within_ms(self.undo_within.as_deref())?;
         let (market, subject) = self.on.market().await?;
-        let order = market.order(&subject).await?;
         let award = self.award()?;
-        let proposals = market.sellers().proposals(&subject.id, PROPOSALS_MAX).await?;
-        let may_be_decided = self.on.may_be_decided(&subject);
-        if is_awarded(&order, award.as_ref()) && !may_be_decided {
+        let before = self.before((&market, &subject), award.as_ref()).await?;
+        let said = match &before {
+            Some(before) => self.in_words(&before.order, &before.proposals)?,
+            None => self.unseen(),
+        };
+        if let Some(before) = before.as_ref().filter(|before| before.is_done) {
             // A script that was cut off asks again.
-            let (name, said) = (self.on.name(), self.in_words(&order, &proposals)?);
-            let done = self.on.done("award", &subject, &order);
+            let done = self.on.done("award", &subject, &before.order);
+            let name = self.on.name();
             return self.on.tell(&done, &format!("order {name} is awarded so already: {said}"));
         }
-        if !may_be_decided {
-            check_can_be_awarded(&order)?;
-            self.check_open(&proposals)?;
-        }
-        let said = self.in_words(&order, &proposals)?;
         let (wanted, reason) = (award.clone(), reason(self.reason.as_ref())?);
         let act = BuyerAct::Finalise { award, reason, undo_within_ms };
         // Just this award, and not a rival's.
@@ -77,12 +83,42 @@ impl Award {
         let wish = Wish { verb: "award", edit: Edit::Act(act), shows: &shows };
         let mut came = self.on.wish((&market, &subject), &wish).await?;
         came.done.proposal_id.clone_from(&self.proposal);
-        if !came.is_shown {
-            let phase = &came.order.phase;
-            let text = format!("awarded {said} before; the order is {phase} by now");
-            return self.on.tell(&came.done, &text);
+        let text = match &came.order {
+            After::Shows(after) => self.told(&said, before.as_ref(), after),
+            After::Went(after) => {
+                format!("awarded {said} before; the order is {} by now", after.phase)
+            }
+            After::Untold => format!("awarded {said}; {UNTOLD}"),
+        };
+        self.on.tell(&came.done, &text)
+    }
+
+    /// The order before the award, looked at: what its processor would refuse is refused here. Where
+    /// that does not answer, the look is left to the server.
+    async fn before(
+        &self,
+        (market, subject): (&Market, &Subject),
+        award: Option<&command::Award>,
+    ) -> Result<Option<Before>, Failure> {
+        let asked = async {
+            let order = market.order(subject).await?;
+            Ok((order, market.sellers().proposals(&subject.id, PROPOSALS_MAX).await?))
+        };
+        let Some((order, proposals)) = briefly(asked).await? else { return Ok(None) };
+        let may_be_decided = self.on.may_be_decided(subject);
+        let is_done = is_awarded(&order, award) && !may_be_decided;
+        if !is_done && !may_be_decided {
+            check_can_be_awarded(&order)?;
+            self.check_open(&proposals)?;
         }
-        self.on.tell(&came.done, &self.told(&said, &order, &came.order))
+        Ok(Some(Before { order, proposals, is_done }))
+    }
+
+    /// What will be awarded, where nobody tells more of it.
+    fn unseen(&self) -> String {
+        let lines = self.lines.iter().map(|(sku, id)| format!("{sku} to {id}"));
+        let said: Vec<String> = self.proposal.clone().into_iter().chain(lines).collect();
+        if said.is_empty() { "nobody".to_owned() } else { said.join(", ") }
     }
 
     fn award(&self) -> Result<Option<command::Award>, Failure> {
@@ -136,7 +172,7 @@ impl Award {
         })
     }
 
-    fn told(&self, said: &str, before: &OrderView, after: &OrderView) -> String {
+    fn told(&self, said: &str, before: Option<&Before>, after: &OrderView) -> String {
         let name = self.on.name();
         if let Some(pending) = &after.pending_award {
             let at = pending.get("effective_at").and_then(Value::as_str);
@@ -146,7 +182,10 @@ impl Award {
                  undo: orderstream undo-award {name}"
             );
         }
-        let losers = before.proposals.open.saturating_sub(self.winners());
+        let Some(before) = before else {
+            return format!("awarded {said}; all who took part are told");
+        };
+        let losers = before.order.proposals.open.saturating_sub(self.winners());
         let losers = print::count(usize::try_from(losers).unwrap_or_default(), "other proposal");
         format!("awarded {said}; {losers} closed, all who took part are told")
     }

@@ -1,6 +1,8 @@
 //! Where the market's verbs do their work, and which order is meant: the name of an order request,
 //! or an order's own id.
 
+use std::time::Duration;
+
 use http::Method;
 use orderstream_controller::cluster::edit::{self, Edit};
 use orderstream_controller::cluster::service_proxy::ServiceProxy;
@@ -17,6 +19,8 @@ use super::rest::{Ask, Rest, encoded};
 use super::server::{Server, Site, failure};
 use crate::exit::Failure;
 
+/// How long the processors may take to answer what is good to know and not needed.
+const BRIEFLY: Duration = Duration::from_secs(3);
 /// Pages of one conversation that are read; each holds many entries.
 const PAGES_MAX: usize = 1_000;
 
@@ -264,6 +268,14 @@ impl Market {
         }
     }
 
+    /// The order at its processor, if that answers soon.
+    pub(super) async fn order_if_told(
+        &self,
+        subject: &Subject,
+    ) -> Result<Option<OrderView>, Failure> {
+        briefly(self.order(subject)).await
+    }
+
     /// The order at its processor.
     pub(super) async fn order(&self, subject: &Subject) -> Result<OrderView, Failure> {
         self.sellers.read(&subject.id, "", &[]).await
@@ -273,8 +285,12 @@ impl Market {
     /// request says it.
     pub(super) async fn tracking(&self, subject: &Subject) -> Result<Option<Value>, Failure> {
         let Some(server) = self.server.plain() else { return Ok(None) };
-        let id = encoded(&self.path_id(&subject.id));
-        server.get(&format!("/api/v1/orders/tracking/{id}")).await.map(Some)
+        server.get(&self.tracking_path(subject)).await.map(Some)
+    }
+
+    /// Where a requestor tells what it knows of an order.
+    pub(super) fn tracking_path(&self, subject: &Subject) -> String {
+        format!("/api/v1/orders/tracking/{}", encoded(&self.path_id(&subject.id)))
     }
 
     /// Does an act: by an edit of the order request, or by the requestor where there is none. The
@@ -350,6 +366,17 @@ impl Market {
 
     fn path_id(&self, id: &str) -> String {
         format!("{}/{id}", self.server.namespace())
+    }
+}
+
+/// What the processors tell, if they answer soon: nothing where they do not.
+pub(super) async fn briefly<T>(
+    asked: impl Future<Output = Result<T, Failure>>,
+) -> Result<Option<T>, Failure> {
+    match tokio::time::timeout(BRIEFLY, asked).await {
+        Ok(Ok(told)) => Ok(Some(told)),
+        Ok(Err(failure)) if !failure.is_for_want_of_an_answer() => Err(failure),
+        Ok(Err(_)) | Err(_) => Ok(None),
     }
 }
 

@@ -7,7 +7,7 @@ use super::market::{Market, Place, Subject};
 use super::model::{ItemView, NotificationView, OrderView, StatusReport};
 use super::print::{self, Column, or_dash};
 use super::show::Format;
-use super::{acts, stream, timeline};
+use super::{acts, stream, timeline, tracked};
 use crate::describe::winners;
 use crate::exit::Failure;
 use crate::output::{self, Style, styled};
@@ -42,7 +42,12 @@ impl Status {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let market = self.place.market().await?.of_incarnation(self.incarnation.clone());
         let subject = market.subject_to_read(&self.order).await?;
-        let report = report(&market, &subject, self.events).await?;
+        let report = match report(&market, &subject, self.events).await {
+            Ok(report) => report,
+            Err(failure) => {
+                return Err(tracked::instead((&market, &subject), self.output, failure).await);
+            }
+        };
         if self.output != Format::Table {
             return print::structured(&report, self.output);
         }

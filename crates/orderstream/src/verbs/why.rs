@@ -6,7 +6,7 @@ use super::market::Place;
 use super::model::{ConsideredSeller, WhyReport};
 use super::print::{self, Column};
 use super::show::Format;
-use super::stream;
+use super::{stream, tracked};
 use crate::exit::Failure;
 use crate::output::{self, Style, styled};
 
@@ -26,7 +26,12 @@ impl Why {
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let market = self.place.market().await?;
         let subject = market.subject_to_read(&self.order).await?;
-        let order = market.order(&subject).await?;
+        let order = match market.order(&subject).await {
+            Ok(order) => order,
+            Err(failure) => {
+                return Err(tracked::instead((&market, &subject), self.output, failure).await);
+            }
+        };
         let stream = stream::report(&market, &subject, &order).await?;
         let mut sellers = order.sellers;
         sellers.sort_by(|a, b| (!a.chosen, &a.seller).cmp(&(!b.chosen, &b.seller)));

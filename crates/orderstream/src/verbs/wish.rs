@@ -17,6 +17,9 @@ use crate::exit::Failure;
 const LOOK: Duration = Duration::from_millis(50);
 /// How long that may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Of an order whose processor is silent.
+pub(super) const UNTOLD: &str =
+    "its processor does not answer, so how the order is now is not known";
 
 /// What is asked of an order, and how it shows there.
 pub(super) struct Wish<'a> {
@@ -29,9 +32,18 @@ pub(super) struct Wish<'a> {
 #[derive(Debug)]
 pub(super) struct Fulfilled {
     pub(super) done: Done,
-    pub(super) order: OrderView,
-    /// Whether the order still shows it.
-    pub(super) is_shown: bool,
+    pub(super) order: After,
+}
+
+/// What the order is after an act.
+#[derive(Debug)]
+pub(super) enum After {
+    /// It shows the act.
+    Shows(Box<OrderView>),
+    /// Other things were done to it since.
+    Went(Box<OrderView>),
+    /// Its processor does not answer.
+    Untold,
 }
 
 impl On {
@@ -42,11 +54,11 @@ impl On {
         wish: &Wish<'_>,
     ) -> Result<Fulfilled, Failure> {
         let key = self.key();
-        let order = match market.act(subject, &wish.edit, &key).await? {
-            Taken::Done => after((market, subject), wish).await?,
+        let after = match market.act(subject, &wish.edit, &key).await? {
+            Taken::Done => market.order_if_told(subject).await?,
             Taken::Wished => {
                 let looking = seen((market, subject), wish);
-                in_time(subject, wish, looking, String::new).await?
+                in_time(subject, wish, looking, String::new).await.map(Some)?
             }
             Taken::Pending(place) => {
                 let is_pending = AtomicBool::new(true);
@@ -60,30 +72,30 @@ impl On {
                 in_time(subject, wish, looking, at).await?
             }
         };
-        let done = Done { key, ..self.done(wish.verb, subject, &order) };
-        Ok(Fulfilled { is_shown: (wish.shows)(&order), done, order })
+        let unknown = OrderView::default();
+        let shown = after.as_ref().unwrap_or(&unknown);
+        let done = Done { key, ..self.done(wish.verb, subject, shown) };
+        let order = match after.map(Box::new) {
+            Some(order) if (wish.shows)(&order) => After::Shows(order),
+            Some(order) => After::Went(order),
+            None => After::Untold,
+        };
+        Ok(Fulfilled { done, order })
     }
 
     /// Tells people in a line, and programs all. What was done before stays done; people are told what
     /// the order is now.
     pub(super) fn tell_of(&self, came: &Fulfilled, said: &str) -> Result<(), Failure> {
-        if came.is_shown {
-            return self.tell(&came.done, said);
-        }
-        let (name, act, phase) = (self.name(), &came.done.act, &came.order.phase);
-        self.tell(&came.done, &format!("{act} of order {name} was done; it is {phase} by now"))
+        let (name, act) = (self.name(), &came.done.act);
+        let said = match &came.order {
+            After::Shows(_) => said.to_owned(),
+            After::Went(order) => {
+                format!("{act} of order {name} was done; it is {} by now", order.phase)
+            }
+            After::Untold => format!("{act} of order {name} is done; {UNTOLD}"),
+        };
+        self.tell(&came.done, &said)
     }
-}
-
-/// The order after an act that is in its list.
-async fn after(
-    (market, subject): (&Market, &Subject),
-    wish: &Wish<'_>,
-) -> Result<OrderView, Failure> {
-    market.order(subject).await.map_err(|failure| match failure.is_not_reached() {
-        true => Failure::not_reached(format!("{} is done; {failure}", wish.verb)),
-        false => failure,
-    })
 }
 
 /// The order as it shows what its order request wants.
@@ -109,17 +121,17 @@ async fn told(
     (market, subject): (&Market, &Subject),
     wish: &Wish<'_>,
     (place, is_pending): (&str, &AtomicBool),
-) -> Result<OrderView, Failure> {
+) -> Result<Option<OrderView>, Failure> {
     loop {
         let came = market.came_of(place).await?;
         is_pending.store(came == Came::Pending, Ordering::Relaxed);
         match came {
-            Came::Done => return after((market, subject), wish).await,
+            Came::Done => return market.order_if_told(subject).await,
             Came::Pending => {}
             Came::Untold => {
                 let order = market.order(subject).await?;
                 if shows(market, subject, wish, &order).await? {
-                    return Ok(order);
+                    return Ok(Some(order));
                 }
             }
         }
@@ -129,18 +141,17 @@ async fn told(
 
 /// Waits so long as people do. The act was taken, so that it is not known to be done is a fact for the
 /// caller, who is also told where to look: `at`.
-async fn in_time(
+async fn in_time<T>(
     subject: &Subject,
     wish: &Wish<'_>,
-    looking: impl Future<Output = Result<OrderView, Failure>>,
+    looking: impl Future<Output = Result<T, Failure>>,
     at: impl Fn() -> String,
-) -> Result<OrderView, Failure> {
+) -> Result<T, Failure> {
     let (verb, id) = (wish.verb, &subject.id);
     match tokio::time::timeout(PATIENCE, looking).await {
-        Ok(Err(failure)) if failure.is_not_reached() => Err(Failure::not_reached(format!(
-            "{verb} is asked for, but whether it is done is not known{}: {failure}",
-            at()
-        ))),
+        Ok(Err(failure)) if failure.is_for_want_of_an_answer() => Err(Failure::not_reached(
+            format!("{verb} is asked for, but whether it is done is not known{}: {failure}", at()),
+        )),
         Ok(result) => result,
         Err(_) => {
             let seconds = PATIENCE.as_secs();
