@@ -150,9 +150,10 @@ fn a_whole_tender_by_commands_alone() {
     );
     market.ok(&format!("answer OR-2041 f-1 'Fine.' {AUGSBURG}"));
 
-    let said = market.ok(&format!("amend OR-2041 p-1 {ROSENHEIM} --delivery-date 2027-01-08"));
+    let amend = format!("amend OR-2041 p-1 {ROSENHEIM} --delivery-date 2027-01-08 --key a-1");
     let changed = "proposal p-1 amended, version 2\n  delivery_date: 2027-01-15 -> 2027-01-08\n";
-    assert_eq!(said, changed);
+    assert_eq!(market.ok(&amend), changed);
+    assert_eq!(market.ok(&amend), "proposal p-1 is so already, version 2\n", "once");
 
     let table = market.ok("compare office-chairs");
     let first = row(&table, "p-1");

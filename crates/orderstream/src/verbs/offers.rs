@@ -277,10 +277,15 @@ fn amended(id: &str, before: &ProposalView, proposed: &Proposed) -> String {
         valid_until: before.valid_until.clone(),
         attachments: before.attachments.clone(),
     });
+    let changes = former.map(|former| changes(&former, proposed));
+    if changes.as_ref().is_ok_and(Vec::is_empty) {
+        // As when the same command is asked for again: that makes no version.
+        return format!("proposal {id} is so already, version {}", before.version);
+    }
     let version = before.version.saturating_add(1);
     let mut said = format!("proposal {id} amended, version {version}");
     let none = || "-".to_owned();
-    for change in former.map(|former| changes(&former, proposed)).unwrap_or_default() {
+    for change in changes.unwrap_or_default() {
         let (from, to) = (change.from.unwrap_or_else(none), change.to.unwrap_or_else(none));
         let (from, to) = (print::one_line(&from), print::one_line(&to));
         said.push_str(&format!("\n  {}: {from} -> {to}", change.field));

@@ -149,9 +149,10 @@ async fn in_time<T>(
 ) -> Result<T, Failure> {
     let (verb, id) = (wish.verb, &subject.id);
     match tokio::time::timeout(PATIENCE, looking).await {
-        Ok(Err(failure)) if failure.is_for_want_of_an_answer() => Err(Failure::not_reached(
-            format!("{verb} is asked for, but whether it is done is not known{}: {failure}", at()),
-        )),
+        Ok(Err(failure)) if failure.is_for_want_of_an_answer() => Err(Failure::too_late(format!(
+            "{verb} is asked for, but whether it is done is not known{}: {failure}",
+            at()
+        ))),
         Ok(result) => result,
         Err(_) => {
             let seconds = PATIENCE.as_secs();
