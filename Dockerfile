@@ -14,9 +14,9 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target \
     RUSTFLAGS="-C target-feature=+crt-static" \
-    cargo build --release --locked -p orderstream --target "$(rustc -vV | sed -n 's/^host: //p')" \
+    cargo build --profile dist --locked -p orderstream --target "$(rustc -vV | sed -n 's/^host: //p')" \
     && mkdir -p /out/data /out/etc/ssl/certs /out/usr/share \
-    && cp target/*/release/orderstream /out/orderstream \
+    && cp target/*/dist/orderstream /out/orderstream \
     && cp /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/ \
     && cp -r /usr/share/zoneinfo /out/usr/share/zoneinfo \
     && rm -rf /out/usr/share/zoneinfo/posix /out/usr/share/zoneinfo/right \

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the figures, measured by the release build of the bench crate.
+//! `cargo xtask bench`: the figures, measured by the shipped build of the bench crate.
 
 use std::path::Path;
 
@@ -9,9 +9,10 @@ use crate::{assets, step};
 /// # Errors
 /// When it cannot be built or fails.
 pub(crate) fn run(root: &Path, args: &[String]) -> anyhow::Result<()> {
-    let mut binary = step::cargo(root, &["build", "--release", "--locked", "-p", "orderstream"]);
+    let mut binary =
+        step::cargo(root, &["build", "--profile", "dist", "--locked", "-p", "orderstream"]);
     step::run("build the binary that is measured", &mut binary)?;
-    let base = ["run", "--release", "--locked", "-p", "orderstream-bench", "--"];
+    let base = ["run", "--profile", "dist", "--locked", "-p", "orderstream-bench", "--"];
     let mut bench = step::cargo(root, &base);
     bench.args(args);
     if let Some(assets) = assets::find(root)? {

@@ -81,7 +81,7 @@ pub(crate) fn run(root: &Path, wanted: &Wanted, place: Place) -> anyhow::Result<
         Some(image) => image.clone(),
         None => {
             let archive = root.join("target/image/orderstream.tar");
-            let name = image::run(root, &archive, image::NAME)?;
+            let name = image::run(root, &archive, image::NAME, image::Build::Quick)?;
             step::run("start the cluster", Command::new(&script).arg("up"))?;
             step::run("load the image", Command::new(&script).arg("load").arg(&archive))?;
             name

@@ -140,7 +140,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Torture { args } => torture::run(&root, &args).map(|()| ExitCode::SUCCESS),
         Command::Chart => chart::run(&root).map(|()| ExitCode::SUCCESS),
         Command::Image { output, name } => {
-            image::run(&root, &root.join(output), &name).map(|_| ExitCode::SUCCESS)
+            image::run(&root, &root.join(output), &name, image::Build::Shipped)
+                .map(|_| ExitCode::SUCCESS)
         }
         Command::E2e { image, keep, only, inside } => {
             let wanted = e2e::Wanted { image, keep, only };
