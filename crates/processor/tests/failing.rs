@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 
 use crate::faulty::{Disk, Fault, Room};
 use crate::http::post;
-use crate::rig::{Rig, within};
+use crate::rig::{Rig, START, within};
 use crate::wire::{Wire, observer, order, reason, submission, tracker};
 
 /// Waits until the disk is asked to write something.
@@ -155,6 +155,52 @@ async fn an_opening_that_was_refused_comes_to_life_by_no_restart() {
     rig.clock.has_been_heeded().await;
     rig.restart().await;
     assert_eq!(is_there(&rig).await, before);
+}
+
+/// An order whose last act failed, at a disk that cannot read its opening; it is read again and again.
+async fn unreadable_after_a_failed_act() -> (Disk, Rig, Wire) {
+    let disk = Disk::default();
+    let rig = Rig::start_on(&disk).await;
+    let wire = rig.wire().await;
+    drop(wire.track("a").await);
+    let opening = b"OrderOpened";
+    let mut key = None;
+    disk.tamper(|map| {
+        let mut records = map.iter().filter(|(key, _)| key.starts_with(b"r"));
+        let found = records.find(|(_, value)| value.windows(opening.len()).any(|w| w == opening));
+        key = found.map(|(key, _)| key.clone());
+    });
+    disk.set_unreadable(key);
+    // The store that failed is read until there is room.
+    disk.set_room(Room::None);
+    let refused = wire.submit(vec![submission("a", "lost")]).await.unwrap();
+    assert_eq!(refused.results[0].reason, "STORAGE_UNAVAILABLE");
+    rig.clock.has_been_heeded().await;
+    (disk, rig, wire)
+}
+
+#[tokio::test]
+async fn an_order_that_could_not_be_read_for_a_moment_is_not_damaged() {
+    let (disk, _rig, wire) = unreadable_after_a_failed_act().await;
+    disk.set_unreadable(None);
+    disk.set_room(Room::Enough);
+    propose_until_stored(&wire, "a", "p").await;
+}
+
+#[tokio::test]
+async fn an_order_that_cannot_be_read_any_more_says_so() {
+    let (_disk, rig, wire) = unreadable_after_a_failed_act().await;
+    rig.clock.set(START.plus_ms(2_000));
+    let told = async {
+        loop {
+            let refused = wire.submit(vec![submission("a", "p")]).await.unwrap();
+            match refused.results[0].reason.as_str() {
+                "STORAGE_UNAVAILABLE" => {}
+                reason => return reason.to_owned(),
+            }
+        }
+    };
+    assert_eq!(within("what is wrong", told).await, "RECORDS_DAMAGED");
 }
 
 #[tokio::test]

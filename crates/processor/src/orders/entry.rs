@@ -1,7 +1,6 @@
 //! One order in the map: its book, how far it is on disk, and who waits for that.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use orderstream_core::{Book, Epoch, Incarnation, OrderKey, Refusal, Seq, Timestamp, Withheld};
 use tokio::sync::oneshot;
@@ -37,7 +36,7 @@ pub(super) struct Entry {
     /// Why the order's records cannot be used.
     pub(super) damaged: Option<String>,
     /// Since when they are found damaged where they are read again.
-    pub(super) damaged_since: Option<Instant>,
+    pub(super) damaged_since: Option<Timestamp>,
     /// When it was opened, where its records are damaged after that.
     was_opened_at: Option<Timestamp>,
     /// The deadline under which the order stands in its shard's index.

@@ -20,7 +20,7 @@ use super::former::Former;
 use super::invited::Invited;
 use super::record::{self, ListKind, OnDisk};
 use super::{Inner, Life, Orders, Parts, Shard, storage_unavailable};
-use crate::limits::{DAMAGE_TIME, FORMER_READS_MAX, PAGE_EVENTS, SHARDS};
+use crate::limits::{DAMAGED_MS_MIN, FORMER_READS_MAX, PAGE_EVENTS, SHARDS};
 use crate::metrics::Proposals;
 use crate::notifications::Half;
 
@@ -176,7 +176,7 @@ impl Orders {
 
     /// Takes in what was read again of an order; false where that is to be read once more.
     fn adopt_again(&self, life: &Life, fresh: Entry) -> bool {
-        let key = &life.0;
+        let (key, now) = (&life.0, self.now());
         let mut guard = self.shard(key).lock();
         let shard = &mut *guard;
         let Some(entry) = shard
@@ -189,8 +189,8 @@ impl Orders {
         };
         // A disk that failed may fail where it is read too, and be well again.
         if fresh.damaged.is_some() && entry.damaged.is_none() {
-            let since = *entry.damaged_since.get_or_insert_with(Instant::now);
-            if since.elapsed() < DAMAGE_TIME {
+            let since = *entry.damaged_since.get_or_insert(now);
+            if now.ms_since(since) < DAMAGED_MS_MIN {
                 return false;
             }
         }
