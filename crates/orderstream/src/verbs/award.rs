@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::acts::{On, reason, undo_within_ms};
 use super::market::{Market, Subject, briefly};
-use super::model::{OrderView, ProposalView};
+use super::model::{OrderView, ProposalCounts, ProposalView};
 use super::nearest::nearest;
 use super::print;
 use super::wish::{After, UNTOLD, Wish};
@@ -185,7 +185,7 @@ impl Award {
         let Some(before) = before else {
             return format!("awarded {said}; all who took part are told");
         };
-        let losers = before.order.proposals.open.saturating_sub(self.winners());
+        let losers = losers(before.order.proposals, self.winners());
         let losers = print::count(usize::try_from(losers).unwrap_or_default(), "other proposal");
         format!("awarded {said}; {losers} closed, all who took part are told")
     }
@@ -197,6 +197,12 @@ impl Award {
         ids.dedup();
         u32::try_from(ids.len()).unwrap_or(u32::MAX)
     }
+}
+
+/// How many proposals an award of so many closes, or closed where it was done before it was asked for
+/// again.
+const fn losers(before: ProposalCounts, winners: u32) -> u32 {
+    before.open.saturating_sub(winners).saturating_add(before.closed)
 }
 
 /// Whether just this was decided before.
@@ -242,4 +248,18 @@ fn named<'a>(proposals: &'a [ProposalView], id: &str) -> Result<&'a ProposalView
 
 fn refused(reason: Reason, text: &str) -> Failure {
     Failure::from_server(Some(reason), format!("{text} [{}]", reason.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repeated_award_closes_as_many_as_it_did() {
+        let counts = |open, closed| ProposalCounts { open, closed, ..ProposalCounts::default() };
+        assert_eq!(losers(counts(3, 0), 1), 2);
+        assert_eq!(losers(counts(1, 2), 1), 2);
+        assert_eq!(losers(counts(0, 2), 1), 2);
+        assert_eq!(losers(counts(3, 0), 0), 3, "nobody wins");
+    }
 }
