@@ -279,6 +279,14 @@ pub trait Buyer: Send + Sync + Debug + 'static {
     /// What came of the act that was asked for under this key; `None` when there was none.
     fn asked_act(&self, key: OrderKey, act: IdempotencyKey) -> Stored<'_, Option<AskedAct>>;
 
+    /// Refuses an order whose records cannot be read, so that nobody takes it for one that is not known.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    fn check_records(&self, _: &OrderKey) -> Result<(), BuyerError> {
+        Ok(())
+    }
+
     /// These orders, as they may be shown, without those that are not tracked. What it gives survives
     /// whoever gives it.
     fn tracked<'a>(&'a self, keys: &'a [OrderKey]) -> Read<'a, Vec<Tracked>>;

@@ -192,6 +192,10 @@ impl Buyer for Handle {
         Box::pin(async move { Self::asked_act(self, &key, &act) })
     }
 
+    fn check_records(&self, key: &OrderKey) -> Result<(), BuyerError> {
+        Ok(self.shared.store.load(key).map(drop)?)
+    }
+
     fn tracked<'a>(&'a self, keys: &'a [OrderKey]) -> Read<'a, Vec<Tracked>> {
         Box::pin(async move {
             if let Err(error) = self.shared.keep(keys).await {

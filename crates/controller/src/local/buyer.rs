@@ -95,6 +95,10 @@ impl Buyer for LocalBuyer {
         self.requestor.asked_act(key, act)
     }
 
+    fn check_records(&self, key: &OrderKey) -> Result<(), BuyerError> {
+        self.requestor.check_records(key)
+    }
+
     fn tracked<'a>(&'a self, keys: &'a [OrderKey]) -> Read<'a, Vec<Tracked>> {
         Box::pin(async move {
             let mut all = self.requestor.tracked(keys).await;

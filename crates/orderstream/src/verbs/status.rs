@@ -90,13 +90,13 @@ async fn report(market: &Market, subject: &Subject, events: u64) -> Result<Statu
     })
 }
 
-/// What was told to whom; nothing where the processor keeps no outbox.
 /// An order's outbox, as its processor shows it.
 #[derive(serde::Deserialize)]
 struct Outbox {
     notifications: Vec<NotificationView>,
 }
 
+/// Notifications that wait or were given up; none where the processor keeps no outbox.
 async fn notifications(
     market: &Market,
     subject: &Subject,

@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use orderstream_core::buyer::BuyerError;
 use orderstream_core::{IdempotencyKey, OrderKey, Reason, Refusal, Tenant};
 use orderstream_rpc::problem::{self, InPath, InQuery};
 use serde::Deserialize;
@@ -75,18 +74,10 @@ pub(super) async fn tracking(
     let tracked = buyer.tracked(std::slice::from_ref(&key)).await;
     match tracked.first() {
         Some(tracked) => Ok(Json(TrackedView::from(tracked)).into_response()),
-        None => Err(not_shown(&buyer, key).await),
-    }
-}
-
-/// Why an order is not shown. One whose records are damaged is not followed, and not unknown: whoever
-/// asks for anything that was asked of it is told so.
-async fn not_shown(buyer: &Served, key: OrderKey) -> NotDone {
-    let unknown = not_found(&key);
-    let Ok(any) = IdempotencyKey::new("any") else { return unknown.into() };
-    match buyer.asked_act(key, any).await {
-        Err(damaged @ BuyerError::Damaged(_)) => damaged.into(),
-        Ok(_) | Err(BuyerError::Refused(_) | BuyerError::NotStored(_)) => unknown.into(),
+        None => {
+            buyer.check_records(&key)?;
+            Err(not_found(&key).into())
+        }
     }
 }
 
