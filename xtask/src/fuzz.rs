@@ -14,6 +14,11 @@ use crate::step;
 
 /// How long each target runs for a commit, seconds.
 pub(crate) const SECONDS_EACH: u64 = 20;
+/// What a run for a commit starts from, so that it finds something because of the change and not by
+/// chance.
+pub(crate) const SEED: u32 = 1;
+/// What a longer run starts from: libFuzzer draws a seed.
+pub(crate) const ANY_SEED: u32 = 0;
 /// Where the inputs that say much are kept.
 const CORPUS: &str = "crates/fuzz/corpus";
 /// Where a run writes: new inputs, logs, and inputs that broke something.
@@ -31,14 +36,19 @@ const MEMORY_MB_MAX: u32 = 2_048;
 ///
 /// # Errors
 /// When the fuzzer cannot be built, or an input broke something; says how to play it.
-pub(crate) fn run(root: &Path, seconds_each: u64, only: &[String]) -> anyhow::Result<()> {
+pub(crate) fn run(
+    root: &Path,
+    seconds_each: u64,
+    seed: u32,
+    only: &[String],
+) -> anyhow::Result<()> {
     let fuzzer = build(root)?;
     let targets = targets(root, only)?;
     let mut broken = Vec::new();
     for together in targets.chunks(AT_ONCE) {
         let running: Vec<(&String, Child)> = together
             .iter()
-            .map(|target| Ok((target, start(root, &fuzzer, target, seconds_each)?)))
+            .map(|target| Ok((target, start(root, &fuzzer, target, seconds_each, seed)?)))
             .collect::<anyhow::Result<_>>()?;
         for (target, mut child) in running {
             let status = child.wait().with_context(|| format!("wait for {target}"))?;
@@ -81,7 +91,13 @@ fn targets(root: &Path, only: &[String]) -> anyhow::Result<Vec<String>> {
     Ok(all.into_iter().filter(|name| only.is_empty() || only.contains(name)).collect())
 }
 
-fn start(root: &Path, fuzzer: &Path, target: &str, seconds: u64) -> anyhow::Result<Child> {
+fn start(
+    root: &Path,
+    fuzzer: &Path,
+    target: &str,
+    seconds: u64,
+    seed: u32,
+) -> anyhow::Result<Child> {
     let found = root.join(FOUND).join(target);
     fs::create_dir_all(&found)?;
     let log = fs::File::create(log(root, target))?;
@@ -91,6 +107,7 @@ fn start(root: &Path, fuzzer: &Path, target: &str, seconds: u64) -> anyhow::Resu
         .arg(&found)
         .arg(root.join(CORPUS).join(target))
         .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-seed={seed}"))
         .arg(format!("-timeout={INPUT_SECONDS_MAX}"))
         .arg(format!("-rss_limit_mb={MEMORY_MB_MAX}"))
         .arg(format!("-artifact_prefix={FOUND}/{target}-"))

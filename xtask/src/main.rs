@@ -92,7 +92,7 @@ enum Command {
     },
     /// Feed everything that reads what strangers wrote, from the corpora on, guided by coverage.
     Fuzz {
-        /// How long in all; without it, 20 seconds for each target.
+        /// How long in all, from a drawn seed; without it, 20 seconds for each target from the same.
         #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
         minutes: Option<u64>,
         /// Only these targets.
@@ -152,11 +152,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             powercut::run(&root, cuts, seed).map(|()| ExitCode::SUCCESS)
         }
         Command::Fuzz { minutes, only } => {
-            let seconds = match minutes {
-                Some(minutes) => fuzz::share(&root, minutes, &only)?,
-                None => fuzz::SECONDS_EACH,
+            let (seconds, seed) = match minutes {
+                Some(minutes) => (fuzz::share(&root, minutes, &only)?, fuzz::ANY_SEED),
+                None => (fuzz::SECONDS_EACH, fuzz::SEED),
             };
-            fuzz::run(&root, seconds, &only).map(|()| ExitCode::SUCCESS)
+            fuzz::run(&root, seconds, seed, &only).map(|()| ExitCode::SUCCESS)
         }
         Command::Mutants { list: true, .. } => mutants::print(&root),
         Command::Mutants { only, list: false } => mutants::run(&root, &only),

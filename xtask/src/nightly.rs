@@ -121,7 +121,7 @@ fn simulate(root: &Path, seed: u64) -> anyhow::Result<()> {
 fn fuzzed(root: &Path, time: Duration) -> Covered {
     let minutes = time.as_secs().div_euclid(60).max(1);
     let outcome = fuzz::share(root, minutes, &[])
-        .and_then(|seconds| fuzz::run(root, seconds, &[]).map(|()| seconds));
+        .and_then(|seconds| fuzz::run(root, seconds, fuzz::ANY_SEED, &[]).map(|()| seconds));
     let what = match &outcome {
         Ok(seconds) => format!("{seconds} s for each target"),
         Err(_) => format!("{minutes} minutes for all targets"),

@@ -73,7 +73,9 @@ const ACTS: [Reason; 12] = [
 fn reasons(operation: &str) -> Vec<Reason> {
     let own: &[Reason] = match operation {
         "orders" | "status" | "openapi" => return Vec::new(),
-        "tracking" => return vec![Reason::OrderNotFound, Reason::RecordsDamaged],
+        "tracking" => {
+            return vec![Reason::OrderNotFound, Reason::RecordsDamaged, Reason::StorageUnavailable];
+        }
         "act" => return vec![Reason::ActNotFound, Reason::RecordsDamaged],
         "initiate" => &[],
         "award" | "finalize" => &[

@@ -65,6 +65,7 @@ pub(super) struct Item<'a> {
     /// All of it, as it stands in the log.
     pub(super) bytes: &'a [u8],
     pub(super) is_deletion: bool,
+    keyspace: u64,
     pub(super) key: &'a [u8],
     pub(super) value: &'a [u8],
 }
@@ -124,7 +125,8 @@ impl Log {
         let (count, seqno) = head(&mut rest)?;
         let items = rest;
         for _ in 0..count {
-            item(&mut rest)?;
+            // The journal has one keyspace, and the store counts on from the highest that it meets.
+            let KEYSPACE_ID = item(&mut rest)?.keyspace else { return None };
         }
         let items = items.get(..items.len() - rest.len())?;
         let [END] = *take::<1>(&mut rest)? else { return None };
@@ -206,7 +208,7 @@ fn head(rest: &mut &[u8]) -> Option<(u32, u64)> {
 fn item<'a>(rest: &mut &'a [u8]) -> Option<Item<'a>> {
     let whole = *rest;
     let [ITEM, kind @ 0..=TYPE_MAX, PLAIN] = *take::<3>(rest)? else { return None };
-    take::<8>(rest)?;
+    let keyspace = u64::from_le_bytes(*take(rest)?);
     let key_len = usize::from(u16::from_le_bytes(*take(rest)?));
     let plain_len = u32::from_le_bytes(*take(rest)?);
     let value_len = u32::from_le_bytes(*take(rest)?);
@@ -217,7 +219,7 @@ fn item<'a>(rest: &mut &'a [u8]) -> Option<Item<'a>> {
     let (value, after) = after.split_at_checked(usize::try_from(value_len).ok()?)?;
     *rest = after;
     let bytes = whole.get(..whole.len() - after.len())?;
-    Some(Item { bytes, is_deletion: kind != PUT, key, value })
+    Some(Item { bytes, is_deletion: kind != PUT, keyspace, key, value })
 }
 
 fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8; N]> {
