@@ -60,11 +60,10 @@ pub fn status(
     let order = snapshot.and_then(Snapshot::summary);
     let order = order.as_ref();
     let keeps_its_end = previous.is_terminal() && !order.is_some_and(|o| o.phase.is_terminal());
-    let mut next = previous.clone();
     if keeps_its_end {
-        // Nor is what was written since taken up.
-        return next;
+        return ended(generation, previous);
     }
+    let mut next = previous.clone();
     next.observed_generation = Some(generation);
     let refused = order.is_none()
         && refusal.is_some_and(|r| matches!(r.reason, Reason::InvalidField | Reason::OrderExists));
@@ -90,6 +89,12 @@ pub fn status(
         .map(|shown| condition(&shown, generation, &previous.conditions, now))
         .collect();
     next
+}
+
+/// The status of an order whose end was shown before: an edit that came since was seen, and changes
+/// nothing. The conditions keep the generation that was judged when the order ended.
+pub fn ended(generation: i64, previous: &OrderRequestStatus) -> OrderRequestStatus {
+    OrderRequestStatus { observed_generation: Some(generation), ..previous.clone() }
 }
 
 /// The status of an order whose stream is down, or was never up, and of which nothing newer is

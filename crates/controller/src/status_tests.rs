@@ -197,6 +197,17 @@ fn an_end_stays_when_the_tracker_is_gone() {
 }
 
 #[test]
+fn an_edit_after_the_end_is_observed_and_changes_nothing_else() {
+    let mut life = Life::open(OrderSpec::default(), "SB1");
+    life.event(EventKind::OrderCancelled { reason: None });
+    let ended = life.status(&OrderRequestStatus::default(), T0);
+    let edited = status(2, &ended, None, None, T0.plus_ms(5));
+    assert_eq!(edited.observed_generation, Some(2));
+    assert_eq!(edited.conditions, ended.conditions, "they say what was judged at the end");
+    assert_eq!(OrderRequestStatus { observed_generation: Some(1), ..edited }, ended);
+}
+
+#[test]
 fn a_refusal_is_shown_and_a_wrong_order_fails() {
     let refusal = Refusal::new(Reason::LimitReached, "too many streams");
     let shown = status(1, &OrderRequestStatus::default(), None, Some(&refusal), T0);

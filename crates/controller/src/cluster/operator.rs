@@ -31,7 +31,7 @@ use super::written::Shown;
 use crate::convert;
 use crate::order_request::OrderRequest;
 use crate::order_status::OrderRequestStatus;
-use crate::status::{own, parse_rfc3339};
+use crate::status::{ended, own, parse_rfc3339};
 
 /// The operator. Shared by reference.
 pub(super) struct Operator {
@@ -292,7 +292,7 @@ impl Operator {
 
     /// The order's end is shown and its stream is stopped: the resource waits for its removal.
     fn over(self: &Arc<Self>, facts: &Facts, desired: &Desired) -> Option<Timestamp> {
-        let again = self.offer(facts, (*facts.known).clone());
+        let again = self.offer(facts, ended(facts.generation(), &facts.known));
         let completed = facts.known.completion_time.as_deref().and_then(parse_rfc3339);
         let due = completed.unwrap_or(facts.now).plus_ms(desired.ttl_after_finished_ms);
         if facts.now < due {

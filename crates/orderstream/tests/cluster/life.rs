@@ -47,6 +47,24 @@ fn a_manifest_streams_within_a_second_and_everything_it_says_reaches_the_order()
     assert_eq!(bed.order_at_processor("OR-2041").unwrap()["phase"], "Finalised");
 }
 
+/// kstatus and the health check for Argo CD wait for `observedGeneration`.
+#[test]
+fn an_edit_after_the_end_is_observed_by_the_next_controller_too() {
+    let Some(bed) = Bed::make() else { return };
+    let mut controller = bed.controller();
+    bed.order("over");
+    bed.until_phase("over", "Streaming");
+    bed.patch("over", r#"{"cancel":true}"#);
+    bed.until_phase("over", "Cancelled");
+    controller.kill();
+    bed.patch("over", r#"{"ttlAfterFinished":"2h"}"#);
+    controller.restart();
+    let edited = bed
+        .until_status("over", "the edit is observed", |status| status["observedGeneration"] == 3);
+    assert_eq!(edited["status"]["phase"], "Cancelled");
+    assert_eq!(condition(&edited["status"], "Ready"), "True");
+}
+
 #[test]
 fn what_kubectl_prints_is_what_was_promised() {
     let Some(bed) = Bed::make() else { return };

@@ -95,7 +95,7 @@ pub(super) fn outcome(resource: &OrderRequest, wish: &Wish, since: Since) -> Opt
         return Some(Outcome::Done);
     }
     let (Since::Edit(generation) | Since::Before(generation)) = since;
-    let is_taken_up = status.observed_generation.is_some_and(|observed| observed >= generation);
+    let is_taken_up = judged(status).is_some_and(|judged| judged >= generation);
     match (is_taken_up, status.is_terminal(), since) {
         (true, true, _) => told(status, wish).or_else(|| at_the_end(resource, status, wish)),
         (true, false, _) => told(status, wish).or_else(|| by_now(status, wish)),
@@ -107,6 +107,15 @@ pub(super) fn outcome(resource: &OrderRequest, wish: &Wish, since: Since) -> Opt
         // This may have been there before what was written after the end.
         (false, true, Since::Before(_)) => told(status, wish).or_else(|| never_was(status, wish)),
     }
+}
+
+/// The newest edit that was carried to the order, or refused: after an end, edits are only observed.
+fn judged(status: &OrderRequestStatus) -> Option<i64> {
+    if !status.is_terminal() {
+        return status.observed_generation;
+    }
+    let ready = status.conditions.iter().find(|held| held.type_ == "Ready");
+    ready.map_or(status.observed_generation, |ready| ready.observed_generation)
 }
 
 /// Whether the order has what no edit and no end takes away again.
@@ -294,6 +303,16 @@ mod tests {
         assert_eq!(told(&before, &award(), EDIT), "ORDER_ENDED", "it ended before the edit");
         let own = json!({ "observedGeneration": 2, "phase": "Finalised" });
         assert_eq!(told(&own, &award(), EDIT), "done");
+    }
+
+    #[test]
+    fn an_edit_after_the_end_is_observed_and_did_not_count() {
+        let ready = json!([{ "type": "Ready", "status": "True", "reason": "Finalised",
+            "message": "", "observedGeneration": 1,
+            "lastTransitionTime": "2026-11-23T20:35:25Z" }]);
+        let end = json!({ "observedGeneration": 2, "phase": "Finalised", "conditions": ready });
+        assert_eq!(told(&end, &award(), EDIT), "ORDER_ENDED");
+        assert_eq!(told(&end, &award(), Since::Edit(1)), "done");
     }
 
     #[test]
