@@ -36,7 +36,7 @@ use crate::limits::{
 use crate::orders::{Life, Orders};
 
 pub use list::{DeadLetters, Listed, OutboxListed};
-pub(crate) use store::{Half, Head, Place};
+pub(crate) use store::{Half, Head, OutboxHealth, Place};
 
 use destinations::Destinations;
 use queue::Queue;

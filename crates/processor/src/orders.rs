@@ -54,6 +54,7 @@ mod invited;
 mod open;
 mod outbox;
 mod read_only;
+mod reading;
 mod record;
 mod removal;
 mod replay;

@@ -11,6 +11,7 @@
 
 mod acts;
 mod awards;
+mod damage;
 mod drain;
 mod events;
 mod expiry;

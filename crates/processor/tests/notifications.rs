@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::damage::damage;
 use crate::faulty::{Disk, Room};
 use crate::http::{get, post};
 use crate::rig::{Rig, START, within};
@@ -380,4 +381,25 @@ async fn what_happened_before_the_sellers_were_known_again_is_told_to_them_then(
     for seller in ["seller2", "seller3"] {
         assert_eq!(templates(&taken, seller), ["invitation", "receipt"], "{seller}");
     }
+}
+
+/// The order takes acts, the other order's people are notified, and nothing is tried for ever.
+#[tokio::test]
+async fn a_damaged_outbox_costs_only_its_notifications() {
+    let (disk, hand) = (Disk::default(), Hand::with_sink());
+    let rig = Rig::start_telling_on(&disk, &hand).await;
+    let wire = opened(&rig).await;
+    drop(wire.track("b").await);
+    until_listed(&rig, |listed| listed["cursor"] == 5 && listed["waiting"] == 0).await;
+    damage(&disk, 'n');
+    propose(&rig, "seller1", "p1").await;
+    until_listed(&rig, |answer| answer["reason"] == "STORAGE_UNAVAILABLE").await;
+    rig.clock.set(START.plus_ms(2_000));
+    until_listed(&rig, |answer| answer["reason"] == "RECORDS_DAMAGED").await;
+    propose(&rig, "seller1", "p2").await;
+    wire.propose("b", "p1").await;
+    let of_b = |told: &Notification| told.key.order_req_id.as_str() == "b";
+    let is_told = |told: &Notification| of_b(told) && told.template.as_str() == "proposal";
+    hand.taken("the other order's proposal", |taken| taken.iter().any(is_told)).await;
+    assert_eq!(rig.metric("orderstream_journal_damaged_orders", &[]), 0.0);
 }

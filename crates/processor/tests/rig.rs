@@ -175,6 +175,15 @@ impl Rig {
         rig
     }
 
+    /// On a store that can be made to fail, and people are notified through this.
+    pub(crate) async fn start_telling_on<T: Notifier>(disk: &Disk, notifier: &Arc<T>) -> Self {
+        let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(HandClock::new()));
+        let mut rig = Self::new(clock, dir, Some(disk.clone()), Self::three_sellers());
+        rig.tell(notifier);
+        rig.begin().await;
+        rig
+    }
+
     /// People are told through this from the next start on.
     pub(crate) fn tell<T: Notifier>(&mut self, notifier: &Arc<T>) {
         let notifier: Arc<dyn Notifier> = Arc::<T>::clone(notifier);

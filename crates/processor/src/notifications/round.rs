@@ -68,7 +68,7 @@ impl Round {
         match self.turn(life, permit, &shutdown).await {
             Ok(next_at) => next_at,
             Err(refusal) if refusal.reason == Reason::RecordsDamaged => {
-                tracing::error!(order = %key, %refusal, "nobody can be told of this order");
+                tracing::debug!(order = %key, %refusal, "nobody is notified of this order");
                 None
             }
             Err(refusal) if refusal.reason.is_retriable() => {

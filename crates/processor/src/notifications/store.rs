@@ -37,8 +37,23 @@ pub(crate) struct Place {
     pub(crate) revision: u64,
     /// What it says.
     pub(crate) head: Head,
-    /// It cannot be read: nothing is told, since it is not known what was told.
-    pub(crate) is_damaged: bool,
+    /// Whether it can be read.
+    pub(crate) health: OutboxHealth,
+}
+
+/// Whether an outbox can be read. From a damaged one nobody is notified: it is not known who was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum OutboxHealth {
+    /// It was, whenever it was tried.
+    #[default]
+    Whole,
+    /// It was found damaged, and is tried again.
+    Doubtful {
+        /// When it was found so first.
+        since: Timestamp,
+    },
+    /// It cannot.
+    Damaged,
 }
 
 /// A snapshot in short.
@@ -85,10 +100,10 @@ impl Place {
         match serde_json::from_slice::<Short>(payload) {
             Ok(short) if short.revision >= self.revision => {
                 let Short { revision, head } = short;
-                *self = Self { half, record, revision, head, is_damaged: self.is_damaged };
+                *self = Self { half, record, revision, head, health: self.health };
             }
             Ok(_) => {}
-            Err(_) => self.is_damaged = true,
+            Err(_) => self.health = OutboxHealth::Damaged,
         }
     }
 }
@@ -101,3 +116,6 @@ pub(crate) fn encode(revision: u64, outbox: &Snapshot) -> Result<Bytes, serde_js
 pub(crate) fn decode(payload: &[u8]) -> Result<Snapshot, serde_json::Error> {
     serde_json::from_slice::<Read>(payload).map(|read| read.outbox)
 }
+
+#[cfg(test)]
+mod tests;

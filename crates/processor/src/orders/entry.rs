@@ -98,7 +98,7 @@ impl Entry {
     }
 
     /// Forgets what was folded of records that cannot be used, but for when they began.
-    pub(super) fn is_damaged(&mut self, cause: String) {
+    pub(super) fn refuse(&mut self, cause: String) {
         self.was_opened_at = self.opened_at();
         self.book = Book::new(self.book.key().clone());
         self.damaged = Some(cause);

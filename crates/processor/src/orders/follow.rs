@@ -8,16 +8,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::Stream;
-use orderstream_core::port::Clock;
 use orderstream_core::{Epoch, Event, Incarnation, OrderKey, Reason, Refusal, Seq, seal};
-use orderstream_journal::{Journal, ReadError};
 use tokio::task::JoinHandle;
 
 use super::feed::{Feed, Next};
-use super::record::{self, ListKind, OnDisk};
-use super::{Orders, damaged, storage_unavailable};
+use super::record::OnDisk;
+use super::{Life, Orders, damaged, storage_unavailable};
 use crate::limits::PAGE_EVENTS;
-use crate::metrics::Metrics;
 
 /// What a follower gets.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,18 +28,14 @@ pub enum Followed {
 /// An order's events after a number, to its end.
 #[derive(Debug)]
 pub struct EventStream {
-    key: OrderKey,
-    list: bytes::Bytes,
-    life: Incarnation,
+    orders: Orders,
+    life: Life,
     feed: Arc<Feed>,
-    journal: Arc<dyn Journal>,
-    metrics: Metrics,
-    clock: Arc<dyn Clock>,
     id: u64,
     tracker: Option<Epoch>,
     cursor: Seq,
     page: VecDeque<Arc<Event>>,
-    reading: Option<JoinHandle<Result<VecDeque<Arc<Event>>, Refusal>>>,
+    reading: Option<JoinHandle<Result<Vec<Arc<Event>>, Refusal>>>,
     is_over: bool,
 }
 
@@ -115,16 +108,11 @@ impl Orders {
         (after, tracker): (Seq, Option<Epoch>),
     ) -> Result<EventStream, Refusal> {
         let id = feed.enter(tracker)?;
-        let metrics = self.inner.parts.metrics.clone();
-        metrics.stream_opened(tracker);
+        self.metrics().stream_opened(tracker);
         Ok(EventStream {
-            key: key.clone(),
-            list: record::list_name(ListKind::Events, key, incarnation),
-            life: incarnation.clone(),
+            orders: self.clone(),
+            life: (key.clone(), incarnation.clone()),
             feed,
-            journal: Arc::clone(&self.inner.parts.journal),
-            metrics,
-            clock: Arc::clone(&self.inner.parts.clock),
             id,
             tracker,
             cursor: after,
@@ -169,27 +157,17 @@ fn stale(epoch: Epoch, floor: Epoch) -> Refusal {
 impl EventStream {
     /// Which life of the order it follows.
     pub const fn life(&self) -> &Incarnation {
-        &self.life
+        &self.life.1
     }
 
     fn start_reading(&mut self) {
-        let (journal, list, after) = (Arc::clone(&self.journal), self.list.clone(), self.cursor.0);
-        self.reading = Some(tokio::task::spawn_blocking(move || {
-            let records = journal.read(&list, after, PAGE_EVENTS).map_err(|e| unreadable(&e))?;
-            records
-                .iter()
-                .map(|record| {
-                    debug_assert!(OnDisk::from(record).seq().0 == record.seq);
-                    record::decode(&record.payload)
-                        .map(Arc::new)
-                        .map_err(|error| Refusal::new(Reason::RecordsDamaged, error.to_string()))
-                })
-                .collect()
-        }));
+        let (orders, life, after) = (self.orders.clone(), self.life.clone(), self.cursor);
+        let read = move || orders.events_blocking(&life, after, PAGE_EVENTS);
+        self.reading = Some(tokio::task::spawn_blocking(read));
     }
 
     /// A page as it may leave now.
-    fn shown(&self, page: &VecDeque<Arc<Event>>) -> VecDeque<Arc<Event>> {
+    fn shown(&self, page: &[Arc<Event>]) -> VecDeque<Arc<Event>> {
         let cover = self.feed.cover();
         page.iter().map(|event| seal::shown(cover, event)).collect()
     }
@@ -201,15 +179,8 @@ impl EventStream {
 
     fn deliver(&mut self, event: Arc<Event>) -> Poll<Option<Result<Followed, Refusal>>> {
         self.cursor = event.seq;
-        self.metrics.event_delivered();
+        self.orders.metrics().event_delivered();
         Poll::Ready(Some(Ok(Followed::Event(event))))
-    }
-}
-
-pub(super) fn unreadable(error: &ReadError) -> Refusal {
-    match error {
-        ReadError::Damaged { .. } => Refusal::new(Reason::RecordsDamaged, error.to_string()),
-        _ => storage_unavailable(),
     }
 }
 
@@ -237,7 +208,7 @@ impl Stream for EventStream {
             match self.feed.next(self.id, self.tracker, self.cursor, context.waker()) {
                 Next::Event(event) => {
                     if self.tracker.is_some() {
-                        self.metrics.tracker_heard(event.at, self.clock.now());
+                        self.orders.metrics().tracker_heard(event.at, self.orders.now());
                     }
                     return self.deliver(event);
                 }
@@ -268,9 +239,9 @@ impl Drop for EventStream {
     fn drop(&mut self) {
         self.feed.leave(self.id);
         if let Some(epoch) = self.tracker {
-            let (key, cursor) = (&self.key, self.cursor);
+            let (key, cursor) = (&self.life.0, self.cursor);
             tracing::debug!(%key, epoch = epoch.0, stream = self.id, after = %cursor, "given back");
         }
-        self.metrics.stream_closed(self.tracker);
+        self.orders.metrics().stream_closed(self.tracker);
     }
 }

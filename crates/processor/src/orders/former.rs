@@ -11,6 +11,7 @@ use orderstream_core::{
 
 use super::entry::Entry;
 use super::feed::Feed;
+use super::reading::unreadable;
 use super::record::OnDisk;
 use super::{
     EventStream, Facts, Orders, Shard, damaged, follow, fresh_id, in_time, not_found, replay,
@@ -156,7 +157,8 @@ impl Orders {
             });
             match read.await {
                 Ok(Ok(entry)) => Ok(entry),
-                Ok(Err(_)) | Err(_) => Err(storage_unavailable()),
+                Ok(Err(error)) => Err(unreadable(key, &error)),
+                Err(_) => Err(storage_unavailable()),
             }
         };
         let entry = in_time(read).await?;

@@ -6,8 +6,6 @@
 //!   a newer owner comes          grant ──▶ sync ──▶ stream
 //! ```
 
-use std::sync::Arc;
-
 use orderstream_core::{Command, Epoch, Incarnation, OrderKey, Refusal};
 use orderstream_journal::{Append, Done};
 use tokio::sync::oneshot;
@@ -97,19 +95,6 @@ impl Orders {
     /// After a failed grant the number of grants is not known; the order is read again.
     fn forget_grants(&self, life: &Life) {
         self.shard(&life.0).lock().suspect(life);
-    }
-
-    /// Who was granted the order's stream, oldest first: the processor's own record.
-    ///
-    /// # Errors
-    /// An unknown order, or a disk that cannot be read.
-    pub async fn grants(&self, key: &OrderKey) -> Result<Vec<Epoch>, Refusal> {
-        let incarnation: Incarnation = self.must_hold(key)?;
-        let list = record::list_name(ListKind::Grants, key, &incarnation);
-        let journal = Arc::clone(&self.inner.parts.journal);
-        let read = tokio::task::spawn_blocking(move || journal.read(&list, 0, usize::MAX)).await;
-        let Ok(Ok(records)) = read else { return Err(storage_unavailable()) };
-        Ok(records.iter().filter_map(|record| record::decode_grant(&record.payload)).collect())
     }
 }
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use orderstream_core::seal::{self, Cover};
 use orderstream_core::{Event, Incarnation, Order, OrderKey, Reason, Refusal, Seq};
 
-use super::record::{self, ListKind};
 use super::{Facts, Former, Orders, in_time, storage_unavailable};
 use crate::limits::{PAGE_EVENTS, SCANNED_EVENTS_MAX};
 
@@ -129,16 +128,9 @@ impl Orders {
         life: &Extent,
         (after, limit): (Seq, usize),
     ) -> Result<Vec<Arc<Event>>, Refusal> {
-        let list = record::list_name(ListKind::Events, key, &life.incarnation);
-        let records = self.inner.parts.journal.read(&list, after.0, limit);
-        let records = records.map_err(|error| super::follow::unreadable(&error))?;
-        let decode = |record: &orderstream_journal::Record| {
-            let event = record::decode(&record.payload)
-                .map_err(|error| Refusal::new(Reason::RecordsDamaged, error.to_string()))?;
-            let event = Arc::new(event);
-            Ok(seal::shown(life.cover, &event))
-        };
-        records.iter().map(decode).collect()
+        let named = (key.clone(), life.incarnation.clone());
+        let events = self.events_blocking(&named, after, limit)?;
+        Ok(events.iter().map(|event| seal::shown(life.cover, event)).collect())
     }
 }
 

@@ -1,7 +1,5 @@
 //! Opening an order, or joining one that is open already.
 
-use std::sync::Arc;
-
 use orderstream_core::command::Opening;
 use orderstream_core::spec::SellerChoice;
 use orderstream_core::{
@@ -10,8 +8,7 @@ use orderstream_core::{
 };
 
 use super::follow::ahead;
-use super::record::{self, ListKind};
-use super::{Orders, not_found, storage_unavailable};
+use super::{Orders, not_found};
 use crate::selection;
 
 /// What a tracker asks for before its stream starts.
@@ -150,13 +147,9 @@ impl Orders {
         life: &Incarnation,
         seq: Seq,
     ) -> Result<Option<Timestamp>, Refusal> {
-        let list = record::list_name(ListKind::Events, key, life);
-        let journal = Arc::clone(&self.inner.parts.journal);
-        let before = seq.0.saturating_sub(1);
-        let read = tokio::task::spawn_blocking(move || journal.read(&list, before, 1)).await;
-        let Ok(Ok(records)) = read else { return Err(storage_unavailable()) };
-        let event = records.first().and_then(|record| record::decode(&record.payload).ok());
-        Ok(event.map(|event| event.at))
+        let life = (key.clone(), life.clone());
+        let events = self.events_after(&life, Seq(seq.0.saturating_sub(1)), 1).await?;
+        Ok(events.first().map(|event| event.at))
     }
 
     /// The newest incarnation of an order that is held here.

@@ -14,7 +14,7 @@ use super::replay::ReplayError;
 use super::{Life, Orders, Shard, damaged, not_found, storage_unavailable};
 use crate::limits::NOTIFY_SNAPSHOTS_MAX;
 use crate::metrics::Metrics;
-use crate::notifications::{Notifications, store};
+use crate::notifications::{Notifications, OutboxHealth, store};
 
 /// The list that says since when people are told. No order's list has this name.
 const SINCE_LIST: &[u8] = b"notify";
@@ -108,18 +108,13 @@ impl Orders {
     /// Events of an incarnation after a number, from disk.
     pub(crate) async fn events_after(
         &self,
-        (key, life): &Life,
+        life: &Life,
         after: Seq,
         limit: usize,
     ) -> Result<Vec<Arc<Event>>, Refusal> {
-        let list = record::list_name(ListKind::Events, key, life);
-        let journal = self.journal();
-        let read = tokio::task::spawn_blocking(move || journal.read(&list, after.0, limit)).await;
-        let Ok(Ok(records)) = read else { return Err(storage_unavailable()) };
-        let decode = |record: &orderstream_journal::Record| record::decode(&record.payload);
-        let events: Result<Vec<Event>, _> = records.iter().map(decode).collect();
-        let events = events.map_err(|error| damaged(key, &error.to_string()))?;
-        Ok(events.into_iter().map(Arc::new).collect())
+        let (this, life) = (self.clone(), life.clone());
+        let read = move || this.events_blocking(&life, after, limit);
+        tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Err(storage_unavailable()))
     }
 
     /// Reads the newest snapshot of the incarnation that is named, or of the newest; a default one
@@ -142,19 +137,19 @@ impl Orders {
                 }
             }
         };
-        if place.is_damaged {
+        if place.health == OutboxHealth::Damaged {
             return Err(damaged(key, "its outbox cannot be read"));
         }
         if place.record == 0 {
             return Ok((life, Snapshot::default()));
         }
-        let list = record::list_name(ListKind::Outbox(place.half), key, &life);
-        let (journal, after) = (self.journal(), place.record.saturating_sub(1));
-        let read = tokio::task::spawn_blocking(move || journal.read(&list, after, 1)).await;
-        let Ok(Ok(records)) = read else { return Err(storage_unavailable()) };
+        let (kind, life) = (ListKind::Outbox(place.half), (key.clone(), life));
+        let records = self.records(kind, &life, place.record.saturating_sub(1), 1).await?;
         let record = records.first().ok_or_else(storage_unavailable)?;
-        let snapshot = store::decode(&record.payload);
-        snapshot.map(|snapshot| (life, snapshot)).map_err(|error| damaged(key, &error.to_string()))
+        let snapshot = store::decode(&record.payload)
+            .map_err(|error| self.is_damaged(kind, &life, &error.to_string()))?;
+        self.outbox_is_whole(&life);
+        Ok((life.1, snapshot))
     }
 
     /// Writes a snapshot. Only the one round of an order does.
@@ -196,8 +191,10 @@ impl Orders {
         let read = tokio::task::spawn_blocking(move || place_of(&*journal, &at.0, &at.1)).await;
         match read {
             Ok(Ok(place)) => self.remember_outbox(life, place),
-            Ok(Err(ReadError::Damaged { reason, .. })) => return damaged(&life.0, &reason),
-            Ok(Err(ReadError::Io(_))) | Err(_) => {}
+            Ok(Err(error)) => {
+                return self.cannot_read(ListKind::Outbox(store::Half::A), life, &error);
+            }
+            Err(_) => {}
         }
         storage_unavailable()
     }
@@ -208,20 +205,20 @@ impl Orders {
         }
     }
 
-    async fn remove_outbox(&self, (key, life): &Life, half: store::Half) -> Result<(), Refusal> {
-        let list = record::list_name(ListKind::Outbox(half), key, life);
+    async fn remove_outbox(&self, life: &Life, half: store::Half) -> Result<(), Refusal> {
+        let (key, incarnation) = life;
+        let kind = ListKind::Outbox(half);
+        let list = record::list_name(kind, key, incarnation);
         let journal = self.journal();
         let removed = tokio::task::spawn_blocking(move || journal.remove(&list)).await;
-        match removed {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(storage_unavailable()),
-        }
+        let removed = removed.map_err(|_| storage_unavailable())?;
+        removed.map_err(|error| self.cannot_read(kind, life, &error))
     }
 }
 
 impl Shard {
     /// Where the outbox of an incarnation lies, whether it is the newest or not.
-    fn outbox_of(&mut self, (key, incarnation): &Life) -> Option<&mut store::Place> {
+    pub(super) fn outbox_of(&mut self, (key, incarnation): &Life) -> Option<&mut store::Place> {
         let formers = self.formers.get_mut(key).into_iter().flatten();
         let former = formers.into_iter().find(|former| former.incarnation == *incarnation);
         match former {

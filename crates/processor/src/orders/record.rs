@@ -103,3 +103,6 @@ impl Durable for OnDisk {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests;

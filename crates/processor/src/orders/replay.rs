@@ -18,11 +18,13 @@ use super::entry::Entry;
 use super::feed::Feed;
 use super::former::Former;
 use super::invited::Invited;
+use super::outbox;
+use super::reading::unreadable;
 use super::record::{self, ListKind, OnDisk};
 use super::{Inner, Life, Orders, Parts, Shard, storage_unavailable};
 use crate::limits::{DAMAGED_MS_MIN, FORMER_READS_MAX, PAGE_EVENTS, SHARDS};
 use crate::metrics::Proposals;
-use crate::notifications::Half;
+use crate::notifications::{Half, OutboxHealth};
 
 /// The journal could not be read at all.
 #[derive(Debug, thiserror::Error)]
@@ -102,9 +104,7 @@ impl Orders {
             .extend(empty.into_iter().map(|entry| (key.clone(), entry.incarnation)));
         held.sort_by_key(Entry::opened_at);
         for entry in &held {
-            if entry.damaged.is_some() {
-                self.inner.parts.metrics.order_is_damaged();
-            }
+            self.report(entry);
         }
         let Some(newest) = newest(&held) else { return };
         let newest = held.remove(newest);
@@ -112,6 +112,15 @@ impl Orders {
             self.adopt_former(key, entry);
         }
         self.adopt(key, newest);
+    }
+
+    /// Reports an order whose records are damaged, if they are.
+    fn report(&self, entry: &Entry) {
+        if let Some(cause) = &entry.damaged {
+            let (order, incarnation) = (entry.book.key(), &entry.incarnation);
+            tracing::error!(%order, %incarnation, cause, "an order's records are damaged");
+            self.inner.parts.metrics.order_is_damaged();
+        }
     }
 
     fn adopt_former(&self, key: &OrderKey, entry: Entry) {
@@ -170,7 +179,8 @@ impl Orders {
         };
         let (journal, to_read) = (Arc::clone(&self.inner.parts.journal), life.clone());
         let read = tokio::task::spawn_blocking(move || read_life(&*journal, to_read)).await;
-        let Ok(Ok(fresh)) = read else { return Err(storage_unavailable()) };
+        let fresh = read.map_err(|_| storage_unavailable())?;
+        let fresh = fresh.map_err(|error| unreadable(key, &error))?;
         if self.adopt_again(&life, fresh) { Ok(()) } else { Err(storage_unavailable()) }
     }
 
@@ -194,18 +204,19 @@ impl Orders {
                 return false;
             }
         }
+        if entry.damaged.is_none() {
+            self.report(&fresh);
+        }
         entry.damaged_since = None;
         entry.suspect = false;
         entry.book = fresh.book;
         entry.grants = fresh.grants;
         entry.granted = fresh.granted;
-        if entry.damaged.is_none() && fresh.damaged.is_some() {
-            self.inner.parts.metrics.order_is_damaged();
-        }
         entry.damaged = fresh.damaged;
         entry.feed.set_cover(Cover::of(entry.book.order()));
         let mut wakers = publish(entry, fresh.on_disk, Vec::new());
         wakers.extend(self.index_invited(entry));
+        outbox::wake(self, entry);
         let is_empty = entry.is_empty();
         shard.suspects.remove(key);
         index_deadline(&mut shard.deadlines, entry);
@@ -271,20 +282,19 @@ fn fold(entry: &mut Entry, kind: ListKind, record: Result<Record, ReadError>) {
     }
     if let Err(cause) = record.map_err(|e| e.to_string()).and_then(|r| fold_record(entry, kind, &r))
     {
-        tracing::error!(incarnation = %entry.incarnation, %cause, "an order's records are damaged");
-        entry.is_damaged(cause);
+        entry.refuse(cause);
     }
 }
 
 /// What cannot be read of an outbox costs its notifications, and not the order.
 fn fold_outbox(entry: &mut Entry, half: Half, record: Result<Record, ReadError>) {
-    let was_damaged = entry.outbox.is_damaged;
+    let before = entry.outbox.health;
     match record {
         Ok(record) => entry.outbox.fold(half, record.seq, &record.payload),
-        Err(_) => entry.outbox.is_damaged = true,
+        Err(_) => entry.outbox.health = OutboxHealth::Damaged,
     }
-    if entry.outbox.is_damaged && !was_damaged {
-        tracing::error!(order = %entry.book.key(), "an outbox is damaged; nobody is told");
+    if entry.outbox.health != before {
+        tracing::error!(order = %entry.book.key(), "an outbox is damaged; nobody is notified");
     }
 }
 

@@ -1,0 +1,82 @@
+//! What is made of others' names: after an update the same names still give the same ids, and send an
+//! order to the same processor.
+
+use super::values::{incarnation, order_key, seller};
+use crate::id::{Incarnation, OrderKey, Seq};
+use crate::notification::{self, Due, Recipient, Template, Topic};
+use crate::placement::{choose, order_hash};
+use crate::spec::{Channel, NotificationType};
+
+#[test]
+fn the_trace_of_a_life_is_as_ever() {
+    let table = [
+        ("6F1F9A3B-7c59-4c0e-9d5e-2f6a1c7b8d90", "6f1f9a3b7c594c0e9d5e2f6a1c7b8d90"),
+        ("6f1f9a3b7c594c0e9d5e2f6a1c7b8d90", "6f1f9a3b7c594c0e9d5e2f6a1c7b8d90"),
+        ("00000000-0000-0000-0000-000000000000", "7c384c6218f299f1359915aa04e00500"),
+        ("zz1f9a3b7c594c0e9d5e2f6a1c7b8d90", "528cb11f3e61426d31c35e80ecd6cc04"),
+        ("life-1", "aa80ac833984c145d4ae16ffa2000c18"),
+        ("1", "af63ac4c86019afc789e8e398d407def"),
+    ];
+    for (life, trace) in table {
+        assert_eq!(Incarnation::new(life).unwrap().trace_id(), trace, "{life}");
+    }
+}
+
+fn due(recipient: Recipient, kind: NotificationType, address: &str) -> Due {
+    let channel = Channel { kind, address: address.to_owned() };
+    let (topic, template) = (Topic::SellerNotify, Template::Invitation);
+    // The language is no part of the id.
+    Due { topic, template, recipient, channel, language: Some("de".to_owned()) }
+}
+
+#[test]
+fn a_notifications_id_is_as_ever() {
+    let to_seller = due(Recipient::Seller(seller("a")), NotificationType::Email, "a@example.com");
+    let to_buyer = due(Recipient::Buyer, NotificationType::Sms, "+4930123456");
+    let to_sink = due(Recipient::Sink, NotificationType::Webhook, "https://example.com/");
+    let life = "acme~SB1029436~6f1f9a3b-7c59-4c0e-9d5e-2f6a1c7b8d90";
+    let table = [
+        (&to_seller, 2, None, "c931ab5a5180ab39"),
+        (&to_buyer, 3, None, "da4059401c0b24b9"),
+        (&to_sink, 4, None, "b94972f89785b216"),
+        (&to_sink, 4, Some("an-id"), "b1f4c7c853b15b3f"),
+    ];
+    for (due, seq, of, rest) in table {
+        let id = notification::id((&order_key(), &incarnation()), Seq(seq), due, of);
+        assert_eq!(id, format!("{life}~{seq}~{rest}"), "{due:?} {of:?}");
+    }
+}
+
+/// An order that was placed before it was written down where goes to the same processor again.
+#[test]
+fn an_order_goes_to_the_same_processor_as_ever() {
+    let processors: Vec<_> = (0..5).map(|n| format!("http://processor-{n}:50051")).collect();
+    let table = [
+        ("default", "SB0", 2),
+        ("default", "SB1", 4),
+        ("default", "SB2", 0),
+        ("default", "SB3", 2),
+        ("acme", "SB0", 0),
+        ("acme", "SB1", 0),
+        ("acme", "SB2", 2),
+        ("acme", "SB3", 3),
+    ];
+    for (tenant, id, place) in table {
+        let key = OrderKey::new(tenant, id).unwrap();
+        assert_eq!(choose(&key, &processors), Some(processors[place].as_str()), "{key}");
+    }
+}
+
+#[test]
+fn the_number_of_an_order_is_as_ever() {
+    let table = [
+        ("default", "SB1029436", 9_201_629_819_578_387_639),
+        ("acme", "SB1029436", 11_007_022_376_819_327_377),
+        ("a", "b", 11_448_244_716_732_072_723),
+        ("default", "1", 15_402_584_369_884_203_869),
+    ];
+    for (tenant, id, number) in table {
+        let key = OrderKey::new(tenant, id).unwrap();
+        assert_eq!(order_hash(&key), number, "{key}");
+    }
+}

@@ -1,0 +1,201 @@
+//! What golden lines are made of. Those of the fullest form name every field, so that a new one does not
+//! go unseen.
+
+use crate::command::{Award, ProposalLine, Proposed};
+use crate::id::{
+    FollowUpId, IdempotencyKey, Incarnation, OrderKey, ProposalId, SellerId, Timestamp,
+};
+use crate::price::{Price, Quantity};
+use crate::spec::{
+    Channel, Contact, Delivery, FollowUp, Item, Message, MessageType, NotificationType, OrderSpec,
+    Place, SellerChoice, SellerLimits, Verdict,
+};
+
+/// The time of every event.
+pub(super) const AT: Timestamp = Timestamp(1_800_000_000_123);
+/// A later time.
+pub(super) const LATER: Timestamp = Timestamp(1_800_000_060_000);
+
+pub(super) fn order_key() -> OrderKey {
+    OrderKey::new("acme", "SB1029436").unwrap()
+}
+
+pub(super) fn incarnation() -> Incarnation {
+    Incarnation::new("6f1f9a3b-7c59-4c0e-9d5e-2f6a1c7b8d90").unwrap()
+}
+
+pub(super) fn seller(name: &str) -> SellerId {
+    SellerId::new(name).unwrap()
+}
+
+pub(super) fn proposal_id(id: &str) -> ProposalId {
+    ProposalId::new(id).unwrap()
+}
+
+pub(super) fn follow_up_id(id: &str) -> FollowUpId {
+    FollowUpId::new(id).unwrap()
+}
+
+pub(super) fn key(text: &str) -> IdempotencyKey {
+    IdempotencyKey::new(text).unwrap()
+}
+
+pub(super) fn price(amount: &str) -> Price {
+    Price::parse(amount, "EUR").unwrap()
+}
+
+/// A reason with all that JSON escapes.
+pub(super) fn reason() -> Option<String> {
+    Some("too \"dear\" \\ tăng\n\u{1}</b>".to_owned())
+}
+
+/// An award of lines to two proposals.
+pub(super) fn lines() -> Award {
+    let line = |sku: &str, id: &str| (sku.to_owned(), proposal_id(id));
+    Award::Lines(vec![line("bolt", "p-1"), line("nut", "p-2")])
+}
+
+/// A proposal with nothing that can be left out.
+pub(super) fn bare_proposed() -> Proposed {
+    Proposed {
+        proposal_id: None,
+        seller: seller("s"),
+        price: price("10"),
+        lines: Vec::new(),
+        note: None,
+        delivery_date: None,
+        valid_until: None,
+        attachments: Vec::new(),
+    }
+}
+
+/// A proposal with everything.
+pub(super) fn proposed() -> Proposed {
+    let line = |unit: Option<&str>| ProposalLine {
+        sku: "bolt".to_owned(),
+        quantity: Quantity::parse("0.500").unwrap(),
+        unit: unit.map(str::to_owned),
+        price: price("1249.50"),
+    };
+    Proposed {
+        proposal_id: Some(proposal_id("p-1")),
+        seller: seller("bolts-and-more"),
+        price: price("1249.50"),
+        lines: vec![line(None), line(Some("kg"))],
+        note: reason(),
+        delivery_date: Some("2026-12-01".to_owned()),
+        valid_until: Some("2026-11-30T12:00:00+02:00".to_owned()),
+        attachments: vec!["https://example.com/a.pdf".to_owned()],
+    }
+}
+
+/// A follow-up with nothing that can be left out.
+pub(super) fn bare_follow_up() -> FollowUp {
+    FollowUp {
+        id: follow_up_id("f"),
+        audience: Vec::new(),
+        message: Message { kind: MessageType::Text, message: String::new(), urls: Vec::new() },
+        answers: None,
+    }
+}
+
+/// A follow-up with everything.
+pub(super) fn follow_up() -> FollowUp {
+    FollowUp {
+        id: follow_up_id("f-1"),
+        audience: vec![seller("a"), seller("b")],
+        message: message(MessageType::Markdown),
+        answers: Some(follow_up_id("q-1")),
+    }
+}
+
+fn message(kind: MessageType) -> Message {
+    let urls = vec!["https://example.com/1".to_owned(), "https://example.com/2".to_owned()];
+    Message { kind, message: "*how* soon?".to_owned(), urls }
+}
+
+/// A seller that was chosen and one that was not, with a distance and without.
+pub(super) fn choices() -> Vec<SellerChoice> {
+    let choice = |name: &str, verdict, distance_m| SellerChoice {
+        seller: seller(name),
+        verdict,
+        distance_m,
+    };
+    vec![choice("a", Verdict::Chosen, Some(12_000)), choice("b", Verdict::NotNamed, None)]
+}
+
+/// An order's content with nothing that can be left out.
+pub(super) fn bare_spec() -> OrderSpec {
+    OrderSpec {
+        title: None,
+        notification_type: NotificationType::Email,
+        session: None,
+        items: Vec::new(),
+        category: None,
+        delivery: None,
+        sellers: bare_sellers(),
+        message: None,
+        expires_in_ms: 1_800_000,
+        sealed: false,
+        buyer: None,
+    }
+}
+
+fn bare_sellers() -> SellerLimits {
+    SellerLimits { max_count: 10, max_distance_m: None, names: Vec::new(), excluded: Vec::new() }
+}
+
+/// An order's content with everything.
+pub(super) fn spec() -> OrderSpec {
+    OrderSpec {
+        title: Some("M8 bolts".into()),
+        notification_type: NotificationType::Sms,
+        session: Some("sess_123".into()),
+        items: items(),
+        category: Some("fasteners".into()),
+        delivery: Some(Box::new(delivery())),
+        sellers: SellerLimits {
+            max_count: 3,
+            max_distance_m: Some(25_000),
+            names: vec![seller("a"), seller("b")],
+            excluded: vec![seller("c")],
+        },
+        message: Some(Box::new(message(MessageType::Html))),
+        expires_in_ms: 60_000,
+        sealed: true,
+        buyer: Some(Box::new(contact())),
+    }
+}
+
+fn items() -> Vec<Item> {
+    let item = |description: Option<&str>, unit: Option<&str>| Item {
+        sku: "bolt".to_owned(),
+        description: description.map(str::to_owned),
+        quantity: Quantity::parse("12").unwrap(),
+        unit: unit.map(str::to_owned),
+    };
+    vec![item(None, None), item(Some("M8"), Some("kg"))]
+}
+
+fn delivery() -> Delivery {
+    Delivery {
+        place: Some(Place { latitude_udeg: 52_520_008, longitude_udeg: -13_404_954 }),
+        address: Some("Hauptstraße 1".to_owned()),
+        by: Some("2026-12-01T08:00:00Z".to_owned()),
+    }
+}
+
+/// Every way to reach somebody.
+fn contact() -> Contact {
+    let channel = |(kind, address): (NotificationType, &str)| {
+        let address = address.to_owned();
+        Channel { kind, address }
+    };
+    let channels = [
+        (NotificationType::GChat, "https://chat.example.com/1"),
+        (NotificationType::Email, "buyer@example.com"),
+        (NotificationType::Sms, "+4930123456"),
+        (NotificationType::Webhook, "https://example.com/hook"),
+    ];
+    Contact { channels: channels.map(channel).into(), language: Some("pt-BR".to_owned()) }
+}

@@ -1,0 +1,59 @@
+//! Words that stand in records and in answers: every spelling of each type that is one word.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{acts, events, file};
+use crate::event::{EventKind, NotifyResult, ProposalUpdate};
+use crate::notification::{Template, Topic};
+use crate::order::Phase;
+use crate::port::act_name;
+use crate::refusal::Reason;
+use crate::spec::{MessageType, NotificationType, Verdict};
+
+const FILE: &str = "src/golden/words.txt";
+
+/// A line for each word, in alphabetical order, behind what it is a word for.
+fn lines(name: &str, words: &[&str]) -> Vec<String> {
+    let words: BTreeSet<_> = words.iter().collect();
+    words.into_iter().map(|word| format!("{name}: {word}")).collect()
+}
+
+/// The words of a type that is stored as the word that answers have.
+fn stored<T: Serialize + DeserializeOwned>(
+    name: &str,
+    shown: fn(T) -> &'static str,
+) -> Vec<String> {
+    let words = file::variants::<T>();
+    for word in &words {
+        let stored = format!("\"{word}\"");
+        let read: T = serde_json::from_str(&stored).unwrap();
+        assert_eq!(file::json(&read), stored, "a {name} is not written as it is read");
+        assert_eq!(shown(read), *word, "a {name} is not shown as it is stored");
+    }
+    lines(name, &words)
+}
+
+#[test]
+fn words_in_records_and_answers_are_spelled_as_ever() {
+    let (acts, kinds, updates) = (acts::bare(), events::bare_kinds(), events::bare_updates());
+    let acts: Vec<_> = acts.iter().map(act_name).collect();
+    let kinds: Vec<_> = kinds.iter().map(EventKind::as_str).collect();
+    let changes: Vec<_> = updates.iter().map(ProposalUpdate::change).collect();
+    let words = [
+        lines("act", &acts),
+        lines("change of a proposal", &changes),
+        lines("event", &kinds),
+        lines("reason", &Reason::ALL.map(Reason::as_str)),
+        stored("type of a message", MessageType::as_str),
+        stored("type of a notification", NotificationType::as_str),
+        stored("result of a notification", NotifyResult::as_str),
+        stored("phase", Phase::as_str),
+        stored("template", Template::as_str),
+        stored("topic", Topic::as_str),
+        stored("verdict", Verdict::as_str),
+    ];
+    file::check(FILE, &words.concat());
+}

@@ -1,0 +1,158 @@
+//! The order store's records as they lie on the disk, in a golden file: each kind with nothing that can
+//! be left out, and with everything. What orders and acts hold is in the golden files of core.
+//!
+//! `ORDERSTREAM_GOLDEN=write cargo test -p orderstream-requestor golden` writes the file anew.
+
+#[path = "../../../core/src/golden/file.rs"]
+mod file;
+
+use orderstream_core::command::Award;
+use orderstream_core::spec::{Message, MessageType, NotificationType, SellerLimits};
+use orderstream_core::{OrderSpec, ProposalId, Reason, SellerId};
+
+use super::*;
+
+const FILE: &str = "src/store/golden.jsonl";
+
+fn act_key(text: &str) -> IdempotencyKey {
+    IdempotencyKey::new(text).unwrap()
+}
+
+fn follow_up_id(text: &str) -> FollowUpId {
+    FollowUpId::new(text).unwrap()
+}
+
+fn life() -> Option<Incarnation> {
+    Incarnation::new("6f1f9a3b-7c59-4c0e-9d5e-2f6a1c7b8d90").ok()
+}
+
+fn reason() -> Option<String> {
+    Some("too \"dear\"".to_owned())
+}
+
+fn order_key() -> OrderKey {
+    OrderKey::new("acme", "SB1029436").unwrap()
+}
+
+fn bare_submission() -> Submission {
+    let sellers = SellerLimits { max_count: 10, ..SellerLimits::default() };
+    Submission {
+        key: OrderKey::new("", "1").unwrap(),
+        session_id: None,
+        notification_type: NotificationType::Email,
+        spec: OrderSpec { expires_in_ms: 60_000, sellers, ..OrderSpec::default() },
+        incarnation: Incarnation::new("i").unwrap(),
+        processor: String::new(),
+    }
+}
+
+fn submission() -> Submission {
+    Submission {
+        key: order_key(),
+        session_id: Some("sess_123".to_owned()),
+        notification_type: NotificationType::Webhook,
+        spec: OrderSpec { title: Some("M8 bolts".into()), ..bare_submission().spec },
+        incarnation: life().unwrap(),
+        processor: "http://processor-0:50051".to_owned(),
+    }
+}
+
+/// Each kind of record with nothing that can be left out.
+fn bare() -> Vec<Record> {
+    let (id, incarnation, reason) = (act_key("k"), None, None);
+    let message = Message { kind: MessageType::Text, message: String::new(), urls: Vec::new() };
+    vec![
+        Record::RequestSubmission(Box::new(bare_submission())),
+        Record::RequestFollowUp {
+            id: follow_up_id("f"),
+            audience: Vec::new(),
+            message,
+            answers: None,
+            incarnation: None,
+        },
+        Record::FollowUpForwarded { id: follow_up_id("f"), incarnation: None },
+        Record::OrderFinalised {
+            id: id.clone(),
+            award: None,
+            reason: None,
+            undo_within_ms: None,
+            incarnation: None,
+        },
+        Record::BuyerActed { id: id.clone(), act: Box::new(Act::Resume), incarnation: None },
+        Record::OrderPaused { id: id.clone(), reason, incarnation: None },
+        Record::ActAnswered { id, refused: None, refusal: None, incarnation },
+        Record::OrderEnded { phase: Phase::Closed, last: None },
+        Record::Disowned { records: Vec::new() },
+    ]
+}
+
+/// Each kind of record with everything.
+fn full() -> Vec<Record> {
+    let (id, incarnation) = (act_key("follow-up:f-1"), life());
+    let last = Shown::only_ended(life().unwrap(), Phase::Finalised);
+    let award = ProposalId::new("p-1").ok().map(Award::Whole);
+    vec![
+        Record::RequestSubmission(Box::new(submission())),
+        Record::RequestFollowUp {
+            id: follow_up_id("f-1"),
+            audience: vec![SellerId::new("a").unwrap(), SellerId::new("b").unwrap()],
+            message: message(),
+            answers: Some(follow_up_id("q-1")),
+            incarnation: life(),
+        },
+        Record::FollowUpForwarded { id: follow_up_id("f-1"), incarnation: life() },
+        Record::OrderFinalised {
+            id: id.clone(),
+            award,
+            reason: reason(),
+            undo_within_ms: Some(u64::MAX),
+            incarnation: life(),
+        },
+        Record::BuyerActed {
+            id: id.clone(),
+            act: Box::new(Act::Cancel { reason: reason() }),
+            incarnation: life(),
+        },
+        Record::OrderPaused { id: id.clone(), reason: reason(), incarnation: life() },
+        answer(id.clone(), &Refusal::new(Reason::OrderEnded, "is over"), None),
+        answer(id, &refusal(), incarnation),
+        Record::OrderEnded { phase: Phase::Finalised, last: Some(Box::new(last)) },
+        Record::Disowned { records: vec![1, u64::MAX] },
+    ]
+}
+
+fn message() -> Message {
+    let urls = vec!["https://example.com/a".to_owned()];
+    Message { kind: MessageType::Html, message: "how soon?".to_owned(), urls }
+}
+
+/// A refusal with all that is stored of one.
+fn refusal() -> Refusal {
+    let metadata = vec![("limit".to_owned(), "32".to_owned())];
+    let field = Some("undo_within_ms".to_owned());
+    Refusal { field, metadata, ..Refusal::new(Reason::InvalidField, "is too long") }
+}
+
+fn answer(id: IdempotencyKey, refusal: &Refusal, incarnation: Option<Incarnation>) -> Record {
+    let (refused, refusal) = (Some(refusal.to_string()), Some(Box::new(refusal.into())));
+    Record::ActAnswered { id, refused, refusal, incarnation }
+}
+
+#[test]
+fn records_are_stored_as_ever() {
+    let records: Vec<_> = bare().into_iter().chain(full()).collect();
+    file::check_values(FILE, &records);
+}
+
+#[test]
+fn every_kind_of_record_has_its_lines() {
+    file::check_variants(&bare());
+    file::check_variants(&full());
+}
+
+#[test]
+fn lists_have_the_names_that_they_ever_had() {
+    assert_eq!(list_of(&order_key()), "requestor/orders/acme/SB1029436");
+    assert_eq!(key_of("requestor/orders/acme/SB1029436"), Some(order_key()));
+    assert_eq!(STARTS, "requestor/starts");
+}
