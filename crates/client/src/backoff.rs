@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use orderstream_support::jitter;
 use tokio::time::Instant;
 
 /// The bound of the first wait.
@@ -13,23 +14,28 @@ const CAP: Duration = Duration::from_secs(5);
 const AFTER_DRAIN: Duration = Duration::from_millis(500);
 
 /// Counts tries and says when the next one is due. A wait that is dropped goes on where it was.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Backoff {
-    attempt: u32,
+    waits: orderstream_support::Backoff,
     due: Option<Instant>,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { waits: orderstream_support::Backoff::new(BASE, CAP), due: None }
+    }
 }
 
 impl Backoff {
     /// A try failed.
     pub(crate) fn failed(&mut self) {
-        let bound = BASE.saturating_mul(2_u32.saturating_pow(self.attempt)).min(CAP);
-        self.attempt = self.attempt.saturating_add(1);
-        self.wait_up_to(bound);
+        let wait = self.waits.next_wait();
+        self.due = Instant::now().checked_add(wait);
     }
 
     /// The server asked to come back elsewhere or later.
     pub(crate) fn told_to_leave(&mut self) {
-        self.wait_up_to(AFTER_DRAIN);
+        self.due = Instant::now().checked_add(jitter(AFTER_DRAIN));
     }
 
     /// A try went well.
@@ -43,10 +49,6 @@ impl Backoff {
             tokio::time::sleep_until(due).await;
             self.due = None;
         }
-    }
-
-    fn wait_up_to(&mut self, bound: Duration) {
-        self.due = Instant::now().checked_add(bound.mul_f64(fastrand::f64()));
     }
 }
 
@@ -63,6 +65,6 @@ mod tests {
             assert!(wait <= Duration::from_millis(bound_ms), "{wait:?} of {bound_ms} ms");
         }
         backoff.succeeded();
-        assert!(backoff.due.is_none() && backoff.attempt == 0);
+        assert!(backoff.due.is_none() && backoff.waits.failures() == 0);
     }
 }

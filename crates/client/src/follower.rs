@@ -1,6 +1,6 @@
 //! An order's events, each once and in order, to its end.
 
-use orderstream_core::{Epoch, Event, EventKind, Incarnation, OrderKey, OrderSpec, Seq, Timestamp};
+use orderstream_core::{Epoch, Event, Incarnation, OrderKey, OrderSpec, Seq, Timestamp};
 use orderstream_rpc::convert::{DRAINING, event_from_wire, spec_to_wire};
 use orderstream_rpc::v1;
 use tonic::{Status, Streaming};
@@ -121,7 +121,7 @@ impl OrderFollower {
         }
         self.backoff.succeeded();
         self.seen = Some((event.seq, event.at));
-        self.is_over = is_last(&event.kind);
+        self.is_over = event.kind.ends().is_some();
         Ok(Some(event))
     }
 
@@ -144,15 +144,4 @@ impl OrderFollower {
             },
         }
     }
-}
-
-/// Whether an order says nothing more after this.
-pub(crate) const fn is_last(kind: &EventKind) -> bool {
-    matches!(
-        kind,
-        EventKind::OrderFinalised { .. }
-            | EventKind::OrderClosed { .. }
-            | EventKind::OrderCancelled { .. }
-            | EventKind::OrderPaused { expired: true, .. }
-    )
 }

@@ -19,7 +19,6 @@ use tonic::{Status, Streaming};
 use self::cursors::{Cursor, Cursors, InMemory};
 use crate::backoff::Backoff;
 use crate::error::{Refused, judged};
-use crate::follower::is_last;
 use crate::{Client, Error, fresh_key};
 
 /// Messages that wait to be sent: one act at a time, and the greeting.
@@ -289,7 +288,7 @@ impl SellerSession {
         }
         let incarnation = opened.or_else(|| held.and_then(|held| held.incarnation.clone()));
         let acknowledged = held.filter(|_| !is_new_life).map_or(Seq(0), |held| held.acknowledged);
-        if is_last(&event.kind) {
+        if event.kind.ends().is_some() {
             // It is not told again by itself; its cursor stays until this event is acknowledged.
             self.places.remove(&order);
         } else {

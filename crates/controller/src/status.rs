@@ -2,6 +2,7 @@
 //! and a status that did not change compares equal.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use orderstream_core::date::rfc3339_seconds;
 use orderstream_core::summary::SellerCounts;
 use orderstream_core::{Phase, Reason, Refusal, Snapshot, Summary, Timestamp};
 
@@ -27,16 +28,6 @@ pub fn own(mut status: OrderRequestStatus) -> OrderRequestStatus {
     status.conditions.retain(|held| place(held).is_some());
     status.conditions.sort_by_key(place);
     status
-}
-
-/// A time as RFC 3339, whole seconds.
-pub fn rfc3339(at: Timestamp) -> String {
-    moment(at).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-/// The time of an RFC 3339 text.
-pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
-    text.parse::<jiff::Timestamp>().ok().map(|at| Timestamp(at.as_millisecond()))
 }
 
 pub(crate) fn moment(at: Timestamp) -> jiff::Timestamp {
@@ -80,7 +71,7 @@ pub fn status(
         copy_order(&mut next, order);
     }
     if refused {
-        next.completion_time = Some(rfc3339(now));
+        next.completion_time = Some(rfc3339_seconds(now));
     }
     let facts = Facts { phase, snapshot, order, refusal };
     next.conditions = facts
@@ -188,7 +179,7 @@ fn copy_stream(next: &mut OrderRequestStatus, snapshot: &Snapshot, order: Option
     let stream = &snapshot.stream;
     let last_event = order.map(|order| LastEvent {
         kind: order.last_event.1.clone().into_owned(),
-        time: rfc3339(order.last_event.0),
+        time: rfc3339_seconds(order.last_event.0),
     });
     // Whoever follows the order anew counts from the beginning.
     let reconnects = next.tracker.as_ref().map_or(0, |before| before.reconnects);
@@ -204,7 +195,7 @@ fn copy_stream(next: &mut OrderRequestStatus, snapshot: &Snapshot, order: Option
         processor: processor.map(|url| short(url, URL_BYTES_MAX)),
         epoch: stream.epoch.0,
         attempts: stream.attempts,
-        connected_since: stream.connected_since.filter(|_| stream.active).map(rfc3339),
+        connected_since: stream.connected_since.filter(|_| stream.active).map(rfc3339_seconds),
     });
 }
 
@@ -222,14 +213,14 @@ fn copy_order(next: &mut OrderRequestStatus, order: &Summary) {
         best,
     });
     next.sellers = Some(sellers(&order.sellers));
-    next.award = order.pending_until.map(|at| AwardStatus { pending_until: rfc3339(at) });
+    next.award = order.pending_until.map(|at| AwardStatus { pending_until: rfc3339_seconds(at) });
     next.follow_ups = Some(FollowUpsStatus {
         sent: order.follow_ups,
         last_id: order.last_follow_up.as_ref().map(ToString::to_string),
     });
-    next.start_time = Some(rfc3339(order.opened_at));
-    next.expires_at = Some(rfc3339(order.runs_out_at()));
-    next.completion_time = order.ended_at.map(rfc3339);
+    next.start_time = Some(rfc3339_seconds(order.opened_at));
+    next.expires_at = Some(rfc3339_seconds(order.runs_out_at()));
+    next.completion_time = order.ended_at.map(rfc3339_seconds);
 }
 
 fn sellers(counts: &SellerCounts) -> SellersStatus {

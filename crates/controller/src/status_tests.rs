@@ -1,5 +1,6 @@
 //! Statuses: size, times that are kept, ends that stay.
 
+use orderstream_core::date::parse_rfc3339;
 use std::sync::Arc;
 
 use orderstream_core::command::{Award, Proposed};
@@ -133,7 +134,7 @@ fn a_sealed_order_shows_no_price_and_who_did_what_only_after_its_opening() {
     let ready = find(&shown, "Ready");
     assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("True", "ProposalsOpened"));
     assert!(ready.message.contains("a decision is awaited"), "{}", ready.message);
-    assert_eq!(shown.expires_at, Some(rfc3339(decide_until)));
+    assert_eq!(shown.expires_at, Some(rfc3339_seconds(decide_until)));
 }
 
 #[test]

@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::command::{Act, Actor, Award, Proposed};
+use crate::hash::StableHasher;
 use crate::id::{
     FollowUpId, IdempotencyKey, Incarnation, OrderKey, ProposalId, SellerId, Seq, Timestamp,
 };
+use crate::order::Phase;
 use crate::spec::{FollowUp, OrderSpec, SellerChoice};
 
 /// One event of an order's list.
@@ -51,22 +53,10 @@ impl Cause {
 /// FNV-1a over the act's canonical JSON: stable across builds, and good enough to tell an honest
 /// repetition from a key used twice by mistake.
 pub(crate) fn fingerprint(act: &Act) -> u64 {
-    struct Fnv(u64);
-    impl std::io::Write for Fnv {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            for byte in bytes {
-                self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-            }
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut fnv = Fnv(0xcbf2_9ce4_8422_2325);
-    match serde_json::to_writer(&mut fnv, act) {
-        Ok(()) => fnv.0,
-        // Acts are plain data and always serialise; a constant would at worst refuse no twin.
+    let mut hasher = StableHasher::default();
+    match serde_json::to_writer(&mut hasher, act) {
+        Ok(()) => hasher.finish(),
+        // An act is plain data and always serialises.
         Err(_) => 0,
     }
 }
@@ -283,6 +273,30 @@ impl EventKind {
             Self::OrderFinalised { .. } => "OrderFinalised",
             Self::OrderClosed { .. } => "OrderClosed",
             Self::OrderCancelled { .. } => "OrderCancelled",
+        }
+    }
+
+    /// The phase that the order ends in by this event, if it does: nothing follows it then.
+    pub const fn ends(&self) -> Option<Phase> {
+        match self {
+            Self::OrderFinalised { .. } => Some(Phase::Finalised),
+            Self::OrderClosed { .. } => Some(Phase::Closed),
+            Self::OrderCancelled { .. } => Some(Phase::Cancelled),
+            Self::OrderPaused { expired: true, .. } => Some(Phase::Expired),
+            Self::OrderOpened(_)
+            | Self::SellersSelected(_)
+            | Self::SellerNotified { .. }
+            | Self::NewProposal(_)
+            | Self::ProposalUpdate(_)
+            | Self::ProposalClosed { .. }
+            | Self::EditLock { .. }
+            | Self::FollowUpAdded(_)
+            | Self::OrderPaused { expired: false, .. }
+            | Self::OrderResumed
+            | Self::OrderExtended { .. }
+            | Self::ProposalsOpened { .. }
+            | Self::AwardPending { .. }
+            | Self::AwardUndone { .. } => None,
         }
     }
 

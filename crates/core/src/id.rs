@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::hash::StableHasher;
 use crate::limits::{ID_CHARS_MAX, KEY_CHARS_MAX, TENANT_CHARS_MAX};
 use crate::refusal::Refusal;
 
@@ -145,13 +146,9 @@ impl Incarnation {
         if is_hex && digits.chars().any(|c| c != '0') {
             return digits.to_ascii_lowercase();
         }
-        // FNV-1a, once for each half; a trace id is a label and no secret.
-        let half = |start: u64| {
-            self.0.bytes().fold(start, |hash, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-            })
-        };
-        let (high, low) = (half(0xcbf2_9ce4_8422_2325), half(0x8422_2325_cbf2_9ce4));
+        let half = |hasher: StableHasher| hasher.bytes(self.0.as_bytes()).finish();
+        let high = half(StableHasher::default());
+        let low = half(StableHasher::starting_at(0x8422_2325_cbf2_9ce4));
         format!("{high:016x}{low:016x}")
     }
 }

@@ -4,18 +4,23 @@
 //! Nothing here awaits, reads a clock, draws a random number or does I/O, and every map iterates
 //! in key order: the same inputs always give the same outputs.
 
+pub mod backoff;
 pub mod book;
 pub mod buyer;
 pub mod command;
 pub mod comparison;
 pub mod date;
 pub mod event;
+#[cfg(test)]
+mod golden;
+pub mod hash;
 pub mod id;
 pub mod input;
 pub mod limits;
 pub mod notification;
 pub mod order;
 pub mod outbox;
+pub mod placement;
 pub mod plan;
 #[cfg(feature = "plant-bugs")]
 pub mod plant;

@@ -10,6 +10,7 @@ use std::pin::Pin;
 
 use serde::{Deserialize, Serialize};
 
+use crate::hash::StableHasher;
 use crate::id::{Incarnation, OrderKey, SellerId, Seq, Timestamp};
 use crate::spec::{Channel, NotificationType};
 
@@ -193,7 +194,7 @@ pub fn id(life: (&OrderKey, &Incarnation), seq: Seq, due: &Due, of: Option<&str>
         of.unwrap_or_default(),
     ];
     let (tenant, order) = (&key.tenant, &key.order_req_id);
-    let hash = fingerprint(&parts);
+    let hash = StableHasher::default().texts(&parts).finish();
     format!("{tenant}{ID_MARK}{order}{ID_MARK}{incarnation}{ID_MARK}{seq}{ID_MARK}{hash:016x}")
 }
 
@@ -203,14 +204,6 @@ pub fn order_of(id: &str) -> Option<(OrderKey, Incarnation)> {
     let key = OrderKey::new(parts.next()?, parts.next()?).ok()?;
     let incarnation = Incarnation::new(parts.next()?).ok()?;
     (parts.count() == 2).then_some((key, incarnation))
-}
-
-/// FNV-1a: the same in every build, and no secret.
-fn fingerprint(parts: &[&str]) -> u64 {
-    let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use orderstream_core::SellerId;
 use orderstream_core::command::Award;
+use orderstream_core::date::rfc3339_seconds;
 use orderstream_core::event::{EventKind, ProposalUpdate};
 use orderstream_core::spec::Verdict;
 
@@ -71,14 +72,12 @@ pub(crate) fn detail(kind: &EventKind) -> String {
         | EventKind::OrderClosed { reason }
         | EventKind::OrderCancelled { reason } => said(reason),
         EventKind::OrderResumed => String::new(),
-        EventKind::OrderExtended { expires_at } => {
-            orderstream_controller::status::rfc3339(*expires_at)
-        }
+        EventKind::OrderExtended { expires_at } => rfc3339_seconds(*expires_at),
         EventKind::ProposalsOpened { decide_until } => {
-            format!("decide until {}", orderstream_controller::status::rfc3339(*decide_until))
+            format!("decide until {}", rfc3339_seconds(*decide_until))
         }
         EventKind::AwardPending { award, effective_at, .. } => {
-            let at = orderstream_controller::status::rfc3339(*effective_at);
+            let at = rfc3339_seconds(*effective_at);
             format!("{}, counts from {at}", winners(award.as_ref()))
         }
         EventKind::OrderFinalised { award, reason } => {

@@ -15,6 +15,7 @@ mod conversation;
 mod damage;
 mod drain;
 mod elsewhere;
+mod golden;
 mod h2spec;
 mod http;
 mod incarnations;

@@ -4,9 +4,9 @@ use orderstream_core::event::EventKind;
 use orderstream_core::notification::DeliveryError;
 use orderstream_core::spec::NotificationType;
 use orderstream_core::{Act, Answer, Epoch, Event, Order, Phase, Refusal, Timestamp};
+use orderstream_support::Register;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry,
 };
 
 /// Seconds from an act to its event on the tracker's stream.
@@ -79,36 +79,33 @@ struct Notified {
 }
 
 impl Notified {
-    fn new(registry: &Registry, make: &Maker<'_>) -> Result<Self, prometheus::Error> {
+    fn new(make: Register<'_>) -> Result<Self, prometheus::Error> {
         let opts = HistogramOpts::new(
             "orderstream_processor_notification_attempt_seconds",
             "Time of one attempt to tell somebody, by channel.",
         );
-        let seconds = HistogramVec::new(opts.buckets(ATTEMPT_BOUNDS.to_vec()), &["channel"])?;
-        registry.register(Box::new(seconds.clone()))?;
+        let seconds = make.histograms(opts.buckets(ATTEMPT_BOUNDS.to_vec()), &["channel"])?;
         Ok(Self {
             attempts: make.counters(
-                (
-                    "processor_notification_attempts_total",
-                    "Attempts to tell somebody, by channel and by what came of them.",
-                ),
+                "orderstream_processor_notification_attempts_total",
+                "Attempts to tell somebody, by channel and by what came of them.",
                 &["channel", "result"],
             )?,
             seconds,
             given_up: make.counter(
-                "processor_notifications_given_up_total",
+                "orderstream_processor_notifications_given_up_total",
                 "Notifications that were given up.",
             )?,
             waiting: make.gauge(
-                "processor_notifications_waiting",
+                "orderstream_processor_notifications_waiting",
                 "Notifications that are still to be delivered.",
             )?,
             dead: make.gauge(
-                "processor_notifications_dead",
+                "orderstream_processor_notifications_dead",
                 "Notifications that were given up and can be sent again.",
             )?,
             oldest_seconds: make.seconds(
-                "processor_notification_oldest_seconds",
+                "orderstream_processor_notification_oldest_seconds",
                 "How long the oldest notification waits; 0 when none does.",
             )?,
         })
@@ -125,118 +122,67 @@ impl Notified {
     }
 }
 
-/// Makes one of each kind and registers it.
-struct Maker<'a>(&'a Registry);
-
-impl Maker<'_> {
-    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
-        let gauge = IntGauge::new(format!("orderstream_{name}"), help)?;
-        self.0.register(Box::new(gauge.clone()))?;
-        Ok(gauge)
-    }
-
-    fn seconds(&self, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
-        let gauge = Gauge::new(format!("orderstream_{name}"), help)?;
-        self.0.register(Box::new(gauge.clone()))?;
-        Ok(gauge)
-    }
-
-    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
-        let counter = IntCounter::new(format!("orderstream_{name}"), help)?;
-        self.0.register(Box::new(counter.clone()))?;
-        Ok(counter)
-    }
-
-    fn counters(
-        &self,
-        (name, help): (&str, &str),
-        labels: &[&str],
-    ) -> Result<IntCounterVec, prometheus::Error> {
-        let opts = Opts::new(format!("orderstream_{name}"), help);
-        let counters = IntCounterVec::new(opts, labels)?;
-        self.0.register(Box::new(counters.clone()))?;
-        Ok(counters)
-    }
-
-    fn histogram(
-        &self,
-        (name, help): (&str, &str),
-        bounds: &[f64],
-    ) -> Result<Histogram, prometheus::Error> {
-        let opts = HistogramOpts::new(format!("orderstream_{name}"), help);
-        let histogram = Histogram::with_opts(opts.buckets(bounds.to_vec()))?;
-        self.0.register(Box::new(histogram.clone()))?;
-        Ok(histogram)
-    }
-}
-
 impl Metrics {
     /// Makes and registers all metrics; each series exists at 0 from the start.
     ///
     /// # Errors
     /// When a name is taken.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let make = Maker(registry);
-        let opts = Opts::new("orderstream_processor_streams", "Streams open now, by who follows.");
-        let streams = IntGaugeVec::new(opts, &["follower"])?;
-        registry.register(Box::new(streams.clone()))?;
+        let make = Register::new(registry);
+        let help = "Streams open now, by who follows.";
+        let streams = make.gauges("orderstream_processor_streams", help, &["follower"])?;
         let help = "Proposals and amendments, by whether they were taken.";
-        let proposals = make.counters(("processor_proposals_total", help), &["result"])?;
+        let proposals =
+            make.counters("orderstream_processor_proposals_total", help, &["result"])?;
         let metrics = Self {
-            orders: make.gauge("processor_orders", "Orders held in memory.")?,
+            orders: make.gauge("orderstream_processor_orders", "Orders held in memory.")?,
             open_orders: make
-                .gauge("processor_orders_open", "Orders that are not at their end.")?,
+                .gauge("orderstream_processor_orders_open", "Orders that are not at their end.")?,
             ended: make.counters(
-                (
-                    "processor_orders_ended_total",
-                    "Orders that came to their end, by how and by whether they had a proposal.",
-                ),
+                "orderstream_processor_orders_ended_total",
+                "Orders that came to their end, by how and by whether they had a proposal.",
                 &["phase", "proposals"],
             )?,
             damaged: make.gauge(
-                "journal_damaged_orders",
+                "orderstream_journal_damaged_orders",
                 "Orders that are refused because their records are damaged.",
             )?,
             trackers: streams.with_label_values(&["tracker"]),
             observers: streams.with_label_values(&["observer"]),
-            delivered: make
-                .counter("processor_events_delivered_total", "Events handed to streams.")?,
+            delivered: make.counter(
+                "orderstream_processor_events_delivered_total",
+                "Events handed to streams.",
+            )?,
             delivery_seconds: make.histogram(
-                (
-                    "processor_delivery_seconds",
-                    "Time from an act to its event being handed to the order's tracker.",
-                ),
+                "orderstream_processor_delivery_seconds",
+                "Time from an act to its event being handed to the order's tracker.",
                 &DELIVERY_BOUNDS,
             )?,
             proposals_accepted: proposals.with_label_values(&["accepted"]),
             proposals_refused: proposals.with_label_values(&["refused"]),
             first_proposal_seconds: make.histogram(
-                (
-                    "processor_first_proposal_seconds",
-                    "Time from an order's opening to its first proposal.",
-                ),
+                "orderstream_processor_first_proposal_seconds",
+                "Time from an order's opening to its first proposal.",
                 &FIRST_PROPOSAL_BOUNDS,
             )?,
             expiry_overdue: make.seconds(
-                "processor_expiry_overdue_seconds",
+                "orderstream_processor_expiry_overdue_seconds",
                 "How long the most overdue order waits for its expiry; 0 when none does.",
             )?,
             replay_seconds: make.seconds(
-                "journal_replay_seconds",
+                "orderstream_journal_replay_seconds",
                 "How long reading the whole journal took at the last start.",
             )?,
             replayed: make.gauge(
-                "journal_replayed_records",
+                "orderstream_journal_replayed_records",
                 "How many records were read at the last start.",
             )?,
             forwards: make.counters(
-                (
-                    "processor_forwards_total",
-                    "Requests for orders that are not here, by what came of handing them on.",
-                ),
+                "orderstream_processor_forwards_total",
+                "Requests for orders that are not here, by what came of handing them on.",
                 &["result"],
             )?,
-            notifications: Notified::new(registry, &make)?,
+            notifications: Notified::new(make)?,
         };
         metrics.start_at_zero();
         Ok(metrics)
@@ -290,31 +236,15 @@ impl Metrics {
         let mut proposals = before;
         for event in events {
             let event = event.as_ref();
-            match &event.kind {
-                EventKind::OrderOpened(_) => self.open_orders.inc(),
-                EventKind::NewProposal(_) if proposals == Proposals::None => {
-                    proposals = Proposals::Some;
-                    self.first_proposal_seconds.observe(seconds(order.opened_at, event.at));
-                }
-                EventKind::OrderFinalised { .. } => self.ended(Phase::Finalised, proposals),
-                EventKind::OrderClosed { .. } => self.ended(Phase::Closed, proposals),
-                EventKind::OrderCancelled { .. } => self.ended(Phase::Cancelled, proposals),
-                EventKind::OrderPaused { expired: true, .. } => {
-                    self.ended(Phase::Expired, proposals);
-                }
-                EventKind::OrderPaused { .. }
-                | EventKind::OrderResumed
-                | EventKind::OrderExtended { .. }
-                | EventKind::ProposalsOpened { .. }
-                | EventKind::AwardPending { .. }
-                | EventKind::AwardUndone { .. }
-                | EventKind::SellersSelected(_)
-                | EventKind::SellerNotified { .. }
-                | EventKind::NewProposal(_)
-                | EventKind::ProposalUpdate(_)
-                | EventKind::ProposalClosed { .. }
-                | EventKind::EditLock { .. }
-                | EventKind::FollowUpAdded(_) => {}
+            if matches!(event.kind, EventKind::OrderOpened(_)) {
+                self.open_orders.inc();
+            }
+            if matches!(event.kind, EventKind::NewProposal(_)) && proposals == Proposals::None {
+                proposals = Proposals::Some;
+                self.first_proposal_seconds.observe(seconds(order.opened_at, event.at));
+            }
+            if let Some(phase) = event.kind.ends() {
+                self.ended(phase, proposals);
             }
         }
         proposals

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use orderstream_core::placement::choose;
 use orderstream_core::tracker::Input;
 use orderstream_core::{Command, Epoch, OrderKey, Reason, Refusal};
 use orderstream_rpc::client::{self, ClientStack};
@@ -12,8 +13,7 @@ use orderstream_rpc::status::refusal_from_status;
 use tonic::{Code, Request, Status};
 
 use crate::act_queue::{Origin, Past, Queued, Settled};
-use crate::backoff::Backoff;
-use crate::placement::choose;
+use crate::backoff::backoff;
 use crate::registry::Address;
 use crate::shared::Shared;
 use crate::store::answered;
@@ -101,7 +101,7 @@ async fn settle(shared: &Shared, key: &OrderKey, act: &Arc<Queued>) -> Settled {
 /// Stores what came of an act, again until it is stored.
 async fn remember(shared: &Shared, key: &OrderKey, command: &Command, refusal: Option<&Refusal>) {
     let Some(record) = answered(command, refusal) else { return };
-    let mut backoff = Backoff::default();
+    let mut backoff = backoff();
     loop {
         // The turn ends before the wait: others write meanwhile.
         let stored = shared.store.turn(key).await.append(&record).await;
@@ -155,7 +155,7 @@ async fn place(
 async fn deliver(shared: &Shared, key: &OrderKey, act: &Arc<Queued>) -> Settled {
     let order_req_id = key.order_req_id.as_str();
     let name = orderstream_core::port::act_name(&act.command.act);
-    let (mut backoff, mut tries) = (Backoff::default(), Tries::new(act.past));
+    let (mut backoff, mut tries) = (backoff(), Tries::new(act.past));
     loop {
         let place = place(shared, key, (act, tries.past)).await?;
         let command = Command { epoch: place.epoch, ..act.command.clone() };

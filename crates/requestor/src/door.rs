@@ -8,6 +8,7 @@
 //!              opened ◀─────────────────────────────────────────┘
 //! ```
 
+use orderstream_support::{Backoff, jitter};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-use crate::backoff::{Backoff, jitter};
+use crate::backoff::backoff_up_to;
 
 /// The longest wait between two tries of a processor.
 const PROBE_CAP: Duration = Duration::from_millis(500);
@@ -53,7 +54,7 @@ impl Door {
             openings: Semaphore::new(OPENINGS_MAX),
             probing: Arc::new(Semaphore::new(1)),
             opened: Notify::new(),
-            backoff: Mutex::new(Backoff::up_to(PROBE_CAP)),
+            backoff: Mutex::new(backoff_up_to(PROBE_CAP)),
         }
     }
 

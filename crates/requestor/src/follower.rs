@@ -9,9 +9,10 @@ use orderstream_core::{Epoch, EventKind, OrderKey, Reason, Refusal, Seq, Timesta
 use orderstream_rpc::convert::{DRAINING, event_from_wire, spec_to_wire};
 use orderstream_rpc::event_stream::EventStream;
 use orderstream_rpc::v1;
+use orderstream_support::{Backoff, jitter};
 
 use crate::acts;
-use crate::backoff::{Backoff, CAP, jitter};
+use crate::backoff::{CAP, backoff};
 use crate::channels::Seat;
 use crate::door::{TURN_MAX, Turn};
 use crate::registry::Following;
@@ -82,7 +83,7 @@ pub(crate) fn follow(order: Followed) -> impl Future<Output = ()> + Send {
 }
 
 async fn hold_stream(order: &Followed) {
-    let mut backoff = Backoff::default();
+    let mut backoff = backoff();
     let mut end = None;
     while let Some(mut live) = Box::pin(next_stream(order, end.take(), &mut backoff)).await {
         end = Some(Box::new(read(order, &mut live, &mut backoff).await));
@@ -153,7 +154,7 @@ async fn ended(shared: &Shared, key: &OrderKey) {
     let order_req_id = key.order_req_id.as_str();
     let phase = shared.registry.get_order(key).and_then(|snapshot| snapshot.order_phase());
     tracing::info!(order_req_id, phase = ?phase, "the order has ended");
-    let mut backoff = Backoff::default();
+    let mut backoff = backoff();
     // One that is stopped before is taken up by the next start, which hears of its end again.
     while let Err(error) = store_end(shared, key).await {
         if matches!(error, StoreError::Damaged(_)) {

@@ -7,6 +7,7 @@ use orderstream_core::buyer::{
     Acted, AskedAct, Buyer, BuyerAct, BuyerError, Initiated, Note, Read, Stored as Asked, Totals,
     Tracked,
 };
+use orderstream_core::placement::choose;
 use orderstream_core::port::{Answered, Assignment, OrderStreams};
 use orderstream_core::{
     Command, Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Reason, Refusal,
@@ -15,7 +16,6 @@ use orderstream_core::{
 use uuid::Uuid;
 
 use crate::act_queue::Origin;
-use crate::placement::choose;
 use crate::shared::Shared;
 use crate::store::{Record, Submission};
 

@@ -21,7 +21,6 @@ mod journal_lists;
 mod metrics;
 mod names;
 mod owners;
-mod placement;
 mod projector;
 mod registry;
 pub mod rest;
@@ -35,7 +34,6 @@ pub use error::Error;
 pub use handle::Handle;
 pub use journal_lists::JournalLists;
 pub use metrics::Metrics;
-pub use placement::choose;
 pub use projector::{Projection, ProjectionMetrics};
 pub use service::{Parts, Requestor, Service};
 pub use store::{

@@ -1,6 +1,7 @@
 //! The requestor's figures. No label takes a user's value.
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use orderstream_support::Register;
+use prometheus::{Histogram, IntCounter, IntGauge, Registry};
 
 use crate::projector::ProjectionMetrics;
 
@@ -35,50 +36,33 @@ impl Metrics {
     /// # Errors
     /// When the registry has one of the names already.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
-            let gauge = IntGauge::new(name, help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok(gauge)
-        };
-        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
-            let counter = IntCounter::new(name, help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
-        };
-        let granted = IntCounterVec::new(
-            Opts::new(
-                "orderstream_requestor_streams_granted_total",
-                "Order streams that came up, by whether they began at the order's first event.",
-            ),
+        let make = Register::new(registry);
+        let granted = make.counters(
+            "orderstream_requestor_streams_granted_total",
+            "Order streams that came up, by whether they began at the order's first event.",
             &["from"],
         )?;
-        registry.register(Box::new(granted.clone()))?;
-        let event_lag = Histogram::with_opts(
-            HistogramOpts::new(
-                "orderstream_requestor_event_lag_seconds",
-                "Time from an event to the tracker having it; after an outage this is its length.",
-            )
-            .buckets(LAG_BOUNDS.to_vec()),
+        let event_lag = make.histogram(
+            "orderstream_requestor_event_lag_seconds",
+            "Time from an event to the tracker having it; after an outage this is its length.",
+            &LAG_BOUNDS,
         )?;
-        registry.register(Box::new(event_lag.clone()))?;
         Ok(Self {
             granted_from_start: granted.with_label_values(&["start"]),
             granted_from_cursor: granted.with_label_values(&["cursor"]),
             event_lag,
             projection: ProjectionMetrics::register(registry)?,
-            streams_active: gauge(
-                "orderstream_requestor_streams_active",
-                "Order streams that are up.",
-            )?,
-            orders_tracked: gauge(
+            streams_active: make
+                .gauge("orderstream_requestor_streams_active", "Order streams that are up.")?,
+            orders_tracked: make.gauge(
                 "orderstream_requestor_orders_tracked",
                 "Orders in the tracker, ended ones included.",
             )?,
-            stream_reconnects: counter(
+            stream_reconnects: make.counter(
                 "orderstream_requestor_stream_reconnects_total",
                 "Order streams that came up again after they were up before.",
             )?,
-            events_received: counter(
+            events_received: make.counter(
                 "orderstream_requestor_events_received_total",
                 "Events that came over order streams, repeated ones included.",
             )?,

@@ -17,11 +17,12 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use orderstream_core::OrderKey;
 use orderstream_core::port::{Addresses, OrderProjection, Projected, ProjectionError};
+use orderstream_support::jitter;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::backoff::{Backoff, jitter};
+use crate::backoff::backoff_up_to;
 use crate::shared::Shared;
 use agenda::Agenda;
 use figures::Outcome;
@@ -176,7 +177,7 @@ impl Projector {
 
     async fn passes(&self, shared: &Shared) {
         let mut running = FuturesUnordered::new();
-        let mut backoff = Backoff::up_to(PROJECTION_WAIT_MAX);
+        let mut backoff = backoff_up_to(PROJECTION_WAIT_MAX);
         let mut not_before: Option<Instant> = None;
         loop {
             let now = Instant::now();

@@ -234,6 +234,18 @@ mod tests {
         (key, record)
     }
 
+    #[test]
+    fn what_was_shown_is_stored_under_the_name_and_as_ever() {
+        let (key, written) = record("SB1", 3);
+        let shown =
+            r#"{"incarnation":"uid-1","epoch":3,"reconnects":0,"notes":0,"ended":"Closed"}"#;
+        let stored = format!(r#"{{"tenant":"default","order_req_id":"SB1","shown":{shown}}}"#);
+        assert_eq!(written, stored);
+        let read: Record<OrderKey, Shown> = serde_json::from_str(&stored).unwrap();
+        assert_eq!((read.key, Arc::new(read.shown)), (key, part("SB1", 3).1));
+        assert_eq!(name(4), "requestor/shown/4");
+    }
+
     /// Lists of which one fails to take a record, once, after it took so many appends, and cannot be
     /// removed.
     #[derive(Debug)]

@@ -11,6 +11,7 @@ use orderstream_core::buyer::{BuyerError, Outcome};
 use orderstream_core::command::Act;
 use orderstream_core::event::Cause;
 use orderstream_core::limits::FOLLOW_UPS_MAX;
+use orderstream_core::placement::order_hash;
 use orderstream_core::port::act_name;
 use orderstream_core::spec::FollowUp;
 use orderstream_core::tracker::Shown;
@@ -21,6 +22,8 @@ use tokio::sync::Mutex;
 
 mod acts;
 mod doubts;
+#[cfg(test)]
+mod golden;
 mod memory;
 mod record;
 mod stock;
@@ -35,7 +38,6 @@ pub use self::memory::MemoryLists;
 pub use self::record::{Record, Submission};
 pub use self::stock::{Ended, Stock};
 pub use self::turn::Turn;
-use crate::placement::order_hash;
 
 /// The list whose length is the epoch.
 const STARTS: &str = "requestor/starts";

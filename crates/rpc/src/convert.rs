@@ -8,7 +8,7 @@ pub use act::{
     ActRequest, award_input_from_wire, follow_up_from_wire, follow_up_to_wire, order_ref,
     request_for,
 };
-pub use event::{DRAINING, draining, event_from_wire, event_to_wire};
+pub use event::{DRAINING, draining, ends_order, event_from_wire, event_to_wire};
 pub use spec::{
     message_to_wire, proposal_from_wire, proposal_to_wire, spec_from_wire, spec_input_from_wire,
     spec_to_wire,

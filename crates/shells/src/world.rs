@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use axum::body::Body;
 use http::Request;
 use orderstream_core::OrderKey;
-use orderstream_requestor::choose;
+use orderstream_core::placement::choose;
 use orderstream_torture::history::{self, Line};
 use orderstream_torture::op::{Op, Outcome, Over};
 use orderstream_torture::plan::Weather;

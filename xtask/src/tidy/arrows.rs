@@ -1,5 +1,5 @@
 //! Which crate may depend on which. Arrows point inward only:
-//! `orderstream → {processor, requestor, controller} → {rpc, journal} → core`, and
+//! `orderstream → {processor, requestor, controller} → {rpc, journal, support} → core`, and
 //! `orderstream → {mongo, notifier} → core`.
 
 use std::path::PathBuf;
@@ -14,10 +14,11 @@ const INWARD: &[(&str, &[&str])] = &[
     ("orderstream-core", &[]),
     ("orderstream-journal", &["orderstream-core"]),
     ("orderstream-rpc", &["orderstream-core"]),
-    ("orderstream-client", &["orderstream-core", "orderstream-rpc"]),
-    ("orderstream-processor", &["orderstream-core", "orderstream-journal", "orderstream-rpc"]),
-    ("orderstream-requestor", &["orderstream-core", "orderstream-journal", "orderstream-rpc"]),
-    ("orderstream-controller", &["orderstream-core"]),
+    ("orderstream-support", &["orderstream-core"]),
+    ("orderstream-client", &["orderstream-core", "orderstream-rpc", "orderstream-support"]),
+    ("orderstream-processor", SERVICE),
+    ("orderstream-requestor", SERVICE),
+    ("orderstream-controller", &["orderstream-core", "orderstream-support"]),
     ("orderstream-mongo", &["orderstream-core"]),
     ("orderstream-notifier", &["orderstream-core"]),
     ("orderstream", ALL),
@@ -39,6 +40,10 @@ const INWARD: &[(&str, &[&str])] = &[
     ),
     ("xtask", ALL),
 ];
+
+/// What a service may depend on.
+const SERVICE: &[&str] =
+    &["orderstream-core", "orderstream-journal", "orderstream-rpc", "orderstream-support"];
 
 const ALL: &[&str] = &[
     "orderstream-core",

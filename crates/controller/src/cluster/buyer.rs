@@ -1,6 +1,7 @@
 //! Buyers on a cluster: what they ask over REST becomes an edit of an `OrderRequest`, the same act as
 //! `kubectl apply`, and what they are told is what the watch shows, the same on every replica.
 
+use orderstream_core::date::parse_rfc3339;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +32,6 @@ use super::writer::version_of;
 use crate::convert;
 use crate::order_request::{OrderRequest, OrderRequestSpec};
 use crate::order_status::OrderRequestStatus;
-use crate::status::parse_rfc3339;
 
 /// Who edits, as the API server writes it down.
 const FIELD_MANAGER: &str = "orderstream-requestor";

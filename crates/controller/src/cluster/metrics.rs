@@ -1,6 +1,7 @@
 //! The controller's figures, under the names that users of controller-runtime and client-go know,
 //! and ours. No label ever takes a user's value.
 
+use orderstream_support::Register;
 use prometheus::{
     Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry,
@@ -90,6 +91,11 @@ fn failover() -> HistogramOpts {
     .buckets(vec![0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 300.0])
 }
 
+fn reconciles() -> Opts {
+    opts("controller_runtime_reconcile_total", "Looks at resources, by result.")
+        .const_label("controller", NAME)
+}
+
 fn workers() -> Opts {
     opts(
         "controller_runtime_active_workers",
@@ -105,94 +111,71 @@ impl Metrics {
     /// When one of the names is registered already.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let queue = |name: &str, help: &str| opts(name, help).const_label("name", NAME);
-        let ours = |name: &str, help: &str| opts(&format!("orderstream_{name}"), help);
-        let counter = |name: &str, help: &str| IntCounter::with_opts(ours(name, help));
-        let gauge = |name: &str, help: &str| IntGauge::with_opts(ours(name, help));
+        let make = Register::new(registry);
         let metrics = Self {
-            reconciles: IntCounterVec::new(
-                opts("controller_runtime_reconcile_total", "Looks at resources, by result.")
-                    .const_label("controller", NAME),
-                &["result"],
-            )?,
-            reconcile_seconds: Histogram::with_opts(seconds(
+            reconciles: make.of(IntCounterVec::new(reconciles(), &["result"])?)?,
+            reconcile_seconds: make.of(Histogram::with_opts(seconds(
                 "controller_runtime_reconcile_time_seconds",
                 "Time of one look at one resource.",
                 [("controller", NAME)],
-            ))?,
-            queue_depth: IntGauge::with_opts(queue("workqueue_depth", "Resources that wait."))?,
-            queue_adds: IntCounter::with_opts(queue("workqueue_adds_total", "Resources queued."))?,
-            queue_retries: IntCounter::with_opts(queue(
+            ))?)?,
+            queue_depth: make
+                .of(IntGauge::with_opts(queue("workqueue_depth", "Resources that wait."))?)?,
+            queue_adds: make
+                .of(IntCounter::with_opts(queue("workqueue_adds_total", "Resources queued."))?)?,
+            queue_retries: make.of(IntCounter::with_opts(queue(
                 "workqueue_retries_total",
                 "Looks that failed and are repeated.",
-            ))?,
-            queue_seconds: Histogram::with_opts(seconds(
+            ))?)?,
+            queue_seconds: make.of(Histogram::with_opts(seconds(
                 "workqueue_queue_duration_seconds",
                 "Time that a resource waits for its look.",
                 [("name", NAME)],
-            ))?,
-            leader: IntGaugeVec::new(
-                opts("leader_election_master_status", "1 while this process leads."),
+            ))?)?,
+            leader: make.gauges(
+                "leader_election_master_status",
+                "1 while this process leads.",
                 &["name"],
             )?,
-            failover_seconds: Histogram::with_opts(failover())?,
-            workers: IntGauge::with_opts(workers())?,
-            status_writes: IntCounterVec::new(
-                ours("status_writes_total", "Statuses written, by urgency and result."),
+            failover_seconds: make.of(Histogram::with_opts(failover())?)?,
+            workers: make.of(IntGauge::with_opts(workers())?)?,
+            status_writes: make.counters(
+                "orderstream_status_writes_total",
+                "Statuses written, by urgency and result.",
                 &["band", "result"],
             )?,
-            status_coalesced: counter(
-                "status_coalesced_total",
+            status_coalesced: make.counter(
+                "orderstream_status_coalesced_total",
                 "Statuses that a newer one replaced before they were written.",
             )?,
-            status_waiting: gauge("status_writes_waiting", "Statuses that wait to be written.")?,
-            status_rate: Gauge::with_opts(ours(
-                "status_writes_per_second_limit",
+            status_waiting: make
+                .gauge("orderstream_status_writes_waiting", "Statuses that wait to be written.")?,
+            status_rate: make.seconds(
+                "orderstream_status_writes_per_second_limit",
                 "Statuses that may be written per second now.",
-            ))?,
-            watch_restarts: counter(
-                "watch_restarts_total",
+            )?,
+            watch_restarts: make.counter(
+                "orderstream_watch_restarts_total",
                 "Lists of all resources, at the start and after a broken watch.",
             )?,
-            watch_errors: counter("watch_errors_total", "Failures of the watch.")?,
-            resources: gauge("order_requests", "Resources in the cache.")?,
-            orphans: counter(
-                "orphans_cancelled_total",
+            watch_errors: make
+                .counter("orderstream_watch_errors_total", "Failures of the watch.")?,
+            resources: make.gauge("orderstream_order_requests", "Resources in the cache.")?,
+            orphans: make.counter(
+                "orderstream_orphans_cancelled_total",
                 "Orders cancelled because their resource is gone.",
             )?,
-            fenced: counter(
-                "fenced_total",
+            fenced: make.counter(
+                "orderstream_fenced_total",
                 "Epochs raised because a processor knew a higher one.",
             )?,
-            events_dropped: counter(
-                "events_dropped_total",
+            events_dropped: make.counter(
+                "orderstream_events_dropped_total",
                 "Kubernetes Events that were not published.",
             )?,
         };
-        metrics.enter(registry)?;
         metrics.start_at_zero();
         Ok(metrics)
-    }
-
-    fn enter(&self, registry: &Registry) -> Result<(), prometheus::Error> {
-        registry.register(Box::new(self.reconciles.clone()))?;
-        registry.register(Box::new(self.reconcile_seconds.clone()))?;
-        registry.register(Box::new(self.queue_depth.clone()))?;
-        registry.register(Box::new(self.queue_adds.clone()))?;
-        registry.register(Box::new(self.queue_retries.clone()))?;
-        registry.register(Box::new(self.queue_seconds.clone()))?;
-        registry.register(Box::new(self.leader.clone()))?;
-        registry.register(Box::new(self.failover_seconds.clone()))?;
-        registry.register(Box::new(self.workers.clone()))?;
-        registry.register(Box::new(self.status_writes.clone()))?;
-        registry.register(Box::new(self.status_coalesced.clone()))?;
-        registry.register(Box::new(self.status_waiting.clone()))?;
-        registry.register(Box::new(self.status_rate.clone()))?;
-        registry.register(Box::new(self.watch_restarts.clone()))?;
-        registry.register(Box::new(self.watch_errors.clone()))?;
-        registry.register(Box::new(self.resources.clone()))?;
-        registry.register(Box::new(self.orphans.clone()))?;
-        registry.register(Box::new(self.fenced.clone()))?;
-        registry.register(Box::new(self.events_dropped.clone()))
     }
 
     fn start_at_zero(&self) {

@@ -2,6 +2,7 @@
 //! asked, its steps taken. A look waits for nothing; what takes time is done by tasks that wake
 //! the resource again.
 
+use orderstream_core::date::parse_rfc3339;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ use super::written::Shown;
 use crate::convert;
 use crate::order_request::OrderRequest;
 use crate::order_status::OrderRequestStatus;
-use crate::status::{ended, own, parse_rfc3339};
+use crate::status::{ended, own};
 
 /// The operator. Shared by reference.
 pub(super) struct Operator {
@@ -132,7 +133,7 @@ impl Operator {
                 next.map_or(LookResult::Success, |_| LookResult::RequeueAfter)
             }
             Err(refusal) => {
-                let wait_ms = self.queue.failed(object, fastrand::f64());
+                let wait_ms = self.queue.failed(object, fastrand::u64(0..=1_000));
                 tracing::debug!(%object, %refusal, wait_ms, "an order request waits");
                 self.queue.set_timer(object, Some(now.plus_ms(wait_ms)));
                 LookResult::Error
@@ -253,7 +254,7 @@ impl Operator {
         // Ranking hashes every processor; a placed order needs none of it.
         let ready = match placement {
             Some(_) => Vec::new(),
-            None => self.processors.ranked(&desired.incarnation),
+            None => self.processors.ranked(&desired.key),
         };
         Seen {
             snapshot: facts.snapshot.clone(),

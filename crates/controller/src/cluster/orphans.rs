@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use orderstream_core::port::Held;
 use orderstream_core::{Epoch, Incarnation, OrderKey};
+use orderstream_support::around;
 
 use super::cache::Gone;
 use super::notes::Placement;
@@ -75,7 +76,7 @@ impl Operator {
             }
             drop(permit);
             let wait = Duration::from_millis(250 << attempt);
-            tokio::time::sleep(wait.mul_f64(0.5 + fastrand::f64())).await;
+            tokio::time::sleep(around(wait)).await;
         }
     }
 

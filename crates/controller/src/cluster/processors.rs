@@ -8,8 +8,8 @@ use futures_util::StreamExt as _;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt as _};
-use orderstream_core::Incarnation;
 use orderstream_core::port::Addresses;
+use orderstream_core::{OrderKey, placement};
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
@@ -66,13 +66,9 @@ impl Processors {
             .collect()
     }
 
-    /// All, the one first that this order is to go to: the highest hash of order and processor, so
-    /// that a processor more or less moves few orders.
-    pub fn ranked(&self, life: &Incarnation) -> Vec<String> {
-        let mut all = self.all();
-        let rank = |url: &String| std::cmp::Reverse(weight(life.as_str(), url));
-        all.sort_by_cached_key(|url| (rank(url), url.clone()));
-        all
+    /// All, the one first that a new order is to go to.
+    pub fn ranked(&self, key: &OrderKey) -> Vec<String> {
+        placement::ranked(key, &self.all())
     }
 
     /// Whether others take orders than before.
@@ -223,16 +219,6 @@ impl Addresses for Processors {
     fn known(&self) -> Vec<String> {
         self.0.read().keys().cloned().collect()
     }
-}
-
-/// FNV-1a with a final mix, stable across builds and machines.
-fn weight(life: &str, url: &str) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in life.bytes().chain([0]).chain(url.bytes()) {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    }
-    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash ^ (hash >> 33)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use orderstream_core::Timestamp;
+use orderstream_core::backoff::{bound_ms, equal_jitter_ms};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -70,13 +71,15 @@ impl Queue {
         }
     }
 
-    /// The look failed: the next one is due after this time. `random` is 0 to 1.
-    pub(super) fn failed(&self, object: &ObjectKey, random: f64) -> u64 {
+    /// The look failed: the next one is due after this time. `draw_permille` is
+    /// a draw from 0 to 1 000.
+    pub(super) fn failed(&self, object: &ObjectKey, draw_permille: u64) -> u64 {
         let mut state = self.state.lock();
         let failures = state.failures.entry(object.clone()).or_default();
         *failures = failures.saturating_add(1);
         self.metrics.queue_retried();
-        backoff_ms(*failures, random)
+        let bound = bound_ms(BACKOFF_MS_MIN, BACKOFF_MS_MAX, *failures);
+        equal_jitter_ms(bound, draw_permille)
     }
 
     /// The look succeeded.
@@ -125,20 +128,6 @@ impl Queue {
     }
 }
 
-/// Half the exponential wait, and a random part of the other half.
-fn backoff_ms(failures: u32, random: f64) -> u64 {
-    let doubled = BACKOFF_MS_MIN.saturating_mul(1_u64 << failures.saturating_sub(1).min(20));
-    let half = doubled.min(BACKOFF_MS_MAX) / 2;
-    #[allow(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "at most a minute of milliseconds"
-    )]
-    let part = (half as f64 * random.clamp(0.0, 1.0)) as u64;
-    half.saturating_add(part)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,10 +174,10 @@ mod tests {
     #[test]
     fn failures_wait_longer_up_to_a_minute_and_a_success_forgets_them() {
         let queue = queue();
-        let waits: Vec<u64> = (0..12).map(|_| queue.failed(&object("a"), 1.0)).collect();
+        let waits: Vec<u64> = (0..12).map(|_| queue.failed(&object("a"), 1_000)).collect();
         assert_eq!(waits[..4], [250, 500, 1_000, 2_000]);
         assert_eq!(waits[11], BACKOFF_MS_MAX);
         queue.succeeded(&object("a"));
-        assert_eq!(queue.failed(&object("a"), 0.0), 125);
+        assert_eq!(queue.failed(&object("a"), 0), 125);
     }
 }

@@ -10,9 +10,10 @@ use std::time::Duration;
 use http::header::RETRY_AFTER;
 use http::{Method, Request, Response, StatusCode};
 use k8s_openapi::api::rbac::v1::PolicyRule;
+use orderstream_support::Register;
 use parking_lot::Mutex;
 use pin_project_lite::pin_project;
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::{IntCounterVec, Registry};
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
@@ -51,12 +52,11 @@ impl Requests {
     }
 
     fn register_for(registry: &Registry, rules: &[PolicyRule]) -> Result<Self, prometheus::Error> {
-        let opts = Opts::new(
+        let total = Register::new(registry).counters(
             "rest_client_requests_total",
             "Requests to the API server, by status code and method.",
-        );
-        let total = IntCounterVec::new(opts, &["code", "method"])?;
-        registry.register(Box::new(total.clone()))?;
+            &["code", "method"],
+        )?;
         for (code, method) in [("200", "GET"), ("201", "POST"), ("200", "PATCH"), ("200", "PUT")] {
             total.with_label_values(&[code, method]).reset();
         }

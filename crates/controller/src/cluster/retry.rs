@@ -62,15 +62,13 @@ fn is_version_refused(error: &watcher::Error) -> bool {
         if status.code == GONE || status.message.contains(TOO_LARGE))
 }
 
-/// The waits of one watch: between a half and the whole of a bound that doubles.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct WatchBackoff {
-    attempt: u32,
-}
+/// The waits of one watch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WatchBackoff(orderstream_support::Backoff);
 
-impl WatchBackoff {
-    fn bound(self) -> Duration {
-        FIRST.saturating_mul(2_u32.saturating_pow(self.attempt)).min(LONGEST)
+impl Default for WatchBackoff {
+    fn default() -> Self {
+        Self(orderstream_support::Backoff::new(FIRST, LONGEST))
     }
 }
 
@@ -78,15 +76,13 @@ impl Iterator for WatchBackoff {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        let bound = self.bound();
-        self.attempt = self.attempt.saturating_add(1);
-        Some(bound.mul_f64(0.5 + 0.5 * fastrand::f64()))
+        Some(self.0.next_long_wait())
     }
 }
 
 impl Backoff for WatchBackoff {
     fn reset(&mut self) {
-        self.attempt = 0;
+        self.0.reset();
     }
 }
 
@@ -103,7 +99,6 @@ mod tests {
         }
         backoff.reset();
         assert!(backoff.next().unwrap() <= FIRST);
-        backoff.attempt = u32::MAX;
         assert!(backoff.next().unwrap() <= LONGEST);
     }
 }

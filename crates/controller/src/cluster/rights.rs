@@ -3,7 +3,8 @@
 
 use http::{Method, Request};
 use k8s_openapi::api::rbac::v1::PolicyRule;
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+use orderstream_support::Register;
+use prometheus::{IntCounter, Registry};
 
 /// What stands for a request that no rule is about.
 const OTHER: &str = "other";
@@ -33,12 +34,11 @@ impl Rights {
         registry: &Registry,
         rules: &[PolicyRule],
     ) -> Result<Self, prometheus::Error> {
-        let opts = Opts::new(
+        let total = Register::new(registry).counters(
             "orderstream_api_requests_total",
             "Requests to the API server, by the right that each needs.",
-        );
-        let total = IntCounterVec::new(opts, &["verb", "group", "resource"])?;
-        registry.register(Box::new(total.clone()))?;
+            &["verb", "group", "resource"],
+        )?;
         let counter = |right: Right| {
             let counter = total.with_label_values(&[&right.verb, &right.group, &right.resource]);
             (right, counter)

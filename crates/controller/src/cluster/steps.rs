@@ -8,6 +8,7 @@ use kube::Api;
 use kube::api::{DeleteParams, Preconditions};
 use orderstream_core::plan::Desired;
 use orderstream_core::{Incarnation, OrderKey, Refusal, Timestamp};
+use orderstream_support::around;
 
 use super::metrics::Band;
 use super::notes::Placement;
@@ -192,7 +193,7 @@ impl Operator {
                 return None;
             }
             drop(permit);
-            tokio::time::sleep(ASK_AGAIN.mul_f64(0.5 + fastrand::f64())).await;
+            tokio::time::sleep(around(ASK_AGAIN)).await;
         }
     }
 

@@ -17,6 +17,7 @@ use kube::api::{Patch, PatchParams};
 use kube::core::Request;
 use kube::{Client, Resource as _};
 use orderstream_core::Epoch;
+use orderstream_support::around;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -249,7 +250,7 @@ impl Writer {
         };
         self.state.lock().in_flight.remove(&object);
         if outcome == Outcome::Failed {
-            tokio::time::sleep(RETRY.mul_f64(0.5 + fastrand::f64())).await;
+            tokio::time::sleep(around(RETRY)).await;
         }
         (self.done)(&object, outcome);
         self.changed.notify_one();

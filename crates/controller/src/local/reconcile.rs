@@ -1,5 +1,6 @@
 //! One look at one order: facts gathered, `plan` asked, its steps taken.
 
+use orderstream_core::date::parse_rfc3339;
 use orderstream_core::plan::{Desired, Seen, Step, plan, refusal};
 use orderstream_core::port::Assignment;
 use orderstream_core::{Incarnation, OrderKey, Refusal, Timestamp};
@@ -8,7 +9,7 @@ use super::Inner;
 use super::wakes::Due;
 use crate::convert;
 use crate::order_request::{OrderRequest, OrderRequestStatus, StreamStatus};
-use crate::status::{parse_rfc3339, status};
+use crate::status::status;
 
 /// How long a deleted resource waits to see its order's end.
 const DELETE_WAIT_MS: u64 = 30_000;

@@ -2,12 +2,13 @@
 //! each only as far as its recipient may know it. Nothing that is sealed is in it, and no seller is
 //! named before the opening of a sealed order, not even to itself.
 
+use crate::date::rfc3339;
 use serde_json::{Map, Value, json};
 
 use super::{Due, Failure, Notification, Recipient, Template, id};
 use crate::command::{Award, Proposed};
 use crate::event::{Event, EventKind, ProposalUpdate};
-use crate::id::{SellerId, Timestamp};
+use crate::id::SellerId;
 use crate::order::Order;
 use crate::spec::{Item, Message};
 
@@ -41,10 +42,6 @@ pub fn compose(order: &Order, event: &Event, due: &Due, failed: Option<&Failure>
 }
 
 /// Milliseconds since 1970 as RFC 3339.
-fn rfc3339(at: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(at.0).map(|at| at.to_string()).unwrap_or_default()
-}
-
 /// The order in short; an invitation brings all that is wanted.
 fn summary(order: &Order, due: &Due) -> Value {
     let spec = &order.spec;

@@ -10,6 +10,8 @@ use crate::event::{EventKind, OrderOpened};
 use crate::notification::{Blame, Topic};
 use crate::spec::{Contact, FollowUp, Message, OrderSpec, SellerChoice, Verdict};
 
+mod golden;
+
 const SELLERS: [&str; 4] = ["s0", "s1", "s2", "s3"];
 
 fn seller(name: &str) -> SellerId {

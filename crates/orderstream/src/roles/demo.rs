@@ -1,11 +1,13 @@
 //! What makes `dev` alive: sellers that answer as a seller's program would, over gRPC, and every
 //! event of every order as one line.
 
+use orderstream_core::date::rfc3339_seconds;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use orderstream_core::event::{Event, EventKind};
+use orderstream_core::hash::StableHasher;
 use orderstream_core::port::Clock as _;
 use orderstream_core::price::Decimal;
 use orderstream_core::spec::{Item, Seller, Verdict};
@@ -129,10 +131,7 @@ async fn answer_all(
 
 /// A stable number from two words, so that a demo tells the same story each time.
 fn dice(a: &str, b: &str) -> u64 {
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for byte in a.bytes().chain(b.bytes()) {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    }
+    let hash = StableHasher::default().bytes(a.as_bytes()).bytes(b.as_bytes()).finish();
     hash ^ (hash >> 29)
 }
 
@@ -182,7 +181,7 @@ fn proposal(
 /// An event in one line.
 fn describe(key: &OrderKey, event: &Event) -> String {
     let age_ms = SystemClock.now().ms_since(event.at);
-    let at = orderstream_controller::status::rfc3339(event.at);
+    let at = rfc3339_seconds(event.at);
     let word = event.kind.as_str();
     let detail = describe::detail(&event.kind);
     let late = if age_ms > 1_000 { format!("  ({age_ms} ms ago)") } else { String::new() };

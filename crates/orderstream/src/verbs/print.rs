@@ -95,7 +95,7 @@ pub(crate) fn length(ms: u64) -> String {
 /// A time, and how far from now it is: `2026-12-01T12:00:00Z (in 28m 10s)`.
 pub(crate) fn moment(text: &str, now: Timestamp) -> String {
     let Some(at) = date::parse(text) else { return one_line(text) };
-    let shown = orderstream_controller::status::rfc3339(at);
+    let shown = date::rfc3339_seconds(at);
     if at > now {
         format!("{shown} (in {})", length(at.ms_since(now)))
     } else {
@@ -106,7 +106,7 @@ pub(crate) fn moment(text: &str, now: Timestamp) -> String {
 /// A time as a clock shows it, for lists whose day is known.
 pub(crate) fn clock(text: &str) -> String {
     match date::parse(text) {
-        Some(at) => orderstream_controller::status::rfc3339(at),
+        Some(at) => date::rfc3339_seconds(at),
         None => one_line(text),
     }
 }

@@ -1,6 +1,8 @@
 //! The processors' and the requestors' REST, plain or through a cluster's API server: each act with
 //! its idempotency key, and again when the server says that it may succeed later.
 
+use orderstream_core::backoff::bound_ms;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::time::Duration;
 
 use http::{Method, Request};
@@ -12,6 +14,8 @@ use super::plain::{self, PlainServer};
 use super::server::failure;
 use crate::exit::Failure;
 
+/// Every character but those that need no escape anywhere (RFC 3986, 2.3).
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// How often a request is sent that the server refuses for now.
 const TRIES: u32 = 5;
 /// The first wait between two tries, milliseconds; it doubles each time.
@@ -171,7 +175,7 @@ impl Backoff {
     fn wait_ms(&mut self, failure: &Failure) -> Option<u64> {
         self.tries = self.tries.saturating_add(1);
         let wanted_ms = failure.retriable().filter(|_| self.tries < TRIES)?;
-        let grown_ms = WAIT_MS << self.tries.min(8).saturating_sub(1);
+        let grown_ms = bound_ms(WAIT_MS, WAIT_MS_MAX, self.tries);
         let least_ms = wanted_ms.unwrap_or(0).max(grown_ms).min(WAIT_MS_MAX);
         Some(least_ms.saturating_add(fastrand::u64(..=least_ms / 2)))
     }
@@ -179,16 +183,7 @@ impl Backoff {
 
 /// A text as a part of a path or query.
 pub(super) fn encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if plain(byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
+    utf8_percent_encode(text, UNRESERVED).to_string()
 }
 
 #[cfg(test)]

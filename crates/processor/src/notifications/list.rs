@@ -1,5 +1,6 @@
 //! What is still to be told and what was given up, for people who look, and sending again.
 
+use orderstream_core::date;
 use std::ops::Bound;
 
 use orderstream_core::notification::{Recipient, order_of};
@@ -231,8 +232,7 @@ fn shown(order: &Order, seller: &SellerId) -> String {
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
 fn rfc3339<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    let at = jiff::Timestamp::from_millisecond(at.0).unwrap_or_default();
-    serializer.collect_str(&at)
+    serializer.serialize_str(&date::rfc3339(*at))
 }
 
 #[allow(clippy::ref_option, reason = "serde gives a reference")]

@@ -1,6 +1,8 @@
 //! A seller's REST may reach any processor: what concerns an order of another one is handed to it
 //! as it came, and its answer, a stream of events too, goes back as it comes.
 
+use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -205,16 +207,7 @@ fn key_of(uri: &Uri, body: &Bytes) -> Option<OrderKey> {
 
 /// A part of a path without its escapes; `None` when it is not UTF-8 then.
 fn percent_decoded(part: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(part.len());
-    let mut rest = part.bytes();
-    while let Some(byte) = rest.next() {
-        let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
-        bytes.push(match byte {
-            b'%' => u8::try_from(digit(rest.next())? * 16 + digit(rest.next())?).ok()?,
-            byte => byte,
-        });
-    }
-    String::from_utf8(bytes).ok()
+    percent_decode_str(part).decode_utf8().ok().map(Cow::into_owned)
 }
 
 #[cfg(test)]
@@ -248,6 +241,7 @@ mod tests {
             ("/api/v1/orders/", "", None),
             ("/api/v1/proposals", "no json", None),
             ("/api/v1/orders/%zz", "", None),
+            ("/api/v1/orders/%ff", "", None),
             ("/", "", None),
         ] {
             assert_eq!(key(uri, body).as_deref(), wanted, "{uri} {body}");

@@ -1,5 +1,6 @@
 //! An order's events as server-sent events: `Last-Event-ID` or `after` resumes.
 
+use orderstream_core::date::rfc3339;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -17,7 +18,6 @@ use utoipa::IntoParams;
 
 use super::OrderPath;
 use super::orders::named;
-use super::view::rfc3339;
 use crate::orders::{Facts, Followed, Orders};
 
 /// A comment is sent after so much silence, so that proxies keep the connection.

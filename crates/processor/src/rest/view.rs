@@ -5,9 +5,10 @@ mod proposal;
 mod talk;
 
 use orderstream_core::command::Award;
+use orderstream_core::date::rfc3339;
 use orderstream_core::order::{Invitation, PendingAward};
 use orderstream_core::spec::{Item, SellerChoice, Verdict};
-use orderstream_core::{Order, Phase, Timestamp};
+use orderstream_core::{Order, Phase};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -17,11 +18,6 @@ pub(super) use self::proposal::{
 };
 pub(super) use self::talk::{ConversationPage, said};
 use crate::orders::{Facts, Former};
-
-/// Milliseconds since 1970 as RFC 3339.
-pub(super) fn rfc3339(at: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(at.0).map(|at| at.to_string()).unwrap_or_default()
-}
 
 /// One order.
 #[derive(Debug, Serialize, ToSchema)]

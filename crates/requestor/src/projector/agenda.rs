@@ -15,9 +15,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use orderstream_core::{Incarnation, OrderKey, Seq};
+use orderstream_support::Backoff;
 use tokio::time::Instant;
 
-use crate::backoff::Backoff;
+use crate::backoff::backoff_up_to;
 
 /// Orders that may wait at once: a few hundred bytes each. Beyond it the next sweep finds the rest.
 pub(super) const WAITING_MAX: usize = 100_000;
@@ -162,7 +163,7 @@ impl Agenda {
 
     fn park(&mut self, key: OrderKey, processor: Arc<str>, now: Instant) {
         let held = self.unreached.entry(processor).or_insert_with(|| {
-            let mut backoff = Backoff::up_to(PROCESSOR_WAIT_MAX);
+            let mut backoff = backoff_up_to(PROCESSOR_WAIT_MAX);
             Unreached { try_at: now + backoff.next_wait(), backoff, keys: VecDeque::new() }
         });
         held.keys.push_back(key);

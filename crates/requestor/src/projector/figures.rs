@@ -1,7 +1,8 @@
 //! The projection's figures. No label takes a user's value.
 
 use orderstream_core::Timestamp;
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use orderstream_support::Register;
+use prometheus::{Histogram, IntCounter, IntGauge, Registry};
 
 /// Seconds from an event to its being projected: at best a few milliseconds, after an outage as long
 /// as that was.
@@ -77,47 +78,32 @@ impl ProjectionMetrics {
     /// # Errors
     /// When the registry has one of the names already.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
-            let gauge = IntGauge::new(name, help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok(gauge)
-        };
-        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
-            let counter = IntCounter::new(name, help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
-        };
-        let passes = IntCounterVec::new(
-            Opts::new(
-                "orderstream_requestor_projection_passes_total",
-                "Looks at one order for the projection, by how they ended.",
-            ),
+        let make = Register::new(registry);
+        let passes = make.counters(
+            "orderstream_requestor_projection_passes_total",
+            "Looks at one order for the projection, by how they ended.",
             &["outcome"],
         )?;
-        registry.register(Box::new(passes.clone()))?;
-        let lag = Histogram::with_opts(
-            HistogramOpts::new(
-                "orderstream_requestor_projection_lag_seconds",
-                "Time from an event to its being projected; after an outage this is its length.",
-            )
-            .buckets(LAG_BOUNDS.to_vec()),
+        let lag = make.histogram(
+            "orderstream_requestor_projection_lag_seconds",
+            "Time from an event to its being projected; after an outage this is its length.",
+            &LAG_BOUNDS,
         )?;
-        registry.register(Box::new(lag.clone()))?;
         let of = |outcome: Outcome| (outcome, passes.with_label_values(&[outcome.as_str()]));
         Ok(Self {
-            waiting: gauge(
+            waiting: make.gauge(
                 "orderstream_requestor_projection_orders_waiting",
                 "Orders with events that are not projected yet.",
             )?,
-            down: gauge(
+            down: make.gauge(
                 "orderstream_requestor_projection_down",
                 "1 while the projection (MongoDB) is not reached, else 0.",
             )?,
-            events: counter(
+            events: make.counter(
                 "orderstream_requestor_projection_events_total",
                 "Events that were projected.",
             )?,
-            sweeps: counter(
+            sweeps: make.counter(
                 "orderstream_requestor_projection_sweeps_total",
                 "Comparisons of all lists with the projection that were finished.",
             )?,

@@ -16,7 +16,7 @@ use tonic::Request;
 use super::Projector;
 use super::agenda::{Place, WAITING_MAX};
 use crate::acts::refusal_of;
-use crate::backoff::Backoff;
+use crate::backoff::backoff_up_to;
 use crate::shared::Shared;
 
 /// Orders that are compared in one step.
@@ -43,7 +43,7 @@ struct Page {
 
 /// Compares once.
 pub(super) async fn sweep(shared: &Shared, projector: &Projector) {
-    let mut backoff = Backoff::up_to(WAIT_MAX);
+    let mut backoff = backoff_up_to(WAIT_MAX);
     while projector.ask(projector.store.prepare()).await.is_err() {
         tokio::time::sleep(backoff.next_wait()).await;
     }
@@ -68,7 +68,7 @@ fn processors(shared: &Shared, projector: &Projector) -> BTreeSet<String> {
 }
 
 async fn sweep_processor(shared: &Shared, projector: &Projector, processor: &Arc<str>) {
-    let mut backoff = Backoff::up_to(WAIT_MAX);
+    let mut backoff = backoff_up_to(WAIT_MAX);
     let mut after = None;
     loop {
         while projector.len() > WAITING_FOR_MORE_MAX {
@@ -83,7 +83,7 @@ async fn sweep_processor(shared: &Shared, projector: &Projector, processor: &Arc
                     None => return,
                 }
             }
-            Err(refusal) if backoff.attempts() >= TRIES_MAX => {
+            Err(refusal) if backoff.failures() >= TRIES_MAX => {
                 tracing::warn!(%processor, %refusal, "a processor's orders are not compared");
                 return;
             }
@@ -95,7 +95,7 @@ async fn sweep_processor(shared: &Shared, projector: &Projector, processor: &Arc
 /// Marks what is projected less far, or farther, than the lists go.
 async fn compare(projector: &Projector, processor: &Arc<str>, found: Vec<(OrderLife, Seq)>) {
     let lives: Vec<OrderLife> = found.iter().map(|(life, _)| life.clone()).collect();
-    let mut backoff = Backoff::up_to(WAIT_MAX);
+    let mut backoff = backoff_up_to(WAIT_MAX);
     let cursors = loop {
         match projector.ask(projector.store.cursors(&lives)).await {
             Ok(cursors) => break cursors,

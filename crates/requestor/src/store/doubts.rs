@@ -16,7 +16,7 @@ use orderstream_core::OrderKey;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::backoff::Backoff;
+use crate::backoff::backoff;
 use crate::shared::Shared;
 
 /// The numbers of records that are not acknowledged, order by order. Bounded by what waits for the disk
@@ -63,7 +63,7 @@ pub(crate) async fn disown_all(shared: Arc<Shared>) {
     let work = async {
         loop {
             shared.store.doubts().woken.notified().await;
-            let mut backoff = Backoff::default();
+            let mut backoff = backoff();
             while !disown(&shared).await {
                 tokio::time::sleep(backoff.next_wait()).await;
             }

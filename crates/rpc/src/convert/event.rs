@@ -162,6 +162,28 @@ fn award_to_wire(award: Option<&Award>, reason: String) -> v1::AwardDetail {
     }
 }
 
+/// Whether an event on the wire ends its order ([`EventKind::ends`]).
+pub fn ends_order(detail: &Detail) -> bool {
+    match detail {
+        Detail::OrderPaused(paused) => paused.expired,
+        Detail::OrderFinalised(_) | Detail::OrderClosed(_) | Detail::OrderCancelled(_) => true,
+        Detail::Opened(_)
+        | Detail::SellersSelected(_)
+        | Detail::SellerNotified(_)
+        | Detail::Proposal(_)
+        | Detail::ProposalUpdate(_)
+        | Detail::ProposalClosed(_)
+        | Detail::EditLock(_)
+        | Detail::FollowUp(_)
+        | Detail::OrderResumed(_)
+        | Detail::OrderExtended(_)
+        | Detail::ProposalsOpened(_)
+        | Detail::AwardPending(_)
+        | Detail::AwardUndone(_)
+        | Detail::Draining(_) => false,
+    }
+}
+
 /// An event from the wire, checked.
 ///
 /// # Errors

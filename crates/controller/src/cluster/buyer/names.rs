@@ -1,5 +1,7 @@
 //! Names of resources for ids of orders.
 
+use orderstream_core::hash::StableHasher;
+
 /// Characters of a resource's name: a label holds as many (RFC 1123).
 const NAME_CHARS_MAX: usize = 63;
 /// Of these, the dash and the hash that keep two mapped ids apart.
@@ -24,9 +26,7 @@ pub(super) fn resource_name(id: &str) -> String {
         .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
         .take(NAME_CHARS_MAX - HASH_CHARS)
         .collect();
-    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = StableHasher::default().bytes(id.as_bytes()).finish();
     let mapped = mapped.trim_matches('-');
     let mapped = if mapped.is_empty() { "order" } else { mapped };
     format!("{mapped}-{:08x}", hash >> 32)
@@ -47,5 +47,24 @@ mod tests {
         }
         assert_ne!(resource_name("A_B"), resource_name("a:b"));
         assert!(resource_name("SB1029436").starts_with("sb1029436-"));
+    }
+
+    /// An order that was asked for before an update is found by its name after it.
+    #[test]
+    fn an_id_has_the_name_that_it_ever_had() {
+        let table = [
+            ("SB1029436", "sb1029436-9cd5ab70"),
+            ("ORDER-2041.A", "order-2041-a-7d7f0cdb"),
+            ("a_b", "a-b-e6c4a319"),
+            ("A_B", "a-b-fa40e319"),
+            ("a:b", "a-b-e6619119"),
+            ("-a", "a-07d05b07"),
+            ("..", "order-07da1a07"),
+        ];
+        for (id, name) in table {
+            assert_eq!(resource_name(id), name, "{id}");
+        }
+        let long = format!("{}-5a494916", "x".repeat(NAME_CHARS_MAX - HASH_CHARS));
+        assert_eq!(resource_name(&"x".repeat(128)), long);
     }
 }

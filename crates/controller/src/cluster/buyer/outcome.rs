@@ -3,13 +3,13 @@
 
 use orderstream_core::buyer::{BuyerAct, Outcome};
 use orderstream_core::command::Act;
+use orderstream_core::date::parse_rfc3339;
 use orderstream_core::plan::wish_name;
 use orderstream_core::{FollowUpId, IdempotencyKey, Reason, Refusal};
 
 use crate::duration;
 use crate::order_request::{OrderRequest, OrderRequestSpec};
 use crate::order_status::OrderRequestStatus;
-use crate::status::parse_rfc3339;
 
 /// What the key of a follow-up begins with.
 const FOLLOW_UP: &str = "follow-up:";

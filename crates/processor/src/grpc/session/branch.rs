@@ -18,12 +18,13 @@ use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _};
 use orderstream_core::{Incarnation, OrderKey, Reason, Refusal, SellerId, Seq, Tenant};
-use orderstream_rpc::convert::order_ref;
+use orderstream_rpc::convert::{ends_order, order_ref};
 use orderstream_rpc::status::refusal_from_status;
 use orderstream_rpc::v1;
 use orderstream_rpc::v1::order_stream_response::Detail;
 use orderstream_rpc::v1::seller_event::Kind as Down;
 use orderstream_rpc::v1::seller_message::Kind as Up;
+use orderstream_support::Backoff;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
@@ -97,7 +98,7 @@ pub(super) struct Branch {
     pending: VecDeque<Pending>,
     /// What the seller is told next.
     words: VecDeque<Down>,
-    failures: u32,
+    backoff: Backoff,
     /// Whether the seller knows that this part is refused.
     is_refusal_told: bool,
 }
@@ -114,7 +115,7 @@ impl Branch {
             unsaid: VecDeque::new(),
             pending: VecDeque::new(),
             words: VecDeque::new(),
-            failures: 0,
+            backoff: Backoff::new(PAUSE_MIN, PAUSE_MAX),
             is_refusal_told: false,
         }
     }
@@ -207,7 +208,8 @@ impl Branch {
                 return Vec::new();
             }
         };
-        (self.failures, self.is_refusal_told) = (0, false);
+        self.backoff.reset();
+        self.is_refusal_told = false;
         for message in self.unsaid.drain(..) {
             // Fewer wait than have room.
             drop(up.try_send(message));
@@ -274,10 +276,7 @@ impl Branch {
     /// The part is over; it is opened again later.
     fn ended(&mut self) {
         self.give_up();
-        let doubled = 1_u32.checked_shl(self.failures).unwrap_or(u32::MAX);
-        let pause = PAUSE_MIN.saturating_mul(doubled).min(PAUSE_MAX);
-        self.failures = self.failures.saturating_add(1);
-        let pause = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
+        let pause = self.backoff.next_long_wait();
         self.state = State::Waiting(Box::pin(tokio::time::sleep(pause)));
     }
 
@@ -311,7 +310,7 @@ fn is_told(
 fn note((told, over): (&mut Places, &mut Over), key: OrderKey, event: &v1::OrderStreamResponse) {
     let seq = Seq(event.seq);
     match &event.detail {
-        Some(Detail::OrderFinalised(_) | Detail::OrderClosed(_) | Detail::OrderCancelled(_)) => {
+        Some(detail) if ends_order(detail) => {
             if let Some(life) = told.remove(&key).and_then(|place| place.life) {
                 over.add(key, life);
             }
@@ -397,6 +396,22 @@ mod tests {
             if is_news {
                 note((&mut told, &mut over), key.clone(), &event);
             }
+        }
+    }
+
+    #[test]
+    fn every_end_takes_the_cursor_with_it() {
+        let key = OrderKey::new("", "a").unwrap();
+        for end in [
+            Detail::OrderFinalised(v1::OrderFinalised::default()),
+            Detail::OrderClosed(v1::OrderClosed::default()),
+            Detail::OrderCancelled(v1::OrderCancelled::default()),
+            Detail::OrderPaused(v1::OrderPaused { expired: true, ..Default::default() }),
+        ] {
+            let (mut told, mut over) = (Places::new(), Over::default());
+            note((&mut told, &mut over), key.clone(), &event(1, opened("one")));
+            note((&mut told, &mut over), key.clone(), &event(2, end));
+            assert!(told.is_empty() && over.knows(&key));
         }
     }
 

@@ -2,12 +2,12 @@
 
 use orderstream_core::command::{ProposalLine, Proposed};
 use orderstream_core::comparison::{Change, changes};
+use orderstream_core::date::rfc3339;
 use orderstream_core::order::{Proposal, ProposalPhase};
 use orderstream_core::{Event, Order, ProposalId, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::rfc3339;
 use crate::page;
 
 /// What a proposal says.

@@ -1,12 +1,11 @@
 //! What buyer and sellers said to one another as JSON.
 
 use orderstream_core::Event;
+use orderstream_core::date::rfc3339;
 use orderstream_core::event::{EventKind, ProposalUpdate};
 use orderstream_core::spec::FollowUp;
 use serde::Serialize;
 use utoipa::ToSchema;
-
-use super::rfc3339;
 
 /// One thing that was said.
 #[derive(Debug, Serialize, ToSchema)]

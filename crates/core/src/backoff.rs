@@ -1,0 +1,51 @@
+//! How long to wait before the next try. Chance comes from the caller, as a draw from 0 to 1 000.
+//!
+//! Waits double from the first to the longest. *Full jitter* takes any part of a wait, so that all who
+//! were cut off together do not come back together; *equal jitter* takes half of it or more.
+
+/// The bound of the wait after so many failures in a row: `first_ms` after one, twice as much after each
+/// more, `longest_ms` at most.
+pub const fn bound_ms(first_ms: u64, longest_ms: u64, failures: u32) -> u64 {
+    let doublings = failures.saturating_sub(1);
+    let bound = first_ms.saturating_mul(2_u64.saturating_pow(doublings));
+    if bound < longest_ms { bound } else { longest_ms }
+}
+
+/// Any part of a wait: nothing at a draw of 0, all of it at 1 000.
+pub const fn full_jitter_ms(wait_ms: u64, draw_permille: u64) -> u64 {
+    let draw = if draw_permille < 1_000 { draw_permille } else { 1_000 };
+    // Divided first where the product would not fit.
+    match wait_ms.checked_mul(draw) {
+        Some(product) => product / 1_000,
+        None => (wait_ms / 1_000).saturating_mul(draw),
+    }
+}
+
+/// Half of a wait at a draw of 0, all of it at 1 000.
+pub const fn equal_jitter_ms(wait_ms: u64, draw_permille: u64) -> u64 {
+    let half = wait_ms / 2;
+    half.saturating_add(full_jitter_ms(half, draw_permille))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_double_up_to_the_longest() {
+        let bounds: Vec<_> = (1..=8).map(|failures| bound_ms(100, 5_000, failures)).collect();
+        assert_eq!(bounds, [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
+        assert_eq!(bound_ms(100, 5_000, 0), 100);
+        assert_eq!(bound_ms(100, 5_000, u32::MAX), 5_000);
+    }
+
+    #[test]
+    fn a_draw_takes_its_part() {
+        for (draw, full, equal) in [(0, 0, 500), (500, 500, 750), (1_000, 1_000, 1_000)] {
+            assert_eq!(full_jitter_ms(1_000, draw), full);
+            assert_eq!(equal_jitter_ms(1_000, draw), equal);
+        }
+        assert_eq!(full_jitter_ms(1_000, 9_999), 1_000);
+        assert_eq!(full_jitter_ms(u64::MAX, 1_000), u64::MAX / 1_000 * 1_000);
+    }
+}

@@ -1,0 +1,75 @@
+//! The processor that a new order goes to: the one with the highest hash of order and processor
+//! (rendezvous hashing). A processor more or less moves only the orders that it wins or held, and all
+//! who place an order choose alike. An order stays where it was placed.
+
+use crate::hash::StableHasher;
+use crate::id::OrderKey;
+
+/// The processors, the one first that the order goes to.
+pub fn ranked(key: &OrderKey, processors: &[String]) -> Vec<String> {
+    let mut weighted: Vec<_> = processors.iter().map(|processor| weight(key, processor)).collect();
+    weighted.sort_unstable_by(|one, other| other.cmp(one));
+    weighted.into_iter().map(|(_, processor)| processor.to_owned()).collect()
+}
+
+/// The processor that the order goes to; `None` when there is none.
+pub fn choose<'a>(key: &OrderKey, processors: &'a [String]) -> Option<&'a str> {
+    processors.iter().max_by_key(|processor| weight(key, processor)).map(String::as_str)
+}
+
+/// A stable number of an order, to spread orders evenly.
+pub fn order_hash(key: &OrderKey) -> u64 {
+    let texts = [key.tenant.as_str(), key.order_req_id.as_str()];
+    StableHasher::default().texts(&texts).mixed()
+}
+
+fn weight<'a>(key: &OrderKey, processor: &'a str) -> (u64, &'a str) {
+    let texts = [key.tenant.as_str(), key.order_req_id.as_str(), processor];
+    (StableHasher::default().texts(&texts).mixed(), processor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn urls(count: usize) -> Vec<String> {
+        (0..count).map(|n| format!("http://processor-{n}:50051")).collect()
+    }
+
+    fn key(n: usize) -> OrderKey {
+        OrderKey::new("default", &format!("SB{n}")).unwrap()
+    }
+
+    #[test]
+    fn orders_spread_evenly() {
+        let processors = urls(4);
+        let mut counts = [0_usize; 4];
+        for n in 0..4_000 {
+            let chosen = choose(&key(n), &processors).unwrap();
+            counts[processors.iter().position(|url| url == chosen).unwrap()] += 1;
+        }
+        assert!(counts.iter().all(|count| (800..1_200).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn losing_a_processor_moves_only_its_orders() {
+        let all = urls(4);
+        let fewer = urls(3);
+        for n in 0..500 {
+            let before = choose(&key(n), &all).unwrap();
+            if before != all[3] {
+                assert_eq!(choose(&key(n), &fewer), Some(before));
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_of_the_list_does_not_matter_and_none_is_none() {
+        let mut processors = urls(5);
+        let chosen = choose(&key(7), &processors).unwrap().to_owned();
+        processors.reverse();
+        assert_eq!(choose(&key(7), &processors), Some(chosen.as_str()));
+        assert_eq!(choose(&key(7), &[]), None);
+        assert_eq!(ranked(&key(7), &processors).first().map(String::as_str), Some(&*chosen));
+    }
+}

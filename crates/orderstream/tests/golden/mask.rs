@@ -1,0 +1,158 @@
+//! Masks of what differs between two runs of the same script: times, drawn ids, addresses, hashes
+//! of those. A drawn id keeps its number, in the order in which ids appear.
+
+/// The year from which on a time is one that the script gave, and no clock's.
+const FIRST_YEAR_GIVEN: &str = "2090";
+/// The time that texts give as an example.
+const EXAMPLE: &str = "2026-12-01T12:00:00Z";
+
+/// The masks of one run.
+#[derive(Debug, Default)]
+pub(super) struct Masks {
+    /// Texts that are known, and what stands in their place.
+    names: Vec<(String, String)>,
+    /// Drawn ids, in the order of their appearance.
+    ids: Vec<String>,
+}
+
+/// What was found at a place.
+struct Found {
+    len: usize,
+    mask: String,
+}
+
+impl Masks {
+    /// Masks a known text, such as an address, by a name.
+    pub(super) fn name(&mut self, text: String, name: &str) {
+        self.names.push((text, format!("<{name}>")));
+    }
+
+    /// The JSON text with its masks. A number that is masked becomes a text.
+    pub(super) fn json(&mut self, text: &str) -> String {
+        let mut masked = String::with_capacity(text.len());
+        let (mut rest, mut before) = (text, ' ');
+        let mut in_text = false;
+        while let Some(first) = rest.chars().next() {
+            if let Some(Found { len, mask }) = self.find(before, rest) {
+                let quote = if in_text { "" } else { "\"" };
+                masked.extend([quote, &mask, quote]);
+                (before, rest) = ('>', &rest[len..]);
+                continue;
+            }
+            let is_escaped = before == '\\';
+            in_text ^= first == '"' && !is_escaped;
+            masked.push(first);
+            // What an escape stands for belongs to no word.
+            before = if is_escaped { ' ' } else { first };
+            rest = &rest[first.len_utf8()..];
+        }
+        masked
+    }
+
+    fn find(&mut self, before: char, rest: &str) -> Option<Found> {
+        let known = self.names.iter().find(|(text, _)| rest.starts_with(text.as_str()));
+        if let Some((text, mask)) = known.filter(|(text, _)| ends(rest, text.len())) {
+            return Some(Found { len: text.len(), mask: mask.clone() });
+        }
+        if let Some(hash) = hash(before, rest) {
+            return Some(hash);
+        }
+        if before.is_ascii_alphanumeric() {
+            return None;
+        }
+        let found = |len, mask: &str| Found { len, mask: mask.to_owned() };
+        if let Some(len) = moment(rest) {
+            return Some(found(len, "<time>"));
+        }
+        if let Some(len) = address(rest) {
+            return Some(found(len, "<address>"));
+        }
+        if let Some(len) = shaped(rest, "cli-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx")
+            .or_else(|| shaped(rest, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"))
+        {
+            return Some(Found { len, mask: self.id(&rest[..len]) });
+        }
+        None
+    }
+
+    fn id(&mut self, id: &str) -> String {
+        let known = self.ids.iter().position(|held| held == id);
+        let place = known.unwrap_or_else(|| {
+            self.ids.push(id.to_owned());
+            self.ids.len() - 1
+        });
+        format!("<id-{}>", place + 1)
+    }
+}
+
+/// Whether a word ends at this place.
+fn ends(text: &str, at: usize) -> bool {
+    !text[at..].starts_with(|next: char| next.is_ascii_alphanumeric())
+}
+
+/// The length of what begins a text, where it has this shape: `x` is a hexadecimal digit, `0` is a
+/// decimal one, all else stands for itself.
+fn shaped(text: &str, shape: &str) -> Option<usize> {
+    let fits = |(is, wanted): (u8, u8)| match wanted {
+        b'x' => is.is_ascii_digit() || matches!(is, b'a'..=b'f'),
+        b'0' => is.is_ascii_digit(),
+        wanted => is == wanted,
+    };
+    let is_whole = text.len() >= shape.len() && text.bytes().zip(shape.bytes()).all(fits);
+    (is_whole && ends(text, shape.len())).then_some(shape.len())
+}
+
+/// RFC 3339 in UTC, or milliseconds since 1970.
+fn moment(text: &str) -> Option<usize> {
+    if let Some(len) = shaped(text, "0000000000000").filter(|_| text.starts_with('1')) {
+        return Some(len);
+    }
+    if text.starts_with(EXAMPLE) {
+        return None;
+    }
+    const TO_SECONDS: usize = "0000-00-00T00:00:00".len();
+    let head = text.get(..TO_SECONDS)?;
+    shaped(head, "0000-00-00T00:00:00").filter(|_| head < FIRST_YEAR_GIVEN)?;
+    let rest = &text[TO_SECONDS..];
+    let fraction = rest
+        .strip_prefix('.')
+        .map_or(0, |digits| 1 + digits.bytes().take_while(u8::is_ascii_digit).count());
+    rest[fraction..].starts_with('Z').then_some(TO_SECONDS + fraction + 1)
+}
+
+/// This machine and a port.
+fn address(text: &str) -> Option<usize> {
+    let host = ["127.0.0.1:", "127.0.0.2:"].into_iter().find(|host| text.starts_with(host))?;
+    let port = text[host.len()..].bytes().take_while(u8::is_ascii_digit).count();
+    (port > 0).then_some(host.len() + port)
+}
+
+/// The last part of a notification's id, which is made of an address; and a webhook's signature.
+fn hash(before: char, text: &str) -> Option<Found> {
+    const SIGNATURE: &str = "v1,";
+    if before == '~' {
+        let len = shaped(text, "xxxxxxxxxxxxxxxx")?;
+        return Some(Found { len, mask: "<hash>".to_owned() });
+    }
+    let signature = text.strip_prefix(SIGNATURE).filter(|_| before == '"')?;
+    let len = SIGNATURE.len() + signature.find('"')?;
+    Some(Found { len, mask: "v1,<signature>".to_owned() })
+}
+
+#[test]
+fn what_differs_is_masked_and_nothing_else() {
+    let mut masks = Masks::default();
+    masks.name("127.0.0.1:4001".to_owned(), "buyers");
+    let id = "01a22a68-727c-766d-b46e-a236ddb7c9d8";
+    let text = format!(
+        r#"{{"a":1796007817866,"b":"at 1796007817866, \"{id}\"","c":"2026-11-30T03:03:37.87Z",
+        "d":"2099-01-01T00:00:00Z","e":"http://127.0.0.1:4001/x","f":"http://127.0.0.1:40019",
+        "g":"t~o~{id}~2~6024bb087ee4cd97","h":12960078178660,"i":"\\","j":1796007817866,
+        "k":"\n{id}"}}"#
+    );
+    let masked = r#"{"a":"<time>","b":"at <time>, \"<id-1>\"","c":"<time>",
+        "d":"2099-01-01T00:00:00Z","e":"http://<buyers>/x","f":"http://<address>",
+        "g":"t~o~<id-1>~2~<hash>","h":12960078178660,"i":"\\","j":"<time>",
+        "k":"\n<id-1>"}"#;
+    assert_eq!(masks.json(&text), masked);
+}

@@ -1,0 +1,158 @@
+//! Whoever is told over webhooks: sellers, a buyer and a sink at one server, which keeps what it got.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+use orderstream_rpc::server::http::{HttpLimits, serve};
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::transcript::{Transcript, headers_json, json_or_text, quoted};
+
+/// Headers of a webhook that its sender decides on.
+const HEADERS: [&str; 5] =
+    ["content-type", "user-agent", "webhook-id", "webhook-signature", "webhook-timestamp"];
+
+/// A server that takes webhooks: `/south` and `/gone` refuse for good, `/east` for an hour.
+pub(super) struct Receiver {
+    pub(super) address: SocketAddr,
+    state: Arc<Got>,
+    _runtime: Runtime,
+}
+
+#[derive(Debug)]
+struct Got {
+    heard: Mutex<Vec<Heard>>,
+    /// Whether the south may answer.
+    south: watch::Sender<bool>,
+}
+
+/// One webhook.
+#[derive(Clone, Debug)]
+struct Heard {
+    path: String,
+    headers: BTreeMap<String, String>,
+    body: String,
+}
+
+impl Receiver {
+    pub(super) fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let state = Arc::new(Got { heard: Mutex::default(), south: watch::Sender::new(false) });
+        let router = Router::new().fallback(hear).with_state(Arc::clone(&state));
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        runtime.spawn(async move {
+            serve(listener, router, HttpLimits::default(), stop).await;
+        });
+        Self { address, state, _runtime: runtime }
+    }
+
+    /// From now on the south answers, which it did not before, so that it is heard of last.
+    pub(super) fn let_south_answer(&self) {
+        self.state.south.send_replace(true);
+    }
+
+    /// Tells what was heard: all in short, and the first of each kind as it came.
+    pub(super) fn tell(&self, transcript: &mut Transcript) {
+        let mut heard: BTreeMap<(String, u64, String), Heard> = BTreeMap::new();
+        for one in self.state.heard.lock().iter() {
+            heard.entry(one.place()).or_insert_with(|| one.clone());
+        }
+        let mut told: Vec<String> = Vec::new();
+        for one in heard.values() {
+            let kind = one.kind();
+            if !told.contains(&kind) {
+                told.push(kind);
+                transcript.add(&[
+                    ("heard", quoted(&one.path)),
+                    ("headers", headers_json(&one.headers)),
+                    ("body", json_or_text(&one.body)),
+                ]);
+            }
+        }
+        let mut short: Vec<String> = heard.values().map(Heard::in_short).collect();
+        short.sort();
+        transcript.add(&[("heard_in_all", Value::from(short).to_string())]);
+    }
+}
+
+impl Heard {
+    fn body(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    fn text(&self, pointer: &str) -> String {
+        let text = self.body().pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        text.unwrap_or_default()
+    }
+
+    /// Its place among all, whenever it came: by order and life, event, and id.
+    fn place(&self) -> (String, u64, String) {
+        let body = self.body();
+        let life = self.text("/source") + "~" + &self.text("/data/order/incarnation");
+        let seq = body["data"]["event"]["seq"].as_u64().unwrap();
+        // The id ends with a hash of the address, which differs from run to run.
+        let failed = self.text("/data/failed/template") + &self.text("/data/failed/seller");
+        (life, seq, format!("{} {} {failed}", self.path, self.text("/type")))
+    }
+
+    /// What one of the same sort says in the same form.
+    fn kind(&self) -> String {
+        let sort = format!("{} {}", self.text("/recipient"), self.text("/template"));
+        if !self.body()["data"]["failed"].is_null() {
+            return sort;
+        }
+        let (event, change) = (self.text("/data/event/kind"), self.text("/data/event/change"));
+        format!("{sort} {event} {change} {}", self.body()["data"]["order"]["sealed"])
+    }
+
+    fn in_short(&self) -> String {
+        let order = self.text("/source").replacen("/orderstream/", "", 1);
+        let (seq, template) = (&self.body()["data"]["event"]["seq"], self.text("/template"));
+        format!("{order} {seq} {} {template}", self.path)
+    }
+}
+
+async fn hear(State(got): State<Arc<Got>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let header = |name: &&str| {
+        let value = headers.get(*name)?.to_str().ok()?;
+        // The version and the second differ from run to run.
+        let value = match *name {
+            "user-agent" => value.replace(env!("CARGO_PKG_VERSION"), "<version>"),
+            "webhook-timestamp" => "<time>".to_owned(),
+            _ => value.to_owned(),
+        };
+        Some(((*name).to_owned(), value))
+    };
+    got.heard.lock().push(Heard {
+        path: uri.path().to_owned(),
+        headers: HEADERS.iter().filter_map(header).collect(),
+        body: String::from_utf8(body.to_vec()).unwrap(),
+    });
+    match uri.path() {
+        "/south" => {
+            let mut may_answer = got.south.subscribe();
+            drop(may_answer.wait_for(|may_answer| *may_answer).await);
+            StatusCode::GONE.into_response()
+        }
+        "/gone" => StatusCode::GONE.into_response(),
+        "/east" => (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "3600")]).into_response(),
+        _ => StatusCode::NO_CONTENT.into_response(),
+    }
+}

@@ -1,0 +1,96 @@
+//! What is wrong, each in its own way. Nothing of it changes anything.
+
+use serde_json::{Value, json};
+
+use super::script::proposal;
+use super::stage::{Stage, buyers, sellers};
+
+/// Plays all of it, at an order for chairs that is open and has proposals.
+pub(super) fn play(stage: &mut Stage) {
+    propose_wrongly(stage);
+    ask_wrongly(stage);
+    buy_wrongly(stage);
+}
+
+/// A proposal of which one field is another one.
+fn wrong(field: &str, value: Value) -> Value {
+    let mut body = proposal("chairs", "p-9", "north", "1");
+    body[field] = value;
+    body
+}
+
+fn propose_wrongly(stage: &mut Stage) {
+    let propose = || sellers("POST /api/v1/proposals");
+    for (field, value) in [
+        ("price", json!("-1")),
+        ("price", json!(["1"])),
+        ("currency", json!("Euro")),
+        ("delivery_date", json!("soon")),
+        ("attachments", json!(["ftp://example.com"])),
+        ("order_req_id", json!("no blanks")),
+        ("order_req_id", json!("nowhere")),
+        ("tenant", json!("NotALabel")),
+        ("proposal_id", json!("p-1")),
+    ] {
+        stage.ask(propose().header("idempotency-key: s-9").json(wrong(field, value)));
+    }
+    // The same key with other words, a key that is none, and bodies that are none.
+    let fine = wrong("price", json!("1"));
+    stage.ask(propose().header("idempotency-key: s-1").json(fine.clone()));
+    stage.ask(propose().header("idempotency-key: no blanks").json(fine.clone()));
+    stage.ask(propose().text("{"));
+    stage.ask(propose().text(&"x".repeat(70_000)));
+    stage.ask(sellers("PUT /api/v1/proposals/p-1").header("if-match: 7").json(fine));
+}
+
+fn ask_wrongly(stage: &mut Stage) {
+    for request in [
+        "GET /api/v1/nothing",
+        "DELETE /api/v1/proposals",
+        "GET /api/v1/orders?limti=1",
+        "GET /api/v1/orders/chairs/comparison?by=luck",
+        "GET /api/v1/orders/nowhere",
+        "GET /api/v1/orders/chairs?incarnation=other",
+        "GET /api/v1/proposals/p-8?order_req_id=chairs",
+        "GET /api/v1/orders/chairs/events?after=999",
+        "POST /api/v1/dead-letters/nothing/replay",
+    ] {
+        stage.ask(sellers(request));
+    }
+    for request in [
+        "GET /api/v1/orders/tracking/nowhere",
+        "GET /api/v1/orders/chairs/acts/b-9",
+        "GET /api/v1/orders?phase=Lucky",
+        "GET /apis/x",
+    ] {
+        stage.ask(buyers(request));
+    }
+}
+
+fn buy_wrongly(stage: &mut Stage) {
+    let initiate = |more: Value| ("initiate", more);
+    let follow_up = |mut more: Value| {
+        more["order_req_id"] = json!("chairs");
+        ("followup", more)
+    };
+    for (number, (act, body)) in [
+        initiate(json!({"order_req_id": "x", "expires_in_ms": 1})),
+        initiate(json!({"order_req_id": "x", "notification_type": "Pigeon"})),
+        initiate(json!({})),
+        ("award/chairs", json!({})),
+        ("award/chairs", json!({"proposal_id": "p-8"})),
+        ("award/chairs", json!({"lines": [["SOFA", "p-1"]]})),
+        ("award/chairs", json!({"proposal_id": "p-1", "undo_within_ms": 86_400_001})),
+        ("extend/chairs", json!({"expires_in_ms": 60_000})),
+        ("undo-award/chairs", json!({})),
+        ("close/nowhere", json!({})),
+        follow_up(json!({"message": 7})),
+        follow_up(json!({"message": "?", "answers": "q-9"})),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let key = format!("idempotency-key: b-0{number}");
+        stage.ask(buyers(&format!("POST /api/v1/orders/{act}")).header(&key).json(body));
+    }
+}

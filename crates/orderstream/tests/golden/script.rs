@@ -1,0 +1,400 @@
+//! The script: buyers and sellers over REST, and what they are refused. Every order ends in it, each
+//! in a way of its own. What follows waits for facts until what came before is known to all.
+
+use serde_json::{Value, json};
+
+use super::client::get;
+use super::receiver::Receiver;
+use super::stage::{Side, Stage, buyers, sellers, start_processor};
+use super::{refusals, verbs};
+use crate::process::until;
+
+/// The life of the orders whose time runs out: longer than the least of ten seconds, so that a slow
+/// machine does before the end what the script wants there.
+const SHORT_LIFE_MS: u64 = 20_000;
+/// An order of another tenant, with all signs that an id may have.
+const OTHER: &str = "acme/Dots.and_signs-1:2";
+/// Its path.
+const OTHER_PATH: &str = "acme%2FDots.and_signs-1:2";
+
+/// Plays all of it.
+pub(super) fn play(stage: &mut Stage, receiver: &Receiver) {
+    look_at_nothing(stage);
+    open_sealed(stage);
+    open(stage, "expired", json!({"expires_in_ms": SHORT_LIFE_MS, "sellers": {"names": ["full"]}}));
+    stage.verb("list -A -o json");
+    propose_under_seal(stage);
+    open_chairs(stage, receiver);
+    sell_chairs(stage);
+    refusals::play(stage);
+    stage.settle("chairs");
+    talk_of_chairs(stage);
+    steer_chairs(stage);
+    look_at(stage, "chairs");
+    award_chairs(stage);
+    award_by_the_clock(stage);
+    end_without_award(stage);
+    close_while_silent(stage, receiver);
+    verbs::play(stage);
+    decide_after_opening(stage);
+    let_expire(stage);
+    look_at_all(stage);
+    ask_one_that_misses_another(stage);
+}
+
+/// Asks for an order, and waits until everybody who is told of it was told.
+fn open(stage: &mut Stage, id: &str, wanted: Value) {
+    let mut body = json!({"order_req_id": id, "session_id": "sess_1"});
+    let Value::Object(wanted) = wanted else { panic!("give an object") };
+    body.as_object_mut().unwrap().extend(wanted);
+    stage.ask(buyers("POST /api/v1/orders/initiate").json(body));
+    stage.settle(id);
+}
+
+/// A seller's act under a key, known to all.
+fn sell(stage: &mut Stage, (request, key): (&str, &str), body: Value) {
+    let order = body["order_req_id"].as_str().map(str::to_owned);
+    let of_path = || request.split("/orders/").nth(1).and_then(|rest| rest.split('/').next());
+    let order = order.or_else(|| of_path().map(str::to_owned)).unwrap();
+    stage.ask(sellers(request).key(key).json(body));
+    stage.settle(&order);
+}
+
+/// A buyer's act under a key, known to all.
+fn buy(stage: &mut Stage, (act, id, key): (&str, &str, &str), body: Value) {
+    stage.ask(buyers(&format!("POST /api/v1/orders/{act}/{id}")).key(key).json(body));
+    stage.settle(id);
+}
+
+/// A proposal as its seller sends it.
+pub(super) fn proposal(order: &str, id: &str, seller: &str, price: &str) -> Value {
+    json!({"order_req_id": order, "proposal_id": id, "seller": seller, "price": price,
+        "currency": "EUR"})
+}
+
+fn look_at_nothing(stage: &mut Stage) {
+    stage.ask(buyers("GET /api/v1/orders/tracking/status"));
+    stage.ask(buyers("GET /api/v1/orders"));
+    stage.ask(sellers("GET /api/v1/orders"));
+    stage.ask(sellers("GET /api/v1/dead-letters"));
+    for line in ["list -o json", "get chairs -o json", "status chairs -o json"] {
+        stage.verb(line);
+    }
+}
+
+fn open_sealed(stage: &mut Stage) {
+    let wanted = json!({"title": "Under seal", "sealed": true, "expires_in_ms": SHORT_LIFE_MS,
+        "sellers": {"names": ["north"]}});
+    open(stage, "sealed", wanted);
+}
+
+/// What may be known of proposals before the opening.
+fn propose_under_seal(stage: &mut Stage) {
+    let mut proposed = proposal("sealed", "p-1", "north", "7654.21");
+    proposed["note"] = json!("nobody's business yet");
+    sell(stage, ("POST /api/v1/proposals", "s-1"), proposed.clone());
+    let other = proposal("sealed", "p-2", "west", "7000");
+    sell(stage, ("POST /api/v1/proposals", "s-1"), other);
+    proposed["price"] = json!("7600");
+    sell(stage, ("PUT /api/v1/proposals/p-1", "s-2"), proposed);
+    let question = json!({"seller": "north", "question_id": "q-1", "message": "Which colour?"});
+    sell(stage, ("POST /api/v1/orders/sealed/questions", "s-3"), question);
+    look_at(stage, "sealed");
+    stage.ask(
+        buyers("POST /api/v1/orders/award/sealed").key("b-1").json(json!({"proposal_id": "p-1"})),
+    );
+    stage.ask(buyers("GET /api/v1/orders/sealed/acts/b-1"));
+    check_in_time(stage, "sealed");
+}
+
+/// That the time of an order is not over before the script counts on it.
+fn check_in_time(stage: &Stage, id: &str) {
+    let order = stage.look(Side::Sellers, &format!("/api/v1/orders/{id}"));
+    assert_eq!(
+        order["phase"], "Open",
+        "the machine is too slow for an order of {SHORT_LIFE_MS} ms"
+    );
+}
+
+/// All that can be read of an order over both sides, and by commands.
+fn look_at(stage: &mut Stage, id: &str) {
+    let order = stage.look(Side::Sellers, &format!("/api/v1/orders/{id}"));
+    stage.ask(sellers(&format!("GET /api/v1/orders/{id}")));
+    for part in
+        ["proposals", "comparison", "comparison?format=csv", "conversation", "notifications"]
+    {
+        stage.ask(sellers(&format!("GET /api/v1/orders/{id}/{part}")));
+    }
+    let last_seq = order["last_seq"].as_u64().unwrap();
+    stage.ask(sellers(&format!("GET /api/v1/orders/{id}/events")).up_to(last_seq));
+    for path in ["p-1", "p-1/versions"] {
+        let (path, query) = (format!("/api/v1/proposals/{path}"), format!("order_req_id={id}"));
+        stage.ask(sellers(&format!("GET {path}?{query}")));
+    }
+    stage.ask(buyers(&format!("GET /api/v1/orders/tracking/{id}")));
+    for verb in ["get", "status", "compare", "conversation", "why"] {
+        stage.verb(&format!("{verb} {id} -o json"));
+    }
+}
+
+/// An order that says all that an order can say, to three sellers of whom one is told, one cannot be
+/// told, and one does not answer.
+fn open_chairs(stage: &mut Stage, receiver: &Receiver) {
+    let at = receiver.address;
+    let body = json!({
+        "order_req_id": "chairs", "session_id": "sess_123", "notification_type": "webhook",
+        "title": "Chairs for the new floor", "category": "furniture", "expires_in_ms": 1_800_000,
+        "items": [
+            {"sku": "CHAIR-01", "description": "Black", "quantity": "40", "unit": "pieces"},
+            {"sku": "MAT-120", "quantity": "40.5"},
+        ],
+        "delivery": {"latitude": 48.137154, "longitude": 11.576124, "address": "Marienplatz 1",
+            "by": "2099-02-01T12:00:00Z"},
+        "sellers": {"max_count": 3, "max_distance_km": 100.0, "excluded": ["shunned"]},
+        "message": {"type": "markdown", "message": "**Soon**, please.",
+            "urls": ["https://example.com/plan.pdf"]},
+        "buyer": {"channels": [{"type": "Webhook", "address": format!("http://{at}/buyer")}],
+            "language": "en"},
+    });
+    stage.ask(buyers("POST /api/v1/orders/initiate").json(body.clone()));
+    until("the north is told", || {
+        let order = stage.look(Side::Sellers, "/api/v1/orders/chairs");
+        (order["last_seq"] == 3).then_some(())
+    });
+    receiver.let_south_answer();
+    until("the south cannot be told", || {
+        let order = stage.look(Side::Sellers, "/api/v1/orders/chairs");
+        (order["last_seq"] == 4).then_some(())
+    });
+    stage.settle("chairs");
+    stage.ask(buyers("POST /api/v1/orders/initiate").json(body));
+    open(stage, "whole", json!({"sellers": {"names": ["north"]}}));
+    // The requestor follows no more than four.
+    stage.ask(buyers("POST /api/v1/orders/initiate").json(json!({"order_req_id": "one-too-many"})));
+    check_in_time(stage, "expired");
+}
+
+fn sell_chairs(stage: &mut Stage) {
+    sell(stage, ("POST /api/v1/orders/chairs/seen", "s-0"), json!({"seller": "north"}));
+    let line = |sku: &str, price: &str| json!({"sku": sku, "quantity": "40", "unit": "pieces", "price": price});
+    let mut first = proposal("chairs", "p-1", "north", "6600.00");
+    first["lines"] = json!([line("CHAIR-01", "5200.00"), line("MAT-120", "1400.00")]);
+    first["note"] = json!("=from stock");
+    first["delivery_date"] = json!("2099-01-15");
+    first["valid_until"] = json!("2099-12-31T12:00:00Z");
+    first["attachments"] = json!(["https://example.com/offer.pdf"]);
+    sell(stage, ("POST /api/v1/proposals", "s-1"), first.clone());
+    let mut second = proposal("chairs", "p-2", "south", "4900");
+    second["lines"] = json!([line("CHAIR-01", "4900")]);
+    sell(stage, ("POST /api/v1/proposal-submissions", "s-1"), second);
+    let third = proposal("chairs", "p-3", "west", "6999");
+    sell(stage, ("POST /api/v1/proposals", "s-1"), third);
+    let drawn =
+        json!({"order_req_id": "chairs", "seller_id": "north", "price": 9000, "currency": "EUR"});
+    sell(stage, ("POST /api/v1/proposals", "s-2"), drawn);
+    // A lock, which keeps others out, and is given back.
+    let holder =
+        |seller: &str| json!({"order_req_id": "chairs", "holder": seller, "lease_ms": 600_000});
+    sell(stage, ("POST /api/v1/proposals/p-2/edit-lock", "s-2"), holder("south"));
+    stage.ask(sellers("POST /api/v1/proposals/p-2/edit-lock").json(holder("north")));
+    stage.ask(sellers("GET /api/v1/proposals/p-2?order_req_id=chairs"));
+    sell(stage, ("DELETE /api/v1/proposals/p-2/edit-lock", "s-3"), holder("south"));
+    // A change of what is known, and of what is not known any more.
+    first["delivery_date"] = json!("2099-01-08");
+    let change = sellers("PUT /api/v1/proposals/p-1").header("if-match: \"1\"");
+    stage.ask(change.clone().key("s-4").json(first.clone()));
+    first["note"] = json!("late");
+    stage.ask(change.json(first));
+    stage.settle("chairs");
+    let reason = json!({"order_req_id": "chairs", "reason": "sold out"});
+    sell(stage, ("POST /api/v1/proposals/p-3/withdraw", "s-5"), reason);
+    let reason = json!({"seller": "east", "reason": "on holiday"});
+    sell(stage, ("POST /api/v1/orders/chairs/decline", "s-6"), reason);
+}
+
+fn talk_of_chairs(stage: &mut Stage) {
+    let question = json!({"seller": "north", "question_id": "q-1", "message": "With assembly?"});
+    sell(stage, ("POST /api/v1/orders/chairs/questions", "s-7"), question);
+    let question = json!({"seller": "south", "message": "When?"});
+    sell(stage, ("POST /api/v1/orders/chairs/questions", "s-7"), question);
+    let follow_up = |id: &str, more: Value| {
+        let mut body = json!({"order_req_id": "chairs", "follow_up_id": id});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        buyers("POST /api/v1/orders/followup").key(id).json(body)
+    };
+    stage.ask(follow_up("f-1", json!({"message": "Yes, by you.", "answers": "q-1"})));
+    stage.settle("chairs");
+    let message = json!({"type": "html", "message": "<b>Rosewood?</b>",
+        "urls": ["https://example.com/wood"]});
+    stage.ask(follow_up("f-2", json!({"message": message, "audience": ["north"]})));
+    stage.settle("chairs");
+    stage.ask(follow_up("f-2", json!({"message": "Other words"})));
+    let answer = json!({"order_req_id": "chairs", "seller": "north", "follow_up_id": "f-2",
+        "message": "No, beech."});
+    sell(stage, ("POST /api/v1/proposals/p-1/followup", "s-8"), answer);
+}
+
+fn steer_chairs(stage: &mut Stage) {
+    buy(stage, ("pause", "chairs", "b-1"), json!({"reason": "lunch"}));
+    stage.ask(sellers("POST /api/v1/proposals").json(proposal("chairs", "p-9", "west", "1")));
+    buy(stage, ("resume", "chairs", "b-2"), json!({}));
+    buy(stage, ("extend", "chairs", "b-3"), json!({"expires_in_ms": 3_600_000}));
+    stage.ask(
+        buyers("POST /api/v1/orders/pause/chairs")
+            .header("idempotency-key: b-1")
+            .json(json!({"reason": "tea"})),
+    );
+}
+
+fn award_chairs(stage: &mut Stage) {
+    let lines = json!([["CHAIR-01", "p-2"], ["MAT-120", "p-1"]]);
+    let award = json!({"lines": lines, "reason": "cheapest by line", "undo_within_ms": 3_600_000});
+    let before = stage.look(Side::Sellers, "/api/v1/orders/chairs")["last_seq"].to_string();
+    buy(stage, ("award", "chairs", "b-4"), award);
+    stage.ask(sellers("GET /api/v1/orders/chairs"));
+    stage.ask(
+        buyers("POST /api/v1/orders/award/chairs").key("b-5").json(json!({"proposal_id": "p-1"})),
+    );
+    stage.ask(sellers("POST /api/v1/proposals").json(proposal("chairs", "p-9", "west", "1")));
+    buy(stage, ("undo-award", "chairs", "b-6"), json!({"reason": "a slip"}));
+    let award = json!({"lines": lines, "reason": "cheapest by line"});
+    buy(stage, ("finalize", "chairs", "b-7"), award);
+    for part in ["", "/comparison", &format!("/events?after={before}")] {
+        stage.ask(sellers(&format!("GET /api/v1/orders/chairs{part}")));
+    }
+    stage.ask(buyers("GET /api/v1/orders/tracking/chairs"));
+    stage.verb("status chairs -o json");
+    for key in ["b-1", "b-3", "b-5", "b-7", "f-1", "f-2"] {
+        stage.ask(buyers(&format!("GET /api/v1/orders/chairs/acts/{key}")));
+    }
+    // Nothing more is taken.
+    stage.ask(sellers("POST /api/v1/proposals").json(proposal("chairs", "p-9", "west", "1")));
+    stage.ask(buyers("POST /api/v1/orders/cancel/chairs").key("b-8").json(json!({})));
+    stage.ask(buyers("POST /api/v1/orders/initiate").json(json!({"order_req_id": "chairs"})));
+    stage.verb("watch chairs -o json");
+    let after = stage.look(Side::Sellers, "/api/v1/orders/chairs")["last_seq"].to_string();
+    stage.ask(sellers(&format!("GET /api/v1/orders/chairs/events?after={after}")));
+}
+
+/// An award that counts when its time to be undone is over; the stream before that has a new epoch.
+fn award_by_the_clock(stage: &mut Stage) {
+    for (id, seller, price) in [("p-1", "north", "12.50"), ("p-2", "west", "13")] {
+        sell(stage, ("POST /api/v1/proposals", "s-1"), proposal("whole", id, seller, price));
+    }
+    stage.restart_requestor();
+    stage.settle("whole");
+    let award = json!({"proposal_id": "p-1", "undo_within_ms": 1_000});
+    stage.ask(buyers("POST /api/v1/orders/award/whole").key("b-1").json(award));
+    stage.until_phase("whole", "Finalised");
+    stage.settle("whole");
+    stage.ask(sellers("GET /api/v1/orders/whole"));
+    stage.ask(buyers("GET /api/v1/orders/tracking/whole"));
+    stage.verb("compare whole -o json");
+}
+
+fn end_without_award(stage: &mut Stage) {
+    for (id, act) in [("nobody", "finalize"), ("cancelled", "cancel")] {
+        open(stage, id, json!({"sellers": {"names": ["north"]}}));
+        sell(stage, ("POST /api/v1/proposals", "s-1"), proposal(id, "p-1", "north", "12.50"));
+        buy(stage, (act, id, "b-1"), json!({"reason": "not needed any more"}));
+        stage.ask(sellers(&format!("GET /api/v1/orders/{id}")));
+        stage.ask(sellers(&format!("GET /api/v1/orders/{id}/events?after=4")));
+        stage.ask(buyers(&format!("GET /api/v1/orders/tracking/{id}")));
+    }
+}
+
+/// An act that waits while its processor is silent, on an order of another tenant, whose buyer
+/// cannot be told.
+fn close_while_silent(stage: &mut Stage, receiver: &Receiver) {
+    let (tenant, id) = OTHER.split_once('/').unwrap();
+    let buyer = format!("http://{}/gone", receiver.address);
+    let body = json!({"order_req_id": id, "tenant": tenant, "notification_type": "Webhook",
+        "sellers": {"names": ["north"]},
+        "buyer": {"channels": [{"type": "Webhook", "address": buyer}]}});
+    stage.ask(buyers("POST /api/v1/orders/initiate").json(body));
+    stage.settle(OTHER);
+    let mut proposed = proposal(id, "p-1", "north", "12.50");
+    proposed["tenant"] = json!(tenant);
+    stage.ask(sellers("POST /api/v1/proposals").key("s-1").json(proposed));
+    stage.settle(OTHER);
+    stage.processor.signal("STOP");
+    let close = buyers(&format!("POST /api/v1/orders/close/{OTHER_PATH}")).key("b-1");
+    stage.ask(close.json(json!({"reason": "silence"})).pending());
+    let told = format!("GET /api/v1/orders/{OTHER_PATH}/acts/b-1");
+    stage.ask(buyers(&told));
+    stage.processor.signal("CONT");
+    until("it is known to be done", || {
+        let told = stage.look(Side::Buyers, told.trim_start_matches("GET "));
+        (told["state"] == "done").then_some(())
+    });
+    stage.settle(OTHER);
+    stage.ask(buyers(&told));
+    stage.ask(buyers(&format!("GET /api/v1/orders/tracking/{id}?tenant={tenant}")));
+    for part in ["", "/notifications", "/events"] {
+        stage.ask(sellers(&format!("GET /api/v1/orders/{id}{part}?tenant={tenant}")));
+    }
+    stage.ask(sellers(&format!("GET /api/v1/dead-letters?tenant={tenant}")));
+}
+
+fn decide_after_opening(stage: &mut Stage) {
+    until("the order is opened", || {
+        let order = stage.look(Side::Sellers, "/api/v1/orders/sealed");
+        (!order["decide_until"].is_null()).then_some(())
+    });
+    stage.settle("sealed");
+    look_at(stage, "sealed");
+    stage.ask(sellers("POST /api/v1/proposals").json(proposal("sealed", "p-3", "west", "1")));
+    buy(stage, ("award", "sealed", "b-2"), json!({"proposal_id": "p-2", "reason": "the best"}));
+    stage.ask(sellers("GET /api/v1/orders/sealed"));
+}
+
+fn let_expire(stage: &mut Stage) {
+    stage.until_phase("expired", "Expired");
+    stage.settle("expired");
+    stage.ask(sellers("GET /api/v1/orders/expired"));
+    stage.ask(sellers("GET /api/v1/orders/expired/events"));
+    stage.ask(buyers("GET /api/v1/orders/tracking/expired"));
+    stage.ask(sellers("POST /api/v1/proposals").json(proposal("expired", "p-1", "full", "1")));
+    stage.ask(buyers("POST /api/v1/orders/pause/expired").key("b-1").json(json!({})));
+    stage.verb("why expired -o json");
+}
+
+fn look_at_all(stage: &mut Stage) {
+    for request in [
+        "GET /api/v1/orders",
+        "GET /api/v1/orders?phase=finalised&limit=2",
+        "GET /api/v1/orders?tenant=acme",
+        "GET /api/v1/orders/tracking/status",
+    ] {
+        stage.ask(buyers(request));
+    }
+    let page = stage.ask(sellers("GET /api/v1/orders?limit=1"));
+    let next = page.json()["next"].as_str().unwrap().replace('/', "%2F");
+    stage.ask(sellers(&format!("GET /api/v1/orders?limit=1&after={next}")));
+    stage.verb("list -n acme -o json");
+    let page = stage.ask(sellers("GET /api/v1/dead-letters?limit=1&tenant=default"));
+    let dead = page.json()["dead_letters"][0]["notification_id"].as_str().unwrap().to_owned();
+    stage.ask(sellers(&format!("GET /api/v1/dead-letters?after={dead}&limit=2")));
+    // It is refused once more.
+    stage.ask(sellers(&format!("POST /api/v1/dead-letters/{dead}/replay")));
+    stage.settle("chairs");
+    stage.ask(sellers("GET /api/v1/orders/chairs/notifications"));
+}
+
+/// A processor that another one does not answer to cannot tell whether an order is there.
+fn ask_one_that_misses_another(stage: &mut Stage) {
+    let dir = stage.dir().join("another");
+    std::fs::create_dir(&dir).unwrap();
+    // The port is taken, at another address than this one, so nobody listens here meanwhile.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let peers = dir.join("peers");
+    std::fs::write(&peers, format!("http://127.0.0.2:{port}\n")).unwrap();
+    let role = start_processor(&dir, &["--peers", peers.to_str().unwrap()]);
+    let (address, path) = (role.address("rest"), "/api/v1/orders/nowhere");
+    until("the other one is known not to answer", || {
+        let answer = get(address, path).unwrap().json();
+        answer["metadata"]["processor"].is_string().then_some(())
+    });
+    stage.ask_at(address, sellers(&format!("GET {path}")));
+}

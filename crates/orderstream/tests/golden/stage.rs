@@ -1,0 +1,344 @@
+//! A processor and a requestor of the binary, with everybody who is told beside them, and the ways
+//! to ask them so that it goes into the transcript.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use super::client::{Answer, exchange, get};
+use super::receiver::Receiver;
+use super::transcript::{Transcript, quoted};
+use crate::process::{BINARY, Role, root, until};
+
+/// A secret after Standard Webhooks.
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+/// Orders that the requestor may follow at one time.
+const ORDERS_MAX: &str = "4";
+/// The seller that never answers, so that what it is told waits.
+const SILENT: &str = "east";
+
+/// Who is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Buyers,
+    Sellers,
+}
+
+impl Side {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Buyers => "buyers",
+            Self::Sellers => "sellers",
+        }
+    }
+}
+
+/// For what answer a request is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Patience {
+    /// That it is decided.
+    Decided,
+    /// Whichever comes first.
+    First,
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub(super) struct Ask {
+    side: Side,
+    request: String,
+    headers: Vec<String>,
+    body: String,
+    is_repeatable: bool,
+    patience: Patience,
+    /// For a stream that goes on: the number of the last event that is read.
+    last_seq: Option<u64>,
+}
+
+/// A request to the buyers' REST: method and path.
+pub(super) fn buyers(request: &str) -> Ask {
+    Ask::new(Side::Buyers, request)
+}
+
+/// A request to the sellers' REST: method and path.
+pub(super) fn sellers(request: &str) -> Ask {
+    Ask::new(Side::Sellers, request)
+}
+
+impl Ask {
+    fn new(side: Side, request: &str) -> Self {
+        let (request, headers, body) = (request.to_owned(), Vec::new(), String::new());
+        let (is_repeatable, patience, last_seq) = (false, Patience::Decided, None);
+        Self { side, request, headers, body, is_repeatable, patience, last_seq }
+    }
+
+    #[allow(clippy::needless_pass_by_value, reason = "bodies are made where they are given")]
+    pub(super) fn json(self, body: Value) -> Self {
+        self.header("content-type: application/json").text(&body.to_string())
+    }
+
+    pub(super) fn text(self, body: &str) -> Self {
+        Self { body: body.to_owned(), ..self }
+    }
+
+    pub(super) fn header(mut self, header: &str) -> Self {
+        self.headers.push(header.to_owned());
+        self
+    }
+
+    /// Under this key, under which it can be asked again at any time.
+    pub(super) fn key(self, key: &str) -> Self {
+        let ask = self.header(&format!("idempotency-key: {key}"));
+        Self { is_repeatable: true, ..ask }
+    }
+
+    /// It is answered at once, decided or not.
+    pub(super) fn pending(self) -> Self {
+        Self { patience: Patience::First, ..self }
+    }
+
+    /// Reads a stream up to this event.
+    pub(super) fn up_to(self, last_seq: u64) -> Self {
+        Self { last_seq: Some(last_seq), ..self }
+    }
+
+    fn exchange(&self, address: SocketAddr) -> Answer {
+        let enough = |text: &str| {
+            let Some(last) = self.last_seq else { return false };
+            let event =
+                text.split("\n\n").find(|event| event.starts_with(&format!("id: {last}\n")));
+            event.is_some_and(|event| text.contains(&format!("{event}\n\n")))
+        };
+        exchange(address, &self.request, (&self.headers, &self.body), enough).unwrap()
+    }
+
+    /// The request as it is written down for later.
+    fn into_note(self) -> Value {
+        json!({"side": self.side.name(), "request": self.request, "headers": self.headers,
+            "body": self.body})
+    }
+
+    /// The reverse.
+    pub(super) fn of_note(note: &Value) -> Self {
+        let text = |name: &str| note[name].as_str().unwrap();
+        let side = if text("side") == Side::Buyers.name() { Side::Buyers } else { Side::Sellers };
+        let headers = note["headers"].as_array().unwrap().iter();
+        let headers = headers.map(|header| header.as_str().unwrap().to_owned()).collect();
+        Self { headers, ..Self::new(side, text("request")).text(text("body")) }
+    }
+}
+
+/// The processes and the transcript.
+pub(super) struct Stage {
+    pub(super) transcript: Transcript,
+    pub(super) processor: Role,
+    pub(super) requestor: Role,
+    dir: PathBuf,
+    /// What was asked under keys, to be asked again of what is stored.
+    noted: Vec<String>,
+}
+
+impl Stage {
+    /// Starts both on empty folders, with notifications on.
+    pub(super) fn fresh(dir: &Path, receiver: &Receiver) -> Self {
+        let place = |name: &str| dir.join(name).to_str().unwrap().to_owned();
+        let (sellers, notify, secret) = (place("sellers.yaml"), place("notify.yaml"), place("key"));
+        std::fs::write(&sellers, manifests(receiver.address)).unwrap();
+        std::fs::write(&secret, SECRET).unwrap();
+        let sink = receiver.address;
+        let webhook = format!("{{allow-local: true, secret-files: ['{secret}']}}");
+        let settings = format!("sinks: ['http://{sink}/sink']\nwebhook: {webhook}\n");
+        std::fs::write(&notify, settings).unwrap();
+        let more = ["--sellers", &sellers, "--notify-config", &notify];
+        let mut stage = Self::start(dir, &more, Transcript::masked());
+        let masks = stage.transcript.masks.as_mut().unwrap();
+        masks.name(receiver.address.to_string(), "receiver");
+        masks.name(dir.display().to_string(), "dir");
+        for (role, name, mask) in [
+            (&stage.processor, "grpc", "processor"),
+            (&stage.processor, "rest", "sellers"),
+            (&stage.requestor, "requestor", "buyers"),
+        ] {
+            masks.name(role.address(name).to_string(), mask);
+        }
+        stage
+    }
+
+    /// Starts both on the folders `processor` and `requestor` of a folder.
+    pub(super) fn start(dir: &Path, more: &[&str], transcript: Transcript) -> Self {
+        let processor = start_processor(dir, more);
+        let url = format!("http://{}", processor.address("grpc"));
+        let store = format!("embedded:{}", dir.join("requestor").display());
+        let mut args = vec!["requestor", "--processor", &url, "--store", &store];
+        args.extend(["--max-orders", ORDERS_MAX]);
+        for flag in ["--rest-addr", "--metrics-addr"] {
+            args.extend([flag, "127.0.0.1:0"]);
+        }
+        let requestor = Role::start(&args, dir);
+        let dir = dir.to_owned();
+        Self { transcript, processor, requestor, dir, noted: Vec::new() }
+    }
+
+    /// The folder of both roles' folders.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn address(&self, side: Side) -> SocketAddr {
+        match side {
+            Side::Buyers => self.requestor.address("requestor"),
+            Side::Sellers => self.processor.address("rest"),
+        }
+    }
+
+    /// Asks, and writes down what is answered. What is not decided yet is asked again.
+    pub(super) fn ask(&mut self, ask: Ask) -> Answer {
+        self.ask_at(self.address(ask.side), ask)
+    }
+
+    /// The same, of another process.
+    pub(super) fn ask_at(&mut self, address: SocketAddr, ask: Ask) -> Answer {
+        let answer = until("an act is decided", || {
+            let answer = ask.exchange(address);
+            (answer.status != 202 || ask.patience == Patience::First).then_some(answer)
+        });
+        self.transcript.answered(&format!("{} {}", ask.side.name(), ask.request), &answer);
+        if ask.is_repeatable {
+            self.noted.push(ask.into_note().to_string());
+        }
+        answer
+    }
+
+    /// A look that is not written down.
+    pub(super) fn look(&self, side: Side, path: &str) -> Value {
+        get(self.address(side), path).unwrap().json()
+    }
+
+    /// Runs a command at both, and writes down what it prints; `{dir}` is the stage's folder.
+    pub(super) fn verb(&mut self, line: &str) -> Output {
+        let whole = line.replace("{dir}", self.dir.to_str().unwrap());
+        let mut command = Command::new(BINARY);
+        command.args(words(&whole)).current_dir(root());
+        command.env("ORDERSTREAM_SERVER", format!("http://{}", self.address(Side::Buyers)));
+        let rest = format!("http://{}", self.address(Side::Sellers));
+        let output = command.env("ORDERSTREAM_PROCESSOR_REST", rest).output().unwrap();
+        self.transcript.ran(line, &output);
+        output
+    }
+
+    /// The same, of one under a key, which can be asked for again at any time.
+    pub(super) fn verb_under_key(&mut self, line: &str) {
+        self.verb(line);
+        self.noted.push(json!({ "ran": line }).to_string());
+    }
+
+    /// What was asked under keys.
+    pub(super) fn noted(&self) -> &[String] {
+        &self.noted
+    }
+
+    /// Waits until everybody knows all of an order: its tracker, its outbox, and who is told.
+    pub(super) fn settle(&self, order: &str) {
+        let (tenant, id) = order.split_once('/').unwrap_or(("default", order));
+        let query = format!("{id}?tenant={tenant}");
+        let outbox = format!("/api/v1/orders/{id}/notifications?tenant={tenant}");
+        until(&format!("{order} is settled"), || {
+            let held = self.look(Side::Sellers, &format!("/api/v1/orders/{query}"));
+            let tracked = self.look(Side::Buyers, &format!("/api/v1/orders/tracking/{query}"));
+            let is_over = !held["ended_at"].is_null();
+            let is_known = ["last_seq", "epoch", "incarnation"]
+                .iter()
+                .all(|name| !held[name].is_null() && held[name] == tracked[name]);
+            let is_followed = [&held, &tracked].iter().all(|it| it["stream_active"] != is_over);
+            let is_shown = is_over != tracked["ended_at_ms"].is_null();
+            let told = self.look(Side::Sellers, &outbox);
+            let is_told = told["cursor"] == held["last_seq"] && waits_for_the_silent_only(&told);
+            (is_known && is_followed && is_shown && is_told).then_some(())
+        });
+    }
+
+    /// Waits until an order is in a phase at its processor.
+    pub(super) fn until_phase(&self, id: &str, phase: &str) {
+        until(&format!("{id} is {phase}"), || {
+            let order = self.look(Side::Sellers, &format!("/api/v1/orders/{id}"));
+            (order["phase"] == phase).then_some(())
+        });
+    }
+
+    /// Starts the requestor again: its next streams have a higher epoch.
+    pub(super) fn restart_requestor(&mut self) {
+        self.requestor.terminate();
+        assert!(self.requestor.wait().success());
+        self.requestor.restart();
+        self.transcript.add(&[("restarted", quoted("requestor"))]);
+    }
+
+    /// Stops both.
+    pub(super) fn stop(&mut self) {
+        for role in [&mut self.requestor, &mut self.processor] {
+            role.terminate();
+            assert!(role.wait().success());
+        }
+    }
+}
+
+/// A processor on the folder `processor` of a folder, which keeps ended orders as long as it can.
+pub(super) fn start_processor(dir: &Path, more: &[&str]) -> Role {
+    let data = dir.join("processor");
+    let mut args = vec!["processor", "--data-dir", data.to_str().unwrap()];
+    args.extend(["--keep-ended", "999d"]);
+    for flag in ["--grpc-addr", "--rest-addr", "--metrics-addr"] {
+        args.extend([flag, "127.0.0.1:0"]);
+    }
+    args.extend(more);
+    Role::start(&args, dir)
+}
+
+/// Whether all that waits is for the seller that does not answer, which was tried.
+fn waits_for_the_silent_only(told: &Value) -> bool {
+    let all = told["notifications"].as_array();
+    let mut waiting = all.into_iter().flatten().filter(|one| one["state"] != "dead").peekable();
+    waiting.peek().is_none_or(|first| first["attempts"] == 1)
+        && waiting.all(|one| one["seller"] == SILENT && one["state"] == "waiting")
+}
+
+/// Sellers, of which an order for furniture in Munich invites three: one verdict of every kind.
+fn manifests(receiver: SocketAddr) -> String {
+    const ROWS: [(&str, &str); 9] = [
+        ("north", "location: {latitude: 48.2, longitude: 11.6}\n  categories: [furniture]"),
+        (
+            "south",
+            "location: {latitude: 48.1, longitude: 11.5}\n  categories: [furniture]\n  languages: [de-AT]",
+        ),
+        (
+            "east",
+            "location: {latitude: 48.1, longitude: 11.7}\n  categories: [furniture, light]\n  currency: EUR",
+        ),
+        ("beyond", "location: {latitude: 48.9, longitude: 11.6}"),
+        ("far", "location: {latitude: 52.5, longitude: 13.4}"),
+        ("unplaced", "categories: [furniture]"),
+        ("coils", "location: {latitude: 48.2, longitude: 11.6}\n  categories: [steel]"),
+        ("asleep", "suspended: true"),
+        ("full", "location: {latitude: 48.2, longitude: 11.6}\n  capacity: 1"),
+    ];
+    let manifest = |(name, spec): (&str, &str)| {
+        format!(
+            "---\napiVersion: orderstream.dev/v1alpha1\nkind: Seller\nmetadata:\n  name: {name}\n\
+             spec:\n  {spec}\n  channels:\n    - type: Webhook\n      address: http://{receiver}/{name}\n"
+        )
+    };
+    ROWS.into_iter().map(manifest).collect()
+}
+
+/// The words of a line; what stands in single quotes is one.
+fn words(line: &str) -> Vec<&str> {
+    let parts = line.split('\'').enumerate();
+    parts
+        .flat_map(|(index, part)| match index % 2 {
+            0 => part.split_whitespace().collect::<Vec<_>>(),
+            _ => vec![part],
+        })
+        .collect()
+}

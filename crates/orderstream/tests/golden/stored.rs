@@ -1,0 +1,193 @@
+//! What a former binary stored, read by the one that is built: two folders that are checked in, the
+//! requests that were asked under keys, and all that is answered about them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::client::exchange;
+use super::disk::{lists, restore};
+use super::stage::{Ask, Side, Stage, buyers, sellers, start_processor};
+use super::transcript::{Transcript, folder};
+use crate::process::run;
+
+/// The folders, by role.
+pub(super) const ROLES: [&str; 2] = ["processor", "requestor"];
+/// The requests that can be asked again, and the commands.
+pub(super) const REQUESTS: &str = "requests.jsonl";
+/// Every kind of event, and what else must be in the lists.
+const CONTENTS: [&str; 29] = [
+    "\"OrderOpened\"",
+    "\"SellersSelected\"",
+    "\"SellerNotified\"",
+    "\"NewProposal\"",
+    "\"ProposalUpdate\"",
+    "\"ProposalClosed\"",
+    "\"EditLock\"",
+    "\"FollowUpAdded\"",
+    "\"OrderPaused\"",
+    "\"OrderResumed\"",
+    "\"OrderExtended\"",
+    "\"ProposalsOpened\"",
+    "\"AwardPending\"",
+    "\"AwardUndone\"",
+    "\"OrderFinalised\"",
+    "\"OrderClosed\"",
+    "\"OrderCancelled\"",
+    "\"result\":\"delivered\"",
+    "\"result\":\"bounced\"",
+    "\"result\":\"seen\"",
+    "\"Amended\"",
+    "\"Withdrawn\"",
+    "\"Declined\"",
+    "\"Answered\"",
+    "\"Asked\"",
+    "\"expired\":true",
+    "\"expired\":false",
+    "\"award\":{\"Whole\":",
+    "\"award\":{\"Lines\":",
+];
+
+/// Starts both roles on copies of the folders, and asks them all that can be asked.
+pub(super) fn read() -> Transcript {
+    let dir = tempfile::tempdir().unwrap();
+    let looked = tempfile::tempdir().unwrap();
+    for role in ROLES {
+        restore(&folder().join(role), &dir.path().join(role));
+        restore(&folder().join(role), &looked.path().join(role));
+    }
+    check_contents(&lists(&looked.path().join("processor")));
+    let mut transcript = Transcript::default();
+    for role in ROLES {
+        let journal = dir.path().join(role);
+        let verified = run(&["journal", "verify", journal.to_str().unwrap(), "-o", "json"]);
+        transcript.ran(&format!("journal verify {role} -o json"), &verified);
+    }
+    let mut stage = Stage::start(dir.path(), &[], transcript);
+    stage.ask(sellers("GET /api/v1/orders"));
+    let before = list(&stage);
+    for order in before["orders"].as_array().unwrap() {
+        look_at(&mut stage, order);
+    }
+    look_at_all(&mut stage);
+    ask_again(&mut stage);
+    assert_eq!(list(&stage), before, "nothing is done by asking again");
+    stage.stop();
+    let mut transcript = std::mem::take(&mut stage.transcript);
+    look_at_dead_letters(&mut transcript, dir.path());
+    transcript
+}
+
+/// That the lists hold what they are kept for.
+fn check_contents(lists: &[(String, Vec<bytes::Bytes>)]) {
+    let of_kind = |kind: &str| {
+        let kind = format!("{kind}/");
+        lists.iter().filter(move |(name, _)| name.starts_with(&kind)).map(|(_, records)| records)
+    };
+    let events: Vec<_> = of_kind("e").flatten().map(|it| String::from_utf8_lossy(it)).collect();
+    for content in CONTENTS {
+        let is_there = events.iter().any(|event| event.contains(content));
+        assert!(is_there, "no stored event holds {content}: record a script that makes one");
+    }
+    let epoch = |record: &bytes::Bytes| u64::from_be_bytes(record.as_ref().try_into().unwrap());
+    let mut grants = of_kind("g");
+    let is_raised = |records: &Vec<bytes::Bytes>| {
+        records.len() > 1 && epoch(records.first().unwrap()) < epoch(records.last().unwrap())
+    };
+    assert!(grants.any(is_raised), "no grant of a raised epoch is stored");
+    assert!(of_kind("n").chain(of_kind("o")).count() > 0, "no outbox is stored");
+}
+
+/// The processor's orders.
+fn list(stage: &Stage) -> Value {
+    let page = stage.look(Side::Sellers, "/api/v1/orders");
+    let ended = |order: &Value| !order["ended_at"].is_null();
+    let orders = page["orders"].as_array().unwrap();
+    assert!(
+        !orders.is_empty() && orders.iter().all(ended),
+        "no orders: they are removed 999 days after they ended, so record them anew by then"
+    );
+    page
+}
+
+/// All that both sides tell of an order and of its former lives.
+fn look_at(stage: &mut Stage, order: &Value) {
+    let text = |name: &str| order[name].as_str().unwrap();
+    let (id, tenant) = (text("order_req_id"), text("tenant"));
+    let formers = order["former_incarnations"].as_array().unwrap();
+    let formers = formers.iter().map(|former| former["incarnation"].as_str().unwrap());
+    for life in formers.chain([""]) {
+        let query = format!("tenant={tenant}&incarnation={life}");
+        for part in ["", "/comparison", "/conversation", "/notifications", "/events", "/proposals"]
+        {
+            stage.ask(sellers(&format!("GET /api/v1/orders/{id}{part}?{query}")));
+        }
+        stage.ask(sellers(&format!("GET /api/v1/orders/{id}/comparison?{query}&format=csv")));
+        let page = stage.look(Side::Sellers, &format!("/api/v1/orders/{id}/proposals?{query}"));
+        let proposals = page["proposals"].as_array();
+        for proposal in proposals.unwrap_or_else(|| panic!("{id} cannot be read: {page}")) {
+            let proposal = proposal["proposal_id"].as_str().unwrap();
+            for part in ["", "/versions"] {
+                let path = format!("/api/v1/proposals/{proposal}{part}");
+                stage.ask(sellers(&format!("GET {path}?order_req_id={id}&{query}")));
+            }
+        }
+        let life = if life.is_empty() { String::new() } else { format!("--incarnation {life}") };
+        stage.verb(&format!("status {id} -n {tenant} {life} -o json"));
+    }
+    let (last, query) = (&order["last_seq"], format!("tenant={tenant}"));
+    stage.ask(sellers(&format!("GET /api/v1/orders/{id}/events?after={last}&{query}")));
+    stage.ask(buyers(&format!("GET /api/v1/orders/tracking/{id}?{query}")));
+    stage.verb(&format!("why {id} -n {tenant} -o json"));
+}
+
+fn look_at_all(stage: &mut Stage) {
+    for request in ["GET /api/v1/orders", "GET /api/v1/orders/tracking/status"] {
+        stage.ask(buyers(request));
+    }
+    stage.verb("list -A -o json");
+}
+
+/// Asks again what was asked under keys, and looks up what came of it.
+fn ask_again(stage: &mut Stage) {
+    let notes = std::fs::read_to_string(folder().join(REQUESTS)).unwrap();
+    let mut places = BTreeSet::new();
+    for note in notes.lines() {
+        let note: Value = serde_json::from_str(note).unwrap();
+        if let Some(line) = note["ran"].as_str() {
+            stage.verb(line);
+            continue;
+        }
+        stage.ask(Ask::of_note(&note));
+        places.extend(place_of(&note));
+    }
+    for place in places {
+        stage.ask(buyers(&format!("GET {place}")));
+    }
+}
+
+/// Where a requestor tells what came of an act.
+fn place_of(note: &Value) -> Option<String> {
+    let path = note["request"].as_str()?.strip_prefix("POST /api/v1/orders/")?;
+    let body: Value = serde_json::from_str(note["body"].as_str()?).ok()?;
+    let id = match path.split_once('/') {
+        Some((_, id)) => id,
+        None => body["order_req_id"].as_str()?,
+    };
+    let headers = note["headers"].as_array()?.iter().filter_map(Value::as_str);
+    let key = headers.filter_map(|header| header.strip_prefix("idempotency-key: ")).next()?;
+    (note["side"] == "buyers").then(|| format!("/api/v1/orders/{id}/acts/{key}"))
+}
+
+/// What was given up is told by a processor that tells people. What waits still of other tenants it
+/// tries again, which is not looked at.
+fn look_at_dead_letters(transcript: &mut Transcript, dir: &Path) {
+    let settings = dir.join("notify.yaml");
+    std::fs::write(&settings, "{}").unwrap();
+    let role = start_processor(dir, &["--notify-config", settings.to_str().unwrap()]);
+    let request = "GET /api/v1/dead-letters?tenant=acme";
+    let answer = exchange(role.address("rest"), request, (&[], ""), |_| false).unwrap();
+    assert!(!answer.json()["dead_letters"].as_array().unwrap().is_empty(), "{answer:?}");
+    transcript.answered(request, &answer);
+}

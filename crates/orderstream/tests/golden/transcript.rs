@@ -1,0 +1,200 @@
+//! What was asked and what was answered, a line of JSON each, and its comparison with the file that
+//! is checked in.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use serde_json::Value;
+
+use super::Mode;
+use super::client::Answer;
+use super::mask::Masks;
+
+/// Characters that are shown before and behind the first one that differs.
+const SHOWN_CHARS: usize = 120;
+/// Lines that are shown of those that differ.
+const SHOWN_LINES: usize = 3;
+/// Counts of what a slow machine does more often.
+const COUNTS: [&str; 3] = ["\"reconnects\":", "\"revision\":", "\"records\":"];
+
+/// Lines of JSON.
+#[derive(Debug, Default)]
+pub(super) struct Transcript {
+    /// None where nothing differs between two runs.
+    pub(super) masks: Option<Masks>,
+    lines: Vec<String>,
+}
+
+impl Transcript {
+    /// One whose lines are masked.
+    pub(super) fn masked() -> Self {
+        Self { masks: Some(Masks::default()), lines: Vec::new() }
+    }
+
+    /// Another one, in which ids keep their numbers.
+    pub(super) fn followed(&mut self) -> Self {
+        Self { masks: self.masks.take(), lines: Vec::new() }
+    }
+
+    /// Adds a line: members in their order, each with its JSON.
+    pub(super) fn add(&mut self, members: &[(&str, String)]) {
+        let members = members.iter().map(|(name, json)| format!("\"{name}\":{json}"));
+        let line = format!("{{{}}}", members.collect::<Vec<_>>().join(","));
+        self.lines.push(match &mut self.masks {
+            Some(masks) => uncounted(masks.json(&line)),
+            None => line,
+        });
+    }
+
+    /// Adds an answer over HTTP.
+    pub(super) fn answered(&mut self, request: &str, answer: &Answer) {
+        let Answer { status, headers, text } = answer;
+        let headers = serde_json::to_string(headers).unwrap();
+        let is_stream = headers.contains("text/event-stream");
+        let body = if is_stream { events(text) } else { json_or_text(text) };
+        self.add(&[
+            ("asked", quoted(request)),
+            ("status", status.to_string()),
+            ("headers", headers),
+            ("answer", body),
+        ]);
+    }
+
+    /// Adds what a command printed.
+    pub(super) fn ran(&mut self, line: &str, output: &Output) {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let code = output.status.code().unwrap().to_string();
+        let mut members = vec![
+            ("ran", quoted(line)),
+            ("code", code),
+            ("out", json_or_text(&text(&output.stdout))),
+        ];
+        if !output.stderr.is_empty() {
+            members.push(("err", quoted(&text(&output.stderr))));
+        }
+        self.add(&members);
+    }
+
+    /// Compares with a file, or writes it.
+    pub(super) fn hold_against(&self, file: &str, mode: Mode) {
+        let (path, lines) = (folder().join(file), &self.lines);
+        let text = lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+        if mode != Mode::Compare {
+            fs::write(path, text).unwrap();
+            return;
+        }
+        let held = fs::read_to_string(&path).unwrap_or_default();
+        if held == text {
+            return;
+        }
+        let now = Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
+        fs::write(&now, text).unwrap();
+        let held: Vec<&str> = held.lines().collect();
+        panic!(
+            "{}\nall of it is in {}, to be compared with {}",
+            differences(&held, lines),
+            now.display(),
+            path.display()
+        );
+    }
+}
+
+/// Where the files are.
+pub(super) fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+/// A text as JSON.
+pub(super) fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// JSON on one line, its members in the order in which they came; or a text.
+pub(super) fn json_or_text(text: &str) -> String {
+    if serde_json::from_str::<Value>(text).is_err() {
+        return quoted(text);
+    }
+    let (mut compact, mut in_text, mut before) = (String::with_capacity(text.len()), false, ' ');
+    for one in text.chars() {
+        if in_text || !one.is_whitespace() {
+            compact.push(one);
+        }
+        let is_escaped = before == '\\';
+        in_text ^= one == '"' && !is_escaped;
+        before = if is_escaped { ' ' } else { one };
+    }
+    compact
+}
+
+/// Server-sent events as a list: the fields of each, in their order.
+fn events(text: &str) -> String {
+    let field = |line: &str| {
+        let (name, value) = line.split_once(": ").unwrap_or((line, ""));
+        format!("{}:{}", quoted(name), json_or_text(value))
+    };
+    let event = |block: &str| {
+        let fields: Vec<String> = block.lines().map(field).collect();
+        format!("{{{}}}", fields.join(","))
+    };
+    let blocks = text.split("\n\n").map(str::trim).filter(|block| !block.is_empty());
+    format!("[{}]", blocks.map(event).collect::<Vec<_>>().join(","))
+}
+
+/// A line without what a slow machine counts higher.
+fn uncounted(mut line: String) -> String {
+    for name in COUNTS {
+        let mut from = 0;
+        while let Some(at) = line[from..].find(name) {
+            let begin = from + at + name.len();
+            let len = line[begin..].bytes().take_while(u8::is_ascii_digit).count();
+            if len > 0 {
+                line.replace_range(begin..begin + len, "\"<count>\"");
+            }
+            from = begin;
+        }
+    }
+    line
+}
+
+/// The first lines that differ, each from a little before the place where it does.
+fn differences(held: &[&str], now: &[String]) -> String {
+    let count = held.len().max(now.len());
+    let pair = |place| (held.get(place).copied(), now.get(place).map(String::as_str));
+    let differ: Vec<usize> = (0..count).filter(|place| pair(*place).0 != pair(*place).1).collect();
+    let mut said = format!("{} of {count} lines differ", differ.len());
+    for place in differ.iter().take(SHOWN_LINES) {
+        let (held, now) = pair(*place);
+        let (held, now) = (held.unwrap_or("(no line)"), now.unwrap_or("(no line)"));
+        let same = held.chars().zip(now.chars()).take_while(|(a, b)| a == b).count();
+        let shown = |line: &str| {
+            let part = line.chars().skip(same.saturating_sub(SHOWN_CHARS));
+            part.take(2 * SHOWN_CHARS).collect::<String>()
+        };
+        let about: String = now.chars().take(SHOWN_CHARS).collect();
+        let number = place + 1;
+        said.push_str(&format!("\nline {number}, of {about}\n  held … {}", shown(held)));
+        said.push_str(&format!("\n  now  … {}", shown(now)));
+    }
+    said
+}
+
+/// The headers that a receiver got, of those that count.
+pub(super) fn headers_json(headers: &BTreeMap<String, String>) -> String {
+    serde_json::to_string(headers).unwrap()
+}
+
+#[test]
+fn differences_are_told_by_line_and_place() {
+    let (held, now) =
+        (["{\"a\":1}", "{\"b\":1}"], ["{\"a\":1}".to_owned(), "{\"b\":2}".to_owned()]);
+    let said = differences(&held, &now);
+    assert!(said.starts_with("1 of 2 lines differ\nline 2, of {\"b\":2}"), "{said}");
+    assert_eq!(
+        uncounted("{\"reconnects\":12,\"x\":1}".to_owned()),
+        "{\"reconnects\":\"<count>\",\"x\":1}"
+    );
+    assert_eq!(json_or_text("{ \"a b\" : [1, 2] }\n"), "{\"a b\":[1,2]}");
+    assert_eq!(events("id: 1\ndata: {\"a\": 1}\n\n"), "[{\"id\":1,\"data\":{\"a\":1}}]");
+}

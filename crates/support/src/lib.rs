@@ -1,0 +1,8 @@
+//! Small things that more than one service needs, and that are not pure: waits between tries draw chance,
+//! metrics are registered.
+
+mod backoff;
+mod metrics;
+
+pub use backoff::{Backoff, around, jitter};
+pub use metrics::Register;

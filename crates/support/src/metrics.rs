@@ -1,0 +1,84 @@
+//! Metrics that are made and registered in one go, in a registry that the role serves.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Error, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry,
+};
+
+/// Makes metrics and registers them. Each fails when its name is taken or wrong.
+#[derive(Clone, Copy, Debug)]
+pub struct Register<'a>(&'a Registry);
+
+impl<'a> Register<'a> {
+    /// Registers in this registry.
+    pub const fn new(registry: &'a Registry) -> Self {
+        Self(registry)
+    }
+
+    /// A gauge of whole numbers.
+    ///
+    /// # Errors
+    /// When the name is taken.
+    pub fn gauge(self, name: &str, help: &str) -> Result<IntGauge, Error> {
+        self.of(IntGauge::new(name, help)?)
+    }
+
+    /// A gauge of seconds, or of other numbers that are not whole.
+    ///
+    /// # Errors
+    /// When the name is taken.
+    pub fn seconds(self, name: &str, help: &str) -> Result<Gauge, Error> {
+        self.of(Gauge::new(name, help)?)
+    }
+
+    /// A counter.
+    ///
+    /// # Errors
+    /// When the name is taken.
+    pub fn counter(self, name: &str, help: &str) -> Result<IntCounter, Error> {
+        self.of(IntCounter::new(name, help)?)
+    }
+
+    /// Counters with these labels.
+    ///
+    /// # Errors
+    /// When the name is taken.
+    pub fn counters(self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, Error> {
+        self.of(IntCounterVec::new(Opts::new(name, help), labels)?)
+    }
+
+    /// Gauges with these labels.
+    ///
+    /// # Errors
+    /// When the name is taken.
+    pub fn gauges(self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, Error> {
+        self.of(IntGaugeVec::new(Opts::new(name, help), labels)?)
+    }
+
+    /// A histogram with these upper bounds.
+    ///
+    /// # Errors
+    /// When the name is taken, or the bounds do not rise.
+    pub fn histogram(self, name: &str, help: &str, bounds: &[f64]) -> Result<Histogram, Error> {
+        let opts = HistogramOpts::new(name, help).buckets(bounds.to_vec());
+        self.of(Histogram::with_opts(opts)?)
+    }
+
+    /// Histograms with these upper bounds and labels.
+    ///
+    /// # Errors
+    /// When the name is taken, or the bounds do not rise.
+    pub fn histograms(self, opts: HistogramOpts, labels: &[&str]) -> Result<HistogramVec, Error> {
+        self.of(HistogramVec::new(opts, labels)?)
+    }
+
+    /// A metric that was made otherwise.
+    ///
+    /// # Errors
+    /// When the name is taken.
+    pub fn of<T: Collector + Clone + 'static>(self, metric: T) -> Result<T, Error> {
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+}
