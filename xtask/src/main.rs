@@ -10,6 +10,7 @@ mod bench;
 mod bundle;
 mod chart;
 mod codegen;
+mod contract;
 mod dashboards;
 mod deploy;
 mod e2e;
@@ -119,6 +120,9 @@ enum Command {
     },
     /// Write the generated files anew: the wire code, the definitions and the rights under `deploy`.
     Codegen,
+    /// Write the file of the public contract anew: what is there is never changed; only additions are
+    /// accepted in review.
+    Contract,
 }
 
 fn main() -> ExitCode {
@@ -162,6 +166,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Mutants { only, list: false } => mutants::run(&root, &only),
         Command::Nightly { minutes, seed } => nightly::run(&root, nightly::Night { minutes, seed }),
         Command::Codegen => codegen::run(&root).map(|()| ExitCode::SUCCESS),
+        Command::Contract => contract::write(&root).map(|()| ExitCode::SUCCESS),
     }
 }
 

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 pub(crate) use self::finding::Finding;
-use crate::{bundle, deploy, mutants, step};
+use crate::{bundle, contract, deploy, mutants, step};
 
 /// Checks the whole tree and prints one line for each finding; any finding gives exit code 1.
 ///
@@ -28,6 +28,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<ExitCode> {
     }
     findings.extend(bundle::check(root)?);
     findings.extend(mutants::list::check(root)?);
+    findings.extend(contract::check(root)?);
     findings.sort();
     for finding in &findings {
         println!("{finding}");

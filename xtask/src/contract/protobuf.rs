@@ -1,0 +1,177 @@
+//! The pieces of a set of protobuf descriptors, read by the wire format alone: each declaration is a
+//! message that has its name as field 1, and lists of what it declares.
+
+use anyhow::Context as _;
+
+use super::piece::Piece;
+
+/// A declaration: its word, which of its fields hold further ones, and which hold prose.
+struct Kind {
+    word: &'static str,
+    parts: &'static [(u64, &'static Kind)],
+    prose: &'static [u64],
+}
+
+/// A declaration that holds no other.
+const fn leaf(word: &'static str) -> Kind {
+    Kind { word, parts: &[], prose: &[] }
+}
+
+// Numbers from google/protobuf/descriptor.proto. The prose of a file is its `source_code_info`.
+static FIELD: Kind = leaf("field");
+static ONEOF: Kind = leaf("oneof");
+static VALUE: Kind = leaf("value");
+static METHOD: Kind = leaf("method");
+static ENUM: Kind = Kind { word: "enum", parts: &[(2, &VALUE)], prose: &[] };
+static SERVICE: Kind = Kind { word: "service", parts: &[(2, &METHOD)], prose: &[] };
+static MESSAGE: Kind = Kind {
+    word: "message",
+    parts: &[(2, &FIELD), (3, &MESSAGE), (4, &ENUM), (8, &ONEOF)],
+    prose: &[],
+};
+static FILE: Kind =
+    Kind { word: "file", parts: &[(4, &MESSAGE), (5, &ENUM), (6, &SERVICE)], prose: &[9] };
+
+const NAME: u64 = 1;
+const PACKAGE: u64 = 2;
+/// What we declare; what we import is others'.
+const OURS: &str = "orderstream.";
+
+/// Each declaration of our files without those in it, which are pieces of their own.
+///
+/// # Errors
+/// When the bytes are no set of descriptors.
+pub(super) fn pieces(descriptors: &[u8]) -> anyhow::Result<Vec<Piece>> {
+    let mut pieces = Vec::new();
+    for file in fields(descriptors)? {
+        let package = text(&fields(file.body)?, PACKAGE)?;
+        if package.starts_with(OURS) {
+            declaration(&FILE, &package, file.body, &mut pieces)?;
+        }
+    }
+    Ok(pieces)
+}
+
+/// One declaration, and those in it.
+fn declaration(
+    kind: &'static Kind,
+    scope: &str,
+    bytes: &[u8],
+    pieces: &mut Vec<Piece>,
+) -> anyhow::Result<()> {
+    let fields = fields(bytes)?;
+    let name = text(&fields, NAME)?;
+    // A file's name is a path and no part of the names in it.
+    let is_file = kind.word == FILE.word;
+    let full = if is_file { name } else { format!("{scope}.{name}") };
+    let scope = if is_file { scope } else { &full };
+    let mut rest = Vec::new();
+    for field in fields {
+        match kind.parts.iter().find(|(number, _)| *number == field.number) {
+            Some((_, part)) => declaration(part, scope, field.body, pieces)?,
+            None if kind.prose.contains(&field.number) => {}
+            None => rest.extend_from_slice(field.whole),
+        }
+    }
+    pieces.push(Piece::raw(format!("{} {full}", kind.word), rest));
+    Ok(())
+}
+
+/// The text of a field; empty where there is none.
+fn text(fields: &[Field<'_>], number: u64) -> anyhow::Result<String> {
+    let field = fields.iter().find(|field| field.number == number);
+    let bytes = field.map_or(&[][..], |field| field.body);
+    Ok(std::str::from_utf8(bytes).context("a name is no text")?.to_owned())
+}
+
+/// One field of a message on the wire.
+struct Field<'a> {
+    number: u64,
+    /// With its head.
+    whole: &'a [u8],
+    /// Without it.
+    body: &'a [u8],
+}
+
+/// The fields of a message.
+fn fields(bytes: &[u8]) -> anyhow::Result<Vec<Field<'_>>> {
+    let (mut fields, mut rest) = (Vec::new(), bytes);
+    while !rest.is_empty() {
+        let start = rest;
+        let head = varint(&mut rest)?;
+        let len = match head & 7 {
+            0 => varint_len(rest),
+            1 => 8,
+            2 => usize::try_from(varint(&mut rest)?).context("a length")?,
+            5 => 4,
+            kind => anyhow::bail!("wire type {kind} is unknown"),
+        };
+        let (body, behind) = rest.split_at_checked(len).context("it is cut short")?;
+        let whole = start.get(..start.len().saturating_sub(behind.len())).unwrap_or_default();
+        fields.push(Field { number: head >> 3, whole, body });
+        rest = behind;
+    }
+    Ok(fields)
+}
+
+fn varint_len(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|byte| **byte >= 0x80).count() + 1
+}
+
+/// Takes a number of variable length off the front.
+fn varint(bytes: &mut &[u8]) -> anyhow::Result<u64> {
+    let (number, rest) = bytes.split_at_checked(varint_len(bytes)).context("it is cut short")?;
+    anyhow::ensure!(number.len() <= 10, "a number is too long");
+    *bytes = rest;
+    Ok(number.iter().rev().fold(0, |sum, byte| sum << 7 | u64::from(byte & 0x7f)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A field of bytes on the wire.
+    fn field(number: u8, body: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![number << 3 | 2, u8::try_from(body.len()).unwrap()];
+        bytes.extend_from_slice(body);
+        bytes
+    }
+
+    /// A set of one file with one message of one field, which has this number.
+    fn set(package: &[u8], number: u8, source: &[u8]) -> Vec<u8> {
+        let declared = [field(1, b"id"), vec![3 << 3, number]].concat();
+        let message = [field(1, b"Order"), field(2, &declared)].concat();
+        let parts = [field(1, b"a.proto"), field(2, package), field(4, &message), field(9, source)];
+        field(1, &parts.concat())
+    }
+
+    fn hashes(set: &[u8]) -> Vec<(String, String)> {
+        let pieces = pieces(set).unwrap();
+        pieces.iter().map(|piece| (piece.name.clone(), piece.hash())).collect()
+    }
+
+    #[test]
+    fn a_moved_number_moves_its_field_and_nothing_else() {
+        let [before, after] = [1, 2].map(|number| hashes(&set(b"orderstream.v1", number, b"")));
+        let names: Vec<_> = before.iter().map(|(name, _)| name.as_str()).collect();
+        let message = "message orderstream.v1.Order";
+        assert_eq!(names, ["field orderstream.v1.Order.id", message, "file a.proto"]);
+        assert_ne!(before[0], after[0]);
+        assert_eq!(before[1..], after[1..]);
+    }
+
+    #[test]
+    fn comments_and_imports_are_not_ours_to_hold() {
+        let of = |package: &[u8], source: &[u8]| hashes(&set(package, 1, source));
+        assert_eq!(of(b"orderstream.v1", b"a"), of(b"orderstream.v1", b"bb"));
+        assert_eq!(of(b"google.protobuf", b""), []);
+    }
+
+    #[test]
+    fn what_is_cut_short_is_no_set_of_descriptors() {
+        let whole = set(b"orderstream.v1", 1, b"");
+        for len in 1..whole.len() {
+            assert!(pieces(&whole[..len]).is_err(), "{len}");
+        }
+    }
+}

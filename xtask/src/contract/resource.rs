@@ -1,0 +1,24 @@
+//! The pieces of a definition of custom resources.
+
+use serde_json::Value;
+
+use super::piece::Piece;
+use super::{prose, schema};
+
+/// How deep a version's schema is split by its properties: `spec`, and what is in it.
+const LEVELS: usize = 2;
+
+/// Each property of `spec` and `status` in each version, what else a version says, and the rest.
+pub(super) fn pieces(document: &Value) -> Vec<Piece> {
+    let mut document = prose::strip(document);
+    let mut pieces = Vec::new();
+    let versions = document.pointer_mut("/spec/versions").map(Value::take);
+    for mut version in versions.into_iter().flat_map(|it| it.as_array().cloned()).flatten() {
+        let name = version["name"].as_str().unwrap_or("unnamed").to_owned();
+        let schema = version.pointer_mut("/schema/openAPIV3Schema").map(Value::take);
+        schema::split(&name, schema.unwrap_or_default(), LEVELS, &mut pieces);
+        pieces.push(Piece::of(format!("version {name}"), &version));
+    }
+    pieces.push(Piece::of("definition", &document));
+    pieces
+}

@@ -1,0 +1,74 @@
+//! The pieces of tables for people: each row without its last words.
+
+use super::piece::Piece;
+
+/// Cells of a row of metrics before its meaning: name, type, labels, roles.
+pub(super) const METRIC_CELLS: usize = 4;
+/// Cells of a row of reasons before its meaning: reason, HTTP, gRPC.
+const REASON_CELLS: usize = 3;
+
+/// Each row of a table, named by so many of its cells, which are all that it says.
+pub(super) fn rows(text: &str, cells: usize) -> Vec<Piece> {
+    let rows = text.lines().filter(|line| line.starts_with("| `") || line.starts_with("| ["));
+    rows.map(|line| piece(named(line, cells))).collect()
+}
+
+/// Each reason that has a page, with its codes where the list of all has it.
+pub(super) fn reasons(pages: &[(String, String)]) -> Vec<Piece> {
+    let list = pages.iter().find(|(path, _)| path.ends_with("/README.md"));
+    let listed = list.map_or(Vec::new(), |(_, text)| rows(text, REASON_CELLS));
+    let reasons = pages.iter().filter_map(|(path, _)| {
+        let (_, file) = path.rsplit_once('/')?;
+        file.strip_suffix(".md").filter(|reason| *reason != "README")
+    });
+    let of_reason = |reason: &str| {
+        let found = listed.iter().find(|row| row.name.split(' ').next() == Some(reason));
+        found.cloned().unwrap_or_else(|| piece(reason.to_owned()))
+    };
+    reasons.map(of_reason).collect()
+}
+
+fn piece(row: String) -> Piece {
+    let content = row.clone().into_bytes();
+    Piece::raw(row, content)
+}
+
+/// A row's first cells, each one word.
+fn named(line: &str, cells: usize) -> String {
+    let words = line.trim_matches('|').split('|').take(cells).map(word);
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// A cell's text without what lays it out; `-` for an empty one.
+fn word(cell: &str) -> String {
+    let text = cell.trim();
+    let text = text.strip_prefix('[').and_then(|it| it.split(']').next()).unwrap_or(text);
+    let text: String = text.chars().filter(|c| !matches!(c, '`' | ' ')).collect();
+    if text.is_empty() { "-".to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(pieces: &[Piece]) -> Vec<&str> {
+        pieces.iter().map(|piece| piece.name.as_str()).collect()
+    }
+
+    #[test]
+    fn a_metric_is_all_but_its_meaning() {
+        let text = "| name | type | labels | roles | meaning |\n|---|---|---|---|---|\n\
+            | `a_total` | counter | `x`, `y` | processor, requestor | Words. |\n\
+            | `b` | gauge |  | controller | a | b |\n";
+        let wanted = ["a_total counter x,y processor,requestor", "b gauge - controller"];
+        assert_eq!(names(&rows(text, METRIC_CELLS)), wanted);
+    }
+
+    #[test]
+    fn a_reason_is_its_page_with_its_codes() {
+        let page = |name: &str, text: &str| (format!("errors/{name}.md"), text.to_owned());
+        let list = "| [LOCKED](LOCKED.md) | 423 | FAILED_PRECONDITION | Words. |\n";
+        let pages = [page("LOCKED", ""), page("OTHER", ""), page("README", list)];
+        assert_eq!(names(&reasons(&pages)), ["LOCKED 423 FAILED_PRECONDITION", "OTHER"]);
+    }
+}
