@@ -9,6 +9,8 @@ use crate::step;
 
 /// The folder's variable, as controller-runtime's tests name it.
 pub(crate) const VARIABLE: &str = "KUBEBUILDER_ASSETS";
+/// The variable that names a command which runs a cluster for tests; docs/testing.md says what it takes.
+pub(crate) const TEST_CLUSTER: &str = "ORDERSTREAM_TEST_CLUSTER";
 const NAMES: [&str; 3] = ["etcd", "kube-apiserver", "kubectl"];
 /// The Kubernetes release that is built or downloaded; `xtask/kubernetes/go.mod` pins the same.
 const VERSION: &str = "v1.34.4";
@@ -24,7 +26,7 @@ type Way = (&'static str, fn(&Path, &Path) -> anyhow::Result<()>);
 
 /// The ways, nearest first.
 const WAYS: [Way; 3] = [
-    ("the test cluster beside the workspace", unpack),
+    ("the cluster for tests", unpack),
     ("a build from Go modules", build),
     ("the official test binaries", download),
 ];
@@ -64,17 +66,18 @@ pub(crate) fn find(root: &Path) -> anyhow::Result<Option<PathBuf>> {
     Ok(None)
 }
 
+/// The command that runs a cluster for tests, if there is one.
+pub(crate) fn test_cluster() -> Option<Command> {
+    std::env::var_os(TEST_CLUSTER).filter(|named| !named.is_empty()).map(Command::new)
+}
+
 fn is_complete(dir: &Path) -> bool {
     NAMES.iter().all(|name| dir.join(name).exists())
 }
 
-/// Takes the binaries from a cluster for tests that lies beside the workspace.
-fn unpack(root: &Path, cache: &Path) -> anyhow::Result<()> {
-    let cluster = root.join("../shared/cluster/cluster");
-    if !cluster.exists() {
-        bail!("there is none");
-    }
-    let mut command = Command::new(cluster);
+/// Takes the binaries from the cluster for tests.
+fn unpack(_root: &Path, cache: &Path) -> anyhow::Result<()> {
+    let Some(mut command) = test_cluster() else { bail!("{TEST_CLUSTER} names none") };
     command.arg("assets").arg(cache);
     step::run("unpack an API server for tests", &mut command)
 }

@@ -25,6 +25,7 @@ use std::time::Instant;
 use anyhow::{Context as _, bail};
 
 use self::cluster::Cluster;
+use crate::assets::{TEST_CLUSTER, test_cluster};
 use crate::{image, step};
 
 /// What is to be run.
@@ -73,21 +74,22 @@ pub(crate) fn run(root: &Path, wanted: &Wanted, place: Place) -> anyhow::Result<
         };
         return steps(root, wanted, image);
     }
-    let script = root.join("../shared/cluster/cluster");
-    if !script.exists() {
-        bail!("no cluster: set KUBECONFIG, and give --image");
-    }
+    let cluster = || {
+        let none = || anyhow::anyhow!("no cluster: set {TEST_CLUSTER}, or KUBECONFIG and --image");
+        test_cluster().ok_or_else(none)
+    };
+    cluster()?;
     let image = match &wanted.image {
         Some(image) => image.clone(),
         None => {
             let archive = root.join("target/image/orderstream.tar");
             let name = image::run(root, &archive, image::NAME, image::Build::Quick)?;
-            step::run("start the cluster", Command::new(&script).arg("up"))?;
-            step::run("load the image", Command::new(&script).arg("load").arg(&archive))?;
+            step::run("start the cluster", cluster()?.arg("up"))?;
+            step::run("load the image", cluster()?.arg("load").arg(&archive))?;
             name
         }
     };
-    let mut again = Command::new(&script);
+    let mut again = cluster()?;
     again.arg("run").arg(std::env::current_exe()?).args(["e2e", "--inside", "--image", &image]);
     if wanted.keep {
         again.arg("--keep");
@@ -97,7 +99,7 @@ pub(crate) fn run(root: &Path, wanted: &Wanted, place: Place) -> anyhow::Result<
     }
     let result = step::run("run the steps in the cluster's network", &mut again);
     if !wanted.keep {
-        step::run("stop the cluster", Command::new(&script).arg("down"))?;
+        step::run("stop the cluster", cluster()?.arg("down"))?;
     }
     result
 }

@@ -68,8 +68,8 @@ enum Command {
     },
     /// Install the chart on a real cluster and live through everything an operator does to it.
     E2e {
-        /// An image that the cluster can pull; without it one is made, and loaded into the test
-        /// cluster beside the workspace.
+        /// An image that the cluster can pull; without it one is made, and loaded into the cluster for
+        /// tests (`ORDERSTREAM_TEST_CLUSTER`).
         #[arg(long)]
         image: Option<String>,
         /// Leave the installation as it is at the end, for looking at it.

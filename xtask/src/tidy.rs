@@ -4,6 +4,7 @@
 mod arrows;
 mod changelog;
 mod finding;
+mod language;
 mod size;
 mod words;
 
@@ -62,7 +63,7 @@ fn arrows(root: &Path) -> anyhow::Result<Vec<Finding>> {
 
 /// Runs every rule about one file over every file of the tree.
 fn files(root: &Path) -> anyhow::Result<Vec<Finding>> {
-    let mut findings = Vec::new();
+    let (mut findings, mut language) = (Vec::new(), language::Language::default());
     for path in paths(root)? {
         let full = root.join(&path);
         let Ok(meta) = fs::symlink_metadata(&full) else { continue };
@@ -74,10 +75,12 @@ fn files(root: &Path) -> anyhow::Result<Vec<Finding>> {
             let text = fs::read_to_string(&full).with_context(|| format!("read {path}"))?;
             findings.extend(size::check_file(&path, &text));
             findings.extend(words::check(&path, &text));
+            language.add(&path, &text);
         }
     }
     let changelog = fs::read_to_string(root.join(changelog::PATH)).unwrap_or_default();
     findings.extend(changelog::check(&changelog));
+    findings.extend(language.judge());
     Ok(findings)
 }
 

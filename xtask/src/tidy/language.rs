@@ -1,0 +1,250 @@
+//! The language of the code, measured over the whole tree: how doc comments open, how many types share a
+//! name, how many functions take a tuple apart, how tests are named. The limits only ever fall; where they
+//! are to end, `docs/glossary.md` says.
+
+use std::collections::BTreeMap;
+
+use syn::visit::{self, Visit};
+
+use super::Finding;
+
+/// Doc comments in a thousand that open with a word that asks.
+const ASKING_PER_MILLE_MAX: usize = 252;
+/// Doc comments of one word.
+const ONE_WORD_MAX: usize = 125;
+/// Types in a thousand that share their name with another type.
+const SHARED_PER_MILLE_MAX: usize = 441;
+/// Functions in ten thousand that take a tuple apart in a parameter.
+const TUPLES_PER_TEN_THOUSAND_MAX: usize = 144;
+/// Tests whose name has more letters than [`NAME_LETTERS_MAX`].
+const LONG_NAMES_MAX: usize = 211;
+/// Words of the median test's name.
+const NAME_WORDS_MEDIAN_MAX: usize = 10;
+
+/// Letters of a test's name that is read at once.
+const NAME_LETTERS_MAX: usize = 64;
+/// Words that open a question, and a doc comment that says nothing by itself.
+const ASKING: [&str; 9] =
+    ["What", "Who", "Whose", "Which", "Why", "How", "Whether", "Where", "When"];
+/// Names that each service has one of.
+const COMMON: [&str; 6] = ["Config", "Error", "Handle", "Metrics", "Parts", "Service"];
+
+/// What was counted so far.
+#[derive(Debug, Default)]
+pub(super) struct Language {
+    docs: usize,
+    asking: usize,
+    one_word: usize,
+    types: BTreeMap<String, usize>,
+    functions: usize,
+    tuples: usize,
+    tests: Vec<String>,
+}
+
+impl Language {
+    /// Counts one source file; one that does not parse is found elsewhere.
+    pub(super) fn add(&mut self, path: &str, text: &str) {
+        let Ok(file) = syn::parse_file(text) else { return };
+        let in_tests = path.contains("/tests/") || path.ends_with("tests.rs");
+        for item in file.items.iter().filter(|_| !in_tests) {
+            self.add_type(item);
+        }
+        self.visit_file(&file);
+    }
+
+    fn add_type(&mut self, item: &syn::Item) {
+        let name = match item {
+            syn::Item::Struct(item) => &item.ident,
+            syn::Item::Enum(item) => &item.ident,
+            syn::Item::Trait(item) => &item.ident,
+            syn::Item::Type(item) => &item.ident,
+            _ => return,
+        };
+        *self.types.entry(name.to_string()).or_default() += 1;
+    }
+
+    fn add_doc(&mut self, attributes: &[syn::Attribute]) {
+        let is_outer = |it: &&syn::Attribute| matches!(it.style, syn::AttrStyle::Outer);
+        let lines = attributes.iter().filter(is_outer).filter_map(doc_line);
+        let text = lines.collect::<Vec<_>>().join(" ");
+        let mut words = text.split_whitespace();
+        let Some(first) = words.next() else { return };
+        self.docs += 1;
+        self.one_word += usize::from(words.next().is_none());
+        let first = first.trim_end_matches(|c: char| !c.is_alphanumeric());
+        self.asking += usize::from(ASKING.contains(&first));
+    }
+
+    fn add_function(&mut self, attributes: &[syn::Attribute], signature: &syn::Signature) {
+        self.add_doc(attributes);
+        self.functions += 1;
+        let is_tuple = |input: &syn::FnArg| matches!(input, syn::FnArg::Typed(typed) if matches!(*typed.pat, syn::Pat::Tuple(_)));
+        self.tuples += usize::from(signature.inputs.iter().any(is_tuple));
+        let is_test = |it: &syn::Attribute| {
+            it.path().segments.last().is_some_and(|segment| segment.ident == "test")
+        };
+        if attributes.iter().any(is_test) {
+            self.tests.push(signature.ident.to_string());
+        }
+    }
+
+    /// The types that share their name, all counted.
+    fn shared(&self) -> usize {
+        let is_shared =
+            |(name, count): &(&String, &usize)| **count > 1 && !COMMON.contains(&name.as_str());
+        self.types.iter().filter(is_shared).map(|(_, count)| count).sum()
+    }
+
+    /// What is counted, how much of it there is, and how much may be.
+    fn counts(&self) -> [(&'static str, usize, usize); 6] {
+        let per = |part: usize, whole: usize, of: usize| (part * of).div_ceil(whole.max(1));
+        let mut words: Vec<_> = self.tests.iter().map(|name| name.split('_').count()).collect();
+        words.sort_unstable();
+        let median = words.get(words.len() / 2).copied().unwrap_or_default();
+        let is_long = |name: &&String| name.len() > NAME_LETTERS_MAX;
+        [
+            (
+                "of 1 000 doc comments open with What, Who, Why, …",
+                per(self.asking, self.docs, 1_000),
+                ASKING_PER_MILLE_MAX,
+            ),
+            ("doc comments have one word", self.one_word, ONE_WORD_MAX),
+            (
+                "of 1 000 types share their name with another",
+                per(self.shared(), self.types.values().sum(), 1_000),
+                SHARED_PER_MILLE_MAX,
+            ),
+            (
+                "of 10 000 functions take a tuple apart in a parameter",
+                per(self.tuples, self.functions, 10_000),
+                TUPLES_PER_TEN_THOUSAND_MAX,
+            ),
+            (
+                "tests have a name of more than 64 letters",
+                self.tests.iter().filter(is_long).count(),
+                LONG_NAMES_MAX,
+            ),
+            ("words has the median name of a test", median, NAME_WORDS_MEDIAN_MAX),
+        ]
+    }
+
+    /// Finds what there is too much of, and prints the rest.
+    pub(super) fn judge(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for (what, count, most) in self.counts() {
+            println!("tidy: {count} {what} (limit {most})");
+            if count > most {
+                let what = format!("{count} {what}, limit {most}");
+                let fix = "write the new ones as the glossary says";
+                findings.push(Finding::new("docs/glossary.md", 1, &what, fix));
+            }
+        }
+        findings
+    }
+}
+
+fn doc_line(attribute: &syn::Attribute) -> Option<String> {
+    let syn::Meta::NameValue(pair) = &attribute.meta else { return None };
+    match (&pair.value, pair.path.is_ident("doc")) {
+        (syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }), true) => Some(text.value()),
+        _ => None,
+    }
+}
+
+impl<'ast> Visit<'ast> for Language {
+    fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
+        self.add_function(&item.attrs, &item.sig);
+        visit::visit_item_fn(self, item);
+    }
+
+    fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
+        self.add_function(&item.attrs, &item.sig);
+        visit::visit_impl_item_fn(self, item);
+    }
+
+    fn visit_trait_item_fn(&mut self, item: &'ast syn::TraitItemFn) {
+        self.add_function(&item.attrs, &item.sig);
+        visit::visit_trait_item_fn(self, item);
+    }
+
+    fn visit_item_struct(&mut self, item: &'ast syn::ItemStruct) {
+        self.add_doc(&item.attrs);
+        visit::visit_item_struct(self, item);
+    }
+
+    fn visit_item_enum(&mut self, item: &'ast syn::ItemEnum) {
+        self.add_doc(&item.attrs);
+        visit::visit_item_enum(self, item);
+    }
+
+    fn visit_item_trait(&mut self, item: &'ast syn::ItemTrait) {
+        self.add_doc(&item.attrs);
+        visit::visit_item_trait(self, item);
+    }
+
+    fn visit_item_type(&mut self, item: &'ast syn::ItemType) {
+        self.add_doc(&item.attrs);
+        visit::visit_item_type(self, item);
+    }
+
+    fn visit_item_const(&mut self, item: &'ast syn::ItemConst) {
+        self.add_doc(&item.attrs);
+        visit::visit_item_const(self, item);
+    }
+
+    fn visit_field(&mut self, field: &'ast syn::Field) {
+        self.add_doc(&field.attrs);
+        visit::visit_field(self, field);
+    }
+
+    fn visit_variant(&mut self, variant: &'ast syn::Variant) {
+        self.add_doc(&variant.attrs);
+        visit::visit_variant(self, variant);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(text: &str) -> Language {
+        let mut language = Language::default();
+        language.add("src/a.rs", text);
+        language
+    }
+
+    #[test]
+    fn docs_that_ask_or_have_one_word_are_counted() {
+        let language = counted(
+            "/// Whose, and which number.\nstruct A {\n    /// Why.\n    b: u8,\n    \
+             /// The price in all.\n    c: u8,\n}\n",
+        );
+        assert_eq!((language.docs, language.asking, language.one_word), (3, 2, 1));
+    }
+
+    #[test]
+    fn shared_names_are_counted_but_for_the_common_ones() {
+        let mut language = counted("struct Place;\nstruct Error;\nstruct Other;\n");
+        language.add("src/b.rs", "enum Place {}\nenum Error {}\n");
+        language.add("src/a_tests.rs", "struct Other;\n");
+        language.add("crates/a/tests/d.rs", "struct Other;\n");
+        assert_eq!(language.shared(), 2, "Place twice; types of tests do not count");
+    }
+
+    #[test]
+    fn tuples_in_parameters_and_names_of_tests_are_counted() {
+        let language = counted(
+            "fn a((b, c): (u8, u8)) {}\nfn d(e: (u8, u8)) {}\n#[tokio::test]\nasync fn it_is_so() {}\n",
+        );
+        assert_eq!((language.functions, language.tuples), (3, 1));
+        assert_eq!(language.tests, ["it_is_so"]);
+    }
+
+    #[test]
+    fn more_than_the_limit_is_a_finding() {
+        let mut language = counted("fn a() {}\n");
+        assert!(language.judge().is_empty());
+        language.one_word = ONE_WORD_MAX + 1;
+        assert_eq!(language.judge().len(), 1);
+    }
+}
