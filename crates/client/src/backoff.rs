@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use orderstream_support::jitter;
+use orderstream_support::{Backoff, jitter};
 use tokio::time::Instant;
 
 /// The bound of the first wait.
@@ -15,18 +15,18 @@ const AFTER_DRAIN: Duration = Duration::from_millis(500);
 
 /// Counts tries and says when the next one is due. A wait that is dropped goes on where it was.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Backoff {
-    waits: orderstream_support::Backoff,
+pub(crate) struct RetryTimer {
+    waits: Backoff,
     due: Option<Instant>,
 }
 
-impl Default for Backoff {
+impl Default for RetryTimer {
     fn default() -> Self {
-        Self { waits: orderstream_support::Backoff::new(BASE, CAP), due: None }
+        Self { waits: Backoff::new(BASE, CAP), due: None }
     }
 }
 
-impl Backoff {
+impl RetryTimer {
     /// A try failed.
     pub(crate) fn failed(&mut self) {
         let wait = self.waits.next_wait();
@@ -58,7 +58,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn waits_stay_under_a_bound_that_doubles_up_to_the_cap() {
-        let mut backoff = Backoff::default();
+        let mut backoff = RetryTimer::default();
         for bound_ms in [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000] {
             backoff.failed();
             let wait = backoff.due.unwrap().duration_since(Instant::now());

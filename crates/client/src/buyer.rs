@@ -9,7 +9,7 @@ use orderstream_rpc::convert::{ActRequest, request_for, timestamp_from_wire};
 use orderstream_rpc::v1;
 use tonic::{Request, Status};
 
-use crate::backoff::Backoff;
+use crate::backoff::RetryTimer;
 use crate::error::judged;
 use crate::{Client, Error, fresh_key};
 
@@ -84,7 +84,7 @@ impl Client {
         let key = key.map_or_else(|| IdempotencyKey::new(fresh_key()), Ok)?;
         let command = Command { key: Some(key), ..Command::bare(act) };
         let request = request_for(order, &command)?;
-        let (began, mut backoff) = (tokio::time::Instant::now(), Backoff::default());
+        let (began, mut backoff) = (tokio::time::Instant::now(), RetryTimer::default());
         loop {
             let why = match tokio::time::timeout(TRY_FOR, self.send(request.clone())).await {
                 Ok(Ok(acted)) => return Ok(acted),

@@ -5,7 +5,7 @@ use orderstream_rpc::convert::{DRAINING, event_from_wire, spec_to_wire};
 use orderstream_rpc::v1;
 use tonic::{Status, Streaming};
 
-use crate::backoff::Backoff;
+use crate::backoff::RetryTimer;
 use crate::error::judged;
 use crate::{Client, Error};
 
@@ -34,7 +34,7 @@ pub struct OrderFollower {
     start: Start,
     seen: Option<(Seq, Timestamp)>,
     stream: Option<Streaming<v1::OrderStreamResponse>>,
-    backoff: Backoff,
+    backoff: RetryTimer,
     is_over: bool,
 }
 
@@ -54,7 +54,7 @@ impl Client {
     /// # }
     /// ```
     pub fn follow(&self, key: OrderKey, start: Start) -> OrderFollower {
-        let (client, backoff) = (self.clone(), Backoff::default());
+        let (client, backoff) = (self.clone(), RetryTimer::default());
         OrderFollower { client, key, start, seen: None, stream: None, backoff, is_over: false }
     }
 }

@@ -17,7 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use self::cursors::{Cursor, Cursors, InMemory};
-use crate::backoff::Backoff;
+use crate::backoff::RetryTimer;
 use crate::error::{Refused, judged};
 use crate::{Client, Error, fresh_key};
 
@@ -101,7 +101,7 @@ pub struct SellerSession {
     places: BTreeMap<OrderKey, Place>,
     unread: VecDeque<Heard>,
     wire: Option<Wire>,
-    backoff: Backoff,
+    backoff: RetryTimer,
 }
 
 impl SellerSession {
@@ -114,7 +114,7 @@ impl SellerSession {
             places: BTreeMap::new(),
             unread: VecDeque::new(),
             wire: None,
-            backoff: Backoff::default(),
+            backoff: RetryTimer::default(),
         }
     }
 

@@ -17,6 +17,7 @@ pub mod bucket;
 mod buyer;
 pub mod cache;
 mod census;
+mod changes;
 pub mod checks;
 mod config;
 pub mod edit;

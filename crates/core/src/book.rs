@@ -12,7 +12,7 @@ use crate::id::{Epoch, FollowUpId, Incarnation, OrderKey, ProposalId, Seq, Times
 use crate::limits::{DECIDE_IN_MS, EVENTS_MAX, EVENTS_OF_AN_END};
 use crate::order::{FoldError, Order, Phase};
 use crate::refusal::{Reason, Refusal};
-use crate::withheld::Withheld;
+use crate::withheld::{ListHash, Withheld};
 
 use memory::{Memory, SELECTED, Taken};
 
@@ -91,7 +91,13 @@ impl Book {
 
     /// Wraps what was read from this book: it may leave once all that the book holds is on disk.
     pub fn withhold<T>(&self, value: T) -> Withheld<T> {
-        Withheld::new(value, self.last_seq())
+        Withheld::new(value, self.list(), self.last_seq())
+    }
+
+    /// The list of events, once there is an order.
+    fn list(&self) -> Option<ListHash> {
+        let order = self.order.as_ref()?;
+        Some(ListHash::of_events(&self.key, &order.incarnation))
     }
 
     /// The highest epoch that was granted.
@@ -121,7 +127,7 @@ impl Book {
         let mut events = Vec::new();
         self.expire_if_due(context.now, &mut events);
         let result = self.decide(context, command, &mut events);
-        Output { events, answer: Withheld::new(result, self.last_seq()) }
+        Output { events, answer: Withheld::new(result, self.list(), self.last_seq()) }
     }
 
     /// Does what the clock demands: an award counts, a sealed order is opened, or time is over. At

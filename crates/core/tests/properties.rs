@@ -9,6 +9,7 @@ mod tracker;
 use orderstream_core::book::Context;
 use orderstream_core::command::{Actor, Award, Opening, Proposed};
 use orderstream_core::spec::{FollowUp, Message, NotificationType, SellerChoice, Verdict};
+use orderstream_core::withheld::ListHash;
 use orderstream_core::{
     Act, Answer, Book, Command, Durable, Epoch, Event, FollowUpId, IdempotencyKey, Incarnation,
     OrderKey, OrderSpec, Price, ProposalId, Refusal, SellerId, Seq, Timestamp,
@@ -159,8 +160,8 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
 struct All;
 
 impl Durable for All {
-    fn durable_through(&self) -> Seq {
-        Seq(u64::MAX)
+    fn proves(&self, _: ListHash, _: Seq) -> bool {
+        true
     }
 }
 

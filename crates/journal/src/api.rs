@@ -4,7 +4,7 @@ use std::fmt::{self, Debug};
 
 use bytes::Bytes;
 use orderstream_core::id::Seq;
-use orderstream_core::withheld::Durable;
+use orderstream_core::withheld::{Durable, ListHash};
 use tokio::sync::oneshot;
 
 use crate::error::{AppendError, ReadError, SubmitError};
@@ -113,9 +113,30 @@ impl Appended {
     }
 }
 
-impl Durable for Appended {
-    fn durable_through(&self) -> Seq {
-        Seq(self.last)
+impl From<&Appended> for DurableProof {
+    fn from(appended: &Appended) -> Self {
+        Self { list: ListHash::of(&appended.list), last: appended.last }
+    }
+}
+
+/// A proof that a list is on disk up to a number. Made by a journal only: of an append after its sync, and
+/// of a record that was read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DurableProof {
+    list: ListHash,
+    last: u64,
+}
+
+impl DurableProof {
+    /// The number of the last record that is on disk for sure.
+    pub const fn last(self) -> u64 {
+        self.last
+    }
+}
+
+impl Durable for DurableProof {
+    fn proves(&self, list: ListHash, until: Seq) -> bool {
+        self.list == list && self.last >= until.0
     }
 }
 
@@ -126,6 +147,19 @@ pub struct Record {
     pub seq: u64,
     /// What was appended.
     pub payload: Bytes,
+    list: ListHash,
+}
+
+impl Record {
+    pub(crate) fn read(list: &[u8], seq: u64, payload: &[u8]) -> Self {
+        Self { seq, payload: Bytes::copy_from_slice(payload), list: ListHash::of(list) }
+    }
+}
+
+impl From<&Record> for DurableProof {
+    fn from(record: &Record) -> Self {
+        Self { list: record.list, last: record.seq }
+    }
 }
 
 /// Appends and waits for the outcome. Dropping the future does not undo the append.

@@ -34,7 +34,7 @@ pub mod salvage;
 mod stats;
 mod writer;
 
-pub use api::{Append, Appended, Done, Journal, Record, Visit, append};
+pub use api::{Append, Appended, Done, DurableProof, Journal, Record, Visit, append};
 pub use damage::{Damage, DamageCounts, FileDamage, ListDamage};
 pub use embedded::{Embedded, Options};
 pub use error::{AppendError, OpenError, ReadError, SubmitError};

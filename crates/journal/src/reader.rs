@@ -58,7 +58,7 @@ fn verify(list: &[u8], expected: u64, key: &[u8], value: &[u8]) -> Result<Record
         return Err(Damaged::missing(expected));
     }
     match frame::decode(list, seq, value) {
-        Ok(payload) => Ok(Record { seq, payload: Bytes::copy_from_slice(payload) }),
+        Ok(payload) => Ok(Record::read(list, seq, payload)),
         Err(damage) => Err(Damaged::at(seq, damage.to_string())),
     }
 }

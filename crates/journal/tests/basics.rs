@@ -5,8 +5,10 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use orderstream_core::Seq;
+use orderstream_core::withheld::{Durable as _, ListHash};
 use orderstream_journal::{
-    AppendError, Embedded, Health, Journal, OpenError, Options, SubmitError, limits,
+    AppendError, DurableProof, Embedded, Health, Journal, OpenError, Options, SubmitError, limits,
 };
 
 use crate::support::{append, lists, payloads, submit};
@@ -161,4 +163,24 @@ async fn append_can_be_awaited() {
     let records = vec![Bytes::from_static(b"1")];
     let appended = orderstream_journal::append(&journal, list.clone(), 0, records).await.unwrap();
     assert_eq!((appended.list(), appended.last()), (&list, 1));
+}
+
+#[tokio::test]
+async fn an_append_proves_its_own_list_and_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = open(dir.path());
+    let list = || Bytes::from_static(b"one");
+    let records = vec![Bytes::from_static(b"a"), Bytes::from_static(b"b")];
+    let appended = orderstream_journal::append(&journal, list(), 0, records).await.unwrap();
+    let read = journal.read(b"one", 0, 9).unwrap();
+    let (one, two) = (ListHash::of(b"one"), ListHash::of(b"two"));
+    for (proof, until) in [
+        (DurableProof::from(&appended), 2),
+        (DurableProof::from(&read[0]), 1),
+        (DurableProof::from(&read[1]), 2),
+    ] {
+        assert!(proof.proves(one, Seq(until)));
+        assert!(!proof.proves(one, Seq(until + 1)), "not so far");
+        assert!(!proof.proves(two, Seq(1)), "another list");
+    }
 }

@@ -53,12 +53,16 @@ impl Language {
     }
 
     fn add_type(&mut self, item: &syn::Item) {
-        let name = match item {
-            syn::Item::Struct(item) => &item.ident,
-            syn::Item::Enum(item) => &item.ident,
-            syn::Item::Trait(item) => &item.ident,
-            syn::Item::Type(item) => &item.ident,
-            _ => return,
+        let name = if let syn::Item::Struct(item) = item {
+            &item.ident
+        } else if let syn::Item::Enum(item) = item {
+            &item.ident
+        } else if let syn::Item::Trait(item) = item {
+            &item.ident
+        } else if let syn::Item::Type(item) = item {
+            &item.ident
+        } else {
+            return;
         };
         *self.types.entry(name.to_string()).or_default() += 1;
     }

@@ -1,5 +1,5 @@
 //! What a source file may not hold: a name that hides its place, no opening doc, unfinished code,
-//! marks that put work off, tests that do not run.
+//! marks that put work off, tests that do not run, proofs of durability that no journal made.
 
 use std::ops::Range;
 
@@ -13,6 +13,15 @@ const UNFINISHED: &[&str] = &["todo", "unimplemented"];
 /// Marks in comments that put work off.
 const MARKS: &[&str] = &["TODO", "FIXME", "XXX"];
 
+/// Where [`Durable`](orderstream_core::withheld::Durable) may be implemented: by a journal, for nothing by
+/// core itself, and in tests.
+const PROVING: [&str; 4] = [
+    "crates/journal/src/",
+    "crates/core/src/withheld.rs",
+    "/tests",
+    "crates/requestor/src/fake.rs",
+];
+
 /// Checks the name and the text of one source file.
 pub(super) fn check(path: &str, text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -23,6 +32,10 @@ pub(super) fn check(path: &str, text: &str) -> Vec<Finding> {
         let what = "does not open with a `//!` doc";
         findings.push(Finding::new(path, 1, what, "say in one sentence what the file is for"));
     }
+    if let Some(line) = proves(text).filter(|_| !PROVING.iter().any(|place| path.contains(place))) {
+        let what = "implements `Durable`, which only a journal does";
+        findings.push(Finding::new(path, line, what, "pass on the proof that the journal gave"));
+    }
     // A file that does not parse is found by the check of sizes.
     let Ok(tokens) = text.parse::<TokenStream>() else { return findings };
     let mut code = Code { path, text, findings: &mut findings, spans: Vec::new() };
@@ -30,6 +43,17 @@ pub(super) fn check(path: &str, text: &str) -> Vec<Finding> {
     let spans = code.spans;
     findings.extend(marks(path, text, &spans));
     findings
+}
+
+/// The line in which a file implements `Durable`, if it does.
+fn proves(text: &str) -> Option<usize> {
+    let file = syn::parse_file(text).ok()?;
+    let durable = |item: &syn::Item| {
+        let syn::Item::Impl(item) = item else { return None };
+        let (_, path, _) = item.trait_.as_ref()?;
+        (path.segments.last()?.ident == "Durable").then(|| item.impl_token.span.start().line)
+    };
+    file.items.iter().find_map(durable)
 }
 
 /// A walk over a file's tokens, into macros too.
@@ -175,6 +199,14 @@ mod tests {
         }
         let fine = "//! Doc XXXL, TODOS.\nconst TODO: &str = \"XXX FIXME\";\n";
         assert_eq!(found(fine), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_proof_that_no_journal_made_is_found() {
+        let text = "//! Doc.\nstruct Forged;\nimpl core::Durable for Forged {}\n";
+        assert!(found(text)[0].starts_with("src/a.rs:3: implements `Durable`"));
+        assert!(check("crates/journal/src/api.rs", text).is_empty());
+        assert!(check("crates/core/tests/properties.rs", text).is_empty());
     }
 
     #[test]

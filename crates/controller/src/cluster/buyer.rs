@@ -39,15 +39,9 @@ const FIELD_MANAGER: &str = "orderstream-requestor";
 const TRIES: u32 = 5;
 /// How long an initiate waits for the order's stream, before it answers all the same.
 const STREAM_WAIT: Duration = Duration::from_secs(1);
-/// Between two looks for it.
-const STREAM_LOOK: Duration = Duration::from_millis(20);
 /// How long an act waits until the status shows what came of it, before its caller is told that it
 /// is pending: the edit reaches the processor, and its effect the status, at most every second.
 const OUTCOME_WAIT: Duration = Duration::from_secs(4);
-/// Between two looks for it.
-const OUTCOME_LOOK: Duration = Duration::from_millis(20);
-/// Between two looks whether the watch shows a write.
-const ECHO_LOOK: Duration = Duration::from_millis(2);
 /// How often a write is tried whose answer is lost: what the first one did is seen then.
 const LOST_MAX: u32 = 2;
 
@@ -146,12 +140,22 @@ impl ClusterBuyer {
         Ok((held, told))
     }
 
-    async fn wait_for_stream(&self, key: &OrderKey) {
-        let up = async {
-            while !self.found(key).is_some_and(|tracked| tracked.stream_active) {
-                tokio::time::sleep(STREAM_LOOK).await;
+    /// Waits until the cache shows something of an order's resource.
+    async fn until<T>(&self, key: &OrderKey, mut shown: impl FnMut() -> Option<T>) -> T {
+        let changes = self.cache.write().changes(key);
+        loop {
+            // Made before the look, so that no change is missed between the two.
+            let changed = changes.notified();
+            if let Some(shown) = shown() {
+                return shown;
             }
-        };
+            changed.await;
+        }
+    }
+
+    async fn wait_for_stream(&self, key: &OrderKey) {
+        let is_up = || self.found(key).filter(|tracked| tracked.stream_active);
+        let up = self.until(key, is_up);
         if tokio::time::timeout(STREAM_WAIT, up).await.is_err() {
             tracing::debug!(order = %key, "its stream is not up yet");
         }
@@ -159,11 +163,7 @@ impl ClusterBuyer {
 
     /// Waits until the watch shows a write, so that who asks next is told of it.
     async fn wait_for_echo(&self, key: &OrderKey, written: u64) {
-        let shown = async {
-            while self.held(key).is_none_or(|kept| kept.version < written) {
-                tokio::time::sleep(ECHO_LOOK).await;
-            }
-        };
+        let shown = self.until(key, || self.held(key).filter(|kept| kept.version >= written));
         if tokio::time::timeout(STREAM_WAIT, shown).await.is_err() {
             tracing::debug!(order = %key, "the watch does not show an edit yet");
         }
@@ -231,20 +231,18 @@ impl ClusterBuyer {
         let no_key = || Refusal::new(Reason::Internal, "the act has no key");
         let pending = wish.key().map(Acted::Pending).ok_or_else(no_key);
         let Some(since) = since else { return Ok(pending?) };
-        let decided = async {
-            loop {
-                let resource = self.held(key).and_then(|kept| kept.resource());
-                let told = resource.as_ref().and_then(|held| outcome(held, wish, since));
-                let is_over = resource.is_some_and(|held| is_terminal(&held));
-                match told {
-                    Some(Outcome::Done) => return Ok(Acted::Done),
-                    Some(Outcome::Refused(refusal)) => return Err(refusal),
-                    // Nothing more will be told.
-                    None if is_over => return pending.clone(),
-                    Some(Outcome::Pending) | None => tokio::time::sleep(OUTCOME_LOOK).await,
-                }
+        let decided = self.until(key, || {
+            let resource = self.held(key).and_then(|kept| kept.resource());
+            let told = resource.as_ref().and_then(|held| outcome(held, wish, since));
+            let is_over = resource.is_some_and(|held| is_terminal(&held));
+            match told {
+                Some(Outcome::Done) => Some(Ok(Acted::Done)),
+                Some(Outcome::Refused(refusal)) => Some(Err(refusal)),
+                // Nothing more will be told.
+                None if is_over => Some(pending.clone()),
+                Some(Outcome::Pending) | None => None,
             }
-        };
+        });
         match tokio::time::timeout(OUTCOME_WAIT, decided).await {
             Ok(decided) => Ok(decided?),
             Err(_) => Ok(pending?),

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use orderstream_core::{Incarnation, OrderKey, OrderReqId, Tenant};
+use tokio::sync::Notify;
 
 use super::census::Phase;
+use super::changes::Changes;
 use super::packed::Packed;
 use super::room::Room as _;
 use super::watched::Read;
@@ -180,9 +182,15 @@ pub struct Cache {
     /// Those that were read last, with their versions; the oldest goes to rest first.
     open: VecDeque<(ObjectKey, u64)>,
     is_ready: bool,
+    changes: Changes,
 }
 
 impl Cache {
+    /// What is notified of each change of the resource that speaks for an order.
+    pub(super) fn changes(&mut self, key: &OrderKey) -> Arc<Notify> {
+        self.changes.of(key)
+    }
+
     /// Whether the first list is complete.
     pub const fn is_ready(&self) -> bool {
         self.is_ready
@@ -320,6 +328,7 @@ impl Cache {
         self.rest_oldest();
         if let Some(key) = key {
             self.claim(&key, &object);
+            self.changes.notify(&key);
         }
         changes.push(Change::Look(object));
         changes
@@ -393,6 +402,7 @@ impl Cache {
         self.objects.give_back();
         let resource = kept.resource();
         let Some(key) = kept.key else { return Vec::new() };
+        self.changes.notify(&key);
         let mut changes = Vec::new();
         self.is_no_rival(&key, object);
         let written = self.by_order.get(&key);

@@ -8,7 +8,7 @@ use crate::limits::{EXPIRES_IN_MS_MAX, LEASE_MS_MAX};
 use crate::order::Phase;
 use crate::price::Price;
 use crate::spec::{FollowUp, Message, OrderSpec};
-use crate::withheld::Durable;
+use crate::withheld::{Durable, ListHash};
 
 mod decision;
 mod ends;
@@ -21,16 +21,16 @@ mod talk;
 struct All;
 
 impl Durable for All {
-    fn durable_through(&self) -> Seq {
-        Seq(u64::MAX)
+    fn proves(&self, _: ListHash, _: Seq) -> bool {
+        true
     }
 }
 
 struct Through(u64);
 
 impl Durable for Through {
-    fn durable_through(&self) -> Seq {
-        Seq(self.0)
+    fn proves(&self, _: ListHash, until: Seq) -> bool {
+        Seq(self.0) >= until
     }
 }
 

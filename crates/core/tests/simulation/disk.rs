@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use orderstream_core::withheld::ListHash;
 use orderstream_core::{Durable, Epoch, Event, Seq};
 
 use super::rng::Rng;
@@ -17,9 +18,15 @@ pub(crate) enum Record {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Proof(Seq);
 
-impl Durable for Proof {
-    fn durable_through(&self) -> Seq {
+impl Proof {
+    pub(crate) const fn seq(self) -> Seq {
         self.0
+    }
+}
+
+impl Durable for Proof {
+    fn proves(&self, _: ListHash, until: Seq) -> bool {
+        self.0 >= until
     }
 }
 

@@ -9,8 +9,7 @@ use orderstream_core::book::{Book, Context};
 use orderstream_core::command::Act;
 use orderstream_core::seal;
 use orderstream_core::{
-    Answer, Command, Durable as _, Epoch, Event, EventKind, ProposalId, Refusal, Seq, Timestamp,
-    Withheld,
+    Answer, Command, Epoch, Event, EventKind, ProposalId, Refusal, Seq, Timestamp, Withheld,
 };
 
 use super::history::Entry;
@@ -212,7 +211,7 @@ impl Processor {
         self.sync_due = false;
         self.disk.sync();
         for order in 0..self.books.len() {
-            let through = self.disk.proof(order).durable_through();
+            let through = self.disk.proof(order).seq();
             sim.note(Entry::Durable { order, through });
         }
         self.settle(sim);
@@ -246,7 +245,7 @@ impl Processor {
     /// Sends what is on disk and was not sent. A lost message is a broken connection, of which
     /// the tracker hears late; messages can also come twice or too late.
     fn pump(&mut self, sim: &mut Sim, order: usize) {
-        let through = self.disk.proof(order).durable_through();
+        let through = self.disk.proof(order).seq();
         let sealed = self.is_sealed(order, through);
         let Some(stream) = self.streams[order].as_mut() else { return };
         let id = stream.id;
@@ -291,7 +290,7 @@ impl Processor {
         self.disk.crash(&mut sim.rng);
         for order in 0..self.books.len() {
             self.close_stream(sim, order);
-            let kept = self.disk.proof(order).durable_through();
+            let kept = self.disk.proof(order).seq();
             sim.note(Entry::Crash { t: sim.t, order, kept });
         }
         self.waiting.clear();
@@ -329,6 +328,6 @@ impl Processor {
 
     /// How far the order's list is on disk.
     pub(crate) fn through(&self, order: usize) -> Seq {
-        self.disk.proof(order).durable_through()
+        self.disk.proof(order).seq()
     }
 }

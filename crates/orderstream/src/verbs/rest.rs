@@ -104,7 +104,7 @@ impl Rest {
     /// What a request comes to; it is sent again, with a growing wait, while the server refuses it
     /// for now. Its key makes that harmless.
     pub(super) async fn ask(&self, ask: &Ask) -> Result<Value, Failure> {
-        Backoff::default()
+        Retries::default()
             .until_answered(async || plain::answer(&self.send(ask, &|_| false).await?))
             .await
     }
@@ -138,18 +138,18 @@ impl Rest {
 /// As [`Rest::act`], at a server that is known to be a plain one.
 pub(super) async fn ask_plain(server: &PlainServer, ask: &Ask) -> Result<Value, Failure> {
     let once = async || plain::answer(&server.send(ask.request()?, &|_| false).await?);
-    Backoff::default().until_answered(once).await.map_err(|failure| ask.in_doubt(failure))
+    Retries::default().until_answered(once).await.map_err(|failure| ask.in_doubt(failure))
 }
 
 /// How long to wait before the next try.
 #[derive(Debug, Default)]
-struct Backoff {
+struct Retries {
     tries: u32,
     /// Whether an earlier try may have been done.
     is_in_doubt: bool,
 }
 
-impl Backoff {
+impl Retries {
     /// Asks until there is an answer that stands, or the tries are over.
     async fn until_answered<T>(
         mut self,
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn what_is_refused_for_now_is_asked_again_later_each_time_and_not_for_ever() {
-        let mut backoff = Backoff::default();
+        let mut backoff = Retries::default();
         let busy = failure(Reason::Overloaded, None);
         let waits: Vec<_> = std::iter::from_fn(|| backoff.wait_ms(&busy)).collect();
         assert_eq!(waits.len(), 4);
@@ -212,14 +212,14 @@ mod tests {
 
     #[test]
     fn the_server_s_word_on_when_to_come_back_holds_within_bounds() {
-        let wait_ms = |wanted_ms| Backoff::default().wait_ms(&failure(Reason::Draining, wanted_ms));
+        let wait_ms = |wanted_ms| Retries::default().wait_ms(&failure(Reason::Draining, wanted_ms));
         assert!(wait_ms(Some(3_000)).is_some_and(|ms| (3_000..=4_500).contains(&ms)));
         assert!(wait_ms(Some(3_600_000)).is_some_and(|ms| ms <= 7_500));
     }
 
     #[test]
     fn what_is_refused_for_good_is_asked_once() {
-        assert_eq!(Backoff::default().wait_ms(&failure(Reason::Locked, None)), None);
+        assert_eq!(Retries::default().wait_ms(&failure(Reason::Locked, None)), None);
     }
 
     /// A server that reads the start of a request and goes away without an answer.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use orderstream_core::book::Output;
 use orderstream_core::{Answer, Epoch, Event, Refusal, Seq, Withheld};
-use orderstream_journal::{Append, AppendError, Appended};
+use orderstream_journal::{Append, AppendError, Appended, DurableProof};
 use tokio::sync::oneshot;
 
 use super::entry::{Entry, answer};
@@ -96,9 +96,10 @@ impl Orders {
                         self.inner.capacity.end(order);
                     }
                 }
-                let mut wakers = publish(entry, OnDisk::from(&appended), events);
+                let on_disk = OnDisk::from(DurableProof::from(&appended));
+                let mut wakers = publish(entry, on_disk, events);
                 wakers.extend(self.index_invited(entry));
-                let released = withheld.release(&appended).ok();
+                let released = on_disk.release(withheld).ok();
                 outbox::wake(self, entry);
                 self.settle(shard, &life);
                 drop(guard);
@@ -186,7 +187,7 @@ pub(super) fn publish(
     on_disk: OnDisk,
     events: Vec<Arc<Event>>,
 ) -> Vec<std::task::Waker> {
-    entry.on_disk = entry.on_disk.max(on_disk);
+    entry.on_disk = entry.on_disk.or_later(on_disk);
     let ended_at = entry
         .book
         .order()

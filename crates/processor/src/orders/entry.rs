@@ -111,11 +111,11 @@ impl Entry {
         sender: oneshot::Sender<Result<T, Refusal>>,
     ) {
         let until = withheld.until();
-        match withheld.release(&self.on_disk) {
+        match self.on_disk.release(withheld) {
             Ok(value) => answer(sender, value),
             Err(withheld) => {
                 let wake = Box::new(move |on_disk: Option<OnDisk>| {
-                    let released = on_disk.and_then(|on_disk| withheld.release(&on_disk).ok());
+                    let released = on_disk.and_then(|on_disk| on_disk.release(withheld).ok());
                     answer(sender, released.unwrap_or_else(|| Err(storage_unavailable())));
                 });
                 self.waiters.push(Waiter { until, wake });

@@ -12,7 +12,6 @@ use orderstream_core::{Epoch, Event, Incarnation, OrderKey, Reason, Refusal, Seq
 use tokio::task::JoinHandle;
 
 use super::feed::{Feed, Next};
-use super::record::OnDisk;
 use super::{Life, Orders, damaged, storage_unavailable};
 use crate::limits::PAGE_EVENTS;
 
@@ -135,7 +134,7 @@ impl Orders {
                 return Ok(former.incarnation.clone());
             }
             let entry = shard.newest(key, named)?;
-            if entry.damaged.is_none() && entry.on_disk > OnDisk::default() {
+            if entry.damaged.is_none() && entry.on_disk.seq() > Seq(0) {
                 return Ok(entry.incarnation.clone());
             }
         }

@@ -12,7 +12,7 @@ use orderstream_core::{
 use super::entry::Entry;
 use super::feed::Feed;
 use super::reading::unreadable;
-use super::record::OnDisk;
+use super::record::{ListKind, OnDisk};
 use super::{
     EventStream, Facts, Orders, Shard, damaged, follow, fresh_id, in_time, not_found, replay,
     storage_unavailable,
@@ -120,7 +120,7 @@ impl Orders {
                         be read";
             return Err(Refusal::new(Reason::OrderExists, text));
         }
-        output.answer.release(&entry.on_disk).unwrap_or_else(|_| Err(storage_unavailable()))
+        entry.on_disk.release(output.answer).unwrap_or_else(|_| Err(storage_unavailable()))
     }
 
     /// Follows a former incarnation to its end.
@@ -163,7 +163,10 @@ impl Orders {
         };
         let entry = in_time(read).await?;
         match &entry.damaged {
-            Some(cause) => Err(damaged(key, cause)),
+            Some(cause) => {
+                let life = (key.clone(), former.incarnation.clone());
+                Err(self.is_damaged(ListKind::Events, &life, cause))
+            }
             None if entry.on_disk == former.on_disk => Ok(entry),
             // It was removed under the reading: it had been kept for as long as was asked.
             None => Err(not_found(key)),

@@ -79,7 +79,10 @@ impl Orders {
     pub(super) fn is_damaged(&self, kind: ListKind, life: &Life, cause: &str) -> Refusal {
         match kind {
             ListKind::Events | ListKind::Grants => {
-                self.shard(&life.0).lock().doubt(life);
+                if !self.shard(&life.0).lock().doubt(life) {
+                    let (order, incarnation) = life;
+                    tracing::error!(%order, %incarnation, cause, "records of an ended incarnation are damaged");
+                }
                 damaged(&life.0, cause)
             }
             ListKind::Outbox(_) => self.outbox_is_damaged(life, cause),
@@ -117,12 +120,15 @@ impl Orders {
 
 impl Shard {
     /// Has an order's records read again before its next act: some were found damaged. What is on its
-    /// way to the disk gets there, and those who wait for it are answered.
-    fn doubt(&mut self, life: &Life) {
-        let entry = self.orders.get_mut(&life.0).filter(|entry| entry.incarnation == life.1);
-        if let Some(entry) = entry.filter(|entry| entry.damaged.is_none()) {
+    /// way to the disk gets there, and those who wait for it are answered. `false` where the incarnation
+    /// is not the newest: that one takes no acts.
+    fn doubt(&mut self, life: &Life) -> bool {
+        let newest = self.orders.get_mut(&life.0).filter(|entry| entry.incarnation == life.1);
+        let Some(entry) = newest else { return false };
+        if entry.damaged.is_none() {
             entry.suspect = true;
             self.suspects.insert(life.0.clone());
         }
+        true
     }
 }

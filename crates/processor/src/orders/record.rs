@@ -2,9 +2,8 @@
 //! for the outbox for each life of an order.
 
 use bytes::Bytes;
-use orderstream_core::{Durable, Seq};
-use orderstream_core::{Epoch, Event, Incarnation, OrderKey};
-use orderstream_journal::{Appended, Record};
+use orderstream_core::{Epoch, Event, Incarnation, OrderKey, Seq, Withheld};
+use orderstream_journal::DurableProof;
 
 use crate::notifications::Half;
 
@@ -75,32 +74,30 @@ pub(super) fn decode_grant(payload: &[u8]) -> Option<Epoch> {
     payload.try_into().ok().map(|bytes| Epoch(u64::from_be_bytes(bytes)))
 }
 
-/// How far a list is on disk, as the journal said: by an append after its sync, or by a record
-/// that was read back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct OnDisk(Seq);
+/// How far an order's list of events is on disk, as the journal proved it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct OnDisk(Option<DurableProof>);
 
 impl OnDisk {
-    pub(super) const fn seq(self) -> Seq {
-        self.0
+    /// The last event that is on disk; 0 where none is.
+    pub(super) fn seq(self) -> Seq {
+        Seq(self.0.map_or(0, DurableProof::last))
+    }
+
+    /// The one that reaches farther.
+    pub(super) fn or_later(self, other: Self) -> Self {
+        if other.seq() > self.seq() { other } else { self }
+    }
+
+    /// Opens what waits for this, or gives it back.
+    pub(super) fn release<T>(self, withheld: Withheld<T>) -> Result<T, Withheld<T>> {
+        withheld.release(&self.0)
     }
 }
 
-impl From<&Appended> for OnDisk {
-    fn from(appended: &Appended) -> Self {
-        Self(Seq(appended.last()))
-    }
-}
-
-impl From<&Record> for OnDisk {
-    fn from(record: &Record) -> Self {
-        Self(Seq(record.seq))
-    }
-}
-
-impl Durable for OnDisk {
-    fn durable_through(&self) -> Seq {
-        self.0
+impl From<DurableProof> for OnDisk {
+    fn from(proof: DurableProof) -> Self {
+        Self(Some(proof))
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use orderstream_core::seal::Cover;
 use orderstream_core::{OrderKey, Refusal};
-use orderstream_journal::{Journal, ReadError, Record};
+use orderstream_journal::{DurableProof, Journal, ReadError, Record};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -306,7 +306,7 @@ fn fold_record(entry: &mut Entry, kind: ListKind, record: &Record) -> Result<(),
                 return Err(format!("record {} holds event {}", record.seq, event.seq));
             }
             entry.book.replay(&event).map_err(|error| error.to_string())?;
-            entry.on_disk = OnDisk::from(record);
+            entry.on_disk = OnDisk::from(DurableProof::from(record));
         }
         ListKind::Grants => {
             let epoch = record::decode_grant(&record.payload)

@@ -2,7 +2,7 @@
 
 use super::decision::{UNDO, award};
 use super::*;
-use crate::book::settled_by_the_end;
+use crate::book::{after_an_end, settled_by_the_end};
 use crate::limits::EVENTS_OF_AN_END;
 
 const LIFE: i64 = LIFE_MS as i64;
@@ -293,4 +293,35 @@ fn an_end_tells_of_an_act_what_its_key_tells_or_nothing() {
         }
     }
     assert!(told > 50, "{told} cases were told");
+}
+
+/// It may have been taken, have waited to count, and have been undone or ended by something else since.
+#[test]
+fn only_an_award_that_could_wait_is_untold_by_another_end() {
+    let ended_after = |acts: &[Act]| {
+        let mut desk = Desk::open();
+        for act in [propose("p1", "a")].iter().chain(acts).chain(&[cancel()]) {
+            desk.act(act.clone()).unwrap();
+        }
+        desk.book.order().unwrap().clone()
+    };
+    let cancelled = ended_after(&[]);
+    for (order, act, is_told) in [
+        (&cancelled, award("p1", 0), true),
+        (&cancelled, finalise(Some("p1")), true),
+        (&cancelled, award("p1", 1), false),
+        (&cancelled, award("p1", 2), false),
+        (&ended_after(&[award("p1", 1_000), UNDO]), finalise(Some("p1")), false),
+        (
+            &ended_after(&[award("p1", 1_000), UNDO, award("p1", 1_000), UNDO]),
+            finalise(None),
+            false,
+        ),
+    ] {
+        let told = settled_by_the_end(order, &act);
+        assert_eq!(told.is_some(), is_told, "{act:?}");
+        assert!(told.is_none_or(|told| told.is_err()), "{act:?}");
+    }
+    assert_eq!(after_an_end((Phase::Cancelled, None), &cancel()), Ok(()));
+    assert!(after_an_end((Phase::Cancelled, None), &close()).is_err());
 }
