@@ -131,6 +131,23 @@ impl Cluster {
         output(Command::new(self.binary()?).args(args), None)
     }
 
+    /// Checks the installation as its operator would, shows that, and gives the report.
+    ///
+    /// # Errors
+    /// A failed check. How full a volume is does not count: one of a test cluster may be a folder of
+    /// the machine's own disk, as full as that, which says nothing of what was installed.
+    pub(super) fn check(&self) -> anyhow::Result<Value> {
+        let check = ["check", "-n", NAMESPACE, "--wait", "30s"];
+        let shown = Command::new(self.binary()?).args(check).output()?;
+        println!("{}", String::from_utf8_lossy(&shown.stdout));
+        let output = Command::new(self.binary()?).args(check).args(["-o", "json"]).output()?;
+        let report: Value = serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("no report of the checks: {output:?}"))?;
+        let failed = failed_checks(&report)?;
+        ensure!(failed.is_empty(), "failed: {failed:?} of {report}");
+        Ok(report)
+    }
+
     /// A folder with the image's binary under its own name and that of a plugin of kubectl.
     pub(super) fn plugins(&self) -> anyhow::Result<PathBuf> {
         let dir = self.root.join("target/e2e/bin");
@@ -242,6 +259,14 @@ impl Cluster {
     }
 }
 
+/// The checks of a report that failed and that tell of the installation.
+fn failed_checks(report: &Value) -> anyhow::Result<Vec<&str>> {
+    let checks = report["checks"].as_array().context("the report has no checks")?;
+    let failed = checks.iter().filter(|check| check["mark"] == "failed");
+    let ids = failed.filter_map(|check| check["id"].as_str());
+    Ok(ids.filter(|id| *id != "storage-space").collect())
+}
+
 /// The right of a sample of `orderstream_api_requests_total`, if it was asked for.
 fn right_asked(line: &str) -> Option<String> {
     let (labels, count) =
@@ -302,7 +327,22 @@ fn output(command: &mut Command, input: Option<&str>) -> anyhow::Result<String> 
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn a_full_disk_of_the_machine_is_no_fault_of_the_chart() {
+        let check = |id: &str, mark: &str| json!({"id": id, "mark": mark});
+        let report = json!({"status": "failed", "checks": [
+            check("crd-version", "ok"),
+            check("storage-space", "failed"),
+            check("storage-sync", "failed"),
+            check("streams-active", "warning"),
+        ]});
+        assert_eq!(failed_checks(&report).unwrap(), ["storage-sync"]);
+        assert!(failed_checks(&json!({"status": "ok"})).is_err());
+    }
 
     #[test]
     fn a_right_is_read_from_its_sample_when_it_was_asked_for() {

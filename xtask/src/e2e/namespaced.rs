@@ -1,7 +1,6 @@
 //! The same chart with the rights of one namespace only, on a cluster from which all was removed.
 
 use anyhow::ensure;
-use serde_json::Value;
 
 use super::cluster::{Cluster, NAMESPACE, RELEASE};
 use super::rights;
@@ -17,9 +16,7 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     let selector = "app.kubernetes.io/part-of=orderstream";
     let roles = cluster.kubectl(&["get", kinds, "-l", selector, "-o", "name"])?;
     ensure!(roles.trim().is_empty(), "rights on the cluster were made: {roles}");
-    let report = cluster.orderstream(&["check", "-n", NAMESPACE, "--wait", "30s", "-o", "json"])?;
-    let report: Value = serde_json::from_str(&report)?;
-    ensure!(report["status"] == "ok", "{report}");
+    cluster.check()?;
     cluster.upgrade(&["scope=namespace", "rbac.userRoles=false", "processor.replicas=2"])?;
     let roles = ["role/orderstream-controller", "role/orderstream-controller-orders"];
     rights::judge(cluster, &roles)?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{bail, ensure};
 
-use super::cluster::{Cluster, NAMESPACE, RELEASE, until};
+use super::cluster::{Cluster, RELEASE, until};
 
 pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     let error = match cluster.upgrade(&["processor.replicas=1"]) {
@@ -31,6 +31,6 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     ensure!(proof.contains("the order is finalised"), "{proof}");
     let volumes = cluster.kubectl(&["get", "pvc", "-o", "name"])?;
     println!("scaled to one; the volumes stay: {}", volumes.replace('\n', " "));
-    cluster.orderstream(&["check", "-n", NAMESPACE, "--wait", "30s"])?;
+    cluster.check()?;
     Ok(())
 }
