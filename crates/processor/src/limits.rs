@@ -101,6 +101,6 @@ pub const REMOVALS_FAILED_MAX: usize = 8;
 /// For how long an order is kept after its end, unless it is said otherwise: a day longer than its
 /// resource may stay, so that no resource outlives its order.
 pub const KEEP_ENDED: Duration = Duration::from_hours(31 * 24);
-/// For how long an order's records are found damaged, after a failed write, before that is said of them,
-/// milliseconds.
+/// For how long an order's records are found damaged before that is said of them, milliseconds: a disk
+/// that failed may fail where it is read too, and be well again.
 pub const DAMAGED_MS_MIN: u64 = 2_000;

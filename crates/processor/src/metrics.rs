@@ -206,10 +206,19 @@ impl Metrics {
     }
 
     /// What was read at the start.
-    pub(crate) fn replayed(&self, seconds: f64, records: usize, open_orders: usize) {
+    pub(crate) fn replayed(&self, seconds: f64, records: usize) {
         self.replay_seconds.set(seconds);
         self.replayed.set(number(records));
-        self.open_orders.set(number(open_orders));
+    }
+
+    /// One more order is open.
+    pub(crate) fn opened(&self) {
+        self.open_orders.inc();
+    }
+
+    /// One fewer is.
+    pub(crate) fn closed(&self) {
+        self.open_orders.dec();
     }
 
     pub(crate) fn order_is_damaged(&self) {
@@ -236,9 +245,6 @@ impl Metrics {
         let mut proposals = before;
         for event in events {
             let event = event.as_ref();
-            if matches!(event.kind, EventKind::OrderOpened(_)) {
-                self.open_orders.inc();
-            }
             if matches!(event.kind, EventKind::NewProposal(_)) && proposals == Proposals::None {
                 proposals = Proposals::Some;
                 self.first_proposal_seconds.observe(seconds(order.opened_at, event.at));
@@ -251,7 +257,6 @@ impl Metrics {
     }
 
     fn ended(&self, phase: Phase, proposals: Proposals) {
-        self.open_orders.dec();
         let phase = phase.as_str().to_lowercase();
         self.ended.with_label_values(&[phase.as_str(), proposals.as_str()]).inc();
     }

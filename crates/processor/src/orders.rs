@@ -9,7 +9,8 @@
 //!
 //! Nothing is awaited under a lock, and each lock is held for one step or one publication. Acts of
 //! one order reach the journal in the order of their steps. When an append fails, the book is ahead
-//! of the disk: the order is suspect, and is read from disk again before its next act.
+//! of the disk: the order is suspect, and is read from disk again before its next act, as is one
+//! whose records were found damaged.
 //!
 //! A name has one newest incarnation, and those that ended before it. One that opens beside an ended
 //! one changes nothing until it is on disk:
@@ -56,6 +57,7 @@ mod outbox;
 mod read_only;
 mod reading;
 mod record;
+mod reload;
 mod removal;
 mod replay;
 
@@ -132,8 +134,10 @@ struct Shard {
     removals: BTreeSet<Life>,
     /// When each live order has to look at the clock.
     deadlines: Deadlines,
-    /// Orders whose book is ahead of the disk after a failed append.
+    /// Orders that are read again before their next act.
     suspects: BTreeSet<OrderKey>,
+    /// Former incarnations that were found damaged, and are read again.
+    doubtful: BTreeSet<Life>,
 }
 
 /// One place among the acts that wait for the disk.

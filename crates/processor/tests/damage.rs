@@ -1,10 +1,15 @@
 //! A list that is damaged while its order is served: the order is refused and reported once, nothing is
 //! tried again and again, and the others are served.
 
+use std::time::Duration;
+
+use orderstream_core::{SellerId, Tenant};
 use orderstream_rpc::v1;
+use tonic::Status;
 
 use crate::faulty::{Disk, Room};
 use crate::http::get;
+use crate::incarnations::{holds, of_life, reader_of, state_of, tender};
 use crate::rig::{Rig, START, within};
 use crate::wire::{Wire, observer, reason, submission, tracker};
 
@@ -65,7 +70,7 @@ async fn damaged_events_are_told_to_who_reads_them() {
     let (disk, rig, wire) = two_orders().await;
     damage(&disk, 'e');
     let mut follow = wire.observe("a").await;
-    assert_eq!(reason(&follow.error().await), "RECORDS_DAMAGED");
+    assert_eq!(reason(&follow.error().await), "STORAGE_UNAVAILABLE", "the disk may be well again");
     let answer = get(rig.rest(), "/api/v1/orders/a/proposals").await;
     assert_eq!(answer.status, 503, "{answer:?}");
     rig.clock.has_been_heeded().await;
@@ -86,4 +91,112 @@ async fn damaged_grants_refuse_their_order_when_they_are_read() {
     rig.clock.set(START.plus_ms(2_000));
     until_refused(&wire).await;
     assert_only_a_is_refused(&rig, &wire).await;
+}
+
+/// What an ended incarnation answers to who follows it and to who reads it.
+async fn answers_of_the_end(wire: &Wire) -> [Status; 2] {
+    let followed = match wire.follow(reader_of("a", "uid-1")).await {
+        Ok(mut follow) => follow.error().await,
+        Err(status) => status,
+    };
+    [followed, state_of(wire, "a", "uid-1").await.err().unwrap()]
+}
+
+async fn until_the_end_is_refused(wire: &Wire) {
+    let refused = async {
+        while answers_of_the_end(wire).await.iter().any(|s| reason(s) != "RECORDS_DAMAGED") {}
+    };
+    within("the ended order is refused", refused).await;
+}
+
+/// Orders that ended on a disk that can be damaged, kept for an hour.
+async fn ended(incarnations: &[&str]) -> (Disk, Rig) {
+    let disk = Disk::default();
+    let mut rig = Rig::start_on(&disk).await;
+    rig.keep_ended(Duration::from_hours(1));
+    rig.restart().await;
+    for incarnation in incarnations {
+        tender(&rig, "a", incarnation).await;
+    }
+    (disk, rig)
+}
+
+async fn assert_kept_for_ever(disk: &Disk, rig: &Rig) {
+    rig.clock.set(START.plus_ms(2 * 3_600_000));
+    rig.clock.has_been_heeded().await;
+    rig.clock.has_been_heeded().await;
+    assert!(holds(disk, "won-uid-1"), "what cannot be read is not removed");
+}
+
+#[tokio::test]
+async fn a_refused_order_ends_its_streams_and_is_open_no_longer() {
+    let (disk, rig, wire) = two_orders().await;
+    let invited = || {
+        let seller = SellerId::new("seller1").unwrap();
+        rig.orders().invitations(Tenant::default(), seller).unwrap().first(9).len()
+    };
+    assert_eq!((rig.metric("orderstream_processor_orders_open", &[]), invited()), (2.0, 2));
+    let mut newest = wire.observe("a").await;
+    newest.through(3).await;
+    damage(&disk, 'e');
+    assert_eq!(reason(&wire.observe("a").await.error().await), "STORAGE_UNAVAILABLE");
+    rig.clock.has_been_heeded().await;
+    rig.clock.set(START.plus_ms(2_000));
+    until_refused(&wire).await;
+    assert_eq!(reason(&newest.error().await), "RECORDS_DAMAGED");
+    assert_eq!((rig.metric("orderstream_processor_orders_open", &[]), invited()), (1.0, 1));
+}
+
+#[tokio::test]
+async fn a_former_incarnation_is_refused_once_its_damage_is_sure() {
+    let (disk, rig) = ended(&["uid-1", "uid-2"]).await;
+    let wire = rig.wire().await;
+    drop(wire.follow(of_life("a", "uid-3")).await.unwrap());
+    damage(&disk, 'e');
+    for status in answers_of_the_end(&wire).await {
+        assert_eq!(reason(&status), "STORAGE_UNAVAILABLE", "the disk may be well again");
+    }
+    rig.clock.has_been_heeded().await;
+    assert_eq!(rig.metric("orderstream_journal_damaged_orders", &[]), 0.0);
+    rig.clock.set(START.plus_ms(2_000));
+    until_the_end_is_refused(&wire).await;
+    assert_eq!(rig.metric("orderstream_journal_damaged_orders", &[]), 1.0, "reported once");
+    let state = wire.state("a").await.unwrap();
+    assert_eq!(state.order.unwrap().incarnation, "uid-3", "the newest is served");
+    let phases: Vec<_> = state.former.iter().map(|former| former.phase.as_str()).collect();
+    assert_eq!(phases, ["Finalised", ""]);
+    assert_kept_for_ever(&disk, &rig).await;
+}
+
+#[tokio::test]
+async fn a_disk_that_is_well_again_costs_a_former_incarnation_nothing() {
+    let (disk, rig) = ended(&["uid-1", "uid-2"]).await;
+    let wire = rig.wire().await;
+    damage(&disk, 'e');
+    for status in answers_of_the_end(&wire).await {
+        assert_eq!(reason(&status), "STORAGE_UNAVAILABLE");
+    }
+    damage(&disk, 'e');
+    rig.clock.has_been_heeded().await;
+    rig.clock.set(START.plus_ms(60_000));
+    rig.clock.has_been_heeded().await;
+    assert_eq!(state_of(&wire, "a", "uid-1").await.unwrap().phase, "Finalised");
+    assert_eq!(rig.metric("orderstream_journal_damaged_orders", &[]), 0.0);
+}
+
+#[tokio::test]
+async fn an_ended_order_that_is_damaged_is_kept() {
+    let (disk, rig) = ended(&["uid-1"]).await;
+    let wire = rig.wire().await;
+    damage(&disk, 'e');
+    let followed = wire.follow(reader_of("a", "uid-1")).await.unwrap().error().await;
+    assert_eq!(reason(&followed), "STORAGE_UNAVAILABLE");
+    rig.clock.has_been_heeded().await;
+    rig.clock.set(START.plus_ms(2_000));
+    let refused = async {
+        while wire.state("a").await.err().is_none_or(|s| reason(&s) != "RECORDS_DAMAGED") {}
+    };
+    within("the order is refused", refused).await;
+    assert_eq!(rig.metric("orderstream_journal_damaged_orders", &[]), 1.0);
+    assert_kept_for_ever(&disk, &rig).await;
 }

@@ -97,6 +97,7 @@ async fn no_fault_of_the_disk_loses_or_doubles_an_acknowledged_proposal() {
             let proposals = kinds.iter().filter(|kind| *kind == "NewProposal").count();
             assert_eq!((wire.last_seq(id).await, proposals), (14, 12), "{fault:?}");
         }
+        assert_eq!(rig.metric("orderstream_processor_orders_open", &[]), 2.0, "{fault:?}");
         rig.crash().await;
         rig.begin().await;
         let wire = rig.wire().await;

@@ -18,7 +18,7 @@ pub(crate) fn of_life(id: &str, incarnation: &str) -> v1::OrderStreamRequest {
     v1::OrderStreamRequest { incarnation: incarnation.to_owned(), ..tracker(id) }
 }
 
-fn reader_of(id: &str, incarnation: &str) -> v1::OrderStreamRequest {
+pub(crate) fn reader_of(id: &str, incarnation: &str) -> v1::OrderStreamRequest {
     v1::OrderStreamRequest { incarnation: incarnation.to_owned(), ..observer(id) }
 }
 

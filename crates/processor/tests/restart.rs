@@ -192,21 +192,6 @@ async fn a_damaged_record_refuses_its_order_with_the_reason_and_no_other() {
     assert_eq!(rig.wire().await.track("b").await.through(3).await.len(), 3);
 }
 
-#[tokio::test]
-async fn a_reader_of_a_record_that_is_damaged_meanwhile_is_told_so() {
-    let disk = Disk::default();
-    let rig = Rig::start_on(&disk).await;
-    let wire = rig.wire().await;
-    drop(wire.track("a").await);
-    wire.propose("a", "first").await;
-    damage(&disk, "first");
-    // Nobody follows, so that the events are no longer in memory.
-    let mut follow = wire.observe("a").await;
-    let status = follow.error().await;
-    assert_eq!(status.code(), Code::DataLoss);
-    assert_eq!(reason(&status), "RECORDS_DAMAGED");
-}
-
 /// The last place of a log that holds this text.
 fn place_of(log: &[u8], text: &str) -> usize {
     log.windows(text.len()).rposition(|bytes| bytes == text.as_bytes()).unwrap()

@@ -66,7 +66,8 @@ impl Orders {
         };
         match submitted {
             Ok(()) => {
-                entry.in_flight = entry.in_flight.saturating_add(1);
+                let in_flight = if grants == 0 { 1 } else { 2 };
+                entry.in_flight = entry.in_flight.saturating_add(in_flight);
                 entry.grants = entry.grants.saturating_add(grants);
             }
             Err(error) => {
@@ -91,14 +92,10 @@ impl Orders {
                 if let Some(order) = entry.book.order() {
                     let metrics = &self.inner.parts.metrics;
                     entry.proposals = metrics.stored(order, &events, entry.proposals);
-                    let ended = order.phase.is_terminal();
-                    if ended && events.last().is_some_and(|last| last.seq == order.last_seq) {
-                        self.inner.capacity.end(order);
-                    }
                 }
                 let on_disk = OnDisk::from(DurableProof::from(&appended));
                 let mut wakers = publish(entry, on_disk, events);
-                wakers.extend(self.index_invited(entry));
+                wakers.extend(self.index_open(entry));
                 let released = on_disk.release(withheld).ok();
                 outbox::wake(self, entry);
                 self.settle(shard, &life);
@@ -132,27 +129,34 @@ impl Orders {
         shard.index_end(&life.0);
     }
 
-    /// Brings the index of invitations in step with what is on disk: once when the order opens, once
-    /// when it ends. Gives the wakers of the sellers' sessions, to be woken without the lock.
-    pub(super) fn index_invited(&self, entry: &mut Entry) -> Vec<std::task::Waker> {
+    /// Brings what is kept of open orders in step with what is on disk: their places at the sellers, the
+    /// sellers' invitations, and how many there are. Once when the order opens, once when it ends. Gives
+    /// the wakers of the sellers' sessions, to be woken without the lock.
+    pub(super) fn index_open(&self, entry: &mut Entry) -> Vec<std::task::Waker> {
         let on_disk = entry.on_disk.seq();
         let Some(order) = entry.book.order().filter(|_| on_disk > Seq(0)) else {
             return Vec::new();
         };
-        let is_over = order.phase.is_terminal() && order.last_seq <= on_disk;
-        match (entry.place, is_over) {
-            (None, false) => {
-                let (place, wakers) = self.inner.invited.open(order);
-                entry.place = Some(place);
-                wakers
-            }
-            (Some(place), true) => {
-                self.inner.invited.end(order, place);
-                entry.place = None;
-                Vec::new()
-            }
-            (None, true) | (Some(_), false) => Vec::new(),
+        if order.phase.is_terminal() && order.last_seq <= on_disk {
+            self.close(entry);
+            return Vec::new();
         }
+        if entry.place.is_some() {
+            return Vec::new();
+        }
+        let (place, wakers) = self.inner.invited.open(order);
+        self.inner.capacity.open(order);
+        self.inner.parts.metrics.opened();
+        entry.place = Some(place);
+        wakers
+    }
+
+    /// Counts an order as open no longer.
+    pub(super) fn close(&self, entry: &mut Entry) {
+        let (Some(order), Some(place)) = (entry.book.order(), entry.place.take()) else { return };
+        self.inner.invited.end(order, place);
+        self.inner.capacity.end(order);
+        self.inner.parts.metrics.closed();
     }
 }
 

@@ -1,25 +1,35 @@
-//! In how many open orders each seller takes part. A place is taken when an order's sellers are
-//! chosen, before the order is stored, so that orders that open at the same instant do not share it.
+//! In how many open orders each seller takes part. A place is reserved when an order's sellers are
+//! chosen, before the order is stored, so that orders that open at the same instant do not share it;
+//! an order takes its places when its opening is on disk, and gives them back with its end.
 //! Counted for the orders of this processor; what a seller does at others comes with the sellers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use orderstream_core::spec::{SellerChoice, Verdict};
-use orderstream_core::{Incarnation, Order, OrderKey, SellerId, Tenant};
+use orderstream_core::{Order, SellerId, Tenant};
 use parking_lot::Mutex;
 
-type Life = (OrderKey, Incarnation);
-
-/// Counts, and the places of orders that are being opened.
+/// The counts of this processor.
 #[derive(Debug, Default)]
 pub(super) struct Capacity {
-    state: Mutex<State>,
+    counts: Mutex<Counts>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    counts: Counts,
-    opening: BTreeMap<Life, BTreeSet<SellerId>>,
+/// Places at the sellers that were chosen for an order which is being opened; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Reservation<'a> {
+    capacity: &'a Capacity,
+    tenant: Tenant,
+    sellers: BTreeSet<SellerId>,
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        let mut counts = self.capacity.counts.lock();
+        for seller in &self.sellers {
+            counts.give_back(&self.tenant, seller);
+        }
+    }
 }
 
 /// How many open orders each seller takes part in.
@@ -49,59 +59,35 @@ impl Counts {
 }
 
 impl Capacity {
-    /// Chooses sellers, and takes a place with each chosen one, unless somebody else is opening this
-    /// life.
+    /// Chooses sellers of a tenant, and reserves a place with each chosen one.
     pub(super) fn reserve(
         &self,
-        life: Life,
+        tenant: &Tenant,
         choose: impl FnOnce(&Counts) -> Vec<SellerChoice>,
-    ) -> Vec<SellerChoice> {
-        let mut guard = self.state.lock();
-        let state = &mut *guard;
-        let choices = choose(&state.counts);
-        if state.opening.contains_key(&life) {
-            return choices;
+    ) -> (Vec<SellerChoice>, Reservation<'_>) {
+        let mut counts = self.counts.lock();
+        let choices = choose(&counts);
+        let chosen = choices.iter().filter(|choice| choice.verdict == Verdict::Chosen);
+        let sellers: BTreeSet<SellerId> = chosen.map(|choice| choice.seller.clone()).collect();
+        for seller in &sellers {
+            counts.take(tenant, seller);
         }
-        let chosen: BTreeSet<SellerId> = choices
-            .iter()
-            .filter(|choice| choice.verdict == Verdict::Chosen)
-            .map(|choice| choice.seller.clone())
-            .collect();
-        for seller in &chosen {
-            state.counts.take(&life.0.tenant, seller);
-        }
-        state.opening.insert(life, chosen);
-        choices
+        (choices, Reservation { capacity: self, tenant: tenant.clone(), sellers })
     }
 
-    /// Keeps the places of an order that was opened, till its end.
-    pub(super) fn keep(&self, life: &Life) {
-        self.state.lock().opening.remove(life);
-    }
-
-    /// Gives the places back of an order that could not be opened.
-    pub(super) fn release(&self, life: &Life) {
-        let mut guard = self.state.lock();
-        let state = &mut *guard;
-        let Some(chosen) = state.opening.remove(life) else { return };
-        for seller in &chosen {
-            state.counts.give_back(&life.0.tenant, seller);
-        }
-    }
-
-    /// Takes the places of an order that was read from disk.
-    pub(super) fn adopt(&self, order: &Order) {
-        let mut state = self.state.lock();
+    /// Takes the places of an order whose opening is on disk.
+    pub(super) fn open(&self, order: &Order) {
+        let mut counts = self.counts.lock();
         for held in &order.invitations {
-            state.counts.take(&order.key.tenant, &held.seller);
+            counts.take(&order.key.tenant, &held.seller);
         }
     }
 
-    /// Gives the places of an order back that reached its end.
+    /// Gives the places back of an order that is open no longer.
     pub(super) fn end(&self, order: &Order) {
-        let mut state = self.state.lock();
+        let mut counts = self.counts.lock();
         for held in &order.invitations {
-            state.counts.give_back(&order.key.tenant, &held.seller);
+            counts.give_back(&order.key.tenant, &held.seller);
         }
     }
 }

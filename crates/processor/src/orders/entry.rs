@@ -23,9 +23,10 @@ pub(super) struct Entry {
     pub(super) grants: u64,
     /// The highest epoch whose grant is on disk.
     pub(super) granted: Epoch,
-    /// Appends that the journal has not answered yet.
+    /// Appends, of events and of grants, that the journal has not answered yet.
     pub(super) in_flight: u32,
-    /// The book is ahead of the disk after a failed append.
+    /// The book may be ahead of the disk after a failed append, or records were found damaged: it is
+    /// read again before its next act.
     pub(super) suspect: bool,
     /// Where its outbox lies.
     pub(super) outbox: Place,
@@ -41,7 +42,7 @@ pub(super) struct Entry {
     was_opened_at: Option<Timestamp>,
     /// The deadline under which the order stands in its shard's index.
     pub(super) deadline: Option<Timestamp>,
-    /// Its place among the open orders that sellers are invited to.
+    /// Its place among the open orders; absent unless it counts as one.
     pub(super) place: Option<u64>,
     waiters: Vec<Waiter>,
 }

@@ -96,8 +96,9 @@ impl Orders {
         ticked.is_ok()
     }
 
-    /// Reads suspect orders again.
+    /// Reads again what is suspect or was found damaged.
     async fn mend(&self) {
+        self.reread_formers().await;
         let suspects: Vec<OrderKey> = self
             .inner
             .shards

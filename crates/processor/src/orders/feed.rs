@@ -33,6 +33,8 @@ struct State {
     /// leaves: whom it superseded stays so.
     tracker: Option<(u64, Epoch)>,
     draining: bool,
+    /// Why the order is refused since it was followed.
+    refusal: Option<Refusal>,
 }
 
 /// What a follower finds after its number.
@@ -48,6 +50,8 @@ pub(super) enum Next {
     Superseded(Epoch),
     /// The server stops.
     Draining(Seq),
+    /// The order's records are damaged.
+    Refused(Refusal),
     /// Nothing yet; the waker is kept.
     Wait,
 }
@@ -119,6 +123,9 @@ impl Feed {
         {
             return Next::Superseded(newer);
         }
+        if let Some(refusal) = &state.refusal {
+            return Next::Refused(refusal.clone());
+        }
         if cursor < state.durable {
             return state.event_after(cursor).map_or(Next::OnDisk, Next::Event);
         }
@@ -158,6 +165,13 @@ impl Feed {
         state.tail.extend(events);
         let surplus = state.tail.len().saturating_sub(TAIL_EVENTS_MAX);
         state.tail.drain(..surplus);
+        state.take_wakers()
+    }
+
+    /// Ends every stream with a refusal.
+    pub(super) fn refuse(&self, refusal: Refusal) -> Vec<Waker> {
+        let mut state = self.state.lock();
+        state.refusal = Some(refusal);
         state.take_wakers()
     }
 

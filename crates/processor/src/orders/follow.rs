@@ -221,6 +221,7 @@ impl Stream for EventStream {
                     self.is_over = true;
                     return Poll::Ready(Some(Ok(Followed::Draining(last))));
                 }
+                Next::Refused(refusal) => return self.finish(refusal),
                 Next::Superseded(newer) => {
                     let newer = newer.0;
                     let refusal = Refusal::new(

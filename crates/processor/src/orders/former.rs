@@ -11,7 +11,6 @@ use orderstream_core::{
 
 use super::entry::Entry;
 use super::feed::Feed;
-use super::reading::unreadable;
 use super::record::{ListKind, OnDisk};
 use super::{
     EventStream, Facts, Orders, Shard, damaged, follow, fresh_id, in_time, not_found, replay,
@@ -34,7 +33,10 @@ pub struct Former {
     on_disk: OnDisk,
     pub(super) cover: Cover,
     epoch: Epoch,
-    damaged: Option<String>,
+    /// Why its records cannot be used.
+    pub(super) damaged: Option<String>,
+    /// Since when they are found damaged, and read again.
+    pub(super) damaged_since: Option<Timestamp>,
     /// Where its outbox lies.
     pub(super) outbox: Place,
 }
@@ -43,6 +45,12 @@ impl Former {
     /// The last event of its list.
     pub fn last_seq(&self) -> Seq {
         self.on_disk.seq()
+    }
+
+    /// Refuses it from now on, as one that is found damaged at the start.
+    pub(super) fn refuse(&mut self, cause: String) {
+        (self.phase, self.ended_at) = (None, None);
+        self.damaged = Some(cause);
     }
 }
 
@@ -57,6 +65,7 @@ impl From<Entry> for Former {
             cover: Cover::of(order),
             epoch: entry.book.floor(),
             damaged: entry.damaged,
+            damaged_since: None,
             outbox: entry.outbox,
             incarnation: entry.incarnation,
         }
@@ -157,8 +166,7 @@ impl Orders {
             });
             match read.await {
                 Ok(Ok(entry)) => Ok(entry),
-                Ok(Err(error)) => Err(unreadable(key, &error)),
-                Err(_) => Err(storage_unavailable()),
+                Ok(Err(_)) | Err(_) => Err(storage_unavailable()),
             }
         };
         let entry = in_time(read).await?;

@@ -24,9 +24,16 @@ impl Orders {
         life: &Incarnation,
         epoch: Epoch,
     ) -> Result<(), Refusal> {
+        let is_suspect = self.shard(key).lock().newest(key, Some(life))?.suspect;
+        if is_suspect {
+            self.reload(key).await?;
+        }
         let receiver = {
             let mut shard = self.shard(key).lock();
             let entry = shard.newest(key, Some(life))?;
+            if entry.suspect {
+                return Err(storage_unavailable());
+            }
             entry.book.grant(epoch)?;
             if epoch <= entry.granted {
                 return Ok(());
@@ -37,20 +44,13 @@ impl Orders {
                 return Ok(());
             }
             let (sender, receiver) = oneshot::channel();
-            let done: Done = Box::new(move |outcome| {
-                answer(sender, outcome.map(|_| ()).map_err(|_| storage_unavailable()));
-            });
-            let append = grant_append(entry, epoch, done);
+            let append = self.grant_append(entry, epoch, Some(sender));
             self.inner.parts.journal.submit(append).map_err(|_| storage_unavailable())?;
             entry.grants = entry.grants.saturating_add(1);
+            entry.in_flight = entry.in_flight.saturating_add(1);
             receiver
         };
-        let outcome = receiver.await.unwrap_or_else(|_| Err(storage_unavailable()));
-        match outcome {
-            Ok(()) => self.remember_grant(&(key.clone(), life.clone()), epoch),
-            Err(_) => self.forget_grants(&(key.clone(), life.clone())),
-        }
-        outcome
+        receiver.await.unwrap_or_else(|_| Err(storage_unavailable()))
     }
 
     /// The grant to the tracker that opens the order, if it needs one. It is for the journal together
@@ -60,13 +60,27 @@ impl Orders {
         if epoch <= entry.granted || entry.book.grant(epoch).is_err() {
             return None;
         }
+        Some(self.grant_append(entry, epoch, None))
+    }
+
+    /// A grant for the journal. The caller counts it as in flight once the journal has taken it.
+    fn grant_append(
+        &self,
+        entry: &Entry,
+        epoch: Epoch,
+        sender: Option<oneshot::Sender<Result<(), Refusal>>>,
+    ) -> Append {
         let life = (entry.book.key().clone(), entry.incarnation.clone());
+        let list = record::list_name(ListKind::Grants, &life.0, &life.1);
         let this = self.clone();
-        let done: Done = Box::new(move |outcome| match outcome {
-            Ok(_) => this.remember_grant(&life, epoch),
-            Err(_) => this.forget_grants(&life),
+        let done: Done = Box::new(move |outcome| {
+            let outcome = outcome.map(drop).map_err(|_| storage_unavailable());
+            this.granted(&life, outcome.is_ok().then_some(epoch));
+            if let Some(sender) = sender {
+                answer(sender, outcome);
+            }
         });
-        Some(grant_append(entry, epoch, done))
+        Append { list, expected: entry.grants, records: vec![record::encode_grant(epoch)], done }
     }
 
     /// An act of a newer owner is a grant too: once it was seen, acts and streams of the former
@@ -84,21 +98,16 @@ impl Orders {
         self.grant(key, &life, epoch).await
     }
 
-    fn remember_grant(&self, life: &Life, epoch: Epoch) {
+    /// On the journal's thread, after a grant's sync or its failure, which has no epoch. After a failure
+    /// the number of grants is not known; the order is read again.
+    fn granted(&self, life: &Life, on_disk: Option<Epoch>) {
         let mut guard = self.shard(&life.0).lock();
         let shard = &mut *guard;
-        if let Some(entry) = of_life(&mut shard.openings, &mut shard.orders, life) {
-            entry.granted = entry.granted.max(epoch);
+        let Some(entry) = of_life(&mut shard.openings, &mut shard.orders, life) else { return };
+        entry.in_flight = entry.in_flight.saturating_sub(1);
+        match on_disk {
+            Some(epoch) => entry.granted = entry.granted.max(epoch),
+            None => shard.suspect(life),
         }
     }
-
-    /// After a failed grant the number of grants is not known; the order is read again.
-    fn forget_grants(&self, life: &Life) {
-        self.shard(&life.0).lock().suspect(life);
-    }
-}
-
-fn grant_append(entry: &Entry, epoch: Epoch, done: Done) -> Append {
-    let list = record::list_name(ListKind::Grants, entry.book.key(), &entry.incarnation);
-    Append { list, expected: entry.grants, records: vec![record::encode_grant(epoch)], done }
 }

@@ -7,6 +7,7 @@ use orderstream_core::{
     Timestamp,
 };
 
+use super::capacity::Reservation;
 use super::follow::ahead;
 use super::{Orders, not_found};
 use crate::selection;
@@ -39,21 +40,23 @@ impl Orders {
             Some(incarnation) => incarnation.clone(),
             None => Incarnation::new(uuid::Uuid::now_v7().to_string())?,
         };
-        let life = (join.key.clone(), incarnation.clone());
         let is_open = self.incarnation(&join.key).as_ref() == Some(&incarnation);
         if !is_open && !self.inner.parts.directory.is_known() {
             let text = "the sellers are not known yet, since the API server was not reached so far";
             return Err(Refusal::new(Reason::Unreachable, text));
         }
-        let choices = if is_open { Vec::new() } else { self.choose(&join, life.clone()) };
+        let (choices, reservation) = if is_open {
+            (Vec::new(), None)
+        } else {
+            let (choices, reservation) = self.choose(&join);
+            (choices, Some(reservation))
+        };
         let opening = Opening { incarnation: incarnation.clone(), spec: join.spec, choices };
         let act = Act::Open(Box::new(opening));
         let command = Command { epoch: join.tracker, ..Command::bare(act) };
         let result = self.act(&join.key, command).await;
-        match result {
-            Ok(_) => self.inner.capacity.keep(&life),
-            Err(_) => self.inner.capacity.release(&life),
-        }
+        // An order that was opened has taken places of its own by now.
+        drop(reservation);
         self.inner.parts.metrics.set_orders(self.count());
         match result {
             Ok(_) => Ok(incarnation),
@@ -65,11 +68,11 @@ impl Orders {
         }
     }
 
-    fn choose(&self, join: &Join, life: (OrderKey, Incarnation)) -> Vec<SellerChoice> {
+    fn choose(&self, join: &Join) -> (Vec<SellerChoice>, Reservation<'_>) {
         let tenant = join.key.tenant.clone();
         let sellers = self.inner.parts.directory.sellers(&tenant);
         let directory = &self.inner.parts.directory;
-        self.inner.capacity.reserve(life, |counts| {
+        self.inner.capacity.reserve(&tenant, |counts| {
             // Here it is counted exactly, at all processors a little late. A place that became free
             // counts as taken till then: nobody is asked for more than they can do.
             let busy =

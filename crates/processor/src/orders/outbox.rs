@@ -140,15 +140,19 @@ impl Orders {
         if place.health == OutboxHealth::Damaged {
             return Err(damaged(key, "its outbox cannot be read"));
         }
+        let life = (key.clone(), life);
+        let place = match place.health {
+            OutboxHealth::Doubtful { .. } => self.read_place(&life).await?,
+            OutboxHealth::Whole | OutboxHealth::Damaged => place,
+        };
         if place.record == 0 {
-            return Ok((life, Snapshot::default()));
+            return Ok((life.1, Snapshot::default()));
         }
-        let (kind, life) = (ListKind::Outbox(place.half), (key.clone(), life));
+        let kind = ListKind::Outbox(place.half);
         let records = self.records(kind, &life, place.record.saturating_sub(1), 1).await?;
         let record = records.first().ok_or_else(storage_unavailable)?;
         let snapshot = store::decode(&record.payload)
             .map_err(|error| self.is_damaged(kind, &life, &error.to_string()))?;
-        self.outbox_is_whole(&life);
         Ok((life.1, snapshot))
     }
 
@@ -174,35 +178,36 @@ impl Orders {
             Ok(appended) => appended.last(),
             Err(error) => {
                 tracing::debug!(order = %key, %error, "an outbox was not written");
-                return Err(self.outbox_again(life).await);
+                // It is not known what is on disk now.
+                self.read_place(life).await?;
+                return Err(storage_unavailable());
             }
         };
         place.head = store::Head::of(outbox);
-        self.remember_outbox(life, place);
+        if let Some(outbox) = self.shard(key).lock().outbox_of(life) {
+            *outbox = store::Place { health: outbox.health, ..place };
+        }
         if place.half != former.half {
             self.remove_outbox(life, former.half).await?;
         }
         Ok(())
     }
 
-    /// After a failed append it is not known what is on disk: it is read again.
-    async fn outbox_again(&self, life: &Life) -> Refusal {
+    /// Reads from disk where an outbox lies: after a failed append, or after it was found damaged.
+    async fn read_place(&self, life: &Life) -> Result<store::Place, Refusal> {
         let (journal, at) = (self.journal(), life.clone());
         let read = tokio::task::spawn_blocking(move || place_of(&*journal, &at.0, &at.1)).await;
-        match read {
-            Ok(Ok(place)) => self.remember_outbox(life, place),
-            Ok(Err(error)) => {
-                return self.cannot_read(ListKind::Outbox(store::Half::A), life, &error);
-            }
-            Err(_) => {}
+        let read = read.map_err(|_| storage_unavailable())?;
+        let place =
+            read.map_err(|error| self.cannot_read(ListKind::Outbox(store::Half::A), life, &error))?;
+        if place.health == OutboxHealth::Damaged {
+            let cause = "a snapshot of its outbox cannot be decoded";
+            return Err(self.is_damaged(ListKind::Outbox(place.half), life, cause));
         }
-        storage_unavailable()
-    }
-
-    fn remember_outbox(&self, life: &Life, place: store::Place) {
         if let Some(outbox) = self.shard(&life.0).lock().outbox_of(life) {
             *outbox = place;
         }
+        Ok(place)
     }
 
     async fn remove_outbox(&self, life: &Life, half: store::Half) -> Result<(), Refusal> {

@@ -1,17 +1,17 @@
-//! Reading an order's lists while it is served. What cannot be read now may be tried again; what is
-//! damaged is refused as at the start, and reported once it is sure.
+//! Reading an order's lists while it is served. What cannot be read now may be tried again; what stays
+//! damaged is refused as at the start, and reported once.
 //!
 //! ```text
 //!   read ──▶ records
-//!     ├────▶ the disk fails     STORAGE_UNAVAILABLE
-//!     └────▶ damaged            RECORDS_DAMAGED; the list is read again:
-//!              events, grants   still damaged after DAMAGED_MS_MIN ──▶ the order is refused
-//!              outbox           still damaged after DAMAGED_MS_MIN ──▶ nobody is notified
+//!     ├────▶ the disk fails ──▶ STORAGE_UNAVAILABLE
+//!     └────▶ damaged ─────────▶ STORAGE_UNAVAILABLE, and the list is read again:
+//!              events, grants    still damaged after DAMAGED_MS_MIN ──▶ RECORDS_DAMAGED (reload.rs)
+//!              outbox            still damaged after DAMAGED_MS_MIN ──▶ nobody is notified
 //! ```
 
 use std::sync::Arc;
 
-use orderstream_core::{Event, OrderKey, Refusal, Seq};
+use orderstream_core::{Event, Refusal, Seq, Timestamp};
 use orderstream_journal::{ReadError, Record};
 
 use super::record::{self, ListKind};
@@ -19,12 +19,9 @@ use super::{Life, Orders, Shard, damaged, storage_unavailable};
 use crate::limits::DAMAGED_MS_MIN;
 use crate::notifications::OutboxHealth;
 
-/// The refusal of whoever asked for records that cannot be read.
-pub(super) fn unreadable(key: &OrderKey, error: &ReadError) -> Refusal {
-    match error {
-        ReadError::Damaged { .. } => damaged(key, &error.to_string()),
-        ReadError::Io(_) => storage_unavailable(),
-    }
+/// Whether damage that was found at `since`, and again now, is taken for what it is.
+pub(super) const fn is_sure(since: Timestamp, now: Timestamp) -> bool {
+    now.ms_since(since) >= DAMAGED_MS_MIN
 }
 
 impl Orders {
@@ -79,22 +76,10 @@ impl Orders {
     pub(super) fn is_damaged(&self, kind: ListKind, life: &Life, cause: &str) -> Refusal {
         match kind {
             ListKind::Events | ListKind::Grants => {
-                if !self.shard(&life.0).lock().doubt(life) {
-                    let (order, incarnation) = life;
-                    tracing::error!(%order, %incarnation, cause, "records of an ended incarnation are damaged");
-                }
-                damaged(&life.0, cause)
+                let known = self.shard(&life.0).lock().doubt(life, self.now());
+                known.map_or_else(storage_unavailable, |cause| damaged(&life.0, &cause))
             }
             ListKind::Outbox(_) => self.outbox_is_damaged(life, cause),
-        }
-    }
-
-    /// An outbox was read after it had been found damaged.
-    pub(super) fn outbox_is_whole(&self, life: &Life) {
-        let mut shard = self.shard(&life.0).lock();
-        let place = shard.outbox_of(life).filter(|place| place.health != OutboxHealth::Whole);
-        if let Some(place) = place {
-            place.health = OutboxHealth::Whole;
         }
     }
 
@@ -105,7 +90,7 @@ impl Orders {
         let Some(place) = shard.outbox_of(life) else { return storage_unavailable() };
         match place.health {
             OutboxHealth::Whole => place.health = OutboxHealth::Doubtful { since: now },
-            OutboxHealth::Doubtful { since } if now.ms_since(since) >= DAMAGED_MS_MIN => {
+            OutboxHealth::Doubtful { since } if is_sure(since, now) => {
                 place.health = OutboxHealth::Damaged;
                 tracing::error!(order = %key, cause, "an outbox is damaged; nobody is notified");
             }
@@ -119,16 +104,23 @@ impl Orders {
 }
 
 impl Shard {
-    /// Has an order's records read again before its next act: some were found damaged. What is on its
-    /// way to the disk gets there, and those who wait for it are answered. `false` where the incarnation
-    /// is not the newest: that one takes no acts.
-    fn doubt(&mut self, life: &Life) -> bool {
+    /// Has an incarnation read again, some records of which were found damaged, or gives the cause for
+    /// which it is refused already. What is on its way to the disk gets there, and those who wait for it
+    /// are answered.
+    fn doubt(&mut self, life: &Life, now: Timestamp) -> Option<String> {
         let newest = self.orders.get_mut(&life.0).filter(|entry| entry.incarnation == life.1);
-        let Some(entry) = newest else { return false };
-        if entry.damaged.is_none() {
-            entry.suspect = true;
-            self.suspects.insert(life.0.clone());
+        if let Some(entry) = newest {
+            if entry.damaged.is_none() {
+                entry.suspect = true;
+                self.suspects.insert(life.0.clone());
+            }
+            return entry.damaged.clone();
         }
-        true
+        let mut formers = self.formers.get_mut(&life.0).into_iter().flatten();
+        let former = formers.find(|former| former.incarnation == life.1)?;
+        if former.damaged.is_none() && self.doubtful.insert(life.clone()) {
+            former.damaged_since = Some(now);
+        }
+        former.damaged.clone()
     }
 }

@@ -1,28 +1,26 @@
-//! From the disk into the map: all orders at start, and one order after a failed append.
+//! From the disk into the map: every order, at the start.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use orderstream_core::OrderKey;
 use orderstream_core::seal::Cover;
-use orderstream_core::{OrderKey, Refusal};
 use orderstream_journal::{DurableProof, Journal, ReadError, Record};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::append::{index_deadline, publish};
+use super::append::index_deadline;
 use super::capacity::Capacity;
 use super::entry::Entry;
 use super::feed::Feed;
 use super::former::Former;
 use super::invited::Invited;
-use super::outbox;
-use super::reading::unreadable;
 use super::record::{self, ListKind, OnDisk};
-use super::{Inner, Life, Orders, Parts, Shard, storage_unavailable};
-use crate::limits::{DAMAGED_MS_MIN, FORMER_READS_MAX, PAGE_EVENTS, SHARDS};
+use super::{Inner, Life, Orders, Parts, Shard};
+use crate::limits::{FORMER_READS_MAX, PAGE_EVENTS, SHARDS};
 use crate::metrics::Proposals;
 use crate::notifications::{Half, OutboxHealth};
 
@@ -82,16 +80,8 @@ impl Orders {
         }
         let metrics = &orders.inner.parts.metrics;
         metrics.set_orders(orders.count());
-        metrics.replayed(began.elapsed().as_secs_f64(), records, orders.count_open());
+        metrics.replayed(began.elapsed().as_secs_f64(), records);
         Ok(orders)
-    }
-
-    fn count_open(&self) -> usize {
-        let is_open = |entry: &Entry| entry.book.order().is_some_and(|o| !o.phase.is_terminal());
-        let open = |shard: &Mutex<Shard>| {
-            shard.lock().orders.values().filter(|entry| is_open(entry)).count()
-        };
-        self.inner.shards.iter().map(open).sum()
     }
 
     /// Takes in all incarnations of a name that were read from disk: the newest into the map, the
@@ -104,7 +94,9 @@ impl Orders {
             .extend(empty.into_iter().map(|entry| (key.clone(), entry.incarnation)));
         held.sort_by_key(Entry::opened_at);
         for entry in &held {
-            self.report(entry);
+            if let Some(cause) = &entry.damaged {
+                self.report(key, &entry.incarnation, cause);
+            }
         }
         let Some(newest) = newest(&held) else { return };
         let newest = held.remove(newest);
@@ -112,15 +104,6 @@ impl Orders {
             self.adopt_former(key, entry);
         }
         self.adopt(key, newest);
-    }
-
-    /// Reports an order whose records are damaged, if they are.
-    fn report(&self, entry: &Entry) {
-        if let Some(cause) = &entry.damaged {
-            let (order, incarnation) = (entry.book.key(), &entry.incarnation);
-            tracing::error!(%order, %incarnation, cause, "an order's records are damaged");
-            self.inner.parts.metrics.order_is_damaged();
-        }
     }
 
     fn adopt_former(&self, key: &OrderKey, entry: Entry) {
@@ -154,83 +137,12 @@ impl Orders {
         if entry.book.order().is_some_and(|order| !order.proposals.is_empty()) {
             entry.proposals = Proposals::Some;
         }
-        if let Some(order) = entry.book.order().filter(|order| !order.phase.is_terminal()) {
-            self.inner.capacity.adopt(order);
-        }
-        let wakers = self.index_invited(&mut entry);
+        let wakers = self.index_open(&mut entry);
         index_deadline(&mut shard.deadlines, &mut entry);
         shard.orders.insert(key.clone(), entry);
         shard.index_end(key);
         drop(guard);
         wakers.into_iter().for_each(std::task::Waker::wake);
-    }
-
-    /// Reads a suspect order from disk again.
-    pub(super) async fn reload(&self, key: &OrderKey) -> Result<(), Refusal> {
-        let life = {
-            let shard = self.shard(key).lock();
-            match shard.orders.get(key) {
-                Some(entry) if entry.suspect && entry.in_flight == 0 => {
-                    (key.clone(), entry.incarnation.clone())
-                }
-                Some(entry) if entry.suspect => return Err(storage_unavailable()),
-                Some(_) | None => return Ok(()),
-            }
-        };
-        let (journal, to_read) = (Arc::clone(&self.inner.parts.journal), life.clone());
-        let read = tokio::task::spawn_blocking(move || read_life(&*journal, to_read)).await;
-        let fresh = read.map_err(|_| storage_unavailable())?;
-        let fresh = fresh.map_err(|error| unreadable(key, &error))?;
-        if self.adopt_again(&life, fresh) { Ok(()) } else { Err(storage_unavailable()) }
-    }
-
-    /// Takes in what was read again of an order; false where that is to be read once more.
-    fn adopt_again(&self, life: &Life, fresh: Entry) -> bool {
-        let (key, now) = (&life.0, self.now());
-        let mut guard = self.shard(key).lock();
-        let shard = &mut *guard;
-        let Some(entry) = shard
-            .orders
-            .get_mut(key)
-            .filter(|held| held.suspect && held.in_flight == 0)
-            .filter(|held| held.incarnation == fresh.incarnation)
-        else {
-            return true;
-        };
-        // A disk that failed may fail where it is read too, and be well again.
-        if fresh.damaged.is_some() && entry.damaged.is_none() {
-            let since = *entry.damaged_since.get_or_insert(now);
-            if now.ms_since(since) < DAMAGED_MS_MIN {
-                return false;
-            }
-        }
-        if entry.damaged.is_none() {
-            self.report(&fresh);
-        }
-        entry.damaged_since = None;
-        entry.suspect = false;
-        entry.book = fresh.book;
-        entry.grants = fresh.grants;
-        entry.granted = fresh.granted;
-        entry.damaged = fresh.damaged;
-        entry.feed.set_cover(Cover::of(entry.book.order()));
-        let mut wakers = publish(entry, fresh.on_disk, Vec::new());
-        wakers.extend(self.index_invited(entry));
-        outbox::wake(self, entry);
-        let is_empty = entry.is_empty();
-        shard.suspects.remove(key);
-        index_deadline(&mut shard.deadlines, entry);
-        if is_empty {
-            // Its opening was refused, and there is no such order. It may have reached the disk all the
-            // same, which a store that is opened again after this shows.
-            shard.orders.remove(key);
-            self.inner.count.fetch_sub(1, Ordering::Relaxed);
-            shard.removals.insert(life.clone());
-        }
-        shard.index_end(key);
-        drop(guard);
-        wakers.into_iter().for_each(std::task::Waker::wake);
-        true
     }
 }
 

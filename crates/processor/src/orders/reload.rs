@@ -1,0 +1,164 @@
+//! Reading again what is served: an order whose book may be ahead of the disk, or an incarnation some
+//! records of which were found damaged.
+//!
+//! ```text
+//!   an append failed ──┐              ┌─▶ whole: what the disk holds counts
+//!                      ├─▶ read again ┼─▶ damaged for less than DAMAGED_MS_MIN: read once more
+//!   damage was found ──┘              └─▶ damaged for as long: refused from now on, and reported
+//! ```
+//!
+//! Until it is decided nobody hears that records are damaged: a disk that failed may fail where it is
+//! read too, and be well again.
+
+use std::sync::Arc;
+
+use orderstream_core::seal::Cover;
+use orderstream_core::{Incarnation, OrderKey, Refusal};
+
+use super::append::{index_deadline, publish};
+use super::entry::Entry;
+use super::reading::is_sure;
+use super::replay::read_life;
+use super::{Life, Orders, Shard, damaged, outbox, storage_unavailable};
+use crate::metrics::Proposals;
+
+impl Orders {
+    /// Reads a suspect order from disk again.
+    pub(super) async fn reload(&self, key: &OrderKey) -> Result<(), Refusal> {
+        let life = {
+            let shard = self.shard(key).lock();
+            match shard.orders.get(key) {
+                Some(entry) if entry.suspect && entry.in_flight == 0 => {
+                    (key.clone(), entry.incarnation.clone())
+                }
+                Some(entry) if entry.suspect => return Err(storage_unavailable()),
+                Some(_) | None => return Ok(()),
+            }
+        };
+        let fresh = self.read_again(&life).await?;
+        if self.adopt_again(&life, fresh) { Ok(()) } else { Err(storage_unavailable()) }
+    }
+
+    /// Reads all of an incarnation but its outbox.
+    async fn read_again(&self, life: &Life) -> Result<Entry, Refusal> {
+        let (journal, life) = (self.journal(), life.clone());
+        let read = tokio::task::spawn_blocking(move || read_life(&*journal, life)).await;
+        read.ok().and_then(Result::ok).ok_or_else(storage_unavailable)
+    }
+
+    /// Takes in what was read again of an order; false where that is to be read once more.
+    fn adopt_again(&self, life: &Life, mut fresh: Entry) -> bool {
+        let (key, now) = (&life.0, self.now());
+        let mut guard = self.shard(key).lock();
+        let shard = &mut *guard;
+        let Some(entry) = shard
+            .orders
+            .get_mut(key)
+            .filter(|held| held.suspect && held.in_flight == 0)
+            .filter(|held| held.incarnation == fresh.incarnation)
+        else {
+            return true;
+        };
+        let (known, found) = (entry.on_disk.seq(), fresh.on_disk.seq());
+        if fresh.damaged.is_none() && found < known {
+            fresh.refuse(format!("its list ends at event {found}, and event {known} was stored"));
+        }
+        if fresh.damaged.is_some() && !is_sure(*entry.damaged_since.get_or_insert(now), now) {
+            return false;
+        }
+        shard.suspects.remove(key);
+        entry.suspect = false;
+        entry.damaged_since = None;
+        let wakers = match fresh.damaged.take() {
+            Some(cause) => self.refuse(shard, life, cause),
+            None => self.replace(shard, life, fresh),
+        };
+        drop(guard);
+        wakers.into_iter().for_each(std::task::Waker::wake);
+        true
+    }
+
+    /// Puts what is on disk in the place of an order's book. Gives the wakers of its followers.
+    fn replace(&self, shard: &mut Shard, life: &Life, fresh: Entry) -> Vec<std::task::Waker> {
+        let Some(entry) = shard.orders.get_mut(&life.0) else { return Vec::new() };
+        entry.book = fresh.book;
+        // A journal that is read only takes no grant: the last one is known in memory alone.
+        entry.book.replay_grant(entry.granted);
+        entry.granted = entry.granted.max(fresh.granted);
+        entry.grants = fresh.grants;
+        if entry.book.order().is_some_and(|order| !order.proposals.is_empty()) {
+            entry.proposals = Proposals::Some;
+        }
+        entry.feed.set_cover(Cover::of(entry.book.order()));
+        let mut wakers = publish(entry, fresh.on_disk, Vec::new());
+        wakers.extend(self.index_open(entry));
+        outbox::wake(self, entry);
+        index_deadline(&mut shard.deadlines, entry);
+        if entry.is_empty() {
+            // Its opening was refused, and there is no such order. It may have reached the disk all the
+            // same, which a store that is opened again after this shows.
+            shard.orders.remove(&life.0);
+            self.inner.count.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+            shard.removals.insert(life.clone());
+        }
+        shard.index_end(&life.0);
+        wakers
+    }
+
+    /// Refuses an order from now on, as one that is found damaged at the start: it holds no places, it
+    /// has no end, so that it is never removed, and those who follow it hear of it.
+    fn refuse(&self, shard: &mut Shard, life: &Life, cause: String) -> Vec<std::task::Waker> {
+        let Some(entry) = shard.orders.get_mut(&life.0) else { return Vec::new() };
+        self.report(&life.0, &life.1, &cause);
+        if let Some(ended_at) = entry.ended_at() {
+            shard.ended.remove(&(ended_at, life.0.clone(), life.1.clone()));
+        }
+        self.close(entry);
+        let wakers = entry.feed.refuse(damaged(&life.0, &cause));
+        entry.refuse(cause);
+        entry.fail_waiters();
+        index_deadline(&mut shard.deadlines, entry);
+        wakers
+    }
+
+    /// Reads former incarnations again that were found damaged.
+    pub(super) async fn reread_formers(&self) {
+        let doubtful = |shard: &parking_lot::Mutex<Shard>| {
+            shard.lock().doubtful.iter().cloned().collect::<Vec<_>>()
+        };
+        let lives: Vec<Life> = self.inner.shards.iter().flat_map(doubtful).collect();
+        for life in lives {
+            let turn = Arc::clone(&self.inner.former_reads).acquire_owned().await;
+            if let Ok(fresh) = self.read_again(&life).await {
+                self.judge_former(&life, fresh.damaged);
+            }
+            drop(turn);
+        }
+    }
+
+    fn judge_former(&self, life: &Life, cause: Option<String>) {
+        let now = self.now();
+        let mut guard = self.shard(&life.0).lock();
+        let shard = &mut *guard;
+        let former = shard.formers.get_mut(&life.0).into_iter().flatten();
+        let former = former.into_iter().find(|former| former.incarnation == life.1);
+        let (Some(former), Some(cause)) = (former, cause) else {
+            shard.doubtful.remove(life);
+            return;
+        };
+        let Some(since) = former.damaged_since.filter(|since| is_sure(*since, now)) else { return };
+        tracing::debug!(order = %life.0, since = since.0, "a former incarnation stays damaged");
+        if let Some(ended_at) = former.ended_at {
+            shard.ended.remove(&(ended_at, life.0.clone(), life.1.clone()));
+        }
+        self.report(&life.0, &life.1, &cause);
+        former.refuse(cause);
+        shard.doubtful.remove(life);
+    }
+
+    /// Reports an order whose records are damaged.
+    pub(super) fn report(&self, order: &OrderKey, incarnation: &Incarnation, cause: &str) {
+        tracing::error!(%order, %incarnation, cause, "an order's records are damaged");
+        self.inner.parts.metrics.order_is_damaged();
+    }
+}
