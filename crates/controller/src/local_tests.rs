@@ -237,6 +237,19 @@ fn an_ended_order_is_stopped_kept_for_its_time_and_removed() {
 }
 
 #[test]
+fn an_edit_after_the_end_is_observed() {
+    let rig = Rig::new();
+    rig.apply("{cancel: true}").unwrap();
+    rig.settle();
+    let before = rig.local.get("default", "chairs").unwrap().status.unwrap();
+    let (applied, _) = rig.apply("{cancel: true, ttlAfterFinished: 10m}").unwrap();
+    assert_eq!(applied, Applied::Configured);
+    rig.settle();
+    let after = rig.local.get("default", "chairs").unwrap().status.unwrap();
+    assert_eq!(after, OrderRequestStatus { observed_generation: Some(2), ..before });
+}
+
+#[test]
 fn an_edit_of_what_was_read_before_takes_nothing_back_that_was_done_since() {
     let rig = Rig::new();
     let (_, read) = rig.apply("{}").unwrap();

@@ -6,35 +6,47 @@ use std::sync::{Arc, Weak};
 use orderstream_core::OrderKey;
 use tokio::sync::Notify;
 
-/// Orders beyond which those are looked for that nobody waits for any more.
+/// Orders up to which those that nobody waits for any more are left alone.
 const ORDERS_SWEPT: usize = 64;
 
 /// Those who wait, by order.
-#[derive(Debug, Default)]
-pub(super) struct Changes(HashMap<OrderKey, Weak<Notify>>);
+#[derive(Debug)]
+pub(super) struct Changes {
+    waiting: HashMap<OrderKey, Weak<Notify>>,
+    /// At how many orders those without anybody are looked for: twice as many as were waited for then,
+    /// so that a call costs the same however many wait.
+    swept_at: usize,
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        Self { waiting: HashMap::new(), swept_at: ORDERS_SWEPT }
+    }
+}
 
 impl Changes {
     /// What is notified of each change of an order's resource from now on.
     pub(super) fn of(&mut self, key: &OrderKey) -> Arc<Notify> {
-        if let Some(held) = self.0.get(key).and_then(Weak::upgrade) {
+        if let Some(held) = self.waiting.get(key).and_then(Weak::upgrade) {
             return held;
         }
-        if self.0.len() >= ORDERS_SWEPT {
-            self.0.retain(|_, waiting| waiting.strong_count() > 0);
+        if self.waiting.len() >= self.swept_at {
+            self.waiting.retain(|_, waiting| waiting.strong_count() > 0);
+            self.swept_at = self.waiting.len().saturating_mul(2).max(ORDERS_SWEPT);
         }
         let notify = Arc::new(Notify::new());
-        self.0.insert(key.clone(), Arc::downgrade(&notify));
+        self.waiting.insert(key.clone(), Arc::downgrade(&notify));
         notify
     }
 
     /// Notifies all who wait for this order.
     pub(super) fn notify(&mut self, key: &OrderKey) {
-        if self.0.is_empty() {
+        if self.waiting.is_empty() {
             return;
         }
-        match self.0.get(key).map(Weak::upgrade) {
+        match self.waiting.get(key).map(Weak::upgrade) {
             Some(Some(waiting)) => waiting.notify_waiters(),
-            Some(None) => drop(self.0.remove(key)),
+            Some(None) => drop(self.waiting.remove(key)),
             None => {}
         }
     }
@@ -65,8 +77,8 @@ mod tests {
         for number in 0..10 * ORDERS_SWEPT {
             drop(changes.of(&key(number)));
         }
-        assert!(changes.0.len() <= ORDERS_SWEPT);
+        assert!(changes.waiting.len() <= ORDERS_SWEPT);
         changes.notify(&key(10 * ORDERS_SWEPT - 1));
-        assert!(!changes.0.contains_key(&key(10 * ORDERS_SWEPT - 1)));
+        assert!(!changes.waiting.contains_key(&key(10 * ORDERS_SWEPT - 1)));
     }
 }

@@ -201,7 +201,11 @@ impl Operator {
                 }
                 Step::Start(processor) => self.start(facts, desired, processor)?,
                 Step::Act(command) => self.act(facts, *command)?,
-                Step::Stop => self.streams.stop(&facts.key, &desired.incarnation),
+                Step::Stop => {
+                    self.streams.stop(&facts.key, &desired.incarnation);
+                    let seen = ended(facts.generation(), &facts.known);
+                    self.offer(facts, seen).into_iter().for_each(&mut sooner);
+                }
                 Step::Publish => {
                     let refused = facts.snapshot.as_deref().and_then(|s| refusal(desired, s));
                     self.publish(facts, refused.as_ref(), edits).into_iter().for_each(&mut sooner);

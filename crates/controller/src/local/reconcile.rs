@@ -9,7 +9,7 @@ use super::Inner;
 use super::wakes::Due;
 use crate::convert;
 use crate::order_request::{OrderRequest, OrderRequestStatus, StreamStatus};
-use crate::status::status;
+use crate::status::{ended, status};
 
 /// How long a deleted resource waits to see its order's end.
 const DELETE_WAIT_MS: u64 = 30_000;
@@ -129,7 +129,7 @@ impl Inner {
             Step::Act(command) => self.streams.act(key, *command),
             Step::Stop => {
                 self.streams.stop(key, &desired.incarnation);
-                Ok(())
+                self.observe_end(key, resource)
             }
             Step::Publish => {
                 let snapshot = self.streams.snapshot(key);
@@ -200,10 +200,11 @@ impl Inner {
     fn over(
         &self,
         key: &OrderKey,
-        resource: &OrderRequest,
+        resource: &mut OrderRequest,
         desired: &Desired,
         now: Timestamp,
     ) -> Result<Outcome, Refusal> {
+        self.observe_end(key, resource)?;
         let known = resource.status.as_ref();
         let ended_at = known
             .and_then(|known| known.completion_time.as_deref())
@@ -211,6 +212,13 @@ impl Inner {
             .unwrap_or(now);
         let due = ended_at.plus_ms(desired.ttl_after_finished_ms);
         if now >= due { self.remove(key, resource) } else { Ok(Outcome::Keep(Some(due))) }
+    }
+
+    /// Shows that an edit after the end was seen.
+    fn observe_end(&self, key: &OrderKey, resource: &mut OrderRequest) -> Result<(), Refusal> {
+        let known = resource.status.clone().unwrap_or_default();
+        let next = ended(resource.metadata.generation.unwrap_or(1), &known);
+        if next == known { Ok(()) } else { self.keep(key, resource, next) }
     }
 
     fn remove(&self, key: &OrderKey, resource: &OrderRequest) -> Result<Outcome, Refusal> {
