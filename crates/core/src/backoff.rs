@@ -24,7 +24,7 @@ pub const fn full_jitter_ms(wait_ms: u64, draw_permille: u64) -> u64 {
 /// Half of a wait at a draw of 0, all of it at 1 000.
 pub const fn equal_jitter_ms(wait_ms: u64, draw_permille: u64) -> u64 {
     let half = wait_ms / 2;
-    half.saturating_add(full_jitter_ms(half, draw_permille))
+    half.saturating_add(full_jitter_ms(wait_ms - half, draw_permille))
 }
 
 #[cfg(test)]
@@ -45,6 +45,7 @@ mod tests {
             assert_eq!(full_jitter_ms(1_000, draw), full);
             assert_eq!(equal_jitter_ms(1_000, draw), equal);
         }
+        assert_eq!((equal_jitter_ms(1_001, 0), equal_jitter_ms(1_001, 1_000)), (500, 1_001));
         assert_eq!(full_jitter_ms(1_000, 9_999), 1_000);
         assert_eq!(full_jitter_ms(u64::MAX, 1_000), u64::MAX / 1_000 * 1_000);
     }

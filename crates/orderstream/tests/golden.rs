@@ -11,9 +11,9 @@
 //!
 //! A change that is meant is recorded with a variable, and the diff shows all that moved:
 //!
-//! - `ORDERSTREAM_GOLDEN=answers` writes the transcript, the records, and the answers about the
+//! - `ORDERSTREAM_GOLDEN=write` writes the transcript, the records, and the answers about the
 //!   folders that are there.
-//! - `ORDERSTREAM_GOLDEN=write` also puts new folders in place of those, with what the script left
+//! - `ORDERSTREAM_GOLDEN=folders` also puts new folders in place of those, with what the script left
 //!   and what it asked under keys. Then what former binaries stored is proven by nothing any more:
 //!   it is for what the folders lack, and not for making `stored` pass.
 //!
@@ -53,9 +53,9 @@ enum Mode {
 impl Mode {
     fn of_variable() -> Self {
         match std::env::var("ORDERSTREAM_GOLDEN").as_deref() {
-            Ok("write") => Self::All,
-            Ok("answers") => Self::Answers,
-            Ok(other) => panic!("ORDERSTREAM_GOLDEN is '{other}'; give write or answers"),
+            Ok("write") => Self::Answers,
+            Ok("folders") => Self::All,
+            Ok(other) => panic!("ORDERSTREAM_GOLDEN is '{other}'; give write or folders"),
             Err(_) => Self::Compare,
         }
     }

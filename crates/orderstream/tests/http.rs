@@ -1,5 +1,6 @@
 //! A plain HTTP/1.1 client with deadlines, one connection a request, as `curl` would do it.
 
+use std::fmt::Display;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// How long one request may take in all.
-const DEADLINE: Duration = Duration::from_secs(15);
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// What came back.
 #[derive(Debug)]
@@ -31,6 +32,18 @@ pub(crate) fn send(
     headers: &[&str],
     body: &str,
 ) -> io::Result<Answer> {
+    let mut bytes = Vec::new();
+    begin(address, request, headers, body)?.read_to_end(&mut bytes)?;
+    parse(&bytes).ok_or_else(|| io::Error::other("the answer was cut"))
+}
+
+/// Sends a request, after which the server closes the connection; gives what its answer is read from.
+pub(crate) fn begin(
+    address: SocketAddr,
+    request: &str,
+    headers: &[impl Display],
+    body: &str,
+) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect_timeout(&address, DEADLINE)?;
     stream.set_read_timeout(Some(DEADLINE))?;
     stream.set_write_timeout(Some(DEADLINE))?;
@@ -41,9 +54,7 @@ pub(crate) fn send(
         "{request} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
          content-length: {length}\r\n{headers}\r\n{body}"
     )?;
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes)?;
-    parse(&bytes).ok_or_else(|| io::Error::other("the answer was cut"))
+    Ok(stream)
 }
 
 pub(crate) fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {

@@ -83,7 +83,7 @@ impl Market {
 }
 
 /// The words of a line; what stands in single quotes is one.
-fn words(line: &str) -> Vec<&str> {
+pub(crate) fn words(line: &str) -> Vec<&str> {
     let parts = line.split('\'').enumerate();
     parts
         .flat_map(|(index, part)| match index % 2 {

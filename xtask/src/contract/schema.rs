@@ -34,8 +34,9 @@ pub(super) fn split(name: &str, mut schema: Value, levels: usize, pieces: &mut V
 
 /// Takes what stands under a word out of a document, by name.
 pub(super) fn take(document: &mut Value, word: &str) -> Vec<(String, Value)> {
-    match document.as_object_mut().and_then(|map| map.remove(word)) {
-        Some(Value::Object(map)) => map.into_iter().collect(),
-        _ => Vec::new(),
+    let taken = document.get_mut(word).and_then(Value::as_object_mut).map(std::mem::take);
+    if taken.is_some() {
+        document.as_object_mut().map(|map| map.remove(word));
     }
+    taken.into_iter().flatten().collect()
 }

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use syn::visit::Visit;
 
 use super::Finding;
 
@@ -15,10 +16,11 @@ const MARKS: &[&str] = &["TODO", "FIXME", "XXX"];
 
 /// Where [`Durable`](orderstream_core::withheld::Durable) may be implemented: by a journal, for nothing by
 /// core itself, and in tests.
-const PROVING: [&str; 4] = [
+const PROVING: [&str; 5] = [
     "crates/journal/src/",
     "crates/core/src/withheld.rs",
-    "/tests",
+    "crates/core/src/book/tests.rs",
+    "crates/core/tests/",
     "crates/requestor/src/fake.rs",
 ];
 
@@ -32,7 +34,9 @@ pub(super) fn check(path: &str, text: &str) -> Vec<Finding> {
         let what = "does not open with a `//!` doc";
         findings.push(Finding::new(path, 1, what, "say in one sentence what the file is for"));
     }
-    if let Some(line) = proves(text).filter(|_| !PROVING.iter().any(|place| path.contains(place))) {
+    if let Some(line) =
+        proves(text).filter(|_| !PROVING.iter().any(|place| path.starts_with(place)))
+    {
         let what = "implements `Durable`, which only a journal does";
         findings.push(Finding::new(path, line, what, "pass on the proof that the journal gave"));
     }
@@ -47,13 +51,22 @@ pub(super) fn check(path: &str, text: &str) -> Vec<Finding> {
 
 /// The line in which a file implements `Durable`, if it does.
 fn proves(text: &str) -> Option<usize> {
-    let file = syn::parse_file(text).ok()?;
-    let durable = |item: &syn::Item| {
-        let syn::Item::Impl(item) = item else { return None };
-        let (_, path, _) = item.trait_.as_ref()?;
-        (path.segments.last()?.ident == "Durable").then(|| item.impl_token.span.start().line)
-    };
-    file.items.iter().find_map(durable)
+    let mut proofs = Proofs(None);
+    proofs.visit_file(&syn::parse_file(text).ok()?);
+    proofs.0
+}
+
+/// A walk over a file's items, in modules and functions too, for the first that implements `Durable`.
+struct Proofs(Option<usize>);
+
+impl<'ast> Visit<'ast> for Proofs {
+    fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
+        let last = item.trait_.as_ref().and_then(|(_, path, _)| path.segments.last());
+        if last.is_some_and(|last| last.ident == "Durable") {
+            self.0 = self.0.or_else(|| Some(item.impl_token.span.start().line));
+        }
+        syn::visit::visit_item_impl(self, item);
+    }
 }
 
 /// A walk over a file's tokens, into macros too.
@@ -205,6 +218,11 @@ mod tests {
     fn a_proof_that_no_journal_made_is_found() {
         let text = "//! Doc.\nstruct Forged;\nimpl core::Durable for Forged {}\n";
         assert!(found(text)[0].starts_with("src/a.rs:3: implements `Durable`"));
+        let inside = format!("//! Doc.\nfn f() {{\n    mod m {{\n{text}    }}\n}}\n");
+        assert!(
+            found(&inside.replace("//! Doc.\nstruct", "struct"))[0]
+                .contains("implements `Durable`")
+        );
         assert!(check("crates/journal/src/api.rs", text).is_empty());
         assert!(check("crates/core/tests/properties.rs", text).is_empty());
     }

@@ -41,7 +41,6 @@ pub fn compose(order: &Order, event: &Event, due: &Due, failed: Option<&Failure>
     }
 }
 
-/// Milliseconds since 1970 as RFC 3339.
 /// The order in short; an invitation brings all that is wanted.
 fn summary(order: &Order, due: &Due) -> Value {
     let spec = &order.spec;

@@ -2,14 +2,13 @@
 //! events that does not end is read as far as it is wanted.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::io::{self, Read as _};
+use std::net::SocketAddr;
 
 use serde_json::Value;
 
-/// How long one read or write may take.
-const DEADLINE: Duration = Duration::from_secs(30);
+use crate::http::begin;
+
 /// Headers that say how an answer travels, and not what it says.
 const OF_THE_WAY: [&str; 4] = ["connection", "content-length", "date", "transfer-encoding"];
 
@@ -35,16 +34,7 @@ pub(super) fn exchange(
     (headers, body): (&[String], &str),
     enough: impl Fn(&str) -> bool,
 ) -> io::Result<Answer> {
-    let mut stream = TcpStream::connect_timeout(&address, DEADLINE)?;
-    stream.set_read_timeout(Some(DEADLINE))?;
-    stream.set_write_timeout(Some(DEADLINE))?;
-    let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
-    let length = body.len();
-    write!(
-        stream,
-        "{request} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
-         content-length: {length}\r\n{headers}\r\n{body}"
-    )?;
+    let mut stream = begin(address, request, headers, body)?;
     let (mut bytes, mut part) = (Vec::new(), [0; 16 * 1024]);
     loop {
         let len = stream.read(&mut part)?;

@@ -11,7 +11,7 @@ use crate::process::until;
 
 /// The life of the orders whose time runs out: longer than the least of ten seconds, so that a slow
 /// machine does before the end what the script wants there.
-const SHORT_LIFE_MS: u64 = 20_000;
+const SHORT_LIFE_MS: u64 = 45_000;
 /// An order of another tenant, with all signs that an id may have.
 const OTHER: &str = "acme/Dots.and_signs-1:2";
 /// Its path.

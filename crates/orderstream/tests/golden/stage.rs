@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::client::{Answer, exchange, get};
 use super::receiver::Receiver;
 use super::transcript::{Transcript, quoted};
+use crate::market::words;
 use crate::process::{BINARY, Role, root, until};
 
 /// A secret after Standard Webhooks.
@@ -330,15 +331,4 @@ fn manifests(receiver: SocketAddr) -> String {
         )
     };
     ROWS.into_iter().map(manifest).collect()
-}
-
-/// The words of a line; what stands in single quotes is one.
-fn words(line: &str) -> Vec<&str> {
-    let parts = line.split('\'').enumerate();
-    parts
-        .flat_map(|(index, part)| match index % 2 {
-            0 => part.split_whitespace().collect::<Vec<_>>(),
-            _ => vec![part],
-        })
-        .collect()
 }
