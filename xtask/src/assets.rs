@@ -1,4 +1,4 @@
-//! Where tests find a Kubernetes API server: etcd, kube-apiserver and kubectl in one folder.
+//! The Kubernetes API server for tests: etcd, kube-apiserver and kubectl in one folder.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,32 +7,33 @@ use anyhow::{Context as _, bail};
 
 use crate::step;
 
-/// The folder's variable, as controller-runtime's tests name it.
+/// The environment variable of the folder, named as in controller-runtime's tests.
 pub(crate) const VARIABLE: &str = "KUBEBUILDER_ASSETS";
-/// The variable that names a command which runs a cluster for tests; docs/testing.md says what it takes.
+/// The environment variable of a command that runs a cluster for tests; its arguments are in
+/// docs/testing.md.
 pub(crate) const TEST_CLUSTER: &str = "ORDERSTREAM_TEST_CLUSTER";
 const NAMES: [&str; 3] = ["etcd", "kube-apiserver", "kubectl"];
 /// The Kubernetes release that is built or downloaded; `xtask/kubernetes/go.mod` pins the same.
 const VERSION: &str = "v1.34.4";
-/// Kubernetes' own test binaries, where nothing nearer is there, with their SHA-256.
+/// The URL of Kubernetes' own test binaries, which are the last resort, and their SHA-256.
 const DOWNLOAD: (&str, &str) = (
     "https://github.com/kubernetes-sigs/controller-tools/releases/download/envtest-v1.34.1/\
      envtest-v1.34.1-linux-amd64.tar.gz",
     "c8500090806ed5ce4064eeeb2a5666476a5168c1f4ff0eadd54fe59b22c4baa7",
 );
 
-/// One way to fill the cache: its name, and what does it.
+/// One way to fill the cache: its name and its function.
 type Way = (&'static str, fn(&Path, &Path) -> anyhow::Result<()>);
 
-/// The ways, nearest first.
+/// The ways to fill the cache, in the order in which they are tried.
 const WAYS: [Way; 3] = [
     ("the cluster for tests", unpack),
     ("a build from Go modules", build),
     ("the official test binaries", download),
 ];
 
-/// The folder: the one that the variable names, else a cache under `target`, filled in the first
-/// of the ways that works. `None`, with a word on how to get one, where none does.
+/// Finds the folder: the one of the environment variable, else a cache under `target`, filled by
+/// the first way that works. `None`, with a printed hint, where none does.
 ///
 /// # Errors
 /// When the variable names a folder that lacks a binary; with `CI=true`, when there is none.
@@ -66,7 +67,7 @@ pub(crate) fn find(root: &Path) -> anyhow::Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// The command that runs a cluster for tests, if there is one.
+/// Returns the command that runs a cluster for tests, if there is one.
 pub(crate) fn test_cluster() -> Option<Command> {
     std::env::var_os(TEST_CLUSTER).filter(|named| !named.is_empty()).map(Command::new)
 }
@@ -82,7 +83,7 @@ fn unpack(_root: &Path, cache: &Path) -> anyhow::Result<()> {
     step::run("unpack an API server for tests", &mut command)
 }
 
-/// Builds one binary that is all three, told apart by name. Some minutes, once.
+/// Builds one binary that is all three programs by its name. Takes some minutes, once.
 fn build(root: &Path, cache: &Path) -> anyhow::Result<()> {
     if Command::new("go").arg("version").output().is_err() {
         bail!("Go is not installed");
@@ -108,7 +109,7 @@ fn build(root: &Path, cache: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Downloads the official binaries for tests and checks what came.
+/// Downloads the official binaries for tests and checks their SHA-256.
 fn download(_root: &Path, cache: &Path) -> anyhow::Result<()> {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
         bail!("these are pinned for Linux on x86-64 only");

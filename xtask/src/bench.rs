@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the figures, measured by the shipped build of the bench crate.
+//! `cargo xtask bench`: the benchmarks, run in the shipped build.
 
 use std::path::Path;
 

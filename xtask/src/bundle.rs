@@ -1,5 +1,5 @@
-//! What is generated beside the definitions: dashboards, the references of metrics and of the REST,
-//! and what the chart holds of all this, because a chart takes no file from outside its folder.
+//! The generated files beside the definitions: dashboards, the references of metrics and of the
+//! REST, and the chart's copies, because a chart takes no file from outside its folder.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::{dashboards, deploy};
 const IN_CHART: &str = "deploy/helm/orderstream/files";
 /// The alerts, which are written by hand.
 const ALERTS: &str = "deploy/alerts/orderstream.rules.yaml";
-/// What users look up, each a file that the binary prints.
+/// The references for users, each a file that the binary prints.
 const REFERENCES: [Set; 3] = [
     Set { dir: "docs/reference/metrics.md", verb: "metrics" },
     Set { dir: "docs/reference/openapi/processor.json", verb: "openapi processor" },
@@ -41,7 +41,7 @@ pub(crate) fn write(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Compares what is stored with what would be written.
+/// Compares the stored files with the generated ones.
 ///
 /// # Errors
 /// When something cannot be made.

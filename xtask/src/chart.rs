@@ -1,5 +1,5 @@
-//! `cargo xtask chart`: the chart with real Helm, the alerts with real promtool. What is not
-//! installed is installed (Helm and helm-docs from their Go modules) or said to be missing.
+//! `cargo xtask chart`: checks the chart with Helm and the alerts with promtool. Helm and helm-docs
+//! are installed from their Go modules where they are missing; a missing promtool is reported.
 
 use std::fs;
 use std::path::Path;
@@ -12,14 +12,14 @@ use crate::step;
 
 const CHART: &str = "deploy/helm/orderstream";
 const CASES: &str = "deploy/helm/tests";
-/// What a cluster with the Prometheus operator has beside the usual.
+/// The APIs beyond the usual of a cluster with the Prometheus operator.
 const APIS: [&str; 2] =
     ["--api-versions=monitoring.coreos.com/v1", "--api-versions=flowcontrol.apiserver.k8s.io/v1"];
 
 /// Runs all checks of the chart and of the alerts.
 ///
 /// # Errors
-/// The first thing that is not as it should be.
+/// The first check that fails.
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     alerts(root)?;
     let tools = root.join("target/tools/bin");
@@ -87,7 +87,8 @@ fn cases(root: &Path) -> anyhow::Result<Vec<Value>> {
     Ok(cases)
 }
 
-/// A case either fails with one clear line, or gives objects of which something is claimed.
+/// Judges a case, which either fails with one clear line, or renders objects with claims about
+/// them.
 fn judge(case: &Value, output: &std::process::Output) -> anyhow::Result<()> {
     let stderr = String::from_utf8_lossy(&output.stderr);
     if let Some(wanted) = case["fails"].as_str() {
@@ -125,7 +126,7 @@ fn documents(text: &str) -> anyhow::Result<Vec<Value>> {
         .collect()
 }
 
-/// The chart's page is what helm-docs makes of its values.
+/// Checks that the chart's page is what helm-docs generates from its values.
 fn docs(root: &Path, tools: &Path) -> anyhow::Result<()> {
     let page = root.join(CHART).join("README.md");
     let before = fs::read_to_string(&page).unwrap_or_default();
@@ -138,7 +139,7 @@ fn docs(root: &Path, tools: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    //! Claims about what the chart's neighbours say of an order, and about the chart's values.
+    //! Tests of Argo CD's health script for orders, and of the chart's values.
 
     use mlua::{Lua, LuaSerdeExt as _};
     use serde_json::{Map, Value};
@@ -166,7 +167,7 @@ mod tests {
         value.as_object().into_iter().flat_map(Map::iter)
     }
 
-    /// Walks the values and their schema side by side.
+    /// Checks that the values and their schema have the same keys.
     fn agree(path: &str, values: &Value, schema: &Value) {
         assert_eq!(schema["additionalProperties"], false, "{path} takes any key");
         for (name, value) in fields(values) {
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_schema_knows_every_value_and_no_other() {
+    fn schema_and_values_have_equal_keys() {
         let values = include_str!("../../deploy/helm/orderstream/values.yaml");
         let values: Value = serde_saphyr::from_str(values).unwrap();
         let schema = include_str!("../../deploy/helm/orderstream/values.schema.json");
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn every_value_says_what_it_is() {
+    fn every_value_has_a_comment() {
         let values = include_str!("../../deploy/helm/orderstream/values.yaml");
         let mut told = false;
         for line in values.lines() {
@@ -212,8 +213,9 @@ mod tests {
         }
     }
 
+    /// The cases are those of `deploy/argocd/testdata`.
     #[test]
-    fn argo_cd_hears_the_health_of_every_kind_of_order() {
+    fn argo_cd_shows_every_order_health() {
         let script = include_str!("../../deploy/argocd/health.lua");
         let cases = include_str!("../../deploy/argocd/testdata/cases.yaml");
         let cases: Vec<Value> = serde_saphyr::from_str(cases).unwrap();

@@ -1,4 +1,4 @@
-//! `cargo xtask codegen`: writes the checked-in generated files anew.
+//! `cargo xtask codegen`: regenerates the checked-in generated files.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use crate::deploy::{self, Set};
 use crate::{bundle, step};
 
-/// Writes the wire code from the proto files, and `deploy` from what the binary prints.
+/// Writes the wire code from the proto files, and `deploy` from the binary's output.
 ///
 /// # Errors
 /// When a step fails or a file cannot be written.
@@ -21,7 +21,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     bundle::write(root)
 }
 
-/// Makes the folder hold what is printed and no other definition.
+/// Writes the printed documents into the set's folder, and removes all others.
 fn write(root: &Path, set: Set) -> anyhow::Result<()> {
     let verb = set.verb;
     println!("== write {} from `orderstream {verb}`", set.dir);

@@ -1,5 +1,6 @@
-//! The public contract as one checked-in file: a line for each piece that others rely on, with a hash
-//! of what it says beside its prose. What is there is never changed; only additions are accepted.
+//! The public contract as one checked-in file: a line for each piece that others rely on, with a
+//! hash of its content without prose. An existing line is never changed; only additions are
+//! accepted.
 
 mod openapi;
 mod piece;
@@ -22,7 +23,7 @@ use self::piece::Piece;
 use crate::deploy;
 use crate::tidy::Finding;
 
-/// The file, from the workspace's root.
+/// The path of the file, from the workspace's root.
 const PATH: &str = "docs/reference/contract.txt";
 const HEAD: &str = "\
 # What others rely on: one line for each piece, its file, its name, and a hash of all but its prose.
@@ -34,10 +35,10 @@ const DESCRIPTOR: &str = "crates/rpc/src/gen/descriptor.bin";
 const METRICS: &str = "docs/reference/metrics.md";
 const REASONS: &str = "docs/reference/errors";
 
-/// Hash of each piece, by its file and name.
+/// The hash of each piece, by its file and name.
 type Contract = BTreeMap<String, String>;
 
-/// Writes the file, and says what is not in it as before.
+/// Writes the file, and prints the differences from the stored one.
 ///
 /// # Errors
 /// When something cannot be read or written.
@@ -53,7 +54,7 @@ pub(crate) fn write(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Compares the file with what it is written from.
+/// Compares the file with its sources.
 ///
 /// # Errors
 /// When something that it is written from cannot be read.
@@ -67,7 +68,7 @@ fn text(contract: &Contract) -> String {
     lines.fold(HEAD.to_owned(), |text, line| text + &line)
 }
 
-/// What the stored text and the fresh pieces do not have in common.
+/// Returns the differences between the stored text and the fresh pieces.
 fn compare(stored: &str, fresh: &Contract) -> Vec<Finding> {
     let finding = |line, piece: &str, what: &str, fix: &str| {
         Finding::new(PATH, line, &format!("{piece} {what}"), fix)
@@ -92,7 +93,7 @@ fn compare(stored: &str, fresh: &Contract) -> Vec<Finding> {
     findings
 }
 
-/// The contract as the tree has it now.
+/// Reads the contract from the tree.
 fn fresh(root: &Path) -> anyhow::Result<Contract> {
     let mut contract = Contract::new();
     for (path, text) in files(root, OPENAPI, "json")? {
@@ -118,7 +119,7 @@ fn json(path: &str, text: &str) -> anyhow::Result<Value> {
     serde_json::from_str(text).with_context(|| path.to_owned())
 }
 
-/// The files of a folder with this extension, path and text, sorted.
+/// Reads the files of a folder with this extension: path and text, sorted.
 fn files(root: &Path, dir: &str, extension: &str) -> anyhow::Result<Vec<(String, String)>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(root.join(dir)).with_context(|| format!("list {dir}"))? {

@@ -1,4 +1,4 @@
-//! The Grafana dashboards as code: what each shows, and the JSON that Grafana takes.
+//! The Grafana dashboards as code: their panels, and the JSON that Grafana reads.
 
 mod boards;
 mod panel;
@@ -7,20 +7,20 @@ use serde_json::{Value, json};
 
 use self::panel::Panel;
 
-/// What links the dashboards with one another.
+/// The tag that links the dashboards with one another.
 const TAG: &str = "orderstream";
 
 /// A dashboard: rows of panels.
 #[derive(Clone, Debug)]
 struct Board {
-    /// Part of the file's name and of the stable uid.
+    /// A part of the file's name and of the stable uid.
     name: &'static str,
     title: &'static str,
     description: &'static str,
     rows: Vec<(&'static str, Vec<Panel>)>,
 }
 
-/// Each dashboard's file name and text.
+/// Returns each dashboard's file name and text.
 pub(crate) fn files() -> Vec<(String, String)> {
     let file = |board: &Board| {
         let text = serde_json::to_string_pretty(&json(board)).unwrap_or_default();
@@ -29,8 +29,8 @@ pub(crate) fn files() -> Vec<(String, String)> {
     boards::all().iter().map(file).collect()
 }
 
-/// Every expression of every panel, with where it stands and with all variables replaced, for a
-/// Prometheus that reads one installation.
+/// Returns every expression of every panel, with its dashboard and panel, and with all variables
+/// replaced, for a Prometheus that scrapes one installation.
 pub(crate) fn expressions() -> Vec<(String, String)> {
     let mut all = Vec::new();
     for board in boards::all() {
@@ -73,7 +73,8 @@ fn json(board: &Board) -> Value {
     })
 }
 
-/// Rows one below the other; in a row, panels from the left, a new line when one does not fit.
+/// Lays out the rows one below the other; in a row, panels from the left, with a new line when one
+/// does not fit.
 fn panels(board: &Board) -> Vec<Value> {
     let mut placed = Vec::new();
     let (mut id, mut y) = (0_u32, 0_u32);
@@ -107,7 +108,7 @@ fn datasource() -> Value {
     })
 }
 
-/// A choice among the values of a label of the processes.
+/// Makes a variable: a choice among the values of a label of the processes.
 fn variable(label: &str, title: &str) -> Value {
     let of = if label == "pod" { "{namespace=~\"$namespace\"}" } else { "" };
     let query = format!("label_values(orderstream_build_info{of}, {label})");

@@ -1,4 +1,4 @@
-//! What the binary prints and `deploy` holds: one file for each document, named after what it
+//! The documents that the binary prints and `deploy` holds: one file for each, named after what it
 //! defines.
 
 use std::fs;
@@ -9,10 +9,10 @@ use anyhow::Context as _;
 use crate::step;
 use crate::tidy::Finding;
 
-/// Documents of one kind.
+/// A set of documents of one kind.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Set {
-    /// Where they are stored, from the workspace's root.
+    /// The path at which they are stored, from the workspace's root.
     pub(crate) dir: &'static str,
     /// The subcommand of the binary that prints them, with its arguments.
     pub(crate) verb: &'static str,
@@ -24,19 +24,19 @@ pub(crate) const SETS: [Set; 2] =
 
 const FIX: &str = "run `cargo xtask codegen`";
 
-/// What the subcommand did.
+/// The result of running the subcommand.
 #[derive(Debug)]
 pub(crate) enum Printed {
     /// It printed this YAML text.
     Text(String),
     /// The binary has no such subcommand.
     NoSubcommand,
-    /// It, or its build, failed with this last word.
+    /// The subcommand or its build failed with this last line.
     Failed(String),
 }
 
 impl Set {
-    /// Builds the binary and lets it print.
+    /// Builds the binary and runs the subcommand.
     ///
     /// # Errors
     /// When cargo cannot be started.
@@ -48,7 +48,7 @@ impl Set {
         Ok(judge(text, (!output.status.success()).then_some(&complaint)))
     }
 
-    /// The stored files, name and text, sorted by name.
+    /// Reads the stored files: name and text, sorted by name.
     ///
     /// # Errors
     /// When the folder or a file in it cannot be read.
@@ -70,7 +70,7 @@ impl Set {
         Ok(files)
     }
 
-    /// Compares the stored files with those that the binary's text wants.
+    /// Compares the stored files with those of the binary's output.
     pub(crate) fn check(
         self,
         stored: &[(String, String)],
@@ -101,7 +101,8 @@ impl Set {
     }
 }
 
-/// Tells an absent subcommand from a broken one; `complaint` is there when the run failed.
+/// Distinguishes an absent subcommand from a broken one; `complaint` is present when the run
+/// failed.
 fn judge(text: String, complaint: Option<&str>) -> Printed {
     match complaint {
         None if text.trim().is_empty() => Printed::NoSubcommand,
@@ -114,7 +115,7 @@ fn judge(text: String, complaint: Option<&str>) -> Printed {
     }
 }
 
-/// Each document of the YAML text with the file name it belongs in, sorted by name.
+/// Splits the YAML text into documents, each with its file name, sorted by name.
 pub(crate) fn split(text: &str) -> Vec<(String, String)> {
     let mut documents = vec![String::new()];
     for line in text.split_inclusive('\n') {
@@ -132,7 +133,7 @@ pub(crate) fn split(text: &str) -> Vec<(String, String)> {
     files
 }
 
-/// The `metadata.name` of one document in block style.
+/// Returns the `metadata.name` of one document in block style.
 fn metadata_name(document: &str) -> Option<&str> {
     let mut below = document.lines().skip_while(|line| line.trim_end() != "metadata:").skip(1);
     let name = below
@@ -148,8 +149,9 @@ mod tests {
 
     const TWO: &str = "---\nkind: A\nmetadata:\n  labels:\n  name: b.x\nspec: 1\n---\nmetadata:\n  name: \"a.x\"\n";
 
+    /// A document without a `metadata.name` goes to none.
     #[test]
-    fn each_document_goes_to_the_file_of_its_name() {
+    fn documents_go_to_files_by_name() {
         let files = split(TWO);
         let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["a.x.yaml", "b.x.yaml"]);
@@ -157,8 +159,9 @@ mod tests {
         assert_eq!(split("spec:\n  name: not-this\n"), []);
     }
 
+    /// Stale, missing and foreign files are found.
     #[test]
-    fn fresh_files_pass_and_stale_missing_and_foreign_ones_are_found() {
+    fn only_fresh_files_pass() {
         let (set, wanted) = (SETS[0], split(TWO));
         assert!(set.check(&wanted, &wanted).is_empty());
 
@@ -177,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absent_subcommand_is_not_a_broken_one() {
+    fn absent_subcommands_are_not_failures() {
         assert!(matches!(judge("a: 1\n".to_owned(), None), Printed::Text(_)));
         assert!(matches!(judge(String::new(), None), Printed::NoSubcommand));
         let unknown = "error: unrecognized subcommand 'crd'\n";

@@ -1,8 +1,8 @@
-//! `cargo xtask e2e`: the chart on a real cluster, from nothing to nothing, with everything that an
+//! `cargo xtask e2e`: the chart on a real cluster, from installation to removal, with all that an
 //! operator does to it in between.
 //!
-//! It takes the cluster of KUBECONFIG, with an image that it can pull; without one, the test cluster
-//! beside the workspace, where there is one, with an image made here.
+//! It uses the cluster of KUBECONFIG, with an image that the cluster can pull; without one, the
+//! test cluster, where there is one, with an image made here.
 
 mod backup;
 mod cluster;
@@ -28,7 +28,7 @@ use self::cluster::Cluster;
 use crate::assets::{TEST_CLUSTER, test_cluster};
 use crate::{image, step};
 
-/// What is to be run.
+/// The options of a run, as on the command line.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
     pub(crate) image: Option<String>,
@@ -36,16 +36,16 @@ pub(crate) struct Wanted {
     pub(crate) only: Vec<String>,
 }
 
-/// Where this process runs.
+/// The place of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// Anywhere.
+    /// Anywhere outside the cluster's network.
     Outside,
     /// In the cluster's network.
     Inside,
 }
 
-/// One step: its name, and what does it.
+/// One step: its name and its function.
 type Step = (&'static str, fn(&Cluster) -> anyhow::Result<()>);
 
 /// The steps in their order; each builds on those before it.
@@ -65,7 +65,7 @@ const STEPS: [Step; 10] = [
 /// Runs the steps.
 ///
 /// # Errors
-/// The first thing that was not as it should be.
+/// The first step that fails.
 pub(crate) fn run(root: &Path, wanted: &Wanted, place: Place) -> anyhow::Result<()> {
     tools(root)?;
     if place == Place::Inside || std::env::var_os("KUBECONFIG").is_some() {

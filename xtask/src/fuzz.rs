@@ -1,6 +1,6 @@
-//! `cargo xtask fuzz`: libFuzzer over each target of `crates/fuzz`, from its corpus on. The coverage
-//! that guides it is compiled into this workspace's crates only, by the compiler as it is: no other
-//! toolchain is needed, and what we depend on is built once.
+//! `cargo xtask fuzz`: libFuzzer over each target of `crates/fuzz`, from its corpus on. The
+//! coverage that guides it is compiled into this workspace's crates only, by the toolchain in use:
+//! no other is needed, and dependencies are built once.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,30 +12,29 @@ use anyhow::{Context as _, bail};
 
 use crate::step;
 
-/// How long each target runs for a commit, seconds.
+/// The time that each target runs for a commit, seconds.
 pub(crate) const SECONDS_EACH: u64 = 20;
-/// What a run for a commit starts from, so that it finds something because of the change and not by
-/// chance.
+/// The fixed seed of a run for a commit, so that a finding is due to the change and not to chance.
 pub(crate) const SEED: u32 = 1;
-/// What a longer run starts from: libFuzzer draws a seed.
+/// The seed of a longer run: 0, for which libFuzzer draws one.
 pub(crate) const ANY_SEED: u32 = 0;
-/// Where the inputs that say much are kept.
+/// The folder of the corpora.
 const CORPUS: &str = "crates/fuzz/corpus";
-/// Where a run writes: new inputs, logs, and inputs that broke something.
+/// The folder that a run writes to: new inputs, logs, and inputs that failed.
 const FOUND: &str = "target/fuzz";
-/// A disk in memory: what is fuzzed on a disk waits for no sync there.
+/// A file system in memory, on which a target that writes files waits for no sync.
 const MEMORY_DISK: &str = "/dev/shm";
-/// Targets that run at one time.
+/// The number of targets that run at the same time.
 const AT_ONCE: usize = 2;
-/// Longest that one input may take, seconds.
+/// The time limit of one input, seconds.
 const INPUT_SECONDS_MAX: u32 = 20;
-/// Most memory that a fuzzer may take, MB.
+/// The memory limit of a fuzzer, MB.
 const MEMORY_MB_MAX: u32 = 2_048;
 
-/// Runs every target, or those that are named, for as long as is said in all.
+/// Runs every target, or those that are named, for `seconds_each`.
 ///
 /// # Errors
-/// When the fuzzer cannot be built, or an input broke something; says how to play it.
+/// When the fuzzer cannot be built, or an input fails; the error has the command that replays it.
 pub(crate) fn run(
     root: &Path,
     seconds_each: u64,
@@ -79,7 +78,7 @@ fn build(root: &Path) -> anyhow::Result<PathBuf> {
     Ok(kept)
 }
 
-/// The targets: each has a corpus.
+/// Returns the targets, all or those named: each has a corpus.
 fn targets(root: &Path, only: &[String]) -> anyhow::Result<Vec<String>> {
     let mut all = BTreeSet::new();
     for entry in fs::read_dir(root.join(CORPUS)).context(CORPUS)? {
@@ -124,7 +123,7 @@ fn log(root: &Path, target: &str) -> PathBuf {
     root.join(FOUND).join(format!("{target}.log"))
 }
 
-/// The last line in which libFuzzer says how far it is.
+/// Returns the last line in which libFuzzer reports its progress.
 fn last_line(log: &str) -> &str {
     let is_count = |line: &&str| {
         line.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
@@ -132,7 +131,8 @@ fn last_line(log: &str) -> &str {
     log.lines().rfind(is_count).unwrap_or("no input was played")
 }
 
-/// What is said of an input that broke something: why, where it lies, and how it is played.
+/// Formats the report of an input that failed: the panic, the input's path, and the command that
+/// replays it.
 fn complaint(target: &str, log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     let panic = lines.iter().position(|line| line.contains("panicked at"));
@@ -148,7 +148,7 @@ fn complaint(target: &str, log: &str) -> String {
     )
 }
 
-/// The time of each target when all of them share so many minutes.
+/// Returns the time of each target, seconds, when all of them share so many minutes.
 ///
 /// # Errors
 /// When the corpora cannot be listed.
@@ -162,8 +162,9 @@ pub(crate) fn share(root: &Path, minutes: u64, only: &[String]) -> anyhow::Resul
 mod tests {
     use super::*;
 
+    /// The report has the panic and the command that plays the input.
     #[test]
-    fn a_broken_input_is_named_with_the_command_that_plays_it() {
+    fn failing_inputs_are_reported_with_replay() {
         let log = "#7 NEW cov: 3\nthread panicked at src/wire.rs:50:13:\nleft: 1\n\
                    artifact; Test unit written to target/fuzz/wire-crash-80\n";
         let said = complaint("wire", log);
@@ -173,15 +174,16 @@ mod tests {
         assert_eq!(last_line(log), "#7 NEW cov: 3");
     }
 
+    /// Not the lines of the recommended dictionary, which also begin with `#`.
     #[test]
-    fn the_last_count_is_told_and_not_the_words_that_the_fuzzer_recommends() {
+    fn the_last_progress_line_is_reported() {
         let log = "#9\tDONE cov: 4\n###### End of recommended dictionary. ######\nDone 9 runs\n";
         assert_eq!(last_line(log), "#9\tDONE cov: 4");
         assert_eq!(last_line("INFO: Seed: 1\n"), "no input was played");
     }
 
     #[test]
-    fn every_target_has_its_share_of_the_minutes() {
+    fn targets_share_the_total_time() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let targets = targets(root, &[]).unwrap();
         let seconds = share(root, 10, &[]).unwrap();

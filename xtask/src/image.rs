@@ -16,18 +16,18 @@ use crate::step;
 
 /// The image's name, to which the version is added where no tag is given.
 pub(crate) const NAME: &str = "ghcr.io/orderstream/orderstream";
-/// Who runs in it.
+/// The user and group id of the process in the image.
 const USER: u64 = 65_532;
-/// Bytes that the compressed image may have.
+/// The most bytes of the compressed image.
 const BYTES_MAX: u64 = 25 * 1024 * 1024;
-/// The targets that give a static binary, the best first, each with its C compiler.
+/// The targets of a static binary, in order of preference, each with its C compiler.
 const TARGETS: [(&str, &str); 2] =
     [("x86_64-unknown-linux-musl", "musl-gcc"), ("x86_64-unknown-linux-gnu", "cc")];
-/// Where the certificates of public authorities and the time zones lie, here and in the image.
+/// The path of the public authorities' certificates, on this machine and in the image.
 const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
 const ZONES: &str = "usr/share/zoneinfo";
 
-/// How the binary in the image is built.
+/// The build of the binary in the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Build {
     /// As it is shipped.
@@ -37,7 +37,7 @@ pub(crate) enum Build {
 }
 
 impl Build {
-    /// Cargo's profile, which is also the name of its folder.
+    /// Returns cargo's profile, which is also the name of its folder.
     const fn profile(self) -> &'static str {
         match self {
             Self::Shipped => "dist",
@@ -46,7 +46,7 @@ impl Build {
     }
 }
 
-/// Builds the binary and the archive; gives the image's name with its tag.
+/// Builds the binary and the archive; returns the image's name with its tag.
 ///
 /// # Errors
 /// When the build fails, the binary is not static, or the image is larger than it may be.
@@ -81,8 +81,7 @@ fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1_000_000.0
 }
 
-/// Builds the binary so that it needs no library: for musl where that target is there,
-/// else with a static glibc.
+/// Builds a static binary: for musl where that target is installed, else with a static glibc.
 fn build_binary(root: &Path, build: Build) -> anyhow::Result<PathBuf> {
     let installed = step::output(Command::new("rustc").args(["--print", "sysroot"]))?;
     let sysroot = PathBuf::from(String::from_utf8_lossy(&installed.stdout).trim());
@@ -129,7 +128,7 @@ fn entries(binary: &Path) -> anyhow::Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// The time zones, without the copies that count leap seconds and those in another order.
+/// Adds the time zones, without the copies under `posix` and `right`.
 fn zones(host: &Path, dir: &Path, entries: &mut Vec<Entry>) -> anyhow::Result<()> {
     for entry in fs::read_dir(host.join(dir))? {
         let entry = entry?;
@@ -149,7 +148,7 @@ fn zones(host: &Path, dir: &Path, entries: &mut Vec<Entry>) -> anyhow::Result<()
     Ok(())
 }
 
-/// What tells people and tools what the image is.
+/// Returns the labels that describe the image to people and tools.
 fn labels(root: &Path) -> anyhow::Result<Vec<(String, String)>> {
     let mut git = Command::new("git");
     git.current_dir(root).args(["rev-parse", "HEAD"]);

@@ -1,4 +1,5 @@
-//! What CI and developers run: `cargo xtask test | tidy | codegen | bench | image | …`, and the rigs.
+//! The commands of CI and developers: `cargo xtask test | tidy | codegen | bench | image | …`, and
+//! the rigs.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -31,17 +32,17 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser;
 
-/// What CI and developers run.
+/// The commands of CI and developers.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Command {
     /// Build the binary, then run every test of the workspace, doc tests included.
     Test {
-        /// How many seeds the simulation runs; without it, the number that the tests name.
+        /// The number of seeds of the simulation; when absent, the tests' own number.
         #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
         seeds: Option<u64>,
     },
-    /// Check what the compiler and clippy cannot see: arrows, sizes, shapes, fresh files.
+    /// Check what the compiler and clippy cannot: arrows, sizes, shapes, fresh files.
     Tidy,
     /// Measure the processor beside bare servers, as ratios in one run.
     Bench {
@@ -49,7 +50,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Torture the binary as a black box: drawn clients and faults, and a judge of what all saw.
+    /// Torture the binary as a black box: random clients and faults, and a judge of all that they
+    /// observed.
     Torture {
         /// Passed on: `--seeds 0-99`, `--minutes`, `--case all`, `--jobs`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -59,69 +61,70 @@ enum Command {
     Chart,
     /// Make the container image as an archive, without any container tool.
     Image {
-        /// Where the archive goes.
+        /// The path of the archive.
         #[arg(long, default_value = "target/image/orderstream.tar")]
         output: PathBuf,
         /// The image's name, tag included; the version is the default tag.
         #[arg(long, default_value = image::NAME)]
         name: String,
     },
-    /// Install the chart on a real cluster and live through everything an operator does to it.
+    /// Install the chart on a real cluster and run through all that an operator does to it.
     E2e {
-        /// An image that the cluster can pull; without it one is made, and loaded into the cluster for
-        /// tests (`ORDERSTREAM_TEST_CLUSTER`).
+        /// An image that the cluster can pull; when absent, one is built and loaded into the
+        /// cluster for tests (`ORDERSTREAM_TEST_CLUSTER`).
         #[arg(long)]
         image: Option<String>,
-        /// Leave the installation as it is at the end, for looking at it.
+        /// Leave the installation as it is at the end, to inspect it.
         #[arg(long)]
         keep: bool,
-        /// Only these steps.
+        /// Run only these steps.
         #[arg(long, value_delimiter = ',')]
         only: Vec<String>,
         /// Set when it runs inside the cluster's network already.
         #[arg(long, hide = true)]
         inside: bool,
     },
-    /// Cut the power of the journal and of the whole product at drawn moments.
+    /// Cut the power of the journal and of the whole product at random moments.
     Powercut {
-        /// How many cuts of each.
+        /// The number of cuts of each.
         #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
         cuts: u64,
         /// The first seed.
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
-    /// Feed everything that reads what strangers wrote, from the corpora on, guided by coverage.
+    /// Fuzz all code that parses untrusted input, from the corpora on, guided by coverage.
     Fuzz {
-        /// How long in all, from a drawn seed; without it, 20 seconds for each target from the same.
+        /// The total time, from a random seed; when absent, 20 seconds for each target from a fixed
+        /// seed.
         #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
         minutes: Option<u64>,
-        /// Only these targets.
+        /// Run only these targets.
         #[arg(long, value_delimiter = ',')]
         only: Vec<String>,
     },
-    /// Plant one change at a time, each of which breaks a promise, and run the test that must find it.
+    /// Plant one change at a time, each of which breaks a promise, and run the test that must fail.
     Mutants {
-        /// Only the mutants of these names.
+        /// Plant only the mutants of these names.
         #[arg(long, value_delimiter = ',')]
         only: Vec<String>,
         /// Print the lists and plant nothing.
         #[arg(long)]
         list: bool,
     },
-    /// Run every rig on new seeds for as long as is told, and say what was covered.
+    /// Run every rig on new seeds for the given time, and report what was covered.
     Nightly {
-        /// How long in all.
+        /// The total time, minutes.
         #[arg(long, default_value_t = 480, value_parser = clap::value_parser!(u64).range(10..))]
         minutes: u64,
-        /// The first seed; without it, one of this moment.
+        /// The first seed; drawn from the clock when absent.
         #[arg(long)]
         seed: Option<u64>,
     },
-    /// Write the generated files anew: the wire code, the definitions and the rights under `deploy`.
+    /// Regenerate the generated files: the wire code, the definitions and the rights under
+    /// `deploy`.
     Codegen,
-    /// Write the file of the public contract anew: what is there is never changed; only additions are
-    /// accepted in review.
+    /// Regenerate the file of the public contract; review accepts additions only.
     Contract,
 }
 
@@ -170,7 +173,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The workspace's root folder, wherever the command was called.
+/// Returns the workspace's root folder, wherever the command was called.
 fn root() -> anyhow::Result<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().map(Path::to_path_buf).context("xtask lies in the workspace's root")

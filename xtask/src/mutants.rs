@@ -1,5 +1,6 @@
 //! `cargo xtask mutants`: plants one change at a time in a copy of the tree and runs the test that
-//! is named for it, which must fail in its time. What survives is a promise that nothing protects.
+//! is named for it, which must fail in its time. A mutant that survives is a promise that no test
+//! protects.
 //!
 //! ```text
 //! copy the tree -> build each test program, its tests must pass -> for each mutant:
@@ -21,15 +22,15 @@ use serde_json::Value;
 use self::list::{Mutant, Test};
 use crate::step;
 
-/// The copy that is changed, and its build; both stay for the next run.
+/// The copy that is changed; it and its build stay for the next run.
 const COPY: &str = "target/mutants/tree";
-/// The exit codes of `timeout` when the time was over, and when it had to kill.
+/// The exit code of `timeout` when the time was over; [`KILLED`] when it had to kill.
 const TIMED_OUT: i32 = 124;
 const KILLED: i32 = 137;
-/// Factor on a test's time while nothing is planted: a machine that is busy breaks no promise.
+/// The factor on a test's time while nothing is planted: a busy machine breaks no promise.
 const PATIENCE: u32 = 4;
 
-/// What came of one mutant.
+/// The result of one mutant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     Found,
@@ -49,10 +50,10 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Plants the mutants of these names, or all, and says what came of each.
+/// Plants the mutants of these names, or all, and prints the result of each.
 ///
 /// # Errors
-/// When the lists are not as they should be, or a test fails with nothing planted.
+/// When the lists are wrong, or a test fails with nothing planted.
 pub(crate) fn run(root: &Path, only: &[String]) -> anyhow::Result<ExitCode> {
     let mutants = chosen(root, only)?;
     let copy = Copy::make(root)?;
@@ -92,7 +93,7 @@ fn chosen(root: &Path, only: &[String]) -> anyhow::Result<Vec<Mutant>> {
     Ok(all.into_iter().filter(is_wanted).collect())
 }
 
-/// The tests that find these mutants, by the program that holds them.
+/// Groups the tests that find these mutants by the program that has them.
 fn by_program(mutants: &[Mutant]) -> BTreeMap<Vec<String>, BTreeSet<&Test>> {
     let mut programs: BTreeMap<_, BTreeSet<&Test>> = BTreeMap::new();
     for Mutant { test, .. } in mutants {
@@ -101,7 +102,7 @@ fn by_program(mutants: &[Mutant]) -> BTreeMap<Vec<String>, BTreeSet<&Test>> {
     programs
 }
 
-/// What came of one mutant, and the seconds it took.
+/// The result of one mutant, and the seconds it took.
 #[derive(Debug)]
 struct Tried {
     outcome: Outcome,
@@ -116,7 +117,8 @@ struct Copy {
 }
 
 impl Copy {
-    /// Makes the copy equal to the files that git knows, and touches no file that is equal already.
+    /// Makes the copy equal to the files that git knows, without writing files that are equal
+    /// already.
     fn make(root: &Path) -> anyhow::Result<Self> {
         let dir = root.join(COPY);
         let mut git = Command::new("git");
@@ -209,8 +211,8 @@ impl Copy {
         program.map(Some).with_context(|| format!("cargo names no program for {}", test.name))
     }
 
-    /// Runs tests of one program, in a process group of its own that ends with their time; gives what
-    /// they said too.
+    /// Runs tests of one program, in a process group that is killed after the time limit; returns
+    /// their output too.
     fn run_tests(
         &self,
         program: &Path,
@@ -234,7 +236,7 @@ impl Copy {
     }
 }
 
-/// The test program that cargo's messages name.
+/// Returns the test program that cargo's messages name.
 fn program(messages: &str) -> Option<PathBuf> {
     messages.lines().rev().find_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
@@ -243,7 +245,7 @@ fn program(messages: &str) -> Option<PathBuf> {
     })
 }
 
-/// Removes what the copy holds and the tree does not.
+/// Removes the files of the copy that are not in the tree.
 fn remove_surplus(copy: &Path, dir: &Path, wanted: &BTreeSet<&str>) -> anyhow::Result<()> {
     for entry in fs::read_dir(dir).with_context(|| format!("list {}", dir.display()))? {
         let path = entry?.path();
@@ -260,8 +262,9 @@ fn remove_surplus(copy: &Path, dir: &Path, wanted: &BTreeSet<&str>) -> anyhow::R
 mod tests {
     use super::*;
 
+    /// Among cargo's other messages and programs.
     #[test]
-    fn a_test_program_is_found_among_what_cargo_built() {
+    fn test_programs_are_found_in_messages() {
         let messages = r#"{"reason":"compiler-artifact","profile":{"test":false},"executable":"/b/orderstream"}
 {"reason":"compiler-artifact","profile":{"test":true},"executable":"/b/deps/main-1"}
 {"reason":"build-finished","success":true}

@@ -1,12 +1,12 @@
-//! `cargo xtask nightly`: every rig that finds what the tests of a commit are too short for, for as
-//! long as it is told, each on seeds that no run had before; at the end it says what was covered.
+//! `cargo xtask nightly`: runs every rig that finds what the tests of a commit are too short for,
+//! for the given time and each on new seeds; at the end it reports what was covered.
 //!
 //! ```text
 //! minutes -> a share for each rig -> rounds of new seeds until the share is over -> what was covered
 //! ```
 //!
-//! A rig that finds something does not stop the others; the exit code tells, and its output says how
-//! to play the same again.
+//! A rig that finds something does not stop the others; the exit code reports it, and the rig's
+//! output has the command that plays the same again.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,19 +16,19 @@ use anyhow::Context as _;
 
 use crate::{fuzz, mutants, powercut, step, torture};
 
-/// Lives that the simulation plays in one round.
+/// The number of seeds that the simulation plays in one round.
 const SIMULATED_IN_A_ROUND: u64 = 50_000;
-/// Power cuts in one round.
+/// The number of power cuts in one round.
 const CUTS_IN_A_ROUND: u64 = 300;
-/// Seeds of the black box in one round.
+/// The number of seeds of the black box in one round.
 const TORTURED_IN_A_ROUND: u64 = 20;
-/// First seeds are drawn below this, so that one can be written down.
+/// The bound below which first seeds are drawn, so that one is easy to write down.
 const SEEDS_BELOW: u64 = 1_000_000_000;
-/// The simulation reads here how many seeds to play, and which is the first.
+/// The environment variable from which the simulation reads the number of seeds.
 const SEEDS_VARIABLE: &str = "SEEDS";
 const FIRST_SEED_VARIABLE: &str = "SIM_FIRST_SEED";
 
-/// What a rig did, and whether all promises held.
+/// The work of a rig, and its failure where a promise was broken.
 struct Covered {
     rig: &'static str,
     rounds: u64,
@@ -36,10 +36,10 @@ struct Covered {
     failed: Option<anyhow::Error>,
 }
 
-/// How long, and from which seed on.
+/// The options of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Night {
-    /// Minutes in all.
+    /// The total time, minutes.
     pub(crate) minutes: u64,
     /// The first seed; drawn from the clock when absent.
     pub(crate) seed: Option<u64>,
@@ -48,7 +48,7 @@ pub(crate) struct Night {
 /// Runs all rigs and prints what was covered.
 ///
 /// # Errors
-/// When the clock cannot be read. What the rigs find is told by the exit code.
+/// When the clock cannot be read. The exit code reports whether a rig found something.
 pub(crate) fn run(root: &Path, night: Night) -> anyhow::Result<ExitCode> {
     let first = night.seed.map_or_else(drawn_seed, Ok)?;
     let share =
@@ -76,7 +76,7 @@ pub(crate) fn run(root: &Path, night: Night) -> anyhow::Result<ExitCode> {
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A seed of this moment.
+/// Draws a seed from the clock.
 #[allow(clippy::disallowed_methods, reason = "the seed is to differ from night to night")]
 fn drawn_seed() -> anyhow::Result<u64> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).context("read the clock")?;
@@ -144,8 +144,9 @@ mod tests {
 
     use super::*;
 
+    /// By the end of their time, after at least one round, or by a failure.
     #[test]
-    fn a_rig_plays_new_seeds_until_its_time_is_over_or_something_is_found() {
+    fn rigs_play_new_seeds_until_stopped() {
         let seeds = RefCell::new(Vec::new());
         let covered = rounds("r", Duration::ZERO, 7, 10, |seed| {
             seeds.borrow_mut().push(seed);

@@ -1,18 +1,18 @@
-//! `cargo xtask powercut`: more power cuts than a run of all tests makes, from a seed that one names.
+//! `cargo xtask powercut`: makes more power cuts than a run of all tests, from a given seed.
 
 use std::path::Path;
 
 use crate::step;
 
-/// The tests read here how many cuts to make.
+/// The environment variable from which the tests read the number of cuts.
 const CUTS_VARIABLE: &str = "POWERCUT_CUTS";
-/// The tests read here which seed is the first.
+/// The environment variable from which the tests read the first seed.
 const SEED_VARIABLE: &str = "POWERCUT_SEED";
 
 /// Cuts the power of the journal, then of the whole product.
 ///
 /// # Errors
-/// When a step fails; its output names the seed and how to run it again.
+/// When a step fails; its output has the seed and the command that runs it again.
 pub(crate) fn run(root: &Path, cuts: u64, seed: u64) -> anyhow::Result<()> {
     let mut build = step::cargo(root, &["build", "--locked", "-p", "orderstream"]);
     step::run("build the binary that loses its power", &mut build)?;

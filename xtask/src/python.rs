@@ -1,4 +1,4 @@
-//! Tools for tests that come from `PyPI`: each in a virtual environment of its own under `target`, made
+//! Tools for tests from `PyPI`: each is in a virtual environment of its own under `target`, made
 //! once for each list of requirements.
 
 use std::fs;
@@ -9,27 +9,28 @@ use anyhow::{Context as _, bail};
 
 use crate::step;
 
-/// A tool, and how the tests that need it find it.
+/// A tool, and the variable by which tests find it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tool {
-    /// Its requirements, under `xtask/python`, and its environment, under `target/python`.
+    /// The name of its requirements, under `xtask/python`, and of its environment, under
+    /// `target/python`.
     pub(crate) name: &'static str,
     /// The program in the environment.
     pub(crate) program: &'static str,
-    /// The variable that tells its place.
+    /// The environment variable of the program's path.
     pub(crate) variable: &'static str,
 }
 
-/// Asks a REST what its document allows, and what it does not.
+/// The tool that sends a REST API requests that its document allows, and some that it does not.
 pub(crate) const SCHEMATHESIS: Tool =
     Tool { name: "schemathesis", program: "st", variable: "ORDERSTREAM_TEST_SCHEMATHESIS" };
 
 impl Tool {
-    /// The program: the one that the variable names, else one that is installed here. `None`, with a
-    /// word on how to get it, where there is no Python.
+    /// Finds the program: the one of the environment variable, else one that is installed here.
+    /// `None`, with a printed hint, where there is no Python.
     ///
     /// # Errors
-    /// When it cannot be installed though Python is there; with `CI=true`, when there is no Python.
+    /// When it cannot be installed with Python present; with `CI=true`, when there is no Python.
     pub(crate) fn find(self, root: &Path) -> anyhow::Result<Option<PathBuf>> {
         if let Some(named) = std::env::var_os(self.variable) {
             return Ok(Some(PathBuf::from(named)));

@@ -1,4 +1,4 @@
-//! One step of a command: a header that says what runs, then cargo itself.
+//! One step of an xtask command: a header, then the program itself.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 
-/// What cargo tells a program that it runs of that program's own package. The build script of one that
-/// we depend on is run again where any of it differs, and with it whatever depends on that is built anew.
+/// The prefixes of variables that cargo sets for a program's own package. They are removed: a
+/// dependency's build script runs again where one differs, and its dependents are built again.
 const OF_THIS_PACKAGE: [&str; 2] = ["CARGO_MANIFEST_", "CARGO_PKG_"];
 
-/// The cargo that started this program, run in the workspace's root, as if it was typed there.
+/// Returns the cargo that started this program, to run in the workspace's root as if it was typed
+/// there.
 pub(crate) fn cargo(root: &Path, args: &[&str]) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
@@ -24,10 +25,10 @@ pub(crate) fn cargo(root: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// Prints what this step is, runs it with its output shown, and says how long it took.
+/// Prints the step, runs it with its output shown, and prints the time that it took.
 ///
 /// # Errors
-/// When the command cannot be started or ends with another code than 0.
+/// When the command cannot be started or exits with a code other than 0.
 pub(crate) fn run(what: &str, command: &mut Command) -> anyhow::Result<()> {
     println!("== {what}\n   {}", line(command));
     let start = Instant::now();
@@ -39,7 +40,7 @@ pub(crate) fn run(what: &str, command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a command and keeps its output, whatever code it ends with.
+/// Runs a command and returns its output, whatever its exit code.
 ///
 /// # Errors
 /// When the command cannot be started.
@@ -47,7 +48,7 @@ pub(crate) fn output(command: &mut Command) -> anyhow::Result<Output> {
     command.output().with_context(|| format!("start `{}`", line(command)))
 }
 
-/// The command as one would type it.
+/// Formats the command as one would type it.
 fn line(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let program = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -64,14 +65,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_is_shown_as_one_would_type_it() {
+    fn commands_are_shown_as_typed() {
         let mut command = Command::new("/opt/bin/cargo");
         command.args(["test", "--workspace"]).env("SEEDS", "5");
         assert_eq!(line(&command), "SEEDS=5 cargo test --workspace");
     }
 
     #[test]
-    fn a_step_fails_when_its_command_fails() {
+    fn steps_fail_with_their_command() {
         let mut bad = cargo(Path::new("."), &["no-such-command"]);
         let error = run("the step", &mut bad).unwrap_err().to_string();
         assert!(error.starts_with("the step: failed"), "{error}");

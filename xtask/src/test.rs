@@ -1,5 +1,5 @@
-//! `cargo xtask test`: the binary first, because process tests and the black box run it, then every
-//! test, then those of what only a feature brings.
+//! `cargo xtask test`: builds the binary first, because process tests and the black box run it,
+//! then runs every test, then those behind a feature.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,11 +9,11 @@ use anyhow::bail;
 use crate::python::SCHEMATHESIS;
 use crate::{assets, step};
 
-/// The simulation reads here how many seeds to run.
+/// The environment variable from which the simulation reads the number of seeds.
 const SEEDS_VAR: &str = "SEEDS";
-/// The tests of NATS read here where a server's program is.
+/// The environment variable from which the tests of NATS read the server's path.
 const NATS_VARIABLE: &str = "ORDERSTREAM_TEST_NATS";
-/// The tests of HTTP/2 read here where h2spec is.
+/// The environment variable from which the tests of HTTP/2 read h2spec's path.
 const H2SPEC_VARIABLE: &str = "ORDERSTREAM_TEST_H2SPEC";
 
 /// Builds the binary and runs every test of the workspace, doc tests included.
@@ -49,8 +49,8 @@ pub(crate) fn run(root: &Path, seeds: Option<u64>) -> anyhow::Result<()> {
     step::run("test notifications over NATS", &mut test)
 }
 
-/// A program that is built from its Go module: the one that the variable names, else one that is
-/// built here. `None`, with a word on how to get it, where there is no Go.
+/// Finds a program that is built from its Go module: the one of the environment variable, else one
+/// that is built here. `None`, with a printed hint, where there is no Go.
 fn go_program(root: &Path, name: &str, variable: &str) -> anyhow::Result<Option<PathBuf>> {
     if let Some(named) = std::env::var_os(variable) {
         return Ok(Some(PathBuf::from(named)));

@@ -1,5 +1,5 @@
-//! `cargo xtask tidy`: what the compiler and clippy cannot see. Each rule is a pure function from
-//! text to findings; this file reads the tree and prints them.
+//! `cargo xtask tidy`: checks what the compiler and clippy cannot. Each rule is a pure function
+//! from text to findings; this file reads the tree and prints them.
 
 mod arrows;
 mod changelog;
@@ -61,7 +61,7 @@ fn arrows(root: &Path) -> anyhow::Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// Runs every rule about one file over every file of the tree.
+/// Applies every rule about one file to every file of the tree.
 fn files(root: &Path) -> anyhow::Result<Vec<Finding>> {
     let (mut findings, mut language) = (Vec::new(), language::Language::default());
     for path in paths(root)? {
@@ -84,7 +84,7 @@ fn files(root: &Path) -> anyhow::Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// Compares generated files with what they are generated from. The wire code has its own test.
+/// Compares generated files with their sources. The wire code has its own test.
 fn generated(root: &Path, set: deploy::Set) -> anyhow::Result<Vec<Finding>> {
     let (dir, verb) = (set.dir, set.verb);
     let stored = set.stored(root)?;
@@ -106,7 +106,7 @@ fn generated(root: &Path, set: deploy::Set) -> anyhow::Result<Vec<Finding>> {
     }
 }
 
-/// Every file that is or would be checked in, from git; without git, every file on disk.
+/// Lists every file that is or would be checked in, from git; without git, every file on disk.
 fn paths(root: &Path) -> anyhow::Result<Vec<String>> {
     let mut git = std::process::Command::new("git");
     git.current_dir(root).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
@@ -121,7 +121,7 @@ fn paths(root: &Path) -> anyhow::Result<Vec<String>> {
     Ok(found)
 }
 
-/// Collects the files below `dir`, without what the ignore file names.
+/// Collects the files below `dir`, without those of the ignore file.
 fn walk(root: &Path, dir: &Path, found: &mut Vec<String>) -> anyhow::Result<()> {
     for entry in fs::read_dir(dir).with_context(|| format!("list {}", dir.display()))? {
         let path = entry?.path();
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_walk_without_git_finds_sources_and_leaves_out_build_output() {
+    fn walks_without_git_skip_build_output() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut found = Vec::new();
         walk(root, root, &mut found).unwrap();

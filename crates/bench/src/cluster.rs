@@ -1,6 +1,6 @@
 //! The operator beside a bare kube-rs loop that patches each resource's status once, on the same
-//! API server in the same run: how soon a resource streams, how many statuses are written, how
-//! much memory ten thousand take, and what a restart and an outage cost.
+//! API server in the same run: the time until a resource streams, the number of status writes, the
+//! memory of ten thousand resources, and the cost of a restart and an outage.
 
 pub(crate) mod bare;
 mod driver;
@@ -18,23 +18,23 @@ use self::driver::{Driver, Latencies};
 use self::process::Process;
 use self::scrape::Figures;
 
-/// What to run.
+/// The sizes of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
-    /// Resources that are there before the second half.
+    /// Resources that exist before the second half.
     pub(crate) present: usize,
-    /// Resources made one after another, and measured.
+    /// Resources that are created at the rate and measured.
     pub(crate) measured: usize,
-    /// How many of these are made per second.
+    /// The rate at which these are created, per second.
     pub(crate) per_second: u32,
 }
 
-/// How long anything may take to come true.
+/// The time limit of each awaited state.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// Between two looks.
+/// The time between two reads of an awaited state.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Runs all.
+/// Runs all measurements and prints the tables.
 pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     let server = ApiServer::start().context("no API server: set KUBEBUILDER_ASSETS")?;
     server.install_crds();
@@ -52,7 +52,7 @@ pub(crate) async fn run(settings: Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Rows of the second table.
+/// The rows of the second table: a measure and its value.
 type Rows = Vec<(&'static str, String)>;
 
 fn print(what: &str, present: usize, latencies: &Latencies) {
@@ -113,7 +113,7 @@ fn bare_process(kubeconfig: &Path, namespace: &str, wrote: Wrote) -> anyhow::Res
     Process::start(&own, &["bare", &kubeconfig, namespace, wrote.as_str()], None)
 }
 
-/// The processes of the product in one namespace.
+/// The product's processor, with the settings of its controllers.
 struct Product {
     binary: PathBuf,
     kubeconfig: String,

@@ -18,20 +18,20 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::process::Server;
 
-/// HTTP/2 connections that carry the streams, at least.
+/// The fewest HTTP/2 connections that carry the streams.
 const CONNECTIONS_MIN: usize = 4;
-/// Streams on one connection, at most.
+/// The most streams on one connection.
 const STREAMS_MAX: usize = 1_250;
 
 /// Open streams on one server.
 #[derive(Debug)]
 pub(crate) struct Streams {
-    /// Proposals that reached their stream.
+    /// The number of proposals that reached their stream.
     pub(crate) delivered: Arc<AtomicU64>,
     tasks: JoinSet<()>,
 }
 
-/// Channels to a server for so many streams, one connection each.
+/// Makes the channels to a server for so many streams, one connection each.
 pub(crate) fn channels(server: &Server, streams: usize) -> anyhow::Result<Vec<Channel>> {
     (0..streams.div_ceil(STREAMS_MAX).max(CONNECTIONS_MIN))
         .map(|_| {
@@ -44,7 +44,7 @@ pub(crate) fn channels(server: &Server, streams: usize) -> anyhow::Result<Vec<Ch
         .collect()
 }
 
-/// The name of a stream's order.
+/// Returns the id of a stream's order.
 pub(crate) fn order_id(index: usize) -> String {
     format!("SB{index:07}")
 }
@@ -84,7 +84,7 @@ impl Streams {
         Ok(Self { delivered, tasks })
     }
 
-    /// Closes all.
+    /// Closes all streams.
     pub(crate) async fn close(mut self) {
         self.tasks.shutdown().await;
     }
@@ -139,7 +139,7 @@ impl Submitter {
         Ok(Self { sender, host: server.rest.clone(), serial: 0, name, _connection: tasks })
     }
 
-    /// Posts one proposal for an order, and waits for its answer.
+    /// Posts one proposal for an order, and waits for the response.
     pub(crate) async fn submit(&mut self, order: usize) -> anyhow::Result<()> {
         self.serial += 1;
         let (id, name, serial) = (order_id(order), self.name, self.serial);
@@ -160,7 +160,7 @@ impl Submitter {
     }
 }
 
-/// What a load gave.
+/// The result of a load.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Throughput {
     /// Events that reached their stream, per second.
@@ -169,7 +169,7 @@ pub(crate) struct Throughput {
     pub(crate) cpu_us: f64,
 }
 
-/// Posts from so many submitters at once, each to all orders in turn.
+/// Measures the load of concurrent submitters, each of which posts to all orders in turn.
 pub(crate) async fn throughput(
     server: &Server,
     streams: &Streams,
@@ -206,12 +206,12 @@ pub(crate) async fn throughput(
     Ok(Throughput { per_second: count / seconds, cpu_us: cpu / count })
 }
 
-/// The bench measures over a span of time, so it has to wait for it to pass.
+/// Waits for the span of time over which the bench measures.
 async fn wait(time: Duration) {
     tokio::time::sleep(time).await;
 }
 
-/// Microseconds from posting to arrival, one event at a time: p50 and p99.
+/// Measures the time from posting to arrival, one event at a time: p50 and p99, microseconds.
 pub(crate) async fn latency(server: &Server, orders: usize) -> anyhow::Result<(u64, u64)> {
     let (watched, mut arrivals) = mpsc::channel(16);
     let first = 5_000_000;

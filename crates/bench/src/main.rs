@@ -1,6 +1,6 @@
-//! Figures as ratios in one run: the processor beside T, a bare tonic server in memory, and TD, the
-//! same with a group-committed file. Each server is a process of its own on the first core; the
-//! load runs on the second. And the operator beside a bare kube-rs loop, on one API server.
+//! Benchmarks as ratios in one run: the processor beside T, a bare tonic server in memory, and TD,
+//! the same with a group-committed file. Each server is a process of its own on the first core; the
+//! load runs on the second. Also the operator beside a bare kube-rs loop, on one API server.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints")]
 
 mod cluster;
@@ -29,10 +29,10 @@ struct Cli {
     /// Open streams under load
     #[arg(long, default_value_t = 1_000)]
     streams: usize,
-    /// Submitters at once; one table row for each and each server
+    /// Concurrent submitters; one table row for each count and server
     #[arg(long, value_delimiter = ',', default_values_t = [1, 32, 256])]
     submitters: Vec<usize>,
-    /// Only the load, nothing else
+    /// Measure the load only
     #[arg(long)]
     load_only: bool,
     /// Also measure memory at 10 000 streams and 100 000 parked orders
@@ -42,32 +42,32 @@ struct Cli {
 
 #[derive(Clone, Debug, Subcommand)]
 enum Role {
-    /// Serves one of the compared servers (started by the bench itself)
+    /// Run one of the compared servers (started by the bench itself)
     Serve {
-        /// Which
+        /// The server to run
         kind: Kind,
-        /// Folder for its file or journal
+        /// The folder of its file or journal
         dir: PathBuf,
     },
-    /// The operator beside a bare kube-rs loop, on an API server
+    /// Measure the operator beside a bare kube-rs loop, on an API server
     Cluster {
-        /// Resources that are there before the second half
+        /// Resources that exist before the second half
         #[arg(long, default_value_t = 10_000)]
         present: usize,
-        /// Resources made one after another, and measured
+        /// Resources that are created at the rate and measured
         #[arg(long, default_value_t = 500)]
         measured: usize,
-        /// How many of these are made per second
+        /// Resources that are created per second
         #[arg(long, default_value_t = 50)]
         per_second: u32,
     },
-    /// The bare kube-rs loop (started by the bench itself)
+    /// Run the bare kube-rs loop (started by the bench itself)
     Bare {
-        /// The way to the API server
+        /// The API server's kubeconfig
         kubeconfig: PathBuf,
-        /// Its namespace
+        /// The namespace to watch
         namespace: String,
-        /// What it writes
+        /// The status that it writes
         wrote: cluster::bare::Wrote,
     },
 }
@@ -79,9 +79,9 @@ pub(crate) enum Kind {
     T,
     /// The same inside the interceptor layers and the bounded server.
     TLayers,
-    /// The bare server with a file, synced before each answer.
+    /// The bare server with a file, synced before each response.
     Td,
-    /// The processor, with everything on.
+    /// The processor, with all features on.
     Processor,
 }
 

@@ -1,9 +1,9 @@
-//! What an open stream and a parked order hold in memory.
+//! The memory of an open stream and of a parked order.
 
 use crate::load::Streams;
 use crate::process::Server;
 
-/// Bytes per open stream, from so many streams.
+/// Returns the bytes per open stream, as the mean of so many.
 pub(crate) async fn per_stream(server: &Server, streams: usize) -> anyhow::Result<u64> {
     // The first streams bring connections, threads and pools into being.
     let warm = Streams::open(server, 8_000_000..8_000_200, None).await?;
@@ -15,7 +15,8 @@ pub(crate) async fn per_stream(server: &Server, streams: usize) -> anyhow::Resul
     Ok(after.saturating_sub(before) / u64::try_from(streams)?)
 }
 
-/// Bytes per parked order, from so many: opened, then followed by nobody.
+/// Returns the bytes per parked order, which was opened and is no longer followed, as the mean of
+/// so many.
 pub(crate) async fn per_parked_order(server: &Server, orders: usize) -> anyhow::Result<u64> {
     const WAVE: usize = 2_000;
     let mut before = 0;

@@ -1,4 +1,4 @@
-//! A compared server as a child process on the first core, and what it costs.
+//! A compared server as a child process on the first core, and its use of CPU and memory.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -12,9 +12,9 @@ use crate::Kind;
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
-    /// Where gRPC is, as a URL.
+    /// The URL of gRPC.
     pub(crate) grpc: String,
-    /// Where REST is, as `host:port`.
+    /// The address of REST, as `host:port`.
     pub(crate) rest: String,
 }
 
@@ -37,7 +37,7 @@ impl Server {
         Ok(Self { child, grpc: format!("http://{grpc}"), rest: rest.to_owned() })
     }
 
-    /// Microseconds of CPU that the server has used since its start.
+    /// Returns the CPU time that the server has used since its start, microseconds.
     pub(crate) fn cpu_us(&self) -> anyhow::Result<u64> {
         let path = format!("/proc/{}/schedstat", self.child.id());
         // schedstat counts the first thread only: add up all of them.
@@ -51,7 +51,7 @@ impl Server {
         Ok(ns / 1_000)
     }
 
-    /// Bytes of memory that the server holds.
+    /// Returns the resident memory of the server, bytes.
     pub(crate) fn rss_bytes(&self) -> anyhow::Result<u64> {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line =
@@ -69,7 +69,7 @@ impl Drop for Server {
     }
 }
 
-/// Puts this process on the second core.
+/// Pins this process to the second core.
 pub(crate) fn pin_load() -> anyhow::Result<()> {
     let status = Command::new("taskset")
         .args(["-acp", "1", &std::process::id().to_string()])

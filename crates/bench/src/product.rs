@@ -1,4 +1,4 @@
-//! The processor as the bench runs it: everything on, a journal on disk.
+//! The processor as the bench runs it: all features on, a journal on disk.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Runs everything and prints the figures as tables.
+//! Runs the measurements of servers and prints the results as tables.
 
 use std::time::{Duration, Instant};
 
@@ -9,27 +9,27 @@ use crate::load::{Streams, Throughput, channels, latency, order_id, throughput};
 use crate::process::{Server, pin_load};
 use crate::{Kind, memory};
 
-/// What to run.
+/// The sizes of a run.
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "two independent switches")]
 pub(crate) struct Settings {
-    /// Of each load.
+    /// The duration of each load, seconds.
     pub(crate) seconds: u64,
-    /// Open under load.
+    /// The number of streams that are open under load.
     pub(crate) streams: usize,
-    /// How many post at once, one after the other.
+    /// The numbers of concurrent submitters, one load for each.
     pub(crate) submitters: Vec<usize>,
-    /// Whether to stop after the load.
+    /// Set to stop after the load.
     pub(crate) load_only: bool,
-    /// Whether to measure memory too.
+    /// Set to measure memory too.
     pub(crate) memory: bool,
 }
 
 const KINDS: [Kind; 4] = [Kind::T, Kind::TLayers, Kind::Td, Kind::Processor];
-/// Proposals in one bulk call.
+/// The number of proposals in one bulk call.
 const BULK: usize = 50_000;
 
-/// Runs all.
+/// Runs all measurements and prints the tables.
 pub(crate) async fn run(settings: &Settings) -> anyhow::Result<()> {
     pin_load()?;
     println!("streams {}, {} s each; server on one core\n", settings.streams, settings.seconds);
@@ -79,7 +79,7 @@ async fn one(kind: Kind, settings: &Settings, submitters: usize) -> anyhow::Resu
     Ok(result)
 }
 
-/// Many proposals in one call, then a restart over what they left.
+/// Measures many proposals in one call, then a restart over their events.
 async fn bulk() -> anyhow::Result<()> {
     const ORDERS: usize = 100;
     let dir = tempfile::tempdir()?;

@@ -1,6 +1,6 @@
-//! T and TD: what the product is measured against. A bare tonic server that hands each submitted
-//! proposal to its order's stream; TD appends it to a file first, with one sync for all that came
-//! in meanwhile.
+//! T and TD: the servers that the product is measured against. A bare tonic server that passes each
+//! submitted proposal to its order's stream; TD appends it to a file first, with one sync for all
+//! that arrived meanwhile.
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -30,7 +30,7 @@ use crate::Kind;
 
 type Answer = Result<v1::OrderStreamResponse, Status>;
 
-/// An order's last number, and its stream.
+/// An order's last sequence number, and its stream.
 type Order = (u64, mpsc::Sender<Answer>);
 
 #[derive(Clone, Debug, Default)]

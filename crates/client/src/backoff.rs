@@ -1,5 +1,5 @@
-//! How long to wait before the next try: exponential with full jitter, so that all who were cut off
-//! together do not come back together.
+//! The back-off before the next try: exponential with full jitter, so that clients that were cut
+//! off together do not come back together.
 
 use std::time::Duration;
 
@@ -10,10 +10,11 @@ use tokio::time::Instant;
 const BASE: Duration = Duration::from_millis(100);
 /// The bound that no wait exceeds.
 const CAP: Duration = Duration::from_secs(5);
-/// The bound of the wait after a server said that it stops.
+/// The bound of the wait after a server announced that it stops.
 const AFTER_DRAIN: Duration = Duration::from_millis(500);
 
-/// Counts tries and says when the next one is due. A wait that is dropped goes on where it was.
+/// A timer that counts tries and waits until the next one is due. A wait that is dropped goes on
+/// where it was.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RetryTimer {
     waits: Backoff,
@@ -27,18 +28,18 @@ impl Default for RetryTimer {
 }
 
 impl RetryTimer {
-    /// A try failed.
+    /// Notes that a try failed.
     pub(crate) fn failed(&mut self) {
         let wait = self.waits.next_wait();
         self.due = Instant::now().checked_add(wait);
     }
 
-    /// The server asked to come back elsewhere or later.
+    /// Notes that the server drains: the next try comes later, maybe at another one.
     pub(crate) fn told_to_leave(&mut self) {
         self.due = Instant::now().checked_add(jitter(AFTER_DRAIN));
     }
 
-    /// A try went well.
+    /// Notes that a try succeeded.
     pub(crate) fn succeeded(&mut self) {
         *self = Self::default();
     }
@@ -57,7 +58,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "current_thread")]
-    async fn waits_stay_under_a_bound_that_doubles_up_to_the_cap() {
+    async fn waits_stay_under_doubling_bound() {
         let mut backoff = RetryTimer::default();
         for bound_ms in [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000] {
             backoff.failed();

@@ -1,4 +1,4 @@
-//! What a buyer does to an order.
+//! A buyer's commands to an order.
 
 use std::time::Duration;
 
@@ -13,25 +13,26 @@ use crate::backoff::RetryTimer;
 use crate::error::judged;
 use crate::{Client, Error, fresh_key};
 
-/// How long an act is tried: well above a processor's restart.
+/// The time for which a command is tried: well above a processor's restart.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(60);
-/// How long one try may take: as long as a processor waits for its disk, and the way there.
+/// The longest time of one try: a processor's wait for its disk, and the way there.
 const TRY_FOR: Duration = Duration::from_secs(15);
 
-/// What came of a buyer's act.
+/// The result of a buyer's command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acted {
-    /// The event that it caused.
+    /// The sequence number of the event that it caused.
     pub seq: Seq,
     /// The order's phase after it, as on the wire; empty for a follow-up.
     pub phase: String,
-    /// When the order expires by itself now; absent when it has ended, and for a follow-up.
+    /// The time at which the order expires by itself now; absent when it has ended, and for a
+    /// follow-up.
     pub expires_at: Option<Timestamp>,
 }
 
 impl Client {
-    /// Does one act on an order. It is sent until it is answered, for a minute at most, and done
-    /// once: also where the caller says it again later under the same key.
+    /// Sends one command to an order. It is sent until a reply comes, for a minute at most, and has
+    /// one effect, also where the caller repeats it later under the same key.
     ///
     /// ```no_run
     /// use orderstream_client::{Award, BuyerAct, Client, OrderKey, ProposalId};
@@ -51,7 +52,7 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// A refusal, or that no answer came.
+    /// A refusal, or no reply in time.
     pub async fn act(
         &self,
         order: &OrderKey,
@@ -61,11 +62,11 @@ impl Client {
         self.say(order, act.into(), key).await
     }
 
-    /// Says something to all of an order's sellers or to some, or answers a seller's question, in
-    /// the same way as [`Client::act`].
+    /// Sends a follow-up to all of an order's sellers or to some, or answers a seller's question,
+    /// in the same way as [`Client::act`].
     ///
     /// # Errors
-    /// A refusal, or that no answer came.
+    /// A refusal, or no reply in time.
     pub async fn follow_up(
         &self,
         order: &OrderKey,

@@ -1,26 +1,27 @@
-//! What can go wrong, one variant for each decision that a caller can take.
+//! Errors of the client, one variant for each decision that a caller can take.
 
 use orderstream_core::{Reason, Refusal};
 use orderstream_rpc::status::refusal_from_status;
 use tonic::Status;
 
-/// Why something was not done.
+/// The cause for which a call did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address is no URL; correct it.
+    /// The address is not a URL; correct it.
     #[error("not a URL: {0}")]
     Url(#[source] tonic::transport::Error),
-    /// It is refused, and would be again; correct it.
+    /// The request was refused, and would be again; correct it.
     #[error("{0}")]
     Refused(#[from] Refused),
-    /// No answer came in time; it may be done or not. The same key again tells.
+    /// No reply came in time, and the effect is unknown. Repeat the call with the same key to find
+    /// out.
     #[error("no answer: {0}")]
     Unanswered(String),
-    /// So many events came while an answer was waited for that they must be read first. The act may
-    /// be done or not; the same key again tells.
+    /// So many events came during the wait for a reply that they must be read first. The effect is
+    /// unknown; repeat the call with the same key to find out.
     #[error("{0} events are unread; read them with next() first")]
     Unread(usize),
-    /// The server speaks a newer version, or is broken.
+    /// The server runs a newer version, or is broken.
     #[error("cannot read what the server says: {0}")]
     Unreadable(Refusal),
 }
@@ -35,21 +36,21 @@ impl From<Refusal> for Error {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}: {message}")]
 pub struct Refused {
-    /// The stable word, such as `ORDER_ENDED`. [`Reason::parse`] gives the known ones.
+    /// The stable reason, such as `ORDER_ENDED`. [`Reason::parse`] gives the known ones.
     pub reason: String,
-    /// What is wrong and how to mend it, for people.
+    /// The fault and its fix, for people.
     pub message: String,
-    /// The order that it is about, where it answers nothing that was asked.
+    /// The order that it is about, where it is not the reply to a call.
     pub order: Option<orderstream_core::OrderKey>,
 }
 
 impl Refused {
-    /// The reason, where this version knows it.
+    /// Returns the reason, where this version knows it.
     pub fn known(&self) -> Option<Reason> {
         Reason::parse(&self.reason)
     }
 
-    /// Whether the same again may go well later.
+    /// Reports whether the same request may succeed later.
     pub fn is_retriable(&self) -> bool {
         self.known().is_some_and(Reason::is_retriable)
     }
@@ -62,14 +63,14 @@ impl From<Refusal> for Refused {
     }
 }
 
-/// A status as a refusal that would come again, or else why to try again.
+/// Returns a status as a final refusal, or else the cause for which to try again.
 pub(crate) fn judged(status: &Status) -> Result<Refused, String> {
     use tonic::Code;
     if let Some(refusal) = refusal_from_status(status) {
         let is_retriable = refusal.reason.is_retriable();
         return if is_retriable { Err(refusal.to_string()) } else { Ok(refusal.into()) };
     }
-    // Another server than ours, or an older one: it would say the same again.
+    // Another server than ours, or an older one: it would reply the same again.
     let is_final = matches!(
         status.code(),
         Code::Unimplemented

@@ -1,4 +1,4 @@
-//! An order's events, each once and in order, to its end.
+//! The events of an order, each once and in order, to its end.
 
 use orderstream_core::{Epoch, Event, Incarnation, OrderKey, OrderSpec, Seq, Timestamp};
 use orderstream_rpc::convert::{DRAINING, event_from_wire, spec_to_wire};
@@ -9,24 +9,24 @@ use crate::backoff::RetryTimer;
 use crate::error::judged;
 use crate::{Client, Error};
 
-/// How an order is followed.
+/// The role in which an order is followed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Start {
-    /// Only watched. An unknown order is refused.
+    /// As an observer. An unknown order is refused.
     Watch,
     /// As its one tracker, which opens it where it is not open. A stream with the same or a higher
-    /// epoch takes over. Where a controller or a requestor runs, it is the one that does so.
+    /// epoch takes over. A controller or a requestor, where one runs, has this role.
     Track {
-        /// What is wanted.
+        /// The content of the order.
         spec: Box<OrderSpec>,
-        /// Which life of the name; absent: the one there is, or a new one.
+        /// The order's incarnation; absent for the current one, or a new one.
         incarnation: Option<Incarnation>,
-        /// The fencing number of whoever opens.
+        /// The epoch under which it is opened.
         epoch: Epoch,
     },
 }
 
-/// Follows one order, over every break.
+/// A follower of one order, which connects again after every break.
 #[derive(Debug)]
 pub struct OrderFollower {
     client: Client,
@@ -60,14 +60,15 @@ impl Client {
 }
 
 impl OrderFollower {
-    /// Goes on after an event that was seen before: its number, and when it was.
+    /// Goes on after an event that was received before, given by its sequence number and its time.
     #[must_use]
     pub const fn after(mut self, seq: Seq, at: Timestamp) -> Self {
         self.seen = Some((seq, at));
         self
     }
 
-    /// The next event; `None` after the order's last one. Dropping the wait loses nothing.
+    /// Returns the next event; `None` after the order's last one. Dropping the future loses
+    /// nothing.
     ///
     /// # Errors
     /// A refusal: the order is not known, another tracker took over, or its list was set back.

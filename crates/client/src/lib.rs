@@ -1,15 +1,15 @@
 //! A client for programs of sellers and buyers, over gRPC.
 //!
-//! - [`SellerSession`]: a seller stays connected, hears of every order that it is invited to, and
+//! - [`SellerSession`]: a seller stays connected, receives every order that it is invited to, and
 //!   proposes, asks and answers.
 //! - [`Client::submit`]: thousands of proposals in one call, each with its own result.
-//! - [`Client::act`] and [`Client::follow_up`]: what a buyer does to an order.
+//! - [`Client::act`] and [`Client::follow_up`]: a buyer's commands to an order.
 //! - [`OrderFollower`]: an order's events, each once and in order, to its end.
 //!
-//! Sessions and followers connect again after every break, wait in between with full jitter, and go
-//! on after the last event that was heard: no gap, no repeat. Every act carries a key, so that it is
-//! done once however often it had to be sent. Nothing runs in the background: what you hold is all
-//! there is, and it works while you await it.
+//! Sessions and followers connect again after every break, back off in between with full jitter,
+//! and go on after the last event that they received: no gap, no repetition. Every command carries
+//! a key, so that it has one effect however often it had to be sent. Nothing runs in the
+//! background: a value works only while its futures are awaited.
 //!
 //! ```no_run
 //! use orderstream_client::{Client, Heard, SellerId};
@@ -81,13 +81,13 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// When the URL is none.
+    /// When the text is not a URL.
     pub fn new(url: &str) -> Result<Self, Error> {
         let endpoint = orderstream_rpc::client::endpoint(url).map_err(Error::Url)?;
         Ok(Self { channel: endpoint.connect_lazy() })
     }
 
-    /// A seller's session in the tenant `default`, with its cursors in memory; see
+    /// Returns a seller's session in the tenant `default`, with its cursors in memory; see
     /// [`SellerSession::in_tenant`] and [`SellerSession::with_cursors`]. It connects when it is
     /// first read.
     pub fn seller(&self, seller: SellerId) -> SellerSession {
@@ -113,7 +113,7 @@ impl Client {
     }
 }
 
-/// A key that nobody has used.
+/// Returns a key that nobody has used.
 fn fresh_key() -> String {
     uuid::Uuid::now_v7().to_string()
 }

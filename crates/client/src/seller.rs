@@ -1,4 +1,4 @@
-//! A seller's session that goes on by itself after every break.
+//! A seller's session, which connects again after every break.
 
 mod acts;
 pub(crate) mod cursors;
@@ -21,22 +21,22 @@ use crate::backoff::RetryTimer;
 use crate::error::{Refused, judged};
 use crate::{Client, Error, fresh_key};
 
-/// Messages that wait to be sent: one act at a time, and the greeting.
+/// The limit on messages that wait to be sent: one command at a time, and the greeting.
 const UP_MAX: usize = 4;
-/// Events that are kept while an answer is waited for.
+/// The limit on events that are held during the wait for a reply.
 const UNREAD_MAX: usize = 4_096;
-/// Cursors that one session may name.
+/// The limit on cursors that one session may name.
 const CURSORS_MAX: usize = 1_000;
 
-/// What a session tells.
+/// An item that a session receives.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Heard {
     /// The session is up, for the first time or again.
     Connected(Connected),
     /// Something happened to an order.
     Event(Box<OrderEvent>),
-    /// An order that cannot be followed, and why: it is gone, it has too many followers, or the
-    /// session has too many orders.
+    /// An order that cannot be followed, and the cause: it is gone, it has too many followers, or
+    /// the session has too many orders.
     Refused(Refused),
 }
 
@@ -52,18 +52,18 @@ pub struct Connected {
 /// One event of one order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OrderEvent {
-    /// Which order.
+    /// The order's tenant and id.
     pub order: OrderKey,
-    /// What happened. Numbers have gaps: what is none of the seller's business is not told.
+    /// The event. Sequence numbers have gaps: events that do not concern the seller are left out.
     pub event: Event,
 }
 
-/// What came of an act.
+/// The result of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// The event that it caused; 0 where it caused none.
+    /// The sequence number of the event that it caused; 0 where it caused none.
     pub seq: Seq,
-    /// The proposal that it made or changed.
+    /// The id of the proposal that it made or changed.
     pub proposal_id: Option<ProposalId>,
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn receipt(seq: Seq, proposal_id: String) -> Result<Receipt, Error> {
     Ok(Receipt { seq, proposal_id: id.map_err(Error::Unreadable)? })
 }
 
-/// How far one order was heard.
+/// The progress of one order in this session.
 #[derive(Clone, Debug)]
 struct Place {
     incarnation: Option<Incarnation>,
@@ -86,12 +86,12 @@ struct Wire {
     down: Streaming<v1::SellerEvent>,
 }
 
-/// A seller's live connection. It may be to any processor, and hears of the orders of all. See the
-/// crate's page for how it is used.
+/// A seller's live connection. It may be to any processor, and receives the orders of all of them.
+/// See the crate's page for its use.
 ///
-/// Each event comes once per session, however often the connection breaks. After the program itself
-/// was started again, it goes on after the last event that it acknowledged, where the [`Cursors`]
-/// are kept.
+/// Each event comes once per session, however often the connection breaks. After a restart of the
+/// program, a session goes on after the last event that was acknowledged, where the [`Cursors`] are
+/// kept.
 #[derive(Debug)]
 pub struct SellerSession {
     client: Client,
@@ -125,7 +125,7 @@ impl SellerSession {
         self
     }
 
-    /// Goes on after these cursors, and keeps them there.
+    /// Goes on after these cursors, and stores the new ones there.
     #[must_use]
     pub fn with_cursors(mut self, cursors: impl Cursors + 'static) -> Self {
         for Cursor { order, incarnation, seq } in cursors.load().into_iter().take(CURSORS_MAX) {
@@ -136,16 +136,16 @@ impl SellerSession {
         self
     }
 
-    /// The seller.
+    /// Returns the seller's id.
     pub const fn seller(&self) -> &SellerId {
         &self.seller
     }
 
-    /// What is told next; waits as long as nothing is. Dropping the wait loses nothing.
+    /// Returns the next item; waits as long as there is none. Dropping the future loses nothing.
     ///
     /// # Errors
-    /// A refusal of the session itself, such as too many sessions of one seller, or a server that
-    /// cannot be understood. It can be called again.
+    /// A refusal of the session itself, such as too many sessions of one seller, or a server whose
+    /// messages cannot be read. It can be called again.
     pub async fn next(&mut self) -> Result<Heard, Error> {
         loop {
             if let Some(heard) = self.unread.pop_front() {
@@ -157,7 +157,8 @@ impl SellerSession {
         }
     }
 
-    /// Sends a message until it is answered, and keeps what else is told for [`Self::next`].
+    /// Sends a message until its reply comes, and holds everything else that comes for
+    /// [`Self::next`].
     async fn say(&mut self, kind: Up) -> Result<Receipt, Error> {
         let message = v1::SellerMessage { request_id: fresh_key(), kind: Some(kind) };
         let mut is_sent = false;
@@ -180,7 +181,7 @@ impl SellerSession {
                 Some(result) if result.request_id == message.request_id => {
                     match answered(result)? {
                         Some(receipt) => return Ok(receipt),
-                        // The server stops or is busy: the same again, elsewhere or later.
+                        // The server stops or is busy: the same message is sent again later.
                         None => self.broke(),
                     }
                 }
@@ -190,7 +191,7 @@ impl SellerSession {
         }
     }
 
-    /// Takes one word of the server. Gives results; everything else is noted.
+    /// Receives one message of the server. Returns replies; everything else is held or handled.
     async fn hear(&mut self) -> Result<Option<v1::SellerResult>, Error> {
         if self.wire.is_none() {
             self.connect().await?;
@@ -289,7 +290,7 @@ impl SellerSession {
         let incarnation = opened.or_else(|| held.and_then(|held| held.incarnation.clone()));
         let acknowledged = held.filter(|_| !is_new_life).map_or(Seq(0), |held| held.acknowledged);
         if event.kind.ends().is_some() {
-            // It is not told again by itself; its cursor stays until this event is acknowledged.
+            // It is not sent again by itself; its cursor stays until this event is acknowledged.
             self.places.remove(&order);
         } else {
             let place = Place { incarnation, heard: event.seq, acknowledged };
@@ -299,10 +300,10 @@ impl SellerSession {
         Ok(())
     }
 
-    /// A result that answers nothing tells what keeps the session from following an order.
+    /// Notes a result that is not the reply to a message: it refuses to follow an order.
     fn note_refusal(&mut self, result: v1::SellerResult) {
         if result.reason.is_empty() || !result.request_id.is_empty() {
-            // The answer to an act that was not waited for.
+            // The reply to a command that was not waited for.
             return;
         }
         let order = result
@@ -318,7 +319,7 @@ impl SellerSession {
         self.unread.push_back(Heard::Refused(refused));
     }
 
-    /// Stores the cursor of an order; gives whether it is the first of it.
+    /// Stores the cursor of an order; reports whether it is the order's first.
     fn stored(&mut self, order: &OrderKey, seq: Seq) -> bool {
         let Some(place) = self.places.get_mut(order) else {
             self.cursors.forget(order);
@@ -335,7 +336,7 @@ impl SellerSession {
     }
 }
 
-/// What an answer says; `None` where the same again may go better.
+/// Reads a reply; `None` where the same message may succeed later.
 fn answered(result: v1::SellerResult) -> Result<Option<Receipt>, Error> {
     if result.reason.is_empty() {
         return receipt(Seq(result.seq), result.proposal_id).map(Some);

@@ -12,20 +12,21 @@ use crate::{Client, Error, Refused, fresh_key};
 /// One proposal for one order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Submission {
-    /// Whose, and which number.
+    /// The order's tenant and id.
     pub order: OrderKey,
-    /// Which life of the name; absent: the one there is.
+    /// The order's incarnation; absent for the current one.
     pub incarnation: Option<Incarnation>,
-    /// The same key again has one effect; absent: one is made for this call.
+    /// The idempotency key: the same key again has one effect. When absent, one is made for this
+    /// call.
     pub key: Option<IdempotencyKey>,
-    /// What is proposed.
+    /// The content of the proposal.
     pub proposed: Proposed,
     /// The version that it amends; absent for a new proposal.
     pub amends: Option<u32>,
 }
 
 impl Submission {
-    /// A new proposal for an order.
+    /// Makes a new proposal for an order.
     pub const fn new(order: OrderKey, proposed: Proposed) -> Self {
         Self { order, incarnation: None, key: None, proposed, amends: None }
     }
@@ -41,26 +42,27 @@ impl Submission {
     }
 }
 
-/// What came of many proposals.
+/// The result of many proposals.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// How many are stored.
+    /// The number of proposals that are stored.
     pub accepted: u64,
-    /// How many were refused.
+    /// The number of proposals that were refused.
     pub refused: u64,
-    /// What came of each, by its place in the call from 0: of all up to 1 000 proposals, from there
-    /// on of refused ones, and never more than 2 000.
+    /// The results by a proposal's place in the call, from 0: all of up to 1 000 proposals, beyond
+    /// that the refused ones only, and never more than 2 000.
     pub results: Vec<(u64, Result<Receipt, Refused>)>,
-    /// The results do not name every proposal.
+    /// Some results were left out.
     pub is_cut: bool,
 }
 
 impl Client {
     /// Submits proposals as they come; at most a few hundred are on their way at one time, and the
-    /// source waits for the processor. It may hold orders or not: what it does not hold it hands on.
+    /// source waits for the processor. The processor need not hold the orders: it passes on what
+    /// belongs to others.
     ///
-    /// After an error some are stored and some are not. Where each has a key or an id of its own, the
-    /// same call again stores what is missing and doubles nothing.
+    /// After an error some are stored and some are not. Where each has a key or an id of its own,
+    /// the same call again stores what is missing and doubles nothing.
     ///
     /// ```no_run
     /// use orderstream_client::{Client, OrderKey, ProposalInput, Proposed, Submission};
@@ -84,7 +86,7 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// That the call broke; a refused proposal is no error, but a result.
+    /// The call broke; a refused proposal is not an error, but a result.
     pub async fn submit(
         &self,
         submissions: impl Stream<Item = Submission> + Send + 'static,

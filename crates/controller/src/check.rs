@@ -1,5 +1,5 @@
-//! Checks a value against a resource's structural schema, as the API server would: what it finds
-//! is named with its path, the limit and the fix. Unknown fields are refused at every level.
+//! Checks a value against a resource's structural schema, as the API server would. Each finding
+//! names its path, the limit and the fix. Unknown fields are refused at every level.
 
 use orderstream_core::Refusal;
 use serde_json::{Map, Value};
@@ -12,14 +12,14 @@ pub(crate) fn check(path: &str, value: &Value, schema: &Value) -> Result<(), Ref
     findings(path, value, schema, 1).into_iter().next().map_or(Ok(()), Err)
 }
 
-/// Everything that is wrong below `path`, in the order of the fields' names; at most `limit`.
+/// Returns all findings below `path`, in the order of the fields' names; at most `limit`.
 pub(crate) fn findings(path: &str, value: &Value, schema: &Value, limit: usize) -> Vec<Refusal> {
     let mut found = Findings { found: Vec::new(), limit };
     found.look(path, value, schema);
     found.found
 }
 
-/// What was found, up to a bound.
+/// The findings so far, at most `limit`.
 struct Findings {
     found: Vec<Refusal>,
     limit: usize,
@@ -94,7 +94,7 @@ impl Findings {
     }
 }
 
-/// An unknown field, with the known one that it most likely was meant to be.
+/// Returns the refusal of an unknown field. It names the known one that was most likely meant.
 pub(crate) fn unknown(path: &str, name: &str, known: &Map<String, Value>) -> Refusal {
     let plain = |text: &str| text.to_ascii_lowercase().replace(['_', '-'], "");
     let likeness = |key: &String| strsim::normalized_damerau_levenshtein(&plain(key), &plain(name));
@@ -108,7 +108,7 @@ pub(crate) fn unknown(path: &str, name: &str, known: &Map<String, Value>) -> Ref
     Refusal::field(path, format!("is not a known field; {fix}, or remove it"))
 }
 
-/// A list that is a map has each key once.
+/// Checks that a list that is a map has each key once.
 fn unique(path: &str, entries: &[Value], schema: &Value) -> Result<(), Refusal> {
     let keys = schema["x-kubernetes-list-map-keys"].as_array();
     for key in keys.into_iter().flatten().filter_map(Value::as_str) {
@@ -215,7 +215,7 @@ fn either(words: &[&str]) -> String {
     }
 }
 
-/// A value for a message: short, and with nothing that a terminal would obey.
+/// Shortens and escapes a value for a message, so that a terminal obeys nothing of it.
 pub(crate) fn shown(text: &str) -> String {
     text.chars().take(40).flat_map(char::escape_default).collect()
 }

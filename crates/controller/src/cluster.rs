@@ -9,9 +9,9 @@
 //!   API server ─┴──────────────────────────────────── writer: status by server-side apply
 //! ```
 //!
-//! Every process watches and fills its cache; only the leader acts. A look at a resource is a pure
-//! plan over facts in memory and takes microseconds; everything that waits is a task that wakes
-//! the resource again.
+//! Every process watches and fills its cache; only the leader acts. A reconcile is a pure plan over
+//! facts in memory and takes microseconds; everything that waits is a task that wakes the resource
+//! again.
 
 pub mod bucket;
 mod buyer;
@@ -85,32 +85,32 @@ use self::reporter::Reporter;
 use self::seller_statuses::SellerStatuses;
 use self::writer::{Outcome, Writer};
 
-/// Questions to processors at once.
+/// Orders that are located or cancelled at processors at once.
 const ASKING_MAX: usize = 64;
 
-/// What the operator is made of.
+/// The parts of an operator.
 pub struct Parts {
     /// The API server.
     pub client: Client,
-    /// What was asked of it.
+    /// The counters of requests to the API server, and the back-off that it asks for.
     pub requests: Requests,
-    /// Only this namespace; all when absent.
+    /// The namespace that is watched; all when absent.
     pub namespace: Option<String>,
-    /// Where processors come from.
+    /// The source of the processors: URLs, or a Service.
     pub source: Source,
-    /// The processors that take orders, kept true from the source.
+    /// The processors that take orders, kept up to date from the source.
     pub processors: Processors,
-    /// Who leads.
+    /// The election in which this process takes part.
     pub election: Election,
-    /// Where orders are followed. Its one watcher is taken.
+    /// The streams that follow the orders. The operator takes their one watcher.
     pub streams: Arc<dyn OrderStreams>,
-    /// Whom to ask about orders.
+    /// The calls that locate, list and cancel orders at their owners.
     pub owners: Arc<dyn OrderOwners>,
-    /// The time.
+    /// The source of the current time.
     pub clock: Arc<dyn Clock>,
-    /// Where the figures are registered.
+    /// The registry for the metrics.
     pub metrics: prometheus::Registry,
-    /// Ends everything.
+    /// Ends the operator when cancelled; the operator cancels it when a part of it fails.
     pub shutdown: CancellationToken,
 }
 
@@ -120,7 +120,7 @@ impl std::fmt::Debug for Parts {
     }
 }
 
-/// The operator as others see it. Cheap to clone.
+/// A handle to a running operator. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Handle {
     cache: Arc<RwLock<Cache>>,
@@ -128,17 +128,17 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// The resources that the watch showed.
+    /// Returns the cache of the resources that the watch showed.
     pub fn cache(&self) -> &Arc<RwLock<Cache>> {
         &self.cache
     }
 
-    /// Whether the first list is complete.
+    /// Reports whether the first list is complete.
     pub fn is_ready(&self) -> bool {
         self.cache.read().is_ready()
     }
 
-    /// Whether this process leads.
+    /// Reports whether this process leads.
     pub fn leads(&self) -> bool {
         self.leadership.epoch().is_some()
     }
@@ -147,17 +147,17 @@ impl Handle {
 /// The task that publishes Events.
 type Reports = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The operator at work.
+/// An operator that is ready to run.
 pub struct Service {
     operator: Arc<Operator>,
     parts: Parts,
     reports: Reports,
 }
 
-/// Makes an operator. Needs to be called within a Tokio runtime.
+/// Makes an operator. Must be called within a Tokio runtime.
 ///
 /// # Errors
-/// When a figure is registered already.
+/// When a metric is registered already.
 pub fn start(parts: Parts) -> Result<(Handle, Service), prometheus::Error> {
     let metrics = Arc::new(Metrics::register(&parts.metrics)?);
     let cache = Arc::new(RwLock::new(Cache::default()));
@@ -201,7 +201,8 @@ pub fn start(parts: Parts) -> Result<(Handle, Service), prometheus::Error> {
     Ok((Handle { cache, leadership }, Service { operator, parts, reports: Box::pin(reports) }))
 }
 
-/// Registers what [`start`] registers, over nothing: for the reference of all metrics.
+/// Registers the metrics that [`start`] registers, over an empty cache: for the reference of all
+/// metrics.
 ///
 /// # Errors
 /// When a name is taken.
@@ -218,7 +219,7 @@ impl std::fmt::Debug for Service {
 }
 
 impl Service {
-    /// Works until it is told to stop; the lease is given back then.
+    /// Runs until shutdown, and then releases the lease.
     pub async fn run(self) {
         let Self { operator, parts, reports } = self;
         let (shutdown, client) = (parts.shutdown.clone(), parts.client.clone());
@@ -268,7 +269,7 @@ impl Service {
     }
 }
 
-/// Looks at a resource when its order's snapshot changed.
+/// Reconciles a resource whenever its order's snapshot changes.
 fn wake_on_snapshots(operator: &Arc<Operator>) {
     let (cache, queue) = (Arc::clone(&operator.cache), Arc::clone(&operator.queue));
     operator.streams.watch(Arc::new(move |key: &OrderKey| {
@@ -284,7 +285,7 @@ impl Operator {
         self.cache.read().iter().for_each(|(object, _)| self.queue.wake(object));
     }
 
-    /// Begins to act with a new epoch, and stops acting without one.
+    /// Begins to act under a new epoch, and stops acting when this process no longer leads.
     async fn follow_leadership(self: Arc<Self>) {
         let mut changes = self.leadership.changes();
         let mut led: Option<Epoch> = None;
@@ -323,7 +324,7 @@ impl Operator {
     }
 }
 
-/// What the watch noticed, for the operator.
+/// The operator as a sink of the watch.
 struct Noticed(Arc<Operator>);
 
 impl watch::Sink for Noticed {

@@ -1,4 +1,4 @@
-//! Resources into the core's strict types and back, through the core's one conversion. Its
+//! Converts resources into the core's strict types and back, through the core's one conversion. Its
 //! refusals name fields as the wire spells them; here they get the manifest's paths.
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -21,34 +21,64 @@ use crate::order_request::{
 };
 use crate::seller::{Seller, SellerChannel};
 
-/// What an OrderRequest wants. `uid` stands in where the resource has none yet.
+/// Returns the desired state of an OrderRequest, whose uid is given.
 ///
 /// # Errors
 /// Names the wrong field by its path in the manifest.
-pub fn desired(resource: &OrderRequest, uid: &str) -> Result<Desired, Refusal> {
+pub fn desired(resource: &OrderRequest, incarnation: Incarnation) -> Result<Desired, Refusal> {
+    Ok(read(resource)?(incarnation))
+}
+
+/// Checks an OrderRequest that may have no uid yet, as one in a file.
+///
+/// # Errors
+/// Names the wrong field by its path in the manifest.
+pub fn check(resource: &OrderRequest) -> Result<(), Refusal> {
+    read(resource).map(drop)
+}
+
+/// Returns the incarnation that a resource's uid is.
+///
+/// # Errors
+/// Names `metadata.uid`, where it is absent too.
+pub fn incarnation(resource: &OrderRequest) -> Result<Incarnation, Refusal> {
+    let uid = resource.metadata.uid.as_deref().unwrap_or_default();
+    Incarnation::new(uid).map_err(|refusal| at("metadata.uid", refusal))
+}
+
+fn read(resource: &OrderRequest) -> Result<impl FnOnce(Incarnation) -> Desired, Refusal> {
     let wanted = &resource.spec;
-    let uid = resource.metadata.uid.as_deref().unwrap_or(uid);
     let expires_in_ms = duration::expires_in_ms(&wanted.expires_in)?;
-    Ok(Desired {
-        key: key(resource)?,
-        incarnation: Incarnation::new(uid).map_err(|e| at("metadata.uid", e))?,
-        spec: OrderSpec::try_from(spec_input(wanted, expires_in_ms)?).map_err(in_spec)?,
-        follow_ups: follow_ups(&wanted.follow_ups)?,
-        suspend: wanted.suspend,
-        suspend_reason: why("", "suspend_reason", wanted.suspend_reason.as_ref())?,
-        cancel: wanted.cancel,
-        cancel_reason: why("", "cancel_reason", wanted.cancel_reason.as_ref())?,
-        close: closing(wanted)?,
-        award: award(wanted)?,
-        generation: resource.metadata.generation.unwrap_or(1),
-        ttl_after_finished_ms: duration::ttl_ms(&wanted.ttl_after_finished)?,
+    let key = key(resource)?;
+    let spec = OrderSpec::try_from(spec_input(wanted, expires_in_ms)?).map_err(in_spec)?;
+    let follow_ups = follow_ups(&wanted.follow_ups)?;
+    let suspend = wanted.suspend;
+    let suspend_reason = why("", "suspend_reason", wanted.suspend_reason.as_ref())?;
+    let cancel = wanted.cancel;
+    let cancel_reason = why("", "cancel_reason", wanted.cancel_reason.as_ref())?;
+    let (close, award) = (closing(wanted)?, award(wanted)?);
+    let generation = resource.metadata.generation.unwrap_or(1);
+    let ttl_after_finished_ms = duration::ttl_ms(&wanted.ttl_after_finished)?;
+    Ok(move |incarnation| Desired {
+        key,
+        incarnation,
+        spec,
+        follow_ups,
+        suspend,
+        suspend_reason,
+        cancel,
+        cancel_reason,
+        close,
+        award,
+        generation,
+        ttl_after_finished_ms,
     })
 }
 
-/// The order that a resource is about.
+/// Returns the tenant and the id of a resource's order.
 ///
 /// # Errors
-/// Names `spec.orderReqId`, or `metadata.name` where that stands in for it.
+/// Names `spec.orderReqId`, or `metadata.name` where that is used instead, or `metadata.namespace`.
 pub fn key(resource: &OrderRequest) -> Result<OrderKey, Refusal> {
     let name = resource.metadata.name.as_deref().unwrap_or_default();
     let (field, id) = match resource.spec.order_req_id.as_deref() {
@@ -65,7 +95,7 @@ fn at(field: &str, refusal: Refusal) -> Refusal {
     Refusal { field: Some(field.to_owned()), ..refusal }
 }
 
-/// The manifest's path of a field that the core named.
+/// Gives a refusal of the core the manifest's path of its field.
 fn in_spec(refusal: Refusal) -> Refusal {
     let field = refusal.field.as_deref().map(|field| format!("spec.{}", manifest_path(field)));
     Refusal { field, ..refusal }
@@ -212,13 +242,13 @@ fn closing(spec: &OrderRequestSpec) -> Result<Option<Closing>, Refusal> {
     Ok(Some(Closing { reason: why("close", "reason", wanted.reason.as_ref())? }))
 }
 
-/// The reason that a part of the spec gives for what it wants.
+/// Checks the reason in a part of the spec; an empty `part` means the spec itself.
 fn why(part: &str, field: &str, text: Option<&String>) -> Result<Option<String>, Refusal> {
     optional_text(field, text.cloned(), TEXT_CHARS_MAX)
         .map_err(|refusal| in_spec(if part.is_empty() { refusal } else { refusal.under(part) }))
 }
 
-/// A seller as the processor's selection knows it.
+/// Converts a seller's resource into the seller of the processor's selection.
 ///
 /// # Errors
 /// Names the wrong field by its path in the manifest.
@@ -254,7 +284,7 @@ pub fn seller(resource: &Seller) -> Result<spec::Seller, Refusal> {
     })
 }
 
-/// The spec that an order shows which has no resource of its own.
+/// Returns the spec to show for an order without a resource of its own.
 pub fn spec_of(order_req_id: &str, order: &OrderSpec) -> OrderRequestSpec {
     let degrees = |udeg: i32| f64::from(udeg) / 1e6;
     let line = |text: &Option<Box<str>>| text.as_deref().map(ToOwned::to_owned);

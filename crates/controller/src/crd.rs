@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::order_request::OrderRequest;
 use crate::seller::Seller;
 
-/// Each definition's file name and YAML text.
+/// Returns each definition's file name and YAML text.
 pub fn files() -> [(&'static str, String); 2] {
     [
         ("orderrequests.orderstream.dev.yaml", yaml(&OrderRequest::crd())),
@@ -18,19 +18,20 @@ pub fn files() -> [(&'static str, String); 2] {
     ]
 }
 
-/// Both definitions as one YAML text, ready for `kubectl apply -f -`.
+/// Returns both definitions as one YAML text, ready for `kubectl apply -f -`.
 pub fn crds() -> String {
     files().map(|(_, text)| format!("---\n{text}")).concat()
 }
 
-/// The definition as YAML. The types are fixed, so a failure would show in the first test run.
+/// Returns the definition as YAML. The types are fixed, so a failure would show in the first test
+/// run.
 fn yaml(crd: &CustomResourceDefinition) -> String {
     // Through a JSON value: its maps are sorted, so the text is the same every time.
     let value = value(crd);
     serde_saphyr::to_string(&value).unwrap_or_default()
 }
 
-/// The definition as a JSON value, with the number formats that an API server knows.
+/// Returns the definition as a JSON value, with the number formats that an API server knows.
 pub fn value(crd: &CustomResourceDefinition) -> Value {
     let mut value = serde_json::to_value(crd).unwrap_or_default();
     known_formats(&mut value);
@@ -44,8 +45,8 @@ pub fn value(crd: &CustomResourceDefinition) -> Value {
     value
 }
 
-/// A field of a spec that is given and empty is as absent: the server drops it then. Kept, it would
-/// differ from an absent one for every rule that compares.
+/// Makes all fields of a spec not nullable, so that the server drops a field that is null. Kept, it
+/// would differ from an absent one in every rule that compares.
 fn not_nullable(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
@@ -57,7 +58,7 @@ fn not_nullable(schema: &mut Value) {
     }
 }
 
-/// A status has no defaults: it says what is known.
+/// Removes the defaults of a status, which has only what was observed.
 fn without_defaults(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
@@ -69,9 +70,9 @@ fn without_defaults(schema: &mut Value) {
     }
 }
 
-/// Each part of a status, and each condition, is written as a whole and belongs to one writer. With an
-/// owner for every number in them the API server keeps as much about who wrote what as is written,
-/// compares it at every write, and sends it with every resource.
+/// Makes each part of a status, and each condition, atomic: it is written as a whole and has one
+/// owner. With an owner for each number, the API server would store as many bytes about owners as
+/// of status, compare them at every write, and send them with every resource.
 fn parts_as_wholes(status: &mut Value) {
     let whole = |schema: &mut Value| {
         if schema["type"] == "object" {
@@ -100,19 +101,19 @@ fn known_formats(value: &mut Value) {
     }
 }
 
-/// The structural schema of `OrderRequest`.
+/// Returns the structural schema of `OrderRequest`.
 pub(crate) fn order_request_schema() -> &'static Value {
     static SCHEMA: LazyLock<Value> = LazyLock::new(|| schema_of(&OrderRequest::crd()));
     &SCHEMA
 }
 
-/// The structural schema of `Seller`.
+/// Returns the structural schema of `Seller`.
 pub(crate) fn seller_schema() -> &'static Value {
     static SCHEMA: LazyLock<Value> = LazyLock::new(|| schema_of(&Seller::crd()));
     &SCHEMA
 }
 
-/// The structural schema of a kind; nothing for a kind that is not ours.
+/// Returns the structural schema of a kind; null for a kind that is not ours.
 pub fn schema(kind: &str) -> Value {
     match kind {
         "OrderRequest" => order_request_schema().clone(),
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn order_requests_have_the_columns_and_selectable_fields() {
+    fn definitions_have_columns_and_selectable_fields() {
         let crd = OrderRequest::crd();
         assert_eq!(crd.metadata.name.as_deref(), Some("orderrequests.orderstream.dev"));
         let version = &crd.spec.versions[0];
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_schema_bounds_every_text_and_list_of_a_spec() {
+    fn schemas_bound_every_text_and_list() {
         let mut unbounded = Vec::new();
         for schema in [order_request_schema(), seller_schema()] {
             walk("spec", &schema["properties"]["spec"], &mut unbounded);
@@ -174,8 +175,9 @@ mod tests {
         assert_eq!(unbounded, Vec::<String>::new());
     }
 
+    /// Every fixed field has a rule.
     #[test]
-    fn every_rule_names_its_fix_and_every_fixed_field_has_one() {
+    fn rules_name_fixes() {
         let mut rules = Vec::new();
         collect(order_request_schema(), &mut rules);
         assert!(rules.len() >= 18, "{}", rules.len());

@@ -5,10 +5,10 @@ use orderstream_core::Refusal;
 use orderstream_core::limits::{EXPIRES_IN_MS_MAX, EXPIRES_IN_MS_MIN, UNDO_WITHIN_MS_MAX};
 
 const DAY_MS: u64 = 24 * 3_600_000;
-/// Longest stay of a resource after its order's end, milliseconds (30 d).
+/// The longest time for which a resource is kept after its order's end, milliseconds (30 d).
 pub const TTL_MS_MAX: u64 = 30 * DAY_MS;
 
-/// Reads a duration, in milliseconds; `None` for anything outside the grammar.
+/// Parses a duration into milliseconds; `None` for anything outside the grammar.
 pub fn parse_ms(text: &str) -> Option<u64> {
     if text.len() > 16 {
         return None;
@@ -40,7 +40,7 @@ fn number(digits: &str, digits_max: usize) -> Option<u64> {
     (fits && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok()).flatten()
 }
 
-/// Writes a duration so that [`parse_ms`] reads it again; parts of a second are rounded up.
+/// Formats a duration so that [`parse_ms`] can parse it; parts of a second are rounded up.
 pub fn format_ms(ms: u64) -> String {
     let seconds = ms.div_ceil(1_000);
     if seconds > 0 && seconds.is_multiple_of(86_400) {
@@ -55,7 +55,7 @@ pub fn format_ms(ms: u64) -> String {
     format!("{seconds}s")
 }
 
-/// Reads an order's life.
+/// Parses the time from an order's opening to its expiry, milliseconds.
 ///
 /// # Errors
 /// Names `spec.expiresIn`, the limits and the form.
@@ -63,7 +63,7 @@ pub fn expires_in_ms(text: &str) -> Result<u64, Refusal> {
     bounded("spec.expiresIn", text, (EXPIRES_IN_MS_MIN, EXPIRES_IN_MS_MAX), "10s to 7d")
 }
 
-/// Reads how long a resource stays after its order's end.
+/// Parses the time for which a resource is kept after its order's end, milliseconds.
 ///
 /// # Errors
 /// Names `spec.ttlAfterFinished`, the limits and the form.
@@ -71,7 +71,7 @@ pub fn ttl_ms(text: &str) -> Result<u64, Refusal> {
     bounded("spec.ttlAfterFinished", text, (0, TTL_MS_MAX), "0s to 30d")
 }
 
-/// Reads how long an award can be undone.
+/// Parses the time for which an award can be undone, milliseconds.
 ///
 /// # Errors
 /// Names `spec.award.undoWithin`, the limits and the form.
@@ -97,8 +97,9 @@ fn bounded(field: &str, text: &str, (min, max): (u64, u64), limits: &str) -> Res
 mod tests {
     use super::*;
 
+    /// Days stand alone; hours, minutes and seconds combine.
     #[test]
-    fn reads_days_or_hours_minutes_and_seconds() {
+    fn reads_days_hours_minutes_and_seconds() {
         let table = [
             ("10s", Some(10_000)),
             ("30m", Some(1_800_000)),

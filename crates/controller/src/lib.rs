@@ -1,8 +1,9 @@
-//! `OrderRequest` and `Seller`, the manifests in which people write them, and what keeps orders
-//! as their resources want them. The only crate that names kube.
+//! `OrderRequest` and `Seller`, the manifests in which people write them, and the controllers that
+//! reconcile orders with their resources. The only crate that depends on kube.
 
 mod check;
 pub mod cluster;
+pub mod conditions;
 pub mod convert;
 pub mod crd;
 pub mod duration;

@@ -1,5 +1,6 @@
-//! What is wrong in a manifest, all of it and without a cluster: YAML, the definition's schema, its
-//! CEL rules, and the one conversion that the servers use. Each finding has its place in the text.
+//! Finds all faults of a manifest without a cluster: in its YAML, against the definition's schema
+//! and its CEL rules, and in the one conversion that the servers use. Each finding has its place in
+//! the text.
 
 mod place;
 
@@ -13,32 +14,32 @@ use crate::check;
 use crate::manifest::{self, DOCUMENTS_MAX, TEXT_BYTES_MAX, without_nulls};
 use place::{Part, Tree};
 
-/// Most findings in one document; the first ones say enough.
+/// The largest number of findings in one document.
 pub const FINDINGS_MAX: usize = 50;
-/// Most findings in one text; the documents after them are not looked at.
+/// The largest number of findings in one text; documents after them are not checked.
 pub const FINDINGS_OF_TEXT_MAX: usize = 1_000;
 
-/// One thing that is wrong.
+/// One fault of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Which document of the text, from 1; absent when the text as a whole cannot be read.
+    /// The document's number in the text, from 1; absent when the text as a whole cannot be read.
     pub document: Option<usize>,
-    /// Where in the text, if it is known.
+    /// The place in the text; absent where it is not known.
     pub place: Option<Place>,
-    /// Why, as a server would refuse it.
+    /// The refusal with which a server would answer.
     pub refusal: Refusal,
 }
 
-/// What a text comes to.
+/// The result of checking a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Resources that were looked at.
+    /// The number of documents in the text; 0 when it cannot be read.
     pub documents: usize,
-    /// What is wrong, in the order of the text.
+    /// The findings, in the order of the text.
     pub findings: Vec<Finding>,
 }
 
-/// Looks at every document of a text.
+/// Checks every document of a text.
 pub fn lint(text: &str) -> Report {
     if text.len() > TEXT_BYTES_MAX {
         let length = text.len();
@@ -86,9 +87,9 @@ fn unreadable(refusal: Refusal, place: Option<Place>) -> Report {
     Report { documents: 0, findings: vec![Finding { document: None, place, refusal }] }
 }
 
-/// Everything that is wrong in one document: what the schema says, then what the rules and the
-/// conversion say of the rest. A part that is wrong already is left out for them: a value of a wrong
-/// type makes them fail for no reason of their own.
+/// Returns all findings in one document: those of the schema, then those of the rules and of the
+/// conversion for the rest. A part that is wrong already is left out for them, because a value of a
+/// wrong type would make them fail for no reason of their own.
 fn in_document(document: &Value) -> Vec<Refusal> {
     let Some(schema) = manifest::schema_of(document) else {
         return manifest::manifest(document.clone()).err().into_iter().collect();
@@ -122,7 +123,7 @@ fn in_document(document: &Value) -> Vec<Refusal> {
     found
 }
 
-/// Takes the part of a document out that a refusal is about; tells whether there was one.
+/// Removes the part of a document that a refusal is about; reports whether there was one.
 fn leave_out(document: &mut Value, refusal: &Refusal) -> bool {
     let field = refusal.field.as_deref().unwrap_or_default();
     if field.starts_with("metadata") {
@@ -137,7 +138,7 @@ fn leave_out(document: &mut Value, refusal: &Refusal) -> bool {
     document["spec"].as_object_mut().is_some_and(|spec| spec.remove(part).is_some())
 }
 
-/// The place of what is refused: the name of a field that is not known, else the value.
+/// Returns the place of a refusal: the name of a field that is not known, else the value.
 fn place_of(text: &str, tree: &Tree, refusal: &Refusal, schema: Option<&Value>) -> Option<Place> {
     let path = refusal.field.as_deref().unwrap_or_default();
     let what =
@@ -145,7 +146,7 @@ fn place_of(text: &str, tree: &Tree, refusal: &Refusal, schema: Option<&Value>) 
     tree.find(text, path, what)
 }
 
-/// Whether a schema has a field at a path.
+/// Reports whether a schema has a field at a path.
 fn knows(schema: &Value, path: &str) -> bool {
     let mut below = schema;
     for name in path.split('.') {
@@ -163,8 +164,8 @@ fn knows(schema: &Value, path: &str) -> bool {
     true
 }
 
-/// The rules of the definition that a new resource breaks. Rules about edits need a former self,
-/// and are not asked.
+/// Returns the rules of the definition that a new resource breaks. Rules about edits need a former
+/// version, and are not evaluated.
 fn broken_rules(document: &Value, schema: &Value) -> Vec<Refusal> {
     let mut kept = document.clone();
     if let Some(spec) = kept.get_mut("spec") {

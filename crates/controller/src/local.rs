@@ -1,6 +1,5 @@
-//! A laptop's stand-in for the API server and the operator: keeps applied order requests in a
-//! folder, and keeps their orders as they want them through the same `plan` as a cluster's
-//! operator.
+//! A laptop's replacement for the API server and the operator: it stores applied order requests in
+//! a folder, and reconciles their orders through the same `plan` as a cluster's operator.
 //!
 //! ```text
 //!   apply, delete ──▶ folder ──▶ wake ─┐
@@ -35,38 +34,38 @@ pub use buyer::LocalBuyer;
 use store::Store;
 use wakes::{Due, Wakes};
 
-/// Most resources that are kept.
+/// The largest number of resources that are stored.
 pub const RESOURCES_MAX: usize = 10_000;
 /// Marks an order that was initiated over REST and has no resource of its own.
 pub const READ_ONLY_ANNOTATION: &str = "orderstream.dev/read-only";
 /// The longest wait for a timer, so that a clock that jumps is noticed.
 const TIMER_WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// What local order requests are made of.
+/// The dependencies of [`LocalOrderRequests`].
 #[derive(Debug)]
 pub struct Parts {
-    /// The folder that keeps the resources.
+    /// The folder that holds the resources.
     pub dir: PathBuf,
-    /// Where orders are followed. Its one watcher is taken.
+    /// The streams that follow the orders. Their one watcher is set here.
     pub streams: Arc<dyn OrderStreams>,
     /// URLs of the processors; new orders go to the first.
     pub processors: Vec<String>,
-    /// The fencing number under which this process acts.
+    /// The epoch of this process.
     pub epoch: Epoch,
-    /// The time.
+    /// The clock of times and timers.
     pub clock: Arc<dyn Clock>,
     /// Ends `run`.
     pub shutdown: CancellationToken,
 }
 
-/// What an apply did.
+/// The result of an apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
     /// The resource is new.
     Created,
     /// The resource was there and changed.
     Configured,
-    /// The resource was there, just so.
+    /// The resource was there, and nothing changed.
     Unchanged,
 }
 
@@ -84,9 +83,9 @@ struct Inner {
     shutdown: CancellationToken,
     tasks: TaskTracker,
     wakes: Arc<Wakes>,
-    /// Held by whoever changes a resource, also while the disk works.
+    /// Locked while a resource is changed, also during disk writes.
     writer: Mutex<()>,
-    /// What readers see. Locked for moments only.
+    /// The resources that readers see. Locked for moments only.
     held: Mutex<BTreeMap<OrderKey, OrderRequest>>,
 }
 
@@ -126,13 +125,13 @@ impl LocalOrderRequests {
         })))
     }
 
-    /// Looks at every resource once, so that whoever asks finds each order followed, and shown no
-    /// further back than before. Blocks for the disk.
+    /// Reconciles every resource once, so that each order is followed, and its status is not older
+    /// than the one shown before. Blocks for the disk.
     pub fn look_at_all(&self) {
         self.0.pass(Due::All);
     }
 
-    /// Keeps the orders as their resources want them, until shutdown.
+    /// Reconciles the orders with their resources, until shutdown.
     pub async fn run(self) {
         let inner = self.0;
         while !inner.shutdown.is_cancelled() {
@@ -160,10 +159,10 @@ impl LocalOrderRequests {
         inner.tasks.wait().await;
     }
 
-    /// Creates or updates a resource. Blocks for the disk; what it answers survives a crash.
+    /// Creates or updates a resource. Blocks for the disk; what it returns survives a crash.
     ///
     /// # Errors
-    /// Wrong content, a forbidden edit, an order id that is taken, a disk that takes nothing.
+    /// Wrong content, a forbidden edit, an order id that is taken, a failed disk write.
     pub fn apply(&self, resource: OrderRequest) -> Result<(Applied, OrderRequest), Refusal> {
         let inner = &*self.0;
         let _writing = inner.writer.lock();
@@ -192,7 +191,7 @@ impl LocalOrderRequests {
         Ok((applied, new))
     }
 
-    /// One resource, or an order that was initiated over REST under this id.
+    /// Returns one resource, or an order that was initiated over REST under this id.
     ///
     /// # Errors
     /// No such resource or order.
@@ -204,8 +203,8 @@ impl LocalOrderRequests {
             .ok_or_else(|| not_found(namespace, name))
     }
 
-    /// All resources of a namespace, or of all, with the orders that were initiated over REST,
-    /// in the order of their names.
+    /// Returns all resources of a namespace, or of all, with the orders that were initiated over
+    /// REST, in the order of their names.
     pub fn list(&self, namespace: Option<&str>) -> Vec<OrderRequest> {
         let inner = &*self.0;
         let mut all: Vec<OrderRequest> = inner.held.lock().values().cloned().collect();
@@ -217,11 +216,11 @@ impl LocalOrderRequests {
         all
     }
 
-    /// Cancels the order, and removes the resource when that was seen, or soon anyway. Blocks for
-    /// the disk.
+    /// Marks a resource for deletion: its order is cancelled, and the resource is removed when the
+    /// end was observed, or after a bounded wait. Blocks for the disk.
     ///
     /// # Errors
-    /// No such resource, an order that belongs to REST, a disk that takes nothing.
+    /// No such resource, an order that belongs to REST, a failed disk write.
     pub fn delete(&self, namespace: &str, name: &str) -> Result<OrderRequest, Refusal> {
         let inner = &*self.0;
         let _writing = inner.writer.lock();
@@ -252,8 +251,7 @@ fn not_found(namespace: &str, name: &str) -> Refusal {
     Refusal::new(Reason::OrderNotFound, format!("there is no OrderRequest {name}"))
 }
 
-/// Refuses an edit of what its author has read, where somebody was faster: it would take back what
-/// they did.
+/// Refuses an edit of an outdated resource: it would take back an edit that came between.
 fn check_unchanged(old: &OrderRequest, edited: &OrderRequest) -> Result<(), Refusal> {
     let (is, was) = (&old.metadata, &edited.metadata);
     let is_same_life = was.uid.is_none() || was.uid == is.uid;
@@ -290,13 +288,13 @@ impl Inner {
             namespace: Some(namespace),
             labels: resource.metadata.labels,
             annotations: resource.metadata.annotations,
-            uid: Some(uid.clone()),
+            uid: Some(uid),
             generation: Some(1),
             creation_timestamp: Some(Time(moment(self.clock.now()))),
             ..ObjectMeta::default()
         };
         let new = OrderRequest { metadata, spec: resource.spec, status: None };
-        let desired = convert::desired(&new, &uid)?;
+        let desired = convert::desired(&new, convert::incarnation(&new)?)?;
         let key = &desired.key;
         let held = self.held.lock();
         if held.len() >= RESOURCES_MAX {
@@ -316,7 +314,7 @@ impl Inner {
         Err(Refusal { reason: Reason::OrderExists, ..Refusal::field(field, message) })
     }
 
-    /// The resource as it will be, or nothing when nothing changes.
+    /// Returns the resource as it will be, or `None` when nothing changes.
     fn updated(
         &self,
         old: &OrderRequest,
@@ -339,7 +337,7 @@ impl Inner {
             let generation = old.metadata.generation.unwrap_or(1);
             new.metadata.generation = Some(generation.saturating_add(1));
         }
-        convert::desired(&new, "unknown")?;
+        convert::check(&new)?;
         Ok(Some((Applied::Configured, new)))
     }
 
@@ -351,7 +349,7 @@ impl Inner {
         self.streams.snapshot(&key).map(|snapshot| self.shown(&key, &snapshot))
     }
 
-    /// An order without a resource, as if it had one.
+    /// Returns the resource to show for an order without one.
     fn shown(&self, key: &OrderKey, snapshot: &Snapshot) -> OrderRequest {
         let order = snapshot.summary();
         let id = key.order_req_id.as_str();

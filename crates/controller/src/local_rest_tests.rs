@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::tests::Rig;
 use super::*;
 
-/// How long a body may take in these tests.
+/// The time that a body may take in these tests.
 const SLOW: Duration = Duration::from_millis(200);
 const BASE: &str = "/apis/orderstream.dev/v1alpha1";
 const NAMED: &str = "/apis/orderstream.dev/v1alpha1/namespaces/default/orderrequests/chairs";
@@ -36,7 +36,7 @@ async fn serve() -> Served {
 }
 
 impl Served {
-    /// Status, content type and body of an answer.
+    /// Returns status, content type and body of a response.
     async fn call(&self, method: &str, path: &str, body: &str) -> (u16, String, Value) {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let length = body.len();
@@ -84,8 +84,9 @@ async fn the_buyers_verbs_over_http() {
     assert!(deleted["metadata"]["deletionTimestamp"].is_string(), "{deleted}");
 }
 
+/// They name the reason and the field.
 #[tokio::test]
-async fn what_is_wrong_is_a_problem_with_reason_and_field() {
+async fn refusals_are_problem_documents() {
     let served = serve().await;
     let (code, ..) = served.call("PUT", NAMED, &manifest("{}")).await;
     assert_eq!(code, 201);
@@ -129,7 +130,7 @@ async fn what_is_wrong_is_a_problem_with_reason_and_field() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_is_told_so() {
+async fn slow_bodies_get_a_timeout_problem() {
     let served = serve().await;
     let mut stream = TcpStream::connect(served.address).await.unwrap();
     let head = format!("PUT {NAMED} HTTP/1.1\r\nhost: test\r\ncontent-length: 9\r\n\r\n{{");
@@ -141,7 +142,7 @@ async fn a_body_that_does_not_come_is_told_so() {
 }
 
 #[tokio::test]
-async fn the_loop_follows_what_is_applied_and_stops() {
+async fn loop_follows_applied_orders_and_stops() {
     let served = serve().await;
     let mut running = JoinSet::new();
     running.spawn(served.rig.local.clone().run());
@@ -159,7 +160,7 @@ async fn the_loop_follows_what_is_applied_and_stops() {
 }
 
 #[tokio::test]
-async fn a_status_that_would_not_survive_is_not_shown() {
+async fn statuses_that_cannot_survive_are_hidden() {
     let served = serve().await;
     served.call("PUT", NAMED, &manifest("{}")).await;
     served.rig.settle();

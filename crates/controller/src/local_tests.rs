@@ -26,13 +26,13 @@ impl Clock for HandClock {
 
 type Wake = Arc<dyn Fn(&OrderKey) + Send + Sync>;
 
-/// Streams whose processor does at once what it is told, or nothing while it is away.
+/// Streams whose processor obeys at once, or refuses everything while it is away.
 #[derive(Default)]
 struct Script {
     orders: Mutex<BTreeMap<OrderKey, (Tracker, u64)>>,
     calls: Mutex<Vec<String>>,
     refuse: Mutex<Option<Refusal>>,
-    /// Why nothing that is shown survives.
+    /// The refusal of `keep`; absent while the disk takes writes.
     full: Mutex<Option<Refusal>>,
     wake: Mutex<Option<Wake>>,
 }
@@ -127,7 +127,7 @@ impl Rig {
         Self { dir, clock, script, local }
     }
 
-    /// Takes everything that is due, until nothing is.
+    /// Reconciles all that is due, until nothing is.
     pub(super) fn settle(&self) {
         let inner = &self.local.0;
         for _ in 0..20 {
@@ -148,7 +148,7 @@ impl Rig {
         self.local.get("default", "chairs").expect("the resource").status.and_then(|s| s.phase)
     }
 
-    /// Nothing that is shown survives from now on.
+    /// Makes `keep` fail from now on.
     pub(super) fn fill(&self) {
         let full = Refusal::new(Reason::StorageUnavailable, "no space left");
         *self.script.full.lock() = Some(full);
@@ -190,7 +190,7 @@ fn key(id: &str) -> OrderKey {
 }
 
 #[test]
-fn an_applied_order_is_placed_followed_and_shown() {
+fn applied_orders_are_placed_and_followed() {
     let rig = Rig::new();
     let (applied, resource) = rig.apply("{orderReqId: A1}").unwrap();
     assert_eq!(applied, Applied::Created);
@@ -204,8 +204,9 @@ fn an_applied_order_is_placed_followed_and_shown() {
     assert_eq!(rig.local.list(Some("other")).len(), 0);
 }
 
+/// Each edit raises the generation.
 #[test]
-fn edits_raise_the_generation_and_reach_the_processor_once() {
+fn edits_reach_the_processor_once() {
     let rig = Rig::new();
     rig.apply("{}").unwrap();
     rig.settle();
@@ -219,8 +220,9 @@ fn edits_raise_the_generation_and_reach_the_processor_once() {
     assert_eq!(refusal.field.as_deref(), Some("spec.category"));
 }
 
+/// They are kept for `ttlAfterFinished`; their stream is stopped at once.
 #[test]
-fn an_ended_order_is_stopped_kept_for_its_time_and_removed() {
+fn ended_orders_are_kept_then_removed() {
     let rig = Rig::new();
     rig.apply("{cancel: true, ttlAfterFinished: 10m}").unwrap();
     rig.settle();
@@ -237,7 +239,7 @@ fn an_ended_order_is_stopped_kept_for_its_time_and_removed() {
 }
 
 #[test]
-fn an_edit_after_the_end_is_observed() {
+fn edits_after_the_end_are_observed() {
     let rig = Rig::new();
     rig.apply("{cancel: true}").unwrap();
     rig.settle();
@@ -250,7 +252,7 @@ fn an_edit_after_the_end_is_observed() {
 }
 
 #[test]
-fn an_edit_of_what_was_read_before_takes_nothing_back_that_was_done_since() {
+fn stale_edits_undo_no_newer_edit() {
     let rig = Rig::new();
     let (_, read) = rig.apply("{}").unwrap();
     rig.settle();
@@ -268,7 +270,7 @@ fn an_edit_of_what_was_read_before_takes_nothing_back_that_was_done_since() {
 }
 
 #[test]
-fn an_edit_of_an_order_that_is_gone_opens_no_new_one() {
+fn edits_of_removed_orders_open_none() {
     let rig = Rig::new();
     let (_, mut read) = rig.apply("{}").unwrap();
     rig.settle();
@@ -284,8 +286,9 @@ fn an_edit_of_an_order_that_is_gone_opens_no_new_one() {
     assert_eq!(refusal.reason, Reason::Changed);
 }
 
+/// Each stays at its processor; damaged files are left out.
 #[test]
-fn what_was_applied_survives_and_goes_on_where_it_was() {
+fn applied_orders_survive_a_restart() {
     let rig = Rig::new();
     let (_, resource) = rig.apply("{orderReqId: A1}").unwrap();
     rig.settle();
@@ -302,8 +305,9 @@ fn what_was_applied_survives_and_goes_on_where_it_was() {
     assert_eq!(rig.script.calls(), [format!("ensure default/A1 at {PROCESSOR}")]);
 }
 
+/// They are shown before the order's list is read again.
 #[test]
-fn what_was_shown_of_an_order_is_shown_before_its_list_is_read_again() {
+fn shown_statuses_survive_a_restart() {
     let rig = Rig::new();
     let (_, resource) = rig.apply("{orderReqId: A1}").unwrap();
     rig.settle();
@@ -331,7 +335,7 @@ fn what_was_shown_of_an_order_is_shown_before_its_list_is_read_again() {
 }
 
 #[test]
-fn delete_cancels_the_order_and_then_removes_it() {
+fn deletes_cancel_the_order_first() {
     let rig = Rig::new();
     rig.apply("{}").unwrap();
     rig.settle();
@@ -348,7 +352,7 @@ fn delete_cancels_the_order_and_then_removes_it() {
 }
 
 #[test]
-fn delete_is_bounded_when_the_processor_is_away() {
+fn delete_is_bounded_without_a_processor() {
     let rig = Rig::new();
     *rig.script.refuse.lock() = Some(Refusal::new(Reason::Draining, "stopping"));
     rig.apply("{}").unwrap();
@@ -363,7 +367,7 @@ fn delete_is_bounded_when_the_processor_is_away() {
 }
 
 #[test]
-fn a_refusal_is_shown_and_tried_again() {
+fn refusals_are_shown_and_retried() {
     let rig = Rig::new();
     *rig.script.refuse.lock() = Some(Refusal::new(Reason::LimitReached, "too many streams"));
     rig.apply("{}").unwrap();
@@ -377,8 +381,9 @@ fn a_refusal_is_shown_and_tried_again() {
     assert_eq!(rig.phase().as_deref(), Some("Streaming"));
 }
 
+/// An id belongs to one resource, or to REST.
 #[test]
-fn an_order_id_belongs_to_one_resource_or_to_rest() {
+fn order_ids_belong_to_one_owner() {
     let rig = Rig::new();
     rig.apply("{orderReqId: A1}").unwrap();
     rig.settle();
@@ -406,8 +411,9 @@ fn an_order_id_belongs_to_one_resource_or_to_rest() {
     assert_eq!(refusal.field.as_deref(), Some("spec.orderReqId"));
 }
 
+/// Nothing is sent to a processor before the order's placement is on disk.
 #[test]
-fn nothing_is_sent_to_a_processor_that_could_not_be_written_down() {
+fn unstored_placements_are_not_used() {
     let rig = Rig::new();
     rig.apply("{}").unwrap();
     let dir = rig.dir.path().join("orderrequests");

@@ -1,5 +1,5 @@
-//! Manifests: YAML or JSON text in, checked resources out. Whatever is wrong is refused with its
-//! file and document, the field's path as the author wrote it, the limit and the fix.
+//! Reads manifests, YAML or JSON, into checked resources. A refusal names the file and the
+//! document, the field's path as the author wrote it, the limit and the fix.
 
 use std::path::Path;
 
@@ -14,9 +14,9 @@ use crate::crd::{order_request_schema, seller_schema};
 use crate::order_request::OrderRequest;
 use crate::seller::Seller;
 
-/// Largest manifest text, bytes: a thousand sellers fit.
+/// The largest manifest text, bytes: a thousand sellers fit.
 pub const TEXT_BYTES_MAX: usize = 4 << 20;
-/// Most documents in one text.
+/// The largest number of documents in one text.
 pub const DOCUMENTS_MAX: usize = 10_000;
 /// The API version that is read and written.
 pub const API_VERSION: &str = "orderstream.dev/v1alpha1";
@@ -27,8 +27,8 @@ const NAME_CHARS_MAX: usize = 253;
 const NAMESPACE_CHARS_MAX: usize = 63;
 const ORDER_REQUEST_PARTS: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
 const SELLER_PARTS: [&str; 4] = ["apiVersion", "kind", "metadata", "spec"];
-/// What may stand under `metadata`; the last rows are the server's own, accepted so that what
-/// `get` printed can be applied again.
+/// The fields allowed under `metadata`. The last rows are the server's own, accepted so that the
+/// output of `get` can be applied again.
 const METADATA_FIELDS: [&str; 15] = [
     "name",
     "namespace",
@@ -50,16 +50,16 @@ const METADATA_FIELDS: [&str; 15] = [
 /// One document of a manifest.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Manifest {
-    /// What a buyer wants.
+    /// A buyer's request for an order.
     OrderRequest(Box<OrderRequest>),
-    /// Who may be invited.
+    /// A seller that may be invited.
     Seller(Box<Seller>),
 }
 
 /// Reads all documents of a text. `source` is the file's name, for messages.
 ///
 /// # Errors
-/// The first wrong document; nothing of the text is to be used then.
+/// Names the first wrong document; nothing of the text is to be used then.
 pub fn read(source: &str, text: &str) -> Result<Vec<Manifest>, Refusal> {
     Ok(resources(checked(source, text)?))
 }
@@ -68,7 +68,7 @@ fn resources(checked: Vec<(Manifest, Value)>) -> Vec<Manifest> {
     checked.into_iter().map(|(manifest, _)| manifest).collect()
 }
 
-/// Each document as a resource and as it was written.
+/// Returns each document as a resource and as it was written.
 fn checked(source: &str, text: &str) -> Result<Vec<(Manifest, Value)>, Refusal> {
     if text.len() > TEXT_BYTES_MAX {
         let length = text.len();
@@ -127,7 +127,7 @@ fn documents(source: &str, text: &str) -> Result<Vec<Value>, Refusal> {
     })
 }
 
-/// The documents of a text, without the empty ones.
+/// Parses the documents of a text, without the empty ones.
 pub(crate) fn parsed(text: &str) -> Result<Vec<Value>, serde_saphyr::Error> {
     let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(
         text,
@@ -136,7 +136,7 @@ pub(crate) fn parsed(text: &str) -> Result<Vec<Value>, serde_saphyr::Error> {
     Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
 }
 
-/// The schema of a document's kind, where that is one of ours.
+/// Returns the schema of a document's kind; `None` for a kind that is not ours.
 pub(crate) fn schema_of(document: &Value) -> Option<&'static Value> {
     match document.get("kind")?.as_str()? {
         "OrderRequest" => Some(order_request_schema()),
@@ -166,7 +166,7 @@ pub fn manifest(document: Value) -> Result<Manifest, Refusal> {
         "OrderRequest" => {
             envelope(fields, order_request_schema(), &ORDER_REQUEST_PARTS)?;
             let resource: OrderRequest = typed(document)?;
-            convert::desired(&resource, "unknown")?;
+            convert::check(&resource)?;
             Ok(Manifest::OrderRequest(Box::new(resource)))
         }
         "Seller" => {
@@ -190,8 +190,8 @@ fn word<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<&'a str, Refus
     }
 }
 
-/// Checks what stands around the spec, and the spec against its schema. A status is ignored: it
-/// is the controller's.
+/// Checks the fields around the spec, and the spec against its schema. A status is ignored: it is
+/// the controller's.
 fn envelope(fields: &Map<String, Value>, schema: &Value, parts: &[&str]) -> Result<(), Refusal> {
     let known = parts.iter().map(|name| ((*name).to_owned(), Value::Null)).collect();
     if let Some(name) = fields.keys().find(|name| !parts.contains(&name.as_str())) {
@@ -245,7 +245,7 @@ fn dns_name(field: &str, text: &str, chars_max: usize, inner: &str) -> Result<()
     ))
 }
 
-/// The typed resource. The schema was checked before, so what fails here is the metadata.
+/// Returns the typed resource. The schema was checked before, so only the metadata can fail here.
 fn typed<T: DeserializeOwned>(mut document: Value) -> Result<T, Refusal> {
     if let Value::Object(fields) = &mut document {
         fields.remove("status");
@@ -256,7 +256,7 @@ fn typed<T: DeserializeOwned>(mut document: Value) -> Result<T, Refusal> {
     })
 }
 
-/// Takes out the fields that are given and empty: they are as absent, as on an API server.
+/// Removes fields that are null: they count as absent, as on an API server.
 pub(crate) fn without_nulls(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -268,7 +268,7 @@ pub(crate) fn without_nulls(value: &mut Value) {
     }
 }
 
-/// The namespace of a resource.
+/// Returns the namespace of a resource, or the default one.
 pub fn namespace_of(metadata: &ObjectMeta) -> &str {
     metadata.namespace.as_deref().filter(|name| !name.is_empty()).unwrap_or(DEFAULT_NAMESPACE)
 }
@@ -276,7 +276,7 @@ pub fn namespace_of(metadata: &ObjectMeta) -> &str {
 /// Reads the sellers of a file, in the order of their names.
 ///
 /// # Errors
-/// As [`read_file`]; refuses other kinds, and a name that stands twice.
+/// As [`read_file`]; other kinds, and a name that is used twice.
 pub fn load_sellers(path: &Path) -> Result<Vec<spec::Seller>, Refusal> {
     let source = path.display().to_string();
     let mut sellers: Vec<spec::Seller> = Vec::new();

@@ -6,14 +6,14 @@ use orderstream_core::spec::MessageType;
 
 use super::*;
 use crate::seller_file::FileDirectory;
-use orderstream_core::Tenant;
 use orderstream_core::port::SellerDirectory as _;
+use orderstream_core::{Incarnation, Tenant};
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
 }
 
-/// An order with these lines under `spec`.
+/// Returns an order with these lines under `spec`.
 fn order(spec: &str) -> String {
     let body: String = spec.lines().map(|line| format!("  {line}\n")).collect();
     let head = "apiVersion: orderstream.dev/v1alpha1\nkind: OrderRequest\n";
@@ -25,7 +25,7 @@ fn refused(text: &str) -> Refusal {
 }
 
 #[test]
-fn every_bad_spec_is_refused_with_path_limit_and_fix() {
+fn refusals_name_path_limit_and_fix() {
     let long = "x".repeat(300);
     let many: String = (0..101).map(|i| format!("\n  - {{sku: S{i}, quantity: 1}}")).collect();
     let follow_ups: String =
@@ -124,8 +124,9 @@ fn every_bad_envelope_is_refused() {
     }
 }
 
+/// Nothing of a text with one wrong document is used.
 #[test]
-fn the_document_is_named_and_nothing_of_a_half_good_text_is_used() {
+fn refusals_name_the_document() {
     let text = format!("{}---\n{}", order("sealed: true"), order("sealed: maybe"));
     let refusal = refused(&text);
     assert!(refusal.message.ends_with("(bad.yaml, document 2)"), "{refusal}");
@@ -152,7 +153,7 @@ fn the_example_orders_convert() {
         let [Manifest::OrderRequest(resource)] = manifests.as_slice() else {
             panic!("{file} holds one OrderRequest");
         };
-        let desired = convert::desired(resource, "uid-1").expect(file);
+        let desired = convert::desired(resource, Incarnation::new("uid-1").unwrap()).expect(file);
         assert_eq!(desired.key, orderstream_core::OrderKey::new("default", id).unwrap());
         assert_eq!(desired.spec.category.as_deref(), Some(category));
         assert!(!desired.spec.items.is_empty());

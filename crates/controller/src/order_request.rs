@@ -1,7 +1,7 @@
-//! The `OrderRequest` resource: what a buyer writes, and the rules that the API server keeps.
+//! The `OrderRequest` resource: its spec, and the rules that the API server enforces.
 //!
-//! What an order is about never changes once it was written: sellers have been asked for exactly
-//! that. What may change is listed in the rules of [`OrderRequestSpec`].
+//! An order's content never changes once it is written: sellers have been asked for exactly that.
+//! The rules of [`OrderRequestSpec`] say which fields may change, and how.
 
 #![allow(unreachable_pub, reason = "kube's derive makes public types inside of functions")]
 #![allow(clippy::struct_excessive_bools, reason = "independent switches of the manifest")]
@@ -19,7 +19,7 @@ pub use crate::order_status::{
     SellersStatus, StreamStatus, TrackerStatus,
 };
 
-/// What the buyer wants. The content is fixed once written; `suspend`, `cancel`, `close`, `award`,
+/// The desired order. Its content is fixed once written; `suspend`, `cancel`, `close`, `award`,
 /// `followUps`, `expiresIn` and `ttlAfterFinished` steer the order afterwards.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -99,39 +99,40 @@ pub use crate::order_status::{
     .field_path(".followUps")
 )]
 pub struct OrderRequestSpec {
-    /// The buyer's number of the order; the resource's name when absent.
+    /// The order's id, as the buyer chose it; the resource's name when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9._:-]+$"))]
     pub order_req_id: Option<String>,
-    /// The buyer's session, kept as it is.
+    /// The buyer's session, kept as it came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub session: Option<String>,
-    /// How the sellers are told.
+    /// The preferred kind of channel to sellers.
     #[serde(default)]
     pub notification_type: Channel,
     /// One line for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub title: Option<String>,
-    /// What is wanted.
+    /// The wanted items.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub items: Vec<ItemSpec>,
-    /// Which sellers are fit; absent fits all.
+    /// The category that sellers must sell; absent when all are fit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub category: Option<String>,
-    /// Where and until when to deliver.
+    /// The place of delivery, and its latest time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery: Option<DeliverySpec>,
-    /// How many sellers to invite, how far away, and which.
+    /// The limits on the sellers to invite: number, distance and names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sellers: Option<SellersSpec>,
-    /// The text that goes to the sellers.
+    /// The text for the sellers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<MessageSpec>,
-    /// Life of the order from its opening: 10s to 7d, such as 30m, 1h30m or 2d. It may only grow.
+    /// The time from the order's opening to its expiry: 10s to 7d, such as 30m, 1h30m or 2d. It may
+    /// only grow.
     #[serde(default = "default_expires_in")]
     #[schemars(length(max = 16), regex(pattern = "^([0-9]{1,3}d|([0-9]{1,6}[hms])+)$"))]
     #[x_kube(
@@ -141,31 +142,31 @@ pub struct OrderRequestSpec {
             .message("expiresIn may only grow; give at least the former value")
     )]
     pub expires_in: String,
-    /// Whether prices and who proposed stay hidden until the order's time is over. Then it is opened,
-    /// takes nothing more, and waits for a decision.
+    /// Hide prices and proposing sellers until the order's time is over. Then the order is opened,
+    /// accepts nothing more, and waits for a decision.
     #[serde(default)]
     pub sealed: bool,
-    /// Where the buyer is told.
+    /// The buyer's contact; absent when the buyer is not notified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buyer: Option<ContactSpec>,
-    /// Take no proposals for now.
+    /// Accept no proposals for now.
     #[serde(default)]
     pub suspend: bool,
-    /// Why it is suspended, for all who take part.
+    /// The reason for suspending, for all who take part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub suspend_reason: Option<String>,
-    /// End the order as if it had not been asked. It cannot be taken back.
+    /// Cancel the order, as if it had never been requested. This cannot be taken back.
     #[serde(default)]
     pub cancel: bool,
-    /// Why it is cancelled, for all who took part.
+    /// The reason for cancelling, for all who took part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub cancel_reason: Option<String>,
-    /// End the order without an award. It cannot be taken back.
+    /// End the order without an award. This cannot be taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub close: Option<CloseSpec>,
-    /// End the order with a winner. It is set once, unless it is undone in time.
+    /// End the order with an award. It is set once, unless it is undone in time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub award: Option<AwardSpec>,
     /// Questions and remarks to the sellers, oldest first. The list only grows.
@@ -173,7 +174,7 @@ pub struct OrderRequestSpec {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["id".to_owned()]))]
     pub follow_ups: Vec<FollowUpSpec>,
-    /// How long the resource stays after the order's end: 0s to 30d.
+    /// The time for which the resource is kept after the order's end: 0s to 30d.
     #[serde(default = "default_ttl")]
     #[schemars(length(max = 16), regex(pattern = "^([0-9]{1,3}d|([0-9]{1,6}[hms])+)$"))]
     #[x_kube(
@@ -183,16 +184,16 @@ pub struct OrderRequestSpec {
     pub ttl_after_finished: String,
 }
 
-/// A duration's seconds; CEL knows no days. Numbers keep the rule's estimated cost small: a text
-/// made by a rule counts as one of any length.
+/// The CEL expression for a duration's seconds; CEL has no unit for days. Numbers keep a rule's
+/// estimated cost small: a text that a rule makes counts as one of any length.
 const SECONDS: &str = "(self.endsWith('d') ? int(self.substring(0, size(self) - 1)) * 86400 : \
     duration(self).getSeconds())";
-/// The former value of the same.
+/// The same expression for the field's former value.
 const OLD_SECONDS: &str = "(oldSelf.endsWith('d') ? \
     int(oldSelf.substring(0, size(oldSelf) - 1)) * 86400 : duration(oldSelf).getSeconds())";
 
-/// A part of the spec that never changes after it was written. The rule is the whole spec's: a rule
-/// of the field itself would not be asked when the field appears or goes.
+/// Returns the rule for a field that never changes once it is written. It is a rule of the whole
+/// spec: a rule of the field itself is not evaluated when the field appears or goes.
 fn immutable(field: &str) -> kube::core::Rule {
     kept(
         field,
@@ -202,7 +203,8 @@ fn immutable(field: &str) -> kube::core::Rule {
     )
 }
 
-/// A list that never changes after it was written; an empty one is as an absent one.
+/// Returns the rule for a list that never changes once it is written; an empty list equals an
+/// absent one.
 fn immutable_list(field: &str) -> kube::core::Rule {
     kept(
         field,
@@ -257,41 +259,41 @@ impl Default for OrderRequestSpec {
     }
 }
 
-/// How a seller is told.
+/// A kind of channel for notifications.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Channel {
     /// Google Chat.
     GChat,
-    /// Mail.
+    /// An email.
     #[default]
     Email,
-    /// Text message.
+    /// A text message.
     #[serde(rename = "SMS")]
     Sms,
-    /// An HTTP request to the seller's address.
+    /// An HTTP request to the recipient's address.
     Webhook,
 }
 
-/// One wanted thing.
+/// One wanted item.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ItemSpec {
-    /// The buyer's number of the thing.
+    /// The buyer's article number.
     #[schemars(length(min = 1, max = 256))]
     pub sku: String,
-    /// For people.
+    /// A description for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub description: Option<String>,
-    /// How many: a whole number, or a decimal in quotes such as "2.5".
+    /// The quantity: a whole number, or a decimal in quotes such as "2.5".
     pub quantity: IntOrString,
-    /// Of what: pieces, kg, hours.
+    /// The unit of the quantity: pieces, kg, hours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub unit: Option<String>,
 }
 
-/// Where and until when to deliver.
+/// The place of delivery, and its latest time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
@@ -299,41 +301,41 @@ pub struct ItemSpec {
         .message("latitude and longitude belong together; give both or neither")
 )]
 pub struct DeliverySpec {
-    /// Degrees, -90 to 90.
+    /// The latitude in degrees, -90 to 90.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = -90, max = 90))]
     pub latitude: Option<f64>,
-    /// Degrees, -180 to 180.
+    /// The longitude in degrees, -180 to 180.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = -180, max = 180))]
     pub longitude: Option<f64>,
-    /// The place in words.
+    /// The address, as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub address: Option<String>,
-    /// Until when: RFC 3339, such as 2026-12-01T12:00:00Z.
+    /// The latest time of delivery: RFC 3339, such as 2026-12-01T12:00:00Z.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64), extend("format" = "date-time"))]
     pub by: Option<String>,
 }
 
-/// Which sellers an order invites.
+/// The limits on the sellers that an order invites.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SellersSpec {
-    /// At most so many.
+    /// The largest number of sellers to invite.
     #[serde(default = "default_max_count")]
     #[schemars(range(min = 1, max = 100))]
     pub max_count: u32,
-    /// Not farther than this from the place of delivery.
+    /// The largest distance from the place of delivery, kilometres.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.001, max = 20040))]
     pub max_distance_km: Option<f64>,
-    /// Only these, when any are named.
+    /// The only sellers to invite, when any are named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), inner(length(min = 1, max = 128)))]
     pub names: Vec<String>,
-    /// None of these.
+    /// The sellers never to invite.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), inner(length(min = 1, max = 128)))]
     pub excluded: Vec<String>,
@@ -343,7 +345,7 @@ pub struct SellersSpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MessageSpec {
-    /// How to read the text.
+    /// The text's format.
     #[serde(default, rename = "type")]
     pub kind: TextType,
     /// The text.
@@ -355,20 +357,20 @@ pub struct MessageSpec {
     pub urls: Vec<String>,
 }
 
-/// How to read a text.
+/// The format of a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TextType {
-    /// As it is.
+    /// Plain text.
     #[default]
     Text,
-    /// HTML.
+    /// HTML markup.
     Html,
-    /// Markdown.
+    /// Markdown markup.
     Markdown,
 }
 
-/// How the order ends: one proposal wins, or one for each line, or none.
+/// The decision that ends the order: one proposal wins, or one for each line, or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
@@ -378,22 +380,23 @@ pub enum TextType {
     .message("an award is one decision; give proposalId, or lines, or none: true")
 )]
 pub struct AwardSpec {
-    /// This proposal takes all.
+    /// The id of the proposal that wins all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub proposal_id: Option<String>,
-    /// Lines that go to different proposals.
+    /// The lines, when they go to different proposals.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub lines: Vec<AwardLine>,
-    /// Nobody wins.
+    /// Award to nobody.
     #[serde(default, skip_serializing_if = "is_false")]
     pub none: bool,
-    /// Why, for all who took part.
+    /// The reason, for all who took part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub reason: Option<String>,
-    /// How long it can be undone before it counts and anybody is told: 0s to 1d, such as 10m.
+    /// The time for which it can be undone before it counts and anybody is notified: 0s to 1d, such
+    /// as 10m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16), regex(pattern = "^([0-9]{1,3}d|([0-9]{1,6}[hms])+)$"))]
     #[x_kube(
@@ -404,31 +407,31 @@ pub struct AwardSpec {
     /// Undo it, while it does not count yet. Afterwards another award can be set.
     #[serde(default, skip_serializing_if = "is_false")]
     pub undo: bool,
-    /// Why it is undone, for the order's record.
+    /// The reason for undoing it, for the order's record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub undo_reason: Option<String>,
 }
 
-/// How the order ends without an award.
+/// The end of an order without an award.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CloseSpec {
-    /// Why, for all who took part.
+    /// The reason, for all who took part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub reason: Option<String>,
 }
 
-/// Where somebody is told, and how to speak to them.
+/// A contact: its channels and its language.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ContactSpec {
-    /// Ways to reach them, the preferred one first.
+    /// The channels, the preferred one first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub channels: Vec<SellerChannel>,
-    /// A BCP 47 tag such as de or pt-BR.
+    /// The language, as a BCP 47 tag such as de or pt-BR.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 35))]
     #[x_kube(
@@ -447,15 +450,15 @@ const fn is_false(value: &bool) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AwardLine {
-    /// Which of the order's items.
+    /// The article number of one of the order's items.
     #[schemars(length(min = 1, max = 256))]
     pub sku: String,
-    /// Whose proposal takes it.
+    /// The id of the proposal that wins it.
     #[schemars(length(min = 1, max = 128))]
     pub proposal_id: String,
 }
 
-/// The buyer's question or remark.
+/// The buyer's question or remark to all sellers, or to some.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
@@ -463,10 +466,10 @@ pub struct AwardLine {
         .message("a follow-up cannot change once it was sent; add another one with a new id")
 )]
 pub struct FollowUpSpec {
-    /// Unique in its order.
+    /// The follow-up's id, unique in its order.
     #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9._:-]+$"))]
     pub id: String,
-    /// To these sellers; empty means to all.
+    /// The sellers that it goes to; empty means all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), inner(length(min = 1, max = 128)))]
     pub audience: Vec<String>,

@@ -1,90 +1,100 @@
-//! What the controller reports on an `OrderRequest`: counters, never lists that grow with the
-//! order, so that a status stays small for ever.
+//! The status that the controller writes to an `OrderRequest`: counters, and no lists that grow
+//! with the order, so that a status always stays small.
 
 #![allow(unreachable_pub, reason = "kube's derive makes public types inside of functions")]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
+use orderstream_core::RequestPhase;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How an order stands.
+/// The observed state of the order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OrderRequestStatus {
-    /// The generation that this status is about.
+    /// The generation of the resource that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Pending, Streaming, Reconnecting, Paused, then one of Finalised, Expired, Closed,
-    /// Cancelled, Failed for ever.
+    /// The phase: Pending, Streaming, Reconnecting or Paused; from the order's end on Finalised,
+    /// Expired, Closed, Cancelled or Failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
-    /// Ready, Reconciling, Stalled; sellers notified, streaming, proposals received.
+    /// The conditions `Ready`, `Reconciling`, `Stalled`, `SellersNotified`, `Streaming` and
+    /// `ProposalsReceived`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     #[schemars(length(max = 16))]
     pub conditions: Vec<Condition>,
-    /// The reader of the order's events.
+    /// The tracker: the follower of the order's events that stands for its buyer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tracker: Option<TrackerStatus>,
-    /// The sellers' proposals.
+    /// The counts of the proposals, and the best one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proposals: Option<ProposalsStatus>,
-    /// The invited sellers.
+    /// The number of sellers at each stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sellers: Option<SellersStatus>,
-    /// The award that waits to count.
+    /// The pending award; absent when none is pending.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub award: Option<AwardStatus>,
     /// The buyer's follow-ups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow_ups: Option<FollowUpsStatus>,
-    /// The connection to the processor.
+    /// The stream from the processor that holds the order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamStatus>,
-    /// When the order was opened.
+    /// The time at which the order was opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub start_time: Option<String>,
-    /// When its time runs out; of a sealed order that was opened, until when it waits for a decision.
+    /// The time at which the order expires; for a sealed order that was opened, the time until
+    /// which it waits for a decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub expires_at: Option<String>,
-    /// When it reached its end.
+    /// The time at which the order ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub completion_time: Option<String>,
 }
 
 impl OrderRequestStatus {
-    /// Whether the order reached its end and the status says so.
+    /// Reports whether the status says that the order has ended.
     pub fn is_terminal(&self) -> bool {
-        matches!(
-            self.phase.as_deref(),
-            Some("Finalised" | "Expired" | "Closed" | "Cancelled" | "Failed")
-        )
+        self.request_phase().is_some_and(RequestPhase::is_terminal)
     }
 
-    /// The processor that holds the order, if one was chosen.
+    /// Returns the phase; absent where none was written yet, or one that is not known here.
+    pub fn request_phase(&self) -> Option<RequestPhase> {
+        self.phase.as_deref().and_then(RequestPhase::parse)
+    }
+
+    /// Returns the condition of a type, if it was written.
+    pub fn condition(&self, kind: &str) -> Option<&Condition> {
+        self.conditions.iter().find(|held| held.type_ == kind)
+    }
+
+    /// Returns the processor that holds the order; `None` before one was chosen.
     pub fn processor(&self) -> Option<&str> {
         self.stream.as_ref().and_then(|stream| stream.processor.as_deref())
     }
 }
 
-/// The reader of the order's events.
+/// The tracker: the follower of the order's events that stands for its buyer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TrackerStatus {
-    /// Whether a stream is up.
+    /// True while a stream is up.
     pub stream_active: bool,
-    /// Follow-ups known.
+    /// The number of known follow-ups: those forwarded, and those on their way.
     pub notes: u32,
-    /// Number of the last event handled.
+    /// The sequence number of the last event handled.
     pub last_seq: u64,
     /// The last event handled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_event: Option<LastEvent>,
-    /// How often the stream came up again.
+    /// The number of times that the stream came up again.
     pub reconnects: u32,
 }
 
@@ -92,25 +102,25 @@ pub struct TrackerStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LastEvent {
-    /// Its word.
+    /// The event's type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// When it happened.
+    /// The time at which it happened.
     #[schemars(extend("format" = "date-time"))]
     pub time: String,
 }
 
-/// The sellers' proposals.
+/// The counts of the proposals, and the best one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ProposalsStatus {
-    /// Ever made.
+    /// Proposals that were ever made.
     pub received: u32,
-    /// Can be awarded.
+    /// Proposals that can be awarded.
     pub open: u32,
-    /// Taken back.
+    /// Proposals that were withdrawn.
     pub withdrawn: u32,
-    /// Out.
+    /// Proposals that were closed and cannot be awarded.
     pub closed: u32,
     /// The lowest price among the open ones; hidden while a sealed order runs.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,36 +131,36 @@ pub struct ProposalsStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Best {
-    /// Which.
+    /// The proposal's id.
     pub proposal_id: String,
     /// Its price, such as `1249.50 EUR`.
     pub price: String,
 }
 
-/// The invited sellers: how many got how far. Of a sealed order it is not told before its opening
-/// who looked, declined or proposed.
+/// The number of sellers at each stage. Until a sealed order is opened, `seen`, `declined` and
+/// `proposed` are 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SellersStatus {
-    /// Invited.
+    /// Sellers that were invited.
     pub selected: u32,
-    /// Told.
+    /// Sellers that were notified, or found the order by themselves.
     pub notified: u32,
-    /// Could not be told.
+    /// Sellers that could not be notified.
     pub failed: u32,
-    /// Have looked at the order, or spoke.
+    /// Sellers that opened the order, or went further.
     pub seen: u32,
-    /// Said no.
+    /// Sellers that declined, invited or not.
     pub declined: u32,
-    /// Proposed.
+    /// Sellers that proposed.
     pub proposed: u32,
 }
 
-/// The award that waits to count.
+/// A pending award.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AwardStatus {
-    /// Until when it can be undone; then it counts, and sellers are told.
+    /// The time until which it can be undone; then it counts, and sellers are notified.
     #[schemars(extend("format" = "date-time"))]
     pub pending_until: String,
 }
@@ -159,25 +169,25 @@ pub struct AwardStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FollowUpsStatus {
-    /// Forwarded to the sellers.
+    /// Follow-ups that were forwarded to the sellers.
     pub sent: u32,
-    /// The newest of them.
+    /// The id of the newest one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_id: Option<String>,
 }
 
-/// The connection to the processor.
+/// The stream from the processor that holds the order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StreamStatus {
     /// The processor that holds the order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub processor: Option<String>,
-    /// The fencing number of the reader.
+    /// The epoch of the stream; a higher one fences a lower one.
     pub epoch: u64,
-    /// Failed attempts since it was last up.
+    /// Failed attempts since the stream was last up.
     pub attempts: u32,
-    /// Since when it is up.
+    /// The time since which the stream is up; absent while it is down.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub connected_since: Option<String>,

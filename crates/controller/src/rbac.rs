@@ -17,8 +17,9 @@ const OWN: &str = "orderstream-controller-own";
 /// The name of the processors' rights.
 const PROCESSOR: &str = "orderstream-processor";
 
-/// What the controller does to order requests and sellers, wherever it keeps them: bound in all namespaces by a
-/// `ClusterRoleBinding`, or for `--namespace` in that one by a `RoleBinding`.
+/// Returns the controller's rights to order requests and sellers, in every namespace it serves:
+/// bound in all namespaces by a `ClusterRoleBinding`, or for `--namespace` in that one by a
+/// `RoleBinding`.
 pub fn orders() -> Vec<PolicyRule> {
     vec![
         // The watch; buyers' edits over REST read what is stored; ended resources go.
@@ -34,7 +35,7 @@ pub fn orders() -> Vec<PolicyRule> {
     ]
 }
 
-/// What the controller does in the namespace it runs in.
+/// Returns the controller's rights in its own namespace.
 pub fn own() -> Vec<PolicyRule> {
     let lease = |verbs: &[&str]| rule("coordination.k8s.io", "leases", verbs);
     let names = Some(vec![LEASE_NAME.to_owned()]);
@@ -47,17 +48,18 @@ pub fn own() -> Vec<PolicyRule> {
     ]
 }
 
-/// What a processor does that has its sellers from the cluster: it reads them, and nothing else.
+/// Returns the rights of a processor that reads its sellers from the cluster: it reads them, and
+/// nothing else.
 pub fn processor() -> Vec<PolicyRule> {
     vec![rule("orderstream.dev", "sellers", &["list", "watch"])]
 }
 
-/// All roles as one YAML text, ready for `kubectl apply -f -`.
+/// Returns all roles as one YAML text, ready for `kubectl apply -f -`.
 pub fn roles() -> String {
     files().map(|(_, text)| format!("---\n{text}")).concat()
 }
 
-/// Each role's file name and YAML text.
+/// Returns each role's file name and YAML text.
 fn files() -> [(String, String); 3] {
     let orders = ClusterRole {
         metadata: named(ORDERS, "bind it in all namespaces, or in the one that --namespace names"),
@@ -83,7 +85,7 @@ fn files() -> [(String, String); 3] {
     ]
 }
 
-/// The role as YAML. The roles are fixed, so a failure would show in the first test run.
+/// Returns the role as YAML. The roles are fixed, so a failure would show in the first test run.
 fn yaml(role: &impl Serialize) -> String {
     serde_saphyr::to_string(role).unwrap_or_default()
 }
@@ -127,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn no_right_is_to_everything_and_only_what_is_nameless_is_not_named() {
+    fn no_right_has_a_wildcard() {
         for rule in orders().into_iter().chain(own()).chain(processor()) {
             let words = rule.api_groups.iter().chain(&rule.resources).flatten();
             assert!(words.chain(&rule.verbs).all(|word| word != "*"), "{rule:?}");

@@ -19,14 +19,14 @@ fn schema(kind: &str) -> &'static Value {
     }
 }
 
-/// A spec as an API server keeps it: without empty values, with defaults.
+/// Returns a resource as an API server stores it: its spec without nulls, and with defaults.
 fn kept(kind: &str, spec: &Value) -> Value {
     let mut kept = resource(kind, "case", spec);
     without_nulls(&mut kept["spec"]);
     apply_defaults(schema(kind), &kept)
 }
 
-/// What the rules say to a case: field and message of every refusal.
+/// Evaluates the rules for a case: returns the field and message of every refusal.
 fn judge(kind: &str, case: &Case) -> Vec<(String, String)> {
     let mut to = kept(kind, &case.to);
     let mut from = case.from.as_ref().map(|from| kept(kind, from));
@@ -39,9 +39,9 @@ fn judge(kind: &str, case: &Case) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The evaluator compares the entries of lists by their places; an API server compares those of a
-/// list that is a map by their keys. So the entries that both have are put first; gives the paths
-/// of the others, which have no former self.
+/// Sorts the entries that both have to the front: the evaluator compares entries of lists by their
+/// index, where an API server compares those of a list that is a map by their keys. Returns the
+/// paths of the others, which have no former version.
 fn pair(from: &mut Value, to: &mut Value, schema: &Value) -> Vec<String> {
     let mut lone = Vec::new();
     let properties = &schema["properties"]["spec"]["properties"];
@@ -67,7 +67,7 @@ fn is_transition(rule: &str) -> bool {
 }
 
 #[test]
-fn every_rule_accepts_and_refuses_what_the_table_says() {
+fn rules_judge_as_the_table_says() {
     let mut wrong = Vec::new();
     for rule in Rules::read().rules {
         for case in &rule.accepts {
@@ -86,8 +86,9 @@ fn every_rule_accepts_and_refuses_what_the_table_says() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Manifests and edits are judged alike where there is no API server.
 #[test]
-fn without_an_api_server_manifests_and_edits_are_judged_the_same() {
+fn local_checks_match_the_rules() {
     let read = |kind: &str, spec: &Value| manifest(resource(kind, "case", spec));
     let judge = |kind: &str, case: &Case| {
         let to = read(kind, &case.to)?;
@@ -112,8 +113,9 @@ fn without_an_api_server_manifests_and_edits_are_judged_the_same() {
     }
 }
 
+/// Those of a transition rule are edits.
 #[test]
-fn every_rule_has_cases_both_ways_and_every_transition_rule_has_edits() {
+fn every_rule_has_cases_both_ways() {
     let table = Rules::read().rules;
     let mut missing = Vec::new();
     for kind in ["OrderRequest", "Seller"] {
@@ -139,10 +141,10 @@ fn every_rule_has_cases_both_ways_and_every_transition_rule_has_edits() {
     assert_eq!(table.len(), known, "the table has cases of rules that are not there");
 }
 
-/// An optional field that appears or goes is a change too, and the rules of the field itself are
-/// not asked then.
+/// An optional field that appears or goes is a change too, and the field's own rules are not
+/// evaluated then.
 #[test]
-fn every_fixed_field_can_neither_change_nor_appear_nor_go() {
+fn fixed_fields_never_change() {
     let table = Rules::read().rules;
     let fixed = table.iter().filter(|rule| rule.message.contains(" cannot change once sellers "));
     for rule in fixed {
@@ -157,7 +159,7 @@ fn every_fixed_field_can_neither_change_nor_appear_nor_go() {
     }
 }
 
-/// Every rule below a schema, with the path at which it refuses.
+/// Returns every rule below a schema, with the path at which it refuses.
 fn rules(path: &str, schema: &Value) -> Vec<(String, Value)> {
     let mut found = Vec::new();
     for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
@@ -174,13 +176,13 @@ fn rules(path: &str, schema: &Value) -> Vec<(String, Value)> {
     found
 }
 
-/// A path without the numbers of entries.
+/// Returns a path without the numbers of entries.
 fn unnumbered(path: &str) -> String {
     path.chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
 #[test]
-fn every_bound_lets_through_what_is_at_it_and_refuses_what_is_beyond() {
+fn bounds_are_inclusive() {
     for bound in Rules::read().bounds {
         let field = unnumbered(&bound.field);
         let read = |spec: &Value| manifest(resource(&bound.kind, "case", spec));
@@ -193,7 +195,7 @@ fn every_bound_lets_through_what_is_at_it_and_refuses_what_is_beyond() {
 }
 
 #[test]
-fn every_bound_of_the_schemas_is_in_the_table() {
+fn every_schema_bound_is_tabled() {
     let table = Rules::read().bounds;
     let told = |kind: &str, path: &str| {
         table.iter().any(|bound| bound.kind == kind && unnumbered(&bound.field) == path)
@@ -206,7 +208,7 @@ fn every_bound_of_the_schemas_is_in_the_table() {
     assert!(missing.is_empty(), "without a case: {missing:?}");
 }
 
-/// Every path that has a bound of its own.
+/// Returns every path that has a bound of its own.
 fn bounded(path: &str, schema: &Value) -> Vec<String> {
     let words = ["maxLength", "maxItems", "maximum", "minimum", "minLength", "pattern", "enum"];
     let mut found = Vec::new();
@@ -223,7 +225,7 @@ fn bounded(path: &str, schema: &Value) -> Vec<String> {
 }
 
 #[test]
-fn what_is_not_given_gets_the_defaults_that_an_api_server_gives() {
+fn absent_fields_get_the_servers_defaults() {
     for filled in Rules::read().defaults {
         assert_eq!(kept(&filled.kind, &filled.given)["spec"], filled.gives);
         let spec = match manifest(resource(&filled.kind, "case", &filled.given)).unwrap() {

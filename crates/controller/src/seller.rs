@@ -1,4 +1,4 @@
-//! The `Seller` resource: who may be invited to propose.
+//! The `Seller` resource: a seller that orders may invite.
 
 #![allow(unreachable_pub, reason = "kube's derive makes public types inside of functions")]
 #![allow(clippy::duplicated_attributes, reason = "columns of one type")]
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::order_request::Channel;
 
-/// A seller: what it sells, from where, and how it is told.
+/// A seller: its place, its categories, its channels and its limits.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "orderstream.dev",
@@ -41,18 +41,19 @@ use crate::order_request::Channel;
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SellerSpec {
-    /// Where it delivers from.
+    /// The place that it delivers from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<Location>,
-    /// What it sells; an order's category must be one of them.
+    /// The categories that it sells; an order's category must be one of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), inner(length(min = 1, max = 256)))]
     pub categories: Vec<String>,
-    /// How it can be told, the preferred way first.
+    /// The channels on which it is notified, the preferred one first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub channels: Vec<SellerChannel>,
-    /// Languages it reads, as BCP 47 tags such as en or de-AT; it is told in the first one.
+    /// The languages that it reads, as BCP 47 tags such as en or de-AT; it is notified in the first
+    /// one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 2, max = 35)))]
     #[x_kube(
@@ -60,7 +61,7 @@ pub struct SellerSpec {
             .message("languages has an entry that is no BCP 47 tag; write tags such as en or de-AT")
     )]
     pub languages: Vec<String>,
-    /// The currency it proposes in, ISO 4217.
+    /// The currency in which it proposes, ISO 4217.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 3, max = 3))]
     #[x_kube(
@@ -68,31 +69,33 @@ pub struct SellerSpec {
             .message("currency is not an ISO 4217 code; write three capital letters such as EUR")
     )]
     pub currency: Option<String>,
-    /// How many orders it can work on at once, 1 to 1000000; absent means any number.
+    /// The largest number of open orders that it takes part in, 1 to 1000000; absent means any
+    /// number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub capacity: Option<u32>,
-    /// Whether it takes no invitations now.
+    /// Accept no invitations for now.
     #[serde(default)]
     pub suspended: bool,
 }
 
-/// BCP 47: a language, and what narrows it down. No quotes and no backslashes: it stands in rules.
+/// The pattern of a BCP 47 tag: a language, and what narrows it down. It has no quotes and no
+/// backslashes, because rules embed it.
 pub(crate) const LANGUAGE: &str = "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$";
 
 /// A point on the Earth.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Location {
-    /// Degrees, -90 to 90.
+    /// The latitude in degrees, -90 to 90.
     #[schemars(range(min = -90, max = 90))]
     pub latitude: f64,
-    /// Degrees, -180 to 180.
+    /// The longitude in degrees, -180 to 180.
     #[schemars(range(min = -180, max = 180))]
     pub longitude: f64,
 }
 
-/// One way to tell a seller or a buyer.
+/// One way to notify a seller or a buyer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
@@ -111,30 +114,30 @@ pub struct Location {
         .field_path(".address")
 )]
 pub struct SellerChannel {
-    /// By what.
+    /// The kind of channel.
     #[serde(rename = "type")]
     pub kind: Channel,
-    /// A mail address for Email, a telephone number for SMS, a URL for Google Chat and for a webhook.
+    /// A mail address for `Email`, a telephone number for `SMS`, a URL for `GChat` and `Webhook`.
     #[schemars(length(min = 1, max = 2048))]
     pub address: String,
 }
 
-/// How a seller stands.
+/// The observed state of the seller.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SellerStatus {
-    /// The generation that this status is about.
+    /// The generation of the resource that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Suspended or Failed.
+    /// The phase: Ready, Suspended or Failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
-    /// Ready and Stalled.
+    /// The conditions `Ready` and `Stalled`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     #[schemars(length(max = 16))]
     pub conditions: Vec<Condition>,
-    /// Orders of this namespace that have not ended and that it is invited to.
+    /// The number of orders of this namespace that it is invited to and that have not ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_orders: Option<u32>,
 }

@@ -1,5 +1,5 @@
-//! Sellers of a file, where there is no cluster: read at the start, and again when the file changes.
-//! A new file with a mistake changes nothing and is told once.
+//! The sellers of a file, where there is no cluster: read at the start, and again when the file
+//! changes. A new file with a mistake changes nothing and is reported once.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::manifest::load_sellers;
 
-/// How often the file is looked at.
+/// The interval at which the file is checked for changes.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The sellers of a file; the same for every tenant. Cheap to clone.
@@ -30,8 +30,8 @@ impl FileDirectory {
         load_sellers(path).map(Self::from)
     }
 
-    /// Reads the file again whenever it changes, until shutdown. What was read before stays while
-    /// the file has a mistake or is away.
+    /// Reads the file again whenever it changes, until shutdown. The sellers stay as they were
+    /// while the file has a mistake or is missing.
     pub async fn follow(self, path: PathBuf, shutdown: CancellationToken) {
         let mut looked = tokio::time::interval(LOOK);
         looked.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -51,7 +51,7 @@ impl FileDirectory {
         }
     }
 
-    /// Looks at the file once, and reads it if it is not as it was at the last look.
+    /// Checks the file once, and reads it if it changed since the last check.
     fn look(&self, path: &Path, last: Option<&State>) -> State {
         let state = State::of(path);
         if last == Some(&state) {
@@ -75,7 +75,7 @@ impl FileDirectory {
     }
 }
 
-/// What tells that a file is another one than before, without reading it.
+/// The state of a file, by which a change is found without reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
     /// Device, inode, length, and the time of the last change in seconds and nanoseconds.
@@ -120,15 +120,16 @@ mod tests {
         sellers.iter().map(|seller| seller.id.to_string()).collect()
     }
 
-    /// As editors and mounted configuration do: another file takes the place.
+    /// Replaces the file by another one, as editors and mounted configuration do.
     fn replace(path: &Path, text: &str) {
         let beside = path.with_extension("new");
         std::fs::write(&beside, text).unwrap();
         std::fs::rename(&beside, path).unwrap();
     }
 
+    /// A missing file keeps them too; a changed one is read.
     #[test]
-    fn a_changed_file_is_read_a_broken_one_and_none_keep_what_was_read() {
+    fn broken_files_keep_the_sellers() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sellers.yaml");
         std::fs::write(&path, seller("a")).unwrap();
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_follows_a_file_sees_its_change_and_ends_with_the_token() {
+    async fn following_sees_changes_until_shutdown() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sellers.yaml");
         std::fs::write(&path, seller("a")).unwrap();

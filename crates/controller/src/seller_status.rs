@@ -1,27 +1,28 @@
-//! What is known of a seller, as its resource shows it. Pure: the same facts give the same status.
+//! The status of a seller, made from facts. Pure: the same facts give the same status.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use orderstream_core::{Refusal, Timestamp};
+use orderstream_core::{Refusal, RequestPhase, Timestamp};
 
+use crate::conditions::{READY, STALLED, reasons};
 use crate::seller::SellerStatus;
 use crate::status::{Shown, condition};
 
-/// The conditions that the controller writes. Others may add kinds of their own beside them.
-const CONDITIONS: [&str; 2] = ["Ready", "Stalled"];
+/// The types of the conditions that the controller writes. Others may add types of their own.
+const CONDITIONS: [&str; 2] = [READY, STALLED];
 
 /// The facts that a seller's status is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
-    /// The generation that they are about.
+    /// The generation of the resource that they are about.
     pub(crate) generation: i64,
-    /// Whether it takes no invitations now.
+    /// The seller accepts no invitations now.
     pub(crate) suspended: bool,
-    /// Why it cannot be read, if it cannot.
+    /// The cause for which the seller cannot be read; absent while it can.
     pub(crate) refusal: Option<Refusal>,
 }
 
-/// The status of a seller that is invited to so many open orders; `None` keeps the number that is
-/// shown.
+/// Returns the status of a seller that is invited to so many open orders; `None` keeps the number
+/// that was last applied.
 pub(crate) fn status(
     facts: &Facts,
     open_orders: Option<u32>,
@@ -29,19 +30,22 @@ pub(crate) fn status(
     now: Timestamp,
 ) -> SellerStatus {
     let (phase, message) = match (&facts.refusal, facts.suspended) {
-        (Some(_), _) => ("Failed", "the seller cannot be read and is invited to nothing new"),
-        (None, true) => ("Suspended", "takes no invitations until spec.suspended is false"),
-        (None, false) => ("Ready", "can be invited"),
+        (Some(_), _) => (
+            RequestPhase::Failed.as_str(),
+            "the seller cannot be read and is invited to nothing new",
+        ),
+        (None, true) => (reasons::SUSPENDED, "takes no invitations until spec.suspended is false"),
+        (None, false) => (READY, "can be invited"),
     };
     let stalled = match &facts.refusal {
         Some(refusal) => {
             let field = refusal.field.as_deref().unwrap_or("spec");
             let message = format!("{field}: {}", refusal.message);
-            Shown("Stalled", true, refusal.reason.as_str(), message)
+            Shown(STALLED, true, refusal.reason.as_str(), message)
         }
-        None => Shown("Stalled", false, "NothingWrong", String::new()),
+        None => Shown(STALLED, false, reasons::NOTHING_WRONG, String::new()),
     };
-    let ready = Shown("Ready", facts.refusal.is_none(), phase, message.to_owned());
+    let ready = Shown(READY, facts.refusal.is_none(), phase, message.to_owned());
     let made = |shown: &Shown<'_>| condition(shown, facts.generation, &previous.conditions, now);
     SellerStatus {
         observed_generation: Some(facts.generation),
@@ -51,7 +55,8 @@ pub(crate) fn status(
     }
 }
 
-/// The controller's part of a status: without conditions of others, its own in their order.
+/// Returns the controller's part of a status: its own conditions in their order, without those of
+/// others.
 pub(crate) fn own(mut status: SellerStatus) -> SellerStatus {
     let place = |held: &Condition| CONDITIONS.iter().position(|kind| *kind == held.type_);
     status.conditions.retain(|held| place(held).is_some());
@@ -75,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seller_is_ready_suspended_or_failed_and_says_why() {
+    fn sellers_are_ready_suspended_or_failed() {
         let ready = status(&facts(), Some(3), &SellerStatus::default(), T0);
         assert_eq!((ready.phase.as_deref(), ready.open_orders), (Some("Ready"), Some(3)));
         assert_eq!(reason(&ready, "Ready"), ("True", "Ready"));
@@ -93,8 +98,9 @@ mod tests {
         assert!(serde_json::to_vec(&failed).unwrap().len() < 1_024);
     }
 
+    /// They do so later, and beside conditions of others.
     #[test]
-    fn what_did_not_change_compares_equal_later_and_beside_conditions_of_others() {
+    fn unchanged_statuses_compare_equal() {
         let first = status(&facts(), Some(3), &SellerStatus::default(), T0);
         assert_eq!(status(&facts(), Some(3), &first, T0.plus_ms(60_000)), first);
         let mut mixed = first.clone();

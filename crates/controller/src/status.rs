@@ -1,28 +1,32 @@
-//! What is known of an order, as its resource shows it. Pure: the same facts give the same status,
-//! and a status that did not change compares equal.
+//! The status of an order, made from its tracker's snapshot. Pure: the same facts give the same
+//! status, and a status that did not change compares equal.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use orderstream_core::date::rfc3339_seconds;
 use orderstream_core::summary::SellerCounts;
-use orderstream_core::{Phase, Reason, Refusal, Snapshot, Summary, Timestamp};
+use orderstream_core::{Phase, Reason, Refusal, RequestPhase, Snapshot, Summary, Timestamp};
 
+use crate::conditions::{
+    PROPOSALS_RECEIVED, READY, RECONCILING, SELLERS_NOTIFIED, STALLED, STREAMING, reasons,
+};
 use crate::order_request::{
     AwardStatus, Best, FollowUpsStatus, LastEvent, OrderRequestStatus, ProposalsStatus,
     SellersStatus, StreamStatus, TrackerStatus,
 };
 
-/// A status never has more bytes than this, as JSON.
+/// The largest status, bytes of JSON.
 pub const STATUS_BYTES_MAX: usize = 4096;
-/// Bytes of a free text in a condition.
+/// The largest free text in a condition, bytes.
 const MESSAGE_BYTES_MAX: usize = 200;
-/// Bytes of a processor's URL.
+/// The largest URL of a processor, bytes.
 const URL_BYTES_MAX: usize = 256;
 
-/// The conditions that the controller writes. Others may add kinds of their own beside them.
+/// The types of the conditions that the controller writes. Others may add types of their own.
 const CONDITIONS: [&str; 6] =
-    ["Ready", "Reconciling", "Stalled", "SellersNotified", "Streaming", "ProposalsReceived"];
+    [READY, RECONCILING, STALLED, SELLERS_NOTIFIED, STREAMING, PROPOSALS_RECEIVED];
 
-/// The controller's part of a status: without conditions of others, its own in their order.
+/// Returns the controller's part of a status: its own conditions in their order, without those of
+/// others.
 pub fn own(mut status: OrderRequestStatus) -> OrderRequestStatus {
     let place = |held: &Condition| CONDITIONS.iter().position(|kind| *kind == held.type_);
     status.conditions.retain(|held| place(held).is_some());
@@ -39,8 +43,8 @@ pub(crate) fn moment(at: Timestamp) -> jiff::Timestamp {
     })
 }
 
-/// The status of an order: from its tracker's snapshot where there is one, else what was known
-/// before. An end stays for ever.
+/// Returns the status of an order: from its tracker's snapshot where there is one, else the
+/// previous one. An end stays for ever.
 pub fn status(
     generation: i64,
     previous: &OrderRequestStatus,
@@ -59,11 +63,11 @@ pub fn status(
     let refused = order.is_none()
         && refusal.is_some_and(|r| matches!(r.reason, Reason::InvalidField | Reason::OrderExists));
     let phase = match snapshot {
-        _ if refused => "Failed",
+        _ if refused => RequestPhase::Failed,
         Some(snapshot) => snapshot.phase(),
-        None => "Pending",
+        None => RequestPhase::Pending,
     };
-    next.phase = Some(phase.to_owned());
+    next.phase = Some(phase.to_string());
     if let Some(snapshot) = snapshot {
         copy_stream(&mut next, snapshot, order);
     }
@@ -82,14 +86,14 @@ pub fn status(
     next
 }
 
-/// The status of an order whose end was shown before: an edit that came since was seen, and changes
+/// Returns the status of an order whose end was shown before: a later edit is observed, and changes
 /// nothing. The conditions keep the generation that was judged when the order ended.
 pub fn ended(generation: i64, previous: &OrderRequestStatus) -> OrderRequestStatus {
     OrderRequestStatus { observed_generation: Some(generation), ..previous.clone() }
 }
 
-/// The status of an order whose stream is down, or was never up, and of which nothing newer is
-/// known than what was shown: what was shown stays, the connection is shown as it is.
+/// Returns the status of an order whose stream is down, or was never up, and of which nothing newer
+/// is known than was shown: the rest stays as it was, the stream is shown as it is.
 pub fn down(
     generation: i64,
     previous: &OrderRequestStatus,
@@ -101,8 +105,8 @@ pub fn down(
         return next;
     }
     let was_open = previous.start_time.is_some();
-    let phase = if was_open { "Reconnecting" } else { "Pending" };
-    next.phase = Some(phase.to_owned());
+    let phase = if was_open { RequestPhase::Reconnecting } else { RequestPhase::Pending };
+    next.phase = Some(phase.to_string());
     next.observed_generation = Some(generation);
     if let Some(tracker) = &mut next.tracker {
         tracker.stream_active = false;
@@ -127,15 +131,15 @@ pub fn down(
     next
 }
 
-/// A status that somebody else keeps writing: it says so, unless it is the end of an order and has
-/// something to say already.
+/// Marks a status that somebody else keeps writing as stalled, unless its order has ended and it is
+/// stalled already.
 pub fn contested(
     mut next: OrderRequestStatus,
     generation: i64,
     previous: &OrderRequestStatus,
     now: Timestamp,
 ) -> OrderRequestStatus {
-    let is_stalled = |held: &Condition| held.type_ == "Stalled" && held.status == "True";
+    let is_stalled = |held: &Condition| held.type_ == STALLED && held.status == "True";
     if next.is_terminal() && next.conditions.iter().any(is_stalled) {
         return next;
     }
@@ -147,7 +151,7 @@ pub fn contested(
     next
 }
 
-/// A status that nobody else writes: it no longer says so.
+/// Takes that mark off a status that nobody else writes any more.
 pub fn uncontested(
     mut next: OrderRequestStatus,
     generation: i64,
@@ -167,8 +171,7 @@ fn set_stalled(
     generation: i64,
     (previous, now): (&OrderRequestStatus, Timestamp),
 ) {
-    let facts = Facts { phase: "", snapshot: None, order: None, refusal };
-    let made = condition(&facts.stalled(), generation, &previous.conditions, now);
+    let made = condition(&stalled(refusal), generation, &previous.conditions, now);
     match next.conditions.iter_mut().find(|held| held.type_ == made.type_) {
         Some(held) => *held = made,
         None => next.conditions.push(made),
@@ -239,15 +242,15 @@ fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-/// What conditions are made of.
+/// The facts from which conditions are made.
 struct Facts<'a> {
-    phase: &'a str,
+    phase: RequestPhase,
     snapshot: Option<&'a Snapshot>,
     order: Option<&'a Summary>,
     refusal: Option<&'a Refusal>,
 }
 
-/// One condition before it has its times: type, status, reason, message.
+/// A condition before it has its times: type, status, reason, message.
 pub(crate) struct Shown<'a>(
     pub(crate) &'static str,
     pub(crate) bool,
@@ -260,7 +263,7 @@ impl<'a> Facts<'a> {
         [
             self.ready(),
             self.reconciling(),
-            self.stalled(),
+            stalled(self.refusal),
             self.sellers_notified(),
             self.streaming(),
             self.proposals_received(),
@@ -271,95 +274,101 @@ impl<'a> Facts<'a> {
         self.order.is_some_and(|order| order.phase.is_terminal())
     }
 
-    /// What the order waits for, where its phase alone does not tell.
+    /// Returns the reason and message for what the order waits for; `None` where its phase says it.
     fn awaited(&self) -> Option<(&'static str, &'static str)> {
         let order = self.order.filter(|order| !order.phase.is_terminal())?;
         if order.pending_until.is_some() {
             let message = "the award counts at status.award.pendingUntil; undo it before, or wait";
-            return Some(("AwardPending", message));
+            return Some((reasons::AWARD_PENDING, message));
         }
         let message = "the proposals are opened and a decision is awaited; award one of them, or \
             end the order without an award";
-        order.decide_until.map(|_| ("ProposalsOpened", message))
+        order.decide_until.map(|_| (reasons::PROPOSALS_OPENED, message))
     }
 
     fn ready(&self) -> Shown<'a> {
-        if let Some((reason, message)) = self.awaited().filter(|_| self.phase != "Reconnecting") {
-            return Shown("Ready", true, reason, message.to_owned());
+        let is_up = self.phase != RequestPhase::Reconnecting;
+        if let Some((reason, message)) = self.awaited().filter(|_| is_up) {
+            return Shown(READY, true, reason, message.to_owned());
         }
         let message = match self.phase {
-            "Streaming" => "the order takes proposals",
-            "Paused" => "the order takes no proposals for now",
-            "Reconnecting" => "the stream to the processor is being opened again",
-            "Pending" => "the order waits for its processor",
-            "Failed" => "the order was refused; see Stalled",
-            _ => "the order reached its end",
+            RequestPhase::Streaming => "the order takes proposals",
+            RequestPhase::Paused => "the order takes no proposals for now",
+            RequestPhase::Reconnecting => "the stream to the processor is being opened again",
+            RequestPhase::Pending => "the order waits for its processor",
+            RequestPhase::Failed => "the order was refused; see Stalled",
+            RequestPhase::Finalised
+            | RequestPhase::Expired
+            | RequestPhase::Closed
+            | RequestPhase::Cancelled => "the order reached its end",
         };
-        let holds = self.ended() || matches!(self.phase, "Streaming" | "Paused");
-        Shown("Ready", holds, self.phase, message.to_owned())
+        let is_open = matches!(self.phase, RequestPhase::Streaming | RequestPhase::Paused);
+        Shown(READY, self.ended() || is_open, self.phase.as_str(), message.to_owned())
     }
 
     fn reconciling(&self) -> Shown<'a> {
-        let holds = matches!(self.phase, "Pending" | "Reconnecting");
-        let reason = if holds { self.phase } else { "Settled" };
-        Shown("Reconciling", holds, reason, String::new())
-    }
-
-    fn stalled(&self) -> Shown<'a> {
-        match self.refusal {
-            Some(refusal) => {
-                let message = match &refusal.field {
-                    Some(field) => format!("{field}: {}", refusal.message),
-                    None => refusal.message.clone(),
-                };
-                Shown("Stalled", true, refusal.reason.as_str(), message)
-            }
-            None => Shown("Stalled", false, "NothingWrong", String::new()),
-        }
+        let holds = matches!(self.phase, RequestPhase::Pending | RequestPhase::Reconnecting);
+        let reason = if holds { self.phase.as_str() } else { reasons::SETTLED };
+        Shown(RECONCILING, holds, reason, String::new())
     }
 
     fn sellers_notified(&self) -> Shown<'a> {
         let Some(order) = self.order else {
-            return Shown("SellersNotified", false, "NotOpened", String::new());
+            return Shown(SELLERS_NOTIFIED, false, reasons::NOT_OPENED, String::new());
         };
         let counts = &order.sellers;
         let (holds, reason) = match (counts.notified, counts.failed) {
-            _ if counts.selected == 0 => (false, "NoSellerFits"),
-            (0, 0) => (false, "Notifying"),
-            (0, _) => (false, "NobodyReached"),
-            (_, 0) => (true, "Notified"),
-            (_, _) => (true, "SomeNotReached"),
+            _ if counts.selected == 0 => (false, reasons::NO_SELLER_FITS),
+            (0, 0) => (false, reasons::NOTIFYING),
+            (0, _) => (false, reasons::NOBODY_REACHED),
+            (_, 0) => (true, reasons::NOTIFIED),
+            (_, _) => (true, reasons::SOME_NOT_REACHED),
         };
-        Shown("SellersNotified", holds, reason, String::new())
+        Shown(SELLERS_NOTIFIED, holds, reason, String::new())
     }
 
     fn streaming(&self) -> Shown<'a> {
         if self.ended() {
-            return Shown("Streaming", false, "OrderEnded", String::new());
+            return Shown(STREAMING, false, reasons::ORDER_ENDED, String::new());
         }
         match self.snapshot.map(|snapshot| &snapshot.stream) {
-            Some(stream) if stream.active => Shown("Streaming", true, "StreamUp", String::new()),
+            Some(stream) if stream.active => {
+                Shown(STREAMING, true, reasons::STREAM_UP, String::new())
+            }
             Some(stream) => {
                 let why = stream.reason.as_deref().unwrap_or_default().to_owned();
-                Shown("Streaming", false, "StreamDown", why)
+                Shown(STREAMING, false, reasons::STREAM_DOWN, why)
             }
-            None => Shown("Streaming", false, "NotStarted", String::new()),
+            None => Shown(STREAMING, false, reasons::NOT_STARTED, String::new()),
         }
     }
 
     fn proposals_received(&self) -> Shown<'a> {
         let any = self.order.is_some_and(|order| order.proposals.received > 0);
         let reason = match self.order {
-            _ if any => "ProposalsReceived",
-            Some(order) if order.phase == Phase::Expired => "ExpiredWithout",
-            Some(_) => "Waiting",
-            None => "NotOpened",
+            _ if any => reasons::PROPOSALS_RECEIVED,
+            Some(order) if order.phase == Phase::Expired => reasons::EXPIRED_WITHOUT,
+            Some(_) => reasons::WAITING,
+            None => reasons::NOT_OPENED,
         };
-        Shown("ProposalsReceived", any, reason, String::new())
+        Shown(PROPOSALS_RECEIVED, any, reason, String::new())
     }
 }
 
-/// A condition with its times: unchanged ones keep theirs.
+fn stalled(refusal: Option<&Refusal>) -> Shown<'_> {
+    match refusal {
+        Some(refusal) => {
+            let message = match &refusal.field {
+                Some(field) => format!("{field}: {}", refusal.message),
+                None => refusal.message.clone(),
+            };
+            Shown(STALLED, true, refusal.reason.as_str(), message)
+        }
+        None => Shown(STALLED, false, reasons::NOTHING_WRONG, String::new()),
+    }
+}
+
+/// Returns a condition with its times: an unchanged one keeps its transition time.
 pub(crate) fn condition(
     Shown(kind, holds, reason, message): &Shown<'_>,
     generation: i64,
@@ -379,7 +388,8 @@ pub(crate) fn condition(
     }
 }
 
-/// At most so many bytes of a text, with nothing that JSON must escape at length.
+/// Returns at most so many bytes of a text, without control characters, which JSON escapes at
+/// length.
 fn short(text: &str, bytes_max: usize) -> String {
     let mut kept = String::new();
     for c in text.chars().map(|c| if c.is_control() { ' ' } else { c }) {

@@ -1,4 +1,4 @@
-//! Statuses: size, times that are kept, ends that stay.
+//! The statuses of orders: their size, times that are kept, ends that stay.
 
 use orderstream_core::date::parse_rfc3339;
 use std::sync::Arc;
@@ -65,7 +65,7 @@ fn find<'a>(status: &'a OrderRequestStatus, kind: &str) -> &'a Condition {
 }
 
 #[test]
-fn a_pending_order_waits_for_its_processor() {
+fn pending_orders_wait_for_their_processor() {
     let shown = status(3, &OrderRequestStatus::default(), None, None, T0);
     assert_eq!(shown.phase.as_deref(), Some("Pending"));
     assert_eq!(shown.observed_generation, Some(3));
@@ -75,7 +75,7 @@ fn a_pending_order_waits_for_its_processor() {
 }
 
 #[test]
-fn counters_best_price_and_times_are_shown() {
+fn counts_price_and_times_are_shown() {
     let mut life = Life::open(OrderSpec::default(), "SB1");
     life.propose("p1", "1300");
     life.propose("p2", "1249.50");
@@ -95,8 +95,8 @@ fn best(status: &OrderRequestStatus) -> Option<&str> {
     status.proposals.as_ref()?.best.as_ref().map(|best| best.price.as_str())
 }
 
-/// A sealed order with three invited sellers, one of whom declined and one proposed, as a tracker
-/// that followed it from the start hears of it.
+/// Returns a sealed order with three invited sellers, as a tracker has it that followed it from the
+/// start.
 fn sealed() -> Life {
     let mut life = Life::open(OrderSpec { sealed: true, ..OrderSpec::default() }, "SB1");
     let choice = |name: &str| SellerChoice {
@@ -113,8 +113,9 @@ fn declined(name: &str) -> EventKind {
     EventKind::ProposalUpdate(ProposalUpdate::Declined { seller, reason: None })
 }
 
+/// They show no price, and not how many sellers opened, declined or proposed.
 #[test]
-fn a_sealed_order_shows_no_price_and_who_did_what_only_after_its_opening() {
+fn sealed_orders_show_nothing_before_opening() {
     let mut life = sealed();
     life.propose("p1", "10");
     life.event(declined("seller2"));
@@ -137,8 +138,9 @@ fn a_sealed_order_shows_no_price_and_who_did_what_only_after_its_opening() {
     assert_eq!(shown.expires_at, Some(rfc3339_seconds(decide_until)));
 }
 
+/// They show none after their end either.
 #[test]
-fn a_sealed_order_that_ends_before_its_opening_never_shows_a_price() {
+fn unopened_sealed_orders_show_no_price() {
     for end in [
         EventKind::OrderClosed { reason: None },
         EventKind::OrderCancelled { reason: None },
@@ -154,8 +156,9 @@ fn a_sealed_order_that_ends_before_its_opening_never_shows_a_price() {
     }
 }
 
+/// The time is shown until the award is undone, or counts.
 #[test]
-fn an_award_that_can_be_undone_is_shown_with_its_time_until_it_is_undone_or_counts() {
+fn pending_awards_show_their_time() {
     let mut life = Life::open(OrderSpec::default(), "SB1");
     life.propose("p1", "10");
     let award = Some(Award::Whole(ProposalId::new("p1").unwrap()));
@@ -177,7 +180,7 @@ fn an_award_that_can_be_undone_is_shown_with_its_time_until_it_is_undone_or_coun
 }
 
 #[test]
-fn unchanged_conditions_keep_their_times_and_unchanged_facts_their_status() {
+fn unchanged_conditions_keep_their_times() {
     let mut life = Life::open(OrderSpec::default(), "SB1");
     let first = life.status(&OrderRequestStatus::default(), T0);
     let later = T0.plus_ms(60_000);
@@ -189,7 +192,7 @@ fn unchanged_conditions_keep_their_times_and_unchanged_facts_their_status() {
 }
 
 #[test]
-fn an_end_stays_when_the_tracker_is_gone() {
+fn ends_stay_without_a_tracker() {
     let mut life = Life::open(OrderSpec::default(), "SB1");
     life.event(EventKind::OrderCancelled { reason: None });
     let ended = life.status(&OrderRequestStatus::default(), T0);
@@ -197,8 +200,9 @@ fn an_end_stays_when_the_tracker_is_gone() {
     assert_eq!(status(1, &ended, None, None, T0.plus_ms(5)), ended);
 }
 
+/// They are observed.
 #[test]
-fn an_edit_after_the_end_is_observed_and_changes_nothing_else() {
+fn edits_after_the_end_change_nothing() {
     let mut life = Life::open(OrderSpec::default(), "SB1");
     life.event(EventKind::OrderCancelled { reason: None });
     let ended = life.status(&OrderRequestStatus::default(), T0);
@@ -208,8 +212,9 @@ fn an_edit_after_the_end_is_observed_and_changes_nothing_else() {
     assert_eq!(OrderRequestStatus { observed_generation: Some(1), ..edited }, ended);
 }
 
+/// Other refusals are shown, and leave the order pending.
 #[test]
-fn a_refusal_is_shown_and_a_wrong_order_fails() {
+fn wrong_orders_fail() {
     let refusal = Refusal::new(Reason::LimitReached, "too many streams");
     let shown = status(1, &OrderRequestStatus::default(), None, Some(&refusal), T0);
     assert_eq!(find(&shown, "Stalled").reason, "LIMIT_REACHED");
@@ -238,7 +243,7 @@ fn the_longest_status_fits() {
     assert!(bytes <= STATUS_BYTES_MAX, "{bytes} bytes");
 }
 
-/// What happens to an order, or to what is known of it.
+/// A change of an order, or of its observed state.
 #[derive(Clone, Debug)]
 enum Happens {
     Event(EventKind),
@@ -333,8 +338,9 @@ proptest! {
     }
 }
 
+/// The rest of them stays.
 #[test]
-fn a_contested_status_says_so_until_it_is_not_and_keeps_the_rest() {
+fn contested_statuses_are_stalled_until_uncontested() {
     let life = Life::open(OrderSpec::default(), "SB1");
     let before = life.status(&OrderRequestStatus::default(), T0);
     let told = contested(before.clone(), 1, &before, T0.plus_ms(5_000));
@@ -353,7 +359,7 @@ fn a_contested_status_says_so_until_it_is_not_and_keeps_the_rest() {
 }
 
 #[test]
-fn conditions_of_others_are_no_part_of_ours_and_their_order_does_not_matter() {
+fn foreign_conditions_and_order_are_ignored() {
     let life = Life::open(OrderSpec::default(), "SB1");
     let ours = life.status(&OrderRequestStatus::default(), T0);
     assert!(ours.conditions.iter().map(|held| held.type_.as_str()).eq(CONDITIONS));

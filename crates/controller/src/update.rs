@@ -1,5 +1,5 @@
-//! What an edit of an `OrderRequest` may change: the same rules as in the resource's schema, for
-//! where there is no API server.
+//! Checks edits of an `OrderRequest`: the same rules as in the resource's schema, for where there
+//! is no API server.
 
 use orderstream_core::{Reason, Refusal};
 
@@ -9,7 +9,7 @@ use crate::order_request::{AwardSpec, OrderRequestSpec};
 /// Checks an edit.
 ///
 /// # Errors
-/// Names the field that may not change so, and the fix.
+/// Names the field that may not change like this, and the fix.
 pub fn check_update(old: &OrderRequestSpec, new: &OrderRequestSpec) -> Result<(), Refusal> {
     let fixed = [
         ("orderReqId", old.order_req_id == new.order_req_id),
@@ -51,7 +51,8 @@ pub fn check_update(old: &OrderRequestSpec, new: &OrderRequestSpec) -> Result<()
     follow_ups(old, new)
 }
 
-/// The same winners, to which more may be said, or others after an award that was undone.
+/// Reports whether an award may follow another: it has the same winners, or the former is to be
+/// undone.
 fn may_follow(held: &AwardSpec, new: Option<&AwardSpec>) -> bool {
     new.is_some_and(|new| {
         held.undo
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not_change_is_refused_with_field_and_fix() {
+    fn forbidden_edits_name_field_and_fix() {
         let cancelled = edit(|s| s.cancel = true);
         let awarded = edit(|s| s.award = award("p1"));
         let item = ItemSpec {

@@ -1,17 +1,19 @@
-//! How long to wait before the next try. Chance comes from the caller, as a draw from 0 to 1 000.
+//! Back-off: the wait before the next try. Randomness comes from the caller, as a draw from 0 to 1
+//! 000.
 //!
-//! Waits double from the first to the longest. *Full jitter* takes any part of a wait, so that all who
-//! were cut off together do not come back together; *equal jitter* takes half of it or more.
+//! A back-off doubles from the first to the longest. *Full jitter* takes any part of it, so that
+//! clients that were disconnected together do not reconnect together; *equal jitter* takes half of
+//! it or more.
 
-/// The bound of the wait after so many failures in a row: `first_ms` after one, twice as much after each
-/// more, `longest_ms` at most.
+/// Returns the upper limit of the back-off after so many failures in a row: `first_ms` after one,
+/// twice as much after each more, `longest_ms` at most.
 pub const fn bound_ms(first_ms: u64, longest_ms: u64, failures: u32) -> u64 {
     let doublings = failures.saturating_sub(1);
     let bound = first_ms.saturating_mul(2_u64.saturating_pow(doublings));
     if bound < longest_ms { bound } else { longest_ms }
 }
 
-/// Any part of a wait: nothing at a draw of 0, all of it at 1 000.
+/// Returns any part of a back-off: nothing at a draw of 0, all of it at 1 000.
 pub const fn full_jitter_ms(wait_ms: u64, draw_permille: u64) -> u64 {
     let draw = if draw_permille < 1_000 { draw_permille } else { 1_000 };
     // Divided first where the product would not fit.
@@ -21,7 +23,7 @@ pub const fn full_jitter_ms(wait_ms: u64, draw_permille: u64) -> u64 {
     }
 }
 
-/// Half of a wait at a draw of 0, all of it at 1 000.
+/// Returns half of a back-off at a draw of 0, all of it at 1 000.
 pub const fn equal_jitter_ms(wait_ms: u64, draw_permille: u64) -> u64 {
     let half = wait_ms / 2;
     half.saturating_add(full_jitter_ms(wait_ms - half, draw_permille))

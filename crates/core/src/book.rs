@@ -1,8 +1,8 @@
-//! The owner's machine: commands in, events out. The only place where an order's rules live.
+//! The owner's state machine: commands in, events out. An order's rules are here and nowhere else.
 //!
-//! A step first looks at the clock: if the deadline has passed, the expiry is decided before the
-//! command is. Then the command is checked against its key, its epoch and the order's phase, and
-//! gives events, or a refusal and no events.
+//! A step first checks the clock: if the deadline has passed, it decides the expiry before the
+//! command. Then it checks the command against its key, its epoch and the order's phase, and
+//! returns the command's events, or a refusal and none.
 
 use std::borrow::Cow;
 
@@ -26,32 +26,33 @@ mod tests;
 pub struct Book {
     key: OrderKey,
     order: Option<Order>,
-    /// The highest epoch that was granted.
+    /// The highest epoch granted so far.
     floor: Epoch,
-    /// What repetitions are answered, for the order's whole life.
+    /// The replies to repeated commands, kept for the whole incarnation.
     memory: Memory,
 }
 
-/// What a step gives: events to make durable, and the answer that may leave after that.
+/// The result of a step: events to make durable, and the reply that may leave after that.
 #[derive(Debug)]
 pub struct Output {
-    /// To be appended, in one piece, before anything else happens. Folded into the book already.
+    /// The events to append, in one piece and before anything else happens. They are folded into
+    /// the book already.
     pub events: Vec<Event>,
-    /// For the caller, once the events (and all before them) are on disk.
+    /// The reply for the caller, released once the events (and all before them) are durable.
     pub answer: Withheld<Result<Answer, Refusal>>,
 }
 
-/// What a command needs besides itself: all that core must not make up.
+/// The inputs of a step beside the command: all that core must not make up.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// The owner's clock.
+    /// The time by the owner's clock.
     pub now: Timestamp,
-    /// An id for a new proposal or question; needed where [`Act::needs_id`] says so.
+    /// An id for a new proposal or question; needed where [`Act::needs_id`] is true.
     pub fresh_id: Option<ProposalId>,
 }
 
 impl Book {
-    /// A book without an order.
+    /// Creates a book without an order.
     pub fn new(key: OrderKey) -> Self {
         Self { key, order: None, floor: Epoch(0), memory: Memory::default() }
     }
@@ -59,7 +60,7 @@ impl Book {
     /// Folds one stored event, at the owner's start.
     ///
     /// # Errors
-    /// An event out of its turn.
+    /// Refuses an event that does not follow the last one.
     pub fn replay(&mut self, event: &Event) -> Result<(), FoldError> {
         let first = Memory::first_content(self.order.as_ref(), event);
         Order::fold(&mut self.order, event)?;
@@ -74,47 +75,47 @@ impl Book {
         self.floor = self.floor.max(epoch);
     }
 
-    /// The order, if it was opened.
+    /// Returns the order, if it was opened.
     pub const fn order(&self) -> Option<&Order> {
         self.order.as_ref()
     }
 
-    /// The last event.
+    /// Returns the last event's sequence number; 0 where there is no order.
     pub fn last_seq(&self) -> Seq {
         self.order.as_ref().map_or(Seq(0), |order| order.last_seq)
     }
 
-    /// Whose, and which number.
+    /// Returns the order's tenant and id.
     pub const fn key(&self) -> &OrderKey {
         &self.key
     }
 
-    /// Wraps what was read from this book: it may leave once all that the book holds is on disk.
+    /// Wraps a value read from this book, which may leave once all that the book holds is durable.
     pub fn withhold<T>(&self, value: T) -> Withheld<T> {
         Withheld::new(value, self.list(), self.last_seq())
     }
 
-    /// The list of events, once there is an order.
+    /// Returns the hash of the order's list, once there is an order.
     fn list(&self) -> Option<ListHash> {
         let order = self.order.as_ref()?;
         Some(ListHash::of_events(&self.key, &order.incarnation))
     }
 
-    /// The highest epoch that was granted.
+    /// Returns the highest epoch granted so far.
     pub const fn floor(&self) -> Epoch {
         self.floor
     }
 
-    /// When the owner has to look at the clock, if it has to.
+    /// Returns the time of the next step that the clock demands, if there is one.
     pub fn deadline(&self) -> Option<Timestamp> {
         self.order.as_ref().and_then(Order::next_deadline)
     }
 
-    /// Grants the order's one tracker stream. `true` means that the grant is new and must be on
-    /// disk before the stream starts.
+    /// Grants the order's one tracker stream. Returns `true` if the grant is new and must be
+    /// durable before the stream starts.
     ///
     /// # Errors
-    /// A lower epoch than one granted before.
+    /// Refuses an epoch that is lower than one granted before.
     pub fn grant(&mut self, epoch: Epoch) -> Result<bool, Refusal> {
         self.check_epoch(Some(epoch))?;
         let is_new = epoch > self.floor;
@@ -122,7 +123,7 @@ impl Book {
         Ok(is_new)
     }
 
-    /// Decides one command.
+    /// Decides one command, after all that the clock demands.
     pub fn step(&mut self, context: &Context, command: &Command) -> Output {
         let mut events = Vec::new();
         self.expire_if_due(context.now, &mut events);
@@ -130,8 +131,9 @@ impl Book {
         Output { events, answer: Withheld::new(result, self.list(), self.last_seq()) }
     }
 
-    /// Does what the clock demands: an award counts, a sealed order is opened, or time is over. At
-    /// most two of these are due at one time: an opening, and the end of the time to decide.
+    /// Applies what the clock demands: an award takes effect, a sealed order is opened, or an order
+    /// expires. At most two of these are due at one time: an opening, and the end of the time to
+    /// decide.
     fn expire_if_due(&mut self, now: Timestamp, events: &mut Vec<Event>) {
         while let Some(order) =
             self.order.as_ref().filter(|order| order.next_deadline().is_some_and(|at| now >= at))
@@ -148,7 +150,7 @@ impl Book {
         command: &Command,
         events: &mut Vec<Event>,
     ) -> Result<Answer, Refusal> {
-        // A key belongs to one life of the name.
+        // A key belongs to one incarnation.
         self.check_incarnation(command.incarnation.as_ref(), &command.act)?;
         let cause = self.cause(command);
         if let Some(answer) = self.said_before(cause.as_ref(), &command.act)? {
@@ -161,7 +163,8 @@ impl Book {
         if kinds.is_empty() && cause.is_some() {
             kinds.extend(self.order.as_ref().and_then(|order| rules::restate(order, &act)));
         }
-        // The last numbers are kept for the order's end, which must always be possible.
+        // The last sequence numbers are reserved for the order's end, which must always be
+        // possible.
         let is_full = self.last_seq().0.saturating_add(EVENTS_OF_AN_END) >= EVENTS_MAX;
         if is_full && !kinds.is_empty() && !act.is_end() {
             return Err(too_many_events());
@@ -171,7 +174,7 @@ impl Book {
         }
         let last = kinds.len().saturating_sub(1);
         for (index, kind) in kinds.into_iter().enumerate() {
-            // The key belongs to the act's last event, whose number is the answer's.
+            // The key belongs to the command's last event, whose sequence number is the reply's.
             let cause = cause.as_ref().filter(|_| index == last).cloned();
             self.append(context.now, cause, kind, events);
         }
@@ -181,8 +184,8 @@ impl Book {
         Ok(self.memory.answer_at(self.last_seq(), (proposal_id, follow_up_id)))
     }
 
-    /// The command's key with its owner. What nobody asked for has none, nor has what is asked about
-    /// a proposal that is not there.
+    /// Returns the command's key with its actor and fingerprint; `None` without a key or a known
+    /// actor. Where the caller is unknown, a withdrawal's actor is the proposal's seller.
     fn cause(&self, command: &Command) -> Option<Cause> {
         let key = command.key.clone()?;
         let named = || match (&command.act, &self.order) {
@@ -196,8 +199,8 @@ impl Book {
         Some(Cause::new(key, &command.act).by(actor))
     }
 
-    /// The act with the id that its question gets, where it names none: the key, or one that the
-    /// owner made up where another question has that.
+    /// Returns the command's body, with an id for a question that names none: the key where it is a
+    /// free id, else the fresh id.
     fn named<'a>(&self, context: &Context, command: &'a Command) -> Cow<'a, Act> {
         let Act::Ask { seller, question_id: None, message } = &command.act else {
             return Cow::Borrowed(&command.act);
@@ -212,14 +215,15 @@ impl Book {
         Cow::Owned(Act::Ask { seller, question_id: by_key.or_else(fresh), message })
     }
 
-    /// What is answered where nothing was left to do; it still says what it was about.
+    /// Returns the reply to a command that had nothing left to do; it still names the proposal or
+    /// the follow-up.
     fn nothing_to_do(&self, act: &Act) -> Answer {
         let is_opening = matches!(act, Act::Open(_));
         let seq = if is_opening { SELECTED.min(self.last_seq()) } else { self.last_seq() };
         self.memory.answer_at(seq, (act.proposal_id().cloned(), act.follow_up_id().cloned()))
     }
 
-    /// The events that an act causes now.
+    /// Returns the events that a command causes now.
     fn kinds(&self, context: &Context, act: &Act) -> Result<Vec<EventKind>, Refusal> {
         match (act, &self.order) {
             (Act::Open(opening), None) => Ok(open(&self.key, context.now, opening)),
@@ -244,7 +248,8 @@ impl Book {
         events.push(event);
     }
 
-    /// The answer to what was asked before, or is done for good by whoever asked for it.
+    /// Returns the first reply where the key is repeated, or where the command's effect is
+    /// permanent and in place already.
     fn said_before(&self, cause: Option<&Cause>, act: &Act) -> Result<Option<Answer>, Refusal> {
         let keyed = cause.and_then(|cause| Some((cause.actor.as_ref()?, cause)));
         let answered = keyed.map(|(actor, cause)| self.memory.answered(actor, cause, act));
@@ -310,17 +315,17 @@ impl Book {
     }
 }
 
-/// Whether an order that reached its end takes this act all the same: only the end itself can be said
-/// again.
+/// Checks that an ended order still accepts this command: a repetition of its end or its opening,
+/// or a command that cannot have an effect any more.
 ///
 /// # Errors
-/// Why not.
+/// Refuses any other command, and names the order's phase.
 pub fn after_the_end(order: &Order, act: &Act) -> Result<(), Refusal> {
     rules::after_the_end(order, act).map(|_| ())
 }
 
-/// What came of an act of which only the order's end is known, and not its own answer; `None` where
-/// the end does not tell, and only the owner's memory of the act's key would.
+/// Derives a command's outcome from the order's end, where its own reply is not known; `None` where
+/// the end does not settle it and only the owner's memory of the command's key would.
 pub fn settled_by_the_end(order: &Order, act: &Act) -> Option<Result<(), Refusal>> {
     if !order.phase.is_terminal() {
         return None;
@@ -328,12 +333,12 @@ pub fn settled_by_the_end(order: &Order, act: &Act) -> Option<Result<(), Refusal
     let answer = after_the_end(order, act);
     let is_in_list = match act {
         Act::FollowUp(follow_up) => order.follow_ups.contains(&follow_up.id),
-        // An expiry only grows: one as late as this has it in it.
+        // An expiry only grows: one at least as late as this includes the extension.
         Act::Extend { expires_in_ms } => {
             order.expires_at >= order.opened_at.plus_ms(*expires_in_ms)
         }
         Act::Close { .. } | Act::Cancel { .. } => answer.is_ok(),
-        // One that waited to count may have been taken, and ended by something else since.
+        // A pending award may have been accepted, and the order ended by something else since.
         Act::Finalise { undo_within_ms, .. } => {
             let waited = undo_within_ms.is_some_and(|ms| ms > 0) || order.awards_undone > 0;
             if answer.is_err() && waited {
@@ -341,7 +346,7 @@ pub fn settled_by_the_end(order: &Order, act: &Act) -> Option<Result<(), Refusal
             }
             answer.is_ok()
         }
-        // What was taken back since leaves no trace in the end.
+        // An effect that was undone since leaves no trace in the end.
         Act::Pause { .. } | Act::Resume | Act::UndoAward { .. } => return None,
         Act::Open(_)
         | Act::Propose(_)
@@ -359,15 +364,15 @@ pub fn settled_by_the_end(order: &Order, act: &Act) -> Option<Result<(), Refusal
     Some(if is_in_list { Ok(()) } else { answer })
 }
 
-/// [`after_the_end`] of an order of which only its end and who won are known.
+/// [`after_the_end`] for an order of which only its end and its award are known.
 ///
 /// # Errors
-/// Why not.
+/// Refuses any other command, and names the order's phase.
 pub fn after_an_end(end: (Phase, Option<&Award>), act: &Act) -> Result<(), Refusal> {
     rules::after_an_end(end, act)
 }
 
-/// What happens when an order's time comes; each ends the cause of its deadline.
+/// Returns the events that are due at an order's deadline; they remove the deadline's cause.
 fn due(order: &Order) -> Vec<EventKind> {
     if let Some(pending) = &order.pending_award {
         return rules::decision::count(order, pending.award.as_ref(), pending.reason.as_ref());

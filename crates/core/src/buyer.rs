@@ -1,5 +1,5 @@
-//! What a buyer asks of whoever tracks orders, with or without Kubernetes: one interface, so that the
-//! same REST serves both.
+//! The buyers' interface to the service that tracks orders, with or without Kubernetes: one
+//! interface, so that the same REST serves both.
 
 use std::fmt::Debug;
 use std::pin::Pin;
@@ -10,99 +10,101 @@ use crate::id::{
 };
 use crate::price::Price;
 use crate::refusal::Refusal;
+use crate::request_phase::RequestPhase;
 use crate::spec::{Message, NotificationType, OrderSpec};
 use crate::summary::SellerCounts;
-use crate::tracker::{Shown, Snapshot, phase_in_words};
+use crate::tracker::{Shown, Snapshot};
 
-/// Why a buyer's act was not done.
+/// The cause for which a buyer's command was not done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BuyerError {
-    /// It is refused.
+    /// The command is refused.
     #[error("{0}")]
     Refused(#[from] Refusal),
-    /// It is not known to be stored. The same request, under the same key, may be sent again and has one
-    /// effect.
+    /// The command is not known to be stored. The same request, under the same key, may be repeated
+    /// and has one effect.
     #[error("{0}")]
     NotStored(String),
-    /// What is stored of the order is damaged; nothing was done.
+    /// The order's records are damaged; nothing was done.
     #[error("{0}")]
     Damaged(String),
 }
 
-/// What the caller of an act hears, beside a refusal.
+/// The reply to a buyer's command that is not refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Acted {
-    /// It is in the order's list, and counts.
+    /// The command is in the order's list, and has its effect.
     Done,
-    /// It is stored and goes on by itself. What comes of it is told under this key.
+    /// The command is stored and proceeds by itself. Its outcome can be read under this key.
     Pending(IdempotencyKey),
 }
 
-/// What came of an act.
+/// The outcome of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Not decided yet; it goes on by itself.
+    /// The command is not decided yet, and proceeds by itself.
     Pending,
-    /// It is in the order's list.
+    /// The command is in the order's list.
     Done,
-    /// It is not in the order's list, and never will be.
+    /// The command is not in the order's list, and never will be.
     Refused(Refusal),
 }
 
-/// An act that was asked for, and what came of it. What is decided stays so for ever.
+/// A stored command and its outcome, which never changes once it is decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AskedAct {
-    /// The act's word, as [`crate::port::act_name`] has it.
+    /// The command's name, as [`crate::port::act_name`] returns it.
     pub act: String,
-    /// What came of it.
+    /// The command's outcome so far.
     pub outcome: Outcome,
 }
 
-/// What came of an initiate.
+/// The result of opening an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Initiated {
-    /// The order is stored and followed now.
+    /// The order is newly stored and followed.
     Started,
-    /// It was followed before.
+    /// The order was followed before.
     AlreadyProcessed,
 }
 
 /// A buyer's follow-up before it has its id.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Note {
-    /// Given by the caller: the same id twice has one effect.
+    /// The caller's id: the same id twice has one effect. Absent where the caller gave none.
     pub id: Option<FollowUpId>,
-    /// To these sellers; empty means to all.
+    /// The sellers that it goes to; empty means all.
     pub audience: Vec<SellerId>,
     /// The text.
     pub message: Message,
-    /// The seller's question that it answers.
+    /// The seller's question that it answers; absent where it answers none.
     pub answers: Option<FollowUpId>,
 }
 
-/// A buyer's act on an order that exists.
+/// A buyer's command on an order that exists.
 #[derive(Clone, Debug, PartialEq)]
 pub enum BuyerAct {
-    /// End it, with or without a winner.
+    /// End the order, with or without a winner.
     Finalise {
-        /// Who wins; nobody when absent.
+        /// The award; nobody wins where it is absent.
         award: Option<Award>,
-        /// Why, for all who took part.
+        /// The reason, for all who took part.
         reason: Option<String>,
-        /// How long it can be undone, milliseconds.
+        /// The time in which the award can be undone, milliseconds; absent or 0: it takes effect at
+        /// once.
         undo_within_ms: Option<u64>,
     },
-    /// Undo an award that does not count yet.
+    /// Undo an award that has not taken effect, with the reason.
     UndoAward(Option<String>),
-    /// Take no proposals for now.
+    /// Stop taking proposals for a while, with the reason.
     Pause(Option<String>),
     /// Take proposals again.
     Resume,
-    /// Let it live longer: its whole life from its opening, milliseconds.
+    /// Extend the order: its new lifetime from its opening, milliseconds.
     Extend(u64),
-    /// End it without an award.
+    /// End the order without an award, with the reason.
     Close(Option<String>),
-    /// End it as if it had not been asked.
+    /// End the order as if it had not been requested, with the reason.
     Cancel(Option<String>),
 }
 
@@ -122,85 +124,85 @@ impl From<BuyerAct> for Act {
     }
 }
 
-/// How many orders there are.
+/// The tracked orders, in numbers and by key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// All that are tracked.
+    /// The number of orders that are tracked.
     pub total_orders: usize,
-    /// With a stream that is up.
+    /// The number of orders with a stream that is up.
     pub active_streams: usize,
-    /// Their keys, sorted.
+    /// The keys of the tracked orders, sorted.
     pub tracked: Vec<OrderKey>,
 }
 
-/// The lowest price among the open proposals.
+/// The open proposal with the lowest price.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BestProposal {
-    /// Which.
+    /// The proposal's id.
     pub proposal_id: String,
-    /// The amount, a decimal.
+    /// The amount of its price, a decimal.
     pub amount: String,
-    /// ISO 4217.
+    /// The ISO 4217 code of its currency.
     pub currency: String,
 }
 
 /// An order as a buyer sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tracked {
-    /// Whose, and which number.
+    /// The order's tenant and id.
     pub key: OrderKey,
-    /// Which life of the name.
+    /// The order's incarnation; absent where its resource has no usable uid.
     pub incarnation: Option<Incarnation>,
     /// The buyer's session.
     pub session: Option<String>,
-    /// How the sellers are told.
+    /// The preferred kind of channel to sellers.
     pub notification_type: NotificationType,
-    /// Follow-ups known.
+    /// The number of follow-ups known.
     pub notes: u64,
-    /// Whether a stream is up.
+    /// The order's stream is up.
     pub stream_active: bool,
-    /// As users see it.
-    pub phase: String,
-    /// The last event handled.
+    /// The order's phase as users see it.
+    pub phase: RequestPhase,
+    /// The last event that was handled.
     pub last_seq: Seq,
-    /// Its word.
+    /// The last event's name.
     pub last_event: Option<String>,
-    /// Proposals ever made, open, withdrawn and closed.
+    /// The numbers of proposals ever made, open, withdrawn and closed.
     pub proposals: [u32; 4],
-    /// The best of the open ones.
+    /// The best open proposal; absent where none is open, and under seal.
     pub best: Option<BestProposal>,
-    /// Sellers invited, and those who said no.
+    /// The numbers of sellers invited and declined; the latter is 0 under seal.
     pub sellers: (u64, u64),
     /// The processor that holds it.
     pub processor: Option<String>,
-    /// The fencing number of its stream.
+    /// The epoch of its stream; 0 before the first one.
     pub epoch: Epoch,
-    /// How often its stream came up again.
+    /// The number of times that its stream came up again.
     pub reconnects: u32,
-    /// Failed attempts since it was last up.
+    /// The number of failed attempts since its stream was last up.
     pub attempts: u32,
-    /// Why it is not up.
+    /// The cause for which its stream is not up, for people.
     pub reason: Option<String>,
-    /// When it was opened.
+    /// The time of the order's opening.
     pub opened_at: Option<Timestamp>,
-    /// When its time runs out.
+    /// The time at which the order expires.
     pub expires_at: Option<Timestamp>,
-    /// When it reached its end.
+    /// The time of the order's end; absent before it.
     pub ended_at: Option<Timestamp>,
-    /// Who won; not told of orders that have a resource.
+    /// The award; always absent for orders that have a resource.
     pub award: Option<Award>,
 }
 
 impl Tracked {
-    /// What may be shown of an order: of the order itself only what survives whoever shows it, of its
-    /// stream what is now.
+    /// Returns the view of an order that users may have: of the order itself only what survives a
+    /// restart, of its stream the current state.
     pub fn of(snapshot: &Snapshot, spec: &OrderSpec) -> Self {
         let shown = snapshot.shown.as_deref();
         let order = shown.and_then(|shown| shown.order.as_ref());
         let phase = shown.and_then(|shown| shown.ended).or_else(|| Some(order?.phase));
         let counts = order.map(|order| &order.proposals);
         let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-        // Under seal nobody is told who said no.
+        // Under seal the number of declines is hidden.
         let declined = |counts: &SellerCounts| if counts.is_sealed { 0 } else { counts.declined };
         let sellers = order.map(|order| (order.sellers.selected, declined(&order.sellers)));
         let (selected, declined) = sellers.unwrap_or_default();
@@ -211,7 +213,7 @@ impl Tracked {
             notification_type: spec.notification_type,
             notes: shown.map_or_else(|| number(snapshot.notes), |shown| shown.notes),
             stream_active: snapshot.stream.active,
-            phase: phase_in_words(phase, &snapshot.stream).to_owned(),
+            phase: snapshot.stream.phase(phase),
             last_seq: shown.map_or(Seq(0), Shown::last_seq),
             last_event: order.map(|order| order.last_event.1.clone().into_owned()),
             proposals: counts.map_or([0; 4], |c| [c.received, c.open, c.withdrawn, c.closed]),
@@ -229,8 +231,8 @@ impl Tracked {
         }
     }
 
-    /// The same as the order's resource tells it, which is asked once the order is let go: times in
-    /// whole seconds, and not who won.
+    /// Returns the same view as the order's resource has it, which is read once the order is
+    /// dropped: times in whole seconds, and no award.
     pub fn told_by_its_resource(self) -> Self {
         let seconds = |at: Timestamp| Timestamp(at.0.div_euclid(1_000).saturating_mul(1_000));
         Self {
@@ -253,21 +255,21 @@ impl From<&(ProposalId, Price)> for BestProposal {
     }
 }
 
-/// An answer that comes when what was asked is stored.
+/// The future of a reply that comes once the request is stored.
 pub type Stored<'a, T> = Pin<Box<dyn Future<Output = Result<T, BuyerError>> + Send + 'a>>;
 
-/// An answer that comes when what it tells survives whoever tells it.
+/// The future of a reply that comes once its content survives a restart.
 pub type Read<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Whoever serves buyers.
+/// A service for buyers.
 pub trait Buyer: Send + Sync + Debug + 'static {
-    /// Stores an order and follows it. A second call changes nothing, also at the same instant.
+    /// Stores an order and follows it. A second call changes nothing, even a concurrent one.
     fn initiate(&self, key: OrderKey, spec: OrderSpec) -> Stored<'_, Initiated>;
 
-    /// Stores a follow-up, forwards it, and waits a moment for what comes of it; answers its id.
+    /// Stores a follow-up, forwards it, and waits a moment for its outcome; returns its id as well.
     fn follow_up(&self, key: OrderKey, note: Note) -> Stored<'_, (FollowUpId, Acted)>;
 
-    /// Stores an act, forwards it, and waits a moment for what comes of it. The same `repeat` has one
+    /// Stores a command, forwards it, and waits a moment for its outcome. The same `repeat` has one
     /// effect and one outcome.
     fn buyer_act(
         &self,
@@ -276,24 +278,49 @@ pub trait Buyer: Send + Sync + Debug + 'static {
         repeat: Option<IdempotencyKey>,
     ) -> Stored<'_, Acted>;
 
-    /// What came of the act that was asked for under this key; `None` when there was none.
+    /// Returns the command stored under this key, and its outcome; `None` where there was none.
     fn asked_act(&self, key: OrderKey, act: IdempotencyKey) -> Stored<'_, Option<AskedAct>>;
 
-    /// Refuses an order whose records cannot be read, so that nobody takes it for one that is not known.
+    /// Refuses an order whose records cannot be read, so that nobody takes it for an unknown one.
     ///
     /// # Errors
-    /// Why they cannot be read.
+    /// Reports the cause for which they cannot be read.
     fn check_records(&self, _: &OrderKey) -> Result<(), BuyerError> {
         Ok(())
     }
 
-    /// These orders, as they may be shown, without those that are not tracked. What it gives survives
-    /// whoever gives it.
+    /// Returns the views of these orders, without those that are not tracked. Their content
+    /// survives a restart.
     fn tracked<'a>(&'a self, keys: &'a [OrderKey]) -> Read<'a, Vec<Tracked>>;
 
-    /// An order's phase as users see it, to choose by and not to be shown.
-    fn phase(&self, key: &OrderKey) -> Option<String>;
+    /// Returns an order's phase as users see it, to filter by and not to be shown.
+    fn phase(&self, key: &OrderKey) -> Option<RequestPhase>;
 
-    /// How many there are.
+    /// Returns the numbers of orders and of streams.
     fn totals(&self) -> Totals;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tracker::Tracker;
+
+    /// They have no award either.
+    #[test]
+    fn resources_have_whole_seconds_only() {
+        let key = OrderKey::new("team", "SB1").unwrap();
+        let tracker = Tracker::new(key, Incarnation::new("uid-1").unwrap());
+        let tracked = Tracked {
+            opened_at: Some(Timestamp(1_001)),
+            expires_at: Some(Timestamp(2_999)),
+            ended_at: Some(Timestamp(-1)),
+            award: Some(Award::Whole(ProposalId::new("p1").unwrap())),
+            ..Tracked::of(&tracker.snapshot(), &OrderSpec::default())
+        };
+        let told = tracked.clone().told_by_its_resource();
+        let second = |at| Some(Timestamp(at));
+        let wanted = (second(1_000), second(2_000), second(-1_000), None);
+        assert_eq!((told.opened_at, told.expires_at, told.ended_at, told.award), wanted);
+        assert_eq!(told.last_seq, tracked.last_seq);
+    }
 }

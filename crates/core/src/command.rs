@@ -1,4 +1,4 @@
-//! What may be asked of an order, and what it answers.
+//! The commands to an order, and its replies.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,32 +9,31 @@ use crate::order::Phase;
 use crate::price::{Price, Quantity};
 use crate::spec::{FollowUp, NotificationType, OrderSpec, SellerChoice};
 
-/// An act, with what protects it from being done twice or by a former owner.
+/// A command: its body, with the guards against a repetition, a former leader and an outdated view.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Command {
-    /// The same key of the same actor has one effect and one answer.
+    /// The idempotency key: the same key of the same actor has one effect and one reply.
     pub key: Option<IdempotencyKey>,
-    /// Who acts, where the caller is known; else whom the act names.
+    /// The actor, where the caller is known; absent: the one that the body names.
     pub actor: Option<Actor>,
-    /// The life that the caller means; a different one is refused as not found.
+    /// The incarnation that the caller means; a different one is refused as not found.
     pub incarnation: Option<Incarnation>,
-    /// The caller's fencing number, if it is an owner's act.
+    /// The caller's epoch, where the command is to be fenced.
     pub epoch: Option<Epoch>,
-    /// What the caller has seen; where it is something else by now, nothing is done.
+    /// The state that the caller has observed; where it has changed since, nothing is done.
     pub expected: Option<Expected>,
-    /// What to do.
+    /// The command's body.
     pub act: Act,
 }
 
 impl Command {
-    /// An act without key, incarnation or epoch.
+    /// Returns a command that has a body and no guard.
     pub const fn bare(act: Act) -> Self {
         Self { key: None, actor: None, incarnation: None, epoch: None, expected: None, act }
     }
 }
 
-/// The side that acts. A key belongs to its actor: the same text as somebody else's key is another
-/// key.
+/// The side that acts. A key belongs to its actor: the same text from another actor is another key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Actor {
@@ -44,139 +43,140 @@ pub enum Actor {
     Seller(SellerId),
 }
 
-/// What a caller has seen before it acts, so that it does not undo what it does not know of.
+/// The state that a caller has observed, so that its command does not overwrite a change that it
+/// does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
     /// The order's last event.
     LastSeq(Seq),
-    /// The version of the proposal that the act names.
+    /// The version of the proposal that the command names.
     Version(u32),
 }
 
-/// What may be asked of an order.
+/// The body of a command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Act {
     /// Open the order, with the sellers that were considered for it.
     Open(Box<Opening>),
     /// A seller's new proposal.
     Propose(Proposed),
-    /// A changed proposal.
+    /// A seller's changed proposal.
     Amend(Proposed),
-    /// A seller takes a proposal back.
+    /// A seller withdraws a proposal.
     Withdraw {
-        /// Which.
+        /// The proposal's id.
         proposal_id: ProposalId,
-        /// Why, for the buyer.
+        /// The seller's reason, for the buyer.
         reason: Option<String>,
     },
     /// A seller will not propose.
     Decline {
-        /// Who.
+        /// The seller that declines.
         seller: SellerId,
-        /// Why, for the buyer.
+        /// The seller's reason, for the buyer.
         reason: Option<String>,
     },
     /// A seller answers a follow-up.
     Answer {
-        /// Who.
+        /// The seller that answers.
         seller: SellerId,
-        /// Which follow-up.
+        /// The follow-up that it answers.
         follow_up_id: FollowUpId,
-        /// The answer.
+        /// The answer's text.
         message: String,
     },
     /// The buyer's follow-up.
     FollowUp(FollowUp),
     /// A seller asks the buyer something.
     Ask {
-        /// Who.
+        /// The seller that asks.
         seller: SellerId,
-        /// Unique among the order's questions. When absent it is the request's key, or one that the
-        /// owner makes up where there is no key or another question has this id.
+        /// The question's id, unique in the order. Where it is absent, the command's key becomes
+        /// the id, or the owner makes one up where there is no key or another question has it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         question_id: Option<FollowUpId>,
-        /// The question.
+        /// The question's text.
         message: String,
     },
     /// A seller has seen the order.
     See {
-        /// Who.
+        /// The seller that has seen it.
         seller: SellerId,
     },
-    /// A seller was told of the order, or could not be; the owner's own act.
+    /// A seller was notified of the order, or could not be; the owner's own command.
     Notified {
-        /// Who.
+        /// The seller to notify.
         seller: SellerId,
-        /// Over which channel.
+        /// The kind of channel that was used.
         channel: NotificationType,
-        /// Why it could not be told; absent when it was.
+        /// The cause for which it could not be notified; absent where it was.
         failure: Option<String>,
     },
     /// Take the edit lock of a proposal.
     Lock {
-        /// Which.
+        /// The proposal to lock.
         proposal_id: ProposalId,
-        /// Who edits.
+        /// The seller that edits it.
         holder: SellerId,
-        /// For how long, milliseconds.
+        /// The lease, milliseconds.
         lease_ms: u64,
     },
-    /// Give the edit lock back.
+    /// Release the edit lock of a proposal.
     Unlock {
-        /// Which.
+        /// The locked proposal.
         proposal_id: ProposalId,
-        /// Who held it.
+        /// The seller that held the lock.
         holder: SellerId,
     },
     /// Stop taking proposals for a while.
     Pause {
-        /// Why.
+        /// The buyer's reason.
         reason: Option<String>,
     },
     /// Take proposals again.
     Resume,
-    /// Let the order live longer: its whole life from the opening, milliseconds.
+    /// Extend the order.
     Extend {
-        /// The new life.
+        /// The new lifetime from the order's opening, milliseconds.
         expires_in_ms: u64,
     },
-    /// End without an award.
+    /// End the order without an award.
     Close {
-        /// Why.
+        /// The buyer's reason.
         reason: Option<String>,
     },
-    /// End, with or without a winner.
+    /// End the order, with or without a winner.
     Finalise {
-        /// The winner, or the winners of lines.
+        /// The winner, or the winners of lines; nobody wins where it is absent.
         award: Option<Award>,
-        /// Why, for all who took part.
+        /// The buyer's reason, for all who took part.
         reason: Option<String>,
-        /// How long the award can be undone before it counts and anybody is told, milliseconds;
-        /// absent or 0: it counts at once.
+        /// The time in which the award can be undone, before it takes effect and anybody is
+        /// notified, milliseconds; absent or 0: it takes effect at once.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         undo_within_ms: Option<u64>,
     },
-    /// Undo an award that does not count yet.
+    /// Undo an award that has not taken effect.
     UndoAward {
-        /// Why.
+        /// The buyer's reason.
         reason: Option<String>,
     },
-    /// End as if it had not been asked.
+    /// End the order as if it had not been requested.
     Cancel {
-        /// Why.
+        /// The buyer's reason.
         reason: Option<String>,
     },
-    /// Look at the clock.
+    /// Check the clock, and apply what it demands.
     Tick,
 }
 
 impl Act {
-    /// Whether it ends the order.
+    /// Reports whether the command ends the order by itself.
     pub const fn is_end(&self) -> bool {
         matches!(self, Self::Close { .. } | Self::Finalise { .. } | Self::Cancel { .. })
     }
 
-    /// Whether the owner may have to make up the id of a new proposal or question.
+    /// Reports whether the owner may have to make up the id of a new proposal or question.
     pub const fn needs_id(&self) -> bool {
         matches!(
             self,
@@ -184,8 +184,8 @@ impl Act {
         )
     }
 
-    /// The actor that it names. Absent for the owner's own acts, which have no key, and for a
-    /// withdrawal, which names a proposal.
+    /// Returns the actor that the body names. Absent for the owner's own commands, which have no
+    /// key, and for a withdrawal, which names a proposal.
     pub fn actor(&self) -> Option<Actor> {
         match self {
             Self::Propose(Proposed { seller, .. })
@@ -209,7 +209,7 @@ impl Act {
         }
     }
 
-    /// The proposal that it names, if it names one.
+    /// Returns the proposal that the body names, if it names one.
     pub const fn proposal_id(&self) -> Option<&ProposalId> {
         match self {
             Self::Propose(proposed) | Self::Amend(proposed) => proposed.proposal_id.as_ref(),
@@ -234,7 +234,7 @@ impl Act {
         }
     }
 
-    /// The follow-up that it names, if it names one.
+    /// Returns the follow-up or question that the body names, if it names one.
     pub const fn follow_up_id(&self) -> Option<&FollowUpId> {
         match self {
             Self::FollowUp(follow_up) => Some(&follow_up.id),
@@ -261,12 +261,12 @@ impl Act {
     }
 }
 
-/// What opens an order.
+/// The content of an order's opening.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Opening {
-    /// Which life of the name.
+    /// The order's incarnation.
     pub incarnation: Incarnation,
-    /// What is wanted.
+    /// The order's content.
     pub spec: OrderSpec,
     /// The sellers that were considered, with the verdict on each.
     pub choices: Vec<SellerChoice>,
@@ -275,26 +275,26 @@ pub struct Opening {
 /// A proposal as a seller sends it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proposed {
-    /// Its id; when absent the owner gives one.
+    /// The proposal's id; where it is absent, the owner assigns one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proposal_id: Option<ProposalId>,
-    /// Whose.
+    /// The proposal's seller.
     pub seller: SellerId,
-    /// For how much in all.
+    /// The total price.
     pub price: Price,
-    /// Per line, when the seller says.
+    /// The lines with their prices; empty where the seller offers only the whole.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<ProposalLine>,
-    /// For the buyer.
+    /// A note for the buyer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// When it would be delivered, as the seller wrote it (RFC 3339).
+    /// The delivery date, as the seller wrote it (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery_date: Option<String>,
-    /// Until when it stands, as the seller wrote it (RFC 3339).
+    /// The end of the proposal's validity, as the seller wrote it (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<String>,
-    /// Addresses of documents that belong to it.
+    /// The URLs of documents that belong to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<String>,
 }
@@ -302,43 +302,68 @@ pub struct Proposed {
 /// One line of a proposal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProposalLine {
-    /// The buyer's number of the thing.
+    /// The buyer's article number.
     pub sku: String,
-    /// How many.
+    /// The quantity offered, in `unit`.
     pub quantity: Quantity,
-    /// Of what.
+    /// The unit of the quantity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
-    /// For how much in all.
+    /// The price of the whole line.
     pub price: Price,
 }
 
-/// Who wins.
+/// The winner of an order, or the winners of its lines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Award {
-    /// One proposal takes all.
+    /// One proposal wins the whole order.
     Whole(ProposalId),
-    /// Lines go to different proposals: (sku, proposal).
+    /// The lines go to different proposals: (sku, proposal).
     Lines(Vec<(String, ProposalId)>),
 }
 
-/// What a done act answers: how things stood when it was done. The same key of the same actor gives
-/// the same answer for the order's whole life.
+/// The reply to a command that was done, with the order's standing at that time. The same key of
+/// the same actor gets the same reply for the whole incarnation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// The last event that the act caused. Where it was done already, the event by which it was. The
-    /// last of the list where it found nothing to do and a later act could undo that; under a key it
-    /// causes an event there.
+    /// The last event that the command caused. Where it was done for good already, the event by
+    /// which it was. Where it found nothing to do and a later command could undo that, the last
+    /// event of the list; under a key it causes an event there.
     pub seq: Seq,
-    /// The proposal that it was about.
+    /// The proposal that the command was about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proposal_id: Option<ProposalId>,
-    /// The follow-up that it was about.
+    /// The follow-up or question that the command was about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow_up_id: Option<FollowUpId>,
     /// The order's phase after that event.
     pub phase: Phase,
-    /// When the order was to run out after that event; absent where it is the order's end.
+    /// The time at which the order was to expire after that event; absent once it has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unnamed_proposals_need_an_id() {
+        let seller = SellerId::new("seller1").unwrap();
+        let propose = |proposal_id| {
+            Act::Propose(Proposed {
+                proposal_id,
+                seller: seller.clone(),
+                price: Price::parse("7", "EUR").unwrap(),
+                lines: Vec::new(),
+                note: None,
+                delivery_date: None,
+                valid_until: None,
+                attachments: Vec::new(),
+            })
+        };
+        assert!(propose(None).needs_id());
+        assert!(!propose(Some(ProposalId::new("p1").unwrap())).needs_id());
+        assert!(!Act::Tick.needs_id());
+    }
 }

@@ -1,5 +1,5 @@
-//! What was proposed, side by side: totals, lines, delivery, distance, what is missing, and what is
-//! best. Also how one version of a proposal differs from another.
+//! Comparisons: an order's proposals side by side, with their totals, lines, delivery, distance and
+//! missing articles, and the best of each. Also the differences between two versions of a proposal.
 
 mod csv;
 
@@ -16,7 +16,7 @@ use crate::price::{Currency, Decimal, Price};
 
 pub use self::csv::csv;
 
-/// By what proposals are ordered; equal ones by total, then by id.
+/// The sort criterion of a comparison; equal proposals are sorted by total, then by id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Criterion {
     /// The lowest total first.
@@ -29,7 +29,7 @@ pub enum Criterion {
 }
 
 impl Criterion {
-    /// The criterion with this spelling.
+    /// Returns the criterion with this spelling.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "total" => Some(Self::Total),
@@ -40,16 +40,17 @@ impl Criterion {
     }
 }
 
-/// All proposals that were not taken back, side by side.
+/// All proposals that were not withdrawn, side by side.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Comparison {
-    /// The order's articles, in its order; those that only proposals name come after them.
+    /// The articles that the order wants, as it lists them; those that only proposals name come
+    /// after them.
     pub skus: Vec<String>,
     /// The proposals, the best first; at most [`COMPARED_MAX`].
     pub rows: Vec<Row>,
-    /// Proposals beyond the bound.
+    /// The number of proposals beyond that limit.
     pub omitted: usize,
-    /// Whether nothing can be shown yet because the order is sealed.
+    /// Set where nothing can be shown yet because the order is sealed.
     pub sealed: bool,
 }
 
@@ -57,50 +58,51 @@ pub struct Comparison {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[allow(clippy::struct_excessive_bools, reason = "independent marks")]
 pub struct Row {
-    /// Which.
+    /// The proposal's id.
     pub proposal_id: ProposalId,
-    /// Whose.
+    /// The proposal's seller.
     pub seller: SellerId,
-    /// Its version.
+    /// The proposal's version.
     pub version: u32,
-    /// Whether it can be awarded, or won.
+    /// Set while the proposal can be awarded, and once it has won.
     pub open: bool,
-    /// Whether it won, as a whole or with a line.
+    /// Set once the proposal has won, as a whole or with a line.
     pub awarded: bool,
-    /// The total, a decimal.
+    /// The total price, a decimal.
     pub total: String,
-    /// ISO 4217.
+    /// The ISO 4217 code of its currency.
     pub currency: String,
-    /// Whether no other total in its currency is lower, of those that offer everything.
+    /// Set where it offers everything, and no other such total in its currency is lower.
     pub best_total: bool,
-    /// When it would be delivered, as the seller wrote it.
+    /// The delivery date, as the seller wrote it.
     pub delivery_date: Option<String>,
-    /// Whether no other one is delivered earlier.
+    /// Set where no other proposal is delivered earlier.
     pub best_delivery: bool,
-    /// Whether it is delivered when the order wants it; absent where one of the two does not say.
+    /// Set where it is delivered by the order's date; absent where either names no date.
     pub in_time: Option<bool>,
-    /// From the seller to the place of delivery, metres.
+    /// The distance from the seller to the place of delivery, metres; absent where it is unknown.
     pub distance_m: Option<u32>,
-    /// Whether its time of validity is over.
+    /// Set once the time of its validity is over.
     pub lapsed: bool,
-    /// Its lines, one for each of [`Comparison::skus`]; absent: not offered, or only as a whole.
+    /// Its lines, one for each of [`Comparison::skus`]; `None` where the article is not offered, or
+    /// only within a whole.
     pub lines: Vec<Option<Line>>,
-    /// Articles of the order that it does not offer; none where it offers only a whole.
+    /// The order's articles that it does not offer; empty where it offers only a whole.
     pub missing: Vec<String>,
 }
 
 /// One line of a proposal in a comparison.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Line {
-    /// How many.
+    /// The quantity offered, a decimal.
     pub quantity: String,
-    /// For how much in all.
+    /// The price of the whole line, a decimal.
     pub price: String,
-    /// Whether nobody offers the line for less in this currency.
+    /// Set where nobody offers the line for less in this currency.
     pub best: bool,
 }
 
-/// Puts an order's proposals side by side.
+/// Compares an order's proposals as they are at this time.
 pub fn compare(order: &Order, by: Criterion, now: Timestamp) -> Comparison {
     if order.is_sealed() {
         return Comparison { skus: skus(order, &[]), rows: Vec::new(), omitted: 0, sealed: true };
@@ -116,7 +118,7 @@ pub fn compare(order: &Order, by: Criterion, now: Timestamp) -> Comparison {
     Comparison { skus, rows, omitted, sealed: false }
 }
 
-/// Sorts by the criterion, then by total within one currency, then by id.
+/// Returns the sort key: the criterion, then the total within one currency, then the id.
 fn rank(
     order: &Order,
     by: Criterion,
@@ -149,7 +151,7 @@ fn skus(order: &Order, proposals: &[(&ProposalId, &Proposal)]) -> Vec<String> {
     skus
 }
 
-/// The best of everything, per currency.
+/// The lowest totals and line prices, per currency, and the earliest delivery.
 struct Best<'a> {
     totals: BTreeMap<Currency, Decimal>,
     lines: BTreeMap<(&'a str, Currency), Decimal>,
@@ -185,7 +187,8 @@ fn keep_least<K: Ord>(least: &mut BTreeMap<K, Decimal>, key: K, amount: Decimal)
     least.entry(key).and_modify(|held| *held = (*held).min(amount)).or_insert(amount);
 }
 
-/// A proposal without lines offers everything for one price.
+/// Returns the order's articles that a proposal does not offer. One without lines offers everything
+/// for one price.
 fn missing(order: &Order, content: &Proposed) -> Vec<String> {
     if content.lines.is_empty() {
         return Vec::new();
@@ -245,15 +248,15 @@ fn wins(order: &Order, id: &ProposalId) -> bool {
 /// One field that differs between two versions of a proposal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
-    /// Which field: `price`, `note`, `lines.SKU`, …
+    /// The field's name: `price`, `note`, `lines.SKU`, …
     pub field: String,
-    /// Its former value; absent when there was none.
+    /// Its former value; absent where there was none.
     pub from: Option<String>,
-    /// Its new value; absent when there is none.
+    /// Its new value; absent where there is none.
     pub to: Option<String>,
 }
 
-/// What differs between two versions of a proposal, in the order of the fields.
+/// Returns the differences between two versions of a proposal, in the order of the fields.
 pub fn changes(from: &Proposed, to: &Proposed) -> Vec<Change> {
     let (before, after) = (fields(from), fields(to));
     let mut names: Vec<&String> = before.iter().map(|(name, _)| name).collect();
@@ -273,7 +276,7 @@ pub fn changes(from: &Proposed, to: &Proposed) -> Vec<Change> {
     names.into_iter().filter_map(change).collect()
 }
 
-/// A proposal as named texts; a field that is not given is not there.
+/// Returns a proposal's fields as named texts, without those that are not given.
 fn fields(content: &Proposed) -> Vec<(String, String)> {
     let mut fields = vec![("price".to_owned(), content.price.to_string())];
     for line in &content.lines {

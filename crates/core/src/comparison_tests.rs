@@ -1,4 +1,4 @@
-//! Claims about comparisons and about what differs between versions.
+//! Tests of comparisons, and of the differences between versions.
 
 use super::*;
 use crate::command::ProposalLine;
@@ -90,8 +90,9 @@ const BOTH: [Offer; 3] = [
     Offer("p3", "other", "20 EUR", &[("chair", "20 EUR")], None),
 ];
 
+/// Unknown values come last.
 #[test]
-fn proposals_are_ordered_by_what_is_asked_for_and_unknown_values_come_last() {
+fn rows_are_sorted_by_criterion() {
     let order = order(false, &BOTH);
     let by = |criterion| compare(&order, criterion, NOW);
     assert_eq!(ids(&by(Criterion::Total)), ["p3", "p1", "p2"]);
@@ -99,9 +100,9 @@ fn proposals_are_ordered_by_what_is_asked_for_and_unknown_values_come_last() {
     assert_eq!(ids(&by(Criterion::Distance)), ["p2", "p1", "p3"]);
 }
 
-/// Who offers only a part is cheap, and no bargain.
+/// A cheaper proposal that lacks an article is not the best; its missing articles are named.
 #[test]
-fn the_best_total_offers_everything_and_missing_lines_are_named() {
+fn best_total_offers_every_article() {
     let compared = compare(&order(false, &BOTH), Criterion::Total, NOW);
     let best: Vec<_> = compared.rows.iter().map(|row| row.best_total).collect();
     assert_eq!(best, [false, true, false]);
@@ -114,8 +115,9 @@ fn the_best_total_offers_everything_and_missing_lines_are_named() {
     assert_eq!(lines(1), [Some(false), Some(true)]);
 }
 
+/// The order's date decides what is in time.
 #[test]
-fn delivery_is_judged_against_the_orders_and_marked_where_it_is_earliest() {
+fn rows_mark_early_and_timely_delivery() {
     let compared = compare(&order(false, &BOTH), Criterion::Delivery, NOW);
     let marks: Vec<_> = compared.rows.iter().map(|r| (r.best_delivery, r.in_time)).collect();
     assert_eq!(marks, [(true, Some(true)), (false, Some(false)), (false, None)]);
@@ -123,7 +125,7 @@ fn delivery_is_judged_against_the_orders_and_marked_where_it_is_earliest() {
 }
 
 #[test]
-fn currencies_are_not_compared_with_one_another() {
+fn currencies_are_compared_separately() {
     let offers = [
         Offer("p1", "a", "100 EUR", &[], None),
         Offer("p2", "b", "90 USD", &[], None),
@@ -135,15 +137,16 @@ fn currencies_are_not_compared_with_one_another() {
     assert_eq!(best, ["p1", "p2"]);
 }
 
+/// Their own articles are named.
 #[test]
-fn a_sealed_order_shows_nothing_but_that_it_is_sealed() {
+fn sealed_orders_have_no_rows() {
     let compared = compare(&order(true, &BOTH), Criterion::Total, NOW);
     assert!(compared.sealed && compared.rows.is_empty());
     assert_eq!(compared.skus, ["chair", "desk"]);
 }
 
 #[test]
-fn a_difference_names_each_field_with_what_it_was_and_is() {
+fn changes_name_field_and_both_values() {
     let from = content(&BOTH[0]);
     let mut to = content(&Offer("p1", "far", "95 EUR", &[("chair", "35 EUR")], Some("2026-12-12")));
     to.note = Some("from stock".to_owned());
@@ -162,4 +165,53 @@ fn a_difference_names_each_field_with_what_it_was_and_is() {
     let expected = expected.map(|(a, b, c)| (a.to_owned(), b.to_owned(), c.to_owned()));
     assert_eq!(shown, expected);
     assert!(changes(&from, &from).is_empty());
+}
+
+#[test]
+fn rows_mark_open_won_and_lapsed() {
+    let mut order = order(false, &BOTH);
+    let id = |text: &str| ProposalId::new(text).unwrap();
+    let mut set = |text: &str, phase: ProposalPhase, valid_until: &str| {
+        let held = order.proposals.get_mut(&id(text)).unwrap();
+        held.phase = phase;
+        held.content.valid_until = Some(valid_until.to_owned());
+    };
+    set("p1", ProposalPhase::Open, "2026-09-21T14:13:20Z");
+    set("p2", ProposalPhase::Closed, "2026-09-21T14:13:19Z");
+    let marks = |order: &Order| -> Vec<_> {
+        let rows = compare(order, Criterion::Delivery, NOW).rows;
+        rows.iter().map(|row| (row.open, row.awarded, row.lapsed)).collect()
+    };
+    let none_won = [(false, false, true), (true, false, false), (true, false, false)];
+    assert_eq!(marks(&order), none_won, "valid until now is not lapsed");
+    let won = |order: &Order| marks(order).iter().map(|row| row.1).collect::<Vec<_>>();
+    order.award = Some(Award::Whole(id("p1")));
+    assert_eq!(won(&order), [false, true, false]);
+    order.award = Some(Award::Lines(vec![("chair".to_owned(), id("p2"))]));
+    assert_eq!(won(&order), [true, false, false]);
+}
+
+#[test]
+fn articles_have_a_limit() {
+    let lines: Vec<ProposalLine> = (0..COMPARED_MAX)
+        .map(|number| ProposalLine {
+            sku: format!("extra-{number}"),
+            quantity: Quantity::parse("1").unwrap(),
+            unit: None,
+            price: price("1 EUR"),
+        })
+        .collect();
+    let mut order = order(false, &BOTH);
+    order.proposals.values_mut().next().unwrap().content.lines = lines;
+    let skus = compare(&order, Criterion::Total, NOW).skus;
+    assert_eq!(skus.len(), COMPARED_MAX);
+    assert_eq!(skus[..3], ["chair", "desk", "extra-0"]);
+}
+
+#[test]
+fn criteria_are_parsed_by_their_spelling() {
+    let parsed = ["total", "delivery", "distance", "Total", ""].map(Criterion::parse);
+    let known = [Criterion::Total, Criterion::Delivery, Criterion::Distance].map(Some);
+    assert_eq!(parsed[..3], known);
+    assert_eq!(parsed[3..], [None, None]);
 }

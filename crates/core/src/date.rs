@@ -1,22 +1,22 @@
-//! Dates that people and programs write into texts: RFC 3339, compared by the instant they mean.
+//! Dates as people and programs write them: RFC 3339, compared by their instants.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::id::Timestamp;
 
-/// A time as RFC 3339, in UTC, to the millisecond where it has some. Times out of its range are the nearest
-/// in it.
+/// Formats a time as RFC 3339, in UTC, with milliseconds where it has any. A time out of range
+/// becomes the nearest one in it.
 pub fn rfc3339(at: Timestamp) -> String {
     instant(at).to_string()
 }
 
-/// A time as RFC 3339, in UTC, in whole seconds, as Kubernetes writes them.
+/// Formats a time as RFC 3339, in UTC, in whole seconds, as Kubernetes does.
 pub fn rfc3339_seconds(at: Timestamp) -> String {
     instant(at).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// The time of an RFC 3339 text.
+/// Parses an RFC 3339 time; `None` for another shape.
 pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
     text.parse::<jiff::Timestamp>().ok().map(|at| Timestamp(at.as_millisecond()))
 }
@@ -26,7 +26,8 @@ fn instant(at: Timestamp) -> jiff::Timestamp {
     jiff::Timestamp::from_millisecond(at.0).unwrap_or(nearest)
 }
 
-/// The instant that a date-time means, or the first one of a date, in UTC; `None` for another shape.
+/// Parses a date-time to its instant, or a date to its first instant in UTC; `None` for another
+/// shape.
 pub fn parse(text: &str) -> Option<Timestamp> {
     let instant = text.parse::<jiff::Timestamp>().ok().or_else(|| {
         if text.len() != "2026-12-01".len() {
@@ -43,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_written_in_utc_and_read_back() {
+    fn times_round_trip_in_utc() {
         for (ms, millis, seconds) in [
             (1_800_000_000_000, "2027-01-15T08:00:00Z", "2027-01-15T08:00:00Z"),
             (1_800_000_000_250, "2027-01-15T08:00:00.25Z", "2027-01-15T08:00:00Z"),
@@ -54,10 +55,12 @@ mod tests {
             assert_eq!(parse_rfc3339(millis), Some(Timestamp(ms)));
         }
         assert!(rfc3339(Timestamp(i64::MAX)).starts_with("9999-"));
+        assert!(rfc3339(Timestamp(i64::MIN)).starts_with("-009999-"));
     }
 
+    /// Any offset is accepted; other shapes are refused.
     #[test]
-    fn dates_and_times_of_any_offset_are_compared_by_the_instant_they_mean() {
+    fn dates_compare_by_instant() {
         let day = parse("2026-12-01").unwrap();
         assert_eq!(parse("2026-12-01T00:00:00Z"), Some(day));
         assert_eq!(parse("2026-12-01T02:00:00+02:00"), Some(day));

@@ -1,4 +1,4 @@
-//! What happened to an order: one numbered event after another, never changed once written.
+//! The events of an order: numbered one after another, and never changed once written.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,15 +13,15 @@ use crate::spec::{FollowUp, OrderSpec, SellerChoice};
 /// One event of an order's list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// Its number in the list, for life.
+    /// The event's sequence number in the list.
     pub seq: Seq,
-    /// When the owner decided it.
+    /// The time of the owner's decision.
     pub at: Timestamp,
-    /// The request that caused it, when it can be repeated. Kept with the effect in one record, so
-    /// that a crash cannot part them. It does not leave the owner.
+    /// The request that caused it, where it can be repeated. It is in one record with its effect,
+    /// so that a crash cannot separate them. It does not leave the owner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
-    /// What happened.
+    /// The event's kind and content.
     pub kind: EventKind,
 }
 
@@ -30,144 +30,145 @@ pub struct Event {
 pub struct Cause {
     /// The caller's key.
     pub key: IdempotencyKey,
-    /// FNV-1a of the act's canonical form.
+    /// The FNV-1a hash of the command's canonical form.
     pub fingerprint: u64,
-    /// Whose key it is. Absent in records from before keys had an owner; there the event tells.
+    /// The actor that the key belongs to. Absent in records from before keys had one; there it
+    /// follows from the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<Actor>,
 }
 
 impl Cause {
-    /// The key and the fingerprint of what is asked under it.
+    /// Returns a key with the fingerprint of the command under it.
     pub fn new(key: IdempotencyKey, act: &Act) -> Self {
         Self { key, fingerprint: fingerprint(act), actor: None }
     }
 
-    /// The same, as this actor's.
+    /// Returns the same cause, as this actor's.
     #[must_use]
     pub fn by(self, actor: Actor) -> Self {
         Self { actor: Some(actor), ..self }
     }
 }
 
-/// FNV-1a over the act's canonical JSON: stable across builds, and good enough to tell an honest
-/// repetition from a key used twice by mistake.
+/// Returns the FNV-1a hash of the command's canonical JSON: stable across builds, and good enough
+/// to distinguish an honest repetition from a key used twice by mistake.
 pub(crate) fn fingerprint(act: &Act) -> u64 {
     let mut hasher = StableHasher::default();
     match serde_json::to_writer(&mut hasher, act) {
         Ok(()) => hasher.finish(),
-        // An act is plain data and always serialises.
+        // A command is plain data and always serialises.
         Err(_) => 0,
     }
 }
 
-/// What happened.
+/// An event's kind and content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum EventKind {
-    /// The order exists.
+    /// The order was opened.
     OrderOpened(Box<OrderOpened>),
     /// Every seller that was considered, with the verdict.
     SellersSelected(Vec<SellerChoice>),
-    /// A seller was told of the order, could not be, or has seen it.
+    /// A seller was notified of the order, could not be, or has seen it.
     SellerNotified {
-        /// Who.
+        /// The seller concerned.
         seller: SellerId,
-        /// By which channel: a notification type, or `session` where the seller said so itself.
+        /// The channel: a notification type, or `session` where the seller has seen the order.
         channel: String,
-        /// What came of it.
+        /// The result for the seller.
         result: NotifyResult,
-        /// Why it could not be told.
+        /// The cause for which it could not be notified.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
     /// A seller made a proposal; the id is set.
     NewProposal(Proposed),
-    /// A proposal changed, or a seller said something about it.
+    /// A proposal changed, or a seller declined, answered or asked.
     ProposalUpdate(ProposalUpdate),
-    /// A proposal is out.
+    /// A proposal did not win.
     ProposalClosed {
-        /// Which.
+        /// The proposal's id.
         proposal_id: ProposalId,
-        /// Why.
+        /// The reason for the seller.
         reason: String,
     },
-    /// An edit lock was taken or given back.
+    /// An edit lock was taken or released.
     EditLock {
-        /// Of which proposal.
+        /// The proposal's id.
         proposal_id: ProposalId,
-        /// By whom.
+        /// The seller that took or released it.
         holder: SellerId,
-        /// Until when; absent when it was given back.
+        /// The end of the lease; absent where the lock was released.
         until: Option<Timestamp>,
     },
-    /// The buyer asked or said something.
+    /// The buyer added a follow-up.
     FollowUpAdded(FollowUp),
-    /// No proposals are taken: by the buyer's wish, or for good because the time is over.
+    /// The order takes no proposals: the buyer paused it, or it expired for good.
     OrderPaused {
-        /// Whether this is the expiry, the last event of the order.
+        /// Set where this is the expiry, the last event of the order.
         expired: bool,
-        /// Why.
+        /// The buyer's reason, or that of the expiry.
         reason: Option<String>,
     },
-    /// Proposals are taken again.
+    /// The order takes proposals again.
     OrderResumed,
-    /// The order lives longer.
+    /// The order was extended.
     OrderExtended {
-        /// Until when.
+        /// The new time of expiry.
         expires_at: Timestamp,
     },
-    /// The time of a sealed order is over: what was proposed can be read now, and decided on.
+    /// A sealed order has reached its deadline: its proposals can be read now, and decided on.
     ProposalsOpened {
-        /// When the order expires without a decision.
+        /// The time at which the order expires without a decision.
         decide_until: Timestamp,
     },
-    /// The buyer chose, and can still take it back.
+    /// The buyer decided, and can still undo it.
     AwardPending {
-        /// Who wins.
+        /// The award; nobody is to win where it is absent.
         award: Option<Award>,
-        /// Why.
+        /// The buyer's reason.
         reason: Option<String>,
-        /// From when on it counts.
+        /// The time at which it takes effect.
         effective_at: Timestamp,
     },
-    /// The buyer took the choice back.
+    /// The buyer undid a pending award.
     AwardUndone {
-        /// Why.
+        /// The buyer's reason.
         reason: Option<String>,
     },
     /// The order ended, with or without a winner.
     OrderFinalised {
-        /// Who won.
+        /// The award; nobody won where it is absent.
         award: Option<Award>,
-        /// Why.
+        /// The buyer's reason.
         reason: Option<String>,
     },
     /// The order ended without an award.
     OrderClosed {
-        /// Why.
+        /// The buyer's reason.
         reason: Option<String>,
     },
-    /// The order ended as if it had not been asked.
+    /// The order ended as if it had not been requested.
     OrderCancelled {
-        /// Why.
+        /// The buyer's reason.
         reason: Option<String>,
     },
 }
 
-/// What came of telling a seller.
+/// The result of notifying a seller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NotifyResult {
-    /// The channel took it.
+    /// The channel accepted the notification.
     Delivered,
-    /// It could not be delivered, and is not tried any more.
+    /// The notification could not be delivered, and is not retried.
     Bounced,
     /// The seller has seen the order.
     Seen,
 }
 
 impl NotifyResult {
-    /// The spelling on the wire and in answers.
+    /// Returns the spelling on the wire and in replies.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
@@ -176,71 +177,71 @@ impl NotifyResult {
         }
     }
 
-    /// The result with this spelling.
+    /// Returns the result with this spelling; `None` for an unknown one.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Delivered, Self::Bounced, Self::Seen].into_iter().find(|r| r.as_str() == text)
     }
 }
 
-/// The first event of an order.
+/// The content of an order's first event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OrderOpened {
-    /// Whose, and which number.
+    /// The order's tenant and id.
     pub key: OrderKey,
-    /// Which life of the name.
+    /// The order's incarnation.
     pub incarnation: Incarnation,
-    /// What is wanted.
+    /// The order's content.
     pub spec: OrderSpec,
-    /// When it ends if nobody extends it.
+    /// The time at which the order expires if nobody extends it.
     pub expires_at: Timestamp,
 }
 
-/// How a proposal changed.
+/// A change of a proposal, or a message of a seller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProposalUpdate {
-    /// New content, with the version's number (the first proposal is version 1).
+    /// A seller amended a proposal (the first content is version 1).
     Amended {
         /// The new content.
         proposal: Proposed,
-        /// Its number.
+        /// The version's number.
         version: u32,
     },
-    /// Taken back.
+    /// A seller withdrew a proposal.
     Withdrawn {
-        /// Which.
+        /// The proposal's id.
         proposal_id: ProposalId,
-        /// Why.
+        /// The seller's reason.
         reason: Option<String>,
     },
     /// A seller will not propose.
     Declined {
-        /// Who.
+        /// The seller that declined.
         seller: SellerId,
-        /// Why.
+        /// The seller's reason.
         reason: Option<String>,
     },
     /// A seller answered a follow-up.
     Answered {
-        /// Who.
+        /// The seller that answered.
         seller: SellerId,
-        /// Which follow-up.
+        /// The follow-up that it answered.
         follow_up_id: FollowUpId,
-        /// The answer.
+        /// The answer's text.
         message: String,
     },
     /// A seller asked the buyer something.
     Asked {
-        /// Who.
+        /// The seller that asked.
         seller: SellerId,
-        /// Unique among the order's questions.
+        /// The question's id, unique in the order.
         question_id: FollowUpId,
-        /// The question.
+        /// The question's text.
         message: String,
     },
 }
 
 impl ProposalUpdate {
-    /// What changed, in one word.
+    /// Returns the stable name of the change.
     pub const fn change(&self) -> &'static str {
         match self {
             Self::Amended { .. } => "amended",
@@ -253,7 +254,8 @@ impl ProposalUpdate {
 }
 
 impl EventKind {
-    /// The word on the wire, in logs and in status. The first six are the original system's.
+    /// Returns the name on the wire, in logs and in status. The first ones are the original
+    /// system's.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::NewProposal(_) => "NewProposal",
@@ -276,7 +278,7 @@ impl EventKind {
         }
     }
 
-    /// The phase that the order ends in by this event, if it does: nothing follows it then.
+    /// Returns the phase in which this event ends the order, if it does: no event follows it then.
     pub const fn ends(&self) -> Option<Phase> {
         match self {
             Self::OrderFinalised { .. } => Some(Phase::Finalised),
@@ -300,7 +302,7 @@ impl EventKind {
         }
     }
 
-    /// The proposal that the event is about, if it is about one.
+    /// Returns the proposal that the event is about, if it is about one.
     pub const fn proposal_id(&self) -> Option<&ProposalId> {
         match self {
             Self::NewProposal(proposal)
@@ -331,7 +333,7 @@ impl EventKind {
         }
     }
 
-    /// The follow-up that the event is about, if it is about one.
+    /// Returns the follow-up or question that the event is about, if it is about one.
     pub const fn follow_up_id(&self) -> Option<&FollowUpId> {
         match self {
             Self::FollowUpAdded(follow_up) => Some(&follow_up.id),
@@ -359,6 +361,34 @@ impl EventKind {
             | Self::OrderFinalised { .. }
             | Self::OrderClosed { .. }
             | Self::OrderCancelled { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_notifications_are_parsed() {
+        for result in [NotifyResult::Delivered, NotifyResult::Bounced, NotifyResult::Seen] {
+            assert_eq!(NotifyResult::parse(result.as_str()), Some(result));
+        }
+        assert_eq!(NotifyResult::parse("Seen"), None);
+    }
+
+    /// An order that is paused because its time ran out has ended.
+    #[test]
+    fn ends_have_their_phase() {
+        let paused = |expired| EventKind::OrderPaused { reason: None, expired };
+        for (kind, wanted) in [
+            (EventKind::OrderClosed { reason: None }, Some(Phase::Closed)),
+            (EventKind::OrderCancelled { reason: None }, Some(Phase::Cancelled)),
+            (paused(true), Some(Phase::Expired)),
+            (paused(false), None),
+            (EventKind::SellersSelected(Vec::new()), None),
+        ] {
+            assert_eq!(kind.ends(), wanted, "{kind:?}");
         }
     }
 }

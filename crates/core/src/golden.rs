@@ -1,6 +1,6 @@
-//! Golden files: what lies on disks, line by line, as it is written. Each line is checked to be what is
-//! written today and to be read as what was meant. A line that is there is never changed, because
-//! somebody's disk holds it; a variant or a field that is new gets lines of its own.
+//! Golden files: stored records, line by line, as they are on disks. Each line must equal what is
+//! written today, and must be read as the value that was meant. An existing line is never changed,
+//! because it is on somebody's disk; a new variant or field gets lines of its own.
 //!
 //! `ORDERSTREAM_GOLDEN=write cargo test -p orderstream-core golden` writes the files anew.
 

@@ -1,13 +1,13 @@
-//! A stable hash: the same number for the same text in every build, on every machine, for ever. Some of
-//! its results are stored. Not for secrets, and not against whoever chooses the text.
+//! A stable hash: the same number for the same text in every build, on every machine, for ever.
+//! Some of its results are stored. It is not for secrets, and not safe against chosen texts.
 
 use std::io;
 
-/// Where FNV-1a begins.
+/// The offset basis of FNV-1a.
 const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 const PRIME: u64 = 0x0000_0100_0000_01b3;
 
-/// FNV-1a of 64 bits (Fowler, Noll, Vo), over what is written into it.
+/// A hasher for FNV-1a of 64 bits (Fowler, Noll, Vo), over the bytes written into it.
 #[derive(Clone, Copy, Debug)]
 pub struct StableHasher(u64);
 
@@ -18,7 +18,7 @@ impl Default for StableHasher {
 }
 
 impl StableHasher {
-    /// A hasher that begins elsewhere, for a second hash of the same text.
+    /// Returns a hasher with another offset basis, for a second hash of the same text.
     pub const fn starting_at(offset: u64) -> Self {
         Self(offset)
     }
@@ -30,19 +30,19 @@ impl StableHasher {
         Self(bytes.iter().fold(self.0, add))
     }
 
-    /// Adds texts, each with an end, so that `ab, c` and `a, bc` differ.
+    /// Adds texts, each with a terminator, so that `ab, c` and `a, bc` differ.
     #[must_use]
     pub fn texts(self, texts: &[&str]) -> Self {
         texts.iter().fold(self, |hasher, text| hasher.bytes(text.as_bytes()).bytes(&[0]))
     }
 
-    /// The hash. Its low bits say little of the last bytes.
+    /// Returns the hash, unmixed: its lowest bits depend only on the lowest bits of each byte.
     pub const fn finish(self) -> u64 {
         self.0
     }
 
-    /// The hash, mixed so that every bit depends on every byte (the finalizer of `MurmurHash3`): to
-    /// compare or to divide.
+    /// Returns the hash, mixed so that every bit depends on every byte (the finalizer of
+    /// `MurmurHash3`), for comparison and division.
     pub const fn mixed(self) -> u64 {
         let hash = (self.0 ^ (self.0 >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
         let hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
@@ -65,7 +65,7 @@ impl io::Write for StableHasher {
 mod tests {
     use super::*;
 
-    /// From the reference implementation's test vectors.
+    /// The hashes are from the reference implementation's test vectors.
     #[test]
     fn known_texts_have_known_hashes() {
         let hash = |text: &str| StableHasher::default().bytes(text.as_bytes()).finish();

@@ -1,6 +1,6 @@
-//! The names and numbers by which orders and their parts are known. Each is a type of its own, so
-//! that two of them cannot be mixed up, and none can hold a value outside its rules. A name's text is
-//! shared by its copies: it stands in keys, indexes, events and answers at once.
+//! The names and numbers of orders and their parts. Each is a type of its own, so that two of them
+//! cannot be mixed up, and none can hold a value outside its rules. A name's text is shared by its
+//! copies: it is in keys, indexes, events and replies at once.
 
 use std::fmt;
 use std::str::FromStr;
@@ -45,7 +45,7 @@ macro_rules! name {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Checks the rules and names the value.
+            /// Checks the rules and returns the name.
             ///
             /// # Errors
             /// A refusal that names the field, the rule and the fix.
@@ -55,12 +55,12 @@ macro_rules! name {
                 Ok(Self(text.into()))
             }
 
-            /// The text.
+            /// Returns the text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
 
-            /// Whether another copy shares the text.
+            /// Reports whether another copy shares the text.
             pub fn is_shared(&self) -> bool {
                 Arc::strong_count(&self.0) > 1
             }
@@ -83,7 +83,7 @@ macro_rules! name {
         }
 
         impl From<&$name> for Arc<str> {
-            /// The text, shared.
+            /// Returns the text, shared and not copied.
             fn from(name: &$name) -> Self {
                 Self::clone(&name.0)
             }
@@ -126,20 +126,22 @@ macro_rules! name {
 }
 
 name!(
-    /// The buyer's number of an order request, 1 to 128 of letters, digits and `-_.:`.
+    /// An order's id, chosen by the buyer: 1 to 128 of letters, digits and `-_.:`.
     OrderReqId, "order_req_id", ID_CHARS_MAX
 );
 name!(
-    /// Who owns the order: the Kubernetes namespace, `default` elsewhere.
+    /// The owner of ids: on Kubernetes the namespace, `default` elsewhere.
     Tenant, "tenant", TENANT_CHARS_MAX
 );
 name!(
-    /// One life of an order's name: the resource's uid. Delete and re-create is a new order.
+    /// One use of an order's id: a resource's uid, or drawn at random. A resource that is deleted
+    /// and created again is a new order.
     Incarnation, "incarnation", ID_CHARS_MAX
 );
 impl Incarnation {
-    /// The trace of this life, 32 hexadecimal digits as W3C Trace Context has them: whoever knows
-    /// the life knows its trace. A UUID, such as a resource's uid, is its own.
+    /// Returns the trace id of this incarnation, 32 hexadecimal digits as in W3C Trace Context:
+    /// whoever knows the incarnation knows its trace id. A UUID, such as a resource's uid, is its
+    /// own.
     pub fn trace_id(&self) -> String {
         let digits: String = self.0.chars().filter(|c| *c != '-').collect();
         let is_hex = digits.len() == 32 && digits.chars().all(|c| c.is_ascii_hexdigit());
@@ -166,7 +168,7 @@ name!(
     FollowUpId, "follow_up_id", ID_CHARS_MAX
 );
 name!(
-    /// Chosen by the caller: the same key has one effect and one answer.
+    /// The caller's name for a request: the same key has one effect and one reply.
     IdempotencyKey, "idempotency_key", KEY_CHARS_MAX
 );
 
@@ -176,12 +178,12 @@ impl Default for Tenant {
     }
 }
 
-/// One order: the tenant, and the buyer's number.
+/// The tenant and the id of an order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OrderKey {
-    /// Who owns the order.
+    /// The owner of the id.
     pub tenant: Tenant,
-    /// The buyer's number.
+    /// The order's id, chosen by the buyer.
     pub order_req_id: OrderReqId,
 }
 
@@ -199,7 +201,7 @@ impl OrderKey {
 impl FromStr for OrderKey {
     type Err = Refusal;
 
-    /// Reads what is displayed, `tenant/id`; an id alone is one of the tenant `default`.
+    /// Parses the displayed form, `tenant/id`; an id alone is one of the tenant `default`.
     fn from_str(text: &str) -> Result<Self, Refusal> {
         let (tenant, id) = text.split_once('/').unwrap_or(("", text));
         Self::new(tenant, id)
@@ -212,7 +214,8 @@ impl fmt::Display for OrderKey {
     }
 }
 
-/// An event's number in its order's list: 1, 2, 3, … with no gap; 0 is before the first.
+/// The sequence number of an event in its order's list: 1, 2, 3, … without gaps; 0 is before the
+/// first.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -220,7 +223,7 @@ impl fmt::Display for OrderKey {
 pub struct Seq(pub u64);
 
 impl Seq {
-    /// The number after this one.
+    /// Returns the next sequence number.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
@@ -233,7 +236,7 @@ impl fmt::Display for Seq {
     }
 }
 
-/// The fencing number of whoever tracks an order: only the highest that was granted may act.
+/// The number of a requestor's lead. It fences an order: only the highest epoch granted may act.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -248,13 +251,13 @@ pub struct Epoch(pub u64);
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// This time plus a number of milliseconds, stopping at the end of time.
+    /// Returns this time plus a number of milliseconds, at most the last time that fits.
     #[must_use]
     pub const fn plus_ms(self, ms: u64) -> Self {
         Self(self.0.saturating_add_unsigned(ms))
     }
 
-    /// Milliseconds from `earlier` to this time; 0 when it is not earlier.
+    /// Returns the milliseconds from `earlier` to this time; 0 where it is not earlier.
     pub const fn ms_since(self, earlier: Self) -> u64 {
         let ms = self.0.saturating_sub(earlier.0);
         if ms > 0 { ms.unsigned_abs() } else { 0 }
@@ -265,8 +268,9 @@ impl Timestamp {
 mod tests {
     use super::*;
 
+    /// An id alone is one of the tenant `default`.
     #[test]
-    fn an_order_is_read_as_it_is_displayed_and_an_id_alone_is_of_the_default_tenant() {
+    fn order_keys_parse_as_displayed() {
         let key = OrderKey::new("acme", "SB1").unwrap();
         assert_eq!(key.to_string().parse(), Ok(key));
         assert_eq!("SB1".parse(), OrderKey::new("default", "SB1"));
@@ -276,7 +280,25 @@ mod tests {
     }
 
     #[test]
-    fn a_uid_is_its_own_trace_and_every_life_has_one() {
+    fn ids_have_a_longest_length() {
+        let id = |count: usize| OrderReqId::new("a".repeat(count));
+        assert!(id(ID_CHARS_MAX).is_ok());
+        let refusal = id(ID_CHARS_MAX + 1).unwrap_err();
+        assert!(refusal.message.contains("129 characters; at most 128"), "{refusal}");
+    }
+
+    #[test]
+    fn a_clock_that_ran_back_passed_no_time() {
+        let at = Timestamp;
+        assert_eq!(
+            [at(5).ms_since(at(3)), at(3).ms_since(at(3)), at(3).ms_since(at(5))],
+            [2, 0, 0]
+        );
+    }
+
+    /// A uid is its own trace.
+    #[test]
+    fn every_incarnation_has_a_trace() {
         let trace = |text: &str| Incarnation::new(text).unwrap().trace_id();
         let uid = "6F1F9A3B-7c59-4c0e-9d5e-2f6a1c7b8d90";
         assert_eq!(trace(uid), "6f1f9a3b7c594c0e9d5e2f6a1c7b8d90");

@@ -1,9 +1,10 @@
 //! The lenient forms in which requests arrive (wire, REST, manifests), and the one conversion of
-//! each into the strict type. Absent is allowed where the original system allowed it; what is
-//! wrong is refused with the field, the limit and the fix.
+//! each into the strict type. A field may be absent where the original system allowed it; a wrong
+//! one is refused with its name, the limit and the fix.
 
 use serde::{Deserialize, Serialize};
 
+use crate::buyer::Note;
 use crate::command::Award;
 use crate::id::{FollowUpId, ProposalId, SellerId};
 use crate::limits::{
@@ -24,110 +25,110 @@ mod proposal;
 pub use contact::{ChannelInput, ContactInput, language};
 pub use proposal::{ProposalInput, ProposalLineInput};
 
-/// What a buyer asks for, as it came.
+/// An order's content, as received.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SpecInput {
     /// One line for people.
     pub title: Option<String>,
-    /// `GChat`, `Email`, `SMS` or `Webhook`, in any case.
+    /// The preferred kind of channel to sellers: `GChat`, `Email`, `SMS` or `Webhook`, in any case.
     pub notification_type: Option<String>,
     /// The buyer's session.
     pub session: Option<String>,
-    /// What is wanted.
+    /// The wanted items.
     pub items: Vec<ItemInput>,
-    /// Which sellers are fit.
+    /// The category that sellers must sell; absent where all are fit.
     pub category: Option<String>,
-    /// Where and when.
+    /// The place and the date of delivery.
     pub delivery: Option<DeliveryInput>,
-    /// Which sellers, how far, how many.
+    /// The limits on the sellers to invite: number, distance and names.
     pub sellers: Option<SellersInput>,
-    /// The text that goes to the sellers.
+    /// The text for the sellers.
     pub message: Option<MessageInput>,
-    /// Life from the opening, milliseconds.
+    /// The time from the order's opening to its expiry, milliseconds.
     pub expires_in_ms: Option<u64>,
-    /// Whether prices and who proposed stay hidden until the deadline.
+    /// Prices and sellers stay hidden until the deadline.
     pub sealed: bool,
-    /// Where the buyer is told.
+    /// The buyer's contact; absent where the buyer is not notified.
     pub buyer: Option<ContactInput>,
 }
 
-/// One wanted thing, as it came.
+/// One wanted item, as received.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ItemInput {
-    /// The buyer's number of the thing.
+    /// The buyer's article number.
     pub sku: String,
-    /// For people.
+    /// A description for people.
     pub description: Option<String>,
-    /// A decimal.
+    /// The quantity, a decimal.
     pub quantity: String,
-    /// Of what.
+    /// The unit of the quantity.
     pub unit: Option<String>,
 }
 
-/// Where and when, as it came.
+/// The place and the date of delivery, as received.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DeliveryInput {
-    /// Degrees, -90 to 90.
+    /// The latitude, degrees from -90 to 90.
     pub latitude: Option<f64>,
-    /// Degrees, -180 to 180.
+    /// The longitude, degrees from -180 to 180.
     pub longitude: Option<f64>,
-    /// In words.
+    /// The postal address, as text.
     pub address: Option<String>,
-    /// RFC 3339.
+    /// The latest time of delivery (RFC 3339).
     pub by: Option<String>,
 }
 
-/// Which sellers, as it came.
+/// The limits on the sellers to invite, as received.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SellersInput {
-    /// At most so many.
+    /// The largest number of sellers to invite.
     pub max_count: Option<u32>,
-    /// Not farther than this.
+    /// The largest distance from the place of delivery, kilometres.
     pub max_distance_km: Option<f64>,
-    /// Only these.
+    /// The only sellers to invite; empty means any.
     pub names: Vec<String>,
-    /// None of these.
+    /// The sellers never to invite.
     pub excluded: Vec<String>,
 }
 
-/// A text, as it came.
+/// A text with its format and links, as received.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MessageInput {
-    /// `text`, `html` or `markdown`, in any case.
+    /// The text's format: `text`, `html` or `markdown`, in any case.
     #[serde(rename = "type", alias = "message_type")]
     pub kind: Option<String>,
     /// The text.
     pub message: String,
-    /// Links.
+    /// The links that belong to it.
     pub urls: Vec<String>,
 }
 
-/// The buyer's follow-up, as it came.
+/// The buyer's follow-up, as received.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FollowUpInput {
-    /// Given by the caller; the shell gives one when absent.
+    /// The follow-up's id; an empty one is refused.
     pub id: String,
-    /// To these sellers; empty means to all.
+    /// The sellers that it goes to; empty means all.
     pub audience: Vec<String>,
     /// The text.
     pub message: MessageInput,
-    /// The seller's question that it answers.
+    /// The seller's question that it answers; absent or empty where it answers none.
     pub answers: Option<String>,
 }
 
-/// Who wins, as it came: a proposal, or lines; neither means nobody.
+/// The award, as received: a proposal, or lines; with neither nobody wins.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AwardInput {
-    /// One proposal takes all.
+    /// The proposal that wins the whole order.
     pub proposal_id: Option<String>,
-    /// (sku, proposal) for each line.
+    /// The winner of each line: (sku, proposal).
     pub lines: Vec<(String, String)>,
 }
 
@@ -149,10 +150,10 @@ pub fn text(field: &str, value: String, chars_max: usize) -> Result<String, Refu
     Ok(value)
 }
 
-/// As [`text`], for a field that may be absent.
+/// Checks a text as [`text`] does, for a field that may be absent; an empty text is absent.
 ///
 /// # Errors
-/// As [`text`].
+/// Refuses as [`text`] does.
 pub fn optional_text(
     field: &str,
     value: Option<String>,
@@ -165,7 +166,7 @@ fn line(field: &str, value: Option<String>) -> Result<Option<Box<str>>, Refusal>
     Ok(optional_text(field, value, LINE_CHARS_MAX)?.map(Into::into))
 }
 
-/// An address of a document: `http` or `https`.
+/// Checks the URL of a document: `http` or `https`.
 fn url_text(field: &str, value: String) -> Result<String, Refusal> {
     let value = text(field, value, URL_CHARS_MAX)?;
     let rest = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"));
@@ -227,10 +228,10 @@ impl TryFrom<SpecInput> for OrderSpec {
     }
 }
 
-/// Reads a notification type; absent or empty means Email.
+/// Parses a notification type; absent or empty means `Email`.
 ///
 /// # Errors
-/// Refuses an unknown word.
+/// Refuses an unknown name.
 pub fn notification_type(value: Option<&str>) -> Result<NotificationType, Refusal> {
     match value {
         None | Some("") => Ok(NotificationType::default()),
@@ -244,7 +245,7 @@ pub fn notification_type(value: Option<&str>) -> Result<NotificationType, Refusa
     }
 }
 
-/// Checks an order's life.
+/// Checks an order's lifetime.
 ///
 /// # Errors
 /// Refuses less than 10 s and more than 7 d.
@@ -314,7 +315,7 @@ impl TryFrom<DeliveryInput> for Delivery {
 /// Checks a point on the Earth, in degrees.
 ///
 /// # Errors
-/// Names the coordinate that is out of its range or not a number.
+/// Refuses a coordinate that is out of its range or not a number, and names it.
 pub fn place(latitude: f64, longitude: f64) -> Result<Place, Refusal> {
     Ok(Place {
         latitude_udeg: microdegrees("latitude", latitude, 90.0)?,
@@ -392,14 +393,41 @@ impl TryFrom<FollowUpInput> for FollowUp {
             id: FollowUpId::new(input.id)?,
             audience: seller_names("audience", input.audience)?,
             message: message("message", input.message)?,
-            answers: input
-                .answers
-                .filter(|id| !id.is_empty())
-                .map(FollowUpId::new)
-                .transpose()
-                .map_err(|refusal| Refusal { field: Some("answers".to_owned()), ..refusal })?,
+            answers: answered(input.answers)?,
         })
     }
+}
+
+/// The buyer's follow-up, as received from a caller that may leave its id to whoever takes it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NoteInput {
+    /// The follow-up's id; absent or empty where the caller gives none.
+    pub id: Option<String>,
+    /// The sellers that it goes to; empty means all.
+    pub audience: Vec<String>,
+    /// The text.
+    pub message: MessageInput,
+    /// The seller's question that it answers; absent or empty where it answers none.
+    pub answers: Option<String>,
+}
+
+impl TryFrom<NoteInput> for Note {
+    type Error = Refusal;
+
+    fn try_from(input: NoteInput) -> Result<Self, Refusal> {
+        Ok(Self {
+            id: input.id.filter(|id| !id.is_empty()).map(FollowUpId::new).transpose()?,
+            audience: seller_names("audience", input.audience)?,
+            message: message("message", input.message)?,
+            answers: answered(input.answers)?,
+        })
+    }
+}
+
+/// Returns the id of the question that is answered; an empty one is none.
+fn answered(id: Option<String>) -> Result<Option<FollowUpId>, Refusal> {
+    let id = id.filter(|id| !id.is_empty()).map(FollowUpId::new).transpose();
+    id.map_err(|refusal| Refusal { field: Some("answers".to_owned()), ..refusal })
 }
 
 impl TryFrom<AwardInput> for Option<Award> {
@@ -421,3 +449,6 @@ impl TryFrom<AwardInput> for Option<Award> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,5 @@
-//! What an order is and what may happen to it: the types, and four pure state machines of one
-//! shape (`Book`, `Tracker`, `plan`, `Outbox`).
+//! The domain of orders: its types, and four pure state machines of one shape (`Book`, `Tracker`,
+//! `plan`, `Outbox`).
 //!
 //! Nothing here awaits, reads a clock, draws a random number or does I/O, and every map iterates
 //! in key order: the same inputs always give the same outputs.
@@ -27,6 +27,7 @@ pub mod plant;
 pub mod port;
 pub mod price;
 pub mod refusal;
+pub mod request_phase;
 pub mod seal;
 pub mod spec;
 pub mod store_url;
@@ -45,6 +46,7 @@ pub use order::{Order, Phase};
 pub use outbox::Outbox;
 pub use price::Price;
 pub use refusal::{Reason, Refusal};
+pub use request_phase::RequestPhase;
 pub use spec::OrderSpec;
 pub use store_url::StoreUrl;
 pub use summary::Summary;

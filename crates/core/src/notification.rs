@@ -1,5 +1,5 @@
-//! What is told to whom: the types that the outbox hands to a channel. A notification carries the id
-//! of the event behind it, so that who hears it twice can tell.
+//! The types of notifications, which the outbox passes to a channel. A notification carries the id
+//! of the event behind it, so that a recipient can recognise a duplicate.
 
 mod compose;
 mod due;
@@ -19,31 +19,31 @@ pub(crate) use due::due_for_failure;
 pub use due::{Audience, Due, due, has_listeners};
 pub use template::Template;
 
-/// The original system's topics: who is told what.
+/// The kinds of notification, by recipient and purpose, as the original system named its topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Topic {
-    /// The buyer hears that the request was taken.
+    /// To the buyer: the request was accepted.
     #[serde(rename = "BUYER_ACKNOWLEDGEMENTS")]
     BuyerAcknowledgements,
-    /// The buyer hears what sellers do, and of the order's end.
+    /// To the buyer: what sellers do, and the order's end.
     #[serde(rename = "BUYER_NOTIFY")]
     BuyerNotify,
-    /// A seller could not be told.
+    /// A seller could not be notified.
     #[serde(rename = "REQ_failures")]
     RequestFailures,
-    /// A seller hears that a proposal was taken.
+    /// To a seller: its proposal was accepted.
     #[serde(rename = "SELLER_ACKNOWLEDGEMENTS")]
     SellerAcknowledgements,
-    /// A seller hears of an order, and of what the buyer does.
+    /// To a seller: the order, and what the buyer does.
     #[serde(rename = "SELLER_NOTIFY")]
     SellerNotify,
-    /// The buyer could not be told of a proposal.
+    /// The buyer could not be notified of a proposal.
     #[serde(rename = "PRP_FAILURES")]
     ProposalFailures,
 }
 
 impl Topic {
-    /// Every topic, for tables and series.
+    /// Every topic, for tables and metrics.
     pub const ALL: [Self; 6] = [
         Self::BuyerAcknowledgements,
         Self::BuyerNotify,
@@ -53,7 +53,7 @@ impl Topic {
         Self::ProposalFailures,
     ];
 
-    /// The original system's spelling.
+    /// Returns the original system's spelling.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::BuyerAcknowledgements => "BUYER_ACKNOWLEDGEMENTS",
@@ -66,117 +66,118 @@ impl Topic {
     }
 }
 
-/// Whom a notification is for.
+/// The recipient of a notification.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Recipient {
-    /// Whoever asked for the order.
+    /// The buyer who opened the order.
     Buyer,
     /// One seller.
     Seller(SellerId),
-    /// A program of the operator's, which hears of every topic.
+    /// A program of the operator's, which receives every topic.
     Sink,
 }
 
 /// One message to one recipient over one channel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Notification {
-    /// Unique for ever, and the same at every attempt: made of the order's life, the event's number,
-    /// the recipient and the channel.
+    /// Unique for ever, and the same at every attempt: made of the order's incarnation, the event's
+    /// sequence number, the topic, the template, the recipient and the channel.
     pub id: String,
-    /// What sort.
+    /// The notification's kind.
     pub topic: Topic,
-    /// What happened, as the name of a template.
+    /// The name of the template that renders it.
     pub template: Template,
-    /// Whose, and which number.
+    /// The order's tenant and id.
     pub key: OrderKey,
-    /// Which life of the name.
+    /// The order's incarnation.
     pub incarnation: Incarnation,
-    /// The event behind it.
+    /// The sequence number of the event behind it.
     pub seq: Seq,
-    /// When that was.
+    /// The time of that event.
     pub at: Timestamp,
-    /// For whom.
+    /// The buyer, a seller or a sink.
     pub recipient: Recipient,
-    /// Where to.
+    /// The kind of channel, and the address on it.
     pub channel: Channel,
     /// The recipient's language, a BCP 47 tag; English when absent.
     pub language: Option<String>,
-    /// What templates and programs may say: the order's public content, and the event's. Nothing
+    /// The values for templates and programs: the order's public content, and the event's. Nothing
     /// that is sealed is in it.
     pub data: serde_json::Value,
 }
 
-/// A notification that was given up, for those who are told so.
+/// A notification that was given up, as the content of the notification that reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// Its id.
+    /// The id of the notification that was given up.
     pub id: String,
-    /// What it was to say.
+    /// The template that it was to use.
     pub template: Template,
-    /// Over which channel.
+    /// The kind of channel that it was sent over.
     pub channel: NotificationType,
-    /// Who was to be told; nobody when it was the buyer.
+    /// The seller that was to be notified; absent when it was the buyer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seller: Option<SellerId>,
-    /// Why it did not arrive.
+    /// The cause for which it was not delivered, for people.
     pub reason: String,
 }
 
-/// Why a notification did not arrive.
+/// The result of a delivery attempt that failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeliveryError {
-    /// It may arrive later.
+    /// It may be delivered later.
     #[error("{reason}")]
     TryAgain {
-        /// Whose fault it is.
+        /// The party at fault.
         blame: Blame,
-        /// Why, for people; without secrets.
+        /// The cause, for people; without secrets.
         reason: String,
-        /// When the other side wants to be asked again, milliseconds from now.
+        /// The wait that the other side asks for, milliseconds from now.
         after_ms: Option<u64>,
     },
-    /// It never will: the address does not exist, or the message is refused for good.
+    /// It will never be delivered: the address does not exist, or the message is refused for good.
     #[error("{reason}")]
     Bounced {
-        /// Why, for people; without secrets.
+        /// The cause, for people; without secrets.
         reason: String,
     },
 }
 
-/// Whose fault it is that a notification did not arrive yet.
+/// The party at fault when a notification was not delivered yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
-    /// Whoever answers for the address is down or busy: others at it need not try now.
+    /// The server behind the address is down or busy: notifications to others at it need not be
+    /// tried now.
     Destination,
     /// Only this recipient.
     Recipient,
 }
 
-/// What comes of an attempt.
+/// The future of one delivery attempt.
 pub type Delivery<'a> = Pin<Box<dyn Future<Output = Result<(), DeliveryError>> + Send + 'a>>;
 
 /// Sends notifications over their channels. Each call is one attempt, and ends within the
 /// channel's own deadline.
 pub trait Notifier: Send + Sync + Debug + 'static {
-    /// Whether it can send over this sort of channel. What it cannot is not due.
+    /// Reports whether it can send over this kind of channel. Nothing is due over the others.
     fn serves(&self, kind: NotificationType) -> bool;
 
-    /// The operator's own programs, which hear of every topic.
+    /// Returns the channels of the operator's own programs, which receive every topic.
     fn sinks(&self) -> &[Channel];
 
-    /// What answers for this channel, such as a host and a port: all that share it share its
-    /// failures.
+    /// Returns the server behind this channel, such as a host and a port. Channels that share a
+    /// destination share its failures.
     fn destination(&self, channel: &Channel) -> String;
 
-    /// Tries once.
+    /// Makes one delivery attempt.
     fn deliver<'a>(&'a self, notification: &'a Notification) -> Delivery<'a>;
 }
 
-/// The parts of a notification's id, parted by a sign that no name holds and every URL may.
+/// The separator between the parts of a notification's id: no name holds it, and every URL may.
 const ID_MARK: char = '~';
 
-/// The id of what is told of one event to one recipient over one channel. `of` is the id of the
-/// notification that it is about, where it tells of one that did not arrive.
+/// Returns the id of the notification of one event to one recipient over one channel. `of` is the
+/// id of the notification that was given up, where this one reports that.
 pub fn id(life: (&OrderKey, &Incarnation), seq: Seq, due: &Due, of: Option<&str>) -> String {
     let (key, incarnation) = life;
     let (kind, seller) = match &due.recipient {
@@ -198,7 +199,8 @@ pub fn id(life: (&OrderKey, &Incarnation), seq: Seq, due: &Due, of: Option<&str>
     format!("{tenant}{ID_MARK}{order}{ID_MARK}{incarnation}{ID_MARK}{seq}{ID_MARK}{hash:016x}")
 }
 
-/// The order that a notification's id names.
+/// Returns the order and the incarnation that a notification's id names; `None` where it is
+/// malformed.
 pub fn order_of(id: &str) -> Option<(OrderKey, Incarnation)> {
     let mut parts = id.split(ID_MARK);
     let key = OrderKey::new(parts.next()?, parts.next()?).ok()?;

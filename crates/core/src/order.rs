@@ -1,5 +1,5 @@
-//! An order as its events tell it. Owner and readers fold the same events with the same function,
-//! so both ends hold the same order.
+//! An order, folded from its events. Owner and followers fold the same events with the same
+//! function, so both ends hold the same order.
 //!
 //! ```text
 //!            Pause            Tick at the deadline
@@ -10,9 +10,9 @@
 //!                          Cancel ────┴──▶ Cancelled
 //! ```
 //!
-//! A sealed order is opened at its deadline instead of expiring: it is `Paused` then, takes nothing
-//! more, and waits for a decision. An award that can be undone leaves the phase as it is until it
-//! counts.
+//! A sealed order is opened at its deadline instead of expiring: it is `Paused` then, takes no more
+//! proposals, and waits for a decision. A pending award leaves the phase as it is until it takes
+//! effect.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,29 +29,29 @@ mod invitation;
 
 pub use invitation::{Invitation, InvitationState};
 
-/// Where an order is in its life.
+/// The phase of an order between its opening and its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Phase {
     /// Takes proposals.
     Open,
-    /// Takes none for a while.
+    /// Takes no proposals for a while.
     Paused,
     /// Ended with or without a winner.
     Finalised,
-    /// Its time ran out.
+    /// Ended at its deadline, without a decision.
     Expired,
     /// Ended without an award.
     Closed,
-    /// Ended as if it had not been asked.
+    /// Ended as if it had not been requested.
     Cancelled,
 }
 
 impl Phase {
-    /// Every phase, for tables and series.
+    /// Every phase, for tables and metrics.
     pub const ALL: [Self; 6] =
         [Self::Open, Self::Paused, Self::Finalised, Self::Expired, Self::Closed, Self::Cancelled];
 
-    /// Whether the order reached its end; ends are for ever.
+    /// Reports whether the order has ended; no other phase follows then.
     pub const fn is_terminal(self) -> bool {
         match self {
             Self::Open | Self::Paused => false,
@@ -59,7 +59,7 @@ impl Phase {
         }
     }
 
-    /// The spelling on the wire and in status.
+    /// Returns the spelling on the wire and in status.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Open => "Open",
@@ -72,36 +72,36 @@ impl Phase {
     }
 }
 
-/// A proposal's place in its life.
+/// The phase of a proposal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProposalPhase {
-    /// Can be amended and awarded.
+    /// Can be amended and awarded, or has won.
     Open,
-    /// The seller took it back.
+    /// Withdrawn by its seller.
     Withdrawn,
-    /// It is out.
+    /// Did not win.
     Closed,
 }
 
-/// A proposal as it stands.
+/// A proposal in its current state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Proposal {
     /// The newest content.
     pub content: Proposed,
-    /// Its number; 1 is the first.
+    /// The number of the newest version; 1 is the first.
     pub version: u32,
-    /// Where it is in its life.
+    /// The proposal's phase.
     pub phase: ProposalPhase,
-    /// Who edits it, and until when.
+    /// The holder of the edit lock, and the end of the lease.
     pub lock: Option<(SellerId, Timestamp)>,
-    /// When it came.
+    /// The time at which it was proposed.
     pub at: Timestamp,
     /// The event of each version, oldest first.
     pub versions: Vec<Seq>,
 }
 
 impl Proposal {
-    /// Who holds the edit lock at this time, if anybody does.
+    /// Returns the holder of the edit lock at this time, if there is one.
     pub fn locked_by(&self, now: Timestamp) -> Option<&SellerId> {
         self.lock.as_ref().filter(|(_, until)| *until > now).map(|(holder, _)| holder)
     }
@@ -110,68 +110,68 @@ impl Proposal {
 /// An award that can still be undone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingAward {
-    /// Who wins.
+    /// The award; nobody is to win where it is absent.
     pub award: Option<Award>,
-    /// Why.
+    /// The buyer's reason.
     pub reason: Option<String>,
-    /// From when on it counts.
+    /// The time at which it takes effect.
     pub effective_at: Timestamp,
 }
 
-/// An order as its events tell it.
+/// An order, folded from its events.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Order {
-    /// Whose, and which number.
+    /// The order's tenant and id.
     pub key: OrderKey,
-    /// Which life of the name.
+    /// The order's incarnation.
     pub incarnation: Incarnation,
-    /// What is wanted.
+    /// The order's content.
     pub spec: OrderSpec,
-    /// Where it is in its life.
+    /// The order's phase.
     pub phase: Phase,
-    /// When it was opened.
+    /// The time of the opening.
     pub opened_at: Timestamp,
-    /// When its time runs out.
+    /// The time at which it expires; a sealed order is opened then instead.
     pub expires_at: Timestamp,
-    /// When it reached its end.
+    /// The time of its end; absent before it.
     pub ended_at: Option<Timestamp>,
-    /// Who was considered.
+    /// The sellers that were considered, with the verdict on each.
     pub choices: Vec<SellerChoice>,
-    /// The chosen ones, by name, and how far each is.
+    /// The chosen sellers, sorted by name, and the state of each.
     pub invitations: Vec<Invitation>,
     /// All proposals by id.
     pub proposals: BTreeMap<ProposalId, Proposal>,
-    /// Who said no.
+    /// The sellers that declined, invited or not.
     pub declined: BTreeSet<SellerId>,
     /// The buyer's follow-ups, oldest first.
     pub follow_ups: Vec<FollowUpId>,
-    /// The sellers' questions, and who asked.
+    /// The sellers' questions, and the seller that asked each.
     pub questions: BTreeMap<FollowUpId, SellerId>,
-    /// Who won.
+    /// The award; absent before it takes effect, and where nobody won.
     pub award: Option<Award>,
-    /// Who is to win, while that can be undone.
+    /// The decision that can still be undone, if there is one.
     pub pending_award: Option<Box<PendingAward>>,
-    /// How often an award was undone.
+    /// The number of awards that were undone.
     pub awards_undone: u32,
-    /// Until when a sealed order waits for a decision; absent before its opening.
+    /// The time until which a sealed order waits for a decision; absent before it is opened.
     pub decide_until: Option<Timestamp>,
-    /// The last event that paused or resumed it.
+    /// The last event that paused or resumed it; 0 where none did.
     pub steered_at: Seq,
     /// The last event.
     pub last_seq: Seq,
-    /// Its time and its word.
+    /// The last event's time and name.
     pub last_event: (Timestamp, &'static str),
 }
 
-/// An event that cannot follow what was folded so far.
+/// The error for an event that cannot follow those folded so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FoldError {
-    /// A number is missing.
+    /// The sequence number is not the next one.
     #[error("event {got} came where {expected} was due")]
     Gap {
-        /// What was due.
+        /// The sequence number that was due.
         expected: Seq,
-        /// What came.
+        /// The event's sequence number.
         got: Seq,
     },
     /// The first event is not the opening.
@@ -179,27 +179,28 @@ pub enum FoldError {
     NotOpened,
 }
 
-/// How many proposals of each kind an order has, and the best of the open ones.
+/// The number of an order's proposals in each phase, and the best of the open ones.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProposalCounts {
-    /// Ever made.
+    /// All that were ever made.
     pub received: u32,
-    /// Can be awarded.
+    /// Those that can be awarded, or have won.
     pub open: u32,
-    /// Taken back.
+    /// Those that were withdrawn.
     pub withdrawn: u32,
-    /// Out.
+    /// Those that did not win.
     pub closed: u32,
-    /// The lowest price; only among proposals of the same currency as the first one.
+    /// The open proposal with the lowest price, in the currency of the first one by id; absent
+    /// under seal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best: Option<(ProposalId, Price)>,
 }
 
 impl Order {
-    /// Folds one event into what was there before it.
+    /// Folds one event into the order, which the first event opens.
     ///
     /// # Errors
-    /// An event out of its turn, which changes nothing.
+    /// Refuses an event that is not the next one, which changes nothing.
     pub fn fold(order: &mut Option<Self>, event: &Event) -> Result<(), FoldError> {
         if let Some(order) = order {
             return order.fold_next(event);
@@ -215,7 +216,7 @@ impl Order {
     /// Folds the event that follows the last one.
     ///
     /// # Errors
-    /// An event out of its turn, which changes nothing.
+    /// Refuses an event that is not the next one, which changes nothing.
     pub fn fold_next(&mut self, event: &Event) -> Result<(), FoldError> {
         let expected = self.last_seq.next();
         if event.seq != expected {
@@ -313,7 +314,7 @@ impl Order {
         self.invitations.sort_by(|a, b| a.seller.cmp(&b.seller));
     }
 
-    /// Moves an invited seller on; nobody goes back.
+    /// Moves an invited seller to a later state, and never back.
     fn advance(
         &mut self,
         seller: &SellerId,
@@ -351,7 +352,7 @@ impl Order {
             ProposalUpdate::Amended { proposal, version } => {
                 let id = proposal.proposal_id.as_ref();
                 if let Some(held) = id.and_then(|id| self.proposals.get_mut(id)) {
-                    // One that was amended to what it was already is said again, and is no version.
+                    // An amendment to the current content is restated, and is not a version.
                     if *version > held.version {
                         held.versions.push(seq);
                     }
@@ -380,30 +381,31 @@ impl Order {
         }
     }
 
-    /// One seller's invitation.
+    /// Returns a seller's invitation, if it was invited.
     pub fn invitation(&self, seller: &SellerId) -> Option<&Invitation> {
         let found = self.invitations.binary_search_by(|held| held.seller.cmp(seller));
         found.ok().and_then(|index| self.invitations.get(index))
     }
 
-    /// How many sellers were invited.
+    /// Returns the number of invited sellers.
     pub const fn selected(&self) -> usize {
         self.invitations.len()
     }
 
-    /// How many invited sellers were told or spoke by themselves, and how many could not be told.
+    /// Returns the number of invited sellers that were notified or acted by themselves, and the
+    /// number of those that could not be notified.
     pub fn notified(&self) -> (usize, usize) {
         let told = self.invitations.iter().filter(|held| held.state > InvitationState::Bounced);
         let bounced = self.invitations.iter().filter(|held| held.state == InvitationState::Bounced);
         (told.count(), bounced.count())
     }
 
-    /// Whether what was proposed is still hidden.
+    /// Reports whether the proposals are still hidden.
     pub const fn is_sealed(&self) -> bool {
         self.spec.sealed && self.decide_until.is_none()
     }
 
-    /// Whether it holds proposals as they are shown under seal.
+    /// Reports whether it holds proposals, declines or questions that are redacted.
     pub fn has_hidden(&self) -> bool {
         self.proposals.values().any(|held| held.content.price.is_hidden())
             || self
@@ -413,7 +415,7 @@ impl Order {
                 .any(|name| name.as_str() == SEALED)
     }
 
-    /// When the owner has to look at the clock again; absent after the end.
+    /// Returns the time of the next step that the clock demands of the owner; absent after the end.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         if self.phase.is_terminal() {
             return None;
@@ -422,7 +424,7 @@ impl Order {
         Some(pending.or(self.decide_until).unwrap_or(self.expires_at))
     }
 
-    /// When its time runs out by itself, as users see it.
+    /// Returns the time at which it expires by itself, as users see it.
     pub fn runs_out_at(&self) -> Timestamp {
         self.decide_until.unwrap_or(self.expires_at)
     }
@@ -448,7 +450,7 @@ impl Order {
 
 fn keep_best(best: &mut Option<(ProposalId, Price)>, id: &ProposalId, price: &Price) {
     let better = match best {
-        // Of an order that was opened, and whose list is being read again.
+        // A hidden price is of a sealed order that was opened, and whose list is being read again.
         _ if price.is_hidden() => false,
         None => true,
         Some((_, held)) => held.currency() == price.currency() && price.amount() < held.amount(),

@@ -1,5 +1,6 @@
-//! What of an order is still to be told: a pure state machine over the order's events and over what
-//! comes of each attempt. The shell feeds it, does what it says, and writes it down.
+//! The notifications of an order that are still to be sent: a pure state machine over the order's
+//! events and over the result of each delivery attempt. The shell feeds it, does what it returns,
+//! and stores it.
 //!
 //! ```text
 //!            Event             start              Delivered
@@ -10,9 +11,9 @@
 //!                     └────── Replay ── dead ◀── Reported ── given up
 //! ```
 //!
-//! One recipient's messages over one channel go one after the other, in the order of their events;
-//! those of others do not wait for them. What is under way is not written down: after a crash it is
-//! tried again, under the same id.
+//! The notifications of one recipient over one channel are sent one after the other, in the order
+//! of their events; those of others do not wait for them. The outbox does not store what is under
+//! way: after a crash it is tried again, under the same id.
 
 mod pause;
 mod surplus;
@@ -33,123 +34,123 @@ use crate::spec::{Channel, NotificationType};
 use pause::{back_off_ms, short};
 use surplus::surplus;
 
-/// What happened.
+/// An input of the outbox.
 #[derive(Debug)]
 pub enum Input<'a> {
     /// The next event of the list.
     Event {
-        /// The order after it, or later.
+        /// The order as of this event, or later.
         order: &'a Order,
         /// The event.
         event: &'a Event,
-        /// Who can be reached.
+        /// The recipients that can be reached.
         audience: &'a Audience<'a>,
     },
-    /// Nobody is to be told of the events up to this one.
+    /// No notification is due for the events up to this one.
     Passed(Seq),
-    /// A notification arrived.
+    /// The notification with this number was delivered.
     Delivered(u64),
-    /// It did not.
+    /// A delivery attempt failed.
     Failed {
-        /// Which.
+        /// The notification's number.
         number: u64,
-        /// Why.
+        /// The cause, and whether it is final.
         error: &'a DeliveryError,
-        /// A random number from 0 to 1000, so that many do not come back at one time.
+        /// A random number from 0 to 1000, so that many retries do not come at one time.
         jitter_permille: u64,
-        /// The order now.
+        /// The order as it is now.
         order: &'a Order,
-        /// Who can be reached.
+        /// The recipients that can be reached.
         audience: &'a Audience<'a>,
     },
-    /// It was not tried, because whoever answers for its address is busy or known to be down.
+    /// No attempt was made, because the server behind the address is busy or known to be down.
     Postponed {
-        /// Which.
+        /// The notification's number.
         number: u64,
-        /// For how long, milliseconds.
+        /// The time until it may be tried, milliseconds.
         for_ms: u64,
     },
-    /// The order knows what came of an invitation. One that it did not take is due again after the
-    /// outbox was read anew.
+    /// The order has the result of an invitation. A result that it did not take is due again after
+    /// the outbox was read anew.
     Reported(u64),
-    /// Send a dead one again.
+    /// A dead letter, named by its id, is to be sent again.
     Replay(&'a str),
-    /// Nothing but time.
+    /// Time has passed; nothing else happened.
     Tick,
 }
 
-/// What is to be done.
+/// The consequences of an input.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Output {
-    /// Notifications to try now.
+    /// The numbers of the notifications to try now.
     pub attempts: Vec<u64>,
-    /// Invitations of which the order is to be told now.
+    /// The results of invitations to report to the order now.
     pub reports: Vec<Report>,
-    /// When to look again, if nothing happens before.
+    /// The time at which to step again, if nothing happens before.
     pub next_at: Option<Timestamp>,
-    /// Notifications that were given up in this step.
+    /// The number of notifications that were given up in this step.
     pub given_up: usize,
-    /// Whether there is something new to write down.
+    /// The snapshot has changed and is to be stored.
     pub is_changed: bool,
 }
 
-/// What came of an invitation.
+/// The result of an invitation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// Which notification.
+    /// The notification's number.
     pub number: u64,
-    /// Who was invited.
+    /// The seller that was invited.
     pub seller: SellerId,
-    /// Over which channel.
+    /// The kind of channel.
     pub channel: NotificationType,
-    /// Why it did not arrive; absent when it did.
+    /// The cause for which it was not delivered; absent when it was.
     pub failure: Option<String>,
 }
 
-/// A notification that is kept.
+/// A notification that the outbox holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
-    /// The event behind it.
+    /// The sequence number of the event behind it.
     pub seq: Seq,
-    /// Since when it is due.
+    /// The time since which it is due.
     pub due_at: Timestamp,
-    /// What is due.
+    /// The notification without its content.
     #[serde(flatten)]
     pub due: Due,
-    /// The one that did not arrive, where it tells of one.
+    /// The notification that was given up, where this one reports that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<Failure>,
-    /// How far it is.
+    /// Its progress.
     pub state: State,
 }
 
-/// How far a notification is.
+/// The progress of a notification.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
-    /// It is to be tried.
+    /// It waits for its first or next attempt.
     Waiting {
-        /// Attempts so far.
+        /// The number of attempts so far.
         attempts: u32,
-        /// Not before this time.
+        /// The earliest time of the next attempt.
         next_at: Timestamp,
-        /// Why the last attempt failed.
+        /// The cause for which the last attempt failed; absent before.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
-    /// It arrived; the order does not know yet.
+    /// It was delivered, and the order does not have the result yet.
     Told,
-    /// It will not arrive; while it is kept with those that wait, the order does not know yet.
+    /// It was given up; while it is among the pending ones, the order does not have the result yet.
     GivenUp {
-        /// Attempts until then.
+        /// The number of attempts that were made.
         attempts: u32,
-        /// When it was given up.
+        /// The time at which it was given up.
         at: Timestamp,
-        /// Why.
+        /// The cause, for people.
         reason: String,
     },
 }
 
-/// What one order still has to tell.
+/// The outbox of one order: the notifications that are still to be sent, and the dead letters.
 #[derive(Clone, Debug)]
 pub struct Outbox {
     key: OrderKey,
@@ -158,83 +159,86 @@ pub struct Outbox {
     under_way: BTreeSet<u64>,
 }
 
-/// What of an outbox is written down.
+/// The part of an outbox that is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// The last event that was looked at.
+    /// The last event whose notifications were taken in.
     pub cursor: Seq,
     /// The number of the next notification.
     next_number: u64,
-    /// What waits, by number.
+    /// The notifications that wait, by number.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pending: BTreeMap<u64, Kept>,
-    /// What was given up, by number.
+    /// The dead letters, by number.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     dead: BTreeMap<u64, Kept>,
-    /// How many dead ones were forgotten.
+    /// The number of dead letters that were dropped.
     #[serde(default)]
     forgotten: u64,
 }
 
 impl Snapshot {
-    /// Whether nothing waits.
+    /// Reports whether no notification waits.
     pub fn is_settled(&self) -> bool {
         self.pending.is_empty()
     }
 
-    /// Since when the oldest of those that wait is due.
+    /// Returns the time since which the oldest waiting notification is due.
     pub fn oldest_due_at(&self) -> Option<Timestamp> {
         self.pending.values().map(|kept| kept.due_at).min()
     }
 
-    /// How many wait, and how many were given up.
+    /// Returns the numbers of waiting notifications and of dead letters.
     pub fn counts(&self) -> (usize, usize) {
         (self.pending.len(), self.dead.len())
     }
 }
 
 impl Outbox {
-    /// The outbox of one life of an order, as it was written down; a default one at its opening.
+    /// Returns the outbox of one incarnation of an order from its stored snapshot, which is a
+    /// default one at its opening.
     pub const fn new(key: OrderKey, incarnation: Incarnation, kept: Snapshot) -> Self {
         Self { key, incarnation, kept, under_way: BTreeSet::new() }
     }
 
-    /// What is to be written down.
+    /// Returns the part that is to be stored.
     pub const fn snapshot(&self) -> &Snapshot {
         &self.kept
     }
 
-    /// The last event that was looked at.
+    /// Returns the last event whose notifications were taken in.
     pub const fn cursor(&self) -> Seq {
         self.kept.cursor
     }
 
-    /// Whether nothing waits and nothing is under way.
+    /// Reports whether no notification waits or is under way.
     pub fn is_settled(&self) -> bool {
         self.kept.is_settled()
     }
 
-    /// What waits or was given up, oldest first, each with its id.
+    /// Returns the waiting notifications, then the dead letters, each group oldest first, with
+    /// their ids.
     pub fn all(&self) -> impl Iterator<Item = (String, &Kept)> {
         self.kept.pending.values().chain(self.kept.dead.values()).map(|kept| (self.id(kept), kept))
     }
 
-    /// What was given up, oldest first, each with its id.
+    /// Returns the dead letters, oldest first, with their ids.
     pub fn dead(&self) -> impl Iterator<Item = (String, &Kept)> {
         self.kept.dead.values().map(|kept| (self.id(kept), kept))
     }
 
-    /// How many dead ones were forgotten because there were too many.
+    /// Returns the number of dead letters that were dropped because there were too many.
     pub const fn forgotten(&self) -> u64 {
         self.kept.forgotten
     }
 
-    /// What waits under a number.
+    /// Returns the waiting notification with this number.
     pub fn pending(&self, number: u64) -> Option<&Kept> {
         self.kept.pending.get(&number)
     }
 
-    /// The whole notification under a number, for an attempt; the event is the one it is about.
+    /// Composes the notification with this number, for an attempt; `None` where none waits under
+    /// it, or where it is about another event.
     pub fn compose(&self, number: u64, order: &Order, event: &Event) -> Option<Notification> {
         let kept = self.kept.pending.get(&number).filter(|kept| kept.seq == event.seq)?;
         Some(notification::compose(order, event, &kept.due, kept.failed.as_ref()))
@@ -245,8 +249,8 @@ impl Outbox {
         notification::id((&self.key, &self.incarnation), kept.seq, &kept.due, of)
     }
 
-    /// Takes in what happened, and says what is to be done. What it gives as attempts and reports
-    /// counts as under way until it hears of each.
+    /// Takes one input and returns its consequences. What it returns as attempts and reports counts
+    /// as under way until the result of each comes in.
     pub fn step(&mut self, now: Timestamp, input: &Input<'_>) -> Output {
         let mut output = Output::default();
         match input {
@@ -313,7 +317,8 @@ impl Outbox {
         self.kept.next_number = self.kept.next_number.saturating_add(1);
     }
 
-    /// Gives up the oldest of whoever has the most waiting, until no more wait than may.
+    /// Gives up the oldest notifications of the recipients with the most waiting, until no more
+    /// than the limit wait.
     fn bound(&mut self, now: Timestamp, output: &mut Output) {
         let count = self.kept.pending.len().saturating_sub(PENDING_MAX);
         for number in surplus(&self.kept.pending, &self.under_way, count) {
@@ -331,7 +336,7 @@ impl Outbox {
         }
     }
 
-    /// Sets the time of the next attempt; gives the reason when there is none.
+    /// Sets the time of the next attempt; returns the cause when there is to be none.
     fn failed(
         &mut self,
         now: Timestamp,
@@ -399,7 +404,7 @@ impl Outbox {
             reason: reason.clone(),
         };
         let seq = kept.seq;
-        // A failure to tell of a failure is not told.
+        // A failed report of a failure is not reported.
         if kept.failed.is_some() {
             return;
         }
@@ -435,7 +440,7 @@ impl Outbox {
         true
     }
 
-    /// Starts what may start, and says when the next one may.
+    /// Starts the attempts and reports that may start, and sets the time of the next step.
     fn start(&mut self, now: Timestamp, output: &mut Output) {
         let mut busy: BTreeSet<(&Recipient, &Channel)> = BTreeSet::new();
         let mut next: Option<Timestamp> = None;
@@ -467,7 +472,7 @@ impl Outbox {
 }
 
 impl Kept {
-    /// Whether the order is told what comes of it.
+    /// Reports whether the order receives the result.
     fn reports_to_order(&self) -> bool {
         let is_invitation = self.due.template == Template::Invitation;
         is_invitation && matches!(self.due.recipient, Recipient::Seller(_))

@@ -1,23 +1,23 @@
-//! The processor that a new order goes to: the one with the highest hash of order and processor
-//! (rendezvous hashing). A processor more or less moves only the orders that it wins or held, and all
-//! who place an order choose alike. An order stays where it was placed.
+//! Placement: the choice of the processor for a new order, which is the one with the highest hash
+//! of order and processor (rendezvous hashing). A processor more or less moves only the orders that
+//! it wins or held, and all who place an order choose alike. An order stays where it was placed.
 
 use crate::hash::StableHasher;
 use crate::id::OrderKey;
 
-/// The processors, the one first that the order goes to.
+/// Returns the processors in the order's preference, the chosen one first.
 pub fn ranked(key: &OrderKey, processors: &[String]) -> Vec<String> {
     let mut weighted: Vec<_> = processors.iter().map(|processor| weight(key, processor)).collect();
     weighted.sort_unstable_by(|one, other| other.cmp(one));
     weighted.into_iter().map(|(_, processor)| processor.to_owned()).collect()
 }
 
-/// The processor that the order goes to; `None` when there is none.
+/// Returns the processor for the order; `None` when there is none.
 pub fn choose<'a>(key: &OrderKey, processors: &'a [String]) -> Option<&'a str> {
     processors.iter().max_by_key(|processor| weight(key, processor)).map(String::as_str)
 }
 
-/// A stable number of an order, to spread orders evenly.
+/// Returns a stable hash of an order, by which orders spread evenly.
 pub fn order_hash(key: &OrderKey) -> u64 {
     let texts = [key.tenant.as_str(), key.order_req_id.as_str()];
     StableHasher::default().texts(&texts).mixed()
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn losing_a_processor_moves_only_its_orders() {
+    fn losing_processor_moves_its_orders_only() {
         let all = urls(4);
         let fewer = urls(3);
         for n in 0..500 {
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_the_list_does_not_matter_and_none_is_none() {
+    fn placement_ignores_list_order() {
         let mut processors = urls(5);
         let chosen = choose(&key(7), &processors).unwrap().to_owned();
         processors.reverse();

@@ -1,5 +1,5 @@
-//! The controller's machine: what is wanted and what is seen in, steps out. No step waits for the
-//! network, and taking all of them again changes nothing.
+//! The controller's state machine: desired and observed state in, steps out. No step waits for the
+//! network, and repeating all of them changes nothing.
 
 use std::sync::Arc;
 
@@ -12,102 +12,102 @@ use crate::refusal::Refusal;
 use crate::spec::{FollowUp, OrderSpec};
 use crate::tracker::Snapshot;
 
-/// An order as its resource wants it.
+/// The desired state of an order, as its resource gives it.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(clippy::struct_excessive_bools, reason = "two independent switches of the manifest")]
 pub struct Desired {
-    /// Whose, and which number.
+    /// The order's tenant and id.
     pub key: OrderKey,
     /// The resource's uid.
     pub incarnation: Incarnation,
-    /// What is wanted.
+    /// The content of the order.
     pub spec: OrderSpec,
     /// All follow-ups, oldest first.
     pub follow_ups: Vec<FollowUp>,
-    /// Take no proposals for now.
+    /// Proposals are to be refused for now.
     pub suspend: bool,
-    /// Why it takes none.
+    /// The reason of the suspension, for all who took part.
     pub suspend_reason: Option<String>,
-    /// End the order as if it had not been asked.
+    /// The order is to be cancelled, as if it had not been opened.
     pub cancel: bool,
-    /// Why it is ended so.
+    /// The reason of the cancellation, for all who took part.
     pub cancel_reason: Option<String>,
-    /// End the order without an award.
+    /// The order is to end without an award.
     pub close: Option<Closing>,
-    /// End the order, with a winner or without one.
+    /// The order is to end with a winner, or without one.
     pub award: Option<Decision>,
-    /// The resource's generation: which edit of it this is.
+    /// The resource's generation, which grows with every edit of its spec.
     pub generation: i64,
-    /// How long the resource stays after the order's end, milliseconds.
+    /// The time for which the resource stays after the order's end, milliseconds.
     pub ttl_after_finished_ms: u64,
 }
 
-/// How a buyer ends an order without an award.
+/// A buyer's wish to end an order without an award.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Closing {
-    /// Why, for all who took part.
+    /// The reason, for all who took part.
     pub reason: Option<String>,
 }
 
-/// How a buyer ends an order.
+/// A buyer's decision on an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// Who wins; nobody when absent.
+    /// The award; absent where nobody wins.
     pub award: Option<Award>,
-    /// Why, for all who took part.
+    /// The reason, for all who took part.
     pub reason: Option<String>,
-    /// How long it can be undone, milliseconds.
+    /// The time for which the award can be undone, milliseconds.
     pub undo_within_ms: Option<u64>,
-    /// Undo it, if it does not count yet.
+    /// The award is to be undone, if it is still pending.
     pub undo: bool,
-    /// Why it is undone.
+    /// The reason for undoing it, for all who took part.
     pub undo_reason: Option<String>,
 }
 
-/// What is known of the order besides its resource.
+/// The observed state of an order, besides its resource.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[allow(clippy::struct_excessive_bools, reason = "two independent facts")]
 pub struct Seen {
-    /// The tracker's view, if the order is followed.
+    /// The tracker's view; absent while the order is not followed.
     pub snapshot: Option<Arc<Snapshot>>,
-    /// The processor that holds the order, if known.
+    /// The processor that holds the order; absent while it is not known.
     pub placement: Option<String>,
-    /// Processors that take orders now, in the order of preference for this one.
+    /// The processors that accept orders now, in the order's preference.
     pub ready: Vec<String>,
-    /// Whether the processors were asked who holds the order.
+    /// The processors were asked which of them holds the order.
     pub located: bool,
-    /// Whether the resource already says that the order reached its end.
+    /// The resource's status already says that the order has ended.
     pub published_terminal: bool,
 }
 
-/// One thing to do.
+/// A step of reconciling.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// Ask the processors who holds the order.
+    /// Ask the processors which of them holds the order.
     Locate,
-    /// Write down that this processor holds the order.
+    /// Record that this processor holds the order.
     Place(String),
     /// Make sure that a stream to this processor follows the order.
     Start(String),
-    /// Tell the processor; the key makes it happen once.
+    /// Send the processor a command; its key gives it one effect.
     Act(Box<Command>),
-    /// End the stream: the order is over and the resource says so.
+    /// End the stream: the order has ended, and the resource says so.
     Stop,
     /// Write the status.
     Publish,
-    /// Look again at this time.
+    /// Reconcile again at this time.
     RequeueAt(Timestamp),
-    /// Remove the resource: it has been over long enough.
+    /// Remove the resource: its time after the order's end is over.
     Remove,
 }
 
-/// What to do for one order now.
+/// Returns the steps for one order now.
 pub fn plan(desired: &Desired, seen: &Seen, now: Timestamp) -> Vec<Step> {
     let order = seen.snapshot.as_ref().and_then(|snapshot| snapshot.order.as_deref());
     match order {
         Some(order) if order.phase.is_terminal() => finished(desired, seen, order, now),
         Some(order) => live(desired, seen, Some(order)),
-        // The end is written down and the tracker is let go: nothing may start it again.
+        // The end is published and the tracker is dropped: nothing may start it again.
         None if seen.published_terminal => vec![Step::Stop],
         None => live(desired, seen, None),
     }
@@ -132,8 +132,8 @@ fn live(desired: &Desired, seen: &Seen, order: Option<&Order>) -> Vec<Step> {
     steps
 }
 
-/// Why something that the resource still wants is not done, and what: of its acts that were refused
-/// for good the one that was refused last; of an order that has ended what its end has not in it.
+/// Returns the refusal of something that the resource still wants: of its commands that were
+/// refused for good, the last; of an order that has ended, what it ended without.
 pub fn refusal(desired: &Desired, snapshot: &Snapshot) -> Option<Refusal> {
     let order = snapshot.order.as_deref()?;
     if order.phase.is_terminal() {
@@ -147,8 +147,8 @@ pub fn refusal(desired: &Desired, snapshot: &Snapshot) -> Option<Refusal> {
     snapshot.refused.iter().rev().find_map(about_wanted)
 }
 
-/// What the resource wants and the order's end has not in it: the end first, for it is what people
-/// look for.
+/// Returns the refusal of what the resource wants and the order ended without: a wanted end first,
+/// since people look for that.
 fn missed(desired: &Desired, order: &Order) -> Option<Refusal> {
     if order.incarnation != desired.incarnation {
         return None;
@@ -161,21 +161,21 @@ fn missed(desired: &Desired, order: &Order) -> Option<Refusal> {
     })
 }
 
-/// The undoing of an award that counts by now.
+/// Returns the undoing of an award, where it is wanted and the award counts already.
 fn undo_too_late(desired: &Desired, order: &Order) -> Option<Act> {
     let decision = desired.award.as_ref().filter(|decision| decision.undo)?;
     let counts = order.phase == Phase::Finalised && order.award == decision.award;
     counts.then(|| Act::UndoAward { reason: decision.undo_reason.clone() })
 }
 
-/// A refusal that begins with the word of what it is about.
+/// Prefixes a refusal with the name of the command that was refused.
 fn about(act: &Act, refusal: &Refusal) -> Refusal {
     let field = refusal.field.as_ref().map(|field| format!("{field}: ")).unwrap_or_default();
     let message = format!("{}: {field}{}", wish_name(act), refusal.message);
     Refusal { field: None, message, ..refusal.clone() }
 }
 
-/// What a refusal of a resource's wish begins with, before a colon.
+/// Returns the name of a command as it begins a resource's refusal, before a colon.
 pub fn wish_name(act: &Act) -> String {
     #[allow(clippy::wildcard_enum_match_arm, reason = "all others have the name that they have")]
     match act {
@@ -185,14 +185,14 @@ pub fn wish_name(act: &Act) -> String {
     }
 }
 
-/// Why this act was refused for good, if it was.
+/// Returns the refusal of this command, if it was refused for good.
 fn refused<'a>(snapshot: &'a Snapshot, act: &Command) -> Option<&'a Refusal> {
     let held = snapshot.refused.iter().find(|(key, _)| Some(key) == act.key.as_ref());
     held.map(|(_, refusal)| refusal)
 }
 
-/// The processor that holds the order, or the one that is to hold it. A placement that is not
-/// known is asked for before a new one is made.
+/// Returns the processor that holds the order, or the one that is to hold it. A placement that is
+/// not known is asked for before a new one is made.
 fn place(seen: &Seen, steps: &mut Vec<Step>) -> Option<String> {
     if let Some(processor) = &seen.placement {
         return Some(processor.clone());
@@ -206,7 +206,7 @@ fn place(seen: &Seen, steps: &mut Vec<Step>) -> Option<String> {
     Some(processor)
 }
 
-/// The differences between what is wanted and what the order is, as acts in a fixed order.
+/// Returns the differences between the desired and the actual order, as commands in a fixed order.
 fn acts(desired: &Desired, order: &Order) -> Vec<Command> {
     if order.incarnation != desired.incarnation {
         return Vec::new();
@@ -216,7 +216,7 @@ fn acts(desired: &Desired, order: &Order) -> Vec<Command> {
     acts.into_iter().filter_map(|(key, act)| command(desired, &key, act)).collect()
 }
 
-/// What is wanted besides, and can only grow: follow-ups, and the order's life.
+/// Returns the commands for what can only grow: follow-ups, and the order's lifetime.
 fn growth(desired: &Desired, order: &Order) -> Vec<(String, Act)> {
     let mut acts = Vec::new();
     for follow_up in &desired.follow_ups {
@@ -232,7 +232,7 @@ fn growth(desired: &Desired, order: &Order) -> Vec<(String, Act)> {
     acts
 }
 
-/// The end that is wanted, or its undoing.
+/// Returns the command for the desired end, or for its undoing.
 fn end(desired: &Desired, order: &Order) -> Option<(String, Act)> {
     if desired.cancel {
         return Some(("cancel".to_owned(), Act::Cancel { reason: desired.cancel_reason.clone() }));
@@ -263,7 +263,7 @@ fn end(desired: &Desired, order: &Order) -> Option<(String, Act)> {
     Some((key, Act::Finalise { award, reason, undo_within_ms }))
 }
 
-/// Whether proposals are taken, where the buyer may say so.
+/// Returns the command that suspends or resumes the order, while the buyer may do so.
 fn steering(desired: &Desired, order: &Order) -> Option<(String, Act)> {
     let is_decided = order.pending_award.is_some() || order.decide_until.is_some();
     if is_decided || desired.suspend == (order.phase == Phase::Paused) {

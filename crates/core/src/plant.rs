@@ -1,15 +1,15 @@
-//! Test-only switches, each of which breaks one rule, to prove that the simulation sees it.
+//! Test-only switches, each of which breaks one rule, to prove that the simulation finds it.
 
 use std::cell::Cell;
 
 /// A rule to break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bug {
-    /// Answer before the records are on disk.
+    /// Reply before the records are on disk.
     AnswerBeforeSync,
     /// Resume one event too late.
     ResumeOffByOne,
-    /// Take acts and streams of former owners.
+    /// Accept commands and streams of former owners.
     NoEpochCheck,
 }
 
@@ -17,12 +17,12 @@ thread_local! {
     static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
 }
 
-/// Breaks this rule on this thread, or none.
+/// Breaks this rule on this thread; `None` breaks none.
 pub fn plant(bug: Option<Bug>) {
     PLANTED.set(bug);
 }
 
-/// Whether this rule is broken on this thread.
+/// Reports whether this rule is broken on this thread.
 pub fn is_planted(bug: Bug) -> bool {
     PLANTED.get() == Some(bug)
 }

@@ -1,5 +1,5 @@
-//! What the parts need of one another. The services meet only in these traits; the binary puts
-//! them together.
+//! The interfaces between the services, which meet only in these traits; the binary puts them
+//! together.
 
 mod order_projection;
 
@@ -16,30 +16,30 @@ use crate::refusal::Refusal;
 use crate::spec::{OrderSpec, Seller};
 use crate::tracker::Snapshot;
 
-/// Reads the wall clock.
+/// A source of wall-clock time.
 pub trait Clock: Send + Sync + Debug + 'static {
-    /// The time now.
+    /// Returns the current time.
     fn now(&self) -> Timestamp;
 }
 
 /// The sellers that an order may invite.
 pub trait SellerDirectory: Send + Sync + Debug + 'static {
-    /// All of a tenant's sellers, in the order of their names.
+    /// Returns all of a tenant's sellers, ordered by name.
     fn sellers(&self, tenant: &Tenant) -> Arc<[Seller]>;
 
-    /// Whether the sellers are known by now. An order that is opened before invites nobody, for
-    /// ever.
+    /// Reports whether the sellers are known by now. An order that is opened before invites nobody,
+    /// for ever.
     fn is_known(&self) -> bool {
         true
     }
 
-    /// In how many open orders a seller takes part at all processors, as somebody counted last: some
-    /// seconds old. 0 where nobody counts.
+    /// Returns the number of open orders in which a seller takes part at all processors, as last
+    /// counted some seconds ago; 0 where they are not counted.
     fn open_orders(&self, _tenant: &Tenant, _id: &SellerId) -> u32 {
         0
     }
 
-    /// One seller of a tenant.
+    /// Returns one seller of a tenant.
     fn seller(&self, tenant: &Tenant, id: &SellerId) -> Option<Seller> {
         let sellers = self.sellers(tenant);
         let index = sellers.binary_search_by(|seller| seller.id.cmp(id)).ok()?;
@@ -50,56 +50,57 @@ pub trait SellerDirectory: Send + Sync + Debug + 'static {
 /// The order that a tracker is to follow.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assignment {
-    /// Whose, and which number.
+    /// The order's tenant and id.
     pub key: OrderKey,
-    /// Which life of the name.
+    /// The order's incarnation.
     pub incarnation: Incarnation,
-    /// What is wanted.
+    /// The content of the order.
     pub spec: OrderSpec,
-    /// The fencing number of whoever assigns.
+    /// The epoch of the requestor that assigns it.
     pub epoch: Epoch,
-    /// The processor that holds the order, or is to hold it: a URL.
+    /// The URL of the processor that holds the order, or is to hold it.
     pub processor: String,
 }
 
 /// The requestor's streams, as the controller drives them. No call waits for the network.
 pub trait OrderStreams: Send + Sync + Debug + 'static {
-    /// Makes sure that one stream follows this order. Saying it again changes nothing.
+    /// Makes sure that one stream follows this order. Repeating it changes nothing.
     ///
     /// # Errors
-    /// Refuses when draining or when a bound is reached.
+    /// Refuses when draining, and when a limit is reached.
     fn ensure(&self, assignment: Assignment) -> Result<(), Refusal>;
 
-    /// Queues an act for the order's processor. It is sent, and sent again, until the processor
-    /// answers; its key makes it happen once.
+    /// Queues a command for the order's processor. It is sent, and sent again, until the processor
+    /// replies; its key gives it one effect.
     ///
     /// # Errors
-    /// Refuses an order that is not followed, or when a bound is reached.
+    /// Refuses an order that is not followed, and when a limit is reached.
     fn act(&self, key: &OrderKey, command: Command) -> Result<(), Refusal>;
 
-    /// Ends the stream of this life of the order and forgets its tracker. The order itself lives
-    /// on, and so does the stream of another life.
+    /// Ends the stream of this incarnation of the order and drops its tracker. The order itself
+    /// goes on, and so does the stream of another incarnation.
     fn stop(&self, key: &OrderKey, life: &Incarnation);
 
-    /// The order as its tracker sees it now.
+    /// Returns the order as its tracker sees it now.
     fn snapshot(&self, key: &OrderKey) -> Option<Arc<Snapshot>>;
 
-    /// Every followed order.
+    /// Returns the keys of all orders that are followed.
     fn keys(&self) -> Vec<OrderKey>;
 
-    /// Calls `wake` after every change of a snapshot, with the order's key. One watcher.
+    /// Sets the one watcher: `wake` is called with the order's key after every change of a
+    /// snapshot.
     fn watch(&self, wake: Arc<dyn Fn(&OrderKey) + Send + Sync>);
 
-    /// What was asked for. May block on the disk.
+    /// Returns the content of the order. May block on the disk.
     fn spec(&self, key: &OrderKey) -> Option<OrderSpec> {
         Some(self.snapshot(key)?.order.as_ref()?.spec.clone())
     }
 
-    /// Makes what the snapshots of these orders say survive this process, for whoever shows it to
-    /// somebody who may ask the next one. Done at once where somebody else keeps what is shown.
+    /// Makes the content of these orders' snapshots survive this process, before it is shown to
+    /// somebody who may ask the next one. Ready at once where something else keeps what is shown.
     ///
     /// # Errors
-    /// When it does not survive; then it is not to be shown.
+    /// When the content does not survive; then it must not be shown.
     fn keep<'a>(&'a self, _keys: &'a [OrderKey]) -> Answered<'a, ()> {
         Box::pin(std::future::ready(Ok(())))
     }
@@ -108,32 +109,32 @@ pub trait OrderStreams: Send + Sync + Debug + 'static {
 /// An order as its processor knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// Whose, and which number.
+    /// The order's tenant and id.
     pub key: OrderKey,
-    /// Which life of the name.
+    /// The order's incarnation.
     pub incarnation: Incarnation,
     /// The highest epoch that was granted.
     pub epoch: Epoch,
-    /// Whether it reached its end.
+    /// The order has ended.
     pub is_over: bool,
 }
 
-/// An answer that comes over the network, within a deadline.
+/// The future of a reply that comes over the network, within a deadline.
 pub type Answered<'a, T> = Pin<Box<dyn Future<Output = Result<T, Refusal>> + Send + 'a>>;
 
-/// Where processors are reached now, by who knows it better than the names in their URLs: a name
-/// that is new or has moved may be unknown to a resolver for a while.
+/// The current addresses of processors, from a source that is ahead of DNS: a resolver may not know
+/// a name for a while that is new or has moved.
 pub trait Addresses: Send + Sync + Debug + 'static {
-    /// Where a processor is; `None` when only its name is known.
+    /// Returns a processor's address; `None` when only its name is known.
     fn address(&self, processor: &str) -> Option<SocketAddr>;
 
-    /// The URLs of all processors that are known of, whether they take orders or not.
+    /// Returns the URLs of all known processors, whether they accept orders or not.
     fn known(&self) -> Vec<String> {
         Vec::new()
     }
 }
 
-/// Knows of no address: every name is looked up.
+/// A source without any address, so that every name is resolved.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ByName;
 
@@ -143,16 +144,16 @@ impl Addresses for ByName {
     }
 }
 
-/// What is asked of a processor besides streams: who holds which order, and the end of those that
+/// Calls to a processor besides streams: they find the owner of an order, and cancel orders that
 /// nobody wants any more. Each call is tried once.
 pub trait OrderOwners: Send + Sync + Debug + 'static {
-    /// Whether this processor holds the order, in whichever life.
+    /// Returns the order if this processor holds it, whatever its incarnation.
     fn locate<'a>(&'a self, processor: &'a str, key: &'a OrderKey) -> Answered<'a, Option<Held>>;
 
-    /// The orders at this processor that have not ended, of one tenant or of all.
+    /// Returns the orders at this processor that have not ended, of one tenant or of all.
     fn held<'a>(&'a self, processor: &'a str, tenant: Option<&'a str>) -> Answered<'a, Vec<Held>>;
 
-    /// Cancels one life of an order. An order that is not there, or is over, is cancelled enough.
+    /// Cancels one incarnation of an order. An order that does not exist, or has ended, is success.
     fn cancel<'a>(
         &'a self,
         processor: &'a str,
@@ -162,7 +163,7 @@ pub trait OrderOwners: Send + Sync + Debug + 'static {
     ) -> Answered<'a, ()>;
 }
 
-/// The name under which an act of a buyer is known for the order's whole life.
+/// Returns the stable name of a command.
 pub fn act_name(act: &Act) -> &'static str {
     match act {
         Act::Open(_) => "open",

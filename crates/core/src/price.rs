@@ -22,7 +22,7 @@ pub struct Price {
 pub struct Currency([u8; 3]);
 
 impl Currency {
-    /// Three letters, in any case.
+    /// Parses three letters, in any case.
     ///
     /// # Errors
     /// Refuses anything else, naming `currency`.
@@ -34,7 +34,7 @@ impl Currency {
         Ok(Self(bytes.map(|b| b.to_ascii_uppercase())))
     }
 
-    /// The three letters.
+    /// Returns the three letters.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or("XXX")
     }
@@ -68,23 +68,23 @@ impl Price {
         Ok(Self { amount, currency: Currency::new(currency)? })
     }
 
-    /// What stands where a price is hidden: zero of the code that ISO 4217 has for
-    /// no currency.
+    /// Returns the price that stands where one is hidden: zero of the code that ISO 4217 has for no
+    /// currency.
     pub(crate) const fn hidden() -> Self {
         Self { amount: Decimal::ZERO, currency: Currency(*b"XXX") }
     }
 
-    /// Whether it stands for a hidden price.
+    /// Reports whether it stands for a hidden price.
     pub fn is_hidden(&self) -> bool {
         *self == Self::hidden()
     }
 
-    /// The amount, in units of the currency.
+    /// Returns the amount, in units of the currency.
     pub const fn amount(&self) -> Decimal {
         self.amount
     }
 
-    /// The currency.
+    /// Returns the currency.
     pub const fn currency(&self) -> Currency {
         self.currency
     }
@@ -96,7 +96,7 @@ impl fmt::Display for Price {
     }
 }
 
-/// How many of something: positive, at most a thousand million, up to six decimal places.
+/// A quantity of something: positive, at most a thousand million, up to six decimal places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Quantity(Decimal);
@@ -114,7 +114,7 @@ impl Quantity {
         Ok(Self(value))
     }
 
-    /// The number.
+    /// Returns the number.
     pub const fn value(&self) -> Decimal {
         self.0
     }

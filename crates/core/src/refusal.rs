@@ -1,5 +1,5 @@
-//! Why a request was not done: one closed list of reasons, and the one table that maps each to a
-//! gRPC code and an HTTP status.
+//! Refusals: one closed list of reasons, and the one table that maps each to a gRPC code and an
+//! HTTP status.
 
 use std::fmt;
 
@@ -10,17 +10,17 @@ pub enum Reason {
     InvalidField,
     /// The request as a whole cannot be read (not JSON, not the message type, too large).
     InvalidRequest,
-    /// No such order here.
+    /// There is no such order here.
     OrderNotFound,
     /// The order has no such proposal.
     ProposalNotFound,
     /// No such notification was given up here.
     NotificationNotFound,
-    /// Nothing was asked of the order under this key.
+    /// No command was sent to the order under this key.
     ActNotFound,
     /// The id exists already with other content.
     ProposalExists,
-    /// The order reached its end; nothing more is taken.
+    /// The order has ended; it accepts nothing more.
     OrderEnded,
     /// The order is paused; resume it first.
     OrderPaused,
@@ -28,19 +28,19 @@ pub enum Reason {
     DeadlinePassed,
     /// The proposal was withdrawn or closed.
     ProposalEnded,
-    /// Somebody else holds the edit lock.
+    /// Another seller holds the edit lock.
     Locked,
     /// The idempotency key was used with another body.
     IdempotencyConflict,
-    /// The order is sealed: what was proposed is not open yet.
+    /// The order is sealed: its proposals are not open yet.
     OrderSealed,
-    /// The order was awarded already, to somebody else.
+    /// The order was awarded already, to another seller.
     AlreadyAwarded,
-    /// An award waits to count; undo it first.
+    /// An award is pending; undo it first.
     AwardPending,
-    /// There is no award that could still be undone.
+    /// There is no award that can still be undone.
     AwardNotPending,
-    /// What the caller has seen is not how it is any more.
+    /// The state that the caller read is not the current one any more.
     Changed,
     /// An expiry can only grow.
     ExpiryShrinks,
@@ -50,29 +50,29 @@ pub enum Reason {
     StaleEpoch,
     /// A newer stream of the same order took over.
     Superseded,
-    /// Asked for events beyond the end of the list.
+    /// The caller asked for events beyond the end of the list.
     AheadOfList,
-    /// A bound of one order was reached.
+    /// A limit of one order is reached.
     LimitReached,
     /// The server has more work than it can queue; try again later.
     Overloaded,
-    /// The server is stopping; go on elsewhere or later.
+    /// The server is stopping; go on at another one, or later.
     Draining,
-    /// The disk does not take records at the moment; nothing was acknowledged.
+    /// The disk accepts no records at the moment; nothing was acknowledged.
     StorageUnavailable,
-    /// The order's stored records are damaged; a person must look.
+    /// The order's stored records are damaged; a person must look into it.
     RecordsDamaged,
     /// The caller is not allowed to do this.
     NotAllowed,
     /// The other side could not be reached in time.
     Unreachable,
-    /// Somebody else keeps writing what only the owner writes.
+    /// Another program keeps writing what only the owner writes.
     StatusContested,
     /// A fault of the server. The log has the cause.
     Internal,
 }
 
-/// The rows of the reason table: spelling, gRPC code number, HTTP status.
+/// Returns a reason's row in the table: spelling, gRPC code number, HTTP status.
 const fn row(reason: Reason) -> (&'static str, i32, u16) {
     match reason {
         Reason::InvalidField => ("INVALID_FIELD", 3, 422),
@@ -147,27 +147,27 @@ impl Reason {
         Self::Internal,
     ];
 
-    /// The stable spelling, as in `ErrorInfo.reason`, problem+json and conditions.
+    /// Returns the stable spelling, as in `ErrorInfo.reason`, problem+json and conditions.
     pub const fn as_str(self) -> &'static str {
         row(self).0
     }
 
-    /// The number of the gRPC status code.
+    /// Returns the number of the gRPC status code.
     pub const fn grpc_code(self) -> i32 {
         row(self).1
     }
 
-    /// The HTTP status.
+    /// Returns the HTTP status.
     pub const fn http_status(self) -> u16 {
         row(self).2
     }
 
-    /// The reason with this spelling.
+    /// Returns the reason with this spelling; `None` for an unknown one.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == text)
     }
 
-    /// Whether the same request may succeed later without any change.
+    /// Reports whether the same request may succeed later without any change.
     pub const fn is_retriable(self) -> bool {
         matches!(
             self,
@@ -176,34 +176,34 @@ impl Reason {
     }
 }
 
-/// A request that was not done, with what the caller needs to put it right.
+/// A request that was refused, with what the caller needs to put it right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The stable reason.
     pub reason: Reason,
-    /// Path of the wrong field, as the caller wrote it, if one field is to blame.
+    /// The path of the wrong field, as the caller wrote it; absent where no single field is wrong.
     pub field: Option<String>,
-    /// What is wrong, the limit, and the fix, for a person.
+    /// The fault, the limit, and the fix, for a person.
     pub message: String,
-    /// Milliseconds after which a retry makes sense, if it does.
+    /// The time after which a retry makes sense, milliseconds; absent where none does.
     pub retry_after_ms: Option<u64>,
     /// Facts for programs, such as the epoch floor.
     pub metadata: Vec<(String, String)>,
 }
 
 impl Refusal {
-    /// A refusal with a reason and a message for a person.
+    /// Makes a refusal with a reason and a message for a person.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         let retry_after_ms = reason.is_retriable().then_some(1_000);
         Self { reason, field: None, message: message.into(), retry_after_ms, metadata: Vec::new() }
     }
 
-    /// One field is wrong: its path, and a message with the limit and the fix.
+    /// Makes a refusal of one field: its path, and a message with the limit and the fix.
     pub fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { field: Some(field.into()), ..Self::new(Reason::InvalidField, message) }
     }
 
-    /// The same refusal with one more fact for programs.
+    /// Adds one more fact for programs.
     #[allow(clippy::needless_pass_by_value, reason = "callers give ids and numbers alike")]
     #[must_use]
     pub fn with(mut self, name: &str, value: impl fmt::Display) -> Self {
@@ -211,7 +211,7 @@ impl Refusal {
         self
     }
 
-    /// The same refusal, its field path put under `parent`.
+    /// Puts the field's path under `parent`.
     #[must_use]
     pub fn under(mut self, parent: &str) -> Self {
         self.field = self.field.map(|field| format!("{parent}.{field}"));

@@ -1,8 +1,8 @@
-//! Sealed orders: what of them may leave their owner before the opening. One function for events and
-//! one for what was folded; every way out goes through one of the two.
+//! Redaction: the part of a sealed order that may leave its owner before the opening. One function
+//! is for events and one is for folded orders; every way out goes through one of the two.
 //!
-//! Counts and ids stay readable, so that readers keep the same numbers; sellers, prices and words do
-//! not. After the opening the list is read again from its first event, and tells all.
+//! Counts and ids stay readable, so that readers have the same numbers; sellers, prices and texts
+//! do not. After the opening the list is read again from its first event, and hides nothing.
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
@@ -13,34 +13,34 @@ use crate::id::SellerId;
 use crate::order::{InvitationState, Order};
 use crate::price::Price;
 
-/// Stands where a seller's name is hidden.
+/// The placeholder for a seller's name that is hidden.
 pub const SEALED: &str = "sealed";
 
 static NOBODY: LazyLock<Option<SellerId>> = LazyLock::new(|| SellerId::new(SEALED).ok());
 
-/// The name to show for a seller of this order.
+/// Returns the name to show for a seller of this order.
 pub fn seller<'a>(order: &Order, seller: &'a SellerId) -> &'a str {
     if order.is_sealed() { SEALED } else { seller.as_str() }
 }
 
-/// Whether what was proposed may leave the owner.
+/// The redaction of an order's proposals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cover {
-    /// It may.
+    /// They may leave the owner.
     #[default]
     Open,
-    /// It may not yet, or never will.
+    /// They may not leave the owner yet, or never will.
     Sealed,
 }
 
 impl Cover {
-    /// Of an order, if there is one.
+    /// Returns the redaction of an order; `Open` where there is no order.
     pub fn of(order: Option<&Order>) -> Self {
         if order.is_some_and(Order::is_sealed) { Self::Sealed } else { Self::Open }
     }
 }
 
-/// What an order's cover is after these events; `None` when they do not say.
+/// Returns an order's redaction after these events; `None` where they do not set it.
 pub fn after(events: &[Arc<Event>]) -> Option<Cover> {
     events.iter().rev().find_map(|event| match &event.kind {
         EventKind::OrderOpened(opened) if opened.spec.sealed => Some(Cover::Sealed),
@@ -63,7 +63,7 @@ pub fn after(events: &[Arc<Event>]) -> Option<Cover> {
     })
 }
 
-/// An event as it may leave the owner under this cover.
+/// Returns an event as it may leave the owner under this redaction.
 pub fn shown(cover: Cover, event: &Arc<Event>) -> Arc<Event> {
     match cover {
         Cover::Open => Arc::clone(event),
@@ -71,7 +71,7 @@ pub fn shown(cover: Cover, event: &Arc<Event>) -> Arc<Event> {
     }
 }
 
-/// An event as it may leave the owner while the order is sealed.
+/// Returns an event as it may leave the owner while the order is sealed.
 pub fn event(event: &Arc<Event>) -> Arc<Event> {
     match hidden(&event.kind) {
         None => Arc::clone(event),
@@ -79,7 +79,7 @@ pub fn event(event: &Arc<Event>) -> Arc<Event> {
     }
 }
 
-/// An order as it may be shown now.
+/// Returns an order as it may leave the owner now.
 pub fn order(order: &Order) -> Cow<'_, Order> {
     if !order.is_sealed() {
         return Cow::Borrowed(order);
@@ -90,7 +90,7 @@ pub fn order(order: &Order) -> Cow<'_, Order> {
         proposal.lock = proposal.lock.take().map(|(holder, until)| (nobody(&holder), until));
     }
     for invitation in &mut shown.invitations {
-        // Who looked, declined or proposed is as telling as a price.
+        // The seller that looked, declined or proposed is as revealing as a price.
         if invitation.state > InvitationState::Notified {
             invitation.state = InvitationState::Notified;
             invitation.reason = None;
@@ -122,7 +122,7 @@ fn content(proposed: &Proposed) -> Proposed {
     }
 }
 
-/// What stands for an event that tells too much; `None` when it tells nothing.
+/// Returns the replacement for an event with hidden content; `None` where nothing in it is hidden.
 fn hidden(kind: &EventKind) -> Option<EventKind> {
     let update = match kind {
         EventKind::NewProposal(proposed) => return Some(EventKind::NewProposal(content(proposed))),
@@ -168,7 +168,7 @@ fn hidden_update(update: &ProposalUpdate) -> ProposalUpdate {
         ProposalUpdate::Declined { seller, .. } => {
             ProposalUpdate::Declined { seller: nobody(seller), reason: None }
         }
-        // What is asked and answered is to be read; by whom is not.
+        // Questions and answers may be read; their sellers' names may not.
         ProposalUpdate::Answered { seller, follow_up_id, message } => ProposalUpdate::Answered {
             seller: nobody(seller),
             follow_up_id: follow_up_id.clone(),

@@ -1,5 +1,5 @@
-//! What a buyer asks for: the strict form. The lenient forms of the wire, of REST and of manifests
-//! are turned into it in `input`.
+//! The content of an order, in its strict form. `input` turns the lenient forms of the wire, of
+//! REST and of manifests into it.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,48 +7,48 @@ use crate::id::{FollowUpId, SellerId};
 use crate::limits::{EXPIRES_IN_MS_DEFAULT, SELLERS_DEFAULT};
 use crate::price::{Currency, Quantity};
 
-/// An order's content, checked. Held for as long as the order is followed, by ten thousands: what most
-/// orders do not say takes no room in those.
+/// An order's content, checked. It is held for as long as the order is followed, for tens of
+/// thousands of orders: fields that most orders lack take no space in those.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OrderSpec {
-    /// One line for people.
+    /// One line for people; absent where the buyer gave none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<Box<str>>,
-    /// How the sellers are told.
+    /// The preferred kind of channel to sellers.
     #[serde(default)]
     pub notification_type: NotificationType,
     /// The buyer's session, kept as it came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<Box<str>>,
-    /// What is wanted.
+    /// The wanted items.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<Item>,
-    /// Which sellers are fit; absent fits all.
+    /// The category that sellers must sell; absent where all are fit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<Box<str>>,
-    /// Where and when.
+    /// The place and the date of delivery.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery: Option<Box<Delivery>>,
-    /// How many sellers, how far, and which.
+    /// The limits on the sellers to invite: number, distance and names.
     #[serde(default)]
     pub sellers: SellerLimits,
-    /// The text that goes to the sellers.
+    /// The text for the sellers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<Box<Message>>,
-    /// Life of the order from its opening, milliseconds.
+    /// The time from the order's opening to its expiry, milliseconds.
     pub expires_in_ms: u64,
-    /// Whether prices and who proposed stay hidden until the deadline.
+    /// Prices and sellers stay hidden until the deadline.
     #[serde(default)]
     pub sealed: bool,
-    /// Where the buyer is told.
+    /// The buyer's contact; absent where the buyer is not notified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buyer: Option<Box<Contact>>,
 }
 
-/// Where somebody is told, and how to speak to them.
+/// The contact of a buyer or seller: its channels and its language.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contact {
-    /// Ways to reach them, the preferred one first.
+    /// The channels, the preferred one first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub channels: Vec<Channel>,
     /// A BCP 47 tag such as `de` or `pt-BR`.
@@ -56,10 +56,10 @@ pub struct Contact {
     pub language: Option<String>,
 }
 
-/// One way to reach somebody.
+/// One way to reach a recipient.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Channel {
-    /// Which way.
+    /// The kind of channel.
     #[serde(rename = "type")]
     pub kind: NotificationType,
     /// A mail address for `Email`, a number for `SMS`, a URL for `GChat` and `Webhook`.
@@ -84,25 +84,25 @@ impl Default for OrderSpec {
     }
 }
 
-/// How sellers are told.
+/// A kind of channel for notifications.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 pub enum NotificationType {
     /// Google Chat.
     GChat,
-    /// Mail.
+    /// An email.
     #[default]
     Email,
-    /// Text message.
+    /// A text message.
     #[serde(rename = "SMS")]
     Sms,
-    /// An HTTP request to the seller's address.
+    /// An HTTP request to the recipient's address.
     Webhook,
 }
 
 impl NotificationType {
-    /// The spelling in manifests and answers.
+    /// Returns the spelling in manifests and replies.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::GChat => "GChat",
@@ -112,7 +112,7 @@ impl NotificationType {
         }
     }
 
-    /// Reads any case; `None` for an unknown word.
+    /// Parses any case; `None` for an unknown name.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::GChat, Self::Email, Self::Sms, Self::Webhook]
             .into_iter()
@@ -120,31 +120,31 @@ impl NotificationType {
     }
 }
 
-/// One wanted thing.
+/// One wanted item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
-    /// The buyer's number of the thing.
+    /// The buyer's article number.
     pub sku: String,
-    /// For people.
+    /// A description for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// How many.
+    /// The quantity, in `unit`.
     pub quantity: Quantity,
-    /// Of what: pieces, kg, hours.
+    /// The unit of the quantity: pieces, kg, hours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
 }
 
-/// Where and until when to deliver.
+/// The place of delivery, and its latest time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
-    /// The place on the Earth.
+    /// The place's coordinates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
-    /// The place in words.
+    /// The postal address, as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// Until when, as the buyer wrote it (RFC 3339).
+    /// The latest time, as the buyer wrote it (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
 }
@@ -152,24 +152,24 @@ pub struct Delivery {
 /// A point on the Earth, in millionths of a degree (about 11 cm), so that it compares exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
-    /// -90 000 000 to 90 000 000.
+    /// From -90 000 000 to 90 000 000.
     pub latitude_udeg: i32,
-    /// -180 000 000 to 180 000 000.
+    /// From -180 000 000 to 180 000 000.
     pub longitude_udeg: i32,
 }
 
-/// Which sellers an order invites.
+/// The limits on the sellers that an order invites.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SellerLimits {
-    /// At most so many.
+    /// The largest number of sellers to invite.
     pub max_count: u32,
-    /// Not farther than this from the place of delivery, metres.
+    /// The largest distance from the place of delivery, metres.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_distance_m: Option<u32>,
-    /// Only these, when any are named.
+    /// The only sellers to invite, when any are named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<SellerId>,
-    /// None of these.
+    /// The sellers never to invite.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub excluded: Vec<SellerId>,
 }
@@ -188,7 +188,7 @@ impl Default for SellerLimits {
 /// A text with its type.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// How to read the text.
+    /// The text's format.
     #[serde(default, rename = "type")]
     pub kind: MessageType,
     /// The text.
@@ -198,21 +198,21 @@ pub struct Message {
     pub urls: Vec<String>,
 }
 
-/// How to read a message's text.
+/// The format of a message's text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MessageType {
-    /// As it is.
+    /// Plain text.
     #[default]
     Text,
-    /// HTML.
+    /// HTML markup.
     Html,
-    /// Markdown.
+    /// Markdown markup.
     Markdown,
 }
 
 impl MessageType {
-    /// The spelling in manifests and answers.
+    /// Returns the spelling in manifests and replies.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Text => "text",
@@ -221,7 +221,7 @@ impl MessageType {
         }
     }
 
-    /// Reads any case; `None` for an unknown word.
+    /// Parses any case; `None` for an unknown name.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Text, Self::Html, Self::Markdown]
             .into_iter()
@@ -234,67 +234,68 @@ impl MessageType {
 pub struct FollowUp {
     /// Unique in its order.
     pub id: FollowUpId,
-    /// To these sellers; empty means to all.
+    /// The sellers that it goes to; empty means all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub audience: Vec<SellerId>,
     /// The text.
     pub message: Message,
-    /// The seller's question that it answers, if it answers one.
+    /// The seller's question that it answers; absent where it answers none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answers: Option<FollowUpId>,
 }
 
-/// A seller as the directory knows it.
+/// A seller in the directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seller {
-    /// The name.
+    /// The seller's name.
     pub id: SellerId,
-    /// Where it delivers from.
+    /// The place that it delivers from; absent where it is not known.
     pub place: Option<Place>,
-    /// What it sells.
+    /// The categories that it sells.
     pub categories: Vec<String>,
-    /// Where it is told, and in which language.
+    /// The seller's channels and language.
     pub contact: Contact,
     /// The currency in which it usually proposes.
     pub currency: Option<Currency>,
-    /// Open orders that it takes part in at most; absent means any number.
+    /// The largest number of open orders that it takes part in; absent means any number.
     pub capacity: Option<u32>,
-    /// Whether it takes no invitations now.
+    /// The seller accepts no invitations now.
     pub suspended: bool,
 }
 
-/// What became of one seller when an order's sellers were selected.
+/// The result for one seller of selecting an order's sellers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SellerChoice {
     /// The seller.
     pub seller: SellerId,
-    /// Chosen, or why not.
+    /// Chosen, or the cause for which it was not.
     pub verdict: Verdict,
-    /// Great-circle distance to the place of delivery, metres, where both places are known.
+    /// The great-circle distance to the place of delivery, metres; absent where either place is
+    /// unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distance_m: Option<u32>,
 }
 
-/// Why a seller was chosen or left out.
+/// The result of considering a seller for an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
-    /// Invited.
+    /// The seller is invited.
     Chosen,
-    /// Farther than the order allows.
+    /// It is farther than the order allows.
     TooFar,
-    /// The order wants a distance, and the seller's place is unknown.
+    /// The order limits the distance, and the seller's place is unknown.
     PlaceUnknown,
-    /// Does not sell the category.
+    /// It does not sell the category.
     WrongCategory,
-    /// The order names its sellers, and not this one.
+    /// The order names its sellers, and this is not one of them.
     NotNamed,
     /// The order excludes it.
     Excluded,
-    /// Takes no invitations now.
+    /// It accepts no invitations now.
     Suspended,
-    /// Takes part in as many open orders as it can.
+    /// It takes part in as many open orders as it can.
     Full,
-    /// Fit, but the order invites no more.
+    /// It is fit, but the order invites no more.
     BeyondCount,
 }
 
@@ -312,12 +313,12 @@ impl Verdict {
         Self::BeyondCount,
     ];
 
-    /// The verdict with this spelling.
+    /// Returns the verdict with this spelling; `None` for an unknown one.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|verdict| verdict.as_str() == text)
     }
 
-    /// The spelling on the wire and in answers.
+    /// Returns the spelling on the wire and in replies.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Chosen => "Chosen",

@@ -1,28 +1,28 @@
-//! Where orders are stored or projected, as an operator gives it. It may hold a password, so nothing
-//! shows it but in part.
+//! The URL of the store or projection of orders, as an operator gives it. It may hold a password,
+//! so it is only ever shown in part.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// `embedded:DIR` or a URL such as `mongodb://user:password@host/database`. Shown without the
-/// password, the user and the options.
+/// `embedded:DIR`, or a URL such as `mongodb://user:password@host/database`. It is shown without
+/// the password, the user and the options.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StoreUrl(String);
 
 impl StoreUrl {
-    /// The text as it was given, with its secrets.
+    /// Returns the text as it was given, with its secrets.
     pub fn secret(&self) -> &str {
         &self.0
     }
 
-    /// The folder of `embedded:DIR`.
+    /// Returns the folder of `embedded:DIR`.
     pub fn embedded_dir(&self) -> Option<&str> {
         self.0.strip_prefix("embedded:").filter(|dir| !dir.is_empty())
     }
 
-    /// Whether it names a MongoDB.
+    /// Reports whether it names a MongoDB server.
     pub fn is_mongodb(&self) -> bool {
         self.0.starts_with("mongodb://") || self.0.starts_with("mongodb+srv://")
     }
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_and_a_server_are_told_apart() {
+    fn folders_and_servers_are_distinguished() {
         assert_eq!(StoreUrl::from("embedded:x").embedded_dir(), Some("x"));
         assert_eq!(StoreUrl::from("embedded:").embedded_dir(), None);
         assert!(StoreUrl::from("mongodb://db").is_mongodb());

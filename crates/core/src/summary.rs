@@ -1,5 +1,5 @@
-//! An order in short: all of it that users are shown without asking for its proposals, small enough
-//! to be kept for every order.
+//! The summary of an order: all of it that users are shown without asking for its proposals, small
+//! enough to be held for every order.
 
 use std::borrow::Cow;
 
@@ -9,63 +9,63 @@ use crate::command::Award;
 use crate::id::{FollowUpId, Seq, Timestamp};
 use crate::order::{InvitationState, Order, Phase, ProposalCounts};
 
-/// An order in short. Stored: fields are only ever added, each with a default.
+/// The summary of an order. Stored: fields are only ever added, each with a default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Where it is in its life.
+    /// The order's phase.
     pub phase: Phase,
-    /// The last event.
+    /// The sequence number of the last event.
     pub last_seq: Seq,
-    /// Its time and its word.
+    /// The time and the kind of the last event.
     pub last_event: (Timestamp, Cow<'static, str>),
-    /// When it was opened.
+    /// The time at which the order was opened.
     pub opened_at: Timestamp,
-    /// When its time runs out.
+    /// The time at which it expires.
     pub expires_at: Timestamp,
-    /// Until when a sealed order waits for a decision; absent before its opening.
+    /// The time until which a sealed order waits for a decision; absent before its opening.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decide_until: Option<Timestamp>,
-    /// When it reached its end.
+    /// The time at which it ended; absent before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
-    /// Who won.
+    /// The award; absent where nobody has won.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub award: Option<Award>,
-    /// From when on an award counts that can still be undone.
+    /// The time from which a pending award counts; absent where none is pending.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_until: Option<Timestamp>,
-    /// Its proposals.
+    /// The counts of its proposals.
     pub proposals: ProposalCounts,
-    /// Its sellers.
+    /// The counts of its sellers.
     pub sellers: SellerCounts,
-    /// Its follow-ups, as far as its owner took them.
+    /// The number of its follow-ups that its owner accepted.
     pub follow_ups: u32,
-    /// The last of them.
+    /// The id of the last follow-up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_follow_up: Option<FollowUpId>,
 }
 
-/// How many sellers an order has, by how far each is.
+/// The number of an order's sellers at each stage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SellerCounts {
-    /// Invited.
+    /// Sellers that were invited.
     pub selected: u32,
-    /// Told, or heard of by themselves.
+    /// Sellers that were notified, or found the order by themselves.
     pub notified: u32,
-    /// Could not be told.
+    /// Sellers that could not be notified.
     pub failed: u32,
-    /// Looked at it, or went further; 0 under seal.
+    /// Sellers that opened the order, or went further; 0 under seal.
     pub seen: u32,
-    /// Said no, invited or not.
+    /// Sellers that declined, invited or not.
     pub declined: u32,
-    /// Proposed; 0 under seal.
+    /// Sellers that proposed; 0 under seal.
     pub proposed: u32,
-    /// Whether the order was sealed when they were counted.
+    /// The order was sealed when they were counted.
     pub is_sealed: bool,
 }
 
 impl Summary {
-    /// The order in short.
+    /// Returns the summary of this order.
     pub fn of(order: &Order) -> Self {
         Self {
             phase: order.phase,
@@ -84,7 +84,7 @@ impl Summary {
         }
     }
 
-    /// When its time runs out by itself, as users see it.
+    /// Returns the time at which it runs out by itself, as users see it.
     pub fn runs_out_at(&self) -> Timestamp {
         self.decide_until.unwrap_or(self.expires_at)
     }

@@ -19,113 +19,116 @@ use crate::id::{Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, Seq, T
 use crate::limits::{FOLLOW_UPS_MAX, REFUSED_MAX};
 use crate::order::{FoldError, Order, Phase};
 use crate::refusal::Refusal;
+use crate::request_phase::{RequestPhase, Stream};
 use crate::summary::Summary;
 
-/// What reaches a tracker.
+/// An input of a tracker.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     /// A stream to the processor is up.
     Connected {
-        /// Where to.
+        /// The processor's URL.
         processor: Arc<str>,
-        /// Under which fencing number.
+        /// The epoch under which the stream was opened.
         epoch: Epoch,
     },
-    /// An event came.
+    /// An event was received.
     Received(Arc<Event>),
     /// The stream ended or broke; the reason is for people.
     Disconnected {
-        /// Why.
+        /// The cause, for people.
         reason: String,
     },
-    /// The processor knows a higher fencing number than the one that was used.
+    /// The processor knows a higher epoch than the stream's.
     Fenced(Epoch),
-    /// What users are shown survives this process, or survived a former one.
+    /// This view, which users are shown, survives this process, or survived a former one.
     Shown(Arc<Shown>),
     /// The buyer's follow-up was stored and will be forwarded.
     NoteAdded(FollowUpId),
-    /// The processor refused an act for good.
+    /// The processor refused a command for good.
     ActRefused {
-        /// Under which key it was asked.
+        /// The command's idempotency key.
         key: IdempotencyKey,
-        /// Why.
+        /// The processor's refusal.
         refusal: Refusal,
     },
 }
 
-/// What a tracker wants done after an input.
+/// The result of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Nothing changed.
     Ignored,
     /// The snapshot changed.
     Changed,
-    /// The order reached its end: nothing more will come.
+    /// The order has ended: no more events will come.
     Ended,
-    /// Events are missing: open the stream again after this number.
+    /// Events are missing: open the stream again after this sequence number.
     ResumeAfter(Seq),
 }
 
 /// The state of the stream, apart from the order's.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StreamState {
-    /// Whether a stream is up.
+    /// The stream is up.
     pub active: bool,
-    /// Where to, last.
+    /// The URL of the processor of the last stream; absent before the first.
     pub processor: Option<Arc<str>>,
-    /// Under which fencing number, last.
+    /// The epoch of the last stream.
     pub epoch: Epoch,
-    /// The higher fencing number that its processor knows, when that is why it is not up.
+    /// The higher epoch that its processor knows; absent unless that is why the stream is down.
     pub fenced_by: Option<Epoch>,
-    /// Since when it is up.
+    /// The time at which the last stream came up; absent before the first.
     pub connected_since: Option<Timestamp>,
-    /// Since when it is not up; absent before it was first asked for.
+    /// The time since which no stream is up; absent while one is, and before the first try failed.
     pub down_since: Option<Timestamp>,
-    /// How often it came up again after it was up before.
+    /// The number of times that a stream came up after an earlier one.
     pub reconnects: u32,
-    /// How often it broke or could not be opened since it was last up.
+    /// The number of times that it broke or could not be opened since it was last up.
     pub attempts: u32,
-    /// Why it is not up, for people.
+    /// The cause for which it is down, for people.
     pub reason: Option<Box<str>>,
 }
 
-/// An order as its tracker sees it.
+/// A tracker's view of its order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
-    /// Whose, and which number.
+    /// The order's tenant and id.
     pub key: OrderKey,
-    /// Which life of the name.
+    /// The order's incarnation.
     pub incarnation: Incarnation,
-    /// The stream.
+    /// The state of the stream.
     pub stream: StreamState,
-    /// The order, once its first event came, without who was considered for it. Shared, never copied.
+    /// The order, without the sellers that were considered; absent before its first event. Shared,
+    /// never copied.
     pub order: Option<Arc<Order>>,
-    /// What users were shown, maybe by a former process that was further than the order here.
+    /// The view that users were shown, maybe by a former process that was ahead of the order here.
     pub shown: Option<Arc<Shown>>,
-    /// How many follow-ups are known: forwarded ones, and ones on their way.
+    /// The number of known follow-ups: those forwarded, and those on their way.
     pub notes: usize,
-    /// Acts that the processor refused for good, oldest first.
+    /// The commands that the processor refused for good, by key, oldest first.
     pub refused: Arc<[(IdempotencyKey, Refusal)]>,
 }
 
 impl Snapshot {
-    /// The last event handled, here or by a former process that showed it.
+    /// Returns the last event handled, here or by a former process that showed it.
     pub fn last_seq(&self) -> Seq {
         let shown = self.shown.as_ref().map_or(Seq(0), |shown| shown.last_seq());
         self.order.as_ref().map_or(shown, |order| order.last_seq.max(shown))
     }
 
-    /// Whether the order reached its end.
+    /// Reports whether the order has ended.
     pub fn is_terminal(&self) -> bool {
         self.order_phase().is_some_and(Phase::is_terminal)
     }
 
-    /// Where the order is in its life, as far as anybody was shown it; `None` before its first event.
+    /// Returns the order's phase, as far as users were shown it; `None` before its first event.
     pub fn order_phase(&self) -> Option<Phase> {
         phase(self.order.as_deref(), self.shown.as_deref())
     }
 
-    /// The order in short: as it is, or as it was shown where its list is still read up to that.
+    /// Returns the order's summary; where the list is still read up to what users were shown, it is
+    /// what they were shown.
     pub fn summary(&self) -> Option<Summary> {
         let shown = self.shown.as_ref().and_then(|shown| shown.order.as_ref());
         match (self.order.as_deref(), shown) {
@@ -136,25 +139,22 @@ impl Snapshot {
         }
     }
 
-    /// What may be shown once it survives this process; `None` before the order's first event.
+    /// Returns the view that may be shown once it survives this process; `None` before the order's
+    /// first event.
     pub fn to_show(&self) -> Option<Shown> {
         Shown::next(self)
     }
 
-    /// The phase as users see it: the order's end, `Paused`, or the stream's state.
-    pub fn phase(&self) -> &'static str {
-        phase_in_words(self.order_phase(), &self.stream)
+    /// Returns the phase as users see it: the order's end, `Paused`, or the stream's state.
+    pub fn phase(&self) -> RequestPhase {
+        self.stream.phase(self.order_phase())
     }
 }
 
-/// The phase as users see it of an order whose stream is so.
-pub fn phase_in_words(order: Option<Phase>, stream: &StreamState) -> &'static str {
-    match order {
-        Some(phase) if phase.is_terminal() => phase.as_str(),
-        Some(_) if !stream.active => "Reconnecting",
-        Some(Phase::Paused) => "Paused",
-        Some(_) => "Streaming",
-        None => "Pending",
+impl StreamState {
+    /// Returns the phase as the buyer sees it of an order that is read over this stream.
+    pub(crate) const fn phase(&self, order: Option<Phase>) -> RequestPhase {
+        RequestPhase::of(order, if self.active { Stream::Up } else { Stream::Down })
     }
 }
 
@@ -170,7 +170,7 @@ fn phase(order: Option<&Order>, shown: Option<&Shown>) -> Option<Phase> {
     }
 }
 
-/// Follows one order. Drops what it has seen, refuses gaps.
+/// The follower of one order. It drops repeated events and refuses gaps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tracker {
     key: OrderKey,
@@ -178,15 +178,15 @@ pub struct Tracker {
     stream: StreamState,
     order: Option<Arc<Order>>,
     shown: Option<Arc<Shown>>,
-    /// A sealed order that was opened, as far as its list was read again. The order stays shown as
-    /// it was until this one has caught up.
+    /// A sealed order that was opened, as far as its list was read again; absent at other times.
+    /// Users are shown the earlier view until this one has caught up.
     unsealing: Option<Box<Option<Order>>>,
     pending_notes: Vec<FollowUpId>,
     refused: Arc<[(IdempotencyKey, Refusal)]>,
 }
 
 impl Tracker {
-    /// A tracker that has seen nothing.
+    /// Makes a tracker that has received nothing.
     pub fn new(key: OrderKey, incarnation: Incarnation) -> Self {
         let stream = StreamState::default();
         let (pending_notes, refused) = (Vec::new(), Arc::default());
@@ -194,17 +194,17 @@ impl Tracker {
         Self { key, incarnation, stream, order, shown, unsealing, pending_notes, refused }
     }
 
-    /// Which life of the name.
+    /// Returns the order's incarnation.
     pub const fn incarnation(&self) -> &Incarnation {
         &self.incarnation
     }
 
-    /// The last event handled.
+    /// Returns the sequence number of the last event in the order's view.
     pub fn last_seq(&self) -> Seq {
         self.order.as_ref().map_or(Seq(0), |order| order.last_seq)
     }
 
-    /// Where a new stream goes on: after the last event handled.
+    /// Returns the sequence number after which a new stream goes on.
     pub fn resume_after(&self) -> Seq {
         #[cfg(feature = "plant-bugs")]
         if self.order.is_some() && crate::plant::is_planted(crate::plant::Bug::ResumeOffByOne) {
@@ -213,7 +213,7 @@ impl Tracker {
         self.heard()
     }
 
-    /// When the event of [`Tracker::resume_after`] was, for the owner to compare.
+    /// Returns the time of the event at [`Tracker::resume_after`], for the owner to compare.
     pub fn heard_at(&self) -> Option<Timestamp> {
         match &self.unsealing {
             Some(again) => again.as_ref().as_ref().map(|order| order.last_event.0),
@@ -221,7 +221,7 @@ impl Tracker {
         }
     }
 
-    /// The last event that came in this reading of the list.
+    /// Returns the last event received in this reading of the list.
     fn heard(&self) -> Seq {
         match &self.unsealing {
             Some(again) => again.as_ref().as_ref().map_or(Seq(0), |order| order.last_seq),
@@ -229,22 +229,23 @@ impl Tracker {
         }
     }
 
-    /// The order so far, without who was considered for it.
+    /// Returns the order so far, without the sellers that were considered.
     pub fn order(&self) -> Option<&Order> {
         self.order.as_deref()
     }
 
-    /// What users were shown of it.
+    /// Returns the view that users were shown.
     pub const fn shown(&self) -> Option<&Arc<Shown>> {
         self.shown.as_ref()
     }
 
-    /// The order's end, where it is reached, or was shown by a former process that heard of it.
+    /// Returns the phase in which the order ended; a former process may have shown it. `None` while
+    /// the order goes on.
     pub fn end(&self) -> Option<Phase> {
         phase(self.order(), self.shown.as_deref()).filter(|phase| phase.is_terminal())
     }
 
-    /// Takes one input.
+    /// Takes one input and returns its result.
     pub fn step(&mut self, now: Timestamp, input: Input) -> Output {
         match input {
             Input::Connected { processor, epoch } => self.connected(now, processor, epoch),
@@ -308,13 +309,14 @@ impl Tracker {
         }
     }
 
-    /// Whether what was heard before this event was hidden, and can be read now.
+    /// Reports whether earlier events were hidden, and can be read now because of this one.
     fn must_unseal(&self, event: &Event) -> bool {
         matches!(event.kind, EventKind::ProposalsOpened { .. })
             && self.order.as_ref().is_some_and(|order| order.has_hidden())
     }
 
-    /// Shows the order that was read again if it is as far as the one that is shown.
+    /// Replaces the order by the one that was read again, once that is as far. Reports whether it
+    /// did.
     fn catch_up(&mut self) -> bool {
         let shown = self.last_seq();
         match self.unsealing.take().map(|again| *again) {
@@ -338,7 +340,7 @@ impl Tracker {
         match self.order.as_mut().map(Arc::make_mut) {
             Some(order) => {
                 order.fold_next(event)?;
-                // Who was considered is the owner's to tell: up to a thousand sellers for each order.
+                // Only the owner shows the considered sellers: up to a thousand for each order.
                 order.choices = Vec::new();
             }
             None => {
@@ -350,7 +352,8 @@ impl Tracker {
         Ok(())
     }
 
-    /// The order with the names that are held already.
+    /// Replaces the order's key and incarnation by the tracker's own equal ones, which share
+    /// memory.
     fn in_own_words(&self, mut order: Order) -> Order {
         if order.key == self.key && order.incarnation == self.incarnation {
             order.key.clone_from(&self.key);
@@ -367,7 +370,7 @@ impl Tracker {
         Output::Changed
     }
 
-    /// Takes what survives as the least that is shown from now on. It changes nothing for who looks:
+    /// Takes a view that survives as the least that is shown from now on. No user sees a change:
     /// they were shown it, or are about to be.
     fn keep(&mut self, shown: Arc<Shown>) -> Output {
         let is_older = |held: &Arc<Shown>| held.last_seq() > shown.last_seq();
@@ -401,7 +404,7 @@ impl Tracker {
         Output::Changed
     }
 
-    /// The order as users may see it.
+    /// Returns the order as users may see it.
     pub fn snapshot(&self) -> Snapshot {
         let forwarded = self.order.as_ref().map_or(0, |order| order.follow_ups.len());
         let known = forwarded.saturating_add(self.pending_notes.len());

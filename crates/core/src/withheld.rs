@@ -1,9 +1,9 @@
-//! What may only leave the process once the records behind it are on disk.
+//! Values that may leave the process only once the records behind them are on disk.
 //!
-//! A machine's answer and effects are wrapped in [`Withheld`]. The wrapper opens only with a proof
-//! that the order's list of events is durable up to the event that caused them. Only a journal makes such
-//! proofs: "visible before durable" does not compile. `cargo xtask tidy` sees to it that nothing else
-//! outside of tests implements [`Durable`].
+//! A machine's reply and effects are wrapped in [`Withheld`]. The wrapper opens only with a proof
+//! that the order's list of events is durable up to the event that caused them. Only a journal
+//! makes such proofs: "visible before durable" does not compile. `cargo xtask tidy` checks that
+//! nothing else outside of tests implements [`Durable`].
 
 use crate::hash::StableHasher;
 use crate::id::{Incarnation, OrderKey, Seq};
@@ -13,13 +13,13 @@ use crate::id::{Incarnation, OrderKey, Seq};
 pub struct ListHash(u64);
 
 impl ListHash {
-    /// The hash of a list's name.
+    /// Returns the hash of a list's name.
     pub fn of(name: &[u8]) -> Self {
         Self(StableHasher::default().bytes(name).finish())
     }
 
-    /// The hash of the name of an incarnation's list of events: `e`, tenant, id and incarnation, with
-    /// line feeds between them.
+    /// Returns the hash of the name of an incarnation's list of events: `e`, tenant, id and
+    /// incarnation, with line feeds between them.
     pub fn of_events(key: &OrderKey, incarnation: &Incarnation) -> Self {
         let hasher = StableHasher::default().bytes(b"e");
         let parts = [key.tenant.as_str(), key.order_req_id.as_str(), incarnation.as_str()];
@@ -28,13 +28,13 @@ impl ListHash {
     }
 }
 
-/// A proof that a list is on disk up to a number.
+/// A proof that a list is durable up to a sequence number.
 pub trait Durable {
-    /// Whether this list is on disk up to this number.
+    /// Reports whether this list is durable up to this sequence number.
     fn proves(&self, list: ListHash, until: Seq) -> bool;
 }
 
-/// No proof proves nothing.
+/// An absent proof proves nothing.
 impl<P: Durable> Durable for Option<P> {
     fn proves(&self, list: ListHash, until: Seq) -> bool {
         self.as_ref().is_some_and(|proof| proof.proves(list, until))
@@ -45,7 +45,7 @@ impl<P: Durable> Durable for Option<P> {
 #[derive(Debug)]
 pub struct Withheld<T> {
     value: T,
-    /// The list of events; absent where there is none, and nothing to wait for.
+    /// The list of events; absent where there is no record to wait for.
     list: Option<ListHash>,
     until: Seq,
 }
@@ -55,7 +55,7 @@ impl<T> Withheld<T> {
         Self { value, list, until }
     }
 
-    /// The number up to which the list must be durable.
+    /// Returns the sequence number up to which the list must be durable.
     pub const fn until(&self) -> Seq {
         self.until
     }
@@ -63,7 +63,7 @@ impl<T> Withheld<T> {
     /// Opens the wrapper.
     ///
     /// # Errors
-    /// Gives the wrapper back when the proof is of another list, or does not reach far enough.
+    /// Returns the wrapper when the proof is of another list, or does not reach far enough.
     pub fn release(self, proof: &impl Durable) -> Result<T, Self> {
         #[cfg(feature = "plant-bugs")]
         if crate::plant::is_planted(crate::plant::Bug::AnswerBeforeSync) {
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_proof_of_the_same_list_opens_it() {
+    fn only_same_lists_proof_releases() {
         let key = OrderKey::new("team", "SB1").unwrap();
         let incarnation = |text: &str| Incarnation::new(text).unwrap();
         let (one, two) = (incarnation("one"), incarnation("two"));

@@ -1,4 +1,4 @@
-//! Claims about single rules of the controller's machine.
+//! Claims about single rules of the controller's state machine.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ fn desired() -> Desired {
     }
 }
 
-/// What is seen of an order that is placed, followed, and had these acts.
+/// Returns the observed state of an order that is placed, followed, and had these commands.
 fn seen(acts: &[Act]) -> Seen {
     let wanted = desired();
     let mut book = Book::new(wanted.key.clone());
@@ -65,7 +65,7 @@ fn follow_up(id: &str) -> FollowUp {
     FollowUp { id, audience: Vec::new(), message: Message::default(), answers: None }
 }
 
-/// The keys of the acts that are planned.
+/// Returns the keys of the planned commands.
 fn keys(desired: &Desired, seen: &Seen) -> Vec<String> {
     let key = |step| match step {
         Step::Act(command) => command.key.map(String::from),
@@ -75,7 +75,7 @@ fn keys(desired: &Desired, seen: &Seen) -> Vec<String> {
 }
 
 #[test]
-fn a_new_order_is_looked_for_before_it_is_placed() {
+fn new_orders_are_located_before_placement() {
     let ready = vec!["http://b".to_owned(), "http://a".to_owned()];
     let unknown = Seen { ready, ..Seen::default() };
     assert_eq!(plan(&desired(), &unknown, NOW), [Step::Locate, Step::Publish]);
@@ -87,8 +87,9 @@ fn a_new_order_is_looked_for_before_it_is_placed() {
     assert_eq!(plan(&desired(), &none_ready, NOW), [Step::Publish]);
 }
 
+/// They are reconciled again when their time is over.
 #[test]
-fn a_placed_order_stays_where_it_is_and_is_looked_at_when_its_time_is_over() {
+fn placed_orders_stay_until_their_deadline() {
     let seen = seen(&[]);
     let due = NOW.plus_ms(desired().spec.expires_in_ms);
     let wanted = [Step::Start("http://a".to_owned()), Step::Publish, Step::RequeueAt(due)];
@@ -96,7 +97,7 @@ fn a_placed_order_stays_where_it_is_and_is_looked_at_when_its_time_is_over() {
 }
 
 #[test]
-fn each_difference_gives_its_act_and_no_difference_none() {
+fn each_difference_gives_one_command() {
     let pause = Act::Pause { reason: None };
     let with = |change: fn(&mut Desired)| {
         let mut wanted = desired();
@@ -132,8 +133,9 @@ fn each_difference_gives_its_act_and_no_difference_none() {
     assert_eq!(keys(&other_life, &seen(&[])), [""; 0], "another life is not touched");
 }
 
+/// They are sent again after an edit of the resource.
 #[test]
-fn an_act_that_was_refused_for_good_is_not_asked_again() {
+fn refused_commands_are_not_repeated() {
     let wanted = Desired { award: Some(award()), follow_ups: vec![follow_up("f1")], ..desired() };
     let mut seen = seen(&[]);
     let key = IdempotencyKey::new("award:0:1").unwrap();
@@ -152,7 +154,7 @@ fn an_act_that_was_refused_for_good_is_not_asked_again() {
     assert_eq!(told(&edited), None);
 }
 
-/// What is told of a resource's wishes once its order has ended by these acts.
+/// Returns the refusal on a resource whose order was ended by these commands.
 fn told_at_the_end(wanted: &Desired, acts: &[Act]) -> Option<(Reason, String)> {
     let seen = seen(acts);
     let snapshot = seen.snapshot.as_deref().unwrap();
@@ -160,8 +162,9 @@ fn told_at_the_end(wanted: &Desired, acts: &[Act]) -> Option<(Reason, String)> {
     plan::refusal(wanted, snapshot).map(|refusal| (refusal.reason, refusal.message))
 }
 
+/// The refusal names the wish that the order ended without.
 #[test]
-fn what_the_end_of_an_order_has_not_in_it_is_told_of_its_resource() {
+fn wishes_missed_by_end_are_refused() {
     let other = Award::Whole(ProposalId::new("p2").unwrap());
     let finalised = |award: Option<Award>| {
         let finalise = Act::Finalise { award, reason: None, undo_within_ms: None };
@@ -190,7 +193,8 @@ fn what_the_end_of_an_order_has_not_in_it_is_told_of_its_resource() {
     assert_eq!((reason, text.starts_with("undo-award: ")), (Reason::AwardNotPending, true));
 }
 
-/// What is seen of an order that is sealed until its time is over, and had these acts since.
+/// Returns the desired and the observed state of an order that was opened sealed, and had these
+/// commands and a tick at `now`.
 fn sealed(now: Timestamp, acts: &[Act]) -> (Desired, Seen) {
     let wanted = desired();
     let spec = OrderSpec { sealed: true, ..wanted.spec.clone() };
@@ -227,8 +231,9 @@ fn propose(id: &str) -> Act {
     })
 }
 
+/// They are neither resumed nor paused nor extended.
 #[test]
-fn an_opened_order_is_neither_resumed_nor_paused_nor_extended_but_awarded() {
+fn opened_orders_can_only_be_awarded() {
     let due = NOW.plus_ms(desired().spec.expires_in_ms);
     let (wanted, opened) = sealed(due, &[]);
     let order = opened.snapshot.as_deref().and_then(|seen| seen.order.as_deref()).unwrap();
@@ -245,8 +250,9 @@ fn an_opened_order_is_neither_resumed_nor_paused_nor_extended_but_awarded() {
     assert_eq!(keys(&awarded, &before), ["early-award:0:1"], "its refusal is not for ever");
 }
 
+/// Otherwise they count by themselves.
 #[test]
-fn an_award_is_undone_by_undo_and_by_another_one_and_counts_by_itself_otherwise() {
+fn undo_or_replacement_undoes_award() {
     let undoable = Decision { undo_within_ms: Some(600_000), ..award() };
     let given = Act::Finalise {
         award: undoable.award.clone(),
@@ -282,8 +288,9 @@ fn an_award_is_undone_by_undo_and_by_another_one_and_counts_by_itself_otherwise(
     assert_eq!(steps.last(), Some(&Step::RequeueAt(NOW.plus_ms(600_000))));
 }
 
+/// Its reason goes with it.
 #[test]
-fn a_close_ends_the_order_with_its_reason_also_while_an_award_waits() {
+fn close_ends_order_despite_pending_award() {
     let close = Some(Closing { reason: Some("no budget".to_owned()) });
     let wanted = Desired { close, suspend: true, ..desired() };
     let steps = plan(&wanted, &seen(&[]), NOW);
@@ -297,7 +304,7 @@ fn a_close_ends_the_order_with_its_reason_also_while_an_award_waits() {
 }
 
 #[test]
-fn what_a_manifest_gives_as_a_reason_goes_with_its_act() {
+fn manifest_reasons_go_with_their_commands() {
     let why = |text: &str| Some(text.to_owned());
     let undone = Decision { undo: true, undo_reason: why("typo"), ..award() };
     let given = Act::Finalise { award: award().award, reason: None, undo_within_ms: Some(600_000) };
@@ -344,8 +351,9 @@ fn planning_again_gives_the_same_steps() {
     assert_eq!(plan(&wanted, &seen, NOW), plan(&wanted, &seen, NOW));
 }
 
+/// The stream stops once the end is published; the resource goes after its time to live.
 #[test]
-fn an_end_is_published_then_the_stream_stops_and_the_resource_goes_in_its_time() {
+fn ended_orders_are_published_then_removed() {
     let ended = seen(&[Act::Close { reason: None }]);
     let wanted = Desired { cancel: true, ..desired() };
     assert_eq!(plan(&wanted, &ended, NOW), [Step::Publish]);
@@ -357,7 +365,7 @@ fn an_end_is_published_then_the_stream_stops_and_the_resource_goes_in_its_time()
 }
 
 #[test]
-fn an_order_whose_end_is_written_down_is_not_started_again() {
+fn published_ends_start_no_stream() {
     let seen = Seen { snapshot: None, published_terminal: true, ..seen(&[]) };
     assert_eq!(plan(&desired(), &seen, NOW), vec![Step::Stop]);
 }

@@ -16,10 +16,10 @@ use orderstream_core::{
 };
 use proptest::prelude::*;
 
-/// The wall clock when a property's life begins.
+/// The wall clock at the start of a property's run.
 const T0: i64 = 1_790_000_000_000;
 
-/// A command, and how far the clock moved before it.
+/// A command, and the clock's movement before it.
 #[derive(Clone, Debug)]
 struct Move {
     jump_ms: i64,
@@ -59,7 +59,7 @@ fn proposals() -> impl Strategy<Value = Proposed> {
 
 fn openings() -> impl Strategy<Value = Act> {
     (0..8u8, 10_000..100_000u64, any::<bool>()).prop_map(|(n, expires_in_ms, sealed)| {
-        // Mostly the same life of the name.
+        // Mostly the same incarnation.
         let incarnation = Incarnation::new(if n == 0 { "uid-2" } else { "uid-1" }).unwrap();
         let spec = OrderSpec { expires_in_ms, sealed, ..OrderSpec::default() };
         Act::Open(Box::new(Opening { incarnation, spec, choices: invited() }))
@@ -167,7 +167,7 @@ impl Durable for All {
 
 type Said = Result<Answer, Refusal>;
 
-/// A book with a clock and the events that it gave.
+/// A book with a clock, and the list of events that it gave.
 struct Owner {
     book: Book,
     now: Timestamp,
@@ -181,7 +181,7 @@ impl Owner {
         Self { book, now: Timestamp(T0), list: Vec::new(), fresh: 0 }
     }
 
-    /// An owner whose order is open: most rules only show then.
+    /// Makes an owner whose order is open: most rules only show then.
     fn open() -> Self {
         let mut owner = Self::new();
         let incarnation = Incarnation::new("uid-1").unwrap();

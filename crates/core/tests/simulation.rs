@@ -1,11 +1,10 @@
-//! A seeded simulation of the whole life of orders: the owner, two controllers with their
-//! trackers, sellers and a buyer on a bad network, with crashes between any two steps, a disk
-//! that loses what was not synced, clocks that jump and two leaders. Each life leaves a history;
-//! a judge of pure functions reads it.
+//! A seeded simulation of orders from opening to end: the owner, two controllers with their
+//! trackers, sellers and a buyer on a bad network, with crashes between any two steps, a disk that
+//! loses what was not synced, clocks that jump and two leaders. Each run leaves a history; a judge
+//! of pure functions reads it.
 //!
-//! `SEEDS` says how many lives are played (default 20 000), `SIM_FIRST_SEED` from which seed on;
-//! `SIM_SEED` names the one that
-//! `simulation::replay` plays and prints.
+//! `SEEDS` is the number of runs (default 20 000), `SIM_FIRST_SEED` the first seed; `SIM_SEED` is
+//! the seed that `simulation::replay` plays and prints.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -33,7 +32,7 @@ fn command(seed: u64) -> String {
     )
 }
 
-/// What is wrong with this seed's life, if anything is.
+/// Plays this seed; fails with the broken promise, if any.
 fn judge(seed: u64) -> Result<(), String> {
     match catch_unwind(AssertUnwindSafe(|| check::check(&world::play(seed)))) {
         Ok(Ok(())) => Ok(()),
@@ -82,7 +81,7 @@ fn replay() {
 }
 
 #[test]
-fn two_runs_of_one_seed_give_identical_histories() {
+fn one_seed_gives_one_history() {
     for seed in 0..300 {
         let (first, second) = (world::play(seed), world::play(seed));
         assert!(first == second, "seed {seed} gave two histories");
@@ -90,7 +89,7 @@ fn two_runs_of_one_seed_give_identical_histories() {
     }
 }
 
-/// What a history tells of, in words that can be counted.
+/// Returns the events, faults, reasons and phases of a history, as countable words.
 fn words(history: &history::History) -> std::collections::BTreeSet<String> {
     let mut words = std::collections::BTreeSet::new();
     let mut kept = [0, 0];
@@ -118,7 +117,7 @@ fn words(history: &history::History) -> std::collections::BTreeSet<String> {
 }
 
 #[test]
-fn the_lives_are_full_of_troubles_and_of_every_event() {
+fn runs_cover_every_event_and_fault() {
     let seen: std::collections::BTreeSet<String> =
         (0..400).flat_map(|seed| words(&world::play(seed))).collect();
     let wanted = [
@@ -159,7 +158,7 @@ fn the_lives_are_full_of_troubles_and_of_every_event() {
     }
 }
 
-/// Breaks a rule and counts the seeds until the judge sees it.
+/// Breaks a rule, and counts the seeds until the judge finds it.
 fn found_after(bug: Bug, budget: u64, promises: &[&str]) -> (u64, String) {
     plant(Some(bug));
     let found = (0..budget).find_map(|seed| judge(seed).err().map(|why| (seed + 1, why)));
@@ -171,13 +170,13 @@ fn found_after(bug: Bug, budget: u64, promises: &[&str]) -> (u64, String) {
 }
 
 #[test]
-fn an_answer_before_the_sync_is_found() {
+fn reply_before_sync_is_found() {
     let (seeds, why) = found_after(Bug::AnswerBeforeSync, 500, &["P1"]);
     println!("AnswerBeforeSync: found after {seeds} seeds: {why}");
 }
 
 #[test]
-fn a_resume_off_by_one_is_found() {
+fn resume_off_by_one_is_found() {
     let (seeds, why) = found_after(Bug::ResumeOffByOne, 100, &["P2b"]);
     println!("ResumeOffByOne: found after {seeds} seeds: {why}");
 }

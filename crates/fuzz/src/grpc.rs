@@ -9,7 +9,7 @@ use tower::ServiceExt as _;
 
 use crate::owner;
 
-/// Every method that takes what strangers send.
+/// The methods that accept messages of strangers.
 const METHODS: [&str; 14] = [
     "OrderStreamingService/ProcessOrderStream",
     "OrderStreamingService/SellerSession",
@@ -26,16 +26,17 @@ const METHODS: [&str; 14] = [
     "OrderControlService/ListOrders",
     "OrderControlService/LocateOrder",
 ];
-/// Streams without an end of their own, which are let go after a moment.
+/// The streams without an end of their own, which are dropped after a moment.
 const ENDLESS: [&str; 2] = [METHODS[0], METHODS[1]];
-/// Longest wait for an answer; nothing in memory takes this long.
+/// The longest wait for a reply; nothing in memory takes this long.
 const STUCK: Duration = Duration::from_secs(10);
-/// Longest wait for the next message of an endless stream.
+/// The longest wait for the next message of an endless stream.
 const NEXT_MESSAGE: Duration = Duration::from_millis(2);
-/// The codes that say that the server itself is wrong: `UNKNOWN`, `INTERNAL`, `DATA_LOSS`.
+/// The codes of a fault of the server itself: `UNKNOWN`, `INTERNAL`, `DATA_LOSS`.
 const OWN_FAULTS: [&str; 3] = ["2", "13", "15"];
 
-/// The first byte names the method; what follows is its messages, each behind two bytes of length.
+/// Calls the method that the first byte names; the rest is its messages, each behind two bytes of
+/// length.
 pub(crate) fn any_method(data: &[u8]) {
     let Some((method, data)) = data.split_first() else { return };
     let method = METHODS[usize::from(*method) % METHODS.len()];
@@ -69,7 +70,7 @@ pub(crate) fn any_method(data: &[u8]) {
     });
 }
 
-/// The messages as gRPC frames.
+/// Returns the messages as gRPC frames.
 fn framed(mut data: &[u8]) -> Bytes {
     let mut frames = Vec::new();
     while let Some((len, rest)) = data.split_first_chunk::<2>() {

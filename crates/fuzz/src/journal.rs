@@ -1,4 +1,4 @@
-//! What lies in a journal's folder: any bytes as the store's write-ahead log.
+//! The content of a journal's folder: any bytes as the store's write-ahead log.
 
 use std::cell::RefCell;
 use std::fs;
@@ -8,7 +8,8 @@ use bytes::Bytes;
 use orderstream_journal::salvage::verify;
 use orderstream_journal::{Embedded, Journal as _, Options, append};
 
-/// A journal's folder, made once for each thread, and its log without the room laid out behind it.
+/// A journal's folder, made once for each thread, and its log without the space that is laid out
+/// behind it.
 struct Folder {
     dir: tempfile::TempDir,
     log: PathBuf,
@@ -18,8 +19,8 @@ thread_local! {
     static WHOLE: RefCell<Option<Folder>> = const { RefCell::new(None) };
 }
 
-/// Whatever the log holds, the folder is looked at and opened, or refused with a reason, and what can
-/// be read of it can be read.
+/// Checks that a folder with any log is verified and opened, or refused with a reason, and that its
+/// readable lists have no gap.
 pub(crate) fn any_log(data: &[u8]) {
     let copy = tempfile::tempdir().expect("a directory is made");
     let log = WHOLE.with_borrow_mut(|held| {

@@ -1,6 +1,7 @@
-//! Everything that reads what strangers wrote, as targets of a fuzzer. A target takes any bytes and
-//! panics where the product would: it must not panic, hang, answer with its own fault, or refuse
-//! without a reason. `corpus/<target>` holds inputs that say much, and each that broke something once.
+//! Everything that reads the input of strangers, as targets of a fuzzer. A target takes any bytes
+//! and panics where the product is wrong: it must not panic, hang, reply with its own fault, or
+//! refuse without a reason. `corpus/<target>` holds inputs that cover much, and each that broke
+//! something once.
 //!
 //! The same targets run in two ways: a test plays the corpus, in every build, and `cargo xtask fuzz`
 //! goes on from the corpus under libFuzzer, guided by the coverage of this workspace's own crates.
@@ -21,7 +22,7 @@ mod records;
 mod rest;
 mod wire;
 
-/// A target: its name, which is that of its corpus, and what it does with an input.
+/// A target: the name, which is that of its corpus, and the function that takes an input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
@@ -36,7 +37,7 @@ pub const TARGETS: &[Target] = &[
     ("wire", wire::converted),
 ];
 
-/// The target of this name.
+/// Returns the target of this name.
 pub fn target(name: &str) -> Option<fn(&[u8])> {
     TARGETS.iter().find(|(known, _)| *known == name).map(|(_, run)| *run)
 }

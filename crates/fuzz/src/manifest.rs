@@ -1,11 +1,11 @@
-//! Manifests: what people write and apply.
+//! Manifests, which people write and apply.
 
 use orderstream_controller::{lint, manifest};
 
 use crate::wire::explained;
 
-/// A text that the lint finds nothing wrong in is read by whoever applies it, and whatever is wrong
-/// has a reason.
+/// Checks that a text without findings can be read to be applied, and that every finding has a
+/// reason.
 pub(crate) fn linted_and_read(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let report = lint::lint(text);

@@ -1,4 +1,4 @@
-//! A store in memory: what is fuzzed above the journal does not wait for a disk.
+//! A store in memory: targets above the journal do not wait for a disk.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,11 +8,11 @@ use orderstream_journal::engine::{Engine, EngineError, Op, Opening, Place, Visit
 use orderstream_journal::{Embedded, Options};
 use parking_lot::Mutex;
 
-/// Keys and values.
+/// The keys and their values.
 #[derive(Clone, Debug, Default)]
 struct Memory(Arc<Mutex<BTreeMap<Vec<u8>, Vec<u8>>>>);
 
-/// An empty journal in memory. The directory holds nothing but its lock.
+/// Opens an empty journal in memory. The directory holds nothing but its lock.
 pub(crate) fn journal(dir: &Path) -> Embedded {
     Embedded::open_place(dir, Options::default(), Box::new(Memory::default()))
         .expect("a journal in memory opens")

@@ -18,10 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::memory;
 
-/// Inputs that one processor takes, so that what earlier ones left neither fills it nor slows it down.
+/// The limit on the inputs of one processor, so that earlier ones neither fill it nor slow it down.
 const INPUTS_MAX: u32 = 2_000;
 
-/// A processor, and the runtime in which it is asked.
+/// A processor, and the runtime in which its calls run.
 pub(crate) struct Owner {
     runtime: Runtime,
     orders: Orders,
@@ -85,7 +85,7 @@ thread_local! {
     static OWNER: RefCell<Option<Owner>> = const { RefCell::new(None) };
 }
 
-/// Asks this thread's processor, and waits for the answer.
+/// Calls this thread's processor, and waits for the reply.
 pub(crate) fn ask<T, F: Future<Output = T>>(request: impl FnOnce(&Orders, &ServerStack) -> F) -> T {
     OWNER.with_borrow_mut(|held| {
         if held.as_ref().is_some_and(|owner| owner.inputs >= INPUTS_MAX) {

@@ -1,9 +1,9 @@
-//! What lies on the disk of a processor: any bytes as an order's events.
+//! The records on the disk of a processor: any bytes as an order's events.
 
 use orderstream_core::{Book, Event, OrderKey};
 
-/// Each line is an event, as a journal holds it: replayed, or refused with a reason, and an order that
-/// was replayed can be read and asked.
+/// Replays each line as an event in the journal's form, or refuses it with a reason; checks that a
+/// replayed order can be read.
 pub(crate) fn replayed(data: &[u8]) {
     let mut book = Book::new(OrderKey::new("", "SB1").expect("a key"));
     for line in data.split(|byte| *byte == b'\n') {

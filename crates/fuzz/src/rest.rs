@@ -1,5 +1,5 @@
-//! The REST of sellers and of buyers: whatever comes, the answer is a document with a reason and never
-//! the server's own fault.
+//! The REST of sellers and of buyers: to any request, the reply is a document with a reason and
+//! never the server's own fault.
 
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -16,27 +16,27 @@ use crate::owner;
 
 mod buyer;
 
-/// Longest answer that is read.
+/// The size of the longest reply that is read.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
-/// Longest wait for an answer; nothing in memory takes this long.
+/// The longest wait for a reply; nothing in memory takes this long.
 const STUCK: Duration = Duration::from_secs(10);
-/// Longest wait for the next event of a stream that may have none.
+/// The longest wait for the next event of a stream that may have none.
 const NEXT_EVENT: Duration = Duration::from_millis(2);
 
-/// Any request to the sellers' REST.
+/// Sends any request to the sellers' REST.
 pub(crate) fn of_sellers(data: &[u8]) {
     let Some(request) = request(data) else { return };
     owner::ask(|orders, _| checked(orderstream_processor::rest::router(orders.clone()), request));
 }
 
-/// Any request to the buyers' REST.
+/// Sends any request to the buyers' REST.
 pub(crate) fn of_buyers(data: &[u8]) {
     let Some(request) = request(data) else { return };
     let router = orderstream_requestor::rest::router(Arc::new(buyer::Agreeable));
     owner::ask(|_, _| checked(router, request));
 }
 
-/// Any query and any `Last-Event-ID` where pages and streams go on: the first byte names the path, the
+/// Sends any query and any `Last-Event-ID` to pages and streams: the first byte names the path, the
 /// first line is the query, the rest the header.
 pub(crate) fn parameters(data: &[u8]) {
     const PATHS: [&str; 8] = [
@@ -62,7 +62,8 @@ pub(crate) fn parameters(data: &[u8]) {
     owner::ask(|orders, _| checked(orderstream_processor::rest::router(orders.clone()), request));
 }
 
-/// Reads `METHOD path`, headers, an empty line and a body; `None` where HTTP itself would refuse it.
+/// Reads `METHOD path`, headers, an empty line and a body; `None` where HTTP itself would refuse
+/// it.
 fn request(data: &[u8]) -> Option<Request<Body>> {
     let head_end = data.windows(2).position(|pair| pair == b"\n\n").unwrap_or(data.len());
     let (head, body) = data.split_at(head_end);
@@ -108,7 +109,7 @@ fn kind(answer: &Response<Body>) -> &str {
     kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default()
 }
 
-/// Reads what a stream has to say now: each event's number is the one after that before it.
+/// Reads the events that a stream has now, and checks that each number follows the one before.
 async fn events(shown: &str, answer: Response<Body>) {
     let mut body = answer.into_body();
     let mut text = Vec::new();

@@ -1,5 +1,5 @@
-//! The wire's messages and the domain's types: what is converted comes back the same, and what is not
-//! names its field.
+//! The wire's messages and the domain's types: a converted message comes back the same, and a
+//! refused one names its field.
 
 use orderstream_core::{EventKind, OrderKey, Refusal};
 use orderstream_rpc::convert::{
@@ -9,7 +9,7 @@ use orderstream_rpc::convert::{
 use orderstream_rpc::v1;
 use prost::Message as _;
 
-/// The first byte says which message the others are.
+/// Converts the message whose type the first byte names, and whose content is the rest.
 pub(crate) fn converted(data: &[u8]) {
     let Some((kind, data)) = data.split_first() else { return };
     match kind % 3 {
@@ -56,7 +56,7 @@ fn event(data: &[u8]) {
     }
 }
 
-/// A refusal says what is wrong.
+/// Checks that a refusal has a reason and a text.
 pub(crate) fn explained(refusal: &Refusal) {
     assert!(!refusal.message.is_empty(), "{refusal:?}");
     assert!(!refusal.reason.as_str().is_empty(), "{refusal:?}");

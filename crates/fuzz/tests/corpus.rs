@@ -1,11 +1,12 @@
-//! Each input of the corpora, played once: what broke something stays mended.
+//! Each input of the corpora, played once, so that a mended fault stays mended.
 
 use std::path::Path;
 
 use orderstream_fuzz::TARGETS;
 
+/// Each input is accepted or refused.
 #[test]
-fn every_input_of_the_corpora_is_taken_or_refused_and_breaks_nothing() {
+fn corpus_inputs_break_no_target() {
     for (name, run) in TARGETS {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
         let entries = std::fs::read_dir(&dir).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -21,7 +22,7 @@ fn every_input_of_the_corpora_is_taken_or_refused_and_breaks_nothing() {
 }
 
 #[test]
-fn every_target_takes_nothing_and_noise() {
+fn targets_take_nothing_and_noise() {
     for (_, run) in TARGETS {
         run(b"");
         run(&[0xff; 64]);

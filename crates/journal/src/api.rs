@@ -1,4 +1,4 @@
-//! The port: what a service asks of a journal.
+//! The journal's port to services.
 
 use std::fmt::{self, Debug};
 
@@ -21,14 +21,16 @@ pub trait Journal: Send + Sync + Debug + 'static {
         self.submit_all(vec![append])
     }
 
-    /// Queues a few appends as one: they are written in one batch, whatever its bounds, so that after a
-    /// crash the disk has all of them or none. Each has an outcome of its own, told in their order.
+    /// Queues a few appends as one: they are written in one batch, whatever its bounds, so that
+    /// after a crash the disk has all of them or none. Each has an outcome of its own, reported in
+    /// their order.
     ///
     /// # Errors
     /// When they are not taken: all are or none.
     fn submit_all(&self, appends: Vec<Append>) -> Result<(), SubmitError>;
 
-    /// Why the journal takes no appends until somebody has acted, if it is damaged so that it does not.
+    /// Returns the cause for which the journal is read only until an operator acts; `None` while it
+    /// takes appends, or a failed store is being opened again.
     fn read_only(&self) -> Option<String> {
         None
     }
@@ -37,24 +39,24 @@ pub trait Journal: Send + Sync + Debug + 'static {
     /// does not exist. Blocks on the disk.
     ///
     /// # Errors
-    /// [`ReadError::Damaged`] when a record asked for is missing or not what was written.
+    /// [`ReadError::Damaged`] when one of those records is missing or damaged.
     fn read(&self, list: &[u8], after: u64, limit: usize) -> Result<Vec<Record>, ReadError>;
 
-    /// Gives the key and the last number of every list, in no order.
+    /// Returns the key and the last number of every list, in no order.
     ///
     /// # Errors
     /// When the store cannot be read now.
     fn lists(&self) -> Result<Vec<(Vec<u8>, u64)>, ReadError>;
 
-    /// Removes a list and all its records; durable on return. A list that does not exist is
-    /// removed already. Blocks on the disk, so it must not be called from `done`.
+    /// Removes a list and all its records; durable on return. A list that does not exist counts as
+    /// removed. Blocks on the disk, so it must not be called from `done`.
     ///
     /// # Errors
-    /// When the removal is not durable; it may have happened or not.
+    /// When the removal is not durable; the list may be there or not.
     fn remove(&self, list: &[u8]) -> Result<(), ReadError>;
 
     /// Visits every record in one pass, list by list and in order within a list. A damaged record
-    /// is given as an error for its list; then nothing more of that list is given and the pass
+    /// is passed as an error for its list; then nothing more of that list is passed, and the pass
     /// goes on with the next.
     ///
     /// # Errors
@@ -62,17 +64,17 @@ pub trait Journal: Send + Sync + Debug + 'static {
     fn scan(&self, visit: &mut Visit<'_>) -> Result<(), ReadError>;
 }
 
-/// What [`Journal::scan`] calls with a list's key and one record of it.
+/// The callback of [`Journal::scan`]; it receives a list's key and one record of it.
 pub type Visit<'a> = dyn FnMut(&[u8], Result<Record, ReadError>) + 'a;
 
-/// What is called with an append's outcome.
+/// The callback that receives an append's outcome.
 pub type Done = Box<dyn FnOnce(Result<Appended, AppendError>) + Send>;
 
-/// Records to put at the end of a list, all or none.
+/// Records to add to the end of a list, all or none.
 pub struct Append {
-    /// The list's key. The list is made by its first append.
+    /// The list's key. The first append makes the list.
     pub list: Bytes,
-    /// The last number the caller believes the list has; 0 for a list that does not exist.
+    /// The last number that the caller expects the list to have; 0 for a list that does not exist.
     pub expected: u64,
     /// The payloads, each at most [`RECORD_BYTES_MAX`](crate::limits::RECORD_BYTES_MAX) bytes.
     pub records: Vec<Bytes>,
@@ -102,12 +104,13 @@ impl Appended {
         Self { list, last }
     }
 
-    /// The key of the list.
+    /// Returns the list's key.
     pub const fn list(&self) -> &Bytes {
         &self.list
     }
 
-    /// The number of the last record the append wrote; every record up to it is on disk.
+    /// Returns the number of the last record that the append wrote; every record up to it is on
+    /// disk.
     pub const fn last(&self) -> u64 {
         self.last
     }
@@ -119,8 +122,8 @@ impl From<&Appended> for DurableProof {
     }
 }
 
-/// A proof that a list is on disk up to a number. Made by a journal only: of an append after its sync, and
-/// of a record that was read back.
+/// A proof that a list is on disk up to a number. Made by a journal only: from an append after its
+/// sync, and from a record that was read back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DurableProof {
     list: ListHash,
@@ -128,7 +131,7 @@ pub struct DurableProof {
 }
 
 impl DurableProof {
-    /// The number of the last record that is on disk for sure.
+    /// Returns the number of the last record that is proven to be on disk.
     pub const fn last(self) -> u64 {
         self.last
     }
@@ -140,12 +143,12 @@ impl Durable for DurableProof {
     }
 }
 
-/// One record as it was appended.
+/// A record of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// The record's number in its list, from 1.
     pub seq: u64,
-    /// What was appended.
+    /// The bytes as they were appended.
     pub payload: Bytes,
     list: ListHash,
 }
@@ -165,7 +168,7 @@ impl From<&Record> for DurableProof {
 /// Appends and waits for the outcome. Dropping the future does not undo the append.
 ///
 /// # Errors
-/// As [`AppendError`] says.
+/// As [`AppendError`] lists.
 pub async fn append(
     journal: &dyn Journal,
     list: Bytes,

@@ -1,18 +1,18 @@
-//! What is not as it was written, in the words of operators.
+//! Reports of damage, for operators.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use bytes::Bytes;
 
-/// A file that is not what was written.
+/// A damaged file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileDamage {
     /// The file.
     pub file: PathBuf,
-    /// The first byte that is wrong, where it is known.
+    /// The first damaged byte; absent where it is not known.
     pub at: Option<u64>,
-    /// What is wrong.
+    /// The fault, for people.
     pub what: String,
 }
 
@@ -31,48 +31,48 @@ impl fmt::Display for FileDamage {
 pub struct ListDamage {
     /// The list's key.
     pub list: Bytes,
-    /// The first record that is missing or not what was written; 0 where the list itself is damaged.
+    /// The first record that is missing or damaged; 0 where the list itself is damaged.
     pub seq: u64,
-    /// The number of the list's last record, as far as it is known.
+    /// The number of the list's last record; 0 where it is not known.
     pub last: u64,
-    /// How many records are missing, as far as it is known.
+    /// The number of records that are known to be missing.
     pub missing: u64,
-    /// Why it is refused.
+    /// The cause for which it is refused, for people.
     pub reason: String,
 }
 
-/// What a journal found when it was opened.
+/// The damage of a journal, as it was found when it was opened.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Damage {
-    /// Files that are not what was written.
+    /// Damaged files.
     pub files: Vec<FileDamage>,
     /// Lists that are refused, by key.
     pub lists: Vec<ListDamage>,
-    /// Why the journal takes no appends, if it does not until somebody has acted.
+    /// The cause for which the journal is read only until an operator acts; absent otherwise.
     pub read_only: Option<String>,
 }
 
 impl Damage {
-    /// Whether all is as it was written.
+    /// Reports whether there is no damage.
     pub const fn is_none(&self) -> bool {
         self.files.is_empty() && self.lists.is_empty() && self.read_only.is_none()
     }
 
-    /// Records that are missing in all lists together.
+    /// Returns the number of missing records of all lists together.
     pub fn missing_records(&self) -> u64 {
         self.lists.iter().fold(0, |sum, list| sum.saturating_add(list.missing))
     }
 }
 
-/// How much is damaged.
+/// The amount of damage, for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DamageCounts {
-    /// Files that are not what was written.
+    /// The number of damaged files.
     pub files: u64,
-    /// Lists that are refused.
+    /// The number of lists that are refused.
     pub lists: u64,
-    /// Records that were acknowledged and are missing.
+    /// The number of records that were acknowledged and are missing.
     pub missing_records: u64,
-    /// Whether the journal takes no appends until somebody has acted.
+    /// The journal takes no appends until an operator acts.
     pub is_read_only: bool,
 }

@@ -1,11 +1,11 @@
-//! Folders and files that are on disk before anything relies on them. A file's sync does not bring the
+//! Makes folders and files durable before anything relies on them. A file's sync does not cover the
 //! name that its folder has for it, so folders are synced too.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-/// Makes a folder, with those above it that are missing; on disk when it returns.
+/// Makes a folder, with those above it that are missing; durable on return.
 ///
 /// # Errors
 /// When it cannot be made or synced.
@@ -25,7 +25,8 @@ pub(crate) fn create_folder(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a folder that is there as a whole or not at all: what lays it out works at another place.
+/// Makes a folder that exists as a whole or not at all: it is laid out under another name, synced,
+/// and renamed.
 ///
 /// # Errors
 /// When it cannot be laid out, synced or moved.

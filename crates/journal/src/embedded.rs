@@ -25,20 +25,20 @@ use crate::reader::{self, Pass};
 use crate::stats::Stats;
 use crate::writer::{Shared, Writer, close};
 
-/// The file whose lock says that a process has the journal open. The system drops the lock when
-/// the process ends, however it ends.
+/// The file whose lock is held while a process has the journal open. The system releases the lock
+/// when the process ends, however it ends.
 const LOCK_FILE: &str = "journal.lock";
 /// The directory of the store inside the journal's.
 pub(crate) const STORE_DIR: &str = "store";
 
-/// Bounds of a journal; the defaults are those of [`limits`].
+/// The limits of a journal; the defaults are those of [`limits`].
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Appends that may wait for the writer.
+    /// The largest number of appends that wait for the writer.
     pub queue_len_max: usize,
-    /// Records in one batch.
+    /// The largest number of records in one batch.
     pub batch_records_max: usize,
-    /// Payload bytes in one batch.
+    /// The largest number of payload bytes in one batch.
     pub batch_bytes_max: usize,
 }
 
@@ -52,8 +52,8 @@ impl Default for Options {
     }
 }
 
-/// A handle to a journal on a local disk; clones are cheap and name the same journal. When the last
-/// one is dropped, what waits is written and the store is closed.
+/// A handle to a journal on a local disk; clones are cheap and share the journal. When the last one
+/// is dropped, waiting appends are written and the store is closed.
 #[derive(Clone)]
 pub struct Embedded {
     owner: Arc<Owner>,
@@ -65,8 +65,8 @@ struct Owner {
 }
 
 impl Embedded {
-    /// Opens the journal in `dir`, which is made when it does not exist. A damaged one is opened too:
-    /// [`Self::damage`] says what is wrong and [`Self::health`] whether it takes appends.
+    /// Opens the journal in `dir`, which is made when it does not exist. A damaged one is opened
+    /// too: [`Self::damage`] reports the damage, and [`Self::health`] whether it takes appends.
     ///
     /// # Errors
     /// As [`OpenError`] says.
@@ -120,19 +120,19 @@ impl Embedded {
         Ok(Self { owner: Arc::new(owner) })
     }
 
-    /// What is not as it was written, as far as it was found when the journal was opened.
+    /// Returns the damage, as it was found when the store was last opened.
     pub fn damage(&self) -> Damage {
         let read_only = self.read_only();
         let files = self.owner.shared.files.read().clone();
         Damage { files, lists: self.owner.shared.heads.read().damage(), read_only }
     }
 
-    /// Whether the journal takes appends.
+    /// Reports whether the journal takes appends.
     pub fn health(&self) -> Health {
         self.owner.shared.queue.health()
     }
 
-    /// How much is not as it was written, for figures.
+    /// Returns the amount of damage, for metrics.
     pub fn damage_counts(&self) -> DamageCounts {
         let heads = self.owner.shared.heads.read();
         let missing = heads.damaged.values().map(|damaged| damaged.missing);
@@ -144,13 +144,13 @@ impl Embedded {
         }
     }
 
-    /// What the writer did since the journal was opened.
+    /// Returns the writer's counters since the journal was opened.
     pub fn stats(&self) -> &Stats {
         &self.owner.shared.stats
     }
 
-    /// Takes no more appends, writes and answers what waits, and closes the store. Must not be
-    /// called from `done`.
+    /// Takes no more appends, writes those that wait, and closes the store. Must not be called from
+    /// `done`.
     pub fn close(self) {
         self.owner.close();
     }

@@ -1,4 +1,4 @@
-//! What the journal needs of a store, so that a store can be measured, replaced or made to fail.
+//! The journal's interface to a store, so that a store can be measured, replaced or made to fail.
 
 pub mod fjall;
 
@@ -15,11 +15,11 @@ use crate::damage::FileDamage;
 pub enum Op {
     /// Sets the value of a key.
     Put(Vec<u8>, Vec<u8>),
-    /// Takes a key out.
+    /// Removes a key.
     Delete(Vec<u8>),
 }
 
-/// What [`Engine::range`] calls with a key and its value.
+/// The callback of [`Engine::range`]; it receives a key and its value.
 pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
 /// An open store: keys in byte order, each with a value.
@@ -36,14 +36,14 @@ pub trait Engine: Send + Sync + Debug {
     /// When a key or value cannot be read.
     fn range(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), EngineError>;
 
-    /// Gives the last key from `from` up to and without `to`.
+    /// Returns the last key from `from` up to and without `to`.
     ///
     /// # Errors
     /// When the key cannot be read.
     fn last_key(&self, from: &[u8], to: &[u8]) -> Result<Option<Vec<u8>>, EngineError>;
 
-    /// Files that were not what was written when the store was opened, and do not keep it from being
-    /// written.
+    /// Returns the files that were damaged when the store was opened, with a damage that does not
+    /// prevent writes.
     fn damage(&self) -> Vec<FileDamage> {
         Vec::new()
     }
@@ -51,19 +51,19 @@ pub trait Engine: Send + Sync + Debug {
 
 /// A place that holds a store and can be opened more than once, but never twice at a time.
 pub trait Place: Send + Sync + Debug {
-    /// Opens the store, or makes it. All that readers can see afterwards is on disk.
+    /// Opens the store, or makes it. All that readers see afterwards is on disk.
     ///
     /// # Errors
-    /// When the store cannot be opened, or is open elsewhere.
+    /// When the store cannot be opened, or is open already.
     fn open(&self, opening: Opening) -> Result<Box<dyn Engine>, EngineError>;
 
-    /// Says whether the place would take writes now, without touching the store.
+    /// Checks that the place would take writes now, without touching the store.
     ///
     /// # Errors
     /// When it would not.
     fn probe(&self) -> Result<(), EngineError>;
 
-    /// Opens what is whole of a damaged store, to be read only; the store itself is not touched.
+    /// Opens the whole parts of a damaged store, read only; the store itself is not touched.
     ///
     /// # Errors
     /// When nothing of it can be read.
@@ -71,7 +71,8 @@ pub trait Place: Send + Sync + Debug {
         Err(EngineError::Failed("this store has no way to read what is whole of it".to_owned()))
     }
 
-    /// Forgets bytes that were cut off the end of the store and kept: nothing of them is missing.
+    /// Removes the bytes that were cut off the store's log and kept; called when nothing of them is
+    /// missing.
     ///
     /// # Errors
     /// When they cannot be removed.
@@ -80,44 +81,44 @@ pub trait Place: Send + Sync + Debug {
     }
 }
 
-/// What is known of lists from elsewhere than the store.
+/// Facts about lists that do not come from the store.
 pub trait Known {
-    /// The key of a list by its id.
+    /// Returns the key of a list by its id.
     fn name(&self, id: u32) -> Option<Bytes>;
 
-    /// Whether a record of a list was acknowledged, and the list not removed since.
+    /// Reports whether a record of a list was acknowledged, and the list not removed since.
     fn is_acknowledged(&self, id: u32, seq: u64) -> bool;
 }
 
-/// What is whole of a damaged store.
+/// The whole parts of a damaged store.
 #[derive(Debug)]
 pub struct Rescued {
-    /// To be read; every commit fails.
+    /// The store to read; every commit fails.
     pub engine: Box<dyn Engine>,
-    /// The files that are not what was written.
+    /// The damaged files.
     pub damage: Vec<FileDamage>,
 }
 
-/// Why a store is opened.
+/// The occasion on which a store is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opening {
-    /// At the start of a process.
+    /// The start of a process.
     First,
-    /// After a write or a sync failed: the system may have dropped what it could not write and
-    /// still show it, so all that is found in the log is written anew.
+    /// A write or a sync failed before. The system may have dropped data that it could not write,
+    /// and still show it, so all that is found in the log is written anew.
     AfterFailure,
 }
 
-/// What a store answers when it cannot do something.
+/// An error of a store.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// There is no room.
+    /// The disk is full.
     #[error("{0}")]
     Full(String),
-    /// What is on the disk is not what was written.
+    /// The bytes on the disk are not what was written.
     #[error("{0}")]
     Damaged(String),
-    /// Anything else.
+    /// Any other failure.
     #[error("{0}")]
     Failed(String),
 }

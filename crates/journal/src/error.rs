@@ -1,14 +1,14 @@
-//! What can go wrong, one variant for each decision a caller can take.
+//! The journal's errors, one variant for each decision that a caller can take.
 
 use std::io;
 use std::path::PathBuf;
 
 use bytes::Bytes;
 
-/// Why an append was not taken. Its `done` is not called.
+/// The cause for which an append was not taken. Its `done` is not called.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
-    /// The queue is at its bound: try again later.
+    /// The queue is at its limit: try again later.
     #[error("the journal's queue is full")]
     Full,
     /// The journal is closing or closed.
@@ -17,7 +17,7 @@ pub enum SubmitError {
     /// The store failed and is not open again yet: try again later.
     #[error("the journal takes no writes: {0}")]
     Unhealthy(String),
-    /// The store is damaged, and takes nothing until somebody has acted: never try again.
+    /// The store is damaged, and takes nothing until an operator acts: never try again.
     #[error("the journal is read only: {0}")]
     ReadOnly(String),
     /// The key or a payload is over its limit, or the key is empty: never try again.
@@ -25,15 +25,15 @@ pub enum SubmitError {
     TooLarge(&'static str),
 }
 
-/// Why an append that was taken is not acknowledged.
+/// The cause for which an append that was taken is not acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
-    /// The list does not end where the caller believes; nothing of the append was written.
+    /// The list does not end where the caller expects; nothing of the append was written.
     #[error("the list ends at {actual}, not at {expected}")]
     Conflict {
-        /// The last number the caller believed the list has.
+        /// The last number that the caller expected the list to have.
         expected: u64,
-        /// The last number the list has.
+        /// The last number that the list has.
         actual: u64,
     },
     /// The list is damaged and refused; nothing of the append was written.
@@ -54,17 +54,17 @@ pub enum AppendError {
     NotTaken(#[from] SubmitError),
 }
 
-/// Why records cannot be read.
+/// The cause for which records cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// A record is not what was written. Its list is refused; others are served.
+    /// A record is missing or damaged. Its list is refused; others are served.
     #[error("the list is damaged at record {seq}: {reason}")]
     Damaged {
         /// The key of the list.
         list: Bytes,
         /// The number of the record, 0 where the list itself is damaged.
         seq: u64,
-        /// What is wrong with it.
+        /// The fault, for people.
         reason: String,
     },
     /// The store cannot be read now.
@@ -72,7 +72,7 @@ pub enum ReadError {
     Io(#[from] io::Error),
 }
 
-/// Why a journal cannot be opened.
+/// The cause for which a journal cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it open.
@@ -86,7 +86,7 @@ pub enum OpenError {
     Unwritable {
         /// The journal's directory.
         dir: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The store in the directory cannot be opened.
@@ -94,7 +94,7 @@ pub enum OpenError {
     Store {
         /// The journal's directory.
         dir: PathBuf,
-        /// What the store said.
+        /// The store's error.
         reason: String,
     },
 }

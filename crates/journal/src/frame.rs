@@ -1,19 +1,19 @@
-//! How a payload is laid out on disk.
+//! The layout of a payload on disk.
 //!
 //! ```text
 //! version (1 byte) | CRC32C, little endian (4 bytes) | payload
 //! ```
 //!
-//! The checksum covers the version, the list's key, the record's number and the payload: a record
-//! that is whole but stands in the place of another is damage too.
+//! The checksum covers the version, the list's key, the record's number and the payload: a whole
+//! record in the place of another is damage too.
 
 /// The version of the layout that is written.
 const VERSION: u8 = 1;
 
-/// Bytes before the payload.
+/// The number of bytes before the payload.
 pub(crate) const HEADER_LEN: usize = 5;
 
-/// Why bytes are not a record.
+/// The cause for which bytes are not a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Damage {
     #[error("it is shorter than its header")]
@@ -24,7 +24,7 @@ pub(crate) enum Damage {
     Checksum,
 }
 
-/// Puts the frame of one record at the end of `out`.
+/// Appends the frame of one record to `out`.
 pub(crate) fn encode(list: &[u8], seq: u64, payload: &[u8], out: &mut Vec<u8>) {
     out.reserve(HEADER_LEN + payload.len());
     out.push(VERSION);
@@ -32,7 +32,7 @@ pub(crate) fn encode(list: &[u8], seq: u64, payload: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(payload);
 }
 
-/// Verifies a frame and gives its payload.
+/// Verifies a frame and returns its payload.
 pub(crate) fn decode<'a>(list: &[u8], seq: u64, frame: &'a [u8]) -> Result<&'a [u8], Damage> {
     let (header, payload) = frame.split_first_chunk::<HEADER_LEN>().ok_or(Damage::Short)?;
     let [version, crc @ ..] = *header;
@@ -112,7 +112,7 @@ mod tests {
         }
 
         #[test]
-        fn frame_in_the_place_of_another_is_damage(seq: u64, other: u64, payload: Vec<u8>) {
+        fn misplaced_frames_are_damage(seq: u64, other: u64, payload: Vec<u8>) {
             prop_assume!(seq != other);
             prop_assert!(decode(b"list", other, &framed(b"list", seq, &payload)).is_err());
             prop_assert!(decode(b"tsil", seq, &framed(b"list", seq, &payload)).is_err());

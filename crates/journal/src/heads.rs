@@ -1,4 +1,4 @@
-//! Where each list ends. Loaded from the store at the start and kept by the writer.
+//! The end of each list. Loaded from the store at the start, and updated by the writer.
 
 mod load;
 
@@ -19,22 +19,22 @@ pub(crate) struct Head {
     pub(crate) last: u64,
 }
 
-/// A record or, with number 0, a whole list that is not what was written.
+/// A damaged record or, with number 0, a damaged list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Damaged {
     pub(crate) seq: u64,
-    /// Records that are missing, as far as it is known.
+    /// The number of records that are known to be missing.
     pub(crate) missing: u64,
     pub(crate) reason: String,
 }
 
 impl Damaged {
-    /// One record, for this reason.
+    /// Makes the damage of one record, for this reason.
     pub(crate) const fn at(seq: u64, reason: String) -> Self {
         Self { seq, missing: 0, reason }
     }
 
-    /// A record that is not there.
+    /// Makes the damage of a missing record.
     pub(crate) fn missing(seq: u64) -> Self {
         Self { seq, missing: 1, reason: "it is missing".to_owned() }
     }
@@ -45,18 +45,18 @@ impl Damaged {
     }
 }
 
-/// Every list of a store.
+/// The lists of a store.
 #[derive(Debug, Default)]
 pub(crate) struct Heads {
     pub(crate) lists: HashMap<Bytes, Head>,
-    /// Lists that are refused, with what was found when the store was opened.
+    /// Lists that are refused, with the damage that was found when the store was opened.
     pub(crate) damaged: HashMap<Bytes, Damaged>,
     pub(crate) next_id: ListId,
-    /// Removed lists of which the store still says so.
+    /// Removed lists that the store still records as removed.
     pub(crate) gone: Vec<ListId>,
-    /// Whether the store says that there is a file of marks.
+    /// The store says that there is a file of marks.
     pub(crate) is_marked: bool,
-    /// Why a part of the store cannot be read, if one cannot.
+    /// The cause for which a part of the store cannot be read; absent while all can.
     pub(crate) unreadable: Option<String>,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct Heads {
 pub(crate) type Acknowledged = (ListId, Bytes, u64);
 
 impl Heads {
-    /// The ends of all lists of a store, held against its marks.
+    /// Loads the ends of all lists of a store, and compares them with its marks.
     pub(crate) fn of(engine: &dyn Engine, marks: &Marks) -> Result<Self, EngineError> {
         let mut heads = if marks.doubted.is_empty() {
             Self::load(engine, &marks.lists)?
@@ -79,18 +79,18 @@ impl Heads {
         Ok(heads)
     }
 
-    /// What was acknowledged, as it is known here.
+    /// Returns each list as it was acknowledged.
     pub(crate) fn acknowledged(&self) -> impl Iterator<Item = Acknowledged> + '_ {
         self.lists.iter().map(|(list, head)| (head.id, list.clone(), head.last))
     }
 
-    /// The keys and last numbers of all lists, by id.
+    /// Returns the keys and last numbers of all lists, by id.
     pub(crate) fn names(&self) -> HashMap<ListId, (Bytes, u64)> {
         self.acknowledged().map(|(id, list, last)| (id, (list, last))).collect()
     }
 
-    /// Refuses every list that ends before what was acknowledged of it. Its number stays where it was,
-    /// so that no number is given twice.
+    /// Refuses every list that ends before its last acknowledged record. Its end stays at that
+    /// record, so that no number is given twice.
     pub(crate) fn judge(&mut self, acknowledged: impl Iterator<Item = Acknowledged>) {
         for (id, list, last) in acknowledged {
             self.next_id = self.next_id.max(id.saturating_add(1));
@@ -126,7 +126,7 @@ impl Heads {
         self.lists.insert(list, head);
     }
 
-    /// The lists that are refused, by key.
+    /// Returns the lists that are refused, by key.
     pub(crate) fn damage(&self) -> Vec<ListDamage> {
         let damage = self.damaged.iter().map(|(list, damaged)| ListDamage {
             list: list.clone(),
@@ -151,7 +151,7 @@ impl Known for HashMap<ListId, (Bytes, u64)> {
     }
 }
 
-/// Whether a store has records of a list, or cannot say.
+/// Reports whether a store has records of a list; true where it cannot be read.
 fn has_records(engine: &dyn Engine, id: ListId) -> bool {
     let (from, to) = (keys::record(id, 0), keys::record(id, u64::MAX));
     !matches!(engine.last_key(&from, &to), Ok(None))

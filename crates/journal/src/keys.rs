@@ -1,4 +1,4 @@
-//! Keys in the store.
+//! The keys in the store.
 //!
 //! ```text
 //! 'g' | list id (4 bytes)                 -> frame of nothing: the list was removed
@@ -7,46 +7,46 @@
 //! 'r' | list id (4 bytes) | seq (8 bytes) -> frame of the payload
 //! ```
 //!
-//! A list's key is written once; its records carry the 4 bytes of its id. Big endian keeps a
-//! list's records together and in order. That a list was removed stands here until the file of marks
-//! says so on disk.
+//! A list's key is written once; its records carry the 4 bytes of its id. Big endian keeps a list's
+//! records together and in order. A removal is recorded here until the file of marks has it on
+//! disk.
 
 /// A number that stands for a list's key in the store.
 pub(crate) type ListId = u32;
 
-/// Bytes of a record's key.
+/// The length of a record's key, bytes.
 const RECORD_KEY_LEN: usize = 13;
 
 const GONE: u8 = b'g';
 const LIST: u8 = b'l';
 const RECORD: u8 = b'r';
 
-/// Every removed list's key is at or after this and before [`GONE_END`].
+/// The first key of removed lists, which end before [`GONE_END`].
 pub(crate) const GONE_BEGIN: &[u8] = b"g";
-/// The first key after all removed lists.
+/// The first key after those of removed lists.
 pub(crate) const GONE_END: &[u8] = b"h";
-/// Says that there is a file of marks.
+/// The key that says that there is a file of marks.
 pub(crate) const MARKED: &[u8] = b"m";
-/// The first key after it.
+/// The first key after [`MARKED`].
 pub(crate) const MARKED_END: &[u8] = b"n";
-/// Every list's key is at or after this and before [`LISTS_END`].
+/// The first key of lists, which end before [`LISTS_END`].
 pub(crate) const LISTS_BEGIN: &[u8] = b"l";
-/// The first key after all lists.
+/// The first key after those of lists.
 pub(crate) const LISTS_END: &[u8] = b"m";
-/// The first key after all records.
+/// The first key after those of records.
 pub(crate) const RECORDS_END: &[u8] = b"s";
 
-/// The store's key for a list that was removed.
+/// Returns the store's key for a list that was removed.
 pub(crate) fn gone(id: ListId) -> Vec<u8> {
     [&[GONE][..], &id.to_be_bytes()].concat()
 }
 
-/// The list's id in the store's key for a list that was removed.
+/// Returns the list's id from the store's key for a list that was removed.
 pub(crate) fn gone_of(stored: &[u8]) -> Option<ListId> {
     Some(ListId::from_be_bytes(stored.strip_prefix(&[GONE])?.try_into().ok()?))
 }
 
-/// The store's key for a list.
+/// Returns the store's key for a list.
 pub(crate) fn list(key: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(1 + key.len());
     out.push(LIST);
@@ -54,12 +54,12 @@ pub(crate) fn list(key: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The list's key in the store's key for a list.
+/// Returns the list's key from the store's key for a list.
 pub(crate) fn list_of(stored: &[u8]) -> Option<&[u8]> {
     stored.strip_prefix(&[LIST])
 }
 
-/// The store's key for a record.
+/// Returns the store's key for a record.
 pub(crate) fn record(id: ListId, seq: u64) -> [u8; RECORD_KEY_LEN] {
     let mut out = [RECORD; RECORD_KEY_LEN];
     out[1..5].copy_from_slice(&id.to_be_bytes());
@@ -67,7 +67,7 @@ pub(crate) fn record(id: ListId, seq: u64) -> [u8; RECORD_KEY_LEN] {
     out
 }
 
-/// The list's id and the number in the store's key for a record.
+/// Returns the list's id and the number from the store's key for a record.
 pub(crate) fn record_of(stored: &[u8]) -> Option<(ListId, u64)> {
     let (id, seq) = stored.strip_prefix(&[RECORD])?.split_first_chunk::<4>()?;
     Some((ListId::from_be_bytes(*id), u64::from_be_bytes(seq.try_into().ok()?)))
@@ -77,8 +77,9 @@ pub(crate) fn record_of(stored: &[u8]) -> Option<(ListId, u64)> {
 mod tests {
     use super::*;
 
+    /// They sort by list, then by number.
     #[test]
-    fn keys_come_back_and_sort_by_list_then_number() {
+    fn keys_round_trip_and_sort() {
         assert_eq!(record_of(&record(7, 1 << 40)), Some((7, 1 << 40)));
         assert_eq!(list_of(&list(b"a list")), Some(&b"a list"[..]));
         assert!(record(1, u64::MAX) < record(2, 0));

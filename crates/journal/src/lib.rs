@@ -1,9 +1,9 @@
-//! Bytes in, durable bytes out, in order.
+//! A journal of durable, ordered lists of records.
 //!
-//! A [`Journal`] holds lists of records. Each list has a key, and its records are numbered 1, 2,
-//! 3, … without a gap. An append names the last number its caller believes the list has, so two
-//! writers that believe different things cannot both succeed. What an append answers is true after
-//! a power cut: the answer is given after the sync of the batch the append was part of.
+//! A [`Journal`] holds lists of records. Each list has a key, and its records are numbered 1, 2, 3,
+//! … without a gap. An append names the last number that its caller expects the list to have, so
+//! two writers with different expectations cannot both succeed. An acknowledged append survives a
+//! power cut: it is acknowledged after the sync of its batch.
 //!
 //! ```text
 //!  submit ──► queue (bounded) ──► writer thread: take all that waits ─► one batch ─► one sync ─┐
@@ -11,10 +11,10 @@
 //!    …                           every `done` of the batch is called ◄────────────────────────┘
 //! ```
 //!
-//! While one sync runs, the next batch gathers in the queue: many callers share one sync and
-//! nobody waits for a timer. [`Embedded`] is the journal on a local disk. Damage is reported, never
+//! While one sync runs, the next batch gathers in the queue: many callers share one sync, and none
+//! waits for a timer. [`Embedded`] is the journal on a local disk. Damage is reported, never
 //! repaired by deleting: a list with a damaged record, or without one that was acknowledged, is
-//! refused and all others are served. A store with damage in its files is read only.
+//! refused, and all others are served. A store with damaged files is read only.
 
 mod api;
 mod damage;

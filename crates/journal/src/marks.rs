@@ -1,8 +1,8 @@
-//! How far each list was acknowledged, kept in a file beside the store.
+//! The end of each list, as it was acknowledged, in a file beside the store.
 //!
-//! A log whose end is gone looks like a log whose end was never written. So after each batch that is
-//! on disk a line goes to this file: which lists it changed, and where they end. When the journal is
-//! opened, a list of the store that ends before its mark has lost what was acknowledged.
+//! A log whose end is lost looks like a log whose end was never written. So each batch that is on
+//! disk adds an entry to this file: the lists that it changed, and their ends. When the journal is
+//! opened, a list of the store that ends before its mark has lost acknowledged records.
 //!
 //! ```text
 //! file  = entry*                  the first entry says which layout this is
@@ -16,10 +16,10 @@
 //!                                                         all numbers little endian
 //! ```
 //!
-//! The file is written after the store's sync, so a mark is never ahead of the store, and is synced
-//! itself at most once in [`limits::MARKS_SYNC_PAUSE`] and when the journal is closed: no answer
-//! waits for it. A power cut may leave the end of it in part; that much is passed over. It is
-//! written anew, into another file first, where it has grown, or was damaged.
+//! The file is written after the store's sync, so a mark is never ahead of the store. It is synced
+//! itself at most once in [`limits::MARKS_SYNC_PAUSE`] and when the journal is closed: no append
+//! waits for it. A power cut may leave a part of its last entry, which is skipped. It is written
+//! anew, into another file first, where it has grown or was damaged.
 
 mod read;
 
@@ -44,7 +44,7 @@ const NEW: u8 = 2;
 const REMOVED: u8 = 3;
 const SYNCED: u8 = 4;
 
-/// What one batch did to a list.
+/// A batch's change of a list.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Change<'a> {
     End(Head),
@@ -53,7 +53,7 @@ pub(crate) enum Change<'a> {
 }
 
 impl Change<'_> {
-    /// Puts the change at the end of `out`.
+    /// Appends the change to `out`.
     pub(crate) fn encode(self, out: &mut Vec<u8>) {
         let (kind, id) = match self {
             Self::End(head) => (END, head.id),
@@ -72,25 +72,25 @@ impl Change<'_> {
     }
 }
 
-/// Writes the file. Only the writer's thread does.
+/// The file, open for writing; used by the writer's thread only.
 #[derive(Debug)]
 pub(crate) struct MarksFile {
     dir: PathBuf,
-    /// None after it could not be written; then it is written anew.
+    /// The open file; absent after a failed write, and then written anew.
     file: Option<File>,
     len: u64,
-    /// Its length when it was written anew.
+    /// The length when it was last written anew, or opened.
     base: u64,
-    /// Up to where it is on disk, until that is said in the file.
+    /// The length that is on disk; absent once the file has an entry for it.
     synced: Option<u64>,
-    /// When the first byte was written that is not on disk.
+    /// The time of the first write that is not on disk; absent while all is.
     dirty: Option<Instant>,
-    /// When it was last tried to write it anew.
+    /// The time of the last attempt to write it anew.
     tried: Option<Instant>,
 }
 
 impl MarksFile {
-    /// Goes on with the file that was read, or writes it anew.
+    /// Continues the file that was read, or writes it anew.
     pub(crate) fn open(dir: &Path, marks: &Marks, heads: &Heads) -> io::Result<Self> {
         let mut this = Self {
             dir: dir.to_owned(),
@@ -114,9 +114,8 @@ impl MarksFile {
         Ok(this)
     }
 
-    /// Marks what a batch did that is on disk, in changes laid out one behind the other. `heads` are the
-    /// ends after the batch. What cannot be written now is written later; the batch is on disk all the
-    /// same.
+    /// Marks the changes of a batch that is on disk, encoded one after the other. `heads` are the
+    /// ends after the batch. A failed write is made up for later; the batch is on disk in any case.
     pub(crate) fn mark(&mut self, changes: &[u8], heads: &Heads) {
         let has_grown = self.len > self.base.saturating_mul(2) + limits::MARKS_GROWTH_BYTES;
         let outcome = if self.file.is_none() || has_grown {
@@ -128,12 +127,14 @@ impl MarksFile {
         self.judge(outcome);
     }
 
-    /// Says that the store's lists are no longer those that were marked last: the file is written anew.
+    /// Makes the next sync write the file anew, because the store's lists are no longer those that
+    /// were marked last.
     pub(crate) fn are_behind(&mut self) {
         (self.file, self.dirty, self.tried) = (None, None, None);
     }
 
-    /// When it is to be synced or written anew next, if not all that it has to say is on disk.
+    /// Returns the time at which the file is to be synced or written anew; `None` while all of it
+    /// is on disk.
     pub(crate) fn due(&self) -> Option<Instant> {
         match (&self.file, self.tried) {
             (Some(_), _) => self.dirty.map(|since| since + limits::MARKS_SYNC_PAUSE),
@@ -142,8 +143,8 @@ impl MarksFile {
         }
     }
 
-    /// Syncs what is not on disk, or writes all of it anew where it could not be written. True when all
-    /// of it is on disk.
+    /// Syncs the file, or writes it anew after a failed write. Reports whether all of it is on
+    /// disk.
     pub(crate) fn catch_up(&mut self, heads: &Heads) -> bool {
         let outcome = if self.file.is_some() { self.sync() } else { self.write_anew(heads) };
         let is_synced = outcome.is_ok();
@@ -151,7 +152,7 @@ impl MarksFile {
         is_synced
     }
 
-    /// Writes no more; what is written is brought to the disk.
+    /// Syncs the file and closes it.
     pub(crate) fn close(mut self) {
         if let Err(error) = self.sync() {
             tracing::warn!(%error, "the journal's marks cannot be synced");
@@ -192,7 +193,7 @@ impl MarksFile {
         Ok(())
     }
 
-    /// Writes the ends of all lists into a new file, which then takes the place of the old one.
+    /// Writes the ends of all lists into a new file, which then replaces the old one.
     fn write_anew(&mut self, heads: &Heads) -> io::Result<()> {
         self.tried = Some(Instant::now());
         let (path, fresh) = (self.dir.join(FILE), self.dir.join(format!("{FILE}.new")));
@@ -225,7 +226,7 @@ impl MarksFile {
     }
 }
 
-/// Writes down that lists of a journal that is closed went further than it can show.
+/// Marks that lists of a closed journal had more records than it holds.
 pub(crate) fn raise(dir: &Path, ends: &[(Bytes, u64)]) -> io::Result<()> {
     let marks = Marks::read(dir)?;
     let mut heads = Heads::default();
@@ -241,7 +242,7 @@ pub(crate) fn raise(dir: &Path, ends: &[(Bytes, u64)]) -> io::Result<()> {
     MarksFile::open(dir, &marks, &heads)?.write_anew(&heads)
 }
 
-/// The changes from what the file says to what is.
+/// Returns the changes that lead from the file's lists to the store's.
 fn behind(marks: &Marks, heads: &Heads) -> Vec<u8> {
     let mut changes = Vec::new();
     for (id, (list, _)) in &marks.lists {
@@ -259,7 +260,7 @@ fn behind(marks: &Marks, heads: &Heads) -> Vec<u8> {
     changes
 }
 
-/// Puts an entry that stands at this place of the file.
+/// Appends an entry for this place of the file to `out`.
 fn put(place: u64, body: &[u8], out: &mut Vec<u8>) {
     let place = usize::try_from(place).unwrap_or(usize::MAX);
     out.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());

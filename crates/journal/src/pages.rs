@@ -1,4 +1,4 @@
-//! Files that a disk gives only in part.
+//! Reads files that can be read only in part.
 
 use std::fs::{self, File};
 use std::io;
@@ -8,23 +8,23 @@ use std::path::Path;
 use crate::damage::FileDamage;
 use crate::limits;
 
-/// What a system says of a file that it has and cannot give: EIO, EISDIR, ENODATA, EBADMSG, EUCLEAN and
-/// EREMOTEIO.
+/// The system's errors for a file that is there and cannot be read: EIO, EISDIR, ENODATA, EBADMSG,
+/// EUCLEAN and EREMOTEIO.
 const OF_THE_DISK: [i32; 6] = [5, 21, 61, 74, 117, 121];
 
-/// What could be read of a file.
+/// The readable pages of a file.
 #[derive(Debug, Default)]
 pub(crate) struct Pages {
-    /// All of it; zeros stand for the pages that cannot be read.
+    /// The bytes of the file, with zeros for the pages that cannot be read.
     pub(crate) bytes: Vec<u8>,
-    /// The first page that cannot be read.
+    /// The first page that cannot be read; absent where all can.
     pub(crate) damage: Option<FileDamage>,
 }
 
-/// Reads a file whole, or page by page where the disk does not give all of it.
+/// Reads a file as a whole, or page by page where not all of it can be read.
 ///
 /// # Errors
-/// When it is not there, or cannot be read for another reason than that.
+/// When it is missing, or cannot be read for another reason.
 pub(crate) fn read(path: &Path) -> io::Result<Pages> {
     let error = match fs::read(path) {
         Ok(bytes) => return Ok(Pages { bytes, damage: None }),
@@ -55,7 +55,8 @@ pub(crate) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::copy(from, to).map(drop).or_else(|_| fs::write(to, read(from)?.bytes))
 }
 
-/// The bytes of a file of this length, and the first page that cannot be read.
+/// Reads a file of this length page by page; returns its bytes, and the first page that cannot be
+/// read.
 fn by_page(
     len: u64,
     mut read: impl FnMut(&mut [u8], u64) -> io::Result<()>,
@@ -76,7 +77,7 @@ fn by_page(
 mod tests {
     use super::*;
 
-    /// A file of ones, of which some pages cannot be read.
+    /// Reads a file of ones, of which some pages cannot be read.
     fn read_without(pages: &[u64], len: u64) -> (Vec<u8>, Option<u64>) {
         let (bytes, unreadable) = by_page(len, |page, at| {
             page.fill(1);
@@ -88,8 +89,9 @@ mod tests {
         (bytes, unreadable.map(|(at, _)| at))
     }
 
+    /// All others are read.
     #[test]
-    fn page_that_cannot_be_read_is_zeros_and_all_others_are_read() {
+    fn unreadable_pages_are_zeros() {
         let page = limits::PAGE_BYTES;
         let len = 3 * page + 10;
         for (broken, from, to) in [(0, 0, page), (1, page, 2 * page), (3, 3 * page, len)] {

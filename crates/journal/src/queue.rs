@@ -1,4 +1,4 @@
-//! The bounded queue between those who append and the writer's thread, and whether it takes more.
+//! The bounded queue between callers and the writer's thread, and the journal's health.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -11,26 +11,26 @@ use crate::api::Append;
 use crate::error::{ReadError, SubmitError};
 use crate::stats::Stats;
 
-/// Whether a journal takes appends.
+/// The health of a journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
-    /// It does.
+    /// The journal takes appends.
     Healthy,
     /// The store failed and is not open again yet, for this reason.
     Unhealthy(String),
-    /// The store is damaged, for this reason: what is whole of it is read, and nothing is written until
-    /// somebody has acted.
+    /// The store is damaged, for this reason: its whole parts can be read, and nothing is written
+    /// until an operator acts.
     ReadOnly(String),
 }
 
-/// Called with the outcome of a removal.
+/// The callback that receives the outcome of a removal.
 pub(crate) type Removed = Box<dyn FnOnce(Result<(), ReadError>) + Send>;
 
-/// What the writer is asked to do.
+/// A request to the writer.
 pub(crate) enum Work {
     Append {
         append: Append,
-        /// Whether the next one is to be in the same batch.
+        /// The next one is to be in the same batch.
         with_next: bool,
     },
     Remove {
@@ -39,25 +39,25 @@ pub(crate) enum Work {
     },
 }
 
-/// What came of waiting for work.
+/// The result of waiting for work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// There is some.
+    /// There is work.
     Work,
-    /// There is none, and the time to wait is over.
+    /// There is none, and the wait is over.
     Idle,
     /// There is none and there will be none.
     Stopped,
 }
 
-/// How much one batch takes.
+/// The limits of one batch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     pub(crate) records_max: usize,
     pub(crate) bytes_max: usize,
 }
 
-/// Filled by many threads, emptied by one.
+/// The queue; filled by many threads, emptied by one.
 pub(crate) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
@@ -76,7 +76,7 @@ impl Queue {
         Self { state: Mutex::new(state), changed: Condvar::new(), len_max }
     }
 
-    /// Takes all of this or nothing.
+    /// Queues all of this or nothing.
     pub(crate) fn submit(
         &self,
         work: impl ExactSizeIterator<Item = Work>,
@@ -101,8 +101,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits for work, until a time if one is given, and takes all there is, up to the bounds. A removal
-    /// is taken alone: its batch must not touch a key twice.
+    /// Waits for work, until a time if one is given, and takes all there is, up to the limits. A
+    /// removal is taken alone: its batch must not change a key twice.
     pub(crate) fn take(
         &self,
         (bounds, until): (Bounds, Option<Instant>),
@@ -144,7 +144,7 @@ impl Queue {
         Taken::Work
     }
 
-    /// Takes no more work and gives back what waits.
+    /// Refuses more work until the queue is healed, and returns the work that waits.
     pub(crate) fn fail(&self, health: Health, stats: &Stats) -> VecDeque<Work> {
         let mut state = self.state.lock();
         state.health = health;
@@ -153,7 +153,7 @@ impl Queue {
         waiting
     }
 
-    /// Takes work again.
+    /// Takes work again, after [`Self::fail`].
     pub(crate) fn heal(&self) {
         self.state.lock().health = Health::Healthy;
     }
@@ -162,13 +162,13 @@ impl Queue {
         self.state.lock().health.clone()
     }
 
-    /// Takes no more work; what waits is still done.
+    /// Refuses more work for good; work that waits is still done.
     pub(crate) fn stop(&self) {
         self.state.lock().stopped = true;
         self.changed.notify_all();
     }
 
-    /// Waits for the given time or until the queue is stopped; true when it is.
+    /// Waits for the given time or until the queue is stopped; reports whether it is stopped.
     pub(crate) fn stopped_within(&self, pause: Duration) -> bool {
         let until = Instant::now() + pause;
         let mut state = self.state.lock();

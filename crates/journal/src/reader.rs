@@ -1,4 +1,4 @@
-//! Reading: every record is verified, and a list with a hole is refused.
+//! Reads records: each is verified, and a list with a gap is refused.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -18,7 +18,7 @@ impl From<EngineError> for ReadError {
     }
 }
 
-/// Reads the records of one list above `after`, at most `limit`. Gives fewer than the head
+/// Reads the records of one list above `after`, at most `limit`. Returns fewer than the head
 /// promises only when the list ends early, which the caller judges.
 pub(crate) fn read(
     engine: &dyn Engine,
@@ -51,7 +51,8 @@ pub(crate) fn read(
     damaged.map_or(Ok(records), |damaged| Err(damaged.error(list)))
 }
 
-/// Makes a record of a stored key and value, or says why it is not the record expected.
+/// Makes a record from a stored key and value; fails with the damage when it is not the expected
+/// one.
 fn verify(list: &[u8], expected: u64, key: &[u8], value: &[u8]) -> Result<Record, Damaged> {
     let seq = keys::record_of(key).map_or(0, |(_, seq)| seq);
     if seq != expected {
@@ -63,7 +64,7 @@ fn verify(list: &[u8], expected: u64, key: &[u8], value: &[u8]) -> Result<Record
     }
 }
 
-/// Every list of one moment, in the order of the store.
+/// All lists at one moment, in the order of the store.
 pub(crate) struct Pass {
     lists: Vec<(ListId, Bytes, u64)>,
     damaged: Vec<(Bytes, Damaged)>,
@@ -80,7 +81,7 @@ impl Pass {
         Self { lists, damaged }
     }
 
-    /// Gives all records of all lists, and one error for each damaged list.
+    /// Visits all records of all lists, and one error for each damaged list.
     pub(crate) fn run(&self, engine: &dyn Engine, visit: &mut Visit<'_>) {
         for (list, damaged) in &self.damaged {
             visit(list, Err(damaged.error(list)));
@@ -96,7 +97,7 @@ impl Pass {
         self.run_one_by_one(engine, &walk, visit);
     }
 
-    /// Goes on after a place that cannot be read: only the lists that touch it are refused.
+    /// Continues after a place that cannot be read: only the lists that touch it are refused.
     fn run_one_by_one(&self, engine: &dyn Engine, walk: &Walk<'_>, visit: &mut Visit<'_>) {
         let mut after = if walk.refused { u64::MAX } else { walk.seq };
         for (id, list, last) in self.lists.iter().skip(walk.at) {
@@ -110,7 +111,7 @@ impl Pass {
     }
 }
 
-/// A place in a pass: which list, the last record given of it, whether it is refused from here.
+/// A place in a pass: the list, its last visited record, and whether the rest of it is refused.
 struct Walk<'a> {
     lists: &'a [(ListId, Bytes, u64)],
     at: usize,
@@ -141,8 +142,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Ends the list the walk is at. One that stopped short was removed meanwhile, or has lost its
-    /// end.
+    /// Ends the current list. One that stopped short was removed meanwhile, or has lost its end.
     fn leave(&mut self, visit: &mut Visit<'_>) {
         if let Some((_, list, last)) = self.lists.get(self.at)
             && self.seq < *last

@@ -1,5 +1,5 @@
-//! Looks at a journal that no process has open, and takes out what is whole. The journal itself is
-//! never changed.
+//! Verifies a journal that no process has open, and copies its whole lists into a new one. The
+//! journal itself is never changed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
@@ -20,12 +20,12 @@ use crate::marks::{self, Marks};
 use crate::reader::{self, Pass};
 use crate::writer::caught;
 
-/// Records that are read at once.
+/// The number of records that are read at once.
 const PAGE_RECORDS: usize = 64;
-/// Appends that wait for the disk at once.
+/// The largest number of appends that wait for the disk at once.
 const APPENDS_WAITING_MAX: usize = 1_024;
 
-/// Why a journal cannot be looked at, or taken out of.
+/// The cause for which a journal cannot be verified or salvaged.
 #[derive(Debug, thiserror::Error)]
 pub enum SalvageError {
     /// There is no journal in the folder.
@@ -34,7 +34,7 @@ pub enum SalvageError {
         /// The folder.
         dir: PathBuf,
     },
-    /// The folder to write to holds something.
+    /// The folder to write to is not empty.
     #[error("{} is not empty: give a folder that is empty or not there yet", to.display())]
     NotEmpty {
         /// The folder.
@@ -54,44 +54,44 @@ pub enum SalvageError {
     Io(#[from] io::Error),
 }
 
-/// What a journal holds.
+/// The result of verifying a journal.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Verified {
-    /// What is not as it was written. A journal is read only for a processor where a file is damaged, but
-    /// not for the marks or a log that is gone.
+    /// The damage. A processor has the journal read only where a file is damaged, but not for
+    /// damaged marks or a missing log.
     pub damage: Damage,
-    /// Lists that are whole.
+    /// The number of whole lists.
     pub lists: u64,
-    /// Records that are what was written, those of damaged lists too.
+    /// The number of records that are not damaged, those of damaged lists included.
     pub records: u64,
 }
 
-/// What is done with lists that are damaged.
+/// The treatment of damaged lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Damaged {
-    /// They are left behind: their numbers can be given again.
+    /// They are left out: their numbers can be given again.
     LeaveBehind,
-    /// Their records up to the damage are taken, and it is written down how far they went: they stay
-    /// refused, and no number is given twice.
+    /// Their records up to the damage are copied, and their ends are marked: they stay refused, and
+    /// no number is given twice.
     Keep,
 }
 
-/// What was taken out of a journal.
+/// The result of salvaging a journal.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Salvaged {
-    /// What was found.
+    /// The state of the journal.
     pub found: Verified,
-    /// Lists that were taken whole.
+    /// The number of lists that were copied whole.
     pub lists: u64,
-    /// Records that were taken.
+    /// The number of records that were copied.
     pub records: u64,
-    /// Damaged lists of which the records up to the damage were taken.
+    /// The number of damaged lists of which the records up to the damage were copied.
     pub kept: u64,
-    /// Damaged lists of which nothing was taken.
+    /// The damaged lists of which nothing was copied.
     pub left_behind: Vec<ListDamage>,
 }
 
-/// A journal that is open to be looked at.
+/// A journal that is open for verification.
 struct Source {
     engine: Box<dyn Engine>,
     heads: Heads,
@@ -119,7 +119,7 @@ impl Source {
         Ok(Self { engine: rescued.engine, heads, files, lock })
     }
 
-    /// Reads every record.
+    /// Verifies every record.
     fn verify(&self) -> Verified {
         let mut damaged: BTreeMap<Bytes, ListDamage> =
             self.heads.damage().into_iter().map(|damage| (damage.list.clone(), damage)).collect();
@@ -148,8 +148,8 @@ impl Source {
         Verified { damage, lists: all as u64, records }
     }
 
-    /// The end of what can be read from the begin of a damaged list, and how many records were not
-    /// counted with the whole lists.
+    /// Returns the last readable record before the damage of a list, and the number of its records
+    /// that the pass did not count.
     fn prefix_of(&self, damage: &ListDamage) -> (u64, u64) {
         let is_refused = self.heads.damaged.contains_key(&damage.list);
         let Some(head) = self.heads.lists.get(&damage.list) else { return (0, 0) };
@@ -161,7 +161,8 @@ impl Source {
         (last, if is_refused { last } else { 0 })
     }
 
-    /// Records after a number, and before the one where a list is damaged.
+    /// Reads at most [`PAGE_RECORDS`] records after a number and before `until`, where the list is
+    /// damaged; 0 reads to its end.
     fn page(
         &self,
         list: &[u8],
@@ -176,15 +177,16 @@ impl Source {
     }
 }
 
-/// Reads all of a journal that no process has open, and says what is not as it was written.
+/// Reads all of a journal that no process has open, and reports its damage.
 ///
 /// # Errors
-/// When there is none, a process has it open, or nothing of it can be read.
+/// When there is no journal, a process has it open, or nothing of it can be read.
 pub fn verify(dir: &Path) -> Result<Verified, SalvageError> {
     Ok(Source::open(dir)?.verify())
 }
 
-/// Writes all lists that are whole into a new journal. It is durable on return.
+/// Writes all whole lists into a new journal, and damaged ones as `damaged` says. It is durable on
+/// return.
 ///
 /// # Errors
 /// As [`verify`], and when the new journal cannot be written; it is not to be used then.
@@ -227,14 +229,15 @@ pub fn salvage(dir: &Path, to: &Path, damaged: Damaged) -> Result<Salvaged, Salv
     Ok(Salvaged { left_behind: left, ..salvaged })
 }
 
-/// The new journal, with a bounded number of appends under way.
+/// The new journal, with a bounded number of appends in flight.
 struct Target<'a> {
     journal: &'a Embedded,
     waiting: VecDeque<mpsc::Receiver<Result<Appended, AppendError>>>,
 }
 
 impl Target<'_> {
-    /// Copies a list up to and without a number, or all of it; gives how many records it has.
+    /// Copies a list up to and without a number, 0 for all of it; returns the number of records
+    /// copied.
     fn copy(
         &mut self,
         source: &Source,

@@ -1,14 +1,14 @@
-//! Counters of what the writer did, for metrics.
+//! The writer's counters, for metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Upper bounds of the buckets of [`Stats::sync_buckets`], in seconds.
+/// The upper bounds of the buckets of [`Stats::sync_buckets`], seconds.
 pub const SYNC_BOUNDS: [f64; 12] =
     [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
 
-/// What the writer did since the journal was opened. Each counter is read on its own with
-/// [`Ordering::Relaxed`]; together they are not one moment.
+/// The writer's counters since the journal was opened. Each is read on its own with
+/// [`Ordering::Relaxed`]; together they are not of one moment.
 #[derive(Debug, Default)]
 pub struct Stats {
     /// Batches written.
@@ -19,9 +19,9 @@ pub struct Stats {
     pub bytes: AtomicU64,
     /// Syncs that succeeded.
     pub syncs: AtomicU64,
-    /// Time in write and sync of all batches, in nanoseconds.
+    /// Time in write and sync of all batches, nanoseconds.
     pub sync_nanos_total: AtomicU64,
-    /// Time in write and sync of the last batch, in nanoseconds.
+    /// Time in write and sync of the last batch, nanoseconds.
     pub last_sync_nanos: AtomicU64,
     /// Appends that wait in the queue.
     pub queue_len: AtomicU64,

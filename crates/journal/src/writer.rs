@@ -1,4 +1,5 @@
-//! The one thread that writes: it takes what waits, writes it as one batch, syncs once, answers.
+//! The one thread that writes: it takes the work that waits, writes it as one batch, syncs once,
+//! and reports the outcomes.
 
 mod batch;
 
@@ -21,18 +22,19 @@ use crate::marks::MarksFile;
 use crate::queue::{Bounds, Health, Queue, Taken, Work};
 use crate::stats::Stats;
 
-/// What the writer's thread and the journal's handles both see.
+/// The state that the writer's thread shares with the journal's handles.
 pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) stats: Stats,
-    /// Changed by the writer only. None while a failed store is being opened again.
+    /// The open store. Changed by the writer only; absent while a failed store is being opened
+    /// again, and once it is closed.
     pub(crate) engine: RwLock<Option<Box<dyn Engine>>>,
-    /// Changed by the writer only, after a sync.
+    /// The ends of the lists. Changed by the writer only, after a sync.
     pub(crate) heads: RwLock<Heads>,
-    /// Files of the store that are not what was written, as they were found.
+    /// The damaged files of the store, as they were found.
     pub(crate) files: RwLock<Vec<FileDamage>>,
-    /// The lock of the journal's directory, given back where the file is closed. The writer may
-    /// outlive the last handle, so whoever of both ends last gives it back.
+    /// The lock of the journal's directory, released when the file is closed. The writer may
+    /// outlive the last handle, so the last of both releases it.
     #[expect(dead_code, reason = "held, not read")]
     pub(crate) lock: File,
 }
@@ -42,9 +44,9 @@ pub(crate) struct Writer {
     shared: Arc<Shared>,
     place: Box<dyn Place>,
     bounds: Bounds,
-    /// None where the store is only read: the marks stay as they are then.
+    /// The file of marks; absent where the store is read only, and the marks then stay as they are.
     marks: Option<MarksFile>,
-    /// Removed lists that the file of marks knows of, on disk: the store need not say so any more.
+    /// Removed lists whose removal the file of marks has on disk: the store may forget them.
     forgettable: Vec<ListId>,
 }
 
@@ -79,12 +81,12 @@ impl Writer {
         close(&self.shared);
     }
 
-    /// When the marks are to be brought to the disk next.
+    /// Returns the time at which the marks are to be synced next.
     fn due(&self) -> Option<Instant> {
         self.marks.as_ref()?.due()
     }
 
-    /// Brings the marks to the disk, and notes which removed lists the store may forget then.
+    /// Syncs the marks, and collects the removed lists that the store may then forget.
     fn sync_marks(&mut self) {
         let Some(marks) = &mut self.marks else { return };
         let is_synced = marks.catch_up(&self.shared.heads.read());
@@ -121,7 +123,8 @@ impl Writer {
         batch.answer();
     }
 
-    /// What the store is told along with a batch: that there are marks, and what they know by now.
+    /// Returns the changes that go with a batch: the key that says that there are marks, and
+    /// removed lists to forget.
     fn ops_of_marks(&mut self) -> Vec<Op> {
         let forgotten = self.forgettable.len().min(limits::GONE_BATCH_MAX);
         let forgotten = self.forgettable.drain(..forgotten);
@@ -140,7 +143,8 @@ impl Writer {
         caught(|| engine.commit(ops))
     }
 
-    /// Refuses the batch and all that waits, and opens the store anew when it takes writes again.
+    /// Refuses the batch and all waiting work, and opens the store again when the disk takes
+    /// writes.
     fn fail(&mut self, batch: Batch, error: &EngineError) {
         tracing::error!(%error, "a write failed, nothing is acknowledged until the store is open again");
         // A store that cannot be read in a part cannot be merged either, and fails again and again.
@@ -171,7 +175,7 @@ impl Writer {
         }
     }
 
-    /// Tries until the store is open again, or is known to be damaged, or the journal is stopped.
+    /// Retries until the store is open again, or found to be damaged, or the journal is stopped.
     fn reopen(&mut self) {
         let mut pause = limits::REOPEN_PAUSE_MIN;
         let mut tries = limits::REOPENS_OF_DAMAGED_MAX;
@@ -222,7 +226,8 @@ impl Writer {
         Ok(())
     }
 
-    /// The store was damaged since it was opened: what is whole of it is read from now on.
+    /// Makes the journal read only, because its store was damaged since it was opened: the whole
+    /// parts of it are served.
     fn read_only(&self, reason: &str) -> Result<(), EngineError> {
         let known = self.shared.heads.read().names();
         let mut slot = self.shared.engine.write();
@@ -236,7 +241,7 @@ impl Writer {
         Ok(())
     }
 
-    /// The ends of the lists of a store, held against what was acknowledged till now.
+    /// Loads the ends of a store's lists, and compares them with those acknowledged so far.
     fn heads_of(&self, engine: &dyn Engine) -> Result<Heads, EngineError> {
         let known = self.shared.heads.read();
         let mut heads = Heads::load(engine, &known.names())?;
@@ -246,7 +251,7 @@ impl Writer {
     }
 }
 
-/// Closes the store. That may panic in its threads' join; there is nothing left to lose.
+/// Closes the store. Joining its threads may panic; that is only reported.
 pub(crate) fn close(shared: &Shared) {
     let engine = shared.engine.write().take();
     if catch_unwind(AssertUnwindSafe(|| drop(engine))).is_err() {
@@ -260,19 +265,19 @@ pub(crate) fn caught<T>(call: impl FnOnce() -> Result<T, EngineError>) -> Result
         .unwrap_or_else(|_| Err(EngineError::Damaged("the store panicked".to_owned())))
 }
 
-/// Calls an answer that may panic; the panic must not end the writer.
+/// Calls a caller's `done`, which may panic; the panic must not end the writer.
 fn answer(call: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(call)).is_err() {
         tracing::error!("a caller's `done` panicked");
     }
 }
 
-/// Refuses a removal in the words of a refused append.
+/// Converts the refusal of an append into that of a removal.
 fn refused(refusal: &AppendError) -> crate::error::ReadError {
     std::io::Error::other(refusal.clone()).into()
 }
 
-/// What was asked of the writer, by kind; used where all of it is refused.
+/// Refuses one request to the writer.
 fn refuse(work: Work, refusal: &AppendError) {
     match work {
         Work::Append { append, .. } => answer(|| (append.done)(Err(refusal.clone()))),

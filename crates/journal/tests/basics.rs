@@ -39,8 +39,9 @@ fn open_again_gives_the_same() {
     assert_eq!(page.iter().map(|record| record.seq).collect::<Vec<_>>(), [2, 3]);
 }
 
+/// Other appends of the batch are not affected.
 #[test]
-fn wrong_belief_is_a_conflict_and_harms_nobody_else() {
+fn wrong_expectations_conflict() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
     let conflict = |expected, actual| Err(AppendError::Conflict { expected, actual });
@@ -57,7 +58,7 @@ fn wrong_belief_is_a_conflict_and_harms_nobody_else() {
 }
 
 #[test]
-fn append_of_nothing_says_how_far_the_list_is_on_disk() {
+fn empty_appends_return_the_durable_end() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
     assert_eq!(append(&journal, "a", 0, &[]), Ok(0));
@@ -67,7 +68,7 @@ fn append_of_nothing_says_how_far_the_list_is_on_disk() {
 }
 
 #[test]
-fn removed_list_is_gone_and_can_begin_again() {
+fn removed_lists_can_begin_again() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
     append(&journal, "a", 0, &["old", "old"]).unwrap();
@@ -104,8 +105,9 @@ fn scan_gives_every_record_in_order() {
     assert_eq!(found.len(), 2);
 }
 
+/// The error names the directory.
 #[test]
-fn second_open_is_refused_and_names_the_directory() {
+fn second_opens_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
     let error = Embedded::open(dir.path(), Options::default()).unwrap_err();
@@ -116,7 +118,7 @@ fn second_open_is_refused_and_names_the_directory() {
 }
 
 #[test]
-fn directory_that_cannot_be_made_is_refused_by_name() {
+fn unwritable_directories_are_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     std::fs::write(&file, "not a directory").unwrap();
@@ -126,7 +128,7 @@ fn directory_that_cannot_be_made_is_refused_by_name() {
 }
 
 #[test]
-fn what_is_over_a_limit_is_not_taken() {
+fn oversized_appends_are_not_taken() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
     let too_large = |outcome| matches!(outcome, Err(SubmitError::TooLarge(_)));
@@ -138,8 +140,9 @@ fn what_is_over_a_limit_is_not_taken() {
     assert!(too_large(submit(&journal, "a", 0, &[&record]).map(drop)));
 }
 
+/// They take no new ones.
 #[test]
-fn closed_journal_takes_nothing_but_answers_what_it_took() {
+fn closed_journals_finish_their_appends() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
     let pending: Vec<_> = (0..100).map(|seq| submit(&journal, "a", seq, &["x"]).unwrap()).collect();
@@ -166,7 +169,7 @@ async fn append_can_be_awaited() {
 }
 
 #[tokio::test]
-async fn an_append_proves_its_own_list_and_no_other() {
+async fn appends_prove_their_own_list_only() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
     let list = || Bytes::from_static(b"one");

@@ -1,4 +1,5 @@
-//! One sync for all that came while the last one ran, and answers only after it.
+//! One sync serves all appends that came during the last one, and they are acknowledged only after
+//! it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,7 +14,7 @@ use crate::faulty::Disk;
 use crate::support::{PATIENCE, append, pending, submit};
 
 #[test]
-fn all_that_comes_during_a_sync_shares_the_next() {
+fn appends_during_a_sync_share_the_next() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let journal = disk.open(dir.path());
     disk.hold();
@@ -53,8 +54,9 @@ fn batch_is_bounded() {
     assert_eq!(disk.commits(), [3, 1, 3, 2, 3]);
 }
 
+/// They share a sync.
 #[test]
-fn appends_submitted_together_share_a_sync_and_each_has_its_own_outcome() {
+fn grouped_appends_have_outcomes_each() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let journal = disk.open(dir.path());
     let together = [pending("a", 0, &["x"]), pending("b", 7, &["y"]), pending("c", 0, &["z"])];
@@ -68,7 +70,7 @@ fn appends_submitted_together_share_a_sync_and_each_has_its_own_outcome() {
 }
 
 #[test]
-fn appends_submitted_together_are_never_parted_by_the_bounds_of_a_batch() {
+fn batch_limits_never_split_groups() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let options = Options { batch_records_max: 1, batch_bytes_max: 1, ..Options::default() };
     let journal = Embedded::open_place(dir.path(), options, Box::new(disk.clone())).unwrap();
@@ -81,8 +83,9 @@ fn appends_submitted_together_are_never_parted_by_the_bounds_of_a_batch() {
     assert_eq!(disk.commits(), [5], "a crash leaves both or none");
 }
 
+/// All of them are taken, or none.
 #[test]
-fn of_appends_submitted_together_all_are_taken_or_none() {
+fn grouped_appends_are_taken_as_one() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let options = Options { queue_len_max: 2, ..Options::default() };
     let journal = Embedded::open_place(dir.path(), options, Box::new(disk.clone())).unwrap();
@@ -104,7 +107,7 @@ fn of_appends_submitted_together_all_are_taken_or_none() {
 }
 
 #[test]
-fn answers_come_after_the_sync_and_in_order() {
+fn outcomes_follow_the_sync_in_order() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let journal = disk.open(dir.path());
     disk.hold();

@@ -16,7 +16,7 @@ fn filled(disk: &Disk) -> (tempfile::TempDir, Embedded) {
     (dir, journal)
 }
 
-/// The store's key of a record of `b`, the second list made.
+/// Returns the store's key of a record of `b`, the second list made.
 fn record_of_b(seq: u8) -> Vec<u8> {
     [&b"r\0\0\0\x01\0\0\0\0\0\0\0"[..], &[seq]].concat()
 }
@@ -33,7 +33,7 @@ fn damaged_at(journal: &Embedded, list: &str) -> Option<u64> {
     }
 }
 
-/// What a pass gives: for each list how many records, and where it is damaged.
+/// Runs a pass: returns each list's number of records, and the place of its damage.
 fn scanned(journal: &Embedded) -> BTreeMap<String, (usize, Option<u64>)> {
     let mut found = BTreeMap::<_, (usize, Option<u64>)>::new();
     journal
@@ -98,7 +98,7 @@ fn missing_record_refuses_that_list_only() {
 }
 
 #[test]
-fn damaged_key_of_a_list_is_known_from_its_mark() {
+fn damaged_keys_are_read_from_marks() {
     let disk = Disk::default();
     let (dir, journal) = filled(&disk);
     drop(journal);
@@ -108,8 +108,9 @@ fn damaged_key_of_a_list_is_known_from_its_mark() {
     assert_eq!(append(&journal, "b", 3, &["4"]), Ok(4));
 }
 
+/// Other lists are served.
 #[test]
-fn damaged_key_of_a_list_without_a_mark_refuses_that_list_only() {
+fn damaged_unmarked_keys_refuse_their_list() {
     let disk = Disk::default();
     let (dir, journal) = filled(&disk);
     drop(journal);
@@ -129,7 +130,7 @@ fn damaged_key_of_a_list_without_a_mark_refuses_that_list_only() {
 }
 
 #[test]
-fn block_that_cannot_be_read_refuses_its_lists_only() {
+fn unreadable_blocks_refuse_their_lists_only() {
     let disk = Disk::default();
     let (dir, journal) = filled(&disk);
     disk.set_unreadable(Some(record_of_b(3)));
@@ -144,7 +145,7 @@ fn block_that_cannot_be_read_refuses_its_lists_only() {
 }
 
 #[test]
-fn damaged_record_can_be_removed_with_its_list() {
+fn damaged_lists_can_be_removed() {
     let disk = Disk::default();
     let (_dir, journal) = filled(&disk);
     disk.tamper(|map| map.get_mut(&record_of_b(1)).unwrap()[5] ^= 1);
@@ -153,8 +154,9 @@ fn damaged_record_can_be_removed_with_its_list() {
     assert_eq!(payloads(&journal, "b", 0), ["new"]);
 }
 
+/// The journal becomes read only where a block of its store cannot be read.
 #[test]
-fn write_that_fails_over_an_unreadable_block_leaves_what_is_whole_to_be_read() {
+fn failed_writes_leave_whole_lists_readable() {
     let disk = Disk::default();
     let (dir, journal) = filled(&disk);
     disk.set_unreadable(Some(record_of_b(3)));

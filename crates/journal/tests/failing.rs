@@ -1,4 +1,5 @@
-//! A full or failing disk: errors, never a false answer, and service again when there is room.
+//! A full or failing disk: errors, never a false acknowledgement, and service again when there is
+//! space.
 
 use std::path::Path;
 use std::sync::mpsc;
@@ -29,8 +30,9 @@ fn with_three_records(disk: &Disk, dir: &Path) -> Embedded {
     journal
 }
 
+/// Appends fail meanwhile.
 #[test]
-fn full_disk_gives_errors_and_service_resumes_when_there_is_room() {
+fn service_resumes_after_a_full_disk() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let journal = with_three_records(&disk, dir.path());
     disk.set_room(Room::None);
@@ -55,7 +57,7 @@ fn full_disk_gives_errors_and_service_resumes_when_there_is_room() {
 }
 
 #[test]
-fn failure_at_any_write_is_never_acknowledged() {
+fn failed_writes_are_never_acknowledged() {
     for fault in [Fault::WriteFails, Fault::SyncFails, Fault::NoRoom, Fault::Panics] {
         let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
         let journal = with_three_records(&disk, dir.path());
@@ -74,8 +76,9 @@ fn failure_at_any_write_is_never_acknowledged() {
     }
 }
 
+/// A removal may be on disk although its sync failed.
 #[test]
-fn list_whose_removal_failed_and_is_on_disk_is_not_taken_for_a_lost_one() {
+fn failed_durable_removals_are_not_losses() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let journal = with_three_records(&disk, dir.path());
     disk.fail_after(0, Fault::SyncFails);
@@ -88,8 +91,9 @@ fn list_whose_removal_failed_and_is_on_disk_is_not_taken_for_a_lost_one() {
     assert_eq!(lists(&journal), [("b".to_owned(), last)]);
 }
 
+/// A list whose first append is on disk although its sync failed is reported when it is lost.
 #[test]
-fn list_whose_first_append_failed_and_is_on_disk_is_missed_when_it_is_lost() {
+fn refused_durable_lists_are_missed_later() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let journal = with_three_records(&disk, dir.path());
     disk.fail_after(0, Fault::SyncFails);
@@ -105,7 +109,7 @@ fn list_whose_first_append_failed_and_is_on_disk_is_missed_when_it_is_lost() {
     assert_eq!((damage[0].list.as_ref(), damage[0].missing), (&b"b"[..], 2));
 }
 
-/// A journal whose record 4 of list `a` was refused and is on disk all the same.
+/// Makes a journal whose record 4 of list `a` was refused and is on disk all the same.
 fn with_a_refused_record_on_disk(disk: &Disk, dir: &Path) -> Embedded {
     let journal = with_three_records(disk, dir);
     disk.fail_after(0, Fault::SyncFails);
@@ -115,7 +119,8 @@ fn with_a_refused_record_on_disk(disk: &Disk, dir: &Path) -> Embedded {
     journal
 }
 
-/// The end of the log is gone, and with it the last record of list `a`.
+/// Removes the last record of list `a`, as if the end of the log were lost; returns the number of
+/// missing records.
 fn missing_without_record_4(disk: &Disk, dir: &Path) -> u64 {
     disk.tamper(|map| assert!(map.remove(&b"r\0\0\0\0\0\0\0\0\0\0\0\x04"[..]).is_some()));
     let journal = disk.open(dir);
@@ -123,8 +128,9 @@ fn missing_without_record_4(disk: &Disk, dir: &Path) -> u64 {
     journal.damage().missing_records()
 }
 
+/// A record that is on disk although its sync failed is reported when it is lost after a kill.
 #[test]
-fn refused_record_that_is_found_on_disk_is_missed_when_it_is_lost_after_a_kill() {
+fn refused_durable_records_are_missed_later() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let journal = with_a_refused_record_on_disk(&disk, dir.path());
     let marks = dir.path().join("journal.marks");
@@ -135,7 +141,7 @@ fn refused_record_that_is_found_on_disk_is_missed_when_it_is_lost_after_a_kill()
 }
 
 #[test]
-fn marks_that_could_not_be_written_are_written_when_the_journal_is_closed() {
+fn closing_writes_outstanding_marks() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let in_the_way = dir.path().join("journal.marks.new");
     let journal = with_three_records(&disk, dir.path());
@@ -149,7 +155,7 @@ fn marks_that_could_not_be_written_are_written_when_the_journal_is_closed() {
 }
 
 #[test]
-fn journal_that_cannot_be_opened_again_can_be_closed() {
+fn failed_journals_can_be_closed() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let journal = with_three_records(&disk, dir.path());
     disk.set_room(Room::None);
@@ -160,8 +166,9 @@ fn journal_that_cannot_be_opened_again_can_be_closed() {
     assert_eq!(payloads(&journal, "a", 0), ["1", "2", "3"]);
 }
 
+/// A `done` may drop the last handle.
 #[test]
-fn journal_that_its_own_answer_drops_is_locked_until_its_store_is_closed() {
+fn journals_stay_locked_until_closed() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let journal = disk.open(dir.path());
     disk.hold();
@@ -183,8 +190,9 @@ fn journal_that_its_own_answer_drops_is_locked_until_its_store_is_closed() {
 /// Names a directory on a small volume of its own, e.g. a tmpfs of 80 MiB; without it this passes.
 const SMALL_VOLUME: &str = "ORDERSTREAM_JOURNAL_SMALL_VOLUME";
 
+/// Service resumes when there is space.
 #[test]
-fn really_full_volume_loses_nothing_and_service_resumes() {
+fn full_volumes_lose_nothing() {
     let Some(volume) = std::env::var_os(SMALL_VOLUME) else { return };
     let (dir, ballast) = (Path::new(&volume).join("journal"), Path::new(&volume).join("ballast"));
     let journal = Embedded::open(&dir, Options::default()).unwrap();

@@ -9,10 +9,10 @@ use orderstream_journal::engine::{Engine, EngineError, Op, Opening, Place, Visit
 use orderstream_journal::{Embedded, Options};
 use parking_lot::{Condvar, Mutex};
 
-/// How a commit fails.
+/// A failure of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The write fails for lack of room; nothing is written.
+    /// The disk is full; nothing is written.
     NoRoom,
     /// The write fails; nothing is written.
     WriteFails,
@@ -22,7 +22,7 @@ pub(crate) enum Fault {
     Panics,
 }
 
-/// The disk under the store: it outlives the store and can be told what goes wrong.
+/// The disk under the store: it outlives the store, and fails on command.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Disk(Arc<Inner>);
 
@@ -35,7 +35,7 @@ struct Inner {
 #[derive(Debug, Default)]
 struct State {
     map: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// How each of the next commits fails; one with none succeeds.
+    /// The failures of the next commits; one with none succeeds.
     script: VecDeque<Option<Fault>>,
     room: Room,
     held: bool,
@@ -51,18 +51,18 @@ impl Disk {
         Embedded::open_place(dir, Options::default(), Box::new(self.clone())).expect("it opens")
     }
 
-    /// The commit after `fine` more fails.
+    /// Makes the commit after `fine` more fail.
     pub(crate) fn fail_after(&self, fine: usize, fault: Fault) {
         let script = std::iter::repeat_n(None, fine).chain([Some(fault)]);
         self.0.state.lock().script = script.collect();
     }
 
-    /// Says whether there is room from now on.
+    /// Makes the disk full, or gives it space, from now on.
     pub(crate) fn set_room(&self, room: Room) {
         self.0.state.lock().room = room;
     }
 
-    /// Commits wait from now on.
+    /// Makes commits wait from now on.
     pub(crate) fn hold(&self) {
         self.0.state.lock().held = true;
     }
@@ -78,14 +78,14 @@ impl Disk {
         self.0.changed.notify_all();
     }
 
-    /// Waits until no store is open on it.
+    /// Waits until no store is open on the disk.
     #[allow(dead_code, reason = "the processor's tests use it")]
     pub(crate) fn wait_until_closed(&self) {
         let mut state = self.0.state.lock();
         self.0.changed.wait_while(&mut state, |state| state.stores > 0);
     }
 
-    /// Number of changes in each commit so far.
+    /// Returns the number of changes in each commit so far.
     pub(crate) fn commits(&self) -> Vec<usize> {
         self.0.state.lock().commits.clone()
     }
@@ -99,13 +99,13 @@ impl Disk {
         change(&mut self.0.state.lock().map);
     }
 
-    /// A key that cannot be read from now on.
+    /// Makes a key unreadable from now on.
     pub(crate) fn set_unreadable(&self, key: Option<Vec<u8>>) {
         self.0.state.lock().unreadable = key;
     }
 }
 
-/// Whether a disk has room.
+/// The free space of a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Room {
     None,

@@ -1,4 +1,4 @@
-//! A process that appends under load and is killed loses no record it has acknowledged.
+//! A process that is killed while it appends under load loses no acknowledged record.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,15 +17,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use orderstream_journal::{Append, Embedded, Journal, Options};
 
-/// How often the child is killed.
+/// The number of times that the child is killed.
 const KILLS: u32 = 60;
-/// Lists the child appends to at once.
+/// The number of lists that the child appends to at once.
 const LISTS: usize = 16;
-/// Names the journal's directory to the child.
+/// The variable that names the journal's directory to the child.
 const DIR: &str = "ORDERSTREAM_JOURNAL_KILL_DIR";
 
-/// The payload of a record; the child and the judge make it alike. Lengths vary, so that records
-/// end at all places of a block.
+/// Returns the payload of a record; the child and the judge make it alike. Lengths vary, so that
+/// records end at all places of a block.
 fn payload(list: usize, seq: u64) -> Bytes {
     let text = format!("list {list} record {seq} ");
     let len = usize::try_from((seq * 37 + list as u64 * 101) % 700).unwrap();
@@ -79,7 +79,8 @@ fn killed_process_loses_nothing_it_acknowledged() {
     assert!(records > u64::from(KILLS), "there was load: {records}");
 }
 
-/// Runs the child until it has acknowledged `acks` appends, kills it, and takes down all it said.
+/// Runs the child until it has acknowledged `acks` appends, kills it, and records all that it
+/// acknowledged.
 fn run_and_kill(dir: &Path, acks: u32, known: &mut BTreeMap<usize, u64>) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child", "--nocapture", "--test-threads=1"])
@@ -109,9 +110,9 @@ fn run_and_kill(dir: &Path, acks: u32, known: &mut BTreeMap<usize, u64>) {
     assert!(seen >= acks, "the child lived until it was killed");
 }
 
-/// Every acknowledged record is there with its bytes, nothing is missing between, and nothing is
-/// there that was never submitted: beyond the acknowledged at most the one append in flight. What
-/// is found is known from then on.
+/// Checks that every acknowledged record is there with its bytes and without a gap, and that
+/// nothing else is there but, at most, the one append in flight. The records found are expected
+/// from then on.
 fn judge(dir: &Path, known: &mut BTreeMap<usize, u64>) {
     let journal = Embedded::open(dir, Options::default()).unwrap();
     for list in 0..LISTS {

@@ -1,4 +1,4 @@
-//! What a user of the journal sees, in one binary.
+//! The journal as its callers see it, in one binary.
 
 #[cfg(test)]
 mod basics;

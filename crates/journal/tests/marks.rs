@@ -1,4 +1,5 @@
-//! Damage in the file of marks: it stops nothing, and takes nothing for lost or for there that is not so.
+//! Damage in the file of marks: the journal keeps working, and reports no list as lost or present
+//! that is not.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,11 +16,13 @@ use crate::on_disk::{ROUNDS, cannot_be_read, files, in_the_log, open, refused, r
 use crate::support::{PATIENCE, append, append_until_removals_are_forgotten, lists, payloads};
 use orderstream_journal::salvage::verify;
 
-/// Bytes of the first entry of the marks, behind which nothing of a small file is known to be synced.
+/// The length of the first entry of the marks, bytes; after it, nothing of a small file is known to
+/// be synced.
 const LAYOUT_LEN: usize = 17;
 
+/// They are reported, and written anew.
 #[test]
-fn marks_that_are_gone_or_damaged_alone_stop_nothing_and_are_told_of() {
+fn missing_or_damaged_marks_stop_nothing() {
     let dir = in_the_log();
     let pristine = files(dir.path());
     let marks = dir.path().join("journal.marks");
@@ -45,8 +48,9 @@ fn marks_that_are_gone_or_damaged_alone_stop_nothing_and_are_told_of() {
     }
 }
 
+/// Earlier releases wrote none.
 #[test]
-fn journal_without_marks_of_an_earlier_release_opens_as_it_is() {
+fn journals_without_marks_open() {
     let dir = in_the_log();
     fs::remove_file(dir.path().join("journal.marks")).unwrap();
     let store = FjallPlace::new(dir.path().join("store")).open(Opening::First).unwrap();
@@ -61,7 +65,7 @@ fn journal_without_marks_of_an_earlier_release_opens_as_it_is() {
 }
 
 #[test]
-fn removed_list_is_never_taken_for_a_lost_one() {
+fn removed_lists_are_not_losses() {
     let dir = in_the_log();
     let stale = fs::read(dir.path().join("journal.marks")).unwrap();
     let journal = open(dir.path());
@@ -82,8 +86,9 @@ fn removed_list_is_never_taken_for_a_lost_one() {
     assert_eq!(payloads(&journal, "b", 0), ["again"]);
 }
 
+/// They are reported, and written anew.
 #[test]
-fn marks_that_cannot_be_read_stop_nothing_and_are_told_of() {
+fn unreadable_marks_stop_nothing() {
     let dir = in_the_log();
     let marks = dir.path().join("journal.marks");
     cannot_be_read(&marks);
@@ -98,7 +103,7 @@ fn marks_that_cannot_be_read_stop_nothing_and_are_told_of() {
 }
 
 #[test]
-fn damage_early_in_large_marks_does_not_hold_up_the_start() {
+fn damaged_large_marks_do_not_delay_opening() {
     let dir = in_the_log();
     let path = dir.path().join("journal.marks");
     let mut marks = fs::read(&path).unwrap();
@@ -125,7 +130,7 @@ struct Kept {
 }
 
 impl Kept {
-    /// Takes what is on disk now.
+    /// Takes the content of the disk now.
     fn of(dir: tempfile::TempDir, disk: Disk) -> Self {
         let marks = fs::read(dir.path().join("journal.marks")).unwrap();
         let mut map = BTreeMap::new();
@@ -133,7 +138,7 @@ impl Kept {
         Self { dir, disk, map, marks }
     }
 
-    /// Puts everything back as it was, but a byte of the marks.
+    /// Restores everything, but flips a bit in a byte of the marks.
     fn with_damage_at(&self, at: usize) -> &Path {
         let mut marks = self.marks.clone();
         marks[at] ^= 1 << (at % 8);
@@ -143,9 +148,9 @@ impl Kept {
     }
 }
 
-/// List `a` has two records and `c` one, `gone` was made between them and removed, `b` has many that
-/// came last; the store has forgotten that anything was removed. Gives where the marks of the removal
-/// end.
+/// Makes a journal in which list `a` has two records and `c` one, `gone` was made between them and
+/// removed, and `b` has many that came last; the store has forgotten the removal. Returns the place
+/// where its marks end.
 fn with_a_removed_list() -> (Kept, usize) {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let journal = disk.open(dir.path());
@@ -160,8 +165,9 @@ fn with_a_removed_list() -> (Kept, usize) {
     (Kept::of(dir, disk), usize::try_from(removed).unwrap())
 }
 
+/// A list that was removed is not reported as lost.
 #[test]
-fn damaged_byte_of_the_marks_takes_no_removed_list_for_a_lost_one() {
+fn damaged_marks_report_no_removed_list() {
     let (kept, removed) = with_a_removed_list();
     for at in 0..removed {
         let dir = kept.with_damage_at(at);
@@ -181,7 +187,7 @@ fn damaged_byte_of_the_marks_takes_no_removed_list_for_a_lost_one() {
 }
 
 #[test]
-fn list_that_is_marked_behind_a_damaged_byte_of_the_marks_is_missed_when_it_is_lost() {
+fn marks_after_damage_still_report_losses() {
     let (kept, removed) = with_a_removed_list();
     for at in 0..removed {
         let dir = kept.with_damage_at(at);

@@ -1,5 +1,5 @@
-//! Damage in the files of a journal: it opens, tells lost records from writes that were cut short,
-//! refuses what is hit and serves the rest.
+//! Damage in the files of a journal: it opens, distinguishes lost records from writes that were cut
+//! short, refuses the damaged lists and serves the rest.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub(crate) fn open(dir: &Path) -> Embedded {
     Embedded::open(dir, Options::default()).unwrap()
 }
 
-/// The text of a record, which says whose it is.
+/// Returns the text of a record, which names its list.
 fn text(list: &str, seq: u64) -> String {
     format!("record {seq} of {list}")
 }
@@ -33,8 +33,8 @@ fn append_rounds(journal: &Embedded, from: u64, to: u64) {
     }
 }
 
-/// A journal with two records in each of three lists, all of them in its log, which is cut to what it
-/// holds.
+/// Makes a journal with two records in each of three lists, all of them in its log, which is cut to
+/// its content.
 pub(crate) fn in_the_log() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
@@ -44,7 +44,7 @@ pub(crate) fn in_the_log() -> tempfile::TempDir {
     dir
 }
 
-/// The same, with the first record of each list in a table and the second in the log.
+/// Makes the same, with the first record of each list in a table and the second in the log.
 fn in_tables_and_log() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
@@ -58,7 +58,7 @@ fn in_tables_and_log() -> tempfile::TempDir {
     dir
 }
 
-/// All files of a journal, with what they hold.
+/// Returns all files of a journal, with their content.
 pub(crate) fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();
     let mut folders = vec![dir.to_owned()];
@@ -76,7 +76,7 @@ pub(crate) fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     files
 }
 
-/// Puts everything back as it was.
+/// Restores all files.
 pub(crate) fn restore(dir: &Path, files: &[(PathBuf, Vec<u8>)]) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -95,21 +95,21 @@ fn log_of(files: &[(PathBuf, Vec<u8>)]) -> (PathBuf, Vec<u8>) {
     files.iter().rfind(|(path, bytes)| is_log(path) && !bytes.is_empty()).unwrap().clone()
 }
 
-/// Puts a file in the place of another that is there, and of which every read fails with EIO.
+/// Replaces a file by one of which every read fails with EIO.
 pub(crate) fn cannot_be_read(path: &Path) {
     fs::remove_file(path).unwrap();
     std::os::unix::fs::symlink("/proc/self/mem", path).unwrap();
     assert_eq!(fs::read(path).unwrap_err().raw_os_error(), Some(5));
 }
 
-/// Where the batches of a log end.
+/// Returns the places where the batches of a log end.
 fn ends(log: &[u8]) -> Vec<usize> {
     let trailers = log.windows(4).enumerate().filter(|(_, bytes)| bytes == b"FJL\x03");
     trailers.map(|(at, _)| at + 4).collect()
 }
 
-/// Holds a journal against what was acknowledged: each list is given whole and right, or refused with
-/// a reason; gives the refused ones.
+/// Checks a journal against the acknowledged records: each list is read whole and right, or refused
+/// with a reason. Returns the refused ones.
 pub(crate) fn refused(journal: &Embedded, what: &str) -> Vec<&'static str> {
     let mut refused = Vec::new();
     let names = lists(journal);
@@ -134,7 +134,7 @@ pub(crate) fn refused(journal: &Embedded, what: &str) -> Vec<&'static str> {
     refused
 }
 
-/// No number of a refused list is given again, by no belief of the caller.
+/// Checks that no number of a refused list is given again, whatever the caller expects.
 fn no_number_is_given_twice(journal: &Embedded, list: &str, what: &str) {
     for expected in 0..5 {
         let outcome = append(journal, list, expected, &["another"]);
@@ -147,7 +147,7 @@ fn no_number_is_given_twice(journal: &Embedded, list: &str, what: &str) {
 }
 
 #[test]
-fn log_cut_at_any_byte_after_the_answer_is_told_as_loss() {
+fn cuts_of_acknowledged_bytes_are_losses() {
     let dir = in_the_log();
     let pristine = files(dir.path());
     let (path, log) = log_of(&pristine);
@@ -169,8 +169,9 @@ fn log_cut_at_any_byte_after_the_answer_is_told_as_loss() {
     }
 }
 
+/// Each start reports them.
 #[test]
-fn loss_is_told_at_every_start_until_its_list_is_removed() {
+fn losses_are_reported_until_removed() {
     let dir = in_the_log();
     let (path, log) = log_of(&files(dir.path()));
     fs::write(&path, &log[..log.len() - 1]).unwrap();
@@ -190,7 +191,7 @@ fn loss_is_told_at_every_start_until_its_list_is_removed() {
 }
 
 #[test]
-fn log_cut_at_any_byte_before_the_answer_is_no_loss() {
+fn cuts_of_unacknowledged_bytes_lose_nothing() {
     let dir = in_the_log();
     let before = files(dir.path());
     let unanswered = open(dir.path());
@@ -226,8 +227,9 @@ fn log_cut_at_any_byte_before_the_answer_is_no_loss() {
     }
 }
 
+/// It was not acknowledged.
 #[test]
-fn first_batch_of_all_that_was_torn_before_the_answer_is_no_loss() {
+fn torn_first_batches_lose_nothing() {
     let dir = tempfile::tempdir().unwrap();
     open(dir.path()).close();
     let before = files(dir.path());
@@ -251,8 +253,9 @@ fn first_batch_of_all_that_was_torn_before_the_answer_is_no_loss() {
     }
 }
 
+/// The bytes after the last whole batch are kept.
 #[test]
-fn zeroed_tail_of_the_log_is_told_as_loss_and_its_bytes_are_kept() {
+fn zeroed_log_ends_are_losses() {
     for len in [1, 87, 200] {
         let dir = in_the_log();
         let (path, mut log) = log_of(&files(dir.path()));
@@ -271,8 +274,9 @@ fn zeroed_tail_of_the_log_is_told_as_loss_and_its_bytes_are_kept() {
     }
 }
 
+/// A damaged batch may be all of the log.
 #[test]
-fn damaged_batch_that_was_all_the_log_held_is_kept() {
+fn damaged_only_batches_are_kept() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
     append(&journal, "a", 0, &[&text("a", 1)]).unwrap();
@@ -286,8 +290,9 @@ fn damaged_batch_that_was_all_the_log_held_is_kept() {
     assert_eq!(fs::read(dir.path().join("store.cut/0.jnl.0")).unwrap(), log[..end]);
 }
 
+/// The journal opens read only, and its tables can be salvaged.
 #[test]
-fn log_that_cannot_be_read_stops_nothing_and_what_is_in_tables_can_be_taken_out() {
+fn unreadable_logs_leave_tables_to_salvage() {
     let (dir, to) = (in_tables_and_log(), tempfile::tempdir().unwrap());
     let (path, _) = log_of(&files(dir.path()));
     cannot_be_read(&path);
@@ -303,7 +308,7 @@ fn log_that_cannot_be_read_stops_nothing_and_what_is_in_tables_can_be_taken_out(
 }
 
 #[test]
-fn log_that_is_gone_is_told_as_loss_of_all_it_held() {
+fn missing_logs_are_losses() {
     let dir = in_the_log();
     let (path, _) = log_of(&files(dir.path()));
     fs::remove_file(path).unwrap();
@@ -318,7 +323,7 @@ fn log_that_is_gone_is_told_as_loss_of_all_it_held() {
 }
 
 #[test]
-fn what_is_acknowledged_after_the_log_went_missing_is_there_at_every_later_start() {
+fn appends_after_a_missing_log_survive() {
     for make in [in_the_log, in_tables_and_log] {
         let dir = make();
         let (path, _) = log_of(&files(dir.path()));
@@ -343,7 +348,7 @@ fn what_is_acknowledged_after_the_log_went_missing_is_there_at_every_later_start
 }
 
 #[test]
-fn flipped_byte_in_the_log_refuses_the_lists_of_its_batch_and_serves_the_others() {
+fn flipped_log_bytes_refuse_their_lists_only() {
     let dir = in_the_log();
     let pristine = files(dir.path());
     let (path, log) = log_of(&pristine);
@@ -376,8 +381,9 @@ fn flipped_byte_in_the_log_refuses_the_lists_of_its_batch_and_serves_the_others(
     }
 }
 
+/// The records that they then serve are right.
 #[test]
-fn damage_anywhere_leaves_a_journal_that_opens_and_never_says_what_is_not_so() {
+fn journals_open_whatever_is_damaged() {
     let dir = in_tables_and_log();
     let pristine = files(dir.path());
     assert!(
@@ -416,7 +422,8 @@ fn damage_anywhere_leaves_a_journal_that_opens_and_never_says_what_is_not_so() {
     }
 }
 
-/// The ways in which a file is damaged: gone, empty, cut, a page of it zeroed or swapped, a bit flipped.
+/// Returns a file's content damaged in each way: gone, empty, cut, a page zeroed or reversed, a bit
+/// flipped.
 fn damages(bytes: &[u8]) -> Vec<(String, Option<Vec<u8>>)> {
     let mut damages = vec![("gone".to_owned(), None)];
     if bytes.is_empty() {
@@ -443,7 +450,7 @@ fn damages(bytes: &[u8]) -> Vec<(String, Option<Vec<u8>>)> {
 }
 
 #[test]
-fn lost_list_that_is_removed_can_begin_again() {
+fn removed_lost_lists_can_begin_again() {
     let dir = in_the_log();
     let (path, _) = log_of(&files(dir.path()));
     fs::remove_file(path).unwrap();
@@ -457,7 +464,7 @@ fn lost_list_that_is_removed_can_begin_again() {
 }
 
 #[test]
-fn store_whose_making_was_cut_short_is_made_anew() {
+fn half_made_stores_are_made_anew() {
     let dir = tempfile::tempdir().unwrap();
     let store = dir.path().join("store");
     fs::create_dir_all(store.join("keyspaces")).unwrap();
@@ -468,8 +475,9 @@ fn store_whose_making_was_cut_short_is_made_anew() {
     assert_eq!(append(&journal, "a", 0, &["1"]), Ok(1));
 }
 
+/// After a failure, they hold the same content.
 #[test]
-fn store_opened_after_a_failure_holds_the_same_in_new_files() {
+fn reopened_stores_use_new_files() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
     append_rounds(&journal, 0, ROUNDS);

@@ -1,4 +1,4 @@
-//! What `verify` finds in a journal, and what `salvage` takes out of it.
+//! The results of `verify` and `salvage`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ fn open(dir: &Path) -> Embedded {
     Embedded::open(dir, Options::default()).unwrap()
 }
 
-/// Three lists of three records each, record by record, and the log that has them.
+/// Makes three lists of three records each, record by record; returns the log that has them.
 fn filled(dir: &Path) -> (PathBuf, Vec<u8>) {
     let journal = open(dir);
     for seq in 0..3 {
@@ -36,7 +36,7 @@ fn damage(log: &Path, bytes: &[u8], text: &str) {
 }
 
 #[test]
-fn whole_journal_is_verified_and_left_as_it_is() {
+fn verify_leaves_whole_journals_alone() {
     let dir = tempfile::tempdir().unwrap();
     let (log, bytes) = filled(dir.path());
     let verified = verify(dir.path()).unwrap();
@@ -47,7 +47,7 @@ fn whole_journal_is_verified_and_left_as_it_is() {
 }
 
 #[test]
-fn verify_names_the_file_the_byte_and_the_lists_that_are_hit() {
+fn verify_names_file_byte_and_lists() {
     let dir = tempfile::tempdir().unwrap();
     let (log, bytes) = filled(dir.path());
     damage(&log, &bytes, "b2");
@@ -64,8 +64,9 @@ fn verify_names_the_file_the_byte_and_the_lists_that_are_hit() {
     assert_eq!(fs::read(&log).unwrap(), damaged, "it only looks");
 }
 
+/// It reports those that it left out.
 #[test]
-fn salvage_takes_every_whole_list_and_says_what_it_left() {
+fn salvage_copies_whole_lists() {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (log, bytes) = filled(dir.path());
     damage(&log, &bytes, "b2");
@@ -80,8 +81,9 @@ fn salvage_takes_every_whole_list_and_says_what_it_left() {
     assert_eq!(append(&journal, "a", 3, &["a4"]), Ok(4), "it is a journal like any other");
 }
 
+/// Their records up to the damage are copied, and no number is given again.
 #[test]
-fn salvage_with_damaged_lists_keeps_their_records_and_gives_no_number_again() {
+fn salvage_can_keep_damaged_lists() {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (log, bytes) = filled(dir.path());
     damage(&log, &bytes, "b2");
@@ -99,8 +101,8 @@ fn salvage_with_damaged_lists_keeps_their_records_and_gives_no_number_again() {
     assert_eq!(verify(to.path()).unwrap().records, 8, "the record before the damage is there");
 }
 
-/// A batch of two records of `d` and one of `e`, the last of the log, of which a bit of `d2` is flipped;
-/// the journal was opened since, which cut it off.
+/// Makes a journal whose log ended in a batch of two records of `d` and one of `e`; a bit of `d2`
+/// was flipped, and opening the journal cut the batch off.
 fn with_a_damaged_batch_cut_off(dir: &Path) -> Embedded {
     filled(dir);
     let journal = open(dir);
@@ -117,8 +119,9 @@ fn with_a_damaged_batch_cut_off(dir: &Path) -> Embedded {
     journal
 }
 
+/// The records are of a damaged batch that was cut off the log.
 #[test]
-fn salvage_takes_what_proves_itself_of_a_damaged_batch_that_was_cut_off() {
+fn salvage_copies_proven_records_cut_off() {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let journal = with_a_damaged_batch_cut_off(dir.path());
     assert_eq!(append(&journal, "a", 3, &["a4"]), Ok(4), "it goes on behind what was cut off");
@@ -131,8 +134,9 @@ fn salvage_takes_what_proves_itself_of_a_damaged_batch_that_was_cut_off() {
     assert!(matches!(error, ReadError::Damaged { seq: 2, .. }), "{error}");
 }
 
+/// It skips those whose records were cut off the log before, too.
 #[test]
-fn list_that_was_removed_after_it_was_cut_off_is_not_salvaged() {
+fn salvage_skips_removed_lists() {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let journal = with_a_damaged_batch_cut_off(dir.path());
     // The mark of the first removal is on disk; the store alone knows of the second.
@@ -150,8 +154,9 @@ fn list_that_was_removed_after_it_was_cut_off_is_not_salvaged() {
     assert_eq!(names, ["a", "b", "c"]);
 }
 
+/// They may be at the same place of the log.
 #[test]
-fn batches_that_are_cut_off_at_the_same_place_are_all_kept() {
+fn repeated_cuts_are_all_kept() {
     let dir = tempfile::tempdir().unwrap();
     let (log, _) = filled(dir.path());
     for list in ["d", "e"] {
@@ -164,8 +169,9 @@ fn batches_that_are_cut_off_at_the_same_place_are_all_kept() {
     assert_eq!(fs::read_dir(dir.path().join("store.cut")).unwrap().count(), 2);
 }
 
+/// They do so when nothing of them is left, too.
 #[test]
-fn lost_list_that_is_kept_stays_refused_also_when_nothing_of_it_is_left() {
+fn salvaged_lost_lists_stay_refused() {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (log, _) = filled(dir.path());
     fs::remove_file(log).unwrap();
@@ -176,8 +182,9 @@ fn lost_list_that_is_kept_stays_refused_also_when_nothing_of_it_is_left() {
     assert!(append(&journal, "a", 0, &["again"]).is_err());
 }
 
+/// It refuses a folder without a journal, one in use, and a target that is not empty.
 #[test]
-fn folder_that_is_held_full_or_no_journal_is_refused_by_name() {
+fn salvage_refuses_unfit_folders_by_name() {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let error = verify(dir.path()).unwrap_err();
     assert!(matches!(error, SalvageError::NotAJournal { .. }), "{error}");

@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Helpers that the tests share.
 
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -8,13 +8,13 @@ use orderstream_journal::{Append, AppendError, Appended, Journal, SubmitError};
 
 use crate::faulty::Disk;
 
-/// No step of a test takes this long unless it hangs.
+/// The longest step of a test; one that takes longer hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Between two looks at what comes with time.
+/// The interval of polling.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// An outcome that is waited for.
+/// A pending outcome.
 pub(crate) struct Pending(mpsc::Receiver<Result<Appended, AppendError>>);
 
 impl Pending {
@@ -34,7 +34,7 @@ pub(crate) fn submit(
     Ok(pending)
 }
 
-/// An append that is not submitted yet.
+/// Makes an append that is not submitted yet.
 pub(crate) fn pending(list: &str, expected: u64, records: &[&str]) -> (Append, Pending) {
     let (sender, receiver) = mpsc::channel();
     let append = Append {
@@ -76,8 +76,8 @@ pub(crate) fn lists(journal: &dyn Journal) -> Vec<(String, u64)> {
     lists
 }
 
-/// The store says that a list was removed until the marks say so on disk, and then no more. Gives how
-/// many records were appended to list `b` till then.
+/// Appends to list `b` until the store no longer records removals, because the marks have them on
+/// disk. Returns the number of its records.
 pub(crate) fn append_until_removals_are_forgotten(journal: &dyn Journal, disk: &Disk) -> u64 {
     let says_so = || {
         let mut says_so = false;

@@ -1,5 +1,5 @@
-//! What events become in MongoDB: pure, so that the same events always give the same documents,
-//! whoever writes them and however often.
+//! The documents that events become in MongoDB: pure, so that the same events always give the same
+//! documents, whichever process writes them and however often.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use orderstream_core::port::OrderLife;
 use orderstream_core::spec::FollowUp;
 use orderstream_core::{Event, EventKind, Phase, Seq, Timestamp};
 
-/// One document per life of an order: its status, and the cursor of all that is kept of it.
+/// One document per incarnation of an order: its status, and the cursor of all that is stored of
+/// it.
 pub(crate) const SUBMISSIONS: &str = "RequestSubmissions";
 /// One document per follow-up.
 pub(crate) const FOLLOW_UPS: &str = "RequestFollowUp";
@@ -22,18 +23,19 @@ pub(crate) const PAUSED: &str = "OrderPaused";
 /// The collections that are written before the cursor moves.
 pub(crate) const BESIDE: [&str; 3] = [FOLLOW_UPS, FINALISED, PAUSED];
 
-/// What a run of events writes.
+/// The writes of a run of events.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Writes {
-    /// Whole documents, each with its collection. Putting one twice changes nothing.
+    /// Whole documents, each with its collection. Writing one twice changes nothing.
     pub(crate) beside: Vec<(&'static str, Document)>,
-    /// The one document whose cursor must be where the events begin; it holds when that is so.
+    /// The filter for the one status document: it matches only while the cursor is where the events
+    /// begin.
     pub(crate) filter: Document,
-    /// What becomes of it: status, counters and cursor in one step.
+    /// The change of that document: status, counters and cursor in one step.
     pub(crate) update: Document,
 }
 
-/// The status document while events are laid over it.
+/// The changes of a status document by a run of events.
 #[derive(Debug, Default)]
 struct Status {
     set: Document,
@@ -43,13 +45,13 @@ struct Status {
     follow_ups: i64,
 }
 
-/// The id of a life's status document. No part of it can hold a slash.
+/// Returns the id of an incarnation's status document. No part of it can hold a slash.
 pub(crate) fn id_of(life: &OrderLife) -> String {
     let OrderLife { key, incarnation } = life;
     format!("{}/{}/{incarnation}", key.tenant, key.order_req_id)
 }
 
-/// The writes for the events that follow number `after`.
+/// Returns the writes for the events that follow number `after`.
 pub(crate) fn writes(life: &OrderLife, after: Seq, events: &[Arc<Event>]) -> Writes {
     let mut beside = Vec::new();
     let mut status = Status::default();
@@ -133,7 +135,7 @@ impl Status {
     }
 }
 
-/// The document that an event is, beside the order's status.
+/// Returns the document that an event becomes beside the order's status, with its collection.
 fn document_of(life: &OrderLife, event: &Event) -> Option<(&'static str, Document)> {
     let life_id = id_of(life);
     let (collection, id, content) = match &event.kind {
@@ -207,7 +209,7 @@ fn line_of(sku: &str, id: &orderstream_core::ProposalId) -> Document {
     doc! { "sku": sku, "proposal_id": id.as_str() }
 }
 
-/// Numbers of events stay far below what BSON can hold.
+/// Returns a sequence number as BSON holds it; real ones stay far below its limit.
 pub(crate) fn number(seq: Seq) -> i64 {
     i64::try_from(seq.0).unwrap_or(i64::MAX)
 }

@@ -1,4 +1,4 @@
-//! Each kind of event, and the documents that it becomes.
+//! Claims about the documents that each kind of event becomes.
 
 use mongodb::bson::bson;
 use orderstream_core::spec::{Message, NotificationType};
@@ -51,7 +51,7 @@ fn at(seconds: i64) -> DateTime {
 }
 
 #[test]
-fn an_opened_order_is_a_document_with_every_field() {
+fn opened_orders_have_every_field() {
     let writes = writes(&life(), Seq(0), &[event(1, opened())]);
     assert_eq!(writes.beside, []);
     assert_eq!(writes.filter, doc! { "_id": "shop/SB1029436/life-1", "last_seq": 0_i64 });
@@ -81,8 +81,9 @@ fn an_opened_order_is_a_document_with_every_field() {
     assert_eq!(writes.update, expected);
 }
 
+/// The document has the audience and the message.
 #[test]
-fn a_follow_up_is_a_document_with_audience_and_message_and_is_counted() {
+fn follow_ups_are_documents_and_counted() {
     let writes = writes(&life(), Seq(4), &[event(5, follow_up("f-1", &["acme"]))]);
     let expected = doc! {
         "_id": "shop/SB1029436/life-1/f-1",
@@ -106,8 +107,9 @@ fn a_follow_up_is_a_document_with_audience_and_message_and_is_counted() {
     assert_eq!(update.get_document("$set").unwrap().get("status"), None, "it stays as it was");
 }
 
+/// The status is that of the last event.
 #[test]
-fn pauses_and_the_end_are_documents_and_the_last_status_counts() {
+fn pauses_and_end_are_documents() {
     let reason = || Some("too early".to_owned());
     let award = Some(Award::Lines(vec![("chair".to_owned(), ProposalId::new("p-1").unwrap())]));
     let events = [
@@ -148,7 +150,7 @@ fn every_end_has_its_status() {
 }
 
 #[test]
-fn the_same_events_cut_differently_leave_the_same_documents() {
+fn any_split_gives_same_documents() {
     let events = [event(1, opened()), event(2, follow_up("a", &[])), event(3, follow_up("b", &[]))];
     let whole = writes(&life(), Seq(0), &events);
     let (first, rest) = events.split_at(2);

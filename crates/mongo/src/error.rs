@@ -1,4 +1,4 @@
-//! Why a URL is not one of a MongoDB, and what the driver's errors mean to whoever projects.
+//! Faults in a MongoDB URL, and the meaning of the driver's errors for a projection.
 
 use mongodb::error::{Error as DriverError, ErrorKind, WriteFailure};
 use orderstream_core::port::ProjectionError;
@@ -7,16 +7,17 @@ use crate::place::Place;
 
 /// The code of a second document under one id.
 const DUPLICATE_KEY: i32 = 11_000;
-/// Codes of documents that are not taken however often they are sent: bad value, failed to parse,
+/// The codes of documents that are refused however often they are sent: bad value, failed to parse,
 /// type mismatch, path not viable, validation failed, too large, not storable as an index key.
 const NOT_TAKEN: [i32; 7] = [2, 9, 14, 28, 121, 10_334, 17_280];
 
-/// The URL is wrong. Shows no part of it that may be secret.
+/// A fault in the URL. Its text shows no part of the URL that may be secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Error(pub(crate) String);
 
-/// Why the driver does not take a URL's options. Its own words may hold what stands in the URL.
+/// Returns the fault in a URL's options. The driver's own text is left out: it may hold parts of
+/// the URL.
 pub(crate) fn wrong_options(place: &Place, error: &DriverError) -> Error {
     let is_of_file = matches!(&*error.kind, ErrorKind::InvalidTlsConfig { .. } | ErrorKind::Io(_));
     let text = match is_of_file {
@@ -26,7 +27,8 @@ pub(crate) fn wrong_options(place: &Place, error: &DriverError) -> Error {
     Error(format!("'{place}' {text}"))
 }
 
-/// What the driver's error means. What is not known to be final is tried again.
+/// Returns the meaning of the driver's error. An error that is not known to be final is tried
+/// again.
 pub(crate) fn meaning(error: &DriverError) -> ProjectionError {
     let code = code_of(error);
     match code {

@@ -1,6 +1,6 @@
-//! Order status and follow-ups in MongoDB, as the original system kept them: a copy that is made from
-//! the lists of events. It knows the driver and the documents; when what is projected is decided by
-//! its caller.
+//! Order status and follow-ups in MongoDB, as the original system kept them: a copy that is made
+//! from the lists of events. It knows the driver and the documents; its caller decides when to
+//! project what.
 
 mod documents;
 mod error;

@@ -1,5 +1,4 @@
-//! Which MongoDB, and which database in it: checked before anything opens, without a word to the
-//! network.
+//! The MongoDB server and the database in it, checked before anything connects to them.
 
 use std::fmt;
 
@@ -8,10 +7,10 @@ use orderstream_core::StoreUrl;
 
 use crate::error::Error;
 
-/// The database of a URL that names none.
+/// The database for a URL that names none.
 const DATABASE: &str = "orderstream";
 
-/// A MongoDB that can be connected to. Shows no secret.
+/// A MongoDB server that can be connected to, and its database. Shows no secret.
 #[derive(Clone)]
 pub struct Place {
     url: StoreUrl,
@@ -20,10 +19,10 @@ pub struct Place {
 }
 
 impl Place {
-    /// Reads a URL of the form `mongodb://[user:password@]host[:port][,…][/database][?options]`.
+    /// Parses a URL of the form `mongodb://[user:password@]host[:port][,…][/database][?options]`.
     ///
     /// # Errors
-    /// Says what is wrong with it, and shows nothing that may be secret.
+    /// The fault in the URL, without anything that may be secret.
     pub fn new(url: StoreUrl) -> Result<Self, Error> {
         let text = url.secret();
         if text.starts_with("mongodb+srv://") {
@@ -44,7 +43,7 @@ impl Place {
     }
 }
 
-/// Reads the URL with other credentials in place of its own, so that an error may be shown.
+/// Parses the URL with other credentials in place of its own, so that an error may be shown.
 fn check_as_shown(url: &StoreUrl, rest: &str) -> Result<(), Error> {
     let harmless = match rest.rsplit_once('@') {
         Some((credentials, place)) if is_encoded(credentials) => {
@@ -86,14 +85,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_database_is_the_one_of_the_url_or_orderstream() {
+    fn database_defaults_to_orderstream() {
         let database = |url: &str| Place::new(StoreUrl::from(url)).unwrap().database;
         assert_eq!(database("mongodb://ann:secret@db:27017/shop?authSource=admin"), "shop");
         assert_eq!(database("mongodb://a,b:27018"), "orderstream");
     }
 
     #[test]
-    fn a_wrong_url_is_named_without_its_secrets() {
+    fn wrong_urls_are_refused_without_secrets() {
         for (url, part) in [
             ("mysql://ann:secret@db", "not a URL of the form mongodb://host/database"),
             ("mongodb+srv://ann:secret@db", "name the hosts"),

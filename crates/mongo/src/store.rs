@@ -1,5 +1,5 @@
 //! The projection over the official driver. Every operation has a deadline, and none is repeated
-//! here: whoever projects knows when.
+//! here: the caller decides when to retry.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,15 +16,16 @@ use crate::documents::{self, BESIDE, FINALISED, FOLLOW_UPS, PAUSED, SUBMISSIONS}
 use crate::error::{Error, meaning, wrong_options};
 use crate::place::Place;
 
-/// How long one operation may take; the driver waits less for a server, so that its reason shows.
+/// The deadline of one operation; the driver waits less for a server, so that its error shows.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an operation waits for a server that can take it, unless the URL says.
+/// The longest wait of an operation for a server that can take it, unless the URL sets it.
 const SELECTION_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a connection may take to be made, unless the URL says.
+/// The longest time to make a connection, unless the URL sets it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long goodbye may take.
+/// The longest time to close the connections.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Connections, unless the URL says: as many as orders are projected at once.
+/// The limit on connections, unless the URL sets it: the number of orders that are projected at
+/// once.
 const CONNECTIONS_MAX: u32 = 16;
 /// The name of the index by order.
 const INDEX: &str = "order";
@@ -37,11 +38,11 @@ pub struct MongoProjection {
 }
 
 impl MongoProjection {
-    /// Over this MongoDB. Connects when it is first used, and again after it broke. Must be called
-    /// inside a Tokio runtime.
+    /// Makes a projection into this MongoDB. It connects when it is first used, and again after a
+    /// break. Must be called inside a Tokio runtime.
     ///
     /// # Errors
-    /// When the driver does not take the URL's options together, or a file that they name.
+    /// When the driver does not accept the URL's options together, or a file that they name.
     pub async fn new(place: &Place) -> Result<Self, Error> {
         let wrong = |error| wrong_options(place, &error);
         let mut options = ClientOptions::parse(place.connection.clone()).await.map_err(wrong)?;
@@ -99,7 +100,7 @@ impl MongoProjection {
             let put = collection.replace_one(filter, document).with_options(options);
             within(OPERATION_TIMEOUT, put.into_future()).await?;
         }
-        // A life of which nothing is kept has no document; a document that is there all the same
+        // An incarnation of which nothing is stored has no document; one that exists all the same
         // has another cursor, and its id is taken.
         let options = UpdateOptions::builder().upsert(after == Seq(0)).build();
         let submissions = self.collection(SUBMISSIONS);
@@ -117,7 +118,7 @@ impl MongoProjection {
             "tenant": life.key.tenant.as_str(),
             "incarnation": life.incarnation.as_str(),
         };
-        // The cursor goes last: until then whoever reads it finds the same fault and comes here.
+        // The cursor goes last: until then a reader of it finds the same fault and comes here.
         for name in BESIDE {
             let collection = self.collection(name);
             let removed = collection.delete_many(named.clone());
@@ -130,8 +131,8 @@ impl MongoProjection {
     }
 }
 
-/// The id and the cursor of a status document. One without a readable number is taken for one that
-/// is beyond every list, and so it is removed and made anew.
+/// Returns the id and the cursor of a status document. A document without a readable number counts
+/// as beyond every list, and so it is removed and made anew.
 fn cursor_of(document: &Document) -> Option<(&str, Cursor)> {
     let id = document.get_str("_id").ok()?;
     let number = document.get_i64("last_seq").unwrap_or(i64::MAX);

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::limits::FILE_BYTES_MAX;
 use crate::secret::Secret;
 
-/// The settings.
+/// The settings of all channels.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Config {
@@ -20,41 +20,41 @@ pub struct Config {
     pub smtp: Option<SmtpConfig>,
     /// The provider of text messages; without it none is sent.
     pub sms: Option<SmsConfig>,
-    /// How webhooks are signed, and where they may go.
+    /// The signatures of webhooks, and their allowed addresses.
     pub webhook: WebhookConfig,
-    /// Programs of the operator's that hear of everything: URLs.
+    /// URLs of the operator's own programs, which receive every topic.
     pub sinks: Vec<String>,
-    /// Folder of templates that replace the built-in ones.
+    /// The folder of templates that replace the built-in ones.
     pub templates: Option<PathBuf>,
 }
 
-/// The mail server.
+/// The settings of the mail server.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct SmtpConfig {
     /// `smtp://user@host:587?tls=required` (STARTTLS), `?tls=optional`, `?tls=none`, or
     /// `smtps://host:465`.
     pub url: Secret,
-    /// File with the password.
+    /// The file with the password.
     #[serde(default)]
     pub password_file: Option<PathBuf>,
-    /// PEM file with the certificates that are trusted besides the system's.
+    /// The PEM file with the certificates that are trusted besides the system's.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
     /// The sender, such as `Purchasing <rfq@example.com>`.
     pub from: String,
 }
 
-/// A provider of text messages that is asked over HTTP.
+/// The settings of a provider of text messages with an HTTP interface.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct SmsConfig {
-    /// Where it is asked.
+    /// The URL that each message is sent to.
     pub url: String,
     /// `POST` (when not given) or `PUT`.
     #[serde(default)]
     pub method: Option<String>,
-    /// Headers that are no secret.
+    /// Headers that are not secret.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     /// Headers whose values stand in files.
@@ -65,13 +65,13 @@ pub struct SmsConfig {
     pub body: String,
 }
 
-/// How webhooks are signed, and where they may go.
+/// The settings of webhooks: their signatures, and their allowed addresses.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct WebhookConfig {
     /// Files with one `whsec_…` secret each; every one signs, so that one can be replaced.
     pub secret_files: Vec<PathBuf>,
-    /// Whether loopback and link-local addresses may be asked.
+    /// Webhooks may be sent to loopback and link-local addresses.
     pub allow_local: bool,
 }
 
@@ -81,17 +81,17 @@ pub enum ConfigError {
     /// A file cannot be read.
     #[error("{path}: {cause}")]
     File {
-        /// Which.
+        /// The file's path.
         path: String,
-        /// Why.
+        /// The cause, from the system or the parser.
         cause: String,
     },
     /// A field is wrong.
     #[error("{field}: {text}")]
     Field {
-        /// Which, as it stands in the file of settings.
+        /// The field, as it stands in the file of settings.
         field: String,
-        /// What is wrong, and what to write.
+        /// The fault, and its fix.
         text: String,
     },
 }
@@ -108,7 +108,7 @@ impl ConfigError {
 }
 
 impl Config {
-    /// Reads the file.
+    /// Reads the file of settings.
     ///
     /// # Errors
     /// A file that cannot be read, or a field that is not known.
@@ -122,7 +122,7 @@ impl Config {
     }
 }
 
-/// A small text file.
+/// Reads a small text file.
 pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
     let file = std::fs::File::open(path).map_err(|error| ConfigError::file(path, error))?;
     let mut text = String::new();
@@ -136,7 +136,7 @@ pub(crate) fn read_text(path: &Path) -> Result<String, ConfigError> {
     }
 }
 
-/// A secret that stands alone in a file; the line break after it is no part of it.
+/// Reads a secret that stands alone in a file, without the line break after it.
 pub(crate) fn read_secret(path: &Path) -> Result<Secret, ConfigError> {
     let text = read_text(path)?;
     match text.trim_end_matches(['\r', '\n']) {
@@ -145,7 +145,7 @@ pub(crate) fn read_secret(path: &Path) -> Result<Secret, ConfigError> {
     }
 }
 
-/// The operator's programs.
+/// Returns the channels of the operator's programs.
 pub(crate) fn sinks(urls: &[String]) -> Result<Vec<Channel>, ConfigError> {
     if urls.len() > SINKS_MAX {
         let (count, text) = (urls.len(), "are given; give at most");

@@ -1,5 +1,5 @@
-//! One example of everything that can be told, made by the same code that makes the real ones: for
-//! the check of templates and for previews.
+//! One example of every notification, made by the same code that makes the real ones: for the check
+//! of templates and for previews.
 
 use orderstream_core::command::{Award, Proposed};
 use orderstream_core::event::{EventKind, OrderOpened, ProposalUpdate};
@@ -15,12 +15,12 @@ use orderstream_core::{
     Event, FollowUpId, Incarnation, Order, OrderKey, ProposalId, SellerId, Seq, Timestamp,
 };
 
-/// 2026-03-02T09:00:00Z.
+/// The time of the example order's opening: 2026-03-02T09:00:00Z.
 const OPENED_AT: Timestamp = Timestamp(1_772_442_000_000);
-/// An hour later.
+/// The time of the event that is notified: an hour later.
 const LATER: Timestamp = Timestamp(1_772_445_600_000);
 
-/// A notification of this sort, as a recipient could get it.
+/// Returns an example of this template's notification, as a recipient could get it.
 ///
 /// # Panics
 /// Never: the example's texts are constants that fit the rules.
@@ -114,7 +114,7 @@ fn opened() -> Option<OrderOpened> {
     })
 }
 
-/// The order with one seller and its proposal.
+/// Returns the order with one seller and its proposal.
 fn order() -> Option<Order> {
     let choice = SellerChoice { seller: seller()?, verdict: Verdict::Chosen, distance_m: None };
     let kinds = [

@@ -1,6 +1,6 @@
-//! Which addresses are asked: a seller's webhook must not reach what only this machine should. The
-//! name is looked up here, what it means is checked, and the connection goes to what was checked, so
-//! that a second look-up cannot give something else.
+//! The check of addresses: a seller's webhook must not reach what only this machine should. The
+//! name is resolved here, the addresses are checked, and the connection goes to a checked address,
+//! so that a second resolution cannot give another one.
 
 use std::future::Future;
 use std::io;
@@ -14,17 +14,17 @@ use tower::Service;
 /// The addresses of cloud metadata services outside of the link-local blocks.
 const METADATA: [Ipv6Addr; 1] = [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)];
 
-/// Which addresses may be asked.
+/// The addresses that may be connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
-    /// None that only this machine or its link should reach.
+    /// All except those that only this machine or its link should reach.
     Strict,
     /// All of them.
     Open,
 }
 
 impl Guard {
-    /// Why an address is refused; `None` when it may be asked.
+    /// Returns the cause for which an address is refused; `None` when it is allowed.
     pub fn refusal(self, address: IpAddr) -> Option<&'static str> {
         match (self, address) {
             (Self::Open, _) => None,
@@ -64,7 +64,8 @@ fn refused_v6(address: Ipv6Addr) -> Option<&'static str> {
     embedded_v4(address).and_then(refused_v4)
 }
 
-/// The IPv4 address that an IPv6 address stands for: mapped, compatible, NAT64 (RFC 6052), 6to4.
+/// Returns the IPv4 address that an IPv6 address stands for: mapped, compatible, NAT64 (RFC 6052),
+/// 6to4.
 fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let from = |high: u16, low: u16| {
         let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
@@ -79,11 +80,11 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
-/// Looks names up and leaves out what may not be asked.
+/// Resolves names and leaves out addresses that are not allowed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GuardedResolver(pub(crate) Guard);
 
-/// A name that means only what may not be asked.
+/// A name or an address that stands only for what is not allowed.
 #[derive(Debug, thiserror::Error)]
 #[error("the address is {0}; --webhook-allow-local lets it be asked")]
 pub(crate) struct Refused(pub(crate) &'static str);
@@ -122,8 +123,9 @@ impl Service<Name> for GuardedResolver {
 mod tests {
     use super::*;
 
+    /// Also those of the link and of metadata services, in every form.
     #[test]
-    fn what_only_this_machine_or_its_link_should_reach_is_refused() {
+    fn local_addresses_are_refused() {
         for (address, wanted) in [
             ("127.0.0.1", Some("loopback")),
             ("127.9.9.9", Some("loopback")),

@@ -1,5 +1,5 @@
-//! One HTTP request to somebody else's server: to an address that was checked, without following
-//! where it points, with a bounded answer that is read as one of three verdicts.
+//! One HTTP request to a foreign server: to an address that was checked, without following
+//! redirects, with a bounded reply that is read as one of three verdicts.
 
 use std::error::Error;
 use std::net::IpAddr;
@@ -24,7 +24,7 @@ use crate::limits::{ANSWER_BYTES_MAX, CONNECT_TIMEOUT, IDLE_CONNECTIONS_MAX, IDL
 
 type Connector = HttpsConnector<HttpConnector<GuardedResolver>>;
 
-/// A client for other people's servers. Cheap to clone.
+/// A client for foreign servers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Http {
     client: Client<Connector, Full<Bytes>>,
@@ -33,7 +33,7 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    /// Trusts the system's certificates.
+    /// Makes a client that trusts the system's certificates.
     pub(crate) fn new(guard: Guard, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
         let mut http = HttpConnector::new_with_resolver(GuardedResolver(guard));
         http.enforce_http(false);
@@ -57,7 +57,7 @@ impl Http {
         self.check(&request)?;
         let response = self.client.request(request).await.map_err(|error| unreached(&error))?;
         let (head, body) = response.into_parts();
-        // Read, so that the connection can be used again; an endless answer ends the connection.
+        // Read, so that the connection can be used again; an endless reply ends the connection.
         let read = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
         if let Err(error) = read {
             tracing::debug!(%error, "an answer was not read to its end");
@@ -65,7 +65,7 @@ impl Http {
         verdict(head.status, &head.headers, self.clock.now())
     }
 
-    /// An address in the URL itself is never looked up, so it is checked here.
+    /// Checks an address that stands in the URL itself, since the resolver never receives it.
     fn check(&self, request: &Request<Full<Bytes>>) -> Result<(), DeliveryError> {
         let host = request.uri().host().unwrap_or_default();
         let literal = host.trim_start_matches('[').trim_end_matches(']');
@@ -91,7 +91,7 @@ fn tls() -> Result<ClientConfig, ConfigError> {
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// Who answers for a URL.
+/// Returns the host and the port of a URL; `nowhere` where it has none.
 pub(crate) fn destination(url: &str) -> String {
     let parsed = url::Url::parse(url).ok();
     let host = parsed.as_ref().and_then(|url| Some((url.host_str()?, url.port_or_known_default())));
@@ -116,7 +116,7 @@ fn unreached(error: &hyper_util::client::legacy::Error) -> DeliveryError {
     DeliveryError::TryAgain { reason, after_ms: None, blame: Blame::Destination }
 }
 
-/// What an answer means: taken, come again, or never.
+/// Returns the meaning of a reply: accepted, to be retried, or refused for good.
 fn verdict(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Result<(), DeliveryError> {
     if status.is_success() {
         return Ok(());
@@ -145,7 +145,7 @@ fn verdict(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Result<()
     }
 }
 
-/// `Retry-After`, in seconds or as a date (RFC 9110, section 10.2.3).
+/// Returns the wait of `Retry-After`, which is in seconds or a date (RFC 9110, section 10.2.3).
 fn retry_after_ms(headers: &HeaderMap, now: Timestamp) -> Option<u64> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse::<u64>() {
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_taken_come_again_or_never() {
+    fn replies_accept_retry_or_bounce() {
         let mut headers = HeaderMap::new();
         headers.insert(RETRY_AFTER, "7".parse().unwrap());
         let said = |status: u16| {
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_to_come_again_is_understood() {
+    fn retry_after_accepts_dates() {
         let mut headers = HeaderMap::new();
         headers.insert(RETRY_AFTER, "Wed, 21 Oct 2015 07:28:00 GMT".parse().unwrap());
         let date = Timestamp(1_445_412_480_000);
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_destination_is_a_host_and_a_port() {
+    fn destinations_are_host_and_port() {
         assert_eq!(destination("https://a.example/x?y"), "a.example:443");
         assert_eq!(destination("http://user@a.example:81/"), "a.example:81");
         assert_eq!(destination("nats://n.example:4222/x"), "n.example:4222");

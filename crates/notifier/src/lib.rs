@@ -1,6 +1,6 @@
-//! How notifications leave: mail, Google Chat, text message, signed webhooks and, behind a feature,
-//! NATS subjects. One call is one attempt within one deadline; what to try, when and how often is
-//! decided in `core::outbox`.
+//! The channels of notifications: mail, Google Chat, text message, signed webhooks and, behind a
+//! feature, NATS subjects. One call is one attempt within one deadline; `core::outbox` decides what
+//! to try, when and how often.
 
 pub mod config;
 pub mod example;
@@ -51,7 +51,7 @@ impl Channels {
     /// Sets up the channels; nothing is connected yet.
     ///
     /// # Errors
-    /// Settings that cannot be used, by the name of the field.
+    /// Settings that cannot be used, with the name of the field.
     pub fn new(config: Config, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
         let templates = Arc::new(Templates::load(config.templates.as_deref())?);
         let guard = if config.webhook.allow_local { Guard::Open } else { Guard::Strict };
@@ -73,7 +73,8 @@ impl Channels {
         })
     }
 
-    /// What is set up, in words for the log; without addresses of people and without secrets.
+    /// Returns the channels that are set up, as a text for the log; without addresses of people and
+    /// without secrets.
     pub fn summary(&self) -> String {
         let state = |is_set_up| if is_set_up { "on" } else { "off" };
         let (mail, sms) = (state(self.mail.is_some()), state(self.sms.is_some()));

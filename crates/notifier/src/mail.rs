@@ -1,4 +1,4 @@
-//! Mail over SMTP: STARTTLS unless the operator says otherwise, text and HTML, and headers by which
+//! Mail over SMTP: STARTTLS unless the operator sets otherwise, text and HTML, and headers by which
 //! a mail program shows one order as one conversation.
 
 use std::fmt;
@@ -110,7 +110,7 @@ fn transport(config: &SmtpConfig) -> Result<Transport, ConfigError> {
     Ok(builder.build())
 }
 
-/// A part of a URL without its escapes.
+/// Returns a part of a URL without its escapes.
 fn decoded(part: &str) -> Result<String, &'static str> {
     let pair = format!("x={}", part.replace('+', "%2B"));
     let found = url::form_urlencoded::parse(pair.as_bytes()).next();
@@ -127,7 +127,8 @@ fn parameters(config: &SmtpConfig, host: &str) -> Result<TlsParameters, ConfigEr
     builder.build_rustls().map_err(|error| ConfigError::field("smtp.url", error.to_string()))
 }
 
-/// What a failure means. A refused login is the operator's to mend, and no fault of the address.
+/// Returns the meaning of a failure. A refused login is for the operator to mend, and is not the
+/// fault of the address.
 fn verdict(error: &Error) -> DeliveryError {
     let reason = match (error.status(), std::error::Error::source(error)) {
         (Some(code), Some(said)) => format!("the mail server said {code} {said}"),

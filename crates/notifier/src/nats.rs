@@ -20,7 +20,7 @@ pub(crate) struct Nats {
     clients: Mutex<BTreeMap<String, Client>>,
 }
 
-/// Whether a sink is a NATS server.
+/// Reports whether a sink is a NATS server.
 pub(crate) fn is_ours(address: &str) -> bool {
     address.starts_with("nats://")
 }
@@ -53,9 +53,9 @@ impl Nats {
     }
 }
 
-/// Publishes, and waits until the server has it. A server says nothing of what it was sent, but works
-/// off what one connection sends in turn: when a word to ourselves is back, what went before it is
-/// there. A flush would only tell that it left this process.
+/// Publishes, and waits until the server has the message. A server does not acknowledge messages,
+/// but handles those of one connection in turn: when a message to this client's own inbox is back,
+/// the one before it has arrived. A flush would only show that it left this process.
 async fn sent(
     client: &Client,
     subject: String,

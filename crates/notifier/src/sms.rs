@@ -1,4 +1,4 @@
-//! Text messages over any provider that is asked over HTTP: the operator gives the URL, the headers
+//! Text messages over any provider with an HTTP interface: the operator gives the URL, the headers
 //! and the body as a template.
 
 use std::fmt;

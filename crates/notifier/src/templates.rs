@@ -1,10 +1,11 @@
-//! What notifications say: one template for each thing, language and, where it differs, channel.
+//! The texts of notifications: one template for each event, language and, where it differs,
+//! channel.
 //!
-//! A template's first line is the subject, the rest the text. It stands under
-//! `LANGUAGE/TEMPLATE.j2`, and `LANGUAGE/TEMPLATE.CHANNEL.j2` goes before it; the operator's folder
-//! goes before what is built in. A language that is missing falls back to its base (`de-AT` to
-//! `de`), and then to English. Rendering is strict and bounded, and values are escaped for the
-//! channel: nobody writes headers, markup or mentions into somebody else's message.
+//! A template's first line is the subject, the rest the text. Its file is `LANGUAGE/TEMPLATE.j2`,
+//! and `LANGUAGE/TEMPLATE.CHANNEL.j2` goes before it; the operator's folder goes before the
+//! built-in templates. A language that is missing falls back to its base (`de-AT` to `de`), and
+//! then to English. Rendering is strict and bounded, and values are escaped for the channel: nobody
+//! writes headers, markup or mentions into another party's message.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
@@ -24,13 +25,13 @@ use crate::limits::{SUBJECT_CHARS_MAX, TEMPLATE_FILES_MAX, TEMPLATE_STEPS_MAX, T
 /// The built-in templates, by language.
 const BUILT_IN: [(&str, &str); 2] =
     [("en", include_str!("templates/en.txt")), ("de", include_str!("templates/de.txt"))];
-/// What mail looks like.
+/// The HTML layout of mail.
 const LAYOUT: (&str, &str) = ("mail.html", include_str!("templates/mail.html"));
-/// The language that is always there.
+/// The language that is always available.
 const FALLBACK: &str = "en";
-/// What stands before each built-in template's name.
+/// The mark before each built-in template's name.
 const MARK: &str = "=== ";
-/// Channels, for names of files.
+/// The channels, for names of files.
 const CHANNELS: [NotificationType; 4] = [
     NotificationType::GChat,
     NotificationType::Email,
@@ -38,12 +39,12 @@ const CHANNELS: [NotificationType; 4] = [
     NotificationType::Webhook,
 ];
 
-/// What a message says.
+/// The rendered text of a notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
-    /// One line.
+    /// The subject, one line; empty for none.
     pub subject: String,
-    /// The text.
+    /// The text; equal to the subject where the template has no other.
     pub text: String,
 }
 
@@ -61,11 +62,11 @@ impl fmt::Debug for Templates {
 }
 
 impl Templates {
-    /// The built-in templates, and those of the operator's folder; each is rendered once with
+    /// Loads the built-in templates, and those of the operator's folder; each is rendered once with
     /// example data, so that a wrong one is found now.
     ///
     /// # Errors
-    /// A folder or file that cannot be read, a name that is none of a template's, a wrong template.
+    /// A folder or file that cannot be read, a name that is not a template's, a wrong template.
     pub fn load(folder: Option<&Path>) -> Result<Self, ConfigError> {
         let mut sources = BTreeMap::new();
         for (language, text) in BUILT_IN {
@@ -118,10 +119,10 @@ impl Templates {
         Ok(())
     }
 
-    /// What a notification says over its channel, in its language.
+    /// Renders a notification for its channel, in its language.
     ///
     /// # Errors
-    /// A template that cannot say it; it never will.
+    /// A template that cannot be rendered with it; the failure is final.
     pub fn render(&self, notification: &Notification) -> Result<Said, DeliveryError> {
         let name = self.name(notification);
         self.render_named(&name, notification).map_err(|error| DeliveryError::Bounced {
@@ -129,7 +130,7 @@ impl Templates {
         })
     }
 
-    /// A text as HTML, for mail.
+    /// Renders a text as HTML, for mail.
     ///
     /// # Errors
     /// A text that is too long.
@@ -148,7 +149,7 @@ impl Templates {
         })
     }
 
-    /// The best template there is.
+    /// Returns the name of the best template for a notification.
     fn name(&self, notification: &Notification) -> String {
         let template = notification.template.as_str();
         let language = notification.language.as_deref().unwrap_or(FALLBACK).to_ascii_lowercase();
@@ -184,7 +185,7 @@ impl Templates {
             .map_err(|_| Error::new(ErrorKind::InvalidOperation, "gave no text"))
     }
 
-    /// The names and texts of all built-in templates, for an operator who begins a folder.
+    /// Returns the names and texts of all built-in templates, for an operator who begins a folder.
     pub fn built_in() -> Vec<(String, &'static str)> {
         let of_language = |(language, text): (&str, &'static str)| {
             let named = move |(name, source): (&str, &'static str)| {
@@ -196,7 +197,7 @@ impl Templates {
     }
 }
 
-/// The first bytes of a text, to the last whole letter.
+/// Returns the first bytes of a text, to the last whole letter.
 pub(crate) fn shortened(text: &str, bytes_max: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes_max)).unwrap_or(text)
 }
@@ -216,7 +217,7 @@ fn environment() -> Environment<'static> {
     environment
 }
 
-/// Writes a value so that it stays a value.
+/// Writes a value, escaped for its channel so that it stays plain text.
 fn format_value(
     output: &mut minijinja::Output<'_>,
     state: &State<'_, '_>,
@@ -244,7 +245,7 @@ fn format_value(
     Ok(())
 }
 
-/// What templates may use.
+/// Returns the values that templates may use.
 fn values(notification: &Notification) -> Value {
     let data = &notification.data;
     let title = data["order"]["title"].as_str().filter(|title| !title.is_empty());
@@ -274,7 +275,7 @@ fn with_channel(name: &str, channel: NotificationType) -> String {
     format!("{name}@{}", channel.as_str())
 }
 
-/// The templates in one built-in text.
+/// Returns the names and texts of the templates in one built-in file.
 fn sections(text: &'static str) -> Vec<(&'static str, &'static str)> {
     let parts = text.split(MARK).filter(|part| !part.trim().is_empty());
     parts.filter_map(|part| part.split_once('\n')).map(|(name, text)| (name.trim(), text)).collect()
@@ -317,7 +318,7 @@ fn is_known(name: &str) -> bool {
     Template::parse(template).is_some() && (channel.is_empty() || is_channel)
 }
 
-/// An error with its causes: the innermost one says what the operator can mend.
+/// Returns an error's text with its causes: the innermost one names what the operator can mend.
 fn described(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
@@ -328,7 +329,7 @@ fn described(error: &Error) -> String {
     text
 }
 
-/// Takes only so many bytes.
+/// A buffer that accepts only so many bytes.
 struct Bounded(Vec<u8>);
 
 impl io::Write for Bounded {

@@ -21,7 +21,7 @@ use crate::limits::SECRETS_MAX;
 
 /// The prefix of a secret after Standard Webhooks.
 const SECRET_PREFIX: &str = "whsec_";
-/// Bytes of a secret, as Standard Webhooks wants them.
+/// The length of a secret in bytes, as Standard Webhooks demands.
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 /// The prefix of the topics, as types of CloudEvents.
 pub(crate) const TYPE_PREFIX: &str = "dev.orderstream.";
@@ -86,7 +86,7 @@ impl Webhook {
         self.http.send(request).await
     }
 
-    /// One signature for each secret, parted by blanks.
+    /// Returns one signature for each secret, separated by spaces.
     fn signatures(&self, id: &str, now: u64, body: &str) -> String {
         let signed = format!("{id}.{now}.{body}");
         let signatures = self.secrets.iter().filter_map(|secret| {
@@ -103,7 +103,7 @@ fn key(secret: &str) -> Option<Vec<u8>> {
     SECRET_BYTES.contains(&bytes.len()).then_some(bytes)
 }
 
-/// A notification as a `CloudEvent`.
+/// Returns a notification as a `CloudEvent`.
 pub fn cloud_event(notification: &Notification) -> Value {
     let (tenant, order) = (&notification.key.tenant, &notification.key.order_req_id);
     let time = Timestamp::from_millisecond(notification.at.0).unwrap_or_default();
@@ -132,7 +132,7 @@ pub fn cloud_event(notification: &Notification) -> Value {
 mod tests {
     use super::*;
 
-    /// A clock that nobody looks at.
+    /// A clock that is never read.
     #[derive(Debug)]
     struct Still;
 
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_signature_is_the_one_of_the_standards_own_example() {
+    fn signature_matches_standards_example() {
         // From the reference libraries of Standard Webhooks.
         let secret = key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
         let clock: Arc<dyn Clock> = Arc::new(Still);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_long_enough_and_says_that_it_is_one() {
+    fn secrets_need_prefix_and_length() {
         assert!(key("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").is_none());
         assert!(key("whsec_c2hvcnQ=").is_none());
         assert!(key("whsec_!").is_none());

@@ -17,7 +17,7 @@ fn ok() -> Response {
     StatusCode::OK.into_response()
 }
 
-/// HMAC-SHA256 as RFC 2104 writes it, without the crate that the product signs with.
+/// Returns HMAC-SHA256 as RFC 2104 defines it, without the crate that the product signs with.
 fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
     let mut block = [0_u8; 64];
     block[..key.len()].copy_from_slice(key);
@@ -26,7 +26,7 @@ fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
     Sha256::new().chain_update(padded(0x5c)).chain_update(inner).finalize().to_vec()
 }
 
-/// Base64 (RFC 4648) of bytes, by hand for the same reason.
+/// Returns the Base64 (RFC 4648) of bytes, by hand for the same reason.
 fn base64(bytes: &[u8]) -> String {
     const SIGNS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
@@ -41,8 +41,9 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
+/// The body is a `CloudEvent`.
 #[tokio::test]
-async fn a_webhook_is_a_cloud_event_that_every_secret_signed() {
+async fn every_secret_signs_webhook_event() {
     let peer = Peer::start(|_| ok()).await;
     let dir = tempfile::tempdir().unwrap();
     let secrets = [[7_u8; 32], [9_u8; 32]];
@@ -81,7 +82,7 @@ async fn a_webhook_is_a_cloud_event_that_every_secret_signed() {
 }
 
 #[tokio::test]
-async fn what_a_peer_answers_decides_whether_it_is_tried_again() {
+async fn peer_replies_decide_about_retry() {
     let peer = Peer::start(|came| match came.path.as_str() {
         "/gone" => StatusCode::GONE.into_response(),
         "/moved" => (StatusCode::FOUND, [("location", "/elsewhere")]).into_response(),
@@ -123,8 +124,9 @@ fn futures_stream<T: Send + 'static>(
     tokio_stream::iter(items)
 }
 
+/// Unless the operator allows them.
 #[tokio::test]
-async fn nobody_but_who_is_allowed_is_asked_on_this_machine() {
+async fn local_servers_receive_nothing() {
     let peer = Peer::start(|_| ok()).await;
     let port = peer.address.port();
     let channels = channels("sinks: []");
@@ -144,7 +146,7 @@ async fn nobody_but_who_is_allowed_is_asked_on_this_machine() {
 }
 
 #[tokio::test]
-async fn a_chat_gets_its_text_and_a_provider_of_text_messages_its_own_form() {
+async fn chat_and_sms_send_own_forms() {
     let peer = Peer::start(|_| ok()).await;
     let dir = tempfile::tempdir().unwrap();
     let token = dir.path().join("token");
@@ -182,7 +184,7 @@ async fn a_chat_gets_its_text_and_a_provider_of_text_messages_its_own_form() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_never_answers_costs_one_deadline() {
+async fn silent_peers_cost_one_deadline() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}/", listener.local_addr().unwrap());
     let channels = channels("webhook: {allow-local: true}");

@@ -1,5 +1,5 @@
 //! Mail to a real server, aiosmtpd, which also fails on purpose. Where there is no Python the tests
-//! say so and end; in CI they fail.
+//! report that and end; in CI they fail.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use orderstream_core::spec::NotificationType;
 
 use crate::{channels, example, send};
 
-/// Takes mail into a file, and fails for the recipients that say so.
+/// A server that writes mail into a file, and fails for recipients with certain names.
 const SERVER: &str = r#"
 import asyncio, ssl, sys
 from aiosmtpd.controller import Controller
@@ -76,7 +76,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// `None` where there is no Python or no aiosmtpd.
+    /// Starts a server; `None` where there is no Python or no aiosmtpd.
     fn start() -> Option<Self> {
         let python = match python() {
             Ok(python) => python,
@@ -132,7 +132,7 @@ impl Server {
     }
 }
 
-/// A Python with aiosmtpd, made once under `target/`, by the first test that asks.
+/// Returns a Python with aiosmtpd, made once under `target/`, by the first test that needs it.
 fn python() -> Result<PathBuf, String> {
     static MADE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     MADE.get_or_init(make_python).clone()
@@ -167,7 +167,7 @@ fn to(address: &str) -> orderstream_core::notification::Notification {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn mail_goes_over_starttls_and_its_failures_are_told_apart() {
+async fn mail_uses_starttls_and_classifies_failures() {
     let Some(server) = tokio::task::spawn_blocking(Server::start).await.unwrap() else { return };
     let channels = channels(&server.trusted());
     assert_eq!(send(&channels, &to("sales@north.example")).await, Ok(()));
@@ -203,8 +203,9 @@ async fn mail_goes_over_starttls_and_its_failures_are_told_apart() {
     assert_eq!(send(&channels, &to("after@north.example")).await, Ok(()), "a new connection");
 }
 
+/// A recipient at which the server hangs costs one deadline.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_hangs_costs_one_deadline_and_others_go_on() {
+async fn hanging_mail_delays_no_other() {
     let Some(server) = tokio::task::spawn_blocking(Server::start).await.unwrap() else { return };
     let channels = channels(&server.trusted());
     let (hanging, other) = (to("hang@north.example"), to("other@north.example"));
@@ -223,7 +224,7 @@ async fn a_server_that_hangs_costs_one_deadline_and_others_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_sent_to_a_server_that_is_not_trusted() {
+async fn untrusted_mail_servers_receive_nothing() {
     let Some(server) = tokio::task::spawn_blocking(Server::start).await.unwrap() else { return };
     let channels = channels(&server.settings("required", ""));
     let refused = send(&channels, &to("sales@north.example")).await;

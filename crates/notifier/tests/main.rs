@@ -1,4 +1,5 @@
-//! What leaves the channels, as real servers get it: HTTP peers in this process, and aiosmtpd.
+//! The messages of the channels, as real servers receive them: HTTP peers in this process, and
+//! aiosmtpd.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,7 +23,7 @@ use orderstream_core::port::Clock;
 use orderstream_core::spec::NotificationType;
 use orderstream_notifier::{Channels, Config, example};
 
-/// 2026-03-02T10:00:00Z.
+/// The clock of all channels: 2026-03-02T10:00:00Z.
 pub(crate) const NOW: Timestamp = Timestamp(1_772_445_600_000);
 
 #[derive(Debug)]
@@ -34,7 +35,7 @@ impl Clock for Still {
     }
 }
 
-/// Channels with these settings, in a file as an operator would write it.
+/// Makes channels with these settings, from a file as an operator would write it.
 pub(crate) fn channels(settings: &str) -> Channels {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("notify.yaml");
@@ -42,7 +43,7 @@ pub(crate) fn channels(settings: &str) -> Channels {
     Channels::new(Config::load(&file).unwrap(), Arc::new(Still)).unwrap()
 }
 
-/// An example of what can be told, to an address.
+/// Returns a template's example notification, to an address.
 pub(crate) fn example(
     template: Template,
     kind: NotificationType,

@@ -12,9 +12,9 @@ use tokio::time::{Duration, timeout};
 
 use crate::{channels, example, send};
 
-/// Names the server's program.
+/// The environment variable with the server's program.
 const VARIABLE: &str = "ORDERSTREAM_TEST_NATS";
-/// How long anything may take.
+/// The longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A server, killed when dropped.
@@ -67,7 +67,7 @@ fn shown(message: &Message) -> (String, String, Value) {
 }
 
 #[tokio::test]
-async fn a_topic_is_published_and_a_dead_server_is_tried_again() {
+async fn topics_are_published_after_server_restart() {
     let dir = tempfile::tempdir().unwrap();
     let Some(mut server) = Server::start(dir.path(), "-1").await else { return };
     let channels = channels("{}");

@@ -1,4 +1,4 @@
-//! An HTTP server of somebody else's, in this process.
+//! A foreign HTTP server, in this process.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use axum::response::Response;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
-/// One request, as it came.
+/// One request, as it was received.
 #[derive(Debug)]
 pub(crate) struct Came {
     pub(crate) method: Method,
@@ -26,7 +26,7 @@ impl Came {
     }
 }
 
-/// Makes the answer to a request.
+/// Makes the reply to a request.
 type Answers = Arc<dyn Fn(&Came) -> Response + Send + Sync>;
 
 /// The server; it ends when dropped.
@@ -56,7 +56,7 @@ impl Peer {
         self.came.lock().await.recv().await.unwrap()
     }
 
-    /// Whether nobody came that was not taken out by [`Peer::came`].
+    /// Reports whether no request came besides those that [`Peer::came`] returned.
     pub(crate) async fn is_alone(&self) -> bool {
         self.came.lock().await.try_recv().is_err()
     }

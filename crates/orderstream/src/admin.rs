@@ -18,10 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
 
-/// Connections of the admin port: a few scrapers and probes, each with one or two.
+/// The limit of connections to the admin port: a few scrapers and probes, each with one or two.
 const CONNECTIONS_MAX: usize = 64;
 
-/// What the admin port shows.
+/// The state behind the admin port: metrics, readiness, journals.
 #[derive(Clone, Debug)]
 pub(crate) struct Admin {
     registry: Registry,
@@ -34,17 +34,17 @@ impl Admin {
         Self { registry, is_ready: Arc::new(AtomicBool::new(false)), journals: Vec::new() }
     }
 
-    /// Says of these journals where one is read only.
+    /// Reports these journals on `/readyz` where one is read only.
     pub(crate) fn of(self, journals: Vec<Embedded>) -> Self {
         Self { journals, ..self }
     }
 
-    /// From now on `/readyz` says yes.
+    /// Makes `/readyz` succeed from now on.
     pub(crate) fn set_ready(&self) {
         self.is_ready.store(true, Ordering::Relaxed);
     }
 
-    /// Serves until the token; `/readyz` says no from the token on.
+    /// Serves until shutdown; `/readyz` fails from then on.
     pub(crate) async fn serve(
         self,
         listener: TcpListener,
@@ -70,7 +70,8 @@ struct Shown {
     shutdown: CancellationToken,
 }
 
-/// A server whose journal is read only is ready: what it is asked for can be read, and only here.
+/// Serves `/readyz`. A server whose journal is read only is ready: its orders can be read, and only
+/// here.
 async fn ready(State(shown): State<Shown>) -> Result<String, Problem> {
     if shown.admin.is_ready.load(Ordering::Relaxed) && !shown.shutdown.is_cancelled() {
         let read_only = shown.admin.journals.iter().find_map(Embedded::read_only);
@@ -98,7 +99,7 @@ async fn metrics(State(shown): State<Shown>) -> Response {
 
 #[cfg(test)]
 mod tests {
-    //! Claims about what scrapers and probes see.
+    //! Tests of the responses that scrapers and probes get.
 
     use axum::body::Body;
     use axum::http::{Method, Request};
@@ -119,11 +120,11 @@ mod tests {
         (head.status.as_u16(), String::from_utf8(bytes.to_vec()).unwrap())
     }
 
-    /// Status and body.
+    /// A response's status and body.
     type Answer = (u16, String);
 
     #[tokio::test]
-    async fn ready_is_said_between_start_and_stop_only() {
+    async fn ready_from_start_to_stop_only() {
         let (admin, shutdown) = (Admin::new(Registry::new()), CancellationToken::new());
         let ready = async || ask(&admin, &shutdown, Method::GET, "/readyz").await;
         assert_eq!(ready().await.0, 503);
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_wrong_is_a_problem() {
+    async fn wrong_requests_get_a_problem() {
         let (admin, shutdown) = (Admin::new(Registry::new()), CancellationToken::new());
         for (method, path, status) in
             [(Method::GET, "/metric", 404), (Method::POST, "/metrics", 405)]

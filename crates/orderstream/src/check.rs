@@ -1,5 +1,5 @@
-//! `orderstream check`: whether an installation is as it should be. Code 0 when nothing failed, 6
-//! when something did.
+//! `orderstream check`: checks an installation. Exits with code 0 when no check failed, 6 when one
+//! did.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -13,29 +13,29 @@ use serde::Serialize;
 use crate::exit::Failure;
 use crate::output;
 
-/// Where each id has a heading.
+/// The page that has a heading for each check's id.
 const PAGE: &str = "https://github.com/orderstream/orderstream/blob/main/docs/checks.md";
-/// Where the ids stand at most; a longer text has its id behind it.
+/// The widest text column, characters; the id follows directly after a longer text.
 const TEXT_WIDTH_MAX: usize = 90;
-/// Between two looks of `--wait`.
+/// The time between two rounds of checks with `--wait`.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How the report is shown.
+/// The format of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
-    /// For people.
+    /// A table for people.
     Table,
-    /// One document.
+    /// One JSON document.
     Json,
 }
 
 /// `orderstream check`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Check {
-    /// Only what an installation needs, before there is one
+    /// Check only what an installation needs, before there is one
     #[arg(long)]
     pre: bool,
-    /// Look again until nothing fails, for so long
+    /// Repeat the checks until none fails, for at most this long
     #[arg(long, value_name = "DURATION")]
     wait: Option<String>,
     /// Only these groups
@@ -44,10 +44,11 @@ pub(crate) struct Check {
     /// Not these groups
     #[arg(long, value_delimiter = ',', value_name = "GROUP", value_parser = group)]
     skip: Vec<Group>,
-    /// How many processors there are to be: with `--only stranding`, whether the others can go
+    /// The intended count of processors: with `--only stranding`, check whether the others can be
+    /// removed
     #[arg(long, value_name = "SET=COUNT", value_parser = wanted)]
     processors: Option<(String, u32)>,
-    /// The namespace of the installation; with `--only stranding`, whose orders are looked at
+    /// The installation's namespace; with `--only stranding`, the namespace of the orders
     #[arg(long, short, value_name = "NAME")]
     namespace: Option<String>,
     /// The kubeconfig; without it the one that kubectl takes, or the pod's own rights
@@ -56,7 +57,7 @@ pub(crate) struct Check {
     /// The context of the kubeconfig
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
-    /// How the report is shown
+    /// Output format
     #[arg(long, short, default_value = "table")]
     output: Format,
 }
@@ -74,7 +75,7 @@ fn wanted(text: &str) -> Result<(String, u32), String> {
 }
 
 impl Check {
-    /// Looks, and tells.
+    /// Runs the checks and prints the report.
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let patience = match &self.wait {
             None => Duration::ZERO,
@@ -173,7 +174,7 @@ fn table(findings: &[Finding], took: Duration) -> String {
     lines.join("\n")
 }
 
-/// What `check` prints for programs.
+/// The JSON output of `check`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Document {
     /// `ok` or `failed`.
@@ -182,22 +183,22 @@ pub(crate) struct Document {
     checks: Vec<Checked>,
 }
 
-/// One check.
+/// The result of one check.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Checked {
-    /// What it belongs to.
+    /// The check's group.
     group: &'static str,
     /// Its stable id.
     id: String,
     /// `ok`, `warning` or `failed`.
     mark: &'static str,
-    /// What was found.
+    /// The finding, in one line.
     text: String,
-    /// Why it is not as it should be.
+    /// The cause; absent where the check passed.
     cause: Option<String>,
-    /// What to do.
+    /// The fix; absent where the check passed.
     fix: Option<String>,
-    /// Where to read on.
+    /// The URL of the check's documentation; absent where the check passed.
     page: Option<String>,
 }
 

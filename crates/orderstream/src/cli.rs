@@ -1,4 +1,4 @@
-//! The commands, their flags, and which code runs them.
+//! The commands, their flags, and the code that runs each.
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -19,69 +19,69 @@ use crate::schema::SchemaOf;
 use crate::telemetry::{CommandKind, LogFormat};
 use crate::{figures, output, roles, verbs};
 
-/// Requests for quotation: a buyer asks, sellers propose, every event is kept and numbered.
+/// Requests for quotation: a buyer asks, sellers propose, every event is stored and numbered.
 #[derive(Debug, Parser)]
 #[command(name = "orderstream", version, propagate_version = true)]
 #[command(after_help = "Exit codes: 0 done, 1 unexpected, 2 wrong input, 3 expired or timed out, \
                         4 refused, 5 server not reached, 6 checks failed.")]
 pub(crate) struct Cli {
-    /// How log lines look
+    /// Log format
     #[arg(long, global = true, env = "ORDERSTREAM_LOG_FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
     /// File with the same keys as the role's flags; flags and variables win over it
     #[arg(long, global = true, env = "ORDERSTREAM_CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// What to do
+    /// The command to run
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-/// What to do.
+/// The commands of the binary.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Own orders: decide, store, stream
     Processor {
-        /// Settings.
+        /// The role's settings.
         #[command(flatten)]
         config: orderstream_processor::Config,
-        /// What scripts need.
+        /// The flags for scripts.
         #[command(flatten)]
         common: Common,
     },
     /// Serve buyers and follow their orders, without Kubernetes
     Requestor {
-        /// Settings.
+        /// The role's settings.
         #[command(flatten)]
         config: orderstream_requestor::Config,
-        /// What scripts need.
+        /// The flags for scripts.
         #[command(flatten)]
         common: Common,
     },
-    /// Keep the orders of a cluster as their OrderRequest resources want them
+    /// Reconcile the orders of a cluster with their OrderRequest resources
     Controller {
-        /// Settings.
+        /// The role's settings.
         #[command(flatten)]
         config: orderstream_controller::cluster::Config,
-        /// What scripts need.
+        /// The flags for scripts.
         #[command(flatten)]
         common: Common,
     },
-    /// Everything in one process, on a laptop
+    /// Run everything in one process, on a laptop
     Dev {
-        /// Settings.
+        /// The role's settings.
         #[command(flatten)]
         config: roles::dev::Config,
-        /// What scripts need.
+        /// The flags for scripts.
         #[command(flatten)]
         common: Common,
     },
-    /// Look whether an installation on a cluster is as it should be
+    /// Check an installation on a cluster
     Check(Check),
     /// Run one whole order on a cluster, from apply to award
     Prove(Prove),
-    /// Look at what notifications say
+    /// Preview notifications and their templates
     Notify(Notify),
-    /// Look at a journal that no process has open, and take out what is whole
+    /// Verify a journal that no process has open, and salvage what is whole
     #[command(subcommand)]
     Journal(Journal),
     /// Print the custom resource definitions
@@ -93,7 +93,7 @@ pub(crate) enum Command {
     /// Print a service's OpenAPI document
     #[command(name = "openapi")]
     OpenApi {
-        /// Whose REST
+        /// The service whose REST API is described
         service: Service,
     },
     /// Create or change order requests from manifests
@@ -114,9 +114,9 @@ pub(crate) enum Command {
     Seller(verbs::SellerVerb),
     /// Check manifests without a server, with line and column
     Lint(Lint),
-    /// Say what a reason means and what to do
+    /// Explain a reason and its fix
     Explain(Explain),
-    /// Print the JSON Schema of what a verb prints with `-o json`
+    /// Print the JSON Schema of a verb's output with `-o json`
     Schema(SchemaOf),
     /// Print the completions for a shell
     Completion(Completion),
@@ -124,25 +124,25 @@ pub(crate) enum Command {
     Man(ManPages),
 }
 
-/// A service with a REST.
+/// A service with a REST API.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum Service {
-    /// What sellers do
+    /// The sellers' API
     Processor,
-    /// What buyers do
+    /// The buyers' API
     Requestor,
 }
 
-/// What scripts need of a role.
+/// The flags for scripts that every role has.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Common {
-    /// File that gets the addresses that were really bound, as JSON
+    /// File that the addresses really bound are written to, as JSON
     #[arg(long, env = "ORDERSTREAM_ADDR_FILE")]
     pub(crate) addr_file: Option<PathBuf>,
 }
 
 impl Command {
-    /// Whether the command runs until it is stopped.
+    /// Returns the kind of the command: a role, `dev`, or a verb.
     pub(crate) const fn kind(&self) -> CommandKind {
         match self {
             Self::Processor { .. } | Self::Requestor { .. } | Self::Controller { .. } => {
@@ -238,8 +238,8 @@ impl Command {
     }
 }
 
-/// Tells what is wrong with the command line, or gives the help that was asked for. A terminal gets
-/// all of it; a pod's log and its termination message get one line.
+/// Prints the fault of a command line, or the help that was asked for. A terminal gets all of it; a
+/// pod's log and its termination message get one line.
 pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
     let text = error.to_string();
     match text.strip_prefix("error: ") {
@@ -252,7 +252,7 @@ pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// The complaint and its tips, without the usage.
+/// Returns the fault and its tips in one line, without the usage.
 fn in_one_line(text: &str) -> String {
     let is_usage =
         |line: &&str| line.starts_with("Usage:") || line.starts_with("For more information");
@@ -262,12 +262,13 @@ fn in_one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    //! Claims about the command line as a whole.
+    //! Tests of the command line as a whole.
 
     use clap::CommandFactory as _;
 
+    /// With the tip at the right flag; the usage is left out.
     #[test]
-    fn a_wrong_flag_is_one_line_with_its_tip() {
+    fn wrong_flags_take_one_line() {
         let error = super::Cli::command()
             .try_get_matches_from(["orderstream", "processor", "--data-dri", "x"])
             .unwrap_err();

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use orderstream_core::Timestamp;
 use orderstream_core::port::Clock;
 
-/// Now, for the verbs.
+/// Returns the current time, for the verbs.
 pub(crate) fn now() -> Timestamp {
     SystemClock.now()
 }

@@ -1,4 +1,4 @@
-//! Completions for shells, and man pages: both from the commands themselves.
+//! Completions for shells, and man pages: both are generated from the commands.
 
 use std::path::{Path, PathBuf};
 
@@ -12,11 +12,11 @@ use crate::output;
 /// `orderstream completion SHELL`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Completion {
-    /// Which shell; `source <(orderstream completion bash)` tries it at once
+    /// The shell; `source <(orderstream completion bash)` tries it at once
     shell: Known,
 }
 
-/// The shells that people use.
+/// The supported shells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Known {
     /// Into `~/.local/share/bash-completion/completions/orderstream`
@@ -69,7 +69,7 @@ impl ManPages {
     }
 }
 
-/// The command and each of its subcommands, under the names of their pages.
+/// Returns the command and each of its subcommands, under the names of their pages.
 fn all(command: &Command) -> Vec<(String, Command)> {
     let mut pages = vec![("orderstream".to_owned(), command.clone())];
     for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {

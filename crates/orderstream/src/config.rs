@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::exit::Failure;
 
-/// The settings that hold: what the flags say, and for what they do not say, the file.
+/// Returns the effective settings: the flags, and the file for what no flag or variable gives.
 pub(crate) fn merged<T: Serialize + DeserializeOwned>(
     flags: T,
     file: Option<&Path>,
@@ -43,7 +43,7 @@ fn one_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
-/// Whether a key was given as a flag or a variable.
+/// Reports whether a key was given as a flag or a variable.
 fn is_given(matches: &ArgMatches, key: &str) -> bool {
     let id = key.replace('-', "_");
     let plural = format!("{id}s");

@@ -1,4 +1,4 @@
-//! An event in words.
+//! Descriptions of events and awards for people.
 
 use orderstream_core::SellerId;
 use orderstream_core::command::Award;
@@ -6,7 +6,7 @@ use orderstream_core::date::rfc3339_seconds;
 use orderstream_core::event::{EventKind, ProposalUpdate};
 use orderstream_core::spec::Verdict;
 
-/// Who wins, for people.
+/// Describes an award for people.
 pub(crate) fn winners(award: Option<&Award>) -> String {
     match award {
         None => "no award".to_owned(),
@@ -18,7 +18,7 @@ pub(crate) fn winners(award: Option<&Award>) -> String {
     }
 }
 
-/// What an event says beside its word.
+/// Describes an event's content, without its type.
 pub(crate) fn detail(kind: &EventKind) -> String {
     let said = |reason: &Option<String>| reason.clone().unwrap_or_default();
     match kind {

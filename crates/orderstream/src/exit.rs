@@ -1,21 +1,21 @@
-//! How the process ends: 0 done, 1 unexpected, 2 wrong input, 3 expired or timed out, 4 refused,
-//! 5 server not reached, 6 checks failed.
+//! Exit codes: 0 done, 1 unexpected, 2 wrong input, 3 expired or timed out, 4 refused, 5 server not
+//! reached, 6 checks failed.
 
 use std::fmt;
 use std::process::ExitCode;
 
 use orderstream_core::{Reason, Refusal};
 
-/// Why a command did not do what it was asked, and the code that says so.
+/// The failure of a CLI command: its message and exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: u8,
     message: String,
-    /// Why a server said no, if it said so in a word that has a page.
+    /// The reason of a server's refusal, where it has a known one.
     reason: Option<Reason>,
-    /// When a server thinks that a retry makes sense, milliseconds.
+    /// The server's `retry-after`, milliseconds.
     retry_after_ms: Option<u64>,
-    /// Whether a server may have got the request all the same, and done it.
+    /// Set when a server may have received the request and carried it out.
     is_in_doubt: bool,
 }
 
@@ -24,44 +24,44 @@ impl Failure {
         Self { code, message, reason: None, retry_after_ms: None, is_in_doubt: false }
     }
 
-    /// A fault of the program or of what it runs on.
+    /// Makes a failure of the program or of its environment: code 1.
     pub(crate) const fn unexpected(message: String) -> Self {
         Self::new(1, message)
     }
 
-    /// What the user gave is wrong.
+    /// Makes a failure of the user's input: code 2.
     pub(crate) const fn input(message: String) -> Self {
         Self::new(2, message)
     }
 
-    /// It did not happen in time, or the order's time ran out.
+    /// Makes a failure by a timeout, or by an order's expiry: code 3.
     pub(crate) const fn too_late(message: String) -> Self {
         Self::new(3, message)
     }
 
-    /// The server said no.
+    /// Makes a failure by a server's refusal: code 4.
     pub(crate) const fn refused(message: String) -> Self {
         Self::new(4, message)
     }
 
-    /// Nobody answered.
+    /// Makes a failure to reach a server: code 5.
     pub(crate) const fn not_reached(message: String) -> Self {
         Self::new(5, message)
     }
 
-    /// The request went out, and no answer came back.
+    /// Makes a failure of a request that was sent and got no response: code 5, and in doubt.
     pub(crate) const fn unanswered(message: String) -> Self {
         let mut failure = Self::not_reached(message);
         failure.is_in_doubt = true;
         failure
     }
 
-    /// Something is not as it should be.
+    /// Makes a failure of checks: code 6.
     pub(crate) const fn checks(message: String) -> Self {
         Self::new(6, message)
     }
 
-    /// A refusal by the server, by its reason.
+    /// Converts a server's refusal; the reason gives the code.
     pub(crate) fn from_server(reason: Option<Reason>, message: String) -> Self {
         let failure = match reason {
             Some(Reason::InvalidField | Reason::InvalidRequest) => Self::input(message),
@@ -74,53 +74,54 @@ impl Failure {
         Self { reason, is_in_doubt, ..failure }
     }
 
-    /// What a server, or a rule that a server keeps too, refused.
+    /// Converts a refusal by a server, or by a rule that servers apply too.
     pub(crate) fn from_refusal(refusal: &Refusal) -> Self {
         let field = refusal.field.as_deref().map(|field| format!("{field}: ")).unwrap_or_default();
         let (reason, message) = (refusal.reason, &refusal.message);
         Self::from_server(Some(reason), format!("{field}{message} [{}]", reason.as_str()))
     }
 
-    /// The same, with the server's word on when to try again.
+    /// Sets the server's `retry-after`, milliseconds, where it is given.
     pub(crate) fn retry_after(self, ms: Option<u64>) -> Self {
         Self { retry_after_ms: ms.or(self.retry_after_ms), ..self }
     }
 
-    /// Whether the same request may succeed later, and after how many milliseconds if the server
-    /// says so.
+    /// Returns the server's `retry-after`, milliseconds, if any, where the same request may succeed
+    /// later; `None` where it cannot.
     pub(crate) fn retriable(&self) -> Option<Option<u64>> {
         self.reason.filter(|reason| reason.is_retriable()).map(|_| self.retry_after_ms)
     }
 
-    /// Why a server said no.
+    /// Returns the reason of the server's refusal.
     pub(crate) const fn reason(&self) -> Option<Reason> {
         self.reason
     }
 
-    /// Whether nobody answered.
+    /// Reports whether the server was not reached.
     pub(crate) const fn is_not_reached(&self) -> bool {
         self.code == 5
     }
 
-    /// Whether whoever could tell is not reached, directly or by the server that was asked.
+    /// Reports whether the order's server was not reached, directly or by the server that was
+    /// asked.
     pub(crate) fn is_for_want_of_an_answer(&self) -> bool {
         self.is_not_reached() || self.reason == Some(Reason::Unreachable)
     }
 
-    /// Whether the request may have been done all the same.
+    /// Reports whether the request may have been carried out.
     pub(crate) const fn is_in_doubt(&self) -> bool {
         self.is_in_doubt
     }
 
-    /// The same, of a request that may have been done by an earlier try; an answer that stands says
-    /// what is so.
+    /// Marks the failure as in doubt where an earlier try may have been carried out; a final
+    /// refusal settles it.
     pub(crate) fn after_doubt(self) -> Self {
         let is_open = self.is_not_reached() || self.retriable().is_some();
         Self { is_in_doubt: self.is_in_doubt || is_open, ..self }
     }
 
-    /// The same, of an act under a key: where it may have been done, what makes it one when it is
-    /// asked for again.
+    /// Adds to a failure in doubt the idempotency key with which the command can be repeated
+    /// safely.
     pub(crate) fn of_act(self, key: &str) -> Self {
         if !self.is_in_doubt {
             return self;
@@ -139,18 +140,18 @@ impl Failure {
         Self { reason: Some(reason), is_in_doubt: true, ..Self::too_late(message) }
     }
 
-    /// Whether a server said no.
+    /// Reports whether a server refused the request.
     pub(crate) const fn is_refused(&self) -> bool {
         self.code == 4
     }
 
-    /// The code for the shell.
+    /// Returns the process's exit code.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.code)
     }
 }
 
-/// A refusal of what the user gave, before any server was asked.
+/// Converts a refusal of the user's input, before any server was asked.
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let field = refusal.field.map(|field| format!("{field} ")).unwrap_or_default();
@@ -168,8 +169,9 @@ impl fmt::Display for Failure {
 mod tests {
     use super::*;
 
+    /// They exit with code 3 and end with their reason.
     #[test]
-    fn only_an_act_that_may_have_been_done_tells_its_key() {
+    fn only_doubtful_failures_name_their_key() {
         let reason = |reason: Reason| {
             Failure::from_server(Some(reason), format!("no [{}]", reason.as_str()))
         };

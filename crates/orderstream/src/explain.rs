@@ -1,5 +1,5 @@
-//! `orderstream explain`: what a reason means, how to see its cause, and what to do. The pages are
-//! those of `docs/reference/errors`, in the binary.
+//! `orderstream explain`: the meaning of a reason, its cause, and its fix. The pages are those of
+//! `docs/reference/errors`, embedded in the binary.
 
 use orderstream_core::Reason;
 use schemars::JsonSchema;
@@ -21,23 +21,23 @@ pub(crate) use pages::page;
 pub(crate) struct Explain {
     /// A reason such as `ORDER_SEALED`; all of them are listed when absent
     reason: Option<String>,
-    /// How it is shown
+    /// Output format
     #[arg(long, short, default_value = "table")]
     output: Format,
 }
 
-/// What `explain` prints for each reason.
+/// The JSON output of `explain` for one reason.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(crate) struct Explanation {
-    /// The stable spelling.
+    /// The reason's stable spelling.
     reason: &'static str,
-    /// What it means, in one sentence.
+    /// Its meaning, in one sentence.
     summary: String,
     /// The gRPC status code's name.
     grpc: &'static str,
     /// The HTTP status.
     http: u16,
-    /// Whether the same request may succeed later without any change.
+    /// The same request may succeed later without any change.
     retriable: bool,
     /// The page, in Markdown; absent in the list of all.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,7 +64,7 @@ impl Explain {
     }
 }
 
-/// A reason, however it is spelled.
+/// Parses a reason in any case, with dashes, spaces or brackets.
 fn known(text: &str) -> Result<Reason, Failure> {
     let spelled = text.trim().to_ascii_uppercase().replace(['-', ' '], "_");
     let spelled = spelled.trim_matches(|c| c == '[' || c == ']');
@@ -110,14 +110,14 @@ fn list(format: Format) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The facts of the table, in a line.
+/// Returns the facts of the page's table in one line.
 fn facts(reason: Reason) -> String {
     let (code, http) = (code::name(reason.grpc_code()), reason.http_status());
     let again = if reason.is_retriable() { "; the same request may succeed later" } else { "" };
     format!("gRPC {code}, HTTP {http}{again}")
 }
 
-/// A line of a page for a terminal: headings stand out, links are their words.
+/// Formats a line of a page for a terminal: headings are styled.
 fn shown(line: &str) -> String {
     let heading = line.trim_start_matches('#');
     if heading.len() < line.len() {

@@ -1,5 +1,4 @@
-//! The figures of the process as a whole and of the journals that it has open, and the reference of
-//! all metrics.
+//! The metrics of the process and of its open journals, and the reference of all metrics.
 
 mod journal;
 mod reference;
@@ -14,7 +13,7 @@ use crate::exit::Failure;
 pub(crate) use journal::JournalFigures;
 pub(crate) use reference::reference;
 
-/// A registry with what every role has: the build, the process, plain HTTP.
+/// Creates a registry with the metrics that every role has: the build, the process, plain HTTP.
 pub(crate) fn registry() -> Result<(Registry, Arc<HttpMetrics>), Failure> {
     let registry = Registry::new();
     let made = common(&registry);

@@ -1,5 +1,5 @@
-//! `orderstream journal`: looks at a journal that no process has open, and takes out what is whole.
-//! Code 0 when all is whole, 6 when something is damaged.
+//! `orderstream journal`: verifies a journal that no process has open, and salvages what is whole.
+//! Exits with code 0 when all is whole, 6 when something is damaged.
 
 use std::path::PathBuf;
 
@@ -12,44 +12,46 @@ use serde::Serialize;
 use crate::exit::Failure;
 use crate::output;
 
-/// How the report is shown.
+/// The format of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
-    /// For people.
+    /// A table for people.
     Table,
-    /// One document.
+    /// One JSON document.
     Json,
 }
 
 /// `orderstream journal`
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Journal {
-    /// Read all of a journal and say what is not as it was written; nothing is changed
+    /// Read all of a journal and report damage; nothing is changed
     Verify {
-        /// The journal: what `--data-dir` or `--store embedded:` names, with `journal.lock` in it
+        /// The journal's folder, as in `--data-dir` or `--store embedded:`, with `journal.lock` in
+        /// it
         dir: PathBuf,
-        /// How the report is shown
+        /// Output format
         #[arg(long, short, default_value = "table")]
         output: Format,
     },
     /// Write every list that is whole into a new journal; the old one is not changed
     Salvage {
-        /// The journal: what `--data-dir` or `--store embedded:` names, with `journal.lock` in it
+        /// The journal's folder, as in `--data-dir` or `--store embedded:`, with `journal.lock` in
+        /// it
         dir: PathBuf,
-        /// Where the new journal goes: a folder that is empty or not there yet
+        /// The new journal's folder, empty or absent
         #[arg(long, value_name = "NEWDIR")]
         to: PathBuf,
-        /// Take damaged lists too, up to the damage: they stay refused, and no number is given twice
+        /// Include damaged lists, up to the damage: they stay refused, and no number is used twice
         #[arg(long)]
         with_damaged: bool,
-        /// How the report is shown
+        /// Output format
         #[arg(long, short, default_value = "table")]
         output: Format,
     },
 }
 
 impl Journal {
-    /// Looks or takes out, and tells.
+    /// Runs the command and prints the report.
     pub(crate) fn run(self) -> Result<(), Failure> {
         let (found, taken, format) = match self {
             Self::Verify { dir, output } => {
@@ -96,7 +98,7 @@ fn failure(error: &SalvageError) -> Failure {
     }
 }
 
-/// A list's key as people read it: its parts are names without a slash.
+/// Formats a list's key for people: its parts, which have no slash, joined by slashes.
 fn named(list: &[u8]) -> String {
     list.split(|byte| *byte == b'\n')
         .map(|part| part.escape_ascii().to_string())
@@ -170,61 +172,61 @@ fn trimmed(table: &Table) -> String {
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
-/// What `journal verify` and `journal salvage` print for programs.
+/// The JSON output of `journal verify` and `journal salvage`.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Document {
     /// `whole` or `damaged`.
     status: &'static str,
-    /// Files that are not what was written.
+    /// The damaged files.
     files: Vec<FileFound>,
-    /// Lists that are refused.
+    /// The damaged lists, which are refused.
     lists: Vec<ListFound>,
-    /// How many lists are whole.
+    /// The number of whole lists.
     whole_lists: u64,
-    /// How many records are as they were written, those of damaged lists too.
+    /// The number of undamaged records, including those of damaged lists.
     records: u64,
-    /// What `salvage` took.
+    /// The result of `salvage`; absent for `verify`.
     taken: Option<TakenOut>,
 }
 
 /// A damaged file.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct FileFound {
-    /// Its path.
+    /// The file's path.
     file: String,
-    /// The first byte that is wrong, where it is known.
+    /// The offset of the first damaged byte; absent where it is not known.
     at: Option<u64>,
-    /// What is wrong.
+    /// The kind of damage, in words.
     what: String,
 }
 
 /// A damaged list.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ListFound {
-    /// Its name: kind, tenant, order and life of an order's list.
+    /// Its name: kind, tenant, order and incarnation of an order's list.
     list: String,
-    /// The first record that is missing or damaged; 0 where the list as a whole is.
+    /// The first record that is missing or damaged; 0 where the list as a whole is damaged.
     from_record: u64,
-    /// The number of its last record; 0 where it is not known.
+    /// The sequence number of its last record; 0 where it is not known.
     last_record: u64,
-    /// How many records are missing, as far as it is known.
+    /// The number of missing records, as far as it is known.
     missing: u64,
-    /// What is wrong.
+    /// The kind of damage, in words.
     what: String,
-    /// Whether `salvage` took nothing of it.
+    /// Set when `salvage` left all of the list behind; absent for `verify`.
     left_behind: Option<bool>,
 }
 
-/// What was written into the new journal.
+/// The content of the new journal.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct TakenOut {
     /// The new journal's folder.
     to: String,
-    /// Whole lists.
+    /// The number of whole lists.
     lists: u64,
-    /// Damaged lists, up to the damage.
+    /// The number of damaged lists, included up to the damage.
     damaged_lists: u64,
-    /// Records.
+    /// The number of records.
     records: u64,
 }
 

@@ -1,5 +1,5 @@
-//! `orderstream lint`: manifests checked without a server, with line and column. Code 2 when
-//! something is wrong.
+//! `orderstream lint`: checks manifests without a server, with line and column. Exits with code 2
+//! when something is wrong.
 
 use std::io::Read as _;
 
@@ -19,40 +19,40 @@ pub(crate) struct Lint {
     /// Manifests; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
-    /// How it is shown
+    /// Output format
     #[arg(long, short, default_value = "table")]
     output: Format,
 }
 
-/// What `lint` prints.
+/// The JSON output of `lint`.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(crate) struct LintReport {
-    /// Files that were read.
+    /// The number of files that were read.
     files: usize,
-    /// Resources that were looked at.
+    /// The number of resources that were checked.
     documents: usize,
-    /// What is wrong, in the order of the files and lines.
+    /// The findings, in the order of the files and lines.
     findings: Vec<LintFinding>,
 }
 
-/// One thing that is wrong.
+/// One fault in a manifest.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(crate) struct LintFinding {
     /// The file, as it was given.
     file: String,
-    /// Which document of the file, from 1; absent when the file as a whole cannot be read.
+    /// The document's position in the file, from 1; absent when the file as a whole cannot be read.
     document: Option<usize>,
-    /// From 1.
+    /// The line, from 1; absent where it is not known.
     line: Option<usize>,
-    /// From 1, in characters.
+    /// The column in characters, from 1; absent where it is not known.
     column: Option<usize>,
-    /// How many characters are wrong.
+    /// The number of wrong characters; absent where the place is not known.
     length: Option<usize>,
-    /// Path of the field.
+    /// The path of the field; absent where no field is at fault.
     field: Option<String>,
-    /// The reason with which a server would refuse it.
+    /// The reason with which a server would refuse the manifest.
     reason: &'static str,
-    /// What is wrong, the limit and the fix.
+    /// The fault, the limit and the fix, in words.
     message: String,
 }
 
@@ -110,7 +110,7 @@ fn finding_of(file: &str, finding: &Finding) -> LintFinding {
     }
 }
 
-/// A finding as compilers show theirs: where, the line, and a mark under what is wrong.
+/// Prints a finding as compilers do: its place, the line, and a mark under the fault.
 fn show(file: &str, finding: &Finding) {
     let field =
         finding.refusal.field.as_deref().map(|field| format!("{field} ")).unwrap_or_default();
@@ -126,10 +126,11 @@ fn show(file: &str, finding: &Finding) {
     output::line("");
 }
 
-/// Characters of a line that are shown.
+/// The most characters of a line that are shown.
 const LINE_CHARS_MAX: usize = 100;
 
-/// The line, and the mark under it. A long line is cut on the left so far that the mark is seen.
+/// Returns the line, and the mark under it. A long line is cut on the left so that the mark is
+/// visible.
 fn marked(place: &Place) -> [String; 2] {
     let begin = place.column.saturating_sub(1);
     let cut = begin.saturating_sub(LINE_CHARS_MAX / 2);
@@ -153,13 +154,13 @@ mod tests {
     }
 
     #[test]
-    fn the_mark_stands_under_what_is_wrong() {
+    fn the_mark_is_under_the_fault() {
         let lines = marked(&place("  quantity: -1", 13, 2));
         assert_eq!(lines, [" 9 |   quantity: -1", "   |             ^^"]);
     }
 
     #[test]
-    fn a_long_line_is_cut_so_that_the_mark_is_seen() {
+    fn long_lines_keep_their_mark_visible() {
         let long = format!("{}bad", "x".repeat(500));
         let [source, mark] = marked(&place(&long, 501, 3));
         assert!(source.ends_with("bad") && source.len() < 120, "{source}");

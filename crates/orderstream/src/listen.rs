@@ -1,5 +1,5 @@
 //! Binding ports: an occupied one is an error that names the port, the flag and, where known, the
-//! process; and every address that was really bound is said.
+//! process. Every address really bound is logged.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,19 +11,19 @@ use tokio::net::{TcpListener, TcpSocket};
 
 use crate::exit::Failure;
 
-/// Ports tried after the wanted one.
+/// The number of ports that are tried after the wanted one.
 const TRIES: u16 = 50;
 
-/// What to do about an occupied port.
+/// The reaction to an occupied port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WhenOccupied {
-    /// Fail.
+    /// Return an error.
     Fail,
-    /// Take the next free one, and say so.
+    /// Take the next free port, and log that.
     TakeNext,
 }
 
-/// What was bound, by name.
+/// The bound addresses, by name.
 #[derive(Debug)]
 pub(crate) struct Addresses {
     bound: BTreeMap<&'static str, SocketAddr>,
@@ -35,7 +35,7 @@ impl Addresses {
         Self { bound: BTreeMap::new(), when_occupied }
     }
 
-    /// Binds a port.
+    /// Binds a port and records its address; `flag` is named in errors.
     pub(crate) fn bind(
         &mut self,
         name: &'static str,
@@ -57,7 +57,8 @@ impl Addresses {
         self.when_occupied == WhenOccupied::TakeNext && error.kind() == io::ErrorKind::AddrInUse
     }
 
-    /// Writes all addresses as one JSON object, for scripts that let the system choose ports.
+    /// Writes all addresses as one JSON object, for scripts that let the system choose ports. Does
+    /// nothing without a file.
     pub(crate) fn write(&self, file: Option<&Path>) -> Result<(), Failure> {
         let Some(file) = file else { return Ok(()) };
         let bound: BTreeMap<_, _> =
@@ -71,7 +72,7 @@ impl Addresses {
     }
 }
 
-/// The address under which this process reaches what it bound.
+/// Returns the address under which this process reaches a port that it bound.
 pub(crate) fn reachable(bound: SocketAddr) -> SocketAddr {
     let mut address = bound;
     if bound.ip().is_unspecified() {
@@ -80,7 +81,7 @@ pub(crate) fn reachable(bound: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Listens with a queue of a stated length.
+/// Listens with a backlog of [`ACCEPT_BACKLOG`].
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // A port whose last connections still linger may be bound again, as after a restart.
@@ -114,7 +115,7 @@ fn cannot_bind(wanted: SocketAddr, flag: &str, error: &io::Error) -> Failure {
     Failure::unexpected(format!("cannot listen on {wanted} ({flag}): {error}"))
 }
 
-/// The process that listens on a port, as far as this one may see.
+/// Returns the process that listens on a port, as far as this one may see.
 fn owner_of(port: u16) -> Option<String> {
     let inode = ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|table| {
         let text = std::fs::read_to_string(table).ok()?;
@@ -138,7 +139,7 @@ fn owner_of(port: u16) -> Option<String> {
     None
 }
 
-/// The inode of a line of `/proc/net/tcp` that listens on this port.
+/// Returns the inode in a line of `/proc/net/tcp`, if its socket listens on this port.
 fn listening_inode(line: &str, port: u16) -> Option<String> {
     const LISTEN: &str = "0A";
     let mut fields = line.split_whitespace();
@@ -152,7 +153,7 @@ fn listening_inode(line: &str, port: u16) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    //! Claims about what is known of an occupied port.
+    //! Tests of the errors for an occupied port.
 
     use super::*;
 
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_occupied_port_is_named_with_its_flag_and_process() {
+    async fn occupied_ports_name_flag_and_process() {
         let held = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = held.local_addr().unwrap();
         let mut addresses = Addresses::new(WhenOccupied::Fail);

@@ -1,4 +1,4 @@
-//! One binary: each role and each of the buyer's verbs is a subcommand. It wires, and decides
+//! One binary: each role and each verb is a subcommand. It wires the crates together and decides
 //! nothing.
 
 mod admin;

@@ -1,4 +1,4 @@
-//! `orderstream notify`: what notifications say, shown without sending any.
+//! `orderstream notify`: previews notifications without sending any.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use orderstream_notifier::templates::Templates;
 use crate::exit::Failure;
 use crate::output;
 
-/// Look at what notifications say
+/// Preview notifications and their templates
 #[derive(Debug, Args)]
 pub(crate) struct Notify {
     #[command(subcommand)]
@@ -20,13 +20,13 @@ pub(crate) struct Notify {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Print what one template says, with example data
+    /// Print one template, rendered with example data
     Preview(Preview),
     /// Print the names of all templates
     List,
-    /// Write the built-in templates into a folder, to change them there
+    /// Write the built-in templates into a folder, to be changed there
     Export {
-        /// The folder; files that are there already stay as they are
+        /// The folder; existing files stay as they are
         folder: PathBuf,
     },
 }
@@ -35,16 +35,16 @@ enum Command {
 struct Preview {
     /// The template, such as invitation
     template: String,
-    /// Over which channel
+    /// The channel
     #[arg(long, default_value = "Email", value_parser = channel)]
     channel: NotificationType,
-    /// In which language
+    /// The language
     #[arg(long, default_value = "en")]
     language: String,
-    /// Folder of templates that replace the built-in ones
+    /// The folder of templates that replace the built-in ones
     #[arg(long)]
     templates: Option<PathBuf>,
-    /// What of a mail is printed
+    /// The part of a mail that is printed
     #[arg(long, default_value = "text")]
     part: Part,
 }
@@ -80,7 +80,7 @@ impl Notify {
     }
 }
 
-/// Writes a file that is not there yet.
+/// Writes a file and its folder; leaves an existing file as it is.
 fn write_new(path: &std::path::Path, text: &str) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;

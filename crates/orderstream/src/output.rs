@@ -1,4 +1,4 @@
-//! The only place that writes to the terminal.
+//! The only module that writes to the terminal.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the place that is for it")]
 
 use std::io::{IsTerminal, Write as _};
@@ -7,7 +7,7 @@ use orderstream_core::Reason;
 
 use crate::exit::Failure;
 
-/// A line of the command's result. A reader that went away (`| head`) ends the output, not more.
+/// Prints a line of the command's result. A closed pipe (`| head`) is not an error.
 pub(crate) fn line(text: &str) {
     let mut out = std::io::stdout().lock();
     if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
@@ -15,7 +15,7 @@ pub(crate) fn line(text: &str) {
     }
 }
 
-/// Text as it is, for what is not a line: a man page, a script.
+/// Prints bytes unchanged: a man page, a script.
 pub(crate) fn bytes(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();
     if out.write_all(bytes).and_then(|()| out.flush()).is_err() {
@@ -23,7 +23,7 @@ pub(crate) fn bytes(bytes: &[u8]) {
     }
 }
 
-/// Why the command failed, and where to read on.
+/// Prints the failure of a command, and a hint at its page.
 pub(crate) fn error(failure: &Failure) {
     let head = paint(Style::Error, "error:", &std::io::stderr());
     eprintln!("{head} {failure}");
@@ -33,26 +33,26 @@ pub(crate) fn error(failure: &Failure) {
     }
 }
 
-/// How a word stands out.
+/// The style of a word on a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
     /// A heading.
     Heading,
-    /// The best of its kind.
+    /// A best value.
     Best,
-    /// What failed.
+    /// A failure.
     Error,
-    /// What matters less.
+    /// A hint of less weight.
     Faint,
 }
 
-/// A word for standard output, in its style where that is a terminal.
+/// Styles a word for standard output, where that is a terminal.
 pub(crate) fn styled(style: Style, text: &str) -> String {
     paint(style, text, &std::io::stdout())
 }
 
-/// Colours are for people at a terminal who have not asked for none (no-color.org); a pipe gets
-/// them when `CLICOLOR_FORCE` says so (bixense.com/clicolors).
+/// Adds the style's escape codes on a terminal, unless `NO_COLOR` is set (no-color.org); a pipe
+/// gets them with `CLICOLOR_FORCE` (bixense.com/clicolors).
 fn paint(style: Style, text: &str, stream: &impl IsTerminal) -> String {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     if is_set("NO_COLOR") || !(stream.is_terminal() || is_set("CLICOLOR_FORCE")) {

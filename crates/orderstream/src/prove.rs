@@ -1,32 +1,33 @@
-//! `orderstream prove`: one whole order on a cluster, from apply to award, which leaves nothing
-//! behind. What `helm test` runs.
+//! `orderstream prove`: runs one whole order on a cluster, from apply to award, and leaves nothing
+//! behind. `helm test` runs it.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use orderstream_controller::cluster::resources::{Conflicts, Failure as Refused, Kind, Resources};
 use orderstream_controller::duration::parse_ms;
+use orderstream_core::RequestPhase;
 use serde_json::{Value, json};
 
 use crate::exit::Failure;
 use crate::output;
 use crate::verbs::plain::PlainServer;
 
-/// Between two looks at the resource.
+/// The time between two reads of the resource.
 const LOOK: Duration = Duration::from_millis(100);
-/// The price that is proposed.
+/// The proposed price, EUR.
 const PRICE: &str = "1249.50";
 
 /// `orderstream prove`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Prove {
-    /// Where sellers propose, such as `http://orderstream-processor:8005`
+    /// The sellers' REST, such as `http://orderstream-processor:8005`
     #[arg(long, value_name = "URL")]
     sellers_rest: String,
     /// The namespace of the order; that of the context when absent
     #[arg(long, short, value_name = "NAME")]
     namespace: Option<String>,
-    /// How long each step may take
+    /// The time limit of each step
     #[arg(long, default_value = "60s", value_name = "DURATION")]
     timeout: String,
     /// The kubeconfig; without it the one that kubectl takes, or the pod's own rights
@@ -35,7 +36,7 @@ pub(crate) struct Prove {
 }
 
 impl Prove {
-    /// Does it, and tells of each step.
+    /// Runs the order and reports each step.
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let timeout = parse_ms(&self.timeout).map(Duration::from_millis).ok_or_else(|| {
             let given = &self.timeout;
@@ -67,7 +68,8 @@ impl Proof {
         let (name, namespace) = (&self.name, &self.namespace);
         let began = Instant::now();
         self.apply(&Value::Null).await?;
-        self.until("is Streaming", |status| status["phase"] == "Streaming").await?;
+        self.until("is Streaming", |status| status["phase"] == RequestPhase::Streaming.as_str())
+            .await?;
         say("order", &format!("{namespace}/{name} streams"), began);
 
         let began = Instant::now();
@@ -87,7 +89,8 @@ impl Proof {
 
         let began = Instant::now();
         self.apply(&json!({"proposalId": "proof"})).await?;
-        self.until("is Finalised", |status| status["phase"] == "Finalised").await?;
+        self.until("is Finalised", |status| status["phase"] == RequestPhase::Finalised.as_str())
+            .await?;
         say("award", "the order is finalised", began);
         Ok(())
     }

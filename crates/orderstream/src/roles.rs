@@ -1,5 +1,5 @@
-//! The long-running commands. Each checks its settings and opens its store before any port, says
-//! what it bound, and drains on SIGTERM or Ctrl-C.
+//! The long-running commands. Each checks its settings and opens its store before any port, logs
+//! the bound addresses, and drains on SIGTERM or Ctrl-C.
 
 mod channels;
 pub(crate) mod controller;
@@ -28,7 +28,7 @@ use crate::clock::SystemClock;
 use crate::exit::Failure;
 use crate::figures::JournalFigures;
 
-/// The tasks of a role. When one fails, the others are told to stop.
+/// The tasks of a role. When one fails, the others are stopped.
 #[derive(Debug)]
 struct Tasks {
     set: JoinSet<Result<(), Failure>>,
@@ -44,7 +44,7 @@ impl Tasks {
         self.set.spawn(task);
     }
 
-    /// Waits for all, and gives the first failure.
+    /// Waits for all tasks and returns the first failure.
     async fn join(mut self) -> Result<(), Failure> {
         let mut first = Ok(());
         while let Some(ended) = self.set.join_next().await {
@@ -59,7 +59,7 @@ impl Tasks {
     }
 }
 
-/// Opens a journal; blocks for the disk elsewhere.
+/// Opens a journal, on a thread that may block for the disk.
 async fn open_journal(dir: &Path, flag: &str) -> Result<Embedded, Failure> {
     let (dir, flag) = (dir.to_path_buf(), flag.to_owned());
     blocking(move || {
@@ -69,7 +69,7 @@ async fn open_journal(dir: &Path, flag: &str) -> Result<Embedded, Failure> {
     .await
 }
 
-/// Shows a journal's figures.
+/// Registers a journal's metrics.
 fn watch_journal(registry: &Registry, journal: &Embedded, dir: &Path) -> Result<(), Failure> {
     let figures = JournalFigures::of(journal.clone(), dir);
     figures
@@ -86,7 +86,7 @@ async fn close_journal(journal: Embedded) -> Result<(), Failure> {
     .await
 }
 
-/// Runs what blocks on a thread that may.
+/// Runs blocking work on a thread that may block.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
@@ -95,7 +95,7 @@ async fn blocking<T: Send + 'static>(
         .unwrap_or_else(|error| Err(Failure::unexpected(format!("a task died: {error}"))))
 }
 
-/// The order requests that are applied without Kubernetes, beside a requestor.
+/// Opens the order requests that are applied without Kubernetes, beside a requestor.
 async fn open_local(
     dir: &Path,
     handle: &Handle,
@@ -118,7 +118,7 @@ async fn open_local(
     .await
 }
 
-/// The buyer's REST: the original contract, and the applied order requests.
+/// Returns the buyer's REST: the original contract, and the applied order requests.
 fn buyer_router(handle: &Handle, local: &LocalOrderRequests) -> Router {
     let buyer = LocalBuyer::new(Arc::new(handle.clone()), local.clone());
     let buyers = orderstream_requestor::rest::router(Arc::new(buyer));

@@ -1,5 +1,5 @@
-//! `orderstream schema VERB`: the JSON Schema of what a verb prints with `-o json`. They are checked
-//! in under `docs/reference/schemas`.
+//! `orderstream schema VERB`: the JSON Schema of a verb's output with `-o json`. The schemas are
+//! checked in under `docs/reference/schemas`.
 
 use orderstream_controller::crd;
 use schemars::Schema;
@@ -17,11 +17,11 @@ use crate::verbs::nearest::nearest;
 /// `orderstream schema [VERB]`
 #[derive(Debug, clap::Args)]
 pub(crate) struct SchemaOf {
-    /// Whose output; the verbs are listed when absent
+    /// The verb whose output is described; the verbs are listed when absent
     verb: Option<String>,
 }
 
-/// What is printed, and by which verbs.
+/// The outputs, and the verbs that print each.
 const OUTPUTS: [(&str, &[&str]); 11] = [
     ("act", &ACTS),
     ("check", &["check"]),
@@ -36,7 +36,7 @@ const OUTPUTS: [(&str, &[&str]); 11] = [
     ("why", &["why"]),
 ];
 
-/// The verbs that print what was done.
+/// The verbs that print the result of a command on an order.
 const ACTS: [&str; 17] = [
     "amend",
     "answer",
@@ -77,7 +77,7 @@ impl SchemaOf {
     }
 }
 
-/// The schema of an output as it is checked in.
+/// Returns the schema of an output as it is checked in.
 fn text(name: &str) -> Result<String, Failure> {
     let schema = match name {
         "act" => typed(&schemars::schema_for!(Done)),
@@ -103,7 +103,7 @@ fn typed(schema: &Schema) -> Value {
     schema.as_value().clone()
 }
 
-/// `explain REASON` prints one, `explain` all.
+/// Returns a schema of one explanation or a list: `explain REASON` prints one, `explain` all.
 fn one_or_list(one: &Value) -> Value {
     let (mut one, mut both) = (one.clone(), json!({}));
     if let Some(fields) = one.as_object_mut() {
@@ -119,7 +119,7 @@ fn one_or_list(one: &Value) -> Value {
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
-/// The definition's own schema.
+/// Returns the schema of an order request, as in its resource definition.
 fn resource() -> Value {
     let mut schema = crd::schema("OrderRequest");
     schema["$schema"] = json!(DIALECT);
@@ -170,7 +170,7 @@ mod tests {
 
     /// A verb with `-o json` has a schema, and nothing else has.
     #[test]
-    fn every_verb_that_prints_json_has_a_schema() {
+    fn verbs_with_json_have_a_schema() {
         use clap::CommandFactory as _;
         let command = crate::cli::Cli::command();
         let has_output =

@@ -1,4 +1,4 @@
-//! From a signal to the token that every task hears.
+//! Shutdown: from a signal to the token that every task watches.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;

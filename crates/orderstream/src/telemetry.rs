@@ -6,17 +6,17 @@ use tracing_subscriber::EnvFilter;
 
 use crate::exit::Failure;
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object on each line.
     Json,
 }
 
-/// Starts logging. `ORDERSTREAM_LOG` filters as `RUST_LOG` does; roles say what operators care
-/// for, verbs only what went wrong.
+/// Starts logging. `ORDERSTREAM_LOG` filters as `RUST_LOG` does; by default roles log at info
+/// level, verbs warnings and errors only.
 pub(crate) fn start(format: LogFormat, kind: CommandKind) -> Result<(), Failure> {
     let default = match kind {
         // What the Kubernetes client fails in, we say ourselves, with what it was for.
@@ -43,13 +43,13 @@ pub(crate) fn start(format: LogFormat, kind: CommandKind) -> Result<(), Failure>
     started.map_err(|error| Failure::unexpected(format!("cannot log: {error}")))
 }
 
-/// What kind of command logs.
+/// The kind of command, which decides what is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CommandKind {
-    /// Runs until it is stopped.
+    /// A role that runs until it is stopped.
     Role,
-    /// The same on a laptop, where events are shown, not calls.
+    /// `dev`, which prints events in place of logging calls.
     Laptop,
-    /// Does one thing.
+    /// A command that does one thing and ends.
     Verb,
 }

@@ -1,4 +1,4 @@
-//! What buyers and sellers do: the buyer's verbs against `dev`, a requestor or a cluster, the
+//! The verbs of buyers and sellers: the buyer's against `dev`, a requestor or a cluster, the
 //! seller's against any processor.
 
 mod acts;
@@ -31,6 +31,8 @@ use std::time::Duration;
 use orderstream_controller::cluster::resources::{Applied, Conflicts, Kind};
 use orderstream_controller::duration::parse_ms;
 use orderstream_controller::manifest::{self, Manifest};
+use orderstream_core::request_phase::{end_reason, is_end};
+use orderstream_core::{Reason, RequestPhase};
 use serde_json::Value;
 
 use crate::exit::Failure;
@@ -40,16 +42,16 @@ use show::Format;
 
 pub(crate) use verb::{BuyerVerb, SellerVerb};
 
-/// How often a resource is looked at again.
+/// The interval between two reads of a resource.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// `orderstream apply -f FILE…`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Apply {
-    /// Manifests
+    /// The manifests to apply
     #[arg(long = "filename", short = 'f', required = true, num_args = 1.., value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// On a cluster: take fields over that somebody else set
+    /// On a cluster: take over fields that another field manager owns
     #[arg(long)]
     force_conflicts: bool,
     #[command(flatten)]
@@ -57,7 +59,7 @@ pub(crate) struct Apply {
 }
 
 impl Apply {
-    /// Reads and checks all files first; then applies one resource after the other.
+    /// Reads and checks all files, then applies one resource after the other.
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let server = self.target.connect().await?;
         let conflicts = if self.force_conflicts { Conflicts::TakeOver } else { Conflicts::Refuse };
@@ -111,7 +113,7 @@ impl Get {
 /// `orderstream list`
 #[derive(Debug, clap::Args)]
 pub(crate) struct List {
-    /// Of all namespaces
+    /// List all namespaces
     #[arg(long, short = 'A')]
     all_namespaces: bool,
     #[command(flatten)]
@@ -156,8 +158,8 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Shows a line for every change until the order's end: code 0 when it was finalised or
-    /// closed, 3 when it expired, 4 when it was cancelled.
+    /// Prints a line for every change until the order's end: code 0 when it was finalised or
+    /// closed, 3 when it expired, 4 when it was cancelled or failed.
     pub(crate) async fn run(self) -> Result<(), Failure> {
         let server = self.target.connect().await?;
         let mut last = None;
@@ -173,13 +175,21 @@ impl Watch {
                 }
                 last = Some((seq, row));
             }
-            match show::phase(&resource) {
-                "Finalised" | "Closed" => return Ok(()),
-                "Expired" => return Err(Failure::too_late(format!("{} expired", self.name))),
-                phase @ ("Cancelled" | "Failed") => {
+            match RequestPhase::parse(show::phase(&resource)) {
+                Some(RequestPhase::Finalised | RequestPhase::Closed) => return Ok(()),
+                Some(RequestPhase::Expired) => {
+                    return Err(Failure::too_late(format!("{} expired", self.name)));
+                }
+                Some(phase @ (RequestPhase::Cancelled | RequestPhase::Failed)) => {
                     return Err(Failure::refused(format!("{} is {phase}", self.name)));
                 }
-                _ => tokio::time::sleep(LOOK).await,
+                Some(
+                    RequestPhase::Pending
+                    | RequestPhase::Streaming
+                    | RequestPhase::Paused
+                    | RequestPhase::Reconnecting,
+                )
+                | None => tokio::time::sleep(LOOK).await,
             }
         }
     }
@@ -190,10 +200,10 @@ impl Watch {
 pub(crate) struct Wait {
     /// Name of the order request
     name: String,
-    /// What to wait for: `phase=Finalised`, `proposals=3`, `condition=Ready`, or `delete`
+    /// The state to wait for: `phase=Finalised`, `proposals=3`, `condition=Ready`, or `delete`
     #[arg(long = "for", value_name = "STATE")]
     wanted: String,
-    /// For how long
+    /// The longest wait
     #[arg(long, default_value = "60s", value_name = "DURATION")]
     timeout: String,
     #[command(flatten)]
@@ -267,13 +277,12 @@ impl Wanted {
         }
     }
 
-    /// An order at its end changes no more: waiting for something else is over.
+    /// Fails where the order has ended in another state: it will not change any more.
     fn still_possible(&self, name: &str, resource: &Value) -> Result<(), Failure> {
-        const ENDS: [&str; 4] = ["Finalised", "Expired", "Closed", "Cancelled"];
         let phase = show::phase(resource);
-        if ENDS.contains(&phase) && !matches!(self, Self::Delete | Self::Condition(_)) {
+        if is_end(phase) && !matches!(self, Self::Delete | Self::Condition(_)) {
             let message = format!("{name} is {phase}; it will not come to that any more");
-            return Err(if phase == "Expired" {
+            return Err(if end_reason(phase) == Reason::DeadlinePassed {
                 Failure::too_late(message)
             } else {
                 Failure::refused(message)
@@ -283,5 +292,5 @@ impl Wanted {
     }
 }
 
-/// Conditions by type.
+/// The status of each condition, by its type.
 type Conditions<'a> = BTreeMap<&'a str, &'a str>;

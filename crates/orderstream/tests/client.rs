@@ -1,5 +1,5 @@
-//! The client crate against real processors: what it says comes once, and what it hears has no gap,
-//! also where the processor is killed in between.
+//! The client crate against real processors: each message that it sends has one effect, and the
+//! events that it receives have no gap, also when the processor is killed in between.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use crate::process::{PATIENCE, Role, pause};
 
-/// How often the processor is killed.
+/// The number of times the processor is killed.
 const KILLS: usize = 5;
 
 /// A processor that knows one seller.
@@ -44,7 +44,7 @@ pub(crate) fn order() -> OrderKey {
     OrderKey::new("default", "SB1029436").unwrap()
 }
 
-/// Opens the order as its tracker, and gives its events.
+/// Opens the order as its tracker, and returns a follower of its events.
 pub(crate) fn track(client: &Client) -> OrderFollower {
     let spec = Box::new(OrderSpec::try_from(SpecInput::default()).unwrap());
     client.follow(order(), Start::Track { spec, incarnation: None, epoch: Epoch(1) })
@@ -86,8 +86,9 @@ async fn events_to_the_end(mut follower: OrderFollower) -> Vec<Event> {
     events
 }
 
-/// Asks, is answered, proposes, and acknowledges, until the processor was killed often enough. Gives
-/// the numbers that the session heard, and how often it went.
+/// Sends follow-ups, receives, acknowledges and answers them, and proposes, until the processor was
+/// killed [`KILLS`] times. Returns the sequence numbers that the session received, and the number
+/// of rounds.
 async fn talk(
     client: &Client,
     session: &mut SellerSession,
@@ -112,8 +113,9 @@ async fn talk(
     (heard, round)
 }
 
+/// The session has no gap and no repeat, and each command has one effect.
 #[test]
-fn a_session_goes_on_over_kills_with_no_gap_and_no_repeat() {
+fn sessions_resume_exactly_after_kills() {
     let dir = tempfile::tempdir().unwrap();
     let mut processor = processor(dir.path(), "works");
     let url = format!("http://{}", processor.address("grpc"));
@@ -165,8 +167,9 @@ fn a_session_goes_on_over_kills_with_no_gap_and_no_repeat() {
     assert_eq!(heard, all);
 }
 
+/// Each refusal has its index and its reason; the rest of the call is accepted.
 #[test]
-fn many_proposals_go_in_one_call_and_each_has_its_result() {
+fn bulk_calls_report_each_refusal() {
     let dir = tempfile::tempdir().unwrap();
     let processor = processor(dir.path(), "works");
     let url = format!("http://{}", processor.address("grpc"));
@@ -215,7 +218,7 @@ impl Cursors for Kept {
 }
 
 #[test]
-fn a_program_that_is_started_again_goes_on_after_what_it_acknowledged() {
+fn restarted_programs_resume_after_acknowledged_events() {
     let dir = tempfile::tempdir().unwrap();
     let processor = processor(dir.path(), "works");
     let url = format!("http://{}", processor.address("grpc"));
@@ -244,8 +247,9 @@ fn a_program_that_is_started_again_goes_on_after_what_it_acknowledged() {
     });
 }
 
+/// A refused session or command is not retried.
 #[test]
-fn a_refusal_of_the_session_or_of_an_act_says_why_and_is_not_tried_again() {
+fn refusals_carry_reasons_and_are_final() {
     let dir = tempfile::tempdir().unwrap();
     let processor = processor(dir.path(), "works");
     let url = format!("http://{}", processor.address("grpc"));

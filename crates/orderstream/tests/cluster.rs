@@ -1,4 +1,4 @@
-//! The operator with real processes on a real API server: what people see with kubectl.
+//! The operator with real processes on a real API server, as its users observe it with kubectl.
 
 mod bed;
 mod buyers;

@@ -1,6 +1,6 @@
-//! The REST against its own documents: a program that knows nothing else asks what they allow, and
-//! much that they do not. No answer may be a fault of the server, a status that is not described, or a
-//! body that is not as described.
+//! The REST interfaces against their own OpenAPI documents: schemathesis, which knows only these,
+//! sends requests that they allow and many that they do not. A fault of the server fails the test,
+//! as does a response with a status, header or body other than described.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,19 +11,19 @@ use serde_json::{Value, json};
 use crate::http::{get, post};
 use crate::process::{Pair, until};
 
-/// Where the program is; `cargo xtask test` sets it.
+/// The variable with the path of schemathesis; set by `cargo xtask test`.
 const VARIABLE: &str = "ORDERSTREAM_TEST_SCHEMATHESIS";
-/// Cases for each operation, which take about half a minute for one service.
+/// The limit of cases for each operation; they take about half a minute for one service.
 const EXAMPLES_MAX: &str = "40";
-/// Seconds that one service may take in all.
+/// The limit of time for one service, seconds.
 const TIME_S_MAX: &str = "40";
-/// The checks that hold whatever is asked. Bodies are read leniently, so that not all that a schema
-/// does not allow is refused; and a schema cannot say all that is wrong.
+/// The checks that hold for every request. Bodies are read leniently, so that not everything
+/// outside a schema is refused; and a schema cannot express everything that is refused.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
                       response_headers_conformance,response_schema_conformance,\
                       unsupported_method,allow_header_conformance";
 
-/// Asks one service everything.
+/// Checks one service against its document.
 fn hold_to_its_document(service: &str, address: SocketAddr) {
     let Some(program) = std::env::var_os(VARIABLE) else {
         println!("SKIPPED: {VARIABLE} is not set; `cargo xtask test` sets it");
@@ -55,7 +55,7 @@ fn ask(address: SocketAddr, path: &str, body: &Value) {
     assert!(answer.status < 300, "{path}: {answer:?}");
 }
 
-/// Orders with something in them, under the ids of the documents' examples.
+/// Opens orders with proposals, questions and follow-ups, under the ids of the documents' examples.
 fn furnish(pair: &Pair) {
     let (buyers, sellers) = (pair.requestor.address("requestor"), pair.processor.address("rest"));
     for (id, sealed) in [("SB1029436", false), ("SB2", false), ("sealed", true)] {
@@ -81,21 +81,21 @@ fn furnish(pair: &Pair) {
 }
 
 #[test]
-fn the_processor_keeps_to_its_document_whatever_it_is_asked() {
+fn processor_keeps_to_its_openapi_document() {
     let pair = Pair::start();
     furnish(&pair);
     hold_to_its_document("processor", pair.processor.address("rest"));
 }
 
 #[test]
-fn the_requestor_keeps_to_its_document_whatever_it_is_asked() {
+fn requestor_keeps_to_its_openapi_document() {
     let pair = Pair::start();
     furnish(&pair);
     hold_to_its_document("requestor", pair.requestor.address("requestor"));
 }
 
 #[test]
-fn the_checked_in_documents_are_those_that_are_served() {
+fn served_openapi_documents_are_checked_in() {
     let pair = Pair::start();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/openapi");
     for (name, address) in [

@@ -1,4 +1,4 @@
-//! The original system's conversation, with its JSON, word for word.
+//! The conversation of the original system, with the same JSON.
 
 use std::net::SocketAddr;
 

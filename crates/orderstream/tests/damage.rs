@@ -1,5 +1,5 @@
-//! A disk that loses or changes bytes under a processor or a requestor that is down: it starts, says
-//! what is missing, refuses that, and serves the rest.
+//! Bytes lost or changed on the disk of a processor or a requestor that is down: it starts, reports
+//! the damage, refuses the orders that have it, and serves the others.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use crate::process::{Pair, Role, run, until};
 
 const PROPOSALS: u64 = 120;
 
-/// An order with many proposals, and before it one with a single proposal, all of them acknowledged.
+/// Opens an order with one proposal, and after it one with many, all of them acknowledged.
 fn filled() -> Pair {
     let pair = Pair::start();
     for (order, proposals) in [("QUIET", 1), ("BUSY", PROPOSALS)] {
@@ -41,7 +41,7 @@ fn order_of(rest: SocketAddr, order: &str) -> Option<Answer> {
     get(rest, &format!("/api/v1/orders/{order}")).ok()
 }
 
-/// The newest log of a journal that nobody has open.
+/// Returns the newest log of a journal that no process has open.
 fn log_of(journal: &Path) -> PathBuf {
     let files = fs::read_dir(journal.join("store")).unwrap().map(|entry| entry.unwrap().path());
     let number = |path: &Path| path.file_stem()?.to_str()?.parse::<u64>().ok();
@@ -57,7 +57,7 @@ fn zero_tail(log: &Path, len: usize) {
     fs::write(log, bytes).unwrap();
 }
 
-/// Flips a bit of the last place of a log that holds this text.
+/// Flips a bit at the last place of a log that holds this text.
 fn flip(log: &Path, text: &str) {
     let mut bytes = fs::read(log).unwrap();
     let at = bytes.windows(text.len()).rposition(|found| found == text.as_bytes()).unwrap();
@@ -65,7 +65,7 @@ fn flip(log: &Path, text: &str) {
     fs::write(log, bytes).unwrap();
 }
 
-/// Flips a bit where the text stands first: batches that are whole follow it.
+/// Flips a bit at the first place that holds the text, so that whole batches follow it.
 fn flip_first(log: &Path, text: &str) {
     let mut bytes = fs::read(log).unwrap();
     let at = bytes.windows(text.len()).position(|found| found == text.as_bytes()).unwrap();
@@ -80,7 +80,7 @@ fn ready(role: &Role) -> String {
     answer.text
 }
 
-/// A figure of a role, by the name of its series.
+/// Returns the value of a role's metric, by the name of its series.
 fn figure(role: &Role, series: &str) -> f64 {
     let page = get(role.address("metrics"), "/metrics").unwrap().text;
     let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
@@ -91,8 +91,9 @@ fn reason(answer: &Answer) -> String {
     answer.json()["reason"].as_str().unwrap().to_owned()
 }
 
+/// The refusal counts the missing events, none of whose sequence numbers is reused.
 #[test]
-fn zeroed_tail_of_the_log_is_told_and_no_number_is_given_twice() {
+fn zeroed_log_tails_refuse_their_order_only() {
     for (signal, len) in [("TERM", 1), ("KILL", 87), ("TERM", 4096)] {
         let mut pair = filled();
         pair.processor.signal(signal);
@@ -115,8 +116,9 @@ fn zeroed_tail_of_the_log_is_told_and_no_number_is_given_twice() {
     }
 }
 
+/// The processor writes again once the journal is salvaged.
 #[test]
-fn flipped_bit_leaves_a_processor_that_reads_and_a_journal_that_can_be_salvaged() {
+fn flipped_bits_make_processors_read_only() {
     let mut pair = filled();
     let dir = pair.processor_dir();
     let journal = dir.to_str().unwrap();
@@ -161,8 +163,9 @@ fn flipped_bit_leaves_a_processor_that_reads_and_a_journal_that_can_be_salvaged(
     assert_eq!(propose(rest, "QUIET", 1).status, 201);
 }
 
+/// It still follows its orders, and initiates none.
 #[test]
-fn flipped_bit_in_an_order_store_leaves_a_requestor_that_shows_its_orders() {
+fn flipped_bits_make_requestors_read_only() {
     let mut pair = filled();
     pair.requestor.terminate();
     pair.requestor.wait();

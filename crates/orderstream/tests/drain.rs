@@ -1,5 +1,5 @@
-//! SIGTERM of a processor under load: what is in flight is answered, what comes after is refused
-//! at once, and the order's stream goes on when the processor is back.
+//! SIGTERM of a processor under load: requests in flight are answered, later ones are refused at
+//! once, and the order's stream resumes when the processor is back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use crate::http::{get, post};
 use crate::process::{Pair, pause, until};
 
 #[test]
-fn a_drained_processor_cuts_nothing_and_streams_resume() {
+fn draining_cuts_nothing_and_streams_resume() {
     let mut pair = Pair::start();
     let (requestor, rest) = (pair.requestor.address("requestor"), pair.processor.address("rest"));
     let initiate = r#"{"order_req_id":"D1","session_id":"s","notification_type":"email"}"#;
@@ -52,7 +52,7 @@ fn a_drained_processor_cuts_nothing_and_streams_resume() {
     });
 }
 
-/// How many proposals the tracker has seen, and how often its stream came back.
+/// Returns the number of proposals that the tracker received, and of its stream's reconnects.
 fn state(pair: &Pair) -> (u64, u64) {
     let requestor = pair.requestor.address("requestor");
     let tracked = get(requestor, "/api/v1/orders/tracking/D1").unwrap().json();

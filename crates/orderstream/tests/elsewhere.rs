@@ -1,5 +1,5 @@
-//! A seller's session at a processor that has none of the orders: what it says reaches their owner,
-//! and what happens there reaches it, also when the owner was killed in between.
+//! A seller's session at a processor that owns none of the orders: its messages reach their owner,
+//! and the orders' events reach it, also when the owner was killed in between.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,11 +19,11 @@ use crate::http::{get, post};
 use crate::peers::Town;
 use crate::process::pause;
 
-/// One session, without a client that would hide what comes twice.
+/// One session, without a client that would hide repeated events.
 struct Session {
     up: mpsc::Sender<v1::SellerMessage>,
     down: Streaming<v1::SellerEvent>,
-    /// The events so far: number, status, proposal.
+    /// The events so far: sequence number, status, proposal.
     events: Vec<(u64, String, String)>,
 }
 
@@ -46,7 +46,7 @@ fn proposal(order_req_id: &str, id: &str) -> Up {
 }
 
 impl Session {
-    /// Says hello as acme; gives also the orders that the welcome lists.
+    /// Opens a session as acme; returns it with the orders that the welcome lists.
     async fn open(url: &str, cursors: &[(&str, &str, u64)]) -> (Self, Vec<String>) {
         let (up, mut messages) = mpsc::channel(8);
         let cursor = |(id, life, after_seq): &(&str, &str, u64)| v1::OrderCursor {
@@ -71,7 +71,7 @@ impl Session {
         self.down.message().await.unwrap().map(|message| message.kind.unwrap())
     }
 
-    /// Takes one word; events are kept.
+    /// Receives one message; returns it if it is a result, and stores it if it is an event.
     async fn result(&mut self) -> Option<v1::SellerResult> {
         match self.word().await.expect("the session goes on") {
             Down::Result(result) => Some(result),
@@ -108,7 +108,7 @@ impl Session {
     }
 }
 
-/// What the owner's list holds for the only seller there is.
+/// Returns the events in the owner's list that concern the only seller.
 fn listed(town: &Town) -> Vec<(u64, String, String)> {
     let text = get(town.rest(0), "/api/v1/orders/SB1/events").unwrap().text;
     let events = text.lines().filter_map(|line| line.strip_prefix("data: "));
@@ -123,7 +123,7 @@ fn grpc(town: &Town, number: usize) -> String {
     format!("http://{}", town.processors[number].address("grpc"))
 }
 
-/// Everything that a seller does, at an order of another processor.
+/// Sends every command of a seller, to an order of another processor.
 async fn acts(session: &mut Session, town: &Town) {
     let opened = session.done("r-1", proposal("SB1", "p-1")).await;
     assert_eq!(session.done("r-1", proposal("SB1", "p-1")).await, opened, "one effect");
@@ -168,8 +168,9 @@ async fn acts(session: &mut Session, town: &Town) {
     session.until_event("FollowUpAdded", "").await;
 }
 
+/// The session also continues when the owner was killed in between.
 #[test]
-fn a_session_at_any_processor_takes_part_in_the_orders_of_all() {
+fn sessions_reach_orders_of_other_processors() {
     let mut town = Town::build();
     town.introduce();
     block_on(async {
@@ -200,8 +201,9 @@ fn a_session_at_any_processor_takes_part_in_the_orders_of_all() {
     });
 }
 
+/// The session resumes after the given cursors; one of an unknown order is refused alone.
 #[test]
-fn a_session_goes_on_after_its_cursors_at_any_processor() {
+fn sessions_resume_at_other_processors() {
     let town = Town::build();
     town.introduce();
     block_on(async {
@@ -223,8 +225,9 @@ fn a_session_goes_on_after_its_cursors_at_any_processor() {
     });
 }
 
+/// The session gets `Draining`, and ends, while its order's owner has more events.
 #[test]
-fn a_processor_that_stops_says_so_while_things_go_on_elsewhere() {
+fn draining_ends_busy_peer_sessions() {
     let town = Town::build();
     town.introduce();
     let (rest, is_done) = (town.rest(0), Arc::new(AtomicBool::new(false)));
@@ -257,8 +260,9 @@ fn a_processor_that_stops_says_so_while_things_go_on_elsewhere() {
     });
 }
 
+/// The order then starts from its first event.
 #[test]
-fn a_cursor_of_another_life_is_refused_at_any_processor_and_the_order_comes_from_its_first_event() {
+fn cursors_of_other_incarnations_are_refused() {
     let town = Town::build();
     town.introduce();
     block_on(async {

@@ -1,23 +1,25 @@
-//! Goldens: what the binary stores, sends and answers, held against what it did when that was
-//! checked in. They fail when a name, a number or a text moves that somebody else may have kept.
+//! Goldens: what the binary stores, sends and answers, compared with what it did when that was
+//! checked in. They fail when a name, a number or a text changes that somebody else may have
+//! stored.
 //!
-//! - `live` plays a script against fresh processes. Every answer and every webhook is compared with
-//!   `golden/transcript.jsonl`, and every record that was stored with `golden/records.jsonl`. What
-//!   differs from run to run is masked.
+//! - `live` runs a script against fresh processes. Every answer and every webhook is compared with
+//!   `golden/transcript.jsonl`, and every stored record with `golden/records.jsonl`. Values that
+//!   differ from run to run are masked.
 //! - `stored` starts processes on copies of two folders that a former binary left,
-//!   `golden/processor` and `golden/requestor`. All that can be read of them, and what requests are
-//!   answered that are asked again under their keys (`golden/requests.jsonl`), is compared with
-//!   `golden/stored.jsonl`. Nothing of it is masked.
+//!   `golden/processor` and `golden/requestor`. All that can be read of them, and the answers to
+//!   requests that are repeated under their keys (`golden/requests.jsonl`), are compared with
+//!   `golden/stored.jsonl`. None of these values is masked.
 //!
-//! A change that is meant is recorded with a variable, and the diff shows all that moved:
+//! An intended change is recorded with a variable, and the diff shows all that changed:
 //!
 //! - `ORDERSTREAM_GOLDEN=write` writes the transcript, the records, and the answers about the
 //!   folders that are there.
-//! - `ORDERSTREAM_GOLDEN=folders` also puts new folders in place of those, with what the script left
-//!   and what it asked under keys. Then what former binaries stored is proven by nothing any more:
-//!   it is for what the folders lack, and not for making `stored` pass.
+//! - `ORDERSTREAM_GOLDEN=folders` also replaces the folders by those that the script left, and the
+//!   requests by those that it made under keys. Then nothing proves any more that the data of
+//!   former binaries can be read: it is for contents that the folders lack, and not for making
+//!   `stored` pass.
 //!
-//! A processor keeps ended orders for 999 days at most: by then the folders have to be new ones.
+//! A processor keeps ended orders for 999 days at most: the folders have to be replaced by then.
 
 mod client;
 mod disk;
@@ -36,17 +38,17 @@ use receiver::Receiver;
 use stage::Stage;
 use transcript::folder;
 
-/// What is answered of what is stored.
+/// The file with the answers about the checked-in folders.
 const STORED: &str = "stored.jsonl";
 
-/// What is to be done with what is checked in.
+/// The use of the golden files in this run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
-    /// It is compared.
+    /// Compares with them.
     Compare,
-    /// What is answered is written.
+    /// Writes the transcript, the records, and the answers about the folders that are there.
     Answers,
-    /// What is answered and what is stored is written.
+    /// Writes the folders and the requests too.
     All,
 }
 
@@ -95,7 +97,7 @@ fn stored() {
     }
 }
 
-/// Keeps the folders, and what was asked under keys.
+/// Replaces the checked-in folders, and the requests that were made under keys.
 fn keep(stage: &Stage) {
     for role in stored::ROLES {
         let kept = folder().join(role);

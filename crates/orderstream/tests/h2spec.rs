@@ -1,5 +1,5 @@
-//! HTTP/2 on every port against h2spec, which knows the protocol (RFC 7540, RFC 7541) and nothing
-//! else: what it finds must be among the few things that are as they are for a reason.
+//! HTTP/2 on every port against h2spec, which knows only the protocol (RFC 7540, RFC 7541): each of
+//! its findings has to be one of a few that have a reason.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -7,31 +7,31 @@ use std::process::{Command, Stdio};
 
 use crate::process::dev;
 
-/// Where the program is; `cargo xtask test` sets it.
+/// The variable with the path of h2spec; set by `cargo xtask test`.
 const VARIABLE: &str = "ORDERSTREAM_TEST_H2SPEC";
-/// Seconds that one case waits for an answer.
+/// The time that one case waits for an answer, seconds.
 const CASE_TIMEOUT_S: &str = "5";
-/// Cases of the program, all of them and the strict ones.
+/// The number of h2spec's cases, with the strict ones.
 const CASES: usize = 146;
-/// How often a case is tried that depends on who is faster.
+/// The limit of tries of one case; some are races.
 const TRIES_MAX: usize = 5;
 
-/// Found on every port, and not wanted otherwise.
+/// Expected findings on every port, each with its reason.
 const EXCUSED: [(&str, &str); 1] = [(
     "http2/3.5/2",
     "what is no preface is HTTP/1.1 on a plain port, and gets its 400; gRPC's is closed with the rest \
      unread, which the system tells as a reset",
 )];
 
-/// Found on gRPC's port, and not wanted otherwise.
+/// Expected findings on gRPC's port only, each with its reason.
 const EXCUSED_OF_GRPC: [(&str, &str); 3] = [
     ("generic/2/2", "waits for DATA; an error of gRPC is one HEADERS frame"),
     ("generic/2/3", "waits for DATA; an error of gRPC is one HEADERS frame"),
     ("http2/5.1.2/1", "each stream is answered at once, so that there are never 2 500 of them"),
 ];
 
-/// What breaks the protocol only after a whole head: a route that needs no body may have answered
-/// before it is read, which ends the stream.
+/// Cases that break the protocol only after a whole head: a route that needs no body may have
+/// answered before it is read, which ends the stream.
 const MAY_BE_ANSWERED_FIRST: [&str; 6] = [
     "http2/5.1/8",
     "http2/5.1/9",
@@ -58,7 +58,7 @@ impl Finding {
     }
 }
 
-/// Runs one case, or all of them, and gives how many there were and what was found.
+/// Runs one case, or all of them; returns the number of cases and the findings.
 fn run(program: &Path, address: SocketAddr, case: Option<&str>) -> (usize, Vec<Finding>) {
     let dir = tempfile::tempdir().unwrap();
     let report = dir.path().join("report.xml");
@@ -126,7 +126,7 @@ fn every_port_keeps_to_http2() {
 }
 
 #[test]
-fn a_finding_in_a_report_is_told_by_its_case() {
+fn report_findings_name_their_case() {
     let report = r#"<testsuites>
         <testsuite name="2. Streams" package="generic/2" tests="2">
             <testcase package="generic/2" classname="a"></testcase>

@@ -1,4 +1,4 @@
-//! A plain HTTP/1.1 client with deadlines, one connection a request, as `curl` would do it.
+//! A plain HTTP/1.1 client with deadlines and one connection for each request, as `curl` has.
 
 use std::fmt::Display;
 use std::io::{self, Read as _, Write as _};
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// How long one request may take in all.
+/// The deadline to connect, and of each read and write.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// What came back.
+/// A response of a server.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -25,7 +25,7 @@ impl Answer {
     }
 }
 
-/// One request; `headers` are whole lines.
+/// Sends one request, and reads the response; `headers` are whole lines.
 pub(crate) fn send(
     address: SocketAddr,
     request: &str,
@@ -37,7 +37,8 @@ pub(crate) fn send(
     parse(&bytes).ok_or_else(|| io::Error::other("the answer was cut"))
 }
 
-/// Sends a request, after which the server closes the connection; gives what its answer is read from.
+/// Sends a request, after which the server closes the connection; returns the stream for its
+/// response.
 pub(crate) fn begin(
     address: SocketAddr,
     request: &str,

@@ -1,4 +1,5 @@
-//! What is left of an order when its name is used again: all of it, whatever the disk does.
+//! Former incarnations of an order, whose id was opened again: all of each remains, whatever the
+//! disk does.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::http::{get, post};
 use crate::peers::Town;
 use crate::process::{Pair, Role, dev, root, run, until};
 
-/// Opens orders and awards them, as programs of buyers do.
+/// A buyer's program, which opens orders and awards them over gRPC.
 struct Buyer {
     runtime: Runtime,
     channel: Channel,
@@ -68,7 +69,7 @@ fn propose(rest: SocketAddr, id: &str, proposal_id: &str) {
     assert_eq!(answer.status, 201, "{answer:?}");
 }
 
-/// Who won an order, or an incarnation of it, and how many events it has.
+/// Returns the proposal that won an order, or an incarnation of it, and the number of its events.
 fn winner(rest: SocketAddr, id: &str, query: &str) -> (String, u64) {
     let answer = get(rest, &format!("/api/v1/orders/{id}{query}")).unwrap();
     assert_eq!(answer.status, 200, "{id}{query}: {answer:?}");
@@ -78,7 +79,7 @@ fn winner(rest: SocketAddr, id: &str, query: &str) -> (String, u64) {
 }
 
 #[test]
-fn an_award_outlives_a_full_disk_and_its_name_being_opened_anew() {
+fn awards_outlive_full_disks_and_reopened_ids() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("processor");
     let mut args = vec!["processor", "--data-dir", data.to_str().unwrap()];
@@ -116,7 +117,7 @@ fn an_award_outlives_a_full_disk_and_its_name_being_opened_anew() {
 }
 
 #[test]
-fn a_resource_that_is_deleted_and_made_again_has_two_orders_that_can_be_read() {
+fn recreated_resources_have_two_readable_orders() {
     let dir = tempfile::tempdir().unwrap();
     let dev = dev(dir.path(), &["--apply", root().join("examples/sellers.yaml").to_str().unwrap()]);
     let (server, rest) = (format!("http://{}", dev.address("requestor")), dev.address("rest"));
@@ -166,8 +167,8 @@ fn a_resource_that_is_deleted_and_made_again_has_two_orders_that_can_be_read() {
     assert_eq!(shown["former_incarnations"][0]["incarnation"], *incarnations[0], "{shown}");
 }
 
-/// What people are shown of a former incarnation says that it is one, and proposes no act: that would
-/// be done to the newest.
+/// Checks that the CLI labels a former incarnation, and suggests no command for it: that would be
+/// done to the newest.
 fn only_reads_a_former_one(server: &str, rest: SocketAddr, incarnation: &str) {
     let rest = format!("http://{rest}");
     let shown = |verb: &str, more: &[&str]| {
@@ -187,7 +188,7 @@ fn only_reads_a_former_one(server: &str, rest: SocketAddr, incarnation: &str) {
     assert!(former.contains("How wide?") && !former.contains("next:"), "{former}");
 }
 
-/// What `orderstream status steel-coils` says.
+/// Returns the output of `orderstream status steel-coils`.
 fn status_of(server: &str, rest: SocketAddr, args: &[&str]) -> Value {
     let rest = format!("http://{rest}");
     let verb =
@@ -197,8 +198,9 @@ fn status_of(server: &str, rest: SocketAddr, args: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// This holds also where the newest incarnation has another owner.
 #[test]
-fn a_former_incarnation_is_read_through_every_processor_wherever_it_is() {
+fn every_processor_reads_former_incarnations() {
     let town = Town::build();
     town.introduce();
     propose(town.rest(0), "SB1", "p1");
@@ -216,8 +218,9 @@ fn a_former_incarnation_is_read_through_every_processor_wherever_it_is() {
     }
 }
 
+/// The former owner lost its disk.
 #[test]
-fn a_proposal_reaches_an_order_that_is_at_another_processor_than_before() {
+fn proposals_follow_orders_to_new_owners() {
     let mut town = Town::build();
     town.introduce();
     let open = |town: &Town, number: usize, incarnation: &str| {
@@ -233,8 +236,9 @@ fn a_proposal_reaches_an_order_that_is_at_another_processor_than_before() {
     assert_eq!(winner(town.rest(1), "T2", "").1, 3, "it is the third event there");
 }
 
+/// A requestor and `dev` refuse it, also after restarts.
 #[test]
-fn initiating_an_ended_order_anew_is_refused_by_requestor_and_dev() {
+fn ended_orders_cannot_be_initiated_again() {
     let dir = tempfile::tempdir().unwrap();
     let (mut pair, mut dev) = (Pair::start(), dev(dir.path(), &[]));
     for is_restarted in [false, true] {

@@ -1,5 +1,5 @@
-//! `kill -9` at seeded moments while proposals flow over REST and gRPC: what was acknowledged is
-//! in the list once, in order, and reached the tracker; what was not sent is nowhere.
+//! `kill -9` at seeded moments while proposals are sent over REST and gRPC: each acknowledged one
+//! is in the list once, in order, and reached the tracker; the list has none that was not sent.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use crate::process::{Pair, pause, until};
 
 const ORDER: &str = "SB1029436";
 
-/// What a submitter did: everything that it sent, and what was acknowledged.
+/// The proposals of one submitter: all that it sent, and those that were acknowledged.
 #[derive(Debug, Default)]
 struct Done {
     sent: BTreeSet<String>,
@@ -87,7 +87,7 @@ fn over_grpc(processor: SocketAddr) -> impl FnMut(&str) -> bool + Send + 'static
     }
 }
 
-/// A small generator, so that a failing run can be told by its seed.
+/// A small generator of delays; its seed repeats a failing run.
 struct Moments(u64);
 
 impl Moments {
@@ -97,7 +97,7 @@ impl Moments {
     }
 }
 
-/// The events of an ended order, as the processor's own list has them.
+/// Returns the events of an ended order from the processor's list.
 fn events(processor: SocketAddr) -> Vec<Value> {
     let text = get(processor, &format!("/orders/{ORDER}/events")).unwrap().text;
     text.lines()
@@ -174,16 +174,16 @@ fn judge(pair: &Pair, done: &[Done], seed: u64) {
 }
 
 #[test]
-fn nothing_acknowledged_is_lost_when_the_processor_is_killed() {
+fn killed_processor_loses_nothing_acknowledged() {
     survive(8, &["processor"], 1);
 }
 
 #[test]
-fn nothing_acknowledged_is_lost_when_the_requestor_is_killed() {
+fn killed_requestor_loses_nothing_acknowledged() {
     survive(8, &["requestor"], 2);
 }
 
 #[test]
-fn nothing_acknowledged_is_lost_when_both_are_killed() {
+fn killed_pair_loses_nothing_acknowledged() {
     survive(6, &["processor", "requestor"], 3);
 }

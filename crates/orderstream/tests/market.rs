@@ -1,4 +1,4 @@
-//! A tender by commands alone, as buyer and sellers type them, and what they read.
+//! A tender by commands alone, as buyer and sellers type them, with their output.
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::http::post;
 use crate::process::{BINARY, Role, root, run};
 
-/// A processor with the example's sellers, a requestor, and the commands at them.
+/// A processor with the example's sellers, a requestor, and the CLI set up for both.
 struct Market {
     server: String,
     processor: String,
@@ -48,7 +48,7 @@ impl Market {
         command.output().unwrap()
     }
 
-    /// What a command that does it prints.
+    /// Runs a command that has to succeed; returns its output.
     fn ok(&self, line: &str) -> String {
         self.ok_args(&words(line))
     }
@@ -66,7 +66,7 @@ impl Market {
         serde_json::from_str(&self.ok_args(&args)).unwrap()
     }
 
-    /// Code and message of a command that does not do it.
+    /// Runs a command; returns its exit code and its error.
     fn refused(&self, line: &str) -> (i32, String) {
         let output = self.run(&words(line));
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -82,7 +82,7 @@ impl Market {
     }
 }
 
-/// The words of a line; what stands in single quotes is one.
+/// Splits a line at blanks; a text in single quotes is one word.
 pub(crate) fn words(line: &str) -> Vec<&str> {
     let parts = line.split('\'').enumerate();
     parts
@@ -93,7 +93,7 @@ pub(crate) fn words(line: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The cells of the line that begins with a word.
+/// Returns the cells of the row whose first cell begins with a word.
 fn row<'a>(table: &'a str, first: &str) -> Vec<&'a str> {
     let line = table.lines().find(|line| line.split_whitespace().next() == Some(first));
     let line = line.unwrap_or_else(|| panic!("no row {first} in:\n{table}"));
@@ -104,7 +104,7 @@ const ROSENHEIM: &str = "--seller chairs-rosenheim";
 const AUGSBURG: &str = "--seller moebel-augsburg";
 const BERLIN: &str = "--seller office-world-berlin";
 
-/// Three sellers propose: one per line, one less of it, one as a whole.
+/// Proposes for three sellers: one for each line, one for one line, one as a whole.
 fn propose(market: &Market) {
     let said = market.ok(&format!(
         "propose OR-2041 --proposal-id p-1 {ROSENHEIM} --currency EUR --delivery-date 2027-01-15 \
@@ -122,7 +122,7 @@ fn propose(market: &Market) {
 }
 
 #[test]
-fn a_whole_tender_by_commands_alone() {
+fn commands_alone_complete_a_tender() {
     let market = Market::start();
     market.submit();
     let why = market.ok("why office-chairs");
@@ -177,7 +177,7 @@ fn a_whole_tender_by_commands_alone() {
     decide(&market);
 }
 
-/// Awards, undoes it, awards otherwise; then nothing more is possible.
+/// Awards, undoes the award and awards again; then nothing more is possible.
 fn decide(market: &Market) {
     let (code, text) = market.refused("award office-chairs p1");
     assert_eq!(code, 4);
@@ -234,7 +234,7 @@ fn decide(market: &Market) {
 }
 
 #[test]
-fn what_programs_read_has_the_shape_that_its_schema_says() {
+fn json_output_matches_its_schema() {
     let market = Market::start();
     market.submit();
     propose(&market);
@@ -263,7 +263,8 @@ fn what_programs_read_has_the_shape_that_its_schema_says() {
     }
 }
 
-/// Every field that a schema requires is there, and no field that it does not know, at each level.
+/// Checks at each level that a value has every field that the schema requires, and no field that it
+/// does not define.
 fn check_required(place: &str, root: &Value, schema: &Value, value: &Value) {
     let schema = match schema["$ref"].as_str() {
         Some(path) => root.pointer(path.trim_start_matches('#')).unwrap(),
@@ -285,9 +286,9 @@ fn check_required(place: &str, root: &Value, schema: &Value, value: &Value) {
     }
 }
 
-/// An order without an order request is steered at the requestor, by its id.
+/// The order has no order request; its commands go to the requestor.
 #[test]
-fn an_order_that_was_initiated_over_rest_is_steered_by_its_id() {
+fn orders_initiated_over_rest_obey_verbs() {
     let market = Market::start();
     let address = market.server.trim_start_matches("http://").parse().unwrap();
     let body = r#"{"order_req_id": "SB 7", "session_id": "s", "notification_type": "email"}"#;
@@ -308,9 +309,9 @@ fn an_order_that_was_initiated_over_rest_is_steered_by_its_id() {
     assert!(status.contains("stock-taking"), "{status}");
 }
 
-/// A verb under a key tells what came of that key, and not what has become of the order since.
+/// The reply to the key is repeated, whatever happened to the order since.
 #[test]
-fn a_verb_repeated_under_its_key_tells_what_it_came_to() {
+fn repeated_verbs_repeat_their_outcome() {
     let market = Market::start();
     let address = market.server.trim_start_matches("http://").parse().unwrap();
     let body = r#"{"order_req_id": "SB-8", "session_id": "s", "notification_type": "email"}"#;
@@ -354,7 +355,7 @@ fn a_verb_repeated_under_its_key_tells_what_it_came_to() {
 }
 
 #[test]
-fn a_sealed_order_shows_a_count_and_no_price() {
+fn sealed_orders_show_counts_without_prices() {
     let market = Market::start();
     let said = market.ok(
         "submit --name sealed-chairs --title 'Sealed chairs' --item CHAIR:40 --category furniture \
@@ -384,8 +385,9 @@ fn a_sealed_order_shows_a_count_and_no_price() {
     assert_eq!(market.refused("cancel sealed-chairs").0, 4);
 }
 
+/// They name the mistake, with an exit code of their own.
 #[test]
-fn what_is_mistyped_is_told_before_anything_is_done() {
+fn mistyped_commands_change_nothing() {
     let market = Market::start();
     market.submit();
     for (line, code, part) in [
@@ -418,7 +420,7 @@ fn what_is_mistyped_is_told_before_anything_is_done() {
 }
 
 #[test]
-fn lint_reads_standard_input_and_points_at_the_line() {
+fn lint_of_standard_input_names_lines() {
     let mut child = Command::new(BINARY)
         .args(["lint", "-"])
         .stdin(Stdio::piped())
@@ -437,7 +439,7 @@ fn lint_reads_standard_input_and_points_at_the_line() {
 }
 
 #[test]
-fn completions_and_man_pages_know_every_command() {
+fn completions_and_manuals_have_every_command() {
     let dir = tempfile::tempdir().unwrap();
     let at = dir.path().to_str().unwrap();
     assert!(run(&["man", at]).status.success());
@@ -462,8 +464,9 @@ fn completions_and_man_pages_know_every_command() {
     }
 }
 
+/// Output to a pipe has none unless they are forced.
 #[test]
-fn colours_are_for_terminals_and_for_whoever_forces_them_and_never_against_a_wish() {
+fn no_color_overrules_forced_colours() {
     let heading = |variables: &[(&str, &str)]| {
         let mut command = Command::new(BINARY);
         command.args(["explain", "LOCKED"]).env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");

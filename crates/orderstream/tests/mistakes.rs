@@ -1,10 +1,10 @@
-//! What users get wrong: one clear error each, the right code, and nothing half started.
+//! Mistakes of users: one clear error for each, the right exit code, and nothing half started.
 
 use std::process::Output;
 
 use crate::process::{dev, run};
 
-/// The one line of the error.
+/// Returns the text on standard error.
 fn error_of(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
@@ -21,8 +21,9 @@ fn check(args: &[&str], code: i32, parts: &[&str]) {
     }
 }
 
+/// The holder is the process that has the port.
 #[test]
-fn an_occupied_port_names_the_port_the_flag_and_the_process() {
+fn occupied_ports_name_flag_and_holder() {
     let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = held.local_addr().unwrap().to_string();
     let port = held.local_addr().unwrap().port().to_string();
@@ -36,7 +37,7 @@ fn an_occupied_port_names_the_port_the_flag_and_the_process() {
 }
 
 #[test]
-fn a_data_folder_that_is_a_file_is_named() {
+fn errors_name_unusable_data_folders() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     std::fs::write(&file, "in the way").unwrap();
@@ -45,18 +46,18 @@ fn a_data_folder_that_is_a_file_is_named() {
 }
 
 #[test]
-fn an_unknown_flag_is_named() {
+fn errors_name_unknown_flags() {
     check(&["processor", "--data-dri", "x"], 2, &["--data-dri", "--data-dir"]);
 }
 
 #[test]
-fn a_wrong_value_of_a_flag_is_named() {
+fn errors_name_wrong_flag_values() {
     let args = ["processor", "--grpc-addr", "nonsense"];
     check(&args, 2, &["error: ", "'nonsense'", "--grpc-addr"]);
 }
 
 #[test]
-fn an_unknown_or_wrong_key_of_the_config_file_is_named() {
+fn errors_name_wrong_config_keys() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("config.yaml");
     for (text, part) in [("data-dri: x\n", "data-dri"), ("grpc-addr: nonsense\n", "address")] {
@@ -67,7 +68,7 @@ fn an_unknown_or_wrong_key_of_the_config_file_is_named() {
 }
 
 #[test]
-fn a_bad_manifest_is_named_with_its_field() {
+fn errors_name_wrong_manifest_fields() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("order.yaml");
     let base = "apiVersion: orderstream.dev/v1alpha1\nkind: OrderRequest\nmetadata: {name: a}\n";
@@ -86,7 +87,7 @@ fn a_bad_manifest_is_named_with_its_field() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_code_5() {
+fn unreachable_servers_exit_with_5() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("http://{free}");
     check(&["list", "--server", &url], 5, &["error: ", &url, "--server"]);
@@ -94,7 +95,7 @@ fn a_server_that_is_not_there_is_code_5() {
 }
 
 #[test]
-fn a_second_process_on_the_same_folder_is_refused() {
+fn data_folders_admit_one_process() {
     let dir = tempfile::tempdir().unwrap();
     let _first = dev(dir.path(), &[]);
     let data = dir.path().join("data");

@@ -1,5 +1,6 @@
-//! Order status and follow-ups in MongoDB, with real processes and a real server that is killed: late
-//! after an outage, never short of an event, and in nobody's way.
+//! Order status and follow-ups in MongoDB, with real processes and a real server that is killed:
+//! after an outage the documents are late, no event is missing, and neither buyers nor sellers wait
+//! for it.
 
 pub(crate) mod expected;
 pub(crate) mod relay;
@@ -23,10 +24,11 @@ use server::Server;
 
 const COLLECTIONS: [&str; 4] =
     ["RequestSubmissions", "RequestFollowUp", "OrderFinalised", "OrderPaused"];
-/// How long a buyer or a seller may wait while MongoDB is away: far less than any of its deadlines.
+/// The limit of a buyer's or a seller's request while MongoDB is away: far less than any of its
+/// deadlines.
 const UNHINDERED: Duration = Duration::from_secs(2);
 
-/// Reads what others would read.
+/// A client that reads the collections, as other programs do.
 pub(crate) struct Reader {
     runtime: Runtime,
     client: mongodb::Client,
@@ -43,7 +45,7 @@ impl Reader {
         Self { runtime, client, database: server.database().to_owned() }
     }
 
-    /// All documents; `None` while the server is not reached.
+    /// Returns all documents; `None` while the server is not reached.
     pub(crate) fn all(&self) -> Option<Documents> {
         let mut documents = Documents::new();
         for name in COLLECTIONS {
@@ -64,7 +66,7 @@ impl Reader {
     }
 }
 
-/// A processor, a requestor that projects to a server, and what they were asked.
+/// A processor, a requestor that projects to a server, and the requests to them.
 struct Market {
     processor: Role,
     requestor: Role,
@@ -134,7 +136,7 @@ impl Market {
         });
     }
 
-    /// Proposals, a withdrawal and a follow-up for each of these orders.
+    /// Sends proposals, a withdrawal and a follow-up for each of these orders.
     fn trade(&mut self, orders: std::ops::Range<usize>, round: usize) {
         let ids = self.orders[orders].to_vec();
         for id in ids {
@@ -181,7 +183,7 @@ impl Market {
         self.until_listed(&id, "OrderFinalised");
     }
 
-    /// The order's list, as its owner has it.
+    /// Returns the order's list, as its owner has it.
     fn events(&self, id: &str) -> Option<Vec<Value>> {
         let order = get(self.rest(), &format!("/api/v1/orders/{id}")).ok()?;
         let last = order.json()["last_seq"].as_u64()?;
@@ -195,7 +197,7 @@ impl Market {
         });
     }
 
-    /// Waits until the tracker of every order that goes on has the whole list.
+    /// Waits until the trackers of these orders have the whole list.
     fn until_tracked(&self, orders: std::ops::Range<usize>) {
         let requestor = self.requestor.address("requestor");
         for id in &self.orders[orders] {
@@ -207,7 +209,8 @@ impl Market {
         }
     }
 
-    /// Waits until the collections hold what the lists tell, and fails with the first difference.
+    /// Waits until the collections hold what follows from the lists; fails with the first
+    /// difference.
     fn until_equal(&self) {
         let lists = || -> Option<Documents> {
             let lists: Option<Vec<_>> = self.orders.iter().map(|id| self.events(id)).collect();
@@ -230,7 +233,7 @@ impl Market {
         }
     }
 
-    /// One figure of the requestor's metrics.
+    /// Returns the value of one of the requestor's metrics.
     fn figure(&self, name: &str) -> Option<f64> {
         let text = get(self.requestor.address("metrics"), "/metrics").ok()?.text;
         let line = text.lines().find(|line| line.starts_with(&format!("{name} ")))?;
@@ -244,7 +247,7 @@ impl Market {
     }
 }
 
-/// The data of an order's events up to a number; an open order's stream does not end by itself.
+/// Reads the data of an order's events up to a sequence number; an open order's stream has no end.
 fn read_events(rest: SocketAddr, id: &str, last: u64) -> Option<Vec<String>> {
     use std::io::{BufRead as _, BufReader, Write as _};
     let mut stream = std::net::TcpStream::connect(rest).ok()?;
@@ -256,8 +259,9 @@ fn read_events(rest: SocketAddr, id: &str, last: u64) -> Option<Vec<String>> {
     (read.len() as u64 == last).then_some(read)
 }
 
+/// MongoDB and the requestor are killed.
 #[test]
-fn the_collections_equal_the_lists_after_mongodb_and_the_requestor_were_killed() {
+fn collections_equal_lists_after_kills() {
     let dir = tempfile::tempdir().unwrap();
     let Some(mut server) = Server::start(dir.path()) else { return };
     let mut market = Market::open(dir.path(), &server, 8);
@@ -322,7 +326,7 @@ fn dev_projects_too() {
 }
 
 #[test]
-fn a_requestor_starts_and_serves_while_mongodb_was_never_there() {
+fn requestors_serve_without_mongodb() {
     let dir = tempfile::tempdir().unwrap();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let began = Instant::now();
@@ -334,8 +338,9 @@ fn a_requestor_starts_and_serves_while_mongodb_was_never_there() {
     assert!(dev.wait().success());
 }
 
+/// One line names the store's fault, and hides its password.
 #[test]
-fn a_wrong_store_is_one_error_without_its_password() {
+fn wrong_stores_are_refused_without_password() {
     for (args, part) in [
         (["requestor", "--store", "mongodb://ann:secret@db:99999"], "cannot be read"),
         (["requestor", "--store", "mongodb://ann:sec/ret-secret@db"], "percent-encode"),
@@ -355,7 +360,7 @@ fn a_wrong_store_is_one_error_without_its_password() {
 }
 
 #[test]
-fn help_does_not_show_the_password_of_the_environment() {
+fn help_hides_environment_passwords() {
     for role in ["requestor", "controller", "dev"] {
         let mut command = std::process::Command::new(BINARY);
         command.args([role, "--help"]).env("ORDERSTREAM_STORE", "mongodb://ann:secret@db");

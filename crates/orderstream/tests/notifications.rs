@@ -1,5 +1,5 @@
-//! What the world hears of an order: a real processor, real HTTP peers that fail on purpose, and
-//! `kill -9` while notifications flow.
+//! An order's notifications: a real processor, real HTTP servers that fail on purpose, and `kill
+//! -9` while notifications are sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use crate::process::{Role, root, until};
 
 const ORDER: &str = "SB-77";
 
-/// One request that a peer got.
+/// One request that a server received.
 #[derive(Clone, Debug)]
 struct Heard {
     path: String,
@@ -35,7 +35,7 @@ struct Peered {
     is_down: AtomicBool,
 }
 
-/// Somebody's server: refuses every fifth request for now, and all while it is down.
+/// An HTTP server of a recipient: it refuses every fifth request, and all while it is down.
 struct Peer {
     address: SocketAddr,
     state: Arc<Peered>,
@@ -91,7 +91,7 @@ async fn hear(
     if is_taken { StatusCode::NO_CONTENT } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
-/// A processor with two sellers at a peer, and with these settings.
+/// Starts a processor with two sellers, notified at a server, and with these settings.
 fn processor(dir: &Path, peer: SocketAddr, settings: &str) -> Role {
     let sellers: String = ["north", "south"]
         .map(|name| {
@@ -131,14 +131,14 @@ fn propose(rest: SocketAddr, id: &str, seller: &str) -> bool {
     post(rest, "/api/v1/proposals", &body).is_ok_and(|answer| answer.status == 201)
 }
 
-/// The events of the order, as its owner has them.
+/// Returns the events of the order, as its owner has them.
 fn events(rest: SocketAddr) -> Vec<Value> {
     let text = get(rest, &format!("/orders/{ORDER}/events")).unwrap().text;
     let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
     data.map(|data| serde_json::from_str(data).unwrap()).collect()
 }
 
-/// What is due, as `path topic seq`, by the list of events alone.
+/// Returns the notifications due, as `path topic seq`, from the list of events alone.
 fn due(events: &[Value]) -> BTreeSet<String> {
     let mut due = BTreeSet::new();
     let mut add = |path: &str, topic: &str, seq: u64| {
@@ -177,7 +177,7 @@ fn named(heard: &Heard) -> String {
     format!("{} {} {}", heard.path, text("type"), text("sequence"))
 }
 
-/// Who proposes before it is told needs no telling any more.
+/// Waits until both sellers are notified: one that proposes before needs no invitation any more.
 fn until_sellers_are_told(rest: SocketAddr) {
     until("the order knows that its sellers were told", || {
         let order = get(rest, &format!("/api/v1/orders/{ORDER}")).ok()?.json();
@@ -186,8 +186,9 @@ fn until_sellers_are_told(rest: SocketAddr) {
     });
 }
 
+/// Each arrives under one id.
 #[test]
-fn whatever_is_killed_every_notification_arrives_under_one_id_and_in_order() {
+fn notifications_survive_kills_in_order() {
     let (dir, peer) = (tempfile::tempdir().unwrap(), Peer::start());
     let sink = peer.address;
     let settings = format!("sinks: ['http://{sink}/sink']\nwebhook: {{allow-local: true}}\n");
@@ -254,9 +255,9 @@ fn whatever_is_killed_every_notification_arrives_under_one_id_and_in_order() {
     });
 }
 
-/// Nobody listens on the address; and it is this machine's, which is not reached unless that is allowed.
+/// Nothing listens at the address, and it is this machine's, which is refused unless it is allowed.
 #[test]
-fn a_status_names_whom_nobody_could_tell_and_why() {
+fn status_lists_undelivered_notifications() {
     let dir = tempfile::tempdir().unwrap();
     let processor = processor(dir.path(), SocketAddr::from(([127, 0, 0, 1], 9)), "{}");
     let requestor = requestor(dir.path(), &processor);
@@ -293,8 +294,9 @@ fn a_status_names_whom_nobody_could_tell_and_why() {
     assert!(first["reason"].as_str().is_some_and(|why| why.contains("local")), "{first}");
 }
 
+/// One line names the fault, and no port is open before.
 #[test]
-fn wrong_settings_are_refused_before_any_port_is_open() {
+fn wrong_settings_are_refused_at_start() {
     let dir = tempfile::tempdir().unwrap();
     for (settings, wanted) in [
         ("smpt: {}", "unknown field `smpt`"),
@@ -321,7 +323,7 @@ fn wrong_settings_are_refused_before_any_port_is_open() {
 }
 
 #[test]
-fn a_laptop_tells_the_program_beside_it() {
+fn dev_notifies_local_programs_if_allowed() {
     let (dir, peer) = (tempfile::tempdir().unwrap(), Peer::start());
     let file = dir.path().join("notify.yaml");
     std::fs::write(&file, format!("sinks: ['http://{}/sink']", peer.address)).unwrap();
@@ -336,7 +338,7 @@ fn a_laptop_tells_the_program_beside_it() {
     });
 }
 
-/// A clock that nobody looks at.
+/// A clock that stands still at 0; nothing here reads it.
 #[derive(Debug)]
 struct Still;
 
@@ -346,9 +348,9 @@ impl orderstream_core::port::Clock for Still {
     }
 }
 
-/// The cases of the chart's own test say what it writes; here it is read.
+/// The chart's own test holds the text that it writes; here that text is loaded.
 #[tokio::test]
-async fn what_the_chart_writes_sets_up_channels() {
+async fn chart_settings_set_up_channels() {
     let dir = tempfile::tempdir().unwrap();
     for (key, secret) in [
         ("secrets/smtp-password", "secret"),
@@ -380,7 +382,7 @@ async fn what_the_chart_writes_sets_up_channels() {
 }
 
 #[test]
-fn a_preview_prints_what_would_be_sent() {
+fn previews_print_rendered_notifications() {
     let output = crate::process::run(&[
         "notify",
         "preview",

@@ -1,4 +1,4 @@
-//! Several processors: a seller may speak to any of them, and hears from it what the owner says.
+//! Several processors: a seller may call any of them, and gets the owner's replies from it.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use crate::http::{Answer, get, post, send};
 use crate::process::{Role, until};
 
-/// Three processors that know of one another, and a requestor that places its orders on the first.
+/// Three processors that can be made known to each other, and a requestor that places its orders on
+/// the first.
 pub(crate) struct Town {
     pub(crate) processors: Vec<Role>,
     pub(crate) requestor: Role,
@@ -55,7 +56,7 @@ impl Town {
         town
     }
 
-    /// Tells all processors of one another.
+    /// Makes all processors known to each other.
     pub(crate) fn introduce(&self) {
         let lines = self.processors.iter().map(|p| format!("http://{}\n", p.address("grpc")));
         std::fs::write(self.dir.path().join("peers"), lines.collect::<String>()).unwrap();
@@ -67,7 +68,7 @@ impl Town {
         }
     }
 
-    /// Removes what a processor that is not running has stored.
+    /// Removes the data of a processor that is not running.
     pub(crate) fn lose_disk(&self, number: usize) {
         std::fs::remove_dir_all(self.dir.path().join(number.to_string()).join("data")).unwrap();
     }
@@ -88,7 +89,7 @@ impl Town {
 }
 
 #[test]
-fn a_seller_may_speak_to_any_processor() {
+fn sellers_may_call_any_processor() {
     let town = Town::build();
     assert_eq!(town.propose(1, "SB1", "p-early").status, 404, "nobody else is known yet");
     town.introduce();
@@ -114,8 +115,9 @@ fn a_seller_may_speak_to_any_processor() {
     assert_ne!(forwarded.and_then(|line| line.rsplit(' ').next()), Some("0"), "{page}");
 }
 
+/// They are not unknown: a processor that does not answer may own them.
 #[test]
-fn nobody_says_that_an_order_is_unknown_while_its_owner_may_be_silent() {
+fn silent_peers_make_orders_unreachable() {
     let mut town = Town::build();
     town.introduce();
     assert_eq!(town.propose(1, "SB1", "p-1").status, 201);
@@ -130,8 +132,9 @@ fn nobody_says_that_an_order_is_unknown_while_its_owner_may_be_silent() {
     assert_eq!(town.proposals(1).as_array().unwrap().len(), 2);
 }
 
+/// An order of a peer is never reported as unknown, from the first moment after a restart.
 #[test]
-fn a_processor_that_comes_back_calls_no_order_of_others_unknown() {
+fn restarted_processors_deny_no_peers_order() {
     let mut town = Town::build();
     town.introduce();
     let rest = town.rest(2);
@@ -151,7 +154,7 @@ fn a_processor_that_comes_back_calls_no_order_of_others_unknown() {
 }
 
 #[test]
-fn events_and_bulk_submissions_pass_through_any_processor() {
+fn any_processor_passes_events_and_bulk_calls() {
     let town = Town::build();
     town.introduce();
     assert_eq!(town.propose(1, "SB1", "p-0").status, 201);
@@ -193,8 +196,9 @@ fn events_and_bulk_submissions_pass_through_any_processor() {
     assert_eq!(events(2).matches("event: NewProposal").count(), 200);
 }
 
+/// Conversation, versions and comparisons are the same at every processor.
 #[test]
-fn talk_versions_and_comparisons_are_the_same_through_any_processor() {
+fn any_processor_gives_the_owners_views() {
     let town = Town::build();
     town.introduce();
     // An id that is also a part of other paths.

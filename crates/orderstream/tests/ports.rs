@@ -1,5 +1,5 @@
-//! What all plain ports have in common: one form of errors, and a body that never ends does not
-//! keep them.
+//! The rules for all plain HTTP ports: one form of errors, and the end of a request whose body does
+//! not end.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -19,7 +19,7 @@ fn check(answer: &Answer, status: u16, reason: &str, field: Option<&str>) {
 }
 
 #[test]
-fn every_port_refuses_in_the_same_form() {
+fn all_ports_refuse_in_one_form() {
     let dir = tempfile::tempdir().unwrap();
     let dev = dev(dir.path(), &[]);
     let named = "/apis/orderstream.dev/v1alpha1/namespaces/default/orderrequests/a";
@@ -59,7 +59,7 @@ fn every_port_refuses_in_the_same_form() {
     }
 }
 
-/// Sends a body for as long as it is taken, and gives what came back.
+/// Sends a body for as long as the server reads it; returns the response.
 fn endless(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -1,7 +1,7 @@
-//! Power cuts of the whole product: buyers, sellers and somebody who is told, a recorded process with
-//! its journal, its order store and its outbox, and the power goes at drawn moments. The process that
-//! starts on what the disk holds then has everything that was answered before, under the same numbers
-//! and with the same content, and nothing else.
+//! Power cuts of the whole product: buyers, sellers and a server for notifications, a recorded
+//! process with its journal, its order store and its outbox, and power cuts at drawn moments. The
+//! process that starts on the disk's content has everything that was answered before, under the
+//! same sequence numbers and with the same content, and nothing that was not requested.
 
 mod bed;
 mod faults;
@@ -17,20 +17,20 @@ use orderstream_powercut::{Cut, Disk, Recorder, Trace, scratch};
 use self::bed::Bed;
 use self::history::{History, draw_place};
 
-/// How many cuts are tried.
+/// The variable with the number of cuts.
 const CUTS_VARIABLE: &str = "POWERCUT_CUTS";
-/// The first seed.
+/// The variable with the first seed.
 const SEED_VARIABLE: &str = "POWERCUT_SEED";
-/// How long a sync takes, so that appends gather, microseconds.
+/// The duration of a sync, microseconds, so that appends are grouped.
 const SYNC_US: u32 = 300;
 
-/// A number that the environment may set.
+/// Returns a number that the environment may set.
 fn setting(variable: &str, default: u64) -> u64 {
     let text = std::env::var(variable).ok();
     text.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
 }
 
-/// Whether this machine can record processes; says so when it cannot.
+/// Reports whether this machine can record processes; prints it when it cannot.
 fn is_supported() -> bool {
     let is_supported = orderstream_powercut::is_supported();
     if !is_supported {
@@ -39,7 +39,7 @@ fn is_supported() -> bool {
     is_supported
 }
 
-/// Says where a cut was, and how to repeat it.
+/// Describes a cut, with the records around it and the command that repeats it.
 fn told(trace: &Trace, place: usize, cut: Cut, seed: u64) -> String {
     let around = trace.records.iter().enumerate().skip(place.saturating_sub(3)).take(5);
     let around: String = around.map(|(place, record)| format!("\n  {place}: {record:?}")).collect();
@@ -50,14 +50,14 @@ fn told(trace: &Trace, place: usize, cut: Cut, seed: u64) -> String {
     )
 }
 
-/// A folder that is recorded, before anything is in it.
+/// Records a folder from its start, when it is empty or as a cut left it.
 fn new_recorder(folder: &Path) -> (Disk, Recorder) {
     let recorder = Recorder::new(folder).unwrap().with_sync_us(SYNC_US);
     (Disk::synced(folder).unwrap(), recorder)
 }
 
 #[test]
-fn power_that_goes_loses_nothing_that_was_answered() {
+fn power_cuts_lose_nothing_answered() {
     if !is_supported() {
         return;
     }
@@ -88,7 +88,7 @@ fn power_that_goes_loses_nothing_that_was_answered() {
     }
 }
 
-/// Starts on what a first cut left, cuts the power while it starts, and judges what starts then.
+/// Starts on the disk of a first cut, cuts the power during that start, and judges the next start.
 fn cut_again(bed: &Bed, folder: &Path, rng: &mut Rng, history: &History, told: &str) {
     let (start, recorder) = new_recorder(folder);
     bed.ear.listen(Some(&recorder));

@@ -1,4 +1,4 @@
-//! The binary's processes: started on free ports, killed when dropped.
+//! Processes of the binary: started on free ports, killed when dropped.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 
 /// The binary under test.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_orderstream");
-/// How long anything may take to come true. Far above what it takes, so that only a fault meets it.
+/// The limit of every wait. Far above what any of them takes, so that only a fault reaches it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The workspace's root.
+/// Returns the workspace's root.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Looks again and again until something is there, and fails after [`PATIENCE`].
+/// Polls until a result is there, and fails after [`PATIENCE`].
 pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
@@ -28,13 +28,13 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Lets a moment pass between two looks, or between two steps of a load.
+/// Sleeps between two polls, or between two steps of a load.
 #[allow(clippy::disallowed_methods, reason = "other processes cannot be awaited, only looked at")]
 pub(crate) fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// A command of the binary that ends by itself.
+/// Runs a command of the binary that ends by itself.
 pub(crate) fn run(args: &[&str]) -> Output {
     Command::new(BINARY).args(args).current_dir(root()).output().unwrap()
 }
@@ -45,11 +45,11 @@ pub(crate) struct Role {
     child: Child,
     args: Vec<String>,
     addresses: PathBuf,
-    /// Where it logs everything, when asked to.
+    /// The file for all of its log; without one, warnings go to the test's own output.
     log: Option<PathBuf>,
-    /// What it finds beside its arguments.
+    /// The environment of the process.
     surroundings: Surroundings,
-    /// What was bound, by name.
+    /// The addresses that it bound, by name.
     pub(crate) bound: BTreeMap<String, SocketAddr>,
 }
 
@@ -59,13 +59,13 @@ impl Role {
         Self::start_in(args, dir, None, Surroundings::default())
     }
 
-    /// The same, of one whose disk can be filled.
+    /// Starts a role whose disk can be filled.
     pub(crate) fn start_limited(args: &[&str], dir: &Path) -> Self {
         let limit = Limit::AtWill;
         Self::start_in(args, dir, None, Surroundings { limit, ..Surroundings::default() })
     }
 
-    /// The same, with variables of its own.
+    /// Starts a role with variables of its own.
     pub(crate) fn start_with(
         args: &[&str],
         dir: &Path,
@@ -74,7 +74,7 @@ impl Role {
         Self::start_in(args, dir, None, Surroundings { variables, ..Surroundings::default() })
     }
 
-    /// The same, with everything that it logs in a file.
+    /// Starts a role with everything that it logs in a file.
     pub(crate) fn start_logging(args: &[&str], dir: &Path, log: &Path) -> Self {
         Self::start_in(args, dir, Some(log.to_owned()), Surroundings::default())
     }
@@ -114,31 +114,31 @@ impl Role {
         *self.bound.get(name).unwrap_or_else(|| panic!("{name} is not bound: {:?}", self.bound))
     }
 
-    /// `kill -9`, and waits until the process is gone.
+    /// Sends `kill -9`, and waits until the process is gone.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         std::fs::remove_file(&self.addresses).unwrap();
     }
 
-    /// SIGTERM.
+    /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         self.signal("TERM");
     }
 
-    /// Any signal, by its name.
+    /// Sends any signal, by its name.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         let status = Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap();
         assert!(status.success());
     }
 
-    /// From now on not one byte of a file can be written.
+    /// Makes every further write to a file fail.
     pub(crate) fn fill_disk(&self) {
         self.limit_files("0");
     }
 
-    /// Files can be written again.
+    /// Makes files writable again.
     pub(crate) fn make_room(&self) {
         self.limit_files("unlimited");
     }
@@ -158,7 +158,7 @@ impl Role {
         status
     }
 
-    /// Starts again, on the ports that it had.
+    /// Starts it again, on the ports that it had.
     pub(crate) fn restart(&mut self) {
         let mut args = self.args.clone();
         for (flag, name) in [
@@ -187,21 +187,22 @@ impl Drop for Role {
     }
 }
 
-/// What a process finds beside its arguments.
+/// The environment of a process, beside its arguments.
 #[derive(Clone, Debug, Default)]
 struct Surroundings {
-    /// Whether its files may be kept from growing.
+    /// The limit on the growth of its files.
     limit: Limit,
     /// Variables, beside those that it inherits.
     variables: Vec<(&'static str, PathBuf)>,
 }
 
-/// Whether the files of a process may be kept from growing.
+/// The limit on the growth of a process's files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Limit {
     #[default]
     Never,
-    /// The system tells of it with an error, and not with the signal that ends a process.
+    /// It can be set at any time; the system reports it with an error, and not with the signal that
+    /// ends a process.
     AtWill,
 }
 
@@ -278,18 +279,18 @@ impl Pair {
         Self { processor, requestor, dir }
     }
 
-    /// The folder of the processor's journal.
+    /// Returns the folder of the processor's journal.
     pub(crate) fn processor_dir(&self) -> PathBuf {
         self.dir.path().join("processor")
     }
 
-    /// The folder of the requestor's journal.
+    /// Returns the folder of the requestor's journal.
     pub(crate) fn requestor_dir(&self) -> PathBuf {
         self.dir.path().join("requestor")
     }
 }
 
-/// `dev` without demo sellers.
+/// Starts `dev` without demo sellers.
 pub(crate) fn dev(dir: &Path, more: &[&str]) -> Role {
     let data = dir.join("data");
     let mut args = vec!["dev", "--data-dir", data.to_str().unwrap(), "--sellers", "0"];

@@ -1,4 +1,4 @@
-//! The Python example holds a session with a real processor.
+//! The Python example in a session with a real processor.
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
@@ -11,7 +11,8 @@ use orderstream_client::{
 use crate::client::{block_on, follow_up, order, processor, track};
 use crate::process::root;
 
-/// The example's Python with its packages and stubs; `None`, and said so, where there is no Python.
+/// Returns the example's Python with its packages and stubs; prints a notice and returns `None`
+/// where there is no Python.
 #[allow(clippy::print_stdout, reason = "a skipped test says so")]
 fn python() -> Option<PathBuf> {
     let found = Command::new("python3").args(["-c", "import venv, ensurepip"]).output();
@@ -27,8 +28,9 @@ fn python() -> Option<PathBuf> {
     Some(PathBuf::from(String::from_utf8(built.stdout).unwrap().trim()))
 }
 
+/// The processor is killed between the seller's proposal and the buyer's answer.
 #[test]
-fn the_python_seller_asks_proposes_amends_and_wins_over_a_kill_of_the_processor() {
+fn python_seller_wins_despite_a_kill() {
     let Some(python) = python() else { return };
     let dir = tempfile::tempdir().unwrap();
     let mut processor = processor(dir.path(), "python-works");
@@ -63,7 +65,7 @@ fn the_python_seller_asks_proposes_amends_and_wins_over_a_kill_of_the_processor(
     assert_eq!(said.matches("OrderOpened").count(), 1, "each event once: {said}");
 }
 
-/// The buyer opens the order, and waits until the seller has seen it, asked and proposed.
+/// Opens the order as its buyer, and waits until the seller has seen it, asked and proposed.
 async fn hear_question_and_proposal(url: &str) -> FollowUpId {
     let client = Client::new(url).unwrap();
     let mut events = track(&client);
@@ -83,7 +85,7 @@ async fn hear_question_and_proposal(url: &str) -> FollowUpId {
     }
 }
 
-/// The buyer answers, and takes the proposal once it is amended.
+/// Answers as the buyer, and awards the proposal once it is amended.
 async fn answer_and_award(url: &str, question: &FollowUpId) {
     let client = Client::new(url).unwrap();
     let mut events = track(&client);

@@ -1,5 +1,5 @@
-//! Requests that are repeated under their key across `kill -9`, by sellers and a buyer who all count
-//! their requests from 1.
+//! Requests that are repeated under their key across `kill -9`, by sellers and a buyer whose keys
+//! all count from 1.
 
 use std::net::SocketAddr;
 
@@ -15,7 +15,7 @@ use crate::process::{Pair, run, until};
 
 const ORDER: &str = "SB1029436";
 
-/// A post under the key 1; the whole answer.
+/// Posts under the key 1; returns the status and the body.
 fn once(address: SocketAddr, path: &str, body: &Value) -> (u16, Value) {
     let headers = ["content-type: application/json", "idempotency-key: 1"];
     let answer = until("an answer", || {
@@ -29,7 +29,7 @@ async fn connected(processor: SocketAddr) -> Channel {
     endpoint.connect().await.unwrap()
 }
 
-/// A follow-up under a key, as old clients send it: without an id.
+/// Sends a follow-up under the key 2, as old clients do: without an id.
 async fn follow_up(processor: SocketAddr, text: &str) -> Result<v1::FollowUpResponse, String> {
     let mut client = OrderNonStreamingServiceClient::new(connected(processor).await);
     let request = v1::FollowUpRequest {
@@ -42,7 +42,7 @@ async fn follow_up(processor: SocketAddr, text: &str) -> Result<v1::FollowUpResp
     answer.map(tonic::Response::into_inner).map_err(|status| status.code().to_string())
 }
 
-/// The buyer's pause under the key 1.
+/// Pauses the order as its buyer, under the key 1.
 async fn pause(processor: SocketAddr) -> v1::ActResponse {
     let mut client = OrderControlServiceClient::new(connected(processor).await);
     let order = v1::OrderRef { order_req_id: ORDER.to_owned(), ..v1::OrderRef::default() };
@@ -54,7 +54,7 @@ async fn pause(processor: SocketAddr) -> v1::ActResponse {
     client.pause(request).await.unwrap().into_inner()
 }
 
-/// What everybody asks under a key of its own, and what is answered.
+/// Sends a request of each kind, for each seller and the buyer, under keys; returns the answers.
 fn everybody(processor: SocketAddr, grpc: SocketAddr) -> Vec<String> {
     let offer = |seller: &str| json!({"order_req_id": ORDER, "seller": seller, "price": "10.50", "currency": "EUR"});
     let ask = |seller: &str| json!({"seller": seller, "message": "when?"});
@@ -76,7 +76,7 @@ fn everybody(processor: SocketAddr, grpc: SocketAddr) -> Vec<String> {
 }
 
 #[test]
-fn what_was_asked_under_a_key_is_answered_the_same_after_a_kill() {
+fn keys_repeat_their_answer_after_kills() {
     let mut pair = Pair::start();
     let (rest, grpc) = (pair.processor.address("rest"), pair.processor.address("grpc"));
     let requestor = pair.requestor.address("requestor");
@@ -101,7 +101,7 @@ fn what_was_asked_under_a_key_is_answered_the_same_after_a_kill() {
     assert_eq!(events, 9, "two of the opening, one of each request, and the extension");
 }
 
-/// An act over the buyer's REST, and another body or act under the same key.
+/// A command over the buyer's REST, and another body or command under the same key.
 struct Row {
     name: &'static str,
     before: Option<(&'static str, Value)>,
@@ -131,7 +131,8 @@ fn rows() -> Vec<Row> {
     ]
 }
 
-/// Asks the requestor under a key until it is decided: the status and the whole answer.
+/// Sends a command to the requestor under a key until it is decided; returns the status and the
+/// body.
 fn decided(
     requestor: SocketAddr,
     id: &str,
@@ -158,7 +159,7 @@ fn last_seq(processor: SocketAddr, id: &str) -> Value {
     get(processor, &format!("/api/v1/orders/{id}")).unwrap().json()["last_seq"].clone()
 }
 
-/// Opens an order of this name with a proposal.
+/// Opens an order of this id with a proposal.
 fn open(pair: &Pair, id: &str) {
     let (requestor, rest) = (pair.requestor.address("requestor"), pair.processor.address("rest"));
     let body = json!({"order_req_id": id}).to_string();
@@ -171,8 +172,9 @@ fn open(pair: &Pair, id: &str) {
     });
 }
 
+/// Each command over REST has one effect and one answer for ever.
 #[test]
-fn every_act_of_a_buyer_over_rest_has_one_effect_and_one_answer_for_ever() {
+fn buyers_keys_have_one_effect() {
     let mut pair = Pair::start();
     let (requestor, rest) = (pair.requestor.address("requestor"), pair.processor.address("rest"));
     let mut held = Vec::new();
@@ -216,8 +218,9 @@ fn every_act_of_a_buyer_over_rest_has_one_effect_and_one_answer_for_ever() {
     again("after the end and a kill");
 }
 
+/// The outcome stays the same, whatever was done to the order since.
 #[test]
-fn a_verb_that_is_repeated_under_its_key_tells_what_came_of_it_whatever_was_done_since() {
+fn verbs_repeat_their_outcome_under_keys() {
     let pair = Pair::start();
     let rest = pair.processor.address("rest");
     let (server, sellers) =

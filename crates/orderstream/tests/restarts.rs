@@ -1,5 +1,5 @@
-//! `kill -9` of what buyers ask, again and again, while they look: nothing that they were shown is
-//! taken back, and orders that ended stay, with who won.
+//! `kill -9` of the process that buyers poll: nothing that they read is taken back, and ended
+//! orders stay, with their award.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -41,7 +41,7 @@ fn rank(phase: &str) -> u8 {
     }
 }
 
-/// What a buyer was shown last of each order.
+/// The last answers that a buyer read about each order.
 #[derive(Debug, Default)]
 struct Memory {
     orders: BTreeMap<String, Value>,
@@ -86,7 +86,7 @@ fn went_back(before: &Value, now: &Value) -> bool {
             && before["best_proposal"] != now["best_proposal"])
 }
 
-/// Looks at all orders without a pause, and counts its rounds.
+/// Polls all orders without a pause, and counts its rounds.
 fn poller(
     requestor: SocketAddr,
     ids: Vec<String>,
@@ -114,14 +114,14 @@ fn poller(
     })
 }
 
-/// Waits until the poller has looked at everything anew.
+/// Waits until the poller has polled every order again.
 fn until_looked(rounds: &AtomicUsize) {
     let before = rounds.load(Ordering::Relaxed);
     until("all is looked at", || (rounds.load(Ordering::Relaxed) > before + 1).then_some(()));
 }
 
 #[test]
-fn nothing_shown_is_taken_back_when_the_requestor_is_killed() {
+fn killed_requestor_takes_nothing_back() {
     let mut pair = Pair::start();
     let (requestor, rest) = (pair.requestor.address("requestor"), pair.processor.address("rest"));
     let mut ids: Vec<String> = (0..ORDERS).map(|number| format!("o{number}")).collect();
@@ -193,7 +193,7 @@ fn seq_of(status: &Value) -> u64 {
     status["tracker"]["lastSeq"].as_u64().unwrap_or_default()
 }
 
-/// The resource's status and the order over REST, as they are shown now.
+/// Reads the resource's status and the order over REST, and checks both against the last ones.
 fn look(dev: SocketAddr, memory: &mut Memory, before: &Value) -> Value {
     let now = status(dev);
     let number = |value: &Value, path: &str| value.pointer(path).and_then(Value::as_u64);
@@ -209,7 +209,7 @@ fn look(dev: SocketAddr, memory: &mut Memory, before: &Value) -> Value {
 }
 
 #[test]
-fn nothing_shown_of_an_applied_order_is_taken_back_when_dev_is_killed() {
+fn killed_dev_takes_nothing_back() {
     let dir = tempfile::tempdir().unwrap();
     let mut dev = dev(dir.path(), &[]);
     let manifest = json!({ "apiVersion": "orderstream.dev/v1alpha1", "kind": "OrderRequest",

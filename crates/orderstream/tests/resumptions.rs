@@ -1,5 +1,4 @@
-//! Streams resume as often as their processor was disturbed, and the figure that says so counts
-//! nothing else.
+//! Streams resume once for each disturbance of their processor, and the metric counts nothing else.
 
 use std::collections::BTreeMap;
 
@@ -50,8 +49,8 @@ impl Place {
         get(self.requestor.address("requestor"), &path).unwrap().json()
     }
 
-    /// Waits until every order's stream is up and has brought a proposal that is made now, and gives
-    /// how often the streams of each processor came up again in all.
+    /// Waits until every order's stream is up and has carried a new proposal; returns the number of
+    /// resumptions by processor.
     fn resumed(&self, round: usize) -> BTreeMap<String, u64> {
         let mut resumed: BTreeMap<String, u64> = BTreeMap::new();
         for number in 0..ORDERS {
@@ -75,14 +74,14 @@ impl Place {
         resumed
     }
 
-    /// What the figure says.
+    /// Returns the value of the metric.
     fn counted(&self) -> u64 {
         let page = get(self.requestor.address("metrics"), "/metrics").unwrap().text;
         let name = "orderstream_requestor_stream_reconnects_total ";
         page.lines().find_map(|line| line.strip_prefix(name)).unwrap().parse().unwrap()
     }
 
-    /// That the streams of the first processor came up again so often each, those of the other one
+    /// Checks that each stream of the first processor resumed this often, those of the other one
     /// never, and that just this was counted.
     fn assert_resumed(&self, round: usize, times: u64) {
         let resumed = self.resumed(round);
@@ -110,8 +109,9 @@ fn id(number: usize) -> String {
     format!("R{number}")
 }
 
+/// Streams of the other processor resume never.
 #[test]
-fn a_disturbance_costs_each_stream_of_its_processor_one_resumption_and_no_other() {
+fn disturbances_cost_one_resumption_per_stream() {
     let mut place = Place::build();
     place.assert_resumed(0, 0);
     place.processors[0].kill();

@@ -1,12 +1,12 @@
-//! Before a sealed order's opening the processes themselves say nothing of prices and of who proposed:
-//! not in their logs, whatever the level, and not in their figures.
+//! Before a sealed order's opening the processes reveal no price and no seller that proposed:
+//! neither in their logs, at any level, nor in their metrics.
 
 use serde_json::{Value, json};
 
 use crate::http::{get, post, send};
 use crate::process::{Role, until};
 
-/// What nobody may learn.
+/// Texts of the proposal that must not appear.
 const SECRETS: [&str; 5] = ["secret-seller-zq", "7654.21", "7653.21", "secret-note", "CHF"];
 
 fn proposal(price: &str) -> Value {
@@ -15,7 +15,7 @@ fn proposal(price: &str) -> Value {
 }
 
 #[test]
-fn no_log_line_and_no_figure_tells_of_a_sealed_order() {
+fn logs_and_metrics_hide_sealed_proposals() {
     let dir = tempfile::tempdir().unwrap();
     let place = |name: &str| dir.path().join(name);
     let (processor_log, requestor_log) = (place("processor.log"), place("requestor.log"));

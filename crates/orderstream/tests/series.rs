@@ -1,4 +1,4 @@
-//! Whatever users ask for, metrics stay few: no id, path, method or name becomes a series.
+//! Metrics stay few, whatever users request: no id, path, method or name becomes a series.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -8,15 +8,15 @@ use tower::{Service as _, ServiceExt as _};
 use crate::http::{get, post};
 use crate::process::{PATIENCE, Pair};
 
-/// Of each kind, over all ports that take it.
+/// The number of requests of each kind, over all ports that take it.
 const RANDOM: usize = 10_000;
-/// Requests on their way at one time.
+/// The number of requests in flight at one time.
 const BATCH: usize = 100;
-/// Series that one process may have.
+/// The limit of series of one process.
 const SERIES_MAX: usize = 2_000;
-/// How an answer begins.
+/// The start of an answer.
 const HEAD: &str = "HTTP/1.1 ";
-/// What a made-up word begins with.
+/// The start of a made-up word.
 const MARK: &str = "madeup";
 
 /// Sends the heads of many requests over one connection, and waits for all answers.
@@ -68,8 +68,9 @@ fn series(metrics: SocketAddr) -> usize {
     page.lines().filter(|line| !line.starts_with('#')).count()
 }
 
+/// Ten thousand ids, paths and methods are tried.
 #[test]
-fn ten_thousand_random_ids_paths_and_methods_make_no_series_of_their_own() {
+fn random_requests_add_no_metric_series() {
     let pair = Pair::start();
     let (sellers, buyers) = (pair.processor.address("rest"), pair.requestor.address("requestor"));
     for (address, orders) in [(sellers, "/api/v1/orders"), (buyers, "/api/v1/orders/tracking")] {

@@ -1,5 +1,5 @@
-//! SIGTERM as those see it who have just connected, on every port of every process: each request
-//! that is sent in time is answered, and none is cut.
+//! SIGTERM with clients that have just connected, on every port of every process: each request that
+//! is sent in time is answered, and none is cut.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -9,18 +9,18 @@ use std::time::{Duration, Instant};
 
 use crate::process::{PATIENCE, Pair, Role, dev, pause};
 
-/// Connections of each kind that are open when the signal comes; below the 64 that a port of
-/// metrics takes, together with those who come and go.
+/// The number of connections of each kind that are open when the signal comes; below the 64 that a
+/// port of metrics accepts, together with the clients that come and go.
 const OPEN: usize = 24;
-/// Clients of each port that connect, ask and go, one time after the other.
+/// The number of clients of each port that connect, ask and disconnect, one time after the other.
 const COMING: usize = 4;
-/// For how long they do so before the signal.
+/// The time for which they do so before the signal.
 const BEFORE: Duration = Duration::from_millis(300);
-/// A client that was stopped by its own machine for longer than this, half of what the server waits
-/// for a last request, may find it gone.
+/// The limit for a client between connection and request, half of what the server waits for a last
+/// request: one that its own machine held up for longer may find the server gone.
 const IN_TIME: Duration = Duration::from_millis(125);
 
-/// What a client says, and how an answer to it begins.
+/// A port's protocol.
 #[derive(Clone, Copy, Debug)]
 enum Protocol {
     Http,
@@ -43,7 +43,7 @@ impl Protocol {
         }
     }
 
-    /// Whether these bytes hold an answer, or say that nothing was done.
+    /// Reports whether these bytes hold an answer, or say that nothing was done.
     fn is_answer(self, bytes: &[u8]) -> bool {
         match self {
             Self::Http => is_whole(bytes),
@@ -57,7 +57,7 @@ impl Protocol {
     }
 }
 
-/// Whether these bytes are an answer of HTTP/1.1 with all of its body.
+/// Reports whether these bytes are an answer of HTTP/1.1 with all of its body.
 fn is_whole(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes).to_ascii_lowercase();
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
@@ -69,7 +69,7 @@ fn is_whole(bytes: &[u8]) -> bool {
 const HEADERS: u8 = 1;
 const GOAWAY: u8 = 7;
 
-/// Kind, stream and payload of each whole HTTP/2 frame.
+/// Returns the kind, stream and payload of each whole HTTP/2 frame.
 fn frames(mut bytes: &[u8]) -> impl Iterator<Item = (u8, u8, &[u8])> {
     std::iter::from_fn(move || {
         let (head, rest) = bytes.split_at_checked(9)?;
@@ -80,12 +80,12 @@ fn frames(mut bytes: &[u8]) -> impl Iterator<Item = (u8, u8, &[u8])> {
     })
 }
 
-/// What became of a client's request.
+/// The outcomes of the clients' requests.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     answered: usize,
     cut: usize,
-    /// Cut, but the client had been held up.
+    /// Requests that were cut, but whose client had been held up.
     late: usize,
 }
 
@@ -96,7 +96,7 @@ impl Seen {
         self.late += other.late;
     }
 
-    /// Reads the answer to what was sent this long after it could have been.
+    /// Reads the answer to a request that was sent this long after the connection.
     fn count(&mut self, stream: &mut TcpStream, protocol: Protocol, sent_after: Duration) {
         match read_answer(stream, protocol) {
             true => self.answered += 1,
@@ -124,7 +124,7 @@ fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Connects, asks and goes, until the port is closed.
+/// Connects, asks and disconnects, until the port is closed.
 fn come_and_go(address: SocketAddr, protocol: Protocol, stopped: &AtomicBool) -> Seen {
     let mut seen = Seen::default();
     while !stopped.load(Ordering::Relaxed) {
@@ -181,7 +181,7 @@ fn stop(mut role: Role, ports: &[(&str, Protocol)]) -> Seen {
 }
 
 #[test]
-fn a_request_on_an_accepted_connection_is_never_cut_by_sigterm() {
+fn sigterm_cuts_no_accepted_request() {
     use Protocol::{Grpc, Http};
     let mut seen = Seen::default();
     for _ in 0..3 {

@@ -1,6 +1,6 @@
-//! What a buyer's act is answered with is so: success only of what is in the order's list and counts,
-//! a refusal only of what is not, and else that it is not decided yet and where to look. With rivals,
-//! expiries, and processes that are stopped or killed.
+//! The replies to a buyer's commands are true: success only for what is in the order's list and
+//! counts, a refusal only for what is not, and else that it is not decided yet, with the location
+//! of its state. With rivals, expiries, and processes that are stopped or killed.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,15 +16,15 @@ use crate::http::{Answer, get, post, send};
 use crate::mongo::relay::Relay;
 use crate::process::{BINARY, Pair, Role, dev, run, until};
 
-/// Orders in which rivals meet.
+/// The number of orders in which rivals compete.
 const ORDERS: usize = 6;
 
-/// What the order itself says of an act.
+/// The state of a command by the order itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fact {
     /// It is in the list, and counts.
     Counts,
-    /// It is not.
+    /// It is not in the list, or does not count.
     DoesNot,
 }
 
@@ -34,10 +34,10 @@ impl Fact {
     }
 }
 
-/// Something that is done beside others.
+/// An action that runs beside others.
 type Rival<'a, T> = Box<dyn FnOnce() -> T + Send + 'a>;
 
-/// Where one order is bought.
+/// One order, with the addresses of its requestor and its processor.
 #[derive(Clone, Debug)]
 struct Tender {
     requestor: SocketAddr,
@@ -46,7 +46,7 @@ struct Tender {
 }
 
 impl Tender {
-    /// Initiates an order, and lets sellers propose `a` and `b`.
+    /// Initiates an order, and proposes `a` and `b` for two sellers.
     fn open(requestor: SocketAddr, processor: SocketAddr, id: &str) -> Self {
         Self::open_for(requestor, processor, (id, 1_800_000))
     }
@@ -74,7 +74,7 @@ impl Tender {
         tender
     }
 
-    /// The order at its processor.
+    /// Returns the order, as its processor has it.
     fn order(&self) -> Value {
         let order = get(self.processor, &format!("/api/v1/orders/{}", self.id));
         order.map_or(Value::Null, |answer| answer.json())
@@ -103,7 +103,7 @@ impl Tender {
         get(self.requestor, &format!("/api/v1/orders/{}/acts/{key}", self.id)).unwrap()
     }
 
-    /// What is told of an act once it is decided: its state, and why it was refused.
+    /// Waits until a command is decided; returns its state, and the reason of its refusal.
     fn decided(&self, key: &str) -> (String, String) {
         let told = until("it is decided", || {
             let answer = self.told(key);
@@ -115,7 +115,7 @@ impl Tender {
         (text("state"), text("reason"))
     }
 
-    /// Holds what an act was answered, and what is told of it ever after, against the order.
+    /// Compares the answer to a command, and every later report of it, with the order.
     fn judge(&self, key: &str, answer: &Answer, fact: Fact) {
         let counts = fact == Fact::Counts;
         if answer.status == 409 && self.told(key).status == 404 {
@@ -142,7 +142,7 @@ fn award_of(proposal: &str) -> String {
     json!({ "proposal_id": proposal }).to_string()
 }
 
-/// Does all of these at the same instant, and gives what they came to, by name.
+/// Runs all of these at the same instant; returns their results by name.
 fn at_once<T: Send>(acts: Vec<(&'static str, Rival<'_, T>)>) -> BTreeMap<&'static str, T> {
     let start = Barrier::new(acts.len());
     std::thread::scope(|scope| {
@@ -177,20 +177,22 @@ fn rivals_over_rest(requestor: SocketAddr, processor: SocketAddr) {
     }
 }
 
+/// Both are sent at the same time, and the other one is refused.
 #[test]
-fn of_two_awards_at_once_on_a_laptop_one_is_done_and_the_other_is_told_that_it_is_not() {
+fn dev_grants_one_of_two_awards() {
     let dir = tempfile::tempdir().unwrap();
     let dev = dev(dir.path(), &[]);
     rivals_over_rest(dev.address("requestor"), dev.address("rest"));
 }
 
+/// Both are sent at the same time, and the other one is refused.
 #[test]
-fn of_two_awards_at_once_at_a_requestor_one_is_done_and_the_other_is_told_that_it_is_not() {
+fn requestor_grants_one_of_two_awards() {
     let pair = Pair::start();
     rivals_over_rest(pair.requestor.address("requestor"), pair.processor.address("rest"));
 }
 
-/// A buyer's program at the processor, beside the buyer's REST.
+/// Sends a command as a buyer's program at the processor, beside the buyer's REST.
 fn over_grpc(pair: &Pair, id: &str, act: BuyerAct) -> bool {
     let url = format!("http://{}", pair.processor.address("grpc"));
     let order = OrderKey::new("default", id).unwrap();
@@ -201,7 +203,7 @@ fn over_grpc(pair: &Pair, id: &str, act: BuyerAct) -> bool {
 }
 
 #[test]
-fn an_award_over_rest_beside_a_rival_over_grpc_is_answered_as_it_came_out() {
+fn rest_replies_hold_beside_grpc_rivals() {
     let pair = &Pair::start();
     let (requestor, processor) =
         (pair.requestor.address("requestor"), pair.processor.address("rest"));
@@ -241,8 +243,9 @@ fn an_award_over_rest_beside_a_rival_over_grpc_is_answered_as_it_came_out() {
     }
 }
 
+/// They are pending, and once decided their answer stays.
 #[test]
-fn what_is_asked_while_the_processor_is_silent_is_pending_and_then_true_for_ever() {
+fn commands_wait_for_silent_processors() {
     let mut pair = Pair::start();
     let (requestor, processor) =
         (pair.requestor.address("requestor"), pair.processor.address("rest"));
@@ -278,7 +281,7 @@ fn what_is_asked_while_the_processor_is_silent_is_pending_and_then_true_for_ever
 }
 
 #[test]
-fn what_an_expiry_overtakes_while_it_waits_is_told_as_refused() {
+fn commands_overtaken_by_expiry_are_refused() {
     let pair = Pair::start();
     let (requestor, processor) =
         (pair.requestor.address("requestor"), pair.processor.address("rest"));
@@ -298,7 +301,7 @@ fn what_an_expiry_overtakes_while_it_waits_is_told_as_refused() {
     assert_eq!(tender.order()["follow_ups"], 0);
 }
 
-/// A processor, and a requestor that reaches it over a way that can be cut.
+/// Starts a processor, and a requestor that reaches it over a relay that can be cut.
 fn over_a_relay(dir: &Path) -> (Role, Relay, Role) {
     let data = dir.join("processor");
     let any = "127.0.0.1:0";
@@ -314,8 +317,9 @@ fn over_a_relay(dir: &Path) -> (Role, Relay, Role) {
     (processor, relay, requestor)
 }
 
+/// They end with code 3, and the command is applied later.
 #[test]
-fn a_verb_whose_act_is_not_decided_in_time_says_so_and_where_to_look() {
+fn undecided_verbs_name_their_location() {
     let dir = tempfile::tempdir().unwrap();
     let (processor, relay, requestor) = over_a_relay(dir.path());
     let (buyers, sellers) = (requestor.address("requestor"), processor.address("rest"));
@@ -337,7 +341,7 @@ fn a_verb_whose_act_is_not_decided_in_time_says_so_and_where_to_look() {
     assert!(verb(&["close", "cut-off"]).status.success(), "it is closed by now");
 }
 
-/// A verb at a pair, its code, and all that it says.
+/// Runs a command of the CLI at a pair; returns its code and its whole output.
 fn verb(pair: &Pair, line: &str) -> (i32, String) {
     let server = format!("http://{}", pair.requestor.address("requestor"));
     let rest = format!("http://{}", pair.processor.address("rest"));
@@ -348,8 +352,9 @@ fn verb(pair: &Pair, line: &str) -> (i32, String) {
     (output.status.code().unwrap(), text(&output.stdout) + &text(&output.stderr))
 }
 
+/// A buyer's command is stored and decided later; a seller's error names the key that repeats it.
 #[test]
-fn a_verb_at_a_silent_processor_says_what_is_known_and_what_makes_it_one() {
+fn verbs_explain_silent_processors() {
     let pair = &Pair::start();
     let (requestor, processor) =
         (pair.requestor.address("requestor"), pair.processor.address("rest"));

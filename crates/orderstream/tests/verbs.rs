@@ -45,7 +45,7 @@ fn crd_prints_what_is_checked_in() {
 }
 
 #[test]
-fn an_order_lives_from_apply_to_its_award() {
+fn verbs_lead_from_apply_to_award() {
     let laptop = Laptop::start();
     assert_eq!(laptop.ok(&["list"]), "no order requests\n");
     let manifest = "examples/office-chairs.yaml";
@@ -79,7 +79,7 @@ fn an_order_lives_from_apply_to_its_award() {
 }
 
 #[test]
-fn a_deleted_order_is_cancelled_and_gone() {
+fn deleted_orders_are_cancelled() {
     let laptop = Laptop::start();
     laptop.ok(&["apply", "-f", "examples/steel-coils.yaml"]);
     laptop.ok(&["wait", "steel-coils", "--for", "phase=Streaming"]);

@@ -1,6 +1,6 @@
-//! Faults that the recorder makes where the process asks the disk for something.
+//! Faults that the recorder injects into the process's disk operations.
 
-/// Which operations a fault is for.
+/// The operations that a fault is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// Writing, and changing a file's length.
@@ -13,7 +13,7 @@ pub enum Operation {
     Any,
 }
 
-/// What becomes of the operation.
+/// The effect of a fault on an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The disk does not work (EIO). A sync that fails drops what it could not write.
@@ -24,29 +24,29 @@ pub enum Outcome {
     Killed,
 }
 
-/// Lets operations of a process fail.
+/// A fault of some of a process's operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault<'a> {
-    /// Which operations.
+    /// The operations that fail.
     pub on: Operation,
-    /// How many of them go well first.
+    /// The number of them that succeed first.
     pub skip: u32,
-    /// How many fail then; the disk is well again after them.
+    /// The number that fail then; later ones succeed again.
     pub times: u32,
-    /// How they fail.
+    /// The effect on them.
     pub outcome: Outcome,
-    /// Only for paths that have this text in them, at most 99 bytes; for all when it is empty.
+    /// A text in the paths that fail, at most 99 bytes; empty for all paths.
     pub place: &'a str,
 }
 
-/// Bytes of the control file.
+/// The length of the control file, bytes.
 pub(crate) const BYTES: usize = 128;
-/// Where the number of operations that failed stands.
+/// The offset of the number of operations that failed.
 pub(crate) const HITS: u64 = 20;
-/// Bytes of the place, a zero at its end.
+/// The length of the place, bytes, with a zero at its end.
 const PLACE: usize = 100;
 
-/// What stands in the control file: the layout is that of recorder.c.
+/// Returns the content of the control file, in the layout of recorder.c.
 pub(crate) fn bytes(fault: Option<&Fault<'_>>, sync_us: u32) -> Vec<u8> {
     const EIO: u32 = 5;
     const ENOSPC: u32 = 28;

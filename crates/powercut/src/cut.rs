@@ -1,4 +1,4 @@
-//! A power cut, and the folder that is found after it.
+//! A power cut, and the folder after it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,12 +12,12 @@ use crate::disk::{Disk, Node, ROOT};
 use crate::file::{Content, PAGE};
 use crate::names::{Id, Name};
 
-/// What the disk had written, beyond what it was asked to, when the power went.
+/// The part of the unsynced changes that the disk had written when the power was cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Luck {
-    /// Nothing.
+    /// None of them.
     Nothing,
-    /// All of it, as after the kill of a process.
+    /// All of them, as after the kill of a process.
     Everything,
     /// Some pages and names.
     Some,
@@ -25,7 +25,7 @@ pub(crate) enum Luck {
     Torn,
 }
 
-/// Draws what is found after a power cut; the same seed finds the same.
+/// The draw of a disk after a power cut; the same seed draws the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
     /// The seed.
@@ -33,7 +33,7 @@ pub struct Cut {
 }
 
 impl Cut {
-    /// Nothing that was not synced had reached the disk.
+    /// The cut that keeps synced changes only.
     pub const WORST: Self = Self { seed: 0 };
 
     fn luck(self, rng: &mut Rng) -> Luck {
@@ -49,11 +49,11 @@ impl Cut {
     }
 }
 
-/// What a disk holds after a power cut.
+/// The content of a disk after a power cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
     names: BTreeMap<Name, Id>,
-    /// By id; none for a folder.
+    /// The files by id; folders are not among them.
     files: BTreeMap<Id, Content>,
 }
 

@@ -1,4 +1,4 @@
-//! The disk: all files and names, what of them is synced, and what is not.
+//! The disk: all files and names, with their synced and their unsynced changes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -24,19 +24,19 @@ pub(crate) enum Node {
     Folder,
 }
 
-/// A folder with all that is in it, as processes see it and as the disk may have it.
+/// A folder with all its content, as processes read it and as the disk may have it.
 #[derive(Clone, Debug)]
 pub struct Disk {
     folder: PathBuf,
-    /// By id.
+    /// The files and folders, by id.
     pub(crate) nodes: Vec<Node>,
     pub(crate) names: Names,
-    /// By the number that the system gave: the last that had it.
+    /// The ids by inode number; the newest of a number that was used again.
     by_ino: HashMap<u64, Id>,
 }
 
 impl Disk {
-    /// A folder as it is now, all of it synced.
+    /// Reads a folder as it is now, all of it synced.
     ///
     /// # Errors
     /// When the folder cannot be read.
@@ -73,8 +73,8 @@ impl Disk {
         Ok(())
     }
 
-    /// Does what a trace has before a place. The record at the place is under way: it is done, and
-    /// not synced; when it is a sync, nothing is synced yet.
+    /// Applies the records of a trace before a place. The record at the place is in progress: it is
+    /// applied, and not synced; if it is a sync, nothing is synced yet.
     pub fn replay(&mut self, trace: &Trace, from: usize, place: usize) {
         let mut records = trace.records.iter().skip(from);
         for record in records.by_ref().take(place.saturating_sub(from)) {
@@ -88,7 +88,7 @@ impl Disk {
         }
     }
 
-    /// Does one change.
+    /// Applies one change.
     pub fn apply(&mut self, change: &Change) {
         match change {
             Change::Create { path, ino } => {
@@ -126,7 +126,7 @@ impl Disk {
         }
     }
 
-    /// Whether all of it is on disk.
+    /// Reports whether all of it is on disk.
     pub fn is_synced(&self) -> bool {
         let is_synced = |node: &Node| match node {
             Node::File(file) => file.is_synced(),
@@ -135,7 +135,7 @@ impl Disk {
         self.names.is_synced() && self.nodes.iter().all(is_synced)
     }
 
-    /// Cuts the power: what a disk may hold then.
+    /// Cuts the power, and draws the content of the disk.
     pub fn after_cut(&self, cut: Cut) -> Image {
         Image::draw(self, cut)
     }
@@ -151,7 +151,7 @@ impl Disk {
         self.nodes.get(*self.by_ino.get(&ino)?)
     }
 
-    /// Files that are not known were removed before the record began.
+    /// Changes a file. Unknown files were removed before the record began.
     fn with_file(&mut self, ino: u64, change: impl FnOnce(&mut FileState)) {
         let id = self.by_ino.get(&ino).copied();
         if let Some(Node::File(file)) = id.and_then(|id| self.nodes.get_mut(id)) {
@@ -165,7 +165,8 @@ impl Disk {
         }
     }
 
-    /// The folder of a path and the name in it; none for a path outside, or the folder itself.
+    /// Returns the folder of a path and the name in it; absent for a path outside, or the folder
+    /// itself.
     fn resolve(&self, path: &Path) -> Option<Name> {
         let mut parts = Vec::new();
         for part in path.components() {
@@ -185,7 +186,7 @@ impl Disk {
     }
 }
 
-/// What a file holds, without its empty pages.
+/// Reads a file, without its empty pages.
 fn content(path: &Path) -> io::Result<Content> {
     let bytes = fs::read(path)?;
     let mut content = Content { len: bytes.len() as u64, ..Content::default() };

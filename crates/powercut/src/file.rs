@@ -1,4 +1,4 @@
-//! What a disk may hold of one file.
+//! The possible contents of one file on a disk.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +6,9 @@ use fastrand::Rng;
 
 use crate::cut::Luck;
 
-/// What the disk writes as one, in bytes.
+/// The size of the disk's atomic writes, bytes.
 const SECTOR: usize = 512;
-/// What the system keeps in memory as one, and writes when it likes, in bytes.
+/// The size of a page of the system's cache, which it writes at any time, bytes.
 pub(crate) const PAGE: usize = 4096;
 
 pub(crate) type Bytes = Box<[u8; PAGE]>;
@@ -16,16 +16,16 @@ pub(crate) type Bytes = Box<[u8; PAGE]>;
 /// A page's contents since its last sync; a page that was never written is zeros.
 #[derive(Clone, Debug, Default)]
 struct Page {
-    /// What is on disk, for certain.
+    /// The content that is certainly on disk.
     synced: Option<Bytes>,
-    /// What it has been since, in order.
+    /// Its contents since then, in order.
     since: Vec<Bytes>,
-    /// A sync failed, and the system believes that the page is written.
+    /// Set when a sync failed, and the system takes the page for written.
     is_dropped: bool,
 }
 
 impl Page {
-    /// What a process reads.
+    /// Returns the content that a process reads.
     fn now(&self) -> Option<&Bytes> {
         self.since.last().or(self.synced.as_ref())
     }
@@ -46,7 +46,7 @@ impl Page {
         }
     }
 
-    /// The contents after so many changes.
+    /// Returns the content after this number of changes.
     fn version(&self, changes: usize) -> Option<&Bytes> {
         changes.checked_sub(1).map_or(self.synced.as_ref(), |at| self.since.get(at))
     }
@@ -81,17 +81,17 @@ pub(crate) struct FileState {
     lens: Vec<u64>,
 }
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Content {
     /// Its length in bytes.
     pub(crate) len: u64,
-    /// By number; those that are missing are zeros.
+    /// The pages by number; missing ones are zeros.
     pub(crate) pages: BTreeMap<u64, Bytes>,
 }
 
 impl FileState {
-    /// A file that was synced.
+    /// Returns a file that is synced.
     pub(crate) fn synced(content: Content) -> Self {
         let page = |bytes| Page { synced: Some(bytes), ..Page::default() };
         let pages = content.pages.into_iter().map(|(at, bytes)| (at, page(bytes)));
@@ -145,14 +145,14 @@ impl FileState {
         self.lens.clear();
     }
 
-    /// The system takes what it could not write for written.
+    /// Marks unwritten pages as written, as the system does after a failed sync.
     pub(crate) fn drop_unwritten(&mut self) {
         for page in self.pages.values_mut().filter(|page| !page.since.is_empty()) {
             page.is_dropped = true;
         }
     }
 
-    /// Whether all of it is on disk.
+    /// Reports whether all of it is on disk.
     pub(crate) fn is_synced(&self) -> bool {
         self.lens.is_empty() && self.pages.values().all(|page| page.since.is_empty())
     }
@@ -177,7 +177,7 @@ impl FileState {
 }
 
 impl Content {
-    /// Removes what is behind the file's end.
+    /// Removes the bytes behind the file's end.
     fn cut(&mut self) {
         let (last, inside) = place(self.len);
         drop(self.pages.split_off(&(last + 1)));
@@ -191,7 +191,7 @@ fn zeros() -> Bytes {
     Box::new([0; PAGE])
 }
 
-/// The page of a byte and where it is in it.
+/// Returns the page of a byte and its offset in the page.
 const fn place(at: u64) -> (u64, usize) {
     const BYTES: u64 = PAGE as u64;
     (at / BYTES, (at % BYTES) as usize)

@@ -1,5 +1,5 @@
-//! A power cut without cutting power: real processes run on a recorded disk, and each moment of the
-//! record is turned into a folder as a disk might hold it after the power went.
+//! Power cuts by simulation: real processes run on a recorded disk, and each moment of the record
+//! can be turned into a folder as a disk might hold it after a power cut.
 //!
 //! ```text
 //!  process ── every write, sync, rename ──► trace ◄── notes ("sent 7", "acknowledged 7") ── test
@@ -10,25 +10,24 @@
 //!                            a folder ──► the process starts on it ──► the test judges
 //! ```
 //!
-//! One run gives as many cuts as wanted, after the fact. Process and test write into one trace, in
-//! one order: what was acknowledged before the cut is what is noted before it, whatever the clocks
-//! say.
+//! One run gives any number of cuts, after the fact. Process and test write into one trace, in
+//! one order: a note before the cut was acknowledged before the cut, whatever the clocks say.
 //!
 //! # The disk that is modelled
-//! What a file held at its last sync is there. Of what came after, each page of 4 KiB may hold any of
-//! its contents since then, or a mixture of two of them in sectors of 512 bytes, and the file may have
-//! any of its lengths since then; pages that were never written read as zeros. A name that was made,
-//! moved or removed is on disk when its folder was synced; syncing the file is not enough. Of other
-//! changes of names any may be there and any may not, each of them whole. This is what POSIX lets a
-//! file system do, and is more than ext4 or XFS do today: they keep the order of names, and a file's
-//! sync brings the names that came before.
+//! The content of a file at its last sync is there. After that, each page of 4 KiB may hold any
+//! of its contents since then, or a mixture of two of them in sectors of 512 bytes, and the
+//! file may have any of its lengths since then; pages that were never written read as zeros. A
+//! name that was made, moved or removed is on disk once its folder was synced; a sync of the
+//! file is not enough. Any other changes of names may be on disk or not, each of them as a
+//! whole. POSIX allows a file system this, and it is more than ext4 or XFS do today: they keep
+//! the order of names, and a file's sync also syncs earlier names.
 //!
-//! A sync that failed may have dropped what it could not write: a later sync of the file brings back
-//! only pages that are written again.
+//! A failed sync may drop the pages that it could not write: a later sync of the file writes
+//! only pages that were written again.
 //!
 //! # Limits
-//! The recorder runs on Linux on `x86_64`, where `cc` is; elsewhere [`Recorder::new`] says so. The
-//! recorded process must not start others.
+//! The recorder runs on Linux on `x86_64`, where `cc` is installed; elsewhere [`Recorder::new`]
+//! returns an error. The recorded process must not start others.
 
 mod control;
 mod cut;

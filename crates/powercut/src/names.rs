@@ -1,4 +1,4 @@
-//! What a disk may hold of the names of files and folders.
+//! The possible names of files and folders on a disk.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,12 @@ use fastrand::Rng;
 
 use crate::cut::Luck;
 
-/// A file or a folder, numbered by the model.
+/// The number of a file or a folder in the model.
 pub(crate) type Id = usize;
 /// A name in a folder.
 pub(crate) type Name = (Id, String);
 
-/// One change of names: all of it is on disk or none.
+/// One change of names, which is on disk as a whole or not at all.
 #[derive(Clone, Debug)]
 struct Step {
     sets: Vec<(Name, Option<Id>)>,
@@ -23,7 +23,7 @@ impl Step {
     }
 }
 
-/// All names, as processes see them and as the disk has them.
+/// All names, as processes read them and as the disk has them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
     now: BTreeMap<Name, Id>,
@@ -32,7 +32,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Names that are on disk.
+    /// Returns names that are on disk.
     pub(crate) fn synced(names: BTreeMap<Name, Id>) -> Self {
         Self { now: names.clone(), synced: names, since: Vec::new() }
     }
@@ -41,14 +41,14 @@ impl Names {
         self.now.get(name).copied()
     }
 
-    /// Sets names, or removes those that are given nothing, in one change.
+    /// Sets names, or removes those without an id, in one change.
     pub(crate) fn change(&mut self, sets: Vec<(Name, Option<Id>)>) {
         apply(&mut self.now, &sets);
         self.since.push(Step { sets });
     }
 
-    /// Syncs a folder. A change that reaches into another folder takes with it what came before in
-    /// that folder.
+    /// Syncs a folder. A change that also concerns another folder syncs the earlier changes of that
+    /// folder too.
     pub(crate) fn sync(&mut self, folder: Id) {
         let mut folders = vec![folder];
         for step in self.since.iter().rev() {
@@ -65,7 +65,7 @@ impl Names {
         }
     }
 
-    /// Whether all of it is on disk.
+    /// Reports whether all of them are on disk.
     pub(crate) fn is_synced(&self) -> bool {
         self.since.is_empty()
     }

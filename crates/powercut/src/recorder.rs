@@ -1,4 +1,4 @@
-//! The recorder as a test uses it.
+//! The recorder's interface for tests.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -14,15 +14,15 @@ use crate::trace::{self, Trace, TraceError};
 
 const SOURCE: &str = include_str!("recorder.c");
 
-/// The trace's place, as a recorded process is told.
+/// The variable with the trace's path, for the recorded process.
 const TRACE: &str = "POWERCUT_TRACE";
 
-/// Whether processes can be recorded on this machine.
+/// Reports whether processes can be recorded on this machine.
 pub const fn is_supported() -> bool {
     cfg!(all(target_os = "linux", target_arch = "x86_64"))
 }
 
-/// Records what processes do to one folder.
+/// A recorder of the processes' changes to one folder.
 #[derive(Debug)]
 pub struct Recorder {
     folder: PathBuf,
@@ -35,7 +35,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Prepares to record a folder, which must be there.
+    /// Prepares to record a folder, which has to exist.
     ///
     /// # Errors
     /// When the recorder cannot be built, or the machine is not one that it knows.
@@ -55,20 +55,20 @@ impl Recorder {
         })
     }
 
-    /// Lets each sync take so long, in microseconds below a second; with 0, no time. While a disk takes
-    /// its time, appends gather.
+    /// Sets the duration of each sync, in microseconds below a second; 0 takes no time. While a
+    /// sync runs, appends are grouped.
     #[must_use]
     pub const fn with_sync_us(mut self, sync_us: u32) -> Self {
         self.sync_us = sync_us;
         self
     }
 
-    /// The folder, as processes must name it.
+    /// Returns the folder, by the path that processes have to use.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The variables that a process is started with, to be recorded.
+    /// Returns the variables that start a process as a recorded one.
     ///
     /// # Errors
     /// When the control file cannot be written.
@@ -82,7 +82,7 @@ impl Recorder {
         ])
     }
 
-    /// Writes a line into the trace. What the processes did before is before it in the trace.
+    /// Writes a line into the trace, after all earlier changes of the processes.
     ///
     /// # Errors
     /// When the trace cannot be written.
@@ -90,7 +90,7 @@ impl Recorder {
         self.notes.note(text)
     }
 
-    /// The trace, for others who note something.
+    /// Returns a handle to the trace, for other writers of notes.
     ///
     /// # Errors
     /// When the trace cannot be opened.
@@ -98,7 +98,7 @@ impl Recorder {
         Ok(Notes(File::options().append(true).open(&self.trace)?))
     }
 
-    /// From now on operations fail, as the fault says; a former fault is forgotten.
+    /// Makes operations fail from now on, as the fault says; it replaces a former fault.
     ///
     /// # Errors
     /// When the control file cannot be written.
@@ -111,7 +111,7 @@ impl Recorder {
         self.control.write_all_at(on, 0)
     }
 
-    /// From now on nothing fails.
+    /// Ends the fault.
     ///
     /// # Errors
     /// When the control file cannot be written.
@@ -120,7 +120,7 @@ impl Recorder {
         self.control.write_all_at(&bytes, 0)
     }
 
-    /// The number of operations that failed by the present fault.
+    /// Returns the number of operations that failed by the present fault.
     ///
     /// # Errors
     /// When the control file cannot be read.
@@ -130,7 +130,7 @@ impl Recorder {
         Ok(u32::from_le_bytes(hits))
     }
 
-    /// Everything up to now.
+    /// Returns the trace so far.
     ///
     /// # Errors
     /// As [`TraceError`] says.
@@ -139,12 +139,12 @@ impl Recorder {
     }
 }
 
-/// The trace, for a recorded process that is a part of a test and has something to note itself.
+/// A handle to the trace for writing notes; also for a recorded process that is a part of a test.
 #[derive(Debug)]
 pub struct Notes(File);
 
 impl Notes {
-    /// The trace of this process; none when it is not recorded.
+    /// Returns the trace of this process; `None` when it is not recorded.
     ///
     /// # Errors
     /// When the trace cannot be opened.
@@ -162,7 +162,7 @@ impl Notes {
     }
 }
 
-/// Builds the library.
+/// Builds the library that records a process.
 fn build(dir: &Path) -> io::Result<PathBuf> {
     if !is_supported() {
         return Err(io::Error::other("the recorder knows Linux on x86_64 only"));

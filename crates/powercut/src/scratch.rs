@@ -1,12 +1,12 @@
-//! Folders for disks that are played with.
+//! Temporary folders for the disks of tests.
 
 use std::io;
 use std::path::Path;
 
 use tempfile::TempDir;
 
-/// A folder in memory where the system has one: its syncs cost nothing, and what they are worth is the
-/// model's matter.
+/// Makes a folder in memory where the system has one: its syncs cost nothing, and the model decides
+/// what they keep.
 ///
 /// # Errors
 /// When no folder can be made.

@@ -1,4 +1,4 @@
-//! The model against what a disk may and may not do.
+//! The model against the rules for what a disk may hold.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,10 +9,10 @@ use proptest::prelude::*;
 
 use crate::{Change, Cut, Disk, scratch};
 
-/// The number that a file has in these tests.
+/// The inode number of the file in these tests.
 const FILE: u64 = u64::MAX;
 
-/// A disk with one file, whose name is on disk.
+/// Returns a disk with one file, whose name is on disk.
 fn with_file(dir: &Path) -> Disk {
     let mut disk = Disk::synced(dir).unwrap();
     disk.apply(&Change::Create { path: dir.join("file"), ino: FILE });
@@ -28,20 +28,20 @@ fn write(disk: &mut Disk, offset: u64, data: &[u8]) {
     disk.apply(&Change::Write { ino: FILE, offset, data: data.to_vec() });
 }
 
-/// What the file holds after a cut; none when it is not there.
+/// Returns the file's content after a cut; absent when the file is not there.
 fn found(disk: &Disk, seed: u64) -> Option<Vec<u8>> {
     let dir = scratch().unwrap();
     disk.after_cut(Cut { seed }).write(dir.path()).unwrap();
     fs::read(dir.path().join("file")).ok()
 }
 
-/// All that is found by a few hundred seeds.
+/// Returns all contents that a few hundred seeds draw.
 fn all_found(disk: &Disk) -> BTreeSet<Option<Vec<u8>>> {
     (0..300).map(|seed| found(disk, seed)).collect()
 }
 
 #[test]
-fn what_was_synced_is_there_and_what_was_not_may_be() {
+fn synced_bytes_survive_and_others_may() {
     let dir = scratch().unwrap();
     let mut disk = with_file(dir.path());
     write(&mut disk, 0, b"old");
@@ -57,8 +57,9 @@ fn what_was_synced_is_there_and_what_was_not_may_be() {
     assert_eq!(found(&disk, Cut::WORST.seed), Some(b"old".to_vec()));
 }
 
+/// They are also written in part, sector by sector.
 #[test]
-fn pages_reach_the_disk_in_any_order_and_sectors_in_part() {
+fn pages_are_written_in_any_order() {
     let dir = scratch().unwrap();
     let mut disk = with_file(dir.path());
     write(&mut disk, 0, &[1; 3 * 4096]);
@@ -71,8 +72,9 @@ fn pages_reach_the_disk_in_any_order_and_sectors_in_part() {
     assert!(all.iter().flatten().all(|bytes| are_whole(bytes)), "a sector is whole");
 }
 
+/// A sync of the file is not enough.
 #[test]
-fn a_name_is_there_when_its_folder_was_synced_and_not_when_its_file_was() {
+fn names_survive_by_syncs_of_their_folder() {
     let dir = scratch().unwrap();
     let mut disk = Disk::synced(dir.path()).unwrap();
     disk.apply(&Change::Create { path: dir.path().join("file"), ino: FILE });
@@ -84,7 +86,7 @@ fn a_name_is_there_when_its_folder_was_synced_and_not_when_its_file_was() {
 }
 
 #[test]
-fn a_rename_is_whole_and_may_come_before_another_or_after_it() {
+fn renames_are_atomic_in_any_order() {
     let dir = scratch().unwrap();
     let mut disk = with_file(dir.path());
     write(&mut disk, 0, b"one");
@@ -110,8 +112,9 @@ fn a_rename_is_whole_and_may_come_before_another_or_after_it() {
     assert_eq!(all_found(&disk), BTreeSet::from([Some(b"two".to_vec())]));
 }
 
+/// A later sync writes only pages that were written again.
 #[test]
-fn a_failed_sync_drops_what_a_later_one_does_not_bring_back() {
+fn failed_syncs_drop_pages_for_good() {
     let dir = scratch().unwrap();
     let mut disk = with_file(dir.path());
     write(&mut disk, 0, &[1; 100]);
@@ -150,10 +153,10 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Against a file in memory: all that was synced is found, and each byte of the rest is one that
-    /// stood there since.
+    /// Against a file in memory: all synced bytes are found, and each other byte is one of those
+    /// written there since the last sync.
     #[test]
-    fn every_byte_is_one_that_was_there_since_the_last_sync(deeds in deeds(), seed in 0_u64..50) {
+    fn bytes_come_from_writes_since_last_sync(deeds in deeds(), seed in 0_u64..50) {
         let dir = scratch().unwrap();
         let mut disk = with_file(dir.path());
         let (mut now, mut since) = (Vec::new(), vec![Vec::new()]);

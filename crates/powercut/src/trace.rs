@@ -1,4 +1,4 @@
-//! The trace: what happened to the files, and what the test noted, in one order.
+//! The trace: the changes of files and the notes of the test, in one order.
 
 use std::fmt;
 use std::fs;
@@ -8,74 +8,74 @@ use std::path::{Path, PathBuf};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
-/// Bytes of a record before its path.
+/// The length of a record before its path, bytes.
 const HEAD: usize = 32;
-/// A record that the test wrote.
+/// The kind of a record that the test wrote.
 pub(crate) const NOTE: u32 = 100;
 
-/// A change of a file or a folder. Files and folders are named by the number that the system gave
-/// them, and by their paths where names are what changes.
+/// A change of a file or a folder. Files and folders are identified by inode number, and by path
+/// where names change.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Change {
     /// A file was made.
     Create {
-        /// Where.
+        /// Its path.
         path: PathBuf,
-        /// Its number.
+        /// Its inode number.
         ino: u64,
     },
     /// Bytes were written.
     Write {
-        /// Of which file.
+        /// The file's inode number.
         ino: u64,
-        /// Where they begin.
+        /// The offset of the first byte.
         offset: u64,
         /// The bytes.
         data: Vec<u8>,
     },
     /// A file was cut or made longer.
     Resize {
-        /// Which.
+        /// The file's inode number.
         ino: u64,
-        /// Its length, in bytes.
+        /// Its new length, bytes.
         len: u64,
     },
     /// A file or a folder was synced.
     Sync {
-        /// Which.
+        /// Its inode number.
         ino: u64,
     },
     /// A sync failed.
     SyncFailed {
-        /// Of which file or folder.
+        /// Its inode number.
         ino: u64,
-        /// Whether what could not be written was dropped, as Linux does.
+        /// Set when the unwritten pages were dropped, as Linux does.
         drops: bool,
     },
-    /// A file or a folder got another name.
+    /// A file or a folder was renamed.
     Rename {
-        /// The name that it had.
+        /// The former name.
         from: PathBuf,
-        /// The name that it has.
+        /// The new name.
         to: PathBuf,
     },
     /// A name was removed, of a file or of an empty folder.
     Remove {
-        /// Which.
+        /// The name.
         path: PathBuf,
     },
     /// A folder was made.
     MakeFolder {
-        /// Where.
+        /// Its path.
         path: PathBuf,
-        /// Its number.
+        /// Its inode number.
         ino: u64,
     },
     /// A file got a second name.
     Link {
-        /// A name that it had.
+        /// An existing name.
         from: PathBuf,
-        /// One more.
+        /// The second name.
         to: PathBuf,
     },
 }
@@ -103,19 +103,19 @@ impl fmt::Debug for Change {
 pub enum Record {
     /// A process changed something.
     Change(Change),
-    /// The test wrote this down.
+    /// The test wrote a note.
     Note(String),
 }
 
-/// Why a trace cannot be read.
+/// An error of reading a trace.
 #[derive(Debug)]
 pub enum TraceError {
     /// The file cannot be read.
     Io(io::Error),
-    /// A record is not one, at this byte.
+    /// The record at this byte is not valid.
     Broken(usize),
-    /// A process made a system call, of this number, that the disk's model does not know: the test
-    /// would judge by a disk that never was.
+    /// A process made a system call, with this number, that the disk's model does not know: the
+    /// test would judge by a wrong disk.
     UnknownCall(u32),
 }
 
@@ -166,7 +166,7 @@ impl Trace {
         Ok(Self { records })
     }
 
-    /// The texts of the notes before a place, in order.
+    /// Returns the texts of the notes before a place, in order.
     pub fn notes_before(&self, place: usize) -> impl Iterator<Item = &str> {
         self.records.iter().take(place).filter_map(|record| match record {
             Record::Note(text) => Some(text.as_str()),
@@ -175,7 +175,7 @@ impl Trace {
     }
 }
 
-/// Writes a note as a trace has it.
+/// Returns a note as a record of the trace.
 pub(crate) fn note(text: &str) -> io::Result<Vec<u8>> {
     let total = u32::try_from(HEAD + text.len()).map_err(io::Error::other)?;
     let mut bytes = [total, NOTE, 0, 0].map(u32::to_le_bytes).concat();

@@ -17,11 +17,11 @@ use orderstream_powercut::{
     Change, Cut, Disk, Fault, Notes, Operation, Outcome, Record, Recorder, is_supported, scratch,
 };
 
-/// Names the folder to the recorded process.
+/// The variable with the folder, for the recorded process.
 const FOLDER: &str = "ORDERSTREAM_POWERCUT_TEST_FOLDER";
 
-/// The recorded process: changes files in all ways that the standard library and the code below the
-/// journal know.
+/// The recorded process: it changes files in all ways of the standard library and of the code below
+/// the journal.
 #[test]
 fn child() {
     let Some(dir) = std::env::var_os(FOLDER) else { return };
@@ -66,7 +66,7 @@ fn run(recorder: &Recorder, fault: Option<&Fault<'_>>) -> ExitStatus {
     command.output().unwrap().status
 }
 
-/// All paths in a folder, with what the files hold.
+/// Returns all paths in a folder, with the content of the files.
 fn all(dir: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
@@ -83,14 +83,14 @@ fn all(dir: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
     found
 }
 
-/// The same below a folder, whatever its own path.
+/// Returns the same with paths relative to the folder.
 fn below(dir: &Path) -> Vec<(PathBuf, Option<Vec<u8>>)> {
     let cut = |path: PathBuf| path.strip_prefix(dir).unwrap().to_owned();
     all(dir).into_iter().map(|(path, bytes)| (cut(path), bytes)).collect()
 }
 
 #[test]
-fn a_trace_replayed_is_the_folder_that_the_process_left() {
+fn replayed_traces_equal_the_folder() {
     if !is_supported() {
         println!("skipped: processes cannot be recorded on this machine");
         return;
@@ -122,7 +122,7 @@ fn a_trace_replayed_is_the_folder_that_the_process_left() {
 }
 
 #[test]
-fn operations_fail_as_they_are_told_to() {
+fn operations_fail_by_their_fault() {
     if !is_supported() {
         println!("skipped: processes cannot be recorded on this machine");
         return;

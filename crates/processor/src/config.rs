@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 #[allow(clippy::struct_excessive_bools, reason = "independent switches")]
 pub struct Config {
-    /// Where gRPC listens
+    /// Address on which gRPC listens
     #[arg(long, env = "ORDERSTREAM_GRPC_ADDR", default_value = "0.0.0.0:50051")]
     pub grpc_addr: SocketAddr,
-    /// Where the sellers' REST listens
+    /// Address on which the sellers' REST listens
     #[arg(long, env = "ORDERSTREAM_REST_ADDR", default_value = "0.0.0.0:8005")]
     pub rest_addr: SocketAddr,
-    /// Where metrics and health are served
+    /// Address on which metrics and health are served
     #[arg(long, env = "ORDERSTREAM_METRICS_ADDR", default_value = "0.0.0.0:9090")]
     pub metrics_addr: SocketAddr,
     /// Folder of the journal
@@ -27,39 +27,40 @@ pub struct Config {
     /// and any may propose
     #[arg(long, env = "ORDERSTREAM_SELLERS")]
     pub sellers: Option<PathBuf>,
-    /// Whether the sellers are the Seller resources of the cluster; a tenant is a namespace
+    /// Take the sellers from the cluster's Seller resources; a tenant is a namespace
     #[arg(long, env = "ORDERSTREAM_SELLERS_FROM_CLUSTER")]
     pub sellers_from_cluster: bool,
-    /// With --sellers-from-cluster: only those of this namespace; of all when absent
+    /// With --sellers-from-cluster: the only namespace to read sellers from; all when not given
     #[arg(long, env = "ORDERSTREAM_SELLERS_NAMESPACE", value_name = "NAME")]
     pub sellers_namespace: Option<String>,
     /// With --sellers-from-cluster: the kubeconfig; without it the pod's own, or KUBECONFIG, or
     /// ~/.kube/config
     #[arg(long, env = "ORDERSTREAM_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
-    /// Name under which others know this processor; its gRPC address when not given
+    /// Name under which other processors know this one; its gRPC address when not given
     #[arg(long, env = "ORDERSTREAM_NAME")]
     pub name: Option<String>,
     /// File with the gRPC URLs of all processors, one a line, read again when it changes: requests
-    /// for an order of another one are handed to it
+    /// for an order of another processor are forwarded to it
     #[arg(long, env = "ORDERSTREAM_PEERS", value_name = "FILE")]
     pub peers: Option<PathBuf>,
-    /// Where other processors reach the gRPC port now, such as a pod's address; --name when not given
+    /// URL at which other processors reach the gRPC port, such as a pod's address; --name when not
+    /// given
     #[arg(long, env = "ORDERSTREAM_GRPC_URL", value_name = "URL")]
     pub grpc_url: Option<String>,
-    /// Where other processors reach the sellers' REST; --name's host with the REST's port when not
-    /// given
+    /// URL at which other processors reach the sellers' REST; --name's host with the REST's port
+    /// when not given
     #[arg(long, env = "ORDERSTREAM_REST_URL", value_name = "URL")]
     pub rest_url: Option<String>,
-    /// File that says how people are told: mail server, provider of text messages, signatures of
-    /// webhooks, sinks, templates; without it nobody is told of anything
+    /// File with the notification settings: mail server, provider of text messages, signatures of
+    /// webhooks, sinks, templates; without it nobody is notified
     #[arg(long, env = "ORDERSTREAM_NOTIFY_CONFIG", value_name = "FILE")]
     pub notify_config: Option<PathBuf>,
-    /// Let webhooks go to loopback and link-local addresses too: for tries on one machine
+    /// Let webhooks go to loopback and link-local addresses too, for trials on one machine
     #[arg(long, env = "ORDERSTREAM_WEBHOOK_ALLOW_LOCAL")]
     pub webhook_allow_local: bool,
-    /// For how long an order is kept after its end, from 1m to 999d. Then its lists are removed; a
-    /// requestor that keeps the order still refuses its name
+    /// Time for which an order is kept after its end, from 1m to 999d. Then its lists are removed;
+    /// a requestor that keeps the order still refuses its id
     #[arg(long, env = "ORDERSTREAM_KEEP_ENDED", default_value = "31d", value_name = "DURATION")]
     pub keep_ended: String,
 }

@@ -1,4 +1,5 @@
-//! The processor's gRPC services. A handler converts, asks the orders, converts back.
+//! The processor's gRPC services. A handler converts the request, calls the orders, and converts
+//! the reply.
 
 mod control;
 mod read;
@@ -24,18 +25,18 @@ use crate::peers::Peers;
 #[derive(Clone, Debug)]
 pub struct Grpc {
     orders: Orders,
-    /// The name under which other processors and the controller know this one.
+    /// The name by which other processors and the controller know this one.
     name: String,
     peers: Peers,
 }
 
 impl Grpc {
-    /// Serves these orders under this name; hands proposals for other orders to these peers.
+    /// Serves these orders under this name; forwards proposals for other orders to these peers.
     pub(crate) const fn new(orders: Orders, name: String, peers: Peers) -> Self {
         Self { orders, name, peers }
     }
 
-    /// Does what a request asks, when its parts are right.
+    /// Executes a request's command.
     async fn act(&self, target: Target, act: Act) -> Result<Answer, Refusal> {
         let Target { key, incarnation, idempotency_key, actor, epoch, expected } = target;
         let command = Command { key: idempotency_key, actor, incarnation, epoch, expected, act };
@@ -43,12 +44,12 @@ impl Grpc {
     }
 }
 
-/// Which order is meant, by whom, under which key.
+/// The order that a request names, with the caller, the idempotency key and the conditions.
 struct Target {
     key: OrderKey,
     incarnation: Option<Incarnation>,
     idempotency_key: Option<IdempotencyKey>,
-    /// Who speaks, where the connection tells; else whom the act names.
+    /// The caller, where the session determines it; otherwise the command names it.
     actor: Option<Actor>,
     epoch: Option<Epoch>,
     expected: Option<Expected>,
@@ -90,11 +91,11 @@ fn not_this_life(key: &OrderKey) -> Refusal {
     Refusal::new(Reason::OrderNotFound, format!("order {key} has another incarnation here"))
 }
 
-/// A refusal as the status that goes out.
+/// Converts a refusal to the status that is sent.
 #[allow(clippy::needless_pass_by_value, reason = "made for map_err")]
 fn status(refusal: Refusal) -> Status {
     status_from_refusal(&refusal)
 }
 
-/// A boxed stream of answers.
+/// A boxed stream of replies.
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;

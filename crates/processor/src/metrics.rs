@@ -1,4 +1,4 @@
-//! What the processor counts. No label ever holds a user's value.
+//! The processor's metrics. No label ever holds a user's value.
 
 use orderstream_core::event::EventKind;
 use orderstream_core::notification::DeliveryError;
@@ -9,13 +9,13 @@ use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry,
 };
 
-/// Seconds from an act to its event on the tracker's stream.
+/// Seconds from a command to its event on the tracker's stream.
 const DELIVERY_BOUNDS: [f64; 12] =
     [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 /// Seconds from an order's opening to its first proposal.
 const FIRST_PROPOSAL_BOUNDS: [f64; 11] =
     [1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 900.0, 1_800.0, 3_600.0, 14_400.0, 86_400.0];
-/// Seconds of one attempt to tell somebody.
+/// Seconds of one delivery attempt.
 const ATTEMPT_BOUNDS: [f64; 9] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
 /// The channels, as labels.
 const CHANNELS: [NotificationType; 4] = [
@@ -27,17 +27,17 @@ const CHANNELS: [NotificationType; 4] = [
 /// The phases in which an order ends.
 const ENDS: [Phase; 4] = [Phase::Finalised, Phase::Expired, Phase::Closed, Phase::Cancelled];
 
-/// Whether an order had a proposal so far.
+/// The label that separates orders with a proposal from those without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Proposals {
-    /// Nobody proposed.
+    /// No seller has proposed.
     None,
-    /// Somebody did.
+    /// A seller has proposed.
     Some,
 }
 
 impl Proposals {
-    /// The label.
+    /// Returns the label's value.
     const fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -67,7 +67,7 @@ pub struct Metrics {
     notifications: Notified,
 }
 
-/// What is counted of telling people.
+/// The metrics of notifications.
 #[derive(Clone, Debug)]
 struct Notified {
     attempts: IntCounterVec,
@@ -126,7 +126,7 @@ impl Metrics {
     /// Makes and registers all metrics; each series exists at 0 from the start.
     ///
     /// # Errors
-    /// When a name is taken.
+    /// A metric's name is taken.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let make = Register::new(registry);
         let help = "Streams open now, by who follows.";
@@ -205,18 +205,18 @@ impl Metrics {
         self.orders.set(number(count));
     }
 
-    /// What was read at the start.
+    /// Records the duration and the size of the replay at the start.
     pub(crate) fn replayed(&self, seconds: f64, records: usize) {
         self.replay_seconds.set(seconds);
         self.replayed.set(number(records));
     }
 
-    /// One more order is open.
+    /// Counts one more open order.
     pub(crate) fn opened(&self) {
         self.open_orders.inc();
     }
 
-    /// One fewer is.
+    /// Counts one open order fewer.
     pub(crate) fn closed(&self) {
         self.open_orders.dec();
     }
@@ -225,7 +225,7 @@ impl Metrics {
         self.damaged.inc();
     }
 
-    /// An act was answered.
+    /// Counts a proposal or an amendment by its result; other commands are not counted.
     pub(crate) fn acted(&self, act: &Act, result: &Result<Answer, Refusal>) {
         if let Act::Propose(_) | Act::Amend(_) = act {
             match result {
@@ -235,7 +235,7 @@ impl Metrics {
         }
     }
 
-    /// Events of an order reached the disk; tells what there is of proposals now.
+    /// Counts the events of an order that reached the disk; returns whether it has a proposal now.
     pub(crate) fn stored(
         &self,
         order: &Order,
@@ -261,7 +261,7 @@ impl Metrics {
         self.ended.with_label_values(&[phase.as_str(), proposals.as_str()]).inc();
     }
 
-    /// How long the most overdue order waits.
+    /// Sets the time since the earliest missed deadline; 0 when there is none.
     pub(crate) fn overdue(&self, since: Option<Timestamp>, now: Timestamp) {
         self.expiry_overdue.set(since.map_or(0.0, |since| seconds(since, now)));
     }
@@ -278,7 +278,7 @@ impl Metrics {
         self.forwards.with_label_values(&[result]).inc();
     }
 
-    /// Somebody was told, or not.
+    /// Counts a delivery attempt by its result.
     pub(crate) fn attempted(
         &self,
         channel: NotificationType,
@@ -295,12 +295,13 @@ impl Metrics {
         self.notifications.seconds.with_label_values(&[channel]).observe(seconds);
     }
 
-    /// Notifications were given up.
+    /// Counts notifications that were given up.
     pub(crate) fn given_up(&self, count: usize) {
         self.notifications.given_up.inc_by(count as u64);
     }
 
-    /// How many notifications wait, how many were given up, and since when the oldest waits.
+    /// Sets the numbers of waiting and given-up notifications, and the age of the oldest waiting
+    /// one.
     pub(crate) fn notifications_wait(
         &self,
         (waiting, dead, oldest): (usize, usize, Option<Timestamp>),
@@ -316,7 +317,7 @@ impl Metrics {
         self.delivered.inc();
     }
 
-    /// A fresh event was handed to the order's tracker.
+    /// Observes the delay of a fresh event that was sent to the order's tracker.
     pub(crate) fn tracker_heard(&self, at: Timestamp, now: Timestamp) {
         self.delivery_seconds.observe(seconds(at, now));
     }
@@ -330,7 +331,7 @@ fn number(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// Seconds between two moments; 0 when the clock ran back.
+/// Returns the seconds between two moments; 0 when the clock ran back.
 #[allow(clippy::cast_precision_loss, reason = "milliseconds of days fit in 53 bits")]
 fn seconds(from: Timestamp, to: Timestamp) -> f64 {
     to.ms_since(from) as f64 / 1_000.0

@@ -1,5 +1,5 @@
-//! Telling people: what is due for an order's events is tried until it arrives or is given up, and
-//! what is left to do lies on the disk.
+//! Sending notifications: each notification that is due for an order's events is tried until it is
+//! delivered or given up, and the rest of the work lies on the disk.
 //!
 //! ```text
 //!  appended ──▶ dirty ─┐                        ┌─▶ attempt ─▶ destination (bounded, circuit)
@@ -7,10 +7,10 @@
 //!  timer ─────▶ due ───┘          of one order  └─▶ snapshot in the journal
 //! ```
 //!
-//! An order costs something only while it has something to tell: its outbox is read from the disk,
-//! stepped, and let go when nothing is ready. One that waits for a later attempt is a line in an
-//! index of times. Every wait for somebody else is an attempt of its own, so that nobody who is
-//! slow holds up another recipient, another order, or an act.
+//! An order costs something only while it has notifications to send: its outbox is read from the
+//! disk, stepped, and dropped when nothing is ready. One that waits for a later attempt is an entry
+//! in an index of times. Every wait for somebody else is an attempt of its own, so that a slow
+//! recipient delays no other recipient, no other order, and no command.
 
 mod destinations;
 mod list;
@@ -47,13 +47,13 @@ pub struct Notifications(Arc<Inner>);
 
 struct Inner {
     notifier: Arc<dyn Notifier>,
-    /// Events before this time are nobody's business: notifications were off.
+    /// Events before this time are not notified: notifications were off.
     since: Timestamp,
     queue: Queue,
     destinations: Destinations,
-    /// Attempts of all orders at one time.
+    /// Limits the attempts of all orders at one time.
     attempts: Arc<Semaphore>,
-    /// Orders whose outbox is being read.
+    /// Limits the outboxes that are read at one time.
     looks: Arc<Semaphore>,
 }
 
@@ -75,27 +75,28 @@ impl Notifications {
         }))
     }
 
-    /// Something happened to an order. Takes one short lock; called on the journal's thread.
+    /// Wakes the round of an order with new events. Takes one short lock; called on the journal's
+    /// thread.
     pub(crate) fn wake(&self, life: &Life) {
         self.0.queue.wake(life);
     }
 
-    /// Notes what an order's outbox holds.
+    /// Records the counts of an order's outbox.
     pub(crate) fn tally(&self, life: &Life, head: Head) {
         self.0.queue.tally(life, head);
     }
 
-    /// Since when people are told.
+    /// Returns the time from which events are notified.
     pub(crate) fn since(&self) -> Timestamp {
         self.0.since
     }
 
-    /// Whether anybody may have to be told of anything in this order.
+    /// Reports whether an order can ever need a notification.
     pub(crate) fn concerns(&self, orders: &Orders, order: &Order) -> bool {
         self.with_audience(orders, &order.key.tenant, |audience| has_listeners(order, audience))
     }
 
-    /// Calls with everybody who can be reached.
+    /// Calls `then` with the sellers, channels and sinks that can be reached.
     fn with_audience<T>(
         &self,
         orders: &Orders,
@@ -110,7 +111,7 @@ impl Notifications {
         then(&Audience { contact: &contact, serves: &serves, sinks })
     }
 
-    /// Runs until shutdown, and lets what is under way end, but not for long.
+    /// Runs rounds until shutdown, then lets those under way end, within a limit.
     pub(crate) async fn run(self, orders: Orders, shutdown: CancellationToken) {
         until_sellers_are_known(&orders, &shutdown).await;
         let mut rounds = JoinSet::new();
@@ -143,7 +144,7 @@ impl Notifications {
         }
     }
 
-    /// Waits until there may be something to do.
+    /// Waits until there may be a round to start.
     async fn rest(&self, shutdown: &CancellationToken, now: Timestamp, rounds: &mut JoinSet<()>) {
         let next = self.0.queue.next_at().map_or(CLOCK_LOOK_MS, |at| at.ms_since(now));
         let wait = Duration::from_millis(next.clamp(1, CLOCK_LOOK_MS));
@@ -158,8 +159,8 @@ impl Notifications {
     }
 }
 
-/// Waits until it is known where sellers are told, or until shutdown: of an event that is taken in
-/// before, they would never hear.
+/// Waits until the sellers' contacts are known, or until shutdown: an event that is folded before
+/// would never be notified to them.
 async fn until_sellers_are_known(orders: &Orders, shutdown: &CancellationToken) {
     while !orders.directory().is_known() {
         tokio::select! {
@@ -169,5 +170,5 @@ async fn until_sellers_are_known(orders: &Orders, shutdown: &CancellationToken) 
     }
 }
 
-/// Who wakes a round that is running.
+/// The handle that wakes a running round.
 type Wakes = Arc<Notify>;

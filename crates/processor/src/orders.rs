@@ -7,13 +7,13 @@
 //!   answer ◀── release(proof) ◀── publish to the feed ◀────┘ (on the journal's thread)
 //! ```
 //!
-//! Nothing is awaited under a lock, and each lock is held for one step or one publication. Acts of
-//! one order reach the journal in the order of their steps. When an append fails, the book is ahead
-//! of the disk: the order is suspect, and is read from disk again before its next act, as is one
-//! whose records were found damaged.
+//! Nothing is awaited under a lock, and each lock is held for one step or one publication. Commands
+//! of one order reach the journal in the order of their steps. When an append fails, the book is
+//! ahead of the disk: the order is suspect, and is read from disk again before its next command, as
+//! is one whose records were found damaged.
 //!
-//! A name has one newest incarnation, and those that ended before it. One that opens beside an ended
-//! one changes nothing until it is on disk:
+//! An order id has one newest incarnation, and those that ended before it. One that opens beside an
+//! ended one changes nothing until it is on disk:
 //!
 //! ```text
 //!   openings ── proof ──▶ orders (the newest) ──▶ formers (read from disk) ── kept ──▶ removals
@@ -77,22 +77,22 @@ pub struct Orders {
     inner: Arc<Inner>,
 }
 
-/// What the orders are built on.
+/// The dependencies of the orders.
 #[derive(Clone, Debug)]
 pub struct Parts {
-    /// Where events lie.
+    /// The journal that holds the events.
     pub journal: Arc<dyn Journal>,
-    /// Who may be invited.
+    /// The directory of the sellers that may be invited.
     pub directory: Arc<dyn SellerDirectory>,
-    /// What time it is.
+    /// The source of the current time.
     pub clock: Arc<dyn Clock>,
-    /// What is counted.
+    /// The metrics to count in.
     pub metrics: Metrics,
-    /// For how long an order is kept after its end.
+    /// The time for which an order is kept after its end.
     pub keep_ended: Duration,
 }
 
-/// An incarnation of a name.
+/// An incarnation of an order id.
 pub(crate) type Life = (OrderKey, Incarnation);
 
 #[derive(Debug)]
@@ -101,20 +101,20 @@ struct Inner {
     shards: Box<[Mutex<Shard>]>,
     in_flight: AtomicUsize,
     count: AtomicUsize,
-    /// How many former incarnations there are.
+    /// The number of former incarnations.
     formers: AtomicUsize,
     draining: AtomicBool,
-    /// The same for those who wait for it.
+    /// Cancelled when `draining` is set, for those who wait for it.
     stopping: CancellationToken,
-    /// How many open orders each seller takes part in.
+    /// The number of open orders of each seller.
     capacity: Capacity,
-    /// Which open orders each seller is invited to.
+    /// The open orders to which each seller is invited.
     invited: Invited,
-    /// Turns to read former incarnations.
+    /// Limits the former incarnations that are read at one time.
     former_reads: Arc<Semaphore>,
-    /// What could not be removed last.
+    /// The incarnation whose removal failed last; the next round begins after it.
     removal_failed: Mutex<Option<Life>>,
-    /// Telling people, where that is set up.
+    /// The notifications, where they are set up.
     notifications: OnceLock<Notifications>,
 }
 
@@ -122,25 +122,25 @@ type Deadlines = BTreeSet<(Timestamp, OrderKey)>;
 
 #[derive(Debug, Default)]
 struct Shard {
-    /// The newest incarnation of each name.
+    /// The newest incarnation of each order id.
     orders: BTreeMap<OrderKey, Entry>,
-    /// Incarnations beside an ended one of the name, until their opening is on disk.
+    /// Incarnations beside an ended one of the order id, until their opening is on disk.
     openings: BTreeMap<OrderKey, Entry>,
-    /// Those that a newer one took the place of, oldest first.
+    /// Incarnations that a newer one replaced, oldest first.
     formers: BTreeMap<OrderKey, Vec<Former>>,
-    /// Every incarnation that ended, by when.
+    /// Every incarnation that ended, by its end.
     ended: BTreeSet<(Timestamp, OrderKey, Incarnation)>,
-    /// What is to be removed from the disk; nothing of it is in the maps above.
+    /// Incarnations to remove from the disk; the maps above hold none of them.
     removals: BTreeSet<Life>,
-    /// When each live order has to look at the clock.
+    /// The live orders by their next deadline.
     deadlines: Deadlines,
-    /// Orders that are read again before their next act.
+    /// Orders that are read again before their next command.
     suspects: BTreeSet<OrderKey>,
     /// Former incarnations that were found damaged, and are read again.
     doubtful: BTreeSet<Life>,
 }
 
-/// One place among the acts that wait for the disk.
+/// A slot among the commands that wait for the disk.
 #[derive(Debug)]
 struct Slot(Arc<Inner>);
 
@@ -150,22 +150,22 @@ impl Drop for Slot {
     }
 }
 
-/// What became of a submission.
+/// The outcome of a submission.
 enum Submitted {
-    /// The answer comes through the channel.
+    /// The reply comes through the channel.
     Waiting(oneshot::Receiver<Result<Answer, Refusal>>),
     /// The order must be read from disk first.
     Suspect,
-    /// It is about an incarnation that a newer one took the place of.
+    /// The command is about an incarnation that a newer one replaced.
     Former(Box<Former>),
 }
 
 impl Orders {
-    /// Does one act, and answers when it is on disk.
+    /// Executes a command, and replies when it is on disk.
     ///
     /// # Errors
-    /// Why it was not done. Nothing was stored, unless the reason is retriable: then the same key
-    /// tells.
+    /// The order's refusal. Nothing was stored, unless the reason is retriable: then a retry with
+    /// the same key finds out.
     pub async fn act(&self, key: &OrderKey, command: Command) -> Result<Answer, Refusal> {
         let result = in_time(self.act_in_full(key, &command)).await;
         self.inner.parts.metrics.acted(&command.act, &result);
@@ -194,7 +194,7 @@ impl Orders {
         }
     }
 
-    /// Refuses once the server is stopping.
+    /// Refuses commands once the server is stopping.
     fn must_take(&self) -> Result<(), Refusal> {
         match self.inner.draining.load(Ordering::Relaxed) {
             true => Err(Refusal::new(Reason::Draining, "this server is stopping; try again")),
@@ -240,8 +240,8 @@ impl Orders {
         Ok(Submitted::Waiting(receiver))
     }
 
-    /// Reads from the newest incarnation of an order, as it may be shown, and gives what was read when
-    /// all behind it is on disk.
+    /// Reads from the newest incarnation of an order, with redaction, and returns the view when all
+    /// events behind it are on disk.
     ///
     /// # Errors
     /// An order that is not here, or that cannot be read.
@@ -253,7 +253,7 @@ impl Orders {
         self.read_one(key, None, view).await
     }
 
-    /// The same, of the incarnation that is named, or of the newest where none is.
+    /// Reads from the incarnation that is named, or from the newest where none is.
     ///
     /// # Errors
     /// An order or an incarnation that is not here, or that cannot be read.
@@ -293,7 +293,7 @@ impl Orders {
         in_time(async { receiver.await.unwrap_or_else(|_| Err(storage_unavailable())) }).await
     }
 
-    /// The keys of orders after `after`, in order, at most `limit`, of one tenant or of all.
+    /// Returns at most `limit` keys of orders after `after`, in order, of one tenant or of all.
     pub fn keys(
         &self,
         tenant: Option<&str>,
@@ -313,36 +313,36 @@ impl Orders {
         keys.into_iter().take(limit).collect()
     }
 
-    /// Whose a proposal is, where the order has it.
+    /// Returns the seller of a proposal, if the order has it.
     pub fn seller_of(&self, key: &OrderKey, id: &ProposalId) -> Option<SellerId> {
         let shard = self.shard(key).lock();
         let order = shard.orders.get(key)?.book.order()?;
         order.proposals.get(id).map(|proposal| proposal.content.seller.clone())
     }
 
-    /// Whether a seller is invited to an order.
+    /// Reports whether a seller is invited to an order.
     pub fn is_invited(&self, key: &OrderKey, seller: &SellerId) -> bool {
         let shard = self.shard(key).lock();
         let order = shard.orders.get(key).and_then(|entry| entry.book.order());
         order.is_some_and(|order| order.invitation(seller).is_some())
     }
 
-    /// The owner's clock.
+    /// Returns the time of the owner's clock.
     pub fn now(&self) -> Timestamp {
         self.inner.parts.clock.now()
     }
 
-    /// How many orders are held.
+    /// Returns the number of orders held.
     pub fn count(&self) -> usize {
         self.inner.count.load(Ordering::Relaxed)
     }
 
-    /// Waits until no more acts are taken, for who follows no order that would tell.
+    /// Waits until no more commands are taken, for callers whose streams do not report it.
     pub fn stopping(&self) -> WaitForCancellationFutureOwned {
         self.inner.stopping.clone().cancelled_owned()
     }
 
-    /// Takes no more acts, and tells every follower in band that the server stops.
+    /// Stops taking commands, and sends every follower in band that the server stops.
     pub fn drain(&self) {
         self.inner.draining.store(true, Ordering::Relaxed);
         self.inner.stopping.cancel();
@@ -372,20 +372,20 @@ impl Orders {
     }
 }
 
-/// What is known of an order besides its events.
+/// The facts about an order besides its events.
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// The highest epoch that was granted.
     pub epoch: orderstream_core::Epoch,
-    /// How many follow it.
+    /// The number of its followers.
     pub followers: usize,
-    /// Whether its tracker does.
+    /// True while its tracker follows it.
     pub has_tracker: bool,
-    /// The newest of the name's former incarnations, the last one first.
+    /// The newest of the order id's former incarnations, the last one first.
     pub formers: Vec<Former>,
 }
 
-/// Ends a wait for the disk that takes too long.
+/// Limits a wait for the disk.
 async fn in_time<T>(wait: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
     let limit = Duration::from_millis(REQUEST_MS_MAX);
     tokio::time::timeout(limit, wait).await.unwrap_or_else(|_| {
@@ -402,7 +402,7 @@ pub(crate) fn not_found(key: &OrderKey) -> Refusal {
     Refusal::new(Reason::OrderNotFound, format!("order {key} is not known here"))
 }
 
-/// Another incarnation of the order is here than the one that is meant.
+/// Returns the refusal for an incarnation that is not the newest one here.
 fn another_incarnation(key: &OrderKey, newest: &Incarnation) -> Refusal {
     let text = format!("order {key} has another incarnation here, and not the one that is named");
     Refusal::new(Reason::OrderNotFound, text).with("incarnation", newest)

@@ -8,7 +8,7 @@ use orderstream_core::{Order, ProposalId};
 
 use crate::limits::PAGE_BYTES_MAX;
 
-/// A page, and where the next one begins.
+/// A page of proposals, with its cursor.
 #[derive(Debug)]
 pub(crate) struct Page<'a> {
     /// The proposals, in the order of their ids.
@@ -17,7 +17,7 @@ pub(crate) struct Page<'a> {
     pub next: Option<&'a ProposalId>,
 }
 
-/// At most `limit` proposals after `after`, and at least one where there is one.
+/// Returns at most `limit` proposals after `after`, and at least one where there is one.
 pub(crate) fn of<'a>(order: &'a Order, after: Option<&ProposalId>, limit: usize) -> Page<'a> {
     let from = after.map_or(Bound::Unbounded, Bound::Excluded);
     let mut rest = order.proposals.range::<ProposalId, _>((from, Bound::Unbounded)).peekable();
@@ -35,9 +35,9 @@ pub(crate) fn of<'a>(order: &'a Order, after: Option<&ProposalId>, limit: usize)
     Page { next: rest.peek().and(last), proposals }
 }
 
-/// About how much of a message a proposal takes.
+/// Estimates the bytes that a proposal takes in a message.
 pub(crate) fn text_bytes(proposal: &Proposed) -> usize {
-    /// For the ids, prices and dates, each bounded by a line.
+    /// Bytes for the ids, prices and dates, each limited to a line.
     const SMALL_FIELDS: usize = 512;
     let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let lines = proposal.lines.iter().map(|line| line.sku.len() + text(&line.unit) + 64);

@@ -7,8 +7,8 @@
 //!                                               or not met yet
 //! ```
 //!
-//! A processor reads the file anew every [`ROUND`] and greets everyone that it knows; whoever is
-//! greeted tells of all others. It is ready when it has met all that are listed, or after
+//! A processor reads the file every [`ROUND`] and greets every peer that it knows; each greeted
+//! peer reports all others. The processor is ready when it has met all that are listed, or after
 //! [`MEETING_MAX`]: a new one is known to the others before an order is placed on it.
 
 mod forward;
@@ -40,36 +40,37 @@ use self::known::{Known, Met, Peer};
 use self::owners::Owners;
 use crate::metrics::Metrics;
 
-/// The mark of a request that was forwarded once, and is not forwarded again: for whom it is meant.
+/// The header of a request that was forwarded once, and is not forwarded again: it names the
+/// processor that the request is meant for.
 pub(crate) const FORWARDED: &str = "x-orderstream-forwarded";
-/// Between two rounds of greetings.
+/// The interval between two rounds of greetings.
 const ROUND: Duration = Duration::from_secs(2);
-/// The same, until everyone was met for the first time.
+/// The interval between rounds until all listed peers were met for the first time.
 const FIRST_ROUNDS: Duration = Duration::from_millis(250);
-/// How long a start waits for others that do not answer.
+/// The time for which a start waits for peers that do not reply.
 const MEETING_MAX: Duration = Duration::from_secs(6);
-/// How long a peer may take to answer a question.
+/// The time that a peer has to reply to a greeting or a lookup.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a peer may take to do what was forwarded.
+/// The time that a peer has to execute a forwarded request.
 pub(crate) const ACT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Orders that are looked for at one time; more wait, as long as one may take.
+/// Orders that are looked up at one time; more wait for at most [`ANSWER_TIMEOUT`].
 const LOOKUPS_MAX: usize = 64;
 
-/// How a processor finds the others.
+/// The settings for finding other processors.
 #[derive(Clone, Debug)]
 pub struct PeersConfig {
     /// The file that lists gRPC URLs of processors, one a line; without it there are no others.
     pub file: Option<PathBuf>,
     /// The URL of this processor's gRPC port.
     pub name: String,
-    /// Where this processor's REST is reached.
+    /// The URL at which this processor's REST is reached.
     pub rest_url: String,
-    /// Where its gRPC port is reached without its name; at its name when empty.
+    /// The URL at which its gRPC port is reached without its name; the name when empty.
     pub grpc_url: String,
 }
 
 impl PeersConfig {
-    /// A processor that knows of no other.
+    /// Returns the settings of a processor without peers.
     pub const fn alone(name: String) -> Self {
         Self { file: None, name, rest_url: String::new(), grpc_url: String::new() }
     }
@@ -86,12 +87,12 @@ struct Inner {
     owners: Mutex<Owners>,
     lookups: Semaphore,
     has_greeted: watch::Sender<bool>,
-    /// Whether the file has been read.
+    /// Set once the file has been read.
     is_listed: AtomicBool,
     metrics: Metrics,
 }
 
-/// Where an order is.
+/// The location of an order.
 #[derive(Clone, Debug)]
 struct Place {
     url: String,
@@ -100,7 +101,7 @@ struct Place {
 }
 
 impl Peers {
-    /// Nobody is known yet. Clients are measured by `rpc_metrics`.
+    /// Makes the peers, none of which is known yet. Clients are measured by `rpc_metrics`.
     pub(crate) fn new(config: PeersConfig, rpc_metrics: Arc<RpcMetrics>, metrics: Metrics) -> Self {
         let known = Known::new(config.name.clone(), rpc_metrics);
         Self(Arc::new(Inner {
@@ -114,12 +115,12 @@ impl Peers {
         }))
     }
 
-    /// Whether there may be others at all.
+    /// Reports whether no peers are configured.
     pub(crate) fn is_alone(&self) -> bool {
         self.0.config.file.is_none()
     }
 
-    /// Reads the file and greets everyone, again and again until shutdown.
+    /// Reads the file and greets all peers, again and again until shutdown.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         let Some(file) = self.0.config.file.clone() else { return };
         let (began, mut complaint) = (Instant::now(), String::new());
@@ -150,17 +151,17 @@ impl Peers {
         }
     }
 
-    /// Whether it is known who the others are, and they were looked for.
+    /// Reports whether the file has been read and the first greetings are over.
     fn knows_the_others(&self) -> bool {
         self.0.is_listed.load(Ordering::Relaxed) && *self.0.has_greeted.borrow()
     }
 
-    /// Until the next round: soon, while somebody waits to be ready.
+    /// Returns the time until the next round: short while the start waits for the first greetings.
     fn pause(&self) -> Duration {
         if *self.0.has_greeted.borrow() { ROUND } else { FIRST_ROUNDS }
     }
 
-    /// Waits until everyone that can be reached knows this processor.
+    /// Waits until every reachable peer knows this processor.
     pub(crate) async fn greeted(&self) {
         let mut greeted = self.0.has_greeted.subscribe();
         // The sender lives as long as this.
@@ -190,10 +191,11 @@ impl Peers {
         greetings.collect::<FuturesUnordered<_>>().collect::<()>().await;
     }
 
-    /// Another processor says where it is; hears where this one is.
+    /// Receives a peer's greeting; returns the addresses of this processor and of the peers that it
+    /// met lately.
     ///
     /// # Errors
-    /// When it is neither listed here nor named as this one's sibling.
+    /// The peer is neither listed here nor a sibling of this processor by its name.
     pub(crate) fn meet(
         &self,
         greeting: v1::MeetProcessorRequest,
@@ -212,21 +214,23 @@ impl Peers {
         })
     }
 
-    /// Whether a forwarded request was meant for this processor: its mark names it.
+    /// Reports whether a forwarded request was meant for this processor: its mark names it.
     pub(crate) fn is_meant(&self, mark: &str) -> bool {
         mark == self.0.config.name
     }
 
-    /// Where an order is that this processor does not have; `None` when nobody has it.
+    /// Returns the location of an order that this processor does not hold; `None` when no peer
+    /// holds it.
     ///
     /// # Errors
-    /// When nobody says to have it and somebody does not answer.
+    /// No peer reports to hold it, and some peer does not reply.
     async fn locate(&self, key: &OrderKey) -> Result<Option<Place>, Refusal> {
         self.locate_one(key, None).await
     }
 
-    /// The same, of the incarnation that is named, or of any where none is. Where a named one is, is
-    /// not remembered: a name has its newest at one processor, and former ones may be at others.
+    /// Returns the location of the incarnation that is named, or of any where none is. The location
+    /// of a named one is not remembered: an order id has its newest incarnation at one processor,
+    /// and former ones may be at others.
     ///
     /// # Errors
     /// As [`Peers::locate`].
@@ -272,10 +276,11 @@ impl Peers {
         }
     }
 
-    /// The URL of the processor that has an order that is not here; `None` when nobody has it.
+    /// Returns the URL of the processor that holds an order that is not here; `None` when none
+    /// does.
     ///
     /// # Errors
-    /// When nobody says to have it and somebody does not answer.
+    /// No peer reports to hold it, and some peer does not reply.
     pub(crate) async fn find(&self, key: &OrderKey) -> Result<Option<String>, Refusal> {
         let found = self.locate(key).await;
         match &found {
@@ -286,23 +291,23 @@ impl Peers {
         found.map(|place| place.map(|place| place.url))
     }
 
-    /// The URLs of all others.
+    /// Returns the URLs of all peers.
     pub(crate) fn urls(&self) -> Vec<String> {
         self.0.known.lock().all().into_iter().map(|peer| peer.url).collect()
     }
 
-    /// A client of another processor's streams, where it is now.
+    /// Returns a client of a peer's streams, at its current address.
     pub(crate) fn streaming(&self, url: &str) -> Option<OrderStreamingServiceClient<ClientStack>> {
         let known = self.0.known.lock();
         known.get(url).map(|peer| peer.connections.streaming())
     }
 
-    /// Counts what became of something that another processor was asked to do.
+    /// Counts the result of a request that was forwarded to a peer.
     pub(crate) fn handed_on(&self, result: &'static str) {
         self.0.metrics.forwarded(result);
     }
 
-    /// Whether it is known which other processor has an order.
+    /// Reports whether the peer that holds an order is remembered.
     fn remembers(&self, key: &OrderKey) -> bool {
         self.remembered(key).is_some()
     }
@@ -316,10 +321,10 @@ impl Peers {
         self.0.owners.lock().forget(key);
     }
 
-    /// Hands a proposal to the processor that has its order; `None` when nobody has it.
+    /// Forwards a proposal to the processor that holds its order; `None` when none does.
     ///
     /// # Errors
-    /// What the owner refuses; when it, or whoever may be it, does not answer.
+    /// The owner's refusal; or the owner, or a peer that may be it, does not reply.
     pub(crate) async fn submit(
         &self,
         key: &OrderKey,
@@ -374,7 +379,7 @@ impl Peers {
     }
 }
 
-/// What the owner answered to one proposal.
+/// Converts the owner's reply to one proposal.
 fn answer_of(result: v1::ProposalResult) -> Result<Answer, Refusal> {
     if !result.reason.is_empty() {
         let reason = Reason::parse(&result.reason).unwrap_or(Reason::Internal);
@@ -391,7 +396,8 @@ fn answer_of(result: v1::ProposalResult) -> Result<Answer, Refusal> {
     })
 }
 
-/// Whether a peer has an order, or the incarnation of it that is named; `None` when it does not say.
+/// Asks whether a peer holds an order, or the incarnation of it that is named; `None` when it does
+/// not reply.
 async fn has_order(
     peer: Peer,
     key: &OrderKey,
@@ -407,13 +413,13 @@ async fn has_order(
     (peer, found)
 }
 
-/// An order's processor, or whoever may be it, does not answer.
+/// Returns the refusal for an order whose processor, or a peer that may be it, does not reply.
 pub(crate) fn is_silent(key: &OrderKey, url: &str) -> Refusal {
     let text = format!("order {key} is or may be at {url}, which does not answer; repeat it");
     Refusal::new(Reason::Unreachable, text).with("processor", url)
 }
 
-/// Where an order is cannot be said yet.
+/// Returns the refusal for an order that cannot be located yet.
 fn is_starting(key: &OrderKey) -> Refusal {
     let text =
         format!("order {key} is not here, and the other processors are not met yet; repeat it");

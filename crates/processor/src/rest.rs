@@ -1,5 +1,5 @@
 //! The sellers' REST: the original system's contract under `/api/v1`, and an order's events as
-//! server-sent events. Bodies are read as JSON whatever their content type says.
+//! server-sent events. Bodies are read as JSON whatever their content type is.
 
 mod body;
 mod document;
@@ -35,11 +35,11 @@ use crate::peers::{Forwarder, Peers, forwarding};
 
 pub use self::document::document;
 
-/// What the handlers share.
+/// The shared state of the handlers.
 #[derive(Clone, Debug)]
 struct Rest {
     orders: Orders,
-    /// Turns to compare.
+    /// Limits the comparisons made at one time.
     comparisons: Arc<Semaphore>,
 }
 
@@ -49,13 +49,14 @@ impl FromRef<Rest> for Orders {
     }
 }
 
-/// The sellers' REST over a processor's orders; what concerns orders of others is handed to them.
+/// Returns the sellers' REST over a processor's orders; requests for orders of others are
+/// forwarded.
 pub(crate) fn forwarding_router(orders: Orders, peers: Peers) -> Router {
     let forwarder = Forwarder::new(orders.clone(), peers);
     router(orders).layer(from_fn_with_state(forwarder, forwarding))
 }
 
-/// The sellers' REST over a processor's orders.
+/// Returns the sellers' REST over a processor's orders.
 pub fn router(orders: Orders) -> Router {
     let router = routes()
         .into_iter()
@@ -64,7 +65,7 @@ pub fn router(orders: Orders) -> Router {
     problem::everywhere(router).with_state(Rest { orders, comparisons })
 }
 
-/// Every path, and what can be done there.
+/// Returns every path with its methods.
 fn routes() -> Vec<(&'static str, MethodRouter<Rest>)> {
     use proposals::{amend, answer, lock, proposal, propose, unlock, versions, withdraw};
     vec![
@@ -97,7 +98,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Rest>)> {
 #[into_params(parameter_in = Path)]
 #[allow(dead_code, reason = "it describes what `InPath` reads")]
 struct OrderPath {
-    /// The buyer's number of the order.
+    /// The order's id, given by the buyer.
     #[param(
         example = "SB1029436",
         min_length = 1,
@@ -112,23 +113,23 @@ struct OrderPath {
 #[into_params(parameter_in = Path)]
 #[allow(dead_code, reason = "it describes what `InPath` reads")]
 struct ProposalPath {
-    /// The proposal.
+    /// The proposal's id.
     #[param(example = "P-1", min_length = 1, max_length = 128, pattern = "^[A-Za-z0-9._:-]+$")]
     proposal_id: String,
 }
 
-/// What a done act answers: how things stood when it was done. The same `Idempotency-Key` of the same
-/// seller gives the same answer for the order's whole life.
+/// The reply to a command: the state just after it. The same `Idempotency-Key` of the same seller
+/// gives the same reply for as long as the order is kept.
 #[derive(Debug, Serialize, ToSchema)]
 struct Done {
     /// Always true.
     success: bool,
-    /// The proposal that it was about.
+    /// The proposal that the command was about.
     proposal_id: Option<String>,
-    /// The follow-up or the question that it was about.
+    /// The follow-up or the question that the command was about.
     follow_up_id: Option<String>,
-    /// The last event that the act caused. Where it was done already, the event by which it was; the
-    /// last of the list where it found nothing to do and had no key.
+    /// The last event that the command caused. For a command that was done already, the event by
+    /// which it was; for one without a key that changed nothing, the last event of the list.
     seq: u64,
     /// The order's phase after that event.
     #[schema(example = "Open")]

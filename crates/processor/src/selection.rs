@@ -1,4 +1,4 @@
-//! Which sellers an order invites, and why each other was left out.
+//! The selection of the sellers that an order invites, with the verdict on each other one.
 
 use geo::{Distance, Haversine, Point};
 use orderstream_core::spec::{Place, Seller, SellerChoice, Verdict};
@@ -6,9 +6,9 @@ use orderstream_core::{OrderSpec, SellerId};
 
 use crate::limits::CHOICES_MAX;
 
-/// Gives a verdict on every seller, of which `busy` tells in how many open orders each takes part: fit
-/// ones by distance and then by name, up to the order's
-/// count; then the ones that were left out, in the same order. Of very many the first are kept.
+/// Gives a verdict on every seller; `busy` returns the number of open orders of each. Fit sellers
+/// come first, by distance and then by name, up to the order's count; then the ones that were left
+/// out, in the same order. Of very many the first are kept.
 pub fn select(
     spec: &OrderSpec,
     sellers: &[Seller],
@@ -65,7 +65,7 @@ const fn within(limit_m: Option<u32>, distance_m: Option<u32>) -> Verdict {
     }
 }
 
-/// Great-circle distance, metres, on a sphere of the Earth's mean radius.
+/// Returns the great-circle distance, in metres, on a sphere of the Earth's mean radius.
 fn distance_m(from: Place, to: Place) -> u32 {
     let point = |place: Place| {
         Point::new(f64::from(place.longitude_udeg) / 1e6, f64::from(place.latitude_udeg) / 1e6)
@@ -81,7 +81,7 @@ fn distance_m(from: Place, to: Place) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    //! Claims about the choice of sellers.
+    //! Claims about the selection of sellers.
 
     use orderstream_core::SellerId;
     use orderstream_core::input::place;
@@ -114,8 +114,9 @@ mod tests {
         OrderSpec { delivery, sellers, category, ..OrderSpec::default() }
     }
 
+    /// Every other seller gets the verdict by which it was left out.
     #[test]
-    fn each_seller_gets_its_reason_and_the_nearest_are_chosen() {
+    fn nearest_fit_sellers_are_chosen() {
         let mut asleep = seller("asleep", Some((52.5, 13.4)), "steel");
         asleep.suspended = true;
         let mut full = seller("full", Some((52.5, 13.4)), "steel");

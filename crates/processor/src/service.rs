@@ -1,4 +1,4 @@
-//! The processor as a whole: replays, serves gRPC and REST, watches the clock, and drains.
+//! The processor as a whole: replays, serves gRPC and REST, runs expiries, and drains.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,29 +24,29 @@ use crate::orders::{self, Orders, ReplayError};
 use crate::peers::{Peers, PeersConfig};
 use crate::rest;
 
-/// What a processor is built on.
+/// The dependencies of a processor.
 #[derive(Debug)]
 pub struct Parts {
-    /// Where events lie.
+    /// The journal that holds the events.
     pub journal: Arc<dyn Journal>,
-    /// Who may be invited.
+    /// The directory of the sellers that may be invited.
     pub directory: Arc<dyn SellerDirectory>,
-    /// What time it is.
+    /// The source of the current time.
     pub clock: Arc<dyn Clock>,
-    /// Where metrics are registered.
+    /// The registry of the processor's metrics.
     pub metrics: Registry,
-    /// The figures of plain HTTP in this process.
+    /// The metrics of plain HTTP in this process.
     pub http_metrics: Arc<HttpMetrics>,
-    /// Under which name others know this processor, and how it finds them.
+    /// The name of this processor, and the settings for finding others.
     pub peers: PeersConfig,
-    /// For how long an order is kept after its end; then its lists are removed, and its name can be
-    /// opened anew. [`KEEP_ENDED`](crate::limits::KEEP_ENDED) where nobody says otherwise.
+    /// The time for which an order is kept after its end; then its lists are removed, and its id
+    /// can be opened again. By default [`KEEP_ENDED`](crate::limits::KEEP_ENDED).
     pub keep_ended: Duration,
-    /// When to stop.
+    /// Cancelled to stop the processor.
     pub shutdown: CancellationToken,
 }
 
-/// Why a processor cannot start or go on.
+/// An error that stops a processor at its start or later.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The journal cannot be read.
@@ -76,7 +76,7 @@ impl Processor {
     /// Reads the journal into memory. Blocks on the disk.
     ///
     /// # Errors
-    /// When the journal cannot be read, or a metric's name is taken.
+    /// The journal cannot be read, or a metric's name is taken.
     pub fn start(parts: Parts) -> Result<Self, Error> {
         let metrics = Metrics::new(&parts.metrics)?;
         let rpc_metrics = RpcMetrics::new(&parts.metrics, Side::Server)?;
@@ -100,11 +100,11 @@ impl Processor {
         Ok(Self { orders, rpc_metrics, name, peers, http_metrics, notifications, shutdown })
     }
 
-    /// Tells people over these channels from now on, and of what happened since they were told
-    /// first. Blocks on the disk.
+    /// Sends notifications over these channels from now on, also for events since they were first
+    /// enabled. Blocks on the disk.
     ///
     /// # Errors
-    /// When the journal cannot be read or written.
+    /// The journal cannot be read or written.
     pub fn telling(mut self, notifier: Arc<dyn Notifier>) -> Result<Self, Error> {
         if self.orders.is_read_only() {
             tracing::error!("the journal is read only: nobody is told of anything");
@@ -115,11 +115,11 @@ impl Processor {
         Ok(self)
     }
 
-    /// Tells nobody. What happens while this processor runs is not told later either. Blocks on the
+    /// Sends no notifications. Events of this run are not notified later either. Blocks on the
     /// disk.
     ///
     /// # Errors
-    /// When the journal cannot be written.
+    /// The journal cannot be written.
     pub fn silent(self) -> Result<Self, Error> {
         if !self.orders.is_read_only() {
             self.orders.never_tell()?;
@@ -127,19 +127,18 @@ impl Processor {
         Ok(self)
     }
 
-    /// Waits until all other processors that can be reached know this one. To be asked before
-    /// orders are placed here.
+    /// Waits until all reachable peers know this processor. Orders are placed here only after that.
     pub fn greeted(&self) -> impl Future<Output = ()> + Send + use<> {
         let peers = self.peers.clone();
         async move { peers.greeted().await }
     }
 
-    /// The orders, for what runs in the same process.
+    /// Returns the orders, for other parts of the same process.
     pub fn orders(&self) -> Orders {
         self.orders.clone()
     }
 
-    /// The three services without layers and ports, for what runs in the same process.
+    /// Returns the three services without layers and ports, for other parts of the same process.
     pub fn routes(&self) -> Routes {
         let service = Grpc::new(self.orders.clone(), self.name.clone(), self.peers.clone());
         Routes::new(server::streaming(service.clone()))
@@ -147,11 +146,11 @@ impl Processor {
             .add_service(server::control(service))
     }
 
-    /// Serves until shutdown. Then no act is taken any more, every stream is told in band, and
-    /// what is under way is finished.
+    /// Serves until shutdown. Then no command is taken any more, every stream receives the drain in
+    /// band, and the work under way is finished.
     ///
     /// # Errors
-    /// When serving is not possible.
+    /// The processor cannot serve.
     pub async fn run(self, grpc: TcpListener, rest: TcpListener) -> Result<(), Error> {
         let (of_grpc, of_rest) = (self.shutdown.clone(), self.shutdown.clone());
         let grpc = |stack| server::serve(grpc, stack, ServerLimits::default(), of_grpc);
@@ -159,10 +158,11 @@ impl Processor {
         self.run_on(grpc, rest).await
     }
 
-    /// The same on what is given: each is called with what it is to serve, until shutdown.
+    /// Serves through the given functions: each is called with the service that it is to serve
+    /// until shutdown.
     ///
     /// # Errors
-    /// When serving is not possible.
+    /// The processor cannot serve.
     pub async fn run_on<G, R>(
         self,
         grpc: impl FnOnce(ServerStack) -> G,

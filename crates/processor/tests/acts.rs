@@ -1,4 +1,4 @@
-//! The buyer's acts, and looking at orders, over gRPC.
+//! The buyer's commands, and reading orders, over gRPC.
 
 use orderstream_rpc::convert::timestamp_from_wire;
 use orderstream_rpc::v1;
@@ -61,7 +61,7 @@ fn whole(id: &str, proposal_id: &str) -> v1::AwardRequest {
 }
 
 #[tokio::test]
-async fn a_paused_order_takes_no_proposals_until_it_resumes() {
+async fn paused_orders_take_no_proposals() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut follow = wire.track("a").await;
@@ -100,7 +100,7 @@ async fn an_expiry_grows_and_never_shrinks() {
 }
 
 #[tokio::test]
-async fn an_award_ends_the_order_and_is_shown_with_it() {
+async fn award_ends_order_and_is_shown() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -128,7 +128,7 @@ async fn an_award_ends_the_order_and_is_shown_with_it() {
 }
 
 #[tokio::test]
-async fn close_and_cancel_end_an_order_once() {
+async fn close_and_cancel_end_orders_once() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     for id in ["a", "b"] {
@@ -154,7 +154,7 @@ async fn close_and_cancel_end_an_order_once() {
 }
 
 #[tokio::test]
-async fn every_act_on_an_unknown_order_is_not_found() {
+async fn commands_on_unknown_orders_are_refused() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     for outcome in [
@@ -176,7 +176,7 @@ async fn every_act_on_an_unknown_order_is_not_found() {
 }
 
 #[tokio::test]
-async fn an_orders_proposals_come_in_pages_without_gap_or_repeat() {
+async fn proposal_pages_hold_each_proposal_once() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -203,7 +203,7 @@ async fn an_orders_proposals_come_in_pages_without_gap_or_repeat() {
 }
 
 #[tokio::test]
-async fn a_list_holds_the_orders_that_fit_in_their_order() {
+async fn lists_are_filtered_and_sorted() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     for id in ["d", "b", "a", "c"] {
@@ -228,7 +228,7 @@ async fn a_list_holds_the_orders_that_fit_in_their_order() {
 }
 
 #[tokio::test]
-async fn a_list_without_a_bound_holds_every_order() {
+async fn unlimited_lists_hold_every_order() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     // More than one page.
@@ -239,8 +239,9 @@ async fn a_list_without_a_bound_holds_every_order() {
     assert!(ids(&all) == each, "{} orders of {}", all.len(), each.len());
 }
 
+/// An order that is not here gets a reply, not a refusal.
 #[tokio::test]
-async fn an_order_is_located_and_one_that_is_not_here_is_an_answer_too() {
+async fn locating_finds_held_orders_only() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.follow(v1::OrderStreamRequest { epoch: 6, ..tracker("a") }).await.unwrap());
@@ -256,7 +257,7 @@ async fn an_order_is_located_and_one_that_is_not_here_is_an_answer_too() {
 }
 
 #[tokio::test]
-async fn a_page_of_large_proposals_fits_in_a_message() {
+async fn pages_of_large_proposals_fit_messages() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -286,8 +287,9 @@ async fn a_page_of_large_proposals_fits_in_a_message() {
     assert_eq!(seen, 100);
 }
 
+/// An order that is too large to follow is refused at its opening.
 #[tokio::test]
-async fn the_largest_order_that_is_taken_can_be_followed() {
+async fn largest_orders_can_be_followed() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let item = |n: usize, chars: usize| v1::OrderItem {

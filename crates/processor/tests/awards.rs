@@ -1,4 +1,4 @@
-//! The buyer's choice over gRPC: line by line, with an undo, on what the buyer has seen.
+//! The buyer's award over gRPC: line by line, with an undo, and based on what the buyer has read.
 
 use orderstream_rpc::convert::timestamp_from_wire;
 use orderstream_rpc::v1;
@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 use crate::rig::{Rig, START, within};
 use crate::wire::{Follow, Wire, order, proposal, reason, refusal, submission, tracker};
 
-/// An order for beams and bolts.
+/// Opens an order for beams and bolts.
 async fn open(wire: &Wire) -> Follow {
     let item = |sku: &str| v1::OrderItem {
         sku: sku.to_owned(),
@@ -23,7 +23,7 @@ async fn open(wire: &Wire) -> Follow {
     follow
 }
 
-/// A proposal for these lines at 10 each.
+/// Submits a proposal for these lines at 10 each.
 async fn offer(wire: &Wire, id: &str, skus: &[&str]) {
     let line = |sku: &&str| v1::ProposalLine {
         sku: (*sku).to_owned(),
@@ -64,8 +64,9 @@ async fn undo(wire: &Wire) -> Result<v1::ActResponse, Status> {
     Ok(within("an undo", wire.control.clone().undo_award(request)).await?.into_inner())
 }
 
+/// Each line goes to a proposal that offers it.
 #[tokio::test]
-async fn lines_go_to_who_offers_them_in_one_step_or_not_at_all() {
+async fn lines_are_awarded_all_or_none() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut follow = open(&wire).await;
@@ -96,8 +97,9 @@ async fn lines_go_to_who_offers_them_in_one_step_or_not_at_all() {
     assert_eq!(reason(&second), "ALREADY_AWARDED");
 }
 
+/// They are shown, and an undo is refused once they count.
 #[tokio::test]
-async fn a_pending_award_is_shown_counts_by_itself_and_is_undone_only_before() {
+async fn pending_awards_count_unless_undone() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut follow = open(&wire).await;
@@ -130,7 +132,7 @@ async fn a_pending_award_is_shown_counts_by_itself_and_is_undone_only_before() {
 }
 
 #[tokio::test]
-async fn an_award_on_what_the_buyer_has_not_seen_is_refused() {
+async fn awards_on_stale_views_are_refused() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(open(&wire).await);
@@ -146,8 +148,9 @@ async fn an_award_on_what_the_buyer_has_not_seen_is_refused() {
     assert_eq!(award(&wire, on_what_is).await.unwrap().phase, "Finalised");
 }
 
+/// Their invitations are shown before.
 #[tokio::test]
-async fn a_sealed_order_shows_its_invitations_and_is_decided_after_its_opening() {
+async fn sealed_orders_are_awarded_after_opening() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let spec = v1::OrderSpec { sealed: true, expires_in_ms: 60_000, ..v1::OrderSpec::default() };

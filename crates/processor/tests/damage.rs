@@ -1,5 +1,5 @@
-//! A list that is damaged while its order is served: the order is refused and reported once, nothing is
-//! tried again and again, and the others are served.
+//! A list that is damaged while its order is served: the order is refused and reported once,
+//! nothing is retried for ever, and the others are served.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub(crate) fn damage(disk: &Disk, kind: char) {
     });
 }
 
-/// Two orders on a disk that can be damaged.
+/// Makes two orders on a disk that can be damaged.
 async fn two_orders() -> (Disk, Rig, Wire) {
     let disk = Disk::default();
     let rig = Rig::start_on(&disk).await;
@@ -46,7 +46,7 @@ async fn answer_to_a_proposal(wire: &Wire, order: &str, id: &str) -> String {
     wire.submit(vec![submission(order, id)]).await.unwrap().results[0].reason.clone()
 }
 
-/// Proposes to order `a` until its records are taken for damaged.
+/// Proposes to order `a` until its records count as damaged.
 async fn until_refused(wire: &Wire) {
     let refused =
         async { while answer_to_a_proposal(wire, "a", "p2").await != "RECORDS_DAMAGED" {} };
@@ -65,8 +65,9 @@ async fn assert_only_a_is_refused(rig: &Rig, wire: &Wire) {
     assert_eq!(wire.observe("b").await.through(6).await.len(), 6);
 }
 
+/// While the disk may recover, the refusal is retriable.
 #[tokio::test]
-async fn damaged_events_are_told_to_who_reads_them() {
+async fn damaged_events_refuse_their_order() {
     let (disk, rig, wire) = two_orders().await;
     damage(&disk, 'e');
     let mut follow = wire.observe("a").await;
@@ -79,8 +80,9 @@ async fn damaged_events_are_told_to_who_reads_them() {
     assert_only_a_is_refused(&rig, &wire).await;
 }
 
+/// They are read after a failed command.
 #[tokio::test]
-async fn damaged_grants_refuse_their_order_when_they_are_read() {
+async fn damaged_grants_refuse_their_order() {
     let (disk, rig, wire) = two_orders().await;
     damage(&disk, 'g');
     // After a failed act the order is read again.
@@ -93,7 +95,7 @@ async fn damaged_grants_refuse_their_order_when_they_are_read() {
     assert_only_a_is_refused(&rig, &wire).await;
 }
 
-/// What an ended incarnation answers to who follows it and to who reads it.
+/// Returns the refusals for following and for reading an ended incarnation.
 async fn answers_of_the_end(wire: &Wire) -> [Status; 2] {
     let followed = match wire.follow(reader_of("a", "uid-1")).await {
         Ok(mut follow) => follow.error().await,
@@ -109,7 +111,7 @@ async fn until_the_end_is_refused(wire: &Wire) {
     within("the ended order is refused", refused).await;
 }
 
-/// Orders that ended on a disk that can be damaged, kept for an hour.
+/// Makes orders that ended, on a disk that can be damaged; they are kept for an hour.
 async fn ended(incarnations: &[&str]) -> (Disk, Rig) {
     let disk = Disk::default();
     let mut rig = Rig::start_on(&disk).await;
@@ -128,8 +130,9 @@ async fn assert_kept_for_ever(disk: &Disk, rig: &Rig) {
     assert!(holds(disk, "won-uid-1"), "what cannot be read is not removed");
 }
 
+/// They no longer count as open.
 #[tokio::test]
-async fn a_refused_order_ends_its_streams_and_is_open_no_longer() {
+async fn refused_orders_end_their_streams() {
     let (disk, rig, wire) = two_orders().await;
     let invited = || {
         let seller = SellerId::new("seller1").unwrap();
@@ -147,8 +150,9 @@ async fn a_refused_order_ends_its_streams_and_is_open_no_longer() {
     assert_eq!((rig.metric("orderstream_processor_orders_open", &[]), invited()), (1.0, 1));
 }
 
+/// Only once the damage has lasted; the newest incarnation is served.
 #[tokio::test]
-async fn a_former_incarnation_is_refused_once_its_damage_is_sure() {
+async fn damaged_former_incarnations_are_refused() {
     let (disk, rig) = ended(&["uid-1", "uid-2"]).await;
     let wire = rig.wire().await;
     drop(wire.follow(of_life("a", "uid-3")).await.unwrap());
@@ -169,7 +173,7 @@ async fn a_former_incarnation_is_refused_once_its_damage_is_sure() {
 }
 
 #[tokio::test]
-async fn a_disk_that_is_well_again_costs_a_former_incarnation_nothing() {
+async fn recovered_disk_spares_former_incarnations() {
     let (disk, rig) = ended(&["uid-1", "uid-2"]).await;
     let wire = rig.wire().await;
     damage(&disk, 'e');
@@ -185,7 +189,7 @@ async fn a_disk_that_is_well_again_costs_a_former_incarnation_nothing() {
 }
 
 #[tokio::test]
-async fn an_ended_order_that_is_damaged_is_kept() {
+async fn damaged_ended_orders_are_kept() {
     let (disk, rig) = ended(&["uid-1"]).await;
     let wire = rig.wire().await;
     damage(&disk, 'e');

@@ -1,4 +1,4 @@
-//! A processor that stops: who is told what, and that nothing is cut off in the middle.
+//! A processor that stops: what clients receive, and that nothing is cut off midway.
 
 use orderstream_core::Reason;
 use orderstream_rpc::status::refusal_from_status;
@@ -16,7 +16,7 @@ use crate::rig::{Rig, within};
 use crate::sessions::Session;
 use crate::wire::{Follow, observer, order, submission, tracker};
 
-/// Reads to the word that the server stops, which must be the last; gives the number in it.
+/// Reads to the drain message, which must be the last one; returns the number in it.
 async fn told(follow: &mut Follow) -> u64 {
     loop {
         let message = follow.next().await.expect("it is told in band").unwrap();
@@ -32,13 +32,14 @@ async fn told(follow: &mut Follow) -> u64 {
     }
 }
 
-/// That a call found no server: the connection ended, or there was none to be had.
+/// Asserts that a call found no server: the connection ended, or none could be made.
 fn assert_not_served(status: &Status) {
     assert!([Code::Unavailable, Code::Cancelled].contains(&status.code()), "{status:?}");
 }
 
+/// In band, after all durable events, with the number of the last one.
 #[tokio::test]
-async fn every_open_stream_is_told_in_band_with_its_last_number() {
+async fn drain_reaches_every_open_stream() {
     let mut rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut follows = Vec::new();
@@ -73,8 +74,9 @@ async fn every_open_stream_is_told_in_band_with_its_last_number() {
     rig.stop().await;
 }
 
+/// An observer still receives the durable events.
 #[tokio::test]
-async fn no_tracker_comes_in_to_be_told_at_once_that_the_server_stops() {
+async fn draining_server_refuses_trackers() {
     let mut rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut follow = wire.track("a").await;
@@ -90,8 +92,9 @@ async fn no_tracker_comes_in_to_be_told_at_once_that_the_server_stops() {
     rig.stop().await;
 }
 
+/// New work is refused.
 #[tokio::test]
-async fn what_is_under_way_is_finished_and_what_is_new_is_refused() {
+async fn drain_finishes_work_under_way() {
     let disk = Disk::default();
     let mut rig = Rig::start_on(&disk).await;
     let wire = rig.wire().await;
@@ -123,8 +126,9 @@ async fn what_is_under_way_is_finished_and_what_is_new_is_refused() {
     assert_eq!(rig.wire().await.last_seq("a").await, 3);
 }
 
+/// From the number that the drain gave them.
 #[tokio::test]
-async fn a_client_that_is_told_goes_on_after_the_number_it_was_told() {
+async fn clients_resume_after_drain() {
     let mut rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut follow = wire.track("a").await;

@@ -12,8 +12,9 @@ async fn close(wire: &Wire, id: &str) {
     wire.control.clone().close(close).await.unwrap();
 }
 
+/// The stream ends with the order.
 #[tokio::test]
-async fn each_server_sent_event_has_its_number_as_id_and_the_stream_ends_with_the_order() {
+async fn event_ids_are_sequence_numbers() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -33,8 +34,9 @@ async fn each_server_sent_event_has_its_number_as_id_and_the_stream_ends_with_th
     assert!(events.next().await.is_none());
 }
 
+/// At status 204 an `EventSource` does not reconnect.
 #[tokio::test]
-async fn who_has_seen_the_end_is_told_to_stop_and_not_to_come_again() {
+async fn finished_readers_get_no_content() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -48,8 +50,9 @@ async fn who_has_seen_the_end_is_told_to_stop_and_not_to_come_again() {
     }
 }
 
+/// So does `after`; live events follow.
 #[tokio::test]
-async fn last_event_id_resumes_after_it_also_from_the_disk() {
+async fn last_event_id_resumes_from_disk() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -74,7 +77,7 @@ async fn last_event_id_resumes_after_it_also_from_the_disk() {
 }
 
 #[tokio::test]
-async fn a_wrong_last_event_id_is_refused_and_named() {
+async fn wrong_last_event_ids_are_refused() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -89,8 +92,9 @@ async fn a_wrong_last_event_id_is_refused_and_named() {
     assert_eq!(ahead.json()["metadata"]["last_seq"], "2");
 }
 
+/// They are counted as observers.
 #[tokio::test]
-async fn a_watcher_takes_nothing_over_and_is_counted() {
+async fn event_readers_supersede_no_tracker() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut tracked = wire.track("a").await;

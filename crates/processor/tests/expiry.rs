@@ -31,13 +31,13 @@ fn assert_expiry(event: &v1::OrderStreamResponse, not_before: Timestamp) {
     assert!(at >= not_before, "{at:?} is early");
 }
 
-/// The whole list of an order that ended.
+/// Reads the whole list of an order that ended.
 async fn whole(wire: &Wire, id: &str) -> Vec<String> {
     wire.follow(observer(id)).await.unwrap().rest().await
 }
 
 #[tokio::test]
-async fn an_order_expires_once_at_its_deadline_and_never_before() {
+async fn orders_expire_once_at_deadline() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut follow = track(&wire, "a").await;
@@ -56,7 +56,7 @@ async fn an_order_expires_once_at_its_deadline_and_never_before() {
 }
 
 #[tokio::test]
-async fn an_expiry_that_a_restart_went_past_happens_once() {
+async fn orders_overdue_at_start_expire_once() {
     let mut rig = Rig::start().await;
     drop(track(&rig.wire().await, "a").await);
     drop(track(&rig.wire().await, "b").await);
@@ -79,7 +79,7 @@ async fn an_expiry_that_a_restart_went_past_happens_once() {
 }
 
 #[tokio::test]
-async fn a_crash_at_the_deadline_neither_loses_nor_doubles_an_expiry() {
+async fn crash_at_deadline_expires_orders_once() {
     let mut rig = Rig::start().await;
     let ids: Vec<String> = (0..100).map(|n| format!("order-{n}")).collect();
     let wire = rig.wire().await;
@@ -99,8 +99,9 @@ async fn a_crash_at_the_deadline_neither_loses_nor_doubles_an_expiry() {
     }
 }
 
+/// Even before the expiry is stored.
 #[tokio::test]
-async fn an_act_at_the_deadline_comes_too_late_whoever_notices_first() {
+async fn commands_at_deadline_are_refused() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut follow = track(&wire, "a").await;
@@ -113,7 +114,7 @@ async fn an_act_at_the_deadline_comes_too_late_whoever_notices_first() {
 }
 
 #[tokio::test]
-async fn an_extended_order_expires_at_its_new_deadline() {
+async fn extended_orders_expire_at_new_deadline() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut follow = track(&wire, "a").await;
@@ -132,7 +133,7 @@ async fn an_extended_order_expires_at_its_new_deadline() {
 }
 
 #[tokio::test]
-async fn a_paused_order_expires_all_the_same() {
+async fn paused_orders_expire_too() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut follow = track(&wire, "a").await;
@@ -147,7 +148,7 @@ async fn a_paused_order_expires_all_the_same() {
 }
 
 #[tokio::test]
-async fn an_expiry_that_cannot_be_stored_happens_when_the_disk_works_again() {
+async fn failed_expiry_happens_after_recovery() {
     let disk = Disk::default();
     let rig = Rig::start_on(&disk).await;
     let wire = rig.wire().await;
@@ -161,8 +162,9 @@ async fn an_expiry_that_cannot_be_stored_happens_when_the_disk_works_again() {
     assert_eq!(whole(&wire, "a").await.len(), 3);
 }
 
+/// The times of events never run back either.
 #[tokio::test]
-async fn a_clock_that_runs_back_gives_no_time_back() {
+async fn clock_set_back_extends_nothing() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut follow = track(&wire, "a").await;
@@ -178,8 +180,9 @@ async fn a_clock_that_runs_back_gives_no_time_back() {
     assert_expiry(&follow.event().await, DEADLINE);
 }
 
+/// The reason depends on the phase, and nothing is stored.
 #[tokio::test]
-async fn a_late_proposal_is_refused_with_the_reason_and_nothing_is_stored() {
+async fn late_proposals_are_refused() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut control = wire.control.clone();

@@ -1,4 +1,4 @@
-//! A disk that fails: nothing is acknowledged that is not stored, and nothing that was is lost.
+//! A disk that fails: nothing is acknowledged that is not stored, and nothing acknowledged is lost.
 
 use orderstream_rpc::v1;
 use serde_json::json;
@@ -10,14 +10,14 @@ use crate::http::post;
 use crate::rig::{Rig, START, within};
 use crate::wire::{Wire, observer, order, reason, submission, tracker};
 
-/// Waits until the disk is asked to write something.
+/// Waits until a write reaches the disk.
 async fn a_write_waits(disk: &Disk) {
     let disk = disk.clone();
     let waits = tokio::task::spawn_blocking(move || disk.wait_for_commit());
     within("a write", waits).await.unwrap();
 }
 
-/// Proposes again and again until it is stored; gives how often it was refused.
+/// Proposes until it is stored; returns the number of refusals before.
 async fn propose_until_stored(wire: &Wire, id: &str, proposal_id: &str) -> usize {
     let stored = async {
         let mut refused = 0;
@@ -40,8 +40,9 @@ fn assert_unavailable(status: &Status) {
     assert_eq!(refusal.retry_after_ms, Some(1_000), "it says when to come again");
 }
 
+/// Stored events are still read.
 #[tokio::test]
-async fn a_full_disk_is_unavailable_and_everything_goes_on_when_there_is_room() {
+async fn full_disk_refuses_commands_until_freed() {
     let disk = Disk::default();
     let mut rig = Rig::start_on(&disk).await;
     let wire = rig.wire().await;
@@ -72,8 +73,9 @@ async fn a_full_disk_is_unavailable_and_everything_goes_on_when_there_is_room() 
     assert_eq!(reason(&unknown), "ORDER_NOT_FOUND", "what was refused is not there");
 }
 
+/// And they double none.
 #[tokio::test]
-async fn no_fault_of_the_disk_loses_or_doubles_an_acknowledged_proposal() {
+async fn disk_faults_lose_no_acknowledged_proposal() {
     for fault in [Fault::NoRoom, Fault::WriteFails, Fault::SyncFails, Fault::Panics] {
         let disk = Disk::default();
         let mut rig = Rig::start_on(&disk).await;
@@ -108,8 +110,9 @@ async fn no_fault_of_the_disk_loses_or_doubles_an_acknowledged_proposal() {
     }
 }
 
+/// Each is acknowledged only once it is stored.
 #[tokio::test]
-async fn many_acts_at_once_over_a_failing_disk_are_each_answered_truly() {
+async fn concurrent_commands_report_failed_writes() {
     let disk = Disk::default();
     let rig = Rig::start_on(&disk).await;
     let wire = rig.wire().await;
@@ -132,8 +135,9 @@ async fn many_acts_at_once_over_a_failing_disk_are_each_answered_truly() {
     assert_eq!(wire.last_seq("a").await, 52);
 }
 
+/// The order exists afterwards only if it did before.
 #[tokio::test]
-async fn an_opening_that_was_refused_comes_to_life_by_no_restart() {
+async fn restart_changes_no_failed_opening() {
     let disk = Disk::default();
     let mut rig = Rig::start_on(&disk).await;
     let wire = rig.wire().await;
@@ -158,7 +162,8 @@ async fn an_opening_that_was_refused_comes_to_life_by_no_restart() {
     assert_eq!(is_there(&rig).await, before);
 }
 
-/// An order whose last act failed, at a disk that cannot read its opening; it is read again and again.
+/// Makes an order whose last command failed, on a disk that cannot read its opening; the order is
+/// read again and again.
 async fn unreadable_after_a_failed_act() -> (Disk, Rig, Wire) {
     let disk = Disk::default();
     let rig = Rig::start_on(&disk).await;
@@ -181,7 +186,7 @@ async fn unreadable_after_a_failed_act() -> (Disk, Rig, Wire) {
 }
 
 #[tokio::test]
-async fn an_order_that_could_not_be_read_for_a_moment_is_not_damaged() {
+async fn brief_read_failure_damages_no_order() {
     let (disk, _rig, wire) = unreadable_after_a_failed_act().await;
     disk.set_unreadable(None);
     disk.set_room(Room::Enough);
@@ -189,7 +194,7 @@ async fn an_order_that_could_not_be_read_for_a_moment_is_not_damaged() {
 }
 
 #[tokio::test]
-async fn an_order_that_cannot_be_read_any_more_says_so() {
+async fn lasting_read_failure_reports_damage() {
     let (_disk, rig, wire) = unreadable_after_a_failed_act().await;
     rig.clock.set(START.plus_ms(2_000));
     let told = async {
@@ -204,8 +209,9 @@ async fn an_order_that_cannot_be_read_any_more_says_so() {
     assert_eq!(within("what is wrong", told).await, "RECORDS_DAMAGED");
 }
 
+/// Their owner refuses them as damaged.
 #[tokio::test]
-async fn an_order_whose_records_are_damaged_is_found_here_and_says_so() {
+async fn damaged_orders_are_still_located() {
     let disk = Disk::default();
     let mut rig = Rig::start_on(&disk).await;
     drop(rig.wire().await.track("a").await);
@@ -224,7 +230,7 @@ async fn an_order_whose_records_are_damaged_is_found_here_and_says_so() {
 }
 
 #[tokio::test]
-async fn who_follows_an_order_whose_opening_fails_is_told() {
+async fn failed_opening_refuses_its_followers() {
     let disk = Disk::default();
     let rig = Rig::start_on(&disk).await;
     let (wire, elsewhere) = (rig.wire().await, rig.wire().await);

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use crate::rig::within;
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -22,7 +22,7 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 
-    /// The stable reason of a problem, whose media type is checked.
+    /// Returns the stable reason of a problem; checks its media type.
     pub(crate) fn reason(&self) -> String {
         assert!(self.head.contains("content-type: application/problem+json"), "{self:?}");
         assert_eq!(self.json()["status"], self.status, "{self:?}");
@@ -30,7 +30,7 @@ impl Answer {
     }
 }
 
-/// One request; `headers` are whole lines.
+/// Sends one request; `headers` are whole lines.
 pub(crate) async fn send(
     address: SocketAddr,
     request: &str,
@@ -58,7 +58,7 @@ pub(crate) async fn post(address: SocketAddr, path: &str, body: &Value) -> Answe
     send(address, &format!("POST {path}"), &headers, &body.to_string()).await
 }
 
-/// A post under an idempotency key.
+/// Sends a post under an idempotency key.
 pub(crate) async fn post_once(address: SocketAddr, path: &str, key: &str, body: &Value) -> Answer {
     let key = format!("idempotency-key: {key}");
     let headers = ["content-type: application/json", &key];
@@ -84,7 +84,7 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
     Some(Answer { status, head, text })
 }
 
-/// The first line of an answer that may have no body.
+/// Returns the first line of a response that may have no body.
 pub(crate) async fn status(address: SocketAddr, path: &str, header: &str) -> String {
     let exchange = async {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -123,7 +123,7 @@ impl SseStream {
         within(path, open).await
     }
 
-    /// The next event; `None` after the stream's last.
+    /// Returns the next event; `None` after the stream's last.
     pub(crate) async fn next(&mut self) -> Option<Sse> {
         within("a server-sent event", self.read()).await
     }

@@ -1,5 +1,5 @@
-//! Incarnations of one name: an ended one is kept beside the one that came after it, and nothing
-//! that happens to an opening touches what was there before.
+//! Incarnations of one order id: an ended one is kept beside the one that came after it, and
+//! nothing that happens to an opening touches what was there before.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ async fn award(
     Ok(within("an award", client.award(request)).await?.into_inner())
 }
 
-/// Opens an incarnation, has it proposed to under a key, and awards the proposal.
+/// Opens an incarnation, proposes to it under a key, and awards the proposal.
 pub(crate) async fn tender(rig: &Rig, id: &str, incarnation: &str) {
     let wire = rig.wire().await;
     let mut follow = wire.follow(of_life(id, incarnation)).await.unwrap();
@@ -71,7 +71,7 @@ fn proposed(id: &str, incarnation: &str) -> Value {
     })
 }
 
-/// All that a caller can see of an awarded order by naming its incarnation.
+/// Everything that a caller can see of an awarded order by naming its incarnation.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Seen {
     state: v1::OrderState,
@@ -113,7 +113,7 @@ pub(crate) async fn seen(rig: &Rig, id: &str, incarnation: &str) -> Seen {
     Seen { state, events, texts, award_seq: again.seq }
 }
 
-/// The same of one that is the newest of its name, where a seller's key has its answer too.
+/// Reads the newest incarnation of an order id, where a seller's key gets its reply too.
 pub(crate) async fn seen_as_newest(rig: &Rig, id: &str, incarnation: &str) -> Seen {
     let state = rig.wire().await.state(id).await.unwrap();
     assert_eq!(state.order.unwrap().incarnation, incarnation);
@@ -123,7 +123,7 @@ pub(crate) async fn seen_as_newest(rig: &Rig, id: &str, incarnation: &str) -> Se
     seen(rig, id, incarnation).await
 }
 
-/// Whether the disk holds this text.
+/// Reports whether the disk holds this text.
 pub(crate) fn holds(disk: &Disk, text: &str) -> bool {
     let mut holds = false;
     disk.tamper(|map| {
@@ -143,8 +143,9 @@ pub(crate) async fn gone(rig: &Rig, disk: &Disk, texts: &[&str]) {
     within("what was removed is gone", gone).await;
 }
 
+/// On a full disk; streams, reads and replies stay as they were.
 #[tokio::test]
-async fn an_award_stays_when_its_name_cannot_be_opened_anew() {
+async fn award_survives_failed_reopening() {
     let disk = Disk::default();
     let mut rig = Rig::start_on(&disk).await;
     tender(&rig, "a", "uid-1").await;
@@ -166,7 +167,7 @@ async fn an_award_stays_when_its_name_cannot_be_opened_anew() {
 }
 
 #[tokio::test]
-async fn wherever_an_opening_fails_the_ended_incarnation_stays_as_it_was() {
+async fn failed_openings_change_no_ended_incarnation() {
     for fault in [Fault::NoRoom, Fault::WriteFails, Fault::SyncFails, Fault::Panics] {
         for fine in 0..2 {
             let disk = Disk::default();
@@ -209,7 +210,7 @@ async fn wherever_an_opening_fails_the_ended_incarnation_stays_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_process_that_is_killed_while_it_opens_a_name_anew_finds_the_ended_incarnation() {
+async fn crash_while_reopening_keeps_ended_incarnation() {
     let disk = Disk::default();
     let mut rig = Rig::start_on(&disk).await;
     tender(&rig, "a", "uid-1").await;
@@ -232,7 +233,7 @@ async fn a_process_that_is_killed_while_it_opens_a_name_anew_finds_the_ended_inc
 }
 
 #[tokio::test]
-async fn a_new_incarnation_stands_beside_the_ended_one_and_both_are_read() {
+async fn ended_and_new_incarnation_are_readable() {
     // Whatever their names' order.
     for (first, second) in [("uid-1", "uid-2"), ("uid-2", "uid-1")] {
         let mut rig = Rig::start().await;
@@ -261,7 +262,7 @@ async fn a_new_incarnation_stands_beside_the_ended_one_and_both_are_read() {
 }
 
 #[tokio::test]
-async fn a_tracker_that_was_away_hears_the_end_of_its_own_incarnation() {
+async fn late_tracker_receives_its_incarnations_end() {
     let mut rig = Rig::start().await;
     tender(&rig, "a", "uid-1").await;
     tender(&rig, "a", "uid-2").await;
@@ -280,8 +281,9 @@ async fn a_tracker_that_was_away_hears_the_end_of_its_own_incarnation() {
     }
 }
 
+/// A new command on one is refused, and its epoch fences nobody.
 #[tokio::test]
-async fn acts_on_a_former_incarnation_are_answered_as_before_its_end_and_change_nothing() {
+async fn former_incarnations_repeat_replies_only() {
     let rig = Rig::start().await;
     tender(&rig, "a", "uid-1").await;
     let wire = rig.wire().await;
@@ -306,8 +308,9 @@ async fn acts_on_a_former_incarnation_are_answered_as_before_its_end_and_change_
     assert_eq!(status.code(), Code::NotFound);
 }
 
+/// Unless the request names another incarnation.
 #[tokio::test]
-async fn an_ended_name_is_joined_without_another_incarnation_and_never_opened_anew() {
+async fn ended_orders_are_joined_not_reopened() {
     let mut rig = Rig::start().await;
     tender(&rig, "a", "uid-1").await;
     for _ in 0..2 {
@@ -320,7 +323,7 @@ async fn an_ended_name_is_joined_without_another_incarnation_and_never_opened_an
     }
 }
 
-/// Copies every list of a disk onto another one, as an operator might who puts copies together.
+/// Copies every list of a disk onto another one, as an operator might who merges copies.
 async fn copy(from: &Disk, to: &Disk) {
     let disks = [from.clone(), to.clone()];
     let closed =
@@ -335,8 +338,9 @@ async fn copy(from: &Disk, to: &Disk) {
     }
 }
 
+/// The earlier one can still be read.
 #[tokio::test]
-async fn of_two_incarnations_without_an_end_the_later_is_served_and_the_other_kept() {
+async fn later_open_incarnation_is_served() {
     for (earlier, later) in [("uid-1", "uid-2"), ("uid-2", "uid-1")] {
         let disks = [Disk::default(), Disk::default()];
         for ((disk, incarnation), at) in disks.iter().zip([earlier, later]).zip([0, 60_000]) {
@@ -372,8 +376,9 @@ async fn of_two_incarnations_without_an_end_the_later_is_served_and_the_other_ke
     }
 }
 
+/// It is refused, and kept on the disk.
 #[tokio::test]
-async fn a_damaged_incarnation_is_kept_and_refused_and_the_newer_one_is_served() {
+async fn damaged_incarnation_blocks_no_newer_one() {
     // From its first record on, and later.
     for text in ["OrderOpened", "won-uid-1"] {
         let disk = Disk::default();

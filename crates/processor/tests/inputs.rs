@@ -12,8 +12,8 @@ use crate::rig::Rig;
 use crate::sessions::Session;
 use crate::wire::{Wire, order, proposal, reason, refusal, tracker};
 
-/// A change that makes a good submission bad, the field that is to be named, and the words that
-/// name its limit or the fix.
+/// A change that makes a good submission bad, the field to be named, and the text that names its
+/// limit or the fix.
 type Case = (fn(&mut v1::ProposalSubmission), &'static str, &'static str);
 
 fn of(submission: &mut v1::ProposalSubmission) -> &mut v1::Proposal {
@@ -76,7 +76,7 @@ fn good() -> v1::ProposalSubmission {
     }
 }
 
-/// The same submission as a REST body.
+/// Converts a submission to a REST body.
 fn body(submission: &v1::ProposalSubmission) -> Value {
     let proposal = submission.proposal.as_ref().unwrap();
     let line = |line: &v1::ProposalLine| {
@@ -106,8 +106,9 @@ async fn submit_over_rest(rig: &Rig, submission: &v1::ProposalSubmission) -> cra
     post_once(rig.rest(), "/api/v1/proposals", key, &body).await
 }
 
+/// Over REST and gRPC alike.
 #[tokio::test]
-async fn a_wrong_field_is_named_with_its_limit_on_rest_and_grpc_alike() {
+async fn wrong_fields_are_named_with_limits() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -133,8 +134,9 @@ async fn a_wrong_field_is_named_with_its_limit_on_rest_and_grpc_alike() {
     assert_eq!(wire.last_seq("a").await, 3);
 }
 
+/// Unknown and ended orders, unknown proposals, and a lease that is too long.
 #[tokio::test]
-async fn what_is_unknown_or_over_has_the_same_reason_on_rest_and_grpc() {
+async fn rest_and_grpc_refuse_alike() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -182,7 +184,7 @@ fn lock(proposal_id: &str, lease_ms: u64) -> Up {
 }
 
 #[tokio::test]
-async fn a_body_that_cannot_be_read_is_refused_as_a_whole() {
+async fn unreadable_bodies_are_refused() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -207,7 +209,7 @@ async fn a_body_that_cannot_be_read_is_refused_as_a_whole() {
 }
 
 #[tokio::test]
-async fn a_message_over_the_limit_is_refused_with_the_limit() {
+async fn oversized_messages_are_refused_with_limit() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -225,8 +227,9 @@ async fn a_message_over_the_limit_is_refused_with_the_limit() {
     assert_eq!(wire.propose("a", "p").await, 3, "the connection goes on");
 }
 
+/// An unknown query parameter is refused and named.
 #[tokio::test]
-async fn what_a_newer_client_adds_to_a_body_is_left_alone_and_a_strange_query_is_named() {
+async fn unknown_body_fields_are_ignored() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -241,7 +244,7 @@ async fn what_a_newer_client_adds_to_a_body_is_left_alone_and_a_strange_query_is
     }
 }
 
-/// A change that makes a good opening bad, the field that is to be named, and its limit or the fix.
+/// A change that makes a good opening bad, the field to be named, and its limit or the fix.
 type Opening = (fn(&mut v1::OrderStreamRequest), &'static str, &'static str);
 
 fn spec(request: &mut v1::OrderStreamRequest) -> &mut v1::OrderSpec {
@@ -311,8 +314,9 @@ async fn assert_not_opened(wire: &Wire, number: usize, opening: &Opening) {
     assert!(status.message().contains(limit), "case {number}, {field}: {status:?}");
 }
 
+/// The refusal names the field.
 #[tokio::test]
-async fn an_order_with_a_wrong_field_is_not_opened_and_the_field_is_named() {
+async fn wrong_fields_prevent_opening() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     for (number, opening) in OPENINGS.iter().enumerate() {

@@ -1,4 +1,5 @@
-//! A seller's session is told of every order that the seller is invited to, once, wherever it goes on.
+//! A seller's session receives every order that the seller is invited to, once, wherever it
+//! resumes.
 
 use orderstream_rpc::v1;
 use orderstream_rpc::v1::seller_event::Kind as Down;
@@ -38,7 +39,7 @@ async fn state_of(wire: &Wire, id: &str, seller: &str) -> String {
     held.unwrap_or_else(|| panic!("{seller} is not invited")).state
 }
 
-/// The next event: its order, number and kind.
+/// Returns the next event: its order, number and kind.
 async fn told(session: &mut Session) -> (String, u64, String) {
     let event = session.event().await;
     (event.order_req_id, event.seq, event.streaming_response_status)
@@ -49,7 +50,7 @@ fn opened(id: &str) -> (String, u64, String) {
 }
 
 #[tokio::test]
-async fn invitations_come_by_themselves_those_that_there_are_and_those_to_come() {
+async fn sessions_receive_present_and_later_invitations() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     open(&wire, "before", &["seller1"]).await;
@@ -87,8 +88,9 @@ async fn an_acknowledged_invitation_is_seen_once() {
     assert_eq!(told(&mut session).await, ("a".to_owned(), 3, kind));
 }
 
+/// After a crash of the processor.
 #[tokio::test]
-async fn a_session_that_goes_on_after_a_kill_misses_nothing_and_hears_nothing_twice() {
+async fn resumed_session_receives_each_event_once() {
     let mut rig = Rig::start().await;
     let wire = rig.wire().await;
     open(&wire, "a", &["seller1"]).await;
@@ -115,7 +117,7 @@ async fn a_session_that_goes_on_after_a_kill_misses_nothing_and_hears_nothing_tw
 }
 
 #[tokio::test]
-async fn a_cursor_that_cannot_be_used_keeps_nobody_from_the_other_orders() {
+async fn unusable_cursors_block_no_other_order() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let life = |id: &str| v1::OrderStreamRequest { incarnation: id.to_owned(), ..tracker("a") };
@@ -154,8 +156,9 @@ async fn a_cursor_that_cannot_be_used_keeps_nobody_from_the_other_orders() {
     assert_eq!(firsts, [opened("a"), opened("short")], "what is here now, from its first event");
 }
 
+/// They receive the award once it counts.
 #[tokio::test]
-async fn an_award_is_told_when_it_counts_and_not_while_it_can_be_undone() {
+async fn sellers_see_no_pending_award() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     open(&wire, "a", &["seller1", "seller2"]).await;
@@ -187,8 +190,9 @@ async fn an_award_is_told_when_it_counts_and_not_while_it_can_be_undone() {
     assert_eq!(loser.ask("2", acknowledge("a", 9)).await.reason, "", "also after the end");
 }
 
+/// Until their opening.
 #[tokio::test]
-async fn a_sealed_order_tells_a_seller_no_price_before_its_opening() {
+async fn sealed_orders_show_sellers_no_price() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let spec = v1::OrderSpec { sealed: true, expires_in_ms: 60_000, ..v1::OrderSpec::default() };
@@ -220,7 +224,7 @@ async fn a_sealed_order_tells_a_seller_no_price_before_its_opening() {
 }
 
 #[tokio::test]
-async fn a_busy_order_does_not_hold_up_the_others() {
+async fn busy_orders_delay_no_others() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     open(&wire, "busy", &["seller1"]).await;
@@ -235,7 +239,7 @@ async fn a_busy_order_does_not_hold_up_the_others() {
 }
 
 #[tokio::test]
-async fn a_seller_has_a_bounded_number_of_sessions() {
+async fn sessions_per_seller_are_limited() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut sessions = Vec::new();
@@ -251,8 +255,9 @@ async fn a_seller_has_a_bounded_number_of_sessions() {
     within("the place of the one that ended", freed).await;
 }
 
+/// The limit is reported once.
 #[tokio::test]
-async fn a_session_with_too_many_orders_says_so_and_goes_on_as_they_end() {
+async fn full_session_continues_as_orders_end() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut opening = JoinSet::new();
@@ -292,7 +297,7 @@ async fn a_session_with_too_many_orders_says_so_and_goes_on_as_they_end() {
 }
 
 #[tokio::test]
-async fn a_stopping_server_tells_every_event_before_its_last_word() {
+async fn drain_comes_after_every_event() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     open(&wire, "a", &["seller1"]).await;

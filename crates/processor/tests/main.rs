@@ -1,5 +1,5 @@
-//! What buyers, sellers and trackers see of a processor: real sockets, a real journal, a clock that
-//! the test sets.
+//! The behaviour of a processor for buyers, sellers and trackers: real sockets, a real journal, a
+//! clock that the test sets.
 
 #![allow(
     clippy::assigning_clones,

@@ -1,5 +1,5 @@
-//! What sellers and buyers read of talk, versions, comparisons and locks, and how a write is kept
-//! from undoing what its caller does not know of.
+//! Reading conversations, versions, comparisons and locks, and protecting a write from overwriting
+//! changes that its caller does not know of.
 
 use std::net::SocketAddr;
 
@@ -15,7 +15,7 @@ fn proposal(seller: &str, id: &str, price: &str) -> Value {
             "currency": "EUR" })
 }
 
-/// A write with a precondition.
+/// Sends a write with a precondition.
 async fn guarded(address: SocketAddr, request: &str, etag: &str, body: &Value) -> Answer {
     let header = format!("if-match: {etag}");
     send(address, request, &[&header], &body.to_string()).await
@@ -36,8 +36,9 @@ async fn ask_sellers(wire: &Wire, id: &str, answers: &str) {
     within("a follow-up", wire.unary.clone().process_follow_up(request)).await.unwrap();
 }
 
+/// The refusal holds the current version.
 #[tokio::test]
-async fn a_change_that_somebody_else_was_faster_with_is_refused_with_the_version_now() {
+async fn stale_etags_are_refused() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -72,7 +73,7 @@ async fn a_change_that_somebody_else_was_faster_with_is_refused_with_the_version
 }
 
 #[tokio::test]
-async fn an_orders_etag_is_its_last_event() {
+async fn order_etag_is_last_event() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -87,8 +88,9 @@ async fn an_orders_etag_is_its_last_event() {
     assert_eq!(now.status, 200, "{now:?}");
 }
 
+/// With their holder and end.
 #[tokio::test]
-async fn a_lock_is_shown_with_its_holder_and_end_until_it_runs_out() {
+async fn locks_are_shown_until_they_expire() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -112,7 +114,7 @@ async fn a_lock_is_shown_with_its_holder_and_end_until_it_runs_out() {
 }
 
 #[tokio::test]
-async fn every_version_is_kept_and_says_what_changed() {
+async fn versions_are_kept_with_changes() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -161,7 +163,7 @@ async fn every_version_is_kept_and_says_what_changed() {
 }
 
 #[tokio::test]
-async fn a_conversation_is_read_in_order_page_by_page() {
+async fn conversations_are_paged_in_order() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -199,7 +201,7 @@ async fn a_conversation_is_read_in_order_page_by_page() {
 }
 
 #[tokio::test]
-async fn one_request_looks_through_a_bounded_part_of_a_long_list() {
+async fn scans_of_long_lists_are_limited() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -212,8 +214,9 @@ async fn one_request_looks_through_a_bounded_part_of_a_long_list() {
     assert_eq!(rest["next"], Value::Null);
 }
 
+/// A repetition asks once.
 #[tokio::test]
-async fn the_same_key_asks_once_and_serves_as_the_questions_id() {
+async fn idempotency_key_becomes_question_id() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -230,7 +233,7 @@ async fn the_same_key_asks_once_and_serves_as_the_questions_id() {
 }
 
 #[tokio::test]
-async fn an_invitation_goes_on_as_the_seller_sees_declines_and_proposes() {
+async fn invitation_states_follow_seller_commands() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -252,7 +255,7 @@ async fn an_invitation_goes_on_as_the_seller_sees_declines_and_proposes() {
 }
 
 #[tokio::test]
-async fn proposals_stand_side_by_side_as_json_and_as_csv() {
+async fn comparisons_come_as_json_and_csv() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let item = |sku: &str| v1::OrderItem {
@@ -303,7 +306,7 @@ async fn proposals_stand_side_by_side_as_json_and_as_csv() {
 }
 
 #[tokio::test]
-async fn an_award_that_can_be_undone_is_shown_as_pending() {
+async fn undoable_awards_are_shown_pending() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);

@@ -1,5 +1,5 @@
-//! Who hears what of an order, whatever of the channels fails: a notifier that the test holds in
-//! hand, behind a real processor.
+//! The notifications of an order, whichever channels fail: a notifier that the test controls,
+//! behind a real processor.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::http::{get, post};
 use crate::rig::{Rig, START, within};
 use crate::wire::{Wire, order, tracker};
 
-/// What the test makes of attempts for one address.
+/// The outcome of attempts for one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     TryAgain,
@@ -27,7 +27,7 @@ pub(crate) enum Fate {
     Hangs,
 }
 
-/// Takes everything but what the test says otherwise.
+/// A notifier that takes everything, unless the test sets another outcome.
 #[derive(Debug, Default)]
 pub(crate) struct Hand {
     fates: Mutex<BTreeMap<String, Fate>>,
@@ -52,7 +52,7 @@ impl Hand {
         };
     }
 
-    /// Waits until what was taken is as wanted, and gives it.
+    /// Waits until the taken notifications are as wanted, and returns them.
     async fn taken(
         &self,
         what: &str,
@@ -153,7 +153,7 @@ async fn opened(rig: &Rig) -> Wire {
 }
 
 #[tokio::test]
-async fn sellers_are_invited_and_the_order_knows() {
+async fn order_records_invitation_results() {
     let hand = Hand::with_sink();
     let rig = Rig::start_telling(&hand).await;
     hand.set("https://seller2/", Some(Fate::Bounces));
@@ -170,8 +170,9 @@ async fn sellers_are_invited_and_the_order_knows() {
     assert_eq!(templates(&taken, "seller1"), ["invitation"]);
 }
 
+/// Neither in their order nor in another one.
 #[tokio::test]
-async fn one_that_hangs_holds_up_neither_its_order_nor_another_one() {
+async fn hanging_attempts_delay_no_others() {
     let hand = Hand::with_sink();
     let rig = Rig::start_telling(&hand).await;
     hand.set("https://seller1/", Some(Fate::Hangs));
@@ -187,8 +188,9 @@ async fn one_that_hangs_holds_up_neither_its_order_nor_another_one() {
     assert_eq!(invitation_states(&rig).await["seller1"], "Invited");
 }
 
+/// After their back-off, under the same id.
 #[tokio::test]
-async fn what_failed_is_tried_after_its_pause_and_survives_a_restart() {
+async fn failed_attempts_are_retried_after_restart() {
     let hand = Hand::with_sink();
     let mut rig = Rig::start_telling(&hand).await;
     hand.set("https://seller1/", Some(Fate::TryAgain));
@@ -210,7 +212,7 @@ async fn what_failed_is_tried_after_its_pause_and_survives_a_restart() {
 }
 
 #[tokio::test]
-async fn nobody_hears_anything_twice_while_nothing_can_be_written_down() {
+async fn full_disk_repeats_no_notification() {
     let disk = Disk::default();
     let hand = Arc::new(Hand { disk: Some(disk.clone()), ..Hand::default() });
     let mut rig = Rig::start_on(&disk).await;
@@ -240,7 +242,7 @@ async fn nobody_hears_anything_twice_while_nothing_can_be_written_down() {
 }
 
 #[tokio::test]
-async fn who_was_not_reached_before_a_new_incarnation_is_told_of_the_former_one_all_the_same() {
+async fn former_incarnations_are_still_notified() {
     let hand = Hand::with_sink();
     let mut rig = Rig::start_telling(&hand).await;
     hand.set("https://seller1/", Some(Fate::TryAgain));
@@ -290,7 +292,7 @@ async fn until_listed(rig: &Rig, wanted: impl Fn(&Value) -> bool) {
 }
 
 #[tokio::test]
-async fn a_dead_letter_is_listed_and_sent_again() {
+async fn dead_letters_are_listed_and_replayed() {
     let hand = Hand::with_sink();
     let mut rig = Rig::start_telling(&hand).await;
     hand.set("https://seller3/", Some(Fate::Bounces));
@@ -348,8 +350,9 @@ async fn nothing_sealed_leaves_before_the_opening() {
     assert!(!listed.contains("4711"), "{listed}");
 }
 
+/// Events from the time when notifications were off.
 #[tokio::test]
-async fn what_happened_while_nobody_was_told_is_not_told_later() {
+async fn earlier_events_are_never_notified() {
     let hand = Hand::with_sink();
     let mut rig = Rig::start().await;
     drop(opened(&rig).await);
@@ -362,10 +365,9 @@ async fn what_happened_while_nobody_was_told_is_not_told_later() {
     assert!(taken.iter().all(|told| told.template.as_str() != "invitation"), "{taken:?}");
 }
 
-/// Nobody can say where a seller is told before the list of sellers is there: what happens in that
-/// time is told late, and not never.
+/// Before the list of sellers is known, so are no addresses: events of that time are notified late.
 #[tokio::test]
-async fn what_happened_before_the_sellers_were_known_again_is_told_to_them_then() {
+async fn events_wait_for_seller_list() {
     let hand = Arc::new(Hand::default());
     let mut rig = Rig::start_telling(&hand).await;
     drop(opened(&rig).await);
@@ -383,9 +385,10 @@ async fn what_happened_before_the_sellers_were_known_again_is_told_to_them_then(
     }
 }
 
-/// The order takes acts, the other order's people are notified, and nothing is tried for ever.
+/// The order takes commands, the other order's notifications are sent, and no attempt is repeated
+/// for ever.
 #[tokio::test]
-async fn a_damaged_outbox_costs_only_its_notifications() {
+async fn damaged_outbox_costs_only_notifications() {
     let (disk, hand) = (Disk::default(), Hand::with_sink());
     let rig = Rig::start_telling_on(&disk, &hand).await;
     let wire = opened(&rig).await;

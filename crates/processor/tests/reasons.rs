@@ -1,5 +1,5 @@
-//! Every reason for which the sellers' REST refuses, each provoked once, with its status, and said in
-//! the document of the operation that gave it.
+//! Every reason for which the sellers' REST refuses, each provoked once, with its status, and
+//! documented for the operation that gave it.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::http::{Answer, get, post, post_once, send};
 use crate::rig::{Rig, START, within};
 use crate::wire::{Wire, order, tracker};
 
-/// What the table has seen, held against the document.
+/// The provoked reasons, checked against the document.
 struct Seen {
     document: Value,
     reasons: BTreeSet<Reason>,
@@ -25,7 +25,7 @@ impl Seen {
         Self { document, reasons: BTreeSet::new() }
     }
 
-    /// Checks one refusal of an operation: its reason, its status, and that the document says so.
+    /// Checks one refusal of an operation: its reason, its status, and that the document lists it.
     fn check(&mut self, operation: (&str, &str), answer: &Answer, reason: Reason) {
         let (method, path) = operation;
         assert_eq!(answer.reason(), reason.as_str(), "{method} {path}: {answer:?}");
@@ -67,7 +67,7 @@ async fn award(wire: &Wire, id: &str, undo_within_ms: u64) {
     within("an award", wire.control.clone().award(request)).await.unwrap();
 }
 
-/// What is wrong in a request, or names what is not there.
+/// Provokes the refusals of wrong requests, and of requests that name something absent.
 async fn wrong_or_absent(rig: &Rig, seen: &mut Seen) {
     let rest = rig.rest();
     let not_json = send(rest, "POST /api/v1/proposals", &[], "no").await;
@@ -80,7 +80,7 @@ async fn wrong_or_absent(rig: &Rig, seen: &mut Seen) {
     seen.check(("get", "/api/v1/orders/{order_req_id}/events"), &ahead, Reason::AheadOfList);
 }
 
-/// What collides with what is there.
+/// Provokes the refusals of requests that collide with what exists.
 async fn collisions(rig: &Rig, seen: &mut Seen) {
     let rest = rig.rest();
     assert_eq!(propose(rig, "a", "p").await.status, 201);
@@ -101,7 +101,7 @@ async fn collisions(rig: &Rig, seen: &mut Seen) {
     seen.check(AMEND, &amend(rig, "a", "q", &[]).await, Reason::ProposalEnded);
 }
 
-/// What the order's state refuses.
+/// Provokes the refusals by an order's state.
 async fn states(rig: &Rig, wire: &Wire, seen: &mut Seen) {
     for id in ["paused", "pending", "ended", "sealed"] {
         let sealed = id == "sealed";
@@ -122,7 +122,7 @@ async fn states(rig: &Rig, wire: &Wire, seen: &mut Seen) {
     seen.check(PROPOSE, &propose(rig, "sealed", "p2").await, Reason::DeadlinePassed);
 }
 
-/// What the server cannot do now.
+/// Provokes the refusals of a server that cannot work now.
 async fn faults(seen: &mut Seen) {
     let disk = Disk::default();
     let rig = Rig::start_on(&disk).await;
@@ -136,7 +136,7 @@ async fn faults(seen: &mut Seen) {
 }
 
 #[tokio::test]
-async fn each_reason_is_provoked_once_and_documented_where_it_comes() {
+async fn every_refusal_reason_is_documented() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -160,7 +160,7 @@ async fn each_reason_is_provoked_once_and_documented_where_it_comes() {
     assert_eq!(documented, known, "what the document says, and what was provoked");
 }
 
-/// Every reason that the document says somewhere.
+/// Returns every reason that the document lists anywhere.
 fn documented(document: &Value) -> BTreeSet<Reason> {
     let mut all = BTreeSet::new();
     for item in document["paths"].as_object().unwrap().values() {

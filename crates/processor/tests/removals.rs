@@ -1,5 +1,5 @@
-//! What is removed from the disk: what was kept for as long as was asked, and what a failed opening
-//! left. Nothing else, and none of it is forgotten.
+//! Removals from the disk: orders that were kept for as long as configured, and the remains of a
+//! failed opening. Nothing else is removed, and no removal is forgotten.
 
 use std::time::Duration;
 
@@ -11,8 +11,9 @@ use crate::incarnations::{gone, holds, of_life, seen, seen_as_newest, state_of, 
 use crate::rig::{Rig, START, within};
 use crate::wire::reason;
 
+/// For as long as was configured; then the order id can be opened again.
 #[tokio::test]
-async fn what_ended_is_kept_for_as_long_as_was_asked_and_then_its_name_is_free() {
+async fn ended_orders_are_kept_then_removed() {
     const KEPT: Duration = Duration::from_hours(1);
     let disk = Disk::default();
     let mut rig = Rig::start_on(&disk).await;
@@ -76,8 +77,9 @@ async fn no_removal_that_failed_is_forgotten() {
     }
 }
 
+/// The remains of a crashed opening are removed, and the events of a later one stay.
 #[tokio::test]
-async fn what_a_crash_left_of_an_opening_is_removed_and_an_opening_after_it_is_not() {
+async fn removal_spares_later_opening() {
     let (disk, dir) = (Disk::default(), tempfile::tempdir().unwrap());
     let left = {
         let journal = disk.open(dir.path());
@@ -108,8 +110,9 @@ async fn what_a_crash_left_of_an_opening_is_removed_and_an_opening_after_it_is_n
     assert_eq!(rig.wire().await.last_seq("a").await, 3);
 }
 
+/// Former incarnations can still be read.
 #[tokio::test]
-async fn a_journal_that_is_read_only_lets_nothing_go_and_tells_of_former_incarnations() {
+async fn read_only_journal_removes_nothing() {
     let mut rig = Rig::start().await;
     tender(&rig, "a", "uid-1").await;
     tender(&rig, "a", "uid-2").await;

@@ -1,5 +1,5 @@
-//! Every command over every interface, under a key: the same again, with another body, by somebody
-//! else with the same key, after a restart and after the order's end.
+//! Every command over every interface, under a key: repeated, with another body, by another actor
+//! with the same key, after a restart and after the order's end.
 
 use orderstream_rpc::v1;
 use orderstream_rpc::v1::seller_message::Kind as Up;
@@ -11,11 +11,11 @@ use crate::rig::{Rig, within};
 use crate::sessions::Session;
 use crate::wire::{Wire, order, proposal, reason, submission};
 
-/// The key of everybody.
+/// The key that all actors use.
 const KEY: &str = "1";
 const MINUTE_MS: u64 = 60_000;
 
-/// The buyer's acts over gRPC.
+/// The buyer's commands over gRPC.
 #[derive(Clone)]
 enum Rpc {
     FollowUp { id: &'static str, text: &'static str },
@@ -28,15 +28,15 @@ enum Rpc {
     Cancel(&'static str),
 }
 
-/// One request of some interface, but for its order and its key.
+/// One request of some interface, without its order and its key.
 #[derive(Clone)]
 enum Ask {
     Rpc(Rpc),
-    /// `SubmitProposals`.
+    /// One proposal over `SubmitProposals`.
     Submit(v1::Proposal),
-    /// A seller's session.
+    /// A message of a seller's session.
     Say(&'static str, fn(v1::OrderRef) -> Up),
-    /// The sellers' REST: method and path, where `{}` is the order, and the body.
+    /// A request to the sellers' REST: method and path, where `{}` is the order, and the body.
     Rest(&'static str, Value),
 }
 
@@ -48,7 +48,7 @@ struct Row {
     other: Ask,
 }
 
-/// The whole answer, in words that can be compared; or the reason of the refusal.
+/// The whole reply as text that can be compared, or the reason of the refusal.
 type Said = Result<String, String>;
 
 fn acted(answer: Result<Response<v1::ActResponse>, Status>) -> Said {
@@ -279,7 +279,8 @@ fn rested() -> Vec<Row> {
     ]
 }
 
-/// Everybody else who uses the same key, each with an act that is possible at any time.
+/// Returns requests of all other actors under the same key, each with a command that is always
+/// possible.
 fn others(row: &Row) -> Vec<Ask> {
     let ask = |seller: &str| {
         let body = json!({"seller": seller, "message": format!("{seller} asks")});
@@ -293,7 +294,7 @@ fn others(row: &Row) -> Vec<Ask> {
     }
 }
 
-/// What was said of one row's order, for ever.
+/// The first replies for one row's order.
 struct Held {
     row: Row,
     first: String,
@@ -301,7 +302,7 @@ struct Held {
 }
 
 impl Held {
-    /// Opens an order of the row's name, lets everybody use the key, and then the row's actor.
+    /// Opens an order of the row's name; all others use the key, and then the row's actor does.
     async fn begin(rig: &Rig, wire: &Wire, row: Row) -> Self {
         let id = row.name;
         wire.track(id).await.through(2).await;
@@ -322,7 +323,7 @@ impl Held {
         Self { row, first, others }
     }
 
-    /// Repeats all; nothing happens, and the answers are the first ones.
+    /// Repeats all requests; nothing happens, and the replies are the first ones.
     async fn again(&self, rig: &Rig, wire: &Wire, when: &str) {
         let (id, before) = (self.row.name, wire.last_seq(self.row.name).await);
         let again = say(rig, wire, (id, KEY), &self.row.ask).await;
@@ -336,7 +337,7 @@ impl Held {
         assert_eq!(wire.last_seq(id).await, before, "{id}: {when}");
     }
 
-    /// Changes all that an answer might tell of; not all of it is possible everywhere.
+    /// Changes everything that a reply might depend on, as far as the order's state allows.
     async fn go_on(&self, rig: &Rig, wire: &Wire) {
         let asks = [
             Ask::Rpc(Rpc::Undo("")),
@@ -359,8 +360,9 @@ async fn all_again(rig: &Rig, held: &[Held], when: &str) {
     }
 }
 
+/// Over every interface, with one effect, after restarts and after the order's end.
 #[tokio::test]
-async fn every_command_over_every_interface_has_one_effect_and_one_answer_for_ever() {
+async fn repeated_commands_get_first_reply() {
     let mut rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut held = Vec::new();
@@ -384,9 +386,9 @@ async fn every_command_over_every_interface_has_one_effect_and_one_answer_for_ev
     all_again(&rig, &held, "after the end and a crash").await;
 }
 
-/// Under one key a seller says the same over one interface and then over another.
+/// A seller sends the same command under one key over one interface after another.
 #[tokio::test]
-async fn a_key_is_the_sellers_over_all_interfaces() {
+async fn interfaces_share_a_sellers_keys() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     wire.track("a").await.through(2).await;
@@ -403,9 +405,9 @@ async fn a_key_is_the_sellers_over_all_interfaces() {
     assert_eq!(wire.last_seq("a").await, 3);
 }
 
-/// What finds its work done tells of the event by which it was, whatever came after.
+/// A command that finds its work done replies with the event that did it, whatever came later.
 #[tokio::test]
-async fn to_see_what_was_seen_is_answered_the_same_for_ever() {
+async fn repeated_seen_marks_keep_reply() {
     let mut rig = Rig::start().await;
     let wire = rig.wire().await;
     wire.track("a").await.through(2).await;
@@ -426,7 +428,7 @@ async fn to_see_what_was_seen_is_answered_the_same_for_ever() {
     }
 }
 
-/// A refusal takes no key: what could not be done can be tried again under it, also differently.
+/// A refusal takes no key: a refused command can be sent again under it, with another body too.
 #[tokio::test]
 async fn a_refused_key_is_free() {
     let rig = Rig::start().await;

@@ -1,4 +1,4 @@
-//! What a processor knows after it was stopped or cut off: all that it had answered.
+//! The state of a processor after a stop or a crash: everything that it had acknowledged.
 
 use orderstream_rpc::v1;
 use serde_json::json;
@@ -11,7 +11,7 @@ use crate::wire::{Wire, observer, order, proposal, reason, refusal, submission, 
 
 const PHASES: [&str; 6] = ["open", "paused", "closed", "cancelled", "awarded", "split"];
 
-/// Brings one order into each phase, with something of everything in it.
+/// Brings one order into each phase, with some of everything in it.
 async fn fill(wire: &Wire) {
     for id in PHASES {
         let spec = v1::OrderSpec {
@@ -67,7 +67,7 @@ fn item(sku: &str) -> v1::OrderItem {
     }
 }
 
-/// All that a caller can see of the orders.
+/// Returns everything that a caller can see of the orders.
 async fn seen(rig: &Rig) -> Vec<(v1::OrderState, String, Vec<String>)> {
     let wire = rig.wire().await;
     let mut all = Vec::new();
@@ -82,7 +82,7 @@ async fn seen(rig: &Rig) -> Vec<(v1::OrderState, String, Vec<String>)> {
 }
 
 #[tokio::test]
-async fn everything_is_as_it_was_after_a_restart_and_after_a_crash() {
+async fn state_survives_restart_and_crash() {
     let mut rig = Rig::start().await;
     fill(&rig.wire().await).await;
     let mut before = seen(&rig).await;
@@ -104,7 +104,7 @@ async fn everything_is_as_it_was_after_a_restart_and_after_a_crash() {
 }
 
 #[tokio::test]
-async fn a_repeated_key_has_one_effect_and_one_answer_also_after_a_restart() {
+async fn idempotency_keys_survive_restart() {
     let mut rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -156,8 +156,9 @@ fn damage(disk: &Disk, text: &str) {
     });
 }
 
+/// The refusal names the record, and the other orders are served.
 #[tokio::test]
-async fn a_damaged_record_refuses_its_order_with_the_reason_and_no_other() {
+async fn damaged_records_refuse_their_order_only() {
     let disk = Disk::default();
     let mut rig = Rig::start_on(&disk).await;
     let wire = rig.wire().await;
@@ -192,13 +193,14 @@ async fn a_damaged_record_refuses_its_order_with_the_reason_and_no_other() {
     assert_eq!(rig.wire().await.track("b").await.through(3).await.len(), 3);
 }
 
-/// The last place of a log that holds this text.
+/// Returns the last position of this text in a log.
 fn place_of(log: &[u8], text: &str) -> usize {
     log.windows(text.len()).rposition(|bytes| bytes == text.as_bytes()).unwrap()
 }
 
+/// The other orders are served.
 #[tokio::test]
-async fn a_log_that_lost_its_end_refuses_the_orders_that_lost_events_and_serves_the_others() {
+async fn truncated_log_refuses_shortened_orders() {
     let mut rig = Rig::start().await;
     let wire = rig.wire().await;
     for id in ["a", "b"] {
@@ -217,8 +219,9 @@ async fn a_log_that_lost_its_end_refuses_the_orders_that_lost_events_and_serves_
     assert_eq!(wire.track("a").await.through(4).await.len(), 4);
 }
 
+/// Undamaged orders can be read and streamed.
 #[tokio::test]
-async fn a_damaged_log_is_read_and_streamed_and_takes_no_act() {
+async fn damaged_log_takes_no_commands() {
     let mut rig = Rig::start().await;
     let wire = rig.wire().await;
     for id in ["a", "b", "c"] {

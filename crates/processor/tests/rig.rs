@@ -25,16 +25,16 @@ use tokio_util::sync::CancellationToken;
 use crate::faulty::Disk;
 use crate::wire::Wire;
 
-/// Nothing in these tests takes this long; a test that does is stuck.
+/// A duration that nothing in these tests takes; a test that does is stuck.
 pub(crate) const STUCK: Duration = Duration::from_secs(30);
 
 /// The name under which the processor is known.
 pub(crate) const NAME: &str = "processor-under-test";
 
-/// When the clock of each test begins: 2026-01-01T00:00:00Z.
+/// The time at which each test's clock begins: 2026-01-01T00:00:00Z.
 pub(crate) const START: Timestamp = Timestamp(1_767_225_600_000);
 
-/// Waits, but not for ever.
+/// Waits for a future, at most for [`STUCK`].
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(STUCK, future).await {
         Ok(value) => value,
@@ -42,7 +42,7 @@ pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
     }
 }
 
-/// A clock that stands where the test puts it, and counts who looks.
+/// A clock that shows the time that the test sets, and counts its reads.
 #[derive(Debug)]
 pub(crate) struct HandClock {
     now_ms: AtomicI64,
@@ -58,8 +58,8 @@ impl HandClock {
         self.now_ms.store(at.0, Ordering::SeqCst);
     }
 
-    /// Waits until a whole round of the expiry has seen the time as it is now: the first look may
-    /// have begun before, the second is the round's, and with the third the round is over.
+    /// Waits until a whole round of the expiry has read the current time: the first read may have
+    /// begun before, the second is the round's, and with the third the round is over.
     pub(crate) async fn has_been_heeded(&self) {
         let mut looks = self.looks.subscribe();
         let begun = *looks.borrow_and_update();
@@ -93,7 +93,7 @@ impl SellerDirectory for Sellers {
 }
 
 impl Sellers {
-    /// Sellers without a place, each with a webhook.
+    /// Makes sellers without a place, each with a webhook.
     fn named(names: impl IntoIterator<Item = String>) -> Self {
         let seller = |name: String| Seller {
             id: SellerId::new(name.as_str()).unwrap(),
@@ -115,7 +115,7 @@ impl Sellers {
     }
 }
 
-/// A processor and what outlives it.
+/// A processor and the parts that outlive it.
 pub(crate) struct Rig {
     pub(crate) clock: Arc<HandClock>,
     dir: TempDir,
@@ -136,17 +136,17 @@ struct Running {
 }
 
 impl Rig {
-    /// On a directory of its own.
+    /// Starts a processor on a directory of its own.
     pub(crate) async fn start() -> Self {
         Self::start_with(None, Self::three_sellers()).await
     }
 
-    /// Among sellers with these names.
+    /// Starts a processor among sellers with these names.
     pub(crate) async fn start_among(sellers: impl IntoIterator<Item = String>) -> Self {
         Self::start_with(None, Sellers::named(sellers)).await
     }
 
-    /// On a store that can be made to fail.
+    /// Starts a processor on a store that can be made to fail.
     pub(crate) async fn start_on(disk: &Disk) -> Self {
         Self::start_with(Some(disk.clone()), Self::three_sellers()).await
     }
@@ -166,7 +166,7 @@ impl Rig {
         Self { clock, dir, disk, sellers, notifier: None, keep_ended: KEEP_ENDED, running: None }
     }
 
-    /// On a directory of its own, and people are told through this.
+    /// Starts a processor on a directory of its own, with notifications through this notifier.
     pub(crate) async fn start_telling<T: Notifier>(notifier: &Arc<T>) -> Self {
         let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(HandClock::new()));
         let mut rig = Self::new(clock, dir, None, Self::three_sellers());
@@ -175,7 +175,8 @@ impl Rig {
         rig
     }
 
-    /// On a store that can be made to fail, and people are notified through this.
+    /// Starts a processor on a store that can be made to fail, with notifications through this
+    /// notifier.
     pub(crate) async fn start_telling_on<T: Notifier>(disk: &Disk, notifier: &Arc<T>) -> Self {
         let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(HandClock::new()));
         let mut rig = Self::new(clock, dir, Some(disk.clone()), Self::three_sellers());
@@ -184,28 +185,28 @@ impl Rig {
         rig
     }
 
-    /// People are told through this from the next start on.
+    /// Sends notifications through this notifier from the next start on.
     pub(crate) fn tell<T: Notifier>(&mut self, notifier: &Arc<T>) {
         let notifier: Arc<dyn Notifier> = Arc::<T>::clone(notifier);
         self.notifier = Some(notifier);
     }
 
-    /// The list of sellers is not there, as at a start while an API server is away.
+    /// Hides the list of sellers, as at a start while an API server is away.
     pub(crate) fn hide_sellers(&self) {
         self.sellers.is_known.store(false, Ordering::SeqCst);
     }
 
-    /// The list of sellers comes.
+    /// Makes the list of sellers known.
     pub(crate) fn list_sellers(&self) {
         self.sellers.is_known.store(true, Ordering::SeqCst);
     }
 
-    /// For how long ended orders are kept from the next start on.
+    /// Sets the time for which ended orders are kept from the next start on.
     pub(crate) const fn keep_ended(&mut self, keep_ended: Duration) {
         self.keep_ended = keep_ended;
     }
 
-    /// Starts the processor on what is on the disk.
+    /// Starts the processor on the data on the disk.
     pub(crate) async fn begin(&mut self) {
         let (dir, disk) = (self.dir.path().to_owned(), self.disk.clone());
         let (shutdown, registry) = (CancellationToken::new(), Registry::new());
@@ -241,12 +242,12 @@ impl Rig {
         self.running = Some(Running { grpc, rest, orders, registry, shutdown, tasks });
     }
 
-    /// Tells the processor to stop.
+    /// Starts the processor's drain.
     pub(crate) fn drain(&self) {
         self.running().shutdown.cancel();
     }
 
-    /// Stops the processor, as a rollout does it.
+    /// Stops the processor, as a rollout does.
     pub(crate) async fn stop(&mut self) {
         let mut running = self.running.take().unwrap();
         running.shutdown.cancel();
@@ -254,7 +255,7 @@ impl Rig {
         ended.unwrap().unwrap().unwrap();
     }
 
-    /// Cuts the processor off in the middle of whatever it does.
+    /// Cuts the processor off in the middle of its work.
     pub(crate) async fn crash(&mut self) {
         let mut running = self.running.take().unwrap();
         running.tasks.shutdown().await;
@@ -277,7 +278,7 @@ impl Rig {
         self.begin().await;
     }
 
-    /// A gRPC client on a connection of its own.
+    /// Connects a gRPC client on a connection of its own.
     pub(crate) async fn wire(&self) -> Wire {
         Wire::connect(self.running().grpc).await
     }
@@ -290,7 +291,7 @@ impl Rig {
         &self.running().orders
     }
 
-    /// The value of a gauge or counter whose labels have these values.
+    /// Returns the value of a gauge or counter whose labels have these values.
     pub(crate) fn metric(&self, family: &str, values: &[&str]) -> f64 {
         let families = self.running().registry.gather();
         let family = families.iter().find(|found| found.name() == family).unwrap();
@@ -302,7 +303,7 @@ impl Rig {
         metrics.map(|m| m.get_counter().get_value() + m.get_gauge().get_value()).sum()
     }
 
-    /// All figures, as a scrape would show them.
+    /// Returns all metrics, as a scrape would show them.
     pub(crate) fn figures(&self) -> String {
         format!("{:?}", self.running().registry.gather())
     }
@@ -316,7 +317,7 @@ async fn listen() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").await.unwrap()
 }
 
-/// Opens the journal as soon as its former owner has let go of it.
+/// Opens the journal as soon as its former owner has released it.
 fn open(dir: &Path, disk: Option<&Disk>) -> Embedded {
     let started = Instant::now();
     loop {

@@ -1,5 +1,5 @@
-//! Many streams at once: who reads gets everything, who does not costs a bounded amount, and a cut
-//! of all connections loses nothing.
+//! Many streams at once: a stream that is read gets everything, one that is not costs limited
+//! memory, and a cut of all connections loses nothing.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -11,19 +11,20 @@ use tokio::task::JoinSet;
 use crate::rig::{Rig, within};
 use crate::wire::{Follow, Wire, proposal, submission, tracker};
 
-/// Says how many streams are open at once; without it there are [`STREAMS`].
+/// The environment variable for the number of streams open at once; without it there are
+/// [`STREAMS`].
 const STREAMS_VARIABLE: &str = "ORDERSTREAM_PROCESSOR_STREAMS";
 const STREAMS: usize = 10_000;
 const CONNECTIONS: usize = 100;
-/// Every so many streams one is never read.
+/// One stream in this many is never read.
 const STALLED_EVERY: usize = 100;
 /// Proposals on each order, after the two events of its opening.
 const PROPOSALS: u64 = 3;
 const LAST: u64 = 2 + PROPOSALS;
-/// Growth of the process for each stream, its order and its client's side among it.
+/// The process's growth for each stream, with its order and the client's side.
 const STREAM_BYTES_MAX: usize = 64 * 1024;
 
-/// Says that this process runs one test.
+/// The environment variable that marks a process for one test.
 const ALONE_VARIABLE: &str = "ORDERSTREAM_PROCESSOR_TEST_ALONE";
 
 fn streams() -> usize {
@@ -34,7 +35,7 @@ fn name(n: usize) -> String {
     format!("order-{n}")
 }
 
-/// What the process holds in memory.
+/// Returns the memory of the process.
 fn resident_bytes() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -42,8 +43,8 @@ fn resident_bytes() -> usize {
     kibibytes * 1024
 }
 
-/// Whether this process runs one test. If not, one that does has passed when this returns: what a
-/// process holds in memory tells of a test only where no other one runs beside it.
+/// Reports whether this process runs one test. If not, a process for it has passed when this
+/// returns: the memory of a process measures a test only where no other one runs beside it.
 fn is_alone(test: &str) -> bool {
     if std::env::var_os(ALONE_VARIABLE).is_some() {
         return true;
@@ -61,7 +62,7 @@ fn is_alone(test: &str) -> bool {
 /// The streams of one connection, each with the number of its order.
 type Bundle = Vec<(usize, Follow)>;
 
-/// Opens one connection's streams again, each after the number it has seen.
+/// Opens one connection's streams again, each after its last number.
 async fn open(wire: Wire, orders: Vec<(usize, u64)>) -> Bundle {
     let mut bundle = Vec::with_capacity(orders.len());
     for (n, after_seq) in orders {
@@ -81,7 +82,7 @@ async fn open_all(rig: &Rig, seen: &[u64]) -> Vec<Bundle> {
     opening.join_all().await
 }
 
-/// Reads streams up to a number; the stalled ones only when `stalled` says so.
+/// Reads streams up to a number; the stalled ones only for [`Stalled::Read`].
 async fn read_all(bundles: Vec<Bundle>, last: u64, stalled: Stalled) -> Vec<Bundle> {
     let mut reading = JoinSet::new();
     for mut bundle in bundles {
@@ -122,9 +123,10 @@ async fn propose_on_all(rig: &Rig, count: usize, rounds: &[&str]) {
     calls.join_all().await;
 }
 
+/// Each receives every event once, in limited memory.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_streams_get_everything_and_all_resume_after_a_cut() {
-    if !is_alone("ten_thousand_streams_get_everything_and_all_resume_after_a_cut") {
+async fn ten_thousand_streams_survive_a_cut() {
+    if !is_alone("ten_thousand_streams_survive_a_cut") {
         return;
     }
     let (count, rig) = (streams(), Rig::start().await);
@@ -148,16 +150,17 @@ async fn ten_thousand_streams_get_everything_and_all_resume_after_a_cut() {
     drop(bundles);
 }
 
+/// A window each, and not the events that they missed.
 #[tokio::test]
-async fn stalled_readers_cost_a_window_each_and_not_what_they_missed() {
+async fn stalled_readers_cost_limited_memory() {
     const OBSERVERS: usize = 60;
     const AMENDMENTS: u64 = 2_000;
-    /// Of one proposal, whose versions are bounded.
+    /// The amendments of one proposal, whose versions are limited.
     const AMENDMENTS_EACH: u64 = 500;
     const NOTE_BYTES: usize = 4_000;
-    /// A third of what queues of their own would hold for these readers.
+    /// A third of the bytes that queues per reader would hold.
     const GROWTH_BYTES_MAX: usize = 160 * 1024 * 1024;
-    if !is_alone("stalled_readers_cost_a_window_each_and_not_what_they_missed") {
+    if !is_alone("stalled_readers_cost_limited_memory") {
         return;
     }
     let rig = Rig::start().await;
@@ -192,15 +195,16 @@ async fn stalled_readers_cost_a_window_each_and_not_what_they_missed() {
     within("one reads again", stalled[0].through(last)).await;
 }
 
+/// Fifty thousand proposals go through one call.
 #[tokio::test]
-async fn fifty_thousand_proposals_go_through_one_call_without_being_held() {
+async fn large_calls_are_not_buffered() {
     const COUNT: usize = 50_000;
     const NOTE_BYTES: usize = 4_000;
-    /// Every so many one is good, and stored.
+    /// One proposal in this many is good, and stored.
     const GOOD_EVERY: usize = 50;
-    /// A fifth of what goes through, for both ends of the connection and what is stored.
+    /// A fifth of the bytes sent, for both ends of the connection and the stored proposals.
     const GROWTH_BYTES_MAX: usize = 40 * 1024 * 1024;
-    if !is_alone("fifty_thousand_proposals_go_through_one_call_without_being_held") {
+    if !is_alone("large_calls_are_not_buffered") {
         return;
     }
     let rig = Rig::start().await;

@@ -1,5 +1,6 @@
-//! Before its opening nobody learns of a sealed order's prices and who proposed: over no path of the
-//! document, in no header, in no event, in no figure. After it everybody learns all.
+//! The secrecy of a sealed order before its opening: nobody learns its prices or its proposing
+//! sellers, from any path of the document, header, event or metric. After the opening everybody
+//! learns all.
 
 use orderstream_processor::rest::document;
 use orderstream_rpc::v1;
@@ -9,7 +10,8 @@ use crate::http::{Answer, SseStream, get, post, send};
 use crate::rig::{Rig, START, within};
 use crate::wire::{Wire, order, tracker};
 
-/// Says something only where it leaks: no other text in an answer holds it.
+/// A seller's name that no other text in a response contains, so that it appears only where it
+/// leaks.
 const SELLER: &str = "secret-seller-zq";
 const SECRETS: [&str; 8] =
     [SELLER, "7654.21", "7653.21", "secret-note", "secret.example", "secret-sku", "CHF", "2031-"];
@@ -25,7 +27,7 @@ fn proposal(price: &str) -> Value {
     })
 }
 
-/// A sealed order with everything that sellers do in it.
+/// Makes a sealed order with everything that sellers do in it.
 async fn sealed(rig: &Rig, wire: &Wire) {
     let spec = v1::OrderSpec { sealed: true, expires_in_ms: LIFE_MS, ..v1::OrderSpec::default() };
     let request = v1::OrderStreamRequest { order: Some(spec), ..tracker("a") };
@@ -77,7 +79,7 @@ fn assert_secret(what: &str, text: &str) {
     }
 }
 
-/// Every path of the document that reads an order or a proposal, with its queries.
+/// Returns every path of the document that reads an order or a proposal, with its queries.
 fn reads() -> Vec<String> {
     let document = serde_json::to_value(document()).unwrap();
     let mut paths = Vec::new();
@@ -111,8 +113,9 @@ async fn read_all(rig: &Rig) -> Vec<(String, Answer)> {
     answers
 }
 
+/// In no response, event or metric; after the opening everything is shown.
 #[tokio::test]
-async fn no_path_header_event_or_figure_tells_before_the_opening_and_all_tell_after_it() {
+async fn sealed_order_leaks_nothing_before_opening() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     sealed(&rig, &wire).await;

@@ -1,4 +1,4 @@
-//! What sellers do over REST, in the original system's words.
+//! The sellers' commands over REST, in the original system's terms.
 
 use orderstream_rpc::v1;
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ fn assert_refused(answer: &Answer, status: u16, reason: &str) {
     assert_eq!((answer.status, answer.reason().as_str()), (status, reason), "{answer:?}");
 }
 
-/// An order with proposal `p` of `seller1`.
+/// Makes an order with proposal `p` of `seller1`.
 async fn with_a_proposal(rig: &Rig) -> Wire {
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -41,7 +41,7 @@ async fn with_a_proposal(rig: &Rig) -> Wire {
 }
 
 #[tokio::test]
-async fn a_proposal_lives_through_amendment_and_withdrawal() {
+async fn proposals_are_amended_and_withdrawn() {
     let rig = Rig::start().await;
     let wire = with_a_proposal(&rig).await;
     let cheaper = json!({
@@ -69,8 +69,9 @@ async fn a_proposal_lives_through_amendment_and_withdrawal() {
     assert_eq!(kinds[2..], ["NewProposal", "ProposalUpdate", "ProposalUpdate"]);
 }
 
+/// Until they are released or expire.
 #[tokio::test]
-async fn an_edit_lock_keeps_others_out_until_it_is_given_back_or_runs_out() {
+async fn edit_locks_exclude_others() {
     let rig = Rig::start().await;
     let wire = with_a_proposal(&rig).await;
     assert_eq!(lock(&rig, "editor", 5_000).await.json()["seq"].as_u64(), Some(4));
@@ -126,7 +127,7 @@ async fn a_seller_declines_and_answers() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_a_problem_with_the_same_reason_everywhere() {
+async fn absent_resources_give_stable_reasons() {
     let rig = Rig::start().await;
     let _wire = with_a_proposal(&rig).await;
     for (path, reason) in [

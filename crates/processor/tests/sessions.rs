@@ -12,16 +12,16 @@ use tonic::{Code, Status, Streaming};
 use crate::rig::{NAME, Rig, within};
 use crate::wire::{Wire, order, proposal, reason, refusal, submission};
 
-/// One session, read as the test asks.
+/// One session, read at the test's request.
 pub(crate) struct Session {
     up: mpsc::Sender<v1::SellerMessage>,
     down: Streaming<v1::SellerEvent>,
-    /// Events that came while something else was waited for.
+    /// Events that arrived during a wait for something else.
     events: VecDeque<v1::OrderStreamResponse>,
 }
 
 impl Session {
-    /// Says hello, following these orders after these numbers; checks the welcome.
+    /// Sends hello, to follow these orders after these numbers; checks the welcome.
     pub(crate) async fn open(wire: &Wire, seller: &str, cursors: &[(&str, u64)]) -> Self {
         let cursor = |(id, after_seq): &(&str, u64)| v1::OrderCursor {
             order: Some(order(id)),
@@ -57,7 +57,7 @@ impl Session {
         within("room", self.up.send(message)).await.unwrap();
     }
 
-    /// Says something, and waits for its result.
+    /// Sends a message, and waits for its result.
     pub(crate) async fn ask(&mut self, request_id: &str, kind: Up) -> v1::SellerResult {
         self.say(request_id, kind).await;
         loop {
@@ -93,7 +93,7 @@ fn unlock(id: &str, proposal_id: &str) -> Up {
 }
 
 #[tokio::test]
-async fn a_seller_is_invited_proposes_locks_and_unlocks_over_one_session() {
+async fn sellers_propose_and_lock_in_session() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut tracked = wire.track("a").await;
@@ -123,8 +123,9 @@ async fn a_seller_is_invited_proposes_locks_and_unlocks_over_one_session() {
     assert_eq!(kinds[2..], ["NewProposal", "EditLock", "EditLock", "EditLock"]);
 }
 
+/// And one reply, over a new connection too.
 #[tokio::test]
-async fn a_message_said_twice_has_one_effect_and_one_answer() {
+async fn repeated_messages_have_one_effect() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -146,9 +147,9 @@ async fn a_message_said_twice_has_one_effect_and_one_answer() {
     assert_eq!(result.seq, 4, "another seller's ids are its own: {result:?}");
 }
 
-/// A list that was told to its end is not told again because an act in it is said again.
+/// The repeated command gets its reply.
 #[tokio::test]
-async fn an_act_said_again_after_the_end_is_answered_and_nothing_is_told_again() {
+async fn repetition_after_end_resends_no_events() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -168,7 +169,7 @@ async fn an_act_said_again_after_the_end_is_answered_and_nothing_is_told_again()
 }
 
 #[tokio::test]
-async fn a_seller_sees_nothing_of_the_proposals_of_others() {
+async fn sellers_see_only_own_proposals() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -203,7 +204,7 @@ async fn a_seller_sees_nothing_of_the_proposals_of_others() {
 }
 
 #[tokio::test]
-async fn a_follow_up_reaches_its_audience_and_is_answered() {
+async fn follow_ups_reach_their_audience() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut tracked = wire.track("a").await;
@@ -235,7 +236,7 @@ async fn a_follow_up_reaches_its_audience_and_is_answered() {
 }
 
 #[tokio::test]
-async fn a_session_begins_with_a_hello_and_speaks_for_one_seller() {
+async fn sessions_need_hello_and_one_seller() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -265,8 +266,9 @@ async fn a_session_begins_with_a_hello_and_speaks_for_one_seller() {
     assert_eq!(wire.last_seq("a").await, 2);
 }
 
+/// Once the seller has closed its side.
 #[tokio::test]
-async fn a_session_ends_when_the_seller_has_said_all() {
+async fn session_ends_after_last_reply() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -287,8 +289,9 @@ async fn a_session_ends_when_the_seller_has_said_all() {
     assert!(answered.into_iter().eq(3..=102), "each is answered before the end");
 }
 
+/// From its first event.
 #[tokio::test]
-async fn an_order_in_which_the_seller_acts_is_followed_from_its_first_event() {
+async fn commands_make_session_follow_order() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -315,7 +318,7 @@ async fn an_order_in_which_the_seller_acts_is_followed_from_its_first_event() {
 }
 
 #[tokio::test]
-async fn as_many_sellers_as_an_order_may_invite_have_a_session_each() {
+async fn hundred_sellers_have_sessions_at_once() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut tracked = wire.track("a").await;

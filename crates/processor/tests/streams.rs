@@ -1,4 +1,4 @@
-//! Following an order from any place, at any pace.
+//! Following an order from any cursor, at any pace.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::rig::Rig;
 use crate::wire::{observer, reason, refusal, submission, tracker};
 
 #[tokio::test]
-async fn a_tracker_opens_an_order_and_sees_its_events_as_they_come() {
+async fn trackers_open_and_follow_orders() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut follow = wire.track("SB1029436").await;
@@ -29,7 +29,7 @@ async fn a_tracker_opens_an_order_and_sees_its_events_as_they_come() {
 }
 
 #[tokio::test]
-async fn a_single_event_on_an_idle_stream_waits_for_no_timer() {
+async fn idle_streams_deliver_at_once() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut follow = wire.track("a").await;
@@ -68,7 +68,7 @@ async fn a_stream_resumes_after_any_number() {
 }
 
 #[tokio::test]
-async fn a_tracker_goes_on_only_in_the_list_that_it_has_seen() {
+async fn trackers_resume_only_their_own_list() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut follow = wire.track("a").await;
@@ -94,8 +94,9 @@ async fn a_tracker_goes_on_only_in_the_list_that_it_has_seen() {
     }
 }
 
+/// And they resume only in the list that they have read.
 #[tokio::test]
-async fn an_observer_sees_only_the_life_and_the_list_that_it_means() {
+async fn observers_read_only_named_incarnation() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let of_life = |incarnation: &str, request: v1::OrderStreamRequest| v1::OrderStreamRequest {
@@ -120,7 +121,7 @@ async fn an_observer_sees_only_the_life_and_the_list_that_it_means() {
 }
 
 #[tokio::test]
-async fn a_follower_that_reads_from_the_disk_sees_every_event_once() {
+async fn disk_readers_receive_each_event_once() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut first = wire.track("a").await;
@@ -139,7 +140,7 @@ async fn a_follower_that_reads_from_the_disk_sees_every_event_once() {
 }
 
 #[tokio::test]
-async fn an_unknown_order_is_not_found_to_an_observer() {
+async fn observers_open_no_unknown_order() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let status = wire.follow(observer("nobody")).await.err().unwrap();
@@ -148,8 +149,9 @@ async fn an_unknown_order_is_not_found_to_an_observer() {
     assert_eq!(rig.orders().count(), 0, "to look opens nothing");
 }
 
+/// With the number of the list's last event.
 #[tokio::test]
-async fn a_number_ahead_of_the_list_is_refused_with_the_lists_end() {
+async fn cursors_beyond_end_are_refused() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     wire.track("a").await.through(2).await;
@@ -165,7 +167,7 @@ async fn a_number_ahead_of_the_list_is_refused_with_the_lists_end() {
 }
 
 #[tokio::test]
-async fn a_resumption_of_an_order_that_is_not_here_opens_nothing() {
+async fn resuming_absent_orders_opens_nothing() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let lost = v1::OrderStreamRequest { after_seq: 7, ..tracker("lost") };
@@ -187,7 +189,7 @@ async fn a_resumption_of_an_order_that_is_not_here_opens_nothing() {
 }
 
 #[tokio::test]
-async fn an_order_takes_only_so_many_observers_but_always_a_tracker() {
+async fn observers_are_limited_trackers_are_not() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut tracked = wire.track("a").await;
@@ -208,7 +210,7 @@ async fn an_order_takes_only_so_many_observers_but_always_a_tracker() {
 }
 
 #[tokio::test]
-async fn a_stream_ends_after_the_orders_last_event() {
+async fn streams_end_with_their_order() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut tracked = wire.track("a").await;
@@ -222,8 +224,9 @@ async fn a_stream_ends_after_the_orders_last_event() {
     assert_eq!(wire.track("a").await.rest().await, whole, "who comes late reads it all");
 }
 
+/// They receive everything once they read again.
 #[tokio::test]
-async fn a_stalled_reader_harms_nobody_and_gets_everything_when_it_reads_again() {
+async fn stalled_readers_delay_nobody() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut reader = wire.track("a").await;
@@ -249,7 +252,7 @@ async fn a_stalled_reader_harms_nobody_and_gets_everything_when_it_reads_again()
 }
 
 #[tokio::test]
-async fn an_order_among_very_many_sellers_can_be_followed() {
+async fn orders_among_many_sellers_are_followed() {
     // Their verdicts would fill a message more than twice.
     let long = "s".repeat(120);
     let rig = Rig::start_among((0..16_000).map(|n| format!("{n:05}-{long}"))).await;

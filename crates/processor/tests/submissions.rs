@@ -11,7 +11,7 @@ use crate::rig::{Rig, START, within};
 use crate::wire::{order, proposal, reason, submission};
 
 #[tokio::test]
-async fn good_and_bad_proposals_in_one_call_each_get_their_own_result() {
+async fn each_proposal_gets_own_result() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut follow = wire.track("a").await;
@@ -60,7 +60,7 @@ async fn good_and_bad_proposals_in_one_call_each_get_their_own_result() {
 }
 
 #[tokio::test]
-async fn a_submission_that_names_a_version_amends_it() {
+async fn versioned_submissions_amend_proposals() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -76,7 +76,7 @@ async fn a_submission_that_names_a_version_amends_it() {
 }
 
 #[tokio::test]
-async fn an_amendment_of_another_version_than_the_newest_is_refused() {
+async fn stale_amendments_are_refused() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -102,7 +102,7 @@ async fn an_amendment_of_another_version_than_the_newest_is_refused() {
 }
 
 #[tokio::test]
-async fn the_orders_deadline_parts_one_call_in_two() {
+async fn deadline_splits_one_call() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut follow = wire.track("a").await;
@@ -125,7 +125,7 @@ async fn the_orders_deadline_parts_one_call_in_two() {
 }
 
 #[tokio::test]
-async fn a_call_whose_own_time_is_over_keeps_what_was_stored() {
+async fn timed_out_calls_keep_stored_proposals() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut follow = wire.track("a").await;
@@ -144,7 +144,7 @@ async fn a_call_whose_own_time_is_over_keeps_what_was_stored() {
 }
 
 #[tokio::test]
-async fn a_caller_waits_while_the_disk_does() {
+async fn callers_wait_for_slow_disk() {
     let disk = Disk::default();
     let rig = Rig::start_on(&disk).await;
     let wire = rig.wire().await;
@@ -168,7 +168,7 @@ async fn a_caller_waits_while_the_disk_does() {
 }
 
 #[tokio::test]
-async fn a_proposal_under_one_key_is_stored_once() {
+async fn keyed_proposals_are_stored_once() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -185,8 +185,9 @@ async fn a_proposal_under_one_key_is_stored_once() {
     assert_eq!(wire.last_seq("a").await, 3);
 }
 
+/// After the first thousand results only refused ones are listed.
 #[tokio::test]
-async fn a_summary_of_very_many_lists_the_first_and_then_the_refused() {
+async fn long_summaries_prefer_refused_results() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.track("a").await);
@@ -205,7 +206,7 @@ async fn a_summary_of_very_many_lists_the_first_and_then_the_refused() {
 }
 
 #[tokio::test]
-async fn what_was_sent_before_a_call_broke_is_stored_or_not_but_never_doubled() {
+async fn broken_calls_double_no_proposal() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut follow = wire.track("a").await;
@@ -227,8 +228,9 @@ async fn what_was_sent_before_a_call_broke_is_stored_or_not_but_never_doubled() 
     assert_eq!((state.last_seq, state.proposals.len()), (22, 20));
 }
 
+/// The reply holds their id.
 #[tokio::test]
-async fn a_follow_up_is_added_once_and_its_id_comes_back() {
+async fn follow_ups_are_added_once() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut follow = wire.track("a").await;

@@ -1,4 +1,5 @@
-//! One tracker per order: who may take over, who is refused, and that this outlives the processor.
+//! One tracker per order: which one may take over, which is refused, and that this outlives the
+//! processor.
 
 use orderstream_rpc::v1;
 use tokio::task::JoinSet;
@@ -38,7 +39,7 @@ async fn cancel(wire: &Wire, id: &str) {
 }
 
 #[tokio::test]
-async fn a_tracker_with_the_same_or_a_higher_epoch_takes_over() {
+async fn same_or_higher_epoch_takes_over() {
     let rig = Rig::start().await;
     let (wire, elsewhere) = (rig.wire().await, rig.wire().await);
     let mut current = wire.follow(of_epoch("a", 3)).await.unwrap();
@@ -56,8 +57,9 @@ async fn a_tracker_with_the_same_or_a_higher_epoch_takes_over() {
     assert_eq!(rig.metric("orderstream_processor_streams", &["tracker"]), 1.0);
 }
 
+/// The refusal holds the floor, which outlives restarts and crashes.
 #[tokio::test]
-async fn a_lower_epoch_is_refused_with_the_floor_also_after_a_restart() {
+async fn lower_epochs_are_refused() {
     let mut rig = Rig::start().await;
     let mut tracked = rig.wire().await.follow(of_epoch("a", 7)).await.unwrap();
     tracked.through(2).await;
@@ -77,7 +79,7 @@ async fn a_lower_epoch_is_refused_with_the_floor_also_after_a_restart() {
 }
 
 #[tokio::test]
-async fn an_act_of_a_former_owner_is_refused() {
+async fn former_owners_commands_are_refused() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.follow(of_epoch("a", 5)).await.unwrap());
@@ -90,8 +92,9 @@ async fn an_act_of_a_former_owner_is_refused() {
     assert_eq!(control.pause(pause(5)).await.unwrap().into_inner().seq, 3);
 }
 
+/// After a crash too.
 #[tokio::test]
-async fn an_act_of_a_newer_owner_shuts_the_former_one_out_also_after_a_crash() {
+async fn newer_owners_command_fences_former_owner() {
     let mut rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.follow(of_epoch("a", 5)).await.unwrap());
@@ -103,8 +106,9 @@ async fn an_act_of_a_newer_owner_shuts_the_former_one_out_also_after_a_crash() {
     assert_stale(&rig.wire().await, "a", (5, 6)).await;
 }
 
+/// Both track without an epoch; the other one is superseded.
 #[tokio::test]
-async fn of_two_old_clients_at_once_one_is_superseded_and_the_other_gets_everything() {
+async fn one_of_two_old_clients_wins() {
     let rig = Rig::start().await;
     let (one, two) = (rig.wire().await, rig.wire().await);
     for n in 0..20 {
@@ -124,8 +128,9 @@ async fn of_two_old_clients_at_once_one_is_superseded_and_the_other_gets_everyth
     }
 }
 
+/// Even when the newer one leaves.
 #[tokio::test]
-async fn a_superseded_tracker_stays_superseded_when_the_newer_one_leaves() {
+async fn superseded_trackers_stay_superseded() {
     let rig = Rig::start().await;
     let (wire, elsewhere) = (rig.wire().await, rig.wire().await);
     let mut stalled = wire.follow(of_epoch("a", 1)).await.unwrap();
@@ -153,7 +158,7 @@ async fn a_superseded_tracker_stays_superseded_when_the_newer_one_leaves() {
 }
 
 #[tokio::test]
-async fn an_order_is_opened_and_granted_with_one_write() {
+async fn opening_and_grant_share_one_write() {
     let disk = Disk::default();
     let rig = Rig::start_on(&disk).await;
     let wire = rig.wire().await;
@@ -166,7 +171,7 @@ async fn an_order_is_opened_and_granted_with_one_write() {
 }
 
 #[tokio::test]
-async fn an_epoch_under_which_a_stream_started_outlives_a_crash() {
+async fn epochs_of_started_streams_survive_crash() {
     let disk = Disk::default();
     let mut rig = Rig::start_on(&disk).await;
     let wire = rig.wire().await;
@@ -194,9 +199,9 @@ async fn an_epoch_under_which_a_stream_started_outlives_a_crash() {
     assert!(!is_granted || former.is_err(), "a stream with epoch 5 had started");
 }
 
-/// Else a crash would take back what was shown.
+/// Otherwise a crash would take back an epoch that was shown.
 #[tokio::test]
-async fn an_epoch_is_shown_when_it_is_on_disk() {
+async fn only_durable_epochs_are_shown() {
     let disk = Disk::default();
     let rig = Rig::start_on(&disk).await;
     let wire = rig.wire().await;
@@ -216,7 +221,7 @@ async fn an_epoch_is_shown_when_it_is_on_disk() {
 }
 
 #[tokio::test]
-async fn a_new_life_of_a_name_is_a_new_order() {
+async fn new_incarnation_is_new_order() {
     let mut rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut former = wire.follow(of_life("a", "uid-1")).await.unwrap();

@@ -1,4 +1,4 @@
-//! gRPC clients, and how a test reads a stream.
+//! gRPC clients, and readers of a stream.
 
 use std::net::SocketAddr;
 
@@ -44,7 +44,7 @@ impl Wire {
         self.follow(tracker(id)).await.unwrap()
     }
 
-    /// The same, for a sealed order.
+    /// Tracks a sealed order, which is opened if it is not.
     pub(crate) async fn track_sealed(&self, id: &str) -> Follow {
         let order = Some(v1::OrderSpec { sealed: true, ..v1::OrderSpec::default() });
         self.follow(v1::OrderStreamRequest { order, ..tracker(id) }).await.unwrap()
@@ -64,7 +64,7 @@ impl Wire {
         Ok(within("a summary", call).await?.into_inner())
     }
 
-    /// Proposes, and gives the number of the event.
+    /// Proposes, and returns the number of the event.
     pub(crate) async fn propose(&self, id: &str, proposal_id: &str) -> u64 {
         let summary = self.submit(vec![submission(id, proposal_id)]).await.unwrap();
         assert_eq!(summary.accepted, 1, "{summary:?}");
@@ -94,7 +94,7 @@ pub(crate) fn order(id: &str) -> v1::OrderRef {
     v1::OrderRef { order_req_id: id.to_owned(), ..v1::OrderRef::default() }
 }
 
-/// What an old client sends: a name, and nothing of ours.
+/// Makes the request of an old client: an order id, and none of the newer fields.
 pub(crate) fn tracker(id: &str) -> v1::OrderStreamRequest {
     v1::OrderStreamRequest { order_req_id: id.to_owned(), ..v1::OrderStreamRequest::default() }
 }
@@ -121,12 +121,12 @@ pub(crate) fn submission(id: &str, proposal_id: &str) -> v1::ProposalSubmission 
     }
 }
 
-/// The refusal that a status carries.
+/// Returns the refusal that a status carries.
 pub(crate) fn refusal(status: &Status) -> Refusal {
     refusal_from_status(status).unwrap_or_else(|| panic!("no refusal: {status:?}"))
 }
 
-/// The reason of a refusal, whose code is checked against the one table.
+/// Returns the reason of a refusal; checks its code against the one table.
 pub(crate) fn reason(status: &Status) -> &'static str {
     let refusal = refusal(status);
     assert_eq!(i32::from(status.code()), refusal.reason.grpc_code());
@@ -140,12 +140,12 @@ pub(crate) struct Follow {
 }
 
 impl Follow {
-    /// The next message, whatever it is; `None` at the end.
+    /// Returns the next message of any kind; `None` at the end.
     pub(crate) async fn next(&mut self) -> Option<Result<v1::OrderStreamResponse, Status>> {
         within("a message", self.stream.message()).await.transpose()
     }
 
-    /// The next event.
+    /// Returns the next event.
     pub(crate) async fn event(&mut self) -> v1::OrderStreamResponse {
         let event = self.next().await.expect("the stream goes on").unwrap();
         assert_eq!(event.seq, self.seen + 1, "each event once, in order: {event:?}");
@@ -153,7 +153,7 @@ impl Follow {
         event
     }
 
-    /// Reads on until it has seen this number; gives what each event was.
+    /// Reads on to this number; returns the kind of each event.
     pub(crate) async fn through(&mut self, seq: u64) -> Vec<String> {
         let mut kinds = Vec::new();
         while self.seen < seq {
@@ -162,7 +162,7 @@ impl Follow {
         kinds
     }
 
-    /// Reads to the end, which must come without an error; gives what each event was.
+    /// Reads to the end, which must come without an error; returns the kind of each event.
     pub(crate) async fn rest(&mut self) -> Vec<String> {
         let mut kinds = Vec::new();
         while let Some(message) = self.next().await {

@@ -1,9 +1,10 @@
-//! The acts that wait for their processors, order by order: at most one task sends an order's acts,
-//! one after another. An act stays here until what came of it is known and, where the order store
-//! holds it, stored. Neither the end of a stream nor that of an order takes one away.
+//! The commands that wait for their processors, order by order: at most one task sends an order's
+//! commands, one after another. A command stays here until its outcome is known and, where the
+//! order store holds the command, stored. Neither the end of a stream nor that of an order removes
+//! one.
 //!
 //! ```text
-//!   push ──▶ waits ──▶ at the front: sent, and sent again ──▶ settled: stored, told, taken out
+//!   push ──▶ waits ──▶ at the front: sent, and sent again ──▶ settled: stored, replied, taken out
 //! ```
 
 use std::collections::{BTreeMap, VecDeque};
@@ -15,46 +16,46 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use crate::store::is_asked;
 
-/// Acts of one order that may wait for its processor.
+/// The most commands of one order that may wait for its processor.
 pub(crate) const ACTS_MAX: usize = 256;
 
-/// What came of an act.
+/// A command's outcome: done, or refused.
 pub(crate) type Settled = Result<(), Refusal>;
 
-/// Where an act comes from.
+/// The source of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// The order store holds it, and is told what came of it.
+    /// The order store, which holds the command and gets its outcome.
     Store,
-    /// A caller that asks again if need be.
+    /// A caller that repeats the command if need be.
     Caller,
 }
 
-/// What is known of an act's former tries.
+/// The record of a command's former tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Past {
-    /// It was never sent.
+    /// The command was never sent.
     New,
-    /// Somebody may have sent it before, and not heard the answer.
+    /// The command may have been sent before, without a reply.
     MayBeSent,
 }
 
-/// An act to be queued.
+/// A command to be queued.
 #[derive(Debug)]
 pub(crate) struct Entrusted {
-    /// The act; where it names no life of the order, whichever the processor has is meant.
+    /// The command; without an incarnation it means the one that the processor has.
     pub(crate) command: Command,
-    /// Who keeps it.
+    /// The source that asked for the command.
     pub(crate) origin: Origin,
-    /// What is known of its former tries.
+    /// The record of former tries.
     pub(crate) past: Past,
-    /// The processor that holds the order, for when nothing here follows it.
+    /// The order's processor, used where nothing here follows the order.
     pub(crate) home: Option<String>,
-    /// Its place among the acts of orders that are not followed.
+    /// A slot among the commands on orders that are not followed; absent where the order is.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
 }
 
-/// An act that waits.
+/// A command that waits.
 #[derive(Debug)]
 pub(crate) struct Queued {
     pub(crate) command: Command,
@@ -65,24 +66,24 @@ pub(crate) struct Queued {
     settled: watch::Sender<Option<Settled>>,
 }
 
-/// Hears what came of an act.
+/// A receiver of a command's outcome.
 #[derive(Clone, Debug)]
 pub(crate) struct Hearing(watch::Receiver<Option<Settled>>);
 
 impl Hearing {
-    /// What came of it; `None` when it was dropped without an outcome.
+    /// Waits for the outcome; `None` when the command was dropped without one.
     pub(crate) async fn settled(mut self) -> Option<Settled> {
         // Cancel-safe: waiting changes nothing.
         self.0.wait_for(Option::is_some).await.ok().and_then(|settled| settled.clone())
     }
 }
 
-/// What is to be done after a push.
+/// The state of an order's sending task after a push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Courier {
-    /// A task is to be started that sends the order's acts.
+    /// No task runs; the caller starts one that sends the order's commands.
     Start,
-    /// One is at work.
+    /// A task is sending already.
     AtWork,
 }
 
@@ -92,14 +93,14 @@ struct Waiting {
     is_sending: bool,
 }
 
-/// The acts of all orders that wait.
+/// The waiting commands of all orders.
 #[derive(Debug, Default)]
 pub(crate) struct ActQueue {
     orders: Mutex<BTreeMap<OrderKey, Waiting>>,
 }
 
 impl ActQueue {
-    /// Queues an act. The same key of the same life twice waits once.
+    /// Queues a command. The same key of the same incarnation waits once.
     pub(crate) fn push(&self, key: &OrderKey, act: Entrusted) -> (Hearing, Courier) {
         let mut orders = self.orders.lock();
         let waiting = orders.entry(key.clone()).or_default();
@@ -119,7 +120,8 @@ impl ActQueue {
         }
     }
 
-    /// Hears what comes of an act that waits and was asked of this life of the order, or of any.
+    /// Returns a receiver of the outcome of a waiting command; `None` where none waits under this
+    /// key and incarnation. Without `life` any incarnation matches.
     pub(crate) fn hear(
         &self,
         key: &OrderKey,
@@ -130,7 +132,7 @@ impl ActQueue {
         orders.get(key)?.find((Some(act), life)).map(|held| held.hearing())
     }
 
-    /// Refuses when no more acts of the order may wait.
+    /// Refuses when no more commands of the order may wait.
     pub(crate) fn check_room(&self, key: &OrderKey) -> Result<(), Refusal> {
         let waiting = self.orders.lock().get(key).map_or(0, |waiting| waiting.acts.len());
         if waiting < ACTS_MAX {
@@ -142,7 +144,7 @@ impl ActQueue {
         ))
     }
 
-    /// The act that is to be sent next. Where there is none the order's courier is done.
+    /// Returns the command to send next; with `None` the order's sending task is done.
     pub(crate) fn front(&self, key: &OrderKey) -> Option<Arc<Queued>> {
         let mut orders = self.orders.lock();
         let front = orders.get(key).and_then(|waiting| waiting.acts.front().cloned());
@@ -152,7 +154,7 @@ impl ActQueue {
         front
     }
 
-    /// Takes an act out, and tells all who wait what came of it.
+    /// Removes a command, and sends its outcome to all who wait for it.
     pub(crate) fn settle(&self, key: &OrderKey, act: &Arc<Queued>, settled: Settled) {
         if let Some(waiting) = self.orders.lock().get_mut(key) {
             waiting.acts.retain(|held| !Arc::ptr_eq(held, act));
@@ -160,14 +162,14 @@ impl ActQueue {
         act.settled.send_replace(Some(settled));
     }
 
-    /// The order's courier ended, whatever the reason; the next push starts another one.
+    /// Notes that the order's sending task ended, for any reason; the next push starts another.
     pub(crate) fn courier_ended(&self, key: &OrderKey) {
         if let Some(waiting) = self.orders.lock().get_mut(key) {
             waiting.is_sending = false;
         }
     }
 
-    /// Drops the acts of callers on this life of an order: nobody asks for them any more.
+    /// Drops the callers' commands on this incarnation of an order: nobody repeats them any more.
     pub(crate) fn drop_callers(&self, key: &OrderKey, life: &Incarnation) {
         if let Some(waiting) = self.orders.lock().get_mut(key) {
             let is_dropped = |act: &Queued| {
@@ -177,7 +179,7 @@ impl ActQueue {
         }
     }
 
-    /// Whether this act waits still.
+    /// Reports whether this command still waits.
     pub(crate) fn holds(&self, key: &OrderKey, act: &Arc<Queued>) -> bool {
         let orders = self.orders.lock();
         let mut acts = orders.get(key).into_iter().flat_map(|waiting| &waiting.acts);
@@ -225,8 +227,9 @@ mod tests {
         Entrusted { command, origin, past: Past::New, home: None, permit: None }
     }
 
+    /// Every caller receives the same outcome.
     #[tokio::test]
-    async fn an_act_waits_once_and_all_who_asked_hear_the_same() {
+    async fn repeated_commands_wait_once() {
         let (queue, key) = (ActQueue::default(), order());
         let (first, courier) = queue.push(&key, act("k1", Origin::Store));
         assert_eq!(courier, Courier::Start);
@@ -243,8 +246,9 @@ mod tests {
         assert_eq!(queue.push(&key, act("k1", Origin::Store)).1, Courier::Start);
     }
 
+    /// The others are sent in the order in which they came.
     #[test]
-    fn acts_keep_their_order_and_those_of_callers_go_with_their_order() {
+    fn callers_commands_go_with_their_order() {
         let (queue, key) = (ActQueue::default(), order());
         for (id, origin) in [("k1", Origin::Store), ("k2", Origin::Caller), ("k3", Origin::Store)] {
             queue.push(&key, act(id, origin));
@@ -262,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn so_many_acts_of_an_order_wait_and_no_more() {
+    fn waiting_commands_are_limited_per_order() {
         let (queue, key) = (ActQueue::default(), order());
         for number in 0..ACTS_MAX {
             queue.check_room(&key).unwrap();

@@ -1,5 +1,6 @@
-//! Sends acts to the processors, again and again until it is known what came of them. Their keys make
-//! each happen once, and the processor answers a key alike for the order's whole life.
+//! Sends commands to the processors, and retries each until its outcome is known. A command's key
+//! makes it happen once, and the processor gives a key the same reply for the order's whole
+//! incarnation.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +19,13 @@ use crate::registry::Address;
 use crate::shared::Shared;
 use crate::store::answered;
 
-/// How long one call may take.
+/// The time limit of one call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often an act is tried that the processor answers each time with a fault of its own.
+/// The tries of a command that the processor fails each time with a fault of its own.
 const FAULTS_MAX: u32 = 10;
 
-/// What a status says. A status without our details comes from the connection, a proxy or an old
-/// server; what such a call did is not known, and asking again is safe.
+/// Returns the refusal in a status. A status without our details comes from the connection, a proxy
+/// or an old server; the effect of such a call is unknown, and a retry is safe.
 pub(crate) fn refusal_of(status: &Status) -> Refusal {
     if let Some(refusal) = refusal_from_status(status) {
         return refusal;
@@ -47,11 +48,11 @@ pub(crate) fn refusal_of(status: &Status) -> Refusal {
     Refusal::new(reason, status.message())
 }
 
-/// Tells the queue that the order's courier is gone, also where it panicked.
+/// Notifies the queue that the order's sending task ended, also where it panicked.
 struct AtWork {
     shared: Arc<Shared>,
     key: OrderKey,
-    /// Whether the queue knows it already.
+    /// The queue knows already.
     is_done: bool,
 }
 
@@ -63,8 +64,8 @@ impl Drop for AtWork {
     }
 }
 
-/// Sends the order's acts one after another, until none waits. It does not end with the order's
-/// stream: an act that the order's end overtook is asked about still.
+/// Sends the order's commands one after another, until none waits. It does not end with the order's
+/// stream: a command that the order's end overtook is still retried until its outcome is known.
 pub(crate) async fn send_all(shared: Arc<Shared>, key: OrderKey) {
     let mut at_work = AtWork { shared, key, is_done: false };
     let AtWork { shared, key, .. } = &at_work;
@@ -82,8 +83,8 @@ pub(crate) async fn send_all(shared: Arc<Shared>, key: OrderKey) {
     at_work.is_done = is_done;
 }
 
-/// What comes of an act. What the store holds is told to it first: an outcome that somebody has
-/// heard is the one that is found after a restart.
+/// Delivers a command and returns its outcome. A command of the order store has its outcome stored
+/// first: the outcome that a caller receives is the one that is found after a restart.
 async fn settle(shared: &Shared, key: &OrderKey, act: &Arc<Queued>) -> Settled {
     let settled = deliver(shared, key, act).await;
     if act.origin == Origin::Store {
@@ -98,7 +99,7 @@ async fn settle(shared: &Shared, key: &OrderKey, act: &Arc<Queued>) -> Settled {
     settled
 }
 
-/// Stores what came of an act, again until it is stored.
+/// Stores a command's outcome, retrying until it is stored.
 async fn remember(shared: &Shared, key: &OrderKey, command: &Command, refusal: Option<&Refusal>) {
     let Some(record) = answered(command, refusal) else { return };
     let mut backoff = backoff();
@@ -112,15 +113,15 @@ async fn remember(shared: &Shared, key: &OrderKey, command: &Command, refusal: O
     }
 }
 
-/// Where an act goes, and under which fencing number.
+/// The destination of a command, and its epoch.
 struct Place {
     processor: String,
     epoch: Option<Epoch>,
 }
 
-/// Where the act goes. An order that is followed here is waited for until its processor has it, or says
-/// that it will not: then an act that was never sent is refused for the same reason, and of any other one
-/// the processor says what came of it.
+/// Finds a command's destination. Where the order is followed here, waits until its processor has
+/// opened it or refused to: then a command that was never sent is refused for the same reason, and
+/// any other is sent, so that the processor reports its outcome.
 async fn place(
     shared: &Shared,
     key: &OrderKey,
@@ -151,7 +152,7 @@ async fn place(
     }
 }
 
-/// Sends one act until it is known what came of it.
+/// Sends one command until its outcome is known.
 async fn deliver(shared: &Shared, key: &OrderKey, act: &Arc<Queued>) -> Settled {
     let order_req_id = key.order_req_id.as_str();
     let name = orderstream_core::port::act_name(&act.command.act);
@@ -170,7 +171,7 @@ async fn deliver(shared: &Shared, key: &OrderKey, act: &Arc<Queued>) -> Settled 
             tracing::warn!(order_req_id, act = name, %refusal, "act is refused for good");
             return Err(refusal);
         }
-        // The processor may never answer again, where the order's end says enough.
+        // The processor may never reply again, where the order's end settles the command.
         if let Some(settled) = shared.registry.settled_by_the_end(key, &act.command) {
             tracing::info!(order_req_id, act = name, %refusal, "act is judged by the order's end");
             return settled;
@@ -186,12 +187,12 @@ async fn deliver(shared: &Shared, key: &OrderKey, act: &Arc<Queued>) -> Settled 
     }
 }
 
-/// What is known of an act's tries so far.
+/// The record of a command's tries so far.
 #[derive(Clone, Copy, Debug)]
 struct Tries {
     past: Past,
-    /// How many there were, for as long as the processor answered each with a fault of its own; none
-    /// once any of them may have been taken without an answer.
+    /// The number of tries while the processor failed each with a fault of its own; absent once any
+    /// of them may have been taken without a reply.
     faults: Option<u32>,
 }
 
@@ -200,10 +201,11 @@ impl Tries {
         Self { past, faults: (past == Past::New).then_some(0) }
     }
 
-    /// Whether the refusal of the next try says that the act is not in the order's list and never will
-    /// be. The order's owner looks at the key before all else, so what it refuses did not happen; where
-    /// its records cannot be read, or the order is gone from it, an act that was sent before may have
-    /// happened all the same. A fault that comes back each time the key is sent is one of the act.
+    /// Reports whether the refusal of the next try proves that the command is not in the order's
+    /// list and never will be. The order's owner checks the key before all else, so what it refuses
+    /// did not happen; but where its records cannot be read, the order is gone or the caller is not
+    /// allowed, a command that was sent before may have happened. A fault that recurs on every try
+    /// is the command's own.
     fn tells(&mut self, refusal: &Refusal) -> bool {
         let is_fault = refusal.reason == Reason::Internal;
         self.faults = self.faults.filter(|_| is_fault).map(|faults| faults.saturating_add(1));
@@ -218,14 +220,15 @@ impl Tries {
     }
 }
 
-/// The outcome of an act that may have been taken by an order that its processor no longer has.
+/// Returns the outcome of a command that may have been taken by an order that its processor no
+/// longer has.
 fn forgotten(refusal: &Refusal) -> Refusal {
     let text =
         "the processor no longer has the order; whether the act was taken before cannot be known";
     Refusal::new(Reason::OrderNotFound, format!("{text}: {}", refusal.message))
 }
 
-/// Sends one act once.
+/// Sends one command once.
 pub(crate) async fn send(
     shared: &Shared,
     processor: &str,
@@ -275,7 +278,7 @@ async fn call(channel: ClientStack, request: ActRequest) -> Result<(), Status> {
 mod tests {
     use super::*;
 
-    /// Whether the last of so many refusals tells what came of an act, and none before it.
+    /// Reports whether the last refusal settles the command; panics where an earlier one does.
     fn tells(past: Past, refused: &[(Reason, u32)]) -> bool {
         let mut tries = Tries::new(past);
         let mut last = false;
@@ -288,8 +291,9 @@ mod tests {
         last
     }
 
+    /// A command that may have been taken is retried instead of refused.
     #[test]
-    fn an_act_that_may_have_been_taken_is_not_told_as_refused_for_a_fault_of_the_processor() {
+    fn processor_faults_settle_no_sent_command() {
         use Reason::{Internal, OrderEnded, Unreachable};
         assert!(!tells(Past::New, &[(Unreachable, 10), (Internal, 1)]));
         assert!(!tells(Past::New, &[(Unreachable, 1), (Internal, 100)]));
@@ -299,13 +303,14 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_that_every_try_met_is_one_of_the_act() {
+    fn constant_faults_refuse_the_command() {
         assert!(!tells(Past::New, &[(Reason::Internal, FAULTS_MAX - 1)]));
         assert!(tells(Past::New, &[(Reason::Internal, FAULTS_MAX)]));
     }
 
+    /// A command that was never sent is refused.
     #[test]
-    fn an_order_that_is_gone_says_nothing_of_what_was_sent_before() {
+    fn missing_orders_settle_no_sent_command() {
         use Reason::{OrderNotFound, Unreachable};
         assert!(tells(Past::New, &[(OrderNotFound, 1)]));
         assert!(!tells(Past::New, &[(Unreachable, 1), (OrderNotFound, 1)]));

@@ -1,6 +1,6 @@
-//! What buyers do to orders that exist: each act is stored, sent, and waited for a moment. It is
-//! answered with success only when it is in the order's list; what is not decided by then goes on by
-//! itself, and is asked for under its key.
+//! The buyers' commands on existing orders: each is stored, sent, and waited for a moment. The
+//! reply is success only when the command is in the order's list; a command that is not decided by
+//! then goes on by itself, and its outcome can be read under its key.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,24 +21,24 @@ use crate::handle::{Handle, ended, lost, not_found};
 use crate::shared::Shared;
 use crate::store::{Record, Stored, follow_up_command, follow_up_key};
 
-/// How long an act waits for its processor's answer, before its caller is told that it is pending.
+/// The time that a command waits for its processor's reply before the caller's reply is "pending".
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
-/// An act that is stored, or that was settled before.
+/// A command that is stored, or that was settled before.
 #[derive(Debug)]
 enum Asked {
-    /// What came of it is known.
+    /// The outcome is known.
     Settled(Settled),
-    /// It waits for its processor.
+    /// The command waits for its processor.
     Waits(Hearing),
 }
 
 impl Handle {
-    /// Stores a follow-up, sends it, and waits a moment for what comes of it; answers its id.
+    /// Stores a follow-up, sends it, and waits a moment for its outcome; returns its id.
     ///
     /// # Errors
-    /// When it is refused, here or by the processor; or when it is not known to be stored: then it is
-    /// disowned as soon as it can be.
+    /// When it is refused, here or by the processor; or when it is not known to be stored: then it
+    /// is disowned as soon as the store takes writes.
     pub async fn follow_up(
         &self,
         key: OrderKey,
@@ -53,12 +53,12 @@ impl Handle {
         Ok((id, acted))
     }
 
-    /// Stores an act, sends it, and waits a moment for what comes of it. The same `repeat` has one
+    /// Stores a command, sends it, and waits a moment for its outcome. The same `repeat` has one
     /// effect and one outcome.
     ///
     /// # Errors
-    /// When it is refused, here or by the processor; or when it is not known to be stored: then it is
-    /// disowned as soon as it can be.
+    /// When it is refused, here or by the processor; or when it is not known to be stored: then it
+    /// is disowned as soon as the store takes writes.
     pub async fn buyer_act(
         &self,
         key: OrderKey,
@@ -86,9 +86,9 @@ impl Handle {
         }
     }
 
-    /// What came of the act that was asked for under this key: the caller's own, or the one that it
-    /// was told; `None` when there was none. Of an order that is followed here, it is what was asked
-    /// of this life of it.
+    /// Returns the command that was stored under this key, with its outcome; `None` when there was
+    /// none. The key is the caller's own, or the one from a "pending" reply. Where the order is
+    /// followed here, only commands on its present incarnation count.
     ///
     /// # Errors
     /// When the order's records cannot be read.
@@ -111,9 +111,9 @@ fn internal(text: &str) -> Refusal {
     Refusal::new(Reason::Internal, text)
 }
 
-/// The key of an act whose caller gave one.
+/// Returns the stored key of a command whose caller gave one.
 fn buyers_key(repeat: &IdempotencyKey) -> IdempotencyKey {
-    // One of the greatest length leaves no room for the word; then it stands alone.
+    // A key of the greatest length leaves no room for the prefix; then it stands alone.
     IdempotencyKey::new(format!("buyer:{repeat}")).unwrap_or_else(|_| repeat.clone())
 }
 
@@ -162,7 +162,8 @@ async fn follow_up(
     Ok((id, Asked::Waits(hearing)))
 }
 
-/// Refuses an act that cannot be taken now. One on an order that is not followed here takes a place.
+/// Refuses a command that cannot be taken now. One on an order that is not followed here takes a
+/// permit.
 fn check(shared: &Shared, key: &OrderKey) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
     shared.registry.check_act(key)?;
     shared.acts.check_room(key)?;
@@ -173,7 +174,7 @@ fn check(shared: &Shared, key: &OrderKey) -> Result<Option<OwnedSemaphorePermit>
     Arc::clone(&shared.strays).try_acquire_owned().map(Some).map_err(full)
 }
 
-/// Stores and queues an act, and gives the key under which it is known.
+/// Stores and queues a command; returns its key.
 async fn buyer_act(
     shared: Arc<Shared>,
     key: OrderKey,
@@ -216,7 +217,7 @@ async fn buyer_act(
     Ok((id, Asked::Waits(hearing)))
 }
 
-/// What came of the same act that was asked before under its key; `None` when there was none.
+/// Returns the state of the same command, stored before under its key; `None` when there was none.
 fn repeated(
     shared: &Arc<Shared>,
     key: &OrderKey,
@@ -244,7 +245,7 @@ fn repeated(
     }))
 }
 
-/// An act that was stored without what came of it: it may have been sent.
+/// Returns a command that was stored without an outcome, to be queued again: it may have been sent.
 pub(crate) fn taken_up(shared: &Shared, stored: &Stored, command: &Command) -> Entrusted {
     let submission = stored.submission.as_ref();
     // Who took up an order speaks for it; anybody may add to one that nobody follows.
@@ -258,7 +259,7 @@ pub(crate) fn taken_up(shared: &Shared, stored: &Stored, command: &Command) -> E
     }
 }
 
-/// The record by which an act is stored.
+/// Returns the record that stores a command; `None` for a command without a key.
 fn record_of(command: &Command, incarnation: Option<Incarnation>) -> Option<Record> {
     let id = command.key.clone()?;
     #[allow(clippy::wildcard_enum_match_arm, reason = "the original's records; any other act")]

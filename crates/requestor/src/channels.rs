@@ -1,7 +1,7 @@
-//! Connections to the processors: a few for each, and one more whenever all of them carry a thousand
-//! streams, because a server bounds the streams of one connection. Acts have a connection of their
-//! own, so that no number of streams can keep them waiting, and so has the projection: what it has not
-//! read, while MongoDB is slow, must not fill a connection that others read from.
+//! Connections to the processors: a few for each, and one more whenever all of them carry a
+//! thousand streams, because a server limits the streams of one connection. Commands have a
+//! connection of their own, so that no number of streams can delay them, and so has the projection:
+//! its unread events, while MongoDB is slow, must not fill a connection that others read from.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use orderstream_rpc::limits::{CLIENT_CONNECTIONS_MAX, CONCURRENT_STREAMS_MAX};
 use orderstream_rpc::observe::RpcMetrics;
 use parking_lot::Mutex;
 
-/// Streams on every connection before another one is opened: two fifths of what a server of ours
-/// takes, so that one of another kind takes them too.
+/// Streams on every connection before another one is opened: two fifths of the number that our
+/// server takes, so that other servers take them too.
 const STREAMS_PER_CONNECTION: usize = 1_000;
-/// Connections for streams to one processor, at most.
+/// The most connections for streams to one processor.
 const LANES_MAX: usize = CLIENT_CONNECTIONS_MAX - 2;
 
-/// Connections by processor, made when first asked for. Making one does no I/O.
+/// Connections by processor, made on first use. Making one does no I/O.
 #[derive(Debug)]
 pub(crate) struct Channels {
-    /// Connections for streams to each processor, at least.
+    /// The least number of connections for streams to each processor.
     lanes_min: usize,
     metrics: Arc<RpcMetrics>,
     dialer: Arc<dyn Dialer>,
@@ -36,14 +36,14 @@ struct Processor {
     lanes: Vec<Lane>,
 }
 
-/// A connection, and how many streams it carries.
+/// A connection, and the number of streams on it.
 #[derive(Debug)]
 struct Lane {
     connection: Connections,
     streams: Arc<AtomicUsize>,
 }
 
-/// A stream's place on a connection, until it is dropped.
+/// A stream slot on a connection, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Seat(Arc<AtomicUsize>);
 
@@ -56,7 +56,7 @@ impl Drop for Seat {
 /// Checks a processor's URL.
 ///
 /// # Errors
-/// Says what is wrong with it.
+/// When it cannot be used; the refusal names the cause.
 pub(crate) fn check_url(url: &str) -> Result<(), Refusal> {
     let wrong = |why: String| Refusal::field("processor", format!("'{url}' {why}"));
     if !url.starts_with("http://") {
@@ -67,7 +67,8 @@ pub(crate) fn check_url(url: &str) -> Result<(), Refusal> {
 }
 
 impl Channels {
-    /// No connection yet; at least so many per processor when they are needed, at least one.
+    /// Makes the set without any connection. Each processor gets at least `per_processor`
+    /// connections on first use, and at least one.
     pub(crate) fn new(
         per_processor: usize,
         metrics: Arc<RpcMetrics>,
@@ -77,11 +78,11 @@ impl Channels {
         Self { lanes_min, metrics, dialer, by_url: Mutex::new(BTreeMap::new()) }
     }
 
-    /// A connection for a stream, the one that carries fewest, and the stream's place there. Needs to be called within a
-    /// Tokio runtime.
+    /// Returns the connection with the fewest streams, and a stream slot on it. Must be called
+    /// within a Tokio runtime.
     ///
     /// # Errors
-    /// Refuses what is not a URL, and streams beyond what all connections can carry.
+    /// Refuses a name that is not a URL, and streams beyond the limit of all connections.
     pub(crate) fn for_stream(&self, processor: &str) -> Result<(ClientStack, Seat), Refusal> {
         self.with(processor, |held| {
             let full = |lane: &Lane| lane.streams.load(Ordering::Relaxed) >= STREAMS_PER_CONNECTION;
@@ -102,18 +103,18 @@ impl Channels {
         })
     }
 
-    /// The connection that acts use. Needs to be called within a Tokio runtime.
+    /// Returns the connection for commands. Must be called within a Tokio runtime.
     ///
     /// # Errors
-    /// Refuses what is not a URL.
+    /// Refuses a name that is not a URL.
     pub(crate) fn for_acts(&self, processor: &str) -> Result<ClientStack, Refusal> {
         self.with(processor, |held| Ok(held.acts.channel()))
     }
 
-    /// The connection that the projection uses. Needs to be called within a Tokio runtime.
+    /// Returns the connection for the projection. Must be called within a Tokio runtime.
     ///
     /// # Errors
-    /// Refuses what is not a URL.
+    /// Refuses a name that is not a URL.
     pub(crate) fn for_projection(&self, processor: &str) -> Result<ClientStack, Refusal> {
         self.with(processor, |held| Ok(held.projection.channel()))
     }
@@ -155,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wrong_urls_are_refused_with_the_fix() {
+    fn wrong_processor_urls_are_refused() {
         for url in ["", "localhost:50051", "https://x", "http://", "http://a b"] {
             let refusal = check_url(url).unwrap_err();
             assert_eq!(refusal.field.as_deref(), Some("processor"), "{url}");
@@ -163,8 +164,9 @@ mod tests {
         assert!(check_url("http://127.0.0.1:50051").is_ok());
     }
 
+    /// The number of connections is limited, and streams beyond them are refused.
     #[tokio::test]
-    async fn streams_spread_over_connections_that_grow_with_them_up_to_a_bound() {
+    async fn streams_spread_over_growing_connections() {
         const URL: &str = "http://127.0.0.1:1";
         let metrics = RpcMetrics::new(&prometheus::Registry::new(), Side::Client).unwrap();
         let channels = Channels::new(3, metrics, Arc::new(client::Tcp(Arc::new(ByName))));

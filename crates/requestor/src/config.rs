@@ -8,19 +8,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::channels::check_url;
 
-/// Most connections to one processor.
+/// The most connections to one processor.
 const CONNECTIONS_MAX: usize = 64;
-/// Most orders that one requestor may be told to follow.
+/// The most orders that one requestor may be configured to follow.
 const ORDERS_MAX: usize = 10_000_000;
 
 /// The requestor's settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
-    /// Where the buyer REST listens.
+    /// The address on which the buyer REST listens.
     #[arg(long, env = "ORDERSTREAM_REST_ADDR", default_value = "0.0.0.0:8004")]
     pub rest_addr: SocketAddr,
-    /// Where metrics and health are served.
+    /// The address that serves metrics and health.
     #[arg(long, env = "ORDERSTREAM_METRICS_ADDR", default_value = "0.0.0.0:9091")]
     pub metrics_addr: SocketAddr,
     /// A processor's URL; give it again for each one.
@@ -32,7 +32,7 @@ pub struct Config {
     )]
     #[serde(rename = "processor")]
     pub processors: Vec<String>,
-    /// Where orders are stored: `embedded:DIR`; or `mongodb://host/database`, which keeps them in
+    /// The order store: `embedded:DIR`; or `mongodb://host/database`, which keeps orders in
     /// --data-dir and projects their status and follow-ups to MongoDB.
     #[arg(
         long,
@@ -41,14 +41,14 @@ pub struct Config {
         default_value = "embedded:.orderstream/requestor"
     )]
     pub store: StoreUrl,
-    /// The folder of the orders where --store names a MongoDB.
+    /// The folder of the orders where --store is a MongoDB.
     #[arg(long, env = "ORDERSTREAM_DATA_DIR", default_value = ".orderstream/requestor")]
     pub data_dir: PathBuf,
-    /// Connections to each processor for streams, at least; every further thousand of streams gets
-    /// one more, and acts have one of their own.
+    /// The least number of connections to each processor for streams; every further thousand of
+    /// streams gets one more, and commands have one of their own.
     #[arg(long, env = "ORDERSTREAM_CONNECTIONS", default_value_t = 4)]
     pub connections: usize,
-    /// Orders that may be followed at once; beyond it new ones are refused with 429.
+    /// The most orders that may be followed at once; beyond it new ones are refused with 429.
     #[arg(long, env = "ORDERSTREAM_MAX_ORDERS", default_value_t = 100_000)]
     pub max_orders: usize,
 }
@@ -71,7 +71,7 @@ impl Config {
     /// Checks every setting.
     ///
     /// # Errors
-    /// Names the setting, the limit and the fix.
+    /// When one is wrong; the refusal names the setting, the limit and the fix.
     pub fn validate(&self) -> Result<(), Refusal> {
         if self.processors.is_empty() {
             return Err(Refusal::field("processor", "is missing; give at least one URL"));
@@ -84,10 +84,10 @@ impl Config {
         self.store_dir().map(|_| ())
     }
 
-    /// The folder of the embedded store, which is there wherever orders are projected to.
+    /// Returns the folder of the embedded store, which is used wherever orders are projected to.
     ///
     /// # Errors
-    /// Refuses another kind of store, and shows no password that it may hold.
+    /// Refuses another kind of store, without the password that its URL may hold.
     pub fn store_dir(&self) -> Result<PathBuf, Refusal> {
         if self.store.is_mongodb() {
             return Ok(self.data_dir.clone());
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_flags_give_the_same_defaults_as_a_file_without_keys() {
+    fn flags_and_files_share_defaults() {
         use clap::{Args as _, FromArgMatches as _};
         let command = Config::augment_args(clap::Command::new("requestor"));
         command.clone().debug_assert();
@@ -124,8 +124,9 @@ mod tests {
         assert!(serde_json::from_str::<Config>(r#"{"rest-adr": "0.0.0.0:1"}"#).is_err());
     }
 
+    /// The defaults are valid.
     #[test]
-    fn the_default_is_valid_and_each_wrong_setting_is_named() {
+    fn wrong_settings_are_named() {
         Config::default().validate().unwrap();
         let wrong: [(&str, Config); 5] = [
             ("processor", Config { processors: Vec::new(), ..Config::default() }),
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn with_a_mongodb_the_folder_is_the_data_dir() {
+    fn mongodb_keeps_orders_in_data_dir() {
         let (store, data_dir) = (StoreUrl::from("mongodb://db/orders"), PathBuf::from("/data"));
         let config = Config { store, data_dir, ..Config::default() };
         config.validate().unwrap();
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_with_a_slip_in_it_is_refused_without_its_password() {
+    fn refused_store_urls_hide_their_password() {
         for store in ["mongo://ann:secret@db", "mongodb:ann:secret@db"] {
             let config = Config { store: StoreUrl::from(store), ..Config::default() };
             let refusal = config.validate().unwrap_err().to_string();

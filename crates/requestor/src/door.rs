@@ -1,6 +1,7 @@
-//! Who tries a processor that cannot be reached: one order at a time, soon and often, and all the
-//! others once that one got through. Ten thousand orders that each try for themselves either come
-//! back late or keep the processor from coming back.
+//! The circuit breaker of each processor: while a processor cannot be reached, one order at a time
+//! probes it, soon and often, and all the others connect once that one got through. Ten thousand
+//! orders that each try for themselves either come back late or keep the processor from coming
+//! back.
 //!
 //! ```text
 //!              probing: one permit ──▶ tries ──▶ got through: opened
@@ -18,17 +19,17 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::backoff::backoff_up_to;
 
-/// The longest wait between two tries of a processor.
+/// The longest back-off between two probes of a processor.
 const PROBE_CAP: Duration = Duration::from_millis(500);
-/// Over how long the orders spread that come back together.
+/// The time over which orders that reconnect together are spread.
 const SPREAD: Duration = Duration::from_millis(250);
-/// How long a try keeps the others waiting: one that hangs is not waited for.
+/// The time after which a probe that hangs lets the next order probe.
 pub(crate) const TURN_MAX: Duration = Duration::from_secs(2);
 
-/// Streams that are being opened at one processor at once.
+/// The most streams that may be opening at one processor at once.
 const OPENINGS_MAX: usize = 256;
 
-/// One processor's door.
+/// One processor's circuit breaker, and its limit of streams that are opening.
 #[derive(Debug)]
 pub(crate) struct Door {
     openings: Semaphore,
@@ -37,12 +38,12 @@ pub(crate) struct Door {
     backoff: Mutex<Backoff>,
 }
 
-/// The turn to try; the next one waits until it is dropped.
+/// The right to try; where it is a probe, the next order waits until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Turn(Option<OwnedSemaphorePermit>);
 
 impl Turn {
-    /// Whether this order tries for all.
+    /// True if this order probes for all.
     pub(crate) const fn is_for_all(&self) -> bool {
         self.0.is_some()
     }
@@ -58,8 +59,8 @@ impl Door {
         }
     }
 
-    /// Waits until few enough streams are being opened; this one counts until the place is dropped.
-    /// The processor answers them one after another anyway.
+    /// Waits until few enough streams are opening; this one counts until its permit is dropped. The
+    /// processor replies to them one after another anyway.
     pub(crate) async fn place(&self) -> Option<SemaphorePermit<'_>> {
         self.openings.acquire().await.ok()
     }
@@ -82,19 +83,19 @@ impl Door {
         }
     }
 
-    /// An order got through: all that wait may.
+    /// Lets all that wait try, since an order got through: the circuit breaker closes.
     pub(crate) fn open(&self) {
         self.backoff.lock().reset();
         self.opened.notify_waiters();
     }
 }
 
-/// The doors of all processors.
+/// The circuit breakers of all processors.
 #[derive(Debug, Default)]
 pub(crate) struct Doors(Mutex<BTreeMap<String, Arc<Door>>>);
 
 impl Doors {
-    /// The door of a processor.
+    /// Returns the circuit breaker of a processor.
     pub(crate) fn of(&self, processor: &str) -> Arc<Door> {
         let mut doors = self.0.lock();
         if let Some(door) = doors.get(processor) {
@@ -115,8 +116,9 @@ mod tests {
 
     use super::*;
 
+    /// All the others connect soon after the probe got through.
     #[tokio::test(start_paused = true)]
-    async fn one_tries_at_a_time_and_all_go_when_it_got_through() {
+    async fn one_order_probes_for_all() {
         const ORDERS: usize = 1_000;
         let down_for = Duration::from_secs(3);
         let (doors, began) = (Doors::default(), Instant::now());
@@ -146,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn so_many_streams_are_opened_at_once_and_no_more_at_each_processor() {
+    async fn opening_streams_are_limited_per_processor() {
         let doors = Doors::default();
         let (open, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let mut orders = JoinSet::new();
@@ -166,8 +168,9 @@ mod tests {
         assert_eq!(most.load(Ordering::Relaxed), OPENINGS_MAX);
     }
 
+    /// Each processor has a probe of its own.
     #[tokio::test(start_paused = true)]
-    async fn a_turn_that_is_given_up_passes_on_and_each_processor_has_its_own() {
+    async fn dropped_probes_pass_on() {
         let doors = Doors::default();
         let first = doors.of("a").wait().await;
         assert!(first.is_for_all() && doors.of("b").wait().await.is_for_all());

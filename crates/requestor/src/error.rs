@@ -1,10 +1,10 @@
-//! Why the requestor cannot run.
+//! The errors of a requestor.
 
 use orderstream_core::Refusal;
 
 use crate::store::StoreError;
 
-/// Why the requestor cannot run.
+/// A cause for which the requestor cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A setting is wrong.
@@ -13,7 +13,7 @@ pub enum Error {
     /// The order store cannot be used.
     #[error("the order store: {0}")]
     Store(#[from] StoreError),
-    /// The figures cannot be registered.
+    /// The metrics cannot be registered.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
 }

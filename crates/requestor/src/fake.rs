@@ -37,24 +37,24 @@ struct Held {
     events: Vec<Event>,
 }
 
-/// How streams end now.
+/// The way in which a stream is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
     /// With an error.
     Broken,
-    /// With the in-band word.
+    /// With the in-band message that the processor drains.
     Draining,
 }
 
-/// What becomes of acts now.
+/// The processor's treatment of commands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Gate {
-    /// They are decided and answered.
+    /// Commands are decided and replied to.
     #[default]
     Open,
-    /// They are decided, and not answered.
+    /// Commands are decided, and their replies held back.
     Mute,
-    /// They are decided, and their answers are lost on the way.
+    /// Commands are decided, and their replies are lost on the way.
     Lost,
     /// Nothing is decided, as in a process that is stopped.
     Shut,
@@ -69,9 +69,9 @@ struct State {
     cut: Mutex<(u64, Option<Cut>)>,
     opened: AtomicUsize,
     open_now: Arc<AtomicUsize>,
-    /// Whether it refuses all streams.
+    /// Set while all streams are refused.
     is_away: AtomicBool,
-    /// The last event that streams give, where they hold back what comes after it.
+    /// The last event that streams send; later ones are held back. 0 holds none back.
     gives_to: AtomicU64,
 }
 
@@ -100,7 +100,7 @@ impl Drop for OpenNow {
 }
 
 impl Fake {
-    /// Serves on a free port until told to stop.
+    /// Serves on a free port until `stop` is cancelled; returns the URL.
     pub(crate) async fn serve(&self, tasks: &TaskTracker, stop: CancellationToken) -> String {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = tokio::net::TcpListener::bind(any).await.unwrap();
@@ -120,17 +120,17 @@ impl Fake {
         url
     }
 
-    /// Lets acts through from now on, or not.
+    /// Sets the treatment of commands from now on.
     pub(crate) fn gate(&self, gate: Gate) {
         self.state.gate.send_replace(gate);
     }
 
-    /// How many acts came, also those that nobody has decided yet.
+    /// Returns the number of commands received, undecided ones included.
     pub(crate) fn acts_asked(&self) -> usize {
         self.state.asked.load(Ordering::SeqCst)
     }
 
-    /// Somebody else acts on an order.
+    /// Runs a command of somebody else on an order.
     pub(crate) fn rival(&self, key: &OrderKey, act: Act) -> Result<(), Refusal> {
         self.decide(key, &Command::bare(act)).map(drop)
     }
@@ -140,7 +140,7 @@ impl Fake {
         self.state.orders.lock().remove(key);
     }
 
-    /// Waits until acts may go as far as this.
+    /// Waits until the gate lets commands go this far.
     async fn passes(&self, is_open: impl Fn(Gate) -> bool) {
         let mut gate = self.state.gate.subscribe();
         gate.wait_for(|gate| is_open(*gate)).await.unwrap();
@@ -168,18 +168,18 @@ impl Fake {
         self.state.is_away.store(true, Ordering::SeqCst);
     }
 
-    /// Takes streams again.
+    /// Accepts streams again.
     pub(crate) fn come_back(&self) {
         self.state.is_away.store(false, Ordering::SeqCst);
     }
 
-    /// Streams give no event after this one from now on; none is held back after 0.
+    /// Holds back the events after this one from now on; 0 holds none back.
     pub(crate) fn give_to(&self, seq: u64) {
         self.state.gives_to.store(seq, Ordering::SeqCst);
         self.state.changed.notify_waiters();
     }
 
-    /// The order ends with this winner, whoever wanted it.
+    /// Ends the order with this winner, at nobody's request.
     pub(crate) fn finalise(&self, key: &OrderKey, winner: &str) {
         let award = Some(Award::Whole(ProposalId::new(winner).unwrap()));
         let act = Act::Finalise { award, reason: None, undo_within_ms: None };
@@ -251,7 +251,7 @@ impl Fake {
         Ok(Response::new(v1::ActResponse { seq: answer.seq.0, ..v1::ActResponse::default() }))
     }
 
-    /// What an observer gets: the rest of the list, and then the end, as at the end of an order.
+    /// Sends an observer the rest of the list, and then the end, as at the end of an order.
     fn observe(
         &self,
         key: &OrderKey,
@@ -375,7 +375,7 @@ impl unary::OrderNonStreamingService for Fake {
     }
 }
 
-/// A text of the wire, where an empty one means none.
+/// Returns a text of the wire; an empty one means none.
 fn given(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }

@@ -19,31 +19,31 @@ use crate::registry::Following;
 use crate::shared::Shared;
 use crate::store::{Record, StoreError};
 
-/// From asking for a stream to its first headers.
+/// The time limit from asking for a stream to its first headers.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
-/// The most that a told client waits before it connects again: enough to spread thousands.
+/// The longest wait before a client of a draining processor reconnects: enough to spread thousands.
 const DRAIN_JITTER: Duration = Duration::from_millis(500);
 
-/// How one stream ended.
+/// The way in which one stream ended.
 enum End {
     /// The order reached its end.
     Over,
-    /// Somebody with a higher epoch owns the order: never again.
+    /// Somebody with a higher epoch tracks the order: the stream is never opened again.
     Stop(String, Option<Epoch>),
-    /// Broken; open it again after this time.
+    /// Broken; the stream is opened again after this time.
     Again(String, Duration),
-    /// The processor is not reached; open it again when somebody got through.
+    /// The processor cannot be reached; the stream is opened again once an order got through.
     Lost(String),
 }
 
-/// A stream that is up, and its place on a connection. On the heap: the task that reads it would
-/// hold it once for each of the hands that it passes through.
+/// A stream that is up, and its stream slot. On the heap: otherwise the task that reads it would
+/// hold it once for each function that it passes through.
 struct Live {
     stream: Box<EventStream>,
     _seat: Seat,
 }
 
-/// One order that is followed. Leaves nothing active, however its task ends: done, stopped or
+/// One order that is followed. It leaves nothing active, however its task ends: done, stopped or
 /// panicked.
 pub(crate) struct Followed {
     pub(crate) shared: Arc<Shared>,
@@ -73,7 +73,7 @@ impl Drop for Followed {
     }
 }
 
-/// Follows one order until its end, or until the task is told to stop. Ten thousand of these wait at
+/// Follows one order until its end, or until its task is stopped. Ten thousand of these wait at
 /// once: what is needed only while something happens is on the heap, and given back.
 #[allow(clippy::manual_async_fn, reason = "one of these holds the order twice: given, and used")]
 pub(crate) fn follow(order: Followed) -> impl Future<Output = ()> + Send {
@@ -90,7 +90,7 @@ async fn hold_stream(order: &Followed) {
     }
 }
 
-/// Does what the end of the last stream demands, and opens the next one; `None` when there is none.
+/// Handles the end of the last stream, and opens the next one; `None` when there is none.
 async fn next_stream(
     order: &Followed,
     mut end: Option<Box<End>>,
@@ -111,15 +111,15 @@ async fn next_stream(
     }
 }
 
-/// What follows the end of a stream.
+/// The step after the end of a stream.
 enum Next {
-    /// Another one.
+    /// Another stream is opened.
     Open(Option<Turn>),
-    /// Nothing.
+    /// No stream is opened any more.
     Done,
 }
 
-/// Does what the end of a stream demands, and waits for as long.
+/// Handles the end of a stream, and waits for as long as it demands.
 async fn after(order: &Followed, end: End) -> Next {
     let order_req_id = order.id();
     match end {
@@ -155,7 +155,7 @@ async fn ended(shared: &Shared, key: &OrderKey) {
     let phase = shared.registry.get_order(key).and_then(|snapshot| snapshot.order_phase());
     tracing::info!(order_req_id, phase = ?phase, "the order has ended");
     let mut backoff = backoff();
-    // One that is stopped before is taken up by the next start, which hears of its end again.
+    // One that is stopped before is taken up by the next start, which receives its end again.
     while let Err(error) = store_end(shared, key).await {
         if matches!(error, StoreError::Damaged(_)) {
             tracing::error!(order_req_id, %error, "the order's end is not stored");
@@ -167,7 +167,7 @@ async fn ended(shared: &Shared, key: &OrderKey) {
     shared.forget_ended().await;
 }
 
-/// Writes down the end of an order that the store holds, with what is shown of it then.
+/// Stores the end of an order that the store holds, with the order as it is shown then.
 async fn store_end(shared: &Shared, key: &OrderKey) -> Result<(), StoreError> {
     // In the order's turn, so that no follow-up is counted in between.
     let mut turn = shared.store.turn(key).await;
@@ -190,8 +190,8 @@ async fn wait_at_door(order: &Followed) -> Option<Turn> {
     Some(turn)
 }
 
-/// Opens the order's stream when few others are being opened at its processor; `None` when the order
-/// is followed no longer. What an opening holds is ten times what a stream does.
+/// Opens the order's stream when few others are opening at its processor; `None` when the order is
+/// no longer followed. An opening holds ten times the memory of a stream.
 async fn open_in_turn(order: &Followed, turn: Option<Turn>) -> Option<Result<Live, Refusal>> {
     let processor = order.shared.registry.processor(&order.key, order.following.life)?;
     let door = order.shared.doors.of(&processor);
@@ -210,7 +210,7 @@ async fn open_in_turn(order: &Followed, turn: Option<Turn>) -> Option<Result<Liv
     opened
 }
 
-/// Opens the order's stream where it left off; `None` when the order is followed no longer.
+/// Opens the order's stream where it left off; `None` when the order is no longer followed.
 async fn open_next(order: &Followed, mut turn: Option<Turn>) -> Option<Result<Live, Refusal>> {
     let Followed { shared, key, following } = order;
     let (assignment, (after, at)) = shared.registry.assignment(key, following.life)?;
@@ -247,8 +247,8 @@ async fn open_next(order: &Followed, mut turn: Option<Turn>) -> Option<Result<Li
     Some(opened)
 }
 
-/// Whether an order whose opening is refused so is not opened by trying again: acts on it would wait
-/// without end. It is tried again all the same, since others may change what is in its way.
+/// Reports whether a refused opening stays refused, so that commands on the order would wait
+/// without end. The opening is retried all the same, since others may change what is in its way.
 const fn is_lasting(reason: Reason) -> bool {
     // A fault or a bound may be of the moment, and who took over may let go.
     let is_of_the_moment =
@@ -301,7 +301,7 @@ async fn read(order: &Followed, live: &mut Live, backoff: &mut Backoff) -> End {
     }
 }
 
-/// Takes one message of the stream; says how the stream ends where it does.
+/// Handles one message of the stream; returns the stream's end where the message ends it.
 fn received(
     order: &Followed,
     response: v1::OrderStreamResponse,

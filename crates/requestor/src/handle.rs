@@ -1,4 +1,5 @@
-//! The requestor as its callers see it: the buyer's acts, and the port that the controller drives.
+//! The requestor as its callers see it: the buyer's commands, and the port that the controller
+//! drives.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use orderstream_core::placement::choose;
 use orderstream_core::port::{Answered, Assignment, OrderStreams};
 use orderstream_core::{
     Command, Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Reason, Refusal,
-    Snapshot,
+    RequestPhase, Snapshot,
 };
 use uuid::Uuid;
 
@@ -19,38 +20,38 @@ use crate::act_queue::Origin;
 use crate::shared::Shared;
 use crate::store::{Record, Submission};
 
-/// How long `initiate` waits for the stream before it answers all the same.
+/// The time that `initiate` waits for the stream before it replies all the same.
 const FIRST_CONNECTION_WAIT: Duration = Duration::from_millis(500);
 
-/// The requestor. Cheap to clone.
+/// A handle of the requestor. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(crate) shared: Arc<Shared>,
 }
 
 impl Handle {
-    /// This start's fencing number.
+    /// Returns the epoch of this start.
     pub fn epoch(&self) -> Epoch {
         self.shared.epoch
     }
 
-    /// The processors that new orders are placed on.
+    /// Returns the processors that new orders are placed on.
     pub fn processors(&self) -> &[String] {
         &self.shared.processors
     }
 
-    /// How many orders and streams there are.
+    /// Returns the numbers of orders and of streams that are up.
     pub fn counts(&self) -> Totals {
         self.shared.registry.counts()
     }
 
-    /// Whether the order is in the tracker.
+    /// Reports whether the order is tracked.
     pub fn has_order(&self, key: &OrderKey) -> bool {
         self.shared.registry.has_order(key)
     }
 
-    /// What was asked for, if the order is in the tracker. Of an order that ended before this process
-    /// began it is read from the store, which blocks on the disk.
+    /// Returns the order's specification, if the order is tracked. That of an order which ended
+    /// before this process began is read from the store, which blocks on the disk.
     pub fn spec(&self, key: &OrderKey) -> Option<OrderSpec> {
         let short = self.shared.registry.spec(key)?;
         if !self.shared.registry.is_asked_in_short(key) {
@@ -60,7 +61,7 @@ impl Handle {
         Some(stored.map_or(short, |submission| submission.spec))
     }
 
-    /// Whether a stream is up for the order.
+    /// Reports whether the order's stream is up.
     pub fn is_stream_active(&self, key: &OrderKey) -> bool {
         self.shared.registry.is_stream_active(key)
     }
@@ -68,9 +69,11 @@ impl Handle {
     /// Stores an order and follows it. A second call changes nothing, also at the same instant.
     ///
     /// # Errors
-    /// When it is refused, or not known to be stored; then it is disowned as soon as it can be.
+    /// When it is refused, or not known to be stored; then it is disowned as soon as the store
+    /// takes writes.
     pub async fn initiate(&self, key: OrderKey, spec: OrderSpec) -> Result<Initiated, BuyerError> {
-        // In a task of its own, so that a caller who hangs up cannot part the store and the tracker.
+        // In a task of its own, so that a caller who hangs up cannot part the store and the
+        // tracker.
         let work = initiate(Arc::clone(&self.shared), key.clone(), spec);
         let initiated = self.shared.tasks.spawn(work).await.map_err(lost)??;
         if initiated == Initiated::Started {
@@ -105,7 +108,7 @@ pub(crate) fn lost(error: tokio::task::JoinError) -> BuyerError {
     BuyerError::Refused(Refusal::new(Reason::Internal, "the request failed; the log has the cause"))
 }
 
-/// An order that has ended, whatever is asked of it.
+/// Returns the refusal of any request on an order that has ended.
 pub(crate) fn ended(key: &OrderKey) -> Refusal {
     let id = &key.order_req_id;
     Refusal::new(Reason::OrderEnded, format!("order {id} has ended; use a new order_req_id"))
@@ -158,13 +161,13 @@ fn submit(shared: &Shared, key: &OrderKey, spec: OrderSpec) -> Result<Submission
     })
 }
 
-/// What is to be followed for a stored order.
+/// Returns the assignment by which a stored order is followed.
 pub(crate) fn assignment(submission: Submission, epoch: Epoch) -> Assignment {
     let Submission { key, incarnation, spec, processor, .. } = submission;
     Assignment { key, incarnation, spec, epoch, processor }
 }
 
-/// An order that nobody knows here.
+/// Returns the refusal of a request on an order that is not tracked here.
 pub(crate) fn not_found(key: &OrderKey) -> Refusal {
     let id = &key.order_req_id;
     Refusal::new(Reason::OrderNotFound, format!("order {id} is not tracked here"))
@@ -205,8 +208,8 @@ impl Buyer for Handle {
         })
     }
 
-    fn phase(&self, key: &OrderKey) -> Option<String> {
-        self.shared.registry.phase(key).map(ToOwned::to_owned)
+    fn phase(&self, key: &OrderKey) -> Option<RequestPhase> {
+        self.shared.registry.phase(key)
     }
 
     fn totals(&self) -> Totals {

@@ -15,7 +15,7 @@ pub struct JournalLists {
 }
 
 impl JournalLists {
-    /// Keeps the lists in this journal, under names that begin with `requestor/`.
+    /// Stores the lists in this journal, under names that begin with `requestor/`.
     pub const fn new(journal: Arc<dyn Journal>) -> Self {
         Self { journal }
     }
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_stored_is_there_after_the_journal_is_opened_again() {
+    async fn stored_orders_survive_reopening() {
         let dir = tempfile::tempdir().unwrap();
         let key = OrderKey::new("default", "SB1029436").unwrap();
         let id = FollowUpId::new("f-1").unwrap();

@@ -1,5 +1,5 @@
 //! The requestor: the buyer's REST, the tracker of all orders, one resuming stream per order, and
-//! the store from which a killed requestor goes on.
+//! the store from which a killed requestor resumes.
 
 mod act_queue;
 mod acts;

@@ -1,11 +1,11 @@
-//! The requestor's figures. No label takes a user's value.
+//! The requestor's metrics. No label takes a user's value.
 
 use orderstream_support::Register;
 use prometheus::{Histogram, IntCounter, IntGauge, Registry};
 
 use crate::projector::ProjectionMetrics;
 
-/// Seconds from an event to the tracker.
+/// Buckets of the time from an event to the tracker, seconds.
 const LAG_BOUNDS: [f64; 12] =
     [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 300.0];
 
@@ -16,17 +16,17 @@ pub struct Metrics {
     pub streams_active: IntGauge,
     /// Orders in the tracker, ended ones included.
     pub orders_tracked: IntGauge,
-    /// Streams that came up again after they were up before.
+    /// Streams that came up again after they had been up.
     pub stream_reconnects: IntCounter,
-    /// Events that came over streams, repeated ones included.
+    /// Events received over streams, repeated ones included.
     pub events_received: IntCounter,
     /// Streams that were granted from the order's first event.
     pub granted_from_start: IntCounter,
-    /// Streams that were granted after an event that was seen.
+    /// Streams that were granted after a cursor.
     pub granted_from_cursor: IntCounter,
-    /// Time from an event to its being folded into the tracker.
+    /// The time from an event until it is folded into the tracker.
     pub event_lag: Histogram,
-    /// What is projected, and how late.
+    /// The metrics of the projection.
     pub projection: ProjectionMetrics,
 }
 

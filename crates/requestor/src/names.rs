@@ -1,10 +1,10 @@
-//! One text for each seller's name, however many orders invite it.
+//! The sellers' names, each held once, however many orders invite the seller.
 
 use std::collections::HashSet;
 
 use orderstream_core::SellerId;
 
-/// Names that are kept before those are looked for that nobody uses any more.
+/// The number of names held before unused ones are first removed.
 const PURGE_MIN: usize = 1_024;
 
 /// The names that the orders share.
@@ -15,7 +15,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Lets a name share its text with all that say the same.
+    /// Makes a name share its text with all equal names.
     pub(crate) fn share(&mut self, name: &mut SellerId) {
         if let Some(kept) = self.kept.get(name) {
             name.clone_from(kept);
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_nobody_uses_are_forgotten_and_used_ones_stay() {
+    fn unused_names_are_dropped() {
         let mut names = Names::default();
         let mut used = name(0);
         names.share(&mut used);

@@ -1,4 +1,4 @@
-//! Asks processors who holds which order, and ends orders that nobody wants any more. Each call is
+//! Asks processors which orders they own, and ends orders that nobody wants any more. Each call is
 //! tried once, within a deadline.
 
 use std::time::Duration;
@@ -16,9 +16,9 @@ use tonic::{Request, Status};
 use crate::acts;
 use crate::handle::Handle;
 
-/// How long one question may take.
+/// The time limit of one call.
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a whole list may take.
+/// The time limit of a whole list.
 const LIST_TIMEOUT: Duration = Duration::from_secs(60);
 
 async fn within<T>(
@@ -40,7 +40,8 @@ fn timed<T>(message: T, limit: Duration) -> Request<T> {
     request
 }
 
-/// The order that a processor names; its own answers are well formed, so a wrong one is a fault.
+/// Returns the order that a processor names. A processor's own replies are well formed, so a wrong
+/// one is a fault.
 fn held(order: Option<&v1::OrderRef>, epoch: u64, phase: &str) -> Result<Held, Refusal> {
     let missing = || Refusal::new(Reason::Internal, "the processor's answer names no order");
     let order = order.ok_or_else(missing)?;

@@ -1,8 +1,9 @@
 //! Projects the orders' lists of events to where others read them (`core::port::OrderProjection`).
 //!
-//! One task for all orders. Events wake it with the order's key only; it reads the order's list after
-//! the cursor that the projection keeps, and projects what is new. No stream, act or answer waits for
-//! it, and what it was woken for is found again by a sweep, so it may be late and loses nothing.
+//! One task for all orders. Events wake it with the order's key only; it reads the order's list
+//! after the cursor that the projection keeps, and projects the new events. No stream, command or
+//! reply waits for it, and a sweep finds again what it was woken for, so it may be late and loses
+//! nothing.
 
 mod agenda;
 mod figures;
@@ -31,23 +32,23 @@ use pass::Passed;
 pub(crate) use agenda::Place;
 pub use figures::ProjectionMetrics;
 
-/// Orders that are looked at at once, while the projection is reached.
+/// The most orders in work at once, while the projection is reached.
 const PASSES_MAX: usize = 16;
-/// Longest wait before the projection is tried again when it is not reached.
+/// The longest back-off before a projection that is not reached is tried again.
 const PROJECTION_WAIT_MAX: Duration = Duration::from_secs(10);
-/// Shortest time between two comparisons of all lists; the longest is half as much again.
+/// The shortest time between two comparisons of all lists; the longest is half as much again.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
-/// Where orders are projected to, and which.
+/// The target of the projection, and its scope.
 #[derive(Clone, Debug)]
 pub struct Projection {
-    /// Where to.
+    /// The store that orders are projected to.
     pub store: Arc<dyn OrderProjection>,
-    /// Only the orders of this tenant; of all when absent.
+    /// The tenant whose orders are projected; all tenants' when absent.
     pub tenant: Option<String>,
 }
 
-/// The projection's one task, as the others see it.
+/// The projection's one task, as other parts see it.
 #[derive(Debug)]
 pub(crate) struct Projector {
     store: Arc<dyn OrderProjection>,
@@ -80,17 +81,19 @@ impl Projector {
         }
     }
 
-    /// The order has an event more.
+    /// Marks the order, which has a new event.
     pub(crate) fn wake(&self, key: &OrderKey) {
         self.mark(key, None);
     }
 
-    /// The order is not followed any more: where it has its turn still, its list is found here.
+    /// Stores the place of the list of an order that is no longer followed, where the order waits
+    /// or is in work.
     pub(crate) fn keep(&self, key: &OrderKey, place: &Place) {
         self.agenda.lock().keep(key, place);
     }
 
-    /// The order has events that are not projected, at this place where nobody follows it.
+    /// Marks the order, which has events that are not projected; `place` is the place of its list
+    /// where nobody follows it.
     pub(crate) fn mark(&self, key: &OrderKey, place: Option<Place>) {
         let waiting = {
             let mut agenda = self.agenda.lock();
@@ -113,7 +116,7 @@ impl Projector {
         self.figures.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
     }
 
-    /// Asks the projection, and tells when it went away or came back.
+    /// Asks the projection, and reports when it went away or came back.
     async fn ask<T>(&self, question: Projected<'_, T>) -> Result<T, ProjectionError> {
         let answer = question.await;
         let unavailable = match &answer {
@@ -142,7 +145,7 @@ impl Projector {
         self.sweep.notify_one();
     }
 
-    /// What was wanted until now is what is done now.
+    /// Clears the request for a sweep as one begins; a request from now on asks for another.
     fn sweep_begins(&self) {
         self.sweep_wanted.store(false, Ordering::Release);
     }

@@ -14,13 +14,13 @@ use crate::rest::tests::{requestor, until};
 use crate::{Handle, MemoryLists};
 use orderstream_core::buyer::Note;
 
-/// Keeps whole lists in memory; refuses everything while it is down.
+/// A projection that keeps whole lists in memory, and fails every call while it is down.
 #[derive(Debug, Default)]
 struct Kept {
     lists: Mutex<BTreeMap<OrderKey, Vec<Event>>>,
     is_down: AtomicBool,
     asked: std::sync::atomic::AtomicUsize,
-    /// Taken while nothing is to be answered.
+    /// Locked while cursors are not to be returned.
     gate: tokio::sync::Mutex<()>,
 }
 
@@ -110,7 +110,7 @@ impl Rig {
         Self { fake, kept, lists, url, handle, stop, _tasks: tasks }
     }
 
-    /// Another requestor on the same store and the same projection, as after a kill.
+    /// Starts another requestor on the same store and the same projection, as after a kill.
     async fn start_again(&mut self) {
         self.stop.cancel();
         let projection = Some(projection(&self.kept));
@@ -143,15 +143,16 @@ fn key(n: usize) -> OrderKey {
 }
 
 #[tokio::test]
-async fn every_event_of_a_followed_order_is_projected() {
+async fn followed_orders_are_projected_whole() {
     let rig = Rig::start().await;
     rig.handle.initiate(key(1), OrderSpec::default()).await.unwrap();
     rig.ask(&key(1)).await;
     rig.until_equal(&key(1), 3).await;
 }
 
+/// No command or stream waits for it meanwhile.
 #[tokio::test]
-async fn nothing_waits_for_a_projection_that_is_down_and_nothing_is_missing_afterwards() {
+async fn projection_catches_up_after_an_outage() {
     let rig = Rig::start().await;
     rig.kept.is_down.store(true, Ordering::Release);
     for n in 0..20 {
@@ -172,7 +173,7 @@ async fn nothing_waits_for_a_projection_that_is_down_and_nothing_is_missing_afte
 }
 
 #[tokio::test]
-async fn an_order_that_ended_unprojected_before_a_restart_is_found() {
+async fn ends_before_a_restart_are_projected() {
     let mut rig = Rig::start().await;
     rig.handle.initiate(key(1), OrderSpec::default()).await.unwrap();
     rig.until_equal(&key(1), 2).await;
@@ -197,7 +198,7 @@ async fn an_order_that_ended_unprojected_before_a_restart_is_found() {
 }
 
 #[tokio::test]
-async fn a_wiped_projection_is_made_again_from_the_lists() {
+async fn wiped_projections_are_rebuilt() {
     let rig = Rig::start().await;
     for n in 0..5 {
         rig.handle.initiate(key(n), OrderSpec::default()).await.unwrap();
@@ -214,8 +215,9 @@ async fn a_wiped_projection_is_made_again_from_the_lists() {
     }
 }
 
+/// As after an old copy of a processor's disk was restored.
 #[tokio::test]
-async fn a_projection_that_is_ahead_of_a_list_that_was_set_back_is_made_again() {
+async fn projections_ahead_of_lists_are_rebuilt() {
     let mut rig = Rig::start().await;
     rig.handle.initiate(key(1), OrderSpec::default()).await.unwrap();
     rig.until_equal(&key(1), 2).await;
@@ -229,9 +231,10 @@ async fn a_projection_that_is_ahead_of_a_list_that_was_set_back_is_made_again() 
     rig.until_equal(&key(1), 2).await;
 }
 
-/// A controller stops to follow an order as soon as its end is shown, however late the projection is.
+/// A controller stops following an order as soon as its end is shown, however late the projection
+/// is.
 #[tokio::test]
-async fn what_waits_to_be_projected_of_an_order_that_is_not_followed_any_more_is_projected() {
+async fn unfollowed_orders_are_projected_whole() {
     let rig = Rig::start().await;
     let sweeps = rig.handle.shared.projector.clone().unwrap();
     until("all lists were compared", || sweeps.figures.sweeps.get() > 0).await;

@@ -1,5 +1,5 @@
-//! The order tracker: which orders are followed, and what is known of each. One owner of one map;
-//! every section under its lock is short and none waits for anything.
+//! The order tracker: the followed orders, and the state of each. One owner of one map; every
+//! section under its lock is short and none waits for anything.
 
 mod entry;
 mod shown;
@@ -27,71 +27,73 @@ use crate::names::Names;
 use crate::projector::Place;
 use crate::shown::Floors;
 
-/// Ended orders that stay visible; beyond it the oldest are forgotten, here and in the store.
+/// The most ended orders that stay visible; beyond it the oldest are removed, here and in the
+/// store.
 pub(crate) const ENDED_KEPT_MAX: usize = 10_000;
 
-/// What the order's task needs to follow it.
+/// The identity of an order's task, and its notifier.
 #[derive(Clone, Debug)]
 pub(crate) struct Following {
-    /// Which life of the entry; a task of a former life changes nothing.
+    /// The generation of the entry's task, which grows with each start; a task of a former one
+    /// changes nothing.
     pub(crate) life: u64,
-    /// Woken after every change of the entry.
+    /// Notified after every change of the entry.
     pub(crate) changed: Arc<Notify>,
 }
 
-/// What came of adding an order.
+/// The result of adding an order.
 #[derive(Clone, Debug)]
 pub(crate) enum Added {
-    /// A task is to be started for it.
+    /// The caller is to start the order's task.
     Start(Following),
-    /// A task follows it, or it has ended.
+    /// A task follows the order already, or the order has ended.
     Known,
 }
 
-/// Where an order's acts go.
+/// The destination of an order's commands.
 #[derive(Clone, Debug)]
 pub(crate) enum Address {
-    /// To this processor, under this fencing number.
+    /// At this processor, under this epoch.
     At {
-        /// A URL.
+        /// The processor's URL.
         processor: String,
-        /// Of whoever follows the order here.
+        /// The epoch of the tracker here.
         epoch: Epoch,
     },
-    /// The order is not open at its processor yet; this tells of the next change.
+    /// The order is not open at its processor yet; this is notified of the next change.
     NotYet(Arc<Notify>),
     /// Its processor does not open it, for a reason that does not go away by itself.
     Refused {
-        /// Why not.
+        /// The processor's refusal to open the order.
         refusal: Refusal,
-        /// A URL.
+        /// The processor's URL.
         processor: String,
-        /// Of whoever follows the order here.
+        /// The epoch of the tracker here.
         epoch: Epoch,
     },
-    /// Nobody follows it here.
+    /// The order, or this incarnation of it, is not followed here.
     Unknown,
 }
 
 #[derive(Debug, Default)]
 struct Orders {
-    /// On the heap each: a tree's nodes are a third empty.
+    /// The orders, each on the heap: a tree's nodes are a third empty.
     map: BTreeMap<OrderKey, Box<Entry>>,
     ended: VecDeque<(OrderKey, u64)>,
-    /// How many of the map have ended.
+    /// The number of entries in `map` that have ended.
     over: usize,
-    /// Ended orders that are forgotten here, and not in the store yet.
+    /// Ended orders that are removed here, and not in the store yet.
     forgotten: Vec<OrderKey>,
-    /// What former processes showed of orders that nobody asked for yet.
+    /// The states that former processes showed, of orders that were not added since.
     floors: Floors,
     active: usize,
-    /// Orders that are being stored, and are not in the map yet.
+    /// The number of orders that are being stored, and are not in the map yet.
     reserved: usize,
     lives: u64,
-    /// The processors' URLs, one text for each.
+    /// The processors' URLs, each held once.
     processors: BTreeSet<Arc<str>>,
     names: Names,
-    /// Whether no more tasks may start.
+    /// Set once no more tasks may start.
     is_closed: bool,
 }
 
@@ -111,7 +113,7 @@ impl Orders {
     }
 }
 
-/// Room for one order, for as long as this is held.
+/// Room for one order, reserved while this is held.
 #[derive(Debug)]
 pub(crate) struct Room<'a>(&'a Registry);
 
@@ -130,7 +132,7 @@ pub(crate) struct Registry {
     metrics: Metrics,
 }
 
-/// The last event that a tracker has, and when it was.
+/// The last event that a tracker has, and its time.
 pub(crate) type Seen = (Seq, Option<Timestamp>);
 
 impl Registry {
@@ -138,23 +140,23 @@ impl Registry {
         Self { orders: Mutex::new(Orders::default()), orders_max, metrics }
     }
 
-    /// Whether the order is in the tracker.
+    /// Reports whether the order is tracked.
     pub(crate) fn has_order(&self, key: &OrderKey) -> bool {
         self.orders.lock().map.contains_key(key)
     }
 
-    /// Whether a stream is up for the order.
+    /// Reports whether the order's stream is up.
     pub(crate) fn is_stream_active(&self, key: &OrderKey) -> bool {
         self.orders.lock().map.get(key).is_some_and(|entry| entry.active)
     }
 
-    /// Whether the order store holds this order.
+    /// Reports whether the order store holds this order.
     pub(crate) fn is_stored(&self, key: &OrderKey) -> bool {
         self.orders.lock().map.get(key).is_some_and(|entry| entry.stored != Holds::Nothing)
     }
 
-    /// Gets or makes the order, in one step: of any number of callers at the same instant, one is
-    /// told to start the task. A new incarnation takes the place of the old one.
+    /// Gets or makes the order, in one step: of any number of callers at the same instant, one gets
+    /// [`Added::Start`]. A new incarnation replaces the old one.
     pub(crate) fn add_order(
         &self,
         assignment: Assignment,
@@ -208,7 +210,8 @@ impl Registry {
         Ok(Added::Start(following))
     }
 
-    /// The order's task was started. One that nobody wants any more ends at once.
+    /// Stores the handle of the order's started task. A task that nobody wants any more is aborted
+    /// at once.
     pub(crate) fn started(&self, key: &OrderKey, life: u64, task: AbortHandle) {
         let mut orders = self.orders.lock();
         let is_closed = orders.is_closed;
@@ -220,7 +223,7 @@ impl Registry {
         }
     }
 
-    /// Ends all tasks, and lets no more start. Gives how many there were.
+    /// Aborts all tasks, and lets no more start; returns the number of tasks.
     pub(crate) fn close(&self) -> usize {
         let mut orders = self.orders.lock();
         orders.is_closed = true;
@@ -228,25 +231,27 @@ impl Registry {
         tasks.inspect(|task| task.abort()).count()
     }
 
-    /// Lets the sellers' names of an order share their texts with those of others.
+    /// Makes the sellers' names of an order share their texts with equal names of other orders.
     pub(crate) fn share_names(&self, choices: &mut [SellerChoice]) {
         let mut orders = self.orders.lock();
         choices.iter_mut().for_each(|choice| orders.names.share(&mut choice.seller));
     }
 
-    /// The one text of a processor's URL.
+    /// Returns the one text of a processor's URL.
     pub(crate) fn share_url(&self, processor: &str) -> Arc<str> {
         self.orders.lock().processor(processor)
     }
 
-    /// The processor that the order's task is to connect to now; `None` when its life is over.
+    /// Returns the processor that the order's task is to connect to now; `None` when the task was
+    /// replaced or the order removed.
     pub(crate) fn processor(&self, key: &OrderKey, life: u64) -> Option<Arc<str>> {
         let orders = self.orders.lock();
         let entry = orders.map.get(key).filter(|entry| entry.following.life == life)?;
         Some(Arc::clone(&entry.processor))
     }
 
-    /// What the order's task is to connect to now; `None` when its life is over.
+    /// Returns the assignment of the order's task now, and the last event to resume after; `None`
+    /// when the task was replaced or the order removed.
     pub(crate) fn assignment(&self, key: &OrderKey, life: u64) -> Option<(Assignment, Seen)> {
         let orders = self.orders.lock();
         let entry = orders.map.get(key).filter(|entry| entry.following.life == life)?;
@@ -254,12 +259,12 @@ impl Registry {
         Some((entry.assignment(key), (entry.tracker.resume_after(), at)))
     }
 
-    /// Where the order's list is, and how far it was heard of.
+    /// Returns the place of the order's list, and the last event known of it.
     pub(crate) fn place(&self, key: &OrderKey) -> Option<Place> {
         self.orders.lock().map.get(key).map(|entry| entry.place())
     }
 
-    /// The processors that hold orders of this tracker.
+    /// Returns the processors that own orders of this tracker.
     pub(crate) fn processors(&self) -> BTreeSet<String> {
         let orders = self.orders.lock();
         let mut processors = BTreeSet::new();
@@ -271,12 +276,12 @@ impl Registry {
         processors
     }
 
-    /// The order as its tracker sees it now.
+    /// Returns the order as its tracker has it now.
     pub(crate) fn get_order(&self, key: &OrderKey) -> Option<Arc<Snapshot>> {
         self.orders.lock().map.get(key).map(|entry| Arc::new(entry.tracker.snapshot()))
     }
 
-    /// What was asked for.
+    /// Returns the order's specification, as far as it is held here.
     pub(crate) fn spec(&self, key: &OrderKey) -> Option<OrderSpec> {
         self.orders.lock().map.get(key).map(|entry| entry.spec())
     }
@@ -293,7 +298,7 @@ impl Registry {
         self.step(now, key, life, Input::Disconnected { reason });
     }
 
-    /// Gives the order's tracker one input. Inputs of a former life are ignored.
+    /// Steps the order's tracker by one input. Inputs of a former task are ignored.
     pub(crate) fn step(&self, now: Timestamp, key: &OrderKey, life: u64, input: Input) -> Output {
         let mut orders = self.orders.lock();
         let Some(entry) = orders.map.get_mut(key).filter(|entry| entry.following.life == life)
@@ -316,7 +321,7 @@ impl Registry {
         output
     }
 
-    /// The order's task has ended, whatever the reason: nothing of it stays active.
+    /// Notes that the order's task has ended, for any reason: nothing of it stays active.
     pub(crate) fn task_ended(&self, now: Timestamp, key: &OrderKey, life: u64) {
         if self.is_up(key, life) {
             self.mark_inactive(now, key, life, "the stream's task ended".to_owned());
@@ -341,8 +346,8 @@ impl Registry {
         orders.map.get(key).is_some_and(|entry| entry.active && entry.following.life == life)
     }
 
-    /// Ends the task of this life of the order and forgets it here; gives where its list is, if it was
-    /// here.
+    /// Ends the task that follows this incarnation of the order, and removes the order here;
+    /// returns the place of its list, if the order was here.
     pub(crate) fn remove_order(&self, key: &OrderKey, life: &Incarnation) -> Option<Place> {
         let mut orders = self.orders.lock();
         let held = orders.map.get(key).filter(|entry| entry.tracker.incarnation() == life);
@@ -363,7 +368,7 @@ impl Registry {
         }
     }
 
-    /// Keeps room for an order that is about to be stored.
+    /// Reserves room for an order that is about to be stored.
     ///
     /// # Errors
     /// When no more orders fit.
@@ -385,7 +390,7 @@ impl Registry {
         ))
     }
 
-    /// How many orders there are, and which.
+    /// Returns the numbers of orders and of streams that are up, and the orders' keys.
     pub(crate) fn counts(&self) -> Totals {
         let orders = self.orders.lock();
         Totals {
@@ -395,19 +400,19 @@ impl Registry {
         }
     }
 
-    /// Whether the order is over, for good.
+    /// Reports whether the order has ended, for good.
     pub(crate) fn has_ended(&self, key: &OrderKey) -> bool {
         self.orders.lock().map.get(key).is_some_and(|entry| entry.end().is_some())
     }
 
-    /// What a caller waits on for the order's next change.
+    /// Returns the notifier of the order's changes.
     pub(crate) fn changed(&self, key: &OrderKey) -> Option<Arc<Notify>> {
         self.orders.lock().map.get(key).map(|entry| Arc::clone(&entry.following.changed))
     }
 
-    /// Refuses an act that the order could not take now; asked before the act is stored. An order
-    /// that is not here takes everything. While the requestor stops, a stream that is over says nothing
-    /// of another owner.
+    /// Refuses a command that the order could not take now; called before the command is stored. An
+    /// order that is not here takes every command. While the requestor stops, a stream that is down
+    /// does not prove another owner.
     pub(crate) fn check_act(&self, key: &OrderKey) -> Result<(), Refusal> {
         let orders = self.orders.lock();
         match orders.map.get(key) {
@@ -417,17 +422,18 @@ impl Registry {
         }
     }
 
-    /// Which life of the order is followed.
+    /// Returns the incarnation of the order that is followed.
     pub(crate) fn life(&self, key: &OrderKey) -> Option<Incarnation> {
         self.orders.lock().map.get(key).map(|entry| entry.tracker.incarnation().clone())
     }
 
-    /// The processor that holds the order.
+    /// Returns the order's processor.
     pub(crate) fn home(&self, key: &OrderKey) -> Option<String> {
         self.orders.lock().map.get(key).map(|entry| entry.processor.to_string())
     }
 
-    /// Where acts on this life of the order go, or on whichever is followed.
+    /// Returns the destination of commands on this incarnation of the order, or on the tracked one
+    /// where none is given.
     pub(crate) fn address(
         &self,
         key: &OrderKey,
@@ -440,7 +446,7 @@ impl Registry {
         }
     }
 
-    /// The order's processor does not open it, until a stream is up.
+    /// Stores the refusal of the order's opening; it holds until a stream is up.
     pub(crate) fn opening_refused(&self, key: &OrderKey, life: u64, refusal: &Refusal) {
         let mut orders = self.orders.lock();
         if let Some(entry) = orders.map.get_mut(key).filter(|entry| entry.following.life == life) {
@@ -449,7 +455,8 @@ impl Registry {
         }
     }
 
-    /// Who follows this life of the order, or whichever is followed.
+    /// Returns the identity of the task that follows this incarnation of the order, or the tracked
+    /// one where none is given.
     pub(crate) fn following(
         &self,
         key: &OrderKey,
@@ -459,12 +466,12 @@ impl Registry {
         orders.of_life(key, life).map(|entry| entry.following.clone())
     }
 
-    /// What an order that reached its end says to an act; `None` while it lives.
+    /// Returns the reply of an order that has ended to a command; `None` before its end.
     pub(crate) fn after_the_end(&self, key: &OrderKey, act: &Act) -> Option<Result<(), Refusal>> {
         self.orders.lock().map.get(key)?.after_the_end(key, act)
     }
 
-    /// What came of an act, where the order's end says so.
+    /// Returns a command's outcome, where the order's end decides it.
     pub(crate) fn settled_by_the_end(&self, key: &OrderKey, command: &Command) -> Option<Settled> {
         let orders = self.orders.lock();
         let entry = orders.of_life(key, command.incarnation.as_ref())?;
@@ -478,7 +485,7 @@ impl Registry {
     }
 }
 
-/// The answer to whoever wants an order followed while the requestor stops.
+/// Returns the refusal of work while the requestor stops.
 pub(crate) fn stopping() -> Refusal {
     Refusal::new(Reason::Draining, "the requestor is stopping; try again later")
 }

@@ -1,5 +1,5 @@
-//! The buyer's REST: the original system's contract under `/api/v1/orders`, and what a buyer can do
-//! beside it.
+//! The buyer's REST: the original system's contract under `/api/v1/orders`, and the buyer's further
+//! operations.
 
 mod acts;
 mod body;
@@ -23,13 +23,13 @@ use utoipa::IntoParams;
 pub use self::document::document;
 pub use orderstream_rpc::server::http::limits::BODY_BYTES_MAX;
 
-/// Orders in one page of a list.
+/// The most orders in one page of a list.
 const PAGE_ORDERS: usize = 1_000;
 
-/// Whom the REST asks.
+/// The service that the REST calls.
 type Served = Arc<dyn Buyer>;
 
-/// The buyer's REST over whoever serves buyers.
+/// Returns the buyer's REST over a service for buyers.
 pub fn router(buyer: Served) -> Router {
     let router = routes()
         .into_iter()
@@ -37,7 +37,7 @@ pub fn router(buyer: Served) -> Router {
     problem::everywhere(router).with_state(buyer)
 }
 
-/// Every path, and what can be done there.
+/// Returns every path with its methods.
 fn routes() -> Vec<(&'static str, MethodRouter<Served>)> {
     vec![
         ("/api/v1/orders", get(reads::list)),
@@ -58,12 +58,12 @@ fn routes() -> Vec<(&'static str, MethodRouter<Served>)> {
     ]
 }
 
-/// Whose order a path means.
+/// The tenant of the order that a path names.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Owner {
-    /// Whose order, where the path does not say it; `default` when left out.
+    /// The order's tenant, where the path does not name it; `default` when left out.
     tenant: String,
 }
 
@@ -78,7 +78,8 @@ struct OrderPath {
 }
 
 impl Owner {
-    /// The order that a path means: an id of this tenant, or `tenant/id`, where both must agree.
+    /// Returns the order that a path names: an id of this tenant, or `tenant/id`, where both must
+    /// agree.
     fn key(&self, id: &str) -> Result<OrderKey, Refusal> {
         let Some((tenant, id)) = id.split_once('/') else {
             return OrderKey::new(&self.tenant, id);

@@ -1,4 +1,4 @@
-//! Starts a requestor, takes up what a former one left, and ends it.
+//! Starts a requestor, takes up the orders and commands of a former one, and ends it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,50 +22,51 @@ use crate::shown::ShownLog;
 use crate::store;
 use crate::store::{Lists, OrderStore, Stock};
 
-/// How long tasks may take to end once they are told.
+/// The time limit for tasks to end after the shutdown, and for storing the last states before.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-/// Orders whose state is kept in one go when the requestor stops.
+/// The number of orders whose state is stored in one step when the requestor stops.
 const KEPT_AT_ONCE: usize = 1_000;
 
-/// What a requestor is made of.
+/// The parts of a requestor.
 #[derive(Debug)]
 pub struct Parts {
     /// URLs of the processors that new orders are placed on.
     pub processors: Vec<String>,
-    /// Where processors are reached, where it is known.
+    /// The processors' addresses, as far as they are known.
     pub addresses: Arc<dyn Addresses>,
-    /// Connections to each processor for streams.
+    /// The least number of connections to each processor for streams.
     pub connections: usize,
-    /// Orders that may be followed at once.
+    /// The most orders that may be followed at once.
     pub max_orders: usize,
-    /// Where orders are stored.
+    /// The lists that orders are stored in.
     pub lists: Arc<dyn Lists>,
-    /// Where order status and follow-ups are projected to, where others read them.
+    /// The projection of order status and follow-ups, for others to read; absent where there is
+    /// none.
     pub projection: Option<Projection>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
-    /// Where the figures are registered.
+    /// The registry of the metrics.
     pub metrics: prometheus::Registry,
-    /// Ends the requestor.
+    /// The token that ends the requestor.
     pub shutdown: CancellationToken,
 }
 
-/// The requestor, made but not yet at work.
+/// The requestor, before its start.
 #[derive(Debug)]
 pub struct Requestor;
 
 impl Requestor {
-    /// Counts this start, durably, then takes up every order that has not ended. What was shown of any
-    /// is shown from then on.
+    /// Counts this start, durably, then takes up every order that has not ended. A state that was
+    /// shown of an order is shown again from then on.
     ///
     /// # Errors
-    /// When the store cannot be used, or the figures are registered already.
+    /// When the store cannot be used, or the metrics are registered already.
     pub async fn start(parts: Parts) -> Result<(Handle, Service), Error> {
         let tcp = Arc::new(Tcp(Arc::clone(&parts.addresses)));
         Self::start_over(parts, tcp).await
     }
 
-    /// The same, over connections that `dialer` makes.
+    /// Starts as [`Self::start`] does, over connections that `dialer` makes.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -130,7 +131,7 @@ fn take_up(shared: &Arc<Shared>, key: &OrderKey, stored: &store::Stored) {
             shared.registry.add_follow_up_note(shared.now(), key, id.clone());
         }
     }
-    // Also of an order that has ended: somebody was told that they go on by themselves.
+    // Also of an order that has ended: a caller's reply was that they go on by themselves.
     for command in &stored.open_acts {
         drop(shared.send(key, taken_up(shared, stored, command)));
     }
@@ -143,10 +144,10 @@ pub struct Service {
 }
 
 impl Service {
-    /// Works until it is told to stop, then ends every stream.
+    /// Works until the shutdown token is cancelled, then ends every stream.
     ///
     /// # Errors
-    /// None at present; what breaks is retried.
+    /// None at present; failures are retried.
     pub async fn run(self) -> Result<(), Error> {
         self.shared.cancel.cancelled().await;
         if tokio::time::timeout(STOP_TIMEOUT, self.keep_all()).await.is_err() {
@@ -160,8 +161,8 @@ impl Service {
         Ok(())
     }
 
-    /// Keeps what nobody looked at too: whoever looks at the next start finds it at once, also where
-    /// the processors are away.
+    /// Stores the states that nobody read too: a reader after the next start finds them at once,
+    /// also where the processors are away.
     async fn keep_all(&self) {
         let keys = self.shared.registry.counts().tracked;
         for keys in keys.chunks(KEPT_AT_ONCE) {

@@ -1,4 +1,4 @@
-//! What all parts of one requestor share.
+//! The state that all parts of one requestor share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,12 +22,12 @@ use crate::registry::{Added, Following, Registry, stopping};
 use crate::shown::ShownLog;
 use crate::store::{OrderStore, StoreError};
 
-/// Follow-ups of unknown orders that may wait for a processor at once.
+/// The most follow-ups of unknown orders that may wait for a processor at once.
 const STRAYS_MAX: usize = 1_024;
 
 type Wake = Arc<dyn Fn(&OrderKey) + Send + Sync>;
 
-/// What all parts of one requestor share.
+/// The state that all parts of one requestor share.
 pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) acts: ActQueue,
@@ -94,13 +94,13 @@ impl Shared {
         self.clock.now()
     }
 
-    /// An event of this moment came over a stream.
+    /// Observes the lag of an event with this time, received over a stream.
     #[allow(clippy::cast_precision_loss, reason = "milliseconds of days fit in 53 bits")]
     pub(crate) fn heard(&self, at: Timestamp) {
         self.metrics.event_lag.observe(self.now().ms_since(at) as f64 / 1_000.0);
     }
 
-    /// Refuses new work when the requestor stops.
+    /// Refuses new work while the requestor stops.
     pub(crate) fn check_open(&self) -> Result<(), Refusal> {
         if self.cancel.is_cancelled() {
             return Err(stopping());
@@ -125,7 +125,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Queues an act of a caller that asks again if need be.
+    /// Queues a command of a caller that repeats it if need be.
     pub(crate) fn act_of_caller(
         self: &Arc<Self>,
         key: &OrderKey,
@@ -147,7 +147,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Queues an act, and makes sure that somebody sends the order's acts.
+    /// Queues a command, and makes sure that a task sends the order's commands.
     pub(crate) fn send(self: &Arc<Self>, key: &OrderKey, act: Entrusted) -> Hearing {
         let (hearing, courier) = self.acts.push(key, act);
         if courier == Courier::Start {
@@ -156,7 +156,7 @@ impl Shared {
         hearing
     }
 
-    /// Gives the order's tracker one input, and tells the watcher what changed.
+    /// Steps the order's tracker by one input, and notifies the watcher of a change.
     pub(crate) fn step(&self, key: &OrderKey, following: &Following, input: Input) -> Output {
         let is_event = matches!(input, Input::Received(_));
         let output = self.registry.step(self.now(), key, following.life, input);
@@ -172,7 +172,7 @@ impl Shared {
         output
     }
 
-    /// Nobody follows this life of the order any more. What of its list waits to be projected is
+    /// Stops following this incarnation of the order. Its events that wait to be projected are
     /// projected all the same.
     pub(crate) fn stop_following(&self, key: &OrderKey, life: &Incarnation) {
         self.acts.drop_callers(key, life);
@@ -185,25 +185,25 @@ impl Shared {
             projector.keep(key, place);
         }
         let last = self.registry.remove_order(key, life);
-        // An event that came in between was marked where nothing told its place.
+        // An event that came in between was marked without a place.
         if last.is_some() && last != before {
             projector.mark(key, last);
         }
     }
 
-    /// Makes what there is to show of these orders outlive this process, before it is shown.
+    /// Makes the states to show of these orders outlive this process, before they are shown.
     ///
     /// # Errors
-    /// When it does not, or not in time; what does is shown then.
+    /// When they do not, or not in time; the orders are shown then as they were stored before.
     pub(crate) async fn keep(&self, keys: &[OrderKey]) -> Result<(), StoreError> {
         self.shown.keep(&self.registry, keys).await
     }
 
-    /// Forgets ended orders in the store that are forgotten in the tracker.
+    /// Removes from the store the ended orders that the tracker has removed.
     pub(crate) async fn forget_ended(&self) {
         for key in self.registry.take_forgotten() {
             let mut turn = self.store.turn(&key).await;
-            // What is still told of it is removed at a later start.
+            // An order with a waiting command is removed at a later start.
             let is_settled = turn.load().is_ok_and(|stored| stored.open_acts.is_empty());
             if self.registry.has_order(&key) || !is_settled {
                 continue;
@@ -215,7 +215,7 @@ impl Shared {
         }
     }
 
-    /// Tells the watcher that the order changed.
+    /// Notifies the watcher that the order changed.
     pub(crate) fn tell(&self, key: &OrderKey) {
         let wake = self.wake.read().clone();
         if let Some(wake) = wake {

@@ -1,9 +1,9 @@
-//! What buyers are shown, made to survive before they are shown it, so that a requestor that is killed
-//! takes nothing back. One list for all orders: the last record of an order counts. Nothing is written
-//! for an event that nobody looks at, and all that is looked at meanwhile goes into one append.
+//! Stores each order's state before buyers are shown it, so that a requestor that is killed takes
+//! nothing back. One list for all orders: the last record of an order counts. Nothing is written
+//! for an event that nobody reads, and all states that are read meanwhile go into one append.
 //!
 //! ```text
-//!   read ──▶ wanted ──▶ append, sync ──▶ the tracker's `shown` ──▶ answer
+//!   read ──▶ wanted ──▶ append, sync ──▶ the tracker's `shown` ──▶ reply
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,15 +18,16 @@ use serde::{Deserialize, Serialize};
 use crate::registry::Registry;
 use crate::store::{Lists, StoreError};
 
-/// What the lists' names begin with; a number follows, and the highest one is written to.
+/// The prefix of the lists' names; a number follows, and the list with the highest one is written
+/// to.
 const LISTS: &str = "requestor/shown/";
-/// Records in one append: a page of a list is kept at once.
+/// The number of records in one append: a page of a list is stored at once.
 const RECORDS_PER_APPEND: usize = 1_000;
-/// Records of one list before it is begun anew, at least: some ten megabytes.
+/// The records of one list before the next one is begun, at least: some ten megabytes.
 const RECORDS_MAX: u64 = 20_000;
 /// The most records of a list for each order that is in it.
 const RECORDS_PER_ORDER: u64 = 2;
-/// How long a reader waits for the disk. Then it is shown what survives already.
+/// The longest wait of a reader for the disk. Then the states that survive already are shown.
 const KEEP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// An order as it was shown.
@@ -37,19 +38,19 @@ struct Record<K, S> {
     shown: S,
 }
 
-/// What was shown of each order before.
+/// The states that were shown of orders before.
 pub(crate) type Floors = BTreeMap<OrderKey, Arc<Shown>>;
 
 /// The list that is written to.
 #[derive(Debug, Default)]
 struct List {
     number: u64,
-    /// Its records; not known after a failure, until it is read again.
+    /// The number of its records; absent after a failure, until it is read again.
     len: Option<u64>,
-    /// The lists before it, which are read before it and hold what it does not yet.
+    /// The lists before it, which are read before it and hold the states that it does not have yet.
     older: Vec<String>,
-    /// What is still to be copied into it from those; none where it was not begun by this process, or
-    /// is whole.
+    /// The orders still to be copied into it from those; absent where this process did not begin
+    /// it, or it is whole.
     uncopied: Option<Vec<OrderKey>>,
 }
 
@@ -58,8 +59,8 @@ impl List {
         name(self.number)
     }
 
-    /// Begins the next list. From now on everything is written there, also where its copy of what
-    /// counts is cut short: in the order in which lists are read, the last record is the newest.
+    /// Begins the next list. From now on every record is written there, also where the copy of the
+    /// old lists is cut short: in the order in which lists are read, the last record is the newest.
     fn begin_anew(&mut self, uncopied: Vec<OrderKey>) {
         let (number, mut older) = (self.number.saturating_add(1), std::mem::take(&mut self.older));
         older.push(self.name());
@@ -71,18 +72,18 @@ fn name(number: u64) -> String {
     format!("{LISTS}{number}")
 }
 
-/// What was shown of all orders.
+/// The log of the shown states of all orders.
 #[derive(Debug)]
 pub(crate) struct ShownLog {
     lists: Arc<dyn Lists>,
-    /// Orders that somebody waits to look at.
+    /// The orders that readers wait for.
     wanted: parking_lot::Mutex<BTreeSet<OrderKey>>,
     list: tokio::sync::Mutex<List>,
 }
 
 impl ShownLog {
-    /// Reads what was shown before. What is damaged is left alone and out, with a line in the log: it
-    /// is read from the processors again.
+    /// Reads the states that were shown before. A damaged list is left out and stays as it is, with
+    /// a line in the log: the orders are read from the processors again.
     ///
     /// # Errors
     /// When the store cannot be read at all.
@@ -106,10 +107,10 @@ impl ShownLog {
         Ok((Self { lists, wanted, list }, floors))
     }
 
-    /// Makes what there is to show of these orders survive. It may be shown when this is done.
+    /// Makes the states to show of these orders survive. They may be shown when this is done.
     ///
     /// # Errors
-    /// When it could not be made to, or not in time.
+    /// When they could not be stored, or not in time.
     pub(crate) async fn keep(
         &self,
         registry: &Registry,
@@ -146,7 +147,7 @@ impl ShownLog {
         Ok(())
     }
 
-    /// Keeps the list from growing for ever.
+    /// Begins the next list where this one has grown too long.
     async fn bound(&self, list: &mut List, registry: &Registry) {
         if list.uncopied.is_none() {
             let Some(len) = list.len.filter(|len| *len > RECORDS_MAX) else { return };
@@ -182,8 +183,8 @@ impl ShownLog {
         Ok(())
     }
 
-    /// Copies what counts into a list that was begun, from where it was left, and removes the old ones
-    /// once all of it is there.
+    /// Copies the states that count into a list that was begun, from where the copy was left, and
+    /// removes the old lists once all of it is there.
     async fn complete(&self, list: &mut List, registry: &Registry) -> Result<(), StoreError> {
         while let Some(keys) = list.uncopied.as_ref().filter(|keys| !keys.is_empty()) {
             let (rest, part) = keys.split_at(keys.len().saturating_sub(RECORDS_PER_APPEND));
@@ -234,8 +235,9 @@ mod tests {
         (key, record)
     }
 
+    /// The list's name stays too.
     #[test]
-    fn what_was_shown_is_stored_under_the_name_and_as_ever() {
+    fn shown_records_keep_their_format() {
         let (key, written) = record("SB1", 3);
         let shown =
             r#"{"incarnation":"uid-1","epoch":3,"reconnects":0,"notes":0,"ended":"Closed"}"#;
@@ -246,7 +248,7 @@ mod tests {
         assert_eq!(name(4), "requestor/shown/4");
     }
 
-    /// Lists of which one fails to take a record, once, after it took so many appends, and cannot be
+    /// Lists of which one fails to take a record, once, after `takes` appends, and cannot be
     /// removed.
     #[derive(Debug)]
     struct Failing {
@@ -296,7 +298,7 @@ mod tests {
         (OrderKey::new("", id).unwrap(), Arc::new(shown))
     }
 
-    /// An order that is tracked: what is shown of it counts.
+    /// Tracks an order, so that its shown state counts.
     fn track(registry: &Registry, id: &str) {
         let assignment = Assignment {
             key: OrderKey::new("", id).unwrap(),
@@ -308,8 +310,9 @@ mod tests {
         registry.add_order(assignment, Origin::Caller).unwrap();
     }
 
+    /// The new list has each order's last state.
     #[tokio::test]
-    async fn the_list_is_begun_anew_with_what_counts_before_it_grows_for_ever() {
+    async fn long_lists_are_compacted() {
         let lists = Arc::new(MemoryLists::default());
         let many = (0..=RECORDS_MAX).map(|epoch| record("a", epoch).1).collect();
         lists.append(name(1), 0, many).await.unwrap();
@@ -327,8 +330,9 @@ mod tests {
         assert_eq!(floors.into_iter().collect::<Vec<_>>(), [part("b", 2)]);
     }
 
+    /// New records go into the next list.
     #[tokio::test]
-    async fn what_is_damaged_is_left_alone_and_nothing_is_written_behind_it() {
+    async fn damaged_lists_take_no_records() {
         let lists = Arc::new(MemoryLists::default());
         let records = vec![record("a", 1).1, Bytes::from_static(b"{"), record("b", 1).1];
         lists.append(name(4), 0, records).await.unwrap();
@@ -340,8 +344,9 @@ mod tests {
         assert_eq!(floors.into_iter().collect::<Vec<_>>(), [part("a", 1), part("b", 2)]);
     }
 
+    /// The record that failed is not stored.
     #[tokio::test]
-    async fn after_a_failed_append_the_next_one_works() {
+    async fn appends_work_after_a_failure() {
         let lists = Arc::new(MemoryLists::default());
         let (log, _) = ShownLog::open(Arc::clone(&lists) as Arc<dyn Lists>).unwrap();
         let append = async |id: &str| {
@@ -356,8 +361,9 @@ mod tests {
         assert_eq!(floors.into_iter().collect::<Vec<_>>(), [part("a", 1), part("c", 1)]);
     }
 
+    /// The next append completes the copy.
     #[tokio::test]
-    async fn what_was_shown_stays_where_the_list_was_not_begun_anew_to_its_end() {
+    async fn half_copied_lists_lose_no_state() {
         let lists = Arc::new(Failing {
             lists: MemoryLists::default(),
             list: name(2),

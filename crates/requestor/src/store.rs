@@ -1,5 +1,5 @@
-//! The order store: what buyers asked for over REST, one list of records per order, kept so that a
-//! requestor that was killed goes on where it was.
+//! The order store: the buyers' requests over REST, one list of records per order, from which a
+//! requestor that was killed resumes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -41,26 +41,26 @@ pub use self::turn::Turn;
 
 /// The list whose length is the epoch.
 const STARTS: &str = "requestor/starts";
-/// Lists of starts, of which all but the last may be damaged.
+/// The most lists of starts; all but the last may be damaged.
 const STARTS_LISTS_MAX: usize = 16;
-/// What the names of all orders' lists begin with.
+/// The prefix of the names of all orders' lists.
 const ORDERS: &str = "requestor/orders/";
-/// Acts that are stored of one order: twice as many as follow-ups that its processor takes. Its ends are
-/// taken up to twice this number.
+/// The most commands that are stored of one order: twice as many as follow-ups that its processor
+/// takes. Commands that end the order are taken up to twice this number.
 pub(crate) const ACTS_STORED_MAX: u64 = 2 * FOLLOW_UPS_MAX as u64;
-/// How many orders may be written at the same instant.
+/// The most orders that may be written at the same instant.
 const LANES: usize = 256;
 
-/// Why the store did not do what it was asked.
+/// A cause for which the store did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// Nothing was written, or it could not be read.
     #[error("cannot be used now: {0}")]
     Unavailable(String),
-    /// The write failed on its way: what was to be written is on disk or not.
+    /// The write failed on its way: the records may be on disk or not.
     #[error("cannot be written: {0}")]
     Doubtful(String),
-    /// What was read is not what was written.
+    /// The bytes that were read are not what was written.
     #[error("is damaged: {0}")]
     Damaged(String),
 }
@@ -75,10 +75,10 @@ impl From<StoreError> for BuyerError {
     }
 }
 
-/// What the store needs of a journal: numbered lists of records, durable when an append is done.
+/// The store's view of a journal: numbered lists of records, durable when an append is done.
 pub trait Lists: Send + Sync + fmt::Debug + 'static {
-    /// Appends to a list that has `expected` records: all or none. Done when it is on disk; where it
-    /// fails with [`StoreError::Doubtful`] it may be found there later.
+    /// Appends to a list that has `expected` records: all or none. Done when they are on disk;
+    /// records that failed with [`StoreError::Doubtful`] may be found there later.
     fn append(
         &self,
         list: String,
@@ -86,22 +86,24 @@ pub trait Lists: Send + Sync + fmt::Debug + 'static {
         records: Vec<Bytes>,
     ) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// All records of a list; none when there is no such list.
+    /// Returns all records of a list; none when there is no such list.
     ///
     /// # Errors
     /// When the list is damaged or cannot be read.
     fn read(&self, list: &str) -> Result<Vec<Bytes>, StoreError>;
 
-    /// Removes a list; done when it is gone for good. One that does not exist is removed already.
+    /// Removes a list; done when it is gone for good. A list that does not exist is removed
+    /// already.
     fn remove(&self, list: String) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// The names of all lists.
+    /// Returns the names of all lists.
     ///
     /// # Errors
     /// When the store cannot be read.
     fn names(&self) -> Result<Vec<String>, StoreError>;
 
-    /// How many records a list has, as far as it is known, also where it is damaged.
+    /// Returns the number of a list's records, as far as it is known, also where the list is
+    /// damaged.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -109,42 +111,43 @@ pub trait Lists: Send + Sync + fmt::Debug + 'static {
         Ok(u64::try_from(self.read(list)?.len()).unwrap_or(u64::MAX))
     }
 
-    /// Whether the store is damaged so that nothing is stored until somebody has acted.
+    /// Reports whether the store is so damaged that it takes no write until an operator has acted.
     fn is_read_only(&self) -> bool {
         false
     }
 }
 
-/// An order as its list tells it.
+/// An order, folded from its list.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stored {
-    /// What was asked for; absent when only follow-ups came.
+    /// The buyer's submission; absent when only follow-ups came.
     pub submission: Option<Box<Submission>>,
-    /// Acts without an answer, oldest first.
+    /// The commands without an outcome, oldest first.
     pub open_acts: Vec<Command>,
-    /// Every act, oldest first.
+    /// Every command with a key, oldest first.
     pub acts: Vec<StoredAct>,
     /// Every follow-up, oldest first.
     pub follow_ups: Vec<FollowUpId>,
-    /// The order's end.
+    /// The phase in which the order ended; absent before its end.
     pub ended: Option<Phase>,
     /// The order as it is shown since its end; absent where a former version wrote the end.
     pub last: Option<Box<Shown>>,
-    /// How many records the list has.
+    /// The number of the list's records.
     pub len: u64,
-    /// Where the acts of each key stand in `acts`: one for each life of the order.
+    /// The indices into `acts` of each key's commands: one for each incarnation of the order.
     by_key: BTreeMap<IdempotencyKey, Vec<usize>>,
 }
 
 impl Stored {
-    /// The act that was asked of this life of the order under a key, or of whichever was last.
+    /// Returns the command under a key on this incarnation of the order, or the last one where none
+    /// is given.
     pub fn act(&self, key: &IdempotencyKey, life: Option<&Incarnation>) -> Option<&StoredAct> {
         let of_key = self.by_key.get(key)?.iter().rev();
         let mut of_key = of_key.filter_map(|place| self.acts.get(*place));
         of_key.find(|act| is_of_life(act.incarnation.as_ref(), life))
     }
 
-    /// The stored act that waits under a key.
+    /// Returns the stored command that waits under a key.
     pub fn open_act(&self, key: &IdempotencyKey, life: Option<&Incarnation>) -> Option<&Command> {
         self.open_acts.iter().rev().find(|command| is_asked(command, key, life))
     }
@@ -161,7 +164,7 @@ impl Stored {
         self.open_acts.push(Command { incarnation, ..command });
     }
 
-    /// What came of an act that waits is known. What was known before stays.
+    /// Sets the outcome of a waiting command. An outcome that was set before stays.
     fn answered(&mut self, (key, life): (&IdempotencyKey, Option<&Incarnation>), outcome: Outcome) {
         for place in self.by_key.get(key).into_iter().flatten().rev() {
             let Some(act) = self.acts.get_mut(*place) else { continue };
@@ -229,7 +232,7 @@ impl Stored {
     }
 }
 
-/// The store of all orders.
+/// The order store of all orders.
 #[derive(Debug)]
 pub struct OrderStore {
     lists: Arc<dyn Lists>,
@@ -238,18 +241,19 @@ pub struct OrderStore {
 }
 
 impl OrderStore {
-    /// A store over these lists.
+    /// Makes a store over these lists.
     pub fn new(lists: Arc<dyn Lists>) -> Self {
         let lanes = (0..LANES).map(|_| Mutex::new(BTreeMap::new())).collect();
         Self { lists, lanes, doubts: Doubts::default() }
     }
 
-    /// Writes down that a requestor starts, durably, and gives it its epoch: how many starts there
-    /// were. Where a list of starts is damaged, the next one goes on from what is known of it. A
-    /// store that is read only takes no act, and counts the start for this process alone.
+    /// Stores that a requestor starts, durably, and returns its epoch: one more than the starts
+    /// before. Where a list of starts is damaged, the next list continues from its length as far as
+    /// it is known. A store that is read-only takes no command, and counts the start for this
+    /// process alone.
     ///
     /// # Errors
-    /// When nothing can be written.
+    /// When the start cannot be stored.
     pub async fn start(&self, note: &str) -> Result<Epoch, StoreError> {
         let mut epoch = 1_u64;
         for part in 1..=STARTS_LISTS_MAX {
@@ -269,7 +273,7 @@ impl OrderStore {
         Err(StoreError::Damaged("every list of starts is damaged".to_owned()))
     }
 
-    /// Takes the order's turn to write.
+    /// Waits for the order's turn to write.
     pub async fn turn(&self, key: &OrderKey) -> Turn<'_> {
         let lanes = u64::try_from(LANES).unwrap_or(1);
         let lane = usize::try_from(order_hash(key) % lanes).unwrap_or(0);
@@ -278,12 +282,12 @@ impl OrderStore {
         Turn::new(self, key.clone(), lengths)
     }
 
-    /// One order as its list tells it.
+    /// Returns one order, folded from its list.
     ///
     /// # Errors
     /// When the list is damaged or cannot be read.
     pub fn load(&self, key: &OrderKey) -> Result<Stored, StoreError> {
-        // Asked before the list is read and after it: what is in doubt meanwhile was told to nobody.
+        // Read before the list and after it: nobody has a reply about records in doubt meanwhile.
         let mut doubtful = self.doubts.of(key);
         let read = self.lists.read(&list_of(key))?;
         doubtful.extend(self.doubts.of(key));
@@ -295,7 +299,7 @@ impl OrderStore {
         Ok(Stored::told_by(records, doubtful))
     }
 
-    /// Records that were refused and may be on disk, order by order.
+    /// Returns the records that were refused and may be on disk, order by order.
     pub(crate) const fn doubts(&self) -> &Doubts {
         &self.doubts
     }

@@ -40,7 +40,7 @@ async fn append(store: &OrderStore, record: Record) -> Result<(), StoreError> {
 }
 
 #[tokio::test]
-async fn a_new_start_finds_what_is_open_and_counts_the_starts() {
+async fn starts_find_open_orders() {
     let (lists, store) = store();
     assert_eq!(store.start("now").await, Ok(Epoch(1)));
     append(&store, submission()).await.unwrap();
@@ -76,8 +76,9 @@ async fn ended_orders_are_not_taken_up() {
     assert_eq!(store.load(&key()).unwrap().ended, Some(Phase::Finalised));
 }
 
+/// The next append works.
 #[tokio::test]
-async fn a_failed_append_leaves_nothing_and_the_next_one_works() {
+async fn failed_appends_leave_nothing() {
     let (lists, store) = store();
     append(&store, submission()).await.unwrap();
     lists.break_down();
@@ -98,7 +99,7 @@ async fn writers_of_one_order_take_turns() {
 }
 
 #[tokio::test]
-async fn a_damaged_order_does_not_hide_the_others() {
+async fn damaged_orders_hide_no_others() {
     let (lists, store) = store();
     append(&store, submission()).await.unwrap();
     let damaged = Bytes::from_static(b"{");
@@ -108,13 +109,13 @@ async fn a_damaged_order_does_not_hide_the_others() {
     assert_eq!(open[0].0, key());
 }
 
-/// What came of the act under a key.
+/// Returns the outcome of the command under a key.
 fn outcome(stored: &Stored, key: &str) -> Outcome {
     stored.act(&IdempotencyKey::new(key).unwrap(), None).unwrap().outcome.clone()
 }
 
 #[tokio::test]
-async fn acts_that_a_former_version_stored_are_read_with_what_came_of_them() {
+async fn former_records_are_read_with_outcomes() {
     let (lists, store) = store();
     append(&store, submission()).await.unwrap();
     let message = serde_json::to_string(&Message::default()).unwrap();
@@ -143,7 +144,7 @@ async fn acts_that_a_former_version_stored_are_read_with_what_came_of_them() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_found_as_it_was_told() {
+async fn refusals_are_stored_whole() {
     let (_, store) = store();
     append(&store, follow_up("f-1")).await.unwrap();
     let reason = orderstream_core::Reason::InvalidField;
@@ -157,7 +158,7 @@ async fn a_refusal_is_found_as_it_was_told() {
 }
 
 #[tokio::test]
-async fn whoever_asks_for_orders_that_nobody_knows_fills_no_memory() {
+async fn unknown_orders_take_no_memory() {
     let (_, store) = store();
     for number in 0..1_000 {
         let key = OrderKey::new("default", &format!("unknown-{number}")).unwrap();
@@ -168,7 +169,7 @@ async fn whoever_asks_for_orders_that_nobody_knows_fills_no_memory() {
     }
 }
 
-/// Acts on one life of an order and what came of them, as many as are kept.
+/// Stores commands on one incarnation of the order with their outcomes, as many as are allowed.
 async fn fill(lists: &MemoryLists, life: &str) {
     let (incarnation, mut records) = (Incarnation::new(life).ok(), Vec::new());
     for number in 0..ACTS_STORED_MAX {
@@ -186,7 +187,7 @@ async fn fill(lists: &MemoryLists, life: &str) {
 }
 
 #[tokio::test]
-async fn an_order_that_is_applied_anew_has_room_for_its_own_acts() {
+async fn new_incarnations_have_room() {
     let (lists, store) = store();
     fill(&lists, "uid-1").await;
     let (first, second) = (Incarnation::new("uid-1").unwrap(), Incarnation::new("uid-2").unwrap());
@@ -200,7 +201,7 @@ async fn an_order_that_is_applied_anew_has_room_for_its_own_acts() {
 }
 
 #[tokio::test]
-async fn very_many_acts_are_found_each_by_its_key() {
+async fn many_commands_are_found_by_key() {
     let (lists, store) = store();
     fill(&lists, "uid-1").await;
     let stored = store.load(&key()).unwrap();
@@ -209,8 +210,9 @@ async fn very_many_acts_are_found_each_by_its_key() {
     assert!(stored.open_acts.is_empty());
 }
 
+/// A record disowns only records before itself.
 #[tokio::test]
-async fn what_is_stored_is_disowned_by_nothing_that_was_written_before_it() {
+async fn later_records_are_never_disowned() {
     let (disk, dir) = (Disk::default(), tempfile::tempdir().unwrap());
     let journal = disk.open(dir.path());
     let lists: Arc<dyn Lists> = Arc::new(JournalLists::new(Arc::new(journal.clone())));

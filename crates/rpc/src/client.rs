@@ -1,4 +1,4 @@
-//! Clients: a few lazily connected HTTP/2 connections, each inside the layers of a client.
+//! Clients: a few lazily opened HTTP/2 connections, each inside the layers of a client.
 
 use std::fmt::Debug;
 use std::io;
@@ -25,7 +25,7 @@ use crate::v1::order_control_service_client::OrderControlServiceClient;
 use crate::v1::order_non_streaming_service_client::OrderNonStreamingServiceClient;
 use crate::v1::order_streaming_service_client::OrderStreamingServiceClient;
 
-/// The port of a URL that names none.
+/// The port of a URL that does not name one.
 const HTTP_PORT: u16 = 80;
 
 /// The bytes of one connection, in both directions.
@@ -42,8 +42,8 @@ pub trait Dialer: Send + Sync + Debug + 'static {
     fn dial(&self, url: &str, uri: &Uri) -> Dialed;
 }
 
-/// Connects over TCP, to where the addresses say that a server is whenever a connection is made; where
-/// they do not know, to the URL's host.
+/// Connects over TCP, to the address that `Addresses` has for the server whenever a connection is
+/// made; without one, to the URL's host.
 #[derive(Clone, Debug)]
 pub struct Tcp(pub Arc<dyn Addresses>);
 
@@ -65,28 +65,28 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// Connection number `place`, counted round: for callers that keep to one.
+    /// Returns connection number `place`, modulo their number: for callers that stay on one.
     pub fn nth(&self, place: usize) -> ClientStack {
         self.stacks[place % self.stacks.len()].clone()
     }
 
-    /// The next connection in turn. A client that is made from it stays on that connection.
+    /// Returns the next connection in turn. A client that is made from it stays on that connection.
     pub fn channel(&self) -> ClientStack {
         let place = self.next.fetch_add(1, Ordering::Relaxed) % self.stacks.len();
         self.stacks[place].clone()
     }
 
-    /// A client of the streaming service on the next connection.
+    /// Returns a client of the streaming service on the next connection.
     pub fn streaming(&self) -> OrderStreamingServiceClient<ClientStack> {
         streaming(self.channel())
     }
 
-    /// A client of the non-streaming service on the next connection.
+    /// Returns a client of the non-streaming service on the next connection.
     pub fn non_streaming(&self) -> OrderNonStreamingServiceClient<ClientStack> {
         non_streaming(self.channel())
     }
 
-    /// A client of the control service on the next connection.
+    /// Returns a client of the control service on the next connection.
     pub fn control(&self) -> OrderControlServiceClient<ClientStack> {
         control(self.channel())
     }
@@ -97,7 +97,7 @@ impl Connections {
 /// called inside a Tokio runtime.
 ///
 /// # Errors
-/// When the URL is none.
+/// When the URL is not valid.
 pub fn connect(
     url: &str,
     connections: usize,
@@ -106,11 +106,11 @@ pub fn connect(
     connect_at(url, connections, metrics, &(Arc::new(ByName) as Arc<dyn Addresses>))
 }
 
-/// The same, to where `addresses` says that the server is whenever a connection is made; where it
-/// does not know, to the URL's host.
+/// Prepares connections as [`connect`] does, to the address that `addresses` has for the server
+/// whenever a connection is made; without one, to the URL's host.
 ///
 /// # Errors
-/// When the URL is none.
+/// When the URL is not valid.
 pub fn connect_at(
     url: &str,
     connections: usize,
@@ -121,10 +121,10 @@ pub fn connect_at(
     connect_over(url, connections, metrics, &dialer)
 }
 
-/// The same, over connections that `dialer` makes.
+/// Prepares connections as [`connect`] does, over connections that `dialer` makes.
 ///
 /// # Errors
-/// When the URL is none.
+/// When the URL is not valid.
 pub fn connect_over(
     url: &str,
     connections: usize,
@@ -158,10 +158,10 @@ async fn dial(address: Option<SocketAddr>, uri: &Uri) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// An endpoint with every bound set.
+/// Returns an endpoint with every limit set.
 ///
 /// # Errors
-/// When the URL is none.
+/// When the URL is not valid.
 pub fn endpoint(url: &str) -> Result<Endpoint, tonic::transport::Error> {
     Ok(Endpoint::from_shared(url.to_owned())?
         .connect_timeout(limits::CONNECT_TIMEOUT)
@@ -184,7 +184,7 @@ pub fn stack<C>(channel: C, metrics: &Arc<RpcMetrics>) -> ClientStack<C> {
     client_layers(metrics).layer(AnyBody { inner: channel })
 }
 
-/// A client of the streaming service within the bounds of a message; takes zstd.
+/// Returns a client of the streaming service with the limits of a message; accepts zstd.
 pub fn streaming(channel: ClientStack) -> OrderStreamingServiceClient<ClientStack> {
     OrderStreamingServiceClient::new(channel)
         .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
@@ -192,7 +192,7 @@ pub fn streaming(channel: ClientStack) -> OrderStreamingServiceClient<ClientStac
         .accept_compressed(CompressionEncoding::Zstd)
 }
 
-/// A client of the non-streaming service within the bounds of a message; takes zstd.
+/// Returns a client of the non-streaming service with the limits of a message; accepts zstd.
 pub fn non_streaming(channel: ClientStack) -> OrderNonStreamingServiceClient<ClientStack> {
     OrderNonStreamingServiceClient::new(channel)
         .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
@@ -200,7 +200,7 @@ pub fn non_streaming(channel: ClientStack) -> OrderNonStreamingServiceClient<Cli
         .accept_compressed(CompressionEncoding::Zstd)
 }
 
-/// A client of the control service within the bounds of a message; takes zstd.
+/// Returns a client of the control service with the limits of a message; accepts zstd.
 pub fn control(channel: ClientStack) -> OrderControlServiceClient<ClientStack> {
     OrderControlServiceClient::new(channel)
         .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
@@ -208,7 +208,7 @@ pub fn control(channel: ClientStack) -> OrderControlServiceClient<ClientStack> {
         .accept_compressed(CompressionEncoding::Zstd)
 }
 
-/// Gives a channel the one body type that it takes.
+/// A channel for requests with any body, which it converts to the one that the channel takes.
 #[derive(Clone, Debug)]
 pub struct AnyBody<C> {
     inner: C,

@@ -1,5 +1,5 @@
-//! The codec of our services: prost with small buffers. The default sets 8 KiB aside for each
-//! direction of each call, twice where answers may be compressed. Ten thousand idle streams would
+//! The codec of our services: prost with small buffers. The default allocates 8 KiB for each
+//! direction of each call, twice where responses may be compressed. Ten thousand idle streams would
 //! hold a hundred megabytes of it; an event takes half a kilobyte.
 
 use std::marker::PhantomData;
@@ -8,7 +8,7 @@ use prost::Message;
 use tonic::codec::{BufferSettings, Codec};
 use tonic_prost::ProstCodec;
 
-/// Bytes that a call sets aside at once in each direction; larger messages make it grow.
+/// Bytes that a call allocates at first in each direction; larger messages make it grow.
 const BUFFER_BYTES: usize = 512;
 /// Bytes of messages that are put into one frame before it is sent (tonic's default).
 const YIELD_BYTES: usize = 32 * 1_024;

@@ -1,4 +1,5 @@
-//! Between the wire's lenient messages and core's strict types. Only here do the two meet.
+//! Conversions between the wire's lenient messages and core's strict types. Only these modules know
+//! both.
 
 mod act;
 mod event;
@@ -16,14 +17,14 @@ pub use spec::{
 
 use orderstream_core::{Reason, Refusal, Timestamp};
 
-/// A wire time from milliseconds since 1970.
+/// Converts milliseconds since 1970 to a wire time.
 pub fn timestamp_to_wire(at: Timestamp) -> prost_types::Timestamp {
     let seconds = at.0.div_euclid(1_000);
     let millis = i32::try_from(at.0.rem_euclid(1_000)).unwrap_or(0);
     prost_types::Timestamp { seconds, nanos: millis.saturating_mul(1_000_000) }
 }
 
-/// Milliseconds since 1970 from a wire time; parts of a millisecond are cut off.
+/// Converts a wire time to milliseconds since 1970; fractions of a millisecond are cut off.
 pub fn timestamp_from_wire(at: &prost_types::Timestamp) -> Timestamp {
     Timestamp(at.seconds.saturating_mul(1_000).saturating_add(i64::from(at.nanos) / 1_000_000))
 }

@@ -1,6 +1,6 @@
-//! An order's events as whoever tracks it reads them. A tracker has ten thousand of these open, and
-//! nearly all are idle: an idle one holds its body and nothing else. tonic's own reader keeps a buffer
-//! of half a kilobyte for as long as the stream lives.
+//! An order's event stream, as a tracker reads it. A requestor has ten thousand of these open, and
+//! nearly all are idle: an idle one holds its body and nothing else. tonic's own reader keeps a
+//! buffer of half a kilobyte for as long as the stream is open.
 //!
 //! ```text
 //!   frame ──▶ held: messages that are whole are read from where they came
@@ -26,15 +26,15 @@ use crate::limits::MESSAGE_BYTES_MAX;
 use crate::observe::{GuardedBody, LogBody, ObservedBody, code_without_status};
 use crate::v1;
 
-/// The method that is called.
+/// The path of the method.
 const PATH: &str = "/orderstream.v1.OrderStreamingService/ProcessOrderStream";
-/// Whether a message is compressed, and its length.
+/// The bytes before a message: a flag, set where it is compressed, and its length.
 const HEAD_BYTES: usize = 5;
 
-/// What a call through all layers of a client answers with.
+/// The body of a response through all layers of a client.
 type Body = LogBody<ObservedBody<GuardedBody<tonic::body::Body>>>;
 
-/// The events of one order, as they come.
+/// The events of one order, as they arrive.
 #[derive(Debug)]
 pub struct EventStream {
     /// Absent after the end.
@@ -46,7 +46,7 @@ impl EventStream {
     /// Calls `ProcessOrderStream`, with the W3C trace context that the call belongs to.
     ///
     /// # Errors
-    /// The status with which the call was refused or failed.
+    /// The status with which the call was refused, or failed.
     pub async fn open(
         mut channel: ClientStack,
         request: &v1::OrderStreamRequest,
@@ -73,7 +73,7 @@ impl EventStream {
         Ok(Self { body, messages: Messages::default() })
     }
 
-    /// The next message; `None` when the server ended the stream.
+    /// Returns the next message; `None` when the server ended the stream.
     ///
     /// # Errors
     /// The status with which the stream ended; nothing comes after it.
@@ -114,7 +114,7 @@ impl EventStream {
     }
 }
 
-/// How trailers say that a call ended.
+/// Returns the end of a call, as its trailers have it.
 fn ending(trailers: &HeaderMap) -> Result<(), Status> {
     match Status::from_header_map(trailers) {
         Some(status) if status.code() == Code::Ok => Ok(()),
@@ -123,13 +123,13 @@ fn ending(trailers: &HeaderMap) -> Result<(), Status> {
     }
 }
 
-/// What an answer says that is not one of gRPC.
+/// Returns the status of a response that is not gRPC.
 fn not_grpc(status: StatusCode) -> Status {
     let text = format!("the answer is HTTP {status} and not gRPC");
     Status::new(code_without_status(status), text)
 }
 
-/// A request as gRPC frames it.
+/// Frames a request as gRPC does.
 fn encoded(request: &v1::OrderStreamRequest) -> Result<Bytes, Status> {
     let len = request.encoded_len();
     if len > MESSAGE_BYTES_MAX {
@@ -142,14 +142,14 @@ fn encoded(request: &v1::OrderStreamRequest) -> Result<Bytes, Status> {
     Ok(bytes.freeze())
 }
 
-/// In tonic's words.
+/// Returns the status of a message over the limit, with tonic's text.
 fn too_large(which: &str, len: usize) -> Status {
     Status::out_of_range(format!(
         "Error, {which} message length too large: found {len} bytes, the limit is: {MESSAGE_BYTES_MAX} bytes"
     ))
 }
 
-/// Bytes in, messages out. Between two messages it holds nothing.
+/// The parser of messages. Between two messages it holds nothing.
 #[derive(Debug, Default)]
 struct Messages {
     held: Bytes,
@@ -168,7 +168,7 @@ impl Messages {
         self.partial.extend_from_slice(&data);
     }
 
-    /// The next message, if it is whole.
+    /// Returns the next message, if all of it has arrived.
     fn next(&mut self) -> Result<Option<v1::OrderStreamResponse>, Status> {
         if !self.partial.is_empty() {
             if whole(&self.partial)?.is_none() {
@@ -187,7 +187,7 @@ impl Messages {
     }
 }
 
-/// The length of the first message, if all of it is here.
+/// Returns the length of the first message, if all of it has arrived.
 fn whole(bytes: &[u8]) -> Result<Option<usize>, Status> {
     let Some((head, rest)) = bytes.split_first_chunk::<HEAD_BYTES>() else { return Ok(None) };
     let [compressed, len @ ..] = *head;
@@ -230,7 +230,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn messages_are_the_same_however_their_bytes_are_cut(
+        fn messages_survive_any_chunking(
             texts in proptest::collection::vec("[a-z]{0,300}", 0..12),
             cuts in proptest::collection::vec(1..200_usize, 1..40),
         ) {
@@ -270,8 +270,9 @@ mod tests {
         }
     }
 
+    /// A message that is too large or compressed is not waited for.
     #[test]
-    fn what_is_too_large_or_compressed_is_refused_before_it_is_waited_for() {
+    fn bad_prefixes_are_refused_at_once() {
         let too_large = u32::try_from(MESSAGE_BYTES_MAX + 1).unwrap().to_be_bytes();
         let status = read(&[&[0], &too_large]).unwrap_err();
         assert_eq!(status.code(), Code::OutOfRange);
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_not_grpc_says_so() {
+    fn plain_http_responses_become_statuses() {
         for (status, code) in [
             (StatusCode::NOT_FOUND, Code::Unimplemented),
             (StatusCode::BAD_GATEWAY, Code::Unavailable),

@@ -1,51 +1,52 @@
-//! Every bound of a gRPC connection, server and client, and where its number comes from.
+//! Every limit of a gRPC connection, server and client, and the origin of its number.
 
 use std::time::Duration;
 
-/// One message, encoded or decoded, after decompression: an order of 1000 lines has about 200 KiB;
-/// times five.
+/// One message in bytes, encoded or decoded, after decompression: an order of 1000 lines has about
+/// 200 KiB; times five.
 pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Streams open on one connection: 10 000 order streams of one requestor over four connections.
 pub const CONCURRENT_STREAMS_MAX: u32 = 2_500;
 
 /// Streams that a peer reset and that the server has not yet accepted; beyond it the connection
-/// ends (rapid reset, CVE-2023-44487). h2's own default, set because `None` lifts the bound.
+/// ends (rapid reset, CVE-2023-44487). h2's own default, set because `None` lifts the limit.
 pub const PENDING_ACCEPT_RESETS_MAX: usize = 20;
 
 /// Streams reset because the peer broke the protocol; beyond it the connection ends
-/// (RUSTSEC-2024-0003). The bound that hyper sets by itself, set because `None` lifts it.
+/// (RUSTSEC-2024-0003). hyper's own default, set because `None` lifts the limit.
 pub const LOCAL_ERROR_RESETS_MAX: usize = 1_024;
 
-/// All headers of one request: the threat model's figure, ten times what our clients send.
+/// All headers of one request, in bytes: the threat model's number, ten times what our clients
+/// send.
 pub const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
 
-/// The table of known headers of one connection: the protocol's default (RFC 7541).
+/// The table of known headers of one connection, in bytes: the protocol's default (RFC 7541).
 pub const HEADER_TABLE_BYTES: u32 = 4 * 1024;
 
-/// One frame: the protocol's default; a larger one lets one stream hold up the others.
+/// One frame, in bytes: the protocol's default; a larger one lets one stream delay the others.
 pub const FRAME_BYTES_MAX: u32 = 16 * 1024;
 
-/// Bytes a peer may send on one stream before the server has read them: a quarter of the largest
-/// message, so that a slow handler holds little memory.
+/// Bytes that a peer may send on one stream before the server has read them: a quarter of the
+/// largest message, so that a slow handler holds little memory.
 pub const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 
-/// The same for all streams of a connection: what one connection may hold in memory.
+/// The same for all streams of a connection: the memory that one connection may hold.
 pub const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 
-/// Bytes waiting to be sent on one stream: one window.
+/// Bytes that wait to be sent on one stream: one window.
 pub const SEND_BUFFER_BYTES_MAX: usize = 256 * 1024;
 
-/// A peer that is silent for this long is asked whether it lives; half of what the usual load
-/// balancer waits for the shortest idle time (60 s), with room for a lost packet.
+/// The silence after which a peer is pinged: half of the shortest idle time of the usual load
+/// balancers (60 s), with room for a lost packet.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A peer that does not answer within this time is gone: a round trip around the world and
-/// retransmissions.
+/// The time after which a peer that does not answer a ping is gone: a round trip around the world
+/// and retransmissions.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// From accepting a connection to the whole head of its first request; then it is closed. Later
-/// heads that stay unfinished also block the answers to keepalives, which ends the connection.
+/// The time from accepting a connection to the whole head of its first request; then it is closed.
+/// Later heads that stay unfinished also block the answers to pings, which ends the connection.
 pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections of one server: a requestor holds four, a seller one; well below the usual limit
@@ -55,36 +56,36 @@ pub const CONNECTIONS_MAX: usize = 10_000;
 /// Connections that the kernel holds until they are accepted: the usual `somaxconn`'s quarter.
 pub const ACCEPT_BACKLOG: u32 = 1_024;
 
-/// How long the server waits before it accepts again after the system refused (out of files).
+/// The wait before the server accepts again after the system refused (out of files).
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long after the shutdown token a port waits for connections that were being made at that moment,
-/// though none is open: a way there and back within a region.
+/// The time after the shutdown token for which a port waits for connections that were being made at
+/// that moment, though none is open: a round trip within a region.
 pub const HANDSHAKE_TIME: Duration = Duration::from_millis(100);
 
-/// How long a connection must have been silent after the shutdown token before it is ended: what a
-/// request that its peer has just sent takes around the world, and less than anybody waits for.
+/// The silence after the shutdown token that ends a connection: the time that a request just sent
+/// by its peer takes around the world, and less than any caller waits for.
 pub const LAST_REQUEST_TIME: Duration = Duration::from_millis(250);
 
-/// From the shutdown token to closing what is still open: shorter than the 30 s that Kubernetes
-/// gives a pod.
+/// The time from the shutdown token to closing all open connections: shorter than the 30 s that
+/// Kubernetes gives a pod.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The longest that a unary call may take, whatever the caller asks for: one sync of the journal
-/// is milliseconds; more than this helps nobody.
+/// The longest that a unary call may take, whatever deadline the caller asks for: one sync of the
+/// journal is milliseconds; a longer wait helps nobody.
 pub const UNARY_DEADLINE_MAX: Duration = Duration::from_secs(30);
 
 /// The longest that a client-streaming call may take: 100 000 proposals at 200 per second.
 pub const CLIENT_STREAM_DEADLINE_MAX: Duration = Duration::from_secs(600);
 
-/// From asking for a connection to having it: three lost SYN packets.
+/// The time from asking for a connection to having it: three lost SYN packets.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Requests of one client connection that wait for their turn to be sent.
 pub const CLIENT_QUEUE_LEN_MAX: usize = 1_024;
 
-/// Connections that one client opens to one server, at most.
+/// The most connections that one client opens to one server.
 pub const CLIENT_CONNECTIONS_MAX: usize = 64;
 
-/// The id of a request as a caller may give it: a UUID takes 36, a trace id 55.
+/// The letters of a request id that a caller gives: a UUID takes 36, a trace id 55.
 pub const REQUEST_ID_LEN_MAX: usize = 128;

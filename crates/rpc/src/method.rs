@@ -1,7 +1,7 @@
-//! Which methods there are, and of which kind each is: known from the descriptors when the code
-//! is generated, never guessed.
+//! The methods of all services and the kind of each, taken from the descriptors when the code is
+//! generated.
 
-/// Which sides of a call are streams.
+/// The kind of a call: the sides that are streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RpcKind {
     /// One message up, one down.
@@ -17,7 +17,7 @@ pub enum RpcKind {
 }
 
 impl RpcKind {
-    /// The value of the metric label `grpc_type`.
+    /// Returns the value of the metric label `grpc_type`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unary => "unary",
@@ -28,7 +28,7 @@ impl RpcKind {
         }
     }
 
-    /// Whether the call lives as long as its streams do.
+    /// Reports whether the call lasts as long as its streams do.
     pub const fn is_streaming(self) -> bool {
         matches!(self, Self::ClientStream | Self::ServerStream | Self::BidiStream)
     }
@@ -41,17 +41,17 @@ pub struct MethodInfo {
     pub path: &'static str,
     /// The service with its package.
     pub service: &'static str,
-    /// The method.
+    /// The method's name.
     pub method: &'static str,
-    /// Which sides are streams.
+    /// The kind of its calls.
     pub kind: RpcKind,
-    /// The place in [`METHODS`]; of [`UNKNOWN`], one past its end.
+    /// The index in [`METHODS`]; of [`UNKNOWN`], one past its end.
     pub index: usize,
 }
 
 include!("gen/methods.rs");
 
-/// What every path that nobody serves is counted as: a caller cannot make new series.
+/// The method that unserved paths count as, so that a caller cannot make new series.
 pub static UNKNOWN: MethodInfo = MethodInfo {
     path: "unknown",
     service: "unknown",
@@ -60,7 +60,7 @@ pub static UNKNOWN: MethodInfo = MethodInfo {
     index: METHODS.len(),
 };
 
-/// The method with this HTTP path, or [`UNKNOWN`].
+/// Returns the method with this HTTP path, or [`UNKNOWN`].
 pub fn method_of(path: &str) -> &'static MethodInfo {
     METHODS
         .binary_search_by(|method| method.path.cmp(path))

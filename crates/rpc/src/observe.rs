@@ -4,15 +4,15 @@
 //!
 //! ```text
 //! LogLayer       makes the context; one span and one line per call
-//! MetricsLayer   counts: the code is known only from the body's trailers
+//! MetricsLayer   counts: only the body's trailers have the code
 //! BoundaryLayer  deadline, panics and errors become a status; faults are redacted
 //! (server) AuthorizeLayer, then the routes     (client) the channel
 //! ```
 //!
 //! A call is over at its trailers, at a status in its head, at the end of its body, or when it is
-//! dropped (then it is `Canceled`). After trailers were handed over they may still not reach the
-//! peer when the connection dies at that instant; the call is counted with the handler's code
-//! nevertheless, as in Go.
+//! dropped (then it is `Canceled`). Trailers that were passed on may still not reach the peer when
+//! the connection breaks at that instant; the call is counted with the handler's code nevertheless,
+//! as in Go.
 
 mod authorize;
 mod body;
@@ -44,17 +44,17 @@ use std::sync::Arc;
 
 use tower::layer::util::Stack;
 
-/// Which end of the call is looked at.
+/// The observed end of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
-    /// The end that answers.
+    /// The end that responds.
     Server,
-    /// The end that asks.
+    /// The end that calls.
     Client,
 }
 
 impl Side {
-    /// The word in metric names and log lines.
+    /// Returns the name of the side in metric names and log lines.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Server => "server",
@@ -69,7 +69,7 @@ pub type ClientLayers = Stack<BoundaryLayer, Stack<MetricsLayer, LogLayer>>;
 /// The layers of a server: authorisation inside the layers of a client.
 pub type ServerLayers = Stack<AuthorizeLayer, ClientLayers>;
 
-/// All layers of a server, for `tonic::transport::Server::layer` or around `Routes`.
+/// Returns all layers of a server, for `tonic::transport::Server::layer` or around `Routes`.
 pub fn server_layers(
     metrics: &Arc<RpcMetrics>,
     authorize: Arc<dyn Authorize>,
@@ -78,12 +78,12 @@ pub fn server_layers(
     Stack::new(AuthorizeLayer::new(authorize), layers(metrics, cap))
 }
 
-/// All layers of a client, to be put around a channel.
+/// Returns all layers of a client, to be put around a channel.
 pub fn client_layers(metrics: &Arc<RpcMetrics>) -> ClientLayers {
     layers(metrics, DeadlineCap::default())
 }
 
-/// The layers that both sides have.
+/// Returns the layers that both sides have.
 fn layers(metrics: &Arc<RpcMetrics>, cap: DeadlineCap) -> ClientLayers {
     let side = metrics.side();
     Stack::new(

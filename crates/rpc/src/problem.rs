@@ -6,7 +6,7 @@
 //!  "status": 422, "reason": "INVALID_FIELD", "field": "price", "detail": "is missing; …"}
 //! ```
 //!
-//! `field` and `metadata` are there when there is something in them; `Retry-After` says when the
+//! `field` and `metadata` are absent when they are empty; `Retry-After` is the time after which the
 //! same request may succeed.
 
 mod body;
@@ -31,18 +31,18 @@ use crate::status::ERROR_DOMAIN;
 /// The media type of a problem.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
-/// Characters of what the caller gave that an answer repeats.
+/// The most characters of a caller's text that a response repeats.
 const SHOWN_CHARS_MAX: usize = 128;
 
-/// Bytes of a plain error's text that become its detail.
+/// The most bytes of a plain error's text that become its detail.
 const PLAIN_BYTES_MAX: usize = 1024;
 
-/// A refusal on its way out.
+/// A refusal as an HTTP response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     status: StatusCode,
     refusal: Box<Refusal>,
-    /// What a service says beside the members that all problems have.
+    /// The service's own members, beside those that all problems have.
     members: Option<Box<Map<String, Value>>>,
 }
 
@@ -55,34 +55,35 @@ impl From<Refusal> for Problem {
 }
 
 impl Problem {
-    /// A refusal whose status says more than its reason: 405, 408, 413, 415, or 404 of no order.
+    /// Makes a problem whose status is not its reason's own: 405, 408, 413, 415, or 404 of no
+    /// order.
     pub fn with_status(status: StatusCode, refusal: Refusal) -> Self {
         Self { status, refusal: Box::new(refusal), members: None }
     }
 
-    /// The same problem with more members, as RFC 9457 allows; none takes the place of one of ours.
+    /// Adds members, as RFC 9457 allows; none replaces one of ours.
     #[must_use]
     pub fn with_members(self, members: Value) -> Self {
         let Value::Object(members) = members else { return self };
         Self { members: Some(Box::new(members)), ..self }
     }
 
-    /// The status.
+    /// Returns the HTTP status.
     pub const fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// What is refused, and why.
+    /// Returns the refusal.
     pub const fn refusal(&self) -> &Refusal {
         &self.refusal
     }
 
-    /// Seconds after which a retry makes sense.
+    /// Returns the seconds after which a retry makes sense; `None` where none does.
     fn retry_after_s(&self) -> Option<u64> {
         self.refusal.retry_after_ms.map(|ms| ms.div_ceil(1_000).max(1))
     }
 
-    /// The body.
+    /// Returns the body as JSON.
     fn to_json(&self) -> String {
         let (refusal, reason) = (&self.refusal, self.refusal.reason.as_str());
         let mut body = Map::new();
@@ -106,7 +107,7 @@ impl Problem {
         Value::Object(body).to_string()
     }
 
-    /// The whole answer in HTTP/1.1, for a connection that gets no more than this.
+    /// Returns the whole response in HTTP/1.1, for a connection that gets nothing else.
     pub(crate) fn to_http1(&self) -> String {
         let body = self.to_json();
         let retry = self.retry_after_s().map(|s| format!("retry-after: {s}\r\n"));
@@ -151,9 +152,9 @@ async fn wrong_method(method: Method) -> Problem {
     Problem::with_status(StatusCode::METHOD_NOT_ALLOWED, refusal)
 }
 
-/// An answer as it is, or a problem when it says no in another form: in axum's own plain text, or
-/// with a [`Refusal`] among its extensions, which is how a crate that does not see this one
-/// refuses. The server does it to every answer, which costs nothing where there is nothing to do.
+/// Returns a response as it is, or a problem for a refusal in another form: axum's own plain text,
+/// or a [`Refusal`] among the extensions, by which a crate that cannot use this one refuses. The
+/// server does it to every response, which costs nothing where there is nothing to do.
 pub(crate) fn in_one_form(response: Response) -> Response {
     let status = response.status();
     if !status.is_client_error() && !status.is_server_error() {
@@ -171,7 +172,7 @@ pub(crate) fn in_one_form(response: Response) -> Response {
     for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH] {
         head.headers.remove(name);
     }
-    // What the head said beside the text stays, such as Allow.
+    // The head's other headers stay, such as Allow.
     problem.headers_mut().extend(head.headers);
     problem
 }
@@ -183,7 +184,7 @@ fn is_json(content_type: Option<&HeaderValue>) -> bool {
     })
 }
 
-/// What axum refused in plain text. Its faults are ours, and their texts are not for callers.
+/// Makes a refusal of axum's plain text. Its faults are ours, and their texts are not for callers.
 fn refusal_of_plain(status: StatusCode, body: Body) -> Refusal {
     if status.is_server_error() {
         return Refusal::new(Reason::Internal, "a fault of the server; its log has the cause");

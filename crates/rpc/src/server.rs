@@ -1,6 +1,6 @@
-//! A gRPC server with every bound set: tonic's builder leaves some of hyper's off and puts its own
-//! deadline outside of the layers, so connections are served by hyper itself. Its sibling for
-//! REST, metrics and health is [`self::http`].
+//! A gRPC server with every limit set: tonic's builder leaves some of hyper's off and puts its own
+//! deadline outside of the layers, so connections are served by hyper itself. The server for REST,
+//! metrics and health is [`self::http`].
 
 mod accept;
 mod activity;
@@ -42,7 +42,7 @@ use crate::v1::order_streaming_service_server::{
     OrderStreamingService, OrderStreamingServiceServer,
 };
 
-/// The bounds of a server; the defaults are those of [`crate::limits`].
+/// The limits of a server; the defaults are those of [`crate::limits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerLimits {
     /// Connections at the same time; one more is closed at once.
@@ -55,15 +55,15 @@ pub struct ServerLimits {
     pub local_error_resets_max: usize,
     /// All headers of one request.
     pub header_list_bytes_max: u32,
-    /// From accepting a connection to the head of its first request.
+    /// The time from accepting a connection to the head of its first request.
     pub header_read_timeout: Duration,
-    /// After how much silence the peer is asked whether it lives.
+    /// The silence after which the peer is pinged.
     pub keepalive_interval: Duration,
-    /// How long its answer may take.
+    /// The time limit of the peer's answer to a ping.
     pub keepalive_timeout: Duration,
-    /// How long a connection must have been silent after the shutdown token before it is ended.
+    /// The silence after the shutdown token that ends a connection.
     pub last_request_time: Duration,
-    /// From the shutdown token to closing what is still open.
+    /// The time from the shutdown token to closing all open connections.
     pub drain_timeout: Duration,
 }
 
@@ -90,7 +90,7 @@ pub const SERVER_DEADLINE_CAP: DeadlineCap = DeadlineCap {
     client_stream: Some(limits::CLIENT_STREAM_DEADLINE_MAX),
 };
 
-/// The streaming service within the bounds of a message; takes zstd.
+/// Returns the streaming service with the limits of a message; accepts zstd.
 pub fn streaming<T: OrderStreamingService>(service: T) -> OrderStreamingServiceServer<T> {
     OrderStreamingServiceServer::new(service)
         .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
@@ -98,7 +98,7 @@ pub fn streaming<T: OrderStreamingService>(service: T) -> OrderStreamingServiceS
         .accept_compressed(CompressionEncoding::Zstd)
 }
 
-/// The non-streaming service within the bounds of a message; takes zstd.
+/// Returns the non-streaming service with the limits of a message; accepts zstd.
 pub fn non_streaming<T: OrderNonStreamingService>(service: T) -> OrderNonStreamingServiceServer<T> {
     OrderNonStreamingServiceServer::new(service)
         .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
@@ -106,7 +106,7 @@ pub fn non_streaming<T: OrderNonStreamingService>(service: T) -> OrderNonStreami
         .accept_compressed(CompressionEncoding::Zstd)
 }
 
-/// The control service within the bounds of a message; takes zstd.
+/// Returns the control service with the limits of a message; accepts zstd.
 pub fn control<T: OrderControlService>(service: T) -> OrderControlServiceServer<T> {
     OrderControlServiceServer::new(service)
         .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
@@ -115,7 +115,7 @@ pub fn control<T: OrderControlService>(service: T) -> OrderControlServiceServer<
 }
 
 /// Adds health and both versions of reflection to the routes. The server as a whole (the empty
-/// name) is serving; each service is what the reporter is told.
+/// name) is serving; each service has the state that the reporter is given.
 ///
 /// # Errors
 /// When the embedded descriptors cannot be read.
@@ -135,7 +135,7 @@ pub fn with_health_and_reflection(
     Ok((routes, reporter))
 }
 
-/// The names under which health knows the three services.
+/// The names of the three services in health.
 pub const SERVICE_NAMES: [&str; 3] = [
     v1::order_streaming_service_server::SERVICE_NAME,
     v1::order_non_streaming_service_server::SERVICE_NAME,
@@ -145,7 +145,7 @@ pub const SERVICE_NAMES: [&str; 3] = [
 /// Routes inside all layers of a server.
 pub type ServerStack<S = Routes> = LogService<MetricsService<BoundaryService<AuthorizeService<S>>>>;
 
-/// Puts all layers around the routes.
+/// Puts all layers of a server around the routes.
 pub fn stack<S>(
     inner: S,
     metrics: &Arc<RpcMetrics>,
@@ -154,9 +154,9 @@ pub fn stack<S>(
     server_layers(metrics, authorize, SERVER_DEADLINE_CAP).layer(inner)
 }
 
-/// Serves a stack on a listener until the token; then answers those who are connected already, lets
-/// calls end, and closes what is still open after [`ServerLimits::drain_timeout`]. Streams must end
-/// themselves when draining.
+/// Serves a stack on a listener until the token; then serves the peers that are connected already,
+/// lets calls end, and closes all open connections after [`ServerLimits::drain_timeout`]. Streams
+/// must end themselves when draining.
 pub async fn serve<S, B>(
     listener: TcpListener,
     service: S,
@@ -183,8 +183,8 @@ pub async fn serve<S, B>(
     accept::accept_all(port, serve, |stream: TcpStream| async move { drop(stream) }).await;
 }
 
-/// Serves a stack on one connection that was made elsewhere, such as one in memory, as [`serve`] does on
-/// each that it accepts.
+/// Serves a stack on one connection that was made by other means, such as one in memory, as
+/// [`serve`] does on each that it accepts.
 pub async fn serve_connection<T, S, B>(
     connection: T,
     service: S,

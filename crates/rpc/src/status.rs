@@ -1,7 +1,7 @@
 //! Refusals on the wire: `google.rpc` details in a status, and back.
 //!
 //! `ErrorInfo` has the stable reason and facts for programs, `BadRequest` the field that is wrong,
-//! `RetryInfo` when to try again.
+//! `RetryInfo` the time of the next try.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 /// The domain of all reasons in `ErrorInfo`.
 pub const ERROR_DOMAIN: &str = "orderstream.dev";
 
-/// The status that carries a refusal.
+/// Returns the status that carries a refusal.
 pub fn status_from_refusal(refusal: &Refusal) -> Status {
     let metadata: HashMap<String, String> = refusal.metadata.iter().cloned().collect();
     let mut details =
@@ -28,7 +28,8 @@ pub fn status_from_refusal(refusal: &Refusal) -> Status {
     Status::with_error_details(code, refusal.message.clone(), details)
 }
 
-/// The refusal that a status carries; `None` when it is none of ours. Metadata is sorted by name.
+/// Returns the refusal that a status carries; `None` when it is none of ours. Metadata is sorted by
+/// name.
 pub fn refusal_from_status(status: &Status) -> Option<Refusal> {
     let details = status.check_error_details().ok()?;
     let info = details.error_info().filter(|info| info.domain == ERROR_DOMAIN)?;
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_refusal_comes_back_as_it_was() {
+    fn refusals_survive_the_wire() {
         for reason in Reason::ALL {
             let mut refusal = Refusal::new(reason, "what is wrong, the limit, the fix")
                 .with("a_floor", 7)

@@ -1,4 +1,4 @@
-//! The checked-in code is what the proto files say.
+//! Claims about the checked-in code: it is generated from the present proto files.
 
 use std::fs;
 use std::path::Path;
@@ -52,7 +52,7 @@ fn method_table_equals_the_descriptors() {
 }
 
 #[test]
-fn a_path_that_nobody_serves_is_unknown() {
+fn unserved_paths_are_unknown() {
     for path in ["/", "", "/orderstream.v1.OrderControlService/Pausee", "/a/b/c"] {
         assert_eq!(method_of(path), &UNKNOWN);
     }

@@ -1,4 +1,5 @@
-//! Clients of REST: one act after the other, each sent again under its key until it is answered.
+//! REST clients: they send one command after the other, each repeated under its key until it is
+//! answered.
 
 use std::collections::VecDeque;
 
@@ -13,26 +14,27 @@ use orderstream_torture::send::{Call, requestor, rest};
 use crate::host::Slot;
 use crate::readers::Recorder;
 
-/// How long a client waits for an answer, milliseconds: longer than the requestor waits for a processor.
+/// The deadline of a client's request, milliseconds: longer than the requestor waits for a
+/// processor.
 const DEADLINE_MS: u64 = 4_000;
-/// Pause between two attempts, milliseconds.
+/// The back-off between two attempts, milliseconds.
 const PAUSE_MS: u64 = 150;
-/// Attempts of one act while things break.
+/// The limit of attempts of one command while faults happen.
 const ATTEMPTS: u32 = 3;
 
-/// Whoever takes a request: the world.
+/// A receiver of requests: the world.
 pub(crate) trait Asked {
-    /// Sends it by this way; `None` when nobody is there.
+    /// Sends a request over this interface; `None` when no process runs there.
     fn ask(&self, over: Over, request: Request<Body>) -> Option<Slot<Answer>>;
 }
 
-/// An act, and how often it is sent.
+/// A command, and the number of its attempts.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) call: Call,
     pub(crate) over: Over,
     attempts_left: u32,
-    /// It is sent once more although it was answered.
+    /// Set when it is repeated although it was answered.
     again: bool,
     state: State,
 }
@@ -50,7 +52,7 @@ impl Job {
         Self { call, over, attempts_left: ATTEMPTS, again: false, state }
     }
 
-    /// One that is sent until it is answered.
+    /// Returns a job that is repeated until it is answered.
     pub(crate) const fn insistent(call: Call, over: Over) -> Self {
         let state = State::Waits { until_ms: 0 };
         Self { call, over, attempts_left: u32::MAX, again: false, state }
@@ -60,7 +62,7 @@ impl Job {
         matches!(self.state, State::Done)
     }
 
-    /// Goes on. Gives what came of an attempt that ended.
+    /// Continues; returns the outcome of an attempt that ended.
     pub(crate) fn step(
         &mut self,
         (now_ms, client): (u64, &str),
@@ -137,7 +139,7 @@ fn request(call: &Call, over: Over) -> Option<Request<Body>> {
     request.header("idempotency-key", &call.key).body(Body::from(body.to_string())).ok()
 }
 
-/// One client: its steps, and the one that it is at.
+/// One client: its steps, and the command in progress.
 #[derive(Debug)]
 pub(crate) struct Actor {
     pub(crate) name: String,
@@ -157,7 +159,7 @@ impl Actor {
         self.steps.is_empty() && self.job.is_none()
     }
 
-    /// Goes on. Gives a call that was answered, or given up, and what is known of it.
+    /// Continues; returns a call that was answered or given up, with its outcome.
     pub(crate) fn step(
         &mut self,
         now_ms: u64,
@@ -183,7 +185,7 @@ impl Actor {
     }
 }
 
-/// A call with a key and words that no other act has.
+/// Returns a call with a key and a token that no other command has.
 pub(crate) fn call((client, actor): (&str, &str), order: &str, op: &Op, serial: u64) -> Call {
     Call {
         actor: actor.to_owned(),

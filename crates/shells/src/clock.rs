@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use orderstream_core::Timestamp;
 use orderstream_core::port::Clock;
 
-/// When every run begins: 2026-01-01T00:00:00Z, in milliseconds since 1970.
+/// The start of every run: 2026-01-01T00:00:00Z, in milliseconds since 1970.
 const START_MS: i64 = 1_767_225_600_000;
 
 /// One host's clock.
@@ -20,12 +20,12 @@ struct Inner {
 }
 
 impl WallClock {
-    /// So many milliseconds after the start of the run.
+    /// Sets the milliseconds since the start of the run.
     pub(crate) fn set(&self, now_ms: u64) {
         self.0.now_ms.store(i64::try_from(now_ms).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 
-    /// Is wrong by this much more from now on.
+    /// Shifts the clock by this much from now on.
     pub(crate) fn jump(&self, by_ms: i64) {
         self.0.skew_ms.fetch_add(by_ms, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! The disk of a host: an engine for its journal, in memory, which outlives the host and fails on
+//! The disk of a host: an in-memory engine for its journal, which outlives the host and fails on
 //! command.
 
 use std::collections::BTreeMap;
@@ -7,31 +7,31 @@ use std::sync::Arc;
 use orderstream_journal::engine::{Engine, EngineError, Op, Opening, Place, Visit};
 use parking_lot::Mutex;
 
-/// What is wrong with a disk.
+/// A fault of a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
-    /// There is no room: nothing is written.
+    /// The disk is full: nothing is written.
     Full,
     /// Writes fail, and nothing is written.
     WriteFails,
-    /// All is written, and then its sync fails; it is found when the store is opened again.
+    /// All is written, and then its sync fails; it is there when the store is opened again.
     SyncFails,
-    /// The same, and it is not found.
+    /// The sync fails, and nothing is there when the store is opened again.
     SyncFailsAndLoses,
 }
 
-/// What a sync of a disk does.
+/// The effect of a disk's syncs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Syncs {
-    /// What was written survives.
+    /// Written data survives.
     #[default]
     Honest,
-    /// Nothing: what was written since the host began is lost with it. As a service does that answers
-    /// before the sync; planted to prove that the judge sees it.
+    /// None: a host's writes are lost when it ends. The host is then like a service that answers
+    /// before the sync; planted to prove that the judge finds it.
     Nothing,
 }
 
-/// A disk. Clones are the same.
+/// A disk. Clones share its state.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk(Arc<Mutex<State>>);
 
@@ -41,7 +41,7 @@ struct State {
     trouble: Option<Trouble>,
     stores: usize,
     syncs: Syncs,
-    /// What there was when the host began.
+    /// The content when the host started.
     begun_with: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
@@ -50,7 +50,7 @@ impl Disk {
         Self(Arc::new(Mutex::new(State { syncs, ..State::default() })))
     }
 
-    /// What was not synced is gone.
+    /// Drops the unsynced data.
     pub(crate) fn lose_power(&self) {
         let mut state = self.0.lock();
         if state.syncs == Syncs::Nothing {
@@ -58,7 +58,7 @@ impl Disk {
         }
     }
 
-    /// Something is wrong from now on, or nothing.
+    /// Sets the disk's fault, or ends it.
     pub(crate) fn set(&self, trouble: Option<Trouble>) {
         self.0.lock().trouble = trouble;
     }

@@ -1,4 +1,4 @@
-//! A host: a runtime of its own, which runs when it gets a tick.
+//! A host: a runtime of its own, which runs only when it gets a tick.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::TICK_MS;
 
-/// What a task on a host leaves for the world; empty until it is done, and for ever when it died.
+/// The result of a task on a host; empty until the task is done, and for ever when the host ended.
 pub(crate) type Slot<T> = Arc<Mutex<Option<T>>>;
 
 /// One process.
@@ -24,13 +24,13 @@ impl Host {
         Self { runtime }
     }
 
-    /// Lets everything run until it waits for a later moment.
+    /// Runs everything until it waits for a later moment.
     pub(crate) fn tick(&self) {
         // Made inside: a sleep belongs to the runtime that it is made in.
         self.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(TICK_MS)).await });
     }
 
-    /// Calls what needs to be in the runtime.
+    /// Calls a function inside the runtime.
     pub(crate) fn within<T>(&self, call: impl FnOnce() -> T) -> T {
         let _inside = self.runtime.enter();
         call()
@@ -40,7 +40,7 @@ impl Host {
         drop(self.runtime.spawn(task));
     }
 
-    /// Runs something, and leaves what it gives in a slot.
+    /// Runs a task, and puts its result into a slot.
     pub(crate) fn ask<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,

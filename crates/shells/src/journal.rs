@@ -1,6 +1,6 @@
-//! A host's journal: the real one, whose writer works when the world says so. What a host appends
-//! waits for the world, which hands it over, waits for the writer's answer, and tells it later: so the
-//! writer's thread never runs beside a host, and a run is the same every time.
+//! A host's journal: the real one, whose writer runs when the world says so. A host's appends wait
+//! for the world, which passes them to the writer, waits for its results, and delivers these later:
+//! so the writer's thread never runs beside a host, and a run is the same every time.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,10 +17,10 @@ use tempfile::TempDir;
 
 use crate::disk::{Disk, Syncs};
 
-/// The writer's answer takes microseconds; a run in which it takes this long is stuck.
+/// The limit for the writer's results, which take microseconds; a run that reaches it is stuck.
 const STUCK: Duration = Duration::from_secs(60);
 
-/// A host's journal, and what of it outlives the host.
+/// A host's journal, and its parts that outlive the host.
 #[derive(Debug)]
 pub(crate) struct Device {
     pub(crate) disk: Disk,
@@ -28,12 +28,12 @@ pub(crate) struct Device {
     open: Option<Arc<Driven>>,
 }
 
-/// The journal of one life of a host.
+/// The journal of one start of a host.
 pub(crate) struct Driven {
     journal: Mutex<Option<Embedded>>,
     waiting: Mutex<VecDeque<Vec<Append>>>,
     answers: Mutex<VecDeque<(Done, Result<Appended, AppendError>)>>,
-    /// While a host starts it waits for its appends, on this thread.
+    /// Set while a host starts, and waits for its appends on this thread.
     is_starting: AtomicBool,
 }
 
@@ -51,7 +51,7 @@ impl Device {
         Self { disk: Disk::new(syncs), dir, open: None }
     }
 
-    /// Opens the journal for a new life of the host.
+    /// Opens the journal for a new start of the host.
     pub(crate) fn open(&mut self) -> Arc<Driven> {
         let place = Box::new(self.disk.clone());
         let opened = Embedded::open_place(self.dir.path(), Options::default(), place);
@@ -65,7 +65,8 @@ impl Device {
         driven
     }
 
-    /// The host is gone: what waited was never written, and what was not told never will be.
+    /// Closes the journal of a host that is gone: appends that waited are not written, and results
+    /// that were not delivered never will be.
     pub(crate) fn close(&mut self) {
         let Some(driven) = self.open.take() else { return };
         driven.waiting.lock().clear();
@@ -75,7 +76,7 @@ impl Device {
         self.disk.lose_power();
     }
 
-    /// Tells what the writer answered before, and lets it write some of what waits.
+    /// Delivers the writer's earlier results, and writes some of the appends that wait.
     pub(crate) fn pump(&self, rng: &mut fastrand::Rng) {
         let Some(driven) = &self.open else { return };
         driven.heal(&self.disk);
@@ -95,17 +96,17 @@ impl Device {
 }
 
 impl Driven {
-    /// From now on appends do not wait for the world.
+    /// Lets appends go to the writer directly from now on.
     pub(crate) fn start(&self) {
         self.is_starting.store(true, Ordering::Release);
     }
 
-    /// From now on appends wait for the world.
+    /// Makes appends wait for the world from now on.
     pub(crate) fn has_started(&self) {
         self.is_starting.store(false, Ordering::Release);
     }
 
-    /// A disk that is well again is found to be so by the writer, in its own time.
+    /// Waits until the writer finds that a disk without a fault works again.
     fn heal(&self, disk: &Disk) {
         let began = Instant::now();
         while disk.is_well() && matches!(self.health(), Some(Health::Unhealthy(_))) {
@@ -118,7 +119,7 @@ impl Driven {
         self.journal.lock().as_ref().map(Embedded::health)
     }
 
-    /// Lets the writer write this as one batch, and keeps its answers.
+    /// Writes this as one batch, and stores the results.
     fn write(&self, batch: Vec<Vec<Append>>) {
         let Some(journal) = self.journal.lock().clone() else { return };
         if batch.is_empty() {

@@ -1,5 +1,5 @@
-//! A simulation of the shells: the requestor, two processors and their journals as they are shipped,
-//! over a simulated disk, network and clock, in one thread.
+//! A simulation of the shells: the requestor, two processors and their journals as they are
+//! shipped, over a simulated disk, network and clock, in one thread.
 //!
 //! ```text
 //!            one thread, ticks of 5 ms
@@ -9,13 +9,14 @@
 //!                      lose, drip   hold, lie
 //! ```
 //!
-//! Each host has a runtime of its own with a clock that stands: a tick lets it run until it waits for
-//! something that is later. So a crash is the end of a runtime with everything in it, and a frozen
-//! process is one that gets no ticks. What a host writes to a connection or to its journal is done by
-//! the world between ticks: the answer of the journal's writer is waited for, and told later.
+//! Each host has a runtime of its own, whose clock moves by ticks only: a tick runs it until it
+//! waits for a later moment. So a crash is the end of a runtime with everything in it, and a
+//! frozen process is one that gets no ticks. The world moves the bytes of a host's connections,
+//! and writes its journal's appends, between ticks: it waits for the results of the journal's
+//! writer, and delivers them later.
 //!
 //! - [`plan`](mod@plan): what a seed decides, pure.
-//! - [`world`]: plays a plan, and gives a history.
+//! - [`world`]: runs a plan, and returns a history.
 //! - The judge is that of the black box, [`orderstream_torture::check`].
 #![allow(
     clippy::unwrap_used,
@@ -39,5 +40,5 @@ pub use disk::{Syncs, Trouble};
 pub use plan::{Plan, plan};
 pub use world::{Ran, run};
 
-/// How long a tick is, milliseconds.
+/// The length of a tick, milliseconds.
 pub const TICK_MS: u64 = 5;

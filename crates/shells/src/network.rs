@@ -16,16 +16,16 @@ use tokio::sync::mpsc;
 
 use crate::TICK_MS;
 
-/// Bytes on their way in one direction of a connection; then its writer waits.
+/// The limit of bytes in flight in one direction of a connection; then its writer waits.
 const FLYING_MAX: usize = 64 * 1024;
-/// Connections that wait to be accepted; one more is refused.
+/// The limit of connections that wait to be accepted; one more is refused.
 const BACKLOG: usize = 64;
-/// Bytes of a slow link in one tick.
+/// The number of bytes that a slow link carries in one tick.
 const DRIP: usize = 48;
-/// How long it takes to be connected, or refused.
+/// The time to establish a connection, or to have it refused.
 const HANDSHAKE: Duration = Duration::from_millis(2 * TICK_MS);
 
-/// All connections, by the URL of their server. Clones are the same.
+/// All connections, by the URL of their server. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Network(Arc<Mutex<State>>);
 
@@ -46,17 +46,17 @@ struct Connection {
 #[derive(Debug, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "four independent facts of a pipe")]
 struct Way {
-    /// What was written, and since how many ticks.
+    /// The written bytes, each with its age in ticks.
     flying: VecDeque<(u64, Bytes)>,
     flying_bytes: usize,
     arrived: BytesMut,
-    /// The writer has closed it.
+    /// Set when the writer has closed it.
     is_shut: bool,
-    /// The reader has seen that, or will after what has arrived.
+    /// Set when the reader has the end, or will have it after the bytes that have arrived.
     is_over: bool,
-    /// Somebody cut it.
+    /// Set when it was cut.
     is_cut: bool,
-    /// Something of it vanished: nothing that follows can be read.
+    /// Set when some of its bytes were lost: nothing that follows can be read.
     is_holed: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -67,7 +67,7 @@ impl Way {
         self.reader.take().into_iter().chain(self.writer.take()).for_each(Waker::wake);
     }
 
-    /// What a tick does.
+    /// Moves the bytes of one tick.
     fn pump(&mut self, weather: Weather) {
         let something = !self.flying.is_empty() || (self.is_shut && !self.is_over);
         self.flying.iter_mut().for_each(|(age, _)| *age += 1);
@@ -100,7 +100,7 @@ impl Way {
 }
 
 impl Network {
-    /// Bytes move, or do not.
+    /// Moves the bytes of all connections, or does not, by their link.
     pub(crate) fn pump(&self) {
         let mut state = self.0.lock();
         let State { weather, connections, .. } = &mut *state;
@@ -114,12 +114,12 @@ impl Network {
         }
     }
 
-    /// What links to this server do from now on.
+    /// Sets the state of the links to this server from now on.
     pub(crate) fn set(&self, url: &str, weather: Weather) {
         self.0.lock().weather.insert(url.to_owned(), weather);
     }
 
-    /// Connections to this URL come here from now on.
+    /// Returns the connections to this URL from now on.
     pub(crate) fn listen(&self, url: &str) -> mpsc::Receiver<Pipe> {
         let (sender, receiver) = mpsc::channel(BACKLOG);
         self.0.lock().servers.insert(url.to_owned(), sender);

@@ -24,12 +24,12 @@ use crate::host::{Host, Slot};
 use crate::journal::Driven;
 use crate::network::Network;
 
-/// Bytes of an answer that are read.
+/// The limit of bytes that are read of a response.
 const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Orders that the requestor may follow.
+/// The limit of orders that the requestor follows.
 const ORDERS_MAX: usize = 100;
 
-/// What of the world a service is built on.
+/// The parts of the world that a service uses.
 #[derive(Clone, Debug)]
 pub(crate) struct Ground {
     pub(crate) clock: WallClock,
@@ -37,19 +37,20 @@ pub(crate) struct Ground {
     pub(crate) urls: Vec<String>,
 }
 
-/// A service that runs on a host, or begins to.
+/// A service that runs on a host, or starts.
 #[derive(Debug)]
 pub(crate) struct Running {
-    /// Its REST, when it serves.
+    /// Its REST, once it serves.
     pub(crate) rest: Slot<Router>,
-    /// Tells it to stop.
+    /// Tells it to drain and end.
     pub(crate) shutdown: CancellationToken,
-    /// Filled when it has ended.
+    /// Filled once it has ended.
     pub(crate) ended: Slot<()>,
 }
 
 impl Running {
-    /// Asks its REST; `None` while there is none. The slot stays empty when the host dies.
+    /// Sends a request to its REST; `None` while there is none. The slot stays empty if the host
+    /// ends.
     pub(crate) fn ask(&self, host: &Host, request: Request<Body>) -> Option<Slot<Answer>> {
         let router = self.rest.lock().clone()?;
         Some(host.ask(async move {
@@ -85,7 +86,7 @@ fn sellers() -> Sellers {
     Sellers(SELLERS.iter().map(seller).collect())
 }
 
-/// Starts the processor with this URL; `None` when its disk does not let it.
+/// Starts the processor with this URL; `None` when its disk prevents that.
 pub(crate) fn processor(
     host: &Host,
     url: &str,
@@ -134,7 +135,7 @@ pub(crate) fn processor(
     Some(Running { rest, shutdown, ended })
 }
 
-/// Starts the requestor. Where its disk does not let it, it has ended at once.
+/// Starts the requestor. Where its disk prevents that, it has ended at once.
 pub(crate) fn requestor(host: &Host, journal: &Arc<Driven>, ground: &Ground) -> Running {
     let shutdown = CancellationToken::new();
     let parts = orderstream_requestor::Parts {

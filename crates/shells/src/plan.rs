@@ -7,39 +7,41 @@ use orderstream_torture::plan::{Client, LONG_LIFE_MS, SELLERS, SHORT_LIFE_MS, St
 
 pub use crate::disk::{Syncs, Trouble};
 
-/// How long clients act, milliseconds.
+/// The time for which clients act, milliseconds.
 pub const ACTING_MS: u64 = 6_000;
-/// By then every order is open: an act that is refused before, and asked again later, is no repetition.
+/// The time by which every order is open, milliseconds: a command that is refused before, and sent
+/// again later, is not a repetition.
 const OPEN_MS: u64 = 400;
-/// Before so many milliseconds nothing breaks, so that there is something to break.
+/// The time at the start without faults, milliseconds.
 const CALM_MS: u64 = 500;
-/// Faults of one run.
+/// The number of faults in one run.
 const FAULTS: std::ops::RangeInclusive<usize> = 2..=6;
-/// Acts of one client.
+/// The number of commands of one client.
 const STEPS: std::ops::RangeInclusive<usize> = 6..=12;
-/// Leases of edit locks outlive a run; each act adds its number, so that a lease names it.
+/// The lease of an edit lock, milliseconds, which outlives a run; each command adds its number, so
+/// that the lease names it.
 const LEASE_MS: u64 = 120_000;
-/// Within so long a drawn award can be undone, milliseconds.
+/// The times in which a drawn award can be undone, milliseconds.
 const UNDO_MS: [u64; 3] = [0, 400, 60_000];
-/// How many processors there are.
+/// The number of processors.
 pub const PROCESSORS: usize = 2;
 
 /// All that a seed decides.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// From which seed.
+    /// The seed.
     pub seed: u64,
-    /// The orders: their ids, and what is asked for.
+    /// The orders, by id, with their specification.
     pub orders: Vec<(String, Opening)>,
-    /// Who acts while things break.
+    /// The clients that act while faults happen.
     pub clients: Vec<Client>,
-    /// What breaks, and when.
+    /// The faults, by their start.
     pub faults: Vec<Fault>,
-    /// What ends each order when all is well again, at once.
+    /// The commands that end each order once all faults have ended, sent at once.
     pub ends: Vec<Vec<Op>>,
-    /// What the processors' disks do when they sync.
+    /// The effect of syncs on the processors' disks.
     pub processors_sync: Syncs,
-    /// What the requestor's disk does when it syncs.
+    /// The effect of syncs on the requestor's disk.
     pub requestor_syncs: Syncs,
 }
 
@@ -52,33 +54,33 @@ pub enum Part {
     Requestor,
 }
 
-/// Something that breaks for a while.
+/// A fault that lasts for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// When, milliseconds after the start.
+    /// Its start, milliseconds after that of the run.
     pub at_ms: u64,
-    /// For how long, milliseconds.
+    /// Its duration, milliseconds.
     pub for_ms: u64,
-    /// What.
+    /// Its kind.
     pub what: What,
 }
 
-/// What can break.
+/// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
-    /// A process ends in the middle of whatever it does, and is started again.
+    /// A process ends in the middle of whatever it does, and is restarted.
     Crash(Part),
-    /// A process is told to stop, and is started again after its end.
+    /// A process drains, and is restarted after its end.
     Stop(Part),
-    /// Nothing of a process runs; then it goes on.
+    /// A process stands still, and then continues.
     Freeze(Part),
-    /// All connections to a processor.
+    /// A fault of all connections to a processor.
     Link(usize, Weather),
-    /// A process's disk fails.
+    /// A fault of a process's disk.
     Disk(Part, Trouble),
-    /// A process's disk does not answer.
+    /// A process's disk does not respond.
     Hold(Part),
-    /// A process's wall clock jumps by so many milliseconds, and stays there.
+    /// A process's wall clock jumps by this many milliseconds, and stays there.
     Clock(Part, i64),
 }
 
@@ -97,7 +99,8 @@ pub fn plan(seed: u64) -> Plan {
     Plan { seed, orders: cast.orders, clients, faults, ends, processors_sync, requestor_syncs }
 }
 
-/// A lock is known in a list by how long it lasts, which a clock that goes back makes look shorter.
+/// Replaces a client's locks: a lock is recognised in a list by its duration, which a clock that
+/// goes back makes look shorter.
 fn without_locks(client: &mut Client) {
     let locks = client.steps.iter_mut().filter(|step| matches!(step.op, Op::Lock { .. }));
     locks.for_each(|step| step.op = Op::Ask);
@@ -121,9 +124,9 @@ fn orders(rng: &mut Rng, seed: u64) -> Vec<(String, Opening)> {
 struct Cast {
     rng: Rng,
     orders: Vec<(String, Opening)>,
-    /// Proposals by order: who made it, and its id.
+    /// The proposals of each order: seller and id.
     proposals: Vec<Vec<(String, String)>>,
-    /// Counts what has to differ from act to act.
+    /// A counter for values that differ in each command.
     serial: u64,
 }
 
@@ -202,7 +205,8 @@ impl Cast {
         Step { at_ms, order, op, over: Over::Requestor, again: self.rng.u8(..4) == 0 }
     }
 
-    /// A longer life for orders that live long anyway: the others are to expire within the run.
+    /// Draws a longer lifetime for an order that outlives the run; the others are to expire within
+    /// it.
     fn extend(&mut self, order: usize) -> Op {
         if self.orders[order].1.expires_in_ms == SHORT_LIFE_MS {
             return Op::FollowUp;
@@ -261,7 +265,7 @@ impl Cast {
         *self.rng.choice(&all).unwrap_or(&Trouble::Full)
     }
 
-    /// Back, or forth where that opens no seal too early.
+    /// Draws a jump back, or forth where that opens no sealed order too early; milliseconds.
     fn jump(&mut self) -> i64 {
         let is_any_sealed = self.orders.iter().any(|(_, opening)| opening.sealed);
         let by_ms = self.rng.i64(-4_000..4_000);

@@ -1,5 +1,5 @@
-//! Readers on a host of their own: each follows an order over the network to its end, and comes back
-//! after every break, sometimes from the first event, sometimes slowly.
+//! Readers on a host of their own: each follows an order over the network to its end, and
+//! reconnects after every disconnect, sometimes from the first event, sometimes slowly.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use prometheus::Registry;
 
 use crate::network::Network;
 
-/// Pause before a reader comes back.
+/// The back-off of a reader before it reconnects.
 const PAUSE: Duration = Duration::from_millis(150);
-/// How long a stream may take to be opened.
+/// The deadline to open a stream.
 const OPEN: Duration = Duration::from_secs(5);
-/// Every so many connections a reader begins at the first event again.
+/// The number of connections after which a reader starts from the first event again.
 const AFRESH_EVERY: u32 = 4;
 
-/// Where everybody writes, and what time it is.
+/// The history of the run, and its time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Recorder {
     now_us: Arc<AtomicU64>,
@@ -49,13 +49,13 @@ impl Recorder {
         self.lines.lock().clone()
     }
 
-    /// A whole list, when it was read from its first event to its end.
+    /// Returns a whole list, once it was read from its first event to its end.
     pub(crate) fn list(&self, order: &str) -> Option<Vec<Event>> {
         self.lists.lock().get(order).cloned()
     }
 }
 
-/// How fast a reader reads.
+/// The speed of a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pace {
     Keen,
@@ -63,14 +63,14 @@ pub(crate) enum Pace {
     Slow,
 }
 
-/// Connections of readers to a processor.
+/// Returns the connections of readers to a processor.
 pub(crate) fn connections(network: &Network, url: &str) -> Connections {
     let metrics = RpcMetrics::new(&Registry::new(), Side::Client).expect("figures");
     let dialer: Arc<dyn Dialer> = Arc::new(network.clone());
     connect_over(url, 2, &metrics, &dialer).expect("a URL")
 }
 
-/// Follows an order to its end.
+/// Observes an order to its end.
 pub(crate) async fn observe(
     connections: Connections,
     recorder: Recorder,
@@ -110,7 +110,7 @@ pub(crate) async fn observe(
     }
 }
 
-/// Reads an order's whole list, to the end of the order, and again after every break.
+/// Reads an order's whole list, to the end of the order, and again after every disconnect.
 pub(crate) async fn read_list(connections: Connections, recorder: Recorder, order: String) {
     loop {
         let request = request(&order, 0);

@@ -1,4 +1,4 @@
-//! Plays a plan: the clock of all clocks, and what a tick does.
+//! Runs a plan: the time of all clocks, and the effect of a tick.
 
 mod finish;
 mod node;
@@ -26,16 +26,16 @@ use crate::parts::Ground;
 use crate::plan::{Fault, PROCESSORS, Part, Plan, What};
 use crate::readers::{Pace, Recorder, connections, observe};
 
-/// What came of a plan.
+/// The results of a plan.
 #[derive(Clone, Debug)]
 pub struct Ran {
-    /// What everybody saw.
+    /// The history.
     pub lines: Vec<Line>,
-    /// How long it took in the world, milliseconds.
+    /// The duration in the time of the world, milliseconds.
     pub took_ms: u64,
 }
 
-/// Plays a plan to its end.
+/// Runs a plan to its end.
 pub fn run(plan: &Plan) -> Ran {
     // What the services draw for their pauses.
     fastrand::seed(plan.seed);
@@ -45,7 +45,7 @@ pub fn run(plan: &Plan) -> Ran {
     Ran { lines: world.recorder.lines(), took_ms: world.now_ms }
 }
 
-/// Acts that were sent, by their words, with what is known of them.
+/// Commands that were sent, by token, with their outcome.
 type Sent = BTreeMap<String, (Call, Over, Outcome)>;
 
 struct World<'a> {
@@ -57,11 +57,11 @@ struct World<'a> {
     urls: Vec<String>,
     readers: Host,
     recorder: Recorder,
-    /// Each order with where its sellers act.
+    /// Each order's id, and the interface of its sellers.
     orders: Vec<(String, Over)>,
     pages: Pages,
     sent: Sent,
-    /// Faults that have not begun, and those that have not ended.
+    /// Faults that have not begun; `lasting` has those that have not ended.
     faults: Vec<Fault>,
     lasting: Vec<Fault>,
 }
@@ -133,7 +133,7 @@ impl<'a> World<'a> {
         world
     }
 
-    /// Two readers of every order, one of which is slow.
+    /// Starts two readers of every order, one of which is slow.
     fn read(&self) {
         for (order, home) in &self.orders {
             for (pace, name) in [(Pace::Keen, "keen"), (Pace::Slow, "slow")] {
@@ -145,7 +145,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Clients act, and things break, until both are over.
+    /// Runs clients and faults, until both are over.
     fn act(&mut self) {
         let mut openers: Vec<Job> = Vec::new();
         for (place, (id, opening)) in self.plan.orders.iter().enumerate() {
@@ -189,12 +189,12 @@ impl<'a> World<'a> {
         self.faults.is_empty() && self.lasting.is_empty() && self.nodes.0.iter().all(Node::is_up)
     }
 
-    /// No run is to take longer; what is missing then is found by the judge.
+    /// Reports whether the run has to end; the judge finds what is missing then.
     const fn is_late(&self) -> bool {
         self.now_ms > finish::LATEST_MS
     }
 
-    /// One step of everything.
+    /// Runs one tick of everything.
     fn tick(&mut self) {
         self.now_ms += TICK_MS;
         self.recorder.set(self.now_ms);

@@ -1,4 +1,4 @@
-//! The simulation of the shells: seeds, planted bugs, and that a seed plays the same every time.
+//! The simulation of the shells: its seeds, planted bugs, and repeated seeds.
 
 #[cfg(test)]
 mod planted;

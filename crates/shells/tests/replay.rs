@@ -1,10 +1,11 @@
-//! Claims about playing a seed again.
+//! A claim about repeated seeds.
 
 use orderstream_shells::{plan, run};
 use orderstream_torture::event::Event;
 use orderstream_torture::history::{Found, Line};
 
-/// A history without what is drawn outside of the plan: ids that are made up from the real time.
+/// Returns a history without values that are drawn outside of the plan: ids made from the real
+/// time.
 fn plain(seed: u64) -> Vec<String> {
     let without_id = |event: Event| Event { id: String::new(), ..event };
     let line = |line: Line| match line {
@@ -35,7 +36,7 @@ fn plain(seed: u64) -> Vec<String> {
 }
 
 #[test]
-fn a_seed_plays_the_same_every_time() {
+fn seeds_run_the_same_every_time() {
     for seed in 1..=2 {
         let (first, second) = (plain(seed), plain(seed));
         let differs = first.iter().zip(&second).find(|(one, other)| one != other);

@@ -1,5 +1,5 @@
-//! Claims about seeds. `SHELLS_SEEDS=A-B` plays others than the default ones; a failing seed prints
-//! how it is played again.
+//! Claims about seeds. `SHELLS_SEEDS=A-B` runs others than the default ones; a failing seed prints
+//! the command that repeats it.
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,11 +13,12 @@ use orderstream_torture::seeds::parse;
 
 /// The seeds of every build.
 const SEEDS: RangeInclusive<u64> = 1..=40;
-/// Seeds that are played at one time, each in a thread of its own.
+/// The number of seeds that run at one time, each in a thread of its own.
 const AT_ONCE: usize = 2;
 
+/// Every event also arrives.
 #[test]
-fn every_answer_holds_and_every_event_arrives_whatever_breaks() {
+fn every_answer_holds_despite_faults() {
     let seeds = match std::env::var("SHELLS_SEEDS") {
         Ok(text) => parse(&text).unwrap(),
         Err(_) => SEEDS,
@@ -41,7 +42,7 @@ fn every_answer_holds_and_every_event_arrives_whatever_breaks() {
 }
 
 #[test]
-fn the_seeds_of_every_build_break_everything_that_can_break() {
+fn default_seeds_have_every_fault() {
     let faults: Vec<Fault> = SEEDS.flat_map(|seed| plan(seed).faults).collect();
     let any = |is: fn(&What) -> bool| faults.iter().any(|fault| is(&fault.what));
     assert!(any(|what| matches!(what, What::Crash(Part::Requestor))));
@@ -65,7 +66,7 @@ fn the_seeds_of_every_build_break_everything_that_can_break() {
     }
 }
 
-/// What is wrong with a seed.
+/// Runs a seed; returns a report if it has findings.
 fn play(seed: u64) -> Option<String> {
     let plan = plan(seed);
     let ran = run(&plan);

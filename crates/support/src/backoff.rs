@@ -1,10 +1,11 @@
-//! Waits between tries. What they are is in [`orderstream_core::backoff`]; here chance is drawn.
+//! Back-off between tries. [`orderstream_core::backoff`] has the lengths; this module draws the
+//! jitter.
 
 use std::time::Duration;
 
 use orderstream_core::backoff::{bound_ms, equal_jitter_ms, full_jitter_ms};
 
-/// Counts failures in a row, and draws the wait after each.
+/// A counter of failures in a row, which draws the wait after each.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
     first_ms: u64,
@@ -13,27 +14,29 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Waits whose bound doubles from the first to the longest, both at most some years.
+    /// Makes a back-off whose bound doubles from the first wait to the longest, both at most some
+    /// years.
     pub fn new(first: Duration, longest: Duration) -> Self {
         Self { first_ms: millis(first), longest_ms: millis(longest), failures: 0 }
     }
 
-    /// The wait after one more failure: anything from nothing to the bound.
+    /// Returns the wait after one more failure: from nothing to the bound.
     pub fn next_wait(&mut self) -> Duration {
         Duration::from_millis(full_jitter_ms(self.next_bound_ms(), draw()))
     }
 
-    /// The same, but at least half of the bound: for one who is alone, and gains nothing by hurry.
+    /// Returns the wait after one more failure: from half of the bound to the bound, for a caller
+    /// that is alone, and gains nothing by hurry.
     pub fn next_long_wait(&mut self) -> Duration {
         Duration::from_millis(equal_jitter_ms(self.next_bound_ms(), draw()))
     }
 
-    /// How many failures there were since the last success.
+    /// Returns the number of failures since the last success.
     pub const fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// Success: begins again with the first wait.
+    /// Notes a success: the next wait is the first again.
     pub const fn reset(&mut self) {
         self.failures = 0;
     }
@@ -44,12 +47,12 @@ impl Backoff {
     }
 }
 
-/// Any part of a wait, for many who must not come at once.
+/// Returns a random part of a wait, for many callers that must not come at once.
 pub fn jitter(most: Duration) -> Duration {
     most.mul_f64(fastrand::f64())
 }
 
-/// A wait give or take a half, for what is done again and again by many.
+/// Returns a wait of half to one and a half times this one, for work that many repeat.
 pub fn around(wait: Duration) -> Duration {
     wait.mul_f64(0.5 + fastrand::f64())
 }
@@ -71,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_stay_under_a_bound_that_doubles() {
+    fn waits_stay_under_doubling_bound() {
         let mut backoff = backoff();
         for bound in [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000] {
             assert!(backoff.next_wait() <= Duration::from_millis(bound));
@@ -82,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_spread_over_the_whole_bound() {
+    fn waits_spread_over_whole_bound() {
         let most = Duration::from_secs(5);
         let after_many = Backoff { failures: u32::MAX, ..backoff() };
         let waits: Vec<_> = (0..200).map(|_| after_many.clone().next_wait()).collect();

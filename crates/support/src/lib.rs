@@ -1,5 +1,5 @@
-//! Small things that more than one service needs, and that are not pure: waits between tries draw chance,
-//! metrics are registered.
+//! Helpers that more than one service needs, and that are not pure: waits between tries draw random
+//! numbers, metrics are registered.
 
 mod backoff;
 mod metrics;

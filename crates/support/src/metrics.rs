@@ -1,4 +1,4 @@
-//! Metrics that are made and registered in one go, in a registry that the role serves.
+//! Metrics that are made and registered in one step, in a registry that the role serves.
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -6,7 +6,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry,
 };
 
-/// Makes metrics and registers them. Each fails when its name is taken or wrong.
+/// Makes metrics and registers them. Each call fails when the name is taken or malformed.
 #[derive(Clone, Copy, Debug)]
 pub struct Register<'a>(&'a Registry);
 
@@ -16,7 +16,7 @@ impl<'a> Register<'a> {
         Self(registry)
     }
 
-    /// A gauge of whole numbers.
+    /// Makes a gauge of whole numbers.
     ///
     /// # Errors
     /// When the name is taken.
@@ -24,7 +24,7 @@ impl<'a> Register<'a> {
         self.of(IntGauge::new(name, help)?)
     }
 
-    /// A gauge of seconds, or of other numbers that are not whole.
+    /// Makes a gauge of seconds, or of other numbers that are not whole.
     ///
     /// # Errors
     /// When the name is taken.
@@ -32,7 +32,7 @@ impl<'a> Register<'a> {
         self.of(Gauge::new(name, help)?)
     }
 
-    /// A counter.
+    /// Makes a counter.
     ///
     /// # Errors
     /// When the name is taken.
@@ -40,7 +40,7 @@ impl<'a> Register<'a> {
         self.of(IntCounter::new(name, help)?)
     }
 
-    /// Counters with these labels.
+    /// Makes counters with these labels.
     ///
     /// # Errors
     /// When the name is taken.
@@ -48,7 +48,7 @@ impl<'a> Register<'a> {
         self.of(IntCounterVec::new(Opts::new(name, help), labels)?)
     }
 
-    /// Gauges with these labels.
+    /// Makes gauges with these labels.
     ///
     /// # Errors
     /// When the name is taken.
@@ -56,7 +56,7 @@ impl<'a> Register<'a> {
         self.of(IntGaugeVec::new(Opts::new(name, help), labels)?)
     }
 
-    /// A histogram with these upper bounds.
+    /// Makes a histogram with these upper bounds.
     ///
     /// # Errors
     /// When the name is taken, or the bounds do not rise.
@@ -65,7 +65,7 @@ impl<'a> Register<'a> {
         self.of(Histogram::with_opts(opts)?)
     }
 
-    /// Histograms with these upper bounds and labels.
+    /// Makes histograms with these upper bounds and labels.
     ///
     /// # Errors
     /// When the name is taken, or the bounds do not rise.
@@ -73,7 +73,7 @@ impl<'a> Register<'a> {
         self.of(HistogramVec::new(opts, labels)?)
     }
 
-    /// A metric that was made otherwise.
+    /// Registers a metric that was made by other means.
     ///
     /// # Errors
     /// When the name is taken.

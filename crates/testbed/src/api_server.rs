@@ -14,15 +14,16 @@ use crate::assets::Assets;
 use crate::audit::{self, Request};
 use crate::proxy::Proxy;
 
-/// How long the servers may take to be ready.
+/// The limit for the servers to become ready.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Who may do everything.
+/// The user with all rights.
 const ADMIN: &str = "admin";
-/// Users without groups, who have the rights that a test gives them and no other. They are read when
-/// the server starts, so all tests have the same.
+/// Users without groups, with only the rights that a test grants. They are read when the server
+/// starts, so all tests have the same.
 pub const USERS: [&str; 6] =
     ["operator", "operator-of-one", "processor", "processor-of-one", "somebody", "nobody"];
-/// A key pair for tokens that nobody uses; the server does not start without one.
+/// A key pair for service account tokens, which no test uses; the server does not start without
+/// one.
 const SERVICE_ACCOUNT_KEY: &str = include_str!("../fixtures/service-account.pem");
 const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n";
 
@@ -44,7 +45,7 @@ struct Ports {
 }
 
 impl Ports {
-    /// Free ones. Somebody else may take them in the meantime; then the start fails and is
+    /// Returns free ports. If another process takes one in the meantime, the start fails and is
     /// repeated with others.
     fn free() -> Self {
         let held: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
@@ -54,7 +55,7 @@ impl Ports {
 }
 
 impl ApiServer {
-    /// Starts one; `None` where there are no binaries, as [`Assets::find`] says.
+    /// Starts a server; `None` where there are no binaries, as [`Assets::find`] says.
     ///
     /// # Panics
     /// When the servers do not become ready.
@@ -78,27 +79,27 @@ impl ApiServer {
         panic!("the API server does not start");
     }
 
-    /// The folder for the test's own files.
+    /// Returns the folder for the test's own files.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// Where the server listens.
+    /// Returns the server's URL.
     pub fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.ports.api)
     }
 
-    /// The token of a user.
+    /// Returns the token of a user.
     pub fn token(user: &str) -> String {
         format!("{user}-token")
     }
 
-    /// A kubeconfig of the administrator.
+    /// Returns a kubeconfig of the administrator.
     pub fn kubeconfig(&self) -> PathBuf {
         self.path("kubeconfig")
     }
 
-    /// A kubeconfig of one of [`USERS`], who speaks from this namespace.
+    /// Returns a kubeconfig of one of [`USERS`], with this default namespace.
     ///
     /// # Panics
     /// When there is no such user.
@@ -107,12 +108,12 @@ impl ApiServer {
         self.write_kubeconfig(&format!("kubeconfig-{user}"), (user, namespace), &self.url())
     }
 
-    /// A proxy before this server, and a kubeconfig of the administrator that goes through it.
+    /// Returns a proxy to this server, and a kubeconfig of the administrator that uses it.
     pub fn proxy(&self) -> (Proxy, PathBuf) {
         self.proxy_of(ADMIN, "default")
     }
 
-    /// A proxy before this server, and a kubeconfig of one of [`USERS`] that goes through it.
+    /// Returns a proxy to this server, and a kubeconfig of one of [`USERS`] that uses it.
     pub fn proxy_of(&self, user: &str, namespace: &str) -> (Proxy, PathBuf) {
         let proxy = Proxy::start(([127, 0, 0, 1], self.ports.api).into());
         let url = proxy.url();
@@ -122,7 +123,7 @@ impl ApiServer {
         (proxy, kubeconfig)
     }
 
-    /// Runs kubectl with this input and gives what it printed.
+    /// Runs kubectl with this input; returns its output.
     pub fn kubectl_with(&self, args: &[&str], input: &str) -> Output {
         let mut child = Command::new(self.assets.path("kubectl"))
             .arg("--kubeconfig")
@@ -137,7 +138,7 @@ impl ApiServer {
         child.wait_with_output().unwrap()
     }
 
-    /// Runs kubectl, which must succeed, and gives its standard output.
+    /// Runs kubectl, which has to succeed; returns its standard output.
     pub fn kubectl(&self, args: &[&str]) -> String {
         let output = self.kubectl_with(args, "");
         let error = String::from_utf8_lossy(&output.stderr);
@@ -159,12 +160,12 @@ impl ApiServer {
         }
     }
 
-    /// Every request that was answered so far, oldest first.
+    /// Returns every request that was answered so far, oldest first.
     pub fn requests(&self) -> Vec<Request> {
         audit::read(&std::fs::read_to_string(self.path("audit.log")).unwrap_or_default())
     }
 
-    /// Stops both servers; their data stay.
+    /// Stops both servers; their data stays.
     pub fn stop(&mut self) {
         for mut child in self.server.take().into_iter().chain(self.etcd.take()) {
             // It may have ended by itself; what counts is that it is gone.
@@ -173,7 +174,7 @@ impl ApiServer {
         }
     }
 
-    /// Starts both again on the same data and ports.
+    /// Restarts both on the same data and ports.
     ///
     /// # Panics
     /// When they do not become ready.
@@ -256,7 +257,7 @@ impl ApiServer {
         ));
     }
 
-    /// A child that dies with this process, where `setpriv` is there to see to it.
+    /// Spawns a child that ends with this process, where `setpriv` can arrange that.
     fn spawn(&self, name: &str, flags: &[(&str, &str)]) -> Child {
         let binary = self.assets.path(name);
         let mut command = if Path::new("/usr/bin/setpriv").exists() {
@@ -330,14 +331,14 @@ fn spawn_for_good(command: Command) -> Child {
     child.recv().unwrap()
 }
 
-/// A folder in memory where there is one: etcd is as fast as its disk.
+/// Makes a folder in memory where that is possible: etcd is as fast as its disk.
 fn fast_dir() -> TempDir {
     let memory = Path::new("/dev/shm");
     let made = memory.is_dir().then(|| TempDir::new_in(memory).ok()).flatten();
     made.unwrap_or_else(|| TempDir::new().unwrap())
 }
 
-/// Looks again and again until something is there, and fails after a minute.
+/// Polls until a result is there, and fails after a minute.
 fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {

@@ -1,18 +1,19 @@
-//! Where the test binaries are.
+//! The binaries of etcd, kube-apiserver and kubectl for tests.
 
 use std::path::{Path, PathBuf};
 
-/// The folder that holds etcd, kube-apiserver and kubectl, as controller-runtime's tests name it.
+/// The variable with the folder that holds etcd, kube-apiserver and kubectl; controller-runtime's
+/// tests use the same.
 const VARIABLE: &str = "KUBEBUILDER_ASSETS";
 
-/// The binaries.
+/// The folder of the binaries.
 #[derive(Clone, Debug)]
 pub struct Assets(PathBuf);
 
 impl Assets {
-    /// The binaries that `KUBEBUILDER_ASSETS` names, or those that `cargo xtask test` put under
-    /// `target`. Without any, a test that needs them says so and is skipped; with `CI=true` it
-    /// fails.
+    /// Finds the binaries in the folder of `KUBEBUILDER_ASSETS`, or those that `cargo xtask test`
+    /// put under `target`. Without any, a test that needs them prints that and is skipped; with
+    /// `CI=true` it fails.
     ///
     /// # Panics
     /// With `CI=true`, when there are none.

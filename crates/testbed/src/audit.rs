@@ -1,25 +1,25 @@
-//! What the API server was asked, from its audit log.
+//! The requests to the API server, from its audit log.
 
 use serde::Deserialize;
 
 /// One request that the API server answered.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Request {
-    /// Who asked.
+    /// The user's name.
     pub user: String,
     /// get, list, watch, create, update, patch, delete.
     pub verb: String,
     /// The API group; empty for the core group.
     pub group: String,
-    /// Which kind of resource; empty for paths that are no resources.
+    /// The kind of resource, in plural; empty for paths without a resource.
     pub resource: String,
-    /// Such as `status`; mostly empty.
+    /// The subresource, such as `status`; mostly empty.
     pub subresource: String,
-    /// Where.
+    /// The namespace; empty for requests without one.
     pub namespace: String,
-    /// Which one; empty for lists and watches.
+    /// The resource's name; empty for lists and watches.
     pub name: String,
-    /// The HTTP status of the answer.
+    /// The HTTP status of the response.
     pub code: u16,
 }
 

@@ -1,6 +1,6 @@
 //! A real Kubernetes API server for tests: etcd and kube-apiserver as child processes, with an
-//! audit log that tells every request, a proxy that plays the network's faults, and the cases by which
-//! the definitions' rules are judged.
+//! audit log of every request, a proxy that injects faults of the network, and the table of cases
+//! for the definitions' rules.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

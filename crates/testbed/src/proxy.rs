@@ -1,6 +1,6 @@
-//! A reverse proxy in front of an API server that does what networks and busy servers do: is down,
-//! refuses, is slow, cuts watches, forgets old versions, falls silent. And it tells of every write,
-//! before it reaches the server and before its answer goes back.
+//! A reverse proxy in front of an API server with the faults of networks and busy servers: it is
+//! down, refuses, is slow, cuts watches, forgets old versions, or is silent. It calls a hook for
+//! every write, before the write reaches the server and before the response goes back.
 
 mod relay;
 mod tls;
@@ -17,70 +17,70 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-/// What the proxy does to requests.
+/// A fault of the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing.
+    /// None: requests are passed on.
     None,
-    /// Connections are cut, those that are there and new ones.
+    /// Connections are cut, open ones and new ones.
     Down,
-    /// Every request is answered 429 with this `Retry-After`, in seconds.
+    /// Every request is answered with 429 and this `Retry-After`, seconds.
     Busy(u32),
-    /// Every request waits this long before it is passed on, in milliseconds.
+    /// Every request waits this long before it is passed on, milliseconds.
     Slow(u64),
-    /// Watches are cut, and answered 410 until what they watch was listed again.
+    /// Watches are cut, and answered with 410 until their path is listed again.
     Forgetful(Gone),
-    /// Watches stay open, and nothing comes any more.
+    /// Watches stay open, and carry nothing more.
     Silent,
     /// A request for a streamed list is refused, as without the feature gate `WatchList`.
     ListsInPages,
 }
 
-/// How a watch is told that its version is forgotten.
+/// The form of the error for a watch whose version is forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gone {
     /// The watch begins, and its first event is the error.
     Event,
-    /// The request is refused.
+    /// The request is refused with 410.
     Status,
 }
 
-/// A write on its way.
+/// A write through the proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
     /// POST, PUT, PATCH or DELETE.
     pub method: String,
-    /// Where, without the query.
+    /// The path, without the query.
     pub path: String,
 }
 
-/// When the hook is called.
+/// The moment of a call to the hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// The server has not seen the write.
+    /// The server has not received the write.
     Before,
-    /// The server has answered, and nobody knows.
+    /// The server has answered, and the client has not received the response.
     After,
 }
 
-/// What becomes of a write after the hook.
+/// The effect of the hook on a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
-    /// It goes on.
+    /// It is passed on.
     PassOn,
-    /// It is lost: the server never sees it, or its answer never arrives.
+    /// It is lost: the write never reaches the server, or the response never reaches the client.
     Lose,
 }
 
 type Hook = Arc<dyn Fn(&Write, Moment) -> Then + Send + Sync>;
 
-/// What the connections share.
+/// The state that all connections share.
 struct Shared {
     server: SocketAddr,
     fault: watch::Sender<Fault>,
-    /// Counts the times that watches were cut.
+    /// The number of times that watches were cut.
     cuts: watch::Sender<usize>,
-    /// Paths that were listed since versions were forgotten.
+    /// The paths that were listed since versions were forgotten.
     listed: Mutex<HashSet<String>>,
     hook: Mutex<Option<Hook>>,
 }
@@ -99,7 +99,7 @@ impl std::fmt::Debug for Proxy {
 }
 
 impl Proxy {
-    /// Starts one before the server at this address.
+    /// Starts a proxy to the server at this address.
     pub(crate) fn start(server: SocketAddr) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -119,12 +119,12 @@ impl Proxy {
         Self { address, shared, runtime: Some(runtime) }
     }
 
-    /// Where it listens; plain HTTP.
+    /// Returns its URL; plain HTTP.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// From now on this happens, to watches that are open too.
+    /// Sets the fault from now on, also for open watches.
     pub fn set(&self, fault: Fault) {
         self.shared.listed.lock().clear();
         self.shared.fault.send_replace(fault);
@@ -138,7 +138,7 @@ impl Proxy {
         self.shared.cuts.send_modify(|cuts| *cuts += 1);
     }
 
-    /// Calls this for every write, from the proxy's own threads; the write waits for it.
+    /// Calls this hook for every write, from the proxy's own threads; the write waits for it.
     pub fn on_write(&self, hook: impl Fn(&Write, Moment) -> Then + Send + Sync + 'static) {
         *self.shared.hook.lock() = Some(Arc::new(hook));
     }
@@ -179,12 +179,12 @@ impl Shared {
         hook.map_or(Then::PassOn, |hook| tokio::task::block_in_place(|| hook(write, moment)))
     }
 
-    /// Whether a watch of this path still has a version from before everything was forgotten.
+    /// Reports whether a watch of this path still has a version from before all were forgotten.
     fn is_forgotten(&self, path: &str) -> bool {
         !self.listed.lock().contains(path)
     }
 
-    /// Whoever listed this path has new versions.
+    /// Notes that a client listed this path, and so has new versions.
     fn is_listed(&self, path: &str) {
         self.listed.lock().insert(path.to_owned());
     }

@@ -1,20 +1,20 @@
-//! The table of cases for the rules of the definitions. Those who judge it differ: an evaluator
-//! without a cluster in the controller's tests, an API server in the binary's.
+//! The table of cases for the rules of the definitions. Two evaluate it: an evaluator without a
+//! cluster in the controller's tests, and an API server in the binary's.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 const TABLE: &str = include_str!("../fixtures/rules.yaml");
 
-/// All cases.
+/// The whole table.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rules {
-    /// What the rules in CEL let through and refuse.
+    /// The cases of the rules in CEL.
     pub rules: Vec<Rule>,
-    /// What the schema lets through and refuses.
+    /// The cases of the schema's bounds.
     pub bounds: Vec<Bound>,
-    /// What the schema fills in.
+    /// The cases of the schema's defaults.
     pub defaults: Vec<Filled>,
 }
 
@@ -22,25 +22,25 @@ pub struct Rules {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// Of which resource.
+    /// The kind of resource.
     pub kind: String,
-    /// Where a refusal points.
+    /// The field that a refusal names.
     pub field: String,
-    /// What a refusal says.
+    /// The message of a refusal.
     pub message: String,
-    /// What breaks no rule.
+    /// The cases that break no rule.
     pub accepts: Vec<Case>,
-    /// What breaks this rule and no other.
+    /// The cases that break this rule and no other.
     pub refuses: Vec<Case>,
 }
 
-/// A spec that is made, or that takes the place of another one.
+/// A spec that is created, or that replaces another one.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
-    /// What was there before.
+    /// The spec before; absent for a creation.
     pub from: Option<Value>,
-    /// What is wanted.
+    /// The new spec.
     pub to: Value,
 }
 
@@ -48,27 +48,27 @@ pub struct Case {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bound {
-    /// Of which resource.
+    /// The kind of resource.
     pub kind: String,
-    /// Where a refusal points.
+    /// The field that a refusal names.
     pub field: String,
     /// A spec at the bound.
     pub at: Value,
-    /// A spec beyond it.
+    /// A spec beyond the bound.
     pub over: Value,
-    /// A part of what an API server says then.
+    /// A part of the API server's message then.
     pub says: String,
 }
 
-/// A spec, and what it is with its defaults.
+/// A spec, and the same with its defaults.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Filled {
-    /// Of which resource.
+    /// The kind of resource.
     pub kind: String,
-    /// As its author wrote it.
+    /// The spec as its author wrote it.
     pub given: Value,
-    /// As it is kept.
+    /// The spec as it is stored.
     pub gives: Value,
 }
 
@@ -84,7 +84,7 @@ impl Rules {
     }
 }
 
-/// Writes out what the table says in short: `$times` and `$chars`.
+/// Expands the table's abbreviations, `$times` and `$chars`.
 fn expand(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -112,7 +112,7 @@ fn written_out(fields: &Map<String, Value>) -> Option<Value> {
     Some((1..=count).map(entry).collect::<Vec<Value>>().into())
 }
 
-/// A resource of this kind and name with this spec.
+/// Returns a resource of this kind and name with this spec.
 pub fn resource(kind: &str, name: &str, spec: &Value) -> Value {
     serde_json::json!({
         "apiVersion": "orderstream.dev/v1alpha1",

@@ -1,5 +1,5 @@
-//! Short directed scenarios: one kind of trouble each, played against real processes and judged by the
-//! same judge as drawn runs.
+//! Short directed scenarios: one kind of fault each, run against real processes and judged by the
+//! same predicates as drawn runs.
 
 mod answers;
 mod lives;
@@ -16,26 +16,26 @@ use crate::world::World;
 /// A directed scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Case {
-    /// Awards, cancels and ends that meet.
+    /// Awards and cancellations that compete in one order.
     Awards,
-    /// Every act sent again under its key, at once, after others, and after the end.
+    /// Every command repeated under its key, at once, after others, and after the end.
     Repeats,
-    /// Keys that are the same for several sellers and the buyer.
+    /// The same keys for several sellers and the buyer.
     Keys,
-    /// An ended name is opened anew on a full disk.
+    /// The id of an ended order is opened again on a full disk.
     Relife,
-    /// The requestor is killed while buyers look.
+    /// The requestor is killed while buyers poll it.
     Goback,
-    /// A processor is asked to end under requests.
+    /// A processor drains under requests.
     Drain,
 }
 
 impl Case {
-    /// All of them.
+    /// All cases.
     pub const ALL: [Self; 6] =
         [Self::Awards, Self::Repeats, Self::Keys, Self::Relife, Self::Goback, Self::Drain];
 
-    /// The case of this name, or `all`.
+    /// Returns the case of this name, or all of them for `all`.
     #[must_use]
     pub fn named(name: &str) -> Option<Vec<Self>> {
         if name == "all" {
@@ -45,7 +45,7 @@ impl Case {
         Some(vec![case])
     }
 
-    /// All names, for people.
+    /// Returns all names, for messages.
     #[must_use]
     pub fn names() -> String {
         Self::ALL.map(|case| case.to_string()).join(", ")
@@ -58,7 +58,7 @@ impl Case {
         }
     }
 
-    /// Plays it against the binary, to the end of all its orders.
+    /// Runs it against the binary, to the end of all its orders.
     pub async fn play(self, Place { binary, dir, recorder }: Place) {
         let mut world = World::start(&binary, self.shape(), &dir, &SELLERS).await;
         let stage = Stage::new(&world, recorder);
@@ -124,7 +124,7 @@ impl fmt::Display for Case {
     }
 }
 
-/// What a case has in hand.
+/// The plan and the parts of a case that runs.
 struct Scene<'a> {
     plan: Plan,
     desk: Desk,
@@ -132,7 +132,7 @@ struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// Opens all orders at the requestor, and waits until the processor knows them.
+    /// Opens all orders at the requestor, and waits until the processor has them.
     async fn open(&self) {
         for (place, order) in self.plan.orders.iter().enumerate() {
             let op = Op::Open(order.opening.clone());
@@ -143,19 +143,19 @@ impl Scene<'_> {
         }
     }
 
-    /// One act, sent once.
+    /// Sends one command once.
     async fn act(&self, order: usize, op: Op, over: Over, actor: &str) -> Outcome {
         let call = self.desk.call(order, &op, actor, actor);
         self.desk.once(&call, over, actor, &mut None).await
     }
 
-    /// A proposal of this id.
+    /// Sends a proposal of this id.
     async fn propose(&self, order: usize, proposal: &str, seller: &str) {
         let op = Op::Propose { proposal: proposal.to_owned() };
         self.act(order, op, Over::Rest(0), seller).await;
     }
 
-    /// One act, sent twice under its key.
+    /// Sends one command twice under its key.
     async fn twice(&self, order: usize, op: Op, over: Over, actor: &str) {
         let call = self.desk.call(order, &op, actor, actor);
         for _ in 0..2 {
@@ -164,7 +164,7 @@ impl Scene<'_> {
     }
 }
 
-/// An award of a proposal, at once.
+/// Returns an award of a proposal that counts at once.
 fn award(proposal: &str) -> Op {
     Op::Award { proposal: proposal.to_owned(), undo_within_ms: 0 }
 }

@@ -1,8 +1,9 @@
-//! The judge: pure functions over a history. Each says which predicate is broken, for which order and
-//! which act, so that the lines that matter can be shown.
+//! The judge: pure functions over a history. Each finding names the broken predicate, the order and
+//! the command, so that the relevant lines can be printed.
 //!
-//! Where an act took effect is told by the order's list, which is the linearisation to be proven: acts
-//! without an event of their own, refusals above all, are placed between events by `linear`.
+//! A command took effect where the order's list has its event; the list is the linearisation to
+//! be proven. Commands without an event of their own, refusals above all, are placed between
+//! events by `linear`.
 
 mod cause;
 mod figures;
@@ -25,16 +26,16 @@ use crate::history::{Act, Fault, Figures, Gone, Line, List, Pages, Roll, Stream,
 
 pub use self::figures::in_flight;
 
-/// A promise that was broken.
+/// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
-    /// Which predicate, such as `P1`.
+    /// The predicate's name, such as `P1`.
     pub predicate: &'static str,
     /// The order; empty for a whole process.
     pub order: String,
-    /// The act's words; empty where it is no act's fault.
+    /// The command's token; empty where no command is at fault.
     pub token: String,
-    /// What is wrong.
+    /// A description of the violation.
     pub text: String,
 }
 
@@ -56,7 +57,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// A history, sorted by what its lines are.
+/// A history, sorted by kind of line.
 #[derive(Debug, Default)]
 struct Sorted<'a> {
     acts: Vec<&'a Act>,
@@ -69,7 +70,7 @@ struct Sorted<'a> {
     pages: Vec<&'a Pages>,
     figures: Vec<&'a Figures>,
     gone: Vec<&'a Gone>,
-    /// Each order's list, as its owner tells it.
+    /// Each order's list, as its owner has it.
     lists: BTreeMap<&'a str, &'a [Event]>,
 }
 
@@ -99,13 +100,13 @@ impl<'a> Sorted<'a> {
         sorted
     }
 
-    /// The orders that somebody asked for, or that somebody was told of.
+    /// Returns the orders of all commands and of all lists that were read.
     fn orders(&self) -> std::collections::BTreeSet<&'a str> {
         let asked = self.acts.iter().map(|act| act.order.as_str());
         asked.chain(self.readings.iter().map(|list| list.order.as_str())).collect()
     }
 
-    /// Acts on an order, by their words; attempts in the order of their calls.
+    /// Returns the commands to an order by token, with their attempts in the order of their calls.
     fn acts_of(&self, order: &str) -> BTreeMap<&'a str, Vec<&'a Act>> {
         let mut acts: BTreeMap<&str, Vec<&Act>> = BTreeMap::new();
         for act in self.acts.iter().filter(|act| act.order == order) {
@@ -115,7 +116,7 @@ impl<'a> Sorted<'a> {
     }
 }
 
-/// Judges a history. Empty: nothing in it is wrong.
+/// Judges a history; empty if no promise is broken.
 #[must_use]
 pub fn check(lines: &[Line]) -> Vec<Finding> {
     let sorted = Sorted::new(lines);

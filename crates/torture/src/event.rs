@@ -1,5 +1,5 @@
-//! An event of an order's list, as far as it can be told apart from outside: read from the wire and
-//! from server-sent events by two readers that share nothing.
+//! An event of an order's list, with the parts that can be compared from outside: read from gRPC
+//! and from server-sent events by two readers that share no code.
 
 use orderstream_rpc::convert::timestamp_from_wire;
 use orderstream_rpc::v1;
@@ -7,23 +7,23 @@ use orderstream_rpc::v1::order_stream_response::Detail;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What an `EditLock` that is taken says.
+/// The change of an `EditLock` that is taken.
 const LOCKED: &str = "locked";
-/// What one that is given back says.
+/// The change of an `EditLock` that is released.
 const UNLOCKED: &str = "unlocked";
 
 /// One event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Event {
-    /// Its number.
+    /// Its sequence number.
     pub seq: u64,
-    /// When, by the owner's clock, milliseconds since 1970.
+    /// Its time by the owner's clock, milliseconds since 1970.
     pub at: i64,
-    /// The word for it.
+    /// The name of its kind.
     pub kind: String,
-    /// Of a `ProposalUpdate` the change, of an `EditLock` `locked` or `unlocked`, of a notification
-    /// its result, of an `OrderPaused` `expired` or `paused`.
+    /// The change of a `ProposalUpdate`, `locked` or `unlocked` of an `EditLock`, the result of a
+    /// notification, `expired` or `paused` of an `OrderPaused`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub change: String,
     /// The proposal that it is about, or that is awarded.
@@ -32,41 +32,41 @@ pub struct Event {
     /// The seller or holder.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub who: String,
-    /// The words in it: note, message or reason.
+    /// The text in it that names its command: note, message or reason.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub token: String,
     /// Expiry, end of a lease, or moment from which an award counts; milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<i64>,
-    /// Of a proposal its version.
+    /// The proposal's version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
-    /// Of an opening the order's life; of a follow-up or question its id.
+    /// The incarnation of an opening; the id of a follow-up or question.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub id: String,
-    /// Of an opening, whether the order is sealed.
+    /// Set on the opening of a sealed order.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub sealed: bool,
-    /// Of a selection the sellers that are asked.
+    /// The invited sellers of a selection.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sellers: Vec<String>,
 }
 
 impl Event {
-    /// Whether the list ends with it.
+    /// Reports whether the list ends with it.
     pub fn is_last(&self) -> bool {
         matches!(self.kind.as_str(), "OrderFinalised" | "OrderClosed" | "OrderCancelled")
             || (self.kind == "OrderPaused" && self.change == "expired")
     }
 
-    /// Whether it came after the list's end without changing it: a notification.
+    /// Reports whether it may follow the list's end without changing it, as a notification does.
     pub fn is_postscript(&self) -> bool {
         self.kind == "SellerNotified"
     }
 }
 
 impl Event {
-    /// Reads an event as gRPC tells it. `None` for what is no event, such as `Draining`.
+    /// Reads an event from gRPC. `None` for other messages, such as `Draining`.
     pub fn from_wire(told: &v1::OrderStreamResponse) -> Option<Self> {
         let at = told.at.as_ref().map(timestamp_from_wire)?.0;
         let event = Self {
@@ -160,7 +160,7 @@ impl Event {
         self
     }
 
-    /// Reads an event from the data of a server-sent one. `None` for what is no event.
+    /// Reads an event from the data of a server-sent one. `None` for other data.
     pub fn from_sse(data: &Value) -> Option<Self> {
         let text = |name: &str| data[name].as_str().unwrap_or_default().to_owned();
         let at: jiff::Timestamp = data["at"].as_str()?.parse().ok()?;

@@ -1,4 +1,5 @@
-//! What a run saw, as JSON lines: acts, what readers were told, views, faults, final lists.
+//! The observations of a run, as JSON lines: commands, events that readers received, views, faults,
+//! final lists.
 //!
 //! Times are microseconds since the run began, by one monotonic clock.
 
@@ -21,83 +22,83 @@ pub type Micros = u64;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "line", rename_all = "snake_case")]
 pub enum Line {
-    /// A client asked for something.
+    /// A client sent a command.
     Act(Act),
-    /// A reader was told of an event.
+    /// A reader received an event.
     Told(Told),
-    /// A stream came to its end, or was refused.
+    /// A stream ended, or was refused.
     Stream(Stream),
-    /// Somebody looked at an order.
+    /// An order was read on a page.
     View(View),
-    /// Somebody looked at all orders.
+    /// The list of all orders was read.
     Roll(Roll),
-    /// Something was broken for a while.
+    /// A fault lasted for a while.
     Fault(Fault),
-    /// An order's whole list, read when all was over.
+    /// An order's whole list, read at the end of the run.
     List(List),
-    /// What an order's pages showed when all was over.
+    /// The content of an order's pages at the end of the run.
     Pages(Pages),
-    /// A process's figures when all was over.
+    /// A process's metrics at the end of the run.
     Figures(Figures),
     /// A process ended by itself.
     Gone(Gone),
 }
 
-/// One attempt of one act. Attempts of the same act have the same token and key.
+/// One attempt of one command. Attempts of the same command have the same token and key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Act {
-    /// When it was sent.
+    /// The time at which it was sent.
     pub t_call: Micros,
-    /// When it was answered, or given up.
+    /// The time at which it was answered, or given up.
     pub t_ret: Micros,
-    /// The client.
+    /// The client's name.
     pub client: String,
     /// The seller that acts, or `buyer`.
     pub actor: String,
-    /// By what way.
+    /// The interface.
     pub over: Over,
-    /// The order.
+    /// The order's name.
     pub order: String,
-    /// What was asked for.
+    /// The command.
     pub op: Op,
     /// The idempotency key.
     pub key: String,
-    /// Words in the body that nobody else used: they name the act in the order's list.
+    /// A text in the body that no other command has: it names the command in the order's list.
     pub token: String,
-    /// The owner's epoch that it was sent with; 0 for none.
+    /// The tracker's epoch that it was sent with; 0 for none.
     pub epoch: u64,
-    /// What came of it.
+    /// Its outcome.
     pub result: Outcome,
 }
 
-/// What sort of reader heard something.
+/// A kind of reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reader {
-    /// `ProcessOrderStream`, watching only.
+    /// `ProcessOrderStream` as an observer.
     Observer,
-    /// `ProcessOrderStream` as the order's owner.
+    /// `ProcessOrderStream` as the order's tracker.
     Tracker,
     /// Server-sent events.
     Sse,
-    /// A seller's session, which has gaps.
+    /// A seller's session, whose events have gaps in their sequence numbers.
     Session,
 }
 
-/// One event as one reader got it.
+/// One event as one reader received it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Told {
-    /// When it arrived.
+    /// The time of its arrival.
     pub t: Micros,
-    /// What sort of reader.
+    /// The kind of reader.
     pub reader: Reader,
     /// The reader's name.
     pub name: String,
-    /// Which of its connections, from 1.
+    /// The number of its connection, from 1.
     pub connection: u32,
-    /// After which number this connection asked.
+    /// The cursor that this connection resumed after.
     pub after: u64,
-    /// The order.
+    /// The order's name.
     pub order: String,
     /// The event.
     pub event: Event,
@@ -106,19 +107,19 @@ pub struct Told {
 /// One stream of a tracker, from its call to its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stream {
-    /// When it was asked for.
+    /// The time of its call.
     pub t_call: Micros,
-    /// When its first message came, if one did.
+    /// The time of its first message; absent if there was none.
     pub t_first: Option<Micros>,
-    /// When it ended.
+    /// The time of its end.
     pub t_end: Micros,
     /// The reader's name.
     pub name: String,
-    /// The order.
+    /// The order's name.
     pub order: String,
-    /// The owner's epoch.
+    /// The tracker's epoch.
     pub epoch: u64,
-    /// Why it ended; empty when the order ended.
+    /// The reason of its end; empty when the order ended.
     pub reason: String,
 }
 
@@ -127,120 +128,120 @@ pub struct Stream {
 pub struct Seen {
     /// The order's phase.
     pub phase: String,
-    /// Its last event.
+    /// The sequence number of its last event.
     pub last_seq: u64,
-    /// The owner's epoch.
+    /// The tracker's epoch.
     pub epoch: u64,
-    /// Proposals: received, open, withdrawn, closed.
+    /// The numbers of proposals: received, open, withdrawn, closed.
     pub proposals: [u64; 4],
-    /// Follow-ups.
+    /// The number of follow-ups.
     pub follow_ups: u64,
-    /// Which life of the order.
+    /// The order's incarnation.
     pub incarnation: String,
 }
 
-/// What a look found.
+/// The result of reading an order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Found {
-    /// The order.
+    /// The order's state.
     Order(Seen),
-    /// That there is no such order.
+    /// There is no such order.
     Nothing,
 }
 
-/// One look at one order. Looks that were not answered are left out.
+/// One reading of one order. Readings without an answer are left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct View {
-    /// When it was asked for.
+    /// The time of the request.
     pub t_call: Micros,
-    /// When it was answered.
+    /// The time of the response.
     pub t_ret: Micros,
-    /// Which page: `tracking` or `order`.
+    /// The page: `tracking` or `order`.
     pub page: String,
-    /// The order.
+    /// The order's name.
     pub order: String,
-    /// What was there.
+    /// The result.
     pub found: Found,
-    /// Whether it is the last look, when everything had time to settle.
+    /// Set on the last reading, after everything had time to settle.
     pub is_last: bool,
 }
 
-/// One look at `tracking/status`.
+/// One reading of `tracking/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Roll {
-    /// When it was asked for.
+    /// The time of the request.
     pub t_call: Micros,
-    /// When it was answered.
+    /// The time of the response.
     pub t_ret: Micros,
     /// The orders in it.
     pub orders: Vec<String>,
-    /// How many it says there are.
+    /// The number of orders that it reports.
     pub total: u64,
 }
 
-/// Something that was broken for a while.
+/// A fault that lasted for a while.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fault {
-    /// From when.
+    /// The time of its start.
     pub t_start: Micros,
-    /// Till when.
+    /// The time of its end.
     pub t_end: Micros,
-    /// What.
+    /// Its kind.
     pub what: String,
-    /// To whom.
+    /// The process, link or disk that had it.
     pub whom: String,
 }
 
 /// An order's whole list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct List {
-    /// The order.
+    /// The order's name.
     pub order: String,
-    /// By what way it was read: `grpc` or `sse`, and at which processor.
+    /// The way by which it was read: `grpc` or `sse`, and the processor.
     pub by: String,
-    /// The events, or the reason why there are none.
+    /// The events, or the error of reading them.
     pub events: Result<Vec<Event>, String>,
 }
 
-/// What an order's pages showed when all was over.
+/// The content of an order's pages at the end of the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pages {
-    /// The order.
+    /// The order's name.
     pub order: String,
     /// Each proposal's id, status and version.
     pub proposals: Vec<(String, String, u64)>,
-    /// Ids of all that was asked, told and answered, by number of event.
+    /// The ids of all follow-ups, questions and answers, with the sequence number of their event.
     pub said: Vec<(u64, String)>,
 }
 
-/// A process's figures when all was over.
+/// A process's metrics at the end of the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
-    /// The process.
+    /// The process's name.
     pub process: String,
-    /// Each series with its value; histograms left out.
+    /// Each series with its value, without histograms.
     pub series: BTreeMap<String, f64>,
     /// Resident memory, kilobytes.
     pub rss_kb: u64,
-    /// Open descriptors.
+    /// The number of open descriptors.
     pub descriptors: u64,
-    /// How many orders its own list has; `None` where it has no list.
+    /// The number of orders in its own list; `None` where it has no list.
     pub orders: Option<u64>,
 }
 
 /// A process that ended by itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Gone {
-    /// When it was noticed.
+    /// The time at which this was found.
     pub t: Micros,
-    /// The process.
+    /// The process's name.
     pub process: String,
-    /// How it ended.
+    /// Its exit status.
     pub status: String,
 }
 
-/// Where all tasks of a run write what they saw.
+/// The history that all tasks of a run write to.
 #[derive(Clone, Debug)]
 pub struct Recorder {
     began: Instant,
@@ -254,7 +255,7 @@ impl Default for Recorder {
 }
 
 impl Recorder {
-    /// Microseconds since the run began.
+    /// Returns the microseconds since the run began.
     pub fn now(&self) -> Micros {
         u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
@@ -264,7 +265,7 @@ impl Recorder {
         self.lines.lock().push(line);
     }
 
-    /// All lines so far.
+    /// Returns all lines so far.
     pub fn lines(&self) -> Vec<Line> {
         self.lines.lock().clone()
     }
@@ -286,7 +287,7 @@ pub fn save(lines: &[Line], path: &Path) -> std::io::Result<()> {
 /// Reads a history from a file.
 ///
 /// # Errors
-/// When the file cannot be read, or a line is none of a history.
+/// When the file cannot be read, or a line is not one of a history.
 pub fn load(path: &Path) -> std::io::Result<Vec<Line>> {
     let text = std::fs::read_to_string(path)?;
     text.lines().map(|line| serde_json::from_str(line).map_err(Into::into)).collect()

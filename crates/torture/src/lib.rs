@@ -1,11 +1,11 @@
-//! A black box. Seeds draw orders, clients over every interface, readers by every way, and faults;
-//! the binary runs as its users run it; and a judge looks at what everybody saw.
+//! A black-box test. Seeds draw orders, clients of every interface, readers of every kind, and
+//! faults; the binary runs as its users run it; and a judge checks what all of them observed.
 //!
 //! - [`plan`](mod@plan): what a seed decides, pure.
-//! - [`run`](mod@run): plays a plan against real processes, and writes a history.
+//! - [`run`](mod@run): runs a plan against real processes, and writes a history.
 //! - [`check`]: pure functions over a history; each broken promise is a [`check::Finding`].
-//! - [`report`]: the few lines of a history that matter to a finding.
-//! - [`cases`]: short directed scenarios, played and judged the same way.
+//! - [`report`]: the few lines of a history that are relevant to a finding.
+//! - [`cases`]: short directed scenarios, run and judged the same way.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -13,25 +13,25 @@ use clap::Parser;
 use orderstream_torture::cases::Case;
 use orderstream_torture::{run, seeds};
 
-/// Torture the binary with drawn clients and faults, and judge what everybody saw.
+/// Torture the binary with drawn clients and faults, and judge what all of them observed.
 #[derive(Debug, Parser)]
 struct Args {
-    /// The binary; the one that lies beside this program when absent.
+    /// The binary; by default the one beside this program.
     #[arg(long)]
     binary: Option<PathBuf>,
-    /// Seeds, such as 7 or 0-9.
+    /// The seeds, such as 7 or 0-9.
     #[arg(long, value_parser = seeds::parse, default_value = "0-9")]
     seeds: std::ops::RangeInclusive<u64>,
-    /// Go on with further seeds for so long.
+    /// Continue with further seeds for this many minutes.
     #[arg(long)]
     minutes: Option<u64>,
-    /// Runs at one time.
+    /// The number of runs at one time.
     #[arg(long, default_value_t = seeds::JOBS)]
     jobs: usize,
-    /// Only this directed case, or `all`.
+    /// Run only this directed case, or `all`.
     #[arg(long)]
     case: Option<String>,
-    /// Where histories of failing runs are kept.
+    /// The folder for histories of failing runs.
     #[arg(long, default_value = "target/torture")]
     keep: PathBuf,
 }

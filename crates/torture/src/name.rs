@@ -1,18 +1,19 @@
-//! An order's name in a history: its id, and after an `@` its life, where the rig chose that one.
+//! An order's name in a history: its id, and after an `@` its incarnation, where the rig chose
+//! that.
 
-/// The order's id.
+/// Returns the order's id.
 #[must_use]
 pub fn id(name: &str) -> &str {
     name.split_once('@').map_or(name, |(id, _)| id)
 }
 
-/// The life that is meant; empty for the newest.
+/// Returns the incarnation; empty for the newest.
 #[must_use]
 pub fn life(name: &str) -> &str {
     name.split_once('@').map_or("", |(_, life)| life)
 }
 
-/// The query that names the life, such as `?incarnation=first`; empty for the newest.
+/// Returns the query with the incarnation, such as `?incarnation=first`; empty for the newest.
 #[must_use]
 pub fn query(name: &str) -> String {
     match life(name) {
@@ -26,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_an_id_and_perhaps_a_life() {
+    fn names_are_ids_with_optional_incarnations() {
         assert_eq!((id("SB1"), life("SB1"), query("SB1")), ("SB1", "", String::new()));
         assert_eq!((id("SB1@a"), life("SB1@a")), ("SB1", "a"));
         assert_eq!(query("SB1@a"), "?incarnation=a");

@@ -1,85 +1,85 @@
-//! What clients do, over which interface, and what came of it.
+//! The commands of clients, the interfaces for them, and their outcomes.
 
 use serde::{Deserialize, Serialize};
 
-/// One thing that a seller or a buyer does to an order.
+/// A command of a seller or a buyer to an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Op {
-    /// The buyer asks for quotations.
+    /// The buyer opens the order.
     Open(Opening),
     /// A seller's first version of a proposal.
     Propose {
         /// Its id.
         proposal: String,
     },
-    /// The seller's next version.
+    /// The seller sends the next version.
     Amend {
         /// Its id.
         proposal: String,
     },
-    /// The seller takes it back.
+    /// The seller withdraws the proposal.
     Withdraw {
         /// Its id.
         proposal: String,
     },
-    /// The seller will not propose.
+    /// The seller declines the invitation.
     Decline,
-    /// The seller asks the buyer.
+    /// The seller asks a question.
     Ask,
     /// The seller has seen the invitation.
     See,
-    /// The seller holds a proposal while editing; the lease is drawn so that it names the act.
+    /// The seller takes a proposal's edit lock; the lease is drawn so that it names the command.
     Lock {
         /// The proposal's id.
         proposal: String,
-        /// For how long, milliseconds.
+        /// The duration of the lease, milliseconds.
         lease_ms: u64,
     },
-    /// The seller gives it back.
+    /// The seller releases the edit lock.
     Unlock {
         /// The proposal's id.
         proposal: String,
     },
-    /// The buyer asks or tells the sellers something.
+    /// The buyer sends a follow-up.
     FollowUp,
-    /// The buyer takes no proposals for now.
+    /// The buyer pauses the order.
     Pause,
-    /// The buyer takes proposals again.
+    /// The buyer resumes the order.
     Resume,
-    /// The buyer gives more time; the whole life is drawn so that it names the act.
+    /// The buyer extends the order; the new lifetime is drawn so that it names the command.
     Extend {
         /// Milliseconds from the opening.
         expires_in_ms: u64,
     },
-    /// The buyer chooses; with a time to undo it counts only later.
+    /// The buyer awards a proposal; with a time to undo it the award counts only later.
     Award {
-        /// The proposal that gets it.
+        /// The awarded proposal's id.
         proposal: String,
-        /// Milliseconds; 0 counts at once.
+        /// The time in which it can be undone, milliseconds; 0 counts at once.
         undo_within_ms: u64,
     },
-    /// The buyer takes the choice back.
+    /// The buyer undoes the pending award.
     UndoAward,
-    /// The buyer ends the order without an award.
+    /// The buyer closes the order without an award.
     Close,
-    /// The buyer calls the order off.
+    /// The buyer cancels the order.
     Cancel,
 }
 
-/// What is asked for when an order is opened.
+/// The specification of an order that is opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opening {
-    /// How long it lives, milliseconds.
+    /// The order's lifetime, milliseconds.
     pub expires_in_ms: u64,
-    /// Whether nobody learns anything before the deadline.
+    /// Set when proposals stay hidden before the deadline.
     pub sealed: bool,
-    /// The sellers that are asked; empty for all.
+    /// The invited sellers; empty for all.
     pub sellers: Vec<String>,
 }
 
 impl Op {
-    /// The proposal that it is about.
+    /// Returns the proposal that it is about.
     pub fn proposal(&self) -> Option<&str> {
         match self {
             Self::Propose { proposal }
@@ -102,13 +102,13 @@ impl Op {
         }
     }
 
-    /// Whether it ends the order where it counts at once.
+    /// Reports whether it ends the order at once.
     pub const fn is_end(&self) -> bool {
         matches!(self, Self::Award { undo_within_ms: 0, .. } | Self::Close | Self::Cancel)
     }
 }
 
-/// An interface of the product. The number says which processor.
+/// An interface of the product; the number is the processor's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Over {
@@ -122,41 +122,43 @@ pub enum Over {
     Session(usize),
     /// The requestor's REST.
     Requestor,
-    /// The binary's own verbs.
+    /// The binary's own commands.
     Cli,
 }
 
-/// What a client was told.
+/// The outcome of a command, as its client knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Done; the event's number where the interface tells it.
+    /// Done; with the event's sequence number where the interface returns it.
     Ok {
-        /// Its number.
+        /// The event's sequence number.
         seq: Option<u64>,
     },
-    /// Not done, and the stable reason.
+    /// Not done, with the stable reason.
     Fail {
-        /// The reason's spelling.
+        /// The name of the reason.
         reason: String,
     },
-    /// Not known: no answer, an answer that was cut, busy, or stored and not decided yet.
+    /// Not known: no answer, an answer that was cut, an overloaded server, or a command that is
+    /// stored and not decided yet.
     Unknown {
-        /// Why not, for people.
+        /// The cause, for people.
         why: String,
     },
 }
 
 impl Outcome {
-    /// Done, without a number.
+    /// Done, without a sequence number.
     pub const DONE: Self = Self::Ok { seq: None };
 
-    /// Not known.
+    /// Returns an unknown outcome with this cause.
     pub fn unknown(why: impl Into<String>) -> Self {
         Self::Unknown { why: why.into() }
     }
 
-    /// A refusal by its reason; what may have been done all the same, or passes by itself, is unknown.
+    /// Returns the outcome of a refusal; unknown for reasons that pass by themselves, or for which
+    /// the command may have been applied.
     pub fn refused(reason: &str) -> Self {
         const PASSING: [&str; 6] =
             ["OVERLOADED", "DRAINING", "STORAGE_UNAVAILABLE", "UNREACHABLE", "LIMIT_REACHED", ""];
@@ -166,7 +168,7 @@ impl Outcome {
         Self::Fail { reason: reason.to_owned() }
     }
 
-    /// Whether the client knows what came of it.
+    /// Reports whether the client knows the outcome.
     pub const fn is_known(&self) -> bool {
         !matches!(self, Self::Unknown { .. })
     }

@@ -1,5 +1,5 @@
-//! Everything that a seed decides: orders, clients, faults, ends. Pure: the same seed gives the same
-//! plan, though never the same moments.
+//! Everything that a seed decides: orders, clients, faults, ends. Pure: the same seed gives the
+//! same plan, though never the same timing.
 
 mod clients;
 mod faults;
@@ -13,27 +13,27 @@ use self::clients::Cast;
 pub use self::clients::SELLERS;
 use crate::op::{Op, Opening, Over};
 
-/// How long clients act, milliseconds.
+/// The time for which clients act, milliseconds.
 pub const ACTING_MS: u64 = 6_500;
-/// Life of an order that expires within a run, milliseconds: the shortest that is taken.
+/// The lifetime of an order that expires within a run, milliseconds: the shortest that is accepted.
 pub const SHORT_LIFE_MS: u64 = 10_000;
-/// Life of an order that outlives a run, milliseconds.
+/// The lifetime of an order that outlives a run, milliseconds.
 pub const LONG_LIFE_MS: u64 = 600_000;
 
-/// Which processes run.
+/// A set of processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Shape {
     /// A processor, and a requestor that follows it.
     Pair,
-    /// All in one.
+    /// `dev`, one process with all roles.
     Dev,
-    /// Two processors that know one another, and a requestor that places its orders on both.
+    /// Two processors that are peers, and a requestor that places its orders on both.
     Peers,
 }
 
 impl Shape {
-    /// How many processors there are.
+    /// Returns the number of processors.
     pub const fn processors(self) -> usize {
         match self {
             Self::Pair | Self::Dev => 1,
@@ -45,27 +45,27 @@ impl Shape {
 /// All that a seed decides.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// From which seed.
+    /// The seed.
     pub seed: u64,
-    /// Which processes.
+    /// The processes.
     pub shape: Shape,
-    /// Whose keys they are: each client's own, or the same short ones for all.
+    /// The choice of idempotency keys.
     pub keys: Keys,
     /// The orders.
     pub orders: Vec<Order>,
-    /// Who acts while things break.
+    /// The clients that act while faults happen.
     pub clients: Vec<Client>,
-    /// What breaks, one after the other.
+    /// The faults, one after the other.
     pub faults: Vec<Fault>,
-    /// What ends each order when all is well again, at once.
+    /// The commands that end each order once all faults have ended, sent at once.
     pub ends: Vec<Vec<Step>>,
 }
 
-/// How clients choose idempotency keys.
+/// The way in which clients choose idempotency keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Keys {
-    /// No two actors use the same.
+    /// No two actors use the same key.
     Apart,
     /// Every actor counts from 1, as many programs do.
     Counted,
@@ -76,79 +76,79 @@ pub enum Keys {
 pub struct Order {
     /// Its id.
     pub id: String,
-    /// What is asked for.
+    /// Its specification.
     pub opening: Opening,
-    /// Who follows it as its owner.
+    /// Its tracker.
     pub owner: Owner,
-    /// At which processor it is opened, where the rig opens it.
+    /// The processor at which the rig opens it, where the rig does.
     pub home: usize,
 }
 
-/// Who follows an order as its owner.
+/// The tracker of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Owner {
     /// The requestor.
     Requestor,
-    /// Trackers of the rig, the second of which takes over after this many milliseconds.
+    /// Trackers of the rig, the second of which takes over.
     Trackers {
-        /// Milliseconds after the first.
+        /// The start of the second one, milliseconds after the first.
         takeover_ms: u64,
     },
 }
 
-/// One client: acts one after the other.
+/// One client, which sends commands one after the other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Client {
     /// Its name.
     pub name: String,
     /// The seller that acts, or `buyer`.
     pub actor: String,
-    /// What it does.
+    /// Its commands.
     pub steps: Vec<Step>,
 }
 
-/// One act, not before its moment.
+/// One command, sent at its time or later.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Step {
-    /// Not before, milliseconds after the start.
+    /// The earliest time, milliseconds after the start.
     pub at_ms: u64,
-    /// Which order, by its place in the plan.
+    /// The order's index in the plan.
     pub order: usize,
-    /// What.
+    /// The command.
     pub op: Op,
-    /// By what way.
+    /// The interface.
     pub over: Over,
-    /// Whether it is sent again although it was answered.
+    /// Set when it is repeated although it was answered.
     pub again: bool,
 }
 
 /// One fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
-    /// Pause before it, milliseconds.
+    /// The pause before it, milliseconds.
     pub after_ms: u64,
-    /// How long, milliseconds.
+    /// Its duration, milliseconds.
     pub for_ms: u64,
-    /// What.
+    /// Its kind.
     pub what: Trouble,
 }
 
-/// What can break.
+/// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trouble {
-    /// `kill -9`, and a start after it.
+    /// `kill -9`, and a restart after it.
     Kill(Whom),
-    /// SIGTERM, and a start after its end.
+    /// SIGTERM, and a restart after the process has ended.
     Terminate(Whom),
-    /// SIGSTOP, and SIGCONT.
+    /// SIGSTOP, and SIGCONT after it.
     Stop(Whom),
-    /// A link between two of the parties.
+    /// A fault of a link.
     Link(Link, Weather),
-    /// The disk takes nothing more.
+    /// A full disk of this processor.
     FullDisk(usize),
-    /// No more descriptors.
+    /// Almost no further descriptors for this process.
     FewDescriptors(Whom),
 }
 
@@ -156,13 +156,13 @@ pub enum Trouble {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Whom {
-    /// The processor with this number; in `dev` everything.
+    /// The processor with this number; in `dev` the one process.
     Processor(usize),
-    /// The requestor; in `dev` everything.
+    /// The requestor; in `dev` the one process.
     Requestor,
 }
 
-/// A link that the rig holds in its hands.
+/// A link through a relay of the rig.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Link {
@@ -176,19 +176,19 @@ pub enum Link {
     Between(usize),
 }
 
-/// What a link does.
+/// The state of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Weather {
-    /// All passes.
+    /// Everything passes.
     Fair,
-    /// Connections are cut, also new ones.
+    /// All connections are cut, also new ones.
     Cut,
-    /// Nothing moves, and nothing is lost.
+    /// Nothing passes, and nothing is lost.
     Stalled,
-    /// Bytes vanish, and nobody is told.
+    /// Bytes are lost, and neither side is notified.
     HalfOpen,
-    /// One byte at a time.
+    /// Bytes pass one at a time.
     Bytewise,
 }
 

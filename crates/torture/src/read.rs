@@ -1,5 +1,5 @@
-//! Readers: they follow orders by every way there is, go on after every break, and write down all
-//! that they are told.
+//! Readers: they follow orders over every interface, resume after every disconnect, and record all
+//! that they receive.
 
 pub mod pages;
 pub mod poll;
@@ -17,19 +17,19 @@ use crate::history::{Line, Reader, Recorder, Stream, Told};
 use crate::name;
 use crate::op::Opening;
 
-/// Pause before a reader comes back.
+/// The back-off of a reader before it reconnects.
 const PAUSE: Duration = Duration::from_millis(120);
-/// Every so many connections a reader begins at the first event again.
+/// The number of connections after which a reader starts from the first event again.
 const AFRESH_EVERY: u32 = 4;
 
 /// A reader of one order.
 #[derive(Clone, Debug)]
 pub struct Follower {
-    /// Its name.
+    /// Its name in the history.
     pub name: String,
     /// The order.
     pub order: String,
-    /// Where it writes.
+    /// The history that it writes to.
     pub recorder: Recorder,
 }
 
@@ -47,7 +47,7 @@ impl Follower {
     }
 }
 
-/// Watches an order over gRPC to its end.
+/// Observes an order over gRPC to its end.
 pub async fn observe(channel: Channel, follower: Follower) {
     let mut client = OrderStreamingServiceClient::new(channel);
     let mut last = 0;
@@ -76,16 +76,16 @@ pub async fn observe(channel: Channel, follower: Follower) {
     }
 }
 
-/// What a tracker of the rig asks for.
+/// The request of one of the rig's trackers.
 #[derive(Clone, Debug)]
 pub struct Claim {
-    /// The owner's epoch.
+    /// Its epoch.
     pub epoch: u64,
-    /// What is asked for, where it may be the first to open the order.
+    /// The order's specification, used if it opens the order.
     pub opening: Opening,
 }
 
-/// Owns an order over gRPC until its end, or until somebody with a higher epoch takes over.
+/// Tracks an order over gRPC until its end, or until a tracker with a higher epoch takes over.
 pub async fn track(channel: Channel, follower: Follower, claim: Claim) {
     let mut client = OrderStreamingServiceClient::new(channel);
     let mut last = 0;
@@ -153,7 +153,7 @@ fn reason(status: &tonic::Status) -> String {
     }
 }
 
-/// Reads a whole list over gRPC as a watcher does; `Err` says why there is none.
+/// Reads a whole list over gRPC as an observer does.
 ///
 /// # Errors
 /// When the processor refuses, or the list does not come in time.

@@ -1,17 +1,17 @@
-//! What is shown of a failing run: the findings, and for each the few lines of the history that
-//! matter: what was done to the order under that name, what readers heard of it, and the faults around.
+//! The report of a failing run: the findings, each with the relevant lines of the history: the
+//! commands to the order under that token, the events that readers received, and the faults around.
 
 use crate::check::Finding;
 use crate::history::{Line, Micros};
 
-/// Findings that are shown with their lines; the others are counted.
+/// The limit of findings that are printed with their lines; the others are listed in short.
 const SHOWN_MAX: usize = 6;
-/// Lines that are shown for one finding.
+/// The limit of lines for one finding.
 const LINES_MAX: usize = 24;
-/// A fault matters to what happened so soon after it, microseconds.
+/// The time after a fault in which it is relevant to what happens, microseconds.
 const AFTERMATH: Micros = 1_500_000;
 
-/// A report of all that is wrong, with the command that plays the same plan again.
+/// Returns a report of all findings, with the command that runs the same plan again.
 #[must_use]
 pub fn report(findings: &[Finding], lines: &[Line], replay: &str) -> String {
     let mut text = format!("{} broken promises. Replay: {replay}\n", findings.len());
@@ -27,7 +27,7 @@ pub fn report(findings: &[Finding], lines: &[Line], replay: &str) -> String {
     text
 }
 
-/// The lines that matter to a finding, in the order of time.
+/// Returns the lines that are relevant to a finding, in the order of time.
 #[must_use]
 pub fn shrink<'a>(finding: &Finding, lines: &'a [Line]) -> Vec<&'a Line> {
     let mut kept: Vec<&Line> = lines.iter().filter(|line| matters(finding, line)).collect();
@@ -43,7 +43,7 @@ pub fn shrink<'a>(finding: &Finding, lines: &'a [Line]) -> Vec<&'a Line> {
     kept
 }
 
-/// Whether a line is about what the finding is about.
+/// Reports whether a line is relevant to a finding.
 fn matters(finding: &Finding, line: &Line) -> bool {
     let of_order = |order: &str| order == finding.order;
     let of_act = !finding.token.is_empty();
@@ -67,7 +67,7 @@ fn matters(finding: &Finding, line: &Line) -> bool {
     }
 }
 
-/// From when to when a line was.
+/// Returns a line's start and end.
 fn span(line: &Line) -> (Micros, Micros) {
     match line {
         Line::Act(act) => (act.t_call, act.t_ret),

@@ -1,5 +1,5 @@
-//! One run: processes, clients, readers and faults as planned; then everything heals, every order
-//! comes to its end, and all is read once more by every way there is.
+//! One run: processes, clients, readers and faults as planned; then all faults end, every order is
+//! ended, and everything is read once more over every interface.
 
 mod client;
 mod faults;
@@ -21,41 +21,41 @@ use crate::read::{Claim, Follower, follow_sse, observe, track};
 use crate::send::{Sender, channel};
 use crate::world::{Addresses, World};
 
-/// Within so long every order is to be known to a processor, before anything breaks.
+/// The time in which processors have to have every order, before any fault.
 const OPENED_WITHIN: Duration = Duration::from_secs(20);
-/// Pause between two looks at what is to come true.
+/// The pause between two polls of a condition.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The epochs of the rig's own trackers.
 const EPOCHS: [u64; 2] = [3, 7];
 
-/// Within so long a run is over, whatever hangs: six times what one needs.
+/// The limit of one run, whatever hangs: six times what one needs.
 const OVER_WITHIN: Duration = Duration::from_secs(180);
-/// Within so long a run that is given up lets go of its processes.
+/// The time in which a run that is given up has to stop its processes.
 const LET_GO_WITHIN: Duration = Duration::from_secs(10);
 
-/// What a run left behind.
+/// The results of a run.
 #[derive(Debug)]
 pub struct Ran {
-    /// All that was seen.
+    /// Its history.
     pub lines: Vec<Line>,
     /// The folder with the processes' logs; removed when this is dropped.
     pub dir: tempfile::TempDir,
-    /// Why the run did not come to its end, as when a process does not start.
+    /// The error that ended the run early, as when a process does not start.
     pub broken: Option<String>,
 }
 
-/// Where one run has its files, and writes down what it sees.
+/// The files and the recorder of one run.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// The binary.
     pub binary: PathBuf,
     /// A folder of its own.
     pub dir: PathBuf,
-    /// Where everything is written.
+    /// The history of the run.
     pub recorder: Recorder,
 }
 
-/// Plays something in a place of its own, to its end or until it fell over or hung.
+/// Runs something in a folder of its own, to its end or until it panics or hangs.
 pub async fn bounded<F>(binary: PathBuf, play: impl FnOnce(Place) -> F) -> Ran
 where
     F: Future<Output = ()> + Send + 'static,
@@ -75,19 +75,19 @@ where
     Ran { lines: recorder.lines(), dir, broken }
 }
 
-/// What the parts of a run share.
+/// The shared parts of a run.
 #[derive(Clone, Debug)]
 pub struct Stage {
-    /// Where everything is written.
+    /// The history of the run.
     pub recorder: Recorder,
-    /// Where the product is found.
+    /// The addresses of the product.
     pub addresses: Addresses,
-    /// Sends acts.
+    /// The sender of commands.
     pub sender: Sender,
 }
 
 impl Stage {
-    /// For the clients of this world.
+    /// Returns a stage for the clients of this world.
     pub fn new(world: &World, recorder: Recorder) -> Self {
         let addresses = world.addresses().clone();
         let sender = Sender::new(&addresses);
@@ -114,7 +114,7 @@ pub async fn run(plan: Plan, Place { binary, dir, recorder }: Place) {
     finish(&plan, &mut world, &desk, readers).await;
 }
 
-/// Opens all orders, and waits until processors know them.
+/// Opens all orders, and waits until processors have them.
 async fn open(plan: &Plan, stage: &Stage, desk: &Desk, readers: &mut JoinSet<()>) {
     for (place, order) in plan.orders.iter().enumerate() {
         match order.owner {
@@ -142,8 +142,8 @@ async fn open(plan: &Plan, stage: &Stage, desk: &Desk, readers: &mut JoinSet<()>
     }
 }
 
-/// Waits until the order is known wherever it may be asked for: processors need a moment to meet. Who
-/// never knows it is found by the judge.
+/// Waits until the order can be read at every processor: peers need a moment to find each other. If
+/// it never can, the judge finds that.
 pub async fn await_opening(stage: &Stage, order: &str) {
     let looked = async {
         for address in &stage.addresses.rest {
@@ -168,7 +168,7 @@ fn follower(stage: &Stage, name: String, order: &str) -> Follower {
     Follower { name, order: order.to_owned(), recorder: stage.recorder.clone() }
 }
 
-/// Lets every order be read by every way.
+/// Starts readers of every order over every interface.
 fn read(plan: &Plan, stage: &Stage, readers: &mut JoinSet<()>) {
     for (place, order) in plan.orders.iter().enumerate() {
         let at = place % plan.shape.processors();
@@ -186,13 +186,13 @@ fn read(plan: &Plan, stage: &Stage, readers: &mut JoinSet<()>) {
     readers.spawn(watch_roll(stage.addresses.requestor, stage.recorder.clone()));
 }
 
-/// Where the binary is that belongs to this build: beside the running program, or one folder up.
+/// Returns the path of this build's binary: beside the running program, or one folder up.
 pub fn binary_beside() -> Option<PathBuf> {
     let program = std::env::current_exe().ok()?;
     program.ancestors().skip(1).take(2).map(|dir| dir.join("orderstream")).find(|it| it.exists())
 }
 
-/// An opening of an order that lives long, for these sellers.
+/// Returns the specification of an order with a long lifetime, for these sellers.
 pub fn long_opening(sellers: &[&str]) -> Opening {
     Opening {
         expires_in_ms: crate::plan::LONG_LIFE_MS,

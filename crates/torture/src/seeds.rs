@@ -1,4 +1,4 @@
-//! Plays many seeds, several at one time, and tells what came of each.
+//! Runs many seeds, several at one time, and prints the result of each.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -15,23 +15,23 @@ use crate::plan::plan;
 use crate::report::report;
 use crate::run::{Ran, bounded, run};
 
-/// Runs at one time: they mostly wait, and two processors of the machine are enough for so many.
+/// The number of runs at one time: they mostly wait, and two cores are enough for so many.
 pub const JOBS: usize = 3;
 
-/// How seeds are played.
+/// The settings for running seeds.
 #[derive(Clone, Debug)]
 pub struct Session {
     /// The binary.
     pub binary: PathBuf,
-    /// Where histories of failing runs are kept.
+    /// The folder for histories of failing runs.
     pub keep: PathBuf,
-    /// Runs at one time.
+    /// The number of runs at one time.
     pub jobs: usize,
-    /// Goes on with further seeds until then.
+    /// The time until which it continues with further seeds.
     pub until: Option<Instant>,
 }
 
-/// Reads `7` or `0-9`.
+/// Parses `7` or `0-9`.
 ///
 /// # Errors
 /// When it is neither.
@@ -43,7 +43,7 @@ pub fn parse(text: &str) -> Result<RangeInclusive<u64>, String> {
     }
 }
 
-/// Plays seeds and prints what is wrong; `true` when nothing is.
+/// Runs seeds and prints the findings; returns `true` when there are none.
 pub async fn play(seeds: RangeInclusive<u64>, session: &Session) -> bool {
     let mut next = *seeds.start();
     let (mut runs, mut totals) = (JoinSet::new(), Totals::default());
@@ -78,14 +78,14 @@ async fn one(seed: u64, session: &Session) -> Count {
     count
 }
 
-/// What is wrong with a run. One that did not come to its end has no history to be judged.
+/// Returns the findings of a run. One that did not come to its end has no history to be judged.
 fn judge(ran: &Ran) -> Vec<Finding> {
     let Some(broken) = &ran.broken else { return check(&ran.lines) };
     let (order, token, text) = (String::new(), String::new(), format!("the run {broken}"));
     vec![Finding { predicate: "run", order, token, text }]
 }
 
-/// Prints what is wrong, and keeps the history and the logs.
+/// Prints the findings, and stores the history and the logs.
 fn tell(findings: &[Finding], ran: &Ran, replay: &str, keep: &Path) {
     println!("{}", report(findings, &ran.lines, replay));
     let kept = std::fs::create_dir_all(keep).and_then(|()| {
@@ -102,7 +102,7 @@ fn tell(findings: &[Finding], ran: &Ran, replay: &str, keep: &Path) {
     }
 }
 
-/// Plays directed cases one after the other; `true` when nothing is wrong.
+/// Runs directed cases one after the other; returns `true` when there are no findings.
 pub async fn play_cases(cases: &[Case], binary: &Path, keep: &Path) -> bool {
     let mut passed = true;
     for case in cases {
@@ -120,7 +120,7 @@ pub async fn play_cases(cases: &[Case], binary: &Path, keep: &Path) -> bool {
     passed
 }
 
-/// What one run was.
+/// The counts of one run.
 #[derive(Clone, Debug, Default)]
 struct Count {
     acts: usize,
@@ -172,7 +172,7 @@ impl std::fmt::Display for Count {
     }
 }
 
-/// What all runs were.
+/// The counts of all runs.
 #[derive(Debug, Default)]
 struct Totals {
     runs: usize,

@@ -1,4 +1,4 @@
-//! Sends one act by one way, and says what came of it.
+//! Sends one command over one interface, and returns its outcome.
 
 mod bulk;
 mod cli;
@@ -15,36 +15,36 @@ use tonic::transport::{Channel, Endpoint};
 use crate::op::{Op, Outcome, Over};
 use crate::world::Addresses;
 
-/// How long a client waits for an answer. The requestor itself waits two seconds for a processor.
+/// The deadline of a client's request. The requestor itself waits two seconds for a processor.
 pub const DEADLINE: Duration = Duration::from_secs(4);
-/// How long a connection may take to be made.
+/// The deadline of a connection attempt.
 const CONNECT: Duration = Duration::from_secs(1);
 
-/// One act, ready to be sent.
+/// One command, ready to be sent.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// The seller that acts, or `buyer`.
     pub actor: String,
     /// The order.
     pub order: String,
-    /// What.
+    /// The command.
     pub op: Op,
     /// The idempotency key.
     pub key: String,
-    /// Words that name the act.
+    /// A text that names the command.
     pub token: String,
-    /// The owner's epoch; 0 for none.
+    /// The tracker's epoch; 0 for none.
     pub epoch: u64,
 }
 
 impl Call {
-    /// The order's id.
+    /// Returns the order's id.
     pub(crate) fn id(&self) -> &str {
         crate::name::id(&self.order)
     }
 }
 
-/// What is needed to send by any way but a session.
+/// A sender over all interfaces but sessions.
 #[derive(Clone, Debug)]
 pub struct Sender {
     addresses: Addresses,
@@ -52,13 +52,13 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// For clients of these addresses. Must be called inside a runtime.
+    /// Returns a sender for these addresses. Must be called inside a runtime.
     pub fn new(addresses: &Addresses) -> Self {
         let channels = addresses.grpc.iter().map(|address| channel(*address)).collect();
         Self { addresses: addresses.clone(), channels }
     }
 
-    /// Sends, waits for the answer at most [`DEADLINE`], and says what came of it.
+    /// Sends a call, waits at most [`DEADLINE`] for the answer, and returns the outcome.
     pub async fn send(&self, call: &Call, over: Over) -> Outcome {
         let sent = async {
             match over {
@@ -74,8 +74,8 @@ impl Sender {
         answer.unwrap_or_else(|_| Outcome::unknown("no answer in time"))
     }
 
-    /// A buyer's unary call is answered by the processor that has the order: where one does not know
-    /// it, the next is asked.
+    /// Sends a buyer's unary call, which only the processor with the order answers: where one does
+    /// not have it, the next one is tried.
     async fn control(&self, call: &Call, first: usize) -> Outcome {
         let count = self.channels.len();
         let mut answer = Outcome::unknown("no processor");
@@ -90,7 +90,8 @@ impl Sender {
     }
 }
 
-/// A connection that is made with the first call, and notices within seconds that nobody is there.
+/// Returns a channel that connects with the first call, and detects within seconds that the server
+/// is gone.
 pub fn channel(address: std::net::SocketAddr) -> Channel {
     Endpoint::from_shared(format!("http://{address}"))
         .unwrap()
@@ -101,7 +102,7 @@ pub fn channel(address: std::net::SocketAddr) -> Channel {
         .connect_lazy()
 }
 
-/// What a gRPC status says of an act.
+/// Returns the outcome of a gRPC status.
 fn refused(status: &tonic::Status) -> Outcome {
     match orderstream_rpc::status::refusal_from_status(status) {
         Some(refusal) => Outcome::refused(refusal.reason.as_str()),

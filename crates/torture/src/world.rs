@@ -14,7 +14,7 @@ pub use self::process::Role;
 pub use self::relay::Relay;
 use crate::plan::{Link, Shape, Weather, Whom};
 
-/// Where clients find the product: the near ends of the links.
+/// The product's addresses for clients: the near ends of the links.
 #[derive(Clone, Debug)]
 pub struct Addresses {
     /// Each processor's REST.
@@ -23,7 +23,7 @@ pub struct Addresses {
     pub grpc: Vec<SocketAddr>,
     /// The requestor's REST.
     pub requestor: SocketAddr,
-    /// Each process's metrics, by its name; no link between.
+    /// Each process's name and the address of its metrics, without a link between.
     pub metrics: Vec<(String, SocketAddr)>,
     /// The binary, for its verbs.
     pub binary: PathBuf,
@@ -52,7 +52,7 @@ fn owned(args: &[&str]) -> Vec<String> {
 }
 
 impl World {
-    /// Starts all processes of this shape, in this folder; these sellers are known.
+    /// Starts all processes of this shape, in this folder, with these sellers.
     pub async fn start(binary: &Path, shape: Shape, dir: &Path, sellers: &[&str]) -> Self {
         let disks: Vec<Disk> = (0..shape.processors())
             .map(|number| Disk::make(&dir.join(format!("disk-{number}"))))
@@ -93,17 +93,17 @@ impl World {
         Self { shape, processors, requestor, disks, rest, grpc, between, buyers, addresses }
     }
 
-    /// Where clients find everything.
+    /// Returns the addresses for clients.
     pub const fn addresses(&self) -> &Addresses {
         &self.addresses
     }
 
-    /// Which processes run.
+    /// Returns the set of processes.
     pub const fn shape(&self) -> Shape {
         self.shape
     }
 
-    /// A process.
+    /// Returns a process.
     pub fn role(&mut self, whom: Whom) -> &mut Role {
         match (whom, &mut self.requestor) {
             (Whom::Requestor, Some(requestor)) => requestor,
@@ -112,12 +112,12 @@ impl World {
         }
     }
 
-    /// A processor's disk.
+    /// Returns a processor's disk.
     pub fn disk(&self, number: usize) -> &Disk {
         &self.disks[number]
     }
 
-    /// Changes the weather on a link.
+    /// Changes the state of a link.
     pub fn weather(&self, link: Link, weather: Weather) {
         let relay = match link {
             Link::Rest(number) => &self.rest[number],
@@ -128,7 +128,7 @@ impl World {
         relay.set(weather);
     }
 
-    /// All processes.
+    /// Returns all processes.
     pub fn roles(&mut self) -> impl Iterator<Item = &mut Role> {
         self.processors.iter_mut().chain(&mut self.requestor)
     }
@@ -171,7 +171,7 @@ async fn processor(
     Role::start(binary, &format!("processor-{number}"), args, dir).await
 }
 
-/// Tells all processors of one another; they look at the file again by themselves.
+/// Makes all processors known to each other; they read the file again by themselves.
 fn introduce(dir: &Path, processors: &[Role]) {
     let lines = processors.iter().map(|role| format!("http://{}\n", role.address("grpc")));
     std::fs::write(dir.join("peers"), lines.collect::<String>()).unwrap();

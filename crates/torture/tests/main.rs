@@ -1,5 +1,5 @@
-//! Claims about the seeds and cases of every build, played against the binary that lies beside the
-//! tests. `TORTURE_SEEDS=A-B` plays other seeds; what fails prints how it is played again.
+//! The seeds and cases of every build, run against the binary beside the tests. `TORTURE_SEEDS=A-B`
+//! runs other seeds; a failure prints the command that repeats it.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -11,10 +11,10 @@ use tokio::sync::Mutex;
 
 /// The seeds of every build.
 const SEEDS: RangeInclusive<u64> = 0..=9;
-/// Where histories of failing runs are kept.
+/// The folder for histories of failing runs.
 const KEEP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/torture");
 
-/// Runs know when something takes too long: no two tests share the machine.
+/// Runs have deadlines, so no two tests may share the machine.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
 fn binary() -> PathBuf {
@@ -45,7 +45,7 @@ async fn every_case_keeps_every_promise() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_does_not_start_fails_its_run() {
+async fn processes_that_cannot_start_fail_runs() {
     let _alone = ALONE.lock().await;
     let keep = tempfile::tempdir().unwrap();
     let nothing = session(keep.path().join("no-such-binary"));

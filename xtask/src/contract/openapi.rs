@@ -6,12 +6,13 @@ use super::piece::Piece;
 use super::{prose, schema};
 
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
-/// Each kind of components that is split by name, and how deep by properties.
+/// The kinds of components that are split by name, and the depth to which each is split by
+/// properties.
 const KINDS: [(&str, usize); 5] =
     [("schemas", 1), ("responses", 0), ("headers", 0), ("parameters", 0), ("requestBodies", 0)];
 
-/// Each operation and component, and the rest. Examples are prose, and so is what the document says of
-/// itself, its version included.
+/// Returns each operation and component, and the rest. Examples count as prose, and so does the
+/// document's `info`, its version included.
 pub(super) fn pieces(document: &Value) -> Vec<Piece> {
     let mut document = prose::strip(document);
     let mut pieces = Vec::new();
@@ -36,7 +37,7 @@ pub(super) fn pieces(document: &Value) -> Vec<Piece> {
     pieces
 }
 
-/// What is left of an object, where anything is.
+/// Returns a piece of what is left of an object, unless it is empty.
 fn rest(name: String, left: &Value) -> Option<Piece> {
     left.as_object().is_some_and(|left| !left.is_empty()).then(|| Piece::of(name, left))
 }

@@ -2,29 +2,29 @@
 
 use serde_json::Value;
 
-/// Something that others rely on as a whole.
+/// A part of the contract that others rely on as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
-    /// Its name in its file.
+    /// The piece's name in its file.
     pub(super) name: String,
-    /// What it says, always in the same form.
+    /// Its content in canonical form.
     content: Vec<u8>,
 }
 
 impl Piece {
-    /// A piece of a document, its prose stripped already.
+    /// Makes a piece of a document whose prose is stripped already.
     pub(super) fn of(name: impl Into<String>, value: &Value) -> Self {
         let mut text = String::new();
         canonical(value, &mut text);
         Self::raw(name, text.into_bytes())
     }
 
-    /// A piece that has no other form than its bytes.
+    /// Makes a piece of bytes that are canonical already.
     pub(super) fn raw(name: impl Into<String>, content: Vec<u8>) -> Self {
         Self { name: name.into(), content }
     }
 
-    /// FNV-1a of the content, 16 hexadecimal digits.
+    /// Returns the FNV-1a hash of the content, 16 hexadecimal digits.
     pub(super) fn hash(&self) -> String {
         let hash = self.content.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -33,7 +33,7 @@ impl Piece {
     }
 }
 
-/// JSON without space, the keys of each object sorted.
+/// Writes JSON without space, with the keys of each object sorted.
 fn canonical(value: &Value, out: &mut String) {
     match value {
         Value::Object(map) => {
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_order_of_keys_does_not_count_and_all_else_does() {
+    fn only_key_order_is_ignored() {
         let hash = |value: Value| Piece::of("a", &value).hash();
         let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
         assert_eq!(hash(read(r#"{"a":1,"b":[]}"#)), hash(read(r#"{ "b": [], "a": 1 }"#)));
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_is_the_same_in_every_build() {
+    fn hashes_are_stable_across_builds() {
         assert_eq!(Piece::raw("a", Vec::new()).hash(), "cbf29ce484222325");
         assert_eq!(Piece::raw("a", b"a".to_vec()).hash(), "af63dc4c8601ec8c");
     }

@@ -1,9 +1,10 @@
-//! Documents without their prose. What a word means depends on where it stands: below `properties` a
-//! `title` is the name of a property, which stays; elsewhere it is a text for people, which goes.
+//! Documents without their prose. The meaning of a key depends on its place: below `properties` a
+//! `title` is the name of a property, which stays; elsewhere it is a text for people, which is
+//! removed.
 
 use serde_json::Value;
 
-/// What the keys of an object are.
+/// The meaning of an object's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Keys {
     /// Words of the format, some of which hold prose.
@@ -12,11 +13,11 @@ enum Keys {
     Names,
     /// Words of a rule in CEL.
     Rule,
-    /// Anything: the value is taken as it is.
+    /// Any keys: the value is taken as it is.
     Data,
 }
 
-/// The document without its prose.
+/// Returns the document without its prose.
 pub(super) fn strip(document: &Value) -> Value {
     stripped(document, Keys::Words)
 }
@@ -40,14 +41,14 @@ fn stripped(value: &Value, keys: Keys) -> Value {
     }
 }
 
-/// A list whose order says nothing, as of required properties.
+/// Sorts a list whose order has no meaning, as of required properties.
 fn sorted(items: &[Value]) -> Value {
     let mut items = items.to_vec();
     items.sort_by_cached_key(ToString::to_string);
     Value::Array(items)
 }
 
-/// Whether people read it, and no program.
+/// Reports whether a key and its value are for people only.
 fn is_prose(word: &str, value: &Value, keys: Keys) -> bool {
     match keys {
         Keys::Names | Keys::Data => false,
@@ -60,7 +61,7 @@ fn is_prose(word: &str, value: &Value, keys: Keys) -> bool {
     }
 }
 
-/// What the keys are of that which stands under a word.
+/// Returns the meaning of the keys below a key.
 fn below(word: &str, keys: Keys) -> Keys {
     match keys {
         Keys::Names => Keys::Words,
@@ -83,7 +84,7 @@ mod tests {
 
     use super::*;
 
-    /// Each document, and what stays of it.
+    /// Returns named cases: a document, and the same without its prose.
     fn cases() -> Vec<(&'static str, Value, Value)> {
         vec![
             (
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn prose_goes_and_what_programs_rely_on_stays() {
+    fn only_prose_is_stripped() {
         for (name, document, kept) in cases() {
             assert_eq!(strip(&document), kept, "{name}");
         }

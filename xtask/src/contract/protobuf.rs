@@ -1,18 +1,19 @@
-//! The pieces of a set of protobuf descriptors, read by the wire format alone: each declaration is a
-//! message that has its name as field 1, and lists of what it declares.
+//! The pieces of a set of protobuf descriptors, read by the wire format alone: each declaration is
+//! a message that has its name as field 1, and lists of what it declares.
 
 use anyhow::Context as _;
 
 use super::piece::Piece;
 
-/// A declaration: its word, which of its fields hold further ones, and which hold prose.
+/// A kind of declaration: its word, the fields that hold further declarations, and those that hold
+/// prose.
 struct Kind {
     word: &'static str,
     parts: &'static [(u64, &'static Kind)],
     prose: &'static [u64],
 }
 
-/// A declaration that holds no other.
+/// Makes a kind of declaration that holds no other.
 const fn leaf(word: &'static str) -> Kind {
     Kind { word, parts: &[], prose: &[] }
 }
@@ -34,13 +35,13 @@ static FILE: Kind =
 
 const NAME: u64 = 1;
 const PACKAGE: u64 = 2;
-/// What we declare; what we import is others'.
+/// The prefix of our packages; imported ones are not part of the contract.
 const OURS: &str = "orderstream.";
 
-/// Each declaration of our files without those in it, which are pieces of their own.
+/// Returns each declaration of our files without those in it, which are pieces of their own.
 ///
 /// # Errors
-/// When the bytes are no set of descriptors.
+/// When the bytes are not a set of descriptors.
 pub(super) fn pieces(descriptors: &[u8]) -> anyhow::Result<Vec<Piece>> {
     let mut pieces = Vec::new();
     for file in fields(descriptors)? {
@@ -52,7 +53,7 @@ pub(super) fn pieces(descriptors: &[u8]) -> anyhow::Result<Vec<Piece>> {
     Ok(pieces)
 }
 
-/// One declaration, and those in it.
+/// Adds one declaration, and those in it.
 fn declaration(
     kind: &'static Kind,
     scope: &str,
@@ -77,7 +78,7 @@ fn declaration(
     Ok(())
 }
 
-/// The text of a field; empty where there is none.
+/// Returns the text of a field; empty where the field is absent.
 fn text(fields: &[Field<'_>], number: u64) -> anyhow::Result<String> {
     let field = fields.iter().find(|field| field.number == number);
     let bytes = field.map_or(&[][..], |field| field.body);
@@ -87,13 +88,13 @@ fn text(fields: &[Field<'_>], number: u64) -> anyhow::Result<String> {
 /// One field of a message on the wire.
 struct Field<'a> {
     number: u64,
-    /// With its head.
+    /// The bytes with the tag, and with the length where there is one.
     whole: &'a [u8],
-    /// Without it.
+    /// The bytes of the value only.
     body: &'a [u8],
 }
 
-/// The fields of a message.
+/// Splits a message into its fields.
 fn fields(bytes: &[u8]) -> anyhow::Result<Vec<Field<'_>>> {
     let (mut fields, mut rest) = (Vec::new(), bytes);
     while !rest.is_empty() {
@@ -118,7 +119,7 @@ fn varint_len(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|byte| **byte >= 0x80).count() + 1
 }
 
-/// Takes a number of variable length off the front.
+/// Reads a varint and removes it from the front.
 fn varint(bytes: &mut &[u8]) -> anyhow::Result<u64> {
     let (number, rest) = bytes.split_at_checked(varint_len(bytes)).context("it is cut short")?;
     anyhow::ensure!(number.len() <= 10, "a number is too long");
@@ -130,14 +131,14 @@ fn varint(bytes: &mut &[u8]) -> anyhow::Result<u64> {
 mod tests {
     use super::*;
 
-    /// A field of bytes on the wire.
+    /// Encodes a field of bytes.
     fn field(number: u8, body: &[u8]) -> Vec<u8> {
         let mut bytes = vec![number << 3 | 2, u8::try_from(body.len()).unwrap()];
         bytes.extend_from_slice(body);
         bytes
     }
 
-    /// A set of one file with one message of one field, which has this number.
+    /// Encodes a set of one file with one message of one field, which has this number.
     fn set(package: &[u8], number: u8, source: &[u8]) -> Vec<u8> {
         let declared = [field(1, b"id"), vec![3 << 3, number]].concat();
         let message = [field(1, b"Order"), field(2, &declared)].concat();
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moved_number_moves_its_field_and_nothing_else() {
+    fn changed_numbers_change_their_field_only() {
         let [before, after] = [1, 2].map(|number| hashes(&set(b"orderstream.v1", number, b"")));
         let names: Vec<_> = before.iter().map(|(name, _)| name.as_str()).collect();
         let message = "message orderstream.v1.Order";
@@ -161,14 +162,14 @@ mod tests {
     }
 
     #[test]
-    fn comments_and_imports_are_not_ours_to_hold() {
+    fn comments_and_imports_are_ignored() {
         let of = |package: &[u8], source: &[u8]| hashes(&set(package, 1, source));
         assert_eq!(of(b"orderstream.v1", b"a"), of(b"orderstream.v1", b"bb"));
         assert_eq!(of(b"google.protobuf", b""), []);
     }
 
     #[test]
-    fn what_is_cut_short_is_no_set_of_descriptors() {
+    fn truncated_descriptors_are_refused() {
         let whole = set(b"orderstream.v1", 1, b"");
         for len in 1..whole.len() {
             assert!(pieces(&whole[..len]).is_err(), "{len}");

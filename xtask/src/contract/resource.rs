@@ -1,14 +1,16 @@
-//! The pieces of a definition of custom resources.
+//! The pieces of a custom resource definition.
 
 use serde_json::Value;
 
 use super::piece::Piece;
 use super::{prose, schema};
 
-/// How deep a version's schema is split by its properties: `spec`, and what is in it.
+/// The depth to which a version's schema is split by its properties: `spec`, and the properties in
+/// it.
 const LEVELS: usize = 2;
 
-/// Each property of `spec` and `status` in each version, what else a version says, and the rest.
+/// Returns each property of `spec` and `status` in each version, the rest of each version, and the
+/// rest of the definition.
 pub(super) fn pieces(document: &Value) -> Vec<Piece> {
     let mut document = prose::strip(document);
     let mut pieces = Vec::new();

@@ -5,10 +5,10 @@ use serde_json::Value;
 use super::piece::Piece;
 use super::prose;
 
-/// How deep a schema file is split by its properties.
+/// The depth to which a schema file is split by its properties.
 const LEVELS: usize = 2;
 
-/// Each property and definition of a schema file, and its rest.
+/// Returns each property and definition of a schema file, and its rest.
 pub(super) fn pieces(document: &Value) -> Vec<Piece> {
     let mut document = prose::strip(document);
     let mut pieces = Vec::new();
@@ -21,8 +21,8 @@ pub(super) fn pieces(document: &Value) -> Vec<Piece> {
     pieces
 }
 
-/// Splits a schema's properties off, so many levels deep; each is a piece, and so is the rest. A
-/// property that is added is a piece that is added.
+/// Splits a schema by its properties, to this depth; each is a piece, and so is the rest. An added
+/// property is thus an added piece.
 pub(super) fn split(name: &str, mut schema: Value, levels: usize, pieces: &mut Vec<Piece>) {
     if let Some(below) = levels.checked_sub(1) {
         for (property, schema) in take(&mut schema, "properties") {
@@ -32,7 +32,7 @@ pub(super) fn split(name: &str, mut schema: Value, levels: usize, pieces: &mut V
     pieces.push(Piece::of(name, &schema));
 }
 
-/// Takes what stands under a word out of a document, by name.
+/// Removes a key from a document, and returns its object's entries.
 pub(super) fn take(document: &mut Value, word: &str) -> Vec<(String, Value)> {
     let taken = document.get_mut(word).and_then(Value::as_object_mut).map(std::mem::take);
     if taken.is_some() {

@@ -1,19 +1,19 @@
-//! The pieces of tables for people: each row without its last words.
+//! The pieces of tables for people: each row without its meaning.
 
 use super::piece::Piece;
 
-/// Cells of a row of metrics before its meaning: name, type, labels, roles.
+/// The cells of a row of metrics before its meaning: name, type, labels, roles.
 pub(super) const METRIC_CELLS: usize = 4;
-/// Cells of a row of reasons before its meaning: reason, HTTP, gRPC.
+/// The cells of a row of reasons before its meaning: reason, HTTP, gRPC.
 const REASON_CELLS: usize = 3;
 
-/// Each row of a table, named by so many of its cells, which are all that it says.
+/// Returns each row of a table as a piece, whose name and content are the first `cells` cells.
 pub(super) fn rows(text: &str, cells: usize) -> Vec<Piece> {
     let rows = text.lines().filter(|line| line.starts_with("| `") || line.starts_with("| ["));
     rows.map(|line| piece(named(line, cells))).collect()
 }
 
-/// Each reason that has a page, with its codes where the list of all has it.
+/// Returns each reason that has a page, with its codes where the list of all reasons has it.
 pub(super) fn reasons(pages: &[(String, String)]) -> Vec<Piece> {
     let list = pages.iter().find(|(path, _)| path.ends_with("/README.md"));
     let listed = list.map_or(Vec::new(), |(_, text)| rows(text, REASON_CELLS));
@@ -33,13 +33,13 @@ fn piece(row: String) -> Piece {
     Piece::raw(row, content)
 }
 
-/// A row's first cells, each one word.
+/// Returns a row's first cells, each without spaces.
 fn named(line: &str, cells: usize) -> String {
     let words = line.trim_matches('|').split('|').take(cells).map(word);
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// A cell's text without what lays it out; `-` for an empty one.
+/// Returns a cell's text without its markup; `-` for an empty one.
 fn word(cell: &str) -> String {
     let text = cell.trim();
     let text = text.strip_prefix('[').and_then(|it| it.split(']').next()).unwrap_or(text);
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_metric_is_all_but_its_meaning() {
+    fn metrics_count_without_their_meaning() {
         let text = "| name | type | labels | roles | meaning |\n|---|---|---|---|---|\n\
             | `a_total` | counter | `x`, `y` | processor, requestor | Words. |\n\
             | `b` | gauge |  | controller | a | b |\n";
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_its_page_with_its_codes() {
+    fn reasons_are_pages_with_codes() {
         let page = |name: &str, text: &str| (format!("errors/{name}.md"), text.to_owned());
         let list = "| [LOCKED](LOCKED.md) | 423 | FAILED_PRECONDITION | Words. |\n";
         let pages = [page("LOCKED", ""), page("OTHER", ""), page("README", list)];

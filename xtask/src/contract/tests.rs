@@ -1,4 +1,4 @@
-//! Claims about what is found when the contract moves.
+//! Tests of the findings when the contract changes.
 
 use serde_json::json;
 
@@ -10,7 +10,7 @@ fn contract(pieces: Vec<Piece>) -> Contract {
     contract
 }
 
-/// What is found when the one became the other; the lines are those of sorted pieces behind the head.
+/// Returns the findings of a change; the lines are those of the sorted pieces after the head.
 fn found(before: Vec<Piece>, after: Vec<Piece>) -> Vec<String> {
     let findings = compare(&text(&contract(before)), &contract(after));
     findings
@@ -36,14 +36,15 @@ fn order(kind: &str) -> Value {
 }
 
 #[test]
-fn a_changed_type_is_reported_with_its_piece() {
+fn changed_types_are_reported() {
     let found = found(openapi::pieces(&order("string")), openapi::pieces(&order("integer")));
     let wanted = "file schemas Order.id is changed, restore what others rely on, or add beside it";
     assert_eq!(found, [format!("6: {wanted}")]);
 }
 
+/// A removed one is to be restored, a new one needs a line in the file.
 #[test]
-fn a_removed_property_is_reported_and_a_new_one_wants_a_line() {
+fn removed_and_new_properties_are_reported() {
     let mut fewer = order("string");
     let schema = fewer.pointer_mut("/components/schemas/Order/properties").unwrap();
     schema.as_object_mut().unwrap().remove("title");
@@ -57,7 +58,7 @@ fn a_removed_property_is_reported_and_a_new_one_wants_a_line() {
 }
 
 #[test]
-fn a_renamed_label_of_a_metric_is_reported() {
+fn renamed_metric_labels_are_reported() {
     let row = |label: &str| {
         let text = format!("| `a_total` | counter | `{label}` | processor | Words. |\n");
         table::rows(&text, table::METRIC_CELLS)
@@ -68,8 +69,9 @@ fn a_renamed_label_of_a_metric_is_reported() {
     assert!(found[1].contains("a_total counter sort processor is new"), "{found:?}");
 }
 
+/// Changed examples are too.
 #[test]
-fn prose_examples_and_the_version_do_not_count() {
+fn prose_and_version_changes_are_ignored() {
     let mut other = order("string");
     other["info"] = json!({"title": "Another", "version": "2"});
     other["components"]["examples"] = json!({"B": {"value": 2}});
@@ -78,8 +80,9 @@ fn prose_examples_and_the_version_do_not_count() {
     assert!(found(openapi::pieces(&order("string")), openapi::pieces(&other)).is_empty());
 }
 
+/// To the properties of `spec` and `status`, in each version.
 #[test]
-fn a_resource_is_split_by_spec_and_status() {
+fn resources_are_split_by_property() {
     let crd = |column: &str, rule: &str| {
         let name = json!({"type": "string", "x-kubernetes-validations": [{"rule": rule, "message": rule}]});
         resource::pieces(&json!({"spec": {"scope": "Namespaced", "versions": [{
@@ -97,8 +100,9 @@ fn a_resource_is_split_by_spec_and_status() {
     assert!(changed(crd("A", "s")).contains("file v1.spec.name is changed"));
 }
 
+/// And by definition.
 #[test]
-fn a_schema_is_split_by_properties_and_definitions() {
+fn schemas_are_split_by_property() {
     let schema = json!({
         "title": "T",
         "properties": {"spec": {"properties": {"name": {"type": "string"}}}},
@@ -115,8 +119,9 @@ fn a_schema_is_split_by_properties_and_definitions() {
     assert_eq!(names, wanted);
 }
 
+/// So is a file without a piece.
 #[test]
-fn two_pieces_of_one_name_are_refused() {
+fn duplicate_piece_names_are_refused() {
     let twice = vec![Piece::of("a", &json!(1)), Piece::of("a", &json!(2))];
     assert!(add(&mut Contract::new(), "file", twice).is_err());
     assert!(add(&mut Contract::new(), "file", Vec::new()).is_err());

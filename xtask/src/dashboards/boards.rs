@@ -1,4 +1,4 @@
-//! What each dashboard shows.
+//! The dashboards.
 
 mod business;
 mod controller;
@@ -8,7 +8,7 @@ mod streams;
 
 use super::Board;
 
-/// All dashboards.
+/// Returns all dashboards.
 pub(super) fn all() -> Vec<Board> {
     vec![business::board(), rpc::board(), streams::board(), processor::board(), controller::board()]
 }

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-/// How a panel shows its figures, and how large it is.
+/// The form and size of a panel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// One figure.
+    /// One number.
     Stat,
     /// Curves over time, half a row.
     Curves,
@@ -14,7 +14,7 @@ pub(super) enum Shape {
 }
 
 impl Shape {
-    /// Width and height in the grid of 24 columns.
+    /// Returns the width and height in the grid of 24 columns.
     pub(super) const fn size(self) -> (u32, u32) {
         match self {
             Self::Stat => (4, 4),
@@ -24,14 +24,14 @@ impl Shape {
     }
 }
 
-/// An expression and how its series are called.
+/// An expression and the legend of its series.
 #[derive(Clone, Debug)]
 pub(super) struct Query {
     pub(super) expression: String,
     pub(super) legend: &'static str,
 }
 
-/// A panel.
+/// One panel of a dashboard.
 #[derive(Clone, Debug)]
 pub(super) struct Panel {
     pub(super) title: &'static str,
@@ -40,11 +40,11 @@ pub(super) struct Panel {
     pub(super) unit: &'static str,
     pub(super) shape: Shape,
     pub(super) queries: Vec<Query>,
-    /// From where on the figure is bad.
+    /// The threshold from which the value is red; absent where there is none.
     pub(super) bad_from: Option<f64>,
 }
 
-/// A panel of one figure.
+/// Makes a panel of one number.
 pub(super) fn stat(
     title: &'static str,
     unit: &'static str,
@@ -55,7 +55,7 @@ pub(super) fn stat(
     Panel { title, description, unit, shape: Shape::Stat, queries, bad_from: None }
 }
 
-/// A panel of curves.
+/// Makes a panel of curves.
 pub(super) fn curves(
     title: &'static str,
     unit: &'static str,
@@ -70,7 +70,7 @@ pub(super) fn curves(
     Panel { title, description, unit, shape: Shape::Curves, queries, bad_from: None }
 }
 
-/// Curves of the median and the 99th percentile of a histogram.
+/// Makes a panel of the median and the 99th percentile of a histogram.
 pub(super) fn quantiles(
     title: &'static str,
     histogram: &str,
@@ -88,17 +88,17 @@ pub(super) fn quantiles(
 }
 
 impl Panel {
-    /// The same, a third of a row wide.
+    /// Makes the panel a third of a row wide.
     pub(super) fn narrow(self) -> Self {
         Self { shape: Shape::Narrow, ..self }
     }
 
-    /// The same, red from this figure on.
+    /// Sets the threshold from which the value is red.
     pub(super) fn bad_from(self, figure: f64) -> Self {
         Self { bad_from: Some(figure), ..self }
     }
 
-    /// What Grafana takes, at this place of the grid.
+    /// Returns the panel's JSON for Grafana, at this place of the grid.
     pub(super) fn json(&self, id: u32, (x, y): (u32, u32)) -> Value {
         let (width, height) = self.shape.size();
         let datasource = json!({"type": "prometheus", "uid": "${datasource}"});

@@ -1,4 +1,4 @@
-//! Claims about the dashboards, the alerts and their pages.
+//! Tests of the dashboards, the alerts and their pages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -13,8 +13,8 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The names of metrics in an expression: what stands before a selector or a range, and is no
-/// function, keyword or label.
+/// Returns the names of metrics in an expression: words outside of selectors and texts that are not
+/// functions, keywords or labels.
 fn names(expression: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let (mut word, mut is_quoted, mut depth) = (String::new(), false, 0_u32);
@@ -47,14 +47,14 @@ fn names(expression: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn names_of_metrics_are_found_in_expressions() {
+fn expressions_give_their_metric_names() {
     let found = names(
         r#"histogram_quantile(0.5, sum by (le, grpc_method) (rate(grpc_a_seconds_bucket{grpc_code="orderstream_no"}[1m]))) > orderstream_b"#,
     );
     assert_eq!(found.into_iter().collect::<Vec<_>>(), ["grpc_a_seconds", "orderstream_b"]);
 }
 
-/// The alerts by name.
+/// Reads the alerts, by name.
 fn alerts() -> BTreeMap<String, Value> {
     let rules: Value =
         serde_saphyr::from_str(&read("deploy/alerts/orderstream.rules.yaml")).unwrap();
@@ -63,8 +63,9 @@ fn alerts() -> BTreeMap<String, Value> {
     rules.map(|rule| (rule["alert"].as_str().unwrap().to_owned(), rule.clone())).collect()
 }
 
+/// Those of every panel and every alert.
 #[test]
-fn every_metric_of_a_panel_or_a_rule_is_in_the_reference() {
+fn used_metrics_are_in_the_reference() {
     let reference = read("docs/reference/metrics.md");
     let rules = alerts();
     let of_rules =
@@ -78,8 +79,9 @@ fn every_metric_of_a_panel_or_a_rule_is_in_the_reference() {
     }
 }
 
+/// All but the build's.
 #[test]
-fn every_metric_of_ours_is_shown_or_alerted_on() {
+fn own_metrics_are_shown_or_alerted() {
     let mut used = BTreeSet::new();
     for (_, expression) in expressions() {
         used.extend(names(&expression));
@@ -97,8 +99,9 @@ fn every_metric_of_ours_is_shown_or_alerted_on() {
     assert_eq!(unused, [""; 0]);
 }
 
+/// Each has a title, a description, a unit and legends, and a place of its own in the grid.
 #[test]
-fn every_panel_says_what_it_shows_and_none_lies_on_another() {
+fn panels_are_described_and_disjoint() {
     let mut uids = BTreeSet::new();
     for (name, text) in files() {
         let board: Value = serde_json::from_str(&text).unwrap();
@@ -129,8 +132,9 @@ fn every_panel_says_what_it_shows_and_none_lies_on_another() {
     assert_eq!(uids.len(), 5);
 }
 
+/// One test in which it fires and one in which it is silent; and every runbook has an alert.
 #[test]
-fn every_alert_has_words_a_page_and_two_tests_and_every_page_an_alert() {
+fn alerts_have_texts_runbooks_and_tests() {
     let alerts = alerts();
     assert!(alerts.len() >= 12);
     let mut tests = String::new();

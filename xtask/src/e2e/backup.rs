@@ -1,5 +1,6 @@
-//! A processor's volume copied and put back as docs/backup.md says, with orders on it: what was quiet
-//! since the copy goes on, what was ahead of it is refused and not quietly set back.
+//! A processor's volume copied and restored as in docs/backup.md, with orders on it: an order
+//! without events since the copy goes on; one with later events is refused and not silently set
+//! back.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,11 +13,11 @@ use serde_json::{Value, json};
 use super::cluster::{Cluster, until};
 use super::docs::NAMESPACE;
 
-/// How long an order may take to come back.
+/// The time limit of each awaited state.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Orders until one is on the same processor as the first.
+/// The most orders that are made until one is on the same processor as the first.
 const ORDERS_MAX: usize = 30;
-/// The order that hears more after the copy.
+/// The order that gets further events after the copy.
 const BUSY: &str = "busy";
 
 /// A processor's volume on this machine, with a quiet and a busy order on it.
@@ -27,7 +28,7 @@ pub(super) struct Volume {
     quiet: String,
 }
 
-/// Makes the orders; `None` where the volumes lie on another machine.
+/// Makes the orders; `None` where the volumes are not on this machine.
 pub(super) fn prepare(cluster: &Cluster) -> anyhow::Result<Option<Volume>> {
     let owner = order(cluster, BUSY)?;
     let pod = pod_of(&owner).context("the processor's pod")?.to_owned();
@@ -67,7 +68,7 @@ pub(super) fn prepare(cluster: &Cluster) -> anyhow::Result<Option<Volume>> {
 }
 
 impl Volume {
-    /// Does what the page leaves to a person.
+    /// Does a step that the page leaves to a person.
     pub(super) fn by_hand(&self, what: &str) -> anyhow::Result<()> {
         if what.starts_with("copy the volume") {
             copy(&self.path, &self.copy)
@@ -78,7 +79,7 @@ impl Volume {
         }
     }
 
-    /// After the copy, one order hears more than it holds.
+    /// After the copy, gives one order more events than the copy has.
     pub(super) fn orders_go_on(&self, cluster: &Cluster) -> anyhow::Result<()> {
         for name in [BUSY, &self.quiet] {
             phase(cluster, name, "Streaming")?;
@@ -87,7 +88,8 @@ impl Volume {
         received(cluster, BUSY, 2)
     }
 
-    /// After the copy was put back: the quiet order goes on, the busy one is told from it.
+    /// Checks, after the copy was restored, that the quiet order goes on and the busy one is
+    /// refused.
     pub(super) fn is_as_copied(&self, cluster: &Cluster) -> anyhow::Result<()> {
         phase(cluster, &self.quiet, "Streaming")?;
         propose(cluster, &self.quiet, "after")?;
@@ -104,7 +106,7 @@ impl Volume {
     }
 }
 
-/// Makes an order, and gives the processor that it came to.
+/// Makes an order, and returns the processor that owns it.
 fn order(cluster: &Cluster, name: &str) -> anyhow::Result<String> {
     let manifest = json!({
         "apiVersion": "orderstream.dev/v1alpha1", "kind": "OrderRequest",
@@ -156,7 +158,7 @@ fn received(cluster: &Cluster, name: &str, count: u64) -> anyhow::Result<()> {
     })
 }
 
-/// Makes one folder's content the other's.
+/// Replaces the content of `to` by that of `from`.
 fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     ensure!(from.is_dir(), "{} is not there", from.display());
     fs::create_dir_all(to)?;

@@ -1,5 +1,5 @@
-//! The cluster as the steps see it: kubectl, helm, and HTTP to Services and pods through the API
-//! server's proxy, which is there on every cluster.
+//! The cluster for the steps: kubectl, helm, and HTTP to Services and pods through the API server's
+//! proxy, which every cluster has.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
@@ -12,15 +12,15 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use ureq::Agent;
 
-/// Where the chart is installed, and under which name.
+/// The namespace in which the chart is installed.
 pub(super) const NAMESPACE: &str = "orderstream-e2e";
 pub(super) const RELEASE: &str = "orderstream";
-/// Between two looks at something that is to come true.
+/// The time between two reads of an awaited state.
 const LOOK: Duration = Duration::from_millis(200);
-/// How long one request may take.
+/// The time limit of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A cluster.
+/// A cluster, with a proxy to its API server.
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub(super) root: PathBuf,
@@ -28,11 +28,11 @@ pub(super) struct Cluster {
     proxy: Child,
     base: String,
     agent: Agent,
-    /// For which rights the controllers asked so far, also those that are gone.
+    /// The rights that controllers have used so far, including those of deleted pods.
     asked: Mutex<BTreeSet<String>>,
 }
 
-/// What came back.
+/// A response.
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
@@ -75,27 +75,27 @@ impl Cluster {
         Ok(Self { root, image, proxy, base, agent, asked })
     }
 
-    /// The image that runs.
+    /// Returns the image under test.
     pub(super) fn image(&self) -> &str {
         &self.image
     }
 
-    /// Where the API server's proxy listens.
+    /// Returns the URL of the API server's proxy.
     pub(super) fn base(&self) -> &str {
         &self.base
     }
 
-    /// Runs kubectl in the release's namespace; gives what it printed.
+    /// Runs kubectl in the release's namespace; returns its output.
     pub(super) fn kubectl(&self, args: &[&str]) -> anyhow::Result<String> {
         output(Command::new("kubectl").args(["-n", NAMESPACE]).args(args), None)
     }
 
-    /// The same, with a document on its standard input.
+    /// Runs kubectl with a document on its standard input.
     pub(super) fn kubectl_with(&self, args: &[&str], input: &str) -> anyhow::Result<String> {
         output(Command::new("kubectl").args(["-n", NAMESPACE]).args(args), Some(input))
     }
 
-    /// Runs helm on the release's namespace.
+    /// Runs helm in the release's namespace; returns its output.
     pub(super) fn helm(&self, args: &[&str]) -> anyhow::Result<String> {
         let helm = self.root.join("target/tools/bin/helm");
         output(Command::new(helm).args(["-n", NAMESPACE]).args(args), None)
@@ -131,11 +131,11 @@ impl Cluster {
         output(Command::new(self.binary()?).args(args), None)
     }
 
-    /// Checks the installation as its operator would, shows that, and gives the report.
+    /// Checks the installation as its operator would, prints that, and returns the report.
     ///
     /// # Errors
-    /// A failed check. How full a volume is does not count: one of a test cluster may be a folder of
-    /// the machine's own disk, as full as that, which says nothing of what was installed.
+    /// A failed check. Full volumes do not count: one of a test cluster may be a folder on the
+    /// machine's own disk, whose free space does not depend on the installation.
     pub(super) fn check(&self) -> anyhow::Result<Value> {
         let check = ["check", "-n", NAMESPACE, "--wait", "30s"];
         let shown = Command::new(self.binary()?).args(check).output()?;
@@ -148,7 +148,7 @@ impl Cluster {
         Ok(report)
     }
 
-    /// A folder with the image's binary under its own name and that of a plugin of kubectl.
+    /// Makes a folder with the image's binary under its own name and that of a kubectl plugin.
     pub(super) fn plugins(&self) -> anyhow::Result<PathBuf> {
         let dir = self.root.join("target/e2e/bin");
         std::fs::create_dir_all(&dir)?;
@@ -160,7 +160,7 @@ impl Cluster {
         Ok(dir)
     }
 
-    /// The binary of the image.
+    /// Returns the path of the image's binary.
     fn binary(&self) -> anyhow::Result<PathBuf> {
         let targets = ["x86_64-unknown-linux-musl", "x86_64-unknown-linux-gnu"];
         let binaries = targets.map(|target| format!("target/{target}/release/orderstream"));
@@ -168,7 +168,7 @@ impl Cluster {
         binary.context("the binary of the image: run `cargo xtask image`")
     }
 
-    /// Asks the API server's proxy.
+    /// Sends a request to the API server's proxy.
     pub(super) fn ask(&self, method: &str, path: &str, body: &str) -> anyhow::Result<Answer> {
         let request = ureq::http::Request::builder()
             .method(method)
@@ -181,12 +181,12 @@ impl Cluster {
         Ok(Answer { status, text })
     }
 
-    /// The path of a Service's port behind the proxy.
+    /// Returns the path of a Service's REST port behind the proxy.
     pub(super) fn service(name: &str) -> String {
         format!("/api/v1/namespaces/{NAMESPACE}/services/{RELEASE}-{name}:rest/proxy")
     }
 
-    /// All pods of one component that are not on their way out.
+    /// Returns all pods of one component that are not being deleted.
     pub(super) fn pods(&self, component: &str) -> anyhow::Result<Vec<Value>> {
         let selector = format!("app.kubernetes.io/component={component}");
         let list = self.kubectl(&["get", "pods", "-l", &selector, "-o", "json"])?;
@@ -195,7 +195,7 @@ impl Cluster {
         Ok(pods.into_iter().filter(|p| p["metadata"]["deletionTimestamp"].is_null()).collect())
     }
 
-    /// What a container of a component said when it ended, if one did.
+    /// Returns the termination message of a container of a component, if one has ended.
     pub(super) fn said_at_the_end(&self, component: &str) -> anyhow::Result<Option<String>> {
         let pods = self.pods(component)?;
         let messages = pods.iter().map(|pod| {
@@ -207,7 +207,7 @@ impl Cluster {
         Ok(messages.flatten().next())
     }
 
-    /// The page of metrics of a pod.
+    /// Returns the metrics page of a pod.
     pub(super) fn metrics(&self, pod: &str) -> anyhow::Result<String> {
         let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{pod}:9090/proxy/metrics");
         let answer = self.ask("GET", &path, "")?;
@@ -215,7 +215,7 @@ impl Cluster {
         Ok(answer.text)
     }
 
-    /// For which rights controllers asked so far, as `verb group resource`.
+    /// Returns the rights that controllers have used so far, as `verb group resource`.
     pub(super) fn asked(&self) -> anyhow::Result<BTreeSet<String>> {
         for pod in self.pods("controller")? {
             let pod = pod["metadata"]["name"].as_str().unwrap_or_default();
@@ -227,24 +227,24 @@ impl Cluster {
         Ok(self.asked.lock().clone())
     }
 
-    /// Begins to look for the rights anew.
+    /// Forgets the rights that were used so far.
     pub(super) fn forget_asked(&self) {
         self.asked.lock().clear();
     }
 
-    /// All order requests of the release's namespace.
+    /// Returns all order requests of the release's namespace.
     pub(super) fn orders(&self) -> anyhow::Result<Vec<Value>> {
         self.orders_of(NAMESPACE)
     }
 
-    /// All order requests of a namespace.
+    /// Returns all order requests of a namespace.
     pub(super) fn orders_of(&self, namespace: &str) -> anyhow::Result<Vec<Value>> {
         let path = format!("/apis/orderstream.dev/v1alpha1/namespaces/{namespace}/orderrequests");
         let list = self.ask("GET", &path, "")?.json()?;
         Ok(list["items"].as_array().cloned().unwrap_or_default())
     }
 
-    /// What a person would look at after a failure.
+    /// Prints the state of the cluster after a failure.
     pub(super) fn tell_state(&self) {
         for args in [
             &["get", "pods,pvc,orderrequests", "-o", "wide"][..],
@@ -259,7 +259,7 @@ impl Cluster {
     }
 }
 
-/// The checks of a report that failed and that tell of the installation.
+/// Returns the failed checks of a report, without the one of free disk space.
 fn failed_checks(report: &Value) -> anyhow::Result<Vec<&str>> {
     let checks = report["checks"].as_array().context("the report has no checks")?;
     let failed = checks.iter().filter(|check| check["mark"] == "failed");
@@ -267,7 +267,7 @@ fn failed_checks(report: &Value) -> anyhow::Result<Vec<&str>> {
     Ok(ids.filter(|id| *id != "storage-space").collect())
 }
 
-/// The right of a sample of `orderstream_api_requests_total`, if it was asked for.
+/// Returns the right of a sample of `orderstream_api_requests_total`, if its count is not 0.
 fn right_asked(line: &str) -> Option<String> {
     let (labels, count) =
         line.strip_prefix("orderstream_api_requests_total{")?.rsplit_once("} ")?;
@@ -279,7 +279,7 @@ fn right_asked(line: &str) -> Option<String> {
     (count.trim() != "0").then_some(right)
 }
 
-/// Waits until something is there.
+/// Waits until `look` returns something; fails after `patience`.
 pub(super) fn until<T>(
     what: &str,
     patience: Duration,
@@ -297,7 +297,7 @@ pub(super) fn until<T>(
     }
 }
 
-/// Lets time pass between two looks.
+/// Sleeps, for states that cannot be awaited.
 #[allow(clippy::disallowed_methods, reason = "a cluster cannot be awaited, only looked at")]
 pub(super) fn pause(time: Duration) {
     std::thread::sleep(time);
@@ -331,8 +331,9 @@ mod tests {
 
     use super::*;
 
+    /// The chart does not choose the disk of a test cluster's volumes.
     #[test]
-    fn a_full_disk_of_the_machine_is_no_fault_of_the_chart() {
+    fn full_machine_disks_are_not_failures() {
         let check = |id: &str, mark: &str| json!({"id": id, "mark": mark});
         let report = json!({"status": "failed", "checks": [
             check("crd-version", "ok"),
@@ -344,8 +345,9 @@ mod tests {
         assert!(failed_checks(&json!({"status": "ok"})).is_err());
     }
 
+    /// A sample of 0 is a right that was not used.
     #[test]
-    fn a_right_is_read_from_its_sample_when_it_was_asked_for() {
+    fn used_rights_are_read_from_samples() {
         let sample = |count: u32| {
             format!(
                 "orderstream_api_requests_total{{group=\"a.b\",resource=\"c/d\",verb=\"get\"}} {count}"

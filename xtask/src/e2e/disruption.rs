@@ -1,5 +1,5 @@
-//! Pods deleted one by one, the leader deleted, everything upgraded, everything evicted, while
-//! sellers propose: what was acknowledged is counted exactly once.
+//! Pods deleted one by one, the leader deleted, all pods upgraded and evicted, while sellers
+//! propose: each acknowledged proposal is counted exactly once.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -12,17 +12,18 @@ use super::cluster::{Cluster, NAMESPACE, RELEASE, pause, until};
 use super::load::{Heard, Load};
 use super::orders::order_id;
 
-/// Orders under load.
+/// The number of orders under load.
 const ORDERS: usize = 200;
-/// How long anything may take to come back.
+/// The time limit of each awaited state.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// After which a stream that came up again without a reason would have been counted: the longest
-/// wait before a stream is opened again.
+/// The time after which a stream that resumed without a cause would have been counted: the longest
+/// back-off of a stream.
 const SETTLED: Duration = Duration::from_secs(5);
-/// How often each processor is away after the first leader, whose count is not taken over: at the
-/// upgrade and at its eviction.
+/// The number of times that each processor is away after the first leader, whose count is not taken
+/// over: at the upgrade and at its eviction.
 const AWAY_MAX: u64 = 2;
-/// How soon after the last act a status is true: the promise, and time for a busy machine.
+/// The time in which a status is up to date after the last command: the promise, and as much again
+/// for a busy machine.
 const TRUE_WITHIN: Duration = Duration::from_secs(5 + 5);
 
 pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
@@ -100,8 +101,8 @@ fn disturb(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Deletes one processor after the other. Each time its streams come up again, once, and no other
-/// stream does.
+/// Deletes one processor after the other. Each time its streams resume once, and no other stream
+/// does.
 fn disturb_processors(cluster: &Cluster, leader: &str) -> anyhow::Result<()> {
     let processors = format!("statefulset/{RELEASE}-processor");
     let mut expected = resumptions(cluster, leader)?;
@@ -127,7 +128,7 @@ fn disturb_processors(cluster: &Cluster, leader: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How often a stream of this leader came up again.
+/// Returns the number of times that streams of this leader resumed.
 fn resumptions(cluster: &Cluster, leader: &str) -> anyhow::Result<usize> {
     let name = "orderstream_requestor_stream_reconnects_total";
     let page = cluster.metrics(leader)?;
@@ -135,7 +136,7 @@ fn resumptions(cluster: &Cluster, leader: &str) -> anyhow::Result<usize> {
     sample.with_context(|| format!("{leader} does not show {name}"))
 }
 
-/// The streams that this processor holds.
+/// Returns the number of active streams of this processor.
 fn streams_at(cluster: &Cluster, pod: &str) -> anyhow::Result<usize> {
     let host = format!("http://{pod}.");
     let is_there = |order: &&Value| {
@@ -145,7 +146,7 @@ fn streams_at(cluster: &Cluster, pod: &str) -> anyhow::Result<usize> {
     Ok(cluster.orders()?.iter().filter(is_there).count())
 }
 
-/// The pod that the Lease names.
+/// Returns the pod that holds the Lease.
 fn leader(cluster: &Cluster) -> anyhow::Result<String> {
     let holder = "jsonpath={.spec.holderIdentity}";
     let lease = format!("lease/{RELEASE}-controller");
@@ -153,7 +154,8 @@ fn leader(cluster: &Cluster) -> anyhow::Result<String> {
     Ok(holder.split('_').next().unwrap_or_default().to_owned())
 }
 
-/// As `kubectl drain` does: asks for each pod's eviction until the disruption budget allows it.
+/// Evicts all pods as `kubectl drain` does: repeats each eviction until the disruption budget
+/// allows it.
 fn evict_all(cluster: &Cluster) -> anyhow::Result<()> {
     let began = Instant::now();
     for component in ["processor", "controller"] {

@@ -1,4 +1,4 @@
-//! The commands of the pages for operators, run as they stand there, on a cluster where nothing is
+//! The commands of the pages for operators, run as they are, on a cluster where nothing is
 //! installed: from `helm install` to the deletion of the definitions.
 
 use std::fs;
@@ -12,10 +12,10 @@ use super::cluster::Cluster;
 
 /// The namespace of the pages.
 pub(super) const NAMESPACE: &str = "orders";
-/// What the pages call the chart: where it is published, and for short.
+/// The pages' names of the chart: its published URL, and the short form.
 const CHART: [&str; 2] = ["oci://ghcr.io/orderstream/charts/orderstream", "…"];
 
-/// The sections with commands, page and heading, in the order of an installation's life.
+/// The sections with commands, as page and heading, in the order of an installation's lifetime.
 const SECTIONS: [(&str, &str); 11] = [
     ("install", "Install"),
     ("checks", "Checks"),
@@ -62,8 +62,8 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The commands of one section's console blocks, without the prompt. One that is only a comment says
-/// what a person does.
+/// Returns the commands of one section's console blocks, without the prompt. One that is only a
+/// comment is a step for a person.
 fn commands(text: &str, section: &str) -> Vec<String> {
     let (mut here, mut console, mut found) = (false, false, Vec::new());
     for line in text.lines() {
@@ -78,7 +78,7 @@ fn commands(text: &str, section: &str) -> Vec<String> {
     found
 }
 
-/// Runs one command in a shell, as its reader would.
+/// Runs one command in a shell, as a reader would.
 fn execute(cluster: &Cluster, command: &str) -> anyhow::Result<()> {
     let began = Instant::now();
     let tools = [cluster.root.join("target/tools/bin"), cluster.plugins()?];
@@ -97,7 +97,7 @@ fn execute(cluster: &Cluster, command: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The command with the checkout's chart for the published one, and the image under test.
+/// Replaces the published chart in a command by the checkout's, with the image under test.
 fn here(cluster: &Cluster, command: &str) -> anyhow::Result<String> {
     let chart = "deploy/helm/orderstream";
     let [published, short] = CHART;
@@ -126,11 +126,12 @@ mod tests {
         assert!(commands(text, "C").is_empty());
     }
 
-    /// Pages about orders or the rigs and not about an installation: what they show is tested elsewhere.
+    /// Pages that are not about an installation; their commands are tested elsewhere.
     const OF_ORDERS: [&str; 4] = ["cli", "notifications", "tenders", "testing"];
 
+    /// By a section of [`SECTIONS`], but for the pages that are not about an installation.
     #[test]
-    fn every_command_of_the_pages_belongs_to_a_section_that_is_run() {
+    fn every_command_of_pages_is_run() {
         let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
         for entry in fs::read_dir(docs).unwrap() {
             let path = entry.unwrap().path();

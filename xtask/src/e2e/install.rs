@@ -1,4 +1,4 @@
-//! From nothing to a working installation, in a namespace that takes restricted pods only.
+//! The installation, in a namespace that takes restricted pods only.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use anyhow::ensure;
 
 use super::cluster::{Cluster, NAMESPACE, RELEASE, until};
 
-/// How long installing may take once the image is there.
+/// The time limit of the installation once the image is on the cluster.
 const INSTALL_MAX: Duration = Duration::from_secs(60);
 
 pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
@@ -36,12 +36,12 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     wrong_settings_leave_the_old_pods(cluster)
 }
 
-/// What helm says to people.
+/// Returns the notes for people in helm's output.
 fn told(notes: &str) -> &str {
     notes.split_once("NOTES:").map_or(notes, |(_, told)| told)
 }
 
-/// The binary under the name of a plugin is a command of kubectl.
+/// Checks that the binary under a plugin's name is a command of kubectl.
 fn as_a_plugin(cluster: &Cluster) -> anyhow::Result<()> {
     let dir = cluster.plugins()?;
     let path = std::env::var("PATH").unwrap_or_default();
@@ -54,7 +54,8 @@ fn as_a_plugin(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A pod that cannot start says why in one line, and the rollout waits with the old pods serving.
+/// Checks that a pod that cannot start reports the cause in one line, and that the rollout waits
+/// while the old pods serve.
 fn wrong_settings_leave_the_old_pods(cluster: &Cluster) -> anyhow::Result<()> {
     let patch = r#"{"spec":{"template":{"spec":{"containers":[{"name":"controller",
         "env":[{"name":"ORDERSTREAM_CONNECTIONS","value":"0"}],"args":["controller",

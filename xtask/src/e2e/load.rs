@@ -1,5 +1,5 @@
-//! A constant stream of proposals by sellers who repeat what a client may repeat, and who remember
-//! what was acknowledged.
+//! A constant load of proposals by sellers that repeat what a client may repeat, and record what
+//! was acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,27 +11,28 @@ use serde_json::json;
 
 use super::cluster::{Cluster, NAMESPACE, pause};
 
-/// Sellers at work.
+/// The number of concurrent sellers.
 const SELLERS: usize = 4;
-/// Between two tries of one proposal.
+/// The time between two tries of one proposal.
 const RETRY: Duration = Duration::from_millis(50);
-/// Between two proposals of one seller.
+/// The time between two proposals of one seller.
 const THINK: Duration = Duration::from_millis(5);
 
-/// What the sellers heard.
+/// The results that the sellers received.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     /// Acknowledged proposals by order.
     pub(super) acknowledged: BTreeMap<String, BTreeSet<String>>,
-    /// Time from the first try of a proposal to its acknowledgement.
+    /// The times from the first try of a proposal to its acknowledgement, sorted once the load has
+    /// stopped.
     pub(super) took: Vec<Duration>,
-    /// Tries that were repeated, by what was heard.
+    /// The numbers of repeated tries, by the reason received.
     pub(super) repeated: BTreeMap<String, u32>,
-    /// Answers that no client may repeat.
+    /// The responses that no client may repeat.
     pub(super) failed: Vec<String>,
 }
 
-/// Sellers that propose until they are told to stop.
+/// Sellers that propose until they are stopped.
 pub(super) struct Load<'scope> {
     stop: Arc<AtomicBool>,
     sellers: Vec<ScopedJoinHandle<'scope, Heard>>,
@@ -54,7 +55,7 @@ impl<'scope> Load<'scope> {
         Self { stop, sellers }
     }
 
-    /// Stops them, and gives what all of them heard.
+    /// Stops the sellers, and returns all their results.
     pub(super) fn stop(self) -> Heard {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Heard::default();
@@ -114,9 +115,9 @@ fn propose(cluster: &Cluster, orders: &[String], seller: usize, stop: &AtomicBoo
 
 enum Tried {
     Done,
-    /// Not now: overloaded, unavailable, or no answer.
+    /// A temporary refusal: overloaded, unavailable, or no response.
     Again(String),
-    /// A no for good.
+    /// A final refusal.
     Failed(String),
 }
 

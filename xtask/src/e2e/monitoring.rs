@@ -1,5 +1,5 @@
-//! A real Prometheus reads the running installation through the API server's proxy: every rule
-//! loads, and every panel of every dashboard has something to show.
+//! A real Prometheus scrapes the running installation through the API server's proxy: every rule
+//! loads, and every panel of every dashboard has data.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -15,11 +15,11 @@ use super::cluster::{Cluster, NAMESPACE, RELEASE, pause, until};
 use super::load::Load;
 use crate::dashboards;
 
-/// How long the load runs before the panels are asked: the longest range in one is a minute.
+/// The duration of the load before the panels are queried: the longest range in one is a minute.
 const LOAD: Duration = Duration::from_secs(20);
-/// Time in which everything is read at least twice.
+/// The time in which every target is scraped at least twice.
 const SCRAPES: Duration = Duration::from_secs(5);
-/// Series that one process may have, whatever users do.
+/// The most series of one process, whatever users do.
 const SERIES_MAX: usize = 2_000;
 
 pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
@@ -40,7 +40,7 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     prometheus.shows_everything(cluster)
 }
 
-/// Orders that nobody has proposed for yet.
+/// Makes orders without any proposal.
 fn fresh_orders(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
     let names: Vec<_> = (0..6).map(|number| format!("shown-{number}")).collect();
     let manifests = names.iter().map(|name| {
@@ -57,7 +57,7 @@ fn fresh_orders(cluster: &Cluster) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Thousands of unknown ids and paths make no series.
+/// Checks that thousands of unknown ids and paths add no series.
 fn series_are_bounded(cluster: &Cluster) -> anyhow::Result<()> {
     for number in 0..1_000 {
         for path in [
@@ -80,7 +80,7 @@ fn series_are_bounded(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The `FlowSchema` takes the controller's requests, and none is turned away.
+/// Checks that the `FlowSchema` matches the controller's requests, and that none is rejected.
 fn requests_have_their_own_queue(cluster: &Cluster) -> anyhow::Result<()> {
     let page = cluster.kubectl(&["get", "--raw", "/metrics"])?;
     let schema = format!("flow_schema=\"{NAMESPACE}-{RELEASE}-controller\"");
@@ -96,7 +96,7 @@ fn requests_have_their_own_queue(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A Prometheus with a folder of its own; ends when dropped.
+/// A Prometheus with a folder of its own; both are removed when dropped.
 struct Prometheus {
     process: Child,
     dir: PathBuf,
@@ -142,7 +142,7 @@ impl Prometheus {
         Ok(answer.body_mut().read_to_string()?)
     }
 
-    /// Every expression of every panel gives data, and every rule is healthy.
+    /// Checks that every expression of every panel has data, and that every rule is healthy.
     fn shows_everything(&self, cluster: &Cluster) -> anyhow::Result<()> {
         let expressions = dashboards::expressions();
         let mut empty = Vec::new();
@@ -180,7 +180,7 @@ impl Prometheus {
         cluster.orders().map(drop)
     }
 
-    /// How many series an expression gives that are numbers.
+    /// Returns the number of series of an expression whose value is a number.
     fn query(&self, expression: &str) -> anyhow::Result<usize> {
         let mut answer = ureq::get(format!("http://{}/api/v1/query", self.address))
             .query("query", expression)
@@ -191,8 +191,8 @@ impl Prometheus {
     }
 }
 
-/// Scrapes each pod through the API server's proxy, with the labels that a monitor of the
-/// Prometheus operator gives.
+/// Returns a configuration that scrapes each pod through the API server's proxy, with the labels
+/// that a monitor of the Prometheus operator adds.
 fn configuration(cluster: &Cluster, rules: &str) -> anyhow::Result<String> {
     let target = cluster.base().trim_start_matches("http://");
     let mut text = format!(

@@ -1,4 +1,4 @@
-//! The same chart with the rights of one namespace only, on a cluster from which all was removed.
+//! The same chart with rights in one namespace only, on a cluster without an installation.
 
 use anyhow::ensure;
 

@@ -1,5 +1,5 @@
-//! A seller is told: the chart with a Secret that signs, a seller whose webhook is this process, one
-//! order, and exactly one invitation with a signature that is right.
+//! Notification of a seller: the chart with a Secret that signs, a seller whose webhook is this
+//! process, one order, and exactly one invitation with a valid signature.
 
 mod listener;
 
@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use self::listener::{Heard, Listener};
 use super::cluster::{Cluster, NAMESPACE, until};
 
-/// How long the invitation may take: an attempt, and a repetition after it failed.
+/// The time limit of the invitation: an attempt, and another after a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Signs here, and nowhere else: the example of Standard Webhooks.
+/// The signing secret of this test: the example of Standard Webhooks.
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const ORDER: &str = "told";
 const SELLER: &str = "listening";
@@ -63,14 +63,14 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An address of a node, which pods and this process have in common.
+/// Returns an address of a node, which pods and this process can reach.
 fn reachable_from(cluster: &Cluster) -> anyhow::Result<String> {
     let path = "jsonpath={.items[0].status.addresses[?(@.type==\"InternalIP\")].address}";
     let addresses = cluster.kubectl(&["get", "nodes", "-o", path])?;
     addresses.split_whitespace().next().map(str::to_owned).context("no node has an address")
 }
 
-/// The Secret is named, and what is in it is nowhere else.
+/// Checks that the Secret is referred to, and that its content appears in no other object.
 fn no_secret_is_shown(cluster: &Cluster) -> anyhow::Result<()> {
     let kinds = "configmaps,statefulsets,pods,controllerrevisions";
     let shown = cluster.kubectl(&["get", kinds, "-o", "yaml"])?;
@@ -83,7 +83,8 @@ fn is_invitation(heard: &Heard) -> bool {
     heard.event["template"] == "invitation" && heard.event["subject"] == ORDER
 }
 
-/// Whether the seller's invitation is noted as told, and nothing of the order waits.
+/// Checks whether the seller's invitation is recorded as notified, and no notification of the order
+/// waits.
 fn is_all_told(cluster: &Cluster) -> anyhow::Result<Option<()>> {
     let base = format!("{}/api/v1/orders/{ORDER}", Cluster::service("processor"));
     let of = |path: &str| -> anyhow::Result<Value> {
@@ -95,7 +96,7 @@ fn is_all_told(cluster: &Cluster) -> anyhow::Result<Option<()>> {
     Ok(is_told.then_some(()))
 }
 
-/// One invitation, whatever was repeated, and it says what it should.
+/// Checks that there is one invitation, apart from repetitions, and that its content is right.
 fn judge(heard: &[Heard]) -> anyhow::Result<()> {
     let invitations: Vec<_> = heard.iter().filter(|heard| is_invitation(heard)).collect();
     let ids: BTreeSet<_> = invitations.iter().map(|heard| heard.event["id"].as_str()).collect();

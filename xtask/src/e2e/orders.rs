@@ -1,4 +1,4 @@
-//! What buyers and sellers do: manifests, the sellers' REST at any pod, the original's REST.
+//! The use by buyers and sellers: manifests, the sellers' REST at any pod, the original's REST.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -38,7 +38,8 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     original_conversation(cluster)
 }
 
-/// A processor that cannot start says why in one line, and the others go on.
+/// Checks that a processor that cannot start reports the cause in one line, and that the others go
+/// on.
 fn wrong_settings_stop_the_rollout(cluster: &Cluster) -> anyhow::Result<()> {
     let set = format!("statefulset/{RELEASE}-processor");
     let patch = r#"{"spec":{"template":{"spec":{"containers":[{"name":"processor",
@@ -69,7 +70,7 @@ fn apply_examples(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Every processor takes a proposal for every order, whoever owns it.
+/// Checks that every processor takes a proposal for every order, whichever owns it.
 fn propose_at_every_pod(cluster: &Cluster) -> anyhow::Result<()> {
     let pods = cluster.pods("processor")?;
     let orders = cluster.orders()?;
@@ -100,13 +101,14 @@ fn propose_at_every_pod(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The number under which sellers know an order.
+/// Returns the id under which sellers know an order.
 pub(super) fn order_id(order: &Value) -> String {
     let id = order["spec"]["orderReqId"].as_str();
     id.or_else(|| order["metadata"]["name"].as_str()).unwrap_or_default().to_owned()
 }
 
-/// An open order is awarded at once; a sealed one says why it is not yet, and stays as it was.
+/// Checks that an open order is awarded at once, and that a sealed one reports the refusal and
+/// stays open.
 fn award(cluster: &Cluster) -> anyhow::Result<()> {
     award_first_proposal(cluster, "office-chairs")?;
     let finalised = "--for=jsonpath={.status.phase}=Finalised";
@@ -130,7 +132,7 @@ fn award_first_proposal(cluster: &Cluster, name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The original system's conversation, through the requestor's Service.
+/// Plays the original system's conversation, through the requestor's Service.
 fn original_conversation(cluster: &Cluster) -> anyhow::Result<()> {
     let base = format!("{}/api/v1/orders", Cluster::service("requestor"));
     let initiate = json!({

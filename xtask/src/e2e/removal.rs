@@ -1,4 +1,5 @@
-//! Everything that is removed ends: the release with orders in it, the namespace, the definitions.
+//! The removal of the release with orders in it, of the namespace, and of the definitions; each
+//! completes.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +7,7 @@ use anyhow::ensure;
 
 use super::cluster::{Cluster, NAMESPACE, RELEASE, until};
 
-/// How long each removal may take.
+/// The time limit of each removal.
 const REMOVAL_MAX: Duration = Duration::from_secs(60);
 
 pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {

@@ -1,5 +1,5 @@
-//! The rights that the chart grants against those that the controllers asked for in this run: none is
-//! missing and none is unused.
+//! The rights that the chart grants, compared with those that the controllers used in this run:
+//! none is missing and none is unused.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::cluster::{Cluster, NAMESPACE, RELEASE, until};
 
-/// Needed only where the API server streams no list.
+/// The right that is needed only where the API server does not stream lists.
 const UNLESS_STREAMED: &str = "list orderstream.dev orderrequests";
-/// What is asked once in a while has its own time.
+/// The time limit of the comparison; some rights are used only now and then.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
@@ -19,7 +19,7 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     judge(cluster, &[&orders, &format!("role/{RELEASE}-controller")])
 }
 
-/// Lives a life that needs every right, and compares it with what these roles grant.
+/// Exercises every right, and compares the rights used with those that these roles grant.
 pub(super) fn judge(cluster: &Cluster, roles: &[&str]) -> anyhow::Result<()> {
     live(cluster)?;
     let mut granted = BTreeSet::new();
@@ -56,7 +56,7 @@ fn asked(cluster: &Cluster) -> anyhow::Result<BTreeSet<String>> {
     Ok(asked)
 }
 
-/// As the audit log of the API server would have it: verb, group, resource.
+/// Returns a role's rights as `verb group resource`, like the API server's audit log.
 fn rights(role: &Value) -> BTreeSet<String> {
     let mut rights = BTreeSet::new();
     for rule in role["rules"].as_array().into_iter().flatten() {
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_verb_on_every_resource_of_a_rule_is_a_right() {
+    fn rights_are_verbs_times_resources() {
         let role = json!({"rules": [
             {"apiGroups": ["a"], "resources": ["b", "b/status"], "verbs": ["get", "patch"]},
         ]});

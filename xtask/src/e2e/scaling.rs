@@ -1,4 +1,5 @@
-//! Fewer processors: refused while the ones that go hold open orders, and said so; done after that.
+//! Scaling down: refused, with the cause, while the removed processors hold open orders; done after
+//! that.
 
 use std::time::Duration;
 

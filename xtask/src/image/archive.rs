@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
 
-/// One file or folder of the layer.
+/// A file or folder of the layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// From the image's root, without a leading slash.
+    /// The path from the image's root, without a leading slash.
     pub(super) path: String,
     content: Option<Vec<u8>>,
     mode: u32,
@@ -19,41 +19,41 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// A file that everyone may read.
+    /// Makes a file that everyone may read.
     pub(super) fn file(path: &str, content: Vec<u8>) -> Self {
         Self { path: path.to_owned(), content: Some(content), mode: 0o644, owner: 0 }
     }
 
-    /// An empty folder of one user.
+    /// Makes an empty folder of one user.
     pub(super) fn folder(path: &str, owner: u64) -> Self {
         Self { path: format!("{path}/"), content: None, mode: 0o755, owner }
     }
 
-    /// The same file, to be run by everyone.
+    /// Makes the file executable by everyone.
     pub(super) fn executable(self) -> Self {
         Self { mode: 0o755, ..self }
     }
 
-    /// What is in the file; `None` for a folder.
+    /// Returns the file's content; `None` for a folder.
     pub(super) fn content(&self) -> Option<&[u8]> {
         self.content.as_deref()
     }
 
-    /// Who may do what with it.
+    /// Returns the permission bits.
     pub(super) fn mode(&self) -> u32 {
         self.mode
     }
 
-    /// The id of its user and its group.
+    /// Returns the id of its user and its group.
     pub(super) fn owner(&self) -> u64 {
         self.owner
     }
 }
 
-/// What goes into an archive.
+/// The content of an image archive.
 #[derive(Debug)]
 pub(super) struct Image {
-    /// Name and tag.
+    /// The image's name and tag.
     pub(super) name: String,
     pub(super) entries: Vec<Entry>,
     pub(super) entrypoint: Vec<String>,
@@ -62,7 +62,7 @@ pub(super) struct Image {
 }
 
 impl Image {
-    /// The archive.
+    /// Returns the bytes of the archive.
     pub(super) fn archive(&self) -> io::Result<Vec<u8>> {
         let layer = self.layer()?;
         let packed = packed(&layer)?;
@@ -90,7 +90,7 @@ impl Image {
         layer.into_inner()
     }
 
-    /// What a runtime reads.
+    /// Returns the image's config, which a runtime reads.
     pub(super) fn config(&self, layer: &str) -> Value {
         let labels: Map<String, Value> =
             self.labels.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
@@ -172,12 +172,12 @@ fn digest(bytes: &[u8]) -> String {
     format!("sha256:{sum}")
 }
 
-/// Where a blob lies in the layout.
+/// Returns the path of a blob in the layout.
 fn blob(bytes: &[u8]) -> String {
     format!("blobs/{}", digest(bytes).replace(':', "/"))
 }
 
-/// Whether an ELF file for 64 bits names a dynamic loader (a program header of type `PT_INTERP`,
+/// Reports whether a 64-bit ELF file names a dynamic loader (a program header of type `PT_INTERP`,
 /// 3; System V ABI, chapter 5).
 pub(super) fn wants_interpreter(elf: &[u8]) -> bool {
     let number = |at: usize, bytes: usize| -> Option<usize> {
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn every_reference_in_the_archive_leads_to_what_has_that_digest() {
+    fn archive_references_match_their_digests() {
         let files = files(&image().archive().unwrap());
         let parsed = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
         let find = |reference: &Value| {
@@ -262,12 +262,12 @@ mod tests {
     }
 
     #[test]
-    fn the_same_image_gives_the_same_bytes() {
+    fn equal_images_give_equal_bytes() {
         assert_eq!(image().archive().unwrap(), image().archive().unwrap());
     }
 
     #[test]
-    fn a_dynamic_binary_is_told_from_a_static_one() {
+    fn dynamic_binaries_are_detected() {
         let here = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         assert_eq!(wants_interpreter(&here), !cfg!(target_feature = "crt-static"));
         assert!(!wants_interpreter(b"\x7fELF"));

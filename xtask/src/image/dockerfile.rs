@@ -1,6 +1,6 @@
-//! The Dockerfile's last stage, tried with buildah where it is installed: given the same files, it
-//! makes the image that [`super::run`] makes, and the binary starts in it. Base images are not pulled
-//! for this: the stage that builds stands outside as a folder.
+//! The Dockerfile's last stage, tried with buildah where it is installed: from the same files it
+//! makes the image that [`super::run`] makes, and the binary starts in it. Base images are not
+//! pulled for this: a folder replaces the build stage.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -13,9 +13,9 @@ use serde_json::Value;
 use super::archive::Image;
 use crate::step;
 
-/// Of the image that is made and thrown away.
+/// The tag of the temporary image.
 const TAG: &str = "localhost/orderstream-dockerfile:tried";
-/// The build argument of each label that the Dockerfile takes from outside.
+/// The Dockerfile's build arguments, each with the label that it sets.
 const ARGS: [(&str, &str); 2] = [
     ("VERSION", "org.opencontainers.image.version"),
     ("REVISION", "org.opencontainers.image.revision"),
@@ -38,7 +38,7 @@ pub(super) fn try_last_stage(root: &Path, image: &Image) -> anyhow::Result<()> {
     tried
 }
 
-/// A folder with what buildah needs and keeps.
+/// The folder of buildah's input and storage.
 struct Stage {
     dir: PathBuf,
 }
@@ -85,7 +85,7 @@ impl Stage {
     }
 }
 
-/// What the stage that builds leaves for the last one.
+/// Writes the output of the build stage, from which the last stage copies.
 fn lay_out(out: &Path, image: &Image) -> anyhow::Result<()> {
     for entry in &image.entries {
         let path = out.join(&entry.path);
@@ -103,7 +103,7 @@ fn lay_out(out: &Path, image: &Image) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Compares all that runtimes read; builders add labels and variables of their own.
+/// Compares the fields that runtimes read; builders add labels and variables of their own.
 fn differences(ours: &Value, theirs: &Value) -> anyhow::Result<()> {
     for field in ["User", "Entrypoint", "ExposedPorts"] {
         let (ours, theirs) = (&ours[field], &theirs[field]);
@@ -136,8 +136,9 @@ mod tests {
         }
     }
 
+    /// Labels and variables that a builder adds are not.
     #[test]
-    fn each_field_that_a_runtime_reads_is_compared() {
+    fn runtime_fields_are_compared() {
         let ours = image().config("")["config"].clone();
         let mut theirs = ours.clone();
         theirs["Labels"]["io.buildah.version"] = json!("1");
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_dockerfiles_last_stage_says_what_the_image_has() {
+    fn dockerfile_and_image_configs_agree() {
         let text = include_str!("../../../Dockerfile");
         let last = text.rsplit("\nFROM ").next().unwrap();
         let config = image().config("")["config"].clone();

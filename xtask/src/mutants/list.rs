@@ -1,4 +1,4 @@
-//! The list of planted changes: its form, and what makes an entry stale. Pure, but for reading files.
+//! The lists of mutants: their form, and the checks for stale entries. Pure, but for reading files.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,26 +11,26 @@ use crate::tidy::Finding;
 
 /// The folder of the lists, one file for each part of the product.
 pub(crate) const DIR: &str = "xtask/mutants";
-/// Fewest entries that all lists hold together; a list that shrinks is a protection that is lost.
+/// The fewest entries of all lists together; an entry that is removed is a protection that is lost.
 const ENTRIES_MIN: usize = 30;
-/// Most seconds that a test may take to find its mutant, without the build.
+/// The most seconds that a test may take to find its mutant, without the build.
 const SECONDS_MAX: u64 = 120;
 
 /// One change that breaks one promise, and the test that must fail under it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Mutant {
-    /// Name of the mutant, unique in all lists.
+    /// The mutant's name, unique in all lists.
     pub(crate) name: String,
-    /// Promise or rule that the change breaks, in words.
+    /// The promise or rule that the change breaks, in words.
     pub(crate) breaks: String,
-    /// File that is changed, from the workspace's root.
+    /// The path of the changed file, from the workspace's root.
     pub(crate) file: String,
-    /// Text that occurs in the file exactly once.
+    /// The text to replace, which occurs in the file exactly once.
     pub(crate) old: String,
-    /// Text that takes its place.
+    /// The text that replaces it.
     pub(crate) new: String,
-    /// Test that must fail.
+    /// The test that must fail.
     pub(crate) test: Test,
 }
 
@@ -38,14 +38,14 @@ pub(crate) struct Mutant {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Test {
-    /// Package that holds it.
+    /// The package that has it.
     pub(crate) package: String,
-    /// Integration-test target; absent for a unit test of the library.
+    /// The integration-test target; absent for a unit test of the library.
     #[serde(default)]
     pub(crate) target: Option<String>,
-    /// Full path of the test, as `cargo test -- --exact` takes it.
+    /// The full path of the test, as `cargo test -- --exact` takes it.
     pub(crate) name: String,
-    /// Seconds in which it must fail, without the build; 30 where nothing is said.
+    /// The seconds in which it must fail, without the build; 30 by default.
     #[serde(default = "seconds")]
     pub(crate) seconds: u64,
 }
@@ -55,7 +55,7 @@ fn seconds() -> u64 {
 }
 
 impl Test {
-    /// The arguments of `cargo` that build the test's program, without running it.
+    /// Returns the arguments of `cargo test` that select the test's program.
     pub(crate) fn target_args(&self) -> Vec<String> {
         let mut args = vec!["--package".to_owned(), self.package.clone()];
         match &self.target {
@@ -65,13 +65,13 @@ impl Test {
         args
     }
 
-    /// The folder of the package, from the workspace's root.
+    /// Returns the folder of the package, from the workspace's root.
     pub(crate) fn package_dir(&self) -> PathBuf {
         let package = self.package.strip_prefix("orderstream-").unwrap_or(&self.package);
         Path::new("crates").join(package)
     }
 
-    /// The folder of the target that holds the test, from the workspace's root.
+    /// Returns the folder of the target that has the test, from the workspace's root.
     fn dir(&self, root: &Path) -> PathBuf {
         let package = self.package_dir();
         let Some(target) = &self.target else { return package.join("src") };
@@ -79,12 +79,12 @@ impl Test {
         if is_target(&root.join(&own)) { own } else { package.join("tests") }
     }
 
-    /// The function that the test is.
+    /// Returns the name of the test's function.
     fn function(&self) -> &str {
         self.name.rsplit("::").next().unwrap_or(&self.name)
     }
 
-    /// Whether the package's binary is run by the test, and has to be built first.
+    /// Reports whether the test runs the package's binary, which has to be built first.
     pub(crate) fn needs_binary(&self) -> bool {
         self.package == "orderstream"
     }
@@ -93,7 +93,7 @@ impl Test {
 /// Reads all lists, in the order of their files' names.
 ///
 /// # Errors
-/// When a list cannot be read or is not of its form.
+/// When a list cannot be read or parsed.
 pub(crate) fn read(root: &Path) -> anyhow::Result<Vec<(String, Vec<Mutant>)>> {
     let mut files: Vec<String> = Vec::new();
     for entry in fs::read_dir(root.join(DIR)).context(DIR)? {
@@ -110,7 +110,7 @@ pub(crate) fn read(root: &Path) -> anyhow::Result<Vec<(String, Vec<Mutant>)>> {
     files.into_iter().map(list).collect()
 }
 
-/// The entries of one list.
+/// Parses the entries of one list.
 ///
 /// # Errors
 /// When the text is not a list of mutants.
@@ -118,7 +118,7 @@ pub(crate) fn parse(text: &str) -> anyhow::Result<Vec<Mutant>> {
     Ok(serde_saphyr::from_str(text)?)
 }
 
-/// The file's text with the change in it; `None` where the old text does not stand there exactly once.
+/// Returns the file's text with the change; `None` where the old text does not occur exactly once.
 pub(crate) fn apply(mutant: &Mutant, text: &str) -> Option<String> {
     let mut found = text.match_indices(&mutant.old);
     let (at, _) = found.next()?;
@@ -129,7 +129,7 @@ pub(crate) fn apply(mutant: &Mutant, text: &str) -> Option<String> {
     Some(format!("{}{}{rest}", text.get(..at)?, mutant.new))
 }
 
-/// Finds every entry that could not be planted, or whose test is gone.
+/// Finds every entry that cannot be planted, or whose test is gone.
 ///
 /// # Errors
 /// When the lists or the sources cannot be read.
@@ -183,12 +183,12 @@ fn finding(path: &str, mutant: &Mutant, what: &str, fix: &str) -> Finding {
     Finding::new(path, 1, &format!("mutant {}: {what}", mutant.name), fix)
 }
 
-/// Whether a folder is a target of its own.
+/// Reports whether a folder is a test target of its own.
 fn is_target(dir: &Path) -> bool {
     dir.join("main.rs").is_file()
 }
 
-/// Whether a Rust file below the folder holds the text; other targets below it do not count.
+/// Reports whether a Rust file below the folder has the text; other targets below it do not count.
 fn holds(dir: &Path, wanted: &str) -> anyhow::Result<bool> {
     let Ok(entries) = fs::read_dir(dir) else { return Ok(false) };
     for entry in entries {
@@ -221,8 +221,9 @@ mod tests {
   test: { package: orderstream-core, name: 'book::tests::one' }
 ";
 
+    /// One whose old text is absent, or occurs twice, is not planted.
     #[test]
-    fn an_entry_is_planted_where_its_old_text_stands_exactly_once() {
+    fn mutants_replace_a_unique_text() {
         let mutant = parse(LIST).unwrap().remove(0);
         let once = "fn f() {\nlet a = 1;\nlet b = 2;\n}\n";
         assert_eq!(apply(&mutant, once).unwrap(), "fn f() {\nlet a = 2;\n}\n");
@@ -231,15 +232,16 @@ mod tests {
     }
 
     #[test]
-    fn a_list_with_an_unknown_field_is_refused() {
+    fn unknown_fields_are_refused() {
         let text = LIST.replace("breaks:", "brakes:");
         assert!(parse(&text).is_err());
     }
 
+    /// And in no other target of the package.
     #[test]
-    fn a_test_is_looked_for_in_the_target_that_is_named_and_in_no_other() {
+    fn tests_are_found_in_their_target() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let function = "fn power_that_goes_under_load_loses_nothing_that_was_acknowledged(";
+        let function = "fn power_cuts_under_load_lose_nothing(";
         let mut test = parse(LIST).unwrap().remove(0).test;
         test.package = "orderstream-journal".to_owned();
         for (target, expected) in [(None, false), (Some("main"), false), (Some("powercut"), true)] {
@@ -250,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_is_named_as_cargo_takes_it() {
+    fn tests_are_selected_for_cargo() {
         let mut test = parse(LIST).unwrap().remove(0).test;
         assert_eq!(test.target_args(), ["--package", "orderstream-core", "--lib"]);
         assert_eq!((test.function(), test.seconds), ("one", 30));

@@ -1,4 +1,4 @@
-//! Which crate may depend on which. Arrows point inward only:
+//! The allowed dependencies between crates. Arrows point inward only:
 //! `orderstream → {processor, requestor, controller} → {rpc, journal, support} → core`, and
 //! `orderstream → {mongo, notifier} → core`.
 
@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::Finding;
 
-/// Each crate of the workspace with those that it may depend on.
+/// The crates of the workspace, each with those that it may depend on.
 const INWARD: &[(&str, &[&str])] = &[
     ("orderstream-core", &[]),
     ("orderstream-journal", &["orderstream-core"]),
@@ -41,7 +41,7 @@ const INWARD: &[(&str, &[&str])] = &[
     ("xtask", ALL),
 ];
 
-/// What a service may depend on.
+/// The crates that a service may depend on.
 const SERVICE: &[&str] =
     &["orderstream-core", "orderstream-journal", "orderstream-rpc", "orderstream-support"];
 
@@ -67,7 +67,7 @@ const ALL_AND_TESTBED: &[&str] = &[
     "orderstream-testbed",
 ];
 
-/// Crates from outside that only some of ours may name.
+/// External crates that only some of ours may depend on.
 const RESERVED: &[(&str, &[&str])] = &[
     ("prost", &["orderstream-rpc", "orderstream-fuzz"]),
     ("prost-types", &["orderstream-rpc"]),
@@ -90,7 +90,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("mongodb", &["orderstream-mongo"]),
 ];
 
-/// Core decides and does nothing else: no runtime, no server.
+/// External crates that core may not depend on: it has no runtime and no server.
 const NOT_IN_CORE: &[&str] = &["tokio", "tonic", "axum"];
 
 /// A package as `cargo metadata` shows it.
@@ -104,9 +104,9 @@ pub(super) struct Package {
 #[derive(Debug, Deserialize)]
 struct Dependency {
     name: String,
-    /// `None` for a normal dependency.
+    /// The kind, such as `dev`; absent for a normal dependency.
     kind: Option<String>,
-    /// Given for a dependency inside the workspace.
+    /// The path of a dependency inside the workspace; absent for others.
     path: Option<PathBuf>,
 }
 
@@ -115,7 +115,7 @@ struct Metadata {
     packages: Vec<Package>,
 }
 
-/// The packages in the output of `cargo metadata --no-deps --format-version 1`.
+/// Parses the packages in the output of `cargo metadata --no-deps --format-version 1`.
 ///
 /// # Errors
 /// When the text is not such an output.
@@ -140,7 +140,7 @@ pub(super) fn check(package: &Package, path: &str, manifest: &str) -> Vec<Findin
         .collect()
 }
 
-/// Why this crate may not have this dependency.
+/// Returns the cause for which this crate may not have this dependency, if there is one.
 fn refuse(name: &str, inward: &[&str], dependency: &Dependency) -> Option<String> {
     let other = dependency.name.as_str();
     if dependency.path.is_some() && !inward.contains(&other) {
@@ -154,7 +154,7 @@ fn refuse(name: &str, inward: &[&str], dependency: &Dependency) -> Option<String
         .then(|| format!("{name} depends on {other}, only {} may", owners.join(", ")))
 }
 
-/// The manifest's line that names the dependency, or 1.
+/// Returns the manifest's line that names the dependency, or 1.
 fn line_of(manifest: &str, dependency: &str) -> usize {
     let names = |line: &str| {
         let rest = line.trim_start().strip_prefix(dependency)?;
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn arrows_outward_and_to_siblings_are_found() {
+    fn outward_and_sibling_arrows_are_found() {
         for (name, dependency) in [
             ("orderstream-core", "orderstream-rpc"),
             ("orderstream-rpc", "orderstream-journal"),
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crate_without_a_place_is_found() {
+    fn unplaced_crates_are_found() {
         assert!(check_one("orderstream-new", "serde", None)[0].contains("no place"));
     }
 }

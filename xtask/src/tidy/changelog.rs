@@ -3,16 +3,16 @@
 
 use super::Finding;
 
-/// Where the changelog lies, from the workspace's root.
+/// The path of the changelog, from the workspace's root.
 pub(super) const PATH: &str = "CHANGELOG.md";
 
 /// The headings below a version, in their order.
 const HEADINGS: &[&str] = &["Reliability", "Speed", "Features", "Internals"];
 
-/// What the walk over the lines has seen last.
+/// The last element that the walk over the lines has met.
 #[derive(Clone, Copy, Default)]
 enum Place {
-    /// Nothing, or the title and text about the file.
+    /// No version yet, at most the title and text about the file.
     #[default]
     Top,
     /// A version, without a heading yet.
@@ -54,7 +54,7 @@ pub(super) fn check(text: &str) -> Vec<Finding> {
     findings
 }
 
-/// What is wrong with a version's heading, and its fix.
+/// Returns the fault of a version's heading and its fix, if it has one.
 fn refuse_version(version: &str, place: Place) -> Option<(&'static str, &'static str)> {
     match place {
         Place::Top if version != "Unreleased" => {
@@ -68,7 +68,7 @@ fn refuse_version(version: &str, place: Place) -> Option<(&'static str, &'static
     }
 }
 
-/// Whether this is `1.2.3 - 2030-12-31`.
+/// Reports whether the text has the form `1.2.3 - 2030-12-31`.
 fn is_release(version: &str) -> bool {
     let Some((number, date)) = version.split_once(" - ") else { return false };
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
@@ -80,7 +80,7 @@ fn is_release(version: &str) -> bool {
         && date.into_iter().all(digits)
 }
 
-/// The index of a heading that may come at this place.
+/// Returns the index of a heading, or the cause for which it may not come at this place.
 fn position(heading: &str, place: Place) -> Result<usize, &'static str> {
     let at = HEADINGS.iter().position(|it| *it == heading).ok_or("an unknown heading")?;
     match place {
@@ -91,7 +91,7 @@ fn position(heading: &str, place: Place) -> Result<usize, &'static str> {
     }
 }
 
-/// A point of a list, its further lines, or nothing.
+/// Reports whether a line belongs to a list, or is blank.
 fn is_list(line: &str) -> bool {
     line.trim().is_empty() || line.starts_with("- ") || line.starts_with("  ")
 }

@@ -1,8 +1,8 @@
-//! One thing that is wrong, shown as one line.
+//! A finding of tidy, shown as one line.
 
 use std::fmt;
 
-/// A broken rule: where, what with its limit, and how to mend it.
+/// A broken rule: its place, the fault with its limit, and the fix.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Finding {
     path: String,
@@ -12,7 +12,7 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
-    /// A finding at a line, counted from 1.
+    /// Makes a finding at a line, counted from 1.
     pub(crate) fn new(path: &str, line: usize, what: &str, fix: &str) -> Self {
         Self { path: path.to_owned(), line, what: what.to_owned(), fix: fix.to_owned() }
     }

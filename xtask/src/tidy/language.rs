@@ -1,6 +1,6 @@
-//! The language of the code, measured over the whole tree: how doc comments open, how many types share a
-//! name, how many functions take a tuple apart, how tests are named. The limits only ever fall; where they
-//! are to end, `docs/glossary.md` says.
+//! The language of the code, measured over the whole tree: the openings of doc comments, types that
+//! share a name, functions that take a tuple apart, the names of tests. The limits only ever fall;
+//! their targets are in `docs/glossary.md`.
 
 use std::collections::BTreeMap;
 
@@ -8,28 +8,28 @@ use syn::visit::{self, Visit};
 
 use super::Finding;
 
-/// Doc comments in a thousand that open with a word that asks.
-const ASKING_PER_MILLE_MAX: usize = 252;
-/// Doc comments of one word.
-const ONE_WORD_MAX: usize = 125;
-/// Types in a thousand that share their name with another type.
-const SHARED_PER_MILLE_MAX: usize = 435;
-/// Functions in ten thousand that take a tuple apart in a parameter.
+/// The most doc comments, of a thousand, that open with a word that asks.
+const ASKING_PER_MILLE_MAX: usize = 5;
+/// The most doc comments of one word.
+const ONE_WORD_MAX: usize = 0;
+/// The most types, of a thousand, that share their name with another type.
+const SHARED_PER_MILLE_MAX: usize = 434;
+/// The most functions, of ten thousand, that take a tuple apart in a parameter.
 const TUPLES_PER_TEN_THOUSAND_MAX: usize = 143;
-/// Tests whose name has more letters than [`NAME_LETTERS_MAX`].
-const LONG_NAMES_MAX: usize = 211;
-/// Words of the median test's name.
-const NAME_WORDS_MEDIAN_MAX: usize = 10;
+/// The most tests whose name has more than [`NAME_LETTERS_MAX`] letters.
+const LONG_NAMES_MAX: usize = 0;
+/// The most words of the median test's name.
+const NAME_WORDS_MEDIAN_MAX: usize = 6;
 
-/// Letters of a test's name that is read at once.
+/// The most letters of a test's name that is read at a glance.
 const NAME_LETTERS_MAX: usize = 64;
-/// Words that open a question, and a doc comment that says nothing by itself.
+/// The words that open a question, or a doc comment that is not a sentence or a noun phrase.
 const ASKING: [&str; 9] =
     ["What", "Who", "Whose", "Which", "Why", "How", "Whether", "Where", "When"];
-/// Names that each service has one of.
+/// The names of types that each service may have.
 const COMMON: [&str; 6] = ["Config", "Error", "Handle", "Metrics", "Parts", "Service"];
 
-/// What was counted so far.
+/// The counts so far.
 #[derive(Debug, Default)]
 pub(super) struct Language {
     docs: usize,
@@ -42,7 +42,7 @@ pub(super) struct Language {
 }
 
 impl Language {
-    /// Counts one source file; one that does not parse is found elsewhere.
+    /// Counts one source file; one that does not parse is reported by another rule.
     pub(super) fn add(&mut self, path: &str, text: &str) {
         let Ok(file) = syn::parse_file(text) else { return };
         let in_tests = path.contains("/tests/") || path.ends_with("tests.rs");
@@ -92,14 +92,14 @@ impl Language {
         }
     }
 
-    /// The types that share their name, all counted.
+    /// Returns the number of types that share their name with another.
     fn shared(&self) -> usize {
         let is_shared =
             |(name, count): &(&String, &usize)| **count > 1 && !COMMON.contains(&name.as_str());
         self.types.iter().filter(is_shared).map(|(_, count)| count).sum()
     }
 
-    /// What is counted, how much of it there is, and how much may be.
+    /// Returns each measure: its description, its value and its limit.
     fn counts(&self) -> [(&'static str, usize, usize); 6] {
         let per = |part: usize, whole: usize, of: usize| (part * of).div_ceil(whole.max(1));
         let mut words: Vec<_> = self.tests.iter().map(|name| name.split('_').count()).collect();
@@ -132,7 +132,7 @@ impl Language {
         ]
     }
 
-    /// Finds what there is too much of, and prints the rest.
+    /// Prints all measures, and returns those over their limit as findings.
     pub(super) fn judge(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         for (what, count, most) in self.counts() {
@@ -217,8 +217,9 @@ mod tests {
         language
     }
 
+    /// A short one has one word.
     #[test]
-    fn docs_that_ask_or_have_one_word_are_counted() {
+    fn asking_or_short_docs_are_counted() {
         let language = counted(
             "/// Whose, and which number.\nstruct A {\n    /// Why.\n    b: u8,\n    \
              /// The price in all.\n    c: u8,\n}\n",
@@ -226,8 +227,9 @@ mod tests {
         assert_eq!((language.docs, language.asking, language.one_word), (3, 2, 1));
     }
 
+    /// Without the common names, and without the types of tests.
     #[test]
-    fn shared_names_are_counted_but_for_the_common_ones() {
+    fn shared_type_names_are_counted() {
         let mut language = counted("struct Place;\nstruct Error;\nstruct Other;\n");
         language.add("src/b.rs", "enum Place {}\nenum Error {}\n");
         language.add("src/a_tests.rs", "struct Other;\n");
@@ -236,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn tuples_in_parameters_and_names_of_tests_are_counted() {
+    fn tuple_parameters_and_tests_are_counted() {
         let language = counted(
             "fn a((b, c): (u8, u8)) {}\nfn d(e: (u8, u8)) {}\n#[tokio::test]\nasync fn it_is_so() {}\n",
         );
@@ -245,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_the_limit_is_a_finding() {
+    fn counts_over_limit_are_findings() {
         let mut language = counted("fn a() {}\n");
         assert!(language.judge().is_empty());
         language.one_word = ONE_WORD_MAX + 1;

@@ -5,13 +5,13 @@ use syn::visit::{self, Visit};
 
 use super::Finding;
 
-/// Lines in one source file, tests included (house style).
+/// The most lines of one source file, tests included (house style).
 const FILE_LINES_MAX: usize = 500;
 
-/// Lines of one function from `fn` to its closing brace (house style).
+/// The most lines of one function from `fn` to its closing brace (house style).
 const FUNCTION_LINES_MAX: usize = 70;
 
-/// Bytes of one checked-in file (house style).
+/// The most bytes of one checked-in file (house style).
 const BLOB_BYTES_MAX: u64 = 256 * 1024;
 
 /// Checks one checked-in file of any kind.
@@ -45,7 +45,7 @@ pub(super) fn check_file(path: &str, text: &str) -> Vec<Finding> {
     findings
 }
 
-/// Measures every function with a body.
+/// A visitor that measures every function with a body.
 struct Functions<'a> {
     path: &'a str,
     findings: &'a mut Vec<Finding>,
@@ -85,7 +85,7 @@ impl<'ast> Visit<'ast> for Functions<'_> {
 mod tests {
     use super::*;
 
-    /// A function of this many lines, `fn` and brace included.
+    /// Makes a function of this many lines, `fn` and brace included.
     fn function(lines: usize) -> String {
         format!("fn f() {{\n{}}}\n", "    g();\n".repeat(lines - 2))
     }
@@ -94,15 +94,17 @@ mod tests {
         check_file("a.rs", text).iter().map(ToString::to_string).collect()
     }
 
+    /// Counted from `fn`, without docs and attributes.
     #[test]
-    fn a_function_of_70_lines_passes_and_one_of_71_is_found() {
+    fn functions_over_70_lines_are_found() {
         assert_eq!(found(&function(70)), Vec::<String>::new());
         let long = format!("/// Doc.\n#[inline]\n{}", function(71));
         assert_eq!(found(&long), ["a.rs:3: fn f: 71 lines, limit 70, split the function"]);
     }
 
+    /// Default methods of traits are too.
     #[test]
-    fn methods_and_default_methods_and_inner_functions_are_measured() {
+    fn methods_and_nested_functions_are_measured() {
         for (before, after) in [("impl A {\n", "}\n"), ("trait A {\n", "}\n"), ("mod a {\n", "}\n")]
         {
             assert_eq!(found(&format!("{before}{}{after}", function(71))).len(), 1, "{before}");
@@ -112,19 +114,20 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_500_lines_passes_and_one_of_501_is_found() {
+    fn files_over_500_lines_are_found() {
         assert!(found(&"// line\n".repeat(500)).is_empty());
         let long = found(&"// line\n".repeat(501));
         assert_eq!(long, ["a.rs:501: 501 lines, limit 500, split the file by concept"]);
     }
 
     #[test]
-    fn a_file_that_is_not_rust_is_found() {
+    fn unparsable_files_are_found() {
         assert!(found("\nfn f( {\n")[0].starts_with("a.rs:2: is not Rust"));
     }
 
+    /// All but the workspace's `Cargo.lock`.
     #[test]
-    fn a_blob_at_the_limit_passes_and_one_above_is_found() {
+    fn blobs_over_the_limit_are_found() {
         assert_eq!(check_blob("a.bin", BLOB_BYTES_MAX), None);
         assert_eq!(check_blob("Cargo.lock", BLOB_BYTES_MAX + 1), None);
         assert!(check_blob("crates/a/Cargo.lock", BLOB_BYTES_MAX + 1).is_some());

@@ -1,5 +1,6 @@
-//! What a source file may not hold: a name that hides its place, no opening doc, unfinished code,
-//! marks that put work off, tests that do not run, proofs of durability that no journal made.
+//! The contents that a source file may not have: a name that hides its place, no opening doc,
+//! unfinished code, marks of postponed work, tests that do not run, proofs of durability that no
+//! journal made.
 
 use std::ops::Range;
 
@@ -8,14 +9,14 @@ use syn::visit::Visit;
 
 use super::Finding;
 
-/// Macros that stand for code that is not there.
+/// Macros that stand for missing code.
 const UNFINISHED: &[&str] = &["todo", "unimplemented"];
 
-/// Marks in comments that put work off.
+/// Marks of postponed work in comments.
 const MARKS: &[&str] = &["TODO", "FIXME", "XXX"];
 
-/// Where [`Durable`](orderstream_core::withheld::Durable) may be implemented: by a journal, for nothing by
-/// core itself, and in tests.
+/// The paths at which [`Durable`](orderstream_core::withheld::Durable) may be implemented: the
+/// journal, core itself for a proof of nothing, and tests.
 const PROVING: [&str; 5] = [
     "crates/journal/src/",
     "crates/core/src/withheld.rs",
@@ -49,14 +50,15 @@ pub(super) fn check(path: &str, text: &str) -> Vec<Finding> {
     findings
 }
 
-/// The line in which a file implements `Durable`, if it does.
+/// Returns the line in which a file implements `Durable`, if it does.
 fn proves(text: &str) -> Option<usize> {
     let mut proofs = Proofs(None);
     proofs.visit_file(&syn::parse_file(text).ok()?);
     proofs.0
 }
 
-/// A walk over a file's items, in modules and functions too, for the first that implements `Durable`.
+/// A visitor of a file's items, in modules and functions too, that keeps the first line with an
+/// implementation of `Durable`.
 struct Proofs(Option<usize>);
 
 impl<'ast> Visit<'ast> for Proofs {
@@ -69,12 +71,12 @@ impl<'ast> Visit<'ast> for Proofs {
     }
 }
 
-/// A walk over a file's tokens, into macros too.
+/// A walk over a file's tokens, including those in macros.
 struct Code<'a> {
     path: &'a str,
     text: &'a str,
     findings: &'a mut Vec<Finding>,
-    /// The bytes that are code; all others are space and comments.
+    /// The ranges of bytes that are code; all others are space and comments.
     spans: Vec<Range<usize>>,
 }
 
@@ -91,7 +93,7 @@ impl Code<'_> {
         }
     }
 
-    /// Finds `todo!(…)` and `#[ignore]` where they begin.
+    /// Finds `todo!(…)`, `unimplemented!(…)` and `#[ignore]` at their first token.
     fn judge(&mut self, token: &TokenTree, next: Option<&TokenTree>, third: Option<&TokenTree>) {
         let line = token.span().start().line;
         if let TokenTree::Ident(name) = token
@@ -112,7 +114,7 @@ impl Code<'_> {
         }
     }
 
-    /// Doc comments are tokens as well; they are kept out, being comments.
+    /// Keeps a token's range, unless it is a doc comment.
     fn keep(&mut self, span: Range<usize>) {
         let source = self.text.get(span.clone()).unwrap_or_default();
         if !source.starts_with("//") && !source.starts_with("/*") {
@@ -125,7 +127,7 @@ fn is_punct(token: Option<&TokenTree>, wanted: char) -> bool {
     matches!(token, Some(TokenTree::Punct(punct)) if punct.as_char() == wanted)
 }
 
-/// Whether an attribute's inside is `ignore`, also behind a `cfg_attr`.
+/// Reports whether an attribute's content is `ignore`, also inside a `cfg_attr`.
 fn ignores(attribute: TokenStream) -> bool {
     let mut tokens = attribute.into_iter();
     match tokens.next() {
@@ -189,12 +191,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_an_opening_doc_is_found() {
+    fn missing_opening_docs_are_found() {
         assert!(found("fn f() {}\n")[0].starts_with("src/a.rs:1: does not open"));
     }
 
+    /// In macros too, but not in texts.
     #[test]
-    fn unfinished_code_is_found_in_macros_too_and_not_in_texts() {
+    fn unfinished_code_is_found() {
         assert!(found("//! Doc.\nfn f() {\n    todo!()\n}\n")[0].contains("a.rs:3: `todo!`"));
         assert_eq!(
             found("//! Doc.\nfn f() {\n    select! { _ = a => unimplemented!(\"x\") }\n}\n").len(),
@@ -204,8 +207,9 @@ mod tests {
         assert_eq!(found(fine), Vec::<String>::new());
     }
 
+    /// Doc comments included; not in texts, nor as a part of a longer word.
     #[test]
-    fn marks_are_found_in_comments_and_docs_and_not_in_texts_or_words() {
+    fn marks_are_found_in_comments_only() {
         for comment in ["// TODO: later", "/// FIXME", "/* XXX */", "//! see XXX."] {
             let text = format!("//! Doc.\n{comment}\nfn f() {{}}\n");
             assert_eq!(found(&text).len(), 1, "{comment}");
@@ -214,8 +218,9 @@ mod tests {
         assert_eq!(found(fine), Vec::<String>::new());
     }
 
+    /// Proofs by the journal and in tests are allowed.
     #[test]
-    fn a_proof_that_no_journal_made_is_found() {
+    fn forged_durability_proofs_are_found() {
         let text = "//! Doc.\nstruct Forged;\nimpl core::Durable for Forged {}\n";
         assert!(found(text)[0].starts_with("src/a.rs:3: implements `Durable`"));
         let inside = format!("//! Doc.\nfn f() {{\n    mod m {{\n{text}    }}\n}}\n");

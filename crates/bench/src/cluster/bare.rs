@@ -12,20 +12,20 @@ use tokio::task::JoinSet;
 
 use super::driver;
 
-/// Patches at once, as many as the operator's writer has.
+/// The most concurrent patches, as many as the operator's writer has.
 const IN_FLIGHT_MAX: usize = 32;
 
-/// What the loop writes.
+/// The status that the loop writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Wrote {
     /// A phase and a generation.
     TwoFields,
-    /// As much as the operator's first status of an order says.
+    /// As many fields as the operator's first status of an order.
     Whole,
 }
 
 impl Wrote {
-    /// The word for it on a command line.
+    /// Returns its name on a command line.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::TwoFields => "two-fields",

@@ -1,5 +1,5 @@
-//! The people: makes resources at a steady rate, and sees in a watch of its own when each is there
-//! and when its status says that it streams.
+//! The users of a cluster: creates resources at a steady rate, and observes in a watch of its own
+//! when each exists and when its status has the phase `Streaming`.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -20,10 +20,10 @@ use tokio::time::MissedTickBehavior;
 
 use super::{LOOK, PATIENCE, Settings};
 
-/// Creates at once, when as many as possible are made.
+/// The most concurrent creates, when resources are created at full speed.
 const CREATES_AT_ONCE: usize = 32;
 
-/// When what was seen of one resource.
+/// The times at which the steps of one resource were observed.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
     made: Option<Instant>,
@@ -33,16 +33,16 @@ struct Seen {
 
 type Sightings = Arc<Mutex<HashMap<String, Seen>>>;
 
-/// p50 and p99 in milliseconds.
+/// Two latencies, each as p50 and p99 in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Latencies {
-    /// From the create call to its echo in the watch.
+    /// From the create call to the resource in the watch.
     pub(crate) watch: [f64; 2],
-    /// From the create call to the status in the watch.
+    /// From the create call to its streaming status in the watch.
     pub(crate) status: [f64; 2],
 }
 
-/// One namespace's people.
+/// The users of one namespace.
 #[derive(Debug)]
 pub(crate) struct Driver {
     api: Api<OrderRequest>,
@@ -50,7 +50,7 @@ pub(crate) struct Driver {
     tasks: JoinSet<()>,
 }
 
-/// A client without limits of its own.
+/// Makes a client without rate limits of its own.
 pub(crate) async fn client(kubeconfig: &Path) -> anyhow::Result<Client> {
     let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
     let options = KubeConfigOptions::default();
@@ -58,7 +58,7 @@ pub(crate) async fn client(kubeconfig: &Path) -> anyhow::Result<Client> {
 }
 
 impl Driver {
-    /// Begins to watch, and waits until the watch shows something.
+    /// Starts the watch, and waits until it shows a first resource.
     pub(crate) async fn start(kubeconfig: &Path, namespace: &str) -> anyhow::Result<Self> {
         let api: Api<OrderRequest> = Api::namespaced(client(kubeconfig).await?, namespace);
         let seen = Sightings::default();
@@ -88,7 +88,7 @@ impl Driver {
         self.tasks.shutdown().await;
     }
 
-    /// Makes resources at the rate, and waits until all stream.
+    /// Creates resources at the rate, waits until all stream, and returns their latencies.
     pub(crate) async fn measure(
         &mut self,
         prefix: &str,
@@ -118,7 +118,7 @@ impl Driver {
         Ok(Latencies { watch: percentiles(&watch), status: percentiles(&status) })
     }
 
-    /// Makes resources as fast as the API server takes them.
+    /// Creates resources as fast as the API server takes them.
     pub(crate) async fn make(&mut self, prefix: &str, count: usize) -> anyhow::Result<()> {
         let mut creates = JoinSet::new();
         for number in 0..count {
@@ -135,7 +135,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Waits until every resource that was made streams.
+    /// Waits until every created resource streams.
     pub(crate) async fn until_all_streaming(&self, patience: Duration) -> anyhow::Result<()> {
         let began = Instant::now();
         loop {

@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-/// How long a start may take.
+/// The time limit of a start.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a process holds in memory, megabytes.
+/// The memory of a process, megabytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Memory {
-    /// All, the pages of the program that ran so far among it.
+    /// All resident memory, including the loaded pages of the program.
     pub(crate) all: f64,
-    /// Of it what belongs to the process alone.
+    /// The part that belongs to the process alone: its anonymous memory.
     pub(crate) data: f64,
 }
 
 impl Memory {
-    /// What came since then, as a cell.
+    /// Formats the growth since `idle` as a table cell.
     pub(crate) fn over(self, idle: Self) -> String {
         format!("{:.0}, data {:.0}", self.all - idle.all, self.data - idle.data)
     }
@@ -34,7 +34,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts a program; with a file, waits until it has written there what it bound.
+    /// Starts a program; with a file, waits until it has written its addresses there.
     pub(crate) fn start(
         program: &Path,
         args: &[&str],
@@ -65,12 +65,12 @@ impl Process {
         Ok(process)
     }
 
-    /// What it bound under this name, as `host:port`.
+    /// Returns the address that it bound under this name, as `host:port`.
     pub(crate) fn address(&self, name: &str) -> anyhow::Result<String> {
         self.addresses.get(name).cloned().with_context(|| format!("{name} is bound"))
     }
 
-    /// Megabytes of memory that it holds.
+    /// Returns the memory of the process.
     pub(crate) fn memory(&self) -> anyhow::Result<Memory> {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let mb = |name: &str| -> anyhow::Result<f64> {
@@ -81,7 +81,7 @@ impl Process {
         Ok(Memory { all: mb("VmRSS:")?, data: mb("RssAnon:")? })
     }
 
-    /// Seconds of processor time that it took so far.
+    /// Returns the CPU time that it has used so far, seconds.
     pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
         // The kernel counts in hundredths of a second on every machine that this runs on.
         const TICKS_PER_SECOND: f64 = 100.0;
@@ -92,7 +92,7 @@ impl Process {
         Ok(ticks.sum::<Result<f64, _>>()? / TICKS_PER_SECOND)
     }
 
-    /// `kill -9`, and waits until it is gone.
+    /// Kills the process as `kill -9` does, and waits until it has ended.
     pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
         self.child.kill()?;
         self.child.wait()?;

@@ -1,4 +1,4 @@
-//! What a controller says of itself, from its metrics page.
+//! A controller's metrics, read from its page.
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -9,21 +9,21 @@ use tokio::task::JoinSet;
 
 use super::process::Process;
 
-/// Figures of one moment.
+/// The metrics of one moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Figures {
-    /// Whether it leads.
+    /// The controller leads.
     pub(crate) leads: bool,
-    /// Streams that are up.
+    /// The number of streams that are up.
     pub(crate) streams: usize,
-    /// Statuses written since its start, of any result.
+    /// The number of status writes since its start, of any result.
     pub(crate) status_writes: u64,
-    /// Of all looks at resources, the part that took at most a millisecond.
+    /// The part of all reconciles that took at most a millisecond, 0 to 1.
     pub(crate) looks_under_1_ms: f64,
 }
 
 impl Figures {
-    /// Reads them.
+    /// Reads the metrics of a controller.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "they are counts")]
     pub(crate) async fn of(controller: &Process) -> anyhow::Result<Self> {
         let text = page(&controller.address("metrics")?).await?;
@@ -46,7 +46,7 @@ impl Figures {
     }
 }
 
-/// The sum of all series of a name.
+/// Returns the sum of all series of a name.
 fn sum(text: &str, name: &str) -> f64 {
     let of_name =
         |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));

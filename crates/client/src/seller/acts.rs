@@ -1,5 +1,5 @@
-//! What a seller does in its session. Each act is sent again after a break until it is answered, and
-//! done once.
+//! A seller's commands in its session. Each is sent again after a break until its reply comes, and
+//! has one effect.
 
 use orderstream_core::command::Proposed;
 use orderstream_core::{FollowUpId, OrderKey, ProposalId, Seq};
@@ -14,7 +14,7 @@ impl SellerSession {
     /// Makes a new proposal. The order may be at any processor.
     ///
     /// # Errors
-    /// A refusal, or that the answer was not waited for.
+    /// A refusal, or a reply that was not waited for.
     pub async fn propose(
         &mut self,
         order: &OrderKey,
@@ -23,11 +23,11 @@ impl SellerSession {
         self.submit(order, proposed, None).await
     }
 
-    /// Changes a proposal whose newest version is this one; where it is another by now, it is refused
+    /// Changes a proposal whose newest version is this one; where a newer one exists, it is refused
     /// with `CHANGED`. The proposal names its id.
     ///
     /// # Errors
-    /// A refusal, or that the answer was not waited for.
+    /// A refusal, or a reply that was not waited for.
     pub async fn amend(
         &mut self,
         order: &OrderKey,
@@ -50,10 +50,10 @@ impl SellerSession {
         self.say(Up::Proposal(wire)).await
     }
 
-    /// Takes a proposal back.
+    /// Withdraws a proposal.
     ///
     /// # Errors
-    /// A refusal, or that the answer was not waited for.
+    /// A refusal, or a reply that was not waited for.
     pub async fn withdraw(
         &mut self,
         order: &OrderKey,
@@ -65,10 +65,10 @@ impl SellerSession {
         self.say(Up::Withdraw(v1::Withdraw { order, proposal_id, reason, version: 0 })).await
     }
 
-    /// Says that it will not propose.
+    /// Declines an order.
     ///
     /// # Errors
-    /// A refusal, or that the answer was not waited for.
+    /// A refusal, or a reply that was not waited for.
     pub async fn decline(&mut self, order: &OrderKey, reason: &str) -> Result<Receipt, Error> {
         let order = named(order);
         self.say(Up::Decline(v1::Decline { order, reason: reason.to_owned() })).await
@@ -77,7 +77,7 @@ impl SellerSession {
     /// Answers a follow-up of the buyer.
     ///
     /// # Errors
-    /// A refusal, or that the answer was not waited for.
+    /// A refusal, or a reply that was not waited for.
     pub async fn answer(
         &mut self,
         order: &OrderKey,
@@ -93,10 +93,10 @@ impl SellerSession {
         self.say(Up::Answer(answer)).await
     }
 
-    /// Asks the buyer something; gives the id that the answer will name.
+    /// Asks the buyer a question; returns the id that the answer will name.
     ///
     /// # Errors
-    /// A refusal, or that the answer was not waited for.
+    /// A refusal, or a reply that was not waited for.
     pub async fn ask(&mut self, order: &OrderKey, text: &str) -> Result<FollowUpId, Error> {
         let id = FollowUpId::new(fresh_key())?;
         let (order, question_id) = (named(order), id.to_string());
@@ -104,10 +104,10 @@ impl SellerSession {
         Ok(id)
     }
 
-    /// Holds a proposal while it is edited, for a number of milliseconds; 0 means the default.
+    /// Takes a proposal's edit lock for a number of milliseconds; 0 means the default.
     ///
     /// # Errors
-    /// A refusal (`LOCKED` while somebody else holds it), or that the answer was not waited for.
+    /// A refusal (`LOCKED` while another seller holds it), or a reply that was not waited for.
     pub async fn lock(
         &mut self,
         order: &OrderKey,
@@ -118,10 +118,10 @@ impl SellerSession {
         self.say(Up::Lock(v1::LockRequest { order, proposal_id, lease_ms, version: 0 })).await
     }
 
-    /// Gives a held proposal back.
+    /// Releases a proposal's edit lock.
     ///
     /// # Errors
-    /// A refusal, or that the answer was not waited for.
+    /// A refusal, or a reply that was not waited for.
     pub async fn unlock(
         &mut self,
         order: &OrderKey,
@@ -131,11 +131,11 @@ impl SellerSession {
         self.say(Up::Unlock(v1::UnlockRequest { order, proposal_id })).await
     }
 
-    /// Says that events up to this one are safe: the invitation counts as seen, and the cursor is
+    /// Acknowledges the events up to this one: the invitation counts as seen, and the cursor is
     /// stored, so that a later session goes on after it.
     ///
     /// # Errors
-    /// A refusal, or that the answer was not waited for.
+    /// A refusal, or a reply that was not waited for.
     pub async fn acknowledge(&mut self, order: &OrderKey, seq: Seq) -> Result<(), Error> {
         let is_first = self.stored(order, seq);
         if !is_first {

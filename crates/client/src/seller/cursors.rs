@@ -1,28 +1,28 @@
-//! Where a seller goes on after its program was started again.
+//! The cursors after which a seller goes on when its program was started again.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use orderstream_core::{Incarnation, OrderKey, Seq};
 
-/// A place in one order's events.
+/// The last event of one order that a seller has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// Which order.
+    /// The order's tenant and id.
     pub order: OrderKey,
-    /// Which life of the name, where it is known.
+    /// The order's incarnation; absent where it is not known.
     pub incarnation: Option<Incarnation>,
-    /// The last event that is safe with the seller.
+    /// The sequence number of the last event that is safe with the seller.
     pub seq: Seq,
 }
 
-/// Keeps a seller's cursors: in memory ([`InMemory`]), or where the program stores the rest of what
-/// it knows. What it forgets is heard again from the first event on.
+/// A store of a seller's cursors: in memory ([`InMemory`]), or together with the program's other
+/// data. An order without a cursor is received again from its first event.
 ///
 /// ```
 /// use orderstream_client::{Cursor, Cursors, OrderKey};
 ///
-/// /// Keeps them in a file of one line for each step.
+/// /// Stores them in a file of one line for each step.
 /// #[derive(Debug)]
 /// struct InFile(std::path::PathBuf);
 ///
@@ -39,13 +39,13 @@ pub struct Cursor {
 /// }
 /// ```
 pub trait Cursors: Debug + Send + Sync {
-    /// All cursors, when the session starts; at most 1 000 are used.
+    /// Returns all cursors when the session starts; at most 1 000 are used.
     fn load(&self) -> Vec<Cursor>;
 
-    /// An event was acknowledged. What is slow here holds up the session.
+    /// Stores the cursor of an acknowledged event. A slow call holds up the session.
     fn store(&mut self, cursor: &Cursor);
 
-    /// The order is over, or not there any more.
+    /// Drops the cursor of an order that has ended, or does not exist any more.
     fn forget(&mut self, order: &OrderKey);
 }
 

@@ -1,22 +1,22 @@
-//! How many writes per second the API server is asked for: a token bucket that halves its rate
-//! when it is told to slow down, and grows back while it is not.
+//! The limit of writes per second to the API server: a token bucket that halves its rate when the
+//! server asks it to slow down, and grows back otherwise.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The fastest, writes per second.
+/// The highest rate, writes per second.
 pub const PER_SECOND_MAX: f64 = 1_000.0;
-/// The slowest, writes per second.
+/// The lowest rate, writes per second.
 pub const PER_SECOND_MIN: f64 = 5.0;
-/// What grows back each second, as a part of the fastest.
+/// The growth of the rate in a second, as a fraction of the highest rate.
 const GROWTH: f64 = 0.05;
-/// Writes that may be done at once after a quiet time.
+/// Writes that may be done at once after an idle time.
 const BURST: f64 = 200.0;
-/// The longest time that a server may ask for, so that a wrong answer cannot stop all writes.
+/// The longest back-off that a server may ask for, so that a wrong response cannot stop all writes.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// The bucket.
+/// A token bucket of writes.
 #[derive(Clone, Debug)]
 pub struct Bucket {
     per_second: f64,
@@ -27,13 +27,13 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// A full one.
+    /// Makes a full bucket.
     pub const fn new(now: Instant) -> Self {
         let per_second = PER_SECOND_MAX;
         Self { per_second, tokens: BURST, at: now, paused_until: None, halved_at: None }
     }
 
-    /// Writes per second that are allowed now.
+    /// Returns the rate that is allowed now, writes per second.
     pub const fn per_second(&self) -> f64 {
         self.per_second
     }
@@ -41,7 +41,7 @@ impl Bucket {
     /// Takes one token.
     ///
     /// # Errors
-    /// How long to wait for one.
+    /// The time to wait for the next token.
     pub fn take(&mut self, now: Instant) -> Result<(), Duration> {
         self.refill(now);
         if let Some(until) = self.paused_until.filter(|until| *until > now) {
@@ -54,8 +54,9 @@ impl Bucket {
         Err(Duration::from_secs_f64((1.0 - self.tokens) / self.per_second))
     }
 
-    /// The server said: slower, and nothing before this time has passed. Answers to writes that
-    /// were under way together count once.
+    /// Halves the rate, and stops all writes for `retry_after`: 1 s when absent, 60 s at most.
+    /// Calls within a second of a halving do not halve it again: responses that come together count
+    /// once.
     pub fn slow_down(&mut self, now: Instant, retry_after: Option<Duration>) {
         self.refill(now);
         if self.halved_at.is_none_or(|at| now - at >= Duration::from_secs(1)) {
@@ -93,8 +94,9 @@ mod tests {
         assert!(wait <= Duration::from_millis(1), "{wait:?}");
     }
 
+    /// Responses that come together count once, and writes wait as long as the server asked.
     #[test]
-    fn told_to_slow_down_it_halves_once_for_answers_that_come_together_and_waits_as_told() {
+    fn throttling_halves_rate_once_per_burst() {
         let start = Instant::now();
         let mut bucket = Bucket::new(start);
         for _ in 0..32 {
@@ -106,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn it_grows_back_and_never_stops_for_good() {
+    fn rate_recovers_and_never_reaches_zero() {
         let start = Instant::now();
         let mut bucket = Bucket::new(start);
         for second in 0..20 {

@@ -1,5 +1,5 @@
-//! Buyers on a cluster: what they ask over REST becomes an edit of an `OrderRequest`, the same act as
-//! `kubectl apply`, and what they are told is what the watch shows, the same on every replica.
+//! Buyers on a cluster: a REST request becomes an edit of an `OrderRequest`, as `kubectl apply`
+//! would make it, and its reply comes from the watch, the same on every replica.
 
 use orderstream_core::date::parse_rfc3339;
 use std::sync::Arc;
@@ -13,7 +13,8 @@ use orderstream_core::buyer::{
     Stored, Totals, Tracked,
 };
 use orderstream_core::{
-    Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Reason, Refusal, Seq,
+    Epoch, FollowUpId, IdempotencyKey, Incarnation, OrderKey, OrderSpec, Reason, Refusal,
+    RequestPhase, Seq,
 };
 use parking_lot::RwLock;
 use serde_json::Value;
@@ -29,23 +30,25 @@ use self::names::resource_name;
 use self::outcome::{Since, Wish, outcome};
 use super::cache::{Cache, Kept};
 use super::writer::version_of;
+use crate::conditions::STALLED;
 use crate::convert;
 use crate::order_request::{OrderRequest, OrderRequestSpec};
 use crate::order_status::OrderRequestStatus;
 
-/// Who edits, as the API server writes it down.
+/// The field manager of buyers' edits.
 const FIELD_MANAGER: &str = "orderstream-requestor";
-/// How often an edit is tried that somebody else was faster with.
+/// The tries of an edit whose writes conflict with others.
 const TRIES: u32 = 5;
-/// How long an initiate waits for the order's stream, before it answers all the same.
+/// The longest wait for a new order's stream, or for an edit to appear in the watch, before the
+/// reply is sent all the same.
 const STREAM_WAIT: Duration = Duration::from_secs(1);
-/// How long an act waits until the status shows what came of it, before its caller is told that it
-/// is pending: the edit reaches the processor, and its effect the status, at most every second.
+/// The longest wait for a command's outcome in the status, before the reply says that it is
+/// pending: the edit reaches the processor, and its effect the status, at most every second.
 const OUTCOME_WAIT: Duration = Duration::from_secs(4);
-/// How often a write is tried whose answer is lost: what the first one did is seen then.
+/// The tries of a write whose response is lost: the second one finds what the first one did.
 const LOST_MAX: u32 = 2;
 
-/// Serves buyers through the API server.
+/// A [`Buyer`] over the API server and the watch's cache.
 #[derive(Clone)]
 pub struct ClusterBuyer {
     client: Client,
@@ -59,7 +62,7 @@ impl std::fmt::Debug for ClusterBuyer {
 }
 
 impl ClusterBuyer {
-    /// Serves from this cache.
+    /// Makes a buyer that writes with this client and reads from this cache.
     pub const fn new(client: Client, cache: Arc<RwLock<Cache>>) -> Self {
         Self { client, cache }
     }
@@ -68,7 +71,7 @@ impl ClusterBuyer {
         Api::namespaced(self.client.clone(), key.tenant.as_str())
     }
 
-    /// The same resources as their authors wrote them.
+    /// Returns the API of the same resources as documents, as their authors wrote them.
     fn raw(&self, key: &OrderKey) -> Api<DynamicObject> {
         let resource = ApiResource::erase::<OrderRequest>(&());
         Api::namespaced_with(self.client.clone(), key.tenant.as_str(), &resource)
@@ -102,7 +105,7 @@ impl ClusterBuyer {
                 Ok(_) => break,
                 // Another replica was faster, or the name is somebody else's.
                 Err(Failure::Api(409, _)) if lost == 0 => return self.named(&key, &name).await?.1,
-                // Or it is the one whose answer was lost.
+                // Or it is the one whose response was lost.
                 Err(Failure::Api(409, _)) => {
                     let (held, told) = self.named(&key, &name).await.map_err(|_| unknown())?;
                     if held.spec != resource.spec || told.is_err() {
@@ -124,7 +127,7 @@ impl ClusterBuyer {
         Ok(Initiated::Started)
     }
 
-    /// The resource of a name, and what an initiate is told that finds it.
+    /// Reads the resource of a name, with the reply to an initiate that finds it.
     async fn named(
         &self,
         key: &OrderKey,
@@ -140,11 +143,12 @@ impl ClusterBuyer {
         Ok((held, told))
     }
 
-    /// Waits until the cache shows something of an order's resource.
+    /// Waits until `shown` returns a value; it is called again at each change of the order's
+    /// resource in the cache.
     async fn until<T>(&self, key: &OrderKey, mut shown: impl FnMut() -> Option<T>) -> T {
         let changes = self.cache.write().changes(key);
         loop {
-            // Made before the look, so that no change is missed between the two.
+            // Made before the call, so that no change is missed between the two.
             let changed = changes.notified();
             if let Some(shown) = shown() {
                 return shown;
@@ -161,7 +165,8 @@ impl ClusterBuyer {
         }
     }
 
-    /// Waits until the watch shows a write, so that who asks next is told of it.
+    /// Waits until the watch shows a write, so that the next request reads it; [`STREAM_WAIT`] at
+    /// most.
     async fn wait_for_echo(&self, key: &OrderKey, written: u64) {
         let shown = self.until(key, || self.held(key).filter(|kept| kept.version >= written));
         if tokio::time::timeout(STREAM_WAIT, shown).await.is_err() {
@@ -169,9 +174,9 @@ impl ClusterBuyer {
         }
     }
 
-    /// Reads the order's resource, changes its spec and writes it, again when somebody else was
-    /// faster; gives since when the resource has the change, or nothing where that is not known:
-    /// it may be written, or be so later.
+    /// Reads the order's resource, changes its spec and writes it, again after a conflict. Returns
+    /// since when the resource has the change; `None` where that is not known: it may be written,
+    /// or be so later.
     async fn edit(
         &self,
         key: &OrderKey,
@@ -205,7 +210,7 @@ impl ClusterBuyer {
                     return Ok(Some(Since::Edit(written.metadata.generation.unwrap_or(1))));
                 }
                 Err(Failure::Api(409, _)) => {}
-                // What is read again tells; and only one of two writes of one version is done.
+                // The next read shows it; and only one of two writes of one version is done.
                 Err(failure) if failure.may_be_done() => {
                     lost += 1;
                     if lost == LOST_MAX {
@@ -221,7 +226,8 @@ impl ClusterBuyer {
         Err(BuyerError::NotStored("others keep editing the OrderRequest".to_owned()))
     }
 
-    /// Waits a moment for what comes of an edit.
+    /// Waits for the outcome of an edit, [`OUTCOME_WAIT`] at most; it is pending where none is
+    /// shown.
     async fn answer(
         &self,
         key: &OrderKey,
@@ -238,7 +244,7 @@ impl ClusterBuyer {
             match told {
                 Some(Outcome::Done) => Some(Ok(Acted::Done)),
                 Some(Outcome::Refused(refusal)) => Some(Err(refusal)),
-                // Nothing more will be told.
+                // The status will show no outcome any more.
                 None if is_over => Some(pending.clone()),
                 Some(Outcome::Pending) | None => None,
             }
@@ -266,7 +272,7 @@ impl ClusterBuyer {
         self.answer(&key, &Wish::Act(act), since).await
     }
 
-    /// What came of the edit that is meant by a key.
+    /// Returns the outcome of the edit that a key names.
     fn asked(&self, key: &OrderKey, act: &IdempotencyKey) -> Result<AskedAct, Refusal> {
         let resource = self.held(key).and_then(|kept| kept.resource());
         let resource = resource.ok_or_else(|| not_found(key))?;
@@ -286,7 +292,7 @@ impl ClusterBuyer {
     }
 }
 
-/// The resource as an edit wants it; nothing where it is so already.
+/// Returns the resource as an edit wants it; `None` where it is so already.
 fn changed(
     key: &OrderKey,
     stored: &DynamicObject,
@@ -323,7 +329,8 @@ impl Buyer for ClusterBuyer {
         Box::pin(self.add(key, note))
     }
 
-    /// An edit says how the order is to be: the same one again changes nothing, with or without a key.
+    /// An edit describes the wanted state: the same one again changes nothing, with or without a
+    /// key.
     fn buyer_act(
         &self,
         key: OrderKey,
@@ -337,13 +344,14 @@ impl Buyer for ClusterBuyer {
         Box::pin(async move { Ok(Some(self.asked(&key, &act)?)) })
     }
 
-    /// What the API server keeps outlives whoever shows it.
+    /// Reads the cache without a wait: what the API server stores survives the process that shows
+    /// it.
     fn tracked<'a>(&'a self, keys: &'a [OrderKey]) -> Read<'a, Vec<Tracked>> {
         let found = keys.iter().filter_map(|key| self.found(key)).collect();
         Box::pin(std::future::ready(found))
     }
 
-    fn phase(&self, key: &OrderKey) -> Option<String> {
+    fn phase(&self, key: &OrderKey) -> Option<RequestPhase> {
         let resource = self.held(key)?.resource()?;
         Some(phase_of(resource.status.as_ref()))
     }
@@ -364,7 +372,7 @@ impl Buyer for ClusterBuyer {
 }
 
 /// Carries an edit over to the resource as it is stored. What the edit does not touch is sent back
-/// as its author wrote it: written anew by our types it could differ, and fixed parts may not.
+/// as its author wrote it: serialized by our types it could differ, and fixed parts may not.
 pub(super) fn carry(
     stored: &mut Value,
     before: &OrderRequestSpec,
@@ -397,7 +405,7 @@ fn already(key: &OrderKey, resource: &OrderRequest) -> Result<Initiated, BuyerEr
     Ok(Initiated::AlreadyProcessed)
 }
 
-/// No answer came, and what is there cannot be read.
+/// Returns the refusal of a create that got no response and whose result cannot be read.
 fn unknown() -> BuyerError {
     let text = "the API server did not answer; the OrderRequest may be made, or be so later: ask \
         again, the same one is made once";
@@ -414,11 +422,11 @@ fn not_found(key: &OrderKey) -> Refusal {
     Refusal::new(Reason::OrderNotFound, format!("order {id} is not tracked here"))
 }
 
-fn phase_of(status: Option<&OrderRequestStatus>) -> String {
-    status.and_then(|status| status.phase.clone()).unwrap_or_else(|| "Pending".to_owned())
+fn phase_of(status: Option<&OrderRequestStatus>) -> RequestPhase {
+    status.and_then(OrderRequestStatus::request_phase).unwrap_or(RequestPhase::Pending)
 }
 
-/// An order as its resource shows it.
+/// Returns an order as its resource shows it.
 pub(crate) fn tracked(key: &OrderKey, resource: &OrderRequest) -> Option<Tracked> {
     let phase = phase_of(resource.status.as_ref());
     let status = resource.status.clone().unwrap_or_default();
@@ -454,7 +462,7 @@ pub(crate) fn tracked(key: &OrderKey, resource: &OrderRequest) -> Option<Tracked
         epoch: Epoch(stream.epoch),
         reconnects: tracker.reconnects,
         attempts: stream.attempts,
-        reason: stalled("Stalled"),
+        reason: stalled(STALLED),
         opened_at: time(&status.start_time),
         expires_at: time(&status.expires_at),
         ended_at: time(&status.completion_time),

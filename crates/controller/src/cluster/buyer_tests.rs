@@ -9,22 +9,22 @@ use serde_json::json;
 use super::super::watched::Read as Watched;
 use super::*;
 
-/// What becomes of a request.
+/// The fate of a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fate {
     Answered,
-    /// It is done, and the answer does not arrive.
+    /// It is done, and the response is lost.
     AnswerLost,
-    /// It is done, and the API server says that it did not hear of it in time.
+    /// It is done, and the API server responds that it timed out.
     DoneAndTimedOut,
-    /// It does not arrive.
+    /// The request is lost.
     Lost,
 }
 
-/// One resource behind an API server. Its operator sees every write at once.
+/// One resource behind an API server. Its operator observes every write at once.
 struct Cluster {
     held: Mutex<Option<Value>>,
-    /// What becomes of the next requests; all others are answered.
+    /// The fates of the next requests; all others are answered.
     fates: Mutex<VecDeque<Fate>>,
     operate: fn(&mut Value),
     cache: Arc<RwLock<Cache>>,
@@ -37,7 +37,7 @@ fn key() -> OrderKey {
 }
 
 impl Cluster {
-    /// One with an order, and who serves buyers there.
+    /// Makes a cluster with an order, and the buyer that serves from it.
     fn with_order(operate: fn(&mut Value)) -> (Arc<Self>, ClusterBuyer) {
         let (cluster, buyer) = Self::empty(operate);
         let status = json!({ "observedGeneration": 1, "phase": "Streaming" });
@@ -76,7 +76,7 @@ impl Cluster {
         drop(self.cache.write().apply(Watched { resource, is_status_ours: true }));
     }
 
-    /// Writes a spec, or what `kubectl` would.
+    /// Stores a write, of a buyer or as of `kubectl`, with the next version and generation.
     fn write(&self, mut wanted: Value) -> Value {
         let held = self.held.lock().clone();
         let number = |path: &str| {
@@ -136,7 +136,7 @@ fn response(code: u16, body: &Value) -> http::Response<Body> {
     http::Response::builder().status(code).body(Body::from(body.to_string().into_bytes())).unwrap()
 }
 
-/// An operator whose processor does at once what is wanted.
+/// Acts as an operator whose processor carries out every edit at once.
 fn prompt(resource: &mut Value) {
     // An end stays as it is.
     if resource["status"]["phase"] == json!("Finalised") {
@@ -152,7 +152,7 @@ fn prompt(resource: &mut Value) {
     resource["status"] = json!({ "observedGeneration": generation, "phase": phase });
 }
 
-/// An operator that is away.
+/// Acts as an operator that is away: the status stays as it is.
 fn away(_: &mut Value) {}
 
 fn award() -> BuyerAct {
@@ -172,8 +172,9 @@ async fn told(buyer: &ClusterBuyer, act: &str) -> Result<Outcome, Reason> {
     }
 }
 
+/// A later edit of the resource makes the outcome unknown, and never another one.
 #[tokio::test(start_paused = true)]
-async fn an_award_that_is_asked_for_again_after_the_end_is_answered_as_before() {
+async fn repeated_award_after_end_keeps_reply() {
     let (cluster, buyer) = Cluster::with_order(prompt);
     for _ in 0..2 {
         assert_eq!(act(&buyer, award()).await, Ok(Acted::Done));
@@ -192,8 +193,9 @@ async fn an_award_that_is_asked_for_again_after_the_end_is_answered_as_before() 
     );
 }
 
+/// The edit is written once, wherever its response is lost.
 #[tokio::test(start_paused = true)]
-async fn an_edit_whose_answer_is_lost_is_told_by_what_is_there() {
+async fn lost_edit_responses_are_read_back() {
     for fate in [Fate::AnswerLost, Fate::DoneAndTimedOut, Fate::Lost] {
         let (cluster, buyer) = Cluster::with_order(prompt);
         cluster.fated(&[Fate::Answered, fate]);
@@ -203,8 +205,9 @@ async fn an_edit_whose_answer_is_lost_is_told_by_what_is_there() {
     }
 }
 
+/// An edit that was certainly not sent is reported as not stored.
 #[tokio::test(start_paused = true)]
-async fn an_edit_of_which_nothing_is_known_is_never_said_not_to_be_stored() {
+async fn unconfirmed_edits_are_pending_not_failed() {
     let (cluster, buyer) = Cluster::with_order(prompt);
     cluster.fated(&[Fate::Answered, Fate::AnswerLost, Fate::Lost]);
     let pending = Acted::Pending(IdempotencyKey::new("award").unwrap());
@@ -218,7 +221,7 @@ async fn an_edit_of_which_nothing_is_known_is_never_said_not_to_be_stored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_whose_making_is_not_answered_is_started_or_not_known() {
+async fn unconfirmed_create_is_started_or_unknown() {
     let spec = OrderSpec::default;
     let (cluster, buyer) = Cluster::empty(prompt);
     cluster.fated(&[Fate::AnswerLost]);
@@ -229,8 +232,9 @@ async fn an_order_whose_making_is_not_answered_is_started_or_not_known() {
     assert!(matches!(&unknown, Err(BuyerError::Refused(no)) if no.reason == Reason::Unreachable));
 }
 
+/// The key of the reply finds the outcome; the same id with another message is a conflict.
 #[tokio::test(start_paused = true)]
-async fn a_follow_up_of_the_longest_id_that_is_pending_names_where_it_is_told() {
+async fn longest_id_finds_pending_follow_up() {
     let (_cluster, buyer) = Cluster::with_order(away);
     let id = FollowUpId::new("x".repeat(128)).unwrap();
     let message =
@@ -252,7 +256,7 @@ async fn a_follow_up_of_the_longest_id_that_is_pending_names_where_it_is_told() 
 }
 
 #[test]
-fn an_edit_changes_what_it_is_about_and_leaves_the_rest_as_it_was_written() {
+fn edits_keep_other_fields_as_written() {
     let follow_up = |id: &str| json!({ "id": id, "message": { "message": "When?" } });
     let held = json!({ "id": "a", "audience": [], "message": { "message": "x", "new": 1 } });
     let mut stored = json!({ "spec": {

@@ -1,4 +1,4 @@
-//! The order requests as the watch last showed them, and which of them speaks for which order.
+//! The order requests as the watch last showed them, and the one that speaks for each order.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use orderstream_core::{Incarnation, OrderKey, OrderReqId, Tenant};
 use tokio::sync::Notify;
 
-use super::census::Phase;
+use super::census::CountedPhase;
 use super::changes::Changes;
 use super::packed::Packed;
 use super::room::Room as _;
@@ -19,11 +19,11 @@ use crate::manifest::namespace_of;
 use crate::order_request::OrderRequest;
 use crate::order_status::OrderRequestStatus;
 
-/// Resources that are kept as they were read; of all others only the packed text is. What was read
-/// lately is looked at soon.
+/// Resources that are cached as they were read; all others are compressed. A resource that was read
+/// lately is reconciled soon.
 const OPEN_MAX: usize = 256;
 
-/// Where a resource is.
+/// A resource's namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey {
     /// Its namespace.
@@ -33,7 +33,7 @@ pub struct ObjectKey {
 }
 
 impl ObjectKey {
-    /// Where this resource is.
+    /// Returns the key of the resource with this metadata.
     pub fn of(metadata: &ObjectMeta) -> Self {
         Self {
             namespace: namespace_of(metadata).into(),
@@ -43,13 +43,13 @@ impl ObjectKey {
 }
 
 impl ObjectKey {
-    /// The resource with the name of an order.
+    /// Returns the key of the resource that has an order's id as its name.
     fn named_as(key: &OrderKey) -> Self {
         Self { namespace: (&key.tenant).into(), name: (&key.order_req_id).into() }
     }
 }
 
-/// The key of the order of a resource, in the texts that the resource's own key holds already.
+/// Returns the key of a resource's order, sharing the equal texts of the resource's own key.
 fn in_words_of(object: &ObjectKey, key: OrderKey) -> OrderKey {
     let tenant = Tenant::try_from(Arc::clone(&object.namespace));
     let order_req_id = OrderReqId::try_from(Arc::clone(&object.name));
@@ -68,52 +68,53 @@ impl fmt::Display for ObjectKey {
     }
 }
 
-/// A resource that is no more, and the life of the order that went with it.
+/// A resource that is gone, and the incarnation of the order that went with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gone {
-    /// Where it was.
+    /// The resource's key.
     pub object: ObjectKey,
-    /// Its order.
+    /// The key of its order.
     pub key: OrderKey,
-    /// Its uid.
+    /// The resource's uid, as the order's incarnation.
     pub life: Incarnation,
-    /// Who holds the order, if that was written down.
+    /// The order's owner; absent where the status named none.
     pub processor: Option<String>,
-    /// Whether the order had reached its end.
+    /// Set when the status showed that the order has ended.
     pub was_over: bool,
 }
 
-/// What the cache noticed.
+/// A change of the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Look at this resource.
+    /// This resource is to be reconciled.
     Look(ObjectKey),
-    /// This one is gone.
+    /// The resource that spoke for an order is gone.
     Gone(Gone),
 }
 
-/// A resource as it is kept.
+/// A cached resource.
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "three independent facts")]
 pub struct Kept {
     held: Held,
     /// Its uid; empty where it has none.
     pub uid: Arc<str>,
-    /// The number of its version.
+    /// Its version as a number; 0 where it is not one.
     pub version: u64,
-    /// Its phase.
-    pub phase: Phase,
-    /// Whether its status says that a stream is up.
+    /// The phase under which it is counted.
+    pub phase: CountedPhase,
+    /// Set while its status shows that the order's stream is up.
     pub is_streaming: bool,
-    /// Its order; `None` where the id is wrong.
+    /// The key of its order; absent where the id is invalid.
     pub key: Option<OrderKey>,
-    /// Whether it was seen coming into being, and not found.
+    /// Set when the watch observed its creation; unset where a list showed it, or a new lead began
+    /// since.
     pub is_live: bool,
-    /// Whether what its status says is what this project's controllers wrote last.
+    /// Set when its status is what this project's controllers wrote last.
     pub is_status_ours: bool,
 }
 
-/// A resource, at hand or at rest.
+/// A resource, as it was read or compressed.
 #[derive(Clone, Debug)]
 enum Held {
     Open(Arc<OrderRequest>),
@@ -127,7 +128,7 @@ impl Kept {
         Self {
             uid: resource.metadata.uid.as_deref().unwrap_or_default().into(),
             version: version(&resource),
-            phase: Phase::of(status),
+            phase: CountedPhase::of(status),
             is_streaming: tracker.is_some_and(|tracker| tracker.stream_active),
             key: convert::key(&resource).ok(),
             is_live: met == Met::Changed,
@@ -136,7 +137,8 @@ impl Kept {
         }
     }
 
-    /// The resource, without what nobody needs. `None` where its text was damaged in memory.
+    /// Returns the resource, without the fields that are not needed. `None` where its text was
+    /// damaged in memory.
     pub fn resource(&self) -> Option<Arc<OrderRequest>> {
         let packed = match &self.held {
             Held::Open(resource) => return Some(Arc::clone(resource)),
@@ -149,7 +151,7 @@ impl Kept {
         resource.map(Arc::new)
     }
 
-    /// Lets it rest, and gives what it is then; `None` where that cannot be.
+    /// Compresses it, and returns the compressed text; `None` where that cannot be.
     fn rest(&mut self) -> Option<Packed> {
         let packed = match &self.held {
             Held::Open(resource) => Packed::of(resource)?,
@@ -160,64 +162,65 @@ impl Kept {
     }
 }
 
-/// How a resource was met.
+/// The kind of event that showed a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Met {
-    /// In a list: it may be old.
+    /// A list: the resource may be old.
     Found,
-    /// In a change: if it was not there before, it came into being.
+    /// A change: a resource that was not there before was created.
     Changed,
 }
 
-/// All resources of the watch.
+/// The cache of all resources of the watch.
 #[derive(Debug, Default)]
 pub struct Cache {
     objects: HashMap<ObjectKey, Kept>,
-    /// Who speaks for which order, where it is not the resource of the order's name.
+    /// The resource that speaks for an order, where it is not the one of the order's name.
     by_order: HashMap<OrderKey, ObjectKey>,
-    /// Resources that name an order that another one speaks for.
+    /// The resources that name an order for which another one speaks.
     rivals: HashMap<OrderKey, BTreeSet<ObjectKey>>,
-    /// Seen since a relist began.
+    /// The resources observed since a relist began; absent outside of one.
     relisted: Option<HashSet<ObjectKey>>,
-    /// Those that were read last, with their versions; the oldest goes to rest first.
+    /// The resources that were read last, with their versions; the oldest is compressed first.
     open: VecDeque<(ObjectKey, u64)>,
     is_ready: bool,
     changes: Changes,
 }
 
 impl Cache {
-    /// What is notified of each change of the resource that speaks for an order.
+    /// Returns the notifier of changes of the resource that speaks for an order.
     pub(super) fn changes(&mut self, key: &OrderKey) -> Arc<Notify> {
         self.changes.of(key)
     }
 
-    /// Whether the first list is complete.
+    /// Reports whether the first list is complete.
     pub const fn is_ready(&self) -> bool {
         self.is_ready
     }
 
-    /// How many there are.
+    /// Returns the number of resources.
     pub fn len(&self) -> usize {
         self.objects.len()
     }
 
-    /// Whether there are none.
+    /// Reports whether there are no resources.
     pub fn is_empty(&self) -> bool {
         self.objects.is_empty()
     }
 
-    /// One resource.
+    /// Returns one resource.
     pub fn get(&self, object: &ObjectKey) -> Option<&Kept> {
         self.objects.get(object)
     }
 
-    /// The resource that speaks for an order.
+    /// Returns the resource that speaks for an order.
     pub fn of_order(&self, key: &OrderKey) -> Option<(&ObjectKey, &Kept)> {
         let object = self.speaker(key)?;
         self.objects.get_key_value(object)
     }
 
-    /// Who speaks for an order: who is written down, else the resource of its name.
+    /// Returns the key of the resource that speaks for an order: the recorded one, else the one of
+    /// the order's name.
     fn speaker(&self, key: &OrderKey) -> Option<&ObjectKey> {
         if let Some(written) = self.by_order.get(key) {
             return Some(written);
@@ -226,7 +229,7 @@ impl Cache {
         (kept.key.as_ref() == Some(key)).then_some(object)
     }
 
-    /// Says who speaks for an order from now on.
+    /// Records the resource that speaks for an order from now on.
     fn let_speak(&mut self, key: &OrderKey, object: ObjectKey) {
         if object == ObjectKey::named_as(key) {
             self.by_order.remove(key);
@@ -236,29 +239,28 @@ impl Cache {
         }
     }
 
-    /// All resources.
+    /// Iterates over all resources.
     pub fn iter(&self) -> impl Iterator<Item = (&ObjectKey, &Kept)> {
         self.objects.iter()
     }
 
-    /// From now on nothing that is here counts as seen coming into being: somebody else may have
-    /// led when it did.
+    /// Clears `is_live` of all resources: another process may have led when they were created.
     pub fn age(&mut self) {
         self.objects.values_mut().for_each(|kept| kept.is_live = false);
     }
 
-    /// A resource was made or changed.
+    /// Takes in a resource that was created or changed.
     pub fn apply(&mut self, read: Read) -> Vec<Change> {
         let object = self.object_of(&read.resource.metadata);
         self.put(object, read, Met::Changed)
     }
 
-    /// A list begins.
+    /// Begins a list.
     pub fn relist(&mut self) {
         self.relisted = Some(HashSet::new());
     }
 
-    /// A resource of a list.
+    /// Takes in a resource of a list.
     pub fn listed(&mut self, read: Read) -> Vec<Change> {
         let object = self.object_of(&read.resource.metadata);
         if let Some(seen) = &mut self.relisted {
@@ -267,14 +269,14 @@ impl Cache {
         self.put(object, read, Met::Found)
     }
 
-    /// A resource of a list that cannot be read; what is known of it stays.
+    /// Takes in a resource of a list that cannot be read; what is cached of it stays.
     pub fn listed_unreadable(&mut self, object: ObjectKey) {
         if let Some(seen) = &mut self.relisted {
             seen.insert(object);
         }
     }
 
-    /// The list is complete: what was not in it is gone.
+    /// Completes a list: resources that were not in it are gone.
     pub fn relisted(&mut self) -> Vec<Change> {
         self.is_ready = true;
         let Some(seen) = self.relisted.take() else { return Vec::new() };
@@ -282,19 +284,20 @@ impl Cache {
         lost.into_iter().flat_map(|object| self.drop_object(&object)).collect()
     }
 
-    /// A resource was deleted.
+    /// Drops a resource that was deleted.
     pub fn deleted(&mut self, read: Read) -> Vec<Change> {
         let object = ObjectKey::of(&read.resource.metadata);
         let Some(kept) = self.objects.get_mut(&object) else { return Vec::new() };
         if *kept.uid != *read.resource.metadata.uid.as_deref().unwrap_or_default() {
             return Vec::new();
         }
-        // What the deletion shows is newer than what is kept.
+        // What the deletion shows is newer than what is cached.
         kept.held = Held::Open(Arc::new(read.resource));
         self.drop_object(&object)
     }
 
-    /// A resource was deleted that could be read no longer; what was kept of this life goes.
+    /// Drops a resource that was deleted and could no longer be read, if its uid is the cached
+    /// one's.
     pub fn deleted_unreadable(&mut self, object: &ObjectKey, uid: Option<&str>) -> Vec<Change> {
         let is_same = |kept: &Kept| *kept.uid == *uid.unwrap_or_default();
         if self.objects.get(object).is_some_and(is_same) {
@@ -314,7 +317,7 @@ impl Cache {
                 if former.key == kept.key {
                     kept.key.clone_from(&former.key);
                 }
-                // A list shows most as they are known.
+                // A list shows most as they are cached.
                 if former.version == kept.version && kept.version > 0 {
                     kept.held = former.held.clone();
                 }
@@ -334,13 +337,13 @@ impl Cache {
         changes
     }
 
-    /// Lets a resource rest that needs no look soon; gives what it is then, unless there is a newer
-    /// version by now.
+    /// Compresses a resource that need not be reconciled soon, and returns the compressed text;
+    /// `None` where there is a newer version by now.
     pub(super) fn settle(&mut self, object: &ObjectKey, version: u64) -> Option<Packed> {
         self.objects.get_mut(object).filter(|kept| kept.version == version)?.rest()
     }
 
-    /// Lets those go to rest that were read longest ago.
+    /// Compresses the resources that were read longest ago.
     fn rest_oldest(&mut self) {
         while self.open.len() > OPEN_MAX {
             let Some((object, version)) = self.open.pop_front() else { return };
@@ -349,7 +352,7 @@ impl Cache {
         }
     }
 
-    /// Where a resource is, in the words that are kept already where it is known.
+    /// Returns a resource's key, sharing the texts of a cached key where there is one.
     fn object_of(&self, metadata: &ObjectMeta) -> ObjectKey {
         let mut object = ObjectKey::of(metadata);
         if let Some((known, _)) = self.objects.get_key_value(&object) {
@@ -362,7 +365,8 @@ impl Cache {
         object
     }
 
-    /// Of two resources that name one order, the placed one speaks for it, else the older one.
+    /// Lets a resource speak for its order if it ranks first: of two that name one order, the
+    /// placed one speaks for it, else the older one.
     fn claim(&mut self, key: &OrderKey, object: &ObjectKey) {
         let former = self.speaker(key).cloned();
         match &former {

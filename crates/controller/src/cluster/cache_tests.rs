@@ -1,4 +1,4 @@
-//! Claims about the cache of resources.
+//! Tests of the cache of resources.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff;
@@ -63,8 +63,9 @@ fn speaker(cache: &Cache, id: &str) -> Option<String> {
     cache.of_order(&key).map(|(object, _)| object.name.to_string())
 }
 
+/// An applied resource is to be reconciled.
 #[test]
-fn what_is_applied_is_looked_at_and_what_is_deleted_is_gone_once() {
+fn deleted_resources_are_gone_once() {
     let mut cache = Cache::default();
     assert_eq!(words(&apply(&mut cache, resource("a", "u1", 1))), ["look a"]);
     assert_eq!(words(&deleted(&mut cache, resource("a", "u1", 1))), ["gone a u1"]);
@@ -72,8 +73,9 @@ fn what_is_applied_is_looked_at_and_what_is_deleted_is_gone_once() {
     assert!(cache.is_empty());
 }
 
+/// This holds where the delete was missed too; a late delete of the former one drops nothing.
 #[test]
-fn a_name_that_is_made_anew_is_another_life_also_when_the_delete_was_missed() {
+fn recreated_names_are_new_incarnations() {
     let mut cache = Cache::default();
     apply(&mut cache, resource("a", "u1", 1));
     assert_eq!(words(&apply(&mut cache, resource("a", "u2", 2))), ["gone a u1", "look a"]);
@@ -82,7 +84,7 @@ fn a_name_that_is_made_anew_is_another_life_also_when_the_delete_was_missed() {
 }
 
 #[test]
-fn what_a_relist_does_not_show_is_gone_and_the_unreadable_stays() {
+fn relists_drop_missing_but_not_unreadable() {
     let mut cache = Cache::default();
     for name in ["a", "b", "c"] {
         apply(&mut cache, resource(name, name, 1));
@@ -94,8 +96,9 @@ fn what_a_relist_does_not_show_is_gone_and_the_unreadable_stays() {
     assert_eq!(cache.len(), 2);
 }
 
+/// A resource that a list showed is not, and a new leader trusts none of them.
 #[test]
-fn only_what_was_seen_coming_into_being_is_live_and_a_new_leader_trusts_none_of_it() {
+fn only_created_resources_are_live() {
     let mut cache = Cache::default();
     cache.relist();
     listed(&mut cache, resource("found", "u1", 1));
@@ -111,8 +114,9 @@ fn only_what_was_seen_coming_into_being_is_live_and_a_new_leader_trusts_none_of_
     assert!(!is_live(&cache, "made"));
 }
 
+/// The order of arrival does not matter; deleting the other one ends no order.
 #[test]
-fn of_two_resources_for_one_order_the_older_speaks_whichever_came_first() {
+fn older_of_two_resources_speaks() {
     for turn in [false, true] {
         let mut pair =
             [naming("SB1", resource("old", "u1", 1)), naming("SB1", resource("new", "u2", 2))];
@@ -128,8 +132,9 @@ fn of_two_resources_for_one_order_the_older_speaks_whichever_came_first() {
     }
 }
 
+/// The older one takes over when the placed one goes.
 #[test]
-fn a_placed_resource_speaks_before_an_older_one_and_the_next_takes_over_when_it_goes() {
+fn placed_resource_speaks_before_older_one() {
     let mut cache = Cache::default();
     apply(&mut cache, naming("SB1", resource("old", "u1", 1)));
     apply(&mut cache, placed(naming("SB1", resource("new", "u2", 2))));
@@ -140,7 +145,7 @@ fn a_placed_resource_speaks_before_an_older_one_and_the_next_takes_over_when_it_
 }
 
 #[test]
-fn what_rests_is_what_was_read_and_so_is_what_is_at_hand() {
+fn open_and_compressed_resources_read_alike() {
     let mut cache = Cache::default();
     let all: Vec<_> = (0..2 * OPEN_MAX)
         .map(|number| placed(resource(&format!("r{number}"), &format!("u{number}"), 1)))
@@ -156,8 +161,9 @@ fn what_rests_is_what_was_read_and_so_is_what_is_at_hand() {
     }
 }
 
+/// One that has changed is open again.
 #[test]
-fn what_a_list_shows_again_stays_at_rest_and_what_changed_is_at_hand() {
+fn relisted_resources_stay_compressed() {
     let at = |name: &str, version: u64| {
         let mut resource = resource(name, name, 1);
         resource.metadata.resource_version = Some(version.to_string());
@@ -179,8 +185,9 @@ fn what_a_list_shows_again_stays_at_rest_and_what_changed_is_at_hand() {
 }
 
 proptest! {
+    /// The rank decides, whatever happened before to the resources that name the order.
     #[test]
-    fn of_all_that_name_an_order_the_first_in_rank_speaks_whatever_happened_before(
+    fn first_ranked_resource_always_speaks(
         created in prop::array::uniform3(0_i64..3),
         steps in prop::collection::vec((0_usize..3, prop::bool::ANY, prop::bool::ANY), 1..40),
     ) {

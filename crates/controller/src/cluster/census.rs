@@ -1,7 +1,10 @@
-//! How many order requests are in each phase, counted from the cache when somebody asks.
+//! The number of order requests in each phase, counted from the cache when the metrics are
+//! collected.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use orderstream_core::RequestPhase;
 use parking_lot::RwLock;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -10,34 +13,26 @@ use prometheus::{IntGaugeVec, Opts};
 use super::cache::Cache;
 use crate::order_status::OrderRequestStatus;
 
-/// All phases of a resource; what else a status says counts as `Unknown`.
-const PHASES: [&str; 10] = [
-    "Pending",
-    "Streaming",
-    "Reconnecting",
-    "Paused",
-    "Finalised",
-    "Expired",
-    "Closed",
-    "Cancelled",
-    "Failed",
-    "Unknown",
-];
+/// The label of a phase that is not known here.
+const UNKNOWN: &str = "Unknown";
 
-/// A phase that is counted: its place in the list of all.
+/// The phase under which a resource is counted; absent where its status has an unknown one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Phase(u8);
+pub struct CountedPhase(Option<RequestPhase>);
 
-impl Phase {
-    /// The phase that a status says; `Pending` while there is none.
+impl CountedPhase {
+    /// Returns the phase of a status; `Pending` while there is none.
     pub fn of(status: Option<&OrderRequestStatus>) -> Self {
-        let said = status.and_then(|status| status.phase.as_deref()).unwrap_or("Pending");
-        let place = PHASES.iter().position(|known| *known == said);
-        Self(u8::try_from(place.unwrap_or(PHASES.len() - 1)).unwrap_or_default())
+        let phase = status.and_then(|status| status.phase.as_deref());
+        Self(phase.map_or(Some(RequestPhase::Pending), RequestPhase::parse))
+    }
+
+    fn as_str(self) -> &'static str {
+        self.0.map_or(UNKNOWN, RequestPhase::as_str)
     }
 }
 
-/// Counts the cache's resources by phase.
+/// A collector that counts the cache's resources by phase.
 #[derive(Debug)]
 pub(super) struct Census {
     cache: Arc<RwLock<Cache>>,
@@ -51,14 +46,14 @@ impl Census {
     }
 
     fn count(&self) {
-        let mut counts = [0_i64; PHASES.len()];
+        let all = RequestPhase::ALL.map(Some).into_iter().chain([None]);
+        let mut counts: BTreeMap<_, i64> =
+            all.map(|phase| (CountedPhase(phase).as_str(), 0)).collect();
         for (_, kept) in self.cache.read().iter() {
-            if let Some(count) = counts.get_mut(usize::from(kept.phase.0)) {
-                *count += 1;
-            }
+            *counts.entry(kept.phase.as_str()).or_default() += 1;
         }
-        for (phase, count) in PHASES.iter().zip(counts) {
-            self.orders.with_label_values(&[*phase]).set(count);
+        for (phase, count) in counts {
+            self.orders.with_label_values(&[phase]).set(count);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who waits for a change of an order's resource in the cache. Costs nothing while nobody does.
+//! The waiters for changes of orders' resources in the cache. They cost nothing while nobody waits.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -6,15 +6,15 @@ use std::sync::{Arc, Weak};
 use orderstream_core::OrderKey;
 use tokio::sync::Notify;
 
-/// Orders up to which those that nobody waits for any more are left alone.
+/// The number of orders below which entries without a waiter are not removed.
 const ORDERS_SWEPT: usize = 64;
 
-/// Those who wait, by order.
+/// The notifiers of those who wait, by order.
 #[derive(Debug)]
 pub(super) struct Changes {
     waiting: HashMap<OrderKey, Weak<Notify>>,
-    /// At how many orders those without anybody are looked for: twice as many as were waited for then,
-    /// so that a call costs the same however many wait.
+    /// The number of orders at which entries without a waiter are removed: twice as many as had one
+    /// at the last removal, so that a call costs the same however many wait.
     swept_at: usize,
 }
 
@@ -25,7 +25,7 @@ impl Default for Changes {
 }
 
 impl Changes {
-    /// What is notified of each change of an order's resource from now on.
+    /// Returns the notifier of changes of an order's resource from now on.
     pub(super) fn of(&mut self, key: &OrderKey) -> Arc<Notify> {
         if let Some(held) = self.waiting.get(key).and_then(Weak::upgrade) {
             return held;
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_those_who_wait_for_the_order_are_notified() {
+    async fn only_waiters_of_changed_order_wake() {
         let mut changes = Changes::default();
         let (one, two) = (changes.of(&key(1)), changes.of(&key(2)));
         let (of_one, of_two) = (one.notified(), two.notified());
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn orders_that_nobody_waits_for_are_forgotten() {
+    fn orders_without_waiters_are_forgotten() {
         let mut changes = Changes::default();
         for number in 0..10 * ORDERS_SWEPT {
             drop(changes.of(&key(number)));

@@ -1,4 +1,4 @@
-//! Whether an installation on a cluster is as it should be: what `orderstream check` says.
+//! The checks of an installation on a cluster, behind `orderstream check`.
 //!
 //! [`gather`] asks the API server once for all facts; the judges are pure functions from facts to
 //! findings. A finding has a stable id, and on failure its cause and its fix.
@@ -13,10 +13,10 @@ pub use self::facts::{Answer, Claim, Facts, LeaseFacts, Order, Pod, Workload};
 pub use self::figures::Figures;
 pub use self::gather::{Question, gather};
 
-/// What belongs together, in the order of the report.
+/// A group of checks, in the order of the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Group {
-    /// The API server and what may be done there.
+    /// The API server and the rights there.
     Kubernetes,
     /// The custom resource definitions.
     Crds,
@@ -28,9 +28,9 @@ pub enum Group {
     Streams,
     /// The processors' volumes and journals.
     Storage,
-    /// Who looks at the metrics.
+    /// The metrics, and the monitors that scrape them.
     Monitoring,
-    /// Whether processors can be taken away; asked for by name only.
+    /// The orders on processors that are to be removed; checked by name only.
     Stranding,
 }
 
@@ -47,7 +47,7 @@ impl Group {
         Self::Stranding,
     ];
 
-    /// The name that people use.
+    /// Returns the group's name, as commands take and print it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Kubernetes => "kubernetes",
@@ -62,38 +62,38 @@ impl Group {
     }
 }
 
-/// What a check came to.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mark {
     /// As it should be.
     Good,
-    /// It works, and somebody should look.
+    /// It works, but needs attention.
     Warning,
     /// It does not work.
     Failed,
 }
 
-/// What is to be done about a finding.
+/// The cause of a finding, and its fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advice {
-    /// Why it is so.
+    /// The cause, as a clause.
     pub cause: String,
-    /// What to do.
+    /// The fix: an instruction, or commands.
     pub fix: String,
 }
 
 /// One line of the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Where it belongs.
+    /// The group of the check.
     pub group: Group,
-    /// Its stable name; the page of its docs has a heading of this name.
+    /// The check's stable id; docs/checks.md has a heading of this name.
     pub id: &'static str,
-    /// What it came to.
+    /// The result of the check.
     pub mark: Mark,
-    /// What was found, with its figure.
+    /// The finding as text, with the measured value.
     pub text: String,
-    /// What to do, where it is not good.
+    /// The cause and the fix; absent where the mark is good.
     pub advice: Option<Advice>,
 }
 

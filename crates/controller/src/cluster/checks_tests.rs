@@ -1,5 +1,5 @@
-//! Claims about what `check` says: a healthy installation passes, and every line that can fail is
-//! made to fail once.
+//! Tests of the checks: a healthy installation passes, and every check that can fail is made to
+//! fail once.
 
 use std::collections::BTreeSet;
 
@@ -45,7 +45,7 @@ fn definition(name: &str) -> Value {
     held
 }
 
-/// An installation where everything is as it should be.
+/// Returns the facts of an installation where everything is as it should be.
 fn healthy() -> Facts {
     let names = ["orderrequests.orderstream.dev", "sellers.orderstream.dev"];
     let lease = LeaseFacts { holder: "c-a_1".to_owned(), age_ms: 1_234, duration_s: 15 };
@@ -97,7 +97,7 @@ fn a_healthy_installation_passes_every_check() {
     assert_eq!(groups.into_iter().collect::<Vec<_>>(), Group::ALL);
 }
 
-/// What is done to the facts, and what is said of it: id, mark, and part of the text.
+/// A change of the facts, and the finding that it causes: id, mark, and part of the text.
 type Fault = (fn(&mut Facts), &'static str, Mark, &'static str);
 
 const FAULTS: [Fault; 41] = [
@@ -289,7 +289,7 @@ fn crowd(facts: &mut Facts) {
 }
 
 #[test]
-fn every_line_that_can_fail_does_so_with_its_cause_and_its_fix() {
+fn every_fault_has_cause_and_fix() {
     for (fault, id, mark, text) in FAULTS {
         let mut facts = healthy();
         fault(&mut facts);
@@ -302,8 +302,9 @@ fn every_line_that_can_fail_does_so_with_its_cause_and_its_fix() {
     }
 }
 
+/// Each id has a heading in docs/checks.md and a fault in `FAULTS`.
 #[test]
-fn every_id_has_a_heading_on_its_page_and_a_fault_in_this_test() {
+fn every_check_is_documented_and_tested() {
     let page = include_str!("../../../../docs/checks.md");
     let faulty: BTreeSet<_> = FAULTS.iter().map(|(_, id, _, _)| *id).collect();
     let ids: BTreeSet<_> = judge(&healthy(), &Group::ALL).iter().map(|f| f.id).collect();

@@ -1,4 +1,4 @@
-//! How the operator is told what to do, checked before anything opens, and its client.
+//! The operator's settings, validated before anything opens, and its client.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,15 +18,15 @@ use super::listing;
 use super::processors::Source;
 use super::requests::Requests;
 
-/// The name of the Lease, unless another is given; the rights name it.
+/// The name of the Lease, unless another is given; the granted rights name it.
 pub const LEASE_NAME: &str = "orderstream-controller";
-/// How long connecting to the API server may take.
+/// The time limit for connecting to the API server.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is wrong with the configuration, or with the way to the API server.
+/// A fault of the configuration, or of the access to the API server.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A setting is wrong.
+    /// A setting is invalid.
     #[error("{0}")]
     Setting(String),
     /// There is no usable kubeconfig, and this is not a pod.
@@ -38,10 +38,10 @@ pub enum Error {
 #[derive(Clone, Debug, Args, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Config {
-    /// The kubeconfig; without it the pod's own, or KUBECONFIG, or ~/.kube/config
+    /// The kubeconfig; without it KUBECONFIG or ~/.kube/config, else the pod's own access
     #[arg(long, env = "ORDERSTREAM_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
-    /// Only this namespace; all when absent
+    /// The namespace to watch; all when absent
     #[arg(long, env = "ORDERSTREAM_NAMESPACE", value_name = "NAME")]
     pub namespace: Option<String>,
     /// A processor, such as `http://processor-0.processor:50051`; repeatable
@@ -50,23 +50,22 @@ pub struct Config {
     /// The headless Service of the processors, in the controller's own namespace
     #[arg(long, env = "ORDERSTREAM_PROCESSOR_SERVICE", value_name = "NAME")]
     pub processor_service: Option<String>,
-    /// Where the buyer's REST listens
+    /// The address of the buyer's REST
     #[arg(long, env = "ORDERSTREAM_REST_ADDR", default_value = "0.0.0.0:8004")]
     pub rest_addr: SocketAddr,
-    /// Where metrics and health are
+    /// The address of metrics and health
     #[arg(long, env = "ORDERSTREAM_METRICS_ADDR", default_value = "0.0.0.0:9090")]
     pub metrics_addr: SocketAddr,
-    /// Where order status and follow-ups are projected to: `mongodb://host/database`
+    /// The store to which order status and follow-ups are projected: `mongodb://host/database`
     #[arg(long, env = "ORDERSTREAM_STORE", hide_env_values = true, value_name = "URL")]
     pub store: Option<StoreUrl>,
-    /// Connections to each processor for streams, at least; every further thousand of streams gets
-    /// one more
+    /// Connections to each processor for streams, at least; every further thousand streams adds one
     #[arg(long, env = "ORDERSTREAM_CONNECTIONS", default_value_t = 4)]
     pub connections: usize,
-    /// Orders that are followed at most
+    /// Orders that are followed, at most
     #[arg(long, env = "ORDERSTREAM_MAX_ORDERS", default_value_t = 200_000)]
     pub max_orders: usize,
-    /// Whether one of several replicas leads; without it this one always does
+    /// Let several replicas elect one leader; if false, this one always leads
     #[arg(long, env = "ORDERSTREAM_LEADER_ELECTION", default_value_t = true, action = clap::ArgAction::Set)]
     pub leader_election: bool,
     /// The namespace of the Lease; the pod's own when absent
@@ -75,11 +74,11 @@ pub struct Config {
     /// The name of the Lease
     #[arg(long, env = "ORDERSTREAM_LEASE_NAME", default_value = LEASE_NAME)]
     pub lease_name: String,
-    /// The pod's name, where one process runs at a time: its next process need not wait for the
-    /// lease of the one that was killed
+    /// The pod's name, where it has one process at a time: the next one need not wait for the lease
+    /// of the one that was killed
     #[arg(long, env = "ORDERSTREAM_POD_NAME", value_name = "NAME")]
     pub pod_name: Option<String>,
-    /// Seconds that a silent leader is believed: 3 to 300
+    /// Seconds after which a silent leader is replaced: 3 to 300
     #[arg(long, env = "ORDERSTREAM_LEASE_SECONDS", default_value_t = 15)]
     pub lease_seconds: u64,
 }
@@ -106,10 +105,10 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Checks what can be checked before anything opens.
+    /// Validates the settings, as far as that is possible before anything opens.
     ///
     /// # Errors
-    /// Names the setting, what is wrong, and the fix.
+    /// Names the setting, the fault, and the fix.
     pub fn validate(&self) -> Result<(), Error> {
         let wrong = |text: String| Err(Error::Setting(text));
         match (self.processor.is_empty(), &self.processor_service) {
@@ -145,7 +144,7 @@ impl Config {
         Ok(())
     }
 
-    /// Where processors come from; `own` is this process's namespace.
+    /// Returns the source of the processors; `own` is this process's namespace.
     pub fn source(&self, own: &str) -> Source {
         match &self.processor_service {
             Some(name) => Source::Service { namespace: own.to_owned(), name: name.clone() },
@@ -153,7 +152,7 @@ impl Config {
         }
     }
 
-    /// The election that this process takes part in; `own` is its namespace and `host` its
+    /// Returns the election in which this process takes part; `own` is its namespace and `host` its
     /// machine's name.
     pub fn election(&self, own: &str, host: &str) -> Election {
         // A random part tells this start apart from every other one in the same place.
@@ -172,7 +171,8 @@ impl Config {
     }
 }
 
-/// A client of the API server whose requests are counted, and the namespace that it speaks from.
+/// Makes a client of the API server whose requests are counted, and returns it with its default
+/// namespace.
 ///
 /// # Errors
 /// When no kubeconfig can be used and this is not a pod.

@@ -1,9 +1,10 @@
-//! A buyer's acts from the command line, as edits of an `OrderRequest`: the same ones that the
+//! A buyer's commands from the command line, as edits of an `OrderRequest`: the same ones that the
 //! buyers' REST makes on a cluster. The resource may be an API server's, or come from a server that
 //! stands in for one.
 
 use kube::api::PostParams;
 use orderstream_core::buyer::{BuyerAct, Note};
+use orderstream_core::request_phase::end_reason;
 use orderstream_core::{FollowUpId, OrderKey, Reason, Refusal};
 use serde_json::Value;
 
@@ -12,30 +13,30 @@ use super::resources::{Failure, Kind, Resources, shown};
 use crate::convert;
 use crate::order_request::OrderRequest;
 
-/// Who edits, as the API server writes it down.
+/// The field manager of edits from the command line.
 const FIELD_MANAGER: &str = "orderstream";
-/// How often an edit is tried that somebody else was faster with.
+/// The tries of an edit whose writes conflict with others.
 const TRIES: u32 = 5;
 
-/// What a buyer does to an order that exists.
+/// A buyer's edit of an order that exists.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Edit {
-    /// An act.
+    /// A command.
     Act(BuyerAct),
-    /// A follow-up.
+    /// A follow-up, with its id.
     FollowUp(FollowUpId, Note),
 }
 
-/// The order that a resource is about.
+/// Returns the key of the order that a resource is about.
 ///
 /// # Errors
-/// When it is no `OrderRequest` that can be read.
+/// When it is not an `OrderRequest`, or cannot be read.
 pub fn key_of(resource: &Value) -> Result<OrderKey, Refusal> {
     convert::key(&read(resource)?)
 }
 
-/// The resource with what the edit wants in its spec. What the edit does not touch stays as its
-/// author wrote it.
+/// Returns the resource with the edit in its spec. What the edit does not touch stays as its author
+/// wrote it.
 ///
 /// # Errors
 /// When the resource's own rules would refuse it, or its order has ended.
@@ -43,8 +44,7 @@ pub fn edited(resource: &Value, edit: &Edit) -> Result<Value, Refusal> {
     let held = read(resource)?;
     if held.status.as_ref().is_some_and(|status| status.is_terminal()) {
         let phase = held.status.and_then(|status| status.phase).unwrap_or_default();
-        let is_expired = phase == "Expired";
-        let reason = if is_expired { Reason::DeadlinePassed } else { Reason::OrderEnded };
+        let reason = end_reason(&phase);
         let text = format!("the order is {phase}; nothing more is taken");
         return Err(Refusal::new(reason, text));
     }
@@ -69,10 +69,10 @@ fn unreadable(error: &serde_json::Error) -> Refusal {
 }
 
 impl Resources {
-    /// Edits an order request; again, when somebody else was faster.
+    /// Edits an order request, again after a conflict.
     ///
     /// # Errors
-    /// What [`edited`] refuses, and what the API server refuses.
+    /// When [`edited`] or the API server refuses the edit, or the API server is not reached.
     pub async fn edit(&self, namespace: &str, name: &str, edit: &Edit) -> Result<Value, Failure> {
         let api = self.api(Kind::OrderRequest, namespace);
         let params =
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_leaves_what_it_does_not_touch_as_its_author_wrote_it() {
+    fn commands_change_only_their_own_fields() {
         let changed = edited(&resource(), &Edit::Act(BuyerAct::Pause(None))).unwrap();
         let mut expected = resource();
         expected["spec"]["suspend"] = json!(true);
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_edited_of_an_order_that_has_ended() {
+    fn ended_orders_cannot_be_edited() {
         let mut ended = resource();
         ended["status"] = json!({"phase": "Finalised"});
         let refusal = edited(&ended, &Edit::Act(BuyerAct::Resume)).unwrap_err();

@@ -1,5 +1,5 @@
-//! The election at work: reads the Lease, does what [`super::lease`] decides, and tells
-//! [`Leadership`]. Losing a lease ends nothing but the acting; the process campaigns again.
+//! The election loop: reads the Lease, does what [`super::lease`] decides, and sets [`Leadership`].
+//! A lost lease ends nothing but the writing; the process campaigns again.
 
 use std::time::Duration;
 
@@ -21,48 +21,48 @@ use super::metrics::Metrics;
 use super::requests::Requests;
 use super::retry::watch;
 
-/// How long one request may take; a renewal that takes longer is tried again.
+/// The time limit of one request; a renewal that takes longer is tried again.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
-/// The wait after a failed request.
+/// The back-off after a failed request.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// What an election is about.
+/// The settings of an election.
 #[derive(Clone, Debug)]
 pub struct Election {
     /// The Lease's namespace.
     pub namespace: String,
     /// The Lease's name.
     pub name: String,
-    /// This process, told apart from every other start.
+    /// This process's identity, another one at every start.
     pub identity: String,
-    /// What the identities of former processes in this place begin with, where there can be only
+    /// The prefix of the identities of former processes in this place; set where there can be only
     /// one process at a time.
     pub place: Option<String>,
-    /// Its times.
+    /// The election's times.
     pub times: Times,
-    /// Whether others take part; if not, the lease is taken whoever holds it.
+    /// Set when others take part; if not, the lease is taken whoever holds it.
     pub is_contested: bool,
 }
 
-/// One candidate.
+/// This process as a candidate.
 struct Candidate<'a> {
     election: &'a Election,
     api: Api<Lease>,
     leadership: &'a Leadership,
     metrics: &'a Metrics,
     requests: Requests,
-    /// Whether the last round failed: people are told once.
+    /// Set when the last round failed: the fault is reported once.
     is_failing: bool,
     observed: Option<Observed>,
     /// The lease as it was read or written last.
     lease: Option<Lease>,
     held: Option<Epoch>,
-    /// What it held last. While the Lease still says so, nobody led in between.
+    /// The epoch that it held last. While the Lease still has it, nobody led in between.
     held_last: Option<Epoch>,
     renewed_at: Instant,
 }
 
-/// Campaigns until shutdown, then gives the lease back.
+/// Campaigns until shutdown, then releases the lease.
 pub(super) async fn run(
     election: Election,
     (client, requests): (Client, Requests),
@@ -91,7 +91,7 @@ pub(super) async fn run(
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
-            // A change of the lease is only a reason to look.
+            // A change of the lease is only a reason for a round.
             event = seen.next() => if candidate.is_news(event.as_ref().and_then(|e| e.as_ref().ok())) {
                 next = candidate.look().await;
             },
@@ -103,7 +103,7 @@ pub(super) async fn run(
 }
 
 impl Candidate<'_> {
-    /// Whether the watch shows something that was not known.
+    /// Reports whether the watch shows a version of the lease that was not known.
     fn is_news(&self, event: Option<&watcher::Event<Lease>>) -> bool {
         let version = |lease: &Lease| lease.metadata.resource_version.clone();
         match event {
@@ -115,7 +115,7 @@ impl Candidate<'_> {
         }
     }
 
-    /// One round; gives the time of the next.
+    /// Runs one round, and returns the time of the next.
     async fn look(&mut self) -> Instant {
         let times = self.election.times;
         match self.round().await {
@@ -181,7 +181,7 @@ impl Candidate<'_> {
         spec.and_then(|spec| spec.lease_transitions).unwrap_or_default()
     }
 
-    /// Holder, count and time in one write, which fails when anybody wrote since the reading.
+    /// Writes holder, count and time at once; fails when anybody has written since the reading.
     async fn write(&mut self, lease: Option<Lease>, count: i32) -> Result<Instant, String> {
         let times = self.election.times;
         let began = Instant::now();
@@ -242,7 +242,7 @@ impl Candidate<'_> {
         tracing::warn!(why, "this process leads no longer");
     }
 
-    /// Gives the lease back, so that the next leader need not wait for its end.
+    /// Releases the lease, so that the next leader need not wait for its end.
     async fn release(&mut self) {
         if self.held.is_none() {
             return;

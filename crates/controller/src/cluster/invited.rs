@@ -1,5 +1,5 @@
-//! In how many open orders each seller takes part: counted as orders are looked at, so that a look
-//! costs only what its own order's invitations cost, and that once. Pure.
+//! The number of open orders in which each seller takes part: counted as orders are reconciled, so
+//! that a reconcile costs only what its own order's invitations cost, and that once. Pure.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use orderstream_core::Order;
 use super::cache::ObjectKey;
 use super::room::Room as _;
 
-/// The sellers of the open orders.
+/// The sellers of the open orders, with their counts.
 #[derive(Debug, Default)]
 pub(super) struct Invited {
     orders: HashMap<ObjectKey, Counted>,
@@ -22,12 +22,12 @@ pub(super) struct Invited {
 #[derive(Debug)]
 struct Counted {
     uid: Arc<str>,
-    /// Its sellers, by their places.
+    /// Its sellers, by their indices.
     sellers: Box<[u32]>,
 }
 
-/// The sellers that take part somewhere. An order holds their places, of four bytes each; the place
-/// of one that takes part nowhere is given to the next.
+/// The sellers that take part in any open order. An order holds their indices, of four bytes each;
+/// the index of a seller that no longer takes part is given to the next.
 #[derive(Debug, Default)]
 struct Sellers {
     places: HashMap<ObjectKey, u32>,
@@ -36,7 +36,7 @@ struct Sellers {
 }
 
 impl Sellers {
-    /// Counts one more order for a seller.
+    /// Counts one more order for a seller, and returns the seller's index.
     fn add(&mut self, seller: ObjectKey) -> Option<u32> {
         if let Some(place) = self.places.get(&seller) {
             let (_, count) = self.held.get_mut(usize::try_from(*place).ok()?)?;
@@ -58,7 +58,7 @@ impl Sellers {
         Some(place)
     }
 
-    /// Counts one order less, and says for whom.
+    /// Counts one order less for the seller of an index, and returns the seller.
     fn remove(&mut self, place: u32) -> Option<ObjectKey> {
         let (seller, count) = self.held.get_mut(usize::try_from(place).ok()?)?;
         *count = count.saturating_sub(1);
@@ -77,8 +77,8 @@ impl Sellers {
 }
 
 impl Invited {
-    /// An order as it is now; `None` while nothing was heard of it. Gives the sellers whose counts
-    /// changed.
+    /// Takes in an order as it is now; `None` while nothing was received of it. Returns the sellers
+    /// whose counts changed.
     pub(super) fn heard(
         &mut self,
         object: &ObjectKey,
@@ -87,7 +87,7 @@ impl Invited {
     ) -> Vec<ObjectKey> {
         let is_same = |held: &Counted| held.uid == *uid;
         match (self.orders.get(object).map(is_same), order) {
-            // Whom an order invites never changes.
+            // The sellers that an order invites never change.
             (Some(true), Some(order)) if !order.phase.is_terminal() => Vec::new(),
             (Some(true), None) => Vec::new(),
             (held, Some(order)) if !order.phase.is_terminal() && order.last_seq.0 >= 2 => {
@@ -118,7 +118,8 @@ impl Invited {
         changed
     }
 
-    /// An order has ended, or its resource is gone. Gives the sellers whose counts changed.
+    /// Drops an order that has ended or whose resource is gone. Returns the sellers whose counts
+    /// changed.
     pub(super) fn ended(&mut self, object: &ObjectKey) -> Vec<ObjectKey> {
         self.is_heard(object);
         let Some(counted) = self.orders.remove(object) else { return Vec::new() };
@@ -131,12 +132,12 @@ impl Invited {
         self.unheard.give_back();
     }
 
-    /// In how many open orders a seller takes part.
+    /// Returns the number of open orders in which a seller takes part.
     pub(super) fn of(&self, seller: &ObjectKey) -> u32 {
         self.sellers.count(seller)
     }
 
-    /// Whether every open order that was looked at is counted.
+    /// Reports whether every open order that was reconciled is counted.
     pub(super) fn is_complete(&self) -> bool {
         self.unheard.is_empty()
     }
@@ -180,8 +181,9 @@ pub(super) mod tests {
         changed.iter().map(|seller| &*seller.name).collect()
     }
 
+    /// Each of its sellers counts it once; the indices of sellers without orders are used again.
     #[test]
-    fn an_order_counts_once_from_its_opening_to_its_end() {
+    fn orders_count_from_opening_to_end() {
         let mut invited = Invited::default();
         let ab = order(&["a", "b"], &[]);
         assert_eq!(names(&invited.heard(&object("1"), &"u1".into(), Some(&ab))), ["a", "b"]);
@@ -203,7 +205,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn another_life_of_a_name_takes_the_place_of_the_former_one() {
+    fn new_incarnation_replaces_former_counts() {
         let mut invited = Invited::default();
         invited.heard(&object("1"), &"u1".into(), Some(&order(&["a"], &[])));
         let changed = invited.heard(&object("1"), &"u2".into(), Some(&order(&["b"], &[])));
@@ -211,8 +213,9 @@ pub(super) mod tests {
         assert_eq!((invited.of(&object("a")), invited.of(&object("b"))), (0, 1));
     }
 
+    /// The counts are complete once something is received of them, or they are gone.
     #[test]
-    fn what_was_not_heard_of_makes_the_counts_incomplete_until_it_is_or_is_gone() {
+    fn unknown_orders_make_counts_incomplete() {
         let mut invited = Invited::default();
         invited.heard(&object("1"), &"u1".into(), None);
         invited.heard(&object("2"), &"u2".into(), None);

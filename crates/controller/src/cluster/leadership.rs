@@ -1,4 +1,4 @@
-//! Whether this process leads, under which epoch, and until when it may believe so.
+//! The lead of this process: its epoch, and its end.
 
 use std::sync::Arc;
 
@@ -7,19 +7,19 @@ use parking_lot::RwLock;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-/// What this process knows of who leads.
+/// The standing of this process in the election, as far as it knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// It leads, under this epoch.
     Leads(Epoch),
-    /// Its lease ran out and nobody could be asked. It acts no more, and keeps its streams: if
-    /// somebody else leads, the processors refuse them.
+    /// Its lease ran out while the API server could not be asked. It writes no more, and keeps its
+    /// streams: if somebody else leads, the processors refuse them.
     Unsure,
     /// It does not lead.
     Follows,
 }
 
-/// Shared by the election, which sets it, and everybody who acts. Cheap to clone.
+/// The lead, shared by the election, which sets it, and by all that need it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Leadership(Arc<Inner>);
 
@@ -27,7 +27,7 @@ pub struct Leadership(Arc<Inner>);
 struct Inner {
     term: RwLock<Option<Term>>,
     changed: watch::Sender<Standing>,
-    /// The highest epoch that a processor was seen to know.
+    /// The highest epoch that a processor was observed to know.
     floor: RwLock<Epoch>,
     raised: Notify,
 }
@@ -50,19 +50,19 @@ impl Default for Leadership {
 }
 
 impl Leadership {
-    /// The epoch under which this process may act now. A process that was stopped for a while
-    /// finds here, before it does anything, that its time is over.
+    /// Returns the epoch under which this process may write now; `None` once its lease has run out,
+    /// also when the process was stopped for a while in between.
     pub fn epoch(&self) -> Option<Epoch> {
         let term = (*self.0.term.read())?;
         (Instant::now() < term.until).then_some(term.epoch)
     }
 
-    /// Told when the standing changes.
+    /// Returns a receiver of the standing's changes.
     pub fn changes(&self) -> watch::Receiver<Standing> {
         self.0.changed.subscribe()
     }
 
-    /// The lease is held until then.
+    /// Sets the lead: the lease is held under this epoch until then.
     pub(super) fn hold(&self, epoch: Epoch, until: Instant) {
         let former = self.0.term.write().replace(Term { epoch, until });
         // Renewed too late, what was to be done in the meantime was left undone.
@@ -72,13 +72,13 @@ impl Leadership {
         });
     }
 
-    /// The lease is held no longer.
+    /// Ends the lead: the lease is held no longer.
     pub(super) fn lose(&self, standing: Standing) {
         *self.0.term.write() = None;
         self.0.changed.send_if_modified(|held| std::mem::replace(held, standing) != standing);
     }
 
-    /// A processor knows this epoch; the own one has to be above it.
+    /// Raises the floor: a processor knows this epoch, and the own one has to be above it.
     pub fn raise_above(&self, floor: Epoch) {
         let mut held = self.0.floor.write();
         if floor > *held {
@@ -106,7 +106,7 @@ mod tests {
     const EPOCH: Epoch = Epoch(7);
 
     #[tokio::test(start_paused = true)]
-    async fn a_renewal_is_no_news_unless_it_came_too_late() {
+    async fn renewals_notify_only_when_late() {
         let leadership = Leadership::default();
         let mut changes = leadership.changes();
         let mut is_told = || {

@@ -1,4 +1,4 @@
-//! Who leads, decided from the Lease as it was read: pure, so that every case is a table row.
+//! The decision who leads, from the Lease as it was read: pure, so that every case is a table row.
 //!
 //! ```text
 //!                     free, or silent for its whole duration
@@ -9,8 +9,8 @@
 //! ```
 //!
 //! The count of transitions is the epoch under which the holder acts: it rises with every taking. A
-//! process that could not renew in time, and finds the Lease as it left it, renews it under the same
-//! count: nobody led in between.
+//! process that could not renew in time, and finds the Lease as it left it, renews it under the
+//! same count: nobody led in between.
 
 use std::time::Duration;
 
@@ -21,11 +21,11 @@ use tokio::time::Instant;
 /// Times of an election.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
-    /// How long a silent holder is believed.
+    /// The time after which a silent holder is replaced.
     pub lease: Duration,
-    /// How often a holder renews.
+    /// The time between two renewals.
     pub renew: Duration,
-    /// How long before the lease's end a holder stops acting.
+    /// The time before the lease's end at which a holder stops writing.
     pub margin: Duration,
 }
 
@@ -39,13 +39,13 @@ impl Default for Times {
 /// A lease as it was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
-    /// Who holds it; empty means nobody.
+    /// The holder's identity; empty when nobody holds it.
     pub holder: String,
-    /// How often it was taken.
+    /// The number of times that it was taken.
     pub transitions: i32,
-    /// What changes with every renewal.
+    /// The time of the last renewal as text, only compared for equality.
     pub renewed: Option<String>,
-    /// How long its holder may be silent.
+    /// The time that its holder may be silent; absent where it names none.
     pub duration: Option<Duration>,
 }
 
@@ -61,8 +61,8 @@ impl From<&LeaseSpec> for View {
     }
 }
 
-/// The lease as this process has seen it change. Only its own clock counts: it never compares its
-/// time with the time that another machine wrote.
+/// The lease as this process has observed its changes. Only its own clock counts: it never compares
+/// its time with the time that another machine wrote.
 #[derive(Clone, Debug)]
 pub struct Observed {
     view: View,
@@ -78,42 +78,42 @@ impl Observed {
         }
     }
 
-    /// How long the former holder has given no sign, if there was one: since its last renewal, or
-    /// since it gave the lease back.
+    /// Returns the time since the former holder's last sign, a renewal or the release; `None` where
+    /// there was no holder.
     pub fn silent_for(&self, now: Instant) -> Option<Duration> {
         (self.view.transitions > 0).then(|| now.saturating_duration_since(self.since))
     }
 
-    /// When a silent holder is believed no more.
+    /// Returns the time at which a silent holder is replaced.
     fn ends_at(&self, times: &Times) -> Instant {
         self.since + self.view.duration.unwrap_or(times.lease)
     }
 }
 
-/// What a candidate does now.
+/// A candidate's next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Write itself in, with this count.
+    /// Write itself as the holder, with this count.
     Take(i32),
     /// It holds the lease: renew it.
     Renew,
-    /// Somebody else holds it; look again at this time, or when it changes.
+    /// Somebody else holds it: decide again at this time, or when it changes.
     Wait(Instant),
 }
 
-/// Who asks.
+/// The process for which is decided.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
-    /// This process, told apart from every other start.
+    /// This process's identity, another one at every start.
     pub identity: &'a str,
-    /// What the identities of former processes in this place begin with, where there can be only
+    /// The prefix of the identities of former processes in this place; set where there can be only
     /// one process at a time: a pod's container that was killed and started again.
     pub place: Option<&'a str>,
     /// The epoch under which it holds the lease, or held it last.
     pub holding: Option<Epoch>,
 }
 
-/// Decides from what was observed.
+/// Decides a candidate's next step from the observed lease.
 pub fn decide(
     observed: &Observed,
     candidate: Candidate<'_>,
@@ -134,14 +134,14 @@ pub fn decide(
     Decision::Wait(ends_at)
 }
 
-/// The count of a new holder: above the former one, and such that its epoch is above every epoch
-/// that a processor was seen to know.
+/// Returns the count of a new holder: above the former one, and such that its epoch is above every
+/// epoch that a processor was observed to know.
 pub fn next_count(transitions: i32, floor: Epoch) -> i32 {
     let above = i32::try_from(floor.0).unwrap_or(i32::MAX);
     transitions.saturating_add(1).max(above.saturating_add(1)).max(1)
 }
 
-/// The epoch of a count.
+/// Returns the epoch of a count.
 pub fn epoch(transitions: i32) -> Epoch {
     Epoch(u64::try_from(transitions).unwrap_or(0))
 }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_holder_that_renews_is_left_alone_and_a_silent_one_is_replaced() {
+    fn only_silent_holders_are_replaced() {
         let (observed, early) = after(14);
         assert!(matches!(ask(&observed, "a", None, early), Decision::Wait(_)));
         let (observed, late) = after(15);
@@ -180,21 +180,22 @@ mod tests {
     }
 
     #[test]
-    fn the_same_record_seen_again_does_not_prolong_a_lease() {
+    fn unchanged_record_does_not_prolong_lease() {
         let (observed, late) = after(15);
         let again = Observed::note(Some(observed), view("b", 3, "t1"), late);
         assert_eq!(ask(&again, "a", None, late), Decision::Take(4));
     }
 
+    /// The count rises with it.
     #[test]
-    fn a_free_lease_is_taken_at_once_with_a_higher_count() {
+    fn free_lease_is_taken_at_once() {
         let now = Instant::now();
         let observed = Observed::note(None, view("", 7, "t"), now);
         assert_eq!(ask(&observed, "a", None, now), Decision::Take(8));
     }
 
     #[test]
-    fn the_holder_renews_only_under_the_epoch_that_it_took() {
+    fn holder_renews_only_its_own_epoch() {
         let now = Instant::now();
         let observed = Observed::note(None, view("a", 3, "t"), now);
         assert_eq!(ask(&observed, "a", Some(3), now), Decision::Renew);
@@ -202,8 +203,9 @@ mod tests {
         assert_eq!(ask(&observed, "a", Some(2), now), Decision::Take(4));
     }
 
+    /// There can be only one process in its place; elsewhere the lease has to run out.
     #[test]
-    fn a_process_that_was_killed_is_replaced_at_once_by_the_next_one_in_its_place() {
+    fn restarted_process_takes_lease_at_once() {
         let now = Instant::now();
         let observed = Observed::note(None, view("pod-0_1a", 3, "t"), now);
         let times = Times::default();
@@ -217,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_floor_that_processors_know_is_exceeded() {
+    fn new_epoch_exceeds_known_floor() {
         let now = Instant::now();
         let observed = Observed::note(None, view("a", 1, "t"), now);
         let times = Times::default();

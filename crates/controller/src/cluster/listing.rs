@@ -1,5 +1,5 @@
-//! How a watch learns what is there before it shows what changes: the server streams it as the watch's
-//! first events, or, where it cannot, gives it in pages.
+//! The first list of a watch, before its changes: the server streams it as the watch's first
+//! events, or, where it cannot, returns it in pages.
 //!
 //! ```text
 //!            began                    complete
@@ -8,31 +8,32 @@
 //!      └────────▶ Paged ◀─┘
 //! ```
 //!
-//! Ten thousand order requests are there in half the time of pages: the server writes while this
-//! process reads, and neither holds more than one of them.
+//! A stream of ten thousand order requests takes half the time of pages: the server writes while
+//! this process reads, and neither holds more than one of them.
 
 use http::{Request, Uri};
 use kube::runtime::watcher::{self, Config, Event};
 
-/// What a server says to a request that it does not understand.
+/// The HTTP status for a request that the server does not understand.
 const BAD_REQUEST: u16 = 400;
-/// What it says of options that it does not take, as without the feature gate `WatchList`.
+/// The HTTP status for options that the server does not take, as without the feature gate
+/// `WatchList`.
 const INVALID: u16 = 422;
 
-/// How the first list of a watch is asked for, and how far it is.
+/// The way of a watch's first list, and its progress.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Listing {
-    /// As first events.
+    /// As the watch's first events.
     #[default]
     Streamed,
-    /// These come just now.
+    /// As first events, of which some have come.
     StreamedInPart,
     /// In pages, from now on.
     Paged,
 }
 
 impl Listing {
-    /// What a watcher is to be told.
+    /// Returns the configuration of a watcher that lists in this way.
     pub(super) fn config(self, config: Config) -> Config {
         match self {
             Self::Streamed | Self::StreamedInPart => config.streaming_lists(),
@@ -40,8 +41,8 @@ impl Listing {
         }
     }
 
-    /// Notes what a watcher says. Gives true where its list does not come as a stream: then a new
-    /// watcher is needed, and this is not for anybody else.
+    /// Notes a watcher's event. Returns true where its list does not come as a stream: then a new
+    /// watcher is needed, and the event is not passed on.
     pub(super) fn gives_up<K>(&mut self, said: &watcher::Result<Event<K>>) -> bool {
         let next = match (*self, said) {
             (Self::Streamed, Ok(Event::Init)) => Self::StreamedInPart,
@@ -61,9 +62,9 @@ fn is_refused(error: &watcher::Error) -> bool {
         if matches!(status.code, BAD_REQUEST | INVALID))
 }
 
-/// Asks for a streamed list as it is now. kube asks for one of any age (`resourceVersion=0`), which a
-/// server that lags behind may answer from its memory: what was made since would be missing there, and
-/// an order whose resource is missing is cancelled.
+/// Makes a request for a streamed list ask for the current one. kube asks for one of any age
+/// (`resourceVersion=0`), which a server that lags behind may serve from memory: what was created
+/// since would be missing there, and an order whose resource is missing is cancelled.
 pub(super) fn consistent<B>(mut request: Request<B>) -> Request<B> {
     if let Some(uri) = consistent_uri(request.uri()) {
         *request.uri_mut() = uri;
@@ -93,8 +94,9 @@ mod tests {
         Err(watcher::Error::WatchStartFailed(kube::Error::Api(status.boxed())))
     }
 
+    /// The watch stays with pages for good.
     #[test]
-    fn a_list_is_read_in_pages_for_good_where_the_server_does_not_stream_it() {
+    fn refused_streams_fall_back_to_pages() {
         let mut listing = Listing::default();
         for complete in [Ok(Event::Init), Ok(Event::InitApply(())), Ok(Event::InitDone)] {
             assert!(!listing.gives_up(&complete));
@@ -111,23 +113,25 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_ends_before_the_list_is_complete_is_given_up() {
+    fn incomplete_streams_fall_back_to_pages() {
         let mut listing = Listing::default();
         assert!(!listing.gives_up::<()>(&Ok(Event::Init)));
         assert!(!listing.gives_up(&Ok(Event::InitApply(()))));
         assert!(listing.gives_up::<()>(&Ok(Event::Init)));
     }
 
+    /// A server that is down or busy, or that refuses everybody, is asked for a stream again.
     #[test]
-    fn a_server_that_is_down_or_busy_or_refuses_everybody_is_asked_for_a_stream_again() {
+    fn other_failures_keep_streamed_lists() {
         for code in [401, 403, 410, 429, 500, 503] {
             let mut listing = Listing::default();
             assert!(!listing.gives_up(&refused(code)), "{code}");
         }
     }
 
+    /// All other requests stay as they are.
     #[test]
-    fn a_streamed_list_is_asked_for_as_it_is_now_and_nothing_else_is_changed() {
+    fn streamed_lists_are_requested_as_current() {
         let asked = |uri: &str| {
             let request = Request::get(uri).body(()).unwrap();
             consistent(request).uri().to_string()

@@ -1,5 +1,5 @@
-//! The controller's figures, under the names that users of controller-runtime and client-go know,
-//! and ours. No label ever takes a user's value.
+//! The controller's metrics, under the names that users of controller-runtime and client-go know,
+//! and its own. No label ever takes a user's value.
 
 use orderstream_support::Register;
 use prometheus::{
@@ -7,38 +7,38 @@ use prometheus::{
     Registry,
 };
 
-/// The name that stands in the label `controller` and `name`.
+/// The value of the labels `controller` and `name`.
 const NAME: &str = "orderrequest";
-/// The name of the election.
+/// The value of the election's label `name`.
 const LEASE: &str = "orderstream-controller";
 
-/// What a look came to.
+/// The result of a reconcile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LookResult {
-    /// Done.
+    /// It succeeded.
     Success,
-    /// It failed and is looked at again.
+    /// It failed and is tried again.
     Error,
-    /// Done, and a time for the next look is set.
+    /// It succeeded, and the resource is requeued at a time.
     RequeueAfter,
 }
 
-/// How urgent a status is.
+/// The urgency of a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Band {
     /// The order's end.
     Terminal,
     /// A change of phase, or an edit that was taken up.
     Edge,
-    /// Counters.
+    /// Counters, and other changes that can wait.
     Progress,
 }
 
 impl Band {
-    /// All, the most urgent first.
+    /// All urgencies, the highest first.
     pub const ALL: [Self; 3] = [Self::Terminal, Self::Edge, Self::Progress];
 
-    /// The label.
+    /// Returns the value of the label `band`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Terminal => "terminal",
@@ -48,7 +48,7 @@ impl Band {
     }
 }
 
-/// The controller's figures.
+/// The controller's metrics.
 #[derive(Debug)]
 pub struct Metrics {
     reconciles: IntCounterVec,
@@ -208,7 +208,7 @@ impl Metrics {
         self.workers.set(0);
     }
 
-    /// This process leads, so long after the former leader's last sign.
+    /// Records the seconds from the former leader's last sign to this process's lead.
     pub(crate) fn took_over(&self, seconds: f64) {
         self.failover_seconds.observe(seconds);
     }

@@ -1,4 +1,4 @@
-//! What the operator remembers of a resource between looks. Nothing here has to outlive it.
+//! The operator's memory of a resource between reconciles. Nothing here has to outlive the process.
 
 use std::sync::Arc;
 
@@ -6,45 +6,45 @@ use orderstream_core::Timestamp;
 
 use super::sent::Sent;
 
-/// Who holds an order of which the status does not say it.
+/// The owner of an order whose status does not name it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Placement {
-    /// Nobody was asked yet.
+    /// No processor was asked yet.
     #[default]
     Unknown,
     /// The processors are being asked.
     Asked,
-    /// Nobody holds it.
+    /// No processor holds it.
     Free,
     /// This processor holds it, or is to hold it.
     At(String),
 }
 
-/// What is remembered of one resource.
+/// The notes about one resource.
 #[derive(Clone, Debug)]
 pub(super) struct Note {
-    /// Which life of the name it is about.
+    /// The resource's uid: the notes are about this incarnation of its name.
     pub uid: Arc<str>,
-    /// Who holds the order.
+    /// The order's owner.
     pub placement: Placement,
-    /// The edit that is being taken up, and since when.
+    /// The generation of the edit that is being taken up, and since when.
     pub edit: Option<(i64, Timestamp)>,
-    /// The last act that a later edit may want taken back, while it is not known what came of it.
+    /// The last command that a later edit may want taken back, while its outcome is not known.
     pub sent: Option<Sent>,
-    /// Who else writes its status.
+    /// The writes of others to its status.
     pub fight: Fight,
-    /// Whether its removal was asked for.
+    /// Set while its removal is requested; unset again where the request failed.
     pub is_removed: bool,
 }
 
 impl Note {
-    /// Nothing is remembered yet.
+    /// Makes empty notes.
     pub(super) fn new(uid: Arc<str>) -> Self {
         let (placement, fight) = (Placement::default(), Fight::default());
         Self { uid, placement, edit: None, sent: None, fight, is_removed: false }
     }
 
-    /// Whether nothing is remembered.
+    /// Reports whether the notes are empty.
     pub(super) fn is_empty(&self) -> bool {
         self.placement == Placement::Unknown
             && self.edit.is_none()
@@ -54,7 +54,7 @@ impl Note {
     }
 }
 
-/// How often somebody else wrote our status lately, and what is done about it.
+/// The recent writes of somebody else to our status, and the reaction to them.
 ///
 /// ```text
 ///   peace ── a foreign write: put right at once ──▶ counted
@@ -64,25 +64,26 @@ impl Note {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fight {
-    /// The version of the resource that somebody else wrote last, and when it was seen.
+    /// The version of the resource that somebody else wrote last, and when it was observed.
     version: u64,
     seen_at: Timestamp,
-    /// How many there were since then.
+    /// The number of such writes since `since`.
     count: u32,
     since: Timestamp,
     is_war: bool,
-    /// The last version that is put right now, and not later.
+    /// The last such version that is put right at once.
     answered: u64,
 }
 
 /// Foreign writes within [`FIGHT_MS`] that are put right at once; with one more it is a war.
 const FIGHT_MAX: u32 = 3;
-/// The time in which they are counted, and between two writes of ours in a war, milliseconds.
+/// The time in which they are counted, and the time between two writes of ours in a war,
+/// milliseconds.
 const FIGHT_MS: u64 = 20_000;
 
 impl Fight {
-    /// Somebody else wrote this version, and it is still shown. Gives when it may be put right, if
-    /// not now.
+    /// Notes a version that somebody else wrote and that is still shown. Returns when it may be put
+    /// right; `None` means now.
     pub(super) fn foreign(&mut self, version: u64, now: Timestamp) -> Option<Timestamp> {
         if self.war_until(now).is_none() {
             self.is_war = false;
@@ -104,7 +105,7 @@ impl Fight {
         (self.answered != version).then(|| self.since.plus_ms(FIGHT_MS))
     }
 
-    /// Until when people are told that there is a war, if nothing more happens.
+    /// Returns until when a war is reported, if nothing more happens; `None` without a war.
     pub(super) fn war_until(&self, now: Timestamp) -> Option<Timestamp> {
         let until = self.seen_at.plus_ms(FIGHT_MS);
         (self.is_war && now < until).then_some(until)
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_foreign_writes_are_put_right_at_once_and_nobody_is_told() {
+    fn few_foreign_writes_are_silently_corrected() {
         let mut fight = Fight::default();
         for round in 0..5 {
             for write in 1..=3 {
@@ -133,8 +134,9 @@ mod tests {
         }
     }
 
+    /// A war is reported at once; then one foreign write in twenty seconds is put right.
     #[test]
-    fn a_war_is_told_at_once_and_then_fought_once_in_a_while() {
+    fn wars_are_reported_and_corrected_rarely() {
         let mut fight = Fight::default();
         let answered = |fight: &mut Fight, seconds: std::ops::Range<i64>| {
             let writes = seconds.flat_map(|second| (0..10).map(move |part| second * 10 + part));
@@ -150,8 +152,9 @@ mod tests {
         assert_eq!(fight.war_until(at(60_000)), Some(at(79_900)));
     }
 
+    /// The last foreign write is put right first.
     #[test]
-    fn a_war_ends_when_nobody_writes_and_what_was_left_is_put_right_first() {
+    fn wars_end_without_foreign_writes() {
         let mut fight = Fight::default();
         for version in 1..=4 {
             assert_eq!(fight.foreign(version, at(0)), None);
@@ -166,8 +169,9 @@ mod tests {
         assert_eq!(fight.war_until(at(30_000)), None);
     }
 
+    /// It does not matter how late the resource is reconciled.
     #[test]
-    fn what_was_left_in_a_war_is_put_right_however_late_somebody_looks() {
+    fn war_leftovers_are_always_corrected() {
         for late in [20_000, 21_000, 500_000] {
             let mut fight = Fight::default();
             for version in 1..=5 {

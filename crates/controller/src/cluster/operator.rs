@@ -1,6 +1,6 @@
-//! What the parts of the operator share, and one look at one resource: facts gathered, `plan`
-//! asked, its steps taken. A look waits for nothing; what takes time is done by tasks that wake
-//! the resource again.
+//! The state that the parts of the operator share, and the reconcile of one resource: facts are
+//! gathered, `plan` is called, its steps are taken. A reconcile waits for nothing; what takes time
+//! is done by tasks that wake the resource again.
 
 use orderstream_core::date::parse_rfc3339;
 use std::collections::HashMap;
@@ -37,7 +37,7 @@ use crate::status::{ended, own};
 /// The operator. Shared by reference.
 pub(super) struct Operator {
     pub(super) client: kube::Client,
-    /// Only this namespace is watched; all when absent.
+    /// The namespace that is watched; all when absent.
     pub(super) namespace: Option<String>,
     pub(super) streams: Arc<dyn OrderStreams>,
     pub(super) owners: Arc<dyn OrderOwners>,
@@ -53,9 +53,9 @@ pub(super) struct Operator {
     pub(super) notes: Mutex<HashMap<ObjectKey, Note>>,
     /// The uids of resources that could not be read; their orders are not orphans.
     pub(super) unreadable: Mutex<HashMap<ObjectKey, String>>,
-    /// Bounds the orders that are being asked for at once.
+    /// Limits the orders that are located or cancelled at once.
     pub(super) asking: Semaphore,
-    /// When this process began to lead.
+    /// The time at which this process began to lead.
     pub(super) began: Mutex<Timestamp>,
     pub(super) tasks: TaskTracker,
     pub(super) shutdown: CancellationToken,
@@ -67,7 +67,7 @@ impl std::fmt::Debug for Operator {
     }
 }
 
-/// What one look is about.
+/// The facts of one reconcile.
 pub(super) struct Facts {
     pub(super) object: ObjectKey,
     pub(super) key: OrderKey,
@@ -87,10 +87,10 @@ impl Facts {
 }
 
 impl Operator {
-    /// Looks at resources until shutdown, one after the other: a look takes microseconds.
+    /// Reconciles resources until shutdown, one after the other: each takes microseconds.
     pub(super) async fn run(self: Arc<Self>) {
         const TIMER_MS_MAX: u64 = 1_000;
-        // So many looks, then others get a turn on this thread.
+        // After so many reconciles, others get their turn on this thread.
         const LOOKS_IN_A_ROW: usize = 64;
         while !self.shutdown.is_cancelled() {
             let now = self.clock.now();
@@ -117,7 +117,7 @@ impl Operator {
         }
     }
 
-    /// Looks at one resource. What it cannot do now is shown, and tried again later.
+    /// Reconciles one resource. What cannot be done now is shown, and tried again later.
     pub(super) fn look(self: &Arc<Self>, object: &ObjectKey) {
         let began = tokio::time::Instant::now();
         let Some(epoch) = self.leadership.epoch() else { return };
@@ -279,13 +279,14 @@ impl Operator {
         self.sellers.heard(&facts.object, &facts.uid, order);
     }
 
-    /// Whether this resource speaks for its order, and not another one that names it too.
+    /// Reports whether this resource speaks for its order, and not another one that names it too.
     fn speaks(&self, facts: &Facts) -> bool {
         let cache = self.cache.read();
         cache.of_order(&facts.key).is_some_and(|(object, _)| *object == facts.object)
     }
 
-    /// A processor that knows a higher epoch would refuse all that this process says.
+    /// Raises the floor of epochs where the processor knows a higher one: it would refuse all
+    /// commands of this process.
     fn raise_epoch(&self, facts: &Facts) {
         let fenced_by = facts.snapshot.as_ref().and_then(|snapshot| snapshot.stream.fenced_by);
         if let Some(floor) = fenced_by.filter(|floor| *floor > facts.epoch) {
@@ -295,7 +296,8 @@ impl Operator {
         }
     }
 
-    /// The order's end is shown and its stream is stopped: the resource waits for its removal.
+    /// Handles an order whose end is shown and whose stream is stopped: removes the resource when
+    /// that is due. Returns the time of the next reconcile.
     fn over(self: &Arc<Self>, facts: &Facts, desired: &Desired) -> Option<Timestamp> {
         let again = self.offer(facts, ended(facts.generation(), &facts.known));
         let completed = facts.known.completion_time.as_deref().and_then(parse_rfc3339);
@@ -304,11 +306,12 @@ impl Operator {
             return Some(again.map_or(due, |again| again.min(due)));
         }
         self.remove(facts);
-        // The watch shows the removal; this look is for one that failed.
+        // The watch shows the removal; the next reconcile is for one that failed.
         Some(facts.now.plus_ms(10_000))
     }
 
-    /// The note of a resource, made anew for every life; one that says nothing is not kept.
+    /// Applies a change to the notes of a resource, which are new for every incarnation; empty ones
+    /// are dropped.
     pub(super) fn note<T>(&self, facts: &Facts, change: impl FnOnce(&mut Note) -> T) -> T {
         let mut notes = self.notes.lock();
         let held = notes.get_mut(&facts.object).filter(|note| note.uid == facts.uid);
@@ -351,17 +354,18 @@ impl Operator {
     }
 }
 
-/// What a resource wants, named in the words that are kept already.
+/// Returns the desired state of a resource, sharing the texts of the cached key and uid.
 fn desired(resource: &OrderRequest, kept: &Kept) -> Result<Desired, Refusal> {
-    let mut desired = convert::desired(resource, "unknown")?;
-    if let (Some(key), Ok(life)) = (&kept.key, Incarnation::try_from(Arc::clone(&kept.uid))) {
-        (desired.key, desired.incarnation) = (key.clone(), life);
+    let incarnation = Incarnation::try_from(Arc::clone(&kept.uid))?;
+    let mut desired = convert::desired(resource, incarnation)?;
+    if let Some(key) = &kept.key {
+        desired.key = key.clone();
     }
     Ok(desired)
 }
 
-/// What a resource shows, before this process has written to it. What somebody else wrote there
-/// counts as lost: the processors are asked.
+/// Returns the status of a resource to which this process has not yet written. What somebody else
+/// wrote there counts as lost: the processors are asked.
 fn believed(kept: &Kept, resource: &OrderRequest) -> OrderRequestStatus {
     let status = resource.status.as_ref().filter(|_| kept.is_status_ours);
     own(status.cloned().unwrap_or_default())

@@ -1,6 +1,6 @@
 //! Orders whose resource is gone. There is no finalizer, so a delete never hangs; instead an order
-//! is cancelled when its resource is seen going, and a sweep finds what was missed while nobody
-//! watched.
+//! is cancelled when the watch shows its resource's deletion, and a sweep finds what was missed
+//! while nobody watched.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,16 +15,16 @@ use super::notes::Placement;
 use super::operator::Operator;
 use super::room::Room as _;
 
-/// Between two sweeps. An order has to be without a resource in two of them in a row.
+/// The time between two sweeps. An order has to be without a resource in two of them in a row.
 const SWEEP: Duration = Duration::from_secs(20);
-/// Tries to cancel an order at once; after that the sweep does it.
+/// The tries to cancel an order when its resource goes; after that the sweep does it.
 const TRIES: u32 = 4;
 
-/// An order that seems to have no resource.
+/// An order that seems to have no resource: the URL of its processor, its key and its incarnation.
 type Suspect = (String, OrderKey, Incarnation);
 
 impl Operator {
-    /// A resource is gone: its stream ends and its order is cancelled.
+    /// Handles the loss of a resource: ends the stream and cancels the order.
     pub(super) fn gone(self: &Arc<Self>, gone: Gone) {
         self.queue.forget(&gone.object);
         self.writer.forget(&gone.object);
@@ -138,8 +138,8 @@ impl Operator {
     }
 }
 
-/// Whether a life is a resource's: the API server gives random UUIDs (version 4). Orders of clients
-/// without Kubernetes have other ones, and are nobody's orphans.
+/// Reports whether an incarnation is a resource's: the API server gives random UUIDs (version 4).
+/// Orders of clients without Kubernetes have other ones, and are never orphans.
 fn is_uid(life: &Incarnation) -> bool {
     uuid::Uuid::parse_str(life.as_str()).is_ok_and(|uuid| uuid.get_version_num() == 4)
 }
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_lives_that_an_api_server_gave_are_swept() {
+    fn only_api_server_incarnations_are_swept() {
         let is = |text: &str| is_uid(&Incarnation::new(text).unwrap());
         assert!(is("7d3c8f0e-3b1a-4d5e-9f6a-0b1c2d3e4f50"));
         assert!(!is(&uuid::Uuid::now_v7().to_string()));

@@ -1,4 +1,5 @@
-//! Whose a status is: the API server keeps for every field who set it last to what it says. Pure.
+//! The ownership of a status: the API server keeps for every field who last set it to its value.
+//! Pure.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +9,9 @@ use serde::de::IgnoredAny;
 use super::writer::FIELD_MANAGER;
 use crate::order_status::OrderRequestStatus;
 
-/// One entry of `metadata.managedFields`: who set which fields, and how. Of the fields only those
-/// that a leader builds on are read: an order's end and when that was, who holds the order, and how
-/// far it was read.
+/// One entry of `metadata.managedFields`: who set which fields, and how. Only the fields on which a
+/// leader builds are read: an order's end and its time, the order's owner, and the last sequence
+/// number that was read.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ManagedFields {
@@ -49,9 +50,9 @@ impl Part {
     }
 }
 
-/// Whether all that a leader would build on was written by a controller of ours, and by nobody
-/// after it: whoever sets an applied field to something else takes it over. A status that says
-/// nothing of it is nobody's, and does no harm.
+/// Reports whether all that a leader would build on was written by a controller of ours, and by
+/// nobody after it: whoever sets an applied field to something else takes it over. A status without
+/// any of it is nobody's and counts as ours, for it does no harm.
 pub(super) fn is_status_ours(
     status: Option<&OrderRequestStatus>,
     managed: &[ManagedFields],
@@ -97,8 +98,9 @@ mod tests {
         is_status_ours(status.as_ref(), &managed)
     }
 
+    /// A status is foreign where somebody else took over a field on which a leader builds.
     #[test]
-    fn a_status_is_ours_while_nobody_took_over_what_a_leader_builds_on() {
+    fn status_is_ours_until_taken_over() {
         let ended = json!({ "phase": "Closed", "completionTime": "2026-01-01T00:00:00Z" });
         let both = json!({ "f:phase": {}, "f:completionTime": {} });
         let phase = json!({ "f:phase": {} });
@@ -112,8 +114,9 @@ mod tests {
         assert!(!is(&[(FIELD_MANAGER, "Apply", phase), ("x", "Update", time)]));
     }
 
+    /// The processor and the last sequence number count only where our controller set them.
     #[test]
-    fn who_holds_an_order_and_how_far_it_was_read_are_believed_from_us_only() {
+    fn only_our_owner_and_cursor_count() {
         let live = json!({
             "stream": { "processor": "http://p:1", "epoch": 1, "attempts": 0 },
             "tracker": { "streamActive": true, "notes": 0, "lastSeq": 9, "reconnects": 0 },
@@ -128,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_that_says_nothing_is_nobodys() {
+    fn status_without_believed_fields_is_ours() {
         assert!(is_ours(&Value::Null, &[]));
         assert!(is_ours(&json!({ "proposals": { "received": 3 } }), &[]));
     }

@@ -1,32 +1,33 @@
-//! Resources at rest. Ten thousand are kept, and each is looked at a few times in its life: between
-//! the looks it is a small piece of compressed text, a ninth of what its parts take in memory.
-//! Most of the text of one resource is that of all others, so it is compressed against a typical one.
+//! Compressed resources. Ten thousand are cached, and each is reconciled a few times in its life:
+//! in between it is a small piece of compressed text, a ninth of what its parts take in memory.
+//! Most of the text of one resource is that of all others, so it is compressed against a typical
+//! one.
 
 use std::sync::Arc;
 
 use crate::order_request::OrderRequest;
 
-/// Typical resources as they are written out, in all phases of their lives, the most frequent last.
-/// What stands here costs a resource nothing. It may change: nothing packed outlives the process.
+/// Typical resources as text, in all phases, the most frequent last. What stands here costs a
+/// resource nothing. It may change: nothing compressed outlives the process.
 static DICTIONARY: &[u8] = include_bytes!("packed/dictionary.txt");
 
 /// A resource as compressed text. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Packed {
     bytes: Arc<[u8]>,
-    /// Of the text.
+    /// The bytes of the text before compression.
     text_len: usize,
 }
 
 impl Packed {
-    /// Packs a resource; `None` when it cannot be written as text.
+    /// Compresses a resource; `None` when it cannot be written as text.
     pub(super) fn of(resource: &OrderRequest) -> Option<Self> {
         let text = serde_json::to_vec(resource).ok()?;
         let bytes = lz4_flex::block::compress_with_dict(&text, DICTIONARY).into();
         Some(Self { bytes, text_len: text.len() })
     }
 
-    /// The resource as it was packed; `None` where the bytes are no longer what was packed.
+    /// Returns the resource as it was compressed; `None` where the bytes are damaged.
     pub(super) fn unpack(&self) -> Option<OrderRequest> {
         let text =
             lz4_flex::block::decompress_with_dict(&self.bytes, self.text_len, DICTIONARY).ok()?;
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_typical_resource_takes_a_fifth_of_its_text() {
+    fn typical_resources_compress_to_a_fifth() {
         let resource = streaming("SB1029436");
         let packed = Packed::of(&resource).unwrap();
         assert_eq!(packed.unpack().as_ref(), Some(&resource));
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_not_what_was_packed_are_no_resource() {
+    fn damaged_bytes_are_not_a_resource() {
         let mut packed = Packed::of(&streaming("a")).unwrap();
         packed.bytes = packed.bytes.iter().skip(1).copied().collect();
         assert_eq!(packed.unpack(), None);
@@ -112,7 +113,7 @@ mod tests {
         })]
 
         #[test]
-        fn what_is_unpacked_is_what_was_packed(
+        fn unpacking_restores_the_resource(
             texts in proptest::collection::vec(".{0,60}", 4),
             places in proptest::collection::vec((-90.0..90.0, -180.0..180.0), 0..2),
             distance in 0.0..20_000.0,

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::listing::Listing;
 use super::retry::watch;
 
-/// Where processors come from.
+/// The source of the processors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// These URLs.
@@ -30,25 +30,25 @@ pub enum Source {
     },
 }
 
-/// The processors that take orders now, and where all are. Cheap to clone.
+/// The processors that take orders now, and the addresses of all. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Processors(Arc<RwLock<Held>>);
 
 /// All endpoints, by URL.
 type Held = BTreeMap<String, Place>;
 
-/// Where a processor is.
+/// A processor's state and address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
     state: State,
-    /// Where it is; absent when only its URL is known.
+    /// Its socket address; absent when only its URL is known.
     address: Option<SocketAddr>,
 }
 
-/// What an endpoint does. When two pods have one name the greater counts, the one that stays.
+/// The state of an endpoint. When two pods have one name the greater counts, the one that stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum State {
-    /// It is on its way out.
+    /// It is terminating.
     Leaving,
     /// It does not take orders yet.
     Starting,
@@ -57,7 +57,7 @@ enum State {
 }
 
 impl Processors {
-    /// All that take orders, by URL.
+    /// Returns the URLs of all that take orders.
     pub fn all(&self) -> Vec<String> {
         let held = self.0.read();
         held.iter()
@@ -66,12 +66,12 @@ impl Processors {
             .collect()
     }
 
-    /// All, the one first that a new order is to go to.
+    /// Returns the URLs of all that take orders, the placement of a new order first.
     pub fn ranked(&self, key: &OrderKey) -> Vec<String> {
         placement::ranked(key, &self.all())
     }
 
-    /// Whether others take orders than before.
+    /// Replaces the processors; reports whether others take orders than before.
     fn set(&self, places: Held) -> bool {
         let before = self.all();
         *self.0.write() = places;
@@ -83,7 +83,7 @@ impl Processors {
         self.set(urls.into_iter().map(|url| (url, place)).collect())
     }
 
-    /// Keeps the list true until shutdown; `changed` is called after every change.
+    /// Keeps the list up to date until shutdown; `changed` is called after every change.
     pub async fn follow(
         self,
         source: Source,
@@ -123,7 +123,7 @@ impl Processors {
     }
 }
 
-/// The slices of one Service.
+/// The endpoint slices of one Service.
 struct Slices {
     service: String,
     held: BTreeMap<String, Vec<(String, Place)>>,
@@ -136,7 +136,7 @@ impl Slices {
         Self { service, held: BTreeMap::new(), listed: None }
     }
 
-    /// Whether the list may have changed.
+    /// Takes in an event; reports whether the list may have changed.
     fn take(&mut self, event: watcher::Event<EndpointSlice>) -> bool {
         match event {
             watcher::Event::Init => self.listed = Some(BTreeMap::new()),
@@ -163,7 +163,7 @@ impl Slices {
         false
     }
 
-    /// All endpoints; of two of one name the one that stays.
+    /// Returns all endpoints; of two of one name the one that stays.
     fn places(&self) -> Held {
         let mut places = Held::new();
         for (url, place) in self.held.values().flatten() {
@@ -175,8 +175,8 @@ impl Slices {
         places
     }
 
-    /// The endpoints: by the pod's own name where it has one, which stays when the pod comes back
-    /// with another address.
+    /// Returns the endpoints of a slice: by the pod's own name where it has one, which stays when
+    /// the pod comes back with another address.
     fn places_of(&self, slice: &EndpointSlice) -> Vec<(String, Place)> {
         let named = |name: &str| {
             let ports = slice.ports.iter().flatten();
@@ -200,8 +200,8 @@ impl Slices {
     }
 }
 
-/// What an endpoint does. Where addresses are published before they are ready, `ready` says yes to
-/// all, and `serving` says the truth.
+/// Returns the state of an endpoint. Where addresses are published before they are ready, `ready`
+/// is true of all, and only `serving` can be relied on.
 fn state(endpoint: &Endpoint) -> State {
     let Some(conditions) = &endpoint.conditions else { return State::Ready };
     match conditions.serving.or(conditions.ready) {

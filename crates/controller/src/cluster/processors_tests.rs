@@ -1,4 +1,4 @@
-//! Claims about where processors come from and which an order goes to.
+//! Tests of the processors' endpoints: their names, addresses and states.
 
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -27,8 +27,9 @@ fn slice(name: &str, endpoints: Vec<Endpoint>) -> EndpointSlice {
     }
 }
 
+/// Endpoints without a pod's name are named by address; a list counts once it is complete.
 #[test]
-fn ready_endpoints_are_named_by_their_pod_else_by_their_address() {
+fn ready_endpoints_are_named_by_pod() {
     let mut slices = Slices::new("shop", "processor");
     slices.take(watcher::Event::Init);
     let endpoints = vec![
@@ -52,8 +53,9 @@ fn ready_endpoints_are_named_by_their_pod_else_by_their_address() {
     assert!(ready(&slices).is_empty());
 }
 
+/// Of two pods of one name, the one that stays counts.
 #[test]
-fn a_pod_is_reached_where_it_is_now_also_before_it_is_ready() {
+fn unready_pods_have_current_addresses() {
     let mut leaving = endpoint(Some("processor-0"), "10.0.0.1", Some(true));
     leaving.conditions = Some(EndpointConditions {
         ready: Some(true),

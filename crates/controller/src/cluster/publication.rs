@@ -1,20 +1,21 @@
-//! Whether a status is worth a write, and how soon: pure.
+//! The decision whether a status is worth a write, and how soon: pure.
 
 use orderstream_core::tracker::Snapshot;
 use orderstream_core::{Reason, Timestamp};
 
 use super::metrics::Band;
+use crate::conditions::{READY, STALLED};
 use crate::order_status::{OrderRequestStatus, StreamStatus, TrackerStatus};
 
-/// How long a stream may be down before people are told, milliseconds. A restart of a processor
-/// takes less, and should not cost a write for each of its orders.
+/// The time that a stream may be down before its status shows it, milliseconds. A restart of a
+/// processor takes less, and should not cost a write for each of its orders.
 pub const DOWN_MS_SHOWN: u64 = 4_500;
-/// How long an edit's effect may take before the edit is shown as taken up, milliseconds.
+/// The time that an edit's effect may take before the edit is shown as taken up, milliseconds.
 pub const EDIT_MS_SHOWN: u64 = 1_000;
 /// The shortest time between two writes of counters of one order, milliseconds.
 pub const PROGRESS_MS_MIN: u64 = 5_000;
 
-/// How urgently `next` is to be shown where `shown` is; `None` when it says nothing new.
+/// Returns the urgency of showing `next` in place of `shown`; `None` when there is nothing new.
 pub fn band(shown: &OrderRequestStatus, next: &OrderRequestStatus) -> Option<Band> {
     if next.is_terminal() != shown.is_terminal() {
         return Some(Band::Terminal);
@@ -23,7 +24,7 @@ pub fn band(shown: &OrderRequestStatus, next: &OrderRequestStatus) -> Option<Ban
     let heads = |status: &OrderRequestStatus| {
         let conditions = status.conditions.iter();
         let kept: Vec<_> = conditions
-            .filter(|condition| matches!(condition.type_.as_str(), "Ready" | "Stalled"))
+            .filter(|condition| matches!(condition.type_.as_str(), READY | STALLED))
             .map(|held| (held.type_.clone(), held.status.clone(), held.reason.clone()))
             .collect();
         (status.phase.clone(), status.observed_generation, kept)
@@ -34,8 +35,8 @@ pub fn band(shown: &OrderRequestStatus, next: &OrderRequestStatus) -> Option<Ban
     (settled(next) != settled(shown)).then_some(Band::Progress)
 }
 
-/// A status without what a restart or a reconnect changes and nobody needs at once: it is written
-/// along with the next thing that matters.
+/// Returns a status without the parts that a restart or a reconnect changes and nobody needs at
+/// once: they are written along with the next change that matters.
 fn settled(status: &OrderRequestStatus) -> OrderRequestStatus {
     let stream = status.stream.as_ref().map(|stream| StreamStatus {
         processor: stream.processor.clone(),
@@ -51,16 +52,16 @@ fn settled(status: &OrderRequestStatus) -> OrderRequestStatus {
     OrderRequestStatus { stream, tracker, conditions, ..status.clone() }
 }
 
-/// What of a condition's text people need to know by itself: why a stream is refused until somebody does
-/// something. What passes by itself changes with every try.
+/// Returns the part of a condition's text that is worth a write by itself: why a stream is refused
+/// until somebody does something. A fault that passes by itself changes with every try.
 fn lasting(message: &str) -> &'static str {
     let reason = message.split_once(": ").and_then(|(code, _)| Reason::parse(code));
     reason.filter(|reason| !reason.is_retriable()).map_or("", Reason::as_str)
 }
 
-/// Whether a snapshot is ready to be shown where `shown` is. It is not while the tracker still
-/// reads what was shown before, while an order has only begun to open, or while its stream is
-/// down for a short time only; then it says when to look again.
+/// Decides whether a snapshot is ready to be shown in place of `shown`. It is not while the tracker
+/// still reads what was shown before, while an order has only begun to open, or while its stream is
+/// down for a short time only; then it gives the time to reconcile again.
 pub fn readiness(
     shown: &OrderRequestStatus,
     snapshot: Option<&Snapshot>,
@@ -75,7 +76,7 @@ pub fn readiness(
         let due = since.plus_ms(DOWN_MS_SHOWN);
         return if now < due { Readiness::NotBefore(due) } else { Readiness::DownOnly };
     }
-    // A sealed order that was opened is read again, and shown with all that it tells.
+    // A sealed order that was opened is read again, and shown without redaction.
     if !ended && order.is_some_and(|order| order.decide_until.is_some() && order.has_hidden()) {
         return Readiness::NotYet;
     }
@@ -85,21 +86,21 @@ pub fn readiness(
     if seq < 2 || seq < shown_seq { Readiness::NotYet } else { Readiness::Ready }
 }
 
-/// What [`readiness`] found.
+/// The result of [`readiness`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// Show it.
+    /// The snapshot is shown.
     Ready,
-    /// Another event will come.
+    /// Nothing is shown: another event will come.
     NotYet,
-    /// Look again then.
+    /// Nothing is shown before this time; the order is reconciled again then.
     NotBefore(Timestamp),
-    /// Show that the stream is down, and keep the rest as it was shown.
+    /// The stream is shown as down, and the rest stays as it was shown.
     DownOnly,
 }
 
-/// The edit that a status is about: the newest, but one that nobody could carry to the processor is not
-/// taken up while the order's stream is down.
+/// Returns the generation of the edit that a status observes: the newest, but one that nobody could
+/// carry to the processor is not taken up while the order's stream is down.
 pub fn taken_up(observed: Option<i64>, newest: i64, readiness: Readiness) -> i64 {
     match readiness {
         Readiness::DownOnly => observed.unwrap_or(newest),

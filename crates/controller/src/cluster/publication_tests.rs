@@ -1,4 +1,4 @@
-//! Claims about which status is worth a write, and when.
+//! Tests of the decision which status is worth a write, and when.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::status::{down, status};
 
 const T0: Timestamp = Timestamp(1_800_000_000_000);
 
-/// An order's tracker, fed by hand.
+/// An order's tracker, to which the test gives every input.
 struct Life {
     tracker: Tracker,
     seq: u64,
@@ -86,8 +86,9 @@ fn streaming() -> (Life, OrderRequestStatus) {
     (life, shown)
 }
 
+/// The same status is not written again.
 #[test]
-fn the_same_status_is_not_written_again_and_each_kind_of_change_has_its_urgency() {
+fn each_change_has_its_urgency() {
     let (mut life, shown) = streaming();
     assert_eq!(band(&OrderRequestStatus::default(), &shown), Some(Band::Edge));
     assert_eq!(band(&shown, &life.shown(&shown)), None);
@@ -103,8 +104,9 @@ fn the_same_status_is_not_written_again_and_each_kind_of_change_has_its_urgency(
     assert_eq!(band(&paused, &life.shown(&paused)), Some(Band::Terminal));
 }
 
+/// They are shown where the stream is shown as down already, too; failed tries are not.
 #[test]
-fn why_a_stream_is_refused_is_shown_also_where_it_was_shown_as_down_and_tries_that_fail_are_not() {
+fn lasting_stream_refusals_are_shown() {
     let (mut life, shown) = streaming();
     let mut then = |before: &OrderRequestStatus, reason: &str| {
         life.tracker.step(T0, Input::Disconnected { reason: reason.to_owned() });
@@ -120,8 +122,9 @@ fn why_a_stream_is_refused_is_shown_also_where_it_was_shown_as_down_and_tries_th
     assert_eq!(then(&ahead, "AHEAD_OF_LIST: the list ends at 4").0, None, "it is known");
 }
 
+/// A new leader alone costs none either.
 #[test]
-fn a_reconnect_or_a_new_leader_alone_costs_no_write() {
+fn reconnects_alone_cost_no_write() {
     let (mut life, shown) = streaming();
     life.cut(T0.plus_ms(1_000));
     let (processor, epoch) = ("http://p:1".to_owned(), Epoch(7));
@@ -132,7 +135,7 @@ fn a_reconnect_or_a_new_leader_alone_costs_no_write() {
 }
 
 #[test]
-fn a_short_break_is_not_shown_and_a_long_one_is() {
+fn only_long_breaks_are_shown() {
     let (mut life, shown) = streaming();
     let at = T0.plus_ms(60_000);
     life.cut(at);
@@ -145,8 +148,9 @@ fn a_short_break_is_not_shown_and_a_long_one_is() {
     assert_eq!(band(&shown, &down), Some(Band::Edge));
 }
 
+/// It has to read again what was shown before.
 #[test]
-fn a_restarted_reader_shows_nothing_until_it_knows_what_was_shown() {
+fn restarted_tracker_shows_nothing_until_current() {
     let (mut before, shown) = streaming();
     before.proposal().proposal();
     let shown = before.shown(&shown);
@@ -158,8 +162,9 @@ fn a_restarted_reader_shows_nothing_until_it_knows_what_was_shown() {
     assert_eq!(band(&shown, &again.shown(&shown)), None, "and then there is nothing to write");
 }
 
+/// An end always is.
 #[test]
-fn an_order_that_only_begins_to_open_is_not_shown_and_an_end_always_is() {
+fn only_fully_opened_orders_are_shown() {
     let mut life = Life::new();
     let nothing = OrderRequestStatus::default();
     assert_eq!(life.up().readiness(&nothing, T0), Readiness::NotYet);
@@ -167,8 +172,9 @@ fn an_order_that_only_begins_to_open_is_not_shown_and_an_end_always_is() {
     assert_eq!(life.readiness(&nothing, T0), Readiness::Ready);
 }
 
+/// A sealed order whose proposals were opened waits until its list was read without redaction.
 #[test]
-fn an_opened_order_is_shown_when_its_list_was_read_again() {
+fn unsealed_orders_are_shown_once_reread() {
     let proposed = || Proposed {
         proposal_id: Some(ProposalId::new("p1").unwrap()),
         seller: SellerId::new("seller1").unwrap(),
@@ -215,7 +221,7 @@ fn an_opened_order_is_shown_when_its_list_was_read_again() {
 }
 
 #[test]
-fn an_edit_is_not_taken_up_while_the_stream_is_down() {
+fn edits_wait_while_stream_is_down() {
     assert_eq!(taken_up(Some(2), 3, Readiness::DownOnly), 2);
     assert_eq!(taken_up(Some(2), 3, Readiness::Ready), 3);
     assert_eq!(taken_up(None, 1, Readiness::DownOnly), 1, "nothing was carried there before");

@@ -1,5 +1,5 @@
-//! Which resources to look at next: each waits once however often it was woken, timers come when
-//! they are due, and failures come back later and later.
+//! The queue of resources to reconcile: each waits once however often it was woken, timers come
+//! when they are due, and failures come back after a growing back-off.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use super::cache::ObjectKey;
 use super::metrics::Metrics;
 use super::room::Room as _;
 
-/// The shortest wait after a failure, milliseconds.
+/// The bound of the back-off after a first failure, milliseconds.
 const BACKOFF_MS_MIN: u64 = 250;
-/// The longest, milliseconds.
+/// The bound that no back-off exceeds, milliseconds.
 const BACKOFF_MS_MAX: u64 = 60_000;
 
-/// Resources that wait to be looked at.
+/// The resources that wait to be reconciled.
 #[derive(Debug)]
 pub(super) struct Queue {
     state: Mutex<State>,
@@ -30,7 +30,7 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     ready: VecDeque<ObjectKey>,
-    /// Since when each of the ready ones waits.
+    /// The time since which each of the ready ones waits.
     since: HashMap<ObjectKey, Instant>,
     timers: BTreeSet<(Timestamp, ObjectKey)>,
     timer_of: HashMap<ObjectKey, Timestamp>,
@@ -38,12 +38,12 @@ struct State {
 }
 
 impl Queue {
-    /// An empty one.
+    /// Makes an empty queue.
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
         Self { state: Mutex::default(), notify: Notify::new(), metrics }
     }
 
-    /// Look at this resource soon.
+    /// Queues a resource, unless it waits already.
     pub(super) fn wake(&self, object: &ObjectKey) {
         let mut state = self.state.lock();
         if state.since.contains_key(object) {
@@ -56,7 +56,8 @@ impl Queue {
         self.notify.notify_one();
     }
 
-    /// Look at this resource at that time, and not at the one that was set before.
+    /// Sets the time at which a resource is queued, in place of the one that was set before; `None`
+    /// clears it.
     pub(super) fn set_timer(&self, object: &ObjectKey, at: Option<Timestamp>) {
         let mut state = self.state.lock();
         if let Some(former) = state.timer_of.remove(object) {
@@ -71,8 +72,8 @@ impl Queue {
         }
     }
 
-    /// The look failed: the next one is due after this time. `draw_permille` is
-    /// a draw from 0 to 1 000.
+    /// Counts a failed reconcile, and returns the back-off before the next one, milliseconds.
+    /// `draw_permille` is a draw from 0 to 1 000.
     pub(super) fn failed(&self, object: &ObjectKey, draw_permille: u64) -> u64 {
         let mut state = self.state.lock();
         let failures = state.failures.entry(object.clone()).or_default();
@@ -82,20 +83,20 @@ impl Queue {
         equal_jitter_ms(bound, draw_permille)
     }
 
-    /// The look succeeded.
+    /// Forgets the failures of a resource that was reconciled.
     pub(super) fn succeeded(&self, object: &ObjectKey) {
         let mut state = self.state.lock();
         state.failures.remove(object);
         state.failures.give_back();
     }
 
-    /// The resource is gone.
+    /// Forgets the timer and the failures of a resource that is gone.
     pub(super) fn forget(&self, object: &ObjectKey) {
         self.set_timer(object, None);
         self.succeeded(object);
     }
 
-    /// Takes the next resource, with how long it waited in seconds.
+    /// Takes the next resource, with the seconds that it waited.
     pub(super) fn take(&self, now: Timestamp) -> Option<(ObjectKey, f64)> {
         let mut state = self.state.lock();
         while let Some((at, object)) = state.timers.first().cloned() {
@@ -117,7 +118,7 @@ impl Queue {
         Some((object, waited))
     }
 
-    /// When the next timer is due.
+    /// Returns the time of the next timer.
     pub(super) fn next_timer(&self) -> Option<Timestamp> {
         self.state.lock().timers.first().map(|(at, _)| *at)
     }
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_waits_once_and_in_the_order_of_the_first_wakes() {
+    async fn resources_queue_once_in_wake_order() {
         let queue = queue();
         for name in ["b", "a", "b", "c", "a"] {
             queue.wake(&object(name));
@@ -158,8 +159,9 @@ mod tests {
         assert_eq!(all(&queue, 0), ["a"]);
     }
 
+    /// The last one that was set counts.
     #[test]
-    fn timers_come_when_due_and_the_last_one_set_counts() {
+    fn timers_fire_when_due() {
         let queue = queue();
         queue.set_timer(&object("a"), Some(Timestamp(10)));
         queue.set_timer(&object("b"), Some(Timestamp(20)));
@@ -171,8 +173,9 @@ mod tests {
         assert_eq!(queue.next_timer(), None);
     }
 
+    /// The longest back-off is a minute.
     #[test]
-    fn failures_wait_longer_up_to_a_minute_and_a_success_forgets_them() {
+    fn failures_back_off_until_success() {
         let queue = queue();
         let waits: Vec<u64> = (0..12).map(|_| queue.failed(&object("a"), 1_000)).collect();
         assert_eq!(waits[..4], [250, 500, 1_000, 2_000]);

@@ -1,7 +1,7 @@
-//! Kubernetes Events at edges: when an order streams, ends, is refused. Constant notes for each
-//! reason, so that the server can fold repetitions; one task, a bounded rate and a bounded queue,
-//! and what does not fit is counted and dropped. An Event costs the API server as much as a status,
-//! and ten thousand orders may come up at once.
+//! Kubernetes Events at edges: when an order streams, ends or is refused. Each reason has a
+//! constant note, so that the server can aggregate repetitions; one task, a bounded rate and a
+//! bounded queue, and what does not fit is counted and dropped. An Event costs the API server as
+//! much as a status, and ten thousand orders may come up at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,29 +9,32 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter as Component};
+use orderstream_core::RequestPhase;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::cache::ObjectKey;
 use super::metrics::Metrics;
+use crate::conditions::{READY, STALLED, reasons};
 use crate::manifest::API_VERSION;
 use crate::order_status::OrderRequestStatus;
 
-/// Events that may wait.
+/// Events that may wait to be published.
 const WAITING_MAX: usize = 1_024;
-/// How long publishing one may take.
+/// The time limit of publishing one Event.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time between two Events, once [`BURST`] of them came together.
 const GAP: Duration = Duration::from_millis(40);
-/// Events that may be published at once after a quiet time.
+/// Events that may be published at once after an idle time.
 const BURST: u32 = 100;
 
-/// Events among which repetitions are folded. A recorder keeps each for minutes, in a kilobyte and a
-/// half, and looks through all of them whenever it publishes one; so it is made anew after these.
+/// Events among which repetitions are aggregated. A recorder keeps each for minutes, in a kilobyte
+/// and a half, and searches all of them whenever it publishes one; so a new one is made after
+/// these.
 const RECORDED_MAX: u32 = 200;
 
-/// What is to be told about a resource.
+/// A report about a resource, to be published as an Event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Report {
     object: ObjectKey,
@@ -41,32 +44,41 @@ struct Report {
     note: &'static str,
 }
 
-/// Takes reports. Cheap to clone.
+/// The sender of reports. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Reporter {
     reports: mpsc::Sender<Report>,
     metrics: Arc<Metrics>,
 }
 
-/// The note of how an order stands now, and whether it is a warning; `None` for what nobody waits for.
+/// Returns whether an order's standing is a warning, and its note; `None` for one without an Event.
 fn of_standing(standing: &str) -> Option<(bool, &'static str)> {
     Some(match standing {
-        "Streaming" => (false, "the order is open and its proposals are followed"),
-        "Paused" => (false, "the order takes no proposals for now"),
-        "ProposalsOpened" => (false, "the sealed order is opened and awaits a decision"),
-        "AwardPending" => (false, "an award waits to count and can be undone"),
-        "Reconnecting" => (true, "the stream to the processor is down and is opened again"),
-        "Finalised" => (false, "the order ended with a decision"),
-        "Expired" => (false, "the order's time ran out"),
-        "Closed" => (false, "the order was closed"),
-        "Cancelled" => (false, "the order was cancelled"),
-        "Failed" => (true, "the order was refused; the condition Stalled says why"),
-        _ => return None,
+        reasons::PROPOSALS_OPENED => (false, "the sealed order is opened and awaits a decision"),
+        reasons::AWARD_PENDING => (false, "an award waits to count and can be undone"),
+        phase => return of_phase(RequestPhase::parse(phase)?),
+    })
+}
+
+/// Returns whether a phase is a warning, and its note; `None` for one without an Event.
+const fn of_phase(phase: RequestPhase) -> Option<(bool, &'static str)> {
+    Some(match phase {
+        RequestPhase::Pending => return None,
+        RequestPhase::Streaming => (false, "the order is open and its proposals are followed"),
+        RequestPhase::Paused => (false, "the order takes no proposals for now"),
+        RequestPhase::Reconnecting => {
+            (true, "the stream to the processor is down and is opened again")
+        }
+        RequestPhase::Finalised => (false, "the order ended with a decision"),
+        RequestPhase::Expired => (false, "the order's time ran out"),
+        RequestPhase::Closed => (false, "the order was closed"),
+        RequestPhase::Cancelled => (false, "the order was cancelled"),
+        RequestPhase::Failed => (true, "the order was refused; the condition Stalled says why"),
     })
 }
 
 impl Reporter {
-    /// A reporter, and the task that publishes.
+    /// Makes a reporter, and the task that publishes.
     pub(super) fn start(
         client: Client,
         identity: String,
@@ -83,7 +95,8 @@ impl Reporter {
         )
     }
 
-    /// A status has changed from `known` to `next`: tells how the order stands now, or that it stalls.
+    /// Reports a change of a status from `known` to `next`: the order's standing, or that it
+    /// stalls.
     pub(super) fn edge(
         &self,
         object: &ObjectKey,
@@ -103,7 +116,7 @@ impl Reporter {
         }
     }
 
-    /// The resource cannot be read.
+    /// Reports a resource that cannot be read.
     pub(super) fn unreadable(&self, object: &ObjectKey, uid: &str) {
         let note = "this OrderRequest cannot be read; its definition and the controller differ";
         self.tell(object, uid, (true, "Unreadable".to_owned(), note));
@@ -118,15 +131,15 @@ impl Reporter {
     }
 }
 
-/// How an order stands: its phase, or what it waits for in that phase.
+/// Returns an order's standing: the reason of its condition `Ready`, else its phase.
 fn standing(status: &OrderRequestStatus) -> Option<&str> {
-    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
+    let ready = status.condition(READY);
     ready.map(|ready| ready.reason.as_str()).or(status.phase.as_deref())
 }
 
-/// Why a status is stalled, in CamelCase as Events have it.
+/// Returns the reason for which a status is stalled, in CamelCase as Events have it.
 fn stalled(status: &OrderRequestStatus) -> Option<String> {
-    let condition = status.conditions.iter().find(|condition| condition.type_ == "Stalled")?;
+    let condition = status.condition(STALLED)?;
     (condition.status == "True").then(|| camel(&condition.reason))
 }
 

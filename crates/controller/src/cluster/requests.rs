@@ -1,6 +1,6 @@
-//! Counts what this process asks of the API server, under the name that users of client-go know,
-//! and remembers how long the server asked to be left alone: a server that is too busy to think
-//! says so in a header, without the details that its other answers have.
+//! Counts this process's requests to the API server, under the name that users of client-go know,
+//! and remembers the back-off that the server asked for: an overloaded server names it in a header,
+//! without the details that its other responses have.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use tower::{Layer, Service};
 use super::rights::Rights;
 use crate::rbac;
 
-/// The code of a request that got no answer, as client-go writes it.
+/// The code of a request without a response, as client-go writes it.
 const NO_ANSWER: &str = "<error>";
 
-/// The longest time that a server is left alone, whatever it asks for.
+/// The longest back-off, whatever the server asks for.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// The counters, and the layer that feeds them. Cheap to clone.
@@ -43,7 +43,7 @@ impl Requests {
         Self::register_for(registry, &[rbac::orders(), rbac::own()].concat())
     }
 
-    /// Registers the counters of a processor that has its sellers from the cluster.
+    /// Registers the counters of a processor that reads its sellers from the cluster.
     ///
     /// # Errors
     /// When a name is registered already.
@@ -64,7 +64,8 @@ impl Requests {
         Ok(Self { total, rights, busy_until: Arc::default() })
     }
 
-    /// How long the server still wants to be left alone.
+    /// Returns what is left of the back-off that the server asked for; `None` where it asked for
+    /// none or it is over.
     pub fn pause(&self) -> Option<Duration> {
         let until = (*self.busy_until.lock())?;
         until.checked_duration_since(Instant::now())
@@ -129,7 +130,7 @@ where
 }
 
 pin_project! {
-    /// An answer on its way; one that is given up counts as none.
+    /// A response on its way; one that is dropped before it came counts as none.
     #[derive(Debug)]
     pub struct Answer<F> {
         #[pin]
@@ -186,8 +187,9 @@ mod tests {
         service.call(Request::builder().method(method).body(()).unwrap()).await
     }
 
+    /// One that is given up counts too.
     #[tokio::test(start_paused = true)]
-    async fn every_request_counts_once_by_its_code_also_one_that_is_given_up() {
+    async fn every_request_counts_once_by_code() {
         let requests = Requests::register(&Registry::new()).unwrap();
         ask(&requests, Method::PUT).await.unwrap();
         ask(&requests, Method::from_bytes(b"BREW").unwrap()).await.unwrap();
@@ -200,8 +202,9 @@ mod tests {
         assert_eq!(requests.pause(), None);
     }
 
+    /// The back-off is 60 s at most.
     #[tokio::test(start_paused = true)]
-    async fn a_busy_server_is_left_alone_for_as_long_as_it_asked_but_not_for_ever() {
+    async fn busy_servers_get_requested_back_off() {
         let requests = Requests::register(&Registry::new()).unwrap();
         for (code, header, wanted) in [
             (200, "7", None),

@@ -1,4 +1,4 @@
-//! Resources on a cluster as people's commands read and edit them: as documents, through the
+//! Resources on a cluster, as the command line reads and edits them: as documents, through the
 //! kubeconfig.
 
 use std::path::Path;
@@ -16,9 +16,9 @@ use crate::manifest::API_VERSION;
 use crate::order_request::OrderRequest;
 use crate::seller::Seller;
 
-/// Who edits, as the API server writes it down.
+/// The field manager of edits from the command line.
 const FIELD_MANAGER: &str = "orderstream";
-/// How long one request may take.
+/// The time limit of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Resources in one page of a list.
 const PAGE: u32 = 500;
@@ -26,9 +26,9 @@ const PAGE: u32 = 500;
 /// A kind of resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// What a buyer wants.
+    /// An order that a buyer asks for.
     OrderRequest,
-    /// Who may be invited.
+    /// A seller that may be invited.
     Seller,
 }
 
@@ -40,7 +40,7 @@ impl Kind {
         }
     }
 
-    /// The kind as commands print it.
+    /// Returns the kind as commands print it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::OrderRequest => "orderrequest",
@@ -49,7 +49,7 @@ impl Kind {
     }
 }
 
-/// What becomes of fields that somebody else set to something else.
+/// The treatment of fields that somebody else set to another value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conflicts {
     /// The apply is refused and names them.
@@ -58,29 +58,29 @@ pub enum Conflicts {
     TakeOver,
 }
 
-/// What an apply came to.
+/// The result of an apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
     /// The resource is new.
     Created,
     /// It changed.
     Configured,
-    /// It was so already.
+    /// It was the same already.
     Unchanged,
 }
 
-/// Why the API server did not do it.
+/// The failure of a request to the API server.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// It said no.
+    /// The API server refused it.
     #[error("{0}")]
     Refused(Refusal),
-    /// It did not answer.
+    /// The API server was not reached, or did not respond in time.
     #[error("{0}")]
     NotReached(String),
 }
 
-/// Resources behind a kubeconfig.
+/// The resources of the cluster of a kubeconfig.
 #[derive(Clone)]
 pub struct Resources {
     client: Client,
@@ -96,7 +96,8 @@ impl std::fmt::Debug for Resources {
 }
 
 impl Resources {
-    /// The cluster of a kubeconfig and context; without them, what kubectl would take.
+    /// Connects to the cluster of a kubeconfig and context; without them, to the one that kubectl
+    /// would take.
     ///
     /// # Errors
     /// When no kubeconfig can be used, or it has no such context.
@@ -121,29 +122,30 @@ impl Resources {
         Ok(Self { client, config: Box::new(config), url, namespace })
     }
 
-    /// The namespace of the kubeconfig's context.
+    /// Returns the namespace of the kubeconfig's context.
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    /// Where the API server is.
+    /// Returns the API server's URL.
     pub(super) fn url(&self) -> &str {
         &self.url
     }
 
-    /// What asks the API server once, and tells what it answers: no 503 is tried again unseen.
+    /// Makes a client that sends each request once, and returns every response: it does not retry a
+    /// 503.
     pub(super) fn client_that_asks_once(&self) -> Result<Client, Error> {
         let mut config = (*self.config).clone();
         config.default_retry = false;
         client(config)
     }
 
-    /// What speaks to the API server.
+    /// Returns the client of the API server.
     pub(super) const fn client(&self) -> &Client {
         &self.client
     }
 
-    /// One resource.
+    /// Reads one resource.
     ///
     /// # Errors
     /// When there is none, or the API server does not answer.
@@ -152,7 +154,7 @@ impl Resources {
         self.within(api.get(name)).await.map(shown)
     }
 
-    /// All resources of a namespace, or of all, as one list.
+    /// Reads all resources of a namespace, or of all, as one list.
     ///
     /// # Errors
     /// When the API server does not answer, or does not allow it.
@@ -175,7 +177,8 @@ impl Resources {
         Ok(json!({ "apiVersion": API_VERSION, "kind": kind, "items": items }))
     }
 
-    /// Makes a resource be as this document says, by server-side apply.
+    /// Applies a document to a resource, by server-side apply. Returns the result, and the resource
+    /// after it.
     ///
     /// # Errors
     /// When the API server refuses the document or does not answer.
@@ -249,7 +252,8 @@ fn refused(code: u16, message: &str) -> Failure {
     Failure::Refused(Refusal::new(reason, format!("{message}{fix}")))
 }
 
-/// A document without what only the server writes, so that what was printed can be applied again.
+/// Returns a document without what only the server writes, so that what was printed can be applied
+/// again.
 fn applicable(mut document: Value) -> Value {
     const OF_THE_SERVER: [&str; 6] =
         ["creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"];
@@ -262,7 +266,7 @@ fn applicable(mut document: Value) -> Value {
     document
 }
 
-/// A resource for people: without the list of who manages which field.
+/// Returns a resource to be shown: without its managed fields.
 pub(super) fn shown(mut resource: DynamicObject) -> Value {
     resource.metadata.managed_fields = None;
     serde_json::to_value(resource).unwrap_or_default()

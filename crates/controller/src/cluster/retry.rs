@@ -1,6 +1,6 @@
-//! A watch that comes back from everything. One that broke is opened again: soon enough that what
-//! it shows is true within seconds after the API server is back, and spread, so that not all
-//! replicas come at once. One whose version the server has forgotten lists again.
+//! A watch that recovers from every failure. One that broke is opened again: soon enough that what
+//! it shows is current within seconds after the API server is back, and with jitter, so that not
+//! all replicas come at once. One whose version the server has forgotten lists again.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -16,17 +16,17 @@ use serde::de::DeserializeOwned;
 
 use super::listing::Listing;
 
-/// What an API server says of a version older than all that it keeps.
+/// The HTTP status for a version older than all that the API server keeps.
 const GONE: u16 = 410;
-/// What it says of a version that is still to come, after its storage was set back.
+/// The message about a version that is still to come, after the API server's storage was set back.
 const TOO_LARGE: &str = "Too large resource version";
 
-/// The bound of the first wait.
+/// The bound of the first back-off.
 const FIRST: Duration = Duration::from_millis(200);
-/// The bound that no wait exceeds.
+/// The bound that no back-off exceeds.
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// Watches until dropped; never ends by itself. `listing` says how what is there at first comes.
+/// Watches until dropped; never ends by itself. `listing` is the way of the first list.
 ///
 /// The watcher of kube-runtime lists again when an event in the watch says that its version is
 /// gone, but asks for the same version for ever when the request itself is refused so.
@@ -62,7 +62,7 @@ fn is_version_refused(error: &watcher::Error) -> bool {
         if status.code == GONE || status.message.contains(TOO_LARGE))
 }
 
-/// The waits of one watch.
+/// The back-off of one watch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WatchBackoff(orderstream_support::Backoff);
 
@@ -90,8 +90,9 @@ impl Backoff for WatchBackoff {
 mod tests {
     use super::*;
 
+    /// It grows to two seconds and no further.
     #[test]
-    fn waits_grow_to_two_seconds_and_no_further_and_begin_anew_after_success() {
+    fn back_off_grows_until_success() {
         let mut backoff = WatchBackoff::default();
         for bound in [200, 400, 800, 1_600, 2_000, 2_000] {
             let (bound, wait) = (Duration::from_millis(bound), backoff.next().unwrap());

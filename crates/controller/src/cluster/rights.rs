@@ -1,20 +1,20 @@
-//! Counts for which right this process asks the API server, so that what is granted can be compared
-//! with what is used wherever the process runs.
+//! Counts this process's requests to the API server by the right that each needs, so that the
+//! granted rights can be compared with the used ones wherever the process runs.
 
 use http::{Method, Request};
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use orderstream_support::Register;
 use prometheus::{IntCounter, Registry};
 
-/// What stands for a request that no rule is about.
+/// The value of all labels for a request that no rule names.
 const OTHER: &str = "other";
 
-/// What a request asks for: a verb on a resource of a group.
+/// A right that a request needs: a verb on a resource of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Right {
     verb: String,
     group: String,
-    /// With the subresource behind a slash, as in a rule.
+    /// The resource, with its subresource behind a slash, as in a rule.
     resource: String,
 }
 
@@ -69,7 +69,7 @@ fn of_rule(rule: &PolicyRule) -> Vec<Right> {
     rights.collect()
 }
 
-/// The right that a request needs; `None` where its path is not that of a resource.
+/// Returns the right that a request needs; `None` where its path is not that of a resource.
 fn of_request<B>(request: &Request<B>) -> Option<Right> {
     let mut parts = request.uri().path().split('/').filter(|part| !part.is_empty());
     let group = match parts.next()? {
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_needs_the_right_that_kubernetes_asks_for() {
+    fn requests_map_to_kubernetes_rights() {
         let orders = "/apis/orderstream.dev/v1alpha1";
         for (method, path, wanted) in [
             ("GET", "/orderrequests?limit=500", "list orderstream.dev orderrequests"),
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn every_request_counts_and_what_no_rule_names_is_one_series() {
+    fn requests_outside_rules_share_one_series() {
         let registry = Registry::new();
         let rights =
             Rights::register(&registry, &[crate::rbac::orders(), crate::rbac::own()].concat())

@@ -1,20 +1,21 @@
-//! Tables that a burst made large give their room back. A table keeps the room of the most that it
-//! ever held: what ten thousand resources needed for a moment would be held for ever.
+//! Tables that give their capacity back after a burst. A table keeps the capacity for the most that
+//! it ever held: what ten thousand resources needed for a moment would be held for ever.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 
-/// Room of so few is never given back.
+/// The capacity up to which none is given back, entries.
 const ROOM_KEPT: usize = 64;
 
-/// A table whose room can be given back.
+/// A table whose capacity can be given back.
 pub(super) trait Room {
-    /// Gives most of the room back where little of it is used. Called after each removal it costs no
-    /// more than the removals: it moves an eighth of what was removed since the last time, at most.
+    /// Gives most of the capacity back where little of it is used. Called after each removal it
+    /// costs no more than the removals: it moves an eighth of what was removed since the last time,
+    /// at most.
     fn give_back(&mut self);
 }
 
-/// For how many room is to be kept; `None` where it is used well enough.
+/// Returns the number of entries for which capacity is kept; `None` where it is used well enough.
 fn fitting(len: usize, capacity: usize) -> Option<usize> {
     (capacity > ROOM_KEPT && len.saturating_mul(8) <= capacity).then(|| len.saturating_mul(2))
 }
@@ -65,8 +66,9 @@ mod tests {
         assert!(moves <= 10, "it was moved {moves} times");
     }
 
+    /// Their entries are moved a few times only.
     #[test]
-    fn a_table_that_held_many_keeps_little_when_it_is_empty_and_is_seldom_moved() {
+    fn emptied_tables_give_back_capacity() {
         let set: HashSet<usize> = (0..MANY).collect();
         let next = |set: &HashSet<usize>| set.iter().next().copied();
         drained(set, |set| next(set).is_some_and(|it| set.remove(&it)), HashSet::capacity);
@@ -82,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_is_used_keeps_its_room() {
+    fn used_tables_keep_their_capacity() {
         let mut map: HashMap<usize, ()> = (0..MANY).map(|number| (number, ())).collect();
         map.retain(|number, ()| *number < MANY / 4);
         map.give_back();

@@ -1,5 +1,5 @@
-//! The statuses of sellers, written by the leader: when what they say changed, of one seller at most
-//! once in [`GAP`], one after the other. They inform people; orders never wait for them.
+//! The statuses of sellers, written by the leader: when their content changed, each seller's at
+//! most once in [`GAP`], one after the other. They inform people; orders never wait for them.
 //!
 //! ```text
 //!   watch of sellers ──▶ facts ─┐
@@ -33,17 +33,17 @@ use crate::manifest::API_VERSION;
 use crate::seller::{Seller, SellerStatus};
 use crate::seller_status::{Facts, own, status};
 
-/// The shortest time between two writes of one seller.
+/// The shortest time between two writes of one seller's status.
 const GAP: Duration = Duration::from_secs(5);
-/// The time between two writes of different ones, so that a hundred thousand take their time.
+/// The time between two writes of different sellers, so that a hundred thousand are spread out.
 const PACE: Duration = Duration::from_millis(20);
-/// How often it is looked at what is due.
+/// The time between two searches for due writes.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long one write may take.
+/// The time limit of one write.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a new leader looks at orders before it counts.
+/// The time for which a new leader reconciles orders before it writes their counts.
 const SETTLE: Duration = Duration::from_secs(2);
-/// How long it waits for orders of which it has not heard.
+/// The longest wait for orders of which nothing was received.
 const SETTLE_MAX: Duration = Duration::from_mins(1);
 
 /// The sellers as the leader shows them. Shared by reference.
@@ -53,16 +53,16 @@ pub(super) struct SellerStatuses(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     sellers: HashMap<ObjectKey, Kept>,
-    /// Seen since a list began.
+    /// The sellers observed since a list began; absent outside of one.
     relisted: Option<HashSet<ObjectKey>>,
     invited: Invited,
     /// Sellers whose status may have changed.
     changed: HashSet<ObjectKey>,
-    /// Since when this process counts.
+    /// The time since which this process counts; absent while it does not lead.
     counts_since: Option<Instant>,
 }
 
-/// A seller as the watch showed it, and what was written to it.
+/// A seller as the watch showed it, and the status that was applied to it.
 #[derive(Debug)]
 struct Kept {
     uid: String,
@@ -72,7 +72,7 @@ struct Kept {
     not_before: Option<Instant>,
 }
 
-/// One write.
+/// A write of one seller's status.
 #[derive(Clone, Debug, PartialEq)]
 struct Write {
     uid: String,
@@ -80,21 +80,21 @@ struct Write {
 }
 
 impl SellerStatuses {
-    /// An order as it is now; `None` while nothing was heard of it.
+    /// Takes in an order as it is now; `None` while nothing was received of it.
     pub(super) fn heard(&self, object: &ObjectKey, uid: &Arc<str>, order: Option<&Order>) {
         let mut state = self.0.lock();
         let changed = state.invited.heard(object, uid, order);
         state.changed.extend(changed);
     }
 
-    /// An order has ended, or its resource is gone.
+    /// Drops an order that has ended or whose resource is gone.
     pub(super) fn ended(&self, object: &ObjectKey) {
         let mut state = self.0.lock();
         let changed = state.invited.ended(object);
         state.changed.extend(changed);
     }
 
-    /// This process begins to lead, and counts anew.
+    /// Begins to count anew, because this process begins to lead.
     pub(super) fn begin(&self) {
         let mut state = self.0.lock();
         state.invited = Invited::default();
@@ -102,7 +102,7 @@ impl SellerStatuses {
         state.counts_since = Some(Instant::now());
     }
 
-    /// It leads no more.
+    /// Stops counting, because this process leads no more.
     pub(super) fn end(&self) {
         let mut state = self.0.lock();
         state.invited = Invited::default();
@@ -110,7 +110,7 @@ impl SellerStatuses {
         state.counts_since = None;
     }
 
-    /// Keeps what the watch shows until shutdown.
+    /// Keeps the sellers up to date with the watch until shutdown.
     pub(super) async fn follow(
         self: Arc<Self>,
         client: Client,
@@ -121,7 +121,7 @@ impl SellerStatuses {
         sellers::follow(api, stop, |event| self.0.lock().take(event)).await;
     }
 
-    /// Writes until shutdown.
+    /// Writes statuses until shutdown, while this process leads.
     pub(super) async fn write(
         self: Arc<Self>,
         (client, requests): (Client, Requests),
@@ -158,7 +158,7 @@ impl SellerStatuses {
     }
 }
 
-/// What became of a write: the resource's version after it, or that there is none any more.
+/// The result of a write: the resource's version after it, or `None` where the resource is gone.
 type Sent = Result<Option<u64>, ()>;
 
 async fn send(client: &Client, seller: &ObjectKey, write: &Write) -> Sent {
@@ -181,7 +181,7 @@ async fn send(client: &Client, seller: &ObjectKey, write: &Write) -> Sent {
     };
     match tokio::time::timeout(WRITE_TIMEOUT, answer).await {
         Ok(Ok(resource)) => Ok(Some(version(&resource.metadata))),
-        // Gone, or another life of the name.
+        // Gone, or another incarnation of the name.
         Ok(Err(kube::Error::Api(answer))) if matches!(answer.code, 404 | 409) => Ok(None),
         Ok(Err(error)) => {
             tracing::warn!(%seller, %error, "a seller's status was not written");
@@ -233,7 +233,7 @@ impl State {
                 let generation = wrong.metadata.generation.unwrap_or(1);
                 let refusal = Some(Refusal::field("spec", wrong.error));
                 let facts = Facts { generation, suspended: false, refusal };
-                // What it shows cannot be read either; what was written last is believed.
+                // Its status cannot be read either; the one that was applied last is believed.
                 let held = self.sellers.get(&seller);
                 let shown = held.map(|held| held.shown.clone()).unwrap_or_default();
                 (wrong.metadata, facts, shown)
@@ -256,7 +256,8 @@ impl State {
         }
     }
 
-    /// The changed sellers that may be written now; none before the counts are true.
+    /// Returns the changed sellers that may be written now; none before the counts are true, or
+    /// [`SETTLE_MAX`] is over.
     fn due(&self, now: Instant) -> Vec<ObjectKey> {
         let counts_for = self.counts_since.map(|since| now.duration_since(since));
         let is_settled = counts_for
@@ -271,7 +272,8 @@ impl State {
         self.changed.iter().filter(is_due).cloned().collect()
     }
 
-    /// What is to be written to a seller; nothing where it is shown already, or is no resource.
+    /// Returns the write that a seller needs; `None` where its status is shown already, or the
+    /// seller is gone.
     fn next(&mut self, seller: &ObjectKey, now: Timestamp, at: Instant) -> Option<Write> {
         self.changed.remove(seller);
         let held = self.sellers.get_mut(seller)?;
@@ -292,7 +294,7 @@ impl State {
                 held.version = version;
                 held.shown = write.status.clone();
             }
-            // Somebody wrote after it: the watch has told, and it is looked at again.
+            // Somebody wrote after it: the watch has shown that, and the seller is due again.
             Ok(_) => {}
             Err(()) => {
                 self.changed.insert(seller.clone());

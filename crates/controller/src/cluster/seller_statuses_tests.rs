@@ -1,4 +1,4 @@
-//! Claims about which statuses of sellers are written, and when.
+//! Tests of the decision which statuses of sellers are written, and when.
 
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ fn key() -> ObjectKey {
     ObjectKey { namespace: "shop".into(), name: "a".into() }
 }
 
-/// A leader that has counted for long enough and knows one seller.
+/// Returns the state of a leader that has counted since `began` and knows one seller.
 fn leader(began: Instant) -> State {
     let mut state = State { counts_since: Some(began), ..State::default() };
     state.take(Event::Init);
@@ -40,8 +40,9 @@ fn counted(state: &mut State, order: &str) {
     state.changed.extend(changed);
 }
 
+/// No write follows within five seconds of the last one; a failed write is tried again.
 #[tokio::test(start_paused = true)]
-async fn a_seller_is_written_when_it_changed_and_not_again_and_not_within_five_seconds() {
+async fn changed_sellers_are_written_once() {
     let mut state = leader(Instant::now());
     assert_eq!(state.due(Instant::now()), [], "the orders are still being looked at");
     tokio::time::advance(SETTLE).await;
@@ -65,8 +66,9 @@ async fn a_seller_is_written_when_it_changed_and_not_again_and_not_within_five_s
     assert_eq!(state.due(Instant::now()), [key()], "a write that failed is tried again");
 }
 
+/// The longest delay is [`SETTLE_MAX`].
 #[tokio::test(start_paused = true)]
-async fn nothing_is_written_while_orders_are_unheard_of_but_not_for_ever() {
+async fn unknown_orders_delay_seller_statuses() {
     let mut state = leader(Instant::now());
     let object = ObjectKey { namespace: "shop".into(), name: "silent".into() };
     state.invited.heard(&object, &"u9".into(), None);
@@ -76,8 +78,9 @@ async fn nothing_is_written_while_orders_are_unheard_of_but_not_for_ever() {
     assert_eq!(state.due(Instant::now()), [key()]);
 }
 
+/// A status that somebody else wrote later is written over.
 #[tokio::test(start_paused = true)]
-async fn what_the_watch_shows_late_undoes_nothing_and_what_others_wrote_is_written_over() {
+async fn late_watch_events_undo_nothing() {
     let mut state = leader(Instant::now());
     let write = state.next(&key(), NOW, Instant::now()).unwrap();
     state.wrote(&key(), &write, Ok(Some(5)));
@@ -88,8 +91,9 @@ async fn what_the_watch_shows_late_undoes_nothing_and_what_others_wrote_is_writt
     assert_eq!(state.next(&key(), NOW, Instant::now()).map(|it| it.status), Some(write.status));
 }
 
+/// A deleted seller is forgotten.
 #[tokio::test(start_paused = true)]
-async fn suspended_and_wrong_sellers_say_so_and_a_deleted_one_is_forgotten() {
+async fn suspended_and_invalid_sellers_show_it() {
     let mut state = leader(Instant::now());
     for (version, spec, phase) in [
         (2, json!({ "suspended": true }), "Suspended"),

@@ -51,7 +51,7 @@ impl Default for ClusterSellers {
 }
 
 impl ClusterSellers {
-    /// Keeps the sellers true until shutdown: those of one namespace, or of all.
+    /// Keeps the sellers up to date until shutdown: those of one namespace, or of all.
     pub async fn follow(self, client: Client, namespace: Option<String>, stop: CancellationToken) {
         let api = api(&client, namespace.as_deref());
         follow(api, stop, |event| {
@@ -94,7 +94,7 @@ impl SellerDirectory for ClusterSellers {
     }
 }
 
-/// The resources of one namespace, or of all.
+/// Returns the API of the sellers of one namespace, or of all.
 pub(super) fn api(client: &Client, namespace: Option<&str>) -> Api<Guarded> {
     match namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
@@ -102,7 +102,7 @@ pub(super) fn api(client: &Client, namespace: Option<&str>) -> Api<Guarded> {
     }
 }
 
-/// Watches sellers until shutdown. An outage is told once.
+/// Watches sellers until shutdown. An outage is reported once.
 pub(super) async fn follow(
     api: Api<Guarded>,
     stop: CancellationToken,
@@ -141,9 +141,10 @@ pub(super) fn object_of(guarded: &Guarded) -> ObjectKey {
 #[derive(Debug, Default)]
 struct OfTenant {
     sellers: BTreeMap<SellerId, Seller>,
-    /// Made when it is asked for, and again after a change.
+    /// The sellers sorted by id, made when they are asked for; absent after a change.
     sorted: Option<Arc<[Seller]>>,
-    /// What the leading controller counted. Apart, for it changes with every order.
+    /// The open orders that the leading controller counted. Apart, because they change with every
+    /// order.
     open_orders: HashMap<SellerId, u32>,
 }
 
@@ -158,11 +159,11 @@ impl OfTenant {
 struct Held {
     tenants: HashMap<Arc<str>, OfTenant>,
     count: usize,
-    /// Seen since a list began.
+    /// The sellers observed since a list began; absent outside of one.
     relisted: Option<HashSet<ObjectKey>>,
-    /// Told already, with their versions.
+    /// The unreadable sellers that were reported, with their versions.
     unreadable: HashMap<ObjectKey, Option<String>>,
-    /// Whether it was told that there are too many.
+    /// Set once it was reported that there are too many.
     is_full: bool,
 }
 
@@ -182,7 +183,7 @@ impl Held {
         }
     }
 
-    /// Takes in what can be read. Of what cannot be, the last that could be stays.
+    /// Takes in a seller that can be read. Of one that cannot, the last readable version stays.
     fn put(&mut self, guarded: Guarded) {
         let object = object_of(&guarded);
         let version = guarded.resource_version();
@@ -240,7 +241,7 @@ impl Held {
         }
     }
 
-    /// The list is complete: what was not in it is gone.
+    /// Completes a list: sellers that were not in it are gone.
     fn keep_listed(&mut self) {
         let Some(seen) = self.relisted.take() else { return };
         let mut gone: Vec<ObjectKey> =

@@ -1,4 +1,4 @@
-//! Claims about the sellers that a processor holds of a cluster.
+//! Tests of the sellers of a cluster that a processor holds.
 
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ fn list(sellers: &ClusterSellers, names: &[&str]) {
 }
 
 #[test]
-fn sellers_are_sorted_by_name_and_of_one_namespace_only() {
+fn sellers_are_sorted_within_their_namespace() {
     let sellers = ClusterSellers::default();
     list(&sellers, &["b", "a-1", "a"]);
     assert_eq!(names(&sellers, "shop"), ["a", "a-1", "b"]);
@@ -41,8 +41,9 @@ fn sellers_are_sorted_by_name_and_of_one_namespace_only() {
     assert_eq!(found.map(|seller| seller.id.to_string()).as_deref(), Some("a-1"));
 }
 
+/// A change is in the next list; without one, the same list is returned.
 #[test]
-fn a_change_is_seen_at_once_and_without_one_the_same_list_is_given() {
+fn seller_list_changes_only_with_sellers() {
     let sellers = ClusterSellers::default();
     list(&sellers, &["a"]);
     let tenant = Tenant::new("shop").unwrap();
@@ -58,8 +59,9 @@ fn a_change_is_seen_at_once_and_without_one_the_same_list_is_given() {
     assert_eq!(names(&sellers, "shop"), [""; 0]);
 }
 
+/// A seller's open orders are known at once.
 #[test]
-fn what_is_counted_of_a_seller_is_known_and_makes_no_new_list() {
+fn new_counts_keep_seller_list() {
     let sellers = ClusterSellers::default();
     list(&sellers, &["a"]);
     let (tenant, id) = (Tenant::new("shop").unwrap(), SellerId::new("a").unwrap());
@@ -77,8 +79,9 @@ fn what_is_counted_of_a_seller_is_known_and_makes_no_new_list() {
     assert_eq!(sellers.open_orders(&tenant, &id), 0);
 }
 
+/// Nothing is lost before the list is complete.
 #[test]
-fn a_new_list_drops_what_is_not_in_it_and_until_it_is_complete_nothing_is_lost() {
+fn complete_lists_drop_missing_sellers() {
     let sellers = ClusterSellers::default();
     list(&sellers, &["a", "b"]);
     sellers.held.write().take(Event::Init);
@@ -88,8 +91,9 @@ fn a_new_list_drops_what_is_not_in_it_and_until_it_is_complete_nothing_is_lost()
     assert_eq!(names(&sellers, "shop"), ["b"]);
 }
 
+/// Of each, the last version that could be read stays.
 #[test]
-fn a_seller_that_cannot_be_read_harms_no_other_and_the_last_that_could_be_stays() {
+fn unreadable_sellers_harm_no_others() {
     let sellers = ClusterSellers::default();
     list(&sellers, &["a", "b"]);
     for wrong in [json!({ "capacity": "many" }), json!({ "currency": "eur" })] {
@@ -105,7 +109,7 @@ fn a_seller_that_cannot_be_read_harms_no_other_and_the_last_that_could_be_stays(
 }
 
 #[test]
-fn nothing_is_known_before_the_first_list_is_complete() {
+fn sellers_are_unknown_before_first_list() {
     let sellers = ClusterSellers::default();
     assert!(!sellers.is_known());
     sellers.is_listed.send_replace(true);

@@ -1,31 +1,32 @@
-//! Acts on their way to the processor that a later edit may want taken back: until it is known what came
-//! of them, no later edit is shown as taken up.
+//! Commands on their way to the processor that a later edit may want taken back: until their
+//! outcome is known, no later edit is shown as taken up.
 
 use orderstream_core::command::{Act, Command};
 use orderstream_core::order::Order;
 use orderstream_core::{IdempotencyKey, Seq, Snapshot};
 
-/// The last such act of an order. They are sent one after another: what was sent before it is decided
-/// when it is.
+/// The last such command of an order. They are sent one after another: what was sent before it is
+/// decided when it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sent {
     key: IdempotencyKey,
     before: Before,
 }
 
-/// How the order was before an act.
+/// The order's state before a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Before {
-    /// An award: so many were undone.
+    /// Before an award: the number of awards that were undone.
     Award(u32),
-    /// The undoing of one: so many were undone.
+    /// Before the undoing of one: the number of awards that were undone.
     Undo(u32),
-    /// A pause or its end: this event did the last one.
+    /// Before a pause or its end: the event that last paused or resumed the order.
     Steering(Seq),
 }
 
 impl Sent {
-    /// A command for an order, if a later edit may want it taken back.
+    /// Notes a command for an order; `None` where no later edit may want it taken back, or it has
+    /// no key.
     pub(super) fn of(command: &Command, order: &Order) -> Option<Self> {
         #[allow(clippy::wildcard_enum_match_arm, reason = "all others are for good")]
         let before = match command.act {
@@ -37,7 +38,7 @@ impl Sent {
         Some(Self { key: command.key.clone()?, before })
     }
 
-    /// Whether it is known what came of it.
+    /// Reports whether its outcome is known.
     pub(super) fn is_decided(&self, snapshot: &Snapshot) -> bool {
         if snapshot.refused.iter().any(|(key, _)| *key == self.key) {
             return true;
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn an_award_is_on_its_way_until_the_order_shows_it_or_it_is_refused() {
+    fn events_or_refusals_decide_awards() {
         let mut tracker = opened();
         let sent = sent(&tracker, award()).unwrap();
         assert!(!sent.is_decided(&tracker.snapshot()));
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_on_its_way_until_the_order_shows_it_or_ends() {
+    fn events_or_end_decide_pauses() {
         let mut tracker = opened();
         let sent = sent(&tracker, Act::Pause { reason: None }).unwrap();
         assert!(!sent.is_decided(&tracker.snapshot()));
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_edit_takes_back_is_not_waited_for() {
+    fn irrevocable_commands_are_not_awaited() {
         assert_eq!(sent(&opened(), Act::Extend { expires_in_ms: 7_200_000 }), None);
     }
 }

@@ -12,17 +12,17 @@ use serde_json::Value;
 
 use super::resources::{Failure, Resources};
 
-/// How long one request may take.
+/// The time limit of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes of an answer: a page of ten thousand orders.
+/// Bytes of a response's body: a page of ten thousand orders.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// What the chart's processors have.
+/// The label selector of the chart's processors, URL-encoded.
 const SELECTOR: &str =
     "app.kubernetes.io/part-of%3Dorderstream,app.kubernetes.io/component%3Dprocessor";
-/// The name of the port.
+/// The name of the Service's REST port.
 const PORT: &str = "rest";
 
-/// One Service of a cluster.
+/// A proxy to one Service of a cluster.
 #[derive(Clone)]
 pub struct ServiceProxy {
     resources: Resources,
@@ -38,7 +38,7 @@ impl std::fmt::Debug for ServiceProxy {
     }
 }
 
-/// An answer as it came.
+/// A response as it came.
 #[derive(Clone, Debug)]
 pub struct Reply {
     /// The HTTP status.
@@ -50,7 +50,7 @@ pub struct Reply {
 }
 
 impl ServiceProxy {
-    /// The Service with this name, `name` or `namespace/name`.
+    /// Makes a proxy to the Service with this name, `name` or `namespace/name`.
     ///
     /// # Errors
     /// When the kubeconfig cannot be used.
@@ -61,8 +61,8 @@ impl ServiceProxy {
         Self::of(resources, of)
     }
 
-    /// The processors' Service, by the labels that the chart gives it: in all namespaces, or where
-    /// that is not allowed in the one of the context.
+    /// Makes a proxy to the processors' Service, by the labels that the chart gives it: in all
+    /// namespaces, or where that is not allowed in the one of the context.
     ///
     /// # Errors
     /// When there is none, or more than one.
@@ -101,11 +101,11 @@ impl ServiceProxy {
         Ok(Self { resources, client, namespace, name })
     }
 
-    /// Sends one request. The body of the answer is read to its end, or until `enough` says so of
+    /// Sends one request. The body of the response is read to its end, or until `enough` is true of
     /// what came so far.
     ///
     /// # Errors
-    /// When no answer comes within 10 s.
+    /// When no response comes within 10 s, or it is too large.
     pub async fn send(
         &self,
         request: Request<Vec<u8>>,
@@ -164,7 +164,7 @@ async fn list(resources: &Resources, path: &str) -> Result<Value, Failure> {
     resources.within(resources.client().request(request)).await
 }
 
-/// Namespace and name of every Service that has the port and an address of its own.
+/// Returns namespace and name of every Service that has the port and an address of its own.
 fn services(list: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let has_port = |service: &Value| {
@@ -187,8 +187,9 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    /// The Service is found to which any request may go.
     #[test]
-    fn the_service_that_any_request_may_go_to_is_found_and_not_the_headless_one() {
+    fn headless_services_are_not_chosen() {
         let service = |name: &str, ip: &str, port: &str| {
             json!({"metadata": {"namespace": "orders", "name": name},
                    "spec": {"clusterIP": ip, "ports": [{"name": port}]}})

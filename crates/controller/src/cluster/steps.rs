@@ -1,4 +1,4 @@
-//! The steps that take time or need judgement: publishing a status, asking who holds an order,
+//! The steps that take time or need judgement: publishing a status, finding an order's owner,
 //! removing a resource.
 
 use std::sync::Arc;
@@ -20,22 +20,23 @@ use crate::order_request::OrderRequest;
 use crate::order_status::OrderRequestStatus;
 use crate::status::{contested, down, status, uncontested};
 
-/// The wait before processors that did not answer are asked again.
+/// The back-off before processors that did not answer are asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
-/// How long a removal may take.
+/// The time limit of a removal.
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Whether the resource's edits have reached the processor.
+/// The progress of the resource's edits to the processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Edits {
-    /// An act is still being carried there.
+    /// A command is still on its way there.
     OnTheirWay,
-    /// All did, or were refused.
+    /// All edits have reached it, or were refused.
     Settled,
 }
 
 impl Operator {
-    /// Shows what is known, if it is worth a write now; gives the time to look again otherwise.
+    /// Offers the status that is known, if it is worth a write now. Returns the time to reconcile
+    /// again, if there is one.
     pub(super) fn publish(
         &self,
         facts: &Facts,
@@ -70,7 +71,7 @@ impl Operator {
         self.offer(facts, next)
     }
 
-    /// Whether an act may still be done that a later edit wants taken back.
+    /// Reports whether a command may still be done that a later edit wants taken back.
     fn is_act_on_its_way(&self, facts: &Facts) -> bool {
         let snapshot = facts.snapshot.as_deref();
         self.note(facts, |note| {
@@ -87,8 +88,8 @@ impl Operator {
         created.map_or(Timestamp(0), |at| Timestamp(at.0.as_millisecond()))
     }
 
-    /// While an edit is on its way to the processor, its effect and its being taken up are shown
-    /// in one write, unless that takes too long.
+    /// Returns until when an edit on its way to the processor is not shown: its effect and its
+    /// being taken up are shown in one write, unless that takes too long.
     fn edit_is_fresh(&self, facts: &Facts) -> Option<Timestamp> {
         let generation = facts.generation();
         let is_taken_up = facts.known.observed_generation == Some(generation);
@@ -106,7 +107,8 @@ impl Operator {
         })
     }
 
-    /// Lets a status be written, if it says something new or if somebody else wrote another one.
+    /// Offers a status to the writer, if it shows something new or if somebody else wrote another
+    /// one. Returns the time to reconcile again, if there is one.
     pub(super) fn offer(&self, facts: &Facts, next: OrderRequestStatus) -> Option<Timestamp> {
         let is_foreign = facts.shown.is_foreign;
         let (wait, war_until) = self.note(facts, |note| {
@@ -145,7 +147,7 @@ impl Operator {
         war_until
     }
 
-    /// Asks every processor who holds the order, once at a time.
+    /// Asks every processor whether it holds the order; one search runs at a time.
     pub(super) fn locate(self: &Arc<Self>, facts: &Facts, desired: &Desired) {
         let asked = self.note(facts, |note| {
             std::mem::replace(&mut note.placement, Placement::Asked) == Placement::Asked
@@ -172,8 +174,8 @@ impl Operator {
         });
     }
 
-    /// The processor that holds this life of the order. Only when all have answered is nobody
-    /// an answer.
+    /// Returns the processor that holds this incarnation of the order; `None` only when all have
+    /// answered and none holds it.
     async fn find(&self, key: &OrderKey, life: &Incarnation) -> Option<String> {
         loop {
             let permit = self.asking.acquire().await;
@@ -197,7 +199,7 @@ impl Operator {
         }
     }
 
-    /// Removes the resource, and no other life of its name.
+    /// Removes the resource, and no other incarnation of its name.
     pub(super) fn remove(self: &Arc<Self>, facts: &Facts) {
         let removed = self.note(facts, |note| std::mem::replace(&mut note.is_removed, true));
         if removed {

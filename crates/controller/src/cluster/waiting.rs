@@ -1,7 +1,7 @@
 //! The statuses that wait to be written: of each resource the newest, ends before edges before
-//! counters. Of each urgency only so many are held; the other resources wait by name, and are
-//! looked at again when there is room. Ten thousand that are found at once hold no ten thousand
-//! statuses.
+//! counters. Of each urgency a limited number is held; the other resources wait by name, and are
+//! reconciled again when there is space. So ten thousand resources that are found at once do not
+//! hold ten thousand statuses.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -9,40 +9,41 @@ use super::cache::ObjectKey;
 use super::room::Room as _;
 use super::writer::Offer;
 
-/// Statuses of one urgency that wait at once: a few seconds of what an API server takes.
+/// Statuses of one urgency that are held at once: as many as an API server takes in a few seconds.
 const HELD_MAX: usize = 512;
-/// With so many left there is room for others: not one by one, so that they come in turn.
+/// The held statuses of one urgency at which there is space for others again: these come many at a
+/// time, and so in turn.
 const HELD_FEW: usize = HELD_MAX / 2;
 
-/// What became of an offer.
+/// The result of an offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Offered {
-    /// It waits.
+    /// The offer waits.
     Waits,
-    /// It waits in the place of another one.
+    /// The offer waits in the place of another one.
     Replaced,
-    /// It is not held: the resource is named again when there is room.
+    /// The offer is not held: [`Waiting::with_room`] names the resource again when there is space.
     Later,
 }
 
-/// What waits.
+/// The statuses that wait to be written.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     offers: HashMap<ObjectKey, Offer>,
     bands: [VecDeque<ObjectKey>; 3],
     /// Resources whose statuses are not held, by urgency, oldest first.
     later: [VecDeque<ObjectKey>; 3],
-    /// The same, to name each once.
+    /// The same resources, to name each once.
     named: HashSet<ObjectKey>,
 }
 
 impl Waiting {
-    /// How many resources wait, in either way.
+    /// Returns the number of resources that wait, in either way.
     pub(super) fn len(&self) -> usize {
         self.offers.len().saturating_add(self.named.len())
     }
 
-    /// Takes an offer; a newer one takes the place of a former one.
+    /// Takes an offer; a newer one replaces a former one.
     pub(super) fn offer(&mut self, object: &ObjectKey, mut offer: Offer) -> Offered {
         let band = offer.band;
         let queue = &mut self.bands[band as usize];
@@ -71,17 +72,18 @@ impl Waiting {
         offered
     }
 
-    /// Forgets what was offered.
+    /// Drops the offer of a resource.
     pub(super) fn withdraw(&mut self, object: &ObjectKey) {
         self.offers.remove(object);
     }
 
-    /// Forgets all.
+    /// Drops all offers.
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
 
-    /// The resource whose turn it is, of those that are not `busy`.
+    /// Returns the resource whose turn it is, of those that are not `busy`, and takes it out of the
+    /// queue.
     pub(super) fn next(&mut self, busy: impl Fn(&ObjectKey) -> bool) -> Option<ObjectKey> {
         for queue in &mut self.bands {
             for _ in 0..queue.len() {
@@ -100,19 +102,19 @@ impl Waiting {
         None
     }
 
-    /// The turn of this resource comes again, before all others of its urgency.
+    /// Puts a resource back in front of all others of its urgency.
     pub(super) fn put_back(&mut self, object: ObjectKey) {
         if let Some(offer) = self.offers.get(&object) {
             self.bands[offer.band as usize].push_front(object);
         }
     }
 
-    /// Takes out what was offered for a resource.
+    /// Takes out the offer of a resource.
     pub(super) fn take(&mut self, object: &ObjectKey) -> Option<Offer> {
         self.offers.remove(object)
     }
 
-    /// Resources for whose statuses there is room now; each is to be looked at again.
+    /// Returns the resources for whose statuses there is space now; each is to be reconciled again.
     pub(super) fn with_room(&mut self) -> Vec<ObjectKey> {
         let mut found = Vec::new();
         for (queue, later) in self.bands.iter().zip(&mut self.later) {
@@ -156,8 +158,9 @@ mod tests {
         Some(object)
     }
 
+    /// Of each resource the newest status is kept, in the most urgent place that it had.
     #[test]
-    fn ends_come_before_edges_and_edges_before_counters_and_the_newest_is_kept() {
+    fn ends_precede_edges_precede_counters() {
         let mut waiting = Waiting::default();
         for (number, band) in [Band::Progress, Band::Edge, Band::Terminal].into_iter().enumerate() {
             assert_eq!(waiting.offer(&object(number), offer(band, "old")), Offered::Waits);
@@ -172,8 +175,9 @@ mod tests {
         assert_eq!(written(&mut waiting), None);
     }
 
+    /// The other resources are named again until their statuses are written.
     #[test]
-    fn of_any_number_few_are_held_and_each_is_named_again_until_it_is_written() {
+    fn held_statuses_are_limited_none_lost() {
         const ALL: usize = 10_000;
         let mut waiting = Waiting::default();
         for number in 0..ALL {

@@ -1,6 +1,6 @@
-//! The one watch of all order requests: keeps the cache, and says what is to be looked at. A watch
-//! that has gone silent is found by its time-out and renewed; a resource that cannot be read is
-//! reported and harms no other.
+//! The one watch of all order requests: keeps the cache, and reports its changes. A watch that has
+//! gone silent is found by its time-out and renewed; a resource that cannot be read is reported and
+//! harms no other.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -21,23 +21,24 @@ use super::watched::{Read, Unreadable, Watched};
 
 /// Seconds after which the server ends a watch; one that is silent for a little longer is dead.
 const WATCH_SECONDS: u32 = 30;
-/// Resources in one page of a list, where the server streams none. Of a page all is in memory at once, as text and as it is read:
-/// with 500 a start on four thousand held 25 to 30 MB more for a while, and was a tenth faster.
+/// Resources in one page of a list, where the server streams none. All of a page is in memory at
+/// once, as text and as it is read: with 500 a start on four thousand held 25 to 30 MB more for a
+/// while, and was a tenth faster.
 const PAGE: u32 = 100;
 
-/// Takes what the watch noticed.
+/// The receiver of the watch's changes.
 pub(super) trait Sink: Send + Sync + 'static {
-    /// The cache changed.
+    /// Takes changes of the cache.
     fn changed(&self, changes: Vec<Change>);
 
-    /// A resource that could not be read was deleted.
+    /// Takes the deletion of a resource that could not be read.
     fn unreadable_gone(&self, object: &ObjectKey);
 
-    /// A resource cannot be read.
+    /// Takes a resource that cannot be read.
     fn unreadable(&self, object: &ObjectKey, uid: Option<&str>, error: &str);
 }
 
-/// Watches until shutdown.
+/// Watches order requests until shutdown.
 pub(super) async fn run(
     api: Api<Watched>,
     cache: Arc<RwLock<Cache>>,
@@ -64,7 +65,7 @@ struct Keeper {
     cache: Arc<RwLock<Cache>>,
     metrics: Arc<Metrics>,
     sink: Arc<dyn Sink>,
-    /// Reported already, with their versions.
+    /// The unreadable resources that were reported, with their versions.
     unreadable: HashMap<ObjectKey, Option<String>>,
 }
 

@@ -1,8 +1,8 @@
-//! A resource as the API server tells it: read once, into what is kept of it. What cannot be read is
-//! a value too, so that one resource harms no other.
+//! A resource as the API server sends it: read once, into what is cached of it. One that cannot be
+//! read is a value too, so that one resource harms no other.
 //!
-//! kube's `DeserializeGuard` builds a tree of every document, copies it, and reads the resource from
-//! the copy. This one reads the text, and reads it again only where that failed.
+//! kube's `DeserializeGuard` builds a tree of every document, copies it, and reads the resource
+//! from the copy. This one reads the text, and reads it again only where that failed.
 
 use std::borrow::Cow;
 
@@ -15,25 +15,25 @@ use super::ownership::{ManagedFields, is_status_ours};
 use crate::order_request::{OrderRequest, OrderRequestSpec};
 use crate::order_status::OrderRequestStatus;
 
-/// A resource, or why it cannot be read.
+/// A resource, or the fault of one that cannot be read.
 #[derive(Clone, Debug)]
 pub(super) struct Watched(pub(super) Result<Read, Unreadable>);
 
-/// A resource without what nobody needs.
+/// A resource without the fields that are not needed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Read {
-    /// The resource; of its metadata only what names it and tells its version.
+    /// The resource; of its metadata only names, uid, version, generation and time of creation.
     pub resource: OrderRequest,
-    /// Whether what its status says is what this project's controllers wrote last.
+    /// Set when its status is what this project's controllers wrote last.
     pub is_status_ours: bool,
 }
 
 /// A resource that cannot be read.
 #[derive(Clone, Debug)]
 pub(super) struct Unreadable {
-    /// Why.
+    /// The fault, with its place in the text.
     pub(super) error: String,
-    /// What names it.
+    /// The metadata that names it.
     pub(super) metadata: ObjectMeta,
 }
 
@@ -86,7 +86,7 @@ impl From<Document> for Read {
 }
 
 impl<'de> Deserialize<'de> for Watched {
-    /// From JSON text only, which is all that an API server sends of such resources.
+    /// Reads JSON text only, which is all that an API server sends of such resources.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         use serde::de::Error as _;
         let text = Box::<RawValue>::deserialize(deserializer)?;
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_resource_only_what_is_read_is_kept() {
+    fn unused_metadata_is_not_kept() {
         let document = document(&json!({ "title": "chairs" }));
         let full: OrderRequest = serde_json::from_value(document.clone()).unwrap();
         let Watched(read) = serde_json::from_str(&document.to_string()).unwrap();
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_told_with_its_name_and_its_fault() {
+    fn unreadable_resources_keep_name_and_fault() {
         let document = document(&json!({ "title": 7 }));
         // The type comes first, as every API server sends it.
         let event = format!(r#"{{"type":"MODIFIED","object":{document}}}"#);

@@ -1,6 +1,5 @@
-//! The one place from which statuses are written: of each resource the newest, ends before edges
-//! before counters, never two writes of one resource at once, and no faster than the API server
-//! bears.
+//! The one writer of statuses: of each resource the newest, ends before edges before counters,
+//! never two writes of one resource at once, and no faster than the API server bears.
 //!
 //! ```text
 //!   offer ──▶ waiting, by urgency ──▶ token ──▶ server-side apply ──▶ written
@@ -44,23 +43,23 @@ use crate::order_status::OrderRequestStatus;
 pub const FIELD_MANAGER: &str = "orderstream-controller";
 /// Writes under way at once.
 const IN_FLIGHT_MAX: usize = 32;
-/// How long one write may take.
+/// The time limit of one write.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The wait before a write that failed is tried again.
+/// The back-off after a failed write.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// A status to be written.
 #[derive(Clone, Debug)]
 pub(super) struct Offer {
-    /// The resource's uid: a resource made anew under the name is another one.
+    /// The resource's uid: a resource created again under the name has another one.
     pub uid: Arc<str>,
-    /// What is to be shown.
+    /// The status that is to be shown.
     pub status: Arc<OrderRequestStatus>,
-    /// How urgent it is.
+    /// The urgency of the write.
     pub band: Band,
-    /// Under which epoch it was decided.
+    /// The epoch under which it was decided.
     pub epoch: Epoch,
-    /// What was shown before.
+    /// The status that was shown before.
     pub known: Arc<OrderRequestStatus>,
 }
 
@@ -73,7 +72,7 @@ pub(super) struct Writer {
     reporter: Reporter,
     state: Mutex<State>,
     changed: Notify,
-    /// Called after a write, with what it came to.
+    /// Called after a write, with its outcome.
     done: Done,
 }
 
@@ -83,19 +82,19 @@ impl std::fmt::Debug for Writer {
     }
 }
 
-/// Told of a resource what a write of its status came to.
+/// A callback that takes a resource and the outcome of a write of its status.
 pub(super) type Done = Box<dyn Fn(&ObjectKey, Outcome) + Send + Sync>;
 
-/// What a write came to.
+/// The outcome of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// It is shown.
+    /// The status is applied.
     Written,
-    /// It was not, and is tried again when the resource is looked at again.
+    /// The status is not applied, and is tried again when the resource is reconciled.
     Failed,
     /// The resource is gone.
     Gone,
-    /// None was made: too many waited then, and there is room now.
+    /// No write was made: too many waited then, and there is space now.
     Due,
 }
 
@@ -103,13 +102,13 @@ struct State {
     waiting: Waiting,
     in_flight: HashMap<ObjectKey, Arc<OrderRequestStatus>>,
     written: HashMap<ObjectKey, Written>,
-    /// How often others may have led: what was written before does not count after.
+    /// The number of times that others may have led: what was written before does not count after.
     terms: u64,
     bucket: Bucket,
 }
 
 impl Writer {
-    /// A writer with nothing to do.
+    /// Makes a writer with nothing to do.
     pub(super) fn new(
         (client, requests): (Client, Requests),
         leadership: Leadership,
@@ -135,8 +134,8 @@ impl Writer {
         }
     }
 
-    /// Shows this status as soon as its turn comes; a newer one takes its place. Where too many wait
-    /// already it is not kept, and `done` is told when there is room.
+    /// Writes this status as soon as its turn comes; a newer one takes its place. Where too many
+    /// wait already it is not kept, and `done` is called when there is space.
     pub(super) fn offer(&self, object: &ObjectKey, offer: Offer) {
         if self.state.lock().waiting.offer(object, offer) == Offered::Replaced {
             self.metrics.status_coalesced();
@@ -144,12 +143,13 @@ impl Writer {
         self.changed.notify_one();
     }
 
-    /// Takes back what was offered and not yet written.
+    /// Drops the offer of a resource that is not yet being written.
     pub(super) fn withdraw(&self, object: &ObjectKey) {
         self.state.lock().waiting.withdraw(object);
     }
 
-    /// What this process shows of a resource: what it is writing, else what it wrote last.
+    /// Returns the status that this process shows of a resource: the one being written, else the
+    /// one written last.
     pub(super) fn shown(&self, object: &ObjectKey, kept: &Kept, seen: &OrderRequest) -> Shown {
         let state = self.state.lock();
         let in_flight = state.in_flight.get(object).cloned();
@@ -161,7 +161,7 @@ impl Writer {
         }
     }
 
-    /// A resource of this version shows what was written last, and is at rest now.
+    /// Notes that a resource of this version shows what was written last, and is compressed now.
     pub(super) fn echoed(&self, object: &ObjectKey, kept: &Kept, packed: Packed) {
         if let Some(written) = self.state.lock().written.get_mut(object)
             && written.uid == kept.uid
@@ -178,12 +178,12 @@ impl Writer {
         state.written.give_back();
     }
 
-    /// Drops all that waits: this process may not write now.
+    /// Drops all offers: this process may not write now.
     pub(super) fn clear(&self) {
         self.state.lock().waiting.clear();
     }
 
-    /// Drops all that waits and all that is known: another leader writes, or wrote.
+    /// Drops all offers and all that was written: another leader writes, or wrote.
     pub(super) fn forget_all(&self) {
         self.clear();
         let mut state = self.state.lock();
@@ -191,7 +191,7 @@ impl Writer {
         state.terms = state.terms.saturating_add(1);
     }
 
-    /// Writes until shutdown, then what is left of ends and edges.
+    /// Writes until shutdown, then waits for the writes under way, [`WRITE_TIMEOUT`] at most.
     pub(super) async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let mut writes = JoinSet::new();
         while !shutdown.is_cancelled() {
@@ -276,7 +276,7 @@ impl Writer {
                 field_manager: Some(FIELD_MANAGER.to_owned()),
                 ..PatchParams::default()
             };
-            // Where this fails, the next look finds the rest again.
+            // Where this fails, the next reconcile finds the rest again.
             if let Ok(cleared) = self.send(object, offer.band, (&params, &Patch::Merge(rest))).await
             {
                 answer = cleared;
@@ -294,7 +294,7 @@ impl Writer {
         Outcome::Written
     }
 
-    /// One request, with its time and its figures.
+    /// Sends one request, with its time limit and its metrics.
     async fn send(
         &self,
         object: &ObjectKey,
@@ -343,7 +343,8 @@ enum Next {
     Wait(Duration),
 }
 
-/// What is read of an answer. A spec that cannot be read is no reason to take a write for failed.
+/// The part of a response that is read. A spec that cannot be read is no reason to take a write for
+/// failed.
 #[derive(Debug, Deserialize)]
 struct Answer {
     metadata: AnswerMetadata,
@@ -356,8 +357,8 @@ struct AnswerMetadata {
     resource_version: Option<String>,
 }
 
-/// A patch that takes out what a resource shows beside what was applied: the fields that somebody
-/// else owns, which applying ours leaves there.
+/// Returns a patch that takes out what a resource shows beside what was applied: the fields that
+/// somebody else owns, which applying ours leaves there. `None` where there are none.
 fn rest(ours: &OrderRequestStatus, shown: &Answer) -> Option<Value> {
     if is_shown(ours, shown.status.as_ref()) {
         return None;
@@ -367,7 +368,7 @@ fn rest(ours: &OrderRequestStatus, shown: &Answer) -> Option<Value> {
     Some(json!({ "metadata": { "resourceVersion": version }, "status": fields }))
 }
 
-/// The fields that are only in the first of two values, each as null.
+/// Returns the fields that are only in the first of two values, each as null.
 fn more(shown: &Value, ours: &Value) -> Option<Value> {
     let Value::Object(fields) = shown else { return None };
     let fields: Map<_, _> = fields
@@ -382,12 +383,13 @@ fn more(shown: &Value, ours: &Value) -> Option<Value> {
     (!fields.is_empty()).then_some(Value::Object(fields))
 }
 
-/// The number of a resource's version; versions of one resource are numbers that grow (KEP-5504).
+/// Returns the number of a resource's version, 0 where it is not one; versions of one resource are
+/// numbers that grow (KEP-5504).
 pub(super) fn version(resource: &OrderRequest) -> u64 {
     version_of(&resource.metadata)
 }
 
-/// The same from the metadata alone.
+/// Returns the same from the metadata alone.
 pub(super) fn version_of(metadata: &ObjectMeta) -> u64 {
     number(metadata.resource_version.as_deref())
 }
@@ -401,7 +403,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_taken_out_is_what_is_shown_and_not_ours() {
+    fn only_foreign_fields_are_taken_out() {
         let ours = json!({ "phase": "Streaming", "proposals": { "received": 1 } });
         let shown = json!({
             "phase": "Closed",

@@ -1,4 +1,4 @@
-//! What this process wrote last of a resource, and whether it is what others see. Pure.
+//! The status that this process wrote last of a resource, and whether others see it. Pure.
 //!
 //! ```text
 //!   sent: its own copy ── the watch shows the same ──▶ echoed: the resource at rest, shared with
@@ -21,9 +21,9 @@ pub(super) struct Written {
     /// The resource's uid.
     pub(super) uid: Arc<str>,
     content: Content,
-    /// The resource's version after that.
+    /// The resource's version after the write.
     version: u64,
-    /// When.
+    /// The time of the write.
     at: Instant,
 }
 
@@ -34,22 +34,22 @@ enum Content {
     Echoed(Packed, u64),
 }
 
-/// What is shown of a resource.
+/// The status that a resource shows, and who wrote it.
 #[derive(Clone, Debug, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "two independent facts")]
 pub(super) struct Shown {
-    /// What is being written or was written last by this process.
+    /// The status that this process is writing, or wrote last; absent where it wrote none.
     pub(super) status: Option<Arc<OrderRequestStatus>>,
-    /// When a status was written last.
+    /// The time at which a status was written last.
     pub(super) written_at: Option<Instant>,
-    /// Whether somebody else changed what was written last.
+    /// Set when somebody else changed what was written last.
     pub(super) is_foreign: bool,
-    /// Whether the resource shows what was written last, and did not before.
+    /// Set when the resource shows what was written last, and did not before.
     pub(super) is_echo: bool,
 }
 
 impl Written {
-    /// A status that was sent, and the version of the resource with it.
+    /// Records a status that was sent, and the version of the resource with it.
     pub(super) const fn new(
         uid: Arc<str>,
         status: Arc<OrderRequestStatus>,
@@ -59,8 +59,8 @@ impl Written {
         Self { uid, content: Content::Sent(status), version, at }
     }
 
-    /// What a resource of this version shows. What the watch saw after the write and is not the
-    /// same was written by somebody else.
+    /// Compares the status with a resource of this version. What the watch showed after the write
+    /// and is not the same was written by somebody else.
     pub(super) fn shown(&self, version: u64, seen: &OrderRequest) -> Shown {
         let shown = seen.status.as_ref();
         if let Content::Echoed(_, at) = self.content
@@ -86,13 +86,13 @@ impl Written {
         }
     }
 
-    /// The resource of this version shows what was written; it is at rest now.
+    /// Notes that the resource of this version shows what was written, and is compressed now.
     pub(super) fn echoed(&mut self, packed: Packed, version: u64) {
         self.content = Content::Echoed(packed, version);
     }
 }
 
-/// Whether this status of ours is what a resource shows, beside conditions of others.
+/// Reports whether a resource shows this status of ours, beside conditions of others.
 pub(super) fn is_shown(ours: &OrderRequestStatus, shown: Option<&OrderRequestStatus>) -> bool {
     shown == Some(ours) || shown.cloned().is_some_and(|status| own(status) == own(ours.clone()))
 }
@@ -112,8 +112,9 @@ mod tests {
         resource
     }
 
+    /// The status that was written is known before and after the watch shows it.
     #[tokio::test]
-    async fn what_was_written_is_known_before_and_after_it_is_seen_and_a_foreign_write_is_found() {
+    async fn foreign_writes_differ_from_echoes() {
         let ours = Arc::new(status("Streaming"));
         let mut written = Written::new("u".into(), Arc::clone(&ours), 7, Instant::now());
         let facts = |written: &Written, version: u64, phase: &str| {

@@ -1,5 +1,5 @@
-//! Where a field stands in a manifest's text: the same text read once more, with places in the place
-//! of values.
+//! Finds the place of a field in a manifest's text: the same text is parsed once more, into places
+//! instead of values.
 
 use std::fmt;
 
@@ -10,26 +10,26 @@ use serde_saphyr::{Location, Spanned};
 /// A stretch of one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// From 1.
+    /// The line's number, from 1.
     pub line: usize,
-    /// From 1, in characters.
+    /// The first column, from 1, in characters.
     pub column: usize,
-    /// In characters; at least 1.
+    /// The number of characters, at least 1.
     pub length: usize,
-    /// The line as it stands there.
+    /// The text of the line.
     pub source: String,
 }
 
-/// A document as places.
+/// The places of a document's fields.
 #[derive(Clone, Debug)]
 pub(super) struct Tree(Spanned<Node>);
 
-/// Which part of a field is meant.
+/// A part of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// Its name.
+    /// The field's name.
     Name,
-    /// Its value where that is of one line, else its name.
+    /// The field's value where that is a scalar, else its name.
     Value,
 }
 
@@ -40,7 +40,7 @@ enum Node {
     Fields(Vec<(Spanned<String>, Spanned<Node>)>),
 }
 
-/// The documents of a text that was read before, without the empty ones.
+/// Returns the documents of a text that was parsed before, without the empty ones.
 pub(super) fn trees(text: &str) -> Vec<Tree> {
     let read: Result<Vec<Spanned<Node>>, _> = serde_saphyr::from_multiple_with_options(
         text,
@@ -52,7 +52,7 @@ pub(super) fn trees(text: &str) -> Vec<Tree> {
 }
 
 impl Tree {
-    /// The place of a field, or of what stands above it where it is missing.
+    /// Returns the place of a field, or of its nearest parent where it is missing.
     pub(super) fn find(&self, text: &str, path: &str, part: Part) -> Option<Place> {
         let mut node = &self.0;
         let mut place = node.referenced;
@@ -68,7 +68,8 @@ impl Tree {
     }
 }
 
-/// One step down a path: the place of the name, what stands there, and the rest of the path.
+/// Takes one step down a path: returns the place of the name, the node there, and the rest of the
+/// path.
 fn step<'n, 'p>(
     node: &'n Node,
     path: &'p str,
@@ -94,7 +95,7 @@ fn step<'n, 'p>(
     }
 }
 
-/// A place with its line, cut to the line's end.
+/// Returns a place with its line, cut at the line's end.
 fn at(text: &str, location: Location) -> Option<Place> {
     let line = usize::try_from(location.line()).ok().filter(|line| *line > 0)?;
     let column = usize::try_from(location.column()).ok().filter(|column| *column > 0)?;
@@ -110,13 +111,13 @@ fn at(text: &str, location: Location) -> Option<Place> {
     Some(Place { line, column, length: length.min(room).max(1), source })
 }
 
-/// How long a plain word at the beginning of a text is.
+/// Returns the length of the plain scalar at the beginning of a text, in characters.
 fn word(text: &str) -> usize {
     let end = |c: char| c.is_whitespace() || matches!(c, ':' | ',' | ']' | '}');
     text.chars().take_while(|c| !end(*c)).count()
 }
 
-/// What a reader says of a text that it cannot read, in one line, and where.
+/// Returns the parser's error in one line, and its place.
 pub(super) fn of_error(text: &str, error: &serde_saphyr::Error) -> (String, Option<Place>) {
     let message = error.to_string();
     let message = message.lines().next().unwrap_or("cannot be read").to_owned();

@@ -1,8 +1,8 @@
-//! Claims about what `lint` finds, and where.
+//! Claims about the findings of `lint`, and their places.
 
 use super::*;
 
-/// Each finding as `line:column underlined-text field message`.
+/// Returns each finding as `line:column underlined-text | field message`.
 fn found(text: &str) -> Vec<String> {
     let shown = |finding: &Finding| {
         let place = finding.place.as_ref().unwrap();
@@ -19,7 +19,7 @@ const HEAD: &str =
     "apiVersion: orderstream.dev/v1alpha1\nkind: OrderRequest\nmetadata: {name: chairs}\n";
 
 #[test]
-fn every_wrong_field_is_found_at_its_line_and_column() {
+fn findings_have_line_and_column() {
     let text = format!(
         "# a comment\n{HEAD}spec:\n  tittle: Chairs\n  items:\n    - sku: CHAIR\n      quantity: -1.5\n    \
          - quantity: 2\n  notificationType: Pigeon\n  expiresIn: \"8 hours\"\n"
@@ -37,7 +37,7 @@ fn every_wrong_field_is_found_at_its_line_and_column() {
 }
 
 #[test]
-fn the_rules_of_the_definition_are_asked_without_a_cluster() {
+fn rules_are_checked_without_a_cluster() {
     let text = format!(
         "{HEAD}spec:\n  delivery: {{latitude: 48.1}}\n  cancel: true\n  award: {{proposalId: p-1}}\n"
     );
@@ -49,9 +49,9 @@ fn the_rules_of_the_definition_are_asked_without_a_cluster() {
     assert_eq!(found, expected);
 }
 
-/// What is wrong in one part hides nothing that is wrong in another.
+/// A fault in one part hides no fault in another.
 #[test]
-fn schema_rules_and_conversion_are_asked_together() {
+fn schema_rules_and_conversion_all_report() {
     let text = format!(
         "{HEAD}spec:\n  sealed: maybe\n  delivery: {{longitude: 1}}\n  sellers: {{maxCount: 5}}\n  \
          ttlAfterFinished: 99d\n  session: \"a\\u0007b\"\n"
@@ -65,7 +65,7 @@ fn schema_rules_and_conversion_are_asked_together() {
 }
 
 #[test]
-fn what_only_the_conversion_knows_is_found_too() {
+fn conversion_faults_are_found() {
     let text = format!("{HEAD}spec:\n  items:\n    - {{sku: a, quantity: \"1.1234567\"}}\n");
     let found = found(&text);
     assert_eq!(found.len(), 1, "{found:#?}");
@@ -81,8 +81,9 @@ fn each_document_has_its_own_lines() {
     assert!(found[0].starts_with("12:14 1s | spec.expiresIn"), "{found:#?}");
 }
 
+/// It has its place in the text.
 #[test]
-fn a_text_that_is_no_yaml_is_told_of_once_with_its_place() {
+fn broken_yaml_is_one_finding() {
     let found = found("a: [1, 2\nb: 3\n");
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].contains("is not YAML or JSON"), "{found:#?}");

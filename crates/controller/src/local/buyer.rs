@@ -1,5 +1,6 @@
-//! Buyers' REST beside applied order requests: an order whose resource shows its end is followed no
-//! longer, and is told of by its resource for as long as that is kept.
+//! The buyers' REST beside applied order requests. An order whose resource shows its end is
+//! followed no longer; requests about it are answered from the resource for as long as that is
+//! kept.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,13 +8,15 @@ use std::sync::Arc;
 use orderstream_core::buyer::{
     Acted, AskedAct, Buyer, BuyerAct, BuyerError, Initiated, Note, Read, Stored, Totals, Tracked,
 };
-use orderstream_core::{FollowUpId, IdempotencyKey, OrderKey, OrderSpec, Reason, Refusal};
+use orderstream_core::{
+    FollowUpId, IdempotencyKey, OrderKey, OrderSpec, Reason, Refusal, RequestPhase,
+};
 
 use super::LocalOrderRequests;
 use crate::cluster::tracked;
 use crate::order_request::{OrderRequest, OrderRequestStatus};
 
-/// Serves the orders of a requestor, and those of the resources beside it.
+/// A [`Buyer`] over the orders of a requestor, and over those of the resources beside it.
 #[derive(Clone, Debug)]
 pub struct LocalBuyer {
     requestor: Arc<dyn Buyer>,
@@ -21,12 +24,12 @@ pub struct LocalBuyer {
 }
 
 impl LocalBuyer {
-    /// Serves both.
+    /// Makes a buyer over both.
     pub fn new(requestor: Arc<dyn Buyer>, local: LocalOrderRequests) -> Self {
         Self { requestor, local }
     }
 
-    /// The resource of an order that the requestor does not follow.
+    /// Returns the resource of an order that the requestor does not follow.
     fn let_go(&self, key: &OrderKey) -> Option<OrderRequest> {
         if self.requestor.phase(key).is_some() {
             return None;
@@ -34,7 +37,7 @@ impl LocalBuyer {
         self.local.0.held.lock().get(key).cloned()
     }
 
-    /// Refuses what is asked of an order that has ended and is followed no longer.
+    /// Refuses requests about an order that has ended and is followed no longer.
     fn check(&self, key: &OrderKey) -> Result<(), BuyerError> {
         let resource = self.let_go(key);
         let status = resource.as_ref().and_then(|resource| resource.status.as_ref());
@@ -110,7 +113,7 @@ impl Buyer for LocalBuyer {
         })
     }
 
-    fn phase(&self, key: &OrderKey) -> Option<String> {
+    fn phase(&self, key: &OrderKey) -> Option<RequestPhase> {
         let phase = || Some(tracked(key, &self.let_go(key)?)?.phase);
         self.requestor.phase(key).or_else(phase)
     }

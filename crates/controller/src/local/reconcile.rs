@@ -1,4 +1,4 @@
-//! One look at one order: facts gathered, `plan` asked, its steps taken.
+//! Reconciles one order: observes it, calls `plan`, and takes its steps.
 
 use orderstream_core::date::parse_rfc3339;
 use orderstream_core::plan::{Desired, Seen, Step, plan, refusal};
@@ -11,21 +11,22 @@ use crate::convert;
 use crate::order_request::{OrderRequest, OrderRequestStatus, StreamStatus};
 use crate::status::{ended, status};
 
-/// How long a deleted resource waits to see its order's end.
+/// The longest wait of a deleted resource for its order's end, milliseconds.
 const DELETE_WAIT_MS: u64 = 30_000;
-/// The shortest time to the next look, so that a late end is not waited for in a circle.
+/// The shortest time until an order is reconciled again, milliseconds, so that waiting for a late
+/// end is not a busy loop.
 const LOOK_AGAIN_MS: u64 = 1_000;
 
-/// What a look came to.
+/// The result of reconciling.
 enum Outcome {
-    /// Look again then, if nothing wakes the order before.
+    /// Reconcile again at this time, if nothing wakes the order before.
     Keep(Option<Timestamp>),
-    /// The resource is gone.
+    /// The resource was removed.
     Gone,
 }
 
 impl Inner {
-    /// Looks at all orders that are due.
+    /// Reconciles all orders that are due.
     pub(super) fn pass(&self, due: Due) {
         let keys: Vec<OrderKey> = match due {
             Due::Some(keys) => keys.into_iter().collect(),
@@ -39,7 +40,7 @@ impl Inner {
         }
     }
 
-    /// Looks at one order. A refusal is shown in the status, and tried again later.
+    /// Reconciles one order. A refusal is shown in the status, and the order is retried later.
     pub(super) fn look(&self, key: &OrderKey) {
         let _writing = self.writer.lock();
         let Some(mut resource) = self.held.lock().get(key).cloned() else {
@@ -68,7 +69,7 @@ impl Inner {
         resource: &mut OrderRequest,
         now: Timestamp,
     ) -> Result<Outcome, Refusal> {
-        let mut desired = convert::desired(resource, "unknown")?;
+        let mut desired = convert::desired(resource, convert::incarnation(resource)?)?;
         let deleted_at = resource.metadata.deletion_timestamp.as_ref();
         let deleted_at = deleted_at.map(|at| Timestamp(at.0.as_millisecond()));
         let known = resource.status.clone().unwrap_or_default();
@@ -141,7 +142,7 @@ impl Inner {
         }
     }
 
-    /// Writes down who holds the order, before anything is sent there.
+    /// Stores the order's processor, before anything is sent there.
     fn place(
         &self,
         key: &OrderKey,
@@ -154,7 +155,8 @@ impl Inner {
         self.keep(key, resource, known)
     }
 
-    /// Shows what is known. An end is looked at again, so that its stream is stopped.
+    /// Publishes the status. An order that ended is reconciled again, so that its stream is
+    /// stopped.
     fn publish(
         &self,
         key: &OrderKey,
@@ -177,7 +179,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Keeps a status. What the event list does not tell again goes to the disk first.
+    /// Stores a status in memory. A placement or an end, which the event list does not give again,
+    /// is written to the disk first.
     fn keep(
         &self,
         key: &OrderKey,
@@ -196,7 +199,8 @@ impl Inner {
         Ok(())
     }
 
-    /// The order's end was shown and its stream is stopped: the resource waits for its removal.
+    /// Handles an order whose end was published and whose stream is stopped: the resource waits for
+    /// its removal.
     fn over(
         &self,
         key: &OrderKey,
@@ -214,7 +218,7 @@ impl Inner {
         if now >= due { self.remove(key, resource) } else { Ok(Outcome::Keep(Some(due))) }
     }
 
-    /// Shows that an edit after the end was seen.
+    /// Publishes that an edit after the end was observed.
     fn observe_end(&self, key: &OrderKey, resource: &mut OrderRequest) -> Result<(), Refusal> {
         let known = resource.status.clone().unwrap_or_default();
         let next = ended(resource.metadata.generation.unwrap_or(1), &known);

@@ -1,7 +1,7 @@
 //! The paths of a Kubernetes API server, as far as the buyer's verbs need them.
 //!
-//! What is refused leaves as a status and a [`Refusal`] among the response's extensions: this crate
-//! does not see the one that writes problems, so whoever serves the routes writes them.
+//! A refused request gets a status and a [`Refusal`] in the response's extensions. This crate does
+//! not depend on the one that writes problems, so the server of the routes writes them.
 
 use axum::body::Bytes;
 use axum::extract::path::ErrorKind;
@@ -20,10 +20,10 @@ use crate::convert;
 use crate::manifest::{self, API_VERSION, Manifest};
 use crate::order_request::OrderRequest;
 
-/// Largest body, bytes.
+/// The largest body, bytes.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
 
-/// The routes, ready to be merged with others.
+/// Returns the routes, to be merged with others.
 pub fn router(local: LocalOrderRequests) -> Router {
     let base = format!("/apis/{API_VERSION}");
     Router::new()
@@ -39,7 +39,7 @@ pub fn router(local: LocalOrderRequests) -> Router {
         .with_state(local)
 }
 
-/// A refusal on its way to whoever writes it.
+/// A refusal and its HTTP status, for the server of the routes.
 #[derive(Debug)]
 struct Refused(Refusal, StatusCode);
 
@@ -59,7 +59,7 @@ impl IntoResponse for Refused {
     }
 }
 
-/// Refuses a query: to apply in earnest what was asked as a dry run would be worse than to refuse.
+/// Refuses a query: to apply what was requested as a dry run would be worse than a refusal.
 async fn no_query(request: Request, next: Next) -> Response {
     let query = request.uri().query().unwrap_or_default();
     let Some(first) = query.split('&').find(|part| !part.is_empty()) else {
@@ -72,7 +72,7 @@ async fn no_query(request: Request, next: Next) -> Response {
 
 type InPath<T> = Result<Path<T>, PathRejection>;
 
-/// The parameters of a path.
+/// Returns the parameters of a path.
 fn in_path<T>(given: InPath<T>) -> Result<T, Refusal> {
     let rejection = match given {
         Ok(Path(parameters)) => return Ok(parameters),
@@ -87,7 +87,7 @@ fn in_path<T>(given: InPath<T>) -> Result<T, Refusal> {
     Err(Refusal::new(Reason::InvalidRequest, rejection.body_text()))
 }
 
-/// What is read may be shown once it outlives this process.
+/// Reads resources, and returns them once their statuses survive this process.
 async fn shown(
     local: &LocalOrderRequests,
     read: impl FnOnce(&LocalOrderRequests) -> Result<Vec<OrderRequest>, Refusal> + Send + 'static,
@@ -105,7 +105,7 @@ async fn keep(local: &LocalOrderRequests, resources: &[OrderRequest]) -> Result<
     local.0.streams.keep(&keys).await
 }
 
-/// What was done to a resource is told in any case; its status only where it may be shown.
+/// Returns a changed resource in any case; its status only where that survives this process.
 async fn done(local: &LocalOrderRequests, mut resource: OrderRequest) -> Json<OrderRequest> {
     if let Err(refusal) = keep(local, std::slice::from_ref(&resource)).await {
         tracing::warn!(%refusal, "a resource is answered without its status");
@@ -169,7 +169,7 @@ fn not_read(rejection: &BytesRejection) -> Refused {
     Refused(Refusal::new(Reason::InvalidRequest, message), status)
 }
 
-/// The one OrderRequest of a body, which must be the one that the path names.
+/// Reads the one OrderRequest of a body, which must be the one that the path names.
 fn resource(namespace: &str, name: &str, body: &Bytes) -> Result<OrderRequest, Refusal> {
     let text = std::str::from_utf8(body)
         .map_err(|_| Refusal::new(Reason::InvalidRequest, "the body is not UTF-8 text"))?;

@@ -1,4 +1,4 @@
-//! Applied resources on the disk: one JSON file each, named by the uid, replaced as a whole.
+//! Applied resources on the disk: one JSON file each, named after the uid, replaced as a whole.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -15,8 +15,8 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens the folder, which is made if it is missing, and reads what it holds. A file that
-    /// cannot be read is left alone and logged; the others are served.
+    /// Opens the folder, which is made if it is missing, and reads its resources. A file that
+    /// cannot be read is logged and left as it is; the others are served.
     pub(crate) fn open(dir: &Path) -> Result<(Self, Vec<OrderRequest>), Refusal> {
         let store = Self { dir: dir.to_owned() };
         let held = store.load().map_err(|error| store.refusal("cannot be read", &error))?;
@@ -54,7 +54,7 @@ impl Store {
         Ok(held)
     }
 
-    /// Stores a resource; when this returns it survives a crash.
+    /// Writes a resource; when this returns, it survives a crash.
     pub(crate) fn write(&self, resource: &OrderRequest) -> Result<(), Refusal> {
         let bytes = serde_json::to_vec_pretty(resource)
             .map_err(|error| Refusal::new(Reason::Internal, error.to_string()))?;
@@ -71,7 +71,7 @@ impl Store {
         self.sync_dir()
     }
 
-    /// Removes a resource. One that is not there is removed already.
+    /// Removes a resource. A missing one counts as removed.
     pub(crate) fn remove(&self, resource: &OrderRequest) -> Result<(), Refusal> {
         let removed = match fs::remove_file(self.path(uid(resource))) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

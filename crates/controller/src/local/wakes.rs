@@ -1,5 +1,5 @@
-//! Which orders to look at next: woken ones, each once however often it was woken, and ones whose
-//! time comes.
+//! The orders to reconcile next: woken ones, each once however often it was woken, and those whose
+//! timer is due.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,10 +7,10 @@ use orderstream_core::{OrderKey, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// Most keys that are remembered; beyond that all orders are looked at.
+/// The largest number of woken keys that are held; beyond it, all orders are reconciled.
 const WOKEN_MAX: usize = 10_000;
 
-/// What there is to look at.
+/// The orders that are due.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     /// These orders.
@@ -19,7 +19,7 @@ pub(crate) enum Due {
     All,
 }
 
-/// Orders that wait to be looked at.
+/// Orders that wait to be reconciled.
 #[derive(Debug, Default)]
 pub(crate) struct Wakes {
     queue: Mutex<Queue>,
@@ -34,7 +34,7 @@ struct Queue {
 }
 
 impl Wakes {
-    /// Look at this order soon.
+    /// Makes an order due now.
     pub(crate) fn wake(&self, key: &OrderKey) {
         {
             let mut queue = self.queue.lock();
@@ -49,7 +49,7 @@ impl Wakes {
         self.notify.notify_one();
     }
 
-    /// Look at this order at that time, and not at the one that was set before.
+    /// Makes an order due at a time, instead of the one that was set before; `None` removes it.
     pub(crate) fn set_timer(&self, key: &OrderKey, at: Option<Timestamp>) {
         let mut queue = self.queue.lock();
         match at {
@@ -62,7 +62,7 @@ impl Wakes {
         }
     }
 
-    /// Takes what is to be looked at now.
+    /// Takes the orders that are due.
     pub(crate) fn take(&self, now: Timestamp) -> Due {
         let mut queue = self.queue.lock();
         let mut woken = std::mem::take(&mut queue.woken);
@@ -76,12 +76,12 @@ impl Wakes {
         if std::mem::take(&mut queue.all) { Due::All } else { Due::Some(woken) }
     }
 
-    /// When the next timer is due.
+    /// Returns the time at which the next timer is due.
     pub(crate) fn next_timer(&self) -> Option<Timestamp> {
         self.queue.lock().timers.values().min().copied()
     }
 
-    /// Waits for the next wake. A wake that came before counts.
+    /// Waits for the next wake; returns at once if one came since the last call.
     pub(crate) async fn woken(&self) {
         self.notify.notified().await;
     }
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn wakes_coalesce_and_timers_come_when_due() {
+    fn wakes_coalesce_and_timers_fire() {
         let wakes = Wakes::default();
         wakes.wake(&key("a"));
         wakes.wake(&key("a"));

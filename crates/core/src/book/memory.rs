@@ -1,6 +1,6 @@
-//! What a book keeps of its list beside the order, so that a request that comes again gets the
-//! answer that it got, word for word and for ever: the keys and what was done under them, the events
-//! by which something was done for good, and how the order stood after any event.
+//! The records that a book keeps beside the order, so that a repeated request always gets its first
+//! reply, unchanged: the keys and what was done under them, the events with a permanent effect, and
+//! the order's standing after each event.
 
 use std::collections::BTreeMap;
 
@@ -9,34 +9,34 @@ use crate::event::{Cause, Event, EventKind, ProposalUpdate, fingerprint};
 use crate::id::{FollowUpId, IdempotencyKey, ProposalId, SellerId, Seq, Timestamp};
 use crate::order::{InvitationState, Order, Phase};
 
-/// The event that says who is invited: the last one of every opening.
+/// The event with the invited sellers: the last one of every opening.
 pub(super) const SELECTED: Seq = Seq(2);
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Memory {
-    /// What was done under each key, for the order's whole life.
+    /// The record of each key, kept for the whole incarnation.
     keys: BTreeMap<(Actor, IdempotencyKey), Held>,
-    /// What was done for good.
+    /// The events with a permanent effect.
     deeds: BTreeMap<Deed, Done>,
-    /// From which event on the order stood how, oldest first.
+    /// The order's standings, each with its first event, oldest first.
     standings: Vec<(Seq, Standing)>,
 }
 
-/// What was done under a key.
+/// The record of a key: the command that was done under it.
 #[derive(Clone, Debug, PartialEq)]
 struct Held {
     fingerprint: u64,
     seq: Seq,
     proposal_id: Option<ProposalId>,
     follow_up_id: Option<FollowUpId>,
-    /// Whether the record is from before keys had an owner.
+    /// The record is from before keys had an actor.
     is_former: bool,
 }
 
-/// What no later act undoes, so that the same again has nothing to do.
+/// An effect that no later command undoes, so that a repetition has nothing to do.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Deed {
-    /// Only of a proposal that was amended: its first content.
+    /// The first content of a proposal; recorded only once it is amended.
     Proposed(ProposalId),
     Withdrawn(ProposalId),
     Declined(SellerId),
@@ -48,26 +48,28 @@ enum Deed {
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Done {
     seq: Seq,
-    /// The fingerprint of the act with this very effect; 0 where any act of the kind has it.
+    /// The fingerprint of the command with exactly this effect; 0 where every command of its kind
+    /// has it.
     body: u64,
 }
 
-/// How an order stands, as far as answers tell.
+/// The part of an order's state that replies contain.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Standing {
     phase: Phase,
     expires_at: Option<Timestamp>,
 }
 
-/// The key is taken by another body.
+/// The error for a key that was used with another body.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Taken;
 
-/// A proposal's first content, which the event after it overwrites.
+/// A proposal's first content, which an amendment overwrites: id, event and fingerprint.
 pub(super) type First = (ProposalId, Seq, u64);
 
 impl Memory {
-    /// What must be kept of the order before this event is folded.
+    /// Returns the first content of the proposal that this event amends for the first time, before
+    /// the event is folded and overwrites it.
     pub(super) fn first_content(order: Option<&Order>, event: &Event) -> Option<First> {
         let EventKind::ProposalUpdate(ProposalUpdate::Amended { proposal, version }) = &event.kind
         else {
@@ -79,7 +81,7 @@ impl Memory {
         Some((id.clone(), seq, fingerprint(&Act::Propose(held.content.clone()))))
     }
 
-    /// Keeps what there is to keep of an event that was folded into the order.
+    /// Records an event that was folded into the order: its standing, its effect and its key.
     pub(super) fn keep(&mut self, order: &Order, event: &Event, first: Option<First>) {
         if let Some((id, seq, body)) = first {
             self.deeds.insert(Deed::Proposed(id), Done { seq, body });
@@ -151,14 +153,14 @@ impl Memory {
         self.deeds.entry(deed).or_insert(Done { seq: event.seq, body });
     }
 
-    /// Whoever proposes or declines has seen the order.
+    /// Records that a seller has seen the order; one that proposes or declines has.
     fn keep_seen(&mut self, order: &Order, seller: &SellerId, seq: Seq) {
         if order.invitation(seller).is_some_and(|held| held.state >= InvitationState::Seen) {
             self.deeds.entry(Deed::Seen(seller.clone())).or_insert(Done { seq, body: 0 });
         }
     }
 
-    /// What this request was answered before.
+    /// Returns the first reply to this request; `None` where its key is new.
     pub(super) fn answered(
         &self,
         actor: &Actor,
@@ -169,8 +171,9 @@ impl Memory {
             return Ok(None);
         }
         let own = self.keys.get(&(actor.clone(), cause.key.clone()));
-        // Sessions put the seller's name before the key once. Such a record counts where the body is
-        // the same, also from a peer that still does so; one of that time takes the key as well.
+        // Sessions used to put the seller's name before the key. Such a record matches where the
+        // body is the same, also from a peer that still does so; one from before keys had an actor
+        // also takes the key.
         let former =
             former_key(actor, &cause.key).and_then(|key| self.keys.get(&(actor.clone(), key)));
         let is_same = |held: &&Held| held.is_of(cause.fingerprint, act);
@@ -186,7 +189,7 @@ impl Memory {
         self.answer_at(held.seq, ids)
     }
 
-    /// The answer that tells of an event, in the words of the time of it.
+    /// Returns the reply for an event, with the order's standing right after it.
     pub(super) fn answer_at(
         &self,
         seq: Seq,
@@ -199,8 +202,8 @@ impl Memory {
         Answer { seq, proposal_id, follow_up_id, phase, expires_at }
     }
 
-    /// The event by which this act is done for good already: to say it again has no effect, and its
-    /// answer never changes.
+    /// Returns the event that gave this command its permanent effect: a repetition has no effect,
+    /// and its reply never changes.
     pub(super) fn done_by(&self, order: &Order, act: &Act) -> Option<Seq> {
         let of = |deed: Deed| self.deeds.get(&deed);
         match act {
@@ -218,7 +221,7 @@ impl Memory {
                 of(Deed::Withdrawn(proposal_id.clone())).map(|done| done.seq)
             }
             Act::Decline { seller, .. } => of(Deed::Declined(seller.clone())).map(|done| done.seq),
-            // Whoever was not invited has nothing to see; the selection said so.
+            // A seller that was not invited has nothing to see, as the selection's event shows.
             Act::See { seller } if order.invitation(seller).is_none() => {
                 Some(SELECTED.min(order.last_seq))
             }
@@ -250,15 +253,15 @@ impl Memory {
 }
 
 impl Held {
-    /// Whether this is the record of that request. Before ids were given by the book, a request
-    /// without one got it before its fingerprint was made.
+    /// Reports whether this is the record of that request. Before the book assigned ids, a request
+    /// without one got it before its fingerprint was taken.
     fn is_of(&self, fingerprint_of_act: u64, act: &Act) -> bool {
         self.fingerprint == fingerprint_of_act
             || (self.is_former
                 && self.named(act).is_some_and(|act| fingerprint(&act) == self.fingerprint))
     }
 
-    /// The act with the id that was given to it then.
+    /// Returns the command with the id that was assigned to it then.
     fn named(&self, act: &Act) -> Option<Act> {
         let id = self.follow_up_id.clone()?;
         let mut act = act.clone();
@@ -288,7 +291,7 @@ impl Held {
     }
 }
 
-/// The key as sessions stored it once.
+/// Returns the key as sessions used to store it: with the seller's name before it.
 fn former_key(actor: &Actor, key: &IdempotencyKey) -> Option<IdempotencyKey> {
     match actor {
         Actor::Buyer => None,
@@ -296,7 +299,7 @@ fn former_key(actor: &Actor, key: &IdempotencyKey) -> Option<IdempotencyKey> {
     }
 }
 
-/// Who caused an event under a key, in records that do not say so.
+/// Returns the actor behind an event's key, for records that lack it.
 fn actor_of(order: &Order, kind: &EventKind) -> Actor {
     let seller = match kind {
         EventKind::NewProposal(proposed)

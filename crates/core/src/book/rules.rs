@@ -1,4 +1,5 @@
-//! Which act is allowed when, and what it causes: pure functions of an open order.
+//! The rules by which a command is allowed or refused, and the events that it causes: pure
+//! functions of an order that was opened.
 
 use crate::book::Context;
 use crate::command::{Act, Award, Opening};
@@ -14,8 +15,8 @@ use decision::Decision;
 
 type Kinds = Result<Vec<EventKind>, Refusal>;
 
-/// An order is opened once. The same opening again is a repetition; another life of the same name
-/// or other content is not this order.
+/// Decides an opening of an order that exists: the same incarnation is a repetition and causes no
+/// event, and another one is refused.
 pub(super) fn reopen(order: &Order, opening: &Opening) -> Kinds {
     if order.incarnation != opening.incarnation {
         return Err(Refusal::new(
@@ -28,7 +29,7 @@ pub(super) fn reopen(order: &Order, opening: &Opening) -> Kinds {
     Ok(Vec::new())
 }
 
-/// The events that an act causes in an order that was opened.
+/// Returns the events that a command causes in an order that was opened.
 pub(super) fn decide(order: &Order, context: &Context, act: &Act) -> Kinds {
     if order.phase.is_terminal() {
         return after_the_end(order, act);
@@ -72,8 +73,9 @@ pub(super) fn decide(order: &Order, context: &Context, act: &Act) -> Kinds {
     }
 }
 
-/// The event of an act under a key that found its state reached already, where a later act can undo
-/// that state: without a record the key's repetition would do the act anew. It says again what is.
+/// Returns an event that restates the current state, for a command under a key that found its state
+/// reached where a later command can undo it. Without this record, a repetition of the key would
+/// run the command anew.
 pub(super) fn restate(order: &Order, act: &Act) -> Option<EventKind> {
     match act {
         Act::Pause { reason } => {
@@ -96,7 +98,7 @@ pub(super) fn restate(order: &Order, act: &Act) -> Option<EventKind> {
                 (pending.award, pending.reason, pending.effective_at);
             Some(EventKind::AwardPending { award, reason, effective_at })
         }
-        // These are for ever: `Memory::done_by` knows the event.
+        // No event: these are permanent (`Memory::done_by`), always cause an event, or have no key.
         Act::Open(_)
         | Act::Propose(_)
         | Act::Withdraw { .. }
@@ -114,7 +116,8 @@ pub(super) fn restate(order: &Order, act: &Act) -> Option<EventKind> {
     }
 }
 
-/// After the end the end itself may be said again; everything else is too late.
+/// Decides a command after the order's end, which never causes an event: the end and the opening
+/// can be repeated, a tick and the state of a seller change nothing, and all else is refused.
 pub(super) fn after_the_end(order: &Order, act: &Act) -> Kinds {
     if let Act::Open(opening) = act {
         return reopen(order, opening);
@@ -122,13 +125,14 @@ pub(super) fn after_the_end(order: &Order, act: &Act) -> Kinds {
     after_an_end((order.phase, order.award.as_ref()), act).map(|()| Vec::new())
 }
 
-/// [`after_the_end`] by the end alone; nothing can be opened by it.
+/// [`after_the_end`] from the end alone; it refuses every opening.
 pub(super) fn after_an_end(
     (phase, award): (Phase, Option<&Award>),
     act: &Act,
 ) -> Result<(), Refusal> {
     let said_again = match (act, phase) {
-        // The end is the last event, also where a seller is told or looks only after it.
+        // The end is the last event, also where a seller is notified or sees the order only after
+        // it.
         (Act::Tick | Act::Notified { .. } | Act::See { .. }, _)
         | (Act::Cancel { .. }, Phase::Cancelled)
         | (Act::Close { .. }, Phase::Closed) => true,
@@ -167,7 +171,8 @@ fn resume(order: &Order) -> Kinds {
     Ok(if order.phase == Phase::Open { Vec::new() } else { vec![EventKind::OrderResumed] })
 }
 
-/// What was proposed under seal is read by now; nobody may propose with that knowledge.
+/// Refuses once a sealed order is opened: its proposals can be read, and nobody may propose with
+/// that knowledge.
 fn must_not_be_opened(order: &Order) -> Result<(), Refusal> {
     if order.decide_until.is_none() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Claims about single rules of the book. Whole lives are in `tests/`.
+//! Tests of single rules of the book. Tests of whole orders are in `tests/`.
 
 use super::*;
 use crate::command::{Award, Proposed};
@@ -48,7 +48,7 @@ struct Desk {
 type Done = Result<Answer, Refusal>;
 
 impl Desk {
-    /// A desk with an open order: two events.
+    /// Returns a desk with an open order: two events.
     fn open() -> Self {
         let mut desk = Self::closed();
         desk.act(opening("uid-1")).expect("a new order opens");
@@ -77,7 +77,7 @@ impl Desk {
         self.step(&Command { key, ..Command::bare(act) })
     }
 
-    /// As [`Desk::keyed`], in the name of a seller.
+    /// Does the same as [`Desk::keyed`], as a seller.
     fn keyed_by(&mut self, by: &str, key: &str, act: Act) -> Done {
         let (key, actor) = (IdempotencyKey::new(key).ok(), Some(Actor::Seller(seller(by))));
         self.step(&Command { key, actor, ..Command::bare(act) })
@@ -90,7 +90,7 @@ impl Desk {
         refusal.reason
     }
 
-    /// As [`Desk::refused`], where the clock demands something first.
+    /// Does the same as [`Desk::refused`], where the clock demands an event first.
     fn refused_late(&mut self, act: Act) -> Reason {
         self.act(act).expect_err("must be refused").reason
     }
@@ -181,7 +181,7 @@ fn follow_up(id: &str) -> Act {
     Act::FollowUp(FollowUp { id, audience: Vec::new(), message: Message::default(), answers: None })
 }
 
-/// One act of each kind, none of which opens an order or looks at the clock.
+/// Returns commands of many kinds, none of which opens an order or checks the clock.
 fn one_of_each() -> Vec<Act> {
     vec![
         propose("p9", "a"),

@@ -2,7 +2,7 @@
 
 use super::{Comparison, Row};
 
-/// What each row begins with; the articles follow.
+/// The first columns of each row; those of the articles follow.
 const HEAD: [&str; 14] = [
     "proposal_id",
     "seller",
@@ -20,8 +20,9 @@ const HEAD: [&str; 14] = [
     "missing",
 ];
 
-/// A header line and one line for each proposal. Of each article come quantity, price, and whether the
-/// price is the best. Cells that a spreadsheet would take for a formula begin with an apostrophe.
+/// Returns a header line and one line for each proposal. An article has three columns: its
+/// quantity, its price, and whether the price is the best. Cells that a spreadsheet would take for
+/// a formula begin with an apostrophe.
 pub fn csv(comparison: &Comparison) -> String {
     let articles = comparison
         .skus
@@ -67,7 +68,7 @@ fn line(cells: &[String]) -> String {
     format!("{}\r\n", cells.join(","))
 }
 
-/// One cell: no formula, and quoted where it holds what parts cells.
+/// Returns one cell: never a formula, and quoted where it contains a quote or a separator.
 fn cell(text: &str) -> String {
     let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
     let text = if is_formula { format!("'{text}") } else { text.to_owned() };
@@ -82,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cell_is_quoted_where_it_must_be_and_never_a_formula() {
+    fn cells_are_quoted_and_never_formulas() {
         for (text, wanted) in [
             ("plain", "plain"),
             ("", ""),

@@ -1,5 +1,6 @@
-//! Acts as buyers' acts are stored, and the fingerprint that every act has behind its key for ever: a
-//! repetition after an update of the product must still be the same act.
+//! Commands in the form in which buyers' commands are stored, and the fingerprint that every
+//! command has under its key for ever: after an update of the product a repetition must still be
+//! the same command.
 
 use super::file;
 use super::values::*;
@@ -9,7 +10,7 @@ use crate::spec::NotificationType;
 
 const FILE: &str = "src/golden/acts.txt";
 
-/// Each act with nothing that can be left out.
+/// Returns each command without its optional parts.
 pub(super) fn bare() -> Vec<Act> {
     let (seller, proposal_id, message) = (seller("s"), proposal_id("p"), String::new());
     let (incarnation, spec) = (incarnation(), bare_spec());
@@ -42,7 +43,7 @@ pub(super) fn bare() -> Vec<Act> {
     ]
 }
 
-/// Each act with everything.
+/// Returns each command with all parts.
 fn full() -> Vec<Act> {
     let opening = Opening { incarnation: incarnation(), spec: spec(), choices: choices() };
     let (award, undo_within_ms) = (Award::Whole(proposal_id("p-1")), Some(86_400_000));
@@ -79,7 +80,7 @@ fn fingerprint(act: &Act) -> u64 {
 }
 
 #[test]
-fn acts_are_stored_and_told_apart_as_ever() {
+fn stored_commands_and_fingerprints_never_change() {
     let acts: Vec<Act> = bare().into_iter().chain(full()).collect();
     let line = |act: &Act| format!("{} {}", fingerprint(act), file::json(act));
     let lines: Vec<_> = acts.iter().map(line).collect();
@@ -93,7 +94,7 @@ fn acts_are_stored_and_told_apart_as_ever() {
 }
 
 #[test]
-fn every_act_has_its_lines() {
+fn every_command_has_lines() {
     file::check_variants(&bare());
     file::check_variants(&full());
 }

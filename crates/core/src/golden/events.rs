@@ -1,5 +1,5 @@
-//! Events as the processor's journal has them: each kind with nothing that can be left out, and with
-//! everything.
+//! Events as they are in the processor's journal: each kind without its optional parts, and with
+//! all parts.
 
 use super::file;
 use super::values::*;
@@ -11,7 +11,7 @@ use crate::spec::{Contact, Delivery, FollowUp, Message, MessageType, SellerLimit
 
 const FILE: &str = "src/golden/events.jsonl";
 
-/// Each kind with nothing that can be left out.
+/// Returns each kind without its optional parts.
 pub(super) fn bare_kinds() -> Vec<EventKind> {
     let opened = OrderOpened {
         key: OrderKey::new("", "1").unwrap(),
@@ -62,7 +62,7 @@ pub(super) fn bare_updates() -> Vec<ProposalUpdate> {
     ]
 }
 
-/// Each kind with everything.
+/// Returns each kind with all parts.
 fn full_kinds() -> Vec<EventKind> {
     let opened = OrderOpened {
         key: order_key(),
@@ -118,7 +118,8 @@ fn full_updates() -> Vec<ProposalUpdate> {
     ]
 }
 
-/// The bare ones without a cause, the full ones with one, and a cause of each actor and of none.
+/// Returns the bare kinds without a cause, the full ones with one, and a cause of each actor and of
+/// none.
 fn events() -> Vec<Event> {
     let actors = [Some(Actor::Buyer), Some(Actor::Seller(seller("a"))), None];
     let cause = |actor| Some(Cause { key: key("session:1._-"), fingerprint: u64::MAX, actor });
@@ -132,12 +133,12 @@ fn events() -> Vec<Event> {
 }
 
 #[test]
-fn events_are_stored_as_ever() {
+fn stored_events_never_change() {
     file::check_values(FILE, &events());
 }
 
 #[test]
-fn every_kind_of_event_has_its_lines() {
+fn every_event_kind_has_lines() {
     file::check_variants(&bare_kinds());
     file::check_variants(&full_kinds());
     file::check_variants(&bare_updates());
@@ -146,9 +147,9 @@ fn every_kind_of_event_has_its_lines() {
     file::check_variants(&[Award::Whole(proposal_id("p-1")), lines()]);
 }
 
-/// What was stored before these fields were has not got them.
+/// Records from before these fields existed lack them.
 #[test]
-fn what_an_older_record_lacks_is_as_ever() {
+fn missing_fields_get_their_defaults() {
     let spec: OrderSpec = serde_json::from_str(r#"{"expires_in_ms":5}"#).unwrap();
     assert_eq!(spec, OrderSpec { expires_in_ms: 5, ..OrderSpec::default() });
     assert_eq!(serde_json::from_str::<Contact>("{}").unwrap(), Contact::default());

@@ -1,5 +1,5 @@
-//! A golden file: how it is compared and written, and how nothing is left out of it. Crates that store
-//! records of their own take this file in by its path.
+//! The comparison and the writing of a golden file, and the check that it is complete. Crates that
+//! store records of their own include this file by its path.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -10,7 +10,7 @@ use serde::de::value::Error;
 use serde::de::{DeserializeOwned, Error as _, Visitor};
 use serde::{Deserializer, Serialize, forward_to_deserialize_any};
 
-/// The variable that has the files written anew where it is `write`.
+/// The environment variable by which the files are written anew: at `write`.
 const VARIABLE: &str = "ORDERSTREAM_GOLDEN";
 
 /// Compares these lines with those of a file in the crate's folder.
@@ -27,7 +27,7 @@ pub(crate) fn check(path: &str, lines: &[String]) {
     assert_eq!(lines.len(), stored.len(), "lines of {path}");
 }
 
-/// Checks that these values are written as the lines of a file, and read from them.
+/// Checks that these values are written as the lines of a file, and read back from them.
 pub(crate) fn check_values<T>(path: &str, values: &[T])
 where
     T: Serialize + DeserializeOwned + PartialEq + Debug,
@@ -41,12 +41,12 @@ where
     }
 }
 
-/// The value as it is stored.
+/// Returns the value as it is stored.
 pub(crate) fn json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap()
 }
 
-/// Checks that there is one of each variant, as the type itself knows them.
+/// Checks that there is a value of each variant of the type.
 pub(crate) fn check_variants<T: Serialize + DeserializeOwned>(values: &[T]) {
     let name = |value: &T| {
         let stored = serde_json::to_value(value).unwrap();
@@ -58,7 +58,7 @@ pub(crate) fn check_variants<T: Serialize + DeserializeOwned>(values: &[T]) {
     assert_eq!(there, all, "variants of {}", std::any::type_name::<T>());
 }
 
-/// The names of an enum's variants, as they are read.
+/// Returns the names of an enum's variants, as they are read.
 pub(crate) fn variants<T: DeserializeOwned>() -> Vec<&'static str> {
     let mut asked = Asked(&[]);
     let read = T::deserialize(&mut asked);
@@ -66,7 +66,7 @@ pub(crate) fn variants<T: DeserializeOwned>() -> Vec<&'static str> {
     asked.0.to_vec()
 }
 
-/// Hears which variants a type asks for, and has none.
+/// A deserializer that records the variants that a type asks for, and has none.
 struct Asked(&'static [&'static str]);
 
 impl<'de> Deserializer<'de> for &mut Asked {

@@ -1,5 +1,5 @@
-//! What is made of others' names: after an update the same names still give the same ids, and send an
-//! order to the same processor.
+//! Values derived from names: after an update the same names still give the same ids, and the same
+//! processor for an order.
 
 use super::values::{incarnation, order_key, seller};
 use crate::id::{Incarnation, OrderKey, Seq};
@@ -8,7 +8,7 @@ use crate::placement::{choose, order_hash};
 use crate::spec::{Channel, NotificationType};
 
 #[test]
-fn the_trace_of_a_life_is_as_ever() {
+fn trace_ids_never_change() {
     let table = [
         ("6F1F9A3B-7c59-4c0e-9d5e-2f6a1c7b8d90", "6f1f9a3b7c594c0e9d5e2f6a1c7b8d90"),
         ("6f1f9a3b7c594c0e9d5e2f6a1c7b8d90", "6f1f9a3b7c594c0e9d5e2f6a1c7b8d90"),
@@ -25,12 +25,12 @@ fn the_trace_of_a_life_is_as_ever() {
 fn due(recipient: Recipient, kind: NotificationType, address: &str) -> Due {
     let channel = Channel { kind, address: address.to_owned() };
     let (topic, template) = (Topic::SellerNotify, Template::Invitation);
-    // The language is no part of the id.
+    // The language is not part of the id.
     Due { topic, template, recipient, channel, language: Some("de".to_owned()) }
 }
 
 #[test]
-fn a_notifications_id_is_as_ever() {
+fn notification_ids_never_change() {
     let to_seller = due(Recipient::Seller(seller("a")), NotificationType::Email, "a@example.com");
     let to_buyer = due(Recipient::Buyer, NotificationType::Sms, "+4930123456");
     let to_sink = due(Recipient::Sink, NotificationType::Webhook, "https://example.com/");
@@ -47,9 +47,9 @@ fn a_notifications_id_is_as_ever() {
     }
 }
 
-/// An order that was placed before it was written down where goes to the same processor again.
+/// An order from before placements were stored goes to the same processor again.
 #[test]
-fn an_order_goes_to_the_same_processor_as_ever() {
+fn placements_never_change() {
     let processors: Vec<_> = (0..5).map(|n| format!("http://processor-{n}:50051")).collect();
     let table = [
         ("default", "SB0", 2),
@@ -68,7 +68,7 @@ fn an_order_goes_to_the_same_processor_as_ever() {
 }
 
 #[test]
-fn the_number_of_an_order_is_as_ever() {
+fn order_hashes_never_change() {
     let table = [
         ("default", "SB1029436", 9_201_629_819_578_387_639),
         ("acme", "SB1029436", 11_007_022_376_819_327_377),

@@ -1,4 +1,4 @@
-//! Orders as they were shown, which the requestor keeps and shows again.
+//! Orders as users were shown them, which the requestor stores and shows again.
 
 use super::file;
 use super::values::{AT, LATER, follow_up_id, incarnation, lines, price, proposal_id};
@@ -9,7 +9,7 @@ use crate::tracker::Shown;
 
 const FILE: &str = "src/golden/shown.jsonl";
 
-/// With nothing that can be left out.
+/// Returns a summary without its optional parts.
 fn bare_summary() -> Summary {
     Summary {
         phase: Phase::Open,
@@ -28,7 +28,7 @@ fn bare_summary() -> Summary {
     }
 }
 
-/// With everything.
+/// Returns a summary with all parts.
 fn summary() -> Summary {
     Summary {
         phase: Phase::Finalised,
@@ -62,7 +62,7 @@ fn summary() -> Summary {
 }
 
 #[test]
-fn what_was_shown_is_stored_as_ever() {
+fn stored_views_never_change() {
     let only_ended = Shown::only_ended(incarnation(), Phase::Cancelled);
     let shown = [
         only_ended.clone(),

@@ -1,5 +1,5 @@
-//! What golden lines are made of. Those of the fullest form name every field, so that a new one does not
-//! go unseen.
+//! The values behind the golden lines. The full ones name every field, so that a new one is not
+//! missed.
 
 use crate::command::{Award, ProposalLine, Proposed};
 use crate::id::{
@@ -44,18 +44,18 @@ pub(super) fn price(amount: &str) -> Price {
     Price::parse(amount, "EUR").unwrap()
 }
 
-/// A reason with all that JSON escapes.
+/// Returns a reason with characters that JSON escapes.
 pub(super) fn reason() -> Option<String> {
     Some("too \"dear\" \\ tăng\n\u{1}</b>".to_owned())
 }
 
-/// An award of lines to two proposals.
+/// Returns an award of lines to two proposals.
 pub(super) fn lines() -> Award {
     let line = |sku: &str, id: &str| (sku.to_owned(), proposal_id(id));
     Award::Lines(vec![line("bolt", "p-1"), line("nut", "p-2")])
 }
 
-/// A proposal with nothing that can be left out.
+/// Returns a proposal without its optional parts.
 pub(super) fn bare_proposed() -> Proposed {
     Proposed {
         proposal_id: None,
@@ -69,7 +69,7 @@ pub(super) fn bare_proposed() -> Proposed {
     }
 }
 
-/// A proposal with everything.
+/// Returns a proposal with all parts.
 pub(super) fn proposed() -> Proposed {
     let line = |unit: Option<&str>| ProposalLine {
         sku: "bolt".to_owned(),
@@ -89,7 +89,7 @@ pub(super) fn proposed() -> Proposed {
     }
 }
 
-/// A follow-up with nothing that can be left out.
+/// Returns a follow-up without its optional parts.
 pub(super) fn bare_follow_up() -> FollowUp {
     FollowUp {
         id: follow_up_id("f"),
@@ -99,7 +99,7 @@ pub(super) fn bare_follow_up() -> FollowUp {
     }
 }
 
-/// A follow-up with everything.
+/// Returns a follow-up with all parts.
 pub(super) fn follow_up() -> FollowUp {
     FollowUp {
         id: follow_up_id("f-1"),
@@ -114,7 +114,7 @@ fn message(kind: MessageType) -> Message {
     Message { kind, message: "*how* soon?".to_owned(), urls }
 }
 
-/// A seller that was chosen and one that was not, with a distance and without.
+/// Returns a seller that was chosen and one that was not, with a distance and without.
 pub(super) fn choices() -> Vec<SellerChoice> {
     let choice = |name: &str, verdict, distance_m| SellerChoice {
         seller: seller(name),
@@ -124,7 +124,7 @@ pub(super) fn choices() -> Vec<SellerChoice> {
     vec![choice("a", Verdict::Chosen, Some(12_000)), choice("b", Verdict::NotNamed, None)]
 }
 
-/// An order's content with nothing that can be left out.
+/// Returns an order's content without its optional parts.
 pub(super) fn bare_spec() -> OrderSpec {
     OrderSpec {
         title: None,
@@ -145,7 +145,7 @@ fn bare_sellers() -> SellerLimits {
     SellerLimits { max_count: 10, max_distance_m: None, names: Vec::new(), excluded: Vec::new() }
 }
 
-/// An order's content with everything.
+/// Returns an order's content with all parts.
 pub(super) fn spec() -> OrderSpec {
     OrderSpec {
         title: Some("M8 bolts".into()),

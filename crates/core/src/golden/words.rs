@@ -1,4 +1,4 @@
-//! Words that stand in records and in answers: every spelling of each type that is one word.
+//! The names in records and in replies: every spelling of each type that is written as one name.
 
 use std::collections::BTreeSet;
 
@@ -15,13 +15,13 @@ use crate::spec::{MessageType, NotificationType, Verdict};
 
 const FILE: &str = "src/golden/words.txt";
 
-/// A line for each word, in alphabetical order, behind what it is a word for.
+/// Returns a line for each name, in alphabetical order, after the type that it belongs to.
 fn lines(name: &str, words: &[&str]) -> Vec<String> {
     let words: BTreeSet<_> = words.iter().collect();
     words.into_iter().map(|word| format!("{name}: {word}")).collect()
 }
 
-/// The words of a type that is stored as the word that answers have.
+/// Returns the lines of a type, and checks that it is stored with the spelling of replies.
 fn stored<T: Serialize + DeserializeOwned>(
     name: &str,
     shown: fn(T) -> &'static str,
@@ -36,8 +36,9 @@ fn stored<T: Serialize + DeserializeOwned>(
     lines(name, &words)
 }
 
+/// They are spelled alike in records and in replies.
 #[test]
-fn words_in_records_and_answers_are_spelled_as_ever() {
+fn spellings_never_change() {
     let (acts, kinds, updates) = (acts::bare(), events::bare_kinds(), events::bare_updates());
     let acts: Vec<_> = acts.iter().map(act_name).collect();
     let kinds: Vec<_> = kinds.iter().map(EventKind::as_str).collect();

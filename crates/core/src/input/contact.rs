@@ -1,4 +1,4 @@
-//! Ways to reach somebody as they come, and the one conversion into the strict form.
+//! Contacts as received, and the one conversion into the strict form.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,21 +7,21 @@ use crate::limits::{CHANNELS_MAX, LANGUAGE_CHARS_MAX, LINE_CHARS_MAX};
 use crate::refusal::Refusal;
 use crate::spec::{Channel, Contact, NotificationType};
 
-/// Where somebody is told, as it came.
+/// The contact of a buyer or seller, as received.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ContactInput {
-    /// Ways to reach them, the preferred one first.
+    /// The channels, the preferred one first.
     pub channels: Vec<ChannelInput>,
-    /// A BCP 47 tag.
+    /// The language, a BCP 47 tag.
     pub language: Option<String>,
 }
 
-/// One way to reach somebody, as it came.
+/// One way to reach a recipient, as received.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ChannelInput {
-    /// `GChat`, `Email`, `SMS` or `Webhook`, in any case.
+    /// The kind of channel: `GChat`, `Email`, `SMS` or `Webhook`, in any case.
     #[serde(rename = "type")]
     pub kind: String,
     /// A mail address, a telephone number or a URL.
@@ -57,7 +57,8 @@ impl TryFrom<ChannelInput> for Channel {
     }
 }
 
-/// Something before and after one `@`, no blanks; the mail server knows the rest.
+/// Checks a mail address: text before and after one `@`, and no blanks or separators. The mail
+/// server decides the rest.
 fn mail_address(value: String) -> Result<String, Refusal> {
     let value = text("address", value, LINE_CHARS_MAX)?;
     let is_address =
@@ -70,7 +71,7 @@ fn mail_address(value: String) -> Result<String, Refusal> {
     Err(Refusal::field("address", "is not a mail address; write name@example.com"))
 }
 
-/// E.164: a plus and 7 to 15 digits.
+/// Checks a telephone number as in E.164: a plus and 7 to 15 digits.
 fn telephone(value: String) -> Result<String, Refusal> {
     let digits = value.strip_prefix('+').unwrap_or_default();
     if (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -79,10 +80,10 @@ fn telephone(value: String) -> Result<String, Refusal> {
     Err(Refusal::field("address", "is not a telephone number; write +491711234567 (E.164)"))
 }
 
-/// Checks a language tag as BCP 47 writes it: a language of letters, and what narrows it down.
+/// Checks the shape of a BCP 47 language tag: a language of letters, then subtags.
 ///
 /// # Errors
-/// Names `language` and gives an example.
+/// Refuses another shape, names `language` and gives an example.
 pub fn language(tag: String) -> Result<String, Refusal> {
     let is_subtag = |(place, part): (usize, &str)| {
         let is_language = place > 0 || part.bytes().all(|b| b.is_ascii_alphabetic());

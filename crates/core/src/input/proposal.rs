@@ -1,4 +1,4 @@
-//! Proposals as they come, and the one conversion into the strict form.
+//! Proposals as received, and the one conversion into the strict form.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,41 +9,41 @@ use crate::limits::{ITEMS_MAX, LINE_CHARS_MAX, TEXT_CHARS_MAX, URLS_MAX};
 use crate::price::{Price, Quantity};
 use crate::refusal::Refusal;
 
-/// A seller's proposal, as it came.
+/// A seller's proposal, as received.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ProposalInput {
-    /// Given by the seller, or left to the owner.
+    /// The proposal's id; where it is absent, the owner assigns one.
     pub proposal_id: Option<String>,
-    /// Whose.
+    /// The proposal's seller.
     pub seller: String,
-    /// A decimal.
+    /// The total price, a decimal.
     pub price: String,
-    /// ISO 4217.
+    /// The ISO 4217 code of all its prices.
     pub currency: String,
-    /// Per line.
+    /// The lines with their prices; empty where the seller offers only the whole.
     pub lines: Vec<ProposalLineInput>,
-    /// For the buyer.
+    /// A note for the buyer.
     pub note: Option<String>,
-    /// RFC 3339, a date or a time.
+    /// The delivery date: RFC 3339, a date or a time.
     pub delivery_date: Option<String>,
-    /// RFC 3339, a date or a time.
+    /// The end of its validity: RFC 3339, a date or a time.
     pub valid_until: Option<String>,
-    /// Addresses of documents.
+    /// The URLs of documents that belong to it.
     pub attachments: Vec<String>,
 }
 
-/// One line of a proposal, as it came; its currency is the proposal's.
+/// One line of a proposal, as received; its currency is the proposal's.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ProposalLineInput {
-    /// The buyer's number of the thing.
+    /// The buyer's article number.
     pub sku: String,
-    /// A decimal.
+    /// The quantity offered, a decimal.
     pub quantity: String,
-    /// Of what.
+    /// The unit of the quantity.
     pub unit: Option<String>,
-    /// A decimal.
+    /// The price of the whole line, a decimal.
     pub price: String,
 }
 
@@ -81,7 +81,7 @@ impl TryFrom<ProposalInput> for Proposed {
     }
 }
 
-/// The lines' prices are totals of their lines, so they must add up to the whole.
+/// Checks that the prices of the lines add up to the total: each is the price of its whole line.
 fn check_total(price: &Price, lines: &[ProposalLine]) -> Result<(), Refusal> {
     if lines.is_empty() {
         return Ok(());

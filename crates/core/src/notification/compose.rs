@@ -1,6 +1,6 @@
-//! What a notification says, as data for templates and programs: the order in short and the event,
-//! each only as far as its recipient may know it. Nothing that is sealed is in it, and no seller is
-//! named before the opening of a sealed order, not even to itself.
+//! The content of notifications, as data for templates and programs: a summary of the order, and
+//! the event, each only as far as its recipient may know it. Nothing that is sealed is in it, and
+//! no seller is named before the opening of a sealed order, not even to itself.
 
 use crate::date::rfc3339;
 use serde_json::{Map, Value, json};
@@ -12,8 +12,9 @@ use crate::id::SellerId;
 use crate::order::Order;
 use crate::spec::{Item, Message};
 
-/// The notification that is due for an event of an order, both as they may leave the owner.
-/// `failed` is the notification that did not arrive, where it tells of one, and why.
+/// Composes the notification that is due for an event of an order, both as they may leave the
+/// owner. `failed` is the notification that was given up, and the cause, where this one reports
+/// that.
 pub fn compose(order: &Order, event: &Event, due: &Due, failed: Option<&Failure>) -> Notification {
     let mut data = Map::new();
     data.insert("order".to_owned(), summary(order, due));
@@ -41,7 +42,8 @@ pub fn compose(order: &Order, event: &Event, due: &Due, failed: Option<&Failure>
     }
 }
 
-/// The order in short; an invitation brings all that is wanted.
+/// Returns a summary of the order; an invitation and an acknowledgement also have all that is
+/// wanted.
 fn summary(order: &Order, due: &Due) -> Value {
     let spec = &order.spec;
     let mut summary = json!({
@@ -64,7 +66,7 @@ fn summary(order: &Order, due: &Due) -> Value {
     summary
 }
 
-/// Every field is there, given or not: templates are strict.
+/// Returns the items with every field, given or not: templates are strict.
 fn items(order: &Order) -> Value {
     let item = |item: &Item| {
         json!({
@@ -86,7 +88,7 @@ fn delivery(order: &Order) -> Value {
     json!({ "address": delivery.address, "by": delivery.by })
 }
 
-/// What happened, as the recipient may know it.
+/// Returns the event's content, as the recipient may know it.
 fn said(order: &Order, event: &Event, recipient: &Recipient) -> Value {
     let mut said = match &event.kind {
         EventKind::OrderOpened(opened) => json!({ "expires_at": rfc3339(opened.expires_at) }),
@@ -130,7 +132,8 @@ fn said(order: &Order, event: &Event, recipient: &Recipient) -> Value {
     said
 }
 
-/// What did not arrive. Under seal only which message and over what: a reason may hold an address.
+/// Returns the notification that was given up. Under seal it has only the template and the channel:
+/// a reason may hold an address.
 fn failure_of(order: &Order, failure: &Failure) -> Value {
     let is_shown = !order.is_sealed();
     json!({
@@ -142,7 +145,7 @@ fn failure_of(order: &Order, failure: &Failure) -> Value {
     })
 }
 
-/// A seller's name, or nothing while it is hidden.
+/// Returns a seller's name, or null while it is hidden.
 fn name(order: &Order, seller: &SellerId) -> Value {
     if order.is_sealed() { Value::Null } else { json!(seller) }
 }
@@ -201,7 +204,7 @@ fn updated(order: &Order, update: &ProposalUpdate) -> Value {
     said
 }
 
-/// The award: all of it for the buyer and the operator, and for a seller what is its own.
+/// Returns the award: all of it for the buyer and the operator, and for a seller its own part.
 fn awarded(order: &Order, award: Option<&Award>, recipient: &Recipient) -> Value {
     let Some(award) = award else { return Value::Null };
     let is_shown = |id| match recipient {

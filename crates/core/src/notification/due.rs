@@ -1,5 +1,5 @@
-//! Whom an event concerns: which notifications are due for it. Pure, and the same at every reading
-//! of the same event, so that a repetition finds the same ids.
+//! The notifications that are due for an event. Pure, and the same at every reading of the same
+//! event, so that a repetition gives the same ids.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,13 +14,13 @@ use crate::limits::{RECIPIENTS_MAX, SINKS_MAX};
 use crate::order::{Order, ProposalPhase};
 use crate::spec::{Channel, Contact, NotificationType};
 
-/// Who can be reached, and how.
+/// The recipients that can be reached, and their channels.
 pub struct Audience<'a> {
-    /// Where a seller is told; `None` for one that is not known.
+    /// Returns a seller's contact; `None` for a seller that is not known.
     pub contact: &'a dyn Fn(&SellerId) -> Option<Contact>,
-    /// Whether anything can be sent over this sort of channel.
+    /// Reports whether notifications can be sent over this kind of channel.
     pub serves: &'a dyn Fn(NotificationType) -> bool,
-    /// The operator's own programs.
+    /// The channels of the operator's own programs.
     pub sinks: &'a [Channel],
 }
 
@@ -30,32 +30,32 @@ impl fmt::Debug for Audience<'_> {
     }
 }
 
-/// One message that is due, without what it says.
+/// One notification that is due, without its content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Due {
-    /// What sort.
+    /// The notification's kind.
     pub topic: Topic,
-    /// What it says.
+    /// The template that renders it.
     pub template: Template,
-    /// For whom.
+    /// The buyer, a seller or a sink.
     pub recipient: Recipient,
-    /// Where to.
+    /// The kind of channel, and the address on it.
     pub channel: Channel,
-    /// In which language.
+    /// The recipient's language, a BCP 47 tag; English when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
 }
 
-/// Who hears one thing.
+/// The recipients of one template.
 enum Listeners {
     Buyer,
     Sellers(Vec<SellerId>),
 }
 
-/// What is due for an event of an order, both as they may leave the owner: whoever is hidden
-/// behind a seal has no name here, and is told nothing.
+/// Returns the notifications that are due for an event of an order, both as they may leave the
+/// owner: a seller that is hidden behind a seal has no name here, and is not notified.
 ///
-/// The operator's programs hear of each topic once, also where nobody else can be told of it.
+/// The operator's programs receive each topic once, also where nobody else can be notified of it.
 pub fn due(order: &Order, event: &Event, audience: &Audience<'_>) -> Vec<Due> {
     let mut due = Vec::new();
     let mut topics: Vec<(Topic, Template)> = Vec::new();
@@ -83,7 +83,7 @@ pub fn due(order: &Order, event: &Event, audience: &Audience<'_>) -> Vec<Due> {
     due
 }
 
-/// What the operator's programs hear.
+/// Returns the notifications to the operator's programs.
 fn for_sinks(audience: &Audience<'_>, topic: Topic, template: Template) -> Vec<Due> {
     let sinks = audience.sinks.iter().take(SINKS_MAX);
     sinks
@@ -97,8 +97,8 @@ fn for_sinks(audience: &Audience<'_>, topic: Topic, template: Template) -> Vec<D
         .collect()
 }
 
-/// What is due when a notification to a seller or to the buyer was given up. A failure to tell of a
-/// failure is not told.
+/// Returns the notifications that are due when one to a seller or to the buyer was given up. A
+/// failed report of a failure is not reported.
 pub(crate) fn due_for_failure(
     order: &Order,
     failed: &Recipient,
@@ -115,7 +115,7 @@ pub(crate) fn due_for_failure(
     told.into_iter().chain(for_sinks(audience, topic, template)).collect()
 }
 
-/// Whether anybody may have to be told of anything in this order.
+/// Reports whether anybody can be notified of anything in this order.
 pub fn has_listeners(order: &Order, audience: &Audience<'_>) -> bool {
     if !audience.sinks.is_empty() {
         return true;
@@ -138,8 +138,8 @@ fn one(
     Some(Due { topic, template, recipient, channel, language: contact.language.clone() })
 }
 
-/// The order's way of telling where the recipient has it, else the recipient's first; of those that
-/// can be sent.
+/// Returns the channel for a recipient, of those that can be sent over: the one of the order's kind
+/// where the recipient has it, else the recipient's first.
 fn channel<'a>(
     order: &Order,
     audience: &Audience<'_>,
@@ -150,7 +150,7 @@ fn channel<'a>(
     served.clone().find(|channel| channel.kind == wanted).or_else(|| served.next())
 }
 
-/// Who is told what.
+/// Returns the topics, templates and recipients of an event.
 fn told(order: &Order, kind: &EventKind) -> Vec<(Topic, Template, Listeners)> {
     let buyer = |template| vec![(Topic::BuyerNotify, template, Listeners::Buyer)];
     let sellers =
@@ -182,8 +182,8 @@ fn told(order: &Order, kind: &EventKind) -> Vec<(Topic, Template, Listeners)> {
         EventKind::OrderExtended { .. } => sellers(Template::Extension, taking_part(order)),
         EventKind::ProposalsOpened { .. } => buyer(Template::Opening),
         EventKind::OrderFinalised { award, .. } => finalised(order, award.as_ref()),
-        // The award itself tells the losers; an award that can be undone is nobody's business yet;
-        // a seller that could not be told is reported when its notification is given up.
+        // The award itself notifies the losers; a pending award is not announced yet;
+        // a seller that was not reached is reported when its notification is given up.
         EventKind::ProposalClosed { .. }
         | EventKind::EditLock { .. }
         | EventKind::SellerNotified { .. }
@@ -218,7 +218,8 @@ fn ended(sellers: Vec<SellerId>) -> Vec<(Topic, Template, Listeners)> {
     ]
 }
 
-/// An award: the winners first, then those who proposed in vain, then those who did not propose.
+/// Returns the notifications of an award: the winners first, then the sellers who proposed in vain,
+/// then those who did not propose.
 fn finalised(order: &Order, award: Option<&Award>) -> Vec<(Topic, Template, Listeners)> {
     let Some(award) = award else { return ended(taking_part(order)) };
     let seller_of = |id: &ProposalId| order.proposals.get(id).map(|held| &held.content.seller);
@@ -250,7 +251,7 @@ fn invited(order: &Order) -> Vec<SellerId> {
     order.invitations.iter().map(|held| held.seller.clone()).collect()
 }
 
-/// Who was invited or proposed, and did not say no.
+/// Returns the sellers who were invited or proposed, and did not decline.
 fn taking_part(order: &Order) -> Vec<SellerId> {
     let proposed = order.proposals.values().map(|held| &held.content.seller);
     let mut sellers: BTreeSet<&SellerId> = proposed.collect();

@@ -1,36 +1,36 @@
-//! What can be said, as the names of templates.
+//! The templates of notifications, by name.
 
 use serde::{Deserialize, Serialize};
 
-/// What a notification says.
+/// The template of a notification: what happened, for its recipient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Template {
-    /// To a seller: it is asked for a proposal.
+    /// To a seller: it is invited to propose.
     Invitation,
-    /// To the buyer: the request was taken.
+    /// To the buyer: the request was accepted.
     Acknowledgement,
-    /// To a seller: its proposal was taken.
+    /// To a seller: its proposal was accepted.
     Receipt,
     /// To the buyer: a seller proposed.
     Proposal,
     /// To the buyer: a proposal changed.
     Amendment,
-    /// To the buyer: a proposal was taken back.
+    /// To the buyer: a proposal was withdrawn.
     Withdrawal,
     /// To the buyer: a seller will not propose.
     Decline,
     /// To the buyer: a seller answered.
     Answer,
-    /// To the buyer: a seller asks.
+    /// To the buyer: a seller asks a question.
     Question,
-    /// To sellers: the buyer asks or says something.
+    /// To sellers: the buyer's question or remark.
     FollowUp,
     /// To sellers: there is more time.
     Extension,
-    /// To sellers: no proposals are taken for a while.
+    /// To sellers: no proposals are accepted for a while.
     Pause,
-    /// To sellers: proposals are taken again.
+    /// To sellers: proposals are accepted again.
     Resumption,
     /// To the buyer: a sealed order is opened.
     Opening,
@@ -38,11 +38,11 @@ pub enum Template {
     Awarded,
     /// To a seller: it did not win.
     NotAwarded,
-    /// To all: the order is over.
+    /// To all: the order has ended.
     End,
-    /// To the buyer: a seller could not be told.
+    /// To the buyer: a seller could not be notified.
     SellerNotReached,
-    /// To the operator's programs: the buyer could not be told.
+    /// To the operator's programs: the buyer could not be notified.
     BuyerNotReached,
 }
 
@@ -70,7 +70,7 @@ impl Template {
         Self::BuyerNotReached,
     ];
 
-    /// The name of its files, and its spelling in answers.
+    /// Returns the name of its files, which is also its spelling in replies.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Invitation => "invitation",
@@ -95,7 +95,7 @@ impl Template {
         }
     }
 
-    /// The template with this name.
+    /// Returns the template with this name; `None` for an unknown name.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|template| template.as_str() == text)
     }

@@ -1,4 +1,4 @@
-//! Claims about who is told what.
+//! Claims about the notifications that each recipient receives.
 
 use super::*;
 use crate::command::{Award, Proposed};
@@ -25,7 +25,7 @@ fn contact(channels: &[(NotificationType, &str)], language: &str) -> Contact {
     }
 }
 
-/// What happens to an order, and what is due for each event.
+/// An order to which events happen, and the notifications that are due for each.
 struct Story {
     order: Option<Order>,
     sealed: bool,
@@ -82,7 +82,7 @@ impl Story {
         })
     }
 
-    /// What is due for the next event, each as it would be sent.
+    /// Folds the next event, and returns the notifications that are due for it.
     fn next(&mut self, kind: EventKind) -> Vec<Notification> {
         let seq = self.order.as_ref().map_or(Seq(1), |order| order.last_seq.next());
         let at = Timestamp(i64::try_from(seq.0).unwrap());
@@ -109,7 +109,7 @@ impl Story {
     }
 }
 
-/// Who, by what, hears which template.
+/// Returns a line for each notification: recipient, channel, topic and template.
 fn heard(notifications: &[Notification]) -> Vec<String> {
     let line = |told: &Notification| {
         let who = match &told.recipient {
@@ -124,7 +124,7 @@ fn heard(notifications: &[Notification]) -> Vec<String> {
 }
 
 #[test]
-fn each_recipient_hears_over_the_orders_channel_or_its_own_first() {
+fn order_channel_precedes_own_first_channel() {
     let mut story = Story::new(false);
     let opened = story.opened();
     assert_eq!(
@@ -148,7 +148,7 @@ fn each_recipient_hears_over_the_orders_channel_or_its_own_first() {
 }
 
 #[test]
-fn proposals_are_told_to_the_buyer_and_receipts_to_their_sellers() {
+fn proposals_notify_buyer_and_send_receipts() {
     let mut story = Story::new(false);
     let opened = story.opened();
     story.next(opened);
@@ -177,7 +177,7 @@ fn proposals_are_told_to_the_buyer_and_receipts_to_their_sellers() {
             answers: None,
         })
     };
-    // Whoever said no is left alone, unless the buyer means it.
+    // A seller that declined is not notified, unless the buyer names it.
     assert_eq!(
         heard(&story.next(follow_up(&[]))),
         ["mailed Email SELLER_NOTIFY follow-up", "sink Webhook SELLER_NOTIFY follow-up"]
@@ -185,8 +185,9 @@ fn proposals_are_told_to_the_buyer_and_receipts_to_their_sellers() {
     assert_eq!(heard(&story.next(follow_up(&["texted"])))[0], "texted SMS SELLER_NOTIFY follow-up");
 }
 
+/// Each learns its own part only: a loser does not learn who won.
 #[test]
-fn the_winner_the_losers_and_the_others_are_each_told_their_part() {
+fn award_notifies_winner_losers_and_others() {
     let mut story = Story::new(false);
     let opened = story.opened();
     story.next(opened);
@@ -216,7 +217,7 @@ fn the_winner_the_losers_and_the_others_are_each_told_their_part() {
 }
 
 #[test]
-fn nothing_sealed_is_in_any_notification_before_the_opening() {
+fn notifications_hide_sealed_content_before_opening() {
     let mut story = Story::new(true);
     let opened = story.opened();
     let mut told = story.next(opened);
@@ -254,7 +255,7 @@ fn nothing_sealed_is_in_any_notification_before_the_opening() {
 }
 
 #[test]
-fn an_id_is_the_same_at_every_reading_and_names_its_order() {
+fn ids_are_stable_and_name_order() {
     let (mut one, mut other) = (Story::new(false), Story::new(false));
     let mut seen = std::collections::BTreeSet::new();
     for step in 0..3 {
@@ -275,8 +276,9 @@ fn an_id_is_the_same_at_every_reading_and_names_its_order() {
     assert_eq!(order_of(""), None);
 }
 
+/// Neither the buyer nor a seller can be reached, and there is no sink.
 #[test]
-fn nobody_listens_to_an_order_without_contacts_and_sinks() {
+fn orders_without_contacts_have_no_listeners() {
     let mut story = Story::new(false);
     let opened = story.opened();
     story.next(opened);

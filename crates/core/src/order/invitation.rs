@@ -1,29 +1,29 @@
-//! How far each invited seller is.
+//! The states of invited sellers.
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::NotifyResult;
 use crate::id::{SellerId, Timestamp};
 
-/// How far an invited seller is; each state is later than the ones before it.
+/// The state of an invited seller; each state is later than the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum InvitationState {
-    /// Chosen, and not told yet.
+    /// The seller is chosen, and not notified yet.
     Invited,
-    /// Could not be told.
+    /// The seller could not be notified.
     Bounced,
-    /// A channel took the message.
+    /// A channel accepted the notification.
     Notified,
-    /// The seller said that it has seen the order.
+    /// The seller confirmed that it has seen the order.
     Seen,
-    /// It will not propose.
+    /// The seller will not propose.
     Declined,
-    /// It proposed.
+    /// The seller proposed.
     Proposed,
 }
 
 impl InvitationState {
-    /// The spelling on the wire and in answers.
+    /// Returns the spelling on the wire and in replies.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Invited => "Invited",
@@ -39,13 +39,13 @@ impl InvitationState {
 /// One invited seller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invitation {
-    /// Who.
+    /// The seller's name.
     pub seller: SellerId,
-    /// How far it is.
+    /// The seller's state.
     pub state: InvitationState,
-    /// Since when.
+    /// The time since which it has this state.
     pub at: Timestamp,
-    /// Why it could not be told, or why it declined.
+    /// The cause for which it could not be notified, or for which it declined.
     pub reason: Option<String>,
 }
 

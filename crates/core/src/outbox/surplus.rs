@@ -1,10 +1,11 @@
-//! Which of too many waiting notifications are given up.
+//! The choice of the notifications that are given up when too many wait.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{Channel, Kept, Recipient, State};
 
-/// So many of those that wait, each the oldest of whoever has the most left. What is under way stays.
+/// Returns `count` of the notifications that wait, each the oldest of the recipient and channel
+/// that have the most left. Those under way stay.
 pub(super) fn surplus(
     pending: &BTreeMap<u64, Kept>,
     under_way: &BTreeSet<u64>,

@@ -1,4 +1,4 @@
-//! Claims about the outbox, among them what holds whatever crashes and whatever fails.
+//! Claims about the outbox, among them what holds at any crash and any failure.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ fn event(seq: u64, kind: EventKind) -> Event {
     Event { seq: Seq(seq), at: Timestamp(0), cause: None, kind }
 }
 
-/// An opening, an invitation of four sellers, and follow-ups to all of them.
+/// Returns an opening, an invitation of four sellers, and follow-ups to all of them.
 fn events(follow_ups: u64) -> Vec<Event> {
     let choice = |name: &&str| SellerChoice {
         seller: seller(name),
@@ -108,8 +108,9 @@ fn recipient(outbox: &Outbox, number: u64) -> String {
     outbox.pending(number).unwrap().due.channel.address.clone()
 }
 
+/// The messages of one recipient go one after the other.
 #[test]
-fn one_recipients_messages_go_one_after_the_other_and_hold_up_nobody_else() {
+fn recipients_wait_for_own_messages_only() {
     let events = events(1);
     let order = order(&events);
     let mut outbox = fresh();
@@ -130,8 +131,9 @@ fn one_recipients_messages_go_one_after_the_other_and_hold_up_nobody_else() {
     assert_eq!(outbox.step(Timestamp(750), &Input::Tick).attempts, [of_s0]);
 }
 
+/// The other side's wish is obeyed up to a limit.
 #[test]
-fn pauses_double_and_the_other_sides_wish_is_obeyed_up_to_a_bound() {
+fn back_off_doubles_or_follows_peer() {
     let events = events(0);
     let order = order(&events);
     let mut outbox = fresh();
@@ -151,8 +153,9 @@ fn pauses_double_and_the_other_sides_wish_is_obeyed_up_to_a_bound() {
     assert_eq!(output.next_at, Some(now.plus_ms(BACK_OFF_MS_MAX)));
 }
 
+/// The order and the buyer are notified of the failure.
 #[test]
-fn a_bounced_invitation_is_reported_buried_told_to_the_buyer_and_sent_again_on_demand() {
+fn bounced_invitations_become_replayable_dead_letters() {
     let events = events(0);
     let order = order(&events);
     let mut outbox = fresh();
@@ -178,8 +181,9 @@ fn a_bounced_invitation_is_reported_buried_told_to_the_buyer_and_sent_again_on_d
     assert_eq!(outbox.dead().count(), 0);
 }
 
+/// The last one comes two to five hours after the first.
 #[test]
-fn an_attempt_is_the_last_one_some_day() {
+fn attempts_end_after_a_limit() {
     let events = events(0);
     let order = order(&events);
     let mut outbox = fresh();
@@ -198,8 +202,9 @@ fn an_attempt_is_the_last_one_some_day() {
     assert!((2..=5).contains(&hours), "{hours} h");
 }
 
+/// A recipient that never replies loses its own messages first.
 #[test]
-fn what_waits_is_bounded_and_the_one_that_never_answers_pays() {
+fn waiting_messages_are_limited() {
     let events = events(700);
     let order = order(&events);
     let mut outbox = fresh();
@@ -229,7 +234,7 @@ fn what_waits_is_bounded_and_the_one_that_never_answers_pays() {
     assert_eq!((pending, dead), (PENDING_MAX, 5 + 700 * 4 - PENDING_MAX));
 }
 
-/// What the world does to one attempt.
+/// The fate of one delivery attempt.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
     Delivers,
@@ -251,14 +256,14 @@ fn fate() -> impl Strategy<Value = Fate> {
     ]
 }
 
-/// Plays an outbox on a disk that keeps the last snapshot written, and keeps books.
+/// An outbox on a disk that keeps the last snapshot stored, and a record of its attempts.
 struct Play {
     outbox: Outbox,
     disk: Snapshot,
     events: Vec<Event>,
     order: Order,
     now: Timestamp,
-    /// What was tried, in order, by recipient: the events' numbers.
+    /// The attempts in their order, by recipient: the numbers and ids of the notifications.
     tried: BTreeMap<String, Vec<(u64, String)>>,
     delivered: BTreeSet<String>,
 }
@@ -342,8 +347,9 @@ impl Play {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
+    /// At any crash and any failure; a seller is notified of the events in their order.
     #[test]
-    fn whatever_crashes_all_that_is_due_is_delivered_or_dead(
+    fn due_messages_are_delivered_or_dead(
         follow_ups in 0_u64..12,
         fates in proptest::collection::vec(fate(), 0..200),
     ) {
@@ -364,13 +370,13 @@ proptest! {
         for id in &due_ids {
             prop_assert!(play.delivered.contains(id) || dead.contains(id), "{} is lost", id);
         }
-        // Nothing under any other id, but for the failures that the buyer is told.
+        // Nothing under any other id, but for the failures that are reported to the buyer.
         for id in play.delivered.iter().chain(&dead).filter(|id| !due_ids.contains(*id)) {
             let tried = play.tried.get("buyer@x").into_iter().flatten();
             prop_assert!(tried.clone().any(|(_, held)| held == id), "{} came from nowhere", id);
         }
-        // A seller hears of the events in their order. When the buyer hears of a failure depends on
-        // when that was.
+        // A seller is notified of the events in their order. The time of the buyer's report of a
+        // failure depends on the failure's.
         for (who, tried) in play.tried.iter().filter(|(who, _)| *who != "buyer@x") {
             let mut first: Vec<u64> = Vec::new();
             let mut seen = BTreeSet::new();

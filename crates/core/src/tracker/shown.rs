@@ -1,5 +1,5 @@
-//! An order as users were shown it: what has to survive whoever shows it, so that nothing of it is
-//! taken back.
+//! The view of an order that users were shown. It has to survive the process that shows it, so that
+//! nothing of it is taken back.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,42 +8,43 @@ use crate::id::{Epoch, Incarnation, Seq};
 use crate::order::Phase;
 use crate::summary::Summary;
 
-/// An order as users were shown it. Stored: fields are only ever added, each with a default.
+/// The view of an order that users were shown. Stored: fields are only ever added, each with a
+/// default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Shown {
-    /// Which life of the name.
+    /// The order's incarnation.
     pub incarnation: Incarnation,
-    /// The processor that held it.
+    /// The URL of the processor that held it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processor: Option<Box<str>>,
-    /// The fencing number of its stream.
+    /// The epoch of its stream.
     pub epoch: Epoch,
-    /// How often its stream came up again.
+    /// The number of times that its stream came up again.
     pub reconnects: u32,
-    /// Follow-ups known.
+    /// The number of known follow-ups.
     pub notes: u64,
-    /// The order itself; absent where only its end is known, from a store of an earlier version.
+    /// The order's summary; absent where only its end is known, from a store of an earlier version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Summary>,
-    /// The order's end, once it is reached.
+    /// The phase in which the order ended; absent before its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Phase>,
 }
 
 impl Shown {
-    /// An order of which only its end is known.
+    /// Makes the view of an order of which only its end is known.
     pub const fn only_ended(incarnation: Incarnation, ended: Phase) -> Self {
         let (epoch, ended) = (Epoch(0), Some(ended));
         Self { incarnation, processor: None, epoch, reconnects: 0, notes: 0, order: None, ended }
     }
 
-    /// The last event that was shown.
+    /// Returns the last event that was shown.
     pub fn last_seq(&self) -> Seq {
         self.order.as_ref().map_or(Seq(0), |order| order.last_seq)
     }
 
-    /// What is to be shown after this one was: the snapshot, and of whatever in it is behind what
-    /// was shown before, that. `None` before the order's first event.
+    /// Returns the view to show after the snapshot's earlier one: the newer of the two in each
+    /// part. `None` before the order's first event.
     pub(super) fn next(snapshot: &Snapshot) -> Option<Self> {
         let before = snapshot.shown.as_deref();
         let order = snapshot.summary()?;

@@ -1,4 +1,4 @@
-//! What holds for every life of a book.
+//! Properties of every run of a book.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::{Move, Owner, moves};
 
-/// What happens because its time has come, and not because somebody asked for it.
+/// Reports whether an event came because its time had come, and not from a command.
 fn is_the_clocks(event: &Event) -> bool {
     let by_the_clock = matches!(
         event.kind,
@@ -23,7 +23,7 @@ fn is_the_clocks(event: &Event) -> bool {
     by_the_clock && event.cause.is_none()
 }
 
-/// Whose key a command has, and which; none where nobody asked for it.
+/// Returns a command's actor and key; `None` where it lacks one of them.
 fn whose(command: &Command) -> Option<(Actor, IdempotencyKey)> {
     let actor = command.actor.clone().or_else(|| command.act.actor())?;
     Some((actor, command.key.clone()?))
@@ -34,7 +34,7 @@ proptest! {
 
     /// The owner after a restart is the owner before it, and a reader's fold is its order.
     #[test]
-    fn folding_the_events_gives_the_owners_order(moves in moves()) {
+    fn folded_events_give_owners_order(moves in moves()) {
         let owner = Owner::played(&moves);
         let mut reborn = Book::new(OrderKey::new("", "SB1").unwrap());
         let mut folded = None;
@@ -46,9 +46,9 @@ proptest! {
         prop_assert_eq!(folded.as_ref(), owner.book.order());
     }
 
-    /// A restart at any point changes no later answer and no later event.
+    /// A restart at any point changes no later reply and no later event.
     #[test]
-    fn a_restart_between_any_two_steps_is_not_seen(moves in moves(), at in 0..60usize) {
+    fn restarts_between_steps_change_nothing(moves in moves(), at in 0..60usize) {
         let (mut steady, mut restarted) = (Owner::open(), Owner::open());
         for (index, moved) in moves.iter().enumerate() {
             if index == at {
@@ -63,10 +63,10 @@ proptest! {
         prop_assert_eq!(steady.list, restarted.list);
     }
 
-    /// Of the keys of several actors, each has at most one effect, and one answer for each body: what
-    /// was said ok once is said again word for word, unless another body got the key in between.
+    /// Of the keys of several actors, each has at most one effect, and one reply for each body: a
+    /// reply of success is repeated unchanged, unless another body got the key in between.
     #[test]
-    fn a_repeated_key_of_one_actor_has_one_effect_and_one_answer(moves in moves()) {
+    fn repeated_keys_have_one_effect(moves in moves()) {
         let mut owner = Owner::open();
         let mut effects: BTreeMap<(Actor, IdempotencyKey), Act> = BTreeMap::new();
         let mut said_ok: Vec<((Actor, IdempotencyKey), Command, Answer)> = Vec::new();
@@ -109,7 +109,7 @@ proptest! {
         }
     }
 
-    /// What ended stays as it ended, and nothing follows.
+    /// An ended order stays as it ended, and no event follows.
     #[test]
     fn terminal_phases_stay(moves in moves()) {
         let mut owner = Owner::open();
@@ -152,7 +152,7 @@ proptest! {
 
     /// No command makes a step panic, and the list has no gap and never runs back in time.
     #[test]
-    fn any_command_at_any_time_leaves_a_list_without_gaps(
+    fn commands_leave_no_gap_in_list(
         moves in moves(),
         now in prop_oneof![any::<i64>(), Just(i64::MAX), Just(i64::MIN)],
         opened in any::<bool>(),
@@ -178,7 +178,7 @@ proptest! {
         }
     }
 
-    /// The floor only rises, and only what is not below it is granted.
+    /// The floor only rises, and no epoch below it is granted.
     #[test]
     fn the_epoch_floor_only_rises(epochs in proptest::collection::vec(0..9u64, 1..30)) {
         let mut owner = Owner::open();
@@ -193,7 +193,7 @@ proptest! {
 
     /// Every proposal in the order carries the id that it is filed under.
     #[test]
-    fn a_proposal_is_filed_under_its_own_id(moves in moves()) {
+    fn proposals_are_filed_under_their_id(moves in moves()) {
         let owner = Owner::played(&moves);
         for (id, proposal) in &owner.book.order().unwrap().proposals {
             prop_assert_eq!(Some::<&ProposalId>(id), proposal.content.proposal_id.as_ref());

@@ -1,4 +1,4 @@
-//! What comes from outside is taken or refused, and a refusal says which field is wrong.
+//! Inputs from outside are accepted or refused, and a refusal names the wrong field.
 
 use orderstream_core::command::{Award, Proposed};
 use orderstream_core::input::{
@@ -132,7 +132,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(160))]
 
     #[test]
-    fn a_spec_is_taken_or_its_wrong_field_is_named(input in specs()) {
+    fn refused_specs_name_wrong_field(input in specs()) {
         let strict = OrderSpec::try_from(input);
         names_a_field(&strict)?;
         if let Ok(spec) = strict {
@@ -142,7 +142,7 @@ proptest! {
     }
 
     #[test]
-    fn a_proposal_is_taken_or_its_wrong_field_is_named(input in proposals()) {
+    fn refused_proposals_name_wrong_field(input in proposals()) {
         let strict = Proposed::try_from(input);
         names_a_field(&strict)?;
         if let Ok(proposed) = strict {
@@ -153,14 +153,14 @@ proptest! {
     }
 
     #[test]
-    fn a_follow_up_is_taken_or_its_wrong_field_is_named(
+    fn refused_follow_ups_name_wrong_field(
         id in texts(), audience in vec(texts(), 0..4), message in messages(),
     ) {
         names_a_field(&FollowUp::try_from(FollowUpInput { id, audience, message, answers: None }))?;
     }
 
     #[test]
-    fn an_award_is_taken_or_its_wrong_field_is_named(
+    fn refused_awards_name_wrong_field(
         proposal_id in of(texts()), lines in vec((texts(), texts()), 0..4),
     ) {
         names_a_field(&Option::<Award>::try_from(AwardInput { proposal_id, lines }))?;

@@ -1,4 +1,4 @@
-//! What holds for every life of an order that a resource steers while sellers and the clock act.
+//! Properties of every run of an order that a resource steers while sellers and the clock act.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Looks after which nothing may be left to ask: an award is undone, another one is given, and a
-/// pause follows it.
+/// The number of reconciliations after which no command may be left: an award is undone, another
+/// one is given, and a suspension follows it.
 const LOOKS_MAX: usize = 4;
 
 /// One thing that happens.
@@ -20,7 +20,7 @@ const LOOKS_MAX: usize = 4;
 enum Turn {
     /// The buyer edits the resource.
     Edit(Edit),
-    /// Somebody acts at the processor, after so much time.
+    /// A seller or buyer commands the processor, after so many milliseconds.
     Elsewhere(i64, Act),
 }
 
@@ -54,7 +54,7 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
     proptest::collection::vec(prop_oneof![edits().prop_map(Turn::Edit), elsewhere], 1..40)
 }
 
-/// A resource, its order, and what its tracker knows.
+/// A resource, its order, and the refusals that its tracker holds.
 struct World {
     desired: Desired,
     book: Book,
@@ -98,7 +98,7 @@ impl World {
         output.answer.release(&All).unwrap().err()
     }
 
-    /// An edit that the resource's rules let through.
+    /// Makes an edit, if the resource's rules allow it.
     fn edit(&mut self, edit: Edit) {
         let wanted = &mut self.desired;
         let held = wanted.award.clone();
@@ -156,7 +156,7 @@ impl World {
             .collect()
     }
 
-    /// Looks until nothing is left to ask, and gives whether that came.
+    /// Reconciles until no command is left; fails if that takes too long.
     fn settle(&mut self) -> Result<(), TestCaseError> {
         for _ in 0..LOOKS_MAX {
             let acts = self.acts();
@@ -179,7 +179,7 @@ impl World {
         Ok(())
     }
 
-    /// What the resource wants is so, or is refused.
+    /// Checks that the order is as the resource wants it, or that the wish was refused.
     fn judge(&self) -> Result<(), TestCaseError> {
         let order = self.book.order().unwrap();
         let ended = order.phase.is_terminal();
@@ -201,7 +201,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn whatever_is_edited_the_order_comes_to_it_or_the_refusal_is_known(
+    fn edits_settle_or_are_refused(
         sealed in any::<bool>(),
         turns in turns(),
     ) {
@@ -220,7 +220,7 @@ proptest! {
         }
     }
 
-    /// Edits that nobody looked at between come to the same as one edit.
+    /// Edits that nobody reconciled between have the effect of one edit.
     #[test]
     fn edits_that_were_missed_settle_too(
         sealed in any::<bool>(),

@@ -1,11 +1,12 @@
-//! What holds of a tracker that goes on after a killed one: nothing that was shown is taken back.
+//! Properties of a tracker that goes on after a killed one: nothing that was shown is taken back.
 
 use std::sync::Arc;
 
 use orderstream_core::buyer::Tracked;
 use orderstream_core::tracker::{Input, Output, Shown};
 use orderstream_core::{
-    Epoch, Event, FollowUpId, Incarnation, OrderKey, OrderSpec, Snapshot, Timestamp, Tracker,
+    Epoch, Event, FollowUpId, Incarnation, OrderKey, OrderSpec, RequestPhase, Snapshot, Timestamp,
+    Tracker,
 };
 use proptest::prelude::*;
 
@@ -23,7 +24,7 @@ fn connect(tracker: &mut Tracker, epoch: u64) {
     tracker.step(Timestamp(0), Input::Connected { processor: "p".into(), epoch: Epoch(epoch) });
 }
 
-/// Shows the order as it is: what is shown is kept first, and read back as it was written.
+/// Shows the order as it is: the view is stored first, and read back as it was written.
 fn look(tracker: &mut Tracker) -> Tracked {
     if let Some(shown) = tracker.snapshot().to_show() {
         let kept = serde_json::to_vec(&shown).unwrap();
@@ -38,11 +39,11 @@ fn shown(snapshot: &Snapshot) -> Tracked {
     Tracked::of(snapshot, &OrderSpec::default())
 }
 
-fn rank(phase: &str) -> u8 {
+fn rank(phase: RequestPhase) -> u8 {
     match phase {
-        "Pending" => 0,
-        "Streaming" | "Paused" | "Reconnecting" => 1,
-        _ => 2,
+        RequestPhase::Pending => 0,
+        phase if phase.is_terminal() => 2,
+        _ => 1,
     }
 }
 
@@ -52,7 +53,7 @@ fn assert_not_back(before: &Tracked, after: &Tracked) {
     assert!(after.reconnects >= before.reconnects, "{before:?}\n{after:?}");
     assert!(after.notes >= before.notes, "{before:?}\n{after:?}");
     assert!(after.proposals[0] >= before.proposals[0], "{before:?}\n{after:?}");
-    assert!(rank(&after.phase) >= rank(&before.phase), "{before:?}\n{after:?}");
+    assert!(rank(after.phase) >= rank(before.phase), "{before:?}\n{after:?}");
     assert!(after.expires_at >= before.expires_at, "{before:?}\n{after:?}");
     assert!(before.award.is_none() || after.award == before.award, "{before:?}\n{after:?}");
     assert!(before.processor.is_none() || after.processor.is_some(), "{before:?}\n{after:?}");
@@ -62,7 +63,7 @@ fn assert_not_back(before: &Tracked, after: &Tracked) {
     }
 }
 
-/// A tracker in the place of one that was killed: it has what was kept, and nothing else.
+/// Makes a tracker in the place of one that was killed: it has the stored view, and nothing else.
 fn in_place_of(killed: &Tracker) -> Tracker {
     let mut next = fresh();
     if let Some(kept) = killed.shown() {
@@ -75,7 +76,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(160))]
 
     #[test]
-    fn nothing_shown_is_taken_back_however_often_the_tracker_is_killed(
+    fn killed_trackers_take_nothing_shown_back(
         moves in moves(),
         lives in proptest::collection::vec((0..40usize, 1..7usize), 0..6),
     ) {
@@ -128,7 +129,7 @@ fn fresh_order(owner: &Owner) -> Option<orderstream_core::Order> {
 }
 
 #[test]
-fn another_life_of_the_name_begins_from_nothing() {
+fn another_incarnation_starts_from_nothing() {
     let mut tracker = fresh();
     let mut shown =
         Shown::only_ended(Incarnation::new("uid-0").unwrap(), orderstream_core::Phase::Finalised);
@@ -139,7 +140,7 @@ fn another_life_of_the_name_begins_from_nothing() {
 }
 
 #[test]
-fn notes_that_were_shown_are_counted_while_they_are_read_again() {
+fn shown_notes_count_while_read_again() {
     let mut tracker = fresh();
     let mut shown =
         Shown::only_ended(Incarnation::new("uid-1").unwrap(), orderstream_core::Phase::Closed);

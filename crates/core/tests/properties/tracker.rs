@@ -1,4 +1,4 @@
-//! What holds for every way in which a list reaches a tracker.
+//! Properties of every way in which a list reaches a tracker.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ fn whole(list: &[Event]) -> Tracker {
     tracker
 }
 
-/// What goes wrong with one stream.
+/// One stream, and its faults.
 #[derive(Clone, Debug)]
 struct Stretch {
     events: usize,
@@ -43,12 +43,12 @@ fn stretches() -> impl Strategy<Value = Vec<Stretch>> {
     proptest::collection::vec(one, 0..20)
 }
 
-/// The owner's order as whoever follows it holds it: without who was considered.
+/// Returns the owner's order as a follower holds it: without the sellers that were considered.
 fn followed(owner: &Owner) -> Option<Order> {
     owner.book.order().map(|order| Order { choices: Vec::new(), ..order.clone() })
 }
 
-/// Plays one stream: it begins after the tracker's place, repeats older events, and may skip some.
+/// Plays one stream: it begins after the tracker's cursor, repeats older events, and may skip some.
 fn play(tracker: &mut Tracker, list: &[Event], stretch: &Stretch) {
     let connected = Input::Connected { processor: "p".into(), epoch: Epoch(1) };
     tracker.step(Timestamp(0), connected);
@@ -61,7 +61,7 @@ fn play(tracker: &mut Tracker, list: &[Event], stretch: &Stretch) {
         receive(tracker, event);
     }
     if let (true, Some(event)) = (stretch.skips > 0, list.get(end + stretch.skips)) {
-        // A hole: nothing is taken, and the tracker says where to go on.
+        // A gap: nothing is taken, and the tracker returns where to go on.
         let held = tracker.order().cloned();
         assert_eq!(receive(tracker, event), Output::ResumeAfter(Seq(end as u64)));
         assert_eq!(tracker.order().cloned(), held);
@@ -73,7 +73,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(160))]
 
     #[test]
-    fn any_split_into_streams_gives_the_same_order(moves in moves(), splits in stretches()) {
+    fn any_stream_splits_give_same_order(moves in moves(), splits in stretches()) {
         let owner = Owner::played(&moves);
         let mut tracker = fresh();
         for stretch in &splits {
@@ -87,7 +87,7 @@ proptest! {
     }
 
     #[test]
-    fn events_in_any_order_never_make_a_hole(
+    fn disordered_events_never_make_gaps(
         moves in moves(),
         order in proptest::collection::vec(0..60usize, 0..200),
     ) {
@@ -129,11 +129,11 @@ proptest! {
         prop_assert_eq!(tracker.snapshot().notes, ids.len());
     }
 
-    /// A reader that heard a sealed order's list while it was sealed reads it again once it is
-    /// opened, whatever breaks meanwhile: it ends with the owner's order, and what it shows never goes
+    /// A follower that received a sealed order's list while it was sealed reads it again once it is
+    /// opened, whatever breaks meanwhile: it ends with the owner's order, and its view never goes
     /// back.
     #[test]
-    fn an_opened_order_is_read_again_and_shown_no_sooner_than_whole(
+    fn opened_orders_are_read_again_whole(
         moves in moves(),
         cuts in proptest::collection::vec(1..9usize, 0..12),
     ) {

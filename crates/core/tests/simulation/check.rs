@@ -1,8 +1,8 @@
-//! The judge: pure functions that read a history and say which promise it breaks.
+//! The judge: pure functions that read a history and name the promise that it breaks.
 
 use super::history::History;
 
-/// A promise, and how it was broken.
+/// A promise, and the way in which it was broken.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Broken {
     pub(crate) promise: &'static str,
@@ -34,7 +34,7 @@ pub(crate) const ALL: [(&str, Check); 12] = [
     ("P14", life::sealed),
 ];
 
-/// The first promise that the history breaks.
+/// Fails with the first promise that the history breaks.
 pub(crate) fn check(history: &History) -> Result<(), Broken> {
     for (promise, predicate) in ALL {
         predicate(history).map_err(|how| Broken { promise, how })?;

@@ -15,10 +15,11 @@ use super::world::Api;
 
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
-    /// (order, seller, id) of every proposal that was acknowledged.
+    /// The order, seller and id of every proposal that was acknowledged.
     known: Vec<(usize, usize, ProposalId)>,
     follow_ups: u64,
-    /// How many keys each of them has used: they count, and their keys are alike.
+    /// The number of keys that each actor has used. Keys are numbers, so different actors use equal
+    /// ones.
     keys: BTreeMap<Actor, u64>,
 }
 
@@ -108,7 +109,7 @@ impl Clients {
         self.ask(sim, order, Actor::Seller(seller(index)), act);
     }
 
-    /// What this seller asked to amend a proposal of the order to, some time.
+    /// Returns one of the amendments that this seller sent for the order, at any time.
     fn amended(sim: &mut Sim, order: usize, index: usize) -> Option<Proposed> {
         let of_seller = |op: &&Op| op.order == order;
         let amended = |op: &Op| match &op.command.act {
@@ -119,7 +120,7 @@ impl Clients {
         if all.is_empty() { None } else { Some(all[sim.rng.index(all.len())].clone()) }
     }
 
-    /// Asks under the next key of whoever acts.
+    /// Sends a command under the next key of its actor.
     fn ask(&mut self, sim: &mut Sim, order: usize, speaker: Actor, act: Act) {
         let actor = act.actor().unwrap_or(speaker);
         let count = self.keys.entry(actor.clone()).or_default();
@@ -128,7 +129,7 @@ impl Clients {
         sim.call(Asker::Client, order, Command { key, actor: Some(actor), ..Command::bare(act) });
     }
 
-    /// An award to some proposal of the order.
+    /// Returns an award to some proposal of the order.
     fn some_award(&self, sim: &mut Sim, order: usize) -> Option<Award> {
         let of_order: Vec<_> = self.known.iter().filter(|k| k.0 == order).collect();
         if of_order.is_empty() {
@@ -137,7 +138,7 @@ impl Clients {
         Some(Award::Whole(of_order[sim.rng.index(of_order.len())].2.clone()))
     }
 
-    /// The buyer edits the resource, or speaks to the processor at once.
+    /// The buyer edits the resource, or sends a command to the processor directly.
     pub(crate) fn buyer(&mut self, sim: &mut Sim, api: &mut Api) {
         let order = sim.rng.index(api.orders.len());
         if sim.rng.chance(150) {

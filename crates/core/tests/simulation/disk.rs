@@ -1,4 +1,5 @@
-//! A disk with a write buffer. What was not synced may be lost in a crash, in the order of writing.
+//! A disk with a write buffer. Records that were not synced may be lost in a crash, in the order of
+//! writing.
 
 use std::sync::Arc;
 
@@ -7,14 +8,14 @@ use orderstream_core::{Durable, Epoch, Event, Seq};
 
 use super::rng::Rng;
 
-/// What is written in one piece.
+/// A record that is written in one piece.
 #[derive(Clone, Debug)]
 pub(crate) enum Record {
     Events { order: usize, events: Vec<Arc<Event>> },
     Grant { order: usize, epoch: Epoch },
 }
 
-/// A proof that a list is on disk up to some number.
+/// A proof that a list is on disk up to some sequence number.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Proof(Seq);
 
@@ -55,7 +56,7 @@ impl Disk {
         self.keep(count);
     }
 
-    /// Loses the buffer but for what the system happened to write already.
+    /// Loses the buffer, except for what the system happened to write already.
     pub(crate) fn crash(&mut self, rng: &mut Rng) {
         let kept = if rng.chance(600) { 0 } else { rng.index(self.buffer.len() + 1) };
         self.keep(kept);

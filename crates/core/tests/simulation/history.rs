@@ -1,4 +1,4 @@
-//! What happened in one life, as the checker reads it.
+//! The history of one run, as the judge reads it.
 
 use orderstream_core::plan::Desired;
 use orderstream_core::{Answer, Command, Epoch, Event, Reason, Seq};
@@ -6,19 +6,19 @@ use orderstream_core::{Answer, Command, Epoch, Event, Reason, Seq};
 /// One line of a history. Orders are numbers; times are true milliseconds, whatever clocks say.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Entry {
-    /// A client, or a controller, asked for something; retries are the same operation.
+    /// A client, or a controller, began an operation; retries are the same operation.
     Call { t: u64, op: usize, order: usize, command: Command },
-    /// An answer reached whoever asked. One operation can get several.
+    /// A reply reached the one who began the operation. One operation can get several.
     Return { t: u64, op: usize, result: Result<Answer, Reason> },
-    /// The owner let out what it had decided on a request, by its own clock, when its list had come
-    /// this far.
+    /// The owner released its decision on a request, which it made by its own clock when its list
+    /// was this long.
     Decided { op: usize, order: usize, before: Seq, clock: i64, result: Result<Answer, Reason> },
     /// The owner decided an event, by its own clock, in the name of this epoch if it was a
-    /// tracker's act.
+    /// tracker's command.
     Append { order: usize, seq: Seq, epoch: Option<Epoch>, clock: i64 },
-    /// The list is on disk up to here.
+    /// The list is on disk up to this sequence number.
     Durable { order: usize, through: Seq },
-    /// The owner's process ended, and what was not on disk with it.
+    /// The owner's process ended, and everything that was not on disk was lost.
     Crash { t: u64, order: usize, kept: Seq },
     /// The owner began to serve a tracker's stream.
     StreamOpen { order: usize, stream: u64, owner: (usize, u64), epoch: Epoch, after: Seq },
@@ -26,13 +26,13 @@ pub(crate) enum Entry {
     Sent { stream: u64, seq: Seq },
     /// The owner stopped serving a stream.
     StreamClose { t: u64, order: usize, stream: u64 },
-    /// A tracker asked for a stream that goes on after this number.
+    /// A tracker asked for a stream that goes on after this sequence number.
     Resume { tracker: u64, order: usize, after: Seq },
     /// A tracker took an event (above its removal of repeated ones).
     Deliver { t: u64, tracker: u64, order: usize, event: Event },
     /// A version of the order's status was written.
     Status { t: u64, order: usize, status: Status },
-    /// Something was broken on purpose.
+    /// A fault was injected.
     Fault { t: u64, what: &'static str },
 }
 
@@ -45,25 +45,25 @@ pub(crate) struct Status {
     pub(crate) phase: &'static str,
 }
 
-/// How one order stood when all was calm again.
+/// The state of one order when all was calm again.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Final {
     /// The owner's list, as on disk.
     pub(crate) list: Vec<Event>,
-    /// What its resource wants.
+    /// The desired state in its resource.
     pub(crate) desired: Desired,
-    /// What its resource says.
+    /// The status of its resource.
     pub(crate) status: Status,
-    /// Whether the resource was removed.
+    /// The resource was removed.
     pub(crate) removed: bool,
 }
 
-/// One life.
+/// The history of one run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct History {
     pub(crate) entries: Vec<Entry>,
     pub(crate) finals: Vec<Final>,
-    /// How long all had been calm at the end, milliseconds.
+    /// The time for which all had been calm at the end, milliseconds.
     pub(crate) calm_ms: u64,
     /// The owner's clock at the end, milliseconds.
     pub(crate) owner_clock: i64,

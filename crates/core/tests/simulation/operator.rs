@@ -1,7 +1,7 @@
 //! The controller with its requestor: `plan` for each order, a tracker for each followed order.
 //!
 //! Two of these processes run; the lease gives one of them a new epoch at a time, but the other
-//! hears of its loss late and acts on until then.
+//! learns of its loss late and acts on until then.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ const CONNECT_MS: u64 = 1_500;
 struct Follow {
     id: u64,
     tracker: Tracker,
-    /// The stream that is up or asked for, and since when.
+    /// The stream that is up or asked for, and the time since when; absent while there is none.
     stream: Option<(u64, u64)>,
     stopped: bool,
 }
@@ -33,7 +33,7 @@ struct Follow {
 pub(crate) struct Operator {
     pub(crate) up: bool,
     pub(crate) life: u64,
-    /// What it believes: an epoch means that it leads.
+    /// The epoch under which it believes that it leads; absent while it does not.
     pub(crate) epoch: Option<Epoch>,
     index: usize,
     follows: Vec<Option<Follow>>,
@@ -77,7 +77,7 @@ impl Operator {
         sim.after(down_ms, Happening::StartOperator(self.index));
     }
 
-    /// Hears that the lease is its own, under this epoch, or no longer.
+    /// Receives the lease under this epoch, or loses it.
     pub(crate) fn lead(&mut self, epoch: Option<Epoch>) {
         if self.epoch != epoch {
             self.epoch = epoch;
@@ -88,7 +88,7 @@ impl Operator {
         }
     }
 
-    /// One look at everything.
+    /// Reconciles every order once.
     pub(crate) fn poll(&mut self, sim: &mut Sim, api: &mut Api) {
         if !self.up || self.epoch.is_none() {
             return;
@@ -186,7 +186,7 @@ impl Operator {
         self.in_flight.insert((order, name), op);
     }
 
-    /// An act was answered, or given up: should it still be wanted, `plan` says so again.
+    /// A command was replied to, or given up: should it still be wanted, `plan` returns it again.
     pub(crate) fn acted(&mut self, op: usize) {
         self.in_flight.retain(|_, flying| *flying != op);
     }
@@ -198,7 +198,7 @@ impl Operator {
             epoch,
             observed: self.desired[order].generation,
             last_seq: seen.map_or_else(Default::default, Snapshot::last_seq),
-            phase: seen.map_or("Pending", Snapshot::phase),
+            phase: seen.map_or("Pending", |seen| seen.phase().as_str()),
         };
         let held = &mut api.orders[order].status;
         let back = status.epoch < held.epoch

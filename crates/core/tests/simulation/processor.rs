@@ -1,6 +1,6 @@
 //! The owner's shell: a book for each order, a disk, and at most one tracker stream for each order.
 //!
-//! Events are queued, then synced; answers and events leave only after that. Grants are stored
+//! Events are queued, then synced; replies and events leave only after that. Grants are stored
 //! before their stream starts.
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub(crate) const WALL_0: i64 = 1_790_000_000_000;
 struct Waiting {
     order: usize,
     op: usize,
-    /// How far the list was before the request, and when that was by the owner's clock.
+    /// The last sequence number before the request, and the owner's clock then.
     seen: (Seq, i64),
     answer: Withheld<Result<Answer, Refusal>>,
 }
@@ -33,7 +33,7 @@ struct Stream {
     id: u64,
     to: (usize, u64),
     cursor: Seq,
-    /// When the last message sent will have arrived: a connection keeps the order.
+    /// The time at which the last message sent will have arrived: a connection keeps the order.
     busy_until: u64,
 }
 
@@ -89,7 +89,7 @@ impl Processor {
         let output = self.books[order].step(&context, command);
         let events: Vec<Arc<Event>> = output.events.into_iter().map(Arc::new).collect();
         for event in &events {
-            // What the clock demands is nobody's act.
+            // What the clock demands comes from no command.
             let is_due = event.cause.is_none()
                 && matches!(
                     event.kind,
@@ -120,7 +120,7 @@ impl Processor {
         self.settle(sim);
     }
 
-    /// An act of a newer owner is a grant too.
+    /// Grants the epoch of a newer owner's command, too.
     fn fence(&mut self, order: usize, epoch: Option<Epoch>) {
         let book = &mut self.books[order];
         if let Some(epoch) = epoch
@@ -131,7 +131,7 @@ impl Processor {
         }
     }
 
-    /// Looks at the clock for every order.
+    /// Checks the clock for every order.
     pub(crate) fn poll(&mut self, sim: &mut Sim) {
         if !self.up {
             return;
@@ -172,7 +172,7 @@ impl Processor {
         sim.send(&Happening::Hear { to, order, stream, what: Heard::End });
     }
 
-    /// Lets out what may leave now, and sees that the rest is synced.
+    /// Releases what may leave now, and schedules a sync for the rest.
     fn settle(&mut self, sim: &mut Sim) {
         for waiting in std::mem::take(&mut self.waiting) {
             let Waiting { order, op, seen, answer } = waiting;
@@ -232,7 +232,7 @@ impl Processor {
         self.streams[order] = Some(Stream { id, to, cursor: after, busy_until });
     }
 
-    /// Ends an order's stream; its tracker hears of it some time.
+    /// Ends an order's stream; its tracker learns of it later.
     fn close_stream(&mut self, sim: &mut Sim, order: usize) {
         if let Some(old) = self.streams[order].take() {
             let (t, stream) = (sim.t, old.id);
@@ -242,8 +242,8 @@ impl Processor {
         }
     }
 
-    /// Sends what is on disk and was not sent. A lost message is a broken connection, of which
-    /// the tracker hears late; messages can also come twice or too late.
+    /// Sends the events that are on disk and were not sent. A lost message is a broken connection,
+    /// of which the tracker learns late; messages can also come twice or too late.
     fn pump(&mut self, sim: &mut Sim, order: usize) {
         let through = self.disk.proof(order).seq();
         let sealed = self.is_sealed(order, through);
@@ -272,7 +272,7 @@ impl Processor {
         }
     }
 
-    /// Whether the order's opening is not on disk yet.
+    /// Reports whether the order is sealed, and its opening is not on disk yet.
     fn is_sealed(&self, order: usize, through: Seq) -> bool {
         let is_opening = |event: &Arc<Event>| {
             event.seq <= through && matches!(event.kind, EventKind::ProposalsOpened { .. })
@@ -326,7 +326,7 @@ impl Processor {
         }
     }
 
-    /// How far the order's list is on disk.
+    /// Returns the last event of the order's list that is on disk.
     pub(crate) fn through(&self, order: usize) -> Seq {
         self.disk.proof(order).seq()
     }

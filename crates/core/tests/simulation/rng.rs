@@ -1,4 +1,4 @@
-//! A small seeded generator (splitmix64): the same seed gives the same life.
+//! A small seeded generator (splitmix64): the same seed gives the same run.
 
 #[derive(Clone, Debug)]
 pub(crate) struct Rng(u64);
@@ -16,7 +16,7 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// 0 to `bound` - 1; 0 when the bound is 0.
+    /// Returns a number from 0 to `bound` - 1; 0 when the bound is 0.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound.max(1)
     }
@@ -29,7 +29,7 @@ impl Rng {
         self.below(1000) < per_mille
     }
 
-    /// An index of a list with this length.
+    /// Returns an index of a list with this length.
     pub(crate) fn index(&mut self, len: usize) -> usize {
         usize::try_from(self.below(len as u64)).unwrap_or(0)
     }

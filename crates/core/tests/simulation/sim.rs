@@ -1,4 +1,4 @@
-//! Virtual time, the network, and the table of operations: what all players share.
+//! Virtual time, the network, and the table of operations, which all players share.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use orderstream_core::{Answer, Command, Epoch, Event, Reason, Seq};
 use super::history::{Entry, History};
 use super::rng::Rng;
 
-/// Who asked for an operation.
+/// The player that began an operation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Asker {
     Client,
-    /// A controller, in this life of its process.
+    /// A controller, by its index and the number of its process's start.
     Operator(usize, u64),
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct Op {
 /// A tracker's request for a stream.
 #[derive(Clone, Debug)]
 pub(crate) struct StreamRequest {
-    /// Which operator, in which life.
+    /// The operator's index, and the number of its process's start.
     pub(crate) from: (usize, u64),
     pub(crate) order: usize,
     pub(crate) stream: u64,
@@ -37,7 +37,7 @@ pub(crate) struct StreamRequest {
     pub(crate) open: Command,
 }
 
-/// What a tracker hears on a stream.
+/// A message of a stream to its tracker.
 #[derive(Clone, Debug)]
 pub(crate) enum Heard {
     Up,
@@ -95,7 +95,7 @@ impl Sim {
         }
     }
 
-    /// A number that was not used before in this life of the world.
+    /// Returns a number that was not used before in this run.
     pub(crate) fn draw(&mut self) -> u64 {
         self.drawn += 1;
         self.drawn
@@ -110,7 +110,7 @@ impl Sim {
         self.note(Entry::Fault { t, what });
     }
 
-    /// True with this chance while faults are allowed.
+    /// Returns true with this chance while faults are allowed.
     pub(crate) fn trouble(&mut self, per_mille: u64) -> bool {
         !self.calm && self.rng.chance(per_mille)
     }
@@ -162,7 +162,7 @@ impl Sim {
         self.after(TIMEOUT_MS * tries, Happening::Timeout(op));
     }
 
-    /// No answer in time: the same request again, under the same key.
+    /// Sends the same request again, under the same key, where no reply came in time.
     pub(crate) fn timeout(&mut self, op: usize) {
         if !self.ops[op].done && self.ops[op].tries < TRIES_MAX {
             self.request(op);

@@ -1,5 +1,5 @@
-//! One life of a small world: an owner, two controllers, an API server, three sellers, a buyer,
-//! and everything that can go wrong between them.
+//! One run of a small world: an owner, two controllers, an API server, three sellers, a buyer, and
+//! everything that can go wrong between them.
 
 use orderstream_core::plan::Desired;
 use orderstream_core::{Epoch, Event, Incarnation, OrderKey, OrderSpec};
@@ -23,11 +23,11 @@ pub(crate) struct Held {
     pub(crate) removed: bool,
 }
 
-/// The API server: it keeps what it was told.
+/// The API server: it keeps what was written to it.
 #[derive(Debug)]
 pub(crate) struct Api {
     pub(crate) orders: Vec<Held>,
-    /// Who leads, and under which epoch.
+    /// The index of the leader, and its epoch.
     pub(crate) lease: (usize, u64),
 }
 
@@ -66,7 +66,7 @@ struct World {
     clients: Clients,
 }
 
-/// Plays one life and gives its history.
+/// Plays one run and returns its history.
 pub(crate) fn play(seed: u64) -> History {
     let mut sim = Sim::new(seed);
     let orders = (0..ORDERS).map(|order| held(&mut sim, order)).collect();
@@ -81,7 +81,7 @@ pub(crate) fn play(seed: u64) -> History {
 }
 
 impl World {
-    /// Draws who does what when, and what breaks when.
+    /// Draws every player's actions and every fault, with their times.
     fn schedule(&mut self) {
         let sim = &mut self.sim;
         let until = sim.rng.between(8, 30) * 1_000;
@@ -166,7 +166,7 @@ impl World {
             Happening::StartOperator(index) => {
                 self.operators[index].up = true;
                 if self.api.lease.0 == index {
-                    // The same holder again, but another life of it: a new epoch.
+                    // The same holder again, but another start of it: a new epoch.
                     self.grant_lease(index);
                 }
             }
@@ -215,7 +215,7 @@ impl World {
         self.sim.timeout(op);
     }
 
-    /// The lease goes to the other operator; the former holder hears of it late.
+    /// Gives the lease to the other operator; the former holder learns of it late.
     fn take_over(&mut self) {
         let other = 1 - self.api.lease.0;
         if !self.operators[other].up {

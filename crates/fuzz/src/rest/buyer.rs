@@ -1,13 +1,13 @@
-//! Somebody who agrees to all that a buyer's request can say once it is understood.
+//! A buyer's side that agrees to every request that can be read.
 
 use std::future::ready;
 
 use orderstream_core::buyer::{
     Acted, AskedAct, Buyer, BuyerAct, Initiated, Note, Outcome, Read, Stored, Totals, Tracked,
 };
-use orderstream_core::{FollowUpId, IdempotencyKey, OrderKey, OrderSpec};
+use orderstream_core::{FollowUpId, IdempotencyKey, OrderKey, OrderSpec, RequestPhase};
 
-/// Agrees, and keeps nothing.
+/// Agrees to everything, and stores nothing.
 #[derive(Debug)]
 pub(super) struct Agreeable;
 
@@ -39,7 +39,7 @@ impl Buyer for Agreeable {
         Box::pin(ready(Vec::new()))
     }
 
-    fn phase(&self, _: &OrderKey) -> Option<String> {
+    fn phase(&self, _: &OrderKey) -> Option<RequestPhase> {
         None
     }
 

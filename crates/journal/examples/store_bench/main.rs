@@ -21,9 +21,9 @@ use orderstream_journal::engine::Place;
 use orderstream_journal::engine::fjall::FjallPlace;
 use orderstream_journal::{Append, Embedded, Journal, Options};
 
-/// Time of one measurement.
+/// The time of one measurement.
 const RUN: Duration = Duration::from_secs(3);
-/// About one proposal.
+/// The size of a record, bytes: about that of one proposal.
 const PAYLOAD_BYTES: usize = 256;
 
 type Failure = Box<dyn std::error::Error>;
@@ -90,7 +90,7 @@ fn measure(store: &str, writers: usize, dir: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Keeps one append of each writer in flight for the time of one run; gives every wait in µs.
+/// Keeps one append of each writer in flight for the time of one run; returns every wait, µs.
 fn load(journal: &Embedded, writers: usize) -> Result<Vec<u32>, Failure> {
     let (sender, receiver) = mpsc::channel();
     let until = Instant::now() + RUN;
@@ -134,7 +134,7 @@ fn next(this: &Arc<Loop>, expected: u64) {
     }
 }
 
-/// What the process has used so far, as Linux counts it.
+/// The resources that the process has used so far, as Linux counts them.
 struct Usage {
     cpu: Duration,
     written: u64,

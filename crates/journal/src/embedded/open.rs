@@ -1,4 +1,4 @@
-//! Opens a store and judges it: whole, short of what was acknowledged, or only to be read.
+//! Opens a store and judges it: whole, short of acknowledged records, or read only.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ pub(super) struct Opened {
     pub(super) engine: Box<dyn Engine>,
     pub(super) heads: Heads,
     pub(super) files: Vec<FileDamage>,
-    /// Where marks are written, or why nothing is written.
+    /// The file of marks, or the cause for which the journal is read only.
     pub(super) marks: Result<MarksFile, String>,
 }
 

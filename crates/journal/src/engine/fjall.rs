@@ -26,12 +26,12 @@ pub struct FjallPlace {
 }
 
 impl FjallPlace {
-    /// Names the directory; nothing is touched before it is opened.
+    /// Makes a place of this directory; nothing is touched before it is opened.
     pub const fn new(dir: PathBuf) -> Self {
         Self { dir, memtable_bytes: limits::MEMTABLE_BYTES_MAX }
     }
 
-    /// Writes tables out at another size, in bytes; for tests that want many.
+    /// Writes tables out at another size, bytes; for tests that need many.
     #[must_use]
     pub const fn with_memtable_bytes(mut self, bytes: u64) -> Self {
         self.memtable_bytes = bytes;
@@ -87,8 +87,8 @@ impl Place for FjallPlace {
     }
 }
 
-/// Refuses files that are not what was written, and brings the others into a form that the store opens;
-/// gives the damage that does not keep it from being written.
+/// Refuses damaged files, and brings the others into a form that the store opens; returns the
+/// damage that does not prevent writes.
 fn prepare(dir: &Path) -> Result<Vec<FileDamage>, EngineError> {
     let found = files::look(dir)?;
     if let Some(first) = found.damage.first() {
@@ -112,7 +112,8 @@ fn prepare(dir: &Path) -> Result<Vec<FileDamage>, EngineError> {
     Ok(found.missing_log.into_iter().collect())
 }
 
-/// A process may have ended while it laid out a store in which nothing was written yet.
+/// Removes the logs of a store that was laid out in part, and never written to, when its process
+/// ended.
 fn make_anew(dir: &Path) -> io::Result<()> {
     for number in files::logs(dir)? {
         fs::remove_file(files::log_path(dir, number))?;
@@ -120,8 +121,8 @@ fn make_anew(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Starts a new log file, so that the store never writes behind bytes whose sync failed: it takes
-/// the files before the last as finished, writes what they hold into tables and removes them.
+/// Starts a new log file, so that the store never writes after bytes whose sync failed: it treats
+/// the files before the last as finished, writes their content into tables and removes them.
 fn seal_log(dir: &Path) -> io::Result<()> {
     let logs = files::logs(dir)?;
     let Some(next) = logs.last().and_then(|last| last.checked_add(1)) else { return Ok(()) };
@@ -129,7 +130,7 @@ fn seal_log(dir: &Path) -> io::Result<()> {
     durable::sync(dir)
 }
 
-/// Waits until the store's own thread has written what the old log holds into tables.
+/// Waits until the store's own thread has written the content of the old log into tables.
 fn wait_for_tables(database: &Database, keyspace: &Keyspace) -> Result<(), EngineError> {
     while keyspace.sealed_memtable_count() > 0 {
         // Says so when the thread has failed.

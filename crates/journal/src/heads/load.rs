@@ -10,12 +10,12 @@ use crate::engine::{Engine, EngineError};
 use crate::frame;
 use crate::keys::{self, ListId};
 
-/// The keys of lists by id, as the store or the marks name them.
+/// The keys of lists, each with its id, from the store or from the marks.
 type ById = Vec<(ListId, Bytes)>;
 
 impl Heads {
     /// Reads the keys of the whole store, and no payload. `names` are the lists that are known from
-    /// elsewhere: what the store cannot say of their keys is taken from there.
+    /// elsewhere: a key that the store cannot give is taken from there.
     pub(crate) fn load(
         engine: &dyn Engine,
         names: &HashMap<ListId, (Bytes, u64)>,
@@ -71,8 +71,8 @@ impl Heads {
         Ok(by_id)
     }
 
-    /// Takes the keys of lists that the store no longer tells from those who know them: the records are
-    /// there, and each of them proves whose it is.
+    /// Takes the keys of lists that the store cannot give from `names`: the records are there, and
+    /// each of them proves its list.
     fn name_the_rest(&mut self, names: &HashMap<ListId, (Bytes, u64)>, by_id: &mut ById) {
         let mut newest = HashMap::<&Bytes, ListId>::new();
         for (id, (list, _)) in names.iter().filter(|(id, _)| !self.gone.contains(id)) {
@@ -89,7 +89,8 @@ impl Heads {
         }
     }
 
-    /// What else the store says of lists. Where it cannot be read, nothing is taken for removed.
+    /// Loads which lists were removed, and whether there are marks. Where that cannot be read, no
+    /// list counts as removed.
     fn load_rest(&mut self, engine: &dyn Engine) {
         let gone = engine.range(keys::GONE_BEGIN, keys::GONE_END, &mut |key, _| {
             self.gone.extend(keys::gone_of(key));
@@ -137,7 +138,7 @@ impl Heads {
         Ok(())
     }
 
-    /// Notes that records from one number up to and without another are missing.
+    /// Records that the numbers from one up to and without another are missing.
     fn miss(&mut self, list: &Bytes, from: u64, to: u64) {
         let damaged = self
             .damaged
@@ -146,7 +147,8 @@ impl Heads {
         damaged.missing = damaged.missing.saturating_add(to.saturating_sub(from));
     }
 
-    /// The slow way, when a part of the store cannot be read: only its lists are refused.
+    /// Finds the same list by list, when a part of the store cannot be read: only the lists in that
+    /// part are refused.
     fn load_ends_one_by_one(
         &mut self,
         engine: &dyn Engine,

@@ -1,4 +1,4 @@
-//! What a file of marks says, as far as it is what was written.
+//! Reads the whole entries of a file of marks.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -13,43 +13,44 @@ use crate::heads::{Acknowledged, Heads};
 use crate::keys::ListId;
 use crate::pages::{self, Pages};
 
-/// Items by which bytes are taken for an entry before its checksum is computed.
+/// The number of items that are parsed before an entry's checksum is computed.
 const ITEMS_LOOKED_AT: usize = 8;
 
-/// What the file says.
+/// The content of a file of marks.
 #[derive(Debug, Default)]
 pub(crate) struct Marks {
     /// The key and the last number of each list, by id.
     pub(crate) lists: HashMap<ListId, (Bytes, u64)>,
-    /// Lists that are named before damage and not after it: they may have been removed there.
+    /// The lists that are named before damage and not after it: they may have been removed in
+    /// between.
     pub(crate) doubted: HashSet<ListId>,
-    /// The last numbers of lists whose names are lost.
+    /// The last numbers of lists whose keys are lost.
     nameless: HashMap<ListId, u64>,
-    /// Above all ids that the file names.
+    /// An id above all that the file names.
     pub(crate) next_id: ListId,
     pub(super) state: State,
 }
 
-/// How the file was found.
+/// The state in which the file was found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) enum State {
-    /// There is none.
+    /// There is no file.
     #[default]
     Missing,
-    /// All of it is what was written, up to here.
+    /// All of it is what was written; its length.
     Whole(u64),
     /// It ends in a write that was cut short.
     Torn,
-    /// What was synced of it is not what was written.
+    /// Bytes that were synced are not what was written.
     Damaged(FileDamage),
 }
 
-/// How far a file is what was written.
+/// The extent to which a file is what was written.
 #[derive(Debug, Default)]
 struct Extent {
-    /// Where the first bytes begin that are none of an entry.
+    /// The place of the first bytes that are not part of an entry; absent where there are none.
     damaged: Option<usize>,
-    /// How much of the file was on disk, as entries behind that place say.
+    /// The length of the file that was on disk, as its entries say; 0 where none says it.
     synced: u64,
 }
 
@@ -82,7 +83,8 @@ impl Marks {
         Ok(marks)
     }
 
-    /// Takes all entries that are whole: each proves with its place that it is one of this file.
+    /// Takes all whole entries: the checksum of each covers its place, and proves that it is one of
+    /// this file.
     fn take(&mut self, bytes: &[u8]) -> Extent {
         let first = entry_at(bytes, 0);
         if bytes.is_empty() || first.is_some_and(|body| body != LAYOUT) {
@@ -133,12 +135,12 @@ impl Marks {
         self.next_id = self.next_id.max(id.saturating_add(1));
     }
 
-    /// The file in a journal's folder.
+    /// Returns the path of the file in a journal's folder.
     pub(crate) fn path(dir: &Path) -> PathBuf {
         dir.join(FILE)
     }
 
-    /// What is wrong with the file, where the store says whether there is one.
+    /// Returns the damage of the file. The store says whether there was one.
     pub(crate) fn damage(&self, dir: &Path, heads: &Heads) -> Option<FileDamage> {
         match &self.state {
             State::Damaged(damage) => {
@@ -161,8 +163,8 @@ impl Marks {
         }
     }
 
-    /// What was acknowledged, as the file says, of the lists that a store shows and of those that were
-    /// not removed.
+    /// Returns the acknowledged ends by the file: those of the lists in the store, and of lists
+    /// that were not removed.
     pub(crate) fn acknowledged(&self, heads: &Heads) -> Vec<Acknowledged> {
         let named = self
             .lists
@@ -188,7 +190,7 @@ impl Known for Marks {
     }
 }
 
-/// The body of the entry that begins here, if a whole one does.
+/// Returns the body of the entry that begins here; `None` where no whole one does.
 fn entry_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
     let (len, rest) = bytes.get(at..)?.split_first_chunk::<4>()?;
     let (checksum, rest) = rest.split_first_chunk::<4>()?;
@@ -197,14 +199,14 @@ fn entry_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
     is_whole.then_some(body)
 }
 
-/// Where the next whole entry begins.
+/// Returns the place at which the next whole entry begins.
 fn next_entry(bytes: &[u8], from: usize) -> Option<usize> {
     (from..bytes.len())
         .find(|at| begins_like_an_entry(bytes, *at) && entry_at(bytes, *at).is_some())
 }
 
-/// Whether an entry may begin here, as its first items say; the checksum of what any four bytes take for
-/// a length would be long to compute.
+/// Reports whether an entry may begin here, by its first items: to compute a checksum for every
+/// length that any four bytes may mean would take long.
 fn begins_like_an_entry(bytes: &[u8], at: usize) -> bool {
     let body = bytes.get(at + HEAD_LEN..).and_then(|rest| {
         let len = u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?);
@@ -214,16 +216,16 @@ fn begins_like_an_entry(bytes: &[u8], at: usize) -> bool {
     (0..ITEMS_LOOKED_AT).all(|_| body.is_empty() || item(&mut body).is_some())
 }
 
-/// What an entry says of a list.
+/// An item of an entry.
 enum Item<'a> {
     End(ListId, u64),
     New(ListId, u64, &'a [u8]),
     Removed(ListId),
-    /// Nothing, but how much of the file is on disk.
+    /// The length of the file that is on disk; it is about no list.
     Synced,
 }
 
-/// Takes an item off the front of an entry's body.
+/// Parses an item off the front of an entry's body.
 fn item<'a>(body: &mut &'a [u8]) -> Option<Item<'a>> {
     let (kind, rest) = body.split_first()?;
     *body = rest;

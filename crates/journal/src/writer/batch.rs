@@ -1,4 +1,5 @@
-//! One batch: what it changes in the store, where its lists end after it, and who waits for it.
+//! One batch: its changes of the store, the ends of its lists after it, and the callers that wait
+//! for it.
 
 use std::collections::HashMap;
 
@@ -13,10 +14,10 @@ use crate::marks::Change;
 use crate::queue::{Removed, Work};
 use crate::{frame, keys};
 
-/// Work that is judged and laid out but not written.
+/// Work that is judged and encoded, but not written.
 pub(super) struct Batch {
     ops: Vec<Op>,
-    /// Ends of the lists that the batch changes; none for a list it removes.
+    /// The ends of the lists that the batch changes; `None` for a list that it removes.
     heads: HashMap<Bytes, Option<Head>>,
     next_id: keys::ListId,
     replies: Vec<Reply>,
@@ -24,14 +25,14 @@ pub(super) struct Batch {
     bytes: u64,
 }
 
-/// The frame of nothing, for keys that say all by themselves.
+/// Returns the frame of an empty payload, for keys whose value says nothing.
 pub(super) fn framed_nothing() -> Vec<u8> {
     let mut framed = Vec::new();
     frame::encode(b"", 0, b"", &mut framed);
     framed
 }
 
-/// Who waits, and what is said if the batch becomes durable.
+/// A waiting caller, with the outcome it receives if the batch becomes durable.
 enum Reply {
     Append(Done, Result<(Bytes, u64), AppendError>),
     Remove(Removed, Result<(), ReadError>),
@@ -62,17 +63,17 @@ impl Batch {
         std::mem::take(&mut self.ops)
     }
 
-    /// How many wait for the batch.
+    /// Returns the number of callers that wait for the batch.
     pub(super) const fn len(&self) -> usize {
         self.replies.len()
     }
 
-    /// Records and payload bytes of the batch.
+    /// Returns the number of records and of payload bytes of the batch.
     pub(super) const fn size(&self) -> (u64, u64) {
         (self.records, self.bytes)
     }
 
-    /// What the batch changes, for the file of marks; called before the ends are moved.
+    /// Returns the batch's changes for the file of marks; called before the ends are moved.
     pub(super) fn changes(&self, heads: &Heads) -> Vec<u8> {
         let mut changes = Vec::new();
         for (list, head) in &self.heads {
@@ -103,7 +104,7 @@ impl Batch {
         }
     }
 
-    /// Tells all who wait; called after the sync.
+    /// Reports the outcomes to all callers; called after the sync.
     pub(super) fn answer(self) {
         for reply in self.replies {
             match reply {
@@ -116,7 +117,7 @@ impl Batch {
         }
     }
 
-    /// Tells all who wait that the batch is not durable.
+    /// Reports to all callers that the batch is not durable.
     pub(super) fn refuse(self, refusal: &AppendError) {
         for reply in self.replies {
             match reply {
@@ -167,8 +168,8 @@ impl Batch {
         id
     }
 
-    /// Takes the list's key and its records out. The numbers of the records are known, so nothing
-    /// is read; a record that is missing or damaged does not matter any more.
+    /// Removes the list's key and its records. The numbers of the records are known, so nothing is
+    /// read, and a missing or damaged record does not matter.
     fn remove(&mut self, list: Bytes, heads: &Heads) -> Result<(), ReadError> {
         let Some(head) = self.head(&list, heads) else {
             return heads.damaged.get(&list).map_or(Ok(()), |damaged| Err(damaged.error(&list)));

@@ -1,5 +1,6 @@
-//! Many lists at once, tables written, merged and dropped, and the power goes somewhere in it: also while a process takes up what a killed one left, and again while the next one
-//! starts on what the first cut left.
+//! Power cuts under load, while tables are written, merged and dropped for many lists at once: also
+//! while a process recovers from the kill of another, and again while a process recovers from a
+//! cut.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,21 +18,22 @@ use orderstream_powercut::{
 use super::child::{self, JOURNAL, open};
 use super::{CUTS_VARIABLE, SEED_VARIABLE, changes, cut, setting, told};
 
-/// Lists that are appended to at once.
+/// The number of lists that are appended to at once.
 const LISTS: u64 = 8;
-/// Appends of the child, all lists together; more where the store has merged no tables by then.
+/// The number of the child's appends, all lists together; more where the store has merged no tables
+/// by then.
 const APPENDS: u64 = 240;
-/// Appends after which the child ends in any case.
+/// The number of appends after which the child ends in any case.
 const APPENDS_MAX: u64 = 20 * APPENDS;
 /// The first table of the store that holds records.
 const FIRST_TABLE: &str = "store/keyspaces/1/tables/1";
-/// How long a sync takes, so that appends gather, microseconds.
+/// The time of a sync, microseconds, so that appends gather.
 const SYNC_US: u32 = 300;
 
-/// How much of each list.
+/// The number of records of each list.
 type Lens = BTreeMap<u64, u64>;
 
-/// The payload of a record; the child and the judge make it alike.
+/// Returns the payload of a record; the child and the judge make it alike.
 fn payload(list: u64, seq: u64) -> Bytes {
     let text = format!("list {list} record {seq} ");
     let len = usize::try_from((seq * 37 + list * 101) % 1500).unwrap();
@@ -52,7 +54,8 @@ struct Child {
     ended: Sender<()>,
 }
 
-/// The child's part: appends to every list, one append after the other, each of one to three records.
+/// Runs the child's part: appends to every list, one append after the other, each of one to three
+/// records.
 pub(super) fn work(dir: &Path, notes: Notes) {
     let (ended, all_ended) = mpsc::channel();
     let journal = open(dir).unwrap();
@@ -82,7 +85,7 @@ fn append_next(child: &Arc<Child>, list: u64, last: u64) {
     child.journal.submit(Append { list: name(list), expected: last, records, done }).unwrap();
 }
 
-/// What a trace says of the lists before a place, by this word.
+/// Returns the lengths of the lists that a trace notes under this word before a place.
 fn noted(trace: &Trace, place: usize, word: &str) -> Lens {
     let mut lens = Lens::new();
     for note in trace.notes_before(place) {
@@ -95,7 +98,7 @@ fn noted(trace: &Trace, place: usize, word: &str) -> Lens {
     lens
 }
 
-/// What may be found, and what must be.
+/// The least and the most that may be found of each list.
 #[derive(Clone, Debug)]
 struct Bounds {
     kept: Lens,
@@ -107,8 +110,9 @@ impl Bounds {
         Self { kept: noted(trace, place, "kept"), begun: noted(trace, place, "begun") }
     }
 
-    /// Every record that was kept is there with its bytes, none is missing between, none is there
-    /// that was not begun, an append is there as a whole; and the list goes on after it.
+    /// Checks that every record that was kept is there with its bytes and without a gap, that none
+    /// is there that was not begun, that each append is there as a whole, and that the list goes on
+    /// after it.
     fn judge(&self, dir: &Path, told: &str) {
         let journal = open(dir).unwrap_or_else(|error| panic!("{error}: {told}"));
         for list in 0..LISTS {
@@ -131,7 +135,7 @@ impl Bounds {
     }
 }
 
-/// Appends the next record, and gives its number.
+/// Appends the next record, and returns its number.
 fn append(journal: &Embedded, list: u64, found: u64) -> Result<u64, AppendError> {
     let (sender, receiver) = mpsc::channel();
     let done = Box::new(move |outcome: Result<Appended, _>| {
@@ -142,7 +146,7 @@ fn append(journal: &Embedded, list: u64, found: u64) -> Result<u64, AppendError>
     receiver.recv().unwrap()
 }
 
-/// A place where the power goes: anywhere, or where it is likely to hurt.
+/// Draws a place for a cut: anywhere, or where it is likely to hurt.
 fn draw_place(trace: &Trace, rng: &mut Rng) -> usize {
     let after_answers = || {
         let notes = trace.records.iter().enumerate();
@@ -166,7 +170,7 @@ fn draw_place(trace: &Trace, rng: &mut Rng) -> usize {
     rng.choice(&places).copied().unwrap_or(trace.records.len())
 }
 
-/// Runs a child on a folder until it ends, or until it is killed before a sync of its log.
+/// Records a child on a folder until it ends, or until it is killed before a sync of its log.
 fn record(recorder: &Recorder, killed_at: Option<u32>) {
     if let Some(skip) = killed_at {
         child::run_with(recorder, "busy", |recorder| {
@@ -193,8 +197,9 @@ fn new_recorder(dir: &Path) -> (Disk, Recorder) {
     (Disk::synced(dir).unwrap(), recorder)
 }
 
+/// All that was acknowledged is there.
 #[test]
-fn power_that_goes_under_load_loses_nothing_that_was_acknowledged() {
+fn power_cuts_under_load_lose_nothing() {
     if !super::is_supported() {
         return;
     }
@@ -216,8 +221,9 @@ fn power_that_goes_under_load_loses_nothing_that_was_acknowledged() {
     }
 }
 
+/// All that another process saw in between is there.
 #[test]
-fn power_that_goes_after_a_kill_loses_nothing_that_was_seen_in_between() {
+fn power_cuts_after_kills_lose_nothing() {
     if !super::is_supported() {
         return;
     }
@@ -238,7 +244,7 @@ fn power_that_goes_after_a_kill_loses_nothing_that_was_seen_in_between() {
 }
 
 #[test]
-fn power_that_goes_again_while_a_cut_is_recovered_from_loses_nothing() {
+fn power_cuts_during_recovery_lose_nothing() {
     if !super::is_supported() {
         return;
     }

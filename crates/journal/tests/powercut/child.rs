@@ -1,4 +1,4 @@
-//! The recorded process: this test binary, with one test that does what a variable says.
+//! The recorded process: this test binary, with one test whose work a variable names.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -9,13 +9,14 @@ use orderstream_powercut::{Notes, Recorder};
 
 use super::{busy, opened, steps};
 
-/// Where the journal is in the recorded folder: the folders above it are made with it.
+/// The path of the journal in the recorded folder; the folders above it are made with it.
 pub(super) const JOURNAL: &str = "data/journal";
-/// Names the journal's folder to the child.
+/// The variable that names the journal's folder to the child.
 const FOLDER: &str = "ORDERSTREAM_JOURNAL_POWERCUT_FOLDER";
-/// Names what the child does there.
+/// The variable that names the child's work.
 const WORK: &str = "ORDERSTREAM_JOURNAL_POWERCUT_WORK";
-/// A table every few appends: what the store does to its files is most of what can go wrong.
+/// The size of a table in memory, bytes: small, so that the store writes a table every few appends,
+/// and changes its files often.
 const MEMTABLE_BYTES: u64 = 24 * 1024;
 
 pub(super) fn open(dir: &Path) -> Result<Embedded, OpenError> {

@@ -1,5 +1,5 @@
-//! Power cuts: whatever the disk had written when the power went, what was acknowledged is there, all
-//! of an append is there or nothing of it, and nothing is taken for damage.
+//! Power cuts: whatever the disk had written at the cut, acknowledged records are there, an append
+//! is there as a whole or not at all, and no damage is reported.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,18 +16,18 @@ mod steps;
 
 use orderstream_powercut::{Change, Cut, Disk, Record, Trace, scratch};
 
-/// How many cuts of the busy workload are tried.
+/// The variable for the number of cuts of the busy workload.
 const CUTS_VARIABLE: &str = "POWERCUT_CUTS";
-/// The first seed.
+/// The variable for the first seed.
 const SEED_VARIABLE: &str = "POWERCUT_SEED";
 
-/// A number that the environment may set.
+/// Returns a number that the environment may set.
 fn setting(variable: &str, default: u64) -> u64 {
     let text = std::env::var(variable).ok();
     text.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
 }
 
-/// Cuts the power at a place of a trace and gives the folder that is found.
+/// Cuts the power at a place of a trace, and returns the folder as it is found.
 fn cut(start: &Disk, trace: &Trace, place: usize, cut: Cut) -> tempfile::TempDir {
     let mut disk = start.clone();
     disk.replay(trace, 0, place);
@@ -36,7 +36,7 @@ fn cut(start: &Disk, trace: &Trace, place: usize, cut: Cut) -> tempfile::TempDir
     dir
 }
 
-/// Says where a cut was, and how to repeat it.
+/// Describes the place of a cut, and the command that repeats it.
 fn told(trace: &Trace, place: usize, cut: Cut, seed: u64) -> String {
     let from = place.saturating_sub(3);
     let around = trace.records.iter().enumerate().skip(from).take(5);
@@ -48,7 +48,7 @@ fn told(trace: &Trace, place: usize, cut: Cut, seed: u64) -> String {
     )
 }
 
-/// Whether this machine can record processes; says so when it cannot.
+/// Reports whether this machine can record processes; prints a line when it cannot.
 fn is_supported() -> bool {
     let is_supported = orderstream_powercut::is_supported();
     if !is_supported {
@@ -57,7 +57,7 @@ fn is_supported() -> bool {
     is_supported
 }
 
-/// The places where the disk was asked for something.
+/// Returns the changes of the disk, with their places in the trace.
 fn changes(trace: &Trace) -> impl Iterator<Item = (usize, &Change)> {
     trace.records.iter().enumerate().filter_map(|(place, record)| match record {
         Record::Change(change) => Some((place, change)),

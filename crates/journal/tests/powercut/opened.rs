@@ -1,4 +1,4 @@
-//! A process that only opens the journal and shows what it finds.
+//! A process that only opens the journal and notes the lists that it finds.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use orderstream_powercut::Notes;
 
 use super::child::open;
 
-/// The child's part: what it has shown is kept, whatever happens then.
+/// Runs the child's part. The ends that it has noted must survive.
 pub(super) fn work(dir: &Path, notes: &Notes) {
     let journal = open(dir).unwrap();
     for (list, last) in journal.lists().unwrap() {

@@ -1,5 +1,5 @@
-//! Every place of a small workload where the power may go: the journal is as it was before the step
-//! that was under way, or as it is after it, as a whole.
+//! A power cut at every place of a small workload: the journal is as it was before the step that
+//! was in progress, or as it is after it, as a whole.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,10 +13,10 @@ use orderstream_powercut::{Cut, Disk, Notes, Record, Recorder, scratch};
 use super::child::{self, JOURNAL, open};
 use super::{CUTS_VARIABLE, SEED_VARIABLE, changes, cut, setting, told};
 
-/// How many steps there are.
+/// The number of steps.
 const STEPS: usize = 40;
 
-/// What a journal holds.
+/// The content of a journal: the records of each list.
 type State = BTreeMap<String, Vec<Bytes>>;
 
 #[derive(Clone, Debug)]
@@ -24,11 +24,11 @@ enum Step {
     /// Records for lists, each list once, in one call.
     Append(BTreeMap<&'static str, Vec<Bytes>>),
     Remove(&'static str),
-    /// Closed and opened again.
+    /// The journal is closed and opened again.
     Open,
 }
 
-/// The steps of a seed, with what the journal holds after each of them.
+/// Returns the steps of a seed, with the content of the journal after each of them.
 fn steps(seed: u64) -> Vec<(Step, State)> {
     let (mut rng, mut state) = (Rng::with_seed(seed), State::new());
     let mut steps = Vec::new();
@@ -60,7 +60,7 @@ fn steps(seed: u64) -> Vec<(Step, State)> {
     steps
 }
 
-/// A record of a few bytes or of a few pages, that says what it is.
+/// Returns a record of a few bytes or of a few pages, which names itself.
 fn payload(rng: &mut Rng, name: &str) -> Bytes {
     let len = if rng.u8(..4) == 0 { rng.usize(..20_000) } else { rng.usize(..300) };
     let mut text = name.repeat(1 + len / name.len());
@@ -68,7 +68,7 @@ fn payload(rng: &mut Rng, name: &str) -> Bytes {
     Bytes::from(text)
 }
 
-/// The child's part.
+/// Runs the child's part.
 pub(super) fn work(dir: &Path, notes: &Notes) {
     let mut journal = open(dir).unwrap();
     let mut lens = BTreeMap::<&str, u64>::new();
@@ -108,7 +108,7 @@ fn append(
     assert!(receiver.iter().all(|is_done| is_done), "the disk is fine");
 }
 
-/// What a journal holds; an error when it takes anything for damaged.
+/// Returns the content of a journal; an error where it reports damage.
 fn state(journal: &Embedded) -> Result<State, ReadError> {
     let mut state = State::new();
     for (list, last) in journal.lists()? {
@@ -120,8 +120,9 @@ fn state(journal: &Embedded) -> Result<State, ReadError> {
     Ok(state)
 }
 
+/// All steps that were done are there, and none in part.
 #[test]
-fn power_that_goes_at_any_place_leaves_all_that_was_done_and_nothing_in_part() {
+fn power_cuts_leave_whole_steps() {
     if !super::is_supported() {
         return;
     }

@@ -1,4 +1,4 @@
-//! Claims about what notifications say.
+//! Claims about the texts of notifications.
 
 use super::*;
 
@@ -20,8 +20,9 @@ fn example(template: Template, channel: NotificationType, language: &str) -> Not
     example::notification(template, channel, language)
 }
 
+/// Over every channel, in both languages.
 #[test]
-fn everything_can_be_said_over_every_channel_in_both_languages() {
+fn every_template_renders_everywhere() {
     let templates = built_in();
     for template in Template::ALL {
         for channel in CHANNELS {
@@ -38,7 +39,7 @@ fn everything_can_be_said_over_every_channel_in_both_languages() {
 }
 
 #[test]
-fn an_invitation_reads_as_a_person_would_write_it() {
+fn invitations_read_naturally() {
     let said =
         built_in().render(&example(Template::Invitation, NotificationType::Email, "de")).unwrap();
     assert_eq!(said.subject, "Preisanfrage: Steel beams for hall 4 (A-2026-17)");
@@ -55,8 +56,9 @@ fn an_invitation_reads_as_a_person_would_write_it() {
     assert_eq!(said.text, wanted);
 }
 
+/// Over their base language, where that is available.
 #[test]
-fn a_language_falls_back_to_its_base_and_then_to_english() {
+fn languages_fall_back_to_english() {
     let templates = templates(&[
         ("fr/pause.j2", "Pause : {{ about }}\nOn attend."),
         ("de-AT/pause.SMS.j2", "Pause, bitt'schön: {{ about }}"),
@@ -73,8 +75,9 @@ fn a_language_falls_back_to_its_base_and_then_to_english() {
     assert_eq!(subject("nl", mail), format!("Paused: {about}"));
 }
 
+/// The error names the file.
 #[test]
-fn a_wrong_template_is_refused_at_the_start_and_names_its_file() {
+fn wrong_templates_are_refused_at_start() {
     for (file, text, wanted) in [
         ("en/pause.j2", "{{ about }}\n{{ order.nothing }}", "en/pause.j2: undefined value"),
         ("en/pause.j2", "{{ about }}\n{% if %}", "en/pause.j2: syntax error"),
@@ -100,7 +103,7 @@ fn a_wrong_template_is_refused_at_the_start_and_names_its_file() {
 }
 
 #[test]
-fn what_people_wrote_stays_text() {
+fn user_texts_stay_plain_text() {
     let templates = built_in();
     let mut hostile = example(Template::FollowUp, NotificationType::Email, "en");
     hostile.data["order"]["title"] = "a\r\nBcc: all@example.com".into();

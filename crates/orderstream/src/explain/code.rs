@@ -1,6 +1,6 @@
 //! The names of the gRPC status codes.
 
-/// The name of a code (<https://grpc.io/docs/guides/status-codes/>).
+/// Returns the name of a code (<https://grpc.io/docs/guides/status-codes/>).
 pub(super) const fn name(code: i32) -> &'static str {
     match code {
         0 => "OK",

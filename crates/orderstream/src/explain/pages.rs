@@ -4,7 +4,7 @@ use orderstream_core::Reason;
 
 macro_rules! pages {
     ($($reason:ident => $name:literal),* $(,)?) => {
-        /// The page of a reason, in Markdown.
+        /// Returns the page of a reason, in Markdown.
         pub(crate) const fn page(reason: Reason) -> &'static str {
             match reason {
                 $(Reason::$reason => {
@@ -50,7 +50,7 @@ pages! {
     Internal => "INTERNAL",
 }
 
-/// What a reason means: the first paragraph of its page.
+/// Returns the meaning of a reason: the first paragraph of its page.
 pub(super) fn summary(reason: Reason) -> String {
     let lines = page(reason).lines().skip(1).skip_while(|line| line.is_empty());
     let paragraph: Vec<&str> = lines.take_while(|line| !line.is_empty()).collect();

@@ -1,5 +1,5 @@
-//! Claims about the pages: each has its parts, its facts are those of the table, and the index is
-//! true. `UPDATE=1` writes what is generated anew.
+//! Tests of the pages: each has its sections, its facts are those of the table, and the index is
+//! fresh. `UPDATE=1` rewrites what is generated.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ fn is_update() -> bool {
     std::env::var_os("UPDATE").is_some()
 }
 
-/// The line of facts that each page has, from the one table.
+/// Returns the table of facts that each page has, from the code's one table.
 fn facts(reason: Reason) -> String {
     let status = http::StatusCode::from_u16(reason.http_status()).unwrap();
     let title = status.canonical_reason().unwrap();
@@ -27,8 +27,9 @@ fn facts(reason: Reason) -> String {
     )
 }
 
+/// They are the status codes of its reason, in the code's one table.
 #[test]
-fn every_page_has_its_facts_from_the_table() {
+fn every_page_has_fresh_facts() {
     for reason in Reason::ALL {
         let path = dir().join(format!("{}.md", reason.as_str()));
         let text = std::fs::read_to_string(&path).unwrap();
@@ -48,8 +49,9 @@ fn every_page_has_its_facts_from_the_table() {
     }
 }
 
+/// Cause, how to see it, fix, and where it appears; and a summary of one short sentence.
 #[test]
-fn every_page_says_what_it_is_how_to_see_it_and_what_to_do() {
+fn every_page_has_all_sections() {
     for reason in Reason::ALL {
         let (name, page) = (reason.as_str(), page(reason));
         assert!(page.starts_with(&format!("# {name}\n\n")), "{name} begins with its name");
@@ -65,7 +67,7 @@ fn every_page_says_what_it_is_how_to_see_it_and_what_to_do() {
 }
 
 #[test]
-fn no_page_is_left_of_a_reason_that_is_gone() {
+fn removed_reasons_have_no_page() {
     for entry in std::fs::read_dir(dir()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let stem = name.strip_suffix(".md").unwrap();
@@ -93,8 +95,9 @@ fn the_index_lists_every_reason() {
     assert!(stored == index, "docs/reference/errors/README.md is stale; run once with UPDATE=1");
 }
 
+/// A mistyped one is answered with the nearest.
 #[test]
-fn a_reason_is_known_however_it_is_spelled() {
+fn reasons_parse_in_any_spelling() {
     for text in ["ORDER_SEALED", "order-sealed", " Order Sealed ", "[ORDER_SEALED]"] {
         assert_eq!(known(text).ok(), Some(Reason::OrderSealed), "{text}");
     }

@@ -1,4 +1,4 @@
-//! A journal's figures, read when somebody asks: the journal itself knows of no metrics.
+//! A journal's metrics, read on each scrape: the journal itself has no metrics.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use prometheus::{IntCounter, IntGauge, IntGaugeVec, Opts};
 const SYNC: &str = "orderstream_journal_sync_seconds";
 const SYNC_HELP: &str = "Time of one write and sync, which acknowledges all that waited for it.";
 
-/// Reads a journal's counters and its disk.
+/// A collector of a journal's counters and of its file system's space.
 pub(crate) struct JournalFigures {
     journal: Option<Embedded>,
     dir: PathBuf,
@@ -26,12 +26,12 @@ pub(crate) struct JournalFigures {
 }
 
 impl JournalFigures {
-    /// Of this journal, which lies in this folder.
+    /// Creates the collector of a journal in this folder.
     pub(crate) fn of(journal: Embedded, dir: &Path) -> Result<Self, prometheus::Error> {
         Self::new(Some(journal), dir)
     }
 
-    /// Of no journal: all is 0.
+    /// Creates a collector without a journal: all values are 0 but those of the disk.
     pub(crate) fn of_none() -> Result<Self, prometheus::Error> {
         Self::new(None, Path::new("/"))
     }
@@ -122,7 +122,7 @@ fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// The histogram of syncs, from the journal's own buckets.
+/// Returns the histogram of syncs, from the journal's own buckets.
 fn syncs(stats: &Stats) -> MetricFamily {
     let mut cumulative = 0_u64;
     let counts = stats.sync_buckets.iter().map(|count| count.load(Ordering::Relaxed));

@@ -1,4 +1,4 @@
-//! The reference of all metrics, made from what each role registers.
+//! The reference of all metrics, generated from the metrics that each role registers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use prometheus::proto::{MetricFamily, MetricType};
 
 use super::JournalFigures;
 
-/// What one role registers.
+/// A role's name, and the function that registers its metrics.
 type Role = (&'static str, fn(&Registry) -> Result<(), prometheus::Error>);
 
 const ROLES: [Role; 3] =
@@ -44,7 +44,7 @@ struct Metric {
     roles: Vec<&'static str>,
 }
 
-/// The reference as Markdown.
+/// Returns the reference as Markdown.
 ///
 /// # Errors
 /// When two roles register one name differently.
@@ -69,7 +69,7 @@ pub(crate) fn reference() -> Result<String, prometheus::Error> {
     Ok(page(&metrics, &series))
 }
 
-/// How many series a family has on the page of a scrape.
+/// Returns the number of series that a family has on the page of a scrape.
 fn count(family: &MetricFamily) -> usize {
     let of = |metric: &prometheus::proto::Metric| match family.get_field_type() {
         MetricType::HISTOGRAM => metric.get_histogram().get_bucket().len() + 3,
@@ -111,8 +111,9 @@ fn page(metrics: &BTreeMap<String, Metric>, series: &[(&str, usize)]) -> String 
 
 #[cfg(test)]
 mod tests {
+    /// Each has a meaning, and a role has fewer than 2 000 series at its start.
     #[test]
-    fn the_reference_names_metrics_of_every_role_and_each_has_a_meaning() {
+    fn reference_has_metrics_of_all_roles() {
         let page = super::reference().unwrap();
         for name in [
             "orderstream_processor_delivery_seconds",

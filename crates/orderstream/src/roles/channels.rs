@@ -1,4 +1,5 @@
-//! How people are told: the file of settings is read, and refused when wrong, before any port opens.
+//! The notification channels: their file of settings is read, and refused when wrong, before any
+//! port opens.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use orderstream_processor::{Parts, Processor};
 use crate::clock::SystemClock;
 use crate::exit::Failure;
 
-/// The channels that the file of `--notify-config` sets up; none without a file. What the file says of
-/// `webhooks` can be loosened here, not tightened.
+/// Opens the channels of the `--notify-config` file; none without a file. `webhooks` can loosen the
+/// file's setting for webhooks, not tighten it.
 pub(super) fn open(
     file: Option<&Path>,
     webhooks: Guard,
@@ -29,7 +30,8 @@ pub(super) fn open(
     Ok(Some(Arc::new(channels)))
 }
 
-/// Reads the journal, and begins to tell people where channels are set up. Blocks on the disk.
+/// Starts the processor: reads the journal, and sends notifications where channels are set up.
+/// Blocks on the disk.
 pub(super) fn start(
     parts: Parts,
     notifier: Option<Arc<dyn Notifier>>,

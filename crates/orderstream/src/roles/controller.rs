@@ -19,10 +19,10 @@ use crate::figures;
 use crate::listen::{Addresses, WhenOccupied};
 use crate::shutdown::on_signal;
 
-/// How often it is looked whether the first list is complete.
+/// The interval at which the role checks whether the first list is complete.
 const READY_LOOK: Duration = Duration::from_millis(50);
 
-/// Runs the operator until it is told to stop.
+/// Runs the operator until it is stopped.
 pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> {
     config.validate().map_err(|error| Failure::input(error.to_string()))?;
     let projection =
@@ -102,7 +102,7 @@ async fn say_when_ready(
     Ok(())
 }
 
-/// The machine's name, for people who look at the Lease.
+/// Returns the machine's name, which people see in the Lease.
 fn host() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     match host.trim() {

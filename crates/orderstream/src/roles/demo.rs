@@ -1,5 +1,5 @@
-//! What makes `dev` alive: sellers that answer as a seller's program would, over gRPC, and every
-//! event of every order as one line.
+//! The demo of `dev`: sellers that propose over gRPC as a seller's program would, and every event
+//! of every order as one line.
 
 use orderstream_core::date::rfc3339_seconds;
 use std::collections::BTreeSet;
@@ -26,21 +26,21 @@ use crate::describe;
 use crate::exit::Failure;
 use crate::output;
 
-/// How often new orders are looked for.
+/// The interval at which new orders are looked up.
 const LOOK: Duration = Duration::from_millis(100);
-/// Orders that are shown live at one time.
+/// The most orders that are shown live at one time.
 const ORDERS_MAX: usize = 1_000;
-/// How long the demo sellers think at most.
+/// The longest random delay before a demo seller proposes, milliseconds; 300 ms come on top.
 const THINK_MS_MAX: u64 = 1_500;
 
-/// The demo sellers: those of the examples.
+/// Returns the first `count` demo sellers of the examples.
 pub(super) fn sellers(count: usize) -> Result<Vec<Seller>, Failure> {
     let mut sellers = seller_manifests(include_str!("../../../../examples/sellers.yaml"))?;
     sellers.truncate(count);
     Ok(sellers)
 }
 
-/// Shows all orders live and answers for their sellers, until the token.
+/// Shows all orders live and proposes for their sellers, until shutdown.
 pub(super) async fn run(
     orders: Orders,
     url: String,
@@ -80,7 +80,7 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// Shows one order to its end; its sellers answer when they are selected.
+/// Shows one order to its end; its sellers propose when they are selected.
 async fn show(orders: Orders, channel: Channel, key: OrderKey, after: Seq) {
     let Ok(mut events) = orders.follow(&key, after, None).await else { return };
     let mut answering = JoinSet::new();
@@ -96,8 +96,8 @@ async fn show(orders: Orders, channel: Channel, key: OrderKey, after: Seq) {
     answering.shutdown().await;
 }
 
-/// Lets every chosen seller of an order think and propose. The key of a seller's proposal is the
-/// order's life, so a seller that answered before a restart does not answer twice.
+/// Makes every chosen seller of an order propose after a delay. The proposal's incarnation and
+/// idempotency key are fixed, so a seller that proposed before a restart does not propose twice.
 async fn answer_all(
     orders: &Orders,
     channel: &Channel,
@@ -129,13 +129,14 @@ async fn answer_all(
     }
 }
 
-/// A stable number from two words, so that a demo tells the same story each time.
+/// Returns a stable number from two texts, so that a demo runs the same way each time.
 fn dice(a: &str, b: &str) -> u64 {
     let hash = StableHasher::default().bytes(a.as_bytes()).bytes(b.as_bytes()).finish();
     hash ^ (hash >> 29)
 }
 
-/// A seller's demo proposal: each line priced by its sku, a little apart from the other sellers'.
+/// Makes a seller's demo proposal: each line is priced by its sku, a little apart from the other
+/// sellers'.
 fn proposal(
     key: &OrderKey,
     incarnation: &str,
@@ -178,7 +179,7 @@ fn proposal(
     }
 }
 
-/// An event in one line.
+/// Formats an event in one line.
 fn describe(key: &OrderKey, event: &Event) -> String {
     let age_ms = SystemClock.now().ms_since(event.at);
     let at = rfc3339_seconds(event.at);

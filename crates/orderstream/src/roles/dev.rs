@@ -1,5 +1,5 @@
 //! `orderstream dev`: processor, requestor and applied order requests in one process, on real
-//! sockets and a real journal, with demo sellers that answer.
+//! sockets and real journals, with demo sellers that propose.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -36,44 +36,44 @@ use crate::listen::{Addresses, WhenOccupied, reachable};
 use crate::output;
 use crate::shutdown::on_signal;
 
-/// Orders that a laptop may follow.
+/// The most orders that a laptop may follow.
 const ORDERS_MAX: usize = 10_000;
 
 /// The settings of `dev`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Config {
-    /// Folder of everything that is kept
+    /// Folder of all stored data
     #[arg(long, env = "ORDERSTREAM_DATA_DIR", default_value = ".orderstream")]
     data_dir: PathBuf,
-    /// How many of the demo sellers answer; 0 for none
+    /// The number of demo sellers; 0 for none
     #[arg(long, env = "ORDERSTREAM_DEMO_SELLERS", default_value_t = 20)]
     sellers: usize,
-    /// Where order status and follow-ups are projected to: `mongodb://host/database`
+    /// The database that order status and follow-ups are projected to: `mongodb://host/database`
     #[arg(long, env = "ORDERSTREAM_STORE", hide_env_values = true, value_name = "URL")]
     store: Option<StoreUrl>,
-    /// File that says how people are told, as for a processor; without it nobody is told of anything
+    /// File of the notification channels, as for a processor; without it no notification is sent
     #[arg(long, env = "ORDERSTREAM_NOTIFY_CONFIG", value_name = "FILE")]
     notify_config: Option<PathBuf>,
-    /// Let webhooks go to loopback and link-local addresses too, such as a program on this laptop
+    /// Allow webhooks to loopback and link-local addresses, such as a program on this laptop
     #[arg(long, env = "ORDERSTREAM_WEBHOOK_ALLOW_LOCAL")]
     webhook_allow_local: bool,
-    /// For how long an order is kept after its end, from 1m to 999d
+    /// The time for which an order is kept after its end, from 1m to 999d
     #[arg(long, env = "ORDERSTREAM_KEEP_ENDED", default_value = "31d", value_name = "DURATION")]
     keep_ended: String,
-    /// Manifests to apply at the start; Seller manifests take the place of the demo sellers
+    /// Manifests to apply at the start; Seller manifests replace the demo sellers
     #[arg(long, num_args = 1.., value_name = "FILE")]
     apply: Vec<PathBuf>,
-    /// Where buyers' REST listens
+    /// The address of the buyers' REST
     #[arg(long, env = "ORDERSTREAM_REQUESTOR_ADDR", default_value = "127.0.0.1:8004")]
     requestor_addr: SocketAddr,
-    /// Where sellers' REST listens
+    /// The address of the sellers' REST
     #[arg(long, env = "ORDERSTREAM_REST_ADDR", default_value = "127.0.0.1:8005")]
     rest_addr: SocketAddr,
-    /// Where gRPC listens
+    /// The address of gRPC
     #[arg(long, env = "ORDERSTREAM_GRPC_ADDR", default_value = "127.0.0.1:50051")]
     grpc_addr: SocketAddr,
-    /// Where metrics and health are served
+    /// The address of metrics and health
     #[arg(long, env = "ORDERSTREAM_METRICS_ADDR", default_value = "127.0.0.1:9090")]
     metrics_addr: SocketAddr,
 }
@@ -97,7 +97,7 @@ impl Default for Config {
     }
 }
 
-/// What the manifests at the start ask for.
+/// The sellers and order requests of the manifests that are applied at the start.
 struct Wanted {
     sellers: Vec<Seller>,
     requests: Vec<OrderRequest>,
@@ -111,7 +111,7 @@ struct Ports {
     metrics: TcpListener,
 }
 
-/// Runs everything until it is told to stop.
+/// Runs everything until it is stopped.
 pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> {
     let wanted = wanted(&config)?;
     let keep_ended = keep_ended(&config.keep_ended)?;
@@ -163,7 +163,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     close_journal(followed).await
 }
 
-/// What runs beside the processor.
+/// The parts that run beside the processor.
 struct Side {
     http: Arc<HttpMetrics>,
     handle: Handle,
@@ -254,7 +254,7 @@ async fn apply(local: LocalOrderRequests, requests: Vec<OrderRequest>) -> Result
     Ok(())
 }
 
-/// Reads the demo sellers that the binary brings along.
+/// Parses seller manifests that are embedded in the binary.
 pub(super) fn seller_manifests(text: &str) -> Result<Vec<Seller>, Failure> {
     let sellers = manifest::read(&Path::new("demo sellers").display().to_string(), text)?
         .into_iter()

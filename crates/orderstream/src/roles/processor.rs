@@ -1,4 +1,4 @@
-//! `orderstream processor`.
+//! `orderstream processor`: owns orders and serves sellers.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,12 +23,12 @@ use crate::figures;
 use crate::listen::{Addresses, WhenOccupied};
 use crate::shutdown::on_signal;
 
-/// The shortest time for which an ended order is kept: who won must be there to be asked for.
+/// The shortest time for which an ended order is kept: long enough that its award can be read.
 const KEEP_ENDED_MIN: Duration = Duration::from_mins(1);
-/// The longest; durations have three digits of days.
+/// The longest time for which an ended order is kept; durations have three digits of days.
 const KEEP_ENDED_MAX: Duration = Duration::from_hours(24 * 999);
 
-/// Runs a processor until it is told to stop.
+/// Runs a processor until it is stopped.
 pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> {
     let (registry, http) = figures::registry()?;
     let sellers = Sellers::of(&config, &registry).await?;
@@ -83,7 +83,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     close_journal(journal).await
 }
 
-/// For how long an order is kept after its end.
+/// Parses the time for which an order is kept after its end.
 pub(super) fn keep_ended(text: &str) -> Result<Duration, Failure> {
     let wanted = parse_ms(text).map(Duration::from_millis);
     wanted.filter(|wanted| (KEEP_ENDED_MIN..=KEEP_ENDED_MAX).contains(wanted)).ok_or_else(|| {
@@ -94,7 +94,7 @@ pub(super) fn keep_ended(text: &str) -> Result<Duration, Failure> {
     })
 }
 
-/// How this processor is known, and where the others are listed.
+/// Returns the URLs by which this processor is known, and the file that lists its peers.
 fn peers(config: &Config, grpc: &TcpListener, rest: &TcpListener) -> Result<PeersConfig, Failure> {
     let at = |listener: &TcpListener| {
         listener.local_addr().map_err(|error| Failure::unexpected(error.to_string()))
@@ -119,9 +119,9 @@ fn peers(config: &Config, grpc: &TcpListener, rest: &TcpListener) -> Result<Peer
     Ok(PeersConfig { file: config.peers.clone(), name, rest_url, grpc_url })
 }
 
-/// Where the sellers come from.
+/// The source of the sellers.
 enum Sellers {
-    /// A file, which may change; nobody without one.
+    /// A file, which is followed; no sellers without one.
     File(FileDirectory, Option<PathBuf>),
     /// The cluster, all of it or one namespace.
     Cluster(ClusterSellers, Client, Option<String>),
@@ -167,7 +167,7 @@ impl Sellers {
         }
     }
 
-    /// Keeps them true until shutdown.
+    /// Keeps the sellers up to date until shutdown.
     async fn follow(self, shutdown: CancellationToken) -> Result<(), Failure> {
         match self {
             Self::File(_, None) => {}

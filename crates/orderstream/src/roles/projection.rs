@@ -1,5 +1,5 @@
-//! Where order status and follow-ups are projected to: read, and refused when wrong, before any port
-//! opens. The only place that brings the driver and the requestor together.
+//! The projection of order status and follow-ups: its settings are read, and refused when wrong,
+//! before any port opens. The only module that connects the driver and the requestor.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use orderstream_requestor::Projection;
 
 use crate::exit::Failure;
 
-/// The projection that a role asks for; none where orders are only in the lists. `tenant` is the only
-/// one whose orders are projected, or absent for all.
+/// Opens the projection of a role; none where orders are in the lists only. Projects the orders of
+/// `tenant` only, or of all where it is absent.
 pub(super) async fn open(
     store: Option<&StoreUrl>,
     tenant: Option<&str>,
@@ -23,7 +23,7 @@ pub(super) async fn open(
     Ok(Some(Projection { store: Arc::new(projection), tenant: tenant.map(str::to_owned) }))
 }
 
-/// The same for a role whose orders are stored elsewhere: it has no use for a folder.
+/// Opens the projection of a role that stores its orders otherwise: a folder is refused.
 pub(super) async fn open_beside(
     store: Option<&StoreUrl>,
     tenant: Option<&str>,

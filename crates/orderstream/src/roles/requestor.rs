@@ -18,7 +18,7 @@ use crate::figures;
 use crate::listen::{Addresses, WhenOccupied};
 use crate::shutdown::on_signal;
 
-/// Runs a requestor until it is told to stop.
+/// Runs a requestor until it is stopped.
 pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> {
     config.validate()?;
     let dir = config.store_dir()?;

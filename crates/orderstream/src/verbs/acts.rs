@@ -1,14 +1,15 @@
-//! The buyer's acts on an order that exists. Each is done by an edit of the order request, or at the
-//! requestor, and is told when the order's processor shows it.
+//! The buyer's commands on an order that exists. Each is carried out by an edit of the order
+//! request, or at the requestor, and is reported when the order's processor shows it.
 
 use orderstream_controller::cluster::edit::Edit;
 use orderstream_controller::duration::parse_ms;
-use orderstream_core::Reason;
 use orderstream_core::buyer::{BuyerAct, Note};
 use orderstream_core::date;
 use orderstream_core::input::{FollowUpInput, MessageInput, optional_text};
 use orderstream_core::limits::{TEXT_CHARS_MAX, UNDO_WITHIN_MS_MAX};
+use orderstream_core::request_phase::is_end;
 use orderstream_core::spec::FollowUp;
+use orderstream_core::{Phase, Reason};
 
 use super::market::{Market, Place, Subject, briefly};
 use super::model::{Done, OrderView, Said};
@@ -18,34 +19,34 @@ use super::wish::{After, Fulfilled, Wish};
 use crate::exit::Failure;
 use crate::output;
 
-/// What all acts on an order take.
+/// The arguments that all commands on an order share.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct On {
     /// Name of the order request, or the order's id
     #[arg(value_name = "ORDER")]
     order: String,
-    /// Idempotency key: of an order without an order request, the same act with the same key is done
-    /// once; an order request is edited again, whatever the key. Made up when absent
+    /// Idempotency key: for an order without an order request, a command repeated with the same key
+    /// has one effect; an order request is edited again, whatever the key. Generated when absent
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     #[command(flatten)]
     place: Place,
-    /// How the answer is shown
+    /// Output format
     #[arg(long, short, default_value = "table")]
     output: Format,
 }
 
-/// An act whose buyer may say why.
+/// The arguments of a command that can have a reason.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Reasoned {
     #[command(flatten)]
     on: On,
-    /// Why, for all who take part
+    /// The reason, for all who take part
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
 
-/// An act that says no more than its word.
+/// The arguments of a command without a reason.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Plain {
     #[command(flatten)]
@@ -57,16 +58,16 @@ pub(crate) struct Plain {
 pub(crate) struct Ask {
     #[command(flatten)]
     on: On,
-    /// The text
+    /// The message
     #[arg(value_name = "MESSAGE")]
     message: String,
-    /// Only to these sellers; to all when absent
+    /// The sellers it is sent to; all when absent
     #[arg(long, num_args = 1.., value_name = "SELLER")]
     to: Vec<String>,
-    /// The seller's question that it answers
+    /// The id of the seller's question that it answers
     #[arg(long, value_name = "QUESTION")]
     answers: Option<String>,
-    /// A document that belongs to it
+    /// The URL of a document that belongs to it
     #[arg(long = "url", value_name = "URL")]
     urls: Vec<String>,
 }
@@ -75,10 +76,10 @@ pub(crate) struct Ask {
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("length").required(true))]
 pub(crate) struct Extend {
-    /// By so much more
+    /// The time to add
     #[arg(long, group = "length", value_name = "DURATION")]
     by: Option<String>,
-    /// To this whole life, counted from the opening
+    /// The new total time, counted from the opening
     #[arg(long, group = "length", value_name = "DURATION")]
     expires_in: Option<String>,
     #[command(flatten)]
@@ -96,19 +97,19 @@ impl On {
         self.key.clone().unwrap_or_else(made_up_key)
     }
 
-    /// What the user called the order.
+    /// Returns the order's name as the user gave it.
     pub(super) fn name(&self) -> &str {
         &self.order
     }
 
-    /// Whether only the requestor can tell what came of the act: it may have been decided under this
-    /// key before, and the order may look otherwise by now. It also has to hear of an act that finds
-    /// its work done, or a repetition might find it undone.
+    /// Reports whether only the requestor knows the command's reply: the command may have been
+    /// decided under this key before, and the order may have changed since. A command without
+    /// effect must be sent too, or a repetition might have one.
     pub(super) const fn may_be_decided(&self, subject: &Subject) -> bool {
         self.key.is_some() && subject.resource().is_none()
     }
 
-    /// What an act came to, for programs.
+    /// Makes the JSON output of a command.
     pub(super) fn done(&self, verb: &str, subject: &Subject, order: &OrderView) -> Done {
         Done {
             order_req_id: subject.id.clone(),
@@ -120,7 +121,7 @@ impl On {
         }
     }
 
-    /// Tells people in a line, and programs all.
+    /// Prints `said` for people, or all of `done` for programs.
     pub(super) fn tell(&self, done: &Done, said: &str) -> Result<(), Failure> {
         if self.output == Format::Table {
             output::line(said);
@@ -130,28 +131,28 @@ impl On {
     }
 }
 
-/// A key that nobody else makes.
+/// Generates an idempotency key, 128 random bits.
 pub(super) fn made_up_key() -> String {
     format!("cli-{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))
 }
 
 pub(super) fn is_ended(order: &OrderView) -> bool {
-    matches!(order.phase.as_str(), "Finalised" | "Expired" | "Closed" | "Cancelled")
+    is_end(&order.phase)
 }
 
-/// A reason as the servers take it.
+/// Checks a reason as the servers do.
 pub(super) fn reason(text: Option<&String>) -> Result<Option<String>, Failure> {
     Ok(optional_text("--reason", text.cloned(), TEXT_CHARS_MAX)?)
 }
 
-/// A length of time that was given with a flag.
+/// Parses a duration that was given with a flag.
 pub(super) fn duration_ms(flag: &str, text: &str) -> Result<u64, Failure> {
     parse_ms(text).filter(|ms| *ms > 0).ok_or_else(|| {
         Failure::input(format!("{flag} '{text}' is not a duration such as 90s, 10m, 1h30m or 2d"))
     })
 }
 
-/// How long an award can be undone.
+/// Parses the time in which an award can be undone, milliseconds.
 pub(super) fn undo_within_ms(text: Option<&str>) -> Result<Option<u64>, Failure> {
     let Some(text) = text else { return Ok(None) };
     let ms = duration_ms("--undo-within", text)?;
@@ -162,10 +163,10 @@ pub(super) fn undo_within_ms(text: Option<&str>) -> Result<Option<u64>, Failure>
 }
 
 impl Reasoned {
-    /// Stops taking proposals for a while.
+    /// Pauses the order: it takes no proposals until it is resumed.
     pub(crate) async fn pause(self) -> Result<(), Failure> {
         let act = BuyerAct::Pause(reason(self.reason.as_ref())?);
-        let shows = |order: &OrderView| order.phase == "Paused";
+        let shows = |order: &OrderView| order.phase == Phase::Paused.as_str();
         let name = self.on.name().to_owned();
         self.run(
             "pause",
@@ -176,23 +177,23 @@ impl Reasoned {
         .await
     }
 
-    /// Ends the order without an award.
+    /// Closes the order without an award.
     pub(crate) async fn close(self) -> Result<(), Failure> {
         let act = BuyerAct::Close(reason(self.reason.as_ref())?);
-        let shows = |order: &OrderView| order.phase == "Closed";
+        let shows = |order: &OrderView| order.phase == Phase::Closed.as_str();
         let said = format!("order {} closed without an award", self.on.name());
         self.run("close", act, &shows, &said).await
     }
 
-    /// Ends the order as if it had not been asked.
+    /// Cancels the order.
     pub(crate) async fn cancel(self) -> Result<(), Failure> {
         let act = BuyerAct::Cancel(reason(self.reason.as_ref())?);
-        let shows = |order: &OrderView| order.phase == "Cancelled";
+        let shows = |order: &OrderView| order.phase == Phase::Cancelled.as_str();
         let said = format!("order {} cancelled", self.on.name());
         self.run("cancel", act, &shows, &said).await
     }
 
-    /// Undoes an award that does not count yet.
+    /// Undoes a pending award.
     pub(crate) async fn undo_award(self) -> Result<(), Failure> {
         let act = BuyerAct::UndoAward(reason(self.reason.as_ref())?);
         let shows = |order: &OrderView| order.pending_award.is_none() && !is_ended(order);
@@ -233,7 +234,7 @@ impl Reasoned {
 }
 
 impl Plain {
-    /// Takes proposals again.
+    /// Resumes the order: it takes proposals again.
     pub(crate) async fn resume(self) -> Result<(), Failure> {
         let (market, subject) = self.on.market().await?;
         let shows = |order: &OrderView| order.phase == "Open";
@@ -244,7 +245,7 @@ impl Plain {
     }
 }
 
-/// When the time of an order runs out, as it is after an act.
+/// Describes the expiry of the order after a command.
 fn until(came: &Fulfilled) -> String {
     match &came.order {
         After::Shows(order) | After::Went(order) => {
@@ -290,7 +291,7 @@ impl Ask {
     }
 }
 
-/// An answer to a question that nobody asked would mislead all who get it.
+/// Refuses an answer to a question that no seller asked: it would mislead all who receive it.
 fn check_question(said: &[Said], note: &Note) -> Result<(), Failure> {
     let Some(question) = &note.answers else { return Ok(()) };
     let asked: Vec<&str> = said
@@ -308,7 +309,7 @@ fn check_question(said: &[Said], note: &Note) -> Result<(), Failure> {
     Err(Failure::input(format!("--answers {question} is no question of this order; {known}")))
 }
 
-/// A follow-up to somebody who was not invited would reach nobody.
+/// Refuses a follow-up to a seller who was not invited: it would not be delivered.
 fn check_audience(order: &OrderView, note: &Note) -> Result<(), Failure> {
     let invited: Vec<&str> = invited(order).collect();
     for seller in &note.audience {
@@ -375,14 +376,14 @@ impl Extend {
     }
 }
 
-/// Nothing can be added to a life that is not known.
+/// Makes the failure of `--by` where the order's expiry is not known.
 fn silent() -> Failure {
     let text = "the order's processor does not answer, and --by counts from what the order's life is \
                 now; nothing was asked for; give --expires-in";
     Failure::not_reached(text.to_owned())
 }
 
-/// The whole life of an order, from its opening.
+/// Returns an order's total time from its opening to its expiry, milliseconds.
 fn life_ms(order: &OrderView) -> Result<u64, Failure> {
     let times = date::parse(&order.opened_at).zip(date::parse(&order.expires_at));
     let (opened, expires) = times.ok_or_else(|| {

@@ -1,10 +1,11 @@
-//! `orderstream award`: who wins, whole or per line. What is awarded is looked at first: an order is
-//! awarded once, and a slip of the pen would be final.
+//! `orderstream award`: awards the order, whole or per line. The named proposals are checked first:
+//! an order is awarded once, and a typing mistake would be final.
 
 use orderstream_controller::cluster::edit::Edit;
 use orderstream_core::buyer::BuyerAct;
 use orderstream_core::command;
-use orderstream_core::{ProposalId, Reason};
+use orderstream_core::request_phase::end_reason;
+use orderstream_core::{Phase, ProposalId, Reason};
 use serde_json::Value;
 
 use super::acts::{On, reason, undo_within_ms};
@@ -15,7 +16,7 @@ use super::print;
 use super::wish::{After, UNTOLD, Wish};
 use crate::exit::Failure;
 
-/// Proposals that are looked at.
+/// The most proposals that are checked.
 const PROPOSALS_MAX: usize = 10_000;
 
 /// `orderstream award ORDER PROPOSAL`
@@ -29,19 +30,19 @@ const PROPOSALS_MAX: usize = 10_000;
 pub(crate) struct Award {
     #[command(flatten)]
     on: On,
-    /// This proposal takes all
+    /// The proposal that wins the whole order
     #[arg(group = "who", value_name = "PROPOSAL")]
     proposal: Option<String>,
-    /// A line, and the proposal that takes it; as often as there are lines
+    /// A line, and the proposal that wins it; repeat for each line
     #[arg(long = "line", group = "who", value_name = "SKU=PROPOSAL", value_parser = line)]
     lines: Vec<(String, String)>,
-    /// Nobody wins
+    /// Award to nobody
     #[arg(long, group = "who")]
     none: bool,
-    /// Why, for all who took part
+    /// The reason, for all who took part
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// How long it can be undone before it counts and anybody is told: 1s to 1d
+    /// Time in which it can be undone, before it counts and anybody is notified: 1s to 1d
     #[arg(long, value_name = "DURATION")]
     undo_within: Option<String>,
 }
@@ -50,7 +51,7 @@ pub(crate) struct Award {
 struct Before {
     order: OrderView,
     proposals: Vec<ProposalView>,
-    /// Whether just this was decided.
+    /// Set when this award is decided already.
     is_done: bool,
 }
 
@@ -93,8 +94,8 @@ impl Award {
         self.on.tell(&came.done, &text)
     }
 
-    /// The order before the award, looked at: what its processor would refuse is refused here. Where
-    /// that does not answer, the look is left to the server.
+    /// Reads the order before the award, and refuses what its processor would refuse. Where the
+    /// processor does not answer, returns `None`: the checks are left to the server.
     async fn before(
         &self,
         (market, subject): (&Market, &Subject),
@@ -114,7 +115,7 @@ impl Award {
         Ok(Some(Before { order, proposals, is_done }))
     }
 
-    /// What will be awarded, where nobody tells more of it.
+    /// Describes the award by the arguments only, where the order could not be read.
     fn unseen(&self) -> String {
         let lines = self.lines.iter().map(|(sku, id)| format!("{sku} to {id}"));
         let said: Vec<String> = self.proposal.clone().into_iter().chain(lines).collect();
@@ -136,7 +137,7 @@ impl Award {
         Ok(Some(command::Award::Lines(lines?)))
     }
 
-    /// Whether what is named is there; what will be awarded, in words.
+    /// Describes the award by the order's proposals; fails where one that is named does not exist.
     fn in_words(&self, order: &OrderView, proposals: &[ProposalView]) -> Result<String, Failure> {
         if let Some(id) = &self.proposal {
             let held = named(proposals, id)?;
@@ -162,7 +163,7 @@ impl Award {
         Ok(said.join(", "))
     }
 
-    /// Refuses where a named proposal is there no more.
+    /// Refuses an award to a withdrawn proposal.
     fn check_open(&self, proposals: &[ProposalView]) -> Result<(), Failure> {
         let ids = self.lines.iter().map(|(_, id)| id).chain(&self.proposal);
         let mut held = ids.filter_map(|id| proposals.iter().find(|held| held.proposal_id == *id));
@@ -199,31 +200,30 @@ impl Award {
     }
 }
 
-/// How many proposals an award of so many closes, or closed where it was done before it was asked for
-/// again.
+/// Returns the number of proposals that an award to `winners` closes, including those it closed
+/// already where it is repeated.
 const fn losers(before: ProposalCounts, winners: u32) -> u32 {
     before.open.saturating_sub(winners).saturating_add(before.closed)
 }
 
-/// Whether just this was decided before.
+/// Reports whether the order has just this award, pending or final.
 fn is_awarded(order: &OrderView, award: Option<&command::Award>) -> bool {
     let decided = match &order.pending_award {
         Some(pending) => pending.get("award"),
-        None if order.phase == "Finalised" => order.award.as_ref().or(Some(&Value::Null)),
+        None if order.phase == Phase::Finalised.as_str() => {
+            order.award.as_ref().or(Some(&Value::Null))
+        }
         None => None,
     };
     decided
         .is_some_and(|decided| serde_json::to_value(award).is_ok_and(|wanted| wanted == *decided))
 }
 
-/// What the processor would refuse, before the wish for it is written down.
+/// Refuses an award that the processor would refuse, before it is requested.
 fn check_can_be_awarded(order: &OrderView) -> Result<(), Failure> {
     if super::acts::is_ended(order) {
-        let reason = match order.phase.as_str() {
-            "Finalised" => Reason::AlreadyAwarded,
-            "Expired" => Reason::DeadlinePassed,
-            _ => Reason::OrderEnded,
-        };
+        let is_awarded = order.phase == Phase::Finalised.as_str();
+        let reason = if is_awarded { Reason::AlreadyAwarded } else { end_reason(&order.phase) };
         return Err(refused(reason, &format!("the order is {} already", order.phase)));
     }
     if order.sealed && order.decide_until.is_none() {
@@ -255,7 +255,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_repeated_award_closes_as_many_as_it_did() {
+    fn repeated_awards_report_the_same_losers() {
         let counts = |open, closed| ProposalCounts { open, closed, ..ProposalCounts::default() };
         assert_eq!(losers(counts(3, 0), 1), 2);
         assert_eq!(losers(counts(1, 2), 1), 2);

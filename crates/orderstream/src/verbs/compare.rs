@@ -1,4 +1,4 @@
-//! `orderstream compare`: what was proposed, side by side.
+//! `orderstream compare`: shows the proposals side by side.
 
 use super::market::Place;
 use super::model::{Comparison, OrderView, Row};
@@ -7,7 +7,7 @@ use super::show::Format;
 use crate::exit::Failure;
 use crate::output::{self, Style, styled};
 
-/// Proposals whose lines are shown side by side; more do not fit on a screen.
+/// The most proposals whose lines are shown side by side; more do not fit on a screen.
 const COLUMNS_MAX: usize = 5;
 
 /// `orderstream compare ORDER`
@@ -15,15 +15,15 @@ const COLUMNS_MAX: usize = 5;
 pub(crate) struct Compare {
     /// Name of the order request, or the order's id
     order: String,
-    /// What comes first
+    /// The order of the proposals
     #[arg(long, default_value = "total")]
     by: By,
-    /// Name of a former incarnation of the id, as `status` shows them; the newest is read when absent
+    /// Name of a former incarnation of the id, as `status` shows them; the newest when absent
     #[arg(long, value_name = "NAME")]
     incarnation: Option<String>,
     #[command(flatten)]
     place: Place,
-    /// How it is shown
+    /// Output format
     #[arg(long, short, default_value = "table")]
     output: Shown,
 }
@@ -44,9 +44,9 @@ enum Shown {
     Table,
     /// One row for each proposal, for spreadsheets
     Csv,
-    /// For programs
+    /// JSON for programs
     Json,
-    /// The same as YAML
+    /// The same in YAML
     Yaml,
 }
 
@@ -131,7 +131,7 @@ fn totals(rows: &[Row]) {
     print::table(&columns, rows.iter().map(row).collect());
 }
 
-/// What is good and bad about a proposal, in words: nothing is said by colour alone.
+/// Lists a proposal's strengths and flaws in words: no fact is shown by colour alone.
 fn remarks(row: &Row) -> String {
     let mut remarks = Vec::new();
     if row.awarded {
@@ -157,7 +157,7 @@ fn remarks(row: &Row) -> String {
     remarks.join(", ")
 }
 
-/// Articles down, proposals across; the best of each line has a star.
+/// Prints the lines' prices: articles down, proposals across; the best of each line has a star.
 fn lines(order: &OrderView, comparison: &Comparison) {
     let shown = &comparison.rows[..comparison.rows.len().min(COLUMNS_MAX)];
     let mut columns = vec![Column::Words("LINE"), Column::Numbers("WANTED")];

@@ -1,4 +1,4 @@
-//! `orderstream conversation`: what buyer and sellers said to one another.
+//! `orderstream conversation`: shows the messages of buyer and sellers.
 
 use super::market::Place;
 use super::model::{Conversation as Shown, Said};
@@ -12,15 +12,15 @@ use crate::output;
 pub(crate) struct Conversation {
     /// Name of the order request, or the order's id
     order: String,
-    /// Only questions that no follow-up answers
+    /// Show only questions that no follow-up answers
     #[arg(long)]
     open: bool,
-    /// Name of a former incarnation of the id, as `status` shows them; the newest is read when absent
+    /// Name of a former incarnation of the id, as `status` shows them; the newest when absent
     #[arg(long, value_name = "NAME")]
     incarnation: Option<String>,
     #[command(flatten)]
     place: Place,
-    /// How it is shown
+    /// Output format
     #[arg(long, short, default_value = "table")]
     output: Format,
 }
@@ -58,7 +58,7 @@ impl Conversation {
     }
 }
 
-/// The questions that the buyer has not answered, the oldest first.
+/// Returns the questions that the buyer has not answered, the oldest first.
 fn open(said: &[Said]) -> impl Iterator<Item = &str> {
     let answered: Vec<&str> = said
         .iter()

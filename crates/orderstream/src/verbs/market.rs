@@ -1,5 +1,5 @@
-//! Where the market's verbs do their work, and which order is meant: the name of an order request,
-//! or an order's own id.
+//! The servers that the verbs use, and the resolution of an order: by the name of an order request,
+//! or by an order's own id.
 
 use std::time::Duration;
 
@@ -19,12 +19,12 @@ use super::rest::{Ask, Rest, encoded};
 use super::server::{Server, Site, failure};
 use crate::exit::Failure;
 
-/// How long the processors may take to answer what is good to know and not needed.
+/// The time limit of optional requests to the processors.
 const BRIEFLY: Duration = Duration::from_secs(3);
-/// Pages of one conversation that are read; each holds many entries.
+/// The most pages of one conversation that are read; each holds many entries.
 const PAGES_MAX: usize = 1_000;
 
-/// Where buyer and sellers meet.
+/// The arguments that choose the buyer's server and the processors.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Place {
     #[command(flatten)]
@@ -33,10 +33,10 @@ pub(crate) struct Place {
     sellers: SellersPlace,
 }
 
-/// Where the processors are.
+/// The arguments that choose the processors.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct SellersPlace {
-    /// The processors' REST; any processor answers for all
+    /// The processors' REST; any processor serves all orders
     #[arg(
         help_heading = "Where",
         long,
@@ -56,14 +56,14 @@ pub(crate) struct SellersPlace {
 }
 
 impl Place {
-    /// Where a buyer works.
+    /// Returns the market for a buyer: the server and the processors.
     pub(super) async fn market(&self) -> Result<Market, Failure> {
         let server = self.site.connect().await?;
         let sellers = self.sellers_side().await?;
         Ok(Market { server, sellers })
     }
 
-    /// Where sellers work. No server is needed for it.
+    /// Returns the processors for sellers. The buyer's server is not needed.
     pub(super) async fn sellers_side(&self) -> Result<SellersSide, Failure> {
         let resources = self.site.resources().await?;
         let tenant = self.site.tenant(resources.as_ref());
@@ -85,32 +85,32 @@ impl Place {
     }
 }
 
-/// The processors, as a tenant's sellers see them.
+/// The processors' REST for one tenant.
 #[derive(Debug)]
 pub(super) struct SellersSide {
     rest: Rest,
     tenant: String,
-    /// Which incarnation of an order is read; the newest when none is named.
+    /// The incarnation of an order that is read; the newest when absent.
     incarnation: Option<String>,
 }
 
 impl SellersSide {
-    /// The tenant whose orders are meant.
+    /// Returns the tenant whose orders are meant.
     pub(super) fn tenant(&self) -> &str {
         &self.tenant
     }
 
-    /// Whether what is read is of an incarnation that was named.
+    /// Reports whether a named incarnation is read.
     pub(super) const fn reads_named_incarnation(&self) -> bool {
         self.incarnation.is_some()
     }
 
-    /// Sends an act.
+    /// Sends a command.
     pub(super) async fn act(&self, ask: Ask) -> Result<Value, Failure> {
         self.rest.act(&ask).await
     }
 
-    /// An order's part: `""` for itself, `/proposals`, `/comparison`, …
+    /// Reads a part of an order: `""` for the order itself, `/proposals`, `/comparison`, …
     pub(super) async fn read<T: DeserializeOwned>(
         &self,
         id: &str,
@@ -120,7 +120,7 @@ impl SellersSide {
         self.rest.get(self.path(id, part, query)).await
     }
 
-    /// The same as text, as far as `enough` wants it.
+    /// Reads a part of an order as text, until `enough` accepts what was read.
     pub(super) async fn text(
         &self,
         id: &str,
@@ -131,7 +131,7 @@ impl SellersSide {
         self.rest.text(self.path(id, part, query), enough).await
     }
 
-    /// All that was said about an order, the oldest first.
+    /// Reads an order's conversation, the oldest message first.
     pub(super) async fn conversation(&self, id: &str) -> Result<Vec<Said>, Failure> {
         let (mut all, mut after) = (Vec::new(), 0_u64);
         for _ in 0..PAGES_MAX {
@@ -146,7 +146,7 @@ impl SellersSide {
         Ok(all)
     }
 
-    /// The proposals of an order, by id; at most `limit`.
+    /// Reads the proposals of an order, by id; at most `limit`.
     pub(super) async fn proposals(
         &self,
         id: &str,
@@ -165,7 +165,7 @@ impl SellersSide {
         Ok(all)
     }
 
-    /// One proposal of an order.
+    /// Reads one proposal of an order.
     pub(super) async fn proposal<T: DeserializeOwned>(
         &self,
         id: &str,
@@ -188,46 +188,46 @@ impl SellersSide {
     }
 }
 
-/// A server for what buyers want, and the processors for what is.
+/// The buyer's server, which takes commands, and the processors, which hold the orders.
 #[derive(Debug)]
 pub(super) struct Market {
     server: Server,
     sellers: SellersSide,
 }
 
-/// What an act came to when it was sent.
+/// The immediate result of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// It is in the order's list, by this request or an earlier one under its key.
+    /// It is in the order's list, by this request or by an earlier one with its key.
     Done,
-    /// It is stored and not decided yet; this place tells what comes of it.
+    /// It is stored and not decided yet; its reply can be read at this path.
     Pending(String),
-    /// The order request wants it; the order shows whether it came true.
+    /// The order request has it; the order shows whether it was carried out.
     Wished,
 }
 
-/// What a requestor tells of an act that it does not refuse.
+/// The state of a command at the requestor, where it is not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Came {
     /// It is in the order's list.
     Done,
-    /// It is not known yet.
+    /// It is not decided yet.
     Pending,
-    /// It cannot tell.
+    /// The requestor does not know it.
     Untold,
 }
 
-/// An order, and how its buyer steers it.
+/// An order, and the order request by which its buyer controls it.
 #[derive(Debug)]
 pub(super) struct Subject {
-    /// Its id at the processors.
+    /// The order's id at the processors.
     pub(super) id: String,
-    /// Its order request, where it has one.
+    /// Its order request; absent where it has none, or a read-only one.
     resource: Option<Value>,
 }
 
 impl Subject {
-    /// Its order request, where it has one.
+    /// Returns its order request; `None` where it has none, or a read-only one.
     pub(super) const fn resource(&self) -> Option<&Value> {
         self.resource.as_ref()
     }
@@ -238,18 +238,18 @@ impl Subject {
 }
 
 impl Market {
-    /// The same, where an incarnation is read that is not the newest, or may not be.
+    /// Reads this incarnation of orders; the newest when absent.
     pub(super) fn of_incarnation(mut self, incarnation: Option<String>) -> Self {
         self.sellers.incarnation = incarnation;
         self
     }
 
-    /// The processors.
+    /// Returns the processors.
     pub(super) const fn sellers(&self) -> &SellersSide {
         &self.sellers
     }
 
-    /// The order that a name or an id means, for an act.
+    /// Resolves the name of an order request or an order's id, for a command.
     pub(super) async fn subject(&self, name: &str) -> Result<Subject, Failure> {
         let Some(resource) = self.server.find(name).await? else { return Ok(Subject::of_id(name)) };
         let key = edit::key_of(&resource).map_err(|refusal| Failure::from_refusal(&refusal))?;
@@ -259,8 +259,8 @@ impl Market {
         Ok(Subject { id: key.order_req_id.to_string(), resource })
     }
 
-    /// The order that a name or an id means, for reading: where the buyer's server is not reached,
-    /// the processors are asked for the name itself.
+    /// Resolves the name of an order request or an order's id, for reading: where the buyer's
+    /// server is not reached, the name is taken as the order's id.
     pub(super) async fn subject_to_read(&self, name: &str) -> Result<Subject, Failure> {
         match self.subject(name).await {
             Err(failure) if failure.is_not_reached() => Ok(Subject::of_id(name)),
@@ -268,7 +268,7 @@ impl Market {
         }
     }
 
-    /// The order at its processor, if that answers soon.
+    /// Reads the order at its processor; `None` where that does not answer soon.
     pub(super) async fn order_if_told(
         &self,
         subject: &Subject,
@@ -276,25 +276,25 @@ impl Market {
         briefly(self.order(subject)).await
     }
 
-    /// The order at its processor.
+    /// Reads the order at its processor.
     pub(super) async fn order(&self, subject: &Subject) -> Result<OrderView, Failure> {
         self.sellers.read(&subject.id, "", &[]).await
     }
 
-    /// What the buyer's server knows of the order's stream; nothing on a cluster, where the order
-    /// request says it.
+    /// Reads the state of the order's stream at the buyer's server; `None` on a cluster, where the
+    /// order request has it.
     pub(super) async fn tracking(&self, subject: &Subject) -> Result<Option<Value>, Failure> {
         let Some(server) = self.server.plain() else { return Ok(None) };
         server.get(&self.tracking_path(subject)).await.map(Some)
     }
 
-    /// Where a requestor tells what it knows of an order.
+    /// Returns the path of an order's tracking at a requestor.
     pub(super) fn tracking_path(&self, subject: &Subject) -> String {
         format!("/api/v1/orders/tracking/{}", encoded(&self.path_id(&subject.id)))
     }
 
-    /// Does an act: by an edit of the order request, or by the requestor where there is none. The
-    /// key belongs to the act; an edit is the same however often it is made.
+    /// Carries out a command: by an edit of the order request, or at the requestor where there is
+    /// none. The key is for the requestor; an edit can be repeated without one.
     pub(super) async fn act(
         &self,
         subject: &Subject,
@@ -333,7 +333,7 @@ impl Market {
         Ok(place.map_or(Taken::Done, |place| Taken::Pending(place.to_owned())))
     }
 
-    /// What the requestor knows by now of an act; fails where it is refused.
+    /// Reads the state of a pending command at the requestor; fails where it was refused.
     pub(super) async fn came_of(&self, place: &str) -> Result<Came, Failure> {
         let Some(server) = self.server.plain() else { return Ok(Came::Untold) };
         let told = match server.get(place).await {
@@ -354,7 +354,7 @@ impl Market {
         }
     }
 
-    /// Whether the order's list has a follow-up.
+    /// Reports whether the order's list has a follow-up.
     pub(super) async fn has_follow_up(
         &self,
         subject: &Subject,
@@ -369,7 +369,8 @@ impl Market {
     }
 }
 
-/// What the processors tell, if they answer soon: nothing where they do not.
+/// Awaits an optional request for up to [`BRIEFLY`]; returns `None` where the processors do not
+/// answer.
 pub(super) async fn briefly<T>(
     asked: impl Future<Output = Result<T, Failure>>,
 ) -> Result<Option<T>, Failure> {
@@ -380,7 +381,7 @@ pub(super) async fn briefly<T>(
     }
 }
 
-/// An act's word in the path, and its body.
+/// Returns a command's word in the path, and its body.
 fn request_of(act: &BuyerAct) -> (&'static str, Value) {
     match act {
         BuyerAct::Finalise { award, reason, undo_within_ms } => {

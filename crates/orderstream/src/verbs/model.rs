@@ -1,26 +1,26 @@
-//! What the processors answer, as far as the verbs read it, and what the verbs print for programs. A
-//! field that an older server does not send has its default.
+//! The processors' responses, as far as the verbs read them, and the verbs' JSON output. A field
+//! that an older server does not send has its default.
 
 #![allow(clippy::struct_excessive_bools, reason = "facts of answers, as they come")]
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One wanted thing.
+/// An article that the buyer wants.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct ItemView {
-    /// The buyer's number of the thing.
+    /// The buyer's number of the article.
     pub(crate) sku: String,
-    /// For people.
+    /// A description for people.
     pub(crate) description: Option<String>,
-    /// How many, a decimal.
+    /// The quantity, a decimal.
     pub(crate) quantity: String,
-    /// Of what.
+    /// The quantity's unit, such as `pieces`.
     pub(crate) unit: Option<String>,
 }
 
-/// An order at its processor.
+/// An order as its processor returns it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct OrderView {
@@ -46,13 +46,13 @@ pub(crate) struct OrderView {
     pub(crate) former_incarnations: Vec<FormerIncarnation>,
 }
 
-/// An incarnation of an id that a newer one took the place of.
+/// An incarnation of an id that a newer one replaced.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct FormerIncarnation {
-    /// Its own name.
+    /// The incarnation's name.
     pub(crate) incarnation: String,
-    /// When it reached its end, RFC 3339.
+    /// The time of its end, RFC 3339.
     pub(crate) ended_at: Option<String>,
 }
 
@@ -60,9 +60,9 @@ pub(crate) struct FormerIncarnation {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct ConsideredSeller {
-    /// Who.
+    /// The seller's name.
     pub(crate) seller: String,
-    /// Whether it was invited.
+    /// The seller was invited.
     pub(crate) chosen: bool,
     /// The verdict: `Chosen`, `TooFar`, `PlaceUnknown`, `WrongCategory`, `NotNamed`, `Excluded`,
     /// `Suspended`, `Full` or `BeyondCount`.
@@ -71,35 +71,35 @@ pub(crate) struct ConsideredSeller {
     pub(crate) distance_m: Option<u32>,
 }
 
-/// An invited seller, and how far it is.
+/// An invited seller, and the state of its invitation.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Invitation {
-    /// Who.
+    /// The seller's name.
     pub(crate) seller: String,
     /// `Invited`, `Bounced`, `Notified`, `Seen`, `Declined` or `Proposed`.
     pub(crate) state: String,
-    /// Since when, RFC 3339.
+    /// The time since which it has this state, RFC 3339.
     pub(crate) at: Option<String>,
-    /// Why it could not be told, or why it declined.
+    /// The reason for which it could not be notified, or for which it declined.
     pub(crate) reason: Option<String>,
 }
 
-/// How many proposals there are.
+/// The numbers of an order's proposals, by state.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct ProposalCounts {
-    /// Ever made.
+    /// All proposals ever made.
     pub(crate) received: u32,
-    /// Can be awarded.
+    /// Proposals that can be awarded.
     pub(crate) open: u32,
-    /// Taken back.
+    /// Proposals that were withdrawn.
     pub(crate) withdrawn: u32,
-    /// Out.
+    /// Proposals that did not win.
     pub(crate) closed: u32,
 }
 
-/// A page of proposals.
+/// A page of proposals as a processor returns it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct ProposalsPage {
@@ -111,33 +111,33 @@ pub(crate) struct ProposalsPage {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct ProposalView {
-    /// Which.
+    /// The proposal's id.
     pub(crate) proposal_id: String,
-    /// Whose.
+    /// The seller's name.
     pub(crate) seller: String,
     /// `Open`, `Withdrawn` or `Closed`.
     pub(crate) status: String,
-    /// Its version; 1 is the first.
+    /// The proposal's version; the first is 1.
     pub(crate) version: u32,
-    /// For how much in all, a decimal.
+    /// The total price, a decimal.
     pub(crate) price: String,
-    /// ISO 4217.
+    /// The price's currency, ISO 4217.
     pub(crate) currency: String,
-    /// Per line.
+    /// The prices per line; empty where the proposal has one price for all.
     pub(crate) lines: Vec<ProposalLineView>,
-    /// For the buyer.
+    /// A note to the buyer.
     pub(crate) note: Option<String>,
-    /// When it would be delivered, as the seller wrote it.
+    /// The date of delivery, as the seller wrote it.
     pub(crate) delivery_date: Option<String>,
-    /// Until when it stands, as the seller wrote it.
+    /// The end of its validity, as the seller wrote it.
     pub(crate) valid_until: Option<String>,
-    /// Addresses of documents.
+    /// The URLs of documents.
     pub(crate) attachments: Vec<String>,
-    /// Who edits it now.
+    /// The holder of the edit lock; absent while there is none.
     pub(crate) locked_by: Option<String>,
-    /// Until when.
+    /// The end of the edit lock, RFC 3339.
     pub(crate) locked_until: Option<String>,
-    /// When it came, RFC 3339.
+    /// The time of its first version, RFC 3339.
     pub(crate) at: String,
 }
 
@@ -145,17 +145,17 @@ pub(crate) struct ProposalView {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct ProposalLineView {
-    /// The buyer's number of the thing.
+    /// The buyer's number of the article.
     pub(crate) sku: String,
-    /// A decimal.
+    /// The quantity, a decimal.
     pub(crate) quantity: String,
-    /// Of what.
+    /// The quantity's unit, such as `pieces`.
     pub(crate) unit: Option<String>,
-    /// For how much in all, a decimal.
+    /// The total price, a decimal.
     pub(crate) price: String,
 }
 
-/// What `compare` prints: the proposals that were not taken back, side by side.
+/// The JSON output of `compare`: the proposals that were not withdrawn, side by side.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Comparison {
@@ -163,9 +163,9 @@ pub(crate) struct Comparison {
     pub(crate) skus: Vec<String>,
     /// The proposals, the best first.
     pub(crate) rows: Vec<Row>,
-    /// Proposals beyond the bound.
+    /// The number of proposals beyond the limit.
     pub(crate) omitted: usize,
-    /// Whether nothing can be shown yet because the order is sealed.
+    /// The order is sealed, so no proposal can be shown yet.
     pub(crate) sealed: bool,
 }
 
@@ -173,33 +173,34 @@ pub(crate) struct Comparison {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Row {
-    /// Which.
+    /// The proposal's id.
     pub(crate) proposal_id: String,
-    /// Whose.
+    /// The seller's name.
     pub(crate) seller: String,
-    /// Its version.
+    /// The proposal's version.
     pub(crate) version: u32,
-    /// Whether it can be awarded.
+    /// The proposal can be awarded.
     pub(crate) open: bool,
-    /// Whether it won, all or a part.
+    /// The proposal won the order or a line of it.
     pub(crate) awarded: bool,
-    /// The total, a decimal.
+    /// The total price, a decimal.
     pub(crate) total: String,
-    /// ISO 4217.
+    /// The price's currency, ISO 4217.
     pub(crate) currency: String,
-    /// Whether no other total in its currency is lower, of those that offer everything.
+    /// Its total is the lowest in its currency, among proposals that offer everything.
     pub(crate) best_total: bool,
-    /// When it would be delivered, as the seller wrote it.
+    /// The date of delivery, as the seller wrote it.
     pub(crate) delivery_date: Option<String>,
-    /// Whether no other one is delivered earlier.
+    /// No other proposal has an earlier date of delivery.
     pub(crate) best_delivery: bool,
-    /// Whether it is delivered when the order wants it; absent where one of the two does not say.
+    /// The date of delivery is no later than the order wants; absent where either has no date.
     pub(crate) in_time: Option<bool>,
-    /// From the seller to the place of delivery, metres.
+    /// The distance from the seller to the place of delivery, metres.
     pub(crate) distance_m: Option<u32>,
-    /// Whether its time of validity is over.
+    /// The proposal's validity is over.
     pub(crate) lapsed: bool,
-    /// What it offers of each of `skus`, in their order; null: not, or only as a whole.
+    /// Its lines for `skus`, in their order; null where it does not offer the line, or only the
+    /// whole.
     pub(crate) lines: Vec<Option<ComparedLine>>,
     /// Articles of the order that it does not offer.
     pub(crate) missing: Vec<String>,
@@ -209,141 +210,142 @@ pub(crate) struct Row {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct ComparedLine {
-    /// A decimal.
+    /// The quantity, a decimal.
     pub(crate) quantity: String,
-    /// For how much in all, a decimal.
+    /// The total price, a decimal.
     pub(crate) price: String,
-    /// Whether nobody offers the line for less in this currency.
+    /// No other proposal offers the line for less in this currency.
     pub(crate) best: bool,
 }
 
-/// What `conversation` prints, and a page of it at the processor.
+/// The JSON output of `conversation`, and a page of it at the processor.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Conversation {
-    /// What was said, the oldest first.
+    /// The messages, the oldest first.
     pub(crate) conversation: Vec<Said>,
-    /// Where the next page begins; absent at the end.
+    /// The cursor of the next page; absent at the end.
     pub(crate) next: Option<u64>,
 }
 
-/// One thing that was said.
+/// One message of a conversation.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Said {
-    /// The event's number.
+    /// The event's sequence number.
     pub(crate) seq: u64,
-    /// When, RFC 3339.
+    /// The time of the event, RFC 3339.
     pub(crate) at: String,
     /// `follow_up` of the buyer, `question` of a seller, or `answer` of a seller.
     pub(crate) kind: String,
     /// The follow-up's or the question's id; an answer has none.
     pub(crate) id: Option<String>,
-    /// The seller who spoke; absent for the buyer.
+    /// The seller who sent it; absent for the buyer.
     pub(crate) seller: Option<String>,
-    /// To whom the buyer spoke; empty means to all.
+    /// The sellers that the buyer sent it to; empty for all.
     pub(crate) audience: Vec<String>,
-    /// The text.
+    /// The text of the message.
     pub(crate) message: String,
-    /// The question or follow-up that it answers.
+    /// The id of the question or follow-up that it answers.
     pub(crate) answers: Option<String>,
 }
 
-/// What an act prints.
+/// The JSON output of a command on an order.
 #[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct Done {
     /// The order's id.
     pub(crate) order_req_id: String,
-    /// The verb.
+    /// The verb that was run.
     pub(crate) act: String,
-    /// The order's last event when the act was seen to be done.
+    /// The order's last sequence number when the command was observed to be done.
     pub(crate) last_seq: u64,
     /// The order's phase then: `Open`, `Paused`, `Finalised`, `Expired`, `Closed` or `Cancelled`.
     pub(crate) phase: String,
-    /// The proposal that it was about.
+    /// The id of the proposal that the command was about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) proposal_id: Option<String>,
-    /// The follow-up or question that it was about.
+    /// The id of the follow-up or question that the command was about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) follow_up_id: Option<String>,
-    /// The idempotency key: the same act with it is done once, unless it edits an order request.
+    /// The idempotency key: a command repeated with it has one effect, unless it edits an order
+    /// request.
     pub(crate) key: String,
 }
 
-/// What `status` prints.
+/// The JSON output of `status`.
 #[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct StatusReport {
     /// The order's id.
     pub(crate) order_req_id: String,
     /// The buyer's tenant.
     pub(crate) tenant: String,
-    /// One line for people.
+    /// A one-line title for people.
     pub(crate) title: Option<String>,
-    /// Which incarnation of the id.
+    /// The incarnation of the id.
     pub(crate) incarnation: String,
-    /// Incarnations that it took the place of, the last one first.
+    /// The incarnations that a newer one replaced, the last one first.
     pub(crate) former_incarnations: Vec<FormerIncarnation>,
-    /// What is wanted.
+    /// The wanted articles.
     pub(crate) items: Vec<ItemView>,
     /// `Open`, `Paused`, `Finalised`, `Expired`, `Closed` or `Cancelled`.
     pub(crate) phase: String,
-    /// Whether prices and sellers are hidden still.
+    /// The order is sealed: prices and sellers are hidden.
     pub(crate) sealed: bool,
-    /// When it was opened, RFC 3339.
+    /// The time of its opening, RFC 3339.
     pub(crate) opened_at: String,
-    /// When its time runs out.
+    /// The time of its expiry, RFC 3339.
     pub(crate) expires_at: String,
-    /// Until when a sealed order that was opened waits for a decision.
+    /// The time until which an opened sealed order waits for a decision, RFC 3339.
     pub(crate) decide_until: Option<String>,
-    /// When it reached its end.
+    /// The time of its end, RFC 3339; absent before.
     pub(crate) ended_at: Option<String>,
-    /// Who won, in words.
+    /// The award, in words.
     pub(crate) award: Option<String>,
-    /// Who is to win while that can be undone, in words.
+    /// The pending award, in words.
     pub(crate) pending_award: Option<String>,
-    /// How many proposals there are.
+    /// The numbers of proposals, by state.
     pub(crate) proposal_counts: ProposalCounts,
-    /// The newest content of each proposal, at most 100.
+    /// The newest version of each proposal, at most 100.
     pub(crate) proposals: Vec<ProposalView>,
     /// The invited sellers.
     pub(crate) sellers: Vec<Invitation>,
-    /// How many sellers were considered.
+    /// The number of sellers that were considered.
     pub(crate) sellers_considered: usize,
     /// The order's stream to its buyer.
     pub(crate) stream: StreamReport,
     /// The last events, the oldest first.
     pub(crate) timeline: Vec<TimelineEntry>,
-    /// What is still to be told, and what was given up.
+    /// The notifications that wait or were given up.
     pub(crate) notifications: Vec<NotificationView>,
 }
 
 /// An order's stream to its buyer.
 #[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct StreamReport {
-    /// Whether it is up, as its processor sees it.
+    /// The stream is up, as its processor sees it.
     pub(crate) active: bool,
-    /// Why it is not, and what to do.
+    /// The cause for which it is down, and the fix; absent while it is up.
     pub(crate) down_because: Option<String>,
-    /// The last event.
+    /// The order's last sequence number.
     pub(crate) last_seq: u64,
-    /// The fencing number of its reader.
+    /// The epoch of its tracker.
     pub(crate) epoch: u64,
-    /// The processor that holds the order, where the buyer's server says it.
+    /// The processor that holds the order, where the buyer's server reports it.
     pub(crate) processor: Option<String>,
-    /// How often it came up again, where the buyer's server says it.
+    /// The number of reconnections, where the buyer's server reports it.
     pub(crate) reconnects: Option<u64>,
 }
 
-/// One event.
+/// One event of an order.
 #[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct TimelineEntry {
-    /// Its number.
+    /// The event's sequence number.
     pub(crate) seq: u64,
-    /// When, RFC 3339.
+    /// The time of the event, RFC 3339.
     pub(crate) at: String,
-    /// Its word.
+    /// The event's type.
     pub(crate) event: String,
-    /// What happened, in words.
+    /// The event's content, in words; empty for a type that this version does not know.
     pub(crate) text: String,
 }
 
@@ -351,25 +353,25 @@ pub(crate) struct TimelineEntry {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct NotificationView {
-    /// Its id.
+    /// The notification's id.
     pub(crate) notification_id: String,
-    /// What sort.
+    /// The notification's topic.
     pub(crate) topic: String,
-    /// Who is told: `buyer`, `seller` or `sink`.
+    /// The recipient: `buyer`, `seller` or `sink`.
     pub(crate) recipient: String,
-    /// Which seller.
+    /// The seller's name, where the recipient is one.
     pub(crate) seller: Option<String>,
-    /// By which channel.
+    /// The channel.
     pub(crate) channel: String,
-    /// `waiting`, `delivered` (the order is being told) or `dead`.
+    /// `waiting`, `delivered` (its order does not have the result yet) or `dead`.
     pub(crate) state: String,
-    /// How often it was tried.
+    /// The number of delivery attempts.
     pub(crate) attempts: u32,
-    /// Why it was not delivered.
+    /// The cause for which it was not delivered.
     pub(crate) reason: Option<String>,
 }
 
-/// What `why` prints.
+/// The JSON output of `why`.
 #[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct WhyReport {
     /// The order's id.

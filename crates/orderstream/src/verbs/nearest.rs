@@ -1,6 +1,6 @@
-//! What somebody who made a slip most likely meant.
+//! Suggestions for mistyped words.
 
-/// The known word that is nearest to a text, where one is near enough.
+/// Returns the known word that is nearest to a text, where one is near enough.
 pub(crate) fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| text.to_ascii_uppercase().replace(['-', ' ', '_'], "");
     let wanted = plain(text);
@@ -15,7 +15,7 @@ mod tests {
     use super::nearest;
 
     #[test]
-    fn a_slip_is_understood_and_something_else_is_not() {
+    fn only_near_words_are_suggested() {
         let known = ["ORDER_SEALED", "ORDER_ENDED", "LOCKED"];
         assert_eq!(nearest("order-sealt", known.into_iter()), Some("ORDER_SEALED"));
         assert_eq!(nearest("LOKED", known.into_iter()), Some("LOCKED"));

@@ -15,10 +15,10 @@ use super::rest::{Ask, encoded};
 use super::seller::{Done, Seller};
 use crate::exit::Failure;
 
-/// What a proposal says.
+/// The content of a proposal.
 #[derive(Clone, Debug, clap::Args)]
 struct Content {
-    /// For how much in all; the sum of the lines when absent
+    /// The total price; the sum of the lines when absent
     #[arg(
         help_heading = "What is proposed",
         long,
@@ -26,22 +26,22 @@ struct Content {
         allow_hyphen_values = true
     )]
     price: Option<String>,
-    /// ISO 4217
+    /// The currency, ISO 4217
     #[arg(help_heading = "What is proposed", long, value_name = "CODE")]
     currency: Option<String>,
-    /// An article, how many, of what, and for how much in all; as often as there are lines
+    /// An article, its quantity, unit and total price; repeat for each line
     #[arg(help_heading = "What is proposed", long = "line", value_name = "SKU:QUANTITY[:UNIT]=PRICE", value_parser = line)]
     lines: Vec<LineFlag>,
-    /// For the buyer
+    /// A note to the buyer
     #[arg(help_heading = "What is proposed", long, value_name = "TEXT")]
     note: Option<String>,
-    /// When it would be delivered: a date or RFC 3339
+    /// The date of delivery: a date or RFC 3339
     #[arg(help_heading = "What is proposed", long, value_name = "DATE")]
     delivery_date: Option<String>,
-    /// Until when it stands: a date or RFC 3339
+    /// The end of its validity: a date or RFC 3339
     #[arg(help_heading = "What is proposed", long, value_name = "DATE")]
     valid_until: Option<String>,
-    /// Address of a document; as often as there are documents
+    /// The URL of a document; repeat for each document
     #[arg(help_heading = "What is proposed", long = "attach", value_name = "URL")]
     attachments: Vec<String>,
 }
@@ -73,7 +73,7 @@ fn line(text: &str) -> Result<LineFlag, String> {
 pub(crate) struct Propose {
     /// The order's id, as in the invitation
     order: String,
-    /// Id of the proposal; made up when absent
+    /// Id of the proposal; generated when absent
     #[arg(long, value_name = "ID")]
     proposal_id: Option<String>,
     #[command(flatten)]
@@ -87,9 +87,9 @@ pub(crate) struct Propose {
 pub(crate) struct Amend {
     /// The order's id
     order: String,
-    /// Which proposal
+    /// The proposal's id
     proposal: String,
-    /// What changes; what is not given stays
+    /// The fields that change; those not given stay.
     #[command(flatten)]
     content: Content,
     #[command(flatten)]
@@ -101,9 +101,9 @@ pub(crate) struct Amend {
 pub(crate) struct Withdraw {
     /// The order's id
     order: String,
-    /// Which proposal
+    /// The proposal's id
     proposal: String,
-    /// Why, for the buyer
+    /// The reason, for the buyer
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
@@ -115,9 +115,9 @@ pub(crate) struct Withdraw {
 pub(crate) struct Lock {
     /// The order's id
     order: String,
-    /// Which proposal
+    /// The proposal's id
     proposal: String,
-    /// For how long, at most 1h; it runs out by itself
+    /// The time until it expires by itself, at most 1h
     #[arg(long = "for", default_value = "5m", value_name = "DURATION")]
     lease: String,
     #[command(flatten)]
@@ -129,14 +129,14 @@ pub(crate) struct Lock {
 pub(crate) struct Unlock {
     /// The order's id
     order: String,
-    /// Which proposal
+    /// The proposal's id
     proposal: String,
     #[command(flatten)]
     seller: Seller,
 }
 
 impl Content {
-    /// The proposal of these flags over what stood there before.
+    /// Returns the proposal by these flags; a field that is not given stays as in `before`.
     fn over(self, before: &ProposalView, seller: &str) -> Result<ProposalInput, Failure> {
         let lines: Vec<ProposalLineInput> = if self.lines.is_empty() {
             before.lines.iter().map(line_before).collect()
@@ -191,7 +191,7 @@ fn sum(lines: &[ProposalLineInput]) -> Result<String, Failure> {
     Ok(sum.to_string())
 }
 
-/// The body of a proposal.
+/// Returns the request body of a proposal.
 fn body(sellers: &SellersSide, order: &str, input: &ProposalInput) -> Result<Value, Failure> {
     let mut body =
         serde_json::to_value(input).map_err(|error| Failure::unexpected(error.to_string()))?;
@@ -264,7 +264,7 @@ impl Amend {
     }
 }
 
-/// What changed, field by field.
+/// Describes the changes of an amendment, field by field.
 fn amended(id: &str, before: &ProposalView, proposed: &Proposed) -> String {
     let former = Proposed::try_from(ProposalInput {
         proposal_id: None,
@@ -348,7 +348,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_read_with_its_price() {
+    fn lines_are_parsed_with_their_price() {
         let read = line("CHAIR-01:40:pieces=5200.00").unwrap();
         assert_eq!((read.sku.as_str(), read.quantity.as_str()), ("CHAIR-01", "40"));
         assert_eq!((read.unit.as_deref(), read.price.as_str()), (Some("pieces"), "5200.00"));

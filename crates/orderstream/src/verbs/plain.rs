@@ -1,5 +1,4 @@
-//! A server that speaks plain HTTP: `dev`, a requestor or a processor. A small client with
-//! deadlines.
+//! A small client with deadlines for servers with plain HTTP: `dev`, a requestor or a processor.
 
 use std::time::Duration;
 
@@ -15,14 +14,14 @@ use serde_json::Value;
 
 use crate::exit::Failure;
 
-/// How long one request may take.
+/// The time limit of one request.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// How long a connection may take to be made.
+/// The time limit of connecting.
 const CONNECT: Duration = Duration::from_secs(3);
-/// Bytes of an answer: a page of ten thousand resources.
+/// The most bytes of a response: a page of ten thousand resources.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// A plain server.
+/// A client of one server.
 #[derive(Debug)]
 pub(crate) struct PlainServer {
     flag: &'static str,
@@ -31,7 +30,7 @@ pub(crate) struct PlainServer {
 }
 
 impl PlainServer {
-    /// The server at a URL; the flag says where the URL came from.
+    /// Makes a client of the server at a URL; `flag` is the flag that gave it, for failures.
     pub(crate) fn new(flag: &'static str, base: &str) -> Result<Self, Failure> {
         let base = base.trim_end_matches('/').to_owned();
         let is_http = base
@@ -52,7 +51,7 @@ impl PlainServer {
         self.ask(Method::GET, path, None).await.map(|(_, body)| body)
     }
 
-    /// Puts a resource; tells whether it is new.
+    /// Puts a resource; the boolean of the result is set when the resource is new.
     pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<(bool, Value), Failure> {
         let (status, body) = self.ask(Method::PUT, path, Some(body)).await?;
         Ok((status == StatusCode::CREATED, body))
@@ -84,8 +83,8 @@ impl PlainServer {
         answer(&reply).map(|answer| (status, answer))
     }
 
-    /// Sends one request, its path without the server. The body of the answer is read to its end,
-    /// or until `enough` says so of what came so far.
+    /// Sends one request, whose URI is a path. The body of the response is read to its end, or
+    /// until `enough` accepts what was read.
     pub(super) async fn send(
         &self,
         request: Request<Vec<u8>>,
@@ -135,13 +134,13 @@ impl PlainServer {
     }
 }
 
-/// An error with what is behind it.
+/// Formats an error with its causes.
 fn causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// What a server answered, or what it refused.
+/// Returns the body of a response, or the failure that it reports.
 pub(super) fn answer(reply: &Reply) -> Result<Value, Failure> {
     let body: Value = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
     if (200..300).contains(&reply.status) {
@@ -164,7 +163,7 @@ pub(super) fn answer(reply: &Reply) -> Result<Value, Failure> {
     Err(failure.retry_after(retry_after_ms))
 }
 
-/// What an API server says before it hands a request on.
+/// Converts an error of the API server itself, which has not passed the request on.
 fn by_api_server(status: u16, message: String) -> Failure {
     match status {
         401 | 403 => {

@@ -1,5 +1,4 @@
-//! How answers look: tables with one space of air, times as people say them, JSON and YAML for
-//! programs.
+//! The output of the verbs: tables and times for people, JSON and YAML for programs.
 
 use comfy_table::{CellAlignment, Table, presets};
 use orderstream_core::{Timestamp, date};
@@ -9,16 +8,16 @@ use super::show::Format;
 use crate::exit::Failure;
 use crate::output::{self, Style, styled};
 
-/// A column: its heading, and whether it holds numbers.
+/// A column: its heading and alignment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Column<'a> {
-    /// Words, from the left.
+    /// A column of words, aligned left.
     Words(&'a str),
-    /// Numbers, to the right.
+    /// A column of numbers, aligned right.
     Numbers(&'a str),
 }
 
-/// Rows under their headings; nothing when there are no rows.
+/// Prints a table; nothing when there are no rows.
 pub(crate) fn table(columns: &[Column<'_>], rows: Vec<Vec<String>>) {
     if rows.is_empty() {
         return;
@@ -28,7 +27,7 @@ pub(crate) fn table(columns: &[Column<'_>], rows: Vec<Vec<String>>) {
     }
 }
 
-/// The lines of a table, each without blanks at its end.
+/// Formats the lines of a table, without trailing blanks.
 pub(crate) fn lines(columns: &[Column<'_>], rows: Vec<Vec<String>>) -> Vec<String> {
     let mut table = Table::new();
     let heading = |column: &Column<'_>| match column {
@@ -52,24 +51,25 @@ pub(crate) fn lines(columns: &[Column<'_>], rows: Vec<Vec<String>>) -> Vec<Strin
     lines
 }
 
-/// A text that stays in its cell, and commands no terminal.
+/// Replaces control characters by blanks, so that a text stays on one line and cannot control the
+/// terminal.
 pub(crate) fn one_line(text: &str) -> String {
     let plain = |c: char| if c.is_control() { ' ' } else { c };
     text.chars().map(plain).collect::<String>().trim().to_owned()
 }
 
-/// A heading over what follows it.
+/// Prints a blank line and a heading.
 pub(crate) fn heading(text: &str) {
     output::line("");
     output::line(&styled(Style::Heading, text));
 }
 
-/// What to do next.
+/// Prints a suggestion for the next command.
 pub(crate) fn next(command: &str) {
     output::line(&styled(Style::Faint, &format!("next: {command}")));
 }
 
-/// For programs.
+/// Prints a value as YAML or JSON, for programs.
 pub(crate) fn structured<T: Serialize>(value: &T, format: Format) -> Result<(), Failure> {
     let text = if format == Format::Yaml {
         serde_saphyr::to_string(value).map_err(|error| error.to_string())
@@ -80,7 +80,7 @@ pub(crate) fn structured<T: Serialize>(value: &T, format: Format) -> Result<(), 
     Ok(())
 }
 
-/// A length of time in its two largest units: `1h 4m`, `12s`.
+/// Formats a duration in its two largest units: `1h 4m`, `12s`.
 pub(crate) fn length(ms: u64) -> String {
     let seconds = ms / 1_000;
     let (days, hours) = (seconds / 86_400, seconds / 3_600 % 24);
@@ -92,7 +92,7 @@ pub(crate) fn length(ms: u64) -> String {
     if shown.is_empty() { "0s".to_owned() } else { shown.join(" ") }
 }
 
-/// A time, and how far from now it is: `2026-12-01T12:00:00Z (in 28m 10s)`.
+/// Formats a time and its distance from now: `2026-12-01T12:00:00Z (in 28m 10s)`.
 pub(crate) fn moment(text: &str, now: Timestamp) -> String {
     let Some(at) = date::parse(text) else { return one_line(text) };
     let shown = date::rfc3339_seconds(at);
@@ -103,7 +103,7 @@ pub(crate) fn moment(text: &str, now: Timestamp) -> String {
     }
 }
 
-/// A time as a clock shows it, for lists whose day is known.
+/// Formats a time with seconds, RFC 3339.
 pub(crate) fn clock(text: &str) -> String {
     match date::parse(text) {
         Some(at) => date::rfc3339_seconds(at),
@@ -111,17 +111,17 @@ pub(crate) fn clock(text: &str) -> String {
     }
 }
 
-/// Metres as kilometres.
+/// Formats metres as kilometres; a dash where it is absent.
 pub(crate) fn distance(metres: Option<u32>) -> String {
     metres.map_or_else(|| "-".to_owned(), |metres| format!("{} km", (metres + 500) / 1_000))
 }
 
-/// A count and its noun.
+/// Formats a count and its noun.
 pub(crate) fn count(count: usize, one: &str) -> String {
     if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
 }
 
-/// What is there, or a dash.
+/// Returns the text on one line, or a dash where it is absent or empty.
 pub(crate) fn or_dash(text: Option<&str>) -> String {
     text.filter(|text| !text.is_empty()).map_or_else(|| "-".to_owned(), one_line)
 }
@@ -131,14 +131,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_of_time_are_said_in_two_units() {
+    fn durations_have_two_units() {
         for (ms, said) in [(0, "0s"), (61_000, "1m 1s"), (3_600_000, "1h"), (90_061_000, "1d 1h")] {
             assert_eq!(length(ms), said);
         }
     }
 
     #[test]
-    fn a_seller_s_text_commands_no_terminal() {
+    fn seller_texts_cannot_control_the_terminal() {
         assert_eq!(one_line("from\nstock\x1b[31m"), "from stock [31m");
     }
 

@@ -1,5 +1,5 @@
-//! The processors' and the requestors' REST, plain or through a cluster's API server: each act with
-//! its idempotency key, and again when the server says that it may succeed later.
+//! The processors' and the requestors' REST, plain or through a cluster's API server: each command
+//! has its idempotency key, and a request that may succeed later is retried.
 
 use orderstream_core::backoff::bound_ms;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -14,21 +14,21 @@ use super::plain::{self, PlainServer};
 use super::server::failure;
 use crate::exit::Failure;
 
-/// Every character but those that need no escape anywhere (RFC 3986, 2.3).
+/// The characters that are escaped: all but the unreserved ones (RFC 3986, 2.3).
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// How often a request is sent that the server refuses for now.
+/// The most tries of a request that the server refuses for now.
 const TRIES: u32 = 5;
-/// The first wait between two tries, milliseconds; it doubles each time.
+/// The first back-off between two tries, milliseconds; it doubles each time.
 const WAIT_MS: u64 = 200;
-/// The longest wait, whatever the server says.
+/// The longest back-off before jitter, milliseconds, whatever the server asks for.
 const WAIT_MS_MAX: u64 = 5_000;
 
-/// A REST.
+/// A REST server.
 #[derive(Debug)]
 pub(super) enum Rest {
-    /// At an address.
+    /// A server at an address.
     Plain(Box<PlainServer>),
-    /// Behind an API server.
+    /// A Service of a cluster, through its API server.
     Proxy(Box<ServiceProxy>),
 }
 
@@ -43,22 +43,22 @@ pub(super) struct Ask {
 }
 
 impl Ask {
-    /// A request for what is at a path.
+    /// Makes a request that reads a path.
     pub(super) fn get(path: String) -> Self {
         Self { method: Method::GET, path, body: None, key: None, version: None }
     }
 
-    /// An act.
+    /// Makes a command.
     pub(super) fn act(method: Method, path: String, body: Value, key: &str) -> Self {
         Self { method, path, body: Some(body), key: Some(key.to_owned()), version: None }
     }
 
-    /// The same act, to be done only while the proposal has this version.
+    /// Makes the command conditional on this version of the proposal.
     pub(super) fn if_version(self, version: Option<u32>) -> Self {
         Self { version, ..self }
     }
 
-    /// Why it failed, for whoever would ask for it again.
+    /// Adds the idempotency key to a failure in doubt, for a repetition.
     fn in_doubt(&self, failure: Failure) -> Failure {
         match &self.key {
             Some(key) => failure.of_act(key),
@@ -101,21 +101,21 @@ impl Rest {
         }
     }
 
-    /// What a request comes to; it is sent again, with a growing wait, while the server refuses it
-    /// for now. Its key makes that harmless.
+    /// Sends a request and returns the response; retries it with back-off while the server refuses
+    /// it for now. Its key makes that safe.
     pub(super) async fn ask(&self, ask: &Ask) -> Result<Value, Failure> {
         Retries::default()
             .until_answered(async || plain::answer(&self.send(ask, &|_| false).await?))
             .await
     }
 
-    /// As [`Self::ask`], of an act: where it may have been done without an answer, the failure tells
-    /// what makes it one when it is asked for again.
+    /// As [`Self::ask`], for a command: where it may have been carried out without a reply, the
+    /// failure names the key with which it can be repeated.
     pub(super) async fn act(&self, ask: &Ask) -> Result<Value, Failure> {
         self.ask(ask).await.map_err(|failure| ask.in_doubt(failure))
     }
 
-    /// As [`Self::ask`], in a type.
+    /// As [`Self::ask`], reading a path and parsing the response.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: String) -> Result<T, Failure> {
         let answer = self.ask(&Ask::get(path.clone())).await?;
         serde_json::from_value(answer).map_err(|error| {
@@ -123,7 +123,7 @@ impl Rest {
         })
     }
 
-    /// The text at a path, as far as `enough` wants it.
+    /// Reads the text at a path, until `enough` accepts what was read.
     pub(super) async fn text(
         &self,
         path: String,
@@ -135,22 +135,22 @@ impl Rest {
     }
 }
 
-/// As [`Rest::act`], at a server that is known to be a plain one.
+/// As [`Rest::act`], at a plain server.
 pub(super) async fn ask_plain(server: &PlainServer, ask: &Ask) -> Result<Value, Failure> {
     let once = async || plain::answer(&server.send(ask.request()?, &|_| false).await?);
     Retries::default().until_answered(once).await.map_err(|failure| ask.in_doubt(failure))
 }
 
-/// How long to wait before the next try.
+/// The tries of one request.
 #[derive(Debug, Default)]
 struct Retries {
     tries: u32,
-    /// Whether an earlier try may have been done.
+    /// Set when an earlier try may have been carried out.
     is_in_doubt: bool,
 }
 
 impl Retries {
-    /// Asks until there is an answer that stands, or the tries are over.
+    /// Sends a request until it has a final reply, or the tries are used up.
     async fn until_answered<T>(
         mut self,
         mut once: impl AsyncFnMut() -> Result<T, Failure>,
@@ -170,8 +170,8 @@ impl Retries {
         }
     }
 
-    /// How long to wait after a failure, if another try makes sense: what the server wants or more,
-    /// and not the same for everybody.
+    /// Returns the back-off after a failure, milliseconds, with jitter: at least what the server
+    /// asks for, within [`WAIT_MS_MAX`]. `None` where no other try makes sense.
     fn wait_ms(&mut self, failure: &Failure) -> Option<u64> {
         self.tries = self.tries.saturating_add(1);
         let wanted_ms = failure.retriable().filter(|_| self.tries < TRIES)?;
@@ -181,7 +181,7 @@ impl Retries {
     }
 }
 
-/// A text as a part of a path or query.
+/// Encodes a text as a part of a path or query.
 pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, UNRESERVED).to_string()
 }
@@ -198,8 +198,9 @@ mod tests {
         Failure::from_server(Some(reason), String::new()).retry_after(retry_after_ms)
     }
 
+    /// The back-off doubles, with jitter, and the fifth try is the last.
     #[test]
-    fn what_is_refused_for_now_is_asked_again_later_each_time_and_not_for_ever() {
+    fn temporary_refusals_are_retried_with_backoff() {
         let mut backoff = Retries::default();
         let busy = failure(Reason::Overloaded, None);
         let waits: Vec<_> = std::iter::from_fn(|| backoff.wait_ms(&busy)).collect();
@@ -211,18 +212,18 @@ mod tests {
     }
 
     #[test]
-    fn the_server_s_word_on_when_to_come_back_holds_within_bounds() {
+    fn retry_after_holds_within_bounds() {
         let wait_ms = |wanted_ms| Retries::default().wait_ms(&failure(Reason::Draining, wanted_ms));
         assert!(wait_ms(Some(3_000)).is_some_and(|ms| (3_000..=4_500).contains(&ms)));
         assert!(wait_ms(Some(3_600_000)).is_some_and(|ms| ms <= 7_500));
     }
 
     #[test]
-    fn what_is_refused_for_good_is_asked_once() {
+    fn final_refusals_are_not_retried() {
         assert_eq!(Retries::default().wait_ms(&failure(Reason::Locked, None)), None);
     }
 
-    /// A server that reads the start of a request and goes away without an answer.
+    /// Starts a server that reads the start of a request and closes without a response.
     async fn silent() -> (String, JoinSet<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
@@ -234,8 +235,9 @@ mod tests {
         (base, server)
     }
 
+    /// Unless the server was not reached at all: then nothing can have been carried out.
     #[tokio::test]
-    async fn an_act_without_an_answer_tells_that_it_may_be_taken_and_what_makes_it_one() {
+    async fn commands_without_reply_name_their_key() {
         let (base, mut server) = silent().await;
         let rest = Rest::Plain(Box::new(PlainServer::new("--processor-rest", &base).unwrap()));
         let ask = Ask::act(Method::POST, "/it".to_owned(), Value::Null, "k1");
@@ -249,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_stay_one_part_of_a_path() {
+    fn ids_stay_one_path_segment() {
         assert_eq!(encoded("team-a/OR 1?"), "team-a%2FOR%201%3F");
     }
 }

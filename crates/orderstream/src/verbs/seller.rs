@@ -1,4 +1,5 @@
-//! The seller's verbs that are not about a proposal, and what all of them take.
+//! The seller's verbs that are not about a proposal, and the arguments that all seller's verbs
+//! share.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -12,28 +13,28 @@ use super::show::Format;
 use crate::exit::Failure;
 use crate::output;
 
-/// Stands in the path of an answer where no proposal is meant.
+/// The proposal id in the path of an answer, where no proposal is meant.
 const NO_PROPOSAL: &str = "none";
 
-/// Who acts, where, and how it is told.
+/// The arguments of a seller's command.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Seller {
-    /// Which seller acts
+    /// The seller's name
     #[arg(long = "seller", env = "ORDERSTREAM_SELLER", value_name = "NAME")]
     seller: String,
     #[command(flatten)]
     anybody: Anybody,
 }
 
-/// What acts take that name no seller.
+/// The arguments of a seller's command that names no seller.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Anybody {
-    /// Idempotency key: the same act with the same key is done once; made up when absent
+    /// Idempotency key: a command repeated with the same key has one effect; generated when absent
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     #[command(flatten)]
     place: Place,
-    /// How the answer is shown
+    /// Output format
     #[arg(long, short, default_value = "table")]
     output: Format,
 }
@@ -79,7 +80,7 @@ impl Anybody {
 }
 
 impl Done {
-    /// What a processor answered to an act.
+    /// Makes the JSON output of a command from the processor's reply.
     pub(super) fn of(order: &str, act: &str, answer: &Value, key: String) -> Self {
         let text = |name: &str| answer.get(name).and_then(Value::as_str).map(ToOwned::to_owned);
         Self {
@@ -93,7 +94,7 @@ impl Done {
         }
     }
 
-    /// The same, about this proposal.
+    /// Sets the proposal that the command was about.
     pub(super) fn about(self, proposal_id: &str) -> Self {
         Self { proposal_id: Some(proposal_id.to_owned()), ..self }
     }
@@ -104,7 +105,7 @@ impl Done {
 pub(crate) struct Decline {
     /// The order's id, as in the invitation
     order: String,
-    /// Why, for the buyer
+    /// The reason, for the buyer
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
@@ -116,7 +117,7 @@ pub(crate) struct Decline {
 pub(crate) struct Answer {
     /// The order's id
     order: String,
-    /// The buyer's follow-up that is answered
+    /// The id of the buyer's follow-up that is answered
     follow_up: String,
     /// The answer
     message: String,
@@ -131,7 +132,7 @@ pub(crate) struct Question {
     order: String,
     /// The question
     message: String,
-    /// Id of the question; made up when absent
+    /// Id of the question; generated when absent
     #[arg(long, value_name = "ID")]
     question_id: Option<String>,
     #[command(flatten)]

@@ -1,5 +1,5 @@
-//! Where the buyer's verbs do their work: at `dev` or a requestor, or on the cluster of a
-//! kubeconfig. The resources are the same.
+//! The buyer's server: `dev` or a requestor, or the cluster of a kubeconfig. The resources are the
+//! same.
 
 use std::path::PathBuf;
 
@@ -14,27 +14,27 @@ use super::rest::encoded;
 use super::show::Format;
 use crate::exit::Failure;
 
-/// How often an edit is tried that somebody else was faster with.
+/// The most tries of an edit that conflicts with another.
 const TRIES: u32 = 5;
 
-/// Where the server is, and how its answers are shown.
+/// The arguments that choose the server and the output format.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Target {
     #[command(flatten)]
     site: Site,
-    /// How the answer is shown
+    /// Output format
     #[arg(long, short, default_value = "table")]
     pub(super) output: Format,
 }
 
 impl Target {
-    /// Where it is; nothing is asked of it yet.
+    /// Returns the server, without sending it a request.
     pub(super) async fn connect(&self) -> Result<Server, Failure> {
         self.site.connect().await
     }
 }
 
-/// Where the buyer's server is: `dev`, a requestor, or a cluster.
+/// The arguments that choose the buyer's server: `dev`, a requestor, or a cluster.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Site {
     /// The buyer's server: `dev` or a requestor
@@ -46,22 +46,22 @@ pub(crate) struct Site {
         value_name = "URL"
     )]
     server: String,
-    /// The cluster of the kubeconfig, as kubectl finds it, and no server
+    /// Use the cluster of the kubeconfig, as kubectl finds it, in place of a server
     #[arg(help_heading = "Where", long)]
     cluster: bool,
-    /// The cluster of this kubeconfig
+    /// Use the cluster of this kubeconfig
     #[arg(help_heading = "Where", long, env = "ORDERSTREAM_KUBECONFIG", value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
-    /// The cluster of this context of the kubeconfig
+    /// Use the cluster of this context of the kubeconfig
     #[arg(help_heading = "Where", long, value_name = "NAME")]
     context: Option<String>,
-    /// Namespace, which is the tenant; when absent that of the context, or `default`
+    /// The namespace, which is the tenant; when absent that of the context, or `default`
     #[arg(help_heading = "Where", long, short, value_name = "NAME")]
     namespace: Option<String>,
 }
 
 impl Site {
-    /// Where it is; nothing is asked of it yet.
+    /// Returns the server, without sending it a request.
     pub(super) async fn connect(&self) -> Result<Server, Failure> {
         let Some(resources) = self.resources().await? else {
             let namespace = self.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE).to_owned();
@@ -73,7 +73,7 @@ impl Site {
         Ok(Server { place: Place::Cluster(Box::new(resources)), namespace })
     }
 
-    /// The cluster, if one is meant.
+    /// Returns the cluster, where the arguments choose one.
     pub(super) async fn resources(&self) -> Result<Option<Resources>, Failure> {
         if let Some(namespace) = &self.namespace {
             manifest::namespace(namespace)
@@ -88,14 +88,14 @@ impl Site {
         connected.map(Some).map_err(|error| Failure::input(error.to_string()))
     }
 
-    /// The tenant whose orders are meant, where no cluster says it.
+    /// Returns the tenant: the given namespace, else that of the cluster's context, else `default`.
     pub(super) fn tenant(&self, resources: Option<&Resources>) -> String {
         let of_context = resources.map_or(DEFAULT_NAMESPACE, Resources::namespace);
         self.namespace.as_deref().unwrap_or(of_context).to_owned()
     }
 }
 
-/// What is listed.
+/// The scope of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
     /// One namespace.
@@ -104,7 +104,7 @@ pub(super) enum Scope {
     AllNamespaces,
 }
 
-/// A server, and the namespace that is meant when none is named.
+/// A server, and the namespace that is used when none is named.
 #[derive(Debug)]
 pub(super) struct Server {
     place: Place,
@@ -123,7 +123,7 @@ fn path(namespace: &str, name: &str) -> String {
 }
 
 impl Server {
-    /// One order request.
+    /// Reads one order request.
     pub(super) async fn get(&self, name: &str) -> Result<Value, Failure> {
         match &self.place {
             Place::Plain(server) => server.get(&path(&self.namespace, name)).await,
@@ -134,7 +134,7 @@ impl Server {
         }
     }
 
-    /// All order requests of the namespace, or of all.
+    /// Reads all order requests of the namespace, or of all.
     pub(super) async fn list(&self, scope: Scope) -> Result<Value, Failure> {
         match (&self.place, scope) {
             (Place::Plain(server), Scope::AllNamespaces) => {
@@ -150,7 +150,7 @@ impl Server {
         }
     }
 
-    /// Makes a resource be as its manifest says; tells what it came to, and the resource.
+    /// Applies a manifest; returns the effect and the resource.
     pub(super) async fn apply(
         &self,
         (manifest, document): (&Manifest, &Value),
@@ -182,7 +182,7 @@ impl Server {
         }
     }
 
-    /// The order request of this name, or the one whose order has this id.
+    /// Finds the order request of this name, or the one whose order has this id.
     pub(super) async fn find(&self, name: &str) -> Result<Option<Value>, Failure> {
         match self.get(name).await {
             Ok(resource) => return Ok(Some(resource)),
@@ -200,7 +200,7 @@ impl Server {
         Ok(items.into_iter().find(has_id).cloned())
     }
 
-    /// Edits an order request that was read before; again, when somebody else was faster.
+    /// Edits an order request that was read before; retries on a conflict with another edit.
     pub(super) async fn edit(&self, resource: &Value, edit: &Edit) -> Result<Value, Failure> {
         let name = resource.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
         match &self.place {
@@ -214,12 +214,12 @@ impl Server {
         }
     }
 
-    /// The namespace that is meant.
+    /// Returns the namespace that is used when none is named.
     pub(super) fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    /// The buyers' REST, where the server is a plain one.
+    /// Returns the buyers' REST, where the server is a plain one.
     pub(super) const fn plain(&self) -> Option<&PlainServer> {
         match &self.place {
             Place::Plain(server) => Some(server),
@@ -227,7 +227,7 @@ impl Server {
         }
     }
 
-    /// Whether it takes this kind of resource.
+    /// Reports whether the server takes this kind of resource.
     pub(super) const fn takes(&self, manifest: &Manifest) -> bool {
         matches!(self.place, Place::Cluster(_)) || matches!(manifest, Manifest::OrderRequest(_))
     }
@@ -296,7 +296,8 @@ mod tests {
         })
     }
 
-    /// One request, answered as a server does whose resource was extended since it was read.
+    /// Serves one request as a server whose resource was extended since it was read; returns the
+    /// request.
     async fn answer(mut stream: TcpStream) -> String {
         let now = resource(2, &json!({ "expiresIn": "2h" }));
         let mut asked = Vec::new();
@@ -315,8 +316,9 @@ mod tests {
         asked
     }
 
+    /// On what the other edit left.
     #[tokio::test]
-    async fn an_edit_that_somebody_was_faster_than_is_made_to_what_they_left() {
+    async fn conflicting_edits_are_made_again() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let mut server = JoinSet::new();

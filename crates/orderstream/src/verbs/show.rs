@@ -1,26 +1,27 @@
 //! Resources as a table, JSON or YAML.
 
 use comfy_table::{Table, presets};
+use orderstream_core::RequestPhase;
 use serde_json::Value;
 
 use super::Conditions;
 use crate::exit::Failure;
 use crate::output;
 
-/// How an answer is shown.
+/// The output format of a verb.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
-    /// Columns for people.
+    /// A table for people.
     Table,
-    /// As the server answered.
+    /// JSON for programs.
     Json,
-    /// The same as YAML.
+    /// The same in YAML.
     Yaml,
 }
 
 const COLUMNS: [&str; 6] = ["NAME", "PHASE", "PROPOSALS", "BEST", "STREAM", "EXPIRES"];
 
-/// One resource.
+/// Prints one resource.
 pub(crate) fn one(resource: &Value, format: Format) -> Result<(), Failure> {
     if format == Format::Table {
         table([resource]);
@@ -29,7 +30,7 @@ pub(crate) fn one(resource: &Value, format: Format) -> Result<(), Failure> {
     structured(resource, format)
 }
 
-/// A list of resources.
+/// Prints a list of resources.
 pub(crate) fn list(list: &Value, format: Format) -> Result<(), Failure> {
     if format != Format::Table {
         return structured(list, format);
@@ -65,7 +66,7 @@ fn table<'a>(resources: impl IntoIterator<Item = &'a Value>) {
     }
 }
 
-/// A change of a watched resource: widths are fixed, so that lines stand under one another.
+/// Prints a change of a watched resource; widths are fixed, so that columns line up.
 pub(crate) fn watched(resource: &Value, header: &mut bool) {
     let wide = |cells: [String; 6]| {
         let [name, phase, proposals, best, stream, expires] = cells;
@@ -77,7 +78,7 @@ pub(crate) fn watched(resource: &Value, header: &mut bool) {
     output::line(wide(row(resource)).trim_end());
 }
 
-/// The cells of a resource.
+/// Returns the cells of a resource.
 pub(crate) fn row(resource: &Value) -> [String; 6] {
     let text = |pointer: &str| resource.pointer(pointer).and_then(Value::as_str).unwrap_or("-");
     let active = resource.pointer("/status/tracker/streamActive").and_then(Value::as_bool);
@@ -92,22 +93,25 @@ pub(crate) fn row(resource: &Value) -> [String; 6] {
     ]
 }
 
-/// The phase in the status.
+/// Returns the phase in the status; `Pending` before there is one.
 pub(crate) fn phase(resource: &Value) -> &str {
-    resource.pointer("/status/phase").and_then(Value::as_str).unwrap_or("Pending")
+    resource
+        .pointer("/status/phase")
+        .and_then(Value::as_str)
+        .unwrap_or(RequestPhase::Pending.as_str())
 }
 
-/// How many proposals came.
+/// Returns the number of proposals received.
 pub(crate) fn proposals(resource: &Value) -> u64 {
     resource.pointer("/status/proposals/received").and_then(Value::as_u64).unwrap_or(0)
 }
 
-/// The last event that the status shows.
+/// Returns the last sequence number that the status shows.
 pub(crate) fn last_seq(resource: &Value) -> u64 {
     resource.pointer("/status/tracker/lastSeq").and_then(Value::as_u64).unwrap_or(0)
 }
 
-/// The conditions in the status, by type.
+/// Returns the conditions in the status, by type.
 pub(crate) fn conditions(resource: &Value) -> Conditions<'_> {
     let conditions = resource.pointer("/status/conditions").and_then(Value::as_array);
     conditions

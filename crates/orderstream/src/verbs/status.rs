@@ -1,4 +1,4 @@
-//! `orderstream status`: an order on one screen.
+//! `orderstream status`: shows an order on one screen.
 
 use orderstream_core::command::Award;
 use serde_json::Value;
@@ -12,11 +12,11 @@ use crate::describe::winners;
 use crate::exit::Failure;
 use crate::output::{self, Style, styled};
 
-/// Proposals on the screen.
+/// The most proposals that are shown.
 const PROPOSALS_MAX: usize = 100;
-/// Events on the screen.
+/// The number of events that are shown, by default.
 const EVENTS_DEFAULT: u64 = 20;
-/// Notifications on the screen, the newest ones.
+/// The most notifications that are shown; the newest ones are.
 const NOTIFICATIONS_MAX: usize = 20;
 
 /// `orderstream status ORDER`
@@ -24,16 +24,16 @@ const NOTIFICATIONS_MAX: usize = 20;
 pub(crate) struct Status {
     /// Name of the order request, or the order's id
     order: String,
-    /// How many of the last events are shown; 0 for none
+    /// The number of the last events that are shown; 0 for none
     #[arg(long, default_value_t = EVENTS_DEFAULT, value_name = "COUNT",
           value_parser = clap::value_parser!(u64).range(..=1000))]
     events: u64,
-    /// Name of a former incarnation of the id, as `status` shows them; the newest is read when absent
+    /// Name of a former incarnation of the id, as `status` shows them; the newest when absent
     #[arg(long, value_name = "NAME")]
     incarnation: Option<String>,
     #[command(flatten)]
     place: Place,
-    /// How it is shown
+    /// Output format
     #[arg(long, short, default_value = "table")]
     output: Format,
 }
@@ -90,13 +90,13 @@ async fn report(market: &Market, subject: &Subject, events: u64) -> Result<Statu
     })
 }
 
-/// An order's outbox, as its processor shows it.
+/// An order's outbox, as its processor returns it.
 #[derive(serde::Deserialize)]
 struct Outbox {
     notifications: Vec<NotificationView>,
 }
 
-/// Notifications that wait or were given up; none where the processor keeps no outbox.
+/// Reads the notifications that wait or were given up; none where the processor keeps no outbox.
 async fn notifications(
     market: &Market,
     subject: &Subject,
@@ -105,7 +105,7 @@ async fn notifications(
     Ok(answer.notifications)
 }
 
-/// An award as it stands in events, and as the REST says it.
+/// Parses an award; events and the REST have the same form.
 fn award_of(value: &Value) -> Option<Award> {
     serde_json::from_value(value.clone()).ok()
 }
@@ -179,7 +179,7 @@ fn summary(report: &StatusReport) {
     }
 }
 
-/// Whether a newer incarnation took the place of the one that is shown.
+/// Reports whether a newer incarnation replaced the one that is shown.
 fn is_former(report: &StatusReport) -> bool {
     let mut formers = report.former_incarnations.iter();
     formers.any(|former| former.incarnation == report.incarnation)
@@ -285,7 +285,7 @@ fn notified(report: &StatusReport) {
     print::table(&columns, shown.iter().map(row).collect());
 }
 
-/// What a buyer most likely does next.
+/// Returns the command that a buyer most likely runs next.
 fn next(name: &str, report: &StatusReport) -> Option<String> {
     let order = OrderView { phase: report.phase.clone(), ..OrderView::default() };
     if acts::is_ended(&order) || is_former(report) {

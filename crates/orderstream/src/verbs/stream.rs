@@ -1,5 +1,7 @@
-//! Whether an order's stream to its buyer is up, and why it is not.
+//! The state of an order's stream to its buyer, and the cause where it is down.
 
+use orderstream_controller::conditions::{READY, STALLED};
+use orderstream_core::RequestPhase;
 use serde_json::Value;
 
 use super::acts::is_ended;
@@ -8,7 +10,7 @@ use super::model::{OrderView, StreamReport};
 use super::print::one_line;
 use crate::exit::Failure;
 
-/// What is known of the stream: from the processor, and from whoever reads it.
+/// Reports the state of the stream, as the processor and the stream's reader know it.
 pub(super) async fn report(
     market: &Market,
     subject: &Subject,
@@ -38,7 +40,7 @@ pub(super) async fn report(
     Ok(report)
 }
 
-/// The reading end.
+/// The stream's reader, as it reports itself.
 #[derive(Clone, Debug, Default)]
 struct Reader {
     phase: String,
@@ -55,8 +57,7 @@ fn of_resource(resource: &Value) -> Reader {
     let is_bad = |condition: &&Value| {
         let is =
             |name: &str, value: &str| condition.get(name).and_then(Value::as_str) == Some(value);
-        is("type", "Stalled") && is("status", "True")
-            || is("type", "Ready") && is("status", "False")
+        is("type", STALLED) && is("status", "True") || is("type", READY) && is("status", "False")
     };
     let trouble = conditions.into_iter().flatten().find(is_bad).map(|condition| {
         let text = |name: &str| condition.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -82,24 +83,28 @@ fn of_tracking(tracked: &Value) -> Reader {
     }
 }
 
-/// Why nobody reads the stream now, and what to do about it.
+/// Describes the cause for which nobody reads the stream, and the fix.
 fn because(order: &OrderView, reader: &Reader) -> String {
     if is_ended(order) {
         return format!("the order has ended ({}); nothing is left to follow", order.phase);
     }
     let trouble = reader.trouble.as_deref().map(|text| format!(" ({text})")).unwrap_or_default();
-    match reader.phase.as_str() {
-        "" => format!(
+    if reader.phase.is_empty() {
+        return format!(
             "nobody follows the order here{trouble}; look whether the requestor or controller runs"
-        ),
-        "Reconnecting" => {
+        );
+    }
+    match RequestPhase::parse(&reader.phase) {
+        Some(RequestPhase::Reconnecting) => {
             let attempts = reader.attempts;
             format!(
                 "it broke and comes back by itself; failed attempts so far: {attempts}{trouble}"
             )
         }
-        "Pending" => format!("it was never up{trouble}; look whether a processor is ready"),
-        phase => format!("its reader is in phase {phase}{trouble}"),
+        Some(RequestPhase::Pending) => {
+            format!("it was never up{trouble}; look whether a processor is ready")
+        }
+        _ => format!("its reader is in phase {}{trouble}", reader.phase),
     }
 }
 
@@ -119,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_stream_tells_its_attempts_and_its_trouble() {
+    fn broken_streams_report_attempts_and_cause() {
         let resource = json!({"status": {
             "phase": "Reconnecting",
             "stream": {"attempts": 7},

@@ -1,4 +1,4 @@
-//! `orderstream submit`: a new order, from a manifest or from flags.
+//! `orderstream submit`: submits a new order, from a manifest or from flags.
 
 use std::path::PathBuf;
 
@@ -13,13 +13,13 @@ use super::show::{self, Format};
 use crate::exit::Failure;
 use crate::output;
 
-/// Characters of a made-up name.
+/// The most characters of a generated name, without its random suffix.
 const NAME_CHARS_MAX: usize = 40;
 
 /// `orderstream submit`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Submit {
-    /// A manifest with one OrderRequest; the flags below are for an order without one
+    /// A manifest with one OrderRequest; the flags below replace one
     #[arg(long = "filename", short = 'f', value_name = "FILE", conflicts_with = "Wanted")]
     file: Option<PathBuf>,
     #[command(flatten)]
@@ -35,7 +35,7 @@ pub(crate) struct Submit {
     target: Target,
 }
 
-/// What is wanted.
+/// The wanted order.
 #[derive(Debug, clap::Args)]
 #[group(id = "Wanted", multiple = true)]
 struct Wanted {
@@ -48,43 +48,43 @@ struct Wanted {
     /// One line for people
     #[arg(help_heading = "What is wanted", long, value_name = "TEXT")]
     title: Option<String>,
-    /// An article, how many, and of what; as often as there are articles
+    /// An article, its quantity and unit; repeat for each article
     #[arg(help_heading = "What is wanted", long = "item", value_name = "SKU:QUANTITY[:UNIT]", value_parser = item)]
     items: Vec<ItemFlag>,
-    /// Which sellers are fit; all when absent
+    /// The category that sellers must have; all sellers when absent
     #[arg(help_heading = "What is wanted", long, value_name = "WORD")]
     category: Option<String>,
-    /// Where to deliver: degrees
+    /// The place of delivery, in degrees
     #[arg(help_heading = "What is wanted", long, value_name = "LATITUDE,LONGITUDE", allow_hyphen_values = true, value_parser = place)]
     place: Option<(f64, f64)>,
-    /// Where to deliver, in words
+    /// The place of delivery, in words
     #[arg(help_heading = "What is wanted", long, value_name = "TEXT")]
     address: Option<String>,
-    /// Until when to deliver: RFC 3339
+    /// The latest time of delivery, RFC 3339
     #[arg(help_heading = "What is wanted", long, value_name = "TIME")]
     deliver_by: Option<String>,
-    /// How many sellers are invited at most
+    /// The most sellers that are invited
     #[arg(help_heading = "What is wanted", long, value_name = "COUNT")]
     max_sellers: Option<u32>,
-    /// How far away they may be
+    /// The longest distance to a seller
     #[arg(help_heading = "What is wanted", long, value_name = "KM")]
     max_distance_km: Option<f64>,
-    /// Only these sellers
+    /// Invite only these sellers
     #[arg(help_heading = "What is wanted", long = "seller", value_name = "NAME")]
     sellers: Vec<String>,
-    /// Not these sellers
+    /// Exclude these sellers
     #[arg(help_heading = "What is wanted", long = "exclude", value_name = "NAME")]
     excluded: Vec<String>,
-    /// A text to the sellers
+    /// A message to the sellers
     #[arg(help_heading = "What is wanted", long, value_name = "TEXT")]
     message: Option<String>,
-    /// How long proposals are taken: 10s to 7d
+    /// The time for which proposals are taken: 10s to 7d
     #[arg(help_heading = "What is wanted", long, value_name = "DURATION")]
     expires_in: Option<String>,
     /// Hide prices and sellers until that time is over
     #[arg(help_heading = "What is wanted", long)]
     sealed: bool,
-    /// Where the buyer is told, such as Email:buyer@example.com
+    /// The channel that notifies the buyer, such as Email:buyer@example.com
     #[arg(help_heading = "What is wanted", long = "notify", value_name = "CHANNEL:ADDRESS", value_parser = channel)]
     notify: Vec<(String, String)>,
 }
@@ -167,7 +167,7 @@ fn tell(manifest: &Manifest, how: Applied) {
     print::next(&format!("orderstream status {name}"));
 }
 
-/// The one order request of a file.
+/// Reads the one order request of a file.
 fn one_order(file: &std::path::Path) -> Result<(Manifest, Value), Failure> {
     let mut documents = manifest::read_documents(file)?;
     let is_order = matches!(documents.first(), Some((Manifest::OrderRequest(_), _)));
@@ -181,7 +181,7 @@ fn one_order(file: &std::path::Path) -> Result<(Manifest, Value), Failure> {
 }
 
 impl Wanted {
-    /// The manifest that the flags make.
+    /// Makes the manifest from the flags.
     fn document(&self, key: Option<&str>) -> Result<Value, Failure> {
         if self.items.is_empty() && self.title.is_none() {
             let text = "nothing is wanted; give --item SKU:QUANTITY or --title, or -f FILE";
@@ -248,7 +248,8 @@ impl Wanted {
         if limits.is_empty() { Value::Null } else { Value::Object(limits) }
     }
 
-    /// The name that was given, or one from the key or the title that nobody else makes.
+    /// Returns the given name, or generates one from the key, or from the title with a random
+    /// suffix.
     fn name(&self, key: Option<&str>) -> String {
         if let Some(name) = &self.name {
             return name.clone();
@@ -274,7 +275,7 @@ fn item_document(item: &ItemFlag) -> Value {
     document
 }
 
-/// A text as a name: small letters, digits and single dashes.
+/// Converts a text to a name: lower-case letters, digits and single dashes.
 fn slug(text: &str) -> String {
     let mut slug = String::new();
     for c in text.chars() {
@@ -304,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn items_are_read_with_and_without_a_unit() {
+    fn items_are_parsed_with_optional_unit() {
         let read = item("STEEL:2.5:t").unwrap();
         assert_eq!((read.quantity.as_str(), read.unit.as_deref()), ("2.5", Some("t")));
         assert_eq!(item("CHAIR:40").unwrap().unit, None);

@@ -10,7 +10,7 @@ use super::print::one_line;
 use crate::describe;
 use crate::exit::Failure;
 
-/// An event as a server-sent event carries it.
+/// The data of a server-sent event.
 #[derive(Debug, Deserialize)]
 struct Sent {
     seq: u64,
@@ -19,7 +19,7 @@ struct Sent {
     detail: serde_json::Value,
 }
 
-/// The last `count` events, the oldest first.
+/// Reads the last `count` events, the oldest first.
 pub(super) async fn last(
     sellers: &SellersSide,
     order: &OrderView,
@@ -37,7 +37,7 @@ pub(super) async fn last(
     Ok(events.filter_map(|data| serde_json::from_str(data).ok()).map(entry).collect())
 }
 
-/// Whether the last event is there to its end, which is an empty line.
+/// Reports whether the body has the last event up to its end, which is an empty line.
 fn is_complete(body: &[u8], last: &[u8]) -> bool {
     let found = body.windows(last.len()).rposition(|window| window == last);
     found.and_then(|at| body.get(at..)).is_some_and(|rest| rest.ends_with(b"\n\n"))
@@ -57,8 +57,9 @@ fn entry(sent: Sent) -> TimelineEntry {
 mod tests {
     use super::*;
 
+    /// Not in the middle of it, nor at an id of which its id is the beginning.
     #[test]
-    fn reading_ends_with_the_last_event_and_not_in_the_middle_of_it() {
+    fn reading_ends_after_the_last_event() {
         let last = b"id: 2\n";
         assert!(!is_complete(b"id: 1\nevent: a\ndata: {}\n\n", last));
         assert!(!is_complete(b"id: 1\ndata: {}\n\nid: 2\nda", last));

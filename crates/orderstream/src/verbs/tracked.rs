@@ -1,4 +1,4 @@
-//! What the buyer's server knows of an order whose processor does not answer.
+//! The buyer's server's view of an order whose processor does not answer.
 
 use serde_json::Value;
 
@@ -8,8 +8,8 @@ use super::show::Format;
 use crate::exit::Failure;
 use crate::output::{self, Style, styled};
 
-/// Shows people what the buyer's server knows, in place of what the processor would have told; gives
-/// why there is no more.
+/// Shows people the buyer's server's view of the order in place of the processor's; returns the
+/// failure for which there is no more.
 pub(super) async fn instead(
     (market, subject): (&Market, &Subject),
     format: Format,
@@ -66,7 +66,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_a_requestor_tracks_is_told_in_lines() {
+    fn tracking_is_shown_in_lines() {
         let tracked = json!({
             "phase": "Reconnecting", "proposals_open": 2, "proposals_withdrawn": 1, "last_seq": 9,
             "epoch": 3, "processor": "http://p-0:8002", "reason": "it is silent",

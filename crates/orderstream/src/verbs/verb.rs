@@ -13,24 +13,24 @@ use super::submit::Submit;
 use super::why::Why;
 use crate::exit::Failure;
 
-/// What a buyer does.
+/// The buyer's verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BuyerVerb {
     /// Buyer: submit an order, from a manifest or from flags
     Submit(Box<Submit>),
     /// Buyer: show an order on one screen
     Status(Status),
-    /// Buyer: put the proposals side by side
+    /// Buyer: show the proposals side by side
     Compare(Compare),
-    /// Buyer: say why each seller was or was not invited, and why the stream is down
+    /// Buyer: explain why each seller was or was not invited, and why the stream is down
     Why(Why),
-    /// Buyer: show what was asked and answered
+    /// Buyer: show the questions, follow-ups and answers
     Conversation(Conversation),
-    /// Buyer: ask or tell the sellers something, or answer a question to all
+    /// Buyer: send the sellers a follow-up, or answer a question to all
     Ask(Ask),
-    /// Buyer: take proposals for longer
+    /// Buyer: extend the time for proposals
     Extend(Extend),
-    /// Buyer: take no proposals for a while
+    /// Buyer: take no proposals until the order is resumed
     Pause(Reasoned),
     /// Buyer: take proposals again
     Resume(Plain),
@@ -40,30 +40,30 @@ pub(crate) enum BuyerVerb {
     UndoAward(Reasoned),
     /// Buyer: end the order without an award
     Close(Reasoned),
-    /// Buyer: end the order as if it had not been asked
+    /// Buyer: cancel the order
     Cancel(Reasoned),
 }
 
-/// What a seller does.
+/// The seller's verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SellerVerb {
     /// Seller: make a proposal
     Propose(Box<Propose>),
-    /// Seller: change a proposal; what is not given stays
+    /// Seller: change a proposal; fields that are not given stay
     Amend(Box<Amend>),
-    /// Seller: take a proposal back
+    /// Seller: withdraw a proposal
     Withdraw(Withdraw),
-    /// Seller: say that no proposal will come
+    /// Seller: decline to propose
     Decline(Decline),
-    /// Seller: ask the buyer something
+    /// Seller: ask the buyer a question
     Question(Question),
     /// Seller: answer the buyer's follow-up
     Answer(Answer),
     /// Seller: keep others from changing a proposal for a while
     Lock(Lock),
-    /// Seller: give the edit lock back
+    /// Seller: release the edit lock
     Unlock(Unlock),
-    /// Seller: say that the invitation was seen
+    /// Seller: mark the invitation as seen
     Seen(Seen),
 }
 

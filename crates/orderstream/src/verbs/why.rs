@@ -1,4 +1,4 @@
-//! `orderstream why`: why each seller was or was not invited, and why the stream is down.
+//! `orderstream why`: explains why each seller was or was not invited, and why the stream is down.
 
 use orderstream_core::spec::Verdict;
 
@@ -17,7 +17,7 @@ pub(crate) struct Why {
     order: String,
     #[command(flatten)]
     place: Place,
-    /// How it is shown
+    /// Output format
     #[arg(long, short, default_value = "table")]
     output: Format,
 }
@@ -73,7 +73,7 @@ fn show(report: &WhyReport) {
     }
 }
 
-/// A verdict as a sentence's end.
+/// Describes a verdict as the predicate of a sentence about the seller.
 fn in_words(verdict: &str) -> &str {
     match Verdict::parse(verdict) {
         Some(Verdict::Chosen) => "fits the order",

@@ -1,53 +1,55 @@
-//! A buyer's act on its way: it is asked for, and told when it is known to be done. Where the server knows
-//! by its key what came of an act, that is told, whatever the order came to since.
+//! A buyer's command in progress: it is sent, and reported when it is known to be done. Where the
+//! server has the reply for the command's key, that is reported, whatever happened to the order
+//! since.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use orderstream_controller::cluster::edit::Edit;
-use orderstream_core::Reason;
 use orderstream_core::buyer::BuyerAct;
+use orderstream_core::request_phase::end_reason;
+use orderstream_core::{Phase, Reason};
 
 use super::acts::{On, is_ended};
 use super::market::{Came, Market, Subject, Taken};
 use super::model::{Done, OrderView};
 use crate::exit::Failure;
 
-/// Between two looks whether an act is done.
+/// The time between two reads while a command is in progress.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long that may take.
+/// The longest wait for a command to be done.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Of an order whose processor is silent.
+/// The text for an order whose processor does not answer.
 pub(super) const UNTOLD: &str =
     "its processor does not answer, so how the order is now is not known";
 
-/// What is asked of an order, and how it shows there.
+/// A command on an order, and the test by which the order shows it.
 pub(super) struct Wish<'a> {
     pub(super) verb: &'a str,
     pub(super) edit: Edit,
     pub(super) shows: &'a (dyn Fn(&OrderView) -> bool + Sync),
 }
 
-/// An act that is done, and the order after it.
+/// A command that is done, and the order after it.
 #[derive(Debug)]
 pub(super) struct Fulfilled {
     pub(super) done: Done,
     pub(super) order: After,
 }
 
-/// What the order is after an act.
+/// The order after a command.
 #[derive(Debug)]
 pub(super) enum After {
-    /// It shows the act.
+    /// It shows the command's effect.
     Shows(Box<OrderView>),
-    /// Other things were done to it since.
+    /// It has changed since, and does not show the effect.
     Went(Box<OrderView>),
     /// Its processor does not answer.
     Untold,
 }
 
 impl On {
-    /// Does it, and waits until it is known to be done.
+    /// Sends the command, and waits until it is known to be done.
     pub(super) async fn wish(
         &self,
         (market, subject): (&Market, &Subject),
@@ -83,8 +85,8 @@ impl On {
         Ok(Fulfilled { done, order })
     }
 
-    /// Tells people in a line, and programs all. What was done before stays done; people are told what
-    /// the order is now.
+    /// Prints a line for people, or all for programs. A command that was done before counts as
+    /// done; people also get the order's phase.
     pub(super) fn tell_of(&self, came: &Fulfilled, said: &str) -> Result<(), Failure> {
         let (name, act) = (self.name(), &came.done.act);
         let said = match &came.order {
@@ -98,7 +100,7 @@ impl On {
     }
 }
 
-/// The order as it shows what its order request wants.
+/// Waits until the order shows what its order request wants, and returns it.
 async fn seen(
     (market, subject): (&Market, &Subject),
     wish: &Wish<'_>,
@@ -115,8 +117,8 @@ async fn seen(
     }
 }
 
-/// The order after an act that the requestor tells to be done; where it cannot tell, the order that
-/// shows it.
+/// Waits until the requestor reports the command as done, or, where it does not know it, until the
+/// order shows it. Returns the order, where its processor answers.
 async fn told(
     (market, subject): (&Market, &Subject),
     wish: &Wish<'_>,
@@ -139,8 +141,8 @@ async fn told(
     }
 }
 
-/// Waits so long as people do. The act was taken, so that it is not known to be done is a fact for the
-/// caller, who is also told where to look: `at`.
+/// Waits for up to [`PATIENCE`]. The command was taken, so a timeout is reported as such, with
+/// `at`: the path at which its reply can be read.
 async fn in_time<T>(
     subject: &Subject,
     wish: &Wish<'_>,
@@ -165,7 +167,7 @@ async fn in_time<T>(
     }
 }
 
-/// Whether the order shows what was asked, and not what a rival did in the same moment.
+/// Reports whether the order shows this command, and not a competing one of the same moment.
 async fn shows(
     market: &Market,
     subject: &Subject,
@@ -179,22 +181,19 @@ async fn shows(
     }
 }
 
-/// The order reached another end than the one that was asked for, or before what was asked for.
+/// Makes the failure of a command that the order's end has overtaken.
 fn overtaken(id: &str, wish: &Wish<'_>, phase: &str) -> Failure {
-    let (reason, is_told) = match (&wish.edit, phase) {
-        (Edit::Act(BuyerAct::Finalise { .. }), "Finalised") => (Reason::AlreadyAwarded, true),
+    let is_awarded = phase == Phase::Finalised.as_str();
+    let (reason, is_told) = match &wish.edit {
+        Edit::Act(BuyerAct::Finalise { .. }) if is_awarded => (Reason::AlreadyAwarded, true),
         // An end does not tell what was before it.
-        (Edit::Act(BuyerAct::Pause(_) | BuyerAct::Resume | BuyerAct::UndoAward(_)), phase) => {
-            (ended_by(phase), false)
+        Edit::Act(BuyerAct::Pause(_) | BuyerAct::Resume | BuyerAct::UndoAward(_)) => {
+            (end_reason(phase), false)
         }
-        (_, phase) => (ended_by(phase), true),
+        Edit::Act(_) | Edit::FollowUp(..) => (end_reason(phase), true),
     };
     let (verb, word) = (wish.verb, reason.as_str());
     let part = if is_told { "has no part in it" } else { "is nothing that it still shows" };
     let text = format!("the order {id} is {phase} by now, and {verb} {part} [{word}]");
     Failure::from_server(Some(reason), text)
-}
-
-fn ended_by(phase: &str) -> Reason {
-    if phase == "Expired" { Reason::DeadlinePassed } else { Reason::OrderEnded }
 }

@@ -1,4 +1,4 @@
-//! An API server for all tests, a namespace for each, and the processes in it.
+//! An API server shared by the tests, and a namespace with processes for each test.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::http::{self, Answer};
 use crate::process::{Role, until};
 
-/// The API server that the tests share; `None` where there are no binaries for one.
+/// Returns the API server that the tests share; `None` where its binaries are missing.
 pub(crate) fn shared() -> Option<&'static ApiServer> {
     static SERVER: OnceLock<Option<ApiServer>> = OnceLock::new();
     let server = SERVER.get_or_init(|| {
@@ -23,15 +23,15 @@ pub(crate) fn shared() -> Option<&'static ApiServer> {
     server.as_ref()
 }
 
-/// Where a bed's processor logs.
+/// The name of the processor's log file.
 const PROCESSOR_LOG: &str = "processor.log";
 
-/// What a bed's processor logs.
+/// The processor's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Logging {
-    /// Warnings, with the test's own output.
+    /// Warnings, in the test's own output.
     Quiet,
-    /// Everything, to a file.
+    /// Everything, in a file.
     Everything,
 }
 
@@ -45,35 +45,35 @@ pub(crate) struct Bed {
     controllers: AtomicU32,
 }
 
-/// Tells the namespaces of beds apart.
+/// The number of the next bed, which makes its namespace unique.
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 impl Bed {
-    /// A bed, or `None` where tests on an API server are skipped.
+    /// Makes a bed, or returns `None` where tests on an API server are skipped.
     pub(crate) fn make() -> Option<Self> {
         let namespace = format!("bed-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         shared()?.kubectl(&["create", "namespace", &namespace]);
         Self::make_in(namespace)
     }
 
-    /// A bed whose processor logs everything, for [`Bed::processor_log`].
+    /// Makes a bed whose processor logs everything, for [`Bed::processor_log`].
     pub(crate) fn make_logging() -> Option<Self> {
         let namespace = format!("bed-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         shared()?.kubectl(&["create", "namespace", &namespace]);
         Some(Self::on(shared()?, namespace, Logging::Everything))
     }
 
-    /// A bed whose processor has its sellers from the namespace, and logs everything.
+    /// Makes a bed whose processor reads its sellers from the namespace, and logs everything.
     pub(crate) fn make_with_sellers() -> Option<Self> {
         Self::make_with_sellers_by(&shared()?.kubeconfig())
     }
 
-    /// The same, with the kubeconfig by which the processor reaches the API server.
+    /// Makes such a bed, whose processor reaches the API server by this kubeconfig.
     pub(crate) fn make_with_sellers_by(kubeconfig: &Path) -> Option<Self> {
         Self::make_with_sellers_and(kubeconfig, &[])
     }
 
-    /// The same, with more flags of the processor.
+    /// Makes such a bed, with more flags of the processor.
     pub(crate) fn make_with_sellers_and(kubeconfig: &Path, more: &[&str]) -> Option<Self> {
         let namespace = format!("bed-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         shared()?.kubectl(&["create", "namespace", &namespace]);
@@ -83,12 +83,12 @@ impl Bed {
         Some(Self::with(shared()?, namespace.clone(), Logging::Everything, &flags))
     }
 
-    /// A bed in a namespace that exists, and that no other test uses.
+    /// Makes a bed in a namespace that exists, and that no other test uses.
     pub(crate) fn make_in(namespace: String) -> Option<Self> {
         Some(Self::on(shared()?, namespace, Logging::Quiet))
     }
 
-    /// A bed in a namespace of an API server of its own, which ends with this process.
+    /// Makes a bed in a namespace of an API server of its own, which ends with this process.
     pub(crate) fn make_alone(namespace: String) -> Option<Self> {
         let server: &'static ApiServer = Box::leak(Box::new(ApiServer::start()?));
         server.install_crds();
@@ -121,24 +121,24 @@ impl Bed {
         Self { server, namespace, processor, dir, controllers: AtomicU32::new(0) }
     }
 
-    /// What the processor logged so far.
+    /// Returns the processor's log so far.
     pub(crate) fn processor_log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join(PROCESSOR_LOG)).unwrap()
     }
 
-    /// A controller of this namespace, told apart by its folder.
+    /// Starts a controller of this namespace, with a folder of its own.
     pub(crate) fn controller(&self) -> Role {
         self.controller_with(&self.server.kubeconfig(), &[])
     }
 
-    /// A controller that reaches the API server by this kubeconfig.
+    /// Starts a controller of this namespace that reaches the API server by this kubeconfig.
     pub(crate) fn controller_with(&self, kubeconfig: &Path, more: &[&str]) -> Role {
         let processor = format!("http://{}", self.processor.address("grpc"));
         let here = ["--processor", &processor, "--namespace", &self.namespace];
         self.controller_of(kubeconfig, &[&here, more].concat())
     }
 
-    /// A controller that is told by these flags where its orders and processors are.
+    /// Starts a controller whose namespace and processors these flags set.
     pub(crate) fn controller_of(&self, kubeconfig: &Path, more: &[&str]) -> Role {
         let number = self.controllers.fetch_add(1, Ordering::Relaxed);
         let dir = self.dir.path().join(format!("controller-{number}"));
@@ -156,12 +156,12 @@ impl Bed {
         Role::start(&args, &dir)
     }
 
-    /// The processor's REST.
+    /// Returns the address of the processor's REST.
     pub(crate) fn sellers(&self) -> SocketAddr {
         self.processor.address("rest")
     }
 
-    /// kubectl in the namespace, which must succeed.
+    /// Runs kubectl in the namespace; it has to succeed.
     pub(crate) fn kubectl(&self, args: &[&str]) -> String {
         self.server.kubectl(&[&["-n", &self.namespace], args].concat())
     }
@@ -187,14 +187,14 @@ impl Bed {
         self.kubectl(&["patch", "oreq", name, "--type=merge", "-p", &patch]);
     }
 
-    /// A resource as it is now, if it is there.
+    /// Returns an order request, if it is there.
     pub(crate) fn get(&self, name: &str) -> Option<Value> {
         let args = ["-n", &self.namespace, "get", "oreq", name, "-o", "json"];
         let output = self.server.kubectl_with(&args, "");
         serde_json::from_slice(&output.stdout).ok()
     }
 
-    /// Waits until a resource's status is as asked, and gives the resource.
+    /// Waits until a resource's status fits, and returns the resource.
     pub(crate) fn until_status(
         &self,
         name: &str,
@@ -214,7 +214,7 @@ impl Bed {
         propose(self.sellers(), &self.namespace, (order, id, price))
     }
 
-    /// The order at the processor, if it is there.
+    /// Returns the order at the processor, if it is there.
     pub(crate) fn order_at_processor(&self, order: &str) -> Option<Value> {
         let path = format!("/api/v1/orders/{order}?tenant={}", self.namespace);
         let answer = http::get(self.sellers(), &path).ok()?;
@@ -235,7 +235,7 @@ pub(crate) fn propose(
     http::post(sellers, "/api/v1/proposals", &body)
 }
 
-/// A condition of a status: its status word.
+/// Returns the status of a status's condition; empty where there is none.
 pub(crate) fn condition<'a>(status: &'a Value, kind: &str) -> &'a str {
     let conditions = status["conditions"].as_array().map_or(&[][..], Vec::as_slice);
     let held = conditions.iter().find(|condition| condition["type"] == kind);

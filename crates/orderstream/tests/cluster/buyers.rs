@@ -1,5 +1,5 @@
-//! The original system's REST beside the controller: the same contract, and every act is an edit of
-//! an OrderRequest.
+//! The original system's REST beside the controller: the same contract, and every command is an
+//! edit of an OrderRequest.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::http::{get, post};
 use crate::process::until;
 
 #[test]
-fn the_original_conversation_makes_and_reads_order_requests() {
+fn original_conversation_uses_order_requests() {
     let Some(bed) = Bed::make_in("default".to_owned()) else { return };
     let first = bed.controller();
     until("it is ready", || {
@@ -52,10 +52,10 @@ fn the_original_conversation_makes_and_reads_order_requests() {
     assert_eq!((unknown.status, &unknown.json()["reason"]), (404, &json!("ORDER_NOT_FOUND")));
 }
 
-/// What the author of a manifest wrote, the buyer's REST sends back as it was: written anew, the
-/// empty lists would be gone, and the rules refuse that.
+/// The buyer's REST sends a manifest's fields back as its author wrote them: with the empty lists
+/// removed, the rules would refuse the edit.
 #[test]
-fn rest_edits_what_was_applied_with_empty_lists_and_leaves_them_alone() {
+fn rest_edits_leave_empty_lists_alone() {
     let Some(bed) = Bed::make() else { return };
     let controller = bed.controller();
     bed.apply(
@@ -84,10 +84,10 @@ fn rest_edits_what_was_applied_with_empty_lists_and_leaves_them_alone() {
     assert_eq!(after["spec"].get("title"), None::<&Value>);
 }
 
-/// A processor that is stopped still finds the award when it goes on; until then nobody knows whether
-/// there is one to undo.
+/// A processor that is stopped still has the award when it continues; until then it is not known
+/// whether there is one to undo.
 #[test]
-fn an_award_on_its_way_to_a_silent_processor_is_not_said_to_be_undone() {
+fn undo_waits_for_silent_processors() {
     let Some(bed) = Bed::make() else { return };
     let controller = bed.controller();
     bed.order("slow");

@@ -1,5 +1,5 @@
-//! The API server is down, busy, slow, forgetful or silent: streams and proposals go on, and
-//! afterwards the status catches up.
+//! Faults of the API server, which is down, busy, slow, forgetful or silent: streams and proposals
+//! go on, and afterwards the status catches up.
 
 use std::time::{Duration, Instant};
 
@@ -9,9 +9,10 @@ use super::bed::Bed;
 use crate::http::get;
 use crate::process::{Role, pause, until};
 
-/// Between two proposals while there is a fault.
+/// The time between two proposals during a fault.
 const GAP: Duration = Duration::from_millis(250);
-/// How soon after the last fault a status is true: the promise, and time for a busy machine.
+/// The time in which a status is true after the last fault: the promise, and a margin for a busy
+/// machine.
 const TRUE_WITHIN: Duration = Duration::from_secs(5 + 5);
 
 /// An order that streams, and its controller behind a proxy.
@@ -54,7 +55,7 @@ impl Chaos {
         });
     }
 
-    /// The fault is over: the status is true soon, and new resources are taken up.
+    /// Ends the fault, and checks that the status is soon true, and a new resource streams.
     fn recover(&mut self, what: &str) {
         self.proxy.set(Fault::None);
         self.catch_up(what);
@@ -92,17 +93,18 @@ fn ride_out(fault: Fault, seconds: u64) {
 }
 
 #[test]
-fn an_api_server_that_is_down_for_half_a_minute_stops_no_proposal() {
+fn api_server_outages_stop_no_proposal() {
     ride_out(Fault::Down, 30);
 }
 
 #[test]
-fn an_api_server_that_asks_to_be_left_alone_stops_no_proposal() {
+fn busy_api_servers_stop_no_proposal() {
     ride_out(Fault::Busy(1), 8);
 }
 
+/// A status is also written.
 #[test]
-fn a_slow_api_server_stops_no_proposal_and_no_status() {
+fn slow_api_servers_stop_no_proposal() {
     let Some(mut chaos) = Chaos::start() else { return };
     chaos.endure(Fault::Slow(2_000), Duration::from_secs(12));
     let shown = chaos.bed.until_status("held", "a status gets through", |status| {
@@ -113,7 +115,7 @@ fn a_slow_api_server_stops_no_proposal_and_no_status() {
 }
 
 #[test]
-fn watches_that_are_cut_again_and_again_lose_nothing() {
+fn repeatedly_cut_watches_lose_nothing() {
     let Some(mut chaos) = Chaos::start() else { return };
     for round in 0..10 {
         chaos.proxy.cut_watches();
@@ -126,14 +128,15 @@ fn watches_that_are_cut_again_and_again_lose_nothing() {
     chaos.recover("cut watches");
 }
 
-/// How often a controller asked to list or watch order requests.
+/// Returns the number of a controller's requests with this verb for order requests.
 fn asked(controller: &Role, verb: &str) -> u32 {
     let right = format!("group=\"orderstream.dev\",resource=\"orderrequests\",verb=\"{verb}\"");
     figure(controller, &format!("orderstream_api_requests_total{{{right}}}"))
 }
 
+/// They are listed where the server streams no list.
 #[test]
-fn what_is_there_at_the_start_is_streamed_or_else_listed() {
+fn existing_resources_are_streamed_or_listed() {
     for (fault, listed) in [(Fault::None, 0), (Fault::ListsInPages, 1)] {
         let Some(bed) = Bed::make() else { return };
         let (proxy, kubeconfig) = bed.server.proxy();
@@ -148,7 +151,7 @@ fn what_is_there_at_the_start_is_streamed_or_else_listed() {
     }
 }
 
-/// The server goes on refusing the old versions: only a new list helps.
+/// Has the server refuse all old versions from now on: only a new list helps.
 fn ride_out_a_compaction(how: Gone) {
     let Some(mut chaos) = Chaos::start() else { return };
     chaos.proxy.set(Fault::Forgetful(how));
@@ -157,17 +160,17 @@ fn ride_out_a_compaction(how: Gone) {
 }
 
 #[test]
-fn a_watch_that_is_told_in_an_event_that_its_version_is_forgotten_lists_again() {
+fn watches_list_again_after_gone_event() {
     ride_out_a_compaction(Gone::Event);
 }
 
 #[test]
-fn a_watch_that_is_refused_because_its_version_is_forgotten_lists_again() {
+fn watches_list_again_after_gone_status() {
     ride_out_a_compaction(Gone::Status);
 }
 
 #[test]
-fn a_watch_that_is_open_and_silent_is_found_and_renewed() {
+fn silent_watches_are_found_and_renewed() {
     let Some(mut chaos) = Chaos::start() else { return };
     chaos.proxy.set(Fault::Silent);
     chaos.bed.order("unseen");

@@ -1,5 +1,5 @@
-//! Somebody else writes a status: ours comes back, without a war of writes, and people are told of
-//! a writer who does not stop.
+//! Another writer changes a status: the controller restores it, without answering write for write,
+//! and reports a writer that does not stop.
 
 use serde_json::{Value, json};
 
@@ -7,16 +7,16 @@ use super::bed::{Bed, condition};
 use super::rbac::grant;
 use crate::process::Role;
 
-/// The controller of these tests speaks as this user, so that its writes can be counted.
+/// The user of these tests' controller, by which its writes are counted.
 const USER: &str = "somebody";
 
-/// A controller whose writes can be told from those of kubectl.
+/// Starts a controller whose writes differ from kubectl's by their user.
 fn controller(bed: &Bed) -> Role {
     grant(bed, USER, "rolebinding");
     bed.controller_with(&bed.server.kubeconfig_of(USER, &bed.namespace), &[])
 }
 
-/// How often the controller wrote a resource's status.
+/// Returns the number of status writes of the controller to a resource.
 fn writes(bed: &Bed, name: &str) -> usize {
     let requests = bed.server.requests().into_iter();
     requests
@@ -26,13 +26,13 @@ fn writes(bed: &Bed, name: &str) -> usize {
         .count()
 }
 
-/// Writes a status as somebody else.
+/// Writes a status as another writer.
 fn meddle(bed: &Bed, name: &str, status: &Value) {
     let patch = json!({ "status": status }).to_string();
     bed.kubectl(&["patch", "oreq", name, "--subresource=status", "--type=merge", "-p", &patch]);
 }
 
-/// An order with a proposal, and its status once nothing is left to be written.
+/// Makes an order with a proposal; returns its status once nothing is left to write.
 fn settled(bed: &Bed, name: &str) -> Value {
     bed.order(name);
     bed.until_phase(name, "Streaming");
@@ -44,7 +44,7 @@ fn settled(bed: &Bed, name: &str) -> Value {
     shown["status"].clone()
 }
 
-/// Lets another order come to its end, so that what the controller had to do before is done.
+/// Opens and ends another order, so that all earlier work of the controller is done.
 fn let_pass(bed: &Bed, name: &str) {
     bed.order(name);
     bed.until_phase(name, "Streaming");
@@ -52,8 +52,9 @@ fn let_pass(bed: &Bed, name: &str) {
     bed.until_phase(name, "Cancelled");
 }
 
+/// One write restores changed and removed fields of a status.
 #[test]
-fn what_somebody_else_changes_and_removes_is_put_right_by_one_write() {
+fn foreign_changes_cost_one_write() {
     let Some(bed) = Bed::make() else { return };
     let _controller = controller(&bed);
     let before = settled(&bed, "a");
@@ -75,8 +76,9 @@ fn what_somebody_else_changes_and_removes_is_put_right_by_one_write() {
     bed.until_status("a", "it is followed", |status| status["proposals"]["received"] == 2);
 }
 
+/// Other additions are removed.
 #[test]
-fn what_somebody_else_adds_is_taken_out_but_for_conditions_of_their_own() {
+fn foreign_conditions_stay_in_statuses() {
     let Some(bed) = Bed::make() else { return };
     let _controller = controller(&bed);
     let before = settled(&bed, "a");
@@ -100,7 +102,7 @@ fn what_somebody_else_adds_is_taken_out_but_for_conditions_of_their_own() {
 }
 
 #[test]
-fn the_end_of_an_order_comes_back_too() {
+fn ended_statuses_are_restored_too() {
     let Some(bed) = Bed::make() else { return };
     let _controller = controller(&bed);
     bed.order("a");
@@ -115,8 +117,9 @@ fn the_end_of_an_order_comes_back_too() {
     assert_eq!(writes(&bed, "a"), count + 1);
 }
 
+/// They are not answered write for write.
 #[test]
-fn a_writer_who_does_not_stop_is_told_of_and_not_answered_write_for_write() {
+fn persistent_foreign_writers_are_reported() {
     const FOREIGN: usize = 24;
     let Some(bed) = Bed::make() else { return };
     let _controller = controller(&bed);
@@ -141,8 +144,9 @@ fn a_writer_who_does_not_stop_is_told_of_and_not_answered_write_for_write() {
     assert_eq!(after["status"]["startTime"], before["startTime"]);
 }
 
+/// Neither an end nor a processor that another writer named counts.
 #[test]
-fn a_new_leader_believes_no_end_and_no_place_that_somebody_else_wrote() {
+fn new_leaders_ignore_foreign_statuses() {
     let Some(bed) = Bed::make() else { return };
     let mut controller = controller(&bed);
     let before = settled(&bed, "live");

@@ -1,4 +1,4 @@
-//! Deletes at every moment: none hangs, and nothing is left over at the processor.
+//! Deletes at every moment: none hangs, and no order stays open at the processor.
 
 use crate::process::until;
 
@@ -17,7 +17,7 @@ fn delete(bed: &Bed, name: &str) {
 }
 
 #[test]
-fn a_delete_while_streaming_cancels_the_order() {
+fn deletes_cancel_streaming_orders() {
     let Some(bed) = Bed::make() else { return };
     let _controller = bed.controller();
     bed.order("a");
@@ -27,7 +27,7 @@ fn a_delete_while_streaming_cancels_the_order() {
 }
 
 #[test]
-fn a_delete_that_nobody_watched_is_found_after_the_restart() {
+fn unwatched_deletes_are_found_after_restart() {
     let Some(bed) = Bed::make() else { return };
     let mut controller = bed.controller();
     bed.order("a");
@@ -42,7 +42,7 @@ fn a_delete_that_nobody_watched_is_found_after_the_restart() {
 }
 
 #[test]
-fn a_resource_that_is_made_anew_under_its_name_is_a_new_order() {
+fn recreated_resources_are_new_orders() {
     let Some(bed) = Bed::make() else { return };
     let _controller = bed.controller();
     bed.order("a");
@@ -64,7 +64,7 @@ fn a_resource_that_is_made_anew_under_its_name_is_a_new_order() {
 }
 
 #[test]
-fn a_delete_while_the_processor_is_down_is_made_good_when_it_is_back() {
+fn deletes_reach_processors_that_were_down() {
     let Some(mut bed) = Bed::make() else { return };
     let _controller = bed.controller();
     bed.order("a");
@@ -76,7 +76,7 @@ fn a_delete_while_the_processor_is_down_is_made_good_when_it_is_back() {
 }
 
 #[test]
-fn a_deleted_namespace_takes_its_orders_along() {
+fn deleted_namespaces_cancel_their_orders() {
     let Some(bed) = Bed::make() else { return };
     let _controller = bed.controller();
     for name in ["a", "b", "c"] {

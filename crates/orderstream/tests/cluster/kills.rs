@@ -1,4 +1,4 @@
-//! `kill -9` of the controller, of the processor, and of both, while proposals flow: after the
+//! `kill -9` of the controller, of the processor, and of both, while proposals are sent: after the
 //! last restart every acknowledged proposal is counted exactly once.
 
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use super::bed::{Bed, propose};
 use crate::http::get;
 use crate::process::{pause, until};
 
-/// What was acknowledged: proposals by id, each sent again until it was answered.
+/// Proposes until stopped, each proposal again until it is answered; returns the acknowledged ids.
 fn submit(sellers: SocketAddr, tenant: &str, stop: &AtomicBool) -> BTreeSet<String> {
     let mut acknowledged = BTreeSet::new();
     for serial in 0.. {
@@ -31,7 +31,7 @@ fn submit(sellers: SocketAddr, tenant: &str, stop: &AtomicBool) -> BTreeSet<Stri
     acknowledged
 }
 
-/// The proposals that the processor holds.
+/// Returns the ids of the proposals that the processor holds.
 fn received(bed: &Bed) -> BTreeSet<String> {
     let path = format!("/api/v1/orders/SB1/proposals?tenant={}&limit=500", bed.namespace);
     let mut after = String::new();
@@ -47,15 +47,15 @@ fn received(bed: &Bed) -> BTreeSet<String> {
     }
 }
 
-/// A line of the processor's own record: a tracker's stream was granted, or given back.
+/// A line of the processor's log: a tracker's stream was granted, or given back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Grant {
     is_granted: bool,
     stream: u64,
     epoch: u64,
-    /// The last event that the stream had or delivered.
+    /// The sequence number of the last event that the stream had or delivered.
     after: u64,
-    /// How long the order's list was when it was granted.
+    /// The length of the order's list at the grant; absent when given back.
     last_seq: Option<u64>,
 }
 
@@ -80,8 +80,8 @@ fn grants(log: &str, order: &str) -> Vec<Grant> {
         .collect()
 }
 
-/// No stream is granted to an older owner than the one before, and one that is replaced delivers
-/// nothing that came after its successor was granted.
+/// Checks that no stream is granted to an older epoch than the one before, and that a replaced
+/// stream delivers nothing from after its successor's grant.
 fn one_at_a_time(record: &[Grant]) {
     let mut open: Option<&Grant> = None;
     for (place, line) in record.iter().enumerate() {
@@ -103,7 +103,7 @@ fn one_at_a_time(record: &[Grant]) {
 }
 
 #[test]
-fn the_record_of_grants_shows_a_second_stream() {
+fn grant_records_show_second_streams() {
     let log = "t DEBUG granted key=n/A epoch=1 stream=0 after=0 last_seq=2\n\
                t DEBUG granted key=n/A epoch=2 stream=1 after=0 last_seq=2\n\
                t DEBUG granted key=n/B epoch=9 stream=0 after=0 last_seq=2\n\
@@ -168,16 +168,16 @@ fn survive(rounds: u64, victims: &[&str]) {
 }
 
 #[test]
-fn every_acknowledged_proposal_is_counted_once_when_the_controller_is_killed() {
+fn killed_controller_counts_each_proposal_once() {
     survive(4, &["controller"]);
 }
 
 #[test]
-fn every_acknowledged_proposal_is_counted_once_when_the_processor_is_killed() {
+fn killed_processor_counts_each_proposal_once() {
     survive(6, &["processor"]);
 }
 
 #[test]
-fn every_acknowledged_proposal_is_counted_once_when_both_are_killed() {
+fn killed_pair_counts_each_proposal_once() {
     survive(3, &["controller", "processor"]);
 }

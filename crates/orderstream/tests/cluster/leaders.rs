@@ -1,4 +1,4 @@
-//! Two controllers: one leads, and each way of losing one hands over without harm.
+//! Two controllers: one leads, and however it is lost the other one takes over without harm.
 
 use std::time::{Duration, Instant};
 
@@ -27,8 +27,9 @@ fn until_leads(controller: &Role) {
     until("the controller leads", || leads(controller).then_some(()));
 }
 
+/// The second controller leads within a second.
 #[test]
-fn one_of_two_leads_and_hands_over_when_it_is_told_to_stop() {
+fn stopping_leaders_release_their_lease() {
     let Some(bed) = Bed::make() else { return };
     let mut first = bed.controller();
     until_leads(&first);
@@ -52,7 +53,7 @@ fn one_of_two_leads_and_hands_over_when_it_is_told_to_stop() {
 }
 
 #[test]
-fn a_killed_leader_is_replaced_within_its_lease() {
+fn killed_leaders_are_replaced_within_lease() {
     let Some(bed) = Bed::make() else { return };
     let mut first = bed.controller();
     until_leads(&first);
@@ -72,8 +73,9 @@ fn a_killed_leader_is_replaced_within_its_lease() {
     bed.until_status("a", "the new leader counts", |status| status["proposals"]["received"] == 1);
 }
 
+/// The leader was stopped for longer than its lease lasts.
 #[test]
-fn a_leader_that_was_asleep_for_longer_than_its_lease_changes_nothing() {
+fn leaders_without_lease_change_nothing() {
     let Some(bed) = Bed::make() else { return };
     let first = bed.controller();
     until_leads(&first);
@@ -95,8 +97,9 @@ fn a_leader_that_was_asleep_for_longer_than_its_lease_changes_nothing() {
     assert_eq!(lease(&bed)["spec"]["leaseTransitions"], epoch);
 }
 
+/// A lease that was deleted continues above the epochs that processors know.
 #[test]
-fn a_deleted_lease_is_made_anew_above_the_epochs_that_processors_know() {
+fn recreated_leases_exceed_known_epochs() {
     let Some(bed) = Bed::make() else { return };
     let mut first = bed.controller();
     until_leads(&first);

@@ -1,4 +1,4 @@
-//! An order's whole life by kubectl alone.
+//! An order from its manifest to its removal, by kubectl alone.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use super::bed::{Bed, condition};
 const MANIFEST: &str = include_str!("../../../../examples/office-chairs.yaml");
 
 #[test]
-fn a_manifest_streams_within_a_second_and_everything_it_says_reaches_the_order() {
+fn manifests_and_their_edits_reach_orders() {
     let Some(bed) = Bed::make() else { return };
     let _controller = bed.controller();
     bed.order("warm");
@@ -49,7 +49,7 @@ fn a_manifest_streams_within_a_second_and_everything_it_says_reaches_the_order()
 
 /// kstatus and the health check for Argo CD wait for `observedGeneration`.
 #[test]
-fn an_edit_after_the_end_is_observed_by_the_next_controller_too() {
+fn next_controllers_observe_edits_after_end() {
     let Some(bed) = Bed::make() else { return };
     let mut controller = bed.controller();
     bed.order("over");
@@ -66,7 +66,7 @@ fn an_edit_after_the_end_is_observed_by_the_next_controller_too() {
 }
 
 #[test]
-fn what_kubectl_prints_is_what_was_promised() {
+fn kubectl_prints_promised_order_columns() {
     let Some(bed) = Bed::make() else { return };
     let _controller = bed.controller();
     bed.apply(MANIFEST);
@@ -96,7 +96,7 @@ fn what_kubectl_prints_is_what_was_promised() {
 }
 
 #[test]
-fn what_the_processor_refuses_and_what_cannot_be_is_shown_with_its_reason() {
+fn statuses_show_reasons_of_refusals() {
     let Some(bed) = Bed::make() else { return };
     let _controller = bed.controller();
     bed.order("wrong-award");
@@ -116,7 +116,7 @@ fn what_the_processor_refuses_and_what_cannot_be_is_shown_with_its_reason() {
 }
 
 #[test]
-fn an_ended_resource_goes_in_its_time() {
+fn ended_resources_are_removed_in_time() {
     let Some(bed) = Bed::make() else { return };
     let _controller = bed.controller();
     bed.apply(

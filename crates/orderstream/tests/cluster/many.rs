@@ -1,5 +1,5 @@
-//! A thousand order requests at once, twenty proposals each: all are counted, with few writes, and
-//! then it is quiet.
+//! A thousand order requests at once with twenty proposals each: all are counted with few writes,
+//! and then nothing more is written.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,11 +11,11 @@ use crate::process::{pause, until};
 
 const ORDERS: usize = 1_000;
 const PROPOSALS: usize = 20;
-/// Who post at once.
+/// The number of sellers that post at once.
 const SELLERS: usize = 4;
 /// The shortest time between two writes of one order's counters.
 const PROGRESS: Duration = Duration::from_secs(5);
-/// How long nothing may be written once all is counted.
+/// The time in which nothing may be written once all is counted.
 const QUIET: Duration = Duration::from_secs(12);
 
 fn name(order: usize) -> String {
@@ -38,14 +38,14 @@ fn post_all(sellers: SocketAddr, tenant: &str) {
     });
 }
 
-/// Of each order: its phase and how many proposals its status counts.
+/// Returns the phase of each order, with the number of proposals in its status.
 fn shown(bed: &Bed) -> Vec<String> {
     let columns = r"jsonpath={range .items[*]}{.status.phase}/{.status.proposals.received} {end}";
     let text = bed.kubectl(&["get", "oreq", "-o", columns]);
     text.split_whitespace().map(ToOwned::to_owned).collect()
 }
 
-/// Status writes of each order so far, counted at the API server.
+/// Returns the number of status writes of each order so far, by the API server's audit log.
 fn writes(bed: &Bed) -> BTreeMap<String, u32> {
     let mut writes = BTreeMap::new();
     for request in bed.server.requests() {
@@ -56,8 +56,9 @@ fn writes(bed: &Bed) -> BTreeMap<String, u32> {
     writes
 }
 
+/// All proposals are counted, and then nothing more is written.
 #[test]
-fn a_thousand_orders_at_once_are_all_counted_with_few_writes_and_then_it_is_quiet() {
+fn thousand_orders_cost_few_status_writes() {
     let Some(bed) = Bed::make() else { return };
     let _controller = bed.controller();
     let mut manifest = String::new();

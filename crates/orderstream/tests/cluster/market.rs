@@ -1,5 +1,5 @@
-//! Buyers and sellers on a cluster by commands alone: acts are edits of the order request, and the
-//! processor is reached through the API server.
+//! Buyers and sellers on a cluster by commands alone: buyers' commands edit the order request, and
+//! the processor is reached through the API server.
 
 use std::net::{IpAddr, UdpSocket};
 use std::process::Output;
@@ -10,7 +10,7 @@ use super::bed::Bed;
 use crate::http::get;
 use crate::process::{Role, run};
 
-/// An address of this machine that an API server may proxy to: not a loopback one.
+/// Returns an address of this machine that an API server may proxy to: not a loopback one.
 fn own_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
     // Connecting a datagram socket sends nothing; it only chooses the address.
@@ -19,7 +19,7 @@ fn own_address() -> Option<IpAddr> {
     (!address.is_loopback() && !address.is_unspecified()).then_some(address)
 }
 
-/// A processor behind a Service with the chart's labels.
+/// Starts a processor, and makes a Service for it with the chart's labels.
 fn processor_behind_service(bed: &Bed, address: IpAddr, dir: &std::path::Path) -> Role {
     let data = dir.join("data").display().to_string();
     let rest = format!("{address}:0");
@@ -75,8 +75,9 @@ fn ok(bed: &Bed, line: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Buyers edit the order request, and sellers reach the processor.
 #[test]
-fn buyers_edit_the_order_request_and_sellers_come_through_the_api_server() {
+fn commands_work_through_the_api_server() {
     let Some(bed) = Bed::make() else { return };
     let Some(address) = own_address() else { return };
     let dir = tempfile::tempdir().unwrap();

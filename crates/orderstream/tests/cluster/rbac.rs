@@ -1,5 +1,5 @@
-//! The controller's rights against what it asks: a life that needs all of them, lived by a user who
-//! has these and no other, and the API server's audit log.
+//! The controller's rights against its requests: a user with just these rights runs a scenario that
+//! needs all of them, and the API server's audit log is compared.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -12,13 +12,13 @@ use super::bed::Bed;
 use crate::http::post;
 use crate::process::{PATIENCE, Role, pause, root, until};
 
-/// What is asked or granted: verb, group, resource, subresource.
+/// A right that is requested or granted: verb, group, resource, subresource.
 type Right = [String; 4];
 
-/// The controller's roles.
+/// The names of the controller's roles.
 const CONTROLLER: [&str; 2] = ["orderstream-controller", "orderstream-controller-own"];
 
-/// The rights of these roles in `deploy/rbac`.
+/// Returns the rights of these roles in `deploy/rbac`.
 fn granted(roles: &[&str]) -> BTreeSet<Right> {
     let mut rights = BTreeSet::new();
     for name in roles {
@@ -39,7 +39,7 @@ fn granted(roles: &[&str]) -> BTreeSet<Right> {
     rights
 }
 
-/// Gives a user the rights: those to orders by a binding of this kind, the others here.
+/// Grants a user the rights to orders by a binding of this kind, and the others in this namespace.
 pub(crate) fn grant(bed: &Bed, user: &str, binding: &str) {
     let roles = root().join("deploy/rbac").display().to_string();
     bed.kubectl(&["apply", "-f", &roles]);
@@ -48,7 +48,7 @@ pub(crate) fn grant(bed: &Bed, user: &str, binding: &str) {
     bed.kubectl(&["create", "rolebinding", "own", "--role=orderstream-controller-own", &user]);
 }
 
-/// Names the bed's processor as the one endpoint of a Service.
+/// Makes the bed's processor the one endpoint of a Service.
 fn serve(bed: &Bed) {
     let grpc = bed.processor.address("grpc");
     let slice = json!({
@@ -63,7 +63,7 @@ fn serve(bed: &Bed) {
     bed.apply(&slice.to_string());
 }
 
-/// Lives a life that needs every right.
+/// Runs a scenario that needs every right.
 fn live(bed: &Bed, controller: &Role) {
     bed.apply(
         "apiVersion: orderstream.dev/v1alpha1\nkind: Seller\nmetadata: {name: a}\nspec: {}\n",
@@ -95,7 +95,7 @@ fn live(bed: &Bed, controller: &Role) {
     bed.until_phase("asked", "Finalised");
 }
 
-/// Compares the rights with what a user asked.
+/// Compares the rights with a user's requests.
 fn judge(bed: &Bed, user: &str, roles: &[&str]) {
     let granted = granted(roles);
     let began = Instant::now();
@@ -118,15 +118,16 @@ fn judge(bed: &Bed, user: &str, roles: &[&str]) {
     }
 }
 
-/// A way to the API server on which the right to list is needed: no list is streamed.
+/// Returns a proxy to the API server that streams no lists, so that the right to list is needed.
 fn in_pages(bed: &Bed, user: &str) -> (Proxy, PathBuf) {
     let (proxy, kubeconfig) = bed.server.proxy_of(user, &bed.namespace);
     proxy.set(Fault::ListsInPages);
     (proxy, kubeconfig)
 }
 
+/// Every right is used, and none is missing.
 #[test]
-fn in_all_namespaces_every_right_is_used_and_none_is_missing() {
+fn cluster_wide_rights_are_exact() {
     let Some(bed) = Bed::make_alone("everywhere".to_owned()) else { return };
     grant(&bed, "operator", "clusterrolebinding");
     serve(&bed);
@@ -136,8 +137,9 @@ fn in_all_namespaces_every_right_is_used_and_none_is_missing() {
     judge(&bed, "operator", &CONTROLLER);
 }
 
+/// Every right is used, and none is missing.
 #[test]
-fn in_one_namespace_every_right_is_used_and_none_is_missing() {
+fn namespaced_rights_are_exact() {
     let Some(bed) = Bed::make() else { return };
     grant(&bed, "operator-of-one", "rolebinding");
     serve(&bed);
@@ -149,7 +151,7 @@ fn in_one_namespace_every_right_is_used_and_none_is_missing() {
 }
 
 #[test]
-fn a_processor_reads_the_sellers_and_asks_for_nothing_else() {
+fn processors_only_read_sellers() {
     let Some(bed) = Bed::make() else { return };
     let roles = root().join("deploy/rbac").display().to_string();
     bed.kubectl(&["apply", "-f", &roles]);

@@ -1,5 +1,5 @@
-//! The rules of the definitions as an API server keeps them: every case of the table that the
-//! controller's own tests judge without one.
+//! The rules of the definitions on an API server: every case of the table that the controller's own
+//! tests check without one.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,14 @@ use serde_json::Value;
 
 use super::bed::shared;
 
-/// Resources in one call: all of them together are more than some machines give one process.
+/// The limit of resources in one call: all at once need more memory than some machines give a
+/// process.
 const TOGETHER: usize = 40;
 
-/// Specs by the name of the resource that gets them.
+/// Kind and spec by the name of the resource.
 type Specs = BTreeMap<String, (String, Value)>;
 
-/// A namespace of the table.
+/// A namespace for the table's resources.
 struct Place {
     server: &'static ApiServer,
     namespace: &'static str,
@@ -27,8 +28,8 @@ impl Place {
         Some(Self { server, namespace })
     }
 
-    /// Hands all of them to a verb of kubectl; gives what was kept, and what was said of those
-    /// that were refused.
+    /// Passes all of them to a verb of kubectl; returns the resources that were accepted, and the
+    /// texts of those that were refused.
     fn hand(&self, verb: &[&str], specs: &Specs) -> (BTreeMap<String, Value>, Refusals) {
         let (mut kept, mut refusals) = (BTreeMap::new(), Refusals::default());
         let args = [&["-n", self.namespace], verb, &["-f", "-", "-o", "json"]].concat();
@@ -49,13 +50,13 @@ impl Place {
     }
 }
 
-/// What was said of each resource that was refused.
+/// The text of each refusal, by the resource's name.
 #[derive(Debug, Default)]
 struct Refusals(BTreeMap<String, String>);
 
 impl Refusals {
-    /// Reads `The OrderRequest "name" is invalid: …` and `… "name" is invalid: …`, whose text goes
-    /// on over lines that begin with a star.
+    /// Reads `The OrderRequest "name" is invalid: …` and `… "name" is invalid: …`, whose text
+    /// continues on lines that begin with a star.
     fn read(&mut self, text: &str) {
         let mut name = None;
         for line in text.lines() {
@@ -75,7 +76,7 @@ impl Refusals {
 }
 
 #[test]
-fn every_rule_accepts_and_refuses_on_an_api_server_what_the_table_says() {
+fn api_servers_judge_by_the_rules_table() {
     let Some(place) = Place::make("rules") else { return };
     let (mut before, mut made, mut edited) = (Specs::new(), Specs::new(), Specs::new());
     let mut expected = BTreeMap::new();
@@ -116,7 +117,7 @@ fn every_rule_accepts_and_refuses_on_an_api_server_what_the_table_says() {
 }
 
 #[test]
-fn every_bound_holds_on_an_api_server() {
+fn api_servers_enforce_every_bound() {
     let Some(place) = Place::make("bounds") else { return };
     let bounds = Rules::read().bounds;
     let (mut at, mut over) = (Specs::new(), Specs::new());
@@ -135,8 +136,9 @@ fn every_bound_holds_on_an_api_server() {
     }
 }
 
+/// Values that are given as empty are removed.
 #[test]
-fn an_api_server_fills_in_the_defaults_and_forgets_what_is_given_as_empty() {
+fn api_servers_fill_in_defaults() {
     let Some(place) = Place::make("defaults") else { return };
     let table = Rules::read().defaults;
     let named = |number: usize| format!("filled-{number}");

@@ -7,7 +7,7 @@ use super::bed::{Bed, condition, shared};
 use crate::http::{get, post};
 use crate::process::until;
 
-/// Amounts that stand nowhere else.
+/// Prices that appear nowhere else.
 const PRICES: [&str; 2] = ["8123.45", "9456.78"];
 
 /// Sellers around Munich, one for each verdict.
@@ -34,7 +34,7 @@ fn apply_sellers(bed: &Bed) {
     bed.apply(&SELLERS.lines().filter(|it| !it.is_empty()).map(line).collect::<String>());
 }
 
-/// A bed whose processor knows the cluster's sellers.
+/// Makes a bed whose processor has the cluster's sellers.
 fn bed() -> Option<Bed> {
     let bed = Bed::make_with_sellers()?;
     apply_sellers(&bed);
@@ -72,7 +72,7 @@ fn order(bed: &Bed, name: &str, spec: &Value) {
     bed.apply(&order.to_string());
 }
 
-/// Everything of the order that somebody can read before its opening.
+/// Returns everything about the order that can be read before its opening.
 fn everything(bed: &Bed, controller: &crate::process::Role) -> String {
     let read = |address, path: &str| format!("{:?}\n", get(address, path).unwrap());
     let of_order = format!("/api/v1/orders/tender?tenant={}", bed.namespace);
@@ -93,8 +93,9 @@ fn everything(bed: &Bed, controller: &crate::process::Role) -> String {
     .concat()
 }
 
+/// It is opened at its time, and its first award is undone.
 #[test]
-fn a_sealed_tender_is_opened_at_its_time_awarded_undone_and_awarded_again_by_patches() {
+fn patches_lead_a_sealed_tender_to_award() {
     let Some(bed) = bed() else { return };
     let controller = bed.controller();
     order(&bed, "busy", &json!({ "expiresIn": "1h", "sellers": { "names": ["full"] } }));
@@ -139,7 +140,7 @@ fn a_sealed_tender_is_opened_at_its_time_awarded_undone_and_awarded_again_by_pat
     }
 }
 
-/// Every seller has the verdict that it should have, and the chosen ones count the order.
+/// Checks that every seller has its expected verdict, and that the chosen ones count the order.
 fn chosen_for_a_reason(bed: &Bed) {
     let order = bed.order_at_processor("tender").unwrap();
     let mut verdicts: Vec<_> = order["sellers"]
@@ -164,7 +165,7 @@ fn chosen_for_a_reason(bed: &Bed) {
     until_open_orders(bed, "near", 1);
 }
 
-/// At its time all can be read at once, and nothing more is taken.
+/// Checks that at the deadline all can be read at once, and no further proposal is accepted.
 fn opened(bed: &Bed) {
     let shown = bed.until_phase("tender", "Paused");
     let status = &shown["status"];
@@ -180,7 +181,7 @@ fn opened(bed: &Bed) {
     bed.patch("tender", r#"{"suspend":false}"#);
 }
 
-/// One award is undone in its time, another one counts.
+/// Awards and undoes, then awards again, which counts.
 fn awarded(bed: &Bed) {
     bed.patch("tender", r#"{"award":{"proposalId":"p2","undoWithin":"1h"}}"#);
     let shown = bed.until_status("tender", "the award waits", |status| {
@@ -202,9 +203,9 @@ fn awarded(bed: &Bed) {
     assert!(order["award"].to_string().contains("p1"), "{order}");
 }
 
-/// The steps between may be missed: what counts is what the manifest says in the end.
+/// The controller may miss the steps between: only the manifest's last state counts.
 #[test]
-fn an_award_that_was_undone_and_replaced_while_nobody_looked_is_the_other_one() {
+fn awards_replaced_unobserved_count() {
     let Some(bed) = bed() else { return };
     let mut controller = bed.controller();
     order(&bed, "tender", &json!({ "expiresIn": "1h" }));
@@ -230,7 +231,7 @@ fn an_award_that_was_undone_and_replaced_while_nobody_looked_is_the_other_one() 
 }
 
 #[test]
-fn a_manifest_closes_an_order_with_its_reason_also_while_an_award_waits() {
+fn closing_by_manifest_is_final() {
     let Some(bed) = bed() else { return };
     let _controller = bed.controller();
     order(&bed, "tender", &json!({ "expiresIn": "1h" }));
@@ -244,7 +245,7 @@ fn a_manifest_closes_an_order_with_its_reason_also_while_an_award_waits() {
 }
 
 #[test]
-fn a_sellers_question_is_answered_by_the_manifest() {
+fn manifests_answer_sellers_questions() {
     let Some(bed) = bed() else { return };
     let _controller = bed.controller();
     order(&bed, "tender", &json!({ "expiresIn": "1h", "sealed": true }));
@@ -267,7 +268,7 @@ fn a_sellers_question_is_answered_by_the_manifest() {
 }
 
 #[test]
-fn what_kubectl_prints_of_sellers_is_what_was_promised() {
+fn kubectl_prints_promised_seller_columns() {
     let Some(bed) = bed() else { return };
     let _controller = bed.controller();
     let asleep = until_open_orders(&bed, "asleep", 0);
@@ -288,14 +289,15 @@ fn what_kubectl_prints_of_sellers_is_what_was_promised() {
     assert!(bed.kubectl(&args).contains("condition met"));
 }
 
-/// How many sellers an order invited, once it is open.
+/// Returns the number of sellers that an order invited, once it is open.
 fn selected(bed: &Bed, name: &str) -> Value {
     let shown = bed.until_phase(name, "Streaming");
     shown["status"]["sellers"]["selected"].clone()
 }
 
+/// A processor that knows none yet opens no order.
 #[test]
-fn without_an_api_server_a_processor_chooses_from_the_sellers_it_knows_and_never_from_none() {
+fn outages_leave_processors_their_known_sellers() {
     let Some(server) = shared() else { return };
     let (proxy, kubeconfig) = server.proxy();
     proxy.set(Fault::Down);

@@ -3,8 +3,9 @@
 use super::bed::{Bed, propose};
 use crate::process::{Role, until};
 
+/// The trace begins with the applied resource and ends with a proposal.
 #[test]
-fn one_trace_leads_from_apply_to_proposal_through_all_logs() {
+fn one_trace_leads_through_all_logs() {
     let Some(bed) = Bed::make() else { return };
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).display().to_string();

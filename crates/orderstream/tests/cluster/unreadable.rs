@@ -1,13 +1,13 @@
-//! A resource that the server's definition lets through and the controller's types do not, as when
-//! the definition is of a newer version: it is told of, and the others are served.
+//! A resource that the server's definition accepts and the controller's types do not, as when the
+//! definition is of a newer version: it is reported, and the others are served.
 
 use serde_json::{Value, json};
 
 use super::bed::Bed;
 use crate::process::until;
 
-/// Makes the server's definition newer than the controller: it knows one more channel and one more
-/// type of text.
+/// Makes the server's definition newer than the controller, with one more channel and one more type
+/// of text.
 fn upgrade(bed: &Bed) {
     let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
     let add = |path: &str, word: &str| json!({ "op": "add", "path": format!("{spec}/{path}/enum/-"), "value": word });
@@ -28,15 +28,16 @@ fn order(name: &str, spec: &Value) -> String {
     orderstream_testbed::resource("OrderRequest", name, spec).to_string()
 }
 
-/// The Events about a resource that say that it cannot be read.
+/// Returns the number of Events about a resource that report it as unreadable.
 fn told(bed: &Bed, name: &str) -> usize {
     let selector = format!("reason=Unreadable,regarding.name={name}");
     let args = ["get", "events.events.k8s.io", "--field-selector", &selector, "-o", "name"];
     bed.kubectl(&args).lines().count()
 }
 
+/// One Event reports such a resource.
 #[test]
-fn what_cannot_be_read_is_one_event_and_the_others_are_served() {
+fn unreadable_resources_stop_no_others() {
     let Some(bed) = Bed::make_alone("newer".to_owned()) else { return };
     upgrade(&bed);
     let mut controller = bed.controller();
@@ -63,7 +64,7 @@ fn what_cannot_be_read_is_one_event_and_the_others_are_served() {
 }
 
 #[test]
-fn an_order_whose_resource_can_be_read_no_longer_goes_on() {
+fn orders_outlive_unreadable_edits() {
     let Some(bed) = Bed::make_alone("newer".to_owned()) else { return };
     upgrade(&bed);
     let mut controller = bed.controller();

@@ -25,7 +25,7 @@ fn refused(bed: &Bed, args: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn an_order_lives_from_apply_to_its_award_and_removal() {
+fn verbs_lead_from_apply_to_removal() {
     let Some(bed) = Bed::make() else { return };
     let _controller = bed.controller();
     assert_eq!(ok(&bed, &["list"]), "no order requests\n");
@@ -57,7 +57,7 @@ fn an_order_lives_from_apply_to_its_award_and_removal() {
 }
 
 #[test]
-fn what_the_cluster_refuses_is_told_with_its_reason_and_the_fix() {
+fn cluster_refusals_name_reason_and_fix() {
     let Some(bed) = Bed::make() else { return };
     bed.order("held");
     let dir = tempfile::tempdir().unwrap();
@@ -86,7 +86,7 @@ fn what_the_cluster_refuses_is_told_with_its_reason_and_the_fix() {
 }
 
 #[test]
-fn a_cluster_that_is_not_there_is_said_so() {
+fn unreachable_clusters_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("kubeconfig");
     let config = serde_json::json!({

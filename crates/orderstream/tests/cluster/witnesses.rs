@@ -1,6 +1,7 @@
-//! One tender, seen by everybody: twenty sellers who behave as sellers do, a buyer who steers by
-//! manifest, `kill -9` of processor and controller in the middle. What commands, REST, gRPC, server-sent
-//! events, webhooks, the resource's status and MongoDB saw is the same list: each event once, in order.
+//! One tender with many witnesses: twenty sellers who behave as sellers do, a buyer who works by
+//! manifest, and `kill -9` of processor and controller in the middle. Commands, REST, gRPC,
+//! server-sent events, webhooks, the resource's status and MongoDB agree on one list: each event
+//! once, in order.
 
 mod compare;
 mod due;
@@ -19,11 +20,11 @@ use readers::{follow, listen};
 use sellers::{FIRST, LATER, QUESTION, TO_ALL, TO_ONE, stay, thank, trade};
 use stage::{ORDER, Place, Stage};
 
-/// Proposals of which one is taken back: of ten sellers, one of them uninvited.
+/// The number of proposals of ten sellers, one of them uninvited; one proposal is withdrawn.
 const PROPOSALS: u64 = 10;
 
 #[test]
-fn one_tender_is_the_same_list_to_everybody_who_saw_it() {
+fn all_witnesses_have_one_list() {
     let Some(mut stage) = Stage::set() else { return };
     stage.open();
     let place = stage.place();
@@ -61,7 +62,7 @@ fn one_tender_is_the_same_list_to_everybody_who_saw_it() {
     compare::mongo(&stage, &list);
 }
 
-/// What the buyer does, by manifest; gives the comparison on which the award rests.
+/// Acts as the buyer, by manifest; returns the comparison on which the award is based.
 fn steer(stage: &mut Stage, place: &Place) -> Value {
     answer_questions(stage, place);
     pause_and_extend(stage, place);
@@ -87,7 +88,8 @@ fn until_order(place: &Place, what: &str, is: impl Fn(&Value) -> bool) {
     until(what, || place.read("", "").filter(|order| is(order)));
 }
 
-/// The processor is killed just when it is to pause the order, or was.
+/// Pauses, resumes and extends the order; the processor is killed just before the pause or after
+/// it.
 fn pause_and_extend(stage: &mut Stage, place: &Place) {
     stage.bed.patch("tender", r#"{"suspend":true}"#);
     stage.bed.processor.kill();
@@ -101,7 +103,7 @@ fn pause_and_extend(stage: &mut Stage, place: &Place) {
     until_order(place, "it is extended", |order| order["expires_at"] != before);
 }
 
-/// One question is answered to all, while the controller is killed; the other one to who asked.
+/// Answers one question to all, while the controller is killed, and the other one to its seller.
 fn answer_questions(stage: &mut Stage, place: &Place) {
     let said = |kind: &str, seller: &str| {
         let page = place.read("/conversation", "")?;
@@ -124,10 +126,9 @@ fn answer_questions(stage: &mut Stage, place: &Place) {
     thank(place);
 }
 
-/// The comparison itself can fail: an event that one witness missed, saw twice, out of turn, or
-/// otherwise is found.
+/// A witness fails the comparison if it missed an event, or has one twice, out of order or changed.
 #[test]
-fn a_witness_that_saw_something_else_is_found() {
+fn deviating_witnesses_are_found() {
     let entry = |seq: u64, detail: Value| Entry {
         seq,
         at_ms: 1_800_000_000_000,

@@ -12,21 +12,21 @@ use super::bed::Bed;
 use crate::http::get;
 use crate::process::{Role, pause};
 
-/// After an ending, the time for a last Event to be published.
+/// The time after an ending in which a last Event is published.
 const GRACE: Duration = Duration::from_millis(600);
 
-/// What a life left behind: the resource, if it is there, and the order's events.
+/// The end of a run: the resource, if it is there, and the order's events.
 type Ending = (Option<Value>, Vec<Value>);
 
-/// When the controller is to be killed in the life that runs now.
+/// The planned kill of the controller in the current run.
 #[derive(Debug, Default)]
 struct Plan {
-    /// Writes of this life so far.
+    /// The number of writes of this run so far.
     seen: usize,
     at: Option<(usize, Moment)>,
 }
 
-/// One bed for many lives, and a controller that is killed as planned and starts again.
+/// One bed for many runs, and a controller that is killed as planned and starts again.
 struct Rig {
     bed: Bed,
     plan: Arc<Mutex<Plan>>,
@@ -61,7 +61,8 @@ impl Rig {
         Some(Self { bed, plan, _proxy: proxy, _controller: controller })
     }
 
-    /// Runs one life, and tells how many writes it took, and whether the kill that was planned came.
+    /// Runs a scenario once; returns its ending, the number of writes, and whether the planned kill
+    /// came.
     fn live(
         &self,
         name: &str,
@@ -76,7 +77,7 @@ impl Rig {
     }
 }
 
-/// The life with every kill against the life without.
+/// Compares a scenario with every kill with the same one without.
 fn survives(life: fn(&Bed, &str)) {
     let Some(rig) = Rig::start() else { return };
     let (wanted, writes, _) = rig.live("undisturbed", None, life);
@@ -94,7 +95,7 @@ fn survives(life: fn(&Bed, &str)) {
     assert!(kills > writes, "{kills} kills at {writes} writes");
 }
 
-/// What is the same in every run.
+/// Returns the parts of an ending that are the same in every run.
 fn ending(bed: &Bed, name: &str) -> Ending {
     let plain = |value: &Value| -> Value {
         let mut value = serde_json::from_str(&value.to_string().replace(name, "it")).unwrap();
@@ -111,7 +112,7 @@ fn ending(bed: &Bed, name: &str) -> Ending {
     (resource, events.collect())
 }
 
-/// Drops when things happened, under which life and leader, and how often a stream was opened.
+/// Removes times, incarnations, epochs, and the numbers of attempts and reconnects.
 fn forget_times(value: &mut Value) {
     const TIMES: [&str; 14] = [
         "at",
@@ -147,7 +148,7 @@ fn apply(bed: &Bed, name: &str, spec: &str) {
     bed.until_phase(name, "Streaming");
 }
 
-/// Waits until an edit is taken up, and the phase is this one.
+/// Waits until an edit is observed, and the phase is this one.
 fn until_taken_up(bed: &Bed, name: &str, phase: &str) {
     let generation = bed.get(name).unwrap()["metadata"]["generation"].clone();
     bed.until_status(name, &format!("{name} is {phase} after its edit"), |status| {
@@ -156,7 +157,7 @@ fn until_taken_up(bed: &Bed, name: &str, phase: &str) {
 }
 
 #[test]
-fn an_awarded_order_ends_the_same_whenever_the_controller_is_killed() {
+fn kills_at_any_write_keep_awards() {
     survives(|bed, name| {
         apply(bed, name, "{expiresIn: 1h}");
         assert_eq!(bed.propose(name, "p1", "10").unwrap().status, 201);
@@ -167,8 +168,9 @@ fn an_awarded_order_ends_the_same_whenever_the_controller_is_killed() {
     });
 }
 
+/// The order is paused, resumed, extended and cancelled.
 #[test]
-fn a_steered_order_ends_the_same_whenever_the_controller_is_killed() {
+fn kills_at_any_write_keep_steering() {
     survives(|bed, name| {
         apply(bed, name, "{expiresIn: 1h}");
         bed.patch(name, r#"{"suspend":true}"#);
@@ -181,7 +183,7 @@ fn a_steered_order_ends_the_same_whenever_the_controller_is_killed() {
 }
 
 #[test]
-fn an_award_undone_and_replaced_ends_the_same_whenever_the_controller_is_killed() {
+fn kills_at_any_write_keep_replaced_awards() {
     survives(|bed, name| {
         apply(bed, name, "{expiresIn: 1h}");
         assert_eq!(bed.propose(name, "p1", "10").unwrap().status, 201);
@@ -198,7 +200,7 @@ fn an_award_undone_and_replaced_ends_the_same_whenever_the_controller_is_killed(
 }
 
 #[test]
-fn an_order_that_goes_by_itself_goes_whenever_the_controller_is_killed() {
+fn kills_at_any_write_keep_removals() {
     survives(|bed, name| {
         apply(bed, name, "{expiresIn: 1h, ttlAfterFinished: 1s}");
         bed.patch(name, r#"{"award":{"none":true,"reason":"too dear"}}"#);

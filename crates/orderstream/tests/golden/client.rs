@@ -1,5 +1,5 @@
-//! One HTTP request with its whole answer, names and values of headers as they came. A stream of
-//! events that does not end is read as far as it is wanted.
+//! An HTTP request with its whole response, names and values of headers as received. A stream of
+//! events without an end is read up to the event that is wanted.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};
@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use crate::http::begin;
 
-/// Headers that say how an answer travels, and not what it says.
+/// Headers that describe the transfer of a response, and not its content.
 const OF_THE_WAY: [&str; 4] = ["connection", "content-length", "date", "transfer-encoding"];
 
-/// What came back.
+/// A response of a server.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
@@ -21,13 +21,13 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// The body as JSON; nothing where it is none.
+    /// Returns the body as JSON; null where it is not JSON.
     pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_default()
     }
 }
 
-/// Sends a request, and reads until the server ends the answer or `enough` says so of its body.
+/// Sends a request, and reads until the server ends the response or `enough` accepts its body.
 pub(super) fn exchange(
     address: SocketAddr,
     request: &str,
@@ -47,12 +47,12 @@ pub(super) fn exchange(
     }
 }
 
-/// A request without a body.
+/// Sends a request without a body.
 pub(super) fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
     exchange(address, &format!("GET {path}"), (&[], ""), |_| false)
 }
 
-/// An answer as far as it came; nothing before its head is whole.
+/// Parses a response as far as it was received; absent before its head is whole.
 fn parse(text: &str) -> Option<Answer> {
     let (head, body) = text.split_once("\r\n\r\n")?;
     let mut lines = head.lines();
@@ -67,7 +67,7 @@ fn parse(text: &str) -> Option<Answer> {
     Some(Answer { status, headers, text })
 }
 
-/// The chunks that came whole.
+/// Joins the chunks that were received whole.
 fn unchunked(mut rest: &str) -> String {
     let mut text = String::new();
     while let Some((size, after)) = rest.split_once("\r\n")

@@ -1,4 +1,4 @@
-//! What lies on the disk: the lists of a journal as text, and folders that are taken to be kept.
+//! The data on disk: the lists of a journal as text, and copies of the roles' folders.
 
 use std::fs;
 use std::path::Path;
@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use super::transcript::{Transcript, json_or_text, quoted};
 
-/// Files that only say that a process has a folder open.
+/// Files that only mark a folder as opened by a process.
 const LOCKS: [&str; 2] = ["journal.lock", "lock"];
 
-/// The lists of a journal that no process has open, in the order of their names.
+/// Returns the lists of a journal that no process has open, sorted by name.
 pub(super) fn lists(dir: &Path) -> Vec<(String, Vec<Bytes>)> {
     let journal = Embedded::open(dir, Options::default()).unwrap();
     assert!(journal.damage().is_none(), "{:?}", journal.damage());
@@ -28,7 +28,7 @@ pub(super) fn lists(dir: &Path) -> Vec<(String, Vec<Bytes>)> {
     lists
 }
 
-/// Tells all that a journal holds, without what depends on when it was written.
+/// Adds all that a journal holds to a transcript, without what depends on the time of writing.
 pub(super) fn tell(transcript: &mut Transcript, role: &str, dir: &Path) {
     for (name, records) in lists(dir) {
         let mut records: Vec<String> = records.iter().map(in_words).collect();
@@ -45,7 +45,7 @@ pub(super) fn tell(transcript: &mut Transcript, role: &str, dir: &Path) {
     }
 }
 
-/// A record as JSON: itself, or the number that it is.
+/// Returns a record as JSON: itself, or the number that it is.
 fn in_words(record: &Bytes) -> String {
     match <[u8; 8]>::try_from(record.as_ref()) {
         Ok(number) => u64::from_be_bytes(number).to_string(),
@@ -53,8 +53,8 @@ fn in_words(record: &Bytes) -> String {
     }
 }
 
-/// The last record of an order that is open. What else was shown, and whether its end was, depends on
-/// the time.
+/// Returns the last record of an order that is open. Its other records, and whether its end was
+/// recorded, depend on the time.
 fn last_of(records: &[String], id: &str) -> String {
     let is_of = |record: &&String| {
         let record: Value = serde_json::from_str(record).unwrap();
@@ -63,7 +63,8 @@ fn last_of(records: &[String], id: &str) -> String {
     records.iter().rfind(is_of).unwrap().clone()
 }
 
-/// Copies a folder of a role, without locks, and without the zeros behind what was written to a log.
+/// Copies a role's folder, without locks, and without the zeros behind the last written byte of a
+/// log.
 pub(super) fn keep(from: &Path, to: &Path) {
     copy(from, to, &|path, bytes| {
         let is_log = path.extension().is_some_and(|extension| extension == "jnl");
@@ -72,8 +73,8 @@ pub(super) fn keep(from: &Path, to: &Path) {
     });
 }
 
-/// Copies a folder that was kept, to start a role on it. Its finished order requests look as if they
-/// ended in a far future, so that they are not removed, whatever today's date is.
+/// Copies a checked-in folder, to start a role on it. The completion times of its order requests
+/// become far future ones, so that none is removed, whatever today's date is.
 pub(super) fn restore(from: &Path, to: &Path) {
     copy(from, to, &|path, bytes| {
         if path.extension().is_none_or(|extension| extension != "json") {
@@ -85,7 +86,7 @@ pub(super) fn restore(from: &Path, to: &Path) {
     });
 }
 
-/// Copies files, and the folders that hold any: git keeps no others.
+/// Copies files, and the folders that hold any: git has no empty ones.
 fn copy(from: &Path, to: &Path, change: &dyn Fn(&Path, Vec<u8>) -> Vec<u8>) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -1,21 +1,22 @@
-//! Masks of what differs between two runs of the same script: times, drawn ids, addresses, hashes
-//! of those. A drawn id keeps its number, in the order in which ids appear.
+//! Masks for the parts that differ between two runs of the same script: times, drawn ids,
+//! addresses, hashes of those. A drawn id is replaced by its number, in the order in which ids
+//! appear.
 
-/// The year from which on a time is one that the script gave, and no clock's.
+/// The first year of times that the script gave; earlier ones are a clock's.
 const FIRST_YEAR_GIVEN: &str = "2090";
-/// The time that texts give as an example.
+/// The time that help and error texts give as an example.
 const EXAMPLE: &str = "2026-12-01T12:00:00Z";
 
 /// The masks of one run.
 #[derive(Debug, Default)]
 pub(super) struct Masks {
-    /// Texts that are known, and what stands in their place.
+    /// Known texts, each with its mask.
     names: Vec<(String, String)>,
     /// Drawn ids, in the order of their appearance.
     ids: Vec<String>,
 }
 
-/// What was found at a place.
+/// A masked part of a text.
 struct Found {
     len: usize,
     mask: String,
@@ -27,7 +28,7 @@ impl Masks {
         self.names.push((text, format!("<{name}>")));
     }
 
-    /// The JSON text with its masks. A number that is masked becomes a text.
+    /// Returns the JSON text with its masks. A number that is masked becomes a text.
     pub(super) fn json(&mut self, text: &str) -> String {
         let mut masked = String::with_capacity(text.len());
         let (mut rest, mut before) = (text, ' ');
@@ -85,13 +86,13 @@ impl Masks {
     }
 }
 
-/// Whether a word ends at this place.
+/// Reports whether a word ends at this place.
 fn ends(text: &str, at: usize) -> bool {
     !text[at..].starts_with(|next: char| next.is_ascii_alphanumeric())
 }
 
-/// The length of what begins a text, where it has this shape: `x` is a hexadecimal digit, `0` is a
-/// decimal one, all else stands for itself.
+/// Returns the length of the start of a text, if it has this shape: `x` is a hexadecimal digit, `0`
+/// is a decimal one, and any other character is itself.
 fn shaped(text: &str, shape: &str) -> Option<usize> {
     let fits = |(is, wanted): (u8, u8)| match wanted {
         b'x' => is.is_ascii_digit() || matches!(is, b'a'..=b'f'),
@@ -102,7 +103,7 @@ fn shaped(text: &str, shape: &str) -> Option<usize> {
     (is_whole && ends(text, shape.len())).then_some(shape.len())
 }
 
-/// RFC 3339 in UTC, or milliseconds since 1970.
+/// Matches a time: RFC 3339 in UTC, or milliseconds since 1970.
 fn moment(text: &str) -> Option<usize> {
     if let Some(len) = shaped(text, "0000000000000").filter(|_| text.starts_with('1')) {
         return Some(len);
@@ -120,14 +121,15 @@ fn moment(text: &str) -> Option<usize> {
     rest[fraction..].starts_with('Z').then_some(TO_SECONDS + fraction + 1)
 }
 
-/// This machine and a port.
+/// Matches an address of this machine with a port.
 fn address(text: &str) -> Option<usize> {
     let host = ["127.0.0.1:", "127.0.0.2:"].into_iter().find(|host| text.starts_with(host))?;
     let port = text[host.len()..].bytes().take_while(u8::is_ascii_digit).count();
     (port > 0).then_some(host.len() + port)
 }
 
-/// The last part of a notification's id, which is made of an address; and a webhook's signature.
+/// Matches the last part of a notification's id, which is a hash of an address, or a webhook's
+/// signature.
 fn hash(before: char, text: &str) -> Option<Found> {
     const SIGNATURE: &str = "v1,";
     if before == '~' {
@@ -140,7 +142,7 @@ fn hash(before: char, text: &str) -> Option<Found> {
 }
 
 #[test]
-fn what_differs_is_masked_and_nothing_else() {
+fn masks_hide_varying_parts_only() {
     let mut masks = Masks::default();
     masks.name("127.0.0.1:4001".to_owned(), "buyers");
     let id = "01a22a68-727c-766d-b46e-a236ddb7c9d8";

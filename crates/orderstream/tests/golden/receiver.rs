@@ -1,4 +1,5 @@
-//! Whoever is told over webhooks: sellers, a buyer and a sink at one server, which keeps what it got.
+//! The recipients of webhooks: sellers, a buyer and a sink at one server, which stores all that it
+//! receives.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::transcript::{Transcript, headers_json, json_or_text, quoted};
 
-/// Headers of a webhook that its sender decides on.
+/// The headers of a webhook that its sender chooses.
 const HEADERS: [&str; 5] =
     ["content-type", "user-agent", "webhook-id", "webhook-signature", "webhook-timestamp"];
 
@@ -33,7 +34,7 @@ pub(super) struct Receiver {
 #[derive(Debug)]
 struct Got {
     heard: Mutex<Vec<Heard>>,
-    /// Whether the south may answer.
+    /// Set once `/south` may answer.
     south: watch::Sender<bool>,
 }
 
@@ -63,12 +64,12 @@ impl Receiver {
         Self { address, state, _runtime: runtime }
     }
 
-    /// From now on the south answers, which it did not before, so that it is heard of last.
+    /// Lets `/south` answer, which it does not before, so that its webhooks come last.
     pub(super) fn let_south_answer(&self) {
         self.state.south.send_replace(true);
     }
 
-    /// Tells what was heard: all in short, and the first of each kind as it came.
+    /// Adds all received webhooks to the transcript in short, and the first of each kind in full.
     pub(super) fn tell(&self, transcript: &mut Transcript) {
         let mut heard: BTreeMap<(String, u64, String), Heard> = BTreeMap::new();
         for one in self.state.heard.lock().iter() {
@@ -102,7 +103,7 @@ impl Heard {
         text.unwrap_or_default()
     }
 
-    /// Its place among all, whenever it came: by order and life, event, and id.
+    /// Returns its sort key, independent of the time: order and incarnation, event, and id.
     fn place(&self) -> (String, u64, String) {
         let body = self.body();
         let life = self.text("/source") + "~" + &self.text("/data/order/incarnation");
@@ -112,7 +113,7 @@ impl Heard {
         (life, seq, format!("{} {} {failed}", self.path, self.text("/type")))
     }
 
-    /// What one of the same sort says in the same form.
+    /// Returns the key of its kind; webhooks of one kind have the same form.
     fn kind(&self) -> String {
         let sort = format!("{} {}", self.text("/recipient"), self.text("/template"));
         if !self.body()["data"]["failed"].is_null() {

@@ -1,18 +1,18 @@
-//! What is wrong, each in its own way. Nothing of it changes anything.
+//! Invalid requests, each with a fault of its own. None of them changes anything.
 
 use serde_json::{Value, json};
 
 use super::script::proposal;
 use super::stage::{Stage, buyers, sellers};
 
-/// Plays all of it, at an order for chairs that is open and has proposals.
+/// Sends all of them, to an order for chairs that is open and has proposals.
 pub(super) fn play(stage: &mut Stage) {
     propose_wrongly(stage);
     ask_wrongly(stage);
     buy_wrongly(stage);
 }
 
-/// A proposal of which one field is another one.
+/// Returns a proposal with one field replaced.
 fn wrong(field: &str, value: Value) -> Value {
     let mut body = proposal("chairs", "p-9", "north", "1");
     body[field] = value;

@@ -1,5 +1,6 @@
-//! The script: buyers and sellers over REST, and what they are refused. Every order ends in it, each
-//! in a way of its own. What follows waits for facts until what came before is known to all.
+//! The script: requests of buyers and sellers over REST, with their refusals. Every order ends in
+//! it, each in a way of its own. A step begins once all processes have the effects of the one
+//! before.
 
 use serde_json::{Value, json};
 
@@ -9,15 +10,15 @@ use super::stage::{Side, Stage, buyers, sellers, start_processor};
 use super::{refusals, verbs};
 use crate::process::until;
 
-/// The life of the orders whose time runs out: longer than the least of ten seconds, so that a slow
-/// machine does before the end what the script wants there.
+/// The lifetime of the orders that expire, milliseconds: above the least of ten seconds, so that a
+/// slow machine sends in time what the script wants before the end.
 const SHORT_LIFE_MS: u64 = 45_000;
-/// An order of another tenant, with all signs that an id may have.
+/// An order of another tenant, with every special character that an id may have.
 const OTHER: &str = "acme/Dots.and_signs-1:2";
-/// Its path.
+/// Its part of a path.
 const OTHER_PATH: &str = "acme%2FDots.and_signs-1:2";
 
-/// Plays all of it.
+/// Plays the whole script.
 pub(super) fn play(stage: &mut Stage, receiver: &Receiver) {
     look_at_nothing(stage);
     open_sealed(stage);
@@ -42,7 +43,7 @@ pub(super) fn play(stage: &mut Stage, receiver: &Receiver) {
     ask_one_that_misses_another(stage);
 }
 
-/// Asks for an order, and waits until everybody who is told of it was told.
+/// Initiates an order, and waits until all its notifications are sent.
 fn open(stage: &mut Stage, id: &str, wanted: Value) {
     let mut body = json!({"order_req_id": id, "session_id": "sess_1"});
     let Value::Object(wanted) = wanted else { panic!("give an object") };
@@ -51,7 +52,7 @@ fn open(stage: &mut Stage, id: &str, wanted: Value) {
     stage.settle(id);
 }
 
-/// A seller's act under a key, known to all.
+/// Sends a seller's command under a key, and waits until the order is settled.
 fn sell(stage: &mut Stage, (request, key): (&str, &str), body: Value) {
     let order = body["order_req_id"].as_str().map(str::to_owned);
     let of_path = || request.split("/orders/").nth(1).and_then(|rest| rest.split('/').next());
@@ -60,13 +61,13 @@ fn sell(stage: &mut Stage, (request, key): (&str, &str), body: Value) {
     stage.settle(&order);
 }
 
-/// A buyer's act under a key, known to all.
+/// Sends a buyer's command under a key, and waits until the order is settled.
 fn buy(stage: &mut Stage, (act, id, key): (&str, &str, &str), body: Value) {
     stage.ask(buyers(&format!("POST /api/v1/orders/{act}/{id}")).key(key).json(body));
     stage.settle(id);
 }
 
-/// A proposal as its seller sends it.
+/// Returns the body of a seller's proposal.
 pub(super) fn proposal(order: &str, id: &str, seller: &str, price: &str) -> Value {
     json!({"order_req_id": order, "proposal_id": id, "seller": seller, "price": price,
         "currency": "EUR"})
@@ -88,7 +89,7 @@ fn open_sealed(stage: &mut Stage) {
     open(stage, "sealed", wanted);
 }
 
-/// What may be known of proposals before the opening.
+/// Proposes and asks in a sealed order, and reads it before the opening.
 fn propose_under_seal(stage: &mut Stage) {
     let mut proposed = proposal("sealed", "p-1", "north", "7654.21");
     proposed["note"] = json!("nobody's business yet");
@@ -107,7 +108,7 @@ fn propose_under_seal(stage: &mut Stage) {
     check_in_time(stage, "sealed");
 }
 
-/// That the time of an order is not over before the script counts on it.
+/// Checks that an order is still open when the script needs it to be.
 fn check_in_time(stage: &Stage, id: &str) {
     let order = stage.look(Side::Sellers, &format!("/api/v1/orders/{id}"));
     assert_eq!(
@@ -116,7 +117,7 @@ fn check_in_time(stage: &Stage, id: &str) {
     );
 }
 
-/// All that can be read of an order over both sides, and by commands.
+/// Reads all of an order over both interfaces, and by commands.
 fn look_at(stage: &mut Stage, id: &str) {
     let order = stage.look(Side::Sellers, &format!("/api/v1/orders/{id}"));
     stage.ask(sellers(&format!("GET /api/v1/orders/{id}")));
@@ -137,8 +138,8 @@ fn look_at(stage: &mut Stage, id: &str) {
     }
 }
 
-/// An order that says all that an order can say, to three sellers of whom one is told, one cannot be
-/// told, and one does not answer.
+/// Opens an order with every field that an order can have, for three sellers: one accepts its
+/// webhooks, one refuses them for good, and one for an hour.
 fn open_chairs(stage: &mut Stage, receiver: &Receiver) {
     let at = receiver.address;
     let body = json!({
@@ -276,7 +277,8 @@ fn award_chairs(stage: &mut Stage) {
     stage.ask(sellers(&format!("GET /api/v1/orders/chairs/events?after={after}")));
 }
 
-/// An award that counts when its time to be undone is over; the stream before that has a new epoch.
+/// Awards an order, and waits until the time to undo it is over; before, its stream gets a new
+/// epoch.
 fn award_by_the_clock(stage: &mut Stage) {
     for (id, seller, price) in [("p-1", "north", "12.50"), ("p-2", "west", "13")] {
         sell(stage, ("POST /api/v1/proposals", "s-1"), proposal("whole", id, seller, price));
@@ -303,8 +305,8 @@ fn end_without_award(stage: &mut Stage) {
     }
 }
 
-/// An act that waits while its processor is silent, on an order of another tenant, whose buyer
-/// cannot be told.
+/// Closes an order of another tenant while its processor is stopped, so that the command waits; its
+/// buyer cannot be notified.
 fn close_while_silent(stage: &mut Stage, receiver: &Receiver) {
     let (tenant, id) = OTHER.split_once('/').unwrap();
     let buyer = format!("http://{}/gone", receiver.address);
@@ -381,7 +383,7 @@ fn look_at_all(stage: &mut Stage) {
     stage.ask(sellers("GET /api/v1/orders/chairs/notifications"));
 }
 
-/// A processor that another one does not answer to cannot tell whether an order is there.
+/// Asks a processor whose peer does not answer, so that it cannot know whether the order exists.
 fn ask_one_that_misses_another(stage: &mut Stage) {
     let dir = stage.dir().join("another");
     std::fs::create_dir(&dir).unwrap();

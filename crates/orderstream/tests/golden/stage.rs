@@ -1,5 +1,5 @@
-//! A processor and a requestor of the binary, with everybody who is told beside them, and the ways
-//! to ask them so that it goes into the transcript.
+//! A processor and a requestor of the binary, the recipients of their notifications, and the
+//! requests to them that go into the transcript.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,14 +13,14 @@ use super::transcript::{Transcript, quoted};
 use crate::market::words;
 use crate::process::{BINARY, Role, root, until};
 
-/// A secret after Standard Webhooks.
+/// A secret as Standard Webhooks defines it.
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-/// Orders that the requestor may follow at one time.
+/// The limit of orders that the requestor follows at one time.
 const ORDERS_MAX: &str = "4";
-/// The seller that never answers, so that what it is told waits.
+/// The seller whose server refuses for an hour, so that its notifications wait.
 const SILENT: &str = "east";
 
-/// Who is asked.
+/// The REST interface that is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
     Buyers,
@@ -36,12 +36,12 @@ impl Side {
     }
 }
 
-/// For what answer a request is made.
+/// The answer that a request waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Patience {
-    /// That it is decided.
+    /// One that is decided.
     Decided,
-    /// Whichever comes first.
+    /// The first one, decided or not.
     First,
 }
 
@@ -54,16 +54,16 @@ pub(super) struct Ask {
     body: String,
     is_repeatable: bool,
     patience: Patience,
-    /// For a stream that goes on: the number of the last event that is read.
+    /// The sequence number of the last event to read; only for a stream that does not end.
     last_seq: Option<u64>,
 }
 
-/// A request to the buyers' REST: method and path.
+/// Returns a request to the buyers' REST: method and path.
 pub(super) fn buyers(request: &str) -> Ask {
     Ask::new(Side::Buyers, request)
 }
 
-/// A request to the sellers' REST: method and path.
+/// Returns a request to the sellers' REST: method and path.
 pub(super) fn sellers(request: &str) -> Ask {
     Ask::new(Side::Sellers, request)
 }
@@ -89,13 +89,13 @@ impl Ask {
         self
     }
 
-    /// Under this key, under which it can be asked again at any time.
+    /// Adds a key, under which it can be repeated at any time.
     pub(super) fn key(self, key: &str) -> Self {
         let ask = self.header(&format!("idempotency-key: {key}"));
         Self { is_repeatable: true, ..ask }
     }
 
-    /// It is answered at once, decided or not.
+    /// Accepts the first answer, decided or not.
     pub(super) fn pending(self) -> Self {
         Self { patience: Patience::First, ..self }
     }
@@ -115,13 +115,13 @@ impl Ask {
         exchange(address, &self.request, (&self.headers, &self.body), enough).unwrap()
     }
 
-    /// The request as it is written down for later.
+    /// Returns the request as it is stored for a repetition.
     fn into_note(self) -> Value {
         json!({"side": self.side.name(), "request": self.request, "headers": self.headers,
             "body": self.body})
     }
 
-    /// The reverse.
+    /// Reads a request that was stored.
     pub(super) fn of_note(note: &Value) -> Self {
         let text = |name: &str| note[name].as_str().unwrap();
         let side = if text("side") == Side::Buyers.name() { Side::Buyers } else { Side::Sellers };
@@ -137,7 +137,7 @@ pub(super) struct Stage {
     pub(super) processor: Role,
     pub(super) requestor: Role,
     dir: PathBuf,
-    /// What was asked under keys, to be asked again of what is stored.
+    /// The requests under keys, to be repeated on the stored folders.
     noted: Vec<String>,
 }
 
@@ -182,7 +182,7 @@ impl Stage {
         Self { transcript, processor, requestor, dir, noted: Vec::new() }
     }
 
-    /// The folder of both roles' folders.
+    /// Returns the folder that holds both roles' folders.
     pub(super) fn dir(&self) -> &Path {
         &self.dir
     }
@@ -194,12 +194,12 @@ impl Stage {
         }
     }
 
-    /// Asks, and writes down what is answered. What is not decided yet is asked again.
+    /// Sends a request, and records its answer. It is repeated until the answer is decided.
     pub(super) fn ask(&mut self, ask: Ask) -> Answer {
         self.ask_at(self.address(ask.side), ask)
     }
 
-    /// The same, of another process.
+    /// Sends a request to another process, and records its answer.
     pub(super) fn ask_at(&mut self, address: SocketAddr, ask: Ask) -> Answer {
         let answer = until("an act is decided", || {
             let answer = ask.exchange(address);
@@ -212,12 +212,12 @@ impl Stage {
         answer
     }
 
-    /// A look that is not written down.
+    /// Reads a path, and does not record it.
     pub(super) fn look(&self, side: Side, path: &str) -> Value {
         get(self.address(side), path).unwrap().json()
     }
 
-    /// Runs a command at both, and writes down what it prints; `{dir}` is the stage's folder.
+    /// Runs a command at both, and records its output; `{dir}` is the stage's folder.
     pub(super) fn verb(&mut self, line: &str) -> Output {
         let whole = line.replace("{dir}", self.dir.to_str().unwrap());
         let mut command = Command::new(BINARY);
@@ -229,18 +229,19 @@ impl Stage {
         output
     }
 
-    /// The same, of one under a key, which can be asked for again at any time.
+    /// Runs a command under a key, which can be repeated at any time.
     pub(super) fn verb_under_key(&mut self, line: &str) {
         self.verb(line);
         self.noted.push(json!({ "ran": line }).to_string());
     }
 
-    /// What was asked under keys.
+    /// Returns the requests under keys.
     pub(super) fn noted(&self) -> &[String] {
         &self.noted
     }
 
-    /// Waits until everybody knows all of an order: its tracker, its outbox, and who is told.
+    /// Waits until all of an order is known to its tracker and its outbox, and its notifications
+    /// are sent.
     pub(super) fn settle(&self, order: &str) {
         let (tenant, id) = order.split_once('/').unwrap_or(("default", order));
         let query = format!("{id}?tenant={tenant}");
@@ -268,7 +269,7 @@ impl Stage {
         });
     }
 
-    /// Starts the requestor again: its next streams have a higher epoch.
+    /// Restarts the requestor: its next streams have a higher epoch.
     pub(super) fn restart_requestor(&mut self) {
         self.requestor.terminate();
         assert!(self.requestor.wait().success());
@@ -285,7 +286,8 @@ impl Stage {
     }
 }
 
-/// A processor on the folder `processor` of a folder, which keeps ended orders as long as it can.
+/// Starts a processor on the folder `processor` of a folder; it keeps ended orders as long as it
+/// can.
 pub(super) fn start_processor(dir: &Path, more: &[&str]) -> Role {
     let data = dir.join("processor");
     let mut args = vec!["processor", "--data-dir", data.to_str().unwrap()];
@@ -297,7 +299,7 @@ pub(super) fn start_processor(dir: &Path, more: &[&str]) -> Role {
     Role::start(&args, dir)
 }
 
-/// Whether all that waits is for the seller that does not answer, which was tried.
+/// Reports whether only notifications of [`SILENT`] wait, the first of them tried once.
 fn waits_for_the_silent_only(told: &Value) -> bool {
     let all = told["notifications"].as_array();
     let mut waiting = all.into_iter().flatten().filter(|one| one["state"] != "dead").peekable();
@@ -305,7 +307,7 @@ fn waits_for_the_silent_only(told: &Value) -> bool {
         && waiting.all(|one| one["seller"] == SILENT && one["state"] == "waiting")
 }
 
-/// Sellers, of which an order for furniture in Munich invites three: one verdict of every kind.
+/// Returns sellers of which an order for furniture in Munich invites three, with every verdict.
 fn manifests(receiver: SocketAddr) -> String {
     const ROWS: [(&str, &str); 9] = [
         ("north", "location: {latitude: 48.2, longitude: 11.6}\n  categories: [furniture]"),

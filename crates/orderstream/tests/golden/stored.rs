@@ -1,5 +1,5 @@
-//! What a former binary stored, read by the one that is built: two folders that are checked in, the
-//! requests that were asked under keys, and all that is answered about them.
+//! The data that a former binary stored, read by the current one: two checked-in folders, the
+//! requests that were made under keys, and all answers about them.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,11 +12,11 @@ use super::stage::{Ask, Side, Stage, buyers, sellers, start_processor};
 use super::transcript::{Transcript, folder};
 use crate::process::run;
 
-/// The folders, by role.
+/// The names of the folders, one for each role.
 pub(super) const ROLES: [&str; 2] = ["processor", "requestor"];
-/// The requests that can be asked again, and the commands.
+/// The file with the requests and the commands to repeat.
 pub(super) const REQUESTS: &str = "requests.jsonl";
-/// Every kind of event, and what else must be in the lists.
+/// Texts that the stored events have to contain: every kind of event, and its variants.
 const CONTENTS: [&str; 29] = [
     "\"OrderOpened\"",
     "\"SellersSelected\"",
@@ -49,7 +49,7 @@ const CONTENTS: [&str; 29] = [
     "\"award\":{\"Lines\":",
 ];
 
-/// Starts both roles on copies of the folders, and asks them all that can be asked.
+/// Starts both roles on copies of the folders, and reads all that they have.
 pub(super) fn read() -> Transcript {
     let dir = tempfile::tempdir().unwrap();
     let looked = tempfile::tempdir().unwrap();
@@ -79,7 +79,7 @@ pub(super) fn read() -> Transcript {
     transcript
 }
 
-/// That the lists hold what they are kept for.
+/// Checks that the lists hold what they were recorded for.
 fn check_contents(lists: &[(String, Vec<bytes::Bytes>)]) {
     let of_kind = |kind: &str| {
         let kind = format!("{kind}/");
@@ -99,7 +99,7 @@ fn check_contents(lists: &[(String, Vec<bytes::Bytes>)]) {
     assert!(of_kind("n").chain(of_kind("o")).count() > 0, "no outbox is stored");
 }
 
-/// The processor's orders.
+/// Returns the processor's orders.
 fn list(stage: &Stage) -> Value {
     let page = stage.look(Side::Sellers, "/api/v1/orders");
     let ended = |order: &Value| !order["ended_at"].is_null();
@@ -111,7 +111,7 @@ fn list(stage: &Stage) -> Value {
     page
 }
 
-/// All that both sides tell of an order and of its former lives.
+/// Reads all that both interfaces have of an order and of its former incarnations.
 fn look_at(stage: &mut Stage, order: &Value) {
     let text = |name: &str| order[name].as_str().unwrap();
     let (id, tenant) = (text("order_req_id"), text("tenant"));
@@ -149,7 +149,7 @@ fn look_at_all(stage: &mut Stage) {
     stage.verb("list -A -o json");
 }
 
-/// Asks again what was asked under keys, and looks up what came of it.
+/// Repeats the requests under keys, and reads the state of their commands.
 fn ask_again(stage: &mut Stage) {
     let notes = std::fs::read_to_string(folder().join(REQUESTS)).unwrap();
     let mut places = BTreeSet::new();
@@ -167,7 +167,7 @@ fn ask_again(stage: &mut Stage) {
     }
 }
 
-/// Where a requestor tells what came of an act.
+/// Returns the path of a command's state at a requestor; absent for other requests.
 fn place_of(note: &Value) -> Option<String> {
     let path = note["request"].as_str()?.strip_prefix("POST /api/v1/orders/")?;
     let body: Value = serde_json::from_str(note["body"].as_str()?).ok()?;
@@ -180,8 +180,8 @@ fn place_of(note: &Value) -> Option<String> {
     (note["side"] == "buyers").then(|| format!("/api/v1/orders/{id}/acts/{key}"))
 }
 
-/// What was given up is told by a processor that tells people. What waits still of other tenants it
-/// tries again, which is not looked at.
+/// Reads the dead letters from a processor that sends notifications. It also tries the waiting
+/// notifications of other tenants again, which is not recorded.
 fn look_at_dead_letters(transcript: &mut Transcript, dir: &Path) {
     let settings = dir.join("notify.yaml");
     std::fs::write(&settings, "{}").unwrap();

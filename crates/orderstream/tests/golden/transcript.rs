@@ -1,5 +1,5 @@
-//! What was asked and what was answered, a line of JSON each, and its comparison with the file that
-//! is checked in.
+//! A transcript of requests and answers, a line of JSON for each, and its comparison with the
+//! checked-in file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,33 +12,33 @@ use super::Mode;
 use super::client::Answer;
 use super::mask::Masks;
 
-/// Characters that are shown before and behind the first one that differs.
+/// The number of characters printed before and behind the first one that differs.
 const SHOWN_CHARS: usize = 120;
-/// Lines that are shown of those that differ.
+/// The limit of differing lines that are printed.
 const SHOWN_LINES: usize = 3;
-/// Counts of what a slow machine does more often.
+/// Counts that are higher on a slow machine.
 const COUNTS: [&str; 3] = ["\"reconnects\":", "\"revision\":", "\"records\":"];
 
-/// Lines of JSON.
+/// A list of lines of JSON.
 #[derive(Debug, Default)]
 pub(super) struct Transcript {
-    /// None where nothing differs between two runs.
+    /// The masks; absent where nothing differs between two runs.
     pub(super) masks: Option<Masks>,
     lines: Vec<String>,
 }
 
 impl Transcript {
-    /// One whose lines are masked.
+    /// Returns one whose lines are masked.
     pub(super) fn masked() -> Self {
         Self { masks: Some(Masks::default()), lines: Vec::new() }
     }
 
-    /// Another one, in which ids keep their numbers.
+    /// Takes the masks into a new transcript, so that ids keep their numbers.
     pub(super) fn followed(&mut self) -> Self {
         Self { masks: self.masks.take(), lines: Vec::new() }
     }
 
-    /// Adds a line: members in their order, each with its JSON.
+    /// Adds a line: its members in this order, each with its JSON.
     pub(super) fn add(&mut self, members: &[(&str, String)]) {
         let members = members.iter().map(|(name, json)| format!("\"{name}\":{json}"));
         let line = format!("{{{}}}", members.collect::<Vec<_>>().join(","));
@@ -62,7 +62,7 @@ impl Transcript {
         ]);
     }
 
-    /// Adds what a command printed.
+    /// Adds the output of a command.
     pub(super) fn ran(&mut self, line: &str, output: &Output) {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let code = output.status.code().unwrap().to_string();
@@ -101,17 +101,17 @@ impl Transcript {
     }
 }
 
-/// Where the files are.
+/// Returns the folder of the golden files.
 pub(super) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
-/// A text as JSON.
+/// Returns a text as JSON.
 pub(super) fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// JSON on one line, its members in the order in which they came; or a text.
+/// Returns JSON on one line, its members in their order; text that is not JSON becomes a JSON text.
 pub(super) fn json_or_text(text: &str) -> String {
     if serde_json::from_str::<Value>(text).is_err() {
         return quoted(text);
@@ -128,7 +128,7 @@ pub(super) fn json_or_text(text: &str) -> String {
     compact
 }
 
-/// Server-sent events as a list: the fields of each, in their order.
+/// Returns server-sent events as a list, with the fields of each in their order.
 fn events(text: &str) -> String {
     let field = |line: &str| {
         let (name, value) = line.split_once(": ").unwrap_or((line, ""));
@@ -142,7 +142,7 @@ fn events(text: &str) -> String {
     format!("[{}]", blocks.map(event).collect::<Vec<_>>().join(","))
 }
 
-/// A line without what a slow machine counts higher.
+/// Masks the counts that are higher on a slow machine.
 fn uncounted(mut line: String) -> String {
     for name in COUNTS {
         let mut from = 0;
@@ -158,7 +158,7 @@ fn uncounted(mut line: String) -> String {
     line
 }
 
-/// The first lines that differ, each from a little before the place where it does.
+/// Describes the first lines that differ, each from a little before the differing place.
 fn differences(held: &[&str], now: &[String]) -> String {
     let count = held.len().max(now.len());
     let pair = |place| (held.get(place).copied(), now.get(place).map(String::as_str));
@@ -180,13 +180,13 @@ fn differences(held: &[&str], now: &[String]) -> String {
     said
 }
 
-/// The headers that a receiver got, of those that count.
+/// Returns the headers of a received webhook as JSON.
 pub(super) fn headers_json(headers: &BTreeMap<String, String>) -> String {
     serde_json::to_string(headers).unwrap()
 }
 
 #[test]
-fn differences_are_told_by_line_and_place() {
+fn differences_name_line_and_place() {
     let (held, now) =
         (["{\"a\":1}", "{\"b\":1}"], ["{\"a\":1}".to_owned(), "{\"b\":2}".to_owned()]);
     let said = differences(&held, &now);

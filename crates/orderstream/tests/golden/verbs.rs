@@ -1,12 +1,12 @@
-//! The script's part that is typed: every verb of buyers and sellers that prints JSON, on an order
-//! that the requestor has and on one that has an order request.
+//! The script's commands: every verb of buyers and sellers that prints JSON, for an order without
+//! an order request and for one that has one.
 
 use serde_json::Value;
 
 use super::stage::{Side, Stage};
 use crate::process::until;
 
-/// A manifest, for the second life of its order.
+/// The manifest of the desk's second incarnation.
 const DESK: &str = "\
 apiVersion: orderstream.dev/v1alpha1
 kind: OrderRequest
@@ -18,7 +18,7 @@ spec:
   notificationType: Webhook
 ";
 
-/// Plays all of it.
+/// Runs all of them.
 pub(super) fn play(stage: &mut Stage) {
     explain(stage);
     at_the_requestor(stage);
@@ -26,7 +26,7 @@ pub(super) fn play(stage: &mut Stage) {
     its_second_life(stage);
 }
 
-/// What needs no server.
+/// Runs the commands that need no server.
 fn explain(stage: &mut Stage) {
     let wrong = DESK.replace("Webhook", "Pigeon");
     std::fs::write(stage.dir().join("wrong.yaml"), wrong).unwrap();
@@ -52,7 +52,7 @@ fn explain(stage: &mut Stage) {
     }
 }
 
-/// Acts of an order without an order request, each under a key.
+/// Runs the commands of an order without an order request, each under a key.
 fn at_the_requestor(stage: &mut Stage) {
     let body = serde_json::json!({"order_req_id": "typed", "sellers": {"names": ["north"]}});
     stage.ask(super::stage::buyers("POST /api/v1/orders/initiate").json(body));
@@ -103,7 +103,7 @@ fn at_the_requestor(stage: &mut Stage) {
     }
 }
 
-/// Acts by edits of an order request, which is deleted.
+/// Runs commands that edit an order request, and deletes it.
 fn with_an_order_request(stage: &mut Stage) {
     stage.verb(
         "submit --name desk --title 'A desk' --item DESK:1 --seller north --place 48.137,11.576 \
@@ -130,7 +130,7 @@ fn with_an_order_request(stage: &mut Stage) {
     stage.verb("get desk -o json");
 }
 
-/// The same name anew, and its end; the order request stays.
+/// Applies the same name again, and ends its order; the order request stays.
 fn its_second_life(stage: &mut Stage) {
     stage.verb("apply -f {dir}/desk.yaml -o json");
     settle(stage);
@@ -152,7 +152,7 @@ fn its_second_life(stage: &mut Stage) {
     stage.verb(&format!("status desk --incarnation {former} -o json"));
 }
 
-/// Waits until the order request shows all of its order, and all of its own last edit.
+/// Waits until the order request shows all of its order, and its own last edit.
 fn settle(stage: &Stage) {
     const PATH: &str = "/apis/orderstream.dev/v1alpha1/namespaces/default/orderrequests/desk";
     until("the desk has an order", || {

@@ -1,5 +1,5 @@
-//! What the collections must hold, from a processor's own list of events: written anew for the test,
-//! from the page that describes the collections.
+//! The documents that the collections have to hold, from a processor's list of events: implemented
+//! a second time for the test, from the page that describes the collections.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 /// All documents by collection and id.
 pub(crate) type Documents = BTreeMap<(String, String), Document>;
 
-/// The documents of one order.
+/// Returns the documents of one order.
 pub(crate) fn documents(events: &[Value]) -> Documents {
     let mut documents = Documents::new();
     let opened = &events[0]["detail"]["OrderOpened"];

@@ -1,4 +1,4 @@
-//! A way to a server that is not ours to kill: cut, it is as good as dead.
+//! A relay to a server that the tests may not kill: once it is cut, the server cannot be reached.
 
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -21,7 +21,7 @@ struct Ways {
 }
 
 impl Relay {
-    /// To a server, `host:port`.
+    /// Starts a relay to a server, `host:port`.
     pub(crate) fn to(server: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -1,6 +1,6 @@
 //! A real MongoDB server for a test: the one that `ORDERSTREAM_TEST_MONGODB` names, behind a relay
-//! that can be cut, or a Java one that speaks the same protocol, keeps its data in a file, and is
-//! killed.
+//! that can be cut, or a Java one that speaks the same protocol, stores its data in a file, and can
+//! be killed.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use super::relay::Relay;
 use crate::process::root;
 
-/// A URL of the form `mongodb://[user:password@]host:port`.
+/// The variable with the URL of a server, `mongodb://[user:password@]host:port`.
 const VARIABLE: &str = "ORDERSTREAM_TEST_MONGODB";
 
 /// A server, and the database of one test in it.
@@ -27,7 +27,8 @@ enum Kind {
 }
 
 impl Server {
-    /// A server, or `None` where there is none and the test is skipped; with `CI=true` it fails then.
+    /// Returns a server, or `None` where there is none and the test is skipped; fails then with
+    /// `CI=true`.
     pub(crate) fn start(dir: &Path) -> Option<Self> {
         let database = format!("orders_{}_{:08x}", std::process::id(), fastrand::u32(..));
         if let Ok(url) = std::env::var(VARIABLE) {
@@ -48,7 +49,7 @@ impl Server {
         Some(server)
     }
 
-    /// The URL of the test's database.
+    /// Returns the URL of the test's database.
     pub(crate) fn url(&self) -> String {
         let database = &self.database;
         match &self.kind {
@@ -61,7 +62,7 @@ impl Server {
         }
     }
 
-    /// The same server for whoever looks on: never cut.
+    /// Returns the URL of the same server for the test's reader, which is never cut.
     pub(crate) fn url_for_readers(&self) -> String {
         match &self.kind {
             Kind::Java { .. } => self.url(),
@@ -73,7 +74,7 @@ impl Server {
         &self.database
     }
 
-    /// Takes what comes and answers nothing more, or is cut.
+    /// Stops the process, which accepts requests and answers none, or cuts the relay.
     pub(crate) fn stall(&mut self) {
         match &self.kind {
             Kind::Java { process, .. } => {
@@ -85,7 +86,7 @@ impl Server {
         }
     }
 
-    /// `kill -9`, or the cut of every way to it.
+    /// Kills the process with `kill -9`, or cuts the relay.
     pub(crate) fn kill(&mut self) {
         match &mut self.kind {
             Kind::Java { process, .. } => {
@@ -98,7 +99,7 @@ impl Server {
         }
     }
 
-    /// Starts again on the same port, with what was kept.
+    /// Starts again on the same port, with the same data.
     pub(crate) fn start_again(&mut self) {
         match &mut self.kind {
             Kind::Java { process, file, port } => {
@@ -130,8 +131,8 @@ impl Drop for Server {
     }
 }
 
-/// The class path of the Java server, made once under `target`; `None` where there is no Java, no
-/// Maven or no way to its repository.
+/// Returns the class path of the Java server, built once under `target`; `None` where there is no
+/// Java, no Maven or no connection to its repository.
 fn java_classes() -> Option<String> {
     static CLASSES: OnceLock<Result<String, String>> = OnceLock::new();
     match CLASSES.get_or_init(make_classes) {

@@ -1,4 +1,4 @@
-//! `dev` on a folder that is played with, and somebody who is told of its orders.
+//! `dev` on a folder that is recorded and cut, and a server that receives its notifications.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
@@ -11,14 +11,15 @@ use parking_lot::Mutex;
 
 use crate::process::Role;
 
-/// What does not change from one cut to the next.
+/// The parts of the test that stay the same from one cut to the next.
 #[derive(Debug)]
 pub(super) struct Bed {
-    /// Who is told.
+    /// The server that receives the notifications.
     pub(super) ear: Ear,
     /// Addresses and settings, outside of what is cut.
     dir: tempfile::TempDir,
-    /// What the first process bound: the order store knows its processor by that address.
+    /// The addresses that the first process bound: the order store names its processor by one of
+    /// them.
     bound: OnceLock<BTreeMap<String, SocketAddr>>,
 }
 
@@ -51,7 +52,7 @@ impl Bed {
     }
 }
 
-/// A server that takes every notification, and notes its id before it answers.
+/// A server that accepts every notification, and records its id before it answers.
 #[derive(Debug)]
 pub(super) struct Ear {
     pub(super) address: SocketAddr,
@@ -78,19 +79,19 @@ impl Ear {
         Self { address, state }
     }
 
-    /// Forgets what was heard, and notes what comes in this trace.
+    /// Forgets the notifications so far, and records the next ones in this trace.
     pub(super) fn listen(&self, recorder: Option<&Recorder>) {
         let notes = recorder.map(|recorder| recorder.notes().unwrap());
         *self.state.lock() = Heard { ids: BTreeSet::new(), notes };
     }
 
-    /// The ids of all notifications that came.
+    /// Returns the ids of all notifications that were received.
     pub(super) fn heard(&self) -> BTreeSet<String> {
         self.state.lock().ids.clone()
     }
 }
 
-/// One request, one connection.
+/// Receives one request, on a connection of its own.
 fn hear(heard: &Mutex<Heard>, stream: std::io::Result<TcpStream>) -> std::io::Result<()> {
     let mut stream = stream?;
     stream.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;

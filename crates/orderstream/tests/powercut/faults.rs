@@ -1,6 +1,6 @@
-//! A disk that fails under a real process: writes and syncs end in an error, the first or a later one,
-//! and what a failed sync could not write is dropped. Nothing is answered with success that the disk
-//! did not take, who is refused is told when to come back, and the process goes on by itself.
+//! A disk that fails under a real process: writes and syncs end in an error, the first or a later
+//! one, and a failed sync drops what it did not write. No command is answered with success unless
+//! the disk has it, a refusal says when to retry, and the process recovers by itself.
 
 use fastrand::Rng;
 use orderstream_powercut::{Cut, Fault, Operation, Outcome, Recorder, scratch};
@@ -14,10 +14,10 @@ use crate::http::get;
 use crate::process::until;
 
 const ORDER: &str = "F";
-/// Acts that are asked beside each other while the disk fails.
+/// The number of clients that send commands at the same time while the disk fails.
 const CLIENTS: u32 = 4;
 
-/// One fault and who is asked for what while it is there.
+/// One fault, and the process whose folder it is in.
 #[derive(Clone, Copy, Debug)]
 struct Round {
     on: Operation,
@@ -41,7 +41,7 @@ fn rounds() -> Vec<Round> {
     rounds
 }
 
-/// Asks until it is done, and gives how often it was refused.
+/// Repeats a command until it is done; returns the number of refusals.
 fn done(ports: Ports, recorder: &Recorder, act: &Act) -> u32 {
     let mut refused = 0;
     recorder.note(&Noted::Asked(act.clone()).text()).unwrap();
@@ -66,7 +66,7 @@ fn done(ports: Ports, recorder: &Recorder, act: &Act) -> u32 {
     refused
 }
 
-/// Lets the disk fail, and lets clients ask until it has failed.
+/// Makes the disk fail, and has the clients send commands until it has failed.
 fn endure(ports: Ports, recorder: &Recorder, number: usize, round: Round) -> u32 {
     let Round { on, outcome, skip, place } = round;
     recorder.fail(&Fault { on, skip, times: 2, outcome, place }).unwrap();
@@ -95,7 +95,7 @@ fn endure(ports: Ports, recorder: &Recorder, number: usize, round: Round) -> u32
 }
 
 #[test]
-fn nothing_is_answered_that_a_failing_disk_did_not_take() {
+fn failing_disks_lose_nothing_answered() {
     if !is_supported() {
         return;
     }

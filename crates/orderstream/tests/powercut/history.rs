@@ -1,4 +1,4 @@
-//! What the test noted in the trace: what was asked, what was answered, what was heard.
+//! The test's own entries in the trace: requests, their answers, and received notifications.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use fastrand::Rng;
 use orderstream_powercut::{Change, Record, Trace};
 use serde::{Deserialize, Serialize};
 
-/// An act of a buyer or a seller.
+/// A command of a buyer or a seller.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Act {
     Initiate { order: String },
@@ -28,12 +28,12 @@ impl Act {
     }
 }
 
-/// One note.
+/// One entry.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Noted {
-    /// Before the request left.
+    /// Written before the request is sent.
     Asked(Act),
-    /// After a success came; with the event's number where the answer has it.
+    /// Written after a success; with the event's sequence number where the answer has it.
     Answered(Act, Option<u64>),
 }
 
@@ -43,12 +43,12 @@ impl Noted {
     }
 }
 
-/// What was noted before a place.
+/// The entries before a place in the trace.
 #[derive(Clone, Debug, Default)]
 pub(super) struct History {
     pub(super) asked: BTreeSet<Act>,
     pub(super) answered: Vec<(Act, Option<u64>)>,
-    /// The ids of the notifications that came.
+    /// The ids of the notifications that were received.
     pub(super) heard: BTreeSet<String>,
 }
 
@@ -69,7 +69,7 @@ impl History {
     }
 }
 
-/// A place where the power goes: anywhere, or where it is likely to hurt.
+/// Draws a place for a power cut: anywhere, or where it is likely to do harm.
 pub(super) fn draw_place(trace: &Trace, rng: &mut Rng) -> usize {
     let kind = rng.u8(..5);
     let hurts = |record: &Record| match record {

@@ -1,4 +1,4 @@
-//! What must be there after a power cut.
+//! The checks of a process after a power cut.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ use super::load::Ports;
 use crate::http::{Answer, get};
 use crate::process::{Role, until};
 
-/// Starts `dev` on what a cut left, and judges it.
+/// Starts `dev` on the disk of a cut, and judges it.
 pub(super) fn judge(bed: &Bed, folder: &Path, history: &History, told: &str) {
     bed.ear.listen(None);
     println!("{told}");
@@ -78,7 +78,7 @@ fn judge_order(bed: &Bed, ports: Ports, order: &str, history: &History, told: &s
     });
 }
 
-/// Says at the end what was missed last, if the test fails.
+/// The event that was missing last; printed at the end if the test fails.
 #[derive(Debug, Default)]
 struct Missed(RefCell<String>);
 
@@ -96,14 +96,14 @@ impl Drop for Missed {
     }
 }
 
-/// The number of the event that a notification's id names, where it is about this order.
+/// Returns the sequence number in a notification's id, if it is about this order.
 fn told_of(id: &str, order: &str) -> Option<u64> {
     let mut parts = id.split('~').skip(1);
     let is_of = parts.next()?.eq_ignore_ascii_case(order);
     is_of.then(|| parts.nth(1)?.parse().ok()).flatten()
 }
 
-/// Whether the list has what a buyer asked for; none for what a seller did.
+/// Reports whether the list has a buyer's command; absent for a seller's.
 fn of_buyer(act: &Act, events: &[Value]) -> Option<bool> {
     match act {
         Act::Initiate { .. } | Act::FollowUp { .. } | Act::Award { .. } => {
@@ -113,7 +113,7 @@ fn of_buyer(act: &Act, events: &[Value]) -> Option<bool> {
     }
 }
 
-/// Whether an event is what an act caused, with all that the act said.
+/// Reports whether an event is the effect of a command, with all of its content.
 fn is_of(act: &Act, event: &Value) -> bool {
     let detail = || event["detail"].to_string();
     let says = |text: &str| detail().contains(&format!("\"{text}\""));
@@ -137,7 +137,7 @@ fn is_of(act: &Act, event: &Value) -> bool {
     }
 }
 
-/// An order's events up to the last that an answer tells of.
+/// Reads an order's events up to the last that an answer names.
 fn events(rest: SocketAddr, order: &str, answer: &Answer) -> Option<Vec<Value>> {
     let last = answer.json()["last_seq"].as_u64()?;
     let mut stream = TcpStream::connect(rest).ok()?;

@@ -1,4 +1,4 @@
-//! Buyers and sellers of a few orders at once, who note what they ask and what is answered.
+//! Buyers and sellers of a few orders at once, which record their requests and the answers.
 
 use std::net::SocketAddr;
 
@@ -12,12 +12,12 @@ use crate::http::{Answer, get, post};
 use crate::process::{Role, until};
 
 const ORDERS: [&str; 4] = ["A", "B", "C", "D"];
-/// Those that end with an award.
+/// The orders that end with an award.
 const AWARDED: [&str; 2] = ["A", "B"];
 const PROPOSALS: u32 = 6;
 const FOLLOW_UPS: u32 = 3;
 
-/// Where everybody asks.
+/// The addresses of the process.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ports {
     pub(super) rest: SocketAddr,
@@ -32,7 +32,7 @@ impl Ports {
     }
 }
 
-/// The whole load; ends when everybody has been answered and most was heard.
+/// Runs the whole load; ends when every request is answered and most notifications are received.
 pub(super) fn run(dev: &Role, recorder: &Recorder, ear: &Ear) {
     let ports = Ports::of(dev);
     std::thread::scope(|scope| {
@@ -78,14 +78,14 @@ fn buy_and_sell(ports: Ports, recorder: &Recorder, order: &str) {
     }
 }
 
-/// Asks, and notes it before and after. On a disk that is fine everything is answered.
+/// Sends a command, and records it before and after. On a disk without faults each is answered.
 fn done(recorder: &Recorder, act: Act, ask: impl FnOnce(&Act) -> Result<Option<u64>, String>) {
     recorder.note(&Noted::Asked(act.clone()).text()).unwrap();
     let seq = ask(&act).unwrap_or_else(|refusal| panic!("{act:?}: {refusal}"));
     recorder.note(&Noted::Answered(act, seq).text()).unwrap();
 }
 
-/// Asks over REST, and gives the number of the event where the answer has one.
+/// Sends a command over REST; returns the event's sequence number where the answer has one.
 pub(super) fn ask(ports: Ports, act: &Act) -> Result<Option<u64>, String> {
     let answer = send(ports, act).map_err(|error| error.to_string())?;
     if !(200..=202).contains(&answer.status) {
@@ -94,7 +94,7 @@ pub(super) fn ask(ports: Ports, act: &Act) -> Result<Option<u64>, String> {
     Ok(answer.json()["seq"].as_u64())
 }
 
-/// The request of an act.
+/// Sends the request of a command.
 pub(super) fn send(ports: Ports, act: &Act) -> std::io::Result<Answer> {
     let (address, path, body) = match act {
         Act::Initiate { order } => {

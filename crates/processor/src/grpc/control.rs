@@ -1,4 +1,5 @@
-//! The buyer's other acts, and what a controller needs to place orders and to find orphans.
+//! The buyer's other commands, and the calls that a controller needs to place orders and to find
+//! orphans.
 
 use futures_util::{Stream, StreamExt as _, stream};
 use orderstream_core::command::Expected;
@@ -164,7 +165,7 @@ impl Grpc {
     }
 }
 
-/// The keys of all orders after `after`, in order; one page of them is in memory at a time.
+/// Streams the keys of all orders after `after`, in order; one page of them is in memory at a time.
 fn every_key(
     orders: Orders,
     tenant: Option<String>,

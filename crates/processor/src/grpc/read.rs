@@ -1,4 +1,4 @@
-//! Orders as answers: pure functions from what the owner holds to what goes out.
+//! Orders as replies: pure functions from the owner's state to the wire.
 
 use orderstream_core::command::Award;
 use orderstream_core::order::{Invitation, PendingAward, Proposal, ProposalPhase};
@@ -10,7 +10,7 @@ use orderstream_rpc::v1;
 use crate::orders::{Facts, Former};
 use crate::page;
 
-/// An order with a page of its proposals after `after`.
+/// Converts an order, with a page of its proposals after `after`.
 pub(super) fn state(order: &Order, facts: &Facts, after: &str, limit: usize) -> v1::OrderState {
     let page = page::of(order, ProposalId::new(after).ok().as_ref(), limit);
     let to_wire = |held: &Proposal| proposal_to_wire(&held.content, held.version);
@@ -62,7 +62,7 @@ fn invitation(held: &Invitation) -> v1::Invitation {
     }
 }
 
-/// An order in one line of a list.
+/// Converts an order to an entry of a list.
 pub(super) fn summary(order: &Order, facts: &Facts) -> v1::OrderSummary {
     v1::OrderSummary {
         order: Some(order_ref(&order.key, Some(order.incarnation.as_str()))),
@@ -77,7 +77,7 @@ pub(super) fn summary(order: &Order, facts: &Facts) -> v1::OrderSummary {
     }
 }
 
-/// That the order is here.
+/// Makes the reply that the order is here.
 pub(super) fn located(order: &Order, facts: &Facts, processor: String) -> v1::LocateOrderResponse {
     v1::LocateOrderResponse {
         found: true,

@@ -1,11 +1,12 @@
-//! A seller's live connection: acts go up and each is answered; invitations and the events of the
-//! orders that the seller takes part in come down. Followed are the orders that it is invited to,
-//! those that it names with cursors in `Hello`, and those that it acts in; what is at other
-//! processors comes through [`elsewhere`].
+//! A seller's live connection: the seller sends commands and receives a reply to each, invitations,
+//! and the events of the orders that it takes part in. The session follows the orders that the
+//! seller is invited to, those that it names with cursors in `Hello`, and those that it acts in;
+//! messages from other processors come through [`elsewhere`].
 //!
-//! A session is one state, polled by its connection: no task and no queue of its own. What it tells
-//! comes in turn from the acts, from the messages, from the orders and from elsewhere, and of these
-//! from each in turn, so that a busy one does not hold up the others.
+//! A session is one state, polled by its connection: it has no task and no queue of its own. It
+//! takes the next message from the commands, the seller's messages, the orders and the peer
+//! sessions in turn, and from the members of each in turn, so that a busy one does not delay the
+//! others.
 
 mod acts;
 mod branch;
@@ -38,25 +39,25 @@ use crate::orders::{EventStream, Invitations};
 
 pub(super) use self::start::{Reached, start};
 
-/// Acts of one session that wait for the disk at one time.
+/// Commands of one session that wait for the disk at one time.
 const ACTS_IN_FLIGHT: usize = 64;
 /// Orders that one session begins to follow at one time.
 const JOINS_IN_FLIGHT: usize = 16;
 
-/// Work of the session on its way.
+/// A command or a join under way.
 type Doing = Pin<Box<dyn Future<Output = Done> + Send>>;
 
-/// What came of it.
+/// The outcome of a command or a join.
 #[derive(Debug, Default)]
 struct Done {
     result: Option<v1::SellerResult>,
     /// An order to follow from now on.
     joined: Option<(OrderKey, EventStream)>,
-    /// An order whose invitation did not become seen after all.
+    /// An order whose invitation was not marked as seen after all.
     unseen: Option<OrderKey>,
 }
 
-/// Where the session's words come from, in turn.
+/// The sources of the session's messages, polled in turn.
 #[derive(Clone, Copy)]
 enum Source {
     Acts,
@@ -82,36 +83,36 @@ pub(super) struct Session {
     tenant: Tenant,
     seller: SellerId,
     up: Option<Streaming<v1::SellerMessage>>,
-    /// What is to be said first; bounded by what `Hello` named.
+    /// The messages that are sent first; their number is limited by the cursors in `Hello`.
     first: VecDeque<Down>,
     acting: FuturesUnordered<Doing>,
     invitations: Invitations,
-    /// An invitation that there was no room for.
+    /// An invitation that waits until the session may follow one more order.
     waiting: Option<OrderKey>,
     is_told_full: bool,
     joining: FuturesUnordered<Doing>,
     events: SelectAll<Telling>,
     followed: Followed,
-    /// What is at other processors, where there are any.
+    /// The peer sessions, where there are other processors.
     elsewhere: Option<Box<Elsewhere>>,
     turn: Source,
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     stop: Stop,
 }
 
-/// How far the end of the server is.
+/// The progress of the server's drain, for this session.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stop {
-    /// It runs.
+    /// The server is running.
     Not,
-    /// Nothing more is taken; what is under way is told.
+    /// Nothing more is taken; the work under way is finished.
     Begun,
-    /// The seller knows.
+    /// The seller was sent the drain.
     Told,
 }
 
 impl Session {
-    /// Takes one message of the seller: what is about an order of another processor goes there.
+    /// Takes one message of the seller; one about an order of another processor is routed there.
     fn receive(&mut self, message: v1::SellerMessage) -> Option<v1::SellerResult> {
         let named = message.kind.as_ref().and_then(|kind| acts::named(&self.tenant, kind));
         let key = named.filter(|key| !self.grpc.orders.is_here(key, None));
@@ -122,7 +123,7 @@ impl Session {
         self.take(message)
     }
 
-    /// Does what a message asks for here; gives the answer where it needs no disk.
+    /// Executes a message here; returns the reply where it needs no disk.
     fn take(&mut self, message: v1::SellerMessage) -> Option<v1::SellerResult> {
         let request_id = message.request_id;
         let taken = match message.kind {
@@ -182,7 +183,8 @@ impl Session {
         Ok(Some(async move { seen((id, key), grpc.act(target, act).await) }.boxed()))
     }
 
-    /// Whether an acknowledgement of this order has nothing to do any more; from now on it has not.
+    /// Reports whether an acknowledgement of this order has no effect any more, and marks a
+    /// followed order as seen.
     fn is_seen_already(&mut self, key: &OrderKey) -> Result<bool, Refusal> {
         if let Some(was_seen) = self.followed.see(key) {
             return Ok(was_seen);
@@ -194,7 +196,7 @@ impl Session {
         Err(Refusal::field("order", "is not followed in this session; name it in hello"))
     }
 
-    /// The tenant of a message: the session's own, which need not be said again.
+    /// Sets a message's tenant to the session's own where it is empty; refuses any other.
     fn own_tenant(&self, tenant: &mut String) -> Result<(), Refusal> {
         if tenant.is_empty() {
             self.tenant.as_str().clone_into(tenant);
@@ -205,13 +207,13 @@ impl Session {
         Err(Refusal::field("tenant", "is not the tenant of this session; open another one for it"))
     }
 
-    /// The order, if an act in it is to make the session follow it.
+    /// Returns the order if a command in it makes the session follow it.
     fn joins(&self, key: OrderKey) -> Option<OrderKey> {
         let is_new = !self.followed.has(&key);
         (is_new && self.has_room()).then_some(key)
     }
 
-    /// Messages that are not answered.
+    /// Returns the number of messages without a reply.
     fn under_way(&self) -> usize {
         let elsewhere = self.elsewhere.as_ref().map_or(0, |elsewhere| elsewhere.under_way());
         self.acting.len().saturating_add(elsewhere)
@@ -221,7 +223,8 @@ impl Session {
         self.events.len().saturating_add(self.joining.len()) < ORDERS_PER_SESSION_MAX
     }
 
-    /// Follows an order from here on, unless it does so already, or did to the order's end.
+    /// Follows an order from now on, unless the session follows it already, or followed it to its
+    /// end.
     fn follow(&mut self, (key, events): (OrderKey, EventStream)) {
         if self.events.len() >= ORDERS_PER_SESSION_MAX {
             return;
@@ -252,7 +255,8 @@ impl Session {
         Poll::Pending
     }
 
-    /// While too many acts wait for the disk, nothing more is read: the seller waits too.
+    /// Reads the seller's messages. While too many commands wait for the disk nothing is read, and
+    /// the seller waits too.
     fn poll_messages(&mut self, context: &mut Context<'_>) -> Poll<Result<Down, Status>> {
         while self.under_way() < ACTS_IN_FLIGHT
             && let Some(up) = &mut self.up
@@ -310,7 +314,8 @@ impl Session {
         Poll::Pending
     }
 
-    /// Begins to follow what the seller is invited to; gives what to say when there is no room.
+    /// Begins to follow the orders that the seller is invited to; returns a message once the
+    /// session follows as many as it may.
     fn take_invitations(&mut self, context: &mut Context<'_>) -> Option<Down> {
         while self.stop == Stop::Not && self.joining.len() < JOINS_IN_FLIGHT {
             if self.waiting.is_none() {
@@ -334,7 +339,8 @@ impl Session {
         None
     }
 
-    /// Whether all is said.
+    /// Ends the session once the seller has sent all and has every reply; when the server stops,
+    /// with the drain message.
     fn poll_end(&mut self) -> Poll<Option<Down>> {
         let is_settled = self.elsewhere.as_ref().is_none_or(|elsewhere| elsewhere.is_settled());
         if self.up.is_some() || !self.acting.is_empty() || !is_settled {
@@ -403,7 +409,7 @@ async fn join(grpc: &Grpc, key: OrderKey) -> Done {
     }
 }
 
-/// What came of an act; the order is followed from now on where it was not.
+/// Makes the outcome of a command; the order is followed from now on if it was not.
 async fn finished(
     grpc: &Grpc,
     (request_id, joins): (String, Option<OrderKey>),
@@ -428,7 +434,7 @@ async fn finished(
     Done { result, joined: events.map(|events| (key, events)), ..Done::default() }
 }
 
-/// What came of the first acknowledgement of an order.
+/// Makes the outcome of the first acknowledgement of an order.
 fn seen((request_id, key): (String, OrderKey), result: Result<Answer, Refusal>) -> Done {
     match result {
         Ok(_) => {
@@ -442,7 +448,7 @@ fn seen((request_id, key): (String, OrderKey), result: Result<Answer, Refusal>) 
     }
 }
 
-/// An acknowledgement that went well is answered only where it can be told which one is meant.
+/// Keeps the reply to a successful acknowledgement only if the seller gave it an id.
 fn asked_for(result: v1::SellerResult) -> Option<v1::SellerResult> {
     Some(result).filter(|result| !result.request_id.is_empty())
 }
@@ -459,7 +465,7 @@ fn about(key: &OrderKey, refusal: &Refusal) -> Down {
     Down::Result(refused(key, refusal))
 }
 
-/// Why an order is not followed.
+/// Makes the message that an order is not followed, with the refusal.
 fn refused(key: &OrderKey, refusal: &Refusal) -> v1::SellerResult {
     v1::SellerResult { order: Some(order_ref(key, None)), ..failed(String::new(), refusal) }
 }

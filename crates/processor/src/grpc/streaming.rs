@@ -1,4 +1,4 @@
-//! Following an order, and a seller's live connection.
+//! The streams: following an order, and a seller's live connection.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -64,8 +64,8 @@ impl OrderStreamingService for Grpc {
     }
 }
 
-/// What a tracker's request opens. The request's own notification type and session count where
-/// the order in it has none, as with old clients.
+/// Converts a tracker's request. The request's own notification type and session count where the
+/// order in it has none, as with old clients.
 fn join(key: OrderKey, request: v1::OrderStreamRequest) -> Result<Join, Refusal> {
     let mut spec = spec_input_from_wire(request.order.unwrap_or_default());
     spec.notification_type = spec.notification_type.or_else(|| optional(request.notification_type));
@@ -75,7 +75,7 @@ fn join(key: OrderKey, request: v1::OrderStreamRequest) -> Result<Join, Refusal>
     Ok(Join { key, incarnation: incarnation(request.incarnation)?, spec, tracker })
 }
 
-/// An order's events on the wire.
+/// The stream of an order's events on the wire.
 #[derive(Debug)]
 pub struct OrderEvents {
     key: OrderKey,

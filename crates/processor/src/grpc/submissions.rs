@@ -78,13 +78,14 @@ impl OrderNonStreamingService for Grpc {
     }
 }
 
-/// The last submission of one call for each proposal of another owner's order that is under way.
-/// What is handed on travels apart: the next version of a proposal waits until the one before it is
-/// answered, so that a call keeps its order. Where the owner is this processor, it does by itself.
+/// The last submission under way for each proposal in other owners' orders, within one call.
+/// Forwarded submissions travel separately: the next version of a proposal waits for the reply to
+/// the one before it, so that a call keeps its order. A call for orders of this processor keeps it
+/// anyway.
 #[derive(Debug, Default)]
 struct Turns(BTreeMap<(String, String, String), oneshot::Receiver<()>>);
 
-/// A place behind another submission; it ends when it is dropped.
+/// A place behind another submission; it ends on drop.
 struct Turn {
     before: Option<oneshot::Receiver<()>>,
     /// Wakes the next one when it is dropped.
@@ -92,7 +93,8 @@ struct Turn {
 }
 
 impl Turns {
-    /// The place of a submission; `None` where the owner gives the id, so that none can follow.
+    /// Returns the place of a submission; `None` where the owner gives the id, so that none can
+    /// follow.
     fn take(&mut self, submission: &v1::ProposalSubmission) -> Option<Turn> {
         let id = &submission.proposal.as_ref()?.proposal_id;
         if id.is_empty() {
@@ -109,7 +111,7 @@ impl Turns {
 }
 
 impl Turn {
-    /// Waits for the one before; gives what ends this turn.
+    /// Waits for the submission before; returns the guard that ends this turn.
     async fn come(self) -> oneshot::Sender<()> {
         if let Some(before) = self.before {
             // The one before sends nothing; that it is gone tells.
@@ -120,7 +122,7 @@ impl Turn {
 }
 
 impl Grpc {
-    /// Whether a submission is to be handed on.
+    /// Reports whether a submission is to be forwarded.
     fn is_elsewhere(&self, submission: &v1::ProposalSubmission) -> bool {
         !self.peers.is_alone()
             && OrderKey::new(&submission.tenant, &submission.order_req_id)
@@ -143,7 +145,7 @@ impl Grpc {
         self.act(target, Act::FollowUp(follow_up)).await
     }
 
-    /// One seller's proposal, wherever its order is.
+    /// Submits one seller's proposal, to its order's owner.
     pub(super) async fn submit(
         &self,
         submission: v1::ProposalSubmission,
@@ -157,7 +159,7 @@ impl Grpc {
         self.submit_here(submission).await
     }
 
-    /// One seller's proposal for an order of this processor.
+    /// Submits one seller's proposal for an order of this processor.
     async fn submit_here(&self, submission: v1::ProposalSubmission) -> Result<Answer, Refusal> {
         let order = v1::OrderRef {
             order_req_id: submission.order_req_id,
@@ -177,8 +179,8 @@ impl Grpc {
     }
 }
 
-/// Counts one result. Each is listed up to a bound, from there on as many refused ones again; the
-/// summary says that it was cut.
+/// Counts one result. Each is listed up to a limit, and refused ones up to twice the limit; after
+/// that the summary is marked as cut.
 fn note(summary: &mut v1::SubmitProposalsSummary, (index, result): (u64, Result<Answer, Refusal>)) {
     let bound = if result.is_ok() { RESULTS_MAX } else { 2 * RESULTS_MAX };
     let listed = match result {
@@ -218,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "current_thread")]
-    async fn the_next_version_waits_for_the_one_before_and_for_no_other() {
+    async fn next_version_waits_only_for_predecessor() {
         let mut turns = Turns::default();
         let first = turns.take(&submission("p")).unwrap().come().await;
         let second = turns.take(&submission("p")).unwrap();

@@ -1,5 +1,6 @@
-//! Whoever answers for many addresses: so many attempts at one time, and none for a while after
-//! several failures in a row, but for one that looks whether it is back.
+//! The destinations of notifications, each of which serves many addresses: a limited number of
+//! attempts at one time, and a circuit breaker that opens after consecutive failures and lets
+//! single probes through.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use crate::limits::{
     NOTIFY_PER_DESTINATION,
 };
 
-/// Milliseconds until an attempt for which there is no room is looked at again.
+/// Milliseconds until an attempt is retried for which its destination has no slot.
 const BUSY_MS: u64 = 500;
 
 /// All destinations that are in use or known to be down.
@@ -32,7 +33,7 @@ impl Destination {
     }
 }
 
-/// One attempt at a destination. Dropped without a word, it changes nothing.
+/// One attempt at a destination. Dropped without a result, it changes no failure count.
 #[derive(Debug)]
 pub(super) struct Passage {
     destinations: Destinations,
@@ -40,7 +41,7 @@ pub(super) struct Passage {
 }
 
 impl Destinations {
-    /// Lets an attempt through, or says for how long it must wait, milliseconds.
+    /// Admits an attempt, or returns the time that it has to wait, in milliseconds.
     pub(super) fn enter(&self, name: &str, now: Timestamp) -> Result<Passage, u64> {
         let mut all = self.0.lock();
         if !all.contains_key(name) && all.len() >= NOTIFY_DESTINATIONS_MAX {
@@ -63,7 +64,7 @@ impl Destinations {
         Ok(Passage { destinations: self.clone(), name: name.to_owned() })
     }
 
-    /// How many are known to be down.
+    /// Returns the number of destinations whose circuit breaker is open.
     #[cfg(test)]
     fn down(&self, now: Timestamp) -> usize {
         self.0.lock().values().filter(|held| held.open_until > now).count()
@@ -71,7 +72,7 @@ impl Destinations {
 }
 
 impl Passage {
-    /// It answered, whatever it said of the message.
+    /// Records that the destination replied, even if it rejected the message.
     pub(super) fn worked(self) {
         if let Some(held) = self.destinations.0.lock().get_mut(&self.name) {
             held.failures = 0;
@@ -79,7 +80,7 @@ impl Passage {
         }
     }
 
-    /// It did not answer, or it is too busy.
+    /// Records that the destination did not reply, or was too busy.
     pub(super) fn failed(self, now: Timestamp) {
         if let Some(held) = self.destinations.0.lock().get_mut(&self.name) {
             held.failures = held.failures.saturating_add(1);
@@ -110,8 +111,9 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_000_000);
 
+    /// The back-off doubles, and other destinations are not affected.
     #[test]
-    fn a_destination_that_is_down_is_left_alone_and_one_looks_whether_it_is_back() {
+    fn down_destinations_get_single_probes() {
         let all = Destinations::default();
         for _ in 0..NOTIFY_CIRCUIT_FAILURES {
             all.enter("down", NOW).unwrap().failed(NOW);
@@ -131,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_destination_takes_only_so_many_attempts_at_one_time() {
+    fn attempts_per_destination_are_limited() {
         let all = Destinations::default();
         let under_way: Vec<_> =
             (0..NOTIFY_PER_DESTINATION).map(|_| all.enter("slow", NOW).unwrap()).collect();

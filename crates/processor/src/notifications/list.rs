@@ -1,4 +1,4 @@
-//! What is still to be told and what was given up, for people who look, and sending again.
+//! Lists of waiting and given-up notifications for people, and replays of the latter.
 
 use orderstream_core::date;
 use std::ops::Bound;
@@ -15,71 +15,71 @@ use super::queue::Replayed;
 use crate::limits::{PAGE_NOTIFICATIONS, REQUEST_MS_MAX};
 use crate::orders::{Life, Orders, not_found};
 
-/// One notification in a list. Under seal no seller and no address is shown.
+/// One notification in a list. While the order is sealed, sellers and their addresses are hidden.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Listed {
     /// Its id, the same in every message.
     pub notification_id: String,
-    /// The event behind it.
+    /// The number of the event that caused it.
     pub seq: Seq,
-    /// What sort.
+    /// The notification's topic.
     pub topic: &'static str,
-    /// What it says.
+    /// The template of its text.
     pub template: &'static str,
     /// `buyer`, `seller` or `sink`.
     pub recipient: &'static str,
-    /// Which seller.
+    /// The seller that receives it; absent for the others.
     pub seller: Option<String>,
-    /// Over which channel.
+    /// The channel that it is sent over.
     pub channel: &'static str,
-    /// Where to.
+    /// The address that it is sent to.
     pub address: Option<String>,
-    /// `waiting`, `delivered` (the order is being told) or `dead`.
+    /// `waiting`, `delivered` (the report to the order is outstanding) or `dead`.
     pub state: &'static str,
-    /// Attempts so far.
+    /// The number of attempts so far.
     pub attempts: u32,
-    /// Since when it is due.
+    /// The time since which it is due.
     #[serde(serialize_with = "rfc3339")]
     pub due_at: Timestamp,
-    /// When it is tried again.
+    /// The time of the next attempt; absent unless it waits.
     #[serde(serialize_with = "rfc3339_option")]
     pub next_at: Option<Timestamp>,
-    /// When it was given up.
+    /// The time at which it was given up; absent unless it was.
     #[serde(serialize_with = "rfc3339_option")]
     pub dead_at: Option<Timestamp>,
-    /// Why the last attempt failed.
+    /// The reason of the last failure.
     pub reason: Option<String>,
 }
 
 /// The outbox of one order.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct OutboxListed {
-    /// The last event that was looked at.
+    /// The number of the last event that the outbox has folded.
     pub cursor: Seq,
-    /// What waits or was given up, oldest first; at most a page.
+    /// The waiting and given-up notifications, oldest first; at most a page.
     pub notifications: Vec<Listed>,
-    /// How many wait.
+    /// The number of waiting notifications.
     pub waiting: usize,
-    /// How many were given up.
+    /// The number of given-up notifications.
     pub dead: usize,
-    /// How many of those that were given up are forgotten.
+    /// The number of given-up notifications that were dropped.
     pub forgotten: u64,
 }
 
-/// A page of what was given up.
+/// A page of given-up notifications.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DeadLetters {
-    /// The page, by order.
+    /// The notifications, grouped by order.
     pub dead_letters: Vec<Listed>,
-    /// What to give as `after` for the next page.
+    /// The `after` of the next page; absent at the end.
     pub next: Option<String>,
 }
 
 impl Orders {
-    /// What of an order is still to be told, at most about a second old.
+    /// Returns an order's waiting and given-up notifications, at most about a second old.
     ///
     /// # Errors
-    /// An order that is not here, or whose outbox cannot be read.
+    /// The order is not here, or its outbox cannot be read.
     pub async fn notifications_of(
         &self,
         key: &OrderKey,
@@ -101,10 +101,10 @@ impl Orders {
         self.read_one(key, named, view).await
     }
 
-    /// A page of what was given up, of one tenant or of all, after a notification.
+    /// Returns a page of given-up notifications, of one tenant or of all, after a notification.
     ///
     /// # Errors
-    /// An `after` that is no notification's id.
+    /// `after` is not the id of a notification.
     pub async fn dead_letters(
         &self,
         tenant: Option<&str>,
@@ -139,7 +139,7 @@ impl Orders {
         Ok(DeadLetters { dead_letters: page, next: None })
     }
 
-    /// What was given up of one order; nothing where it cannot be read.
+    /// Returns the given-up notifications of one incarnation; none where they cannot be read.
     async fn dead_of(&self, (key, incarnation): &Life) -> Vec<Listed> {
         let outbox = self.outbox(key, Some(incarnation)).await;
         let Ok((life, snapshot)) = outbox else { return Vec::new() };
@@ -150,10 +150,10 @@ impl Orders {
         self.read_one(key, Some(incarnation), view).await.unwrap_or_default()
     }
 
-    /// Sends again what was given up; answers when that is on disk.
+    /// Sends a given-up notification again; returns when that decision is on disk.
     ///
     /// # Errors
-    /// A notification that was not given up here.
+    /// The notification was not given up here.
     pub async fn replay_notification(&self, id: &str) -> Result<(), Refusal> {
         let missing = || {
             Refusal::new(

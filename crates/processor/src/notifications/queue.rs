@@ -1,5 +1,5 @@
-//! Which orders have something to tell: now, because something happened, or at a later time. One
-//! short lock; what it holds grows with the orders that have something to tell.
+//! The orders with notifications to send: now, because they have new events, or at a later time.
+//! The queue takes one short lock, and its size grows with the number of such orders.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -13,7 +13,7 @@ use super::store::Head;
 use super::{Life, Wakes};
 use crate::limits::NOTIFY_REPLAYS_MAX;
 
-/// The orders that have something to tell.
+/// The orders with notifications to send.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
@@ -22,22 +22,22 @@ pub(super) struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Something happened.
+    /// Orders with new events.
     dirty: BTreeSet<Life>,
-    /// Something is to be tried again.
+    /// Orders with a later attempt, and its time.
     later: BTreeMap<Life, Timestamp>,
     by_time: BTreeSet<(Timestamp, Life)>,
-    /// A round is running.
+    /// Orders with a running round.
     active: BTreeMap<Life, Wakes>,
-    /// What somebody asked to be sent again.
+    /// Requests to send given-up notifications again, by order.
     replays: BTreeMap<Life, Vec<Replay>>,
-    /// What waits and what was given up, of orders that have any.
+    /// The counts of waiting and given-up notifications, of orders that have any.
     tally: BTreeMap<Life, Head>,
-    /// Since when the oldest of each order waits.
+    /// The due times of each order's oldest waiting notification.
     oldest: BTreeSet<(Timestamp, Life)>,
     pending: usize,
     dead: usize,
-    /// Where the last round was taken from, so that all have their turn.
+    /// The order of the last round, so that all get their turn.
     last: Option<Life>,
 }
 
@@ -48,7 +48,7 @@ impl State {
         }
     }
 
-    /// The first after the last one, around the circle.
+    /// Takes the next order with new events after the last one, in a circle.
     fn next_dirty(&mut self) -> Option<Life> {
         let after = self.last.as_ref().and_then(|last| {
             let range = (Bound::Excluded(last.clone()), Bound::Unbounded);
@@ -67,7 +67,7 @@ impl State {
 }
 
 impl Queue {
-    /// Something happened to an order.
+    /// Queues an order with new events, or wakes its running round.
     pub(super) fn wake(&self, key: &Life) {
         {
             let mut state = self.state.lock();
@@ -80,7 +80,7 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// The next order to look at; it counts as active until [`Queue::done`].
+    /// Takes the next order for a round; it is active until [`Queue::done`].
     pub(super) fn next(&self, now: Timestamp) -> Option<(Life, Wakes)> {
         let mut state = self.state.lock();
         let key = match state.next_due(now) {
@@ -94,7 +94,7 @@ impl Queue {
         Some((key, wakes))
     }
 
-    /// A round ended; the order is to be looked at again at this time, if at any.
+    /// Ends a round; the order is due again at this time, if there is one.
     pub(super) fn done(&self, key: &Life, again_at: Option<Timestamp>) {
         {
             let mut state = self.state.lock();
@@ -113,7 +113,7 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// When the next one is due.
+    /// Returns the time at which the next order is due.
     pub(super) fn next_at(&self) -> Option<Timestamp> {
         let state = self.state.lock();
         if state.dirty.is_empty() {
@@ -122,12 +122,12 @@ impl Queue {
         Some(Timestamp(0))
     }
 
-    /// Waits until something happens.
+    /// Waits until the queue changes.
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
     }
 
-    /// Sends a dead notification again in the order's next round.
+    /// Requests that a given-up notification is sent again in the order's next round.
     pub(super) fn replay(&self, key: &Life, id: String) -> oneshot::Receiver<Replayed> {
         let (sender, receiver) = oneshot::channel();
         {
@@ -141,12 +141,12 @@ impl Queue {
         receiver
     }
 
-    /// What is to be sent again of an order.
+    /// Takes the replay requests of an order.
     pub(super) fn take_replays(&self, key: &Life) -> Vec<Replay> {
         self.state.lock().replays.remove(key).unwrap_or_default()
     }
 
-    /// Notes what an order's outbox holds.
+    /// Records the counts of an order's outbox.
     pub(super) fn tally(&self, key: &Life, head: Head) {
         let mut state = self.state.lock();
         let former = state.tally.remove(key).unwrap_or_default();
@@ -163,13 +163,14 @@ impl Queue {
         }
     }
 
-    /// How many wait, how many were given up, and since when the oldest waits.
+    /// Returns the numbers of waiting and given-up notifications, and the due time of the oldest
+    /// waiting one.
     pub(super) fn totals(&self) -> (usize, usize, Option<Timestamp>) {
         let state = self.state.lock();
         (state.pending, state.dead, state.oldest.first().map(|(at, _)| *at))
     }
 
-    /// The next incarnation from here on that has given something up.
+    /// Returns the next incarnation from here on with given-up notifications.
     pub(super) fn with_dead(&self, from: Bound<Life>) -> Option<Life> {
         let state = self.state.lock();
         let mut held = state.tally.range((from, Bound::Unbounded));
@@ -177,19 +178,19 @@ impl Queue {
     }
 }
 
-/// One dead notification that is to be sent again.
+/// A request to send one given-up notification again.
 #[derive(Debug)]
 pub(super) struct Replay {
     pub(super) id: String,
     sender: oneshot::Sender<Replayed>,
 }
 
-/// What came of it.
+/// The outcome of a replay request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Replayed {
     /// It is waiting again, on disk too.
     Done,
-    /// No such one was given up.
+    /// No such notification was given up.
     Unknown,
 }
 
@@ -201,7 +202,7 @@ impl Replay {
     }
 }
 
-/// Whether somebody woke and nobody heard.
+/// Reports whether a wake is pending that no round has received.
 fn has_permit(wakes: &Notify) -> bool {
     use futures_util::FutureExt as _;
     wakes.notified().now_or_never().is_some()

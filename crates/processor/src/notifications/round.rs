@@ -1,5 +1,5 @@
-//! One order's turn: reads its outbox and its new events, starts what is ready, takes in what comes
-//! of it, and writes down what is left, until nothing is ready and nothing is under way.
+//! One order's round: it reads the outbox and the new events, starts ready attempts, folds their
+//! results, and saves the outbox, until nothing is ready and nothing is under way.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,17 +21,17 @@ use super::{Notifications, Wakes, store};
 use crate::limits::{NOTIFY_ATTEMPT_TIMEOUT, NOTIFY_PAGE_EVENTS, NOTIFY_SAVE_MS};
 use crate::orders::{Life, Orders};
 
-/// Milliseconds until an order is looked at again after the disk or the order took nothing.
+/// Milliseconds until an order's round is retried after the disk or the order took nothing.
 const AGAIN_MS: u64 = 1_000;
 
-/// What a round works with.
+/// The parts that a round works with.
 pub(super) struct Round {
     pub(super) notifications: Notifications,
     pub(super) orders: Orders,
     pub(super) wakes: Wakes,
 }
 
-/// What came of one attempt.
+/// The result of one attempt.
 struct Attempted {
     number: u64,
     result: Result<(), DeliveryError>,
@@ -43,21 +43,21 @@ struct Attempted {
 struct Turn<'a> {
     round: &'a Round,
     life: &'a Life,
-    /// Empty while it is in the hands of a closure over the order; when that fails, the round ends.
+    /// Empty while a closure over the order holds it; when that fails, the round ends.
     outbox: Outbox,
-    /// Events that what waits is about.
+    /// The events that waiting notifications are about.
     events: BTreeMap<Seq, Arc<Event>>,
     attempts: JoinSet<Attempted>,
     replays: Vec<Replay>,
     next_at: Option<Timestamp>,
     is_changed: bool,
-    /// The order did not take a report.
+    /// Set when the order did not take a report.
     is_unreported: bool,
     saved_at: Instant,
 }
 
 impl Round {
-    /// Runs to its end, and says when the order is to be looked at again.
+    /// Runs the round to its end; returns the time at which the order is due again.
     pub(super) async fn run(
         self,
         life: &Life,
@@ -152,7 +152,7 @@ impl Turn<'_> {
         }
     }
 
-    /// When the order is to be looked at again, if at any time.
+    /// Returns the time at which the order is due again, if there is one.
     fn again_at(&self) -> Option<Timestamp> {
         let reported_at = self.is_unreported.then(|| self.now().plus_ms(AGAIN_MS));
         match (self.next_at, reported_at) {
@@ -177,7 +177,7 @@ impl Turn<'_> {
         self.round.orders.metrics().given_up(output.given_up);
     }
 
-    /// Calls with the order as it may leave, and with the outbox.
+    /// Calls `then` with the redacted order and with the outbox.
     async fn with_order<T: Send + 'static>(
         &mut self,
         then: impl FnOnce(&Order, &mut Outbox) -> T + Send,
@@ -194,7 +194,7 @@ impl Turn<'_> {
         Ok(value)
     }
 
-    /// Takes in the events that came since, page by page.
+    /// Folds the events since the outbox's cursor, page by page.
     async fn read_on(&mut self) -> Result<(), Refusal> {
         loop {
             let last = self.round.orders.told_until(self.life)?;
@@ -240,7 +240,7 @@ impl Turn<'_> {
         self.round.orders.events_after(self.life, after, limit).await
     }
 
-    /// Starts what is ready and reports what the order is to know.
+    /// Starts ready attempts and sends reports to the order.
     async fn act_on(&mut self, mut output: Output) -> Result<(), Refusal> {
         while !output.attempts.is_empty() || !output.reports.is_empty() {
             let reports = std::mem::take(&mut output.reports);
@@ -256,7 +256,7 @@ impl Turn<'_> {
         Ok(())
     }
 
-    /// Starts attempts, as far as their destinations let them through.
+    /// Starts attempts, as far as their destinations admit them.
     async fn start(&mut self, numbers: Vec<u64>) -> Result<Output, Refusal> {
         let mut passages = Vec::new();
         let mut output = Output::default();
@@ -344,14 +344,14 @@ impl Turn<'_> {
         Ok(())
     }
 
-    /// Keeps only so many events; the others are read again when they are needed.
+    /// Drops all but a limited number of events; the others are read again when needed.
     fn forget_events(&mut self) {
         while self.events.len() > NOTIFY_PAGE_EVENTS {
             self.events.pop_first();
         }
     }
 
-    /// An attempt ended.
+    /// Takes in the result of an attempt.
     async fn ended(
         &mut self,
         attempted: Attempted,
@@ -402,8 +402,8 @@ impl Turn<'_> {
         .await
     }
 
-    /// Tells the order what came of its invitations, and gives those that it knows now. The others
-    /// stay as they are, and are told in the next round.
+    /// Reports the results of its invitations to the order; returns the reports that it took. The
+    /// others are sent again in the next round.
     async fn report(&mut self, reports: Vec<Report>) -> Vec<u64> {
         let (orders, (key, life)) = (&self.round.orders, self.life);
         let known = join_all(reports.into_iter().map(|report| async move {
@@ -420,7 +420,7 @@ impl Turn<'_> {
         known.into_iter().flatten().collect()
     }
 
-    /// Sends again what somebody asked for.
+    /// Executes the replay requests.
     async fn replay(&mut self, shutdown: &CancellationToken) -> Result<(), Refusal> {
         for replay in self.round.notifications.0.queue.take_replays(self.life) {
             let output = self.step(&Input::Replay(&replay.id));
@@ -449,9 +449,9 @@ impl Turn<'_> {
         Ok(())
     }
 
-    /// Writes the outbox, again and again while the disk takes nothing: what was sent would otherwise
-    /// be sent once more. Nothing new is sent meanwhile, and as many orders as have a round at one
-    /// time are held up in this way at most.
+    /// Writes the outbox, and retries while the disk takes nothing: a notification that was sent
+    /// would otherwise be sent once more. Nothing new is sent meanwhile; at most as many orders as
+    /// have a round at one time are delayed in this way.
     async fn save_outbox(&self, shutdown: &CancellationToken) -> Result<(), Refusal> {
         let orders = &self.round.orders;
         loop {

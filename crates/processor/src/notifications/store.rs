@@ -1,19 +1,20 @@
-//! How an outbox lies in the journal: snapshots, each of which replaces the ones before it. Lists
-//! only grow, so there are two for each life of an order: when one has its share of snapshots, the
-//! next one begins the other, and then the full one is removed. The highest revision counts.
+//! The form of an outbox in the journal: snapshots, each of which replaces the ones before it.
+//! Lists only grow, so there are two for each incarnation of an order: when one holds its limit of
+//! snapshots, the next snapshot begins the other, and then the full one is removed. The highest
+//! revision counts.
 
 use bytes::Bytes;
 use orderstream_core::outbox::Snapshot;
 use orderstream_core::{Seq, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// Which of the two lists.
+/// One of the two lists of an outbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Half {
-    /// The first.
+    /// The list that is written first.
     #[default]
     A,
-    /// The other.
+    /// The list that follows it, and precedes it again.
     B,
 }
 
@@ -26,46 +27,46 @@ impl Half {
     }
 }
 
-/// Where an order's newest snapshot lies, and what it says in short.
+/// The place of an order's newest snapshot, and its summary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// In which list.
+    /// The list that holds it.
     pub(crate) half: Half,
     /// The last record of that list; 0 where there is none.
     pub(crate) record: u64,
-    /// Which snapshot it is.
+    /// The snapshot's number; the highest one counts.
     pub(crate) revision: u64,
-    /// What it says.
+    /// The snapshot's summary.
     pub(crate) head: Head,
-    /// Whether it can be read.
+    /// The state of the outbox's records.
     pub(crate) health: OutboxHealth,
 }
 
-/// Whether an outbox can be read. From a damaged one nobody is notified: it is not known who was.
+/// The state of an outbox's records. From a damaged one nobody is notified: it is unknown who was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum OutboxHealth {
-    /// It was, whenever it was tried.
+    /// Every read succeeded.
     #[default]
     Whole,
-    /// It was found damaged, and is tried again.
+    /// The outbox was found damaged, and is read again.
     Doubtful {
-        /// When it was found so first.
+        /// The time at which that was first found.
         since: Timestamp,
     },
-    /// It cannot.
+    /// The outbox cannot be read.
     Damaged,
 }
 
-/// A snapshot in short.
+/// The summary of a snapshot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Head {
-    /// The last event that was looked at.
+    /// The last event that the outbox has folded.
     pub(crate) cursor: Seq,
-    /// How many notifications wait.
+    /// The number of waiting notifications.
     pub(crate) pending: usize,
-    /// How many were given up.
+    /// The number of given-up notifications.
     pub(crate) dead: usize,
-    /// Since when the oldest of those that wait is due.
+    /// The due time of the oldest waiting notification.
     pub(crate) oldest: Option<Timestamp>,
 }
 
@@ -95,7 +96,7 @@ impl Head {
 }
 
 impl Place {
-    /// Takes in one record of one of the lists.
+    /// Folds one record of one of the lists.
     pub(crate) fn fold(&mut self, half: Half, record: u64, payload: &[u8]) {
         match serde_json::from_slice::<Short>(payload) {
             Ok(short) if short.revision >= self.revision => {

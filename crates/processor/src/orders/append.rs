@@ -1,4 +1,4 @@
-//! From a step to the disk and back: the append, and what happens when the journal answers.
+//! The path of a step to the disk and back: the append, and the handling of its outcome.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,7 +14,7 @@ use super::outbox;
 use super::record::{self, ListKind, OnDisk};
 use super::{Deadlines, Life, Orders, Shard, Slot, storage_unavailable};
 
-/// What the journal's answer is needed for.
+/// The state that the outcome of an append needs.
 struct Waiting {
     life: Life,
     events: Vec<Arc<Event>>,
@@ -24,9 +24,9 @@ struct Waiting {
 }
 
 impl Orders {
-    /// Hands the events of a step to the journal, with the grant to the tracker that opens the order by
-    /// it. The caller holds the shard's lock, so that the journal sees an order's appends in the order
-    /// of their steps.
+    /// Submits the events of a step to the journal, with the grant to the tracker that opens the
+    /// order by it. The caller holds the shard's lock, so that the journal receives an order's
+    /// appends in the order of their steps.
     pub(super) fn append(
         &self,
         shard: &mut Shard,
@@ -79,7 +79,7 @@ impl Orders {
         }
     }
 
-    /// On the journal's thread, after the sync or its failure.
+    /// Runs on the journal's thread, after the sync or its failure.
     fn appended(&self, waiting: Waiting, outcome: Result<Appended, AppendError>) {
         let Waiting { life, events, answer: withheld, sender, slot } = waiting;
         let mut guard = self.shard(&life.0).lock();
@@ -116,8 +116,8 @@ impl Orders {
 }
 
 impl Orders {
-    /// Brings the maps in step with what is on disk now: the one place where a new incarnation takes
-    /// the place of an ended one.
+    /// Brings the maps in step with the disk: the one place where a new incarnation replaces an
+    /// ended one.
     pub(super) fn settle(&self, shard: &mut Shard, life: &Life) {
         if shard.is_opening(life) {
             shard.promote(life);
@@ -129,9 +129,10 @@ impl Orders {
         shard.index_end(&life.0);
     }
 
-    /// Brings what is kept of open orders in step with what is on disk: their places at the sellers, the
-    /// sellers' invitations, and how many there are. Once when the order opens, once when it ends. Gives
-    /// the wakers of the sellers' sessions, to be woken without the lock.
+    /// Brings the indexes of open orders in step with the disk: the places at the sellers, the
+    /// sellers' invitations, and the number of open orders. Acts once when the order opens, and
+    /// once when it ends. Returns the wakers of the sellers' sessions, to be woken without the
+    /// lock.
     pub(super) fn index_open(&self, entry: &mut Entry) -> Vec<std::task::Waker> {
         let on_disk = entry.on_disk.seq();
         let Some(order) = entry.book.order().filter(|_| on_disk > Seq(0)) else {
@@ -151,7 +152,7 @@ impl Orders {
         wakers
     }
 
-    /// Counts an order as open no longer.
+    /// Removes an order from the indexes of open orders.
     pub(super) fn close(&self, entry: &mut Entry) {
         let (Some(order), Some(place)) = (entry.book.order(), entry.place.take()) else { return };
         self.inner.invited.end(order, place);
@@ -160,7 +161,7 @@ impl Orders {
     }
 }
 
-/// Tells of events that are stored, under their order's trace.
+/// Logs stored events, under their order's trace.
 fn tell((key, incarnation): &Life, events: &[Arc<Event>]) {
     for event in events {
         let (seq, word, trace_id) = (event.seq.0, event.kind.as_str(), incarnation.trace_id());
@@ -184,7 +185,7 @@ pub(super) fn index_deadline(deadlines: &mut Deadlines, entry: &mut Entry) {
     entry.deadline = deadline;
 }
 
-/// Makes visible what is on disk, to followers and to those who wait. Gives the wakers, to be
+/// Makes what is on disk visible to followers and to waiting callers. Returns the wakers, to be
 /// woken without the lock.
 pub(super) fn publish(
     entry: &mut Entry,
@@ -203,9 +204,9 @@ pub(super) fn publish(
 }
 
 impl Shard {
-    /// The book of an incarnation is ahead of the disk: it is read again before its next act. One that
-    /// was opening beside an ended one is given up instead, and what may be on disk of it is removed:
-    /// who asked for it has heard that it failed, and nobody else has heard of it.
+    /// Marks an incarnation whose book is ahead of the disk: it is read again before its next
+    /// command. One that was opening beside an ended one is given up instead, and any records of it
+    /// on disk are removed: its caller received a failure, and nobody else knows of it.
     pub(super) fn suspect(&mut self, life: &Life) {
         if self.is_opening(life) {
             if let Some(mut entry) = self.openings.remove(&life.0) {

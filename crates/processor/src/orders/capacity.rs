@@ -1,7 +1,7 @@
-//! In how many open orders each seller takes part. A place is reserved when an order's sellers are
-//! chosen, before the order is stored, so that orders that open at the same instant do not share it;
-//! an order takes its places when its opening is on disk, and gives them back with its end.
-//! Counted for the orders of this processor; what a seller does at others comes with the sellers.
+//! The number of open orders in which each seller takes part. A place is reserved when an order's
+//! sellers are chosen, before the order is stored, so that orders that open at the same instant do
+//! not share it; an order takes its places when its opening is on disk, and gives them back at its
+//! end. The counts are of the orders of this processor; those at others come with the sellers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ pub(super) struct Capacity {
     counts: Mutex<Counts>,
 }
 
-/// Places at the sellers that were chosen for an order which is being opened; given back when dropped.
+/// Places at the sellers that were chosen for an order that is opening; given back on drop.
 #[derive(Debug)]
 pub(super) struct Reservation<'a> {
     capacity: &'a Capacity,
@@ -32,12 +32,12 @@ impl Drop for Reservation<'_> {
     }
 }
 
-/// How many open orders each seller takes part in.
+/// The number of open orders of each seller.
 #[derive(Debug, Default)]
 pub(super) struct Counts(BTreeMap<(Tenant, SellerId), u32>);
 
 impl Counts {
-    /// Of one seller.
+    /// Returns the count of one seller.
     pub(super) fn of(&self, tenant: &Tenant, seller: &SellerId) -> u32 {
         self.0.get(&(tenant.clone(), seller.clone())).copied().unwrap_or(0)
     }
@@ -83,7 +83,7 @@ impl Capacity {
         }
     }
 
-    /// Gives the places back of an order that is open no longer.
+    /// Gives back the places of an order that has ended.
     pub(super) fn end(&self, order: &Order) {
         let mut counts = self.counts.lock();
         for held in &order.invitations {

@@ -1,4 +1,5 @@
-//! One order in the map: its book, how far it is on disk, and who waits for that.
+//! One order in the map: its book, the part of it that is on disk, and the callers that wait for
+//! more.
 
 use std::sync::Arc;
 
@@ -17,30 +18,30 @@ pub(super) struct Entry {
     pub(super) book: Book,
     pub(super) incarnation: Incarnation,
     pub(super) feed: Arc<Feed>,
-    /// How far the list is on disk.
+    /// The part of the list that is on disk.
     pub(super) on_disk: OnDisk,
-    /// How many grants are on disk or on their way there.
+    /// The number of grants on disk or on their way there.
     pub(super) grants: u64,
     /// The highest epoch whose grant is on disk.
     pub(super) granted: Epoch,
-    /// Appends, of events and of grants, that the journal has not answered yet.
+    /// Appends, of events and of grants, whose outcome is outstanding.
     pub(super) in_flight: u32,
-    /// The book may be ahead of the disk after a failed append, or records were found damaged: it is
-    /// read again before its next act.
+    /// Set after a failed append, when the book may be ahead of the disk, or after damage was
+    /// found: the order is read again before its next command.
     pub(super) suspect: bool,
-    /// Where its outbox lies.
+    /// The place of its outbox in the journal.
     pub(super) outbox: Place,
-    /// Whether anybody may have to be told of it; absent until that was looked at.
+    /// True if the order may need notifications; absent until that was decided.
     pub(super) tells: Option<bool>,
-    /// What was counted of proposals.
+    /// The label under which the order's end is counted.
     pub(super) proposals: Proposals,
-    /// Why the order's records cannot be used.
+    /// The cause for which the order is refused; absent while its records are whole.
     pub(super) damaged: Option<String>,
-    /// Since when they are found damaged where they are read again.
+    /// The time since which a repeated read finds them damaged.
     pub(super) damaged_since: Option<Timestamp>,
-    /// When it was opened, where its records are damaged after that.
+    /// The time of its opening, where its records are damaged after that.
     was_opened_at: Option<Timestamp>,
-    /// The deadline under which the order stands in its shard's index.
+    /// The deadline under which the order is in its shard's index.
     pub(super) deadline: Option<Timestamp>,
     /// Its place among the open orders; absent unless it counts as one.
     pub(super) place: Option<u64>,
@@ -81,31 +82,32 @@ impl Entry {
         }
     }
 
-    /// When it ended, once that is on disk.
+    /// Returns the time of its end, once that is on disk.
     pub(super) fn ended_at(&self) -> Option<Timestamp> {
         let order = self.book.order().filter(|order| order.phase.is_terminal())?;
         let is_on_disk = self.on_disk.seq() >= order.last_seq && !self.suspect;
         is_on_disk.then(|| order.ended_at.unwrap_or(order.last_event.0))
     }
 
-    /// When it was opened, as far as that can be read.
+    /// Returns the time of its opening, as far as it can be read.
     pub(super) fn opened_at(&self) -> Option<Timestamp> {
         self.book.order().map(|order| order.opened_at).or(self.was_opened_at)
     }
 
-    /// Whether nothing of an order is there: its opening never reached the disk.
+    /// Reports whether nothing of the order exists: its opening never reached the disk.
     pub(super) fn is_empty(&self) -> bool {
         self.book.order().is_none() && self.damaged.is_none()
     }
 
-    /// Forgets what was folded of records that cannot be used, but for when they began.
+    /// Drops the state that was folded from records that cannot be used, except the time of the
+    /// opening.
     pub(super) fn refuse(&mut self, cause: String) {
         self.was_opened_at = self.opened_at();
         self.book = Book::new(self.book.key().clone());
         self.damaged = Some(cause);
     }
 
-    /// Sends a withheld value as soon as it may leave.
+    /// Sends a withheld value once it may be released.
     pub(super) fn when_durable<T: Send + 'static>(
         &mut self,
         withheld: Withheld<Result<T, Refusal>>,
@@ -124,7 +126,7 @@ impl Entry {
         }
     }
 
-    /// Wakes those whose records are on disk now.
+    /// Wakes the callers whose records are on disk now.
     pub(super) fn wake_waiters(&mut self) {
         let on_disk = self.on_disk;
         for waiter in self.waiters.extract_if(.., |waiter| waiter.until <= on_disk.seq()) {
@@ -132,7 +134,7 @@ impl Entry {
         }
     }
 
-    /// Tells all who wait that their records did not reach the disk.
+    /// Fails all waiting callers: their records did not reach the disk.
     pub(super) fn fail_waiters(&mut self) {
         for waiter in self.waiters.drain(..) {
             (waiter.wake)(None);
@@ -140,7 +142,7 @@ impl Entry {
     }
 }
 
-/// Answers a caller; one that has gone away asks again under the same key.
+/// Replies to a caller; one that is gone repeats its request under the same key.
 pub(super) fn answer<T>(sender: oneshot::Sender<T>, value: T) {
     if sender.send(value).is_err() {
         tracing::debug!("the caller went away before its answer");

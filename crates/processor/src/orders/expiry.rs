@@ -1,6 +1,5 @@
-//! Looks at the clock for the orders whose time is over or that were kept for long enough, and mends
-//! what a failed disk left behind.
-//! One look costs a peek at each shard; nothing sweeps over all orders.
+//! Expires orders at their deadlines, removes those that were kept for long enough, and repairs the
+//! effects of a failed disk. One round peeks at each shard; nothing scans all orders.
 
 use std::time::Duration;
 
@@ -16,14 +15,14 @@ use crate::limits::{CLOCK_LOOK_MS, PAGE_ORDERS};
 /// Expiries that wait for the disk at one time.
 const EXPIRIES_IN_FLIGHT: usize = 256;
 
-/// Whether to look again at once: there may be more than one look takes, and something was stored.
-/// Where nothing can be, the next look would find the same.
+/// Reports whether the next round is to start at once: more orders may be due, and something was
+/// stored. Where nothing can be stored, the next round would find the same orders.
 const fn has_more(due: usize, stored: usize) -> bool {
     due >= PAGE_ORDERS && stored > 0
 }
 
 impl Orders {
-    /// Runs until shutdown.
+    /// Runs rounds until shutdown.
     pub async fn expire(&self, shutdown: CancellationToken) {
         // One at most: each removal waits for the disk, and no expiry waits for that.
         let mut removing = JoinSet::new();
@@ -61,7 +60,7 @@ impl Orders {
         removing.shutdown().await;
     }
 
-    /// The orders whose deadline has come, and when the next one comes.
+    /// Returns the orders whose deadline has passed, and the next deadline.
     fn due(&self, now: Timestamp) -> (Vec<(Timestamp, OrderKey)>, Option<Timestamp>) {
         let mut due = Vec::new();
         let mut next = None;
@@ -86,7 +85,7 @@ impl Orders {
         (due, next)
     }
 
-    /// Lets an order's time run out; false when that cannot be stored now.
+    /// Lets an order expire; false when that cannot be stored now.
     async fn tick(&self, key: OrderKey) -> bool {
         let ticked = self.act(&key, Command::bare(Act::Tick)).await;
         if let Err(refusal) = &ticked {
@@ -96,7 +95,7 @@ impl Orders {
         ticked.is_ok()
     }
 
-    /// Reads again what is suspect or was found damaged.
+    /// Reads suspect orders and doubtful incarnations again.
     async fn mend(&self) {
         self.reread_formers().await;
         let suspects: Vec<OrderKey> = self
@@ -118,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disk_that_takes_nothing_is_not_asked_again_at_once() {
+    fn failing_disk_delays_next_round() {
         for (due, stored, wanted) in [
             (0, 0, false),
             (PAGE_ORDERS - 1, PAGE_ORDERS - 1, false),

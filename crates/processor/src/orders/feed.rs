@@ -1,5 +1,5 @@
-//! What the followers of one order share: how far the list is on disk, the newest events, and who
-//! waits. There is no queue per follower: each keeps one number and asks again.
+//! The state that the followers of one order share: the durable end of the list, the newest events,
+//! and the wakers. There is no queue per follower: each keeps one number and asks again.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::limits::{FOLLOWERS_MAX, TAIL_EVENTS_MAX};
 
-/// Shared by an order's followers.
+/// The tail of an order's events and its followers.
 #[derive(Debug, Default)]
 pub(super) struct Feed {
     state: Mutex<State>,
@@ -22,29 +22,30 @@ pub(super) struct Feed {
 struct State {
     durable: Seq,
     ended_at: Option<Seq>,
-    /// Whether what was proposed is still hidden, as far as the list is on disk.
+    /// The redaction of proposals, by the part of the list that is on disk.
     cover: Cover,
     tail: VecDeque<Arc<Event>>,
     followers: BTreeMap<u64, Option<Waker>>,
-    /// Whoever opens the order follows it at once: the events of the opening are kept for it.
+    /// The tracker that opens the order follows it at once: the events of the opening are kept for
+    /// it.
     expects_opener: bool,
     next_follower: u64,
-    /// The follower that last came in as the order's tracker, and its epoch. It is kept when it
-    /// leaves: whom it superseded stays so.
+    /// The last follower that came in as the order's tracker, and its epoch. It is kept when it
+    /// leaves: the trackers that it superseded stay so.
     tracker: Option<(u64, Epoch)>,
     draining: bool,
-    /// Why the order is refused since it was followed.
+    /// The refusal that ends every stream, after the order was found damaged.
     refusal: Option<Refusal>,
 }
 
-/// What a follower finds after its number.
+/// The outcome of asking for the event after a follower's number.
 #[derive(Debug)]
 pub(super) enum Next {
     /// The event that is due.
     Event(Arc<Event>),
-    /// It is on disk, but no longer in memory.
+    /// The event is on disk, but no longer in memory.
     OnDisk,
-    /// The order reached its end, and the follower saw it.
+    /// The order has ended, and the follower has its last event.
     Ended,
     /// A newer tracker took over.
     Superseded(Epoch),
@@ -52,7 +53,7 @@ pub(super) enum Next {
     Draining(Seq),
     /// The order's records are damaged.
     Refused(Refusal),
-    /// Nothing yet; the waker is kept.
+    /// There is no event yet; the waker is stored.
     Wait,
 }
 
@@ -61,22 +62,22 @@ impl Feed {
         Self { state: Mutex::new(State { durable, ended_at, cover, ..State::default() }) }
     }
 
-    /// Keeps the next events in memory, also where nobody follows yet.
+    /// Keeps the next events in memory even while nobody follows.
     pub(super) fn expect_opener(&self) {
         self.state.lock().expects_opener = true;
     }
 
-    /// Whether what was proposed is still hidden.
+    /// Returns the redaction of proposals.
     pub(super) fn cover(&self) -> Cover {
         self.state.lock().cover
     }
 
-    /// Says so anew, for a list that was read again.
+    /// Sets the redaction, for a list that was read again.
     pub(super) fn set_cover(&self, cover: Cover) {
         self.state.lock().cover = cover;
     }
 
-    /// Enters a follower; with an epoch it becomes the tracker, and the former one ends.
+    /// Adds a follower; with an epoch it becomes the tracker, and the former one ends.
     pub(super) fn enter(&self, tracker: Option<Epoch>) -> Result<u64, Refusal> {
         let mut state = self.state.lock();
         if tracker.is_none() && state.followers.len() >= FOLLOWERS_MAX {
@@ -98,7 +99,7 @@ impl Feed {
         Ok(id)
     }
 
-    /// Takes a follower out; the tail is let go with the last one.
+    /// Removes a follower; the tail is dropped with the last one.
     pub(super) fn leave(&self, id: u64) {
         let mut state = self.state.lock();
         state.followers.remove(&id);
@@ -107,14 +108,14 @@ impl Feed {
         }
     }
 
-    /// How many follow, and whether a tracker does.
+    /// Returns the number of followers, and true while a tracker is among them.
     pub(super) fn followers(&self) -> (usize, bool) {
         let state = self.state.lock();
         let follows = |(tracker, _): (u64, Epoch)| state.followers.contains_key(&tracker);
         (state.followers.len(), state.tracker.is_some_and(follows))
     }
 
-    /// What comes after `cursor`, for follower `id` (a tracker, if `is_tracker`).
+    /// Returns the outcome for follower `id` after `cursor`; a tracker has an epoch.
     pub(super) fn next(&self, id: u64, epoch: Option<Epoch>, cursor: Seq, waker: &Waker) -> Next {
         let mut state = self.state.lock();
         if epoch.is_some()
@@ -141,7 +142,7 @@ impl Feed {
         Next::Wait
     }
 
-    /// Makes events visible that are on disk now.
+    /// Publishes events that are on disk now; returns the wakers of the followers.
     pub(super) fn publish(
         &self,
         durable: Seq,
@@ -168,14 +169,15 @@ impl Feed {
         state.take_wakers()
     }
 
-    /// Ends every stream with a refusal.
+    /// Ends every stream with a refusal; returns the wakers of the followers.
     pub(super) fn refuse(&self, refusal: Refusal) -> Vec<Waker> {
         let mut state = self.state.lock();
         state.refusal = Some(refusal);
         state.take_wakers()
     }
 
-    /// Tells every follower that the server stops.
+    /// Ends every stream with the drain, once its events are sent; returns the wakers of the
+    /// followers.
     pub(super) fn drain(&self) -> Vec<Waker> {
         let mut state = self.state.lock();
         state.draining = true;
@@ -221,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn who_opens_an_order_finds_its_first_events_in_memory() {
+    fn openers_find_first_events_in_memory() {
         let feed = Feed::default();
         feed.expect_opener();
         publish(&feed, 1..=2);
@@ -235,8 +237,9 @@ mod tests {
         assert_eq!(feed.state.lock().tail.len(), 0);
     }
 
+    /// The opening's events stay until the next events.
     #[test]
-    fn without_followers_nothing_is_kept_for_longer_than_until_the_next_events() {
+    fn unfollowed_orders_keep_no_tail() {
         let feed = Feed::default();
         feed.expect_opener();
         publish(&feed, 1..=2);

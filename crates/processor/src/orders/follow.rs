@@ -1,5 +1,5 @@
-//! Following an order: a stream is a number, and reads on from there. While it keeps up, it takes
-//! events from memory; when it fell behind, it reads pages from disk. It costs the others nothing.
+//! Following an order: a stream is a cursor that advances. While it keeps up, it takes events from
+//! memory; when it fell behind, it reads pages from disk. A slow stream costs the others nothing.
 
 use std::collections::VecDeque;
 use std::future::Future as _;
@@ -15,7 +15,7 @@ use super::feed::{Feed, Next};
 use super::{Life, Orders, damaged, storage_unavailable};
 use crate::limits::PAGE_EVENTS;
 
-/// What a follower gets.
+/// An item of an event stream.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Followed {
     /// The next event.
@@ -39,8 +39,8 @@ pub struct EventStream {
 }
 
 impl Orders {
-    /// Follows the newest incarnation of an order after a number: as its one tracker when an epoch is
-    /// given, else as one of its observers.
+    /// Follows the newest incarnation of an order after a number: as its one tracker when an epoch
+    /// is given, otherwise as one of its observers.
     ///
     /// # Errors
     /// An unknown order, a stale epoch, a number beyond the list's end, or too many observers.
@@ -53,8 +53,8 @@ impl Orders {
         self.follow_one(key, None, after, tracker).await
     }
 
-    /// The same, of the incarnation that is named. A former one is told to its end, to whoever asks:
-    /// nothing can happen to it that an epoch would guard.
+    /// Follows the incarnation that is named, or the newest where none is. A former one is sent to
+    /// its end, to any follower: an epoch has nothing to guard there.
     ///
     /// # Errors
     /// As [`Orders::follow`], and an incarnation that is not here.
@@ -121,8 +121,8 @@ impl Orders {
         })
     }
 
-    /// The incarnation that is named, or the newest, whose opening is on disk; waits for it while it is
-    /// on its way there, so that nobody follows what may turn out never to have been.
+    /// Returns the incarnation that is named, or the newest, once its opening is on disk, so that
+    /// nobody follows an opening that may fail.
     async fn opened(
         &self,
         key: &OrderKey,
@@ -154,7 +154,7 @@ fn stale(epoch: Epoch, floor: Epoch) -> Refusal {
 }
 
 impl EventStream {
-    /// Which life of the order it follows.
+    /// Returns the incarnation of the order that it follows.
     pub const fn life(&self) -> &Incarnation {
         &self.life.1
     }
@@ -165,7 +165,7 @@ impl EventStream {
         self.reading = Some(tokio::task::spawn_blocking(read));
     }
 
-    /// A page as it may leave now.
+    /// Applies the current redaction to a page.
     fn shown(&self, page: &[Arc<Event>]) -> VecDeque<Arc<Event>> {
         let cover = self.feed.cover();
         page.iter().map(|event| seal::shown(cover, event)).collect()

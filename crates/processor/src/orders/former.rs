@@ -1,5 +1,5 @@
-//! Incarnations of a name that a newer one took the place of. Their lists stay on the disk and are
-//! read there when somebody asks; in memory stays a line about each.
+//! Incarnations of an order id that a newer one replaced. Their lists stay on the disk and are read
+//! there on request; memory holds one entry for each.
 
 use std::sync::Arc;
 
@@ -19,35 +19,35 @@ use super::{
 use crate::limits::FORMERS_SHOWN_MAX;
 use crate::notifications::Place;
 
-/// An incarnation that a newer one took the place of.
+/// An incarnation that a newer one replaced.
 #[derive(Clone, Debug)]
 pub struct Former {
-    /// Its own name.
+    /// The incarnation's name.
     pub incarnation: Incarnation,
     /// Its phase; absent where its records are damaged.
     pub phase: Option<Phase>,
-    /// When it was opened; absent where that cannot be read.
+    /// The time of its opening; absent where that cannot be read.
     pub opened_at: Option<Timestamp>,
-    /// When it ended; absent where it did not, as far as its records tell.
+    /// The time of its end; absent where its records hold none.
     pub ended_at: Option<Timestamp>,
     on_disk: OnDisk,
     pub(super) cover: Cover,
     epoch: Epoch,
-    /// Why its records cannot be used.
+    /// The cause for which it is refused; absent while its records are whole.
     pub(super) damaged: Option<String>,
-    /// Since when they are found damaged, and read again.
+    /// The time since which a repeated read finds them damaged.
     pub(super) damaged_since: Option<Timestamp>,
-    /// Where its outbox lies.
+    /// The place of its outbox in the journal.
     pub(super) outbox: Place,
 }
 
 impl Former {
-    /// The last event of its list.
+    /// Returns the number of the last event of its list.
     pub fn last_seq(&self) -> Seq {
         self.on_disk.seq()
     }
 
-    /// Refuses it from now on, as one that is found damaged at the start.
+    /// Refuses the incarnation from now on, like one that is found damaged at the start.
     pub(super) fn refuse(&mut self, cause: String) {
         (self.phase, self.ended_at) = (None, None);
         self.damaged = Some(cause);
@@ -73,14 +73,14 @@ impl From<Entry> for Former {
 }
 
 impl Shard {
-    /// The former incarnation that is named, if it is one.
+    /// Returns the former incarnation that is named, if there is one.
     pub(super) fn former(&self, key: &OrderKey, named: Option<&Incarnation>) -> Option<&Former> {
         let named = named?;
         self.formers.get(key)?.iter().find(|former| former.incarnation == *named)
     }
 
-    /// Puts an incarnation whose opening is on disk in the place of the one before it, if it stands
-    /// beside one.
+    /// Replaces an ended incarnation with the one beside it whose opening is on disk, if there is
+    /// one.
     pub(super) fn promote(&mut self, (key, incarnation): &(OrderKey, Incarnation)) {
         if self.openings.get(key).is_none_or(|entry| entry.incarnation != *incarnation) {
             return;
@@ -91,7 +91,8 @@ impl Shard {
         }
     }
 
-    /// The newest of a name's former incarnations first, as many as are shown.
+    /// Returns the newest former incarnations of an order id, the newest first, as many as are
+    /// shown.
     pub(super) fn formers_shown(&self, key: &OrderKey) -> Vec<Former> {
         let formers = self.formers.get(key).into_iter().flatten().rev();
         formers.take(FORMERS_SHOWN_MAX).cloned().collect()
@@ -99,7 +100,7 @@ impl Shard {
 }
 
 impl Orders {
-    /// Gives what a view makes of a former incarnation, which is read from disk for that.
+    /// Reads a former incarnation from disk and returns a view of it.
     pub(super) async fn view_former<T>(
         &self,
         key: &OrderKey,
@@ -113,8 +114,8 @@ impl Orders {
         Ok(view(&seal::order(order), &facts))
     }
 
-    /// Answers an act on a former incarnation: what was done under its key is told again, and nothing
-    /// new happens.
+    /// Replies to a command on a former incarnation: one that was done under its key gets its reply
+    /// again, and nothing new happens.
     pub(super) async fn act_on_former(
         &self,
         key: &OrderKey,
@@ -150,7 +151,7 @@ impl Orders {
         self.stream(key, &former.incarnation, feed, (after, None))
     }
 
-    /// Reads all of a former incarnation. Bounded in how many are read at one time.
+    /// Reads all of a former incarnation. A limited number is read at one time.
     async fn load_former(&self, key: &OrderKey, former: &Former) -> Result<Entry, Refusal> {
         if let Some(cause) = &former.damaged {
             return Err(damaged(key, cause));

@@ -1,4 +1,4 @@
-//! Who may follow an order as its tracker, and since which epoch: the record of grants.
+//! The record of grants: the epochs under which trackers may follow an order.
 //!
 //! ```text
 //!   a tracker opens an order     grant, events ──▶ one sync ──▶ answer, stream
@@ -16,7 +16,7 @@ use super::record::{self, ListKind};
 use super::{Life, Orders, storage_unavailable};
 
 impl Orders {
-    /// Grants the tracker's stream; a new epoch is on disk before the stream starts, also where
+    /// Grants the tracker's stream; a new epoch is on disk before the stream starts, even where
     /// another stream with the same epoch waits for that.
     pub(super) async fn grant(
         &self,
@@ -53,9 +53,10 @@ impl Orders {
         receiver.await.unwrap_or_else(|_| Err(storage_unavailable()))
     }
 
-    /// The grant to the tracker that opens the order, if it needs one. It is for the journal together
-    /// with the opening and before it: one sync serves both, and the grant is on disk no later. Where
-    /// only it fails, the order is open all the same, and [`Orders::grant`] is tried for the stream.
+    /// Makes the grant to the tracker that opens the order, if it needs one. The grant goes to the
+    /// journal together with the opening and before it: one sync serves both, and the grant is on
+    /// disk no later. Where only the grant fails, the order is open all the same, and
+    /// [`Orders::grant`] is tried for the stream.
     pub(super) fn opening_grant(&self, entry: &mut Entry, epoch: Epoch) -> Option<Append> {
         if epoch <= entry.granted || entry.book.grant(epoch).is_err() {
             return None;
@@ -63,7 +64,8 @@ impl Orders {
         Some(self.grant_append(entry, epoch, None))
     }
 
-    /// A grant for the journal. The caller counts it as in flight once the journal has taken it.
+    /// Makes a grant for the journal. The caller counts it as in flight once the journal has taken
+    /// it.
     fn grant_append(
         &self,
         entry: &Entry,
@@ -83,8 +85,8 @@ impl Orders {
         Append { list, expected: entry.grants, records: vec![record::encode_grant(epoch)], done }
     }
 
-    /// An act of a newer owner is a grant too: once it was seen, acts and streams of the former
-    /// owner are refused. One that is about another incarnation grants nothing of this one.
+    /// Grants the epoch of a newer owner's command: from then on, commands and streams of the
+    /// former owner are refused. A command on another incarnation grants nothing on this one.
     pub(super) async fn fence(&self, key: &OrderKey, command: &Command) -> Result<(), Refusal> {
         let Some(epoch) = command.epoch else { return Ok(()) };
         let life = {
@@ -98,8 +100,8 @@ impl Orders {
         self.grant(key, &life, epoch).await
     }
 
-    /// On the journal's thread, after a grant's sync or its failure, which has no epoch. After a failure
-    /// the number of grants is not known; the order is read again.
+    /// Runs on the journal's thread, after a grant's sync, or without an epoch after its failure.
+    /// After a failure the number of grants is unknown, and the order is read again.
     fn granted(&self, life: &Life, on_disk: Option<Epoch>) {
         let mut guard = self.shard(&life.0).lock();
         let shard = &mut *guard;

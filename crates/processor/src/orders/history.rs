@@ -1,5 +1,6 @@
-//! Reading an order's list from disk by number: a page of it, or single events. Bounded, sealed where
-//! the order is, and never beyond what was on disk when the reading began.
+//! Reading an order's list from disk by number: a page of it, or single events. A reading is
+//! limited, redacted where the order is sealed, and never goes beyond what was on disk when it
+//! began.
 
 use std::sync::Arc;
 
@@ -9,16 +10,16 @@ use orderstream_core::{Event, Incarnation, Order, OrderKey, Reason, Refusal, Seq
 use super::{Facts, Former, Orders, in_time, storage_unavailable};
 use crate::limits::{PAGE_EVENTS, SCANNED_EVENTS_MAX};
 
-/// What one reading found.
+/// The result of one reading.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Page<T> {
-    /// What was picked, oldest first.
+    /// The picked values, oldest first.
     pub found: Vec<T>,
-    /// The number after which the next reading goes on; absent at the end of the list.
+    /// The number after which the next reading resumes; absent at the end of the list.
     pub next: Option<Seq>,
 }
 
-/// What there is to read of an incarnation, and how it may be shown.
+/// The readable part of an incarnation's list, and its redaction.
 #[derive(Clone, Debug)]
 struct Extent {
     incarnation: Incarnation,
@@ -41,9 +42,9 @@ impl From<&Former> for Extent {
 }
 
 impl Orders {
-    /// Picks at most `limit` from the events after `after`, and looks at
-    /// [`SCANNED_EVENTS_MAX`] of them at most, so that one request costs no more, however rare is
-    /// what it looks for.
+    /// Picks at most `limit` values from the events after `after`, and scans at most
+    /// [`SCANNED_EVENTS_MAX`] of them: that limits the cost of one request, however rare its
+    /// matches are.
     ///
     /// # Errors
     /// An order that is not here, or records that cannot be read.
@@ -60,7 +61,7 @@ impl Orders {
         in_time(async { tokio::task::spawn_blocking(read).await.map_err(|_| lost())? }).await
     }
 
-    /// What there is to read of an order; of a former incarnation that is known without the disk.
+    /// Returns the readable part of an order's list; for a former incarnation without the disk.
     async fn extent(&self, key: &OrderKey, named: Option<&Incarnation>) -> Result<Extent, Refusal> {
         let former = self.shard(key).lock().former(key, named).map(Extent::from);
         match former {
@@ -98,7 +99,7 @@ impl Orders {
         Ok(Page { found, next: None })
     }
 
-    /// The events with these numbers, in this order.
+    /// Returns the events with these numbers, in this order.
     ///
     /// # Errors
     /// An order that is not here, a number that is not in its list, or records that cannot be read.
@@ -121,7 +122,7 @@ impl Orders {
         in_time(async { tokio::task::spawn_blocking(read).await.map_err(|_| lost())? }).await
     }
 
-    /// Blocks on the disk.
+    /// Reads redacted events. Blocks on the disk.
     fn events(
         &self,
         key: &OrderKey,

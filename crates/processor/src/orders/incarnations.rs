@@ -1,5 +1,5 @@
-//! Which entry is meant: the newest incarnation of a name, one that opens beside it, or a former one;
-//! and whether a name may be opened.
+//! The choice of the entry that a request means: the newest incarnation of an order id, one that
+//! opens beside it, or a former one; and the checks before an opening.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -11,7 +11,7 @@ use super::entry::Entry;
 use super::{Life, Orders, Shard, another_incarnation, not_found};
 use crate::limits::{FORMERS_MAX, INCARNATIONS_MAX, ORDERS_MAX};
 
-/// The entry of an incarnation, whether its opening is on disk or not.
+/// Returns the entry of an incarnation, even where its opening is not on disk yet.
 pub(super) fn of_life<'a>(
     openings: &'a mut BTreeMap<OrderKey, Entry>,
     orders: &'a mut BTreeMap<OrderKey, Entry>,
@@ -24,12 +24,13 @@ pub(super) fn of_life<'a>(
 }
 
 impl Shard {
-    /// Whether this incarnation waits beside an ended one for its opening to be on disk.
+    /// Reports whether this incarnation waits beside an ended one for its opening to be on disk.
     pub(super) fn is_opening(&self, (key, incarnation): &Life) -> bool {
         self.openings.get(key).is_some_and(|entry| entry.incarnation == *incarnation)
     }
 
-    /// The entry that an act is about: the newest, but for one that names an incarnation which opens.
+    /// Returns the entry that a command is about: the newest, unless the command names an
+    /// incarnation that opens.
     pub(super) fn meant(
         &mut self,
         key: &OrderKey,
@@ -42,7 +43,7 @@ impl Shard {
         }
     }
 
-    /// The newest incarnation of an order.
+    /// Returns the newest incarnation of an order.
     ///
     /// # Errors
     /// An order that is not here, or another incarnation than the one that is named.
@@ -60,8 +61,8 @@ impl Shard {
         }
     }
 
-    /// After which time a new incarnation has to open: of two on disk the later opened one is the
-    /// newer, whatever the clock does.
+    /// Returns the time after which a new incarnation has to open: of two on disk the one that
+    /// opened later is the newer, even if the clock ran back.
     fn last_end(&self, key: &OrderKey) -> Option<Timestamp> {
         let newest = self.orders.get(key).and_then(|entry| entry.book.order());
         let formers = self.formers.get(key).into_iter().flatten();
@@ -71,8 +72,8 @@ impl Shard {
 }
 
 impl Orders {
-    /// The entry that an opening is for: the one that there is; a new one where there is none; and
-    /// where the newest incarnation ended, a new one beside it, which stays as it is.
+    /// Returns the entry for an opening: the existing one; a new one where there is none; and where
+    /// the newest incarnation has ended, a new one beside it, which stays as it is.
     pub(super) fn entry_to_open<'a>(
         &self,
         shard: &'a mut Shard,
@@ -106,7 +107,7 @@ impl Orders {
         Ok(Some(map.entry(life.0.clone()).or_insert_with(|| Entry::new(life.0, life.1))))
     }
 
-    /// Counts one more name.
+    /// Counts one more order id.
     fn room_for_one(&self) -> Result<(), Refusal> {
         if self.inner.count.fetch_add(1, Ordering::Relaxed) >= ORDERS_MAX {
             self.inner.count.fetch_sub(1, Ordering::Relaxed);
@@ -128,7 +129,7 @@ impl Orders {
     }
 }
 
-/// Whether an incarnation that is not here may be opened.
+/// Checks that an incarnation that is not here may be opened.
 fn may_open(shard: &Shard, (key, incarnation): &Life) -> Result<(), Refusal> {
     if shard.former(key, Some(incarnation)).is_some() {
         let text = format!(
@@ -170,8 +171,9 @@ mod tests {
         shard
     }
 
+    /// The refusal names the setting that helps.
     #[test]
-    fn a_name_has_so_many_former_incarnations_and_the_refusal_says_what_to_do() {
+    fn former_incarnations_are_limited() {
         may_open(&shard(INCARNATIONS_MAX - 1), &life("next")).unwrap();
         let refusal = may_open(&shard(INCARNATIONS_MAX), &life("next")).unwrap_err();
         assert_eq!(refusal.reason, Reason::LimitReached);
@@ -179,14 +181,15 @@ mod tests {
     }
 
     #[test]
-    fn a_former_incarnation_is_not_opened_again() {
+    fn former_incarnations_are_not_reopened() {
         let refusal = may_open(&shard(2), &life("uid-1")).unwrap_err();
         assert_eq!(refusal.reason, Reason::OrderEnded);
         assert!(refusal.message.contains("new order_req_id"), "{refusal}");
     }
 
+    /// Until then the refusal is retriable; another incarnation does not wait.
     #[test]
-    fn what_is_being_removed_is_opened_after_that() {
+    fn openings_wait_for_their_removal() {
         let mut shard = shard(0);
         shard.removals.insert(life("uid-1"));
         let refusal = may_open(&shard, &life("uid-1")).unwrap_err();

@@ -1,6 +1,6 @@
-//! Which open orders each seller is invited to, and which of its sessions wait for more. It is
-//! brought in step when an order opens and when it ends; no event in between costs anything here.
-//! Each order has one place, a number that only grows, so a session needs one number too.
+//! The open orders to which each seller is invited, and its sessions that wait for more. The index
+//! changes when an order opens and when it ends; no event in between costs anything here. Each
+//! order has one place, a number that only grows, so a session needs one number too.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -37,7 +37,7 @@ struct Seller {
 }
 
 impl Invited {
-    /// Gives an order that opened a place, and tells whose sessions are to be woken.
+    /// Gives an order that opened a place; returns the wakers of the invited sellers' sessions.
     pub(super) fn open(&self, order: &Order) -> (u64, Vec<Waker>) {
         let mut guard = self.state.lock();
         let state = &mut *guard;
@@ -54,7 +54,7 @@ impl Invited {
         (place, wakers)
     }
 
-    /// Takes an order out that reached its end.
+    /// Removes an order that has ended.
     pub(super) fn end(&self, order: &Order, place: u64) {
         let mut state = self.state.lock();
         for held in &order.invitations {
@@ -84,7 +84,8 @@ impl Invited {
         self.state.lock().change(name, |seller| drop(seller.sessions.remove(&id)));
     }
 
-    /// The order at the next place after this one; where there is none, the waker is kept.
+    /// Returns the order at the next place after this one; where there is none, the waker is
+    /// stored.
     fn next(&self, (name, id): (&Name, u64), after: u64, waker: &Waker) -> Option<(u64, OrderKey)> {
         let mut state = self.state.lock();
         let seller = state.sellers.get_mut(name)?;
@@ -107,7 +108,7 @@ impl Invited {
 }
 
 impl State {
-    /// Changes what is held of a seller; one without orders and sessions is forgotten.
+    /// Changes the entry of a seller; one without orders and sessions is removed.
     fn change(&mut self, name: &Name, change: impl FnOnce(&mut Seller)) {
         let Some(seller) = self.sellers.get_mut(name) else { return };
         change(seller);
@@ -117,8 +118,8 @@ impl State {
     }
 }
 
-/// The open orders that a seller is invited to: those that there are, then each one that opens.
-/// It never ends, and gives each order once.
+/// The open orders that a seller is invited to: the existing ones, then each one that opens. The
+/// stream never ends, and yields each order once.
 #[derive(Debug)]
 pub struct Invitations {
     inner: Arc<Inner>,
@@ -128,7 +129,7 @@ pub struct Invitations {
 }
 
 impl Invitations {
-    /// The first of the open orders, at most `limit`.
+    /// Returns the first of the open orders, at most `limit`.
     pub fn first(&self, limit: usize) -> Vec<OrderKey> {
         self.inner.invited.first(&self.name, limit)
     }
@@ -156,10 +157,10 @@ impl Drop for Invitations {
 }
 
 impl Orders {
-    /// Enters a session of a seller.
+    /// Adds a session of a seller.
     ///
     /// # Errors
-    /// When the seller has too many of them.
+    /// The seller has too many sessions.
     pub fn invitations(&self, tenant: Tenant, seller: SellerId) -> Result<Invitations, Refusal> {
         let name = (tenant, seller);
         let id = self.inner.invited.enter(&name)?;

@@ -12,25 +12,25 @@ use super::follow::ahead;
 use super::{Orders, not_found};
 use crate::selection;
 
-/// What a tracker asks for before its stream starts.
+/// A tracker's request before its stream starts.
 #[derive(Clone, Debug)]
 pub struct Join {
-    /// Whose, and which number.
+    /// The order's tenant and id.
     pub key: OrderKey,
-    /// Which life of the name; absent from old clients, who mean the one there is.
+    /// The incarnation that is meant; absent from old clients, which mean the existing one.
     pub incarnation: Option<Incarnation>,
-    /// What is wanted, should the order not be open yet.
+    /// The specification of the order, should it not be open yet.
     pub spec: OrderSpec,
-    /// As whose tracker it is followed then.
+    /// The epoch of the tracker that follows it then.
     pub tracker: Option<Epoch>,
 }
 
 impl Orders {
-    /// Opens the order if it is not open, and gives its incarnation. One that has ended is joined too,
-    /// and tells its end: nobody opens it anew but under an incarnation of its own.
+    /// Opens the order if it is not open, and returns its incarnation. An order that has ended is
+    /// joined too, and its stream ends: it is opened again only under a new incarnation.
     ///
     /// # Errors
-    /// When another incarnation of the name has not ended, or the order cannot be stored.
+    /// Another incarnation of the order id has not ended, or the order cannot be stored.
     pub async fn open(&self, join: Join) -> Result<Incarnation, Refusal> {
         if let Some(held) = self.holds(&join.key, join.incarnation.as_ref()) {
             return Ok(held);
@@ -81,11 +81,11 @@ impl Orders {
         })
     }
 
-    /// Whether the list is here that a tracker has seen up to a number. It is never opened anew:
-    /// the tracker would go on in a list that is not the one it knows.
+    /// Checks that the list is here of which a tracker has the events up to a number. The list is
+    /// never opened here: the tracker would resume in a list other than its own.
     ///
     /// # Errors
-    /// An order, or a life of it, that is not here.
+    /// The order, or the incarnation of it, is not here.
     pub fn resume(
         &self,
         key: &OrderKey,
@@ -99,10 +99,10 @@ impl Orders {
         Err(ahead(after, Seq(0)))
     }
 
-    /// Whether the event of this number is the one that a tracker has seen. It is not when the list
-    /// was set back, as by restoring an old copy of the disk, and went on differently: the tracker
-    /// would show what the list does not hold. The times of a list never run back, so two events of
-    /// one number that happened apart have different ones.
+    /// Checks that the event of this number is the one that a tracker has. It differs when the list
+    /// was set back, as by restoring an old copy of the disk, and continued differently: the
+    /// tracker would show events that the list does not hold. The times of a list never run back,
+    /// so two events of one number that happened at different moments have different times.
     ///
     /// # Errors
     /// Another event, or a disk that cannot be read. A number beyond the list is left to
@@ -143,7 +143,7 @@ impl Orders {
         Err(Refusal::new(Reason::AheadOfList, text).with("last_seq", seq))
     }
 
-    /// When an event was, from disk.
+    /// Returns the time of an event, from disk.
     async fn time_of(
         &self,
         key: &OrderKey,
@@ -155,12 +155,12 @@ impl Orders {
         Ok(events.first().map(|event| event.at))
     }
 
-    /// The newest incarnation of an order that is held here.
+    /// Returns the newest incarnation of an order that is held here.
     pub fn incarnation(&self, key: &OrderKey) -> Option<Incarnation> {
         self.holds(key, None)
     }
 
-    /// The incarnation that is named, or the newest where none is, if it is here.
+    /// Returns the incarnation that is named, or the newest where none is, if it is here.
     pub fn holds(&self, key: &OrderKey, named: Option<&Incarnation>) -> Option<Incarnation> {
         let mut shard = self.shard(key).lock();
         if let Some(former) = shard.former(key, named) {
@@ -170,7 +170,7 @@ impl Orders {
         entry.book.order().map(|_| entry.incarnation.clone())
     }
 
-    /// Whether it is for this processor to answer for an order: it holds the incarnation that is named,
+    /// Reports whether this processor answers for an order: it holds the incarnation that is named,
     /// or any where none is, even one whose records are damaged.
     pub fn is_here(&self, key: &OrderKey, named: Option<&Incarnation>) -> bool {
         let mut shard = self.shard(key).lock();
@@ -180,7 +180,7 @@ impl Orders {
         shard.former(key, named).is_some() || shard.newest(key, named).is_ok_and(is_held)
     }
 
-    /// As [`Orders::incarnation`], or the refusal that the order is not known.
+    /// Returns the newest incarnation of an order, as [`Orders::incarnation`] does.
     ///
     /// # Errors
     /// An order that is not here.

@@ -1,4 +1,4 @@
-//! An order's outbox on the disk, and whether the order has anything to tell.
+//! An order's outbox on the disk, and the check for notifications that are due.
 
 use std::sync::Arc;
 
@@ -16,14 +16,14 @@ use crate::limits::NOTIFY_SNAPSHOTS_MAX;
 use crate::metrics::Metrics;
 use crate::notifications::{Notifications, OutboxHealth, store};
 
-/// The list that says since when people are told. No order's list has this name.
+/// The list that holds the time from which events are notified. No order's list has this name.
 const SINCE_LIST: &[u8] = b"notify";
 
 impl Orders {
-    /// From now on people are told. Blocks on the disk.
+    /// Enables notifications. Blocks on the disk.
     ///
     /// # Errors
-    /// When the journal cannot be read or written.
+    /// The journal cannot be read or written.
     pub(crate) fn begin_telling(
         &self,
         notifications: impl FnOnce(Timestamp) -> Notifications,
@@ -54,11 +54,11 @@ impl Orders {
         Ok(notifications)
     }
 
-    /// Nobody is told while this process runs. What happens in that time is not told later either.
-    /// Blocks on the disk.
+    /// Disables notifications while this process runs. Events of that time are not notified later
+    /// either. Blocks on the disk.
     ///
     /// # Errors
-    /// When the journal cannot be written.
+    /// The journal cannot be written.
     pub(crate) fn never_tell(&self) -> Result<(), ReplayError> {
         match self.inner.parts.journal.remove(SINCE_LIST) {
             // It says nothing any more; where it can be read again people are told of too much.
@@ -70,12 +70,13 @@ impl Orders {
         }
     }
 
-    /// Whether nothing can be written down, so that nobody can be told once.
+    /// Reports whether the journal takes no records, so that notifications cannot be sent only
+    /// once.
     pub(crate) fn is_read_only(&self) -> bool {
         self.inner.parts.journal.read_only().is_some()
     }
 
-    /// The notifications, if people are told.
+    /// Returns the notifications, if they are enabled.
     pub(crate) fn notifications(&self) -> Option<&Notifications> {
         self.inner.notifications.get()
     }
@@ -92,7 +93,7 @@ impl Orders {
         Arc::clone(&self.inner.parts.journal)
     }
 
-    /// The last event of an incarnation that is on disk.
+    /// Returns the last event of an incarnation that is on disk.
     pub(crate) fn told_until(&self, (key, incarnation): &Life) -> Result<Seq, Refusal> {
         let mut shard = self.shard(key).lock();
         if let Some(former) = shard.former(key, Some(incarnation)) {
@@ -105,7 +106,7 @@ impl Orders {
         }
     }
 
-    /// Events of an incarnation after a number, from disk.
+    /// Returns events of an incarnation after a number, from disk.
     pub(crate) async fn events_after(
         &self,
         life: &Life,
@@ -117,8 +118,8 @@ impl Orders {
         tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Err(storage_unavailable()))
     }
 
-    /// Reads the newest snapshot of the incarnation that is named, or of the newest; a default one
-    /// where there is none.
+    /// Reads the newest snapshot of the incarnation that is named, or of the newest where none is;
+    /// a default one where there is no snapshot.
     pub(crate) async fn outbox(
         &self,
         key: &OrderKey,
@@ -156,7 +157,7 @@ impl Orders {
         Ok((life.1, snapshot))
     }
 
-    /// Writes a snapshot. Only the one round of an order does.
+    /// Writes a snapshot. Only the one round of an order calls it.
     pub(crate) async fn save_outbox(&self, life: &Life, outbox: &Snapshot) -> Result<(), Refusal> {
         let key = &life.0;
         let mut place = {
@@ -193,7 +194,8 @@ impl Orders {
         Ok(())
     }
 
-    /// Reads from disk where an outbox lies: after a failed append, or after it was found damaged.
+    /// Reads the place of an outbox from disk, after a failed append, or after it was found
+    /// damaged.
     async fn read_place(&self, life: &Life) -> Result<store::Place, Refusal> {
         let (journal, at) = (self.journal(), life.clone());
         let read = tokio::task::spawn_blocking(move || place_of(&*journal, &at.0, &at.1)).await;
@@ -222,7 +224,7 @@ impl Orders {
 }
 
 impl Shard {
-    /// Where the outbox of an incarnation lies, whether it is the newest or not.
+    /// Returns the place of an incarnation's outbox, for the newest and for former ones.
     pub(super) fn outbox_of(&mut self, (key, incarnation): &Life) -> Option<&mut store::Place> {
         let formers = self.formers.get_mut(key).into_iter().flatten();
         let former = formers.into_iter().find(|former| former.incarnation == *incarnation);
@@ -242,7 +244,7 @@ impl Shard {
     }
 }
 
-/// Tells the notifications of new events of an order that concerns somebody.
+/// Wakes the notifications for new events of an order that may need some.
 pub(super) fn wake(orders: &Orders, entry: &mut Entry) {
     let Some(notifications) = orders.notifications() else { return };
     if tells(orders, notifications, entry) {
@@ -250,8 +252,8 @@ pub(super) fn wake(orders: &Orders, entry: &mut Entry) {
     }
 }
 
-/// Whether anybody may have to be told; decided once, when the sellers are chosen. Before the sellers
-/// are known nobody can say so: the order is looked at then.
+/// Reports whether an order may need notifications; decided once, when the sellers are chosen.
+/// Before the sellers are known it cannot be decided: the order is checked then.
 fn tells(orders: &Orders, notifications: &Notifications, entry: &mut Entry) -> bool {
     if entry.tells.is_none() && !orders.directory().is_known() {
         return true;
@@ -262,7 +264,7 @@ fn tells(orders: &Orders, notifications: &Notifications, entry: &mut Entry) -> b
     tells
 }
 
-/// Since when people are told, as it was written down; from now on where it was not.
+/// Returns the time from which events are notified, as stored; without a stored time, stores `now`.
 fn since(journal: &dyn Journal, now: Timestamp) -> Result<Timestamp, ReplayError> {
     let read = match journal.read(SINCE_LIST, 0, 1) {
         Err(ReadError::Damaged { reason, .. }) => {

@@ -1,4 +1,5 @@
-//! Acts where the journal is read only: what was done before is answered, and nothing new is done.
+//! Commands where the journal is read only: one that was done before gets its reply, and nothing
+//! new is done.
 
 use orderstream_core::book::Context;
 use orderstream_core::command::Act;
@@ -8,7 +9,8 @@ use tokio::sync::oneshot;
 use super::{Orders, Submitted, damaged, not_found, storage_unavailable};
 
 impl Orders {
-    /// Answers an act that needs no event, as a repeated one or the opening of an order that is open.
+    /// Replies to a command that needs no event, such as a repeated one or the opening of an open
+    /// order.
     pub(super) fn submit_read_only(
         &self,
         key: &OrderKey,
@@ -45,7 +47,8 @@ impl Orders {
         Ok(Submitted::Waiting(receiver))
     }
 
-    /// Why the journal takes nothing: for now, or until somebody has acted.
+    /// Returns the refusal while the journal takes no records: for now, or until an operator has
+    /// repaired it.
     pub(super) fn unavailable(&self) -> Refusal {
         let read_only = self.inner.parts.journal.read_only();
         read_only.map_or_else(storage_unavailable, |reason| refused(&reason))

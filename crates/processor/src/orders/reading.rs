@@ -1,5 +1,5 @@
-//! Reading an order's lists while it is served. What cannot be read now may be tried again; what stays
-//! damaged is refused as at the start, and reported once.
+//! Reading an order's lists while it is served. A read that fails may be tried again; a list that
+//! stays damaged is refused as at the start, and reported once.
 //!
 //! ```text
 //!   read ──▶ records
@@ -19,13 +19,13 @@ use super::{Life, Orders, Shard, damaged, storage_unavailable};
 use crate::limits::DAMAGED_MS_MIN;
 use crate::notifications::OutboxHealth;
 
-/// Whether damage that was found at `since`, and again now, is taken for what it is.
+/// Reports whether damage that was found at `since`, and again now, counts as permanent.
 pub(super) const fn is_sure(since: Timestamp, now: Timestamp) -> bool {
     now.ms_since(since) >= DAMAGED_MS_MIN
 }
 
 impl Orders {
-    /// At most `limit` records of a list after a number.
+    /// Reads at most `limit` records of a list after a number.
     pub(super) async fn records(
         &self,
         kind: ListKind,
@@ -38,7 +38,7 @@ impl Orders {
         tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Err(storage_unavailable()))
     }
 
-    /// The same. Blocks on the disk.
+    /// Reads at most `limit` records of a list after a number. Blocks on the disk.
     fn records_blocking(
         &self,
         kind: ListKind,
@@ -51,7 +51,7 @@ impl Orders {
         read.map_err(|error| self.cannot_read(kind, life, &error))
     }
 
-    /// At most `limit` events after a number. Blocks on the disk.
+    /// Reads at most `limit` events after a number. Blocks on the disk.
     pub(super) fn events_blocking(
         &self,
         life: &Life,
@@ -64,7 +64,7 @@ impl Orders {
         events.map_err(|error| self.is_damaged(ListKind::Events, life, &error.to_string()))
     }
 
-    /// The refusal for a list that could not be read.
+    /// Returns the refusal for a list that could not be read.
     pub(super) fn cannot_read(&self, kind: ListKind, life: &Life, error: &ReadError) -> Refusal {
         match error {
             ReadError::Damaged { .. } => self.is_damaged(kind, life, &error.to_string()),
@@ -72,7 +72,7 @@ impl Orders {
         }
     }
 
-    /// The refusal for a list that was found damaged; sees to it that it is read again.
+    /// Returns the refusal for a list that was found damaged, and has the list read again.
     pub(super) fn is_damaged(&self, kind: ListKind, life: &Life, cause: &str) -> Refusal {
         match kind {
             ListKind::Events | ListKind::Grants => {
@@ -83,7 +83,8 @@ impl Orders {
         }
     }
 
-    /// An outbox that stays damaged is not read any more: whoever is in it is not notified.
+    /// Marks a damaged outbox. One that stays damaged is not read any more, and its notifications
+    /// are not sent.
     fn outbox_is_damaged(&self, life: &Life, cause: &str) -> Refusal {
         let (key, now) = (&life.0, self.now());
         let mut shard = self.shard(key).lock();
@@ -104,9 +105,9 @@ impl Orders {
 }
 
 impl Shard {
-    /// Has an incarnation read again, some records of which were found damaged, or gives the cause for
-    /// which it is refused already. What is on its way to the disk gets there, and those who wait for it
-    /// are answered.
+    /// Marks an incarnation with damaged records to be read again, or returns the cause for which
+    /// it is refused already. Appends on their way to the disk are finished, and their callers get
+    /// a reply.
     fn doubt(&mut self, life: &Life, now: Timestamp) -> Option<String> {
         let newest = self.orders.get_mut(&life.0).filter(|entry| entry.incarnation == life.1);
         if let Some(entry) = newest {

@@ -1,5 +1,5 @@
-//! How events, grants and the outbox lie in the journal: one list of events, one of grants and two
-//! for the outbox for each life of an order.
+//! The form of events, grants and the outbox in the journal: one list of events, one of grants and
+//! two for the outbox for each incarnation of an order.
 
 use bytes::Bytes;
 use orderstream_core::{Epoch, Event, Incarnation, OrderKey, Seq, Withheld};
@@ -10,11 +10,11 @@ use crate::notifications::Half;
 /// The lists of one order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ListKind {
-    /// What happened.
+    /// The order's events.
     Events,
-    /// Which epochs were granted.
+    /// The granted epochs.
     Grants,
-    /// What is still to be told.
+    /// Notifications that are still to be sent.
     Outbox(Half),
 }
 
@@ -24,8 +24,8 @@ impl ListKind {
         [Self::Events, Self::Grants, Self::Outbox(Half::A), Self::Outbox(Half::B)];
 }
 
-/// The name of a list: its kind, tenant, number and incarnation, parted by a byte that none of
-/// them can hold.
+/// Returns the name of a list: its kind, tenant, order id and incarnation, separated by a byte that
+/// none of them can hold.
 pub(super) fn list_name(kind: ListKind, key: &OrderKey, incarnation: &Incarnation) -> Bytes {
     let kind = match kind {
         ListKind::Events => "e",
@@ -37,7 +37,7 @@ pub(super) fn list_name(kind: ListKind, key: &OrderKey, incarnation: &Incarnatio
     Bytes::from(parts.join("\n"))
 }
 
-/// The reverse of [`list_name`]; `None` for a name that is not ours.
+/// Parses a [`list_name`]; `None` for any other name.
 pub(super) fn parse_list_name(name: &[u8]) -> Option<(ListKind, OrderKey, Incarnation)> {
     let mut parts = std::str::from_utf8(name).ok()?.split('\n');
     let kind = match parts.next()? {
@@ -51,7 +51,7 @@ pub(super) fn parse_list_name(name: &[u8]) -> Option<(ListKind, OrderKey, Incarn
     Some((kind, key, Incarnation::new(parts.next()?).ok()?))
 }
 
-/// An event as a record.
+/// Encodes an event as a record.
 pub(super) fn encode(event: &Event) -> Result<Bytes, serde_json::Error> {
     // Most events are proposals of about this size.
     let mut bytes = Vec::with_capacity(384);
@@ -59,37 +59,37 @@ pub(super) fn encode(event: &Event) -> Result<Bytes, serde_json::Error> {
     Ok(Bytes::from(bytes))
 }
 
-/// An event from a record.
+/// Decodes an event from a record.
 pub(super) fn decode(payload: &[u8]) -> Result<Event, serde_json::Error> {
     serde_json::from_slice(payload)
 }
 
-/// A grant as a record.
+/// Encodes a grant as a record.
 pub(super) fn encode_grant(epoch: Epoch) -> Bytes {
     Bytes::copy_from_slice(&epoch.0.to_be_bytes())
 }
 
-/// A grant from a record.
+/// Decodes a grant from a record.
 pub(super) fn decode_grant(payload: &[u8]) -> Option<Epoch> {
     payload.try_into().ok().map(|bytes| Epoch(u64::from_be_bytes(bytes)))
 }
 
-/// How far an order's list of events is on disk, as the journal proved it.
+/// The part of an order's list of events that is on disk, as the journal proved it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct OnDisk(Option<DurableProof>);
 
 impl OnDisk {
-    /// The last event that is on disk; 0 where none is.
+    /// Returns the number of the last event on disk; 0 where there is none.
     pub(super) fn seq(self) -> Seq {
         Seq(self.0.map_or(0, DurableProof::last))
     }
 
-    /// The one that reaches farther.
+    /// Returns the one that reaches farther.
     pub(super) fn or_later(self, other: Self) -> Self {
         if other.seq() > self.seq() { other } else { self }
     }
 
-    /// Opens what waits for this, or gives it back.
+    /// Releases a value that waits for this part, or returns it still withheld.
     pub(super) fn release<T>(self, withheld: Withheld<T>) -> Result<T, Withheld<T>> {
         withheld.release(&self.0)
     }

@@ -1,5 +1,5 @@
-//! Reading again what is served: an order whose book may be ahead of the disk, or an incarnation some
-//! records of which were found damaged.
+//! Reading again while serving: an order whose book may be ahead of the disk, or an incarnation
+//! with records that were found damaged.
 //!
 //! ```text
 //!   an append failed ──┐              ┌─▶ whole: what the disk holds counts
@@ -7,8 +7,7 @@
 //!   damage was found ──┘              └─▶ damaged for as long: refused from now on, and reported
 //! ```
 //!
-//! Until it is decided nobody hears that records are damaged: a disk that failed may fail where it is
-//! read too, and be well again.
+//! Until that is decided, no damage is reported: a failing disk may fail on reads too, and recover.
 
 use std::sync::Arc;
 
@@ -39,14 +38,14 @@ impl Orders {
         if self.adopt_again(&life, fresh) { Ok(()) } else { Err(storage_unavailable()) }
     }
 
-    /// Reads all of an incarnation but its outbox.
+    /// Reads all of an incarnation except its outbox.
     async fn read_again(&self, life: &Life) -> Result<Entry, Refusal> {
         let (journal, life) = (self.journal(), life.clone());
         let read = tokio::task::spawn_blocking(move || read_life(&*journal, life)).await;
         read.ok().and_then(Result::ok).ok_or_else(storage_unavailable)
     }
 
-    /// Takes in what was read again of an order; false where that is to be read once more.
+    /// Takes in an order that was read again; false where it is to be read once more.
     fn adopt_again(&self, life: &Life, mut fresh: Entry) -> bool {
         let (key, now) = (&life.0, self.now());
         let mut guard = self.shard(key).lock();
@@ -78,7 +77,7 @@ impl Orders {
         true
     }
 
-    /// Puts what is on disk in the place of an order's book. Gives the wakers of its followers.
+    /// Replaces an order's book with the one from disk. Returns the wakers of its followers.
     fn replace(&self, shard: &mut Shard, life: &Life, fresh: Entry) -> Vec<std::task::Waker> {
         let Some(entry) = shard.orders.get_mut(&life.0) else { return Vec::new() };
         entry.book = fresh.book;
@@ -105,8 +104,8 @@ impl Orders {
         wakers
     }
 
-    /// Refuses an order from now on, as one that is found damaged at the start: it holds no places, it
-    /// has no end, so that it is never removed, and those who follow it hear of it.
+    /// Refuses an order from now on, like one that is found damaged at the start: it holds no
+    /// places, it has no end, so that it is never removed, and its followers receive the refusal.
     fn refuse(&self, shard: &mut Shard, life: &Life, cause: String) -> Vec<std::task::Waker> {
         let Some(entry) = shard.orders.get_mut(&life.0) else { return Vec::new() };
         self.report(&life.0, &life.1, &cause);

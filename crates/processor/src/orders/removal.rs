@@ -1,14 +1,14 @@
-//! Removing lists from the disk: those of incarnations that ended longer ago than they are kept, and
-//! what is left of openings that failed or never became durable. Nothing else is ever removed.
+//! Removing lists from the disk: those of incarnations that ended longer ago than they are kept,
+//! and the remains of openings that failed or never became durable. Nothing else is ever removed.
 //!
 //! ```text
 //!   ended ──▶ kept for `keep_ended` ──▶ out of the map, into `removals` ──▶ lists removed ──▶ out
 //!                                                     └──── failed: stays, and is tried again
 //! ```
 //!
-//! What is to be removed is known from the disk alone, so that a restart finds it again: a list of
-//! events whose end is old enough, or lists without one. The list of events goes first, and what a
-//! crash leaves behind it are lists without one.
+//! The removals are derived from the disk alone, so that a restart finds them again: a list of
+//! events whose end is old enough, or lists without one. The list of events goes first, so that a
+//! crash leaves lists without one.
 
 use orderstream_core::{Incarnation, OrderKey, Timestamp};
 
@@ -20,7 +20,7 @@ use crate::notifications::Head;
 use std::sync::atomic::Ordering;
 
 impl Shard {
-    /// Notes an incarnation's end, once that is on disk.
+    /// Indexes an incarnation's end, once that is on disk.
     pub(super) fn index_end(&mut self, key: &OrderKey) {
         let Some(entry) = self.orders.get(key) else { return };
         if let Some(ended_at) = entry.ended_at() {
@@ -28,13 +28,13 @@ impl Shard {
         }
     }
 
-    /// The next incarnation that ended no later than `until`; out of the index with it.
+    /// Takes the next incarnation that ended no later than `until` from the index.
     fn next_ended(&mut self, until: Timestamp) -> Option<(Timestamp, OrderKey, Incarnation)> {
         let (ended_at, ..) = self.ended.first()?;
         if *ended_at > until { None } else { self.ended.pop_first() }
     }
 
-    /// Takes an ended incarnation out of memory; `false` when something still happens to it.
+    /// Takes an ended incarnation out of memory, unless it is in use.
     fn take_out(&mut self, key: &OrderKey, incarnation: &Incarnation) -> Taken {
         if let Some(formers) = self.formers.get_mut(key) {
             let before = formers.len();
@@ -59,21 +59,21 @@ impl Shard {
     }
 }
 
-/// What became of an incarnation that was to be taken out.
+/// The outcome of taking an incarnation out of memory.
 enum Taken {
-    /// It was the newest of its name.
+    /// It was the newest of its order id.
     Newest,
-    /// A newer one is there.
+    /// It was a former one.
     Former,
-    /// It is in use, and stays a little longer.
+    /// It is in use, and stays for now.
     Later,
     /// It is not there.
     Nothing,
 }
 
 impl Orders {
-    /// Takes what was kept for long enough out of memory, a bounded number at a time; says whether
-    /// anything is to be removed from the disk.
+    /// Takes incarnations that were kept for long enough out of memory, a limited number at a time;
+    /// reports whether there is anything to remove from the disk.
     pub(super) fn take_out_ended(&self, now: Timestamp) -> bool {
         if self.is_read_only() {
             return false;
@@ -111,7 +111,7 @@ impl Orders {
         waiting > 0
     }
 
-    /// Removes from the disk what is to be removed. What fails stays to be removed.
+    /// Removes the due incarnations from the disk. Failed removals stay due.
     pub(super) async fn remove_taken_out(&self) {
         let mut failed = 0;
         for life in self.to_remove() {
@@ -138,8 +138,8 @@ impl Orders {
         *self.inner.removal_failed.lock() = None;
     }
 
-    /// What is to be removed, in order, beginning behind what failed last, so that all have their
-    /// turn.
+    /// Returns the due removals in order, starting behind the one that failed last, so that all get
+    /// their turn.
     fn to_remove(&self) -> Vec<Life> {
         let all = |shard: &parking_lot::Mutex<Shard>| {
             shard.lock().removals.iter().cloned().collect::<Vec<_>>()
@@ -153,7 +153,7 @@ impl Orders {
         lives
     }
 
-    /// Whether an incarnation is in use: then nothing of it may be removed.
+    /// Reports whether an incarnation is in use; then nothing of it may be removed.
     fn is_held(&self, (key, incarnation): &Life) -> bool {
         let shard = self.shard(key).lock();
         let is_it = |entry: &Entry| entry.incarnation == *incarnation;
@@ -167,7 +167,7 @@ impl Orders {
     }
 }
 
-/// All lists of an incarnation, its events first.
+/// Returns the names of all lists of an incarnation, its events first.
 fn lists_of((key, incarnation): &Life) -> [bytes::Bytes; 4] {
     ListKind::ALL.map(|kind| list_name(kind, key, incarnation))
 }

@@ -1,4 +1,4 @@
-//! From the disk into the map: every order, at the start.
+//! Reading every order from the disk into the map, at the start.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -24,7 +24,7 @@ use crate::limits::{FORMER_READS_MAX, PAGE_EVENTS, SHARDS};
 use crate::metrics::Proposals;
 use crate::notifications::{Half, OutboxHealth};
 
-/// The journal could not be read at all.
+/// An error that prevents the start on this journal.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// It cannot be read.
@@ -41,8 +41,8 @@ impl Orders {
     /// Reads every order from the journal. Blocks on the disk.
     ///
     /// # Errors
-    /// When the journal cannot be read at all. A damaged order is not an error: it is refused, and
-    /// the others are served.
+    /// The journal cannot be read at all. A damaged order is not an error: it is refused, and the
+    /// others are served.
     pub fn replay(parts: Parts) -> Result<Self, ReplayError> {
         let began = Instant::now();
         let mut records = 0_usize;
@@ -84,8 +84,9 @@ impl Orders {
         Ok(orders)
     }
 
-    /// Takes in all incarnations of a name that were read from disk: the newest into the map, the
-    /// others as former ones. What has no opening is what a crash left of one, or of a removal.
+    /// Takes in all incarnations of an order id that were read from disk: the newest into the map,
+    /// the others as former ones. Lists without an opening are the remains of an interrupted
+    /// opening or removal.
     fn adopt_all(&self, key: &OrderKey, entries: Vec<Entry>) {
         let (empty, mut held): (Vec<_>, Vec<_>) = entries.into_iter().partition(Entry::is_empty);
         self.shard(key)
@@ -146,10 +147,10 @@ impl Orders {
     }
 }
 
-/// Which of a name's incarnations is the newest: the one that was opened last. One whose records are
-/// damaged from their first on may be newer than one that ended, but not than one that did not: that
-/// could only be opened after all others had ended. They come in the order in which they were opened,
-/// those first of which that is not known.
+/// Returns the index of an order id's newest incarnation: the one that was opened last. One whose
+/// records are damaged from the first on may be newer than one that ended, but not than one that
+/// did not: that could only be opened after all others had ended. The entries are sorted by their
+/// openings, unknown ones first.
 fn newest(held: &[Entry]) -> Option<usize> {
     let last = held.len().checked_sub(1)?;
     let is_open = held
@@ -159,7 +160,7 @@ fn newest(held: &[Entry]) -> Option<usize> {
     Some(unknown.filter(|_| !is_open).unwrap_or(last))
 }
 
-/// Reads all of an incarnation but its outbox. Blocks on the disk.
+/// Reads all of an incarnation except its outbox. Blocks on the disk.
 pub(super) fn read_life(
     journal: &dyn Journal,
     (key, incarnation): Life,
@@ -184,7 +185,7 @@ pub(super) fn read_life(
     Ok(entry)
 }
 
-/// Folds one record into an entry; what cannot be folded makes the order damaged.
+/// Folds one record into an entry; a record that cannot be folded makes the order damaged.
 fn fold(entry: &mut Entry, kind: ListKind, record: Result<Record, ReadError>) {
     if let ListKind::Outbox(half) = kind {
         return fold_outbox(entry, half, record);
@@ -198,7 +199,7 @@ fn fold(entry: &mut Entry, kind: ListKind, record: Result<Record, ReadError>) {
     }
 }
 
-/// What cannot be read of an outbox costs its notifications, and not the order.
+/// Folds one record of an outbox; damage costs the order's notifications only.
 fn fold_outbox(entry: &mut Entry, half: Half, record: Result<Record, ReadError>) {
     let before = entry.outbox.health;
     match record {

@@ -1,5 +1,5 @@
-//! A seller's REST may reach any processor: what concerns an order of another one is handed to it
-//! as it came, and its answer, a stream of events too, goes back as it comes.
+//! Forwarding REST requests: a seller may call any processor. A request for an order of another one
+//! is forwarded unchanged, and its response, a stream of events too, is passed back as it arrives.
 
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
@@ -26,7 +26,7 @@ use super::{ACT_TIMEOUT, FORWARDED, Peers, Place, is_silent};
 use crate::limits::BODY_BYTES_MAX;
 use crate::orders::Orders;
 
-/// What forwarding needs. Cheap to clone.
+/// The state of the forwarding layer. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Forwarder(Arc<Inner>);
 
@@ -47,7 +47,7 @@ impl Forwarder {
     }
 }
 
-/// Hands a request on when its order is at another processor; else lets it through.
+/// Forwards a request when its order is at another processor; otherwise passes it to the handler.
 pub(crate) async fn forwarding(
     State(forwarder): State<Forwarder>,
     request: Request,
@@ -139,12 +139,12 @@ impl Inner {
     }
 }
 
-/// A forwarded request came to the wrong processor.
+/// Returns the refusal for a forwarded request that reached the wrong processor.
 pub(crate) fn not_meant() -> Refusal {
     Refusal::new(Reason::Unreachable, "the request was meant for another processor; repeat it")
 }
 
-/// The same request, to another server, with the mark that it was forwarded.
+/// Readdresses a request to another server, with the mark that it was forwarded.
 fn addressed(mut request: Request, place: &Place) -> Option<Request> {
     let base = place.rest_url.as_str();
     let authority: Authority = base.strip_prefix("http://")?.trim_end_matches('/').parse().ok()?;
@@ -161,7 +161,7 @@ fn addressed(mut request: Request, place: &Place) -> Option<Request> {
     Some(request)
 }
 
-/// How requests name an order, in the query or in the body.
+/// The fields that name an order, in the query or in the body.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Named {
@@ -169,20 +169,21 @@ struct Named {
     order_req_id: String,
 }
 
-/// The incarnation that a request for reading names, in the query.
+/// Returns the incarnation that a read names in its query.
 fn incarnation_of(uri: &Uri) -> Option<Incarnation> {
     let query = axum::extract::Query::<Incarnate>::try_from_uri(uri).ok()?;
     Incarnation::new(query.0.incarnation.as_str()).ok()
 }
 
-/// How requests name an incarnation.
+/// The field that names an incarnation.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Incarnate {
     incarnation: String,
 }
 
-/// The order that a request is about: named in the path, else in the body, else in the query.
+/// Returns the order that a request is about: from the path, else from the body, else from the
+/// query.
 fn key_of(uri: &Uri, body: &Bytes) -> Option<OrderKey> {
     let query: Named = match axum::extract::Query::try_from_uri(uri) {
         Ok(axum::extract::Query(named)) => named,
@@ -205,7 +206,7 @@ fn key_of(uri: &Uri, body: &Bytes) -> Option<OrderKey> {
     }
 }
 
-/// A part of a path without its escapes; `None` when it is not UTF-8 then.
+/// Decodes the escapes of a part of a path; `None` when the result is not UTF-8.
 fn percent_decoded(part: &str) -> Option<String> {
     percent_decode_str(part).decode_utf8().ok().map(Cow::into_owned)
 }
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_is_named_by_path_body_or_query() {
+    fn path_body_or_query_names_order() {
         let body = r#"{"order_req_id":"A","tenant":"t","price":3}"#;
         for (uri, body, wanted) in [
             ("/api/v1/proposals", body, Some("t/A")),

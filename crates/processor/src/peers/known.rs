@@ -1,4 +1,5 @@
-//! Who is known: listed in the file, or met. Pure but for making connections, which does no I/O.
+//! The known peers: listed in the file, or met. Pure except for making connections, which does no
+//! I/O.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,24 +12,24 @@ use tokio::time::Instant;
 
 use super::Place;
 
-/// Processors that are known at one time.
+/// The greatest number of known peers.
 const PEERS_MAX: usize = 256;
-/// Characters of a URL.
+/// The greatest length of a URL, in characters.
 const URL_CHARS_MAX: usize = 300;
-/// How long one that is not listed is remembered after it was last heard of: longer than a pod
-/// takes to come back.
+/// The time for which an unlisted peer is remembered after it last reported its addresses: longer
+/// than a pod takes to come back.
 const REMEMBERED: Duration = Duration::from_mins(10);
 
-/// What was heard so long ago may be so no longer: two rounds of greetings and more.
+/// The age at which a peer's own report may be out of date: more than two rounds of greetings.
 const LATELY: Duration = Duration::from_secs(5);
 
 /// Another processor.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     pub(super) url: String,
-    /// Empty until it was met.
+    /// The URL of its REST; empty until it was met.
     pub(super) rest_url: String,
-    /// Where the connections go.
+    /// The URL that the connections use.
     grpc_url: String,
     pub(super) connections: Connections,
 }
@@ -45,18 +46,18 @@ impl From<Peer> for Place {
     }
 }
 
-/// Where a processor says to be.
+/// The addresses that a processor reports.
 #[derive(Clone, Debug)]
 pub(super) struct Met {
-    /// By which URL it is known.
+    /// The URL by which it is known.
     pub(super) processor: String,
-    /// Where its REST is now.
+    /// The current URL of its REST.
     pub(super) rest_url: String,
-    /// Where its gRPC is now; at its own URL when empty.
+    /// The current URL of its gRPC port; its own URL when empty.
     pub(super) grpc_url: String,
 }
 
-/// All others.
+/// All peers.
 #[derive(Debug)]
 pub(super) struct Known {
     own: String,
@@ -68,10 +69,10 @@ pub(super) struct Known {
 struct Entry {
     peer: Peer,
     is_listed: bool,
-    /// When it was first heard of, or last spoke itself.
+    /// The time at which it was first known, or last reported its own addresses.
     heard_at: Instant,
-    /// When it last spoke itself. Only this is told to others: hearsay that is told again would
-    /// never end.
+    /// The time at which it last reported its own addresses. Only such peers are passed on to
+    /// others: second-hand reports that are passed on would never end.
     spoke_at: Option<Instant>,
 }
 
@@ -94,7 +95,7 @@ impl Known {
         self.peers.get(url).map(|entry| &entry.peer).filter(|peer| !peer.rest_url.is_empty())
     }
 
-    /// Takes the file as it is now: one URL a line, `#` begins a comment.
+    /// Takes the file's current list: one URL a line, `#` begins a comment.
     pub(super) fn list(&mut self, text: &str, now: Instant) {
         for entry in self.peers.values_mut() {
             entry.is_listed = false;
@@ -109,7 +110,7 @@ impl Known {
             .retain(|_, entry| entry.is_listed || now.duration_since(entry.heard_at) < REMEMBERED);
     }
 
-    /// Who was met lately, and where: for one that is new.
+    /// Returns the peers that were met lately, for one that is new.
     pub(super) fn met_lately(&self, now: Instant) -> Vec<Met> {
         let met = |Entry { peer, .. }: &Entry| Met {
             processor: peer.url.clone(),
@@ -119,8 +120,7 @@ impl Known {
         self.peers.values().filter(|entry| entry.spoke_lately(now)).map(met).collect()
     }
 
-    /// Somebody else told where others are. Whoever was met lately said so itself, and is believed
-    /// more.
+    /// Takes the addresses that another peer reports. A peer that was met lately keeps its own.
     pub(super) fn told(&mut self, others: impl IntoIterator<Item = Met>, now: Instant) {
         for other in others {
             let url = other.processor.clone();
@@ -132,13 +132,13 @@ impl Known {
         }
     }
 
-    /// Whether everyone that is listed was met.
+    /// Reports whether every listed peer was met.
     pub(super) fn has_met_the_listed(&self) -> bool {
         let mut listed = self.peers.values().filter(|entry| entry.is_listed);
         listed.all(|entry| !entry.peer.rest_url.is_empty())
     }
 
-    /// A peer said where it is now.
+    /// Takes the addresses that a peer reports of itself.
     pub(super) fn met(&mut self, met: Met, now: Instant) {
         if let Some(entry) = self.peers.get_mut(&met.processor) {
             (entry.heard_at, entry.spoke_at) = (now, Some(now));
@@ -146,7 +146,7 @@ impl Known {
         }
     }
 
-    /// Somebody says to be a processor.
+    /// Takes the greeting of a processor that may be unknown.
     pub(super) fn introduced(&mut self, met: Met, now: Instant) -> Result<(), Refusal> {
         if met.processor == self.own {
             return Ok(());
@@ -173,7 +173,7 @@ impl Known {
         Ok(())
     }
 
-    /// Takes note of where a peer is.
+    /// Stores the addresses of a known peer.
     fn place(&mut self, met: Met) {
         let Met { processor, rest_url, grpc_url } = met;
         let grpc_url = if grpc_url.is_empty() { processor.clone() } else { grpc_url };
@@ -190,7 +190,8 @@ impl Known {
         }
     }
 
-    /// The entry of a URL, made when it is new; not of this processor, nor beyond the bound.
+    /// Returns the entry of a URL, and makes it when it is new; none for this processor's own URL
+    /// or beyond the limit.
     fn enter(&mut self, url: &str, now: Instant) -> Option<&mut Entry> {
         if url == self.own || !is_url(url) {
             return None;
@@ -213,7 +214,7 @@ fn is_url(text: &str) -> bool {
     text.len() <= URL_CHARS_MAX && text.starts_with("http://") && client::endpoint(text).is_ok()
 }
 
-/// Whether two URLs differ in the first label of their host only, as pods of one set do:
+/// Reports whether two URLs differ in the first label of their host only, as pods of one set do:
 /// `http://processor-0.processor.shop.svc:50051` and `http://processor-1.processor.shop.svc:50051`.
 fn is_sibling(own: &str, other: &str) -> bool {
     let family = |url: &str| Some(url.strip_prefix("http://")?.split_once('.')?.1.to_owned());
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_file_says_who_is_asked_and_this_one_is_not() {
+    async fn file_lists_peers_but_not_self() {
         let mut known = known();
         known.list(&format!("# all\n{OWN}\n\n{OTHER} # the other\nnonsense\n"), Instant::now());
         assert_eq!(urls(&known), [OTHER]);
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_left_the_file_is_remembered_for_a_while() {
+    async fn unlisted_peers_are_forgotten_later() {
         let (mut known, mut now) = (known(), Instant::now());
         let second = Duration::from_secs(1);
         known.list(OTHER, now);
@@ -270,7 +271,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_listed_and_siblings_introduce_themselves() {
+    async fn only_listed_and_siblings_introduce_themselves() {
         let mut known = known();
         known.introduced(met(OTHER), Instant::now()).unwrap();
         assert_eq!(urls(&known), [OTHER]);
@@ -289,7 +290,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_came_back_elsewhere_is_reached_there() {
+    async fn moved_peers_get_new_connections() {
         let mut known = known();
         known.introduced(met(OTHER), Instant::now()).unwrap();
         assert_eq!(known.get(OTHER).unwrap().grpc_url, OTHER);
@@ -298,8 +299,9 @@ mod tests {
         assert_eq!(known.get(OTHER).unwrap().grpc_url, "http://10.0.0.8:50051");
     }
 
+    /// A second-hand report is not passed on.
     #[tokio::test]
-    async fn others_are_heard_of_but_their_own_word_counts_more() {
+    async fn own_reports_beat_reports_by_others() {
         let (mut known, now) = (known(), Instant::now());
         known.list(OTHER, now);
         assert!(!known.has_met_the_listed());

@@ -1,5 +1,5 @@
-//! Which processor has an order, as far as it was asked. Bounded: two generations, and the older
-//! one is let go when the younger is full.
+//! The processors that hold orders, as far as they were looked up. Limited to two generations: the
+//! older one is dropped when the younger is full.
 
 use std::collections::HashMap;
 use std::mem;
@@ -9,7 +9,7 @@ use orderstream_core::OrderKey;
 /// Orders in one generation: with long names about 10 MB in both.
 const GENERATION_MAX: usize = 32_768;
 
-/// What is remembered.
+/// The remembered owners.
 #[derive(Debug, Default)]
 pub(super) struct Owners {
     young: HashMap<OrderKey, String>,
@@ -17,7 +17,7 @@ pub(super) struct Owners {
 }
 
 impl Owners {
-    /// Who has an order.
+    /// Returns the URL of the processor that holds an order.
     pub(super) fn get(&mut self, key: &OrderKey) -> Option<String> {
         if let Some(url) = self.young.get(key) {
             return Some(url.clone());
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_stays_and_memory_is_bounded() {
+    fn used_owners_stay_within_limit() {
         let mut owners = Owners::default();
         owners.remember(key(0), "kept".to_owned());
         owners.remember(key(1), "let go".to_owned());

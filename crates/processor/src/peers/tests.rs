@@ -1,11 +1,11 @@
-//! What a processor says of orders elsewhere, before it knows where elsewhere is.
+//! Replies of a processor about orders that it does not hold, before it knows its peers.
 
 use orderstream_rpc::observe::Side;
 use tokio::task::JoinSet;
 
 use super::*;
 
-/// One that reads this list of processors.
+/// Makes the peers of a processor that reads this list.
 fn listing(file: PathBuf) -> Peers {
     let alone = PeersConfig::alone("http://127.0.0.1:1".to_owned());
     let registry = prometheus::Registry::new();
@@ -16,8 +16,9 @@ fn listing(file: PathBuf) -> Peers {
     )
 }
 
+/// They are not reported as unknown; the processor's own orders are served.
 #[tokio::test(start_paused = true)]
-async fn no_order_is_unknown_while_the_list_of_the_others_cannot_be_read() {
+async fn orders_are_unreachable_without_peer_list() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("peers");
     let peers = listing(file.clone());
@@ -32,8 +33,9 @@ async fn no_order_is_unknown_while_the_list_of_the_others_cannot_be_read() {
     assert!(peers.locate(&key).await.unwrap().is_none());
 }
 
+/// They are not reported as unknown.
 #[tokio::test]
-async fn no_order_is_unknown_before_the_others_were_looked_for() {
+async fn orders_are_unreachable_before_first_greetings() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("peers");
     std::fs::write(&file, "").unwrap();

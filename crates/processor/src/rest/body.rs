@@ -1,4 +1,4 @@
-//! The bodies that sellers send, lenient as they come, and their checks.
+//! The bodies that sellers send, read leniently, and their checks.
 
 use axum::extract::Request;
 use orderstream_core::command::Proposed;
@@ -13,8 +13,8 @@ use utoipa::ToSchema;
 use super::examples;
 use crate::limits::BODY_BYTES_MAX;
 
-/// Reads a body as JSON, whatever its content type says. It says everything; a query beside it
-/// would not be read, and is refused.
+/// Reads a body as JSON, whatever its content type is. A query beside it would be ignored, and is
+/// refused.
 pub(super) async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
     problem::no_query(request.uri())?;
     problem::read_json(request, BODY_BYTES_MAX).await
@@ -25,7 +25,7 @@ pub(super) async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Pro
 #[schema(example = "9.50")]
 #[serde(untagged, expecting = "give a decimal as a text, \"9.50\", or as a number")]
 pub(super) enum Decimal {
-    /// Exact.
+    /// An exact decimal, such as `"9.50"`.
     Text(String),
     /// As written, up to the precision of a double.
     #[schema(value_type = f64)]
@@ -52,33 +52,33 @@ impl From<Decimal> for String {
 #[serde(default)]
 #[schema(example = json!(examples::proposal()))]
 pub(super) struct ProposalBody {
-    /// Whose order; `default` when left out.
+    /// The order's tenant; `default` when left out.
     tenant: String,
-    /// Which order.
+    /// The order's id.
     #[schema(required = true)]
     order_req_id: String,
-    /// Given by the seller, or left to the owner. The same id again is a repetition. The path says it
-    /// where a proposal is changed.
+    /// Set by the seller, or left to the owner. The same id again is a repetition. Where a proposal
+    /// is changed, the path holds the id.
     proposal_id: Option<String>,
-    /// Whose; `seller_id` means the same.
+    /// The proposing seller; `seller_id` means the same.
     #[serde(alias = "seller_id")]
     #[schema(required = true)]
     seller: String,
-    /// For how much in all; the lines add up to it.
+    /// The total price; the lines add up to it.
     #[schema(required = true)]
     price: Decimal,
-    /// ISO 4217.
+    /// The currency, ISO 4217.
     #[schema(required = true)]
     currency: String,
-    /// Per line, at most 100.
+    /// The lines, at most 100.
     lines: Vec<LineBody>,
-    /// For the buyer, at most 4096 characters.
+    /// A note to the buyer, at most 4096 characters.
     note: Option<String>,
-    /// `2026-12-01` or `2026-12-01T12:00:00Z`.
+    /// The date of delivery: `2026-12-01` or `2026-12-01T12:00:00Z`.
     delivery_date: Option<String>,
-    /// `2026-12-01` or `2026-12-01T12:00:00Z`.
+    /// The end of validity: `2026-12-01` or `2026-12-01T12:00:00Z`.
     valid_until: Option<String>,
-    /// At most 20 addresses of documents, `https://` or `http://`.
+    /// URLs of documents, at most 20, `https://` or `http://`.
     attachments: Vec<String>,
 }
 
@@ -86,15 +86,15 @@ pub(super) struct ProposalBody {
 #[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default)]
 pub(super) struct LineBody {
-    /// The buyer's number of the thing.
+    /// The article's number, given by the buyer.
     #[schema(required = true)]
     sku: String,
-    /// How many.
+    /// The quantity, in `unit`.
     #[schema(required = true)]
     quantity: Decimal,
-    /// Of what.
+    /// The unit of the quantity.
     unit: Option<String>,
-    /// For how much in all.
+    /// The price of the whole line.
     #[schema(required = true)]
     price: Decimal,
 }
@@ -128,16 +128,16 @@ impl ProposalBody {
 #[serde(default)]
 #[schema(example = json!(examples::answer()))]
 pub(super) struct AnswerBody {
-    /// Whose order; `default` when left out.
+    /// The order's tenant; `default` when left out.
     tenant: String,
-    /// Which order.
+    /// The order's id.
     #[schema(required = true)]
     order_req_id: String,
-    /// Who answers; `seller_id` means the same.
+    /// The answering seller; `seller_id` means the same.
     #[serde(alias = "seller_id")]
     #[schema(required = true)]
     seller: String,
-    /// The follow-up that is answered.
+    /// The follow-up's id.
     #[schema(required = true)]
     follow_up_id: String,
     /// The answer, 1 to 4096 characters.
@@ -155,7 +155,7 @@ impl AnswerBody {
     }
 }
 
-/// A text that is there.
+/// Checks a text that must not be empty.
 fn said(message: String) -> Result<String, Refusal> {
     optional_text("message", Some(message), TEXT_CHARS_MAX)?
         .ok_or_else(|| Refusal::field("message", "is missing; give 1 to 4096 characters"))
@@ -166,13 +166,13 @@ fn said(message: String) -> Result<String, Refusal> {
 #[serde(default)]
 #[schema(example = json!(examples::question()))]
 pub(super) struct QuestionBody {
-    /// Whose order; `default` when left out.
+    /// The order's tenant; `default` when left out.
     pub(super) tenant: String,
-    /// Who asks; `seller_id` means the same.
+    /// The asking seller; `seller_id` means the same.
     #[serde(alias = "seller_id")]
     #[schema(required = true)]
     seller: String,
-    /// Given by the seller, or left to the owner. The same id with the same words is a repetition.
+    /// Set by the seller, or left to the owner. The same id with the same message is a repetition.
     question_id: Option<String>,
     /// The question, 1 to 4096 characters.
     #[schema(required = true)]
@@ -190,14 +190,14 @@ impl QuestionBody {
     }
 }
 
-/// A seller has seen the order.
+/// A seller's mark that it has seen the order.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
 #[schema(example = json!(examples::seen()))]
 pub(super) struct SeenBody {
-    /// Whose order; `default` when left out.
+    /// The order's tenant; `default` when left out.
     pub(super) tenant: String,
-    /// Who; `seller_id` means the same.
+    /// The invited seller; `seller_id` means the same.
     #[serde(alias = "seller_id")]
     #[schema(required = true)]
     seller: String,
@@ -209,22 +209,22 @@ impl SeenBody {
     }
 }
 
-/// Taking an edit lock, or giving it back.
+/// The acquisition or the release of an edit lock.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
 #[schema(example = json!(examples::lock()))]
 pub(super) struct LockBody {
-    /// Whose order; `default` when left out.
+    /// The order's tenant; `default` when left out.
     tenant: String,
-    /// Which order.
+    /// The order's id.
     #[schema(required = true)]
     order_req_id: String,
-    /// Who edits; `seller` and `seller_id` mean the same.
+    /// The editing seller; `seller` and `seller_id` mean the same.
     #[serde(alias = "seller", alias = "seller_id")]
     #[schema(required = true)]
     holder: String,
-    /// For how long, 1 to 3 600 000 milliseconds; 300 000 when left out. Not read when the lock is
-    /// given back.
+    /// The lock's duration, 1 to 3 600 000 milliseconds; 300 000 when left out. Ignored when the
+    /// lock is released.
     lease_ms: Option<u64>,
 }
 
@@ -237,17 +237,17 @@ impl LockBody {
     }
 }
 
-/// Taking a proposal back.
+/// The withdrawal of a proposal.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
 #[schema(example = json!(examples::withdraw()))]
 pub(super) struct WithdrawBody {
-    /// Whose order; `default` when left out.
+    /// The order's tenant; `default` when left out.
     tenant: String,
-    /// Which order.
+    /// The order's id.
     #[schema(required = true)]
     order_req_id: String,
-    /// Why, for the buyer, at most 4096 characters.
+    /// The reason for the buyer, at most 4096 characters.
     reason: Option<String>,
 }
 
@@ -258,18 +258,18 @@ impl WithdrawBody {
     }
 }
 
-/// Not proposing.
+/// A seller's decision not to propose.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
 #[schema(example = json!(examples::decline()))]
 pub(super) struct DeclineBody {
-    /// Whose order; `default` when left out.
+    /// The order's tenant; `default` when left out.
     pub(super) tenant: String,
-    /// Who will not propose; `seller_id` means the same.
+    /// The declining seller; `seller_id` means the same.
     #[serde(alias = "seller_id")]
     #[schema(required = true)]
     seller: String,
-    /// Why, for the buyer, at most 4096 characters.
+    /// The reason for the buyer, at most 4096 characters.
     reason: Option<String>,
 }
 

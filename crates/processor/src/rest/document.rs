@@ -10,7 +10,7 @@ use utoipa::OpenApi;
 
 use super::{events, notifications, orders, proposals};
 
-/// Where a second name of a path comes from: the original's, or a shorter one.
+/// Paths with a second name, the original system's or a shorter one: the second name, and the path.
 const ALIASES: [(&str, &str); 2] = [
     ("/api/v1/proposal-submissions", "/api/v1/proposals"),
     ("/orders/{order_req_id}/events", "/api/v1/orders/{order_req_id}/events"),
@@ -59,7 +59,7 @@ const ALIASES: [(&str, &str); 2] = [
 )]
 struct Document;
 
-/// The document.
+/// Makes the document.
 pub fn document() -> utoipa::openapi::OpenApi {
     let mut document = Document::openapi();
     for (alias, path) in ALIASES {
@@ -76,14 +76,14 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document
 }
 
-/// What every operation on an order may answer: where it is, and its records.
+/// The reasons for which any operation on an order may be refused: its place, and its records.
 const ON_ORDERS: [Reason; 4] = [
     Reason::OrderNotFound,
     Reason::Unreachable,
     Reason::StorageUnavailable,
     Reason::RecordsDamaged,
 ];
-/// What every act may answer beside that.
+/// The further reasons for which any command may be refused.
 const ACTS: [Reason; 6] = [
     Reason::OrderEnded,
     Reason::DeadlinePassed,
@@ -93,7 +93,7 @@ const ACTS: [Reason; 6] = [
     Reason::Overloaded,
 ];
 
-/// The reasons for which an operation is refused, beside those of every request.
+/// Returns the reasons for which an operation is refused, besides those of every request.
 fn reasons(operation: &str) -> Vec<Reason> {
     let own: &[Reason] = match operation.trim_end_matches("-alias") {
         "orders" | "openapi" | "dead-letters" => return Vec::new(),
@@ -135,7 +135,7 @@ fn reasons(operation: &str) -> Vec<Reason> {
     responses((status = 200, description = "OpenAPI 3.1.", content_type = "application/json",
         body = Object)))]
 pub(super) async fn serve() -> Response {
-    /// It is the same as long as the process lives.
+    /// The text is the same as long as the process runs.
     static TEXT: LazyLock<String> = LazyLock::new(|| problem::printed(&document()));
     ([(CONTENT_TYPE, "application/json")], TEXT.as_str()).into_response()
 }

@@ -1,4 +1,4 @@
-//! Claims about the document: it says what the router does, and its examples work.
+//! Claims about the document: it matches the router, and its examples work.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::tests::Rig;
 use super::{document, examples, routes};
 
-/// The methods of HTTP that a route may take.
+/// The HTTP methods that a route may take.
 const METHODS: [Method; 5] =
     [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
 
@@ -20,7 +20,7 @@ fn written() -> Value {
     serde_json::to_value(document()).unwrap()
 }
 
-/// Every operation of the document: path, method, and what is said of it.
+/// Returns every operation of the document by path and method.
 fn operations(document: &Value) -> BTreeMap<(String, String), Value> {
     let mut all = BTreeMap::new();
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -31,13 +31,13 @@ fn operations(document: &Value) -> BTreeMap<(String, String), Value> {
     all
 }
 
-/// A path with the examples of its parameters in their places.
+/// Fills in the examples of a path's parameters.
 fn filled(path: &str) -> String {
     path.replace("{order_req_id}", examples::ORDER).replace("{proposal_id}", examples::PROPOSAL)
 }
 
 #[tokio::test]
-async fn the_document_has_every_route_and_no_other() {
+async fn document_has_exactly_the_routes() {
     let rig = Rig::start().await;
     let mut served = BTreeSet::new();
     for (path, _) in routes() {
@@ -55,7 +55,7 @@ async fn the_document_has_every_route_and_no_other() {
 }
 
 #[test]
-fn each_operation_has_a_name_of_its_own_a_word_on_it_and_its_problems() {
+fn operations_have_names_summaries_and_problems() {
     let document = written();
     assert_eq!(document["openapi"], "3.1.0");
     let mut names = BTreeSet::new();

@@ -20,30 +20,31 @@ use super::OrderPath;
 use super::orders::named;
 use crate::orders::{Facts, Followed, Orders};
 
-/// A comment is sent after so much silence, so that proxies keep the connection.
+/// The silence after which a comment is sent, so that proxies keep the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// From where to follow.
+/// The start of a stream of events.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct From {
-    /// Whose order; `default` when left out.
+    /// The order's tenant; `default` when left out.
     tenant: String,
-    /// Which incarnation of the name; the newest when left out.
+    /// The incarnation of the order id; the newest when left out.
     incarnation: String,
-    /// The number of the last event seen, where no `Last-Event-ID` says it; 0 begins at the first.
+    /// The number of the last event received, unless `Last-Event-ID` gives it; 0 begins at the
+    /// first.
     after: u64,
 }
 
 /// Follow an order's events to its end.
 ///
-/// Server-sent events: `id` is the event's number, `event` its word, `data` a JSON object with `seq`,
-/// `at`, `status`, `proposal_id`, `follow_up_id` and `detail`. A comment comes after 15 s of silence.
-/// The stream ends with the order; who asks again after the last event gets 204, at which an
-/// `EventSource` stops. `Draining` says that the server stops: ask again. While an order is sealed
-/// sellers and prices are hidden; after `ProposalsOpened` the list can be read again from its first
-/// event, and tells all.
+/// Server-sent events: `id` is the event's number, `event` its type, `data` a JSON object with
+/// `seq`, `at`, `status`, `proposal_id`, `follow_up_id` and `detail`. A comment comes after 15 s of
+/// silence. The stream ends with the order; a request after the last event gets 204, at which an
+/// `EventSource` stops. `Draining` means that the server stops: reconnect. While an order is
+/// sealed, sellers and prices are hidden; after `ProposalsOpened` the list can be read again from
+/// its first event, without redaction.
 #[utoipa::path(get, path = "/api/v1/orders/{order_req_id}/events", tag = "orders",
     operation_id = "events", params(OrderPath, From,
         ("Last-Event-ID" = Option<u64>, Header, description = "The `id` of the last event seen.")),
@@ -74,7 +75,7 @@ pub(super) async fn follow(
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }
 
-/// A number in digits and nothing else.
+/// Parses a number of digits and nothing else.
 fn number(text: &[u8]) -> Option<u64> {
     let digits = text.iter().all(u8::is_ascii_digit);
     str::from_utf8(text).ok().filter(|_| digits)?.parse().ok()
@@ -97,7 +98,7 @@ fn sse(item: Result<Followed, Refusal>) -> SseEvent {
     }
 }
 
-/// An event without its cause, which stays with the owner.
+/// Converts an event, without its cause, which stays with the owner.
 fn data(event: &Event) -> Value {
     json!({
         "seq": event.seq,

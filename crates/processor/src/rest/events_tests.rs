@@ -1,4 +1,4 @@
-//! Properties of streams of events: wherever they are cut and whatever is sent to resume them.
+//! Properties of streams of events: wherever they are cut, and whatever is sent to resume them.
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -15,7 +15,7 @@ use tower::ServiceExt as _;
 use super::router;
 use super::tests::Rig;
 
-/// Proposals in the order under test; with its opening, its choice and its end it has three more
+/// Proposals in the order under test; its opening, its choice of sellers and its end are three more
 /// events.
 const PROPOSALS: u64 = 5;
 const LAST: u64 = PROPOSALS + 3;
@@ -24,7 +24,7 @@ fn runner() -> TestRunner {
     TestRunner::new(Config { cases: 256, failure_persistence: None, ..Config::default() })
 }
 
-/// An order that has ended, so that each answer is whole.
+/// Makes an order that has ended, so that each response is complete.
 async fn ended() -> Rig {
     let rig = Rig::start().await;
     for serial in 0..PROPOSALS {
@@ -54,7 +54,7 @@ async fn events(rig: &Rig, last_id: Option<&HeaderValue>, query: &str) -> (Statu
     ask(rig, request.body(Body::empty()).unwrap()).await
 }
 
-/// The ids of the events that these bytes hold as a whole, as an `EventSource` reads them.
+/// Returns the ids of the complete events in these bytes, as an `EventSource` reads them.
 fn dispatched(bytes: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
     let Some((whole, _)) = text.rsplit_once("\n\n") else { return Vec::new() };
@@ -63,8 +63,9 @@ fn dispatched(bytes: &[u8]) -> Vec<String> {
     whole.split("\n\n").filter_map(id).collect()
 }
 
+/// Wherever they are cut; no event is repeated either.
 #[test]
-fn a_stream_that_is_cut_anywhere_resumes_without_a_gap_or_a_repeat() {
+fn cut_streams_resume_without_gap() {
     let runtime = Runtime::new().unwrap();
     let rig = runtime.block_on(ended());
     let cuts = prop::collection::vec(any::<Index>(), 0..8);
@@ -87,7 +88,7 @@ fn a_stream_that_is_cut_anywhere_resumes_without_a_gap_or_a_repeat() {
     runner().run(&cuts, check).unwrap();
 }
 
-/// What programs send, and what they should not.
+/// Generates values that programs send, and wrong ones.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         prop::collection::vec(any::<u8>(), 0..40),
@@ -97,8 +98,9 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// Whatever bytes are sent; the refusal names the header.
 #[test]
-fn whatever_is_sent_as_last_event_id_is_followed_or_refused_by_name() {
+fn last_event_ids_resume_or_are_refused() {
     let runtime = Runtime::new().unwrap();
     let rig = runtime.block_on(ended());
     let check = |bytes: Vec<u8>| {
@@ -127,8 +129,9 @@ fn whatever_is_sent_as_last_event_id_is_followed_or_refused_by_name() {
     runner().run(&bytes(), check).unwrap();
 }
 
+/// Whatever bytes are sent; the refusal names the parameter.
 #[test]
-fn whatever_is_sent_as_after_is_followed_or_refused_by_name() {
+fn after_numbers_resume_or_are_refused() {
     let runtime = Runtime::new().unwrap();
     let rig = runtime.block_on(ended());
     let check = |bytes: Vec<u8>| {

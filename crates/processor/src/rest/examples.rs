@@ -1,10 +1,10 @@
-//! The bodies that the document shows. A test sends each of them to a processor.
+//! The example bodies of the document. A test sends each of them to a processor.
 
 use serde_json::{Value, json};
 
-/// The order of the examples.
+/// The order's id in the examples.
 pub(super) const ORDER: &str = "SB1029436";
-/// Its proposal.
+/// The proposal's id in the examples.
 pub(super) const PROPOSAL: &str = "P-1";
 
 /// A new or changed proposal.
@@ -45,22 +45,22 @@ pub(super) fn question() -> Value {
     })
 }
 
-/// The order was seen.
+/// A mark that the order was seen.
 pub(super) fn seen() -> Value {
     json!({ "seller": "seller1" })
 }
 
-/// Taking the edit lock.
+/// The acquisition of the edit lock.
 pub(super) fn lock() -> Value {
     json!({ "order_req_id": ORDER, "holder": "seller1", "lease_ms": 60_000 })
 }
 
-/// Taking a proposal back.
+/// The withdrawal of a proposal.
 pub(super) fn withdraw() -> Value {
     json!({ "order_req_id": ORDER, "reason": "sold out" })
 }
 
-/// Not proposing.
+/// A decision not to propose.
 pub(super) fn decline() -> Value {
     json!({ "seller": "seller2", "reason": "not in stock" })
 }

@@ -1,5 +1,6 @@
-//! The headers that make a request safe: `Idempotency-Key` against doing it twice, `If-Match` against
-//! undoing what the caller does not know of; and the `ETag` that goes out for the latter.
+//! The headers that make a request safe: `Idempotency-Key` against a second execution, `If-Match`
+//! against overwriting changes that the caller does not know of; and the `ETag` that responses
+//! carry for the latter.
 
 use axum::Json;
 use axum::http::header::{ETAG, IF_MATCH};
@@ -12,7 +13,7 @@ use serde::Serialize;
 
 use crate::orders::Orders;
 
-/// What protects a request.
+/// The idempotency key and the condition of a request.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Guard {
     key: Option<IdempotencyKey>,
@@ -20,20 +21,20 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// Of an act on an order: its ETag is the number of its last event.
+    /// Reads the headers of a command on an order, whose ETag is the number of its last event.
     pub(super) fn of_order(headers: &HeaderMap) -> Result<Self, Refusal> {
         let expected = if_match(headers)?.map(|seen| Expected::LastSeq(Seq(seen)));
         Ok(Self { key: idempotency_key(headers)?, expected })
     }
 
-    /// Of an act on a proposal: its ETag is its version.
+    /// Reads the headers of a command on a proposal, whose ETag is its version.
     pub(super) fn of_proposal(headers: &HeaderMap) -> Result<Self, Refusal> {
         // No proposal has a version beyond what fits; the largest number is never current.
         let version = |seen| Expected::Version(u32::try_from(seen).unwrap_or(u32::MAX));
         Ok(Self { key: idempotency_key(headers)?, expected: if_match(headers)?.map(version) })
     }
 
-    /// Does the act.
+    /// Executes the command.
     pub(super) async fn act(
         self,
         orders: &Orders,
@@ -45,7 +46,7 @@ impl Guard {
     }
 }
 
-/// The number in `If-Match`; absent for `*`, which anything that exists fits.
+/// Returns the number in `If-Match`; absent for `*`, which matches anything that exists.
 fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
     let Some(text) = once(headers, IF_MATCH.as_str(), "if-match")? else { return Ok(None) };
     let text = text.trim();
@@ -63,7 +64,7 @@ fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
     })
 }
 
-/// A body with its ETag.
+/// Makes a response with a body and its ETag.
 pub(super) fn tagged(number: u64, body: &impl Serialize) -> Response {
     let mut response = Json(body).into_response();
     // Digits in quotes always make a header; without one the answer would still be right.
@@ -85,8 +86,9 @@ mod tests {
         headers
     }
 
+    /// Besides `*`.
     #[test]
-    fn an_etag_is_read_as_it_was_written_and_nothing_else_is() {
+    fn only_own_etags_are_accepted() {
         for (text, wanted) in [("\"7\"", Some(7)), (" \"0\" ", Some(0)), ("*", None)] {
             assert_eq!(if_match(&headers(&[("if-match", text)])), Ok(wanted), "{text}");
         }
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_is_given_twice_is_refused() {
+    fn repeated_headers_are_refused() {
         for (name, field) in [("if-match", "if-match"), ("idempotency-key", "idempotency_key")] {
             let twice = headers(&[(name, "\"1\""), (name, "\"2\"")]);
             assert_eq!(Guard::of_order(&twice).unwrap_err().field.as_deref(), Some(field));

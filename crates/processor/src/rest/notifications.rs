@@ -1,4 +1,4 @@
-//! What of an order is still to be told, what was given up, and sending it again.
+//! An order's waiting and given-up notifications, and sending the latter again.
 
 use axum::Json;
 use axum::extract::State;
@@ -15,16 +15,16 @@ use super::orders::{Owner, named};
 use crate::limits::PAGE_NOTIFICATIONS;
 use crate::orders::Orders;
 
-/// A page of what was given up.
+/// The query for a page of given-up notifications.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct DeadFrom {
-    /// Only this tenant's; everybody's when left out.
+    /// The tenant of the orders; all tenants when left out.
     tenant: String,
     /// The `next` of the page before.
     after: String,
-    /// At most so many, up to a page, which is also the default.
+    /// The size of the page, at most 500, which is also the default.
     #[param(minimum = 1)]
     limit: Option<usize>,
 }
@@ -34,12 +34,12 @@ pub(super) struct DeadFrom {
 #[into_params(parameter_in = Path)]
 #[allow(dead_code, reason = "it describes what `InPath` reads")]
 struct NotificationPath {
-    /// A notification's id, as lists show it.
+    /// The notification's id, as lists show it.
     #[param(example = "default~SB1029436~life~3~0123456789abcdef", min_length = 1)]
     notification_id: String,
 }
 
-/// What of an order is still to be told, and what was given up.
+/// Show an order's waiting and given-up notifications.
 #[utoipa::path(get, path = "/api/v1/orders/{order_req_id}/notifications", tag = "notifications",
     operation_id = "notifications", params(OrderPath, Owner),
     responses((status = 200, description = "The order's outbox.", body = Object)))]
@@ -53,7 +53,7 @@ pub(super) async fn of_order(
     Ok(Json(orders.notifications_of(&key, named.as_ref()).await?).into_response())
 }
 
-/// What was given up on this processor, in pages.
+/// Show the given-up notifications of this processor, in pages.
 #[utoipa::path(get, path = "/api/v1/dead-letters", tag = "notifications",
     operation_id = "dead-letters", params(DeadFrom),
     responses((status = 200, description = "A page.", body = Object)))]
@@ -69,7 +69,7 @@ pub(super) async fn dead_letters(
     Ok(Json(orders.dead_letters(tenant, after, limit).await?).into_response())
 }
 
-/// Send one again that was given up.
+/// Send a given-up notification again.
 #[utoipa::path(post, path = "/api/v1/dead-letters/{notification_id}/replay", tag = "notifications",
     operation_id = "replay", params(NotificationPath),
     responses((status = 200, description = "It is sent again.", body = Object)))]

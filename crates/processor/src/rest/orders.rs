@@ -1,4 +1,4 @@
-//! What sellers do with an order, and what can be read of it.
+//! The sellers' commands on an order, and the reads of one.
 
 use std::time::Duration;
 
@@ -22,98 +22,98 @@ use super::{Done, OrderPath, Rest, done};
 use crate::limits::{PAGE_CONVERSATION, PAGE_ORDERS, PAGE_PROPOSALS};
 use crate::orders::{Facts, Orders};
 
-/// How long a comparison waits for its turn.
+/// The time for which a comparison waits for its turn.
 const COMPARISON_WAIT: Duration = Duration::from_secs(2);
-/// How many proposals a comparison left out, where it is CSV and has no place for that.
+/// The header with the number of proposals that a CSV comparison leaves out.
 const OMITTED: &str = "orderstream-omitted";
-/// Whether a comparison is empty because the order is sealed, where it is CSV.
+/// The header that reports whether a CSV comparison is empty because the order is sealed.
 const SEALED: &str = "orderstream-sealed";
 
-/// Whose order a path means.
+/// The query that completes an order's path.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Owner {
-    /// Whose order; `default` when left out.
+    /// The order's tenant; `default` when left out.
     pub(super) tenant: String,
-    /// Which incarnation of the name; the newest when left out.
+    /// The incarnation of the order id; the newest when left out.
     pub(super) incarnation: String,
 }
 
-/// A page of orders.
+/// The query for a page of orders.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct OrdersFrom {
-    /// Only this tenant's; everybody's when left out.
+    /// The tenant of the orders; all tenants when left out.
     tenant: String,
     /// The `next` of the page before.
     after: String,
-    /// At most so many, up to 1000, which is also the default.
+    /// The size of the page, at most 1000, which is also the default.
     #[param(maximum = 1000, minimum = 1)]
     limit: Option<usize>,
 }
 
-/// A page of proposals.
+/// The query for a page of proposals.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ProposalsFrom {
-    /// Whose order; `default` when left out.
+    /// The order's tenant; `default` when left out.
     tenant: String,
-    /// Which incarnation of the name; the newest when left out.
+    /// The incarnation of the order id; the newest when left out.
     incarnation: String,
     /// The `next` of the page before.
     after: String,
-    /// At most so many, up to 500, which is also the default.
+    /// The size of the page, at most 500, which is also the default.
     #[param(maximum = 500, minimum = 1)]
     limit: Option<usize>,
 }
 
-/// A page of a conversation.
+/// The query for a page of a conversation.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ConversationFrom {
-    /// Whose order; `default` when left out.
+    /// The order's tenant; `default` when left out.
     tenant: String,
-    /// Which incarnation of the name; the newest when left out.
+    /// The incarnation of the order id; the newest when left out.
     incarnation: String,
-    /// The `next` of the page before, or the number of the last event seen.
+    /// The `next` of the page before, or the number of the last event received.
     after: u64,
-    /// At most so many, up to 500, which is also the default.
+    /// The size of the page, at most 500, which is also the default.
     #[param(maximum = 500, minimum = 1)]
     limit: Option<usize>,
 }
 
-/// How to compare.
+/// The query for a comparison.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Comparing {
-    /// Whose order; `default` when left out.
+    /// The order's tenant; `default` when left out.
     tenant: String,
-    /// Which incarnation of the name; the newest when left out.
+    /// The incarnation of the order id; the newest when left out.
     incarnation: String,
-    /// By what to order: `total` (the default), `delivery` or `distance`.
+    /// The criterion that sorts the rows: `total` (the default), `delivery` or `distance`.
     #[param(example = "total")]
     by: String,
-    /// `json` (the default) or `csv`.
+    /// The format: `json` (the default) or `csv`.
     #[param(example = "json")]
     format: String,
 }
 
-/// The incarnation that a query names, if it does.
+/// Returns the incarnation that a query names, if it names one.
 pub(super) fn named(incarnation: String) -> Result<Option<Incarnation>, Refusal> {
     Some(incarnation).filter(|text| !text.is_empty()).map(Incarnation::new).transpose()
 }
 
-/// The same refusal of what stands in another field.
+/// Moves a refusal to another field.
 fn at(field: &str, refusal: Refusal) -> Refusal {
     Refusal { field: Some(field.to_owned()), ..refusal }
 }
 
-/// Say that a seller will not propose.
+/// Record that a seller declines to propose.
 #[utoipa::path(post, path = "/api/v1/orders/{order_req_id}/decline", tag = "orders",
     operation_id = "decline", params(OrderPath), request_body = DeclineBody,
     responses((status = 200, description = "It is on disk.", body = Done)))]
@@ -130,9 +130,10 @@ pub(super) async fn decline(
     Ok(done(StatusCode::OK, &answer))
 }
 
-/// Ask the buyer something.
+/// Ask the buyer a question.
 ///
-/// Without a `question_id` the `Idempotency-Key` is the question's id, unless another question has it.
+/// Without a `question_id`, the `Idempotency-Key` is the question's id, unless another question has
+/// it.
 #[utoipa::path(post, path = "/api/v1/orders/{order_req_id}/questions", tag = "conversation",
     operation_id = "ask", params(OrderPath), request_body = QuestionBody,
     responses((status = 201, description = "It is on disk; `follow_up_id` is the question's id.",
@@ -149,7 +150,7 @@ pub(super) async fn ask(
     Ok(done(StatusCode::CREATED, &answer))
 }
 
-/// Say that an invited seller has seen the order.
+/// Record that an invited seller has seen the order.
 #[utoipa::path(post, path = "/api/v1/orders/{order_req_id}/seen", tag = "orders",
     operation_id = "see", params(OrderPath), request_body = SeenBody,
     responses((status = 200, description = "It is on disk.", body = Done)))]
@@ -203,7 +204,7 @@ pub(super) async fn proposals(
 
 /// Show the orders that this processor holds.
 ///
-/// Each processor shows its own; ask every one of them for all.
+/// Each processor shows its own; ask each of them to get all.
 #[utoipa::path(get, path = "/api/v1/orders", tag = "orders", operation_id = "orders",
     params(OrdersFrom),
     responses((status = 200, description = "A page of orders.", body = OrdersPage)))]
@@ -229,11 +230,11 @@ pub(super) async fn list(
     Ok(Json(OrdersPage { orders: listed, next }).into_response())
 }
 
-/// Put an order's proposals side by side.
+/// Compare an order's proposals side by side.
 ///
-/// At most 500 are shown, the best first; the others are counted. As CSV (RFC 4180) with a header
-/// line; a cell that a spreadsheet would take for a formula begins with an apostrophe. While an order
-/// is sealed there are no rows.
+/// At most 500 are shown, the best first; the others are counted. CSV (RFC 4180) has a header line;
+/// a cell that a spreadsheet would take for a formula begins with an apostrophe. While an order is
+/// sealed there are no rows.
 #[utoipa::path(get, path = "/api/v1/orders/{order_req_id}/comparison", tag = "orders",
     operation_id = "comparison", params(OrderPath, Comparing),
     responses((status = 200, description = "The comparison.", headers(
@@ -283,10 +284,10 @@ fn csv(made: &Comparison) -> Response {
     (headers, comparison::csv(made)).into_response()
 }
 
-/// Show what buyer and sellers said to one another.
+/// Show the conversation between buyer and sellers.
 ///
-/// Follow-ups, questions and answers in their order. One request looks through 4096 events at most, so
-/// a page can be short, or empty, and have a `next` all the same.
+/// Follow-ups, questions and answers come in their order. One request scans 4096 events at most, so
+/// a page can be short, or empty, and still have a `next`.
 #[utoipa::path(get, path = "/api/v1/orders/{order_req_id}/conversation", tag = "conversation",
     operation_id = "conversation", params(OrderPath, ConversationFrom),
     responses((status = 200, description = "A page of the conversation.",

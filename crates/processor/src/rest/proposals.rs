@@ -1,4 +1,4 @@
-//! What sellers do with proposals, and what can be read of one.
+//! The sellers' commands on proposals, and the reads of one.
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -20,35 +20,35 @@ use crate::limits::{PAGE_BYTES_MAX, PAGE_VERSIONS};
 use crate::orders::{Facts, Orders};
 use crate::page::text_bytes;
 
-/// Which order a proposal belongs to.
+/// The query that names a proposal's order.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Scope {
-    /// Whose order; `default` when left out.
+    /// The order's tenant; `default` when left out.
     tenant: String,
-    /// Which order.
+    /// The order's id.
     #[param(required = true, example = "SB1029436")]
     order_req_id: String,
-    /// Which incarnation of the name; the newest when left out.
+    /// The incarnation of the order id; the newest when left out.
     incarnation: String,
 }
 
-/// A page of a proposal's versions.
+/// The query for a page of a proposal's versions.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct VersionsFrom {
-    /// Whose order; `default` when left out.
+    /// The order's tenant; `default` when left out.
     tenant: String,
-    /// Which order.
+    /// The order's id.
     #[param(required = true, example = "SB1029436")]
     order_req_id: String,
-    /// Which incarnation of the name; the newest when left out.
+    /// The incarnation of the order id; the newest when left out.
     incarnation: String,
-    /// The number of the last version seen; 0 begins at the first.
+    /// The number of the last version received; 0 begins at the first.
     after: u32,
-    /// At most so many, up to 100, which is also the default.
+    /// The size of the page, at most 100, which is also the default.
     #[param(maximum = 100, minimum = 1)]
     limit: Option<usize>,
 }
@@ -56,7 +56,7 @@ pub(super) struct VersionsFrom {
 /// Make a proposal.
 ///
 /// A proposal's id is unique in its order: the same content again is a repetition, another content
-/// is refused. `proposal-submissions` is the original's name of the same path.
+/// is refused. `proposal-submissions` is the original system's name of the same path.
 #[utoipa::path(post, path = "/api/v1/proposals", tag = "proposals", operation_id = "propose",
     request_body = ProposalBody,
     responses((status = 201, description = "It is on disk.", body = Done)))]
@@ -72,7 +72,7 @@ pub(super) async fn propose(
 
 /// Change a proposal.
 ///
-/// Every version is kept. With `If-Match` nothing is changed when somebody else was faster.
+/// Every version is kept. With `If-Match` nothing is changed if another change came first.
 #[utoipa::path(put, path = "/api/v1/proposals/{proposal_id}", tag = "proposals",
     operation_id = "amend", params(ProposalPath), request_body = ProposalBody,
     responses((status = 200, description = "It is on disk.", body = Done)))]
@@ -105,9 +105,9 @@ pub(super) async fn answer(
     Ok(done(StatusCode::CREATED, &answer))
 }
 
-/// Take a proposal's edit lock.
+/// Acquire a proposal's edit lock.
 ///
-/// Others see who holds it. It runs out by itself.
+/// Others see the holder. The lock runs out by itself.
 #[utoipa::path(post, path = "/api/v1/proposals/{proposal_id}/edit-lock", tag = "proposals",
     operation_id = "lock", params(ProposalPath), request_body = LockBody,
     responses((status = 200, description = "It is on disk.", body = Done)))]
@@ -124,7 +124,7 @@ pub(super) async fn lock(
     Ok(done(StatusCode::OK, &answer))
 }
 
-/// Give a proposal's edit lock back.
+/// Release a proposal's edit lock.
 #[utoipa::path(delete, path = "/api/v1/proposals/{proposal_id}/edit-lock", tag = "proposals",
     operation_id = "unlock", params(ProposalPath), request_body = LockBody,
     responses((status = 200, description = "It is on disk.", body = Done)))]
@@ -140,7 +140,7 @@ pub(super) async fn unlock(
     Ok(done(StatusCode::OK, &answer))
 }
 
-/// Take a proposal back.
+/// Withdraw a proposal.
 #[utoipa::path(post, path = "/api/v1/proposals/{proposal_id}/withdraw", tag = "proposals",
     operation_id = "withdraw", params(ProposalPath), request_body = WithdrawBody,
     responses((status = 200, description = "It is on disk.", body = Done)))]
@@ -156,7 +156,7 @@ pub(super) async fn withdraw(
     Ok(done(StatusCode::OK, &answer))
 }
 
-/// Show a proposal as it stands.
+/// Show a proposal's current state.
 #[utoipa::path(get, path = "/api/v1/proposals/{proposal_id}", tag = "proposals",
     operation_id = "proposal", params(ProposalPath, Scope),
     responses((status = 200, description = "The proposal.", body = ProposalView,
@@ -206,7 +206,8 @@ pub(super) async fn versions(
     Ok(Json(page_of(from.after, &events, numbers.len())).into_response())
 }
 
-/// The versions after `after`, whose events these are, with the one before them where there is one.
+/// Makes a page of the versions after `after` from their events, and from the event before them
+/// where there is one.
 fn page_of(after: u32, events: &[std::sync::Arc<Event>], total: usize) -> VersionsPage {
     let mut contents =
         events.iter().filter_map(|event| Some((event, content(&event.kind)?))).peekable();
@@ -225,7 +226,7 @@ fn page_of(after: u32, events: &[std::sync::Arc<Event>], total: usize) -> Versio
     VersionsPage { versions, next: is_more.then_some(number) }
 }
 
-/// The content that an event gave to a proposal.
+/// Returns the content that an event gave to a proposal.
 const fn content(kind: &EventKind) -> Option<&Proposed> {
     if let EventKind::NewProposal(content)
     | EventKind::ProposalUpdate(ProposalUpdate::Amended { proposal: content, .. }) = kind

@@ -1,4 +1,5 @@
-//! Claims about what sellers hear when they are wrong, and about streams of events at the end.
+//! Claims about the problems that sellers receive for wrong requests, and about the end of event
+//! streams.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,7 @@ use crate::limits::KEEP_ENDED;
 use crate::metrics::Metrics;
 use crate::orders::{Join, Parts};
 
-/// Nothing in these tests takes this long; a test that does is stuck.
+/// A duration that nothing in these tests takes; a test that does is stuck.
 const STUCK: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
@@ -100,7 +101,7 @@ impl Rig {
 type Row<'a> = (Method, &'a str, &'a str, u16, &'a str, Option<&'a str>);
 
 #[tokio::test]
-async fn bad_input_is_a_problem_that_names_it() {
+async fn bad_input_is_named_in_problem() {
     const PROPOSALS: &str = "/api/v1/proposals";
     const ONE: &str = "/api/v1/orders/SB1";
     const FIELD: &str = "INVALID_FIELD";
@@ -158,8 +159,9 @@ async fn bad_input_is_a_problem_that_names_it() {
     assert_eq!(status, 201);
 }
 
+/// The HTTP server's time limits end no stream.
 #[tokio::test]
-async fn a_stream_of_events_outlives_the_time_limits_and_ends_at_the_drain() {
+async fn event_streams_outlive_limits_until_drain() {
     let short = Duration::from_millis(100);
     let bounds = HttpLimits {
         header_read_timeout: short,
@@ -191,8 +193,9 @@ async fn a_stream_of_events_outlives_the_time_limits_and_ends_at_the_drain() {
     tokio::time::timeout(STUCK, tasks.join_next()).await.unwrap();
 }
 
+/// The next page begins where the last one ended.
 #[tokio::test]
-async fn a_page_of_long_proposals_ends_early_and_the_next_begins_where_it_ended() {
+async fn pages_of_long_proposals_end_early() {
     const PROPOSALS: usize = 100;
     let rig = Rig::start().await;
     let note = "x".repeat(4_000);
@@ -222,8 +225,9 @@ async fn a_page_of_long_proposals_ends_early_and_the_next_begins_where_it_ended(
     assert!(pages > 1 && seen == wanted, "{pages} pages: {seen:?}");
 }
 
+/// One every 15 seconds, so that proxies keep the connection.
 #[tokio::test]
-async fn a_silent_stream_is_kept_alive_by_comments() {
+async fn silent_streams_carry_comments() {
     let rig = Rig::start().await;
     let path = "/api/v1/orders/SB1/events?after=2";
     let request = Request::builder().uri(path).body(Body::empty()).unwrap();

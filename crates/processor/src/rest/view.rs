@@ -1,4 +1,4 @@
-//! Orders as JSON: pure functions from what the owner holds to what goes out.
+//! Orders as JSON: pure functions from the owner's state to the wire.
 
 mod comparison;
 mod proposal;
@@ -23,72 +23,72 @@ use crate::orders::{Facts, Former};
 #[derive(Debug, Serialize, ToSchema)]
 #[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct OrderView {
-    /// Whose.
+    /// The order's tenant.
     tenant: String,
-    /// The buyer's number.
+    /// The order's id, given by the buyer.
     order_req_id: String,
-    /// Which incarnation of the name.
+    /// The incarnation of the order id.
     incarnation: String,
-    /// One line for people.
+    /// The title, one line for people.
     title: Option<String>,
-    /// What is wanted.
+    /// The wanted items.
     items: Vec<ItemView>,
-    /// `Open`, `Paused`, `Finalised`, `Expired`, `Closed` or `Cancelled`.
+    /// The phase: `Open`, `Paused`, `Finalised`, `Expired`, `Closed` or `Cancelled`.
     #[schema(example = "Open")]
     phase: &'static str,
     /// The number of its last event; also the ETag.
     last_seq: u64,
-    /// When it was opened.
+    /// The time of its opening.
     #[schema(format = DateTime)]
     opened_at: String,
-    /// When its time runs out.
+    /// The time at which it expires.
     #[schema(format = DateTime)]
     expires_at: String,
-    /// When it reached its end.
+    /// The time of its end; absent before.
     #[schema(format = DateTime)]
     ended_at: Option<String>,
-    /// Whether prices and who proposed are hidden still.
+    /// True while prices and the proposing sellers are hidden.
     sealed: bool,
-    /// Until when a sealed order that was opened waits for a decision.
+    /// The time until which a sealed order that was opened waits for a decision.
     #[schema(format = DateTime)]
     decide_until: Option<String>,
-    /// The highest fencing number that was granted.
+    /// The highest epoch that was granted.
     epoch: u64,
-    /// Whether its tracker follows it.
+    /// True while its tracker follows it.
     stream_active: bool,
-    /// Every seller that was considered, and why it was chosen or not.
+    /// Every considered seller, with the reason for the choice.
     sellers: Vec<ChoiceView>,
-    /// The chosen ones, and how far each is.
+    /// The chosen sellers, with the state of each invitation.
     invitations: Vec<InvitationView>,
-    /// How many proposals there are.
+    /// The numbers of proposals.
     proposals: ProposalCountsView,
-    /// How many follow-ups the buyer wrote.
+    /// The number of the buyer's follow-ups.
     follow_ups: usize,
-    /// How many questions sellers asked.
+    /// The number of the sellers' questions.
     questions: usize,
-    /// Who won.
+    /// The award; absent without one.
     award: Option<AwardView>,
-    /// Who is to win, while that can be undone.
+    /// The award that can still be undone; absent without one.
     pending_award: Option<PendingAwardView>,
-    /// Incarnations of the name that a newer one took the place of, the last one first; at most 100.
-    /// Each can be read as `?incarnation=`, until it has been kept for long enough after its end.
+    /// Incarnations of the order id that a newer one replaced, the last one first; at most 100.
+    /// Each can be read with `?incarnation=`, until it has been kept for long enough after its end.
     former_incarnations: Vec<FormerView>,
 }
 
-/// An incarnation of a name that a newer one took the place of.
+/// An incarnation of an order id that a newer one replaced.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct FormerView {
-    /// Its own name.
+    /// The incarnation's name.
     incarnation: String,
     /// Its phase; absent where its records are damaged.
     #[schema(example = "Finalised")]
     phase: Option<&'static str>,
     /// The number of its last event.
     last_seq: u64,
-    /// When it was opened.
+    /// The time of its opening; absent where its records are damaged.
     #[schema(format = DateTime)]
     opened_at: Option<String>,
-    /// When it reached its end.
+    /// The time of its end; absent without one.
     #[schema(format = DateTime)]
     ended_at: Option<String>,
 }
@@ -105,81 +105,81 @@ impl From<&Former> for FormerView {
     }
 }
 
-/// One wanted thing.
+/// One wanted item.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ItemView {
-    /// The buyer's number of the thing.
+    /// The article's number, given by the buyer.
     sku: String,
-    /// For people.
+    /// The description for people.
     description: Option<String>,
-    /// A decimal.
+    /// The quantity, a decimal.
     #[schema(example = "12")]
     quantity: String,
-    /// Of what.
+    /// The unit of the quantity.
     unit: Option<String>,
 }
 
-/// What became of one seller when the order's sellers were selected.
+/// The verdict on one seller in the order's selection of sellers.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ChoiceView {
-    /// The name.
+    /// The seller's name.
     seller: String,
-    /// Whether it was invited.
+    /// True if the seller was invited.
     chosen: bool,
-    /// `Chosen`, `TooFar`, `PlaceUnknown`, `WrongCategory`, `NotNamed`, `Excluded`, `Suspended`,
-    /// `Full` or `BeyondCount`.
+    /// The verdict: `Chosen`, `TooFar`, `PlaceUnknown`, `WrongCategory`, `NotNamed`, `Excluded`,
+    /// `Suspended`, `Full` or `BeyondCount`.
     #[schema(example = "Chosen")]
     reason: &'static str,
-    /// From the seller to the place of delivery, metres, where both are known.
+    /// The distance from the seller to the place of delivery, in metres, where both are known.
     distance_m: Option<u32>,
 }
 
 /// One invited seller.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct InvitationView {
-    /// The name.
+    /// The seller's name.
     seller: String,
-    /// `Invited`, `Bounced`, `Notified`, `Seen`, `Declined` or `Proposed`. While the order is sealed
-    /// nothing beyond `Notified` is told.
+    /// `Invited`, `Bounced`, `Notified`, `Seen`, `Declined` or `Proposed`. While the order is
+    /// sealed, nothing beyond `Notified` is shown.
     #[schema(example = "Notified")]
     state: &'static str,
-    /// Since when.
+    /// The time since which it has this state.
     #[schema(format = DateTime)]
     at: String,
-    /// Why it could not be told, or why it declined.
+    /// The reason for which the seller could not be notified, or for which it declined.
     reason: Option<String>,
 }
 
-/// How many proposals an order has.
+/// The numbers of an order's proposals.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ProposalCountsView {
-    /// Ever made.
+    /// All proposals that were ever made.
     received: u32,
-    /// Can be awarded.
+    /// The proposals that can be awarded, or have won.
     open: u32,
-    /// Taken back.
+    /// The proposals that their sellers withdrew.
     withdrawn: u32,
-    /// Out.
+    /// The proposals that were closed as not awarded.
     closed: u32,
 }
 
-/// Who wins.
+/// The proposals that win.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) enum AwardView {
     /// One proposal takes all.
     Whole(String),
-    /// Lines go to different proposals: pairs of article and proposal.
+    /// Lines go to different proposals, as pairs of article and proposal.
     Lines(Vec<(String, String)>),
 }
 
 /// An award that can still be undone.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PendingAwardView {
-    /// Who wins; nobody when absent.
+    /// The award; absent where no proposal wins.
     award: Option<AwardView>,
-    /// Why.
+    /// The buyer's reason.
     reason: Option<String>,
-    /// From when on it counts.
+    /// The time from which it counts.
     #[schema(format = DateTime)]
     effective_at: String,
 }
@@ -187,13 +187,13 @@ pub(super) struct PendingAwardView {
 /// A page of orders.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct OrdersPage {
-    /// The orders, by tenant and number.
+    /// The orders, by tenant and id.
     pub(super) orders: Vec<OrderView>,
-    /// Give it as `after` for the next page; absent at the end.
+    /// The `after` of the next page; absent at the end.
     pub(super) next: Option<String>,
 }
 
-/// An order in one object.
+/// Converts an order.
 pub(super) fn order(order: &Order, facts: &Facts) -> OrderView {
     let counts = order.proposal_counts();
     OrderView {

@@ -1,5 +1,5 @@
-//! Which orders are to be projected, and which of them next. Orders are remembered, never events, so
-//! that an outage of any length costs no more memory than there are orders, and no more than a bound.
+//! The orders to be projected, and their sequence. Orders are held, never events, so that an outage
+//! of any length costs no more memory than there are orders, and no more than a limit.
 //!
 //! ```text
 //!            mark                next                 done
@@ -20,43 +20,44 @@ use tokio::time::Instant;
 
 use crate::backoff::backoff_up_to;
 
-/// Orders that may wait at once: a few hundred bytes each. Beyond it the next sweep finds the rest.
+/// The most orders that may wait at once: a few hundred bytes each. The next sweep finds those
+/// beyond it.
 pub(super) const WAITING_MAX: usize = 100_000;
-/// Longest wait before a processor that is not reached is tried again.
+/// The longest back-off before a processor that is not reached is tried again.
 const PROCESSOR_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Where the list of a life of an order is, and how long it is at least.
+/// The place of an incarnation's list, and the list's least length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// Which life of the name.
+    /// The order's incarnation.
     pub(crate) incarnation: Incarnation,
     /// The processor that holds the list.
     pub(crate) processor: Arc<str>,
-    /// The last event that was heard of.
+    /// The last event that is known to be in the list.
     pub(crate) last_seq: Seq,
 }
 
-/// How the work on one order ended.
+/// The end of the work on one order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// Done, as far as it can be; the processor answered when it is named.
+    /// Done, as far as it can be; the processor, where it is given, was reached.
     Done(Option<Arc<str>>),
-    /// To be done again.
+    /// The work is to be done again.
     Again,
-    /// This processor is not reached.
+    /// The order's processor, given here, is not reached.
     Unreached(Arc<str>),
-    /// This order's list cannot be read at the moment; others of its processor may.
+    /// This order's list cannot be read at the moment; others of its processor may be.
     Failed,
 }
 
 /// An order to work on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Task {
-    /// Which.
+    /// The order's key.
     pub(super) key: OrderKey,
-    /// Where a sweep found it; an order that is followed needs none.
+    /// The place where a sweep found the list; absent where the order is followed.
     pub(super) place: Option<Place>,
-    /// Whether it is to find out if its processor is reached again.
+    /// The task is a probe, to find out if the order's processor is reached again.
     pub(super) is_probe: bool,
 }
 
@@ -74,8 +75,8 @@ struct Item {
     place: Option<Place>,
 }
 
-/// Orders whose processor is not reached, one of which tries it while the others wait for its word; or
-/// one order alone whose list cannot be read.
+/// Orders whose processor is not reached, one of which probes it while the others wait for the
+/// result; or one order alone whose list cannot be read.
 #[derive(Debug)]
 struct Unreached {
     try_at: Instant,
@@ -93,7 +94,8 @@ pub(super) struct Agenda {
 }
 
 impl Agenda {
-    /// The order has events that are not projected. An order that is here already stays where it is.
+    /// Marks an order, which has events that are not projected. One that is held already stays
+    /// where it is.
     pub(super) fn mark(&mut self, key: &OrderKey, place: Option<Place>) {
         if let Some(item) = self.items.get_mut(key) {
             item.place = place.or_else(|| item.place.take());
@@ -110,14 +112,15 @@ impl Agenda {
         self.waiting.push_back(key.clone());
     }
 
-    /// Nobody else tells any more where the order's list is. One that is not here has no news.
+    /// Stores the place of an order's list that nobody else knows any more. An order that is not
+    /// held has nothing new.
     pub(super) fn keep(&mut self, key: &OrderKey, place: &Place) {
         if self.items.contains_key(key) {
             self.mark(key, Some(place.clone()));
         }
     }
 
-    /// The order to work on next.
+    /// Returns the order to work on next.
     pub(super) fn next(&mut self, now: Instant) -> Option<Task> {
         self.release_due(now);
         let key = self.waiting.pop_front()?;
@@ -127,12 +130,12 @@ impl Agenda {
         Some(Task { key, place: item.place.clone(), is_probe })
     }
 
-    /// Whether the last order that tried this processor did not reach it.
+    /// Reports whether the last order that tried this processor did not reach it.
     pub(super) fn is_unreached(&self, processor: &str) -> bool {
         self.unreached.contains_key(processor)
     }
 
-    /// The work on an order has ended.
+    /// Ends the work on an order.
     pub(super) fn done(&mut self, key: &OrderKey, end: End, now: Instant) {
         if let End::Done(Some(processor)) = &end {
             self.reached(processor);
@@ -169,7 +172,7 @@ impl Agenda {
         held.keys.push_back(key);
     }
 
-    /// Of each processor whose time has come, lets one order try it.
+    /// Lets one order probe each processor whose back-off is over.
     fn release_due(&mut self, now: Instant) {
         let due = self.unreached.values_mut().filter(|held| held.try_at <= now);
         for held in due {
@@ -193,17 +196,18 @@ impl Agenda {
         }
     }
 
-    /// When a processor that is not reached is to be tried again.
+    /// Returns the time of the next try of a processor that is not reached.
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.unreached.values().filter(|held| !held.keys.is_empty()).map(|h| h.try_at).min()
     }
 
-    /// How many orders are here, those in work included.
+    /// Returns the number of orders held, those in work included.
     pub(super) fn len(&self) -> usize {
         self.items.len()
     }
 
-    /// Whether orders were turned away, and most of those that were here are done. Asked once.
+    /// Reports whether orders were turned away, and less than half of the limit is held since; true
+    /// once.
     pub(super) fn take_overflow(&mut self) -> bool {
         let is_due = self.overflowed && self.items.len() < WAITING_MAX / 2;
         if is_due {
@@ -213,7 +217,7 @@ impl Agenda {
     }
 }
 
-/// The name under which an order waits alone: no processor's, which are URLs.
+/// Returns the name under which an order waits alone. It cannot be a processor's, which is a URL.
 fn alone(key: &OrderKey) -> String {
     key.to_string()
 }

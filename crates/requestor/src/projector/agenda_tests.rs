@@ -15,7 +15,7 @@ fn drain(agenda: &mut Agenda, now: Instant) -> Vec<OrderKey> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_that_is_marked_often_waits_once_and_in_turn() {
+async fn marked_orders_wait_once_in_turn() {
     let (mut agenda, now) = (Agenda::default(), Instant::now());
     for n in [1, 2, 1, 3, 2] {
         agenda.mark(&key(n), None);
@@ -28,8 +28,9 @@ async fn an_order_that_is_marked_often_waits_once_and_in_turn() {
     assert_eq!(agenda.len(), 0);
 }
 
+/// Never twice at once.
 #[tokio::test(start_paused = true)]
-async fn an_order_that_is_marked_while_in_work_is_worked_on_again_and_not_twice_at_once() {
+async fn orders_marked_in_work_run_again() {
     let (mut agenda, now) = (Agenda::default(), Instant::now());
     agenda.mark(&key(1), None);
     assert!(agenda.next(now).is_some());
@@ -41,8 +42,9 @@ async fn an_order_that_is_marked_while_in_work_is_worked_on_again_and_not_twice_
     assert_eq!(drain(&mut agenda, now), [key(1)]);
 }
 
+/// The others wait for it, and return once it got through.
 #[tokio::test(start_paused = true)]
-async fn one_order_tries_a_processor_that_is_not_reached_and_brings_the_others_back() {
+async fn one_order_probes_an_unreached_processor() {
     let (mut agenda, now) = (Agenda::default(), Instant::now());
     for n in 0..10 {
         agenda.mark(&key(n), None);
@@ -64,7 +66,7 @@ async fn one_order_tries_a_processor_that_is_not_reached_and_brings_the_others_b
 }
 
 #[tokio::test(start_paused = true)]
-async fn orders_of_other_processors_go_on_meanwhile() {
+async fn other_processors_orders_go_on() {
     let (mut agenda, now) = (Agenda::default(), Instant::now());
     agenda.mark(&key(1), None);
     agenda.mark(&key(2), None);
@@ -77,7 +79,7 @@ async fn orders_of_other_processors_go_on_meanwhile() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_whose_list_cannot_be_read_is_tried_again_alone() {
+async fn unreadable_lists_are_retried_alone() {
     let (mut agenda, now) = (Agenda::default(), Instant::now());
     agenda.mark(&key(1), None);
     let task = agenda.next(now).unwrap();
@@ -91,7 +93,7 @@ async fn an_order_whose_list_cannot_be_read_is_tried_again_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_does_not_fit_is_turned_away_and_told_of_once_there_is_room() {
+async fn overflow_is_reported_once_with_room() {
     let (mut agenda, now) = (Agenda::default(), Instant::now());
     for n in 0..=WAITING_MAX {
         agenda.mark(&key(n), None);

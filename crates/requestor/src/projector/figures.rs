@@ -1,28 +1,28 @@
-//! The projection's figures. No label takes a user's value.
+//! The projection's metrics. No label takes a user's value.
 
 use orderstream_core::Timestamp;
 use orderstream_support::Register;
 use prometheus::{Histogram, IntCounter, IntGauge, Registry};
 
-/// Seconds from an event to its being projected: at best a few milliseconds, after an outage as long
-/// as that was.
+/// Buckets of the time from an event to its projection, seconds: at best a few milliseconds, after
+/// an outage as long as that was.
 const LAG_BOUNDS: [f64; 12] =
     [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 1_800.0, 7_200.0];
 
-/// How a pass over one order ended.
+/// The outcome of a pass over one order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// Events were projected.
     Projected,
-    /// All was projected before.
+    /// All events were projected before.
     Current,
-    /// There is no such life of the order any more.
+    /// The order's incarnation does not exist any more.
     Gone,
-    /// Somebody else projected it, or it is begun anew.
+    /// Somebody else moved the cursor, or the order is projected from its first event again.
     Moved,
     /// The projection is not reached.
     Unavailable,
-    /// The projection does not take it.
+    /// The projection refuses the events.
     Refused,
     /// The order's processor is not reached.
     Unreached,
@@ -65,9 +65,9 @@ pub struct ProjectionMetrics {
     pub down: IntGauge,
     /// Events that were projected.
     pub events: IntCounter,
-    /// Time from an event to its being projected.
+    /// The time from an event to its projection.
     pub lag: Histogram,
-    /// Whole comparisons of the lists with the projection.
+    /// Finished comparisons of all lists with the projection.
     pub sweeps: IntCounter,
     passes: Vec<(Outcome, IntCounter)>,
 }
@@ -112,14 +112,14 @@ impl ProjectionMetrics {
         })
     }
 
-    /// A pass ended.
+    /// Counts a pass by its outcome.
     pub(super) fn passed(&self, outcome: Outcome) {
         if let Some((_, counter)) = self.passes.iter().find(|(held, _)| *held == outcome) {
             counter.inc();
         }
     }
 
-    /// An event of this moment is projected.
+    /// Counts a projected event, and observes the time since `at`.
     #[allow(clippy::cast_precision_loss, reason = "milliseconds of days fit in 53 bits")]
     pub(super) fn projected(&self, at: Timestamp, now: Timestamp) {
         self.events.inc();

@@ -1,6 +1,6 @@
-//! One look at one order: reads its list after what is projected, as an observer, up to the last event
-//! that was heard of, and projects it. Whatever breaks it off, nothing is lost: the cursor moves only
-//! with what it stands for.
+//! One pass over one order: reads its list after the cursor, as an observer, up to the last known
+//! event, and projects it. Whatever breaks the pass off, nothing is lost: the cursor moves only
+//! together with the projected events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,22 +18,23 @@ use super::figures::Outcome;
 use crate::acts::refusal_of;
 use crate::shared::Shared;
 
-/// How long opening a stream, or waiting for an event that is in the list, may take.
+/// The time limit of opening a stream, and of waiting for an event that is in the list.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// Events that are projected in one step, so that memory does not grow with an order's list.
+/// The most events that are projected in one step, so that memory does not grow with an order's
+/// list.
 const BATCH_EVENTS_MAX: usize = 64;
 
-/// How a look ended, and what that means for the order's turn.
+/// The result of a pass, and its consequence for the order.
 #[derive(Debug)]
 pub(super) struct Passed {
     pub(super) task: Task,
     pub(super) outcome: Outcome,
     pub(super) end: End,
-    /// Why it is not reached or not taken, for people.
+    /// The cause of a failure, for people; absent after a pass without one.
     pub(super) reason: Option<String>,
 }
 
-/// Why a look broke off.
+/// The cause that broke a pass off.
 #[derive(Debug)]
 enum Fault {
     Projection(ProjectionError),
@@ -52,10 +53,10 @@ impl From<Refusal> for Fault {
     }
 }
 
-/// An order's list from a number on.
+/// An order's list from a sequence number on.
 type List = Streaming<v1::OrderStreamResponse>;
 
-/// Looks at one order.
+/// Runs one pass over one order.
 pub(super) async fn pass(shared: &Shared, projector: &Projector, task: Task) -> Passed {
     let Some(place) = whereabouts(shared, &task) else {
         let (outcome, end) = (Outcome::Gone, End::Done(None));
@@ -71,7 +72,7 @@ pub(super) async fn pass(shared: &Shared, projector: &Projector, task: Task) -> 
     Passed { task, outcome, end, reason }
 }
 
-/// Where the order's list is now: as it is followed, else as a sweep found it.
+/// Returns the place of the order's list now: as it is followed, else as a sweep found it.
 fn whereabouts(shared: &Shared, task: &Task) -> Option<Place> {
     let followed = shared.registry.place(&task.key);
     match (followed, task.place.clone()) {
@@ -129,7 +130,7 @@ async fn follow_up_to(
         }
         Err(refusal) => return Err(refusal.into()),
     };
-    // Whoever heard of less than is projected has only to know that the list is the same.
+    // Where less is known than is projected, it is enough that the list is the same.
     if cursor.seq > place.last_seq {
         return Ok(Outcome::Current);
     }
@@ -168,7 +169,7 @@ async fn project(
     Ok(Outcome::Projected)
 }
 
-/// Whether this is the event that follows, in this life of the order.
+/// Refuses an event that is not the next one, or that opens another incarnation of the order.
 fn check(life: &OrderLife, event: &Event, read: Seq) -> Result<(), Refusal> {
     if event.seq != read.next() {
         let text = format!("event {} came where {} was due", event.seq, read.next());
@@ -182,7 +183,7 @@ fn check(life: &OrderLife, event: &Event, read: Seq) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The list's next event; `None` when the processor says no more.
+/// Returns the list's next event; `None` when the processor ends the stream.
 async fn next(list: &mut List) -> Result<Option<Event>, Refusal> {
     let response = match tokio::time::timeout(READ_TIMEOUT, list.message()).await {
         Ok(Ok(Some(response))) => response,

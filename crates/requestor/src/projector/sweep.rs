@@ -1,6 +1,7 @@
-//! Compares all lists of all processors with what is projected: at the start, after the projection was
-//! away, and now and then. It finds what nobody is woken for: orders that ended while the projection or
-//! the requestor was down, and a projection that was wiped or restored.
+//! Compares all lists of all processors with the projection: at the start, after the projection was
+//! away, and periodically. It finds the differences that nothing wakes the projection for: orders
+//! that ended while the projection or the requestor was down, and a projection that was wiped or
+//! restored.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,29 +20,29 @@ use crate::acts::refusal_of;
 use crate::backoff::backoff_up_to;
 use crate::shared::Shared;
 
-/// Orders that are compared in one step.
+/// The number of orders that are compared in one step.
 const PAGE_ORDERS: u32 = 500;
-/// How long a page of a processor's list may take.
+/// The time limit of a page of a processor's list.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest wait before something that failed is tried again.
+/// The longest back-off before a failed step is tried again.
 const WAIT_MAX: Duration = Duration::from_secs(10);
-/// How often a processor that does not answer is asked before it is left for the next sweep.
+/// The tries of a processor that does not reply, before it is left for the next sweep.
 const TRIES_MAX: u32 = 6;
-/// Orders that may wait while more are looked for.
+/// The most orders that may wait while more are read.
 const WAITING_FOR_MORE_MAX: usize = WAITING_MAX / 10;
-/// How often it is looked whether processors are known, while none is.
+/// The interval of the checks for known processors, while there is none.
 const PROCESSORS_LOOK: Duration = Duration::from_secs(1);
-/// How often it is looked whether there is room for more.
+/// The interval of the checks for room for more orders.
 const ROOM_LOOK: Duration = Duration::from_millis(100);
 
 /// A page of a processor's list.
 struct Page {
     found: Vec<(OrderLife, Seq)>,
-    /// Where the next page begins; absent after the last one.
+    /// The order after which the next page begins; absent after the last page.
     next: Option<v1::OrderRef>,
 }
 
-/// Compares once.
+/// Compares all lists once.
 pub(super) async fn sweep(shared: &Shared, projector: &Projector) {
     let mut backoff = backoff_up_to(WAIT_MAX);
     while projector.ask(projector.store.prepare()).await.is_err() {
@@ -92,7 +93,7 @@ async fn sweep_processor(shared: &Shared, projector: &Projector, processor: &Arc
     }
 }
 
-/// Marks what is projected less far, or farther, than the lists go.
+/// Marks the orders that are projected less far, or farther, than their lists go.
 async fn compare(projector: &Projector, processor: &Arc<str>, found: Vec<(OrderLife, Seq)>) {
     let lives: Vec<OrderLife> = found.iter().map(|(life, _)| life.clone()).collect();
     let mut backoff = backoff_up_to(WAIT_MAX);

@@ -1,4 +1,4 @@
-//! One order of the tracker: what is asked for, what is known, and the task that follows it.
+//! One order of the tracker: its specification, its state, and the task that follows it.
 
 use std::sync::Arc;
 
@@ -21,34 +21,34 @@ use crate::projector::Place;
 pub(super) struct Entry {
     pub(super) epoch: Epoch,
     pub(super) processor: Arc<str>,
-    /// What is asked for, until the order itself says it.
+    /// The specification as it was asked for; absent once the order's own events hold it.
     pub(super) asked: Option<Box<OrderSpec>>,
     pub(super) tracker: Tracker,
     pub(super) following: Following,
-    /// Ends the task; absent before it is known and after it ended.
+    /// The handle that aborts the task; absent before the task is known and after it ended.
     pub(super) task: Option<AbortHandle>,
-    /// Whether the stream is up; as in the tracker, readable without a snapshot.
+    /// The stream is up: as in the tracker, readable without a snapshot.
     pub(super) active: bool,
-    /// Whether it was up before.
+    /// The stream was up before.
     pub(super) was_active: bool,
-    /// Whether the order's task runs.
+    /// The order's task runs.
     pub(super) running: bool,
-    /// Whether it has ended, and nobody follows it any more.
+    /// The order has ended, and nobody follows it any more.
     pub(super) over: bool,
-    /// What the order store holds of it.
+    /// The part of the order that the order store holds.
     pub(super) stored: Holds,
-    /// Why its processor does not open it, since it was last up.
+    /// The processor's refusal to open the order, since its stream was last up.
     pub(super) refused: Option<Box<Refusal>>,
 }
 
-/// What the order store holds of an order.
+/// The part of an order that the order store holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Holds {
-    /// No more than acts: a resource asked for it.
+    /// No more than commands: a resource asked for the order.
     Nothing,
-    /// What was asked for.
+    /// The order's specification.
     Order,
-    /// Its end too, and what is shown of it from then on.
+    /// The order's end too, and its state as it is shown from then on.
     End,
 }
 
@@ -61,7 +61,8 @@ impl Entry {
         }
     }
 
-    /// Where its acts go. Those of a caller wait for as long as it wants the order, whoever is in its way.
+    /// Returns the destination of the order's commands. Those of a caller wait for as long as the
+    /// caller wants the order, whoever is in its way.
     pub(super) fn address(&self, origin: Origin) -> Address {
         let (processor, epoch) = (self.processor.to_string(), self.epoch);
         if !self.running || self.tracker.order().is_some() {
@@ -76,7 +77,7 @@ impl Entry {
         }
     }
 
-    /// What was asked for: as the order says it, or as it was asked.
+    /// Returns the specification: the order's own, else the one that was asked for.
     pub(super) fn asked(&self) -> Option<&OrderSpec> {
         self.tracker.order().map(|order| &order.spec).or(self.asked.as_deref())
     }
@@ -95,17 +96,18 @@ impl Entry {
         }
     }
 
-    /// Whether the whole list was heard, to its end.
+    /// Reports whether the whole list was received, to its end.
     pub(super) fn has_ended(&self) -> bool {
         self.over || self.tracker.order().is_some_and(|order| order.phase.is_terminal())
     }
 
-    /// The order's end, also where its list is still read up to it: a former process showed it.
+    /// Returns the order's end, also where its list is still read up to it, since a former process
+    /// showed it.
     pub(super) fn end(&self) -> Option<Phase> {
         self.tracker.end()
     }
 
-    /// What an order that reached its end says to an act; `None` while it lives.
+    /// Returns the reply of an order that has ended to a command; `None` before its end.
     pub(super) fn after_the_end(&self, key: &OrderKey, act: &Act) -> Option<Result<(), Refusal>> {
         let phase = self.end()?;
         let order = self.tracker.order().filter(|order| order.phase.is_terminal());
@@ -132,8 +134,8 @@ impl Entry {
         Ok(())
     }
 
-    /// The order is asked for again: its epoch may have risen, its processor
-    /// may be another one from the next connection on, its task may have ended.
+    /// Takes a repeated request for the order: its epoch may have risen, its processor may be
+    /// another one from the next connection on, its task may have ended.
     pub(super) fn again(&mut self, epoch: Epoch, processor: Arc<str>, life: u64) -> Added {
         self.epoch = self.epoch.max(epoch);
         self.processor = processor;
@@ -141,7 +143,7 @@ impl Entry {
             return Added::Known;
         }
         self.running = true;
-        // Who waits on the former life waits on this one from now on.
+        // Whoever waits for the former task waits for this one from now on.
         self.following.changed.notify_waiters();
         self.following = Following { life, changed: Arc::new(Notify::new()) };
         Added::Start(self.following.clone())

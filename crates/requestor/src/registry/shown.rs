@@ -1,11 +1,11 @@
-//! What of the tracked orders is shown, and what outlives this process: floors under orders that are
+//! The shown state of the tracked orders, which outlives this process: floors under orders that are
 //! read again, and orders that ended before.
 
 use std::sync::Arc;
 
 use orderstream_core::buyer::Tracked;
 use orderstream_core::tracker::{Input, Shown};
-use orderstream_core::{OrderKey, OrderSpec, Timestamp, Tracker};
+use orderstream_core::{OrderKey, OrderSpec, RequestPhase, Timestamp, Tracker};
 use tokio::sync::Notify;
 
 use super::entry::{Entry, Holds};
@@ -14,12 +14,12 @@ use crate::shown::Floors;
 use crate::store::Ended;
 
 impl Orders {
-    /// How many orders have not ended.
+    /// Returns the number of orders that have not ended.
     pub(super) fn live(&self) -> usize {
         self.map.len().saturating_sub(self.over)
     }
 
-    /// This life of an order has ended. Beyond their bound the oldest ended ones are forgotten.
+    /// Takes an ended order into account. Beyond their limit the oldest ended orders are removed.
     pub(super) fn has_ended(&mut self, key: &OrderKey, life: u64) {
         self.over = self.over.saturating_add(1);
         self.ended.push_back((key.clone(), life));
@@ -38,12 +38,12 @@ impl Orders {
 }
 
 impl Registry {
-    /// Takes what former processes showed, until the orders are asked for.
+    /// Takes the states that former processes showed, until their orders are added.
     pub(crate) fn lay_floors(&self, floors: Floors) {
         self.orders.lock().floors = floors;
     }
 
-    /// Takes up an order that ended before this process began.
+    /// Adds an order that ended before this process began.
     pub(crate) fn add_ended(&self, ended: Ended) {
         let Ended { key, asked, processor, shown } = ended;
         let mut orders = self.orders.lock();
@@ -73,12 +73,12 @@ impl Registry {
         self.count(&orders);
     }
 
-    /// Ended orders that are forgotten here: who asks is to forget them in the store.
+    /// Takes the ended orders that were removed here; the caller is to remove them in the store.
     pub(crate) fn take_forgotten(&self) -> Vec<OrderKey> {
         std::mem::take(&mut self.orders.lock().forgotten)
     }
 
-    /// What there is to show of these orders that does not survive this process yet.
+    /// Returns the states to show of these orders that do not survive this process yet.
     pub(crate) fn to_keep<'a>(
         &self,
         keys: impl Iterator<Item = &'a OrderKey>,
@@ -94,14 +94,14 @@ impl Registry {
         keys.filter_map(fresh).collect()
     }
 
-    /// This survives: it may be shown.
+    /// Notes that this state survives, and may be shown.
     pub(crate) fn kept(&self, key: &OrderKey, shown: &Arc<Shown>) {
         if let Some(entry) = self.orders.lock().map.get_mut(key) {
             entry.tracker.step(Timestamp(0), Input::Shown(Arc::clone(shown)));
         }
     }
 
-    /// The order's end is stored with it, and with what is shown of it: that may be shown.
+    /// Notes that the order's end is stored, with the state to show, which may be shown now.
     pub(crate) fn end_is_stored(&self, key: &OrderKey, shown: &Arc<Shown>) {
         self.kept(key, shown);
         let mut orders = self.orders.lock();
@@ -111,7 +111,7 @@ impl Registry {
         }
     }
 
-    /// All orders of which anything was shown, but those whose end is stored.
+    /// Returns the orders of which any state was shown, except those whose end is stored.
     pub(crate) fn all_shown(&self) -> Vec<OrderKey> {
         let orders = self.orders.lock();
         let shown = orders.map.iter().filter(|(_, entry)| entry.tracker.shown().is_some());
@@ -119,7 +119,7 @@ impl Registry {
         shown.map(|(key, _)| key.clone()).collect()
     }
 
-    /// What was shown of these orders.
+    /// Returns the states that were shown of these orders.
     pub(crate) fn shown(&self, keys: &[OrderKey]) -> Vec<(OrderKey, Arc<Shown>)> {
         let orders = self.orders.lock();
         let shown =
@@ -127,7 +127,7 @@ impl Registry {
         keys.iter().filter_map(shown).collect()
     }
 
-    /// These orders as they may be shown, without those that are not here.
+    /// Returns these orders as they may be shown, without those that are not here.
     pub(crate) fn tracked(&self, keys: &[OrderKey]) -> Vec<Tracked> {
         let orders = self.orders.lock();
         let none = OrderSpec::default();
@@ -140,12 +140,13 @@ impl Registry {
         keys.iter().filter_map(tracked).collect()
     }
 
-    /// The order's phase as users see it, to choose by.
-    pub(crate) fn phase(&self, key: &OrderKey) -> Option<&'static str> {
+    /// Returns the order's phase as users see it, to filter by.
+    pub(crate) fn phase(&self, key: &OrderKey) -> Option<RequestPhase> {
         self.orders.lock().map.get(key).map(|entry| entry.tracker.snapshot().phase())
     }
 
-    /// Whether an order that ended before this process began was asked for with more than is held here.
+    /// Reports whether the order ended before this process began, so that less than its whole
+    /// specification is held here.
     pub(crate) fn is_asked_in_short(&self, key: &OrderKey) -> bool {
         let orders = self.orders.lock();
         orders.map.get(key).is_some_and(|entry| entry.over && entry.tracker.order().is_none())

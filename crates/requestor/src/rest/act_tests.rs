@@ -1,11 +1,11 @@
-//! Claims about what buyers do beside the original's contract, about repetitions, and about the
-//! document.
+//! Claims about the buyers' commands beside the original's contract, about repetitions, and about
+//! the document.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::Method;
-use orderstream_core::Reason;
 use orderstream_core::port::OrderStreams as _;
+use orderstream_core::{Reason, RequestPhase};
 use serde_json::{Value, json};
 
 use super::tests::{INITIATE, Rig, ask, ask_once, key, rig, until};
@@ -18,12 +18,12 @@ async fn started() -> Rig {
     rig
 }
 
-/// What each of the order's events at the processor was.
+/// Returns the kinds of the order's events at the processor.
 fn kinds(rig: &Rig) -> Vec<&'static str> {
     rig.fake.events(&key()).iter().map(|event| event.kind.as_str()).collect()
 }
 
-/// One refusal, which the document says of the operation that gave it.
+/// Checks one refusal, and that the document names it for the operation.
 async fn refused(rig: &Rig, path: &str, body: &str, reason: Reason) {
     let (status, answer) = rig.post(path, body).await;
     assert_eq!(answer["reason"], reason.as_str(), "{path}: {answer}");
@@ -37,8 +37,9 @@ async fn refused(rig: &Rig, path: &str, body: &str, reason: Reason) {
     assert!(words.split(", ").any(|word| word == reason.as_str()), "{path} {status}: {words}");
 }
 
+/// An order is paused, resumed, extended, awarded, undone and closed.
 #[tokio::test]
-async fn an_order_is_paused_resumed_extended_awarded_undone_and_closed() {
+async fn buyers_can_run_every_command() {
     let rig = started().await;
     rig.fake.propose(&key(), "P-1");
     for (path, body, message) in [
@@ -62,12 +63,12 @@ async fn an_order_is_paused_resumed_extended_awarded_undone_and_closed() {
         "OrderClosed",
     ];
     assert_eq!(kinds(&rig)[3..], wanted);
-    until("closed", || rig.handle.snapshot(&key()).unwrap().phase() == "Closed").await;
+    until("closed", || rig.handle.snapshot(&key()).unwrap().phase() == RequestPhase::Closed).await;
     refused(&rig, "/cancel/SB1029436", "", Reason::OrderEnded).await;
 }
 
 #[tokio::test]
-async fn what_the_processor_refuses_the_caller_hears() {
+async fn processor_refusals_reach_the_caller() {
     let rig = started().await;
     rig.fake.propose(&key(), "P-1");
     refused(&rig, "/undo-award/SB1029436", "", Reason::AwardNotPending).await;
@@ -86,15 +87,16 @@ async fn what_the_processor_refuses_the_caller_hears() {
     refused(&rig, "/award/SB1029436", long, Reason::InvalidField).await;
 }
 
+/// The same award again succeeds.
 #[tokio::test]
-async fn a_second_award_is_refused_and_the_same_one_can_be_said_again() {
+async fn second_awards_are_refused() {
     let rig = started().await;
     for id in ["P-1", "P-2"] {
         rig.fake.propose(&key(), id);
     }
     let award = r#"{"proposal_id": "P-1"}"#;
     assert_eq!(rig.post("/award/SB1029436", award).await.0, 200);
-    until("over", || rig.handle.snapshot(&key()).unwrap().phase() == "Finalised").await;
+    until("over", || rig.handle.snapshot(&key()).unwrap().phase() == RequestPhase::Finalised).await;
     assert_eq!(rig.post("/award/SB1029436", award).await.0, 200, "said again");
     let other = r#"{"proposal_id": "P-2"}"#;
     refused(&rig, "/award/SB1029436", other, Reason::AlreadyAwarded).await;
@@ -102,8 +104,9 @@ async fn a_second_award_is_refused_and_the_same_one_can_be_said_again() {
     refused(&rig, "/pause/SB1029436", "", Reason::OrderEnded).await;
 }
 
+/// They cannot be awarded either.
 #[tokio::test]
-async fn a_sealed_order_is_not_awarded_and_tells_nothing() {
+async fn sealed_orders_hide_prices_and_sellers() {
     let rig = rig().await;
     let sealed = r#"{"order_req_id": "SB1029436", "sealed": true}"#;
     assert_eq!(rig.post("/initiate", sealed).await.0, 200);
@@ -119,7 +122,7 @@ async fn a_sealed_order_is_not_awarded_and_tells_nothing() {
 }
 
 #[tokio::test]
-async fn the_same_key_has_one_effect_and_one_answer() {
+async fn repeated_keys_have_one_effect() {
     let rig = started().await;
     let path = "/pause/SB1029436";
     let pause =
@@ -138,14 +141,14 @@ async fn the_same_key_has_one_effect_and_one_answer() {
     assert_eq!((again.0, &again.1["reason"]), (no.0, &no.1["reason"]), "a refusal too");
     let close = (Method::POST, "/close/SB1029436", "");
     assert_eq!(ask_once(&rig.handle, close.clone(), "k3").await.0, 200);
-    until("closed", || rig.handle.snapshot(&key()).unwrap().phase() == "Closed").await;
+    until("closed", || rig.handle.snapshot(&key()).unwrap().phase() == RequestPhase::Closed).await;
     assert_eq!(ask_once(&rig.handle, close, "k3").await.0, 200, "also after the end");
     let (status, answer) = ask_once(&rig.handle, (Method::POST, path, ""), "not a key").await;
     assert_eq!((status, &answer["field"]), (422, &json!("idempotency_key")));
 }
 
 #[tokio::test]
-async fn a_path_takes_the_tenant_from_itself_or_from_the_query() {
+async fn paths_or_queries_name_the_tenant() {
     let rig = rig().await;
     let body = r#"{"order_req_id": "a", "tenant": "team"}"#;
     assert_eq!(rig.post("/initiate", body).await.0, 200);
@@ -189,7 +192,7 @@ async fn orders_are_listed_page_by_page() {
     assert_eq!((status, &answer["field"]), (422, &json!("limit")));
 }
 
-/// Every operation of the document.
+/// Returns every operation of the document by path and method.
 fn operations(document: &Value) -> BTreeMap<(String, String), Value> {
     let mut all = BTreeMap::new();
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -201,7 +204,7 @@ fn operations(document: &Value) -> BTreeMap<(String, String), Value> {
 }
 
 #[tokio::test]
-async fn the_document_has_every_route_and_no_other() {
+async fn document_has_exactly_the_routes() {
     let rig = rig().await;
     let mut served = BTreeSet::new();
     for (path, _) in routes() {

@@ -1,5 +1,6 @@
-//! What buyers do. What is answered is stored; an act is answered with success when it is in the
-//! order's list, and with 202 and a place to look where that is not known within two seconds.
+//! The buyers' commands. A command is stored before the reply. The reply is success when the
+//! command is in the order's list, and 202 with the outcome's path where that is not known within
+//! two seconds.
 #![allow(unused_qualifications, reason = "the macro of a path writes whole paths")]
 
 use axum::Json;
@@ -18,7 +19,7 @@ use super::not_done::NotDone;
 use super::view::{FollowUpView, PendingView, SuccessView};
 use super::{OrderPath, Owner, Served};
 
-/// The answer to an act: done, or not decided yet and where to look.
+/// Returns the reply to a command: done, or not decided yet with the outcome's path.
 fn acted(key: &OrderKey, acted: Acted, message: &'static str) -> Response {
     match acted {
         Acted::Done => success(message),
@@ -38,7 +39,7 @@ fn pending(key: &OrderKey, act: &IdempotencyKey, follow_up_id: Option<String>) -
     (StatusCode::ACCEPTED, [(LOCATION, location)], Json(view)).into_response()
 }
 
-/// Where it is told what came of an act. What ids and keys are made of needs no escape in a path.
+/// Returns the path of a command's outcome. Ids and keys need no escape in a path.
 fn place_of(key: &OrderKey, act: &IdempotencyKey) -> String {
     let order = match key.tenant == Tenant::default() {
         true => key.order_req_id.to_string(),
@@ -53,8 +54,8 @@ fn success(message: &'static str) -> Response {
 
 /// Ask for quotations.
 ///
-/// The same order again changes nothing while it lives, also at the same instant. The order's id is
-/// its key, and no `Idempotency-Key` is looked at.
+/// The same order again changes nothing before its end, also at the same instant. The order's id is
+/// its key; an `Idempotency-Key` is not used.
 #[utoipa::path(post, path = "/api/v1/orders/initiate", tag = "orders", operation_id = "initiate",
     request_body = InitiateSchema,
     responses((status = 200, description = "It is stored and followed.", body = SuccessView)))]
@@ -73,10 +74,10 @@ pub(super) async fn initiate(
     Ok(success(message))
 }
 
-/// Ask or tell the sellers something.
+/// Send a follow-up to the sellers.
 ///
-/// The `follow_up_id` is the follow-up's key. Only without one the `Idempotency-Key` is looked at: it
-/// is the follow-up's id then.
+/// The `follow_up_id` is the follow-up's key. Without one, the `Idempotency-Key` is used as the
+/// follow-up's id.
 #[utoipa::path(post, path = "/api/v1/orders/followup", tag = "orders", operation_id = "follow-up",
     request_body = FollowUpBody,
     responses(
@@ -101,7 +102,7 @@ pub(super) async fn follow_up(
     })
 }
 
-/// One act on the order that a path names, and its word where it is done.
+/// Runs one command on the order that a path names, and replies with `done` when it is done.
 async fn act(
     buyer: &Served,
     (key, done): (OrderKey, &'static str),
@@ -131,8 +132,8 @@ pub(super) async fn finalize(
 
 /// Award an order, as a whole or by lines.
 ///
-/// With `undo_within_ms` it counts, and sellers are told, only after so long; until then it can be
-/// undone.
+/// With `undo_within_ms` the award becomes final, and sellers are notified, only after that time;
+/// until then it can be undone.
 #[utoipa::path(post, path = "/api/v1/orders/award/{order_req_id}", tag = "orders",
     operation_id = "award", params(OrderPath, Owner), request_body = AwardBody,
     responses(
@@ -148,7 +149,7 @@ pub(super) async fn award(
     act(&buyer, (owner.key(&id)?, "Order awarded"), request, ActBody::award).await
 }
 
-/// Undo an award that does not count yet.
+/// Undo a pending award.
 #[utoipa::path(post, path = "/api/v1/orders/undo-award/{order_req_id}", tag = "orders",
     operation_id = "undo-award", params(OrderPath, Owner), request_body = Option<ReasonBody>,
     responses(
@@ -165,7 +166,7 @@ pub(super) async fn undo_award(
     act(&buyer, (owner.key(&id)?, "Award undone"), request, read).await
 }
 
-/// Take no proposals for now.
+/// Pause an order: it takes no proposals for now.
 #[utoipa::path(post, path = "/api/v1/orders/pause/{order_req_id}", tag = "orders",
     operation_id = "pause", params(OrderPath, Owner), request_body = Option<ReasonBody>,
     responses(
@@ -182,7 +183,7 @@ pub(super) async fn pause(
     act(&buyer, (owner.key(&id)?, "Order paused"), request, read).await
 }
 
-/// Take proposals again.
+/// Resume an order: it takes proposals again.
 #[utoipa::path(post, path = "/api/v1/orders/resume/{order_req_id}", tag = "orders",
     operation_id = "resume", params(OrderPath, Owner),
     responses(
@@ -198,7 +199,7 @@ pub(super) async fn resume(
     act(&buyer, (owner.key(&id)?, "Order resumed"), request, |_| Ok(BuyerAct::Resume)).await
 }
 
-/// Let an order live longer; all who were invited are told.
+/// Extend an order; all who were invited are notified.
 #[utoipa::path(post, path = "/api/v1/orders/extend/{order_req_id}", tag = "orders",
     operation_id = "extend", params(OrderPath, Owner), request_body = ExtendBody,
     responses(
@@ -231,7 +232,7 @@ pub(super) async fn close(
     act(&buyer, (owner.key(&id)?, "Order closed"), request, read).await
 }
 
-/// End an order as if it had not been asked.
+/// Cancel an order, as if it had not been asked for.
 #[utoipa::path(post, path = "/api/v1/orders/cancel/{order_req_id}", tag = "orders",
     operation_id = "cancel", params(OrderPath, Owner), request_body = Option<ReasonBody>,
     responses(

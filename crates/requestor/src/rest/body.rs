@@ -1,14 +1,13 @@
-//! The buyer's requests as they come: lenient, whatever their content type says.
+//! The bodies of the buyers' requests, read leniently, whatever their content type.
 
 use axum::extract::Request;
 use orderstream_core::buyer::{BuyerAct, Note};
 use orderstream_core::command::Award;
 use orderstream_core::input::{
-    AwardInput, FollowUpInput, MessageInput, SpecInput, expires_in_ms, optional_text,
+    AwardInput, MessageInput, NoteInput, SpecInput, expires_in_ms, optional_text,
 };
 use orderstream_core::limits::{TEXT_CHARS_MAX, UNDO_WITHIN_MS_MAX};
-use orderstream_core::spec::FollowUp;
-use orderstream_core::{FollowUpId, IdempotencyKey, OrderKey, OrderSpec, Refusal};
+use orderstream_core::{IdempotencyKey, OrderKey, OrderSpec, Refusal};
 use orderstream_rpc::problem::{self, Problem};
 use serde::Deserialize;
 use serde_json::Value;
@@ -19,7 +18,7 @@ use super::{BODY_BYTES_MAX, examples};
 
 mod schema;
 
-/// `POST /initiate`: the original's three fields, and beside them what is wanted.
+/// `POST /initiate`: the original's three fields, and the specification beside them.
 #[derive(Debug)]
 pub(super) struct InitiateBody {
     named: Named,
@@ -27,7 +26,7 @@ pub(super) struct InitiateBody {
     spec: SpecInput,
 }
 
-/// Which order, and whose.
+/// The order that a body names, and its session.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Named {
@@ -41,14 +40,15 @@ struct Named {
 #[serde(default)]
 #[schema(example = json!(examples::follow_up()))]
 pub(super) struct FollowUpBody {
-    /// Which order.
+    /// The buyer's number of the order.
     #[schema(required = true)]
     order_req_id: String,
-    /// Whose order; `default` when left out.
+    /// The order's tenant; `default` when left out.
     tenant: String,
-    /// Given by the buyer, or left to the requestor. The same id again is a repetition.
+    /// The follow-up's id, given by the buyer, or left to the requestor. The same id again is a
+    /// repetition.
     follow_up_id: Option<String>,
-    /// To these sellers, at most 100; to all when left out.
+    /// The sellers it goes to, at most 100; all when left out.
     audience: Option<Vec<String>>,
     /// The seller's question that it answers.
     answers: Option<String>,
@@ -57,15 +57,15 @@ pub(super) struct FollowUpBody {
     message: Value,
 }
 
-/// The body of an act on an order that the path names; it may be left out where nothing in it is
-/// needed.
+/// The body of a command on the order that the path names; it may be left out where none of its
+/// fields is needed.
 #[derive(Debug, Default)]
 pub(super) struct ActBody {
     given: Given,
     award: AwardInput,
 }
 
-/// What acts take beside an award.
+/// The fields of commands, except an award.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Given {
@@ -93,22 +93,21 @@ impl FollowUpBody {
         problem::read_json(request, BODY_BYTES_MAX).await
     }
 
-    /// An `Idempotency-Key` serves as the id where the body gives none.
+    /// Checks the body; an `Idempotency-Key` serves as the follow-up's id where the body gives
+    /// none.
     pub(super) fn check(
         self,
         idempotency_key: Option<&IdempotencyKey>,
     ) -> Result<(OrderKey, Note), Refusal> {
         let key = OrderKey::new(&self.tenant, &self.order_req_id)?;
         let from_header = || idempotency_key.map(ToString::to_string);
-        let given = self.follow_up_id.filter(|id| !id.is_empty()).or_else(from_header);
-        let id = given.map(FollowUpId::new).transpose()?;
-        let FollowUp { audience, message, answers, .. } = FollowUp::try_from(FollowUpInput {
-            id: "unnamed".to_owned(),
+        let note = Note::try_from(NoteInput {
+            id: self.follow_up_id.filter(|id| !id.is_empty()).or_else(from_header),
             audience: self.audience.unwrap_or_default(),
             message: message(self.message)?,
             answers: self.answers,
         })?;
-        Ok((key, Note { id, audience, message, answers }))
+        Ok((key, note))
     }
 }
 
@@ -125,13 +124,13 @@ impl ActBody {
         optional_text("reason", self.given.reason, TEXT_CHARS_MAX)
     }
 
-    /// The end, with a winner or without one.
+    /// Returns the command that ends the order, with an award or without one.
     pub(super) fn finalise(self) -> Result<BuyerAct, Refusal> {
         let award: Option<Award> = self.award.clone().try_into()?;
         self.finalise_with(award)
     }
 
-    /// The end with a winner.
+    /// Returns the command that ends the order with an award.
     pub(super) fn award(self) -> Result<BuyerAct, Refusal> {
         let award: Option<Award> = self.award.clone().try_into()?;
         if award.is_none() {
@@ -151,7 +150,7 @@ impl ActBody {
         Ok(BuyerAct::Finalise { award, reason: self.reason()?, undo_within_ms })
     }
 
-    /// A longer life.
+    /// Returns the command that extends the order.
     pub(super) fn extend(self) -> Result<BuyerAct, Refusal> {
         let missing = "is missing; give the whole life from the opening, milliseconds";
         let ms =
@@ -160,43 +159,44 @@ impl ActBody {
     }
 }
 
-/// Why, or nothing.
+/// An optional reason.
 #[derive(Debug, Deserialize, ToSchema)]
 #[allow(dead_code, reason = "it describes what `ActBody` reads")]
 #[schema(example = json!(examples::reason()))]
 pub(super) struct ReasonBody {
-    /// Why, for all who take part, at most 4096 characters.
+    /// The reason, for all who take part, at most 4096 characters.
     reason: Option<String>,
 }
 
-/// Who wins: a proposal, or lines; neither means nobody.
+/// The winner: a proposal, or one for each line; neither means no winner.
 #[derive(Debug, Deserialize, ToSchema)]
 #[allow(dead_code, reason = "it describes what `ActBody` reads")]
 #[schema(example = json!(examples::award()))]
 pub(super) struct AwardBody {
-    /// One proposal takes all.
+    /// The proposal that takes all lines.
     proposal_id: Option<String>,
     /// Pairs of article and proposal.
     #[schema(required = false)]
     lines: Vec<(String, String)>,
-    /// Why, for all who take part, at most 4096 characters.
+    /// The reason, for all who take part, at most 4096 characters.
     reason: Option<String>,
-    /// How long it can be undone, up to 86 400 000 milliseconds; it counts at once when left out.
+    /// The time in which the award can be undone, up to 86 400 000 milliseconds; final at once when
+    /// left out.
     #[schema(maximum = 86_400_000)]
     undo_within_ms: Option<u64>,
 }
 
-/// A longer life.
+/// A later expiry.
 #[derive(Debug, Deserialize, ToSchema)]
 #[allow(dead_code, reason = "it describes what `ActBody` reads")]
 #[schema(example = json!(examples::extend()))]
 pub(super) struct ExtendBody {
-    /// The whole life from the opening, 10 000 to 604 800 000 milliseconds.
+    /// The time from the opening to the expiry, 10 000 to 604 800 000 milliseconds.
     #[schema(minimum = 10_000, maximum = 604_800_000)]
     expires_in_ms: u64,
 }
 
-/// A text, or an object with a text.
+/// Reads a text, or an object with a text.
 fn message(value: Value) -> Result<MessageInput, Refusal> {
     match value {
         Value::String(message) => Ok(MessageInput { message, ..MessageInput::default() }),

@@ -46,14 +46,14 @@ use super::{acts, reads};
 )]
 struct Document;
 
-/// The document.
+/// Returns the OpenAPI document.
 pub fn document() -> utoipa::openapi::OpenApi {
     let mut document = Document::openapi();
     problem::complete(&mut document, reasons);
     document
 }
 
-/// What every act on an order may answer.
+/// The reasons for which any command on an order may be refused.
 const ACTS: [Reason; 12] = [
     Reason::OrderNotFound,
     Reason::OrderExists,
@@ -69,7 +69,7 @@ const ACTS: [Reason; 12] = [
     Reason::StorageUnavailable,
 ];
 
-/// The reasons for which an operation is refused, beside those of every request.
+/// Returns the reasons for which an operation is refused, beside those of every request.
 fn reasons(operation: &str) -> Vec<Reason> {
     let own: &[Reason] = match operation {
         "orders" | "status" | "openapi" => return Vec::new(),
@@ -97,7 +97,7 @@ fn reasons(operation: &str) -> Vec<Reason> {
     responses((status = 200, description = "OpenAPI 3.1.", content_type = "application/json",
         body = Object)))]
 pub(super) async fn serve() -> Response {
-    /// It is the same as long as the process lives.
+    /// The document as text, the same for the whole process.
     static TEXT: LazyLock<String> = LazyLock::new(|| problem::printed(&document()));
     ([(CONTENT_TYPE, "application/json")], TEXT.as_str()).into_response()
 }

@@ -1,5 +1,5 @@
-//! Claims about a disk that fails once it has written, or is slow: what was answered with 503 is not done
-//! later, and what is asked again is done once. The journal is real, its disk is played.
+//! Claims about a disk that fails once it has written, or is slow: a command with a 503 reply is
+//! not done later, and a repeated one is done once. The journal is real, its disk is simulated.
 
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ impl Rig {
         ask_once(&self.handle, (Method::POST, path, body), key).await
     }
 
-    /// Asks while the disk writes what it is given, and then fails.
+    /// Sends a request while the disk writes its data and then fails.
     async fn post_in_vain(&self, path: &str, body: &str, key: &str) -> Value {
         self.disk.fail_after(0, Fault::SyncFails);
         let (status, answer) = self.post(path, body, key).await;
@@ -65,8 +65,7 @@ impl Rig {
         Arc::new(JournalLists::new(Arc::new(self.journal.clone())))
     }
 
-    /// Waits until all is as if what failed had never been asked, and starts another requestor in the
-    /// place of this one.
+    /// Waits until no failed record can count any more, and replaces this requestor with another.
     async fn killed_when_well(&self) -> Handle {
         until("nothing is in doubt", || self.handle.shared.store.doubts().is_empty()).await;
         self.killed().await
@@ -83,8 +82,9 @@ impl Rig {
     }
 }
 
+/// The reply was 503, though the record reached the disk.
 #[tokio::test]
-async fn an_act_that_was_answered_with_503_is_not_done_by_the_next_start() {
+async fn unstored_commands_are_not_resumed() {
     let rig = with_an_order().await;
     rig.post_in_vain(CANCEL, "", "k").await;
     rig.post_in_vain("/followup", FOLLOW_UP, "").await;
@@ -97,8 +97,9 @@ async fn an_act_that_was_answered_with_503_is_not_done_by_the_next_start() {
     assert_eq!(order["notes_count"], 0);
 }
 
+/// The reply was 503, though the record reached the disk.
 #[tokio::test]
-async fn an_order_that_was_answered_with_503_is_not_followed_by_the_next_start() {
+async fn unstored_orders_are_not_resumed() {
     let rig = rig_for(100).await;
     rig.post_in_vain("/initiate", INITIATE, "").await;
     let again = rig.killed_when_well().await;
@@ -109,7 +110,7 @@ async fn an_order_that_was_answered_with_503_is_not_followed_by_the_next_start()
 }
 
 #[tokio::test]
-async fn an_act_that_was_answered_with_503_is_never_told_as_pending() {
+async fn unstored_commands_are_never_pending() {
     let rig = with_an_order().await;
     rig.disk.fail_after(0, Fault::SyncFails);
     let (status, _) = rig.post(CANCEL, "", "k").await;
@@ -123,7 +124,7 @@ async fn an_act_that_was_answered_with_503_is_never_told_as_pending() {
 }
 
 #[tokio::test]
-async fn what_was_answered_with_503_is_done_once_when_it_is_asked_again_under_its_key() {
+async fn commands_repeated_after_503_run_once() {
     let rig = with_an_order().await;
     for _ in 0..3 {
         rig.post_in_vain(PAUSE, "", "k").await;
@@ -139,7 +140,7 @@ async fn what_was_answered_with_503_is_done_once_when_it_is_asked_again_under_it
 }
 
 #[tokio::test]
-async fn an_order_that_was_answered_with_503_is_opened_once_when_it_is_asked_for_again() {
+async fn orders_repeated_after_503_open_once() {
     let rig = rig_for(100).await;
     for _ in 0..3 {
         rig.post_in_vain("/initiate", INITIATE, "").await;
@@ -154,8 +155,9 @@ async fn an_order_that_was_answered_with_503_is_opened_once_when_it_is_asked_for
     assert_eq!(rig.kinds().len(), 2);
 }
 
+/// They do not claim that nothing was stored.
 #[tokio::test]
-async fn a_503_says_that_it_may_be_asked_again_and_not_that_nothing_was_stored() {
+async fn replies_with_503_invite_a_retry() {
     let rig = with_an_order().await;
     let answer = rig.post_in_vain(CANCEL, "", "k").await;
     let message = json!("Failed to update order request status");
@@ -164,8 +166,9 @@ async fn a_503_says_that_it_may_be_asked_again_and_not_that_nothing_was_stored()
     assert!(detail.contains("same key") && detail.contains("not known"), "{detail}");
 }
 
+/// The other is refused, and not stored.
 #[tokio::test]
-async fn of_two_orders_that_ask_at_once_for_the_last_place_one_is_stored_and_followed() {
+async fn last_slot_goes_to_one_order() {
     let rig = rig_for(1).await;
     let ids = ["a", "b"];
     let initiate = |id: &str| {
@@ -188,8 +191,9 @@ async fn of_two_orders_that_ask_at_once_for_the_last_place_one_is_stored_and_fol
     assert_eq!(stored, [true, false]);
 }
 
+/// The next requestor follows them.
 #[tokio::test]
-async fn an_order_that_is_stored_while_its_requestor_stops_is_answered_as_stored() {
+async fn orders_stored_during_shutdown_succeed() {
     let rig = rig_for(1).await;
     rig.disk.hold();
     let handle = rig.handle.clone();

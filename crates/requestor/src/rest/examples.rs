@@ -1,11 +1,11 @@
-//! The bodies that the document shows. A test sends each of them to a requestor.
+//! The example bodies of the document. A test sends each of them to a requestor.
 
 use serde_json::{Value, json};
 
-/// The order of the examples.
+/// The id of the examples' order.
 pub(super) const ORDER: &str = "SB1029436";
 
-/// An order.
+/// Returns the body of an order.
 pub(super) fn initiate() -> Value {
     json!({
         "order_req_id": ORDER,
@@ -29,7 +29,7 @@ pub(super) fn initiate() -> Value {
     })
 }
 
-/// A follow-up.
+/// Returns the body of a follow-up.
 pub(super) fn follow_up() -> Value {
     json!({
         "order_req_id": ORDER,
@@ -39,17 +39,17 @@ pub(super) fn follow_up() -> Value {
     })
 }
 
-/// An award.
+/// Returns the body of an award.
 pub(super) fn award() -> Value {
     json!({ "proposal_id": "P-1", "reason": "the best total", "undo_within_ms": 60_000 })
 }
 
-/// A longer life.
+/// Returns the body of an extension.
 pub(super) fn extend() -> Value {
     json!({ "expires_in_ms": 7_200_000 })
 }
 
-/// A reason.
+/// Returns the body of a reason.
 pub(super) fn reason() -> Value {
     json!({ "reason": "not needed any more" })
 }

@@ -1,4 +1,4 @@
-//! Claims about the lives of a name: what was asked of one is not told of another.
+//! Claims about the incarnations of an order's id: a command on one has no outcome on another.
 
 use axum::http::Method;
 use orderstream_core::port::{Assignment, OrderStreams as _};
@@ -29,7 +29,7 @@ async fn apply(rig: &Rig, name: &str) {
     until("up", || rig.handle.snapshot(&key()).unwrap().last_seq().0 == 2).await;
 }
 
-/// The resource is deleted, and its order with it.
+/// Deletes the order, as when its resource is deleted.
 fn delete(rig: &Rig, name: &str) {
     rig.handle.stop(&key(), &life(name));
     rig.fake.forget(&key());
@@ -43,8 +43,9 @@ fn kinds(rig: &Rig) -> Vec<&'static str> {
     rig.fake.events(&key()).iter().map(|event| event.kind.as_str()).collect()
 }
 
+/// A key has one effect for each incarnation.
 #[tokio::test]
-async fn an_order_that_is_applied_anew_takes_acts_under_the_keys_of_the_one_before() {
+async fn new_incarnations_reuse_keys() {
     let rig = rig().await;
     apply(&rig, "uid-1").await;
     assert_eq!(ask_once(&rig.handle, PAUSE, "k").await.0, 200);
@@ -65,14 +66,14 @@ async fn an_order_that_is_applied_anew_takes_acts_under_the_keys_of_the_one_befo
     }
     assert_eq!(ask_once(&rig.handle, PAUSE, "k").await.0, 200, "again");
     assert_eq!(kinds(&rig).len(), 4, "once");
-    // Under the key of another life anything may be asked.
+    // A key of another incarnation may be used for any command.
     let (status, answer) =
         ask_once(&rig.handle, (Method::POST, "/resume/SB1029436", ""), "k").await;
     assert_eq!((status, &answer["reason"]), (409, &json!("IDEMPOTENCY_CONFLICT")));
 }
 
 #[tokio::test]
-async fn what_comes_of_an_act_late_is_not_told_of_the_order_that_was_applied_since() {
+async fn late_outcomes_stay_with_their_incarnation() {
     let rig = rig().await;
     apply(&rig, "uid-1").await;
     rig.fake.gate(Gate::Shut);

@@ -1,4 +1,4 @@
-//! Why a buyer's request is not done: a problem, or the original system's answer.
+//! The replies to a buyer's request that is not done: a problem, or the original system's reply.
 
 use axum::response::{IntoResponse, Response};
 use orderstream_core::buyer::BuyerError;
@@ -6,12 +6,12 @@ use orderstream_core::{Reason, Refusal};
 use orderstream_rpc::problem::Problem;
 use serde_json::json;
 
-/// An answer that says no.
+/// A reply to a request that is not done.
 #[derive(Debug)]
 pub(super) enum NotDone {
-    /// The caller can put it right, or try again.
+    /// A refusal: the caller can correct the request, or retry.
     Refused(Problem),
-    /// The order store takes nothing now, or what it holds of the order is damaged.
+    /// The order store takes no records now, or its records of the order are damaged.
     NotStored(Reason),
 }
 
@@ -43,7 +43,8 @@ impl From<BuyerError> for NotDone {
     }
 }
 
-/// The answer of the original system's clients, in a problem: their two fields beside its own.
+/// Returns the reply that the original system's clients expect, in a problem: their two fields
+/// beside its own.
 fn not_stored(reason: Reason) -> Response {
     const MESSAGE: &str = "Failed to update order request status";
     const UNKNOWN: &str = "it is not known whether this is stored; send the same request again, \

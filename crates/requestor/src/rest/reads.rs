@@ -1,9 +1,9 @@
-//! What buyers read.
+//! The buyers' reads.
 
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use orderstream_core::{IdempotencyKey, OrderKey, Reason, Refusal, Tenant};
+use orderstream_core::{IdempotencyKey, OrderKey, Reason, Refusal, RequestPhase, Tenant};
 use orderstream_rpc::problem::{self, InPath, InQuery};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -13,43 +13,30 @@ use super::view::{ActView, OrdersPage, StatusView, SummaryView, TrackedView};
 use super::{OrderPath, Owner, PAGE_ORDERS, Served};
 use crate::handle::not_found;
 
-/// Orders that one request for a page looks at.
+/// The most orders that one request for a page scans.
 const SCANNED_MAX: usize = 10_000;
-/// The phases as users see them.
-const PHASES: [&str; 9] = [
-    "Pending",
-    "Streaming",
-    "Paused",
-    "Reconnecting",
-    "Finalised",
-    "Expired",
-    "Closed",
-    "Cancelled",
-    "Failed",
-];
-
-/// A page of orders.
+/// The query of a page of orders.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct OrdersFrom {
-    /// Only this tenant's; everybody's when left out.
+    /// The tenant whose orders are listed; all tenants' when left out.
     tenant: String,
-    /// The `next` of the page before.
+    /// The `next` of the page before; the first page when left out.
     after: String,
-    /// Only those in this phase: `Pending`, `Streaming`, `Paused`, `Reconnecting`, `Finalised`,
-    /// `Expired`, `Closed`, `Cancelled` or `Failed`; those in any when left out.
+    /// The phase of the listed orders: `Pending`, `Streaming`, `Paused`, `Reconnecting`,
+    /// `Finalised`, `Expired`, `Closed`, `Cancelled` or `Failed`; any when left out.
     #[param(example = "Finalised")]
     phase: String,
-    /// At most so many, up to 1000, which is also the default.
+    /// The most orders in the page, up to 1000, which is also the default.
     #[param(maximum = 1000, minimum = 1)]
     limit: Option<usize>,
 }
 
-/// Show how many orders are tracked, and which.
+/// Show the number of tracked orders, and their ids.
 ///
-/// Those that have ended are among them, the last 10000 of them; `GET /api/v1/orders` gives them by
-/// page and phase.
+/// The last 10000 orders that have ended are included; `GET /api/v1/orders` lists orders by page
+/// and phase.
 #[utoipa::path(get, path = "/api/v1/orders/tracking/status", tag = "tracking",
     operation_id = "status",
     responses((status = 200, description = "The totals.", body = StatusView)))]
@@ -81,7 +68,7 @@ pub(super) async fn tracking(
     }
 }
 
-/// The order and the act that a path names.
+/// The order and the command that a path names.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Path)]
 #[allow(dead_code, reason = "it describes what `InPath` reads")]
@@ -89,14 +76,14 @@ pub(super) struct ActPath {
     /// The buyer's number of the order, or `tenant/id` with the slash as `%2F`.
     #[param(example = "SB1029436", min_length = 1, max_length = 192)]
     order_req_id: String,
-    /// The act's `Idempotency-Key`, a follow-up's id, or the `key` that a 202 told.
+    /// The command's `Idempotency-Key`, a follow-up's id, or the `key` of a 202 reply.
     #[param(example = "3f6b1c1e", min_length = 1, max_length = 128)]
     key: String,
 }
 
-/// Show what came of an act.
+/// Show the outcome of a command.
 ///
-/// What is `done` or `refused` stays so for ever, as long as the order is kept.
+/// The outcomes `done` and `refused` are final, and available as long as the order is.
 #[utoipa::path(get, path = "/api/v1/orders/{order_req_id}/acts/{key}", tag = "tracking",
     operation_id = "act", params(ActPath, Owner),
     responses((status = 200, description = "The act, and what came of it.", body = ActView)))]
@@ -121,10 +108,10 @@ fn act_not_found(key: &OrderKey, act: &IdempotencyKey) -> Refusal {
     Refusal::new(Reason::ActNotFound, text)
 }
 
-/// Show the tracked orders, also those that have ended, by page.
+/// Show the tracked orders by page, ended ones included.
 ///
-/// A page may have fewer orders than asked for, or none, and a `next` all the same: one request looks
-/// at 10000 orders.
+/// A page may have fewer orders than asked for, or none, and a `next` all the same: one request
+/// scans at most 10000 orders.
 #[utoipa::path(get, path = "/api/v1/orders", tag = "tracking", operation_id = "orders",
     params(OrdersFrom),
     responses((status = 200, description = "A page of orders.", body = OrdersPage)))]
@@ -146,7 +133,7 @@ pub(super) async fn list(
     let rest: Vec<OrderKey> = all.into_iter().skip(begin).collect();
     let wanted = |key: &OrderKey| {
         tenant.as_ref().is_none_or(|tenant| key.tenant == *tenant)
-            && phase.is_none_or(|phase| buyer.phase(key).as_deref() == Some(phase))
+            && phase.is_none_or(|phase| buyer.phase(key) == Some(phase))
     };
     let (page, next) = choose(&rest, limit, wanted);
     // One that went away since is left out, and one that moved on.
@@ -156,17 +143,19 @@ pub(super) async fn list(
     Ok(Json(OrdersPage { orders, next: next.map(|key| key.to_string()) }).into_response())
 }
 
-/// The phase that a query names.
-fn phase(text: &str) -> Result<Option<&'static str>, Refusal> {
+/// Returns the phase that a query names; `None` for any.
+fn phase(text: &str) -> Result<Option<RequestPhase>, Refusal> {
     if text.is_empty() {
         return Ok(None);
     }
-    let known = PHASES.into_iter().find(|known| known.eq_ignore_ascii_case(text));
-    let text = || format!("is not a phase; give one of {}", PHASES.join(", "));
+    let mut all = RequestPhase::ALL.into_iter();
+    let known = all.find(|known| known.as_str().eq_ignore_ascii_case(text));
+    let words = RequestPhase::ALL.map(RequestPhase::as_str).join(", ");
+    let text = || format!("is not a phase; give one of {words}");
     known.map(Some).ok_or_else(|| Refusal::field("phase", text()))
 }
 
-/// The first orders that are wanted, and after which one the next page begins.
+/// Returns the first wanted orders, and the order after which the next page begins.
 fn choose(
     orders: &[OrderKey],
     limit: usize,

@@ -1,5 +1,5 @@
-//! Claims about what is shown over restarts: nothing that was shown is taken back. Requestors are
-//! dropped as they are, as by a kill: what they did not write is gone.
+//! Claims about the orders shown over restarts: nothing that was shown is taken back. Requestors
+//! are dropped as they are, as by a kill: what they did not store is lost.
 
 use axum::http::Method;
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use super::tests::{FOLLOW_UP, INITIATE, Rig, ask, key, parts, requestor, rig, st
 use crate::registry::ENDED_KEPT_MAX;
 use crate::{Handle, Lists, MemoryLists, OrderStore, Record, Submission};
 
-/// An order with so many proposals, which the tracker has heard of.
+/// Starts a requestor with an order of `count` proposals, which its tracker has received.
 async fn with_proposals(count: u64) -> Rig {
     let rig = rig().await;
     assert_eq!(rig.post("/initiate", INITIATE).await.0, 200);
@@ -22,7 +22,7 @@ async fn with_proposals(count: u64) -> Rig {
     rig
 }
 
-/// The last event that the tracker itself has.
+/// Returns the last event that the tracker itself has.
 fn heard(handle: &Handle) -> u64 {
     let snapshot = handle.snapshot(&key()).unwrap();
     snapshot.order.as_ref().map_or(0, |order| order.last_seq.0)
@@ -35,7 +35,7 @@ async fn shown(handle: &Handle) -> Value {
 }
 
 impl Rig {
-    /// Another requestor in the place of this one, which is gone.
+    /// Kills this requestor, and starts another in its place.
     async fn killed(&self) -> Handle {
         self.stop.cancel();
         until("gone", || self.fake.streams_open_now() == 0).await;
@@ -48,7 +48,7 @@ impl Rig {
 }
 
 #[tokio::test]
-async fn what_was_shown_is_shown_until_the_stream_is_past_it() {
+async fn shown_state_is_never_taken_back() {
     let rig = with_proposals(3).await;
     let before = shown(&rig.handle).await;
     assert_eq!((&before["last_seq"], &before["phase"]), (&json!(5), &json!("Streaming")));
@@ -80,8 +80,9 @@ async fn what_was_shown_is_shown_until_the_stream_is_past_it() {
     assert_eq!((&past["last_seq"], &past["proposals_received"]), (&json!(6), &json!(4)));
 }
 
+/// With the winner.
 #[tokio::test]
-async fn an_order_that_ended_before_a_restart_stays_with_who_won() {
+async fn ended_orders_survive_restarts() {
     let rig = with_proposals(2).await;
     let award = r#"{"proposal_id": "P-1"}"#;
     assert_eq!(rig.post("/award/SB1029436", award).await.0, 200);
@@ -111,7 +112,7 @@ async fn an_order_that_ended_before_a_restart_stays_with_who_won() {
 }
 
 #[tokio::test]
-async fn an_end_that_was_shown_counts_before_it_is_stored_with_the_order() {
+async fn shown_ends_count_before_being_stored() {
     let rig = with_proposals(1).await;
     // Whoever writes the order's list waits, as when it is killed just before.
     let turn = rig.handle.shared.store.turn(&key()).await;
@@ -138,7 +139,7 @@ async fn an_end_that_was_shown_counts_before_it_is_stored_with_the_order() {
 }
 
 #[tokio::test]
-async fn nothing_is_written_for_what_nobody_looks_at_nor_twice_for_the_same() {
+async fn only_read_states_are_written_once() {
     let rig = with_proposals(20).await;
     let written = || rig.lists.read("requestor/shown/1").unwrap().len();
     assert_eq!(written(), 0);
@@ -150,7 +151,7 @@ async fn nothing_is_written_for_what_nobody_looks_at_nor_twice_for_the_same() {
 }
 
 #[tokio::test]
-async fn a_full_disk_shows_no_more_than_what_survives() {
+async fn full_disks_show_only_surviving_state() {
     let rig = with_proposals(1).await;
     assert_eq!(shown(&rig.handle).await["last_seq"], 3);
     rig.lists.break_down();
@@ -164,7 +165,7 @@ async fn a_full_disk_shows_no_more_than_what_survives() {
 }
 
 #[tokio::test]
-async fn orders_are_chosen_by_their_phase_also_after_a_restart() {
+async fn phase_filters_work_after_restarts() {
     let rig = rig().await;
     for id in ["a", "b", "c", "d"] {
         let body = json!({ "order_req_id": id }).to_string();
@@ -203,7 +204,7 @@ fn submitted(id: &str) -> Record {
     }))
 }
 
-/// An order that ended, as an earlier version wrote it.
+/// Stores an order that ended, as an earlier version wrote it.
 async fn ended_before(lists: &MemoryLists, id: &str) {
     let submission = Bytes::from(serde_json::to_vec(&submitted(id)).unwrap());
     let ended = Bytes::from_static(br#"{"OrderEnded":{"phase":"Finalised"}}"#);
@@ -212,7 +213,7 @@ async fn ended_before(lists: &MemoryLists, id: &str) {
 }
 
 #[tokio::test]
-async fn an_end_that_an_earlier_version_wrote_is_shown() {
+async fn ends_of_earlier_versions_are_shown() {
     let rig = rig().await;
     ended_before(&rig.lists, "SB1029436").await;
     let again = rig.killed().await;
@@ -227,8 +228,9 @@ async fn an_end_that_an_earlier_version_wrote_is_shown() {
     }
 }
 
+/// Beyond their limit; they take no room from open orders.
 #[tokio::test]
-async fn beyond_their_bound_the_oldest_ended_orders_are_forgotten_and_live_ones_have_room() {
+async fn oldest_ended_orders_are_forgotten() {
     let rig = rig().await;
     for number in 0..=ENDED_KEPT_MAX {
         ended_before(&rig.lists, &format!("o{number:05}")).await;
@@ -244,7 +246,7 @@ async fn beyond_their_bound_the_oldest_ended_orders_are_forgotten_and_live_ones_
 }
 
 #[tokio::test]
-async fn an_end_that_the_disk_did_not_take_is_stored_when_there_is_room_again() {
+async fn failed_ends_are_stored_later() {
     let rig = with_proposals(1).await;
     let turn = rig.handle.shared.store.turn(&key()).await;
     rig.fake.finalise(&key(), "P-0");
@@ -260,8 +262,9 @@ async fn an_end_that_the_disk_did_not_take_is_stored_when_there_is_room_again() 
     assert_eq!(shown(&rig.killed().await).await["phase"], "Finalised");
 }
 
+/// Every request on one is refused as damaged.
 #[tokio::test]
-async fn an_order_whose_records_are_damaged_is_not_told_as_unknown() {
+async fn damaged_orders_are_not_unknown() {
     let rig = with_proposals(1).await;
     assert_eq!(shown(&rig.handle).await["last_seq"], 3);
     let list = "requestor/orders/default/SB1029436".to_owned();
@@ -282,8 +285,9 @@ async fn an_order_whose_records_are_damaged_is_not_told_as_unknown() {
     assert_eq!(ask(&again, Method::GET, "/tracking/another", "").await.0, 404);
 }
 
+/// All are followed, and new ones are refused.
 #[tokio::test]
-async fn every_order_that_is_stored_is_followed_also_where_fewer_are_allowed_now() {
+async fn stored_orders_exceed_a_lowered_limit() {
     let rig = rig().await;
     for id in ["a", "b", "c"] {
         let body = json!({ "order_req_id": id }).to_string();

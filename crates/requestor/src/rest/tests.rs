@@ -1,4 +1,4 @@
-//! The REST conversation in one process, against a processor that is made of the core's machine.
+//! The REST in one process, against a processor made of the core's machine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Method, header};
 use orderstream_core::port::{Clock, OrderStreams as _};
-use orderstream_core::{Epoch, Incarnation, Reason, Timestamp};
+use orderstream_core::{Epoch, Incarnation, Reason, RequestPhase, Timestamp};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -47,7 +47,7 @@ pub(crate) async fn requestor(
     started(Parts { projection, ..parts(url, Arc::clone(lists) as Arc<dyn Lists>) }).await
 }
 
-/// What a requestor on these lists is made of.
+/// Returns the parts of a requestor on these lists.
 pub(super) fn parts(url: &str, lists: Arc<dyn Lists>) -> Parts {
     Parts {
         processors: vec![url.to_owned()],
@@ -79,7 +79,7 @@ pub(super) async fn ask(handle: &Handle, method: Method, path: &str, body: &str)
     ask_once(handle, (method, path, body), "").await
 }
 
-/// The same under an idempotency key.
+/// Sends a request, under an idempotency key unless it is empty; returns the status and the body.
 pub(super) async fn ask_once(
     handle: &Handle,
     (method, path, body): (Method, &str, &str),
@@ -102,7 +102,7 @@ pub(super) async fn ask_once(
 }
 
 impl Rig {
-    /// Another requestor on the same store.
+    /// Starts another requestor on the same store.
     pub(super) async fn restarted(&self) -> (Handle, CancellationToken) {
         requestor(&self.url, &self.lists, None).await
     }
@@ -160,7 +160,7 @@ async fn the_original_conversation() {
 
     let (status, _) = rig.post("/pause/SB1029436", "").await;
     assert_eq!(status, 200);
-    until("paused", || rig.handle.snapshot(&key()).unwrap().phase() == "Paused").await;
+    until("paused", || rig.handle.snapshot(&key()).unwrap().phase() == RequestPhase::Paused).await;
     let (status, body) = rig.post("/finalize/SB1029436", "").await;
     assert_eq!((status, &body["success"]), (200, &json!(true)));
     until("finalised", || rig.handle.snapshot(&key()).unwrap().is_terminal()).await;
@@ -175,7 +175,7 @@ async fn the_original_conversation() {
 }
 
 #[tokio::test]
-async fn duplicates_at_the_same_instant_give_one_stream() {
+async fn concurrent_duplicates_open_one_stream() {
     let rig = rig().await;
     let all = (0..32).map(|_| rig.post("/initiate", INITIATE));
     let answers = futures_util::future::join_all(all).await;
@@ -200,8 +200,9 @@ async fn a_failed_store_leaves_no_trace() {
     assert_eq!(rig.post("/initiate", INITIATE).await.0, 200);
 }
 
+/// No event is missing or repeated.
 #[tokio::test]
-async fn a_cut_stream_resumes_without_a_gap_or_a_repeat() {
+async fn cut_streams_resume_exactly() {
     let rig = rig().await;
     rig.post("/initiate", INITIATE).await;
     for round in 0..4_u64 {
@@ -222,7 +223,7 @@ async fn a_cut_stream_resumes_without_a_gap_or_a_repeat() {
 }
 
 #[tokio::test]
-async fn a_killed_requestor_takes_its_orders_up_again() {
+async fn killed_requestors_resume_their_orders() {
     let rig = rig().await;
     rig.post("/initiate", INITIATE).await;
     rig.stop.cancel();
@@ -236,7 +237,7 @@ async fn a_killed_requestor_takes_its_orders_up_again() {
 }
 
 #[tokio::test]
-async fn a_stale_epoch_stops_the_stream_for_good() {
+async fn stale_epochs_end_the_stream() {
     let rig = rig().await;
     rig.post("/initiate", INITIATE).await;
     rig.fake.grant(&key(), Epoch(9));
@@ -248,8 +249,9 @@ async fn a_stale_epoch_stops_the_stream_for_good() {
     assert_eq!(rig.fake.streams_opened(), 1);
 }
 
+/// They are stored, and refused where the processor does not know the order.
 #[tokio::test]
-async fn an_unknown_orders_follow_up_is_stored_forwarded_and_refused_where_nobody_knows_it() {
+async fn unknown_orders_follow_ups_are_forwarded() {
     let rig = rig().await;
     let (status, body) = rig.post("/followup", FOLLOW_UP).await;
     assert_eq!((status, &body["reason"]), (404, &json!("ORDER_NOT_FOUND")));
@@ -262,8 +264,9 @@ async fn an_unknown_orders_follow_up_is_stored_forwarded_and_refused_where_nobod
     .await;
 }
 
+/// The order is forgotten here; another incarnation is not touched.
 #[tokio::test]
-async fn stop_ends_the_stream_and_forgets_the_order() {
+async fn stopping_an_order_ends_its_stream() {
     let rig = rig().await;
     rig.post("/initiate", INITIATE).await;
     let life = rig.handle.snapshot(&key()).unwrap().incarnation.clone();
@@ -324,8 +327,9 @@ async fn bad_input_is_named() {
     assert_eq!(rig.get("/tracking/status").await["total_orders"], 0);
 }
 
+/// Orders and follow-ups are stored, and wait.
 #[tokio::test]
-async fn an_unreachable_processor_is_a_reason_and_no_error() {
+async fn unreachable_processors_are_a_reason() {
     let lists = Arc::default();
     // Port 9 is not served here.
     let (handle, stop) = requestor("http://127.0.0.1:9", &lists, None).await;
@@ -346,9 +350,9 @@ async fn an_unreachable_processor_is_a_reason_and_no_error() {
     assert_eq!(store.load(&key()).unwrap().open_acts.len(), 1);
 }
 
-/// An act that was let in before the stop meets streams that are over.
+/// A command that was let in before the stop meets streams that are over.
 #[tokio::test]
-async fn while_the_requestor_stops_no_act_is_told_of_another_owner() {
+async fn draining_requestors_refuse_as_draining() {
     let rig = rig().await;
     assert_eq!(ask(&rig.handle, Method::POST, "/initiate", INITIATE).await.0, 200);
     let registry = &rig.handle.shared.registry;
@@ -363,7 +367,7 @@ async fn while_the_requestor_stops_no_act_is_told_of_another_owner() {
 }
 
 #[tokio::test]
-async fn the_port_follows_sends_acts_and_wakes_the_watcher() {
+async fn port_follows_sends_and_notifies() {
     let rig = rig().await;
     let wakes = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counted = Arc::clone(&wakes);
@@ -389,7 +393,7 @@ async fn the_port_follows_sends_acts_and_wakes_the_watcher() {
     for _ in 0..5 {
         rig.handle.act(&key(), command.clone()).unwrap();
     }
-    until("paused", || rig.handle.snapshot(&key()).unwrap().phase() == "Paused").await;
+    until("paused", || rig.handle.snapshot(&key()).unwrap().phase() == RequestPhase::Paused).await;
     assert_eq!(rig.fake.streams_opened(), 1);
     assert_eq!(rig.fake.events(&key()).len(), 3);
     assert!(wakes.load(std::sync::atomic::Ordering::SeqCst) >= 4);

@@ -1,5 +1,6 @@
-//! Claims about what an act's answer says: success only of what is in the order's list, a refusal
-//! only of what is not, and else that it is not decided yet. What is said of a key once stays so.
+//! Claims about the reply to a command: success only for a command in the order's list, a refusal
+//! only for one that never will be there, and "pending" for the rest. A key's final outcome never
+//! changes.
 
 use std::sync::Arc;
 
@@ -45,14 +46,14 @@ async fn post(handle: &Handle, path: &str, body: &str, key: &str) -> (u16, Value
     ask_once(handle, (Method::POST, path, body), key).await
 }
 
-/// What is told of the act under a key.
+/// Returns the outcome of the command under a key, as the REST shows it.
 async fn outcome(handle: &Handle, key: &str) -> Value {
     let (status, told) = ask(handle, Method::GET, &format!("/SB1029436/acts/{key}"), "").await;
     assert_eq!(status, 200, "{told}");
     told
 }
 
-/// Waits until it is decided what comes of the act under a key, and tells it.
+/// Waits until the command under a key has a final outcome, and returns it.
 async fn decided(handle: &Handle, key: &str) -> Value {
     for _ in 0..2_000 {
         let told = outcome(handle, key).await;
@@ -68,7 +69,7 @@ fn state(told: &Value) -> (&str, &str) {
     (told["state"].as_str().unwrap(), told["reason"].as_str().unwrap_or_default())
 }
 
-/// A pause that was asked for under a caller's key.
+/// Returns the record of a pause that was asked for under a caller's key.
 fn paused(key: &str) -> Record {
     let id = IdempotencyKey::new(format!("buyer:{key}")).unwrap();
     Record::OrderPaused { id, reason: None, incarnation: None }
@@ -83,7 +84,7 @@ fn is_over(rig: &Rig) -> bool {
     rig.handle.snapshot(&key()).unwrap().is_terminal()
 }
 
-/// Who won at the processor.
+/// Returns the winner at the processor.
 fn winner(rig: &Rig) -> Option<String> {
     let events = rig.fake.events(&key());
     events.iter().find_map(|event| {
@@ -95,7 +96,7 @@ fn winner(rig: &Rig) -> Option<String> {
 }
 
 #[tokio::test]
-async fn of_two_awards_at_once_only_the_one_that_counts_is_answered_with_success() {
+async fn one_of_two_concurrent_awards_succeeds() {
     for _ in 0..8 {
         let rig = with_proposals().await;
         let (a, b) = (award_of("a"), award_of("b"));
@@ -120,8 +121,9 @@ async fn of_two_awards_at_once_only_the_one_that_counts_is_answered_with_success
     }
 }
 
+/// The order's end arrives before the reply.
 #[tokio::test]
-async fn an_act_that_the_order_s_end_overtakes_is_asked_about_until_it_is_known() {
+async fn overtaken_commands_learn_their_outcome() {
     let rig = with_proposals().await;
     // The award is decided; its own answer comes after the event that ends the order.
     rig.fake.gate(Gate::Mute);
@@ -143,7 +145,7 @@ async fn an_act_that_the_order_s_end_overtakes_is_asked_about_until_it_is_known(
 }
 
 #[tokio::test]
-async fn an_act_beside_a_rival_s_end_says_what_came_of_it() {
+async fn rival_ends_settle_waiting_commands() {
     for rival in [Act::Cancel { reason: None }, finalise("b")] {
         let reason = if rival == finalise("b") { "ALREADY_AWARDED" } else { "ORDER_ENDED" };
         let rig = with_proposals().await;
@@ -175,8 +177,9 @@ async fn an_act_beside_a_rival_s_end_says_what_came_of_it() {
     }
 }
 
+/// They are decided once the processor replies again.
 #[tokio::test]
-async fn what_a_silent_processor_has_not_decided_is_told_as_pending_and_decided_once_later() {
+async fn undecided_commands_are_pending() {
     let rig = with_proposals().await;
     rig.fake.gate(Gate::Shut);
     let (a, b) = (award_of("a"), award_of("b"));
@@ -209,14 +212,14 @@ async fn what_a_silent_processor_has_not_decided_is_told_as_pending_and_decided_
 }
 
 #[tokio::test]
-async fn a_restarted_requestor_finds_out_what_came_of_acts_on_an_order_that_has_ended() {
+async fn restarts_settle_commands_on_ended_orders() {
     let rig = with_proposals().await;
     rig.fake.gate(Gate::Shut);
     let (a, b) = (award_of("a"), award_of("b"));
     for (body, key) in [(&a, "key-a"), (&b, "key-b")] {
         assert_eq!(post(&rig.handle, AWARD, body, key).await.0, 202);
     }
-    // The first is done, and nobody hears it; the other waits behind it.
+    // The first is done, without a reply; the other waits behind it.
     rig.fake.gate(Gate::Mute);
     until("the end is stored", || stored(&rig).ended.is_some()).await;
     assert_eq!(stored(&rig).open_acts.len(), 2);
@@ -237,8 +240,9 @@ async fn a_restarted_requestor_finds_out_what_came_of_acts_on_an_order_that_has_
     assert_eq!((lost.0, &lost.1["reason"]), (409, &json!("ALREADY_AWARDED")));
 }
 
+/// The end settles only the commands that it decides.
 #[tokio::test]
-async fn an_act_whose_answers_are_lost_for_ever_is_judged_by_the_order_s_end() {
+async fn the_end_settles_lost_replies() {
     let rig = with_proposals().await;
     rig.fake.gate(Gate::Shut);
     let (a, b, f) = (award_of("a"), award_of("b"), follow_up("f-1"));
@@ -263,8 +267,9 @@ async fn an_act_whose_answers_are_lost_for_ever_is_judged_by_the_order_s_end() {
     assert_eq!(state(&decided(&rig.handle, "key-p").await), ("refused", "ORDER_ENDED"));
 }
 
+/// The requestor opens the order again, and its commands take effect there.
 #[tokio::test]
-async fn an_act_on_an_order_that_its_processor_lost_is_never_said_to_be_done() {
+async fn lost_orders_run_their_commands_anew() {
     let rig = with_proposals().await;
     rig.fake.gate(Gate::Shut);
     for (path, key) in [(PAUSE, "key-p"), (CANCEL, "key-c")] {
@@ -275,7 +280,8 @@ async fn an_act_on_an_order_that_its_processor_lost_is_never_said_to_be_done() {
     let (again, _stop) = rig.restarted().await;
     until("opened anew", || rig.fake.events(&key()).len() == 2).await;
     rig.fake.gate(Gate::Open);
-    // The requestor opens the order anew; the acts were asked of that life, and come true there.
+    // The requestor opens the order anew; the commands were on that incarnation, and are done
+    // there.
     assert_eq!(state(&decided(&again, "key-p").await), ("done", ""));
     assert_eq!(state(&decided(&again, "key-c").await), ("done", ""));
     let kinds: Vec<_> = rig.fake.events(&key()).iter().map(|event| event.kind.as_str()).collect();
@@ -283,7 +289,7 @@ async fn an_act_on_an_order_that_its_processor_lost_is_never_said_to_be_done() {
 }
 
 #[tokio::test]
-async fn a_follow_up_is_answered_with_success_only_when_it_is_in_the_list() {
+async fn follow_ups_succeed_only_when_listed() {
     let rig = with_proposals().await;
     assert_eq!(rig.post("/followup", &follow_up("f-1")).await.0, 200);
     let told = |id: &str| {
@@ -301,8 +307,9 @@ async fn a_follow_up_is_answered_with_success_only_when_it_is_in_the_list() {
     assert!(!told("f-2"));
 }
 
+/// A refused command leaves no trace.
 #[tokio::test]
-async fn a_full_store_answers_503_to_every_act_and_leaves_no_trace() {
+async fn full_stores_refuse_commands_with_503() {
     let rig = with_proposals().await;
     rig.lists.break_down();
     let award = award_of("a");
@@ -333,7 +340,7 @@ async fn a_full_store_answers_503_to_every_act_and_leaves_no_trace() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_told_only_when_it_is_stored() {
+async fn refusals_are_replied_once_stored() {
     let rig = with_proposals().await;
     rig.fake.gate(Gate::Shut);
     let undo = post(&rig.handle, "/undo-award/SB1029436", "", "key-u");
@@ -349,8 +356,9 @@ async fn a_refusal_is_told_only_when_it_is_stored() {
     assert_eq!(state(&told), ("refused", "AWARD_NOT_PENDING"));
 }
 
+/// With the same reason.
 #[tokio::test]
-async fn an_act_on_an_order_that_its_processor_refuses_to_open_is_refused_for_the_same_reason() {
+async fn refused_openings_refuse_commands() {
     let rig = rig().await;
     let opening = Opening {
         incarnation: Incarnation::new("of-another-requestor").unwrap(),
@@ -375,8 +383,9 @@ async fn an_act_on_an_order_that_its_processor_refuses_to_open_is_refused_for_th
     assert_eq!(post(&again, PAUSE, "", "key-p2").await.0, 200);
 }
 
+/// Other commands beyond the limit are refused.
 #[tokio::test]
-async fn an_order_of_which_very_much_was_asked_takes_no_more_and_can_be_ended() {
+async fn full_orders_can_still_be_ended() {
     let rig = with_proposals().await;
     let list = "requestor/orders/default/SB1029436";
     let mut records = Vec::new();

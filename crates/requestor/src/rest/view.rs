@@ -6,17 +6,17 @@ use orderstream_core::{IdempotencyKey, OrderKey, Tenant};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// The order's id, with its tenant where that is not the default one.
+/// Returns the order's id, with its tenant where that is not the default one.
 fn id(key: &OrderKey) -> String {
     if key.tenant == Tenant::default() { key.order_req_id.to_string() } else { key.to_string() }
 }
 
-/// What was asked is done.
+/// The reply to a request that is done.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SuccessView {
     /// Always true.
     success: bool,
-    /// What was done, for people.
+    /// The result, for people.
     #[schema(example = "Order processing initiated")]
     message: &'static str,
 }
@@ -27,59 +27,59 @@ impl SuccessView {
     }
 }
 
-/// A follow-up is stored.
+/// The reply to a follow-up that is in the order's list.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct FollowUpView {
     /// Always true.
     pub(super) success: bool,
-    /// What was done, for people.
+    /// The result, for people.
     #[schema(example = "Follow-up added")]
     pub(super) message: &'static str,
     /// The follow-up's id.
     pub(super) follow_up_id: String,
 }
 
-/// What was asked is stored and goes on by itself; it is not decided yet.
+/// The reply to a command that is stored and not decided yet; it goes on by itself.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PendingView {
     /// Always `pending`.
     #[schema(example = "pending")]
     pub(super) state: &'static str,
-    /// What that means, for people.
+    /// The meaning of the state, for people.
     pub(super) message: &'static str,
-    /// The key under which what comes of it is told.
+    /// The key under which the command's outcome is found.
     pub(super) key: String,
-    /// Where that is told, the same as in the header `Location`.
+    /// The path of the command's outcome, the same as in the header `Location`.
     #[schema(example = "/api/v1/orders/SB1029436/acts/3f6b1c1e")]
     pub(super) location: String,
-    /// The follow-up's id, where it is one.
+    /// The follow-up's id; absent for other commands.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     pub(super) follow_up_id: Option<String>,
 }
 
-/// An act that was asked for, and what came of it.
+/// A command, and its outcome.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ActView {
     /// The buyer's number of the order.
     order_req_id: String,
-    /// Whose.
+    /// The order's tenant.
     tenant: String,
-    /// The key.
+    /// The command's key.
     key: String,
-    /// What was asked: `finalise` (also an award), `undo-award`, `pause`, `resume`, `extend`,
-    /// `close`, `cancel` or `follow-up`.
+    /// The command's name: `finalise` (also for an award), `undo-award`, `pause`, `resume`,
+    /// `extend`, `close`, `cancel` or `follow-up`.
     #[schema(example = "finalise")]
     act: String,
-    /// `pending`; `done`: it is in the order's list; or `refused`: it never will be. The last two
-    /// stay so for ever.
+    /// The outcome: `pending`; `done`: the command is in the order's list; or `refused`: it never
+    /// will be. The last two are final.
     #[schema(example = "done")]
     state: &'static str,
-    /// Why it was refused, for programs.
+    /// The reason of the refusal, for programs; absent unless refused.
     reason: Option<&'static str>,
-    /// Why it was refused, for people.
+    /// The text of the refusal, for people; absent unless refused.
     detail: Option<String>,
-    /// The field that is wrong, where one is.
+    /// The field that is wrong, where the refusal names one.
     field: Option<String>,
 }
 
@@ -103,32 +103,32 @@ impl ActView {
     }
 }
 
-/// How many orders there are.
+/// The totals of tracked orders.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct StatusView {
-    /// All that are tracked, also those that have ended.
+    /// Tracked orders, ended ones included.
     total_orders: usize,
-    /// With a stream that is up.
+    /// Orders whose stream is up.
     active_streams: usize,
-    /// Their ids, sorted; `tenant/id` where the tenant is not the default one.
+    /// The ids of tracked orders, sorted; `tenant/id` where the tenant is not the default one.
     tracked_order_ids: Vec<String>,
 }
 
 /// One order in a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SummaryView {
-    /// The buyer's number.
+    /// The buyer's number of the order.
     order_req_id: String,
-    /// Whose.
+    /// The order's tenant.
     tenant: String,
-    /// As users see it.
+    /// The phase, as users see it.
     #[schema(example = "Streaming")]
     phase: String,
     /// Proposals ever made.
     proposals: u32,
-    /// The last event handled.
+    /// The sequence number of the last event shown.
     last_seq: u64,
-    /// Whether a stream is up.
+    /// The order's stream is up.
     stream_active: bool,
 }
 
@@ -137,19 +137,19 @@ pub(super) struct SummaryView {
 pub(super) struct OrdersPage {
     /// The orders, by tenant and number.
     pub(super) orders: Vec<SummaryView>,
-    /// Give it as `after` for the next page; absent at the end.
+    /// The value of `after` for the next page; absent at the end.
     pub(super) next: Option<String>,
 }
 
 /// The lowest price among the open proposals.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct BestView {
-    /// Which.
+    /// The proposal's id.
     proposal_id: String,
     /// The amount, a decimal.
     #[schema(example = "1249.50")]
     price: String,
-    /// ISO 4217.
+    /// The currency, ISO 4217.
     #[schema(example = "EUR")]
     currency: String,
 }
@@ -157,70 +157,71 @@ pub(super) struct BestView {
 /// One order.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TrackedView {
-    /// The buyer's number.
+    /// The buyer's number of the order.
     order_req_id: String,
-    /// Whose.
+    /// The order's tenant.
     tenant: String,
-    /// Which life of the name.
+    /// The order's incarnation.
     incarnation: Option<String>,
     /// The buyer's session.
     session_id: Option<String>,
-    /// How sellers are told: `GChat`, `Email`, `SMS` or `Webhook`.
+    /// The channel to the sellers: `GChat`, `Email`, `SMS` or `Webhook`.
     #[schema(example = "Email")]
     notification_type: &'static str,
-    /// Follow-ups known.
+    /// The number of known follow-ups.
     notes_count: u64,
-    /// Whether a stream is up.
+    /// The order's stream is up.
     stream_active: bool,
-    /// As users see it.
+    /// The phase, as users see it.
     #[schema(example = "Streaming")]
     phase: String,
-    /// The last event handled.
+    /// The sequence number of the last event shown.
     last_seq: u64,
-    /// Its word.
+    /// The kind of the last event shown.
     last_event: Option<String>,
     /// Proposals ever made.
     proposals_received: u32,
     /// Proposals that can be awarded.
     proposals_open: u32,
-    /// Proposals taken back.
+    /// Proposals that were withdrawn.
     proposals_withdrawn: u32,
-    /// Proposals that are out.
+    /// Proposals that are closed.
     proposals_closed: u32,
-    /// The lowest price among the open ones; absent while the order is sealed.
+    /// The lowest price among the open proposals; absent while the order is sealed.
     best_proposal: Option<BestView>,
     /// Sellers invited.
     sellers_selected: u64,
-    /// Sellers who said no.
+    /// Sellers who declined; 0 while the order is sealed.
     sellers_declined: u64,
-    /// The processor that holds it.
+    /// The URL of the processor that owns the order.
     processor: Option<String>,
-    /// The fencing number of its stream.
+    /// The epoch of the order's stream.
     epoch: u64,
-    /// How often its stream came up again.
+    /// The number of times the order's stream came up again.
     reconnects: u32,
-    /// Failed attempts since it was last up.
+    /// Failed attempts to connect since the stream was last up.
     attempts: u32,
-    /// Why it is not up.
+    /// The cause for which the stream is down.
     reason: Option<String>,
-    /// When it was opened, milliseconds since 1970.
+    /// The time of the opening, milliseconds since 1970.
     opened_at_ms: Option<i64>,
-    /// When its time runs out, milliseconds since 1970.
+    /// The time of the expiry, milliseconds since 1970.
     expires_at_ms: Option<i64>,
-    /// When it reached its end, milliseconds since 1970.
+    /// The time of the end, milliseconds since 1970.
     ended_at_ms: Option<i64>,
-    /// Who won; absent before the end, where nobody did, and of an order that has an order request.
+    /// The winner; absent before the end, where nobody won, and for an order that has an order
+    /// request.
     award: Option<AwardView>,
 }
 
-/// Who won: one proposal, or one for each line.
+/// The winner: one proposal, or one for each line.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct AwardView {
     /// The proposal that takes all.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "P-1", required = false, nullable = false)]
     proposal_id: Option<String>,
-    /// Lines and the proposals that take them.
+    /// Pairs of a line and the proposal that takes it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     lines: Vec<(String, String)>,
@@ -253,7 +254,7 @@ impl From<&Tracked> for SummaryView {
         Self {
             order_req_id: tracked.key.order_req_id.to_string(),
             tenant: tracked.key.tenant.to_string(),
-            phase: tracked.phase.clone(),
+            phase: tracked.phase.to_string(),
             proposals: tracked.proposals[0],
             last_seq: tracked.last_seq.0,
             stream_active: tracked.stream_active,
@@ -282,7 +283,7 @@ impl From<&Tracked> for TrackedView {
             notification_type: tracked.notification_type.as_str(),
             notes_count: tracked.notes,
             stream_active: tracked.stream_active,
-            phase: tracked.phase.clone(),
+            phase: tracked.phase.to_string(),
             last_seq: tracked.last_seq.0,
             last_event: tracked.last_event.clone(),
             proposals_received: received,

@@ -1,4 +1,4 @@
-//! Acts in the order store: what was asked, and what came of it.
+//! Commands in the order store, and their outcomes.
 
 use orderstream_core::buyer::Outcome;
 use orderstream_core::command::Act;
@@ -9,31 +9,32 @@ use serde::{Deserialize, Serialize};
 
 use super::Record;
 
-/// An act that was stored, so that a repetition is known, and answered alike.
+/// A command that was stored, so that a repetition is recognised and has the same reply.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredAct {
-    /// Its key, and what was asked under it.
+    /// The command's key, and the fingerprint of its body.
     pub cause: Cause,
-    /// Which life of the order it was asked of; whichever its processor had, where none is named.
+    /// The order's incarnation that the command is on; absent where it names none, and means the
+    /// processor's.
     pub incarnation: Option<Incarnation>,
-    /// Its word.
+    /// The command's name.
     pub name: &'static str,
-    /// What came of it.
+    /// The command's outcome.
     pub outcome: Outcome,
 }
 
-/// Whether what was asked of one life of an order is meant by who names another one. Who names none
-/// means any, and what named none was asked of whichever there was.
+/// Reports whether a command on one incarnation of an order is meant by a caller who names `meant`.
+/// A caller who names none means any, and a command that names none is on whichever there was.
 pub(crate) fn is_of_life(asked: Option<&Incarnation>, meant: Option<&Incarnation>) -> bool {
     asked.zip(meant).is_none_or(|(asked, meant)| asked == meant)
 }
 
-/// Whether this act was asked under a key of a life of its order.
+/// Reports whether this command was asked under a key on this incarnation of its order.
 pub(crate) fn is_asked(act: &Command, key: &IdempotencyKey, life: Option<&Incarnation>) -> bool {
     act.key.as_ref() == Some(key) && is_of_life(act.incarnation.as_ref(), life)
 }
 
-/// Why an act was refused, as it is stored.
+/// The refusal of a command, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredRefusal {
     reason: String,
@@ -63,7 +64,7 @@ impl From<StoredRefusal> for Refusal {
     }
 }
 
-/// A refusal that was stored in words: the reason, a colon, and the text.
+/// Parses a refusal that was stored as text: the reason, a colon, and the text.
 pub(super) fn refusal_in_words(words: &str) -> Refusal {
     let (reason, text) = words.split_once(": ").unwrap_or(("", words));
     Refusal::new(Reason::parse(reason).unwrap_or(Reason::Internal), text)
@@ -73,20 +74,20 @@ pub(super) fn command(key: IdempotencyKey, act: Act) -> Command {
     Command { key: Some(key), ..Command::bare(act) }
 }
 
-/// The key of a follow-up, which follows from its id, so that it happens once.
+/// Returns the key of a follow-up, which follows from its id, so that it happens once.
 pub(crate) fn follow_up_key(id: &FollowUpId) -> Option<IdempotencyKey> {
     // An id of the greatest length leaves no room for the prefix; then the id alone is the key.
     let key = IdempotencyKey::new(format!("follow-up:{id}"));
     key.or_else(|_| IdempotencyKey::new(id.as_str())).ok()
 }
 
-/// The command of a follow-up.
+/// Returns the command of a follow-up.
 pub(crate) fn follow_up_command(follow_up: FollowUp) -> Command {
     let key = follow_up_key(&follow_up.id);
     Command { key, ..Command::bare(Act::FollowUp(follow_up)) }
 }
 
-/// The record that tells that an act was answered.
+/// Returns the record of a command's outcome; `None` for a command without a key.
 pub(crate) fn answered(command: &Command, refusal: Option<&Refusal>) -> Option<Record> {
     let incarnation = command.incarnation.clone();
     match (&command.act, &command.key, refusal) {

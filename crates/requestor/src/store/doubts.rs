@@ -1,12 +1,12 @@
-//! Records that were given to the disk and are not acknowledged. Whoever asked for them was told that
-//! they may not be stored; they may be on disk all the same, and would be found by the next start. So
-//! they count for nobody from the moment at which they are written, until they are acknowledged or a
-//! record disowns them.
+//! Records that were given to the disk and are not acknowledged. The caller's reply was that they
+//! may not be stored; they may be on disk all the same, and would be found by the next start. So
+//! they count for nobody from the moment at which they are written, until they are acknowledged or
+//! a record disowns them.
 //!
 //! ```text
 //!              ┌──▶ acknowledged: it counts
-//!   under way ─┤                                 ┌──▶ the next append says that it does not count
-//!              └──▶ failed: nobody knows ──▶ woken: a record says so, or the list is removed
+//!   under way ─┤                                 ┌──▶ the next append disowns it
+//!              └──▶ failed: nobody knows ──▶ woken: a record disowns it, or the list is removed
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,8 +19,9 @@ use tokio::sync::Notify;
 use crate::backoff::backoff;
 use crate::shared::Shared;
 
-/// The numbers of records that are not acknowledged, order by order. Bounded by what waits for the disk
-/// when it fails: a disk that has failed is given nothing more until it is well.
+/// The sequence numbers of records that are not acknowledged, order by order. Bounded by the
+/// records that wait for the disk when it fails: a disk that has failed is given nothing more until
+/// it is healthy.
 #[derive(Debug, Default)]
 pub(crate) struct Doubts {
     orders: Mutex<BTreeMap<OrderKey, BTreeSet<u64>>>,
@@ -28,13 +29,14 @@ pub(crate) struct Doubts {
 }
 
 impl Doubts {
-    /// Whether every record that was ever given to the disk is known to be there, or not to count.
+    /// Reports whether every record that was given to the disk is known to be there, or not to
+    /// count.
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.orders.lock().is_empty()
     }
 
-    /// Those of one order.
+    /// Returns the unacknowledged records of one order.
     pub(super) fn of(&self, key: &OrderKey) -> BTreeSet<u64> {
         self.orders.lock().get(key).cloned().unwrap_or_default()
     }
@@ -48,7 +50,7 @@ impl Doubts {
         }
     }
 
-    /// Something failed: what it left is to be disowned as soon as the disk takes writes.
+    /// Wakes the task that disowns failed records as soon as the disk takes writes.
     pub(super) fn wake(&self) {
         self.woken.notify_one();
     }
@@ -58,7 +60,7 @@ impl Doubts {
     }
 }
 
-/// Disowns what failed, as soon as the disk takes writes, until the requestor stops.
+/// Disowns failed records as soon as the disk takes writes, until the requestor stops.
 pub(crate) async fn disown_all(shared: Arc<Shared>) {
     let work = async {
         loop {
@@ -70,13 +72,13 @@ pub(crate) async fn disown_all(shared: Arc<Shared>) {
         }
     };
     tokio::select! {
-        // A start that finds what is left carries it out: nobody was told that it would not.
+        // A start that finds the rest carries it out: no reply said that it would not happen.
         () = shared.cancel.cancelled() => {}
         () = work => {}
     }
 }
 
-/// Tries it once; gives whether all is done.
+/// Tries once to disown all failed records; returns true when all are disowned.
 async fn disown(shared: &Shared) -> bool {
     let mut is_done = true;
     for key in shared.store.doubts().orders() {

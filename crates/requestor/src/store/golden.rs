@@ -1,5 +1,6 @@
-//! The order store's records as they lie on the disk, in a golden file: each kind with nothing that can
-//! be left out, and with everything. What orders and acts hold is in the golden files of core.
+//! The order store's records as they are stored, in a golden file: each kind without the optional
+//! fields, and with all fields. The contents of orders and commands are in the golden files of
+//! core.
 //!
 //! `ORDERSTREAM_GOLDEN=write cargo test -p orderstream-requestor golden` writes the file anew.
 
@@ -57,7 +58,7 @@ fn submission() -> Submission {
     }
 }
 
-/// Each kind of record with nothing that can be left out.
+/// Returns each kind of record without the optional fields.
 fn bare() -> Vec<Record> {
     let (id, incarnation, reason) = (act_key("k"), None, None);
     let message = Message { kind: MessageType::Text, message: String::new(), urls: Vec::new() };
@@ -86,7 +87,7 @@ fn bare() -> Vec<Record> {
     ]
 }
 
-/// Each kind of record with everything.
+/// Returns each kind of record with all fields.
 fn full() -> Vec<Record> {
     let (id, incarnation) = (act_key("follow-up:f-1"), life());
     let last = Shown::only_ended(life().unwrap(), Phase::Finalised);
@@ -126,7 +127,7 @@ fn message() -> Message {
     Message { kind: MessageType::Html, message: "how soon?".to_owned(), urls }
 }
 
-/// A refusal with all that is stored of one.
+/// Returns a refusal with all fields that are stored.
 fn refusal() -> Refusal {
     let metadata = vec![("limit".to_owned(), "32".to_owned())];
     let field = Some("undo_within_ms".to_owned());
@@ -145,13 +146,13 @@ fn records_are_stored_as_ever() {
 }
 
 #[test]
-fn every_kind_of_record_has_its_lines() {
+fn every_record_kind_is_golden() {
     file::check_variants(&bare());
     file::check_variants(&full());
 }
 
 #[test]
-fn lists_have_the_names_that_they_ever_had() {
+fn list_names_never_change() {
     assert_eq!(list_of(&order_key()), "requestor/orders/acme/SB1029436");
     assert_eq!(key_of("requestor/orders/acme/SB1029436"), Some(order_key()));
     assert_eq!(STARTS, "requestor/starts");

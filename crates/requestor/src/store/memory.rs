@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 
 use super::{Lists, StoreError};
 
-/// Lists in memory, for tests and for trying things out: nothing survives the process.
+/// Lists in memory, for tests and trials: nothing survives the process.
 #[derive(Debug, Default)]
 pub struct MemoryLists {
     lists: parking_lot::Mutex<BTreeMap<String, Vec<Bytes>>>,
@@ -16,12 +16,12 @@ pub struct MemoryLists {
 }
 
 impl MemoryLists {
-    /// From now on every append fails.
+    /// Makes every append fail from now on.
     pub fn break_down(&self) {
         self.broken.store(true, Ordering::Release);
     }
 
-    /// Appends work again.
+    /// Makes appends work again.
     pub fn mend(&self) {
         self.broken.store(false, Ordering::Release);
     }

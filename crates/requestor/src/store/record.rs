@@ -15,107 +15,109 @@ use super::StoredRefusal;
 pub enum Record {
     /// The buyer asked for the order.
     RequestSubmission(Box<Submission>),
-    /// The buyer asked or said something.
+    /// The buyer sent a follow-up.
     RequestFollowUp {
-        /// Unique in its order.
+        /// The follow-up's id, unique in its order.
         id: FollowUpId,
-        /// To whom; empty means to all.
+        /// The sellers it goes to; empty means all.
         audience: Vec<SellerId>,
         /// The text.
         message: Message,
         /// The seller's question that it answers.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         answers: Option<FollowUpId>,
-        /// Which life of the order is meant; absent in what was stored before lives were.
+        /// The order's incarnation; absent in records from before incarnations were stored.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         incarnation: Option<Incarnation>,
     },
     /// The processor took the follow-up.
     FollowUpForwarded {
-        /// Which.
+        /// The follow-up's id.
         id: FollowUpId,
-        /// Of which life; absent in what was stored before it was.
+        /// The order's incarnation; absent in records from before it was stored.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         incarnation: Option<Incarnation>,
     },
     /// The buyer ended the order.
     OrderFinalised {
-        /// The act's key.
+        /// The command's key.
         id: IdempotencyKey,
-        /// Who wins.
+        /// The award; absent for an end without a winner.
         award: Option<Award>,
-        /// Why.
+        /// The reason that the buyer gave.
         reason: Option<String>,
-        /// How long it can be undone, milliseconds.
+        /// The time in which the award can be undone, milliseconds; absent when it is final at
+        /// once.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         undo_within_ms: Option<u64>,
-        /// Which life of the order is meant; absent in what was stored before lives were.
+        /// The order's incarnation; absent in records from before incarnations were stored.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         incarnation: Option<Incarnation>,
     },
-    /// The buyer steered or ended the order in another way.
+    /// The buyer sent another command.
     BuyerActed {
-        /// The act's key.
+        /// The command's key.
         id: IdempotencyKey,
-        /// What is to be done.
+        /// The command's body.
         act: Box<Act>,
-        /// Which life of the order is meant; absent in what was stored before lives were.
+        /// The order's incarnation; absent in records from before incarnations were stored.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         incarnation: Option<Incarnation>,
     },
     /// The buyer paused the order.
     OrderPaused {
-        /// The act's key.
+        /// The command's key.
         id: IdempotencyKey,
-        /// Why.
+        /// The reason that the buyer gave.
         reason: Option<String>,
-        /// Which life of the order is meant; absent in what was stored before lives were.
+        /// The order's incarnation; absent in records from before incarnations were stored.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         incarnation: Option<Incarnation>,
     },
-    /// The processor answered an act, or refused it for good.
+    /// The processor took a command, or refused it for good.
     ActAnswered {
-        /// The act's key.
+        /// The command's key.
         id: IdempotencyKey,
-        /// Why it was refused, in words; absent when it was done.
+        /// The refusal as text; absent when the command was done.
         refused: Option<String>,
-        /// The same for programs; absent in what was stored before it was.
+        /// The refusal's fields; absent when the command was done, and in records from before they
+        /// were stored.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         refusal: Option<Box<StoredRefusal>>,
-        /// Which life of the order it was asked of; absent in what was stored before it was.
+        /// The order's incarnation; absent in records from before it was stored.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         incarnation: Option<Incarnation>,
     },
     /// The order reached its end.
     OrderEnded {
-        /// Which end.
+        /// The phase in which the order ended.
         phase: Phase,
-        /// The order as it is shown from then on.
+        /// The order as it is shown from then on; absent where a former version wrote the end.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         last: Option<Box<Shown>>,
     },
     /// Records of this list whose append failed, and which were found on disk all the same: they do
-    /// not count, and whoever asked for them was told that they may not.
+    /// not count, and their caller's reply was that they may not be stored.
     Disowned {
-        /// Their numbers.
+        /// The sequence numbers of those records.
         records: Vec<u64>,
     },
 }
 
-/// What the buyer asked for, and where it went.
+/// An order that the buyer asked for, and its placement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Submission {
-    /// The order.
+    /// The order's tenant and id.
     #[serde(flatten)]
     pub key: OrderKey,
     /// The buyer's session.
     pub session_id: Option<String>,
-    /// How sellers are told.
+    /// The channel over which sellers are notified.
     pub notification_type: NotificationType,
-    /// What is wanted.
+    /// The order's specification.
     pub spec: OrderSpec,
-    /// Which life of the name.
+    /// The order's incarnation.
     pub incarnation: Incarnation,
-    /// Where the order was placed.
+    /// The URL of the processor that the order was placed on.
     pub processor: String,
 }

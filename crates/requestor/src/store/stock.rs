@@ -1,4 +1,4 @@
-//! All that an order store holds, as a start finds it.
+//! The orders of a store, as a start finds them.
 
 use orderstream_core::tracker::Shown;
 use orderstream_core::{OrderKey, OrderSpec, Timestamp};
@@ -8,27 +8,27 @@ use super::{OrderStore, StoreError, Stored, Submission, key_of};
 /// All orders of a store.
 #[derive(Debug, Default)]
 pub struct Stock {
-    /// Those that have not ended, or of which it is not known what came of an act, by key.
+    /// The orders that have not ended, or that have a command without an outcome, by key.
     pub open: Vec<(OrderKey, Stored)>,
-    /// Those that have, the oldest end first.
+    /// The orders that have ended, the oldest end first.
     pub ended: Vec<Ended>,
 }
 
-/// An order that has ended: what is shown of it for as long as the store has it.
+/// An order that has ended, as it is shown for as long as the store has it.
 #[derive(Debug)]
 pub struct Ended {
-    /// Whose, and which number.
+    /// The order's tenant and id.
     pub key: OrderKey,
-    /// What was asked for, without its content.
+    /// The order's session and notification type, without the rest of its specification.
     pub asked: OrderSpec,
-    /// Where the order was placed.
+    /// The URL of the processor that the order was placed on.
     pub processor: String,
     /// The order as it was shown last.
     pub shown: Shown,
 }
 
 impl Ended {
-    /// When it ended; absent where a former version wrote the end.
+    /// Returns the time of the end; `None` where a former version wrote the end.
     fn at(&self) -> Option<Timestamp> {
         self.shown.order.as_ref().and_then(|order| order.ended_at)
     }
@@ -53,7 +53,8 @@ impl Stock {
 }
 
 impl OrderStore {
-    /// All orders of the store. A damaged one is left out with a line in the log; the others go on.
+    /// Returns all orders of the store. A damaged one is left out with a line in the log; the
+    /// others are served.
     ///
     /// # Errors
     /// When the store cannot be read at all.

@@ -1,4 +1,4 @@
-//! The one way in which an order's list is written: in turns.
+//! The only way to write an order's list: in turns.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,7 @@ impl<'a> Turn<'a> {
         Self { store, key, lengths }
     }
 
-    /// The order as its list tells it.
+    /// Returns the order, folded from its list.
     ///
     /// # Errors
     /// As [`OrderStore::load`].
@@ -41,7 +41,7 @@ impl<'a> Turn<'a> {
         Ok(stored)
     }
 
-    /// How many records the list has.
+    /// Returns the number of the list's records.
     fn len(&mut self) -> Result<u64, StoreError> {
         match self.lengths.get(&self.key) {
             Some(len) => Ok(*len),
@@ -49,8 +49,9 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Refuses an act on this life of the order where too many are stored. Those of lives that are over
-    /// make room, unless it is not known yet what came of one.
+    /// Refuses a command on this incarnation of the order where too many are stored. Where all of
+    /// them are on other incarnations and have an outcome, and there is no submission, the list is
+    /// removed to make room.
     ///
     /// # Errors
     /// When it is refused, or the list cannot be read or removed.
@@ -79,8 +80,8 @@ impl<'a> Turn<'a> {
     /// Appends one record. Done when it is on disk.
     ///
     /// # Errors
-    /// When it is not stored. What may be on disk of it all the same counts for nobody who asks this
-    /// store, and is disowned by the next append.
+    /// When it is not stored. A record that is on disk all the same does not count for this store,
+    /// and is disowned by the next append.
     pub async fn append(&mut self, record: &Record) -> Result<(), StoreError> {
         let before = self.len()?;
         let mut doubts = self.store.doubts.of(&self.key);
@@ -98,10 +99,11 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
-    /// Makes what was refused and may be on disk count for nobody, also after a restart.
+    /// Disowns the records that were refused and may be on disk, so that they never count, also
+    /// after a restart.
     ///
     /// # Errors
-    /// When it may count still.
+    /// When they may still count.
     pub(crate) async fn disown(&mut self) -> Result<(), StoreError> {
         let mut doubts = self.store.doubts.of(&self.key);
         match doubts.first() {
@@ -118,13 +120,13 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Gives how many records the list has then.
+    /// Appends records; returns the number of the list's records after them.
     async fn write(&mut self, before: u64, records: Vec<Bytes>) -> Result<u64, StoreError> {
         let count = u64::try_from(records.len()).unwrap_or(u64::MAX);
         let last = before.saturating_add(count);
         let OrderStore { lists, doubts, .. } = self.store;
-        // After a failure the length is not known until it is read again. Nor is it known, if this is
-        // dropped before it is done, whether the records are there.
+        // After a failure the length is not known until it is read again. Nor is it known, if this
+        // is dropped before it is done, whether the records are there.
         self.lengths.remove(&self.key);
         let held = doubts.of(&self.key);
         let under_way = before.saturating_add(1)..=last;
@@ -138,10 +140,10 @@ impl<'a> Turn<'a> {
         appended.map(|()| last)
     }
 
-    /// Removes the order with all that is stored of it.
+    /// Removes the order's whole list.
     ///
     /// # Errors
-    /// When it may come back.
+    /// When the list may come back.
     pub async fn remove(&mut self) -> Result<(), StoreError> {
         self.lengths.remove(&self.key);
         self.store.lists.remove(list_of(&self.key)).await?;

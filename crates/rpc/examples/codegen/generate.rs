@@ -19,7 +19,7 @@ const PROTOS: [&str; 5] = [
     "orderstream/v1/control.proto",
 ];
 
-/// The files that are written.
+/// The names of the written files.
 pub(crate) const FILES: [&str; 3] = ["orderstream.v1.rs", "descriptor.bin", "methods.rs"];
 
 /// Writes [`FILES`] into `out`.
@@ -46,7 +46,8 @@ pub(crate) fn generate(protos: &Path, out: &Path) -> Result<(), Box<dyn Error>> 
     Ok(())
 }
 
-/// The Rust source of the table of all methods that a server of ours serves, sorted by path.
+/// Returns the Rust source of the table of all methods that a server of ours serves, sorted by
+/// path.
 fn method_table(ours: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
     let mut rows = BTreeMap::new();
     collect(ours, &mut rows);
@@ -73,7 +74,7 @@ fn method_table(ours: &FileDescriptorSet) -> Result<String, Box<dyn Error>> {
     Ok(text)
 }
 
-/// Rows of one descriptor set: path → (service, method, kind).
+/// Adds the rows of one descriptor set: path → (service, method, kind).
 fn collect(set: &FileDescriptorSet, rows: &mut BTreeMap<String, (String, String, &'static str)>) {
     for file in &set.file {
         for service in &file.service {
@@ -87,7 +88,7 @@ fn collect(set: &FileDescriptorSet, rows: &mut BTreeMap<String, (String, String,
     }
 }
 
-/// The kind of a method, from the descriptor.
+/// Returns the kind of a method, from its descriptor.
 fn kind(method: &MethodDescriptorProto) -> &'static str {
     match (method.client_streaming(), method.server_streaming()) {
         (false, false) => "Unary",

@@ -1,4 +1,4 @@
-//! Acts: the buyer's commands as the requests that carry them.
+//! The buyer's commands, as the requests that carry them.
 
 use orderstream_core::command::{Act, Award, Command, Expected};
 use orderstream_core::input::{AwardInput, FollowUpInput};
@@ -9,24 +9,24 @@ use orderstream_core::{OrderKey, Reason, Refusal};
 use super::spec::{message_input, message_to_wire};
 use crate::v1;
 
-/// The request that carries a buyer's act to the processor.
+/// The request that carries a buyer's command to the processor.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ActRequest {
-    /// `OrderNonStreamingService.ProcessFollowUp`.
+    /// A follow-up, for `OrderNonStreamingService.ProcessFollowUp`.
     FollowUp(v1::FollowUpRequest),
-    /// `OrderControlService.Pause`.
+    /// A pause, for `OrderControlService.Pause`.
     Pause(v1::PauseRequest),
-    /// `OrderControlService.Resume`.
+    /// The end of a pause, for `OrderControlService.Resume`.
     Resume(v1::ResumeRequest),
-    /// `OrderControlService.Extend`.
+    /// A later expiry, for `OrderControlService.Extend`.
     Extend(v1::ExtendRequest),
-    /// `OrderControlService.Award`.
+    /// An end with or without an award, for `OrderControlService.Award`.
     Award(v1::AwardRequest),
-    /// `OrderControlService.UndoAward`.
+    /// The undoing of a pending award, for `OrderControlService.UndoAward`.
     UndoAward(v1::UndoAwardRequest),
-    /// `OrderControlService.Close`.
+    /// An end without an award, for `OrderControlService.Close`.
     Close(v1::CloseRequest),
-    /// `OrderControlService.Cancel`.
+    /// A cancellation, for `OrderControlService.Cancel`.
     Cancel(v1::CancelRequest),
 }
 
@@ -39,10 +39,10 @@ pub fn order_ref(key: &OrderKey, incarnation: Option<&str>) -> v1::OrderRef {
     }
 }
 
-/// The request that carries a command.
+/// Returns the request that carries a command.
 ///
 /// # Errors
-/// Refuses acts that are not a buyer's.
+/// Refuses commands that are not a buyer's.
 pub fn request_for(key: &OrderKey, command: &Command) -> Result<ActRequest, Refusal> {
     let incarnation = command.incarnation.as_ref().map(|incarnation| incarnation.as_str());
     let order = Some(order_ref(key, incarnation));
@@ -107,7 +107,8 @@ pub fn request_for(key: &OrderKey, command: &Command) -> Result<ActRequest, Refu
     })
 }
 
-/// The order's last event that the caller has seen; 0 where it is not compared.
+/// Returns the sequence number of the order's last event that the caller has; 0 where it is not
+/// compared.
 const fn expected_seq(command: &Command) -> u64 {
     match command.expected {
         Some(Expected::LastSeq(seq)) => seq.0,
@@ -129,7 +130,7 @@ fn award_to_wire(award: Option<&Award>) -> (String, Vec<v1::AwardLine>) {
     }
 }
 
-/// A follow-up as a request.
+/// Returns the request of a follow-up.
 pub fn follow_up_to_wire(
     key: &OrderKey,
     command: &Command,
@@ -148,10 +149,11 @@ pub fn follow_up_to_wire(
     }
 }
 
-/// A follow-up from its parts (its id, to whom and which question it answers, the text), checked.
+/// Converts the parts of a follow-up (its id, its audience and the question that it answers, its
+/// text), and checks them.
 ///
 /// # Errors
-/// Names the field that is wrong.
+/// When a part is wrong; the refusal names the field.
 pub fn follow_up_from_wire(
     id: String,
     (audience, answers): (Vec<String>, String),
@@ -161,7 +163,7 @@ pub fn follow_up_from_wire(
     FollowUp::try_from(FollowUpInput { id, audience, message, answers: super::some(answers) })
 }
 
-/// An award from its parts; neither means that nobody wins.
+/// Converts the parts of an award; neither means that nobody wins.
 pub fn award_input_from_wire(proposal_id: String, lines: Vec<v1::AwardLine>) -> AwardInput {
     AwardInput {
         proposal_id: super::some(proposal_id),

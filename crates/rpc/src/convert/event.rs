@@ -1,5 +1,5 @@
-//! Events. What an owner sends and a tracker receives is the same event, but for its cause, which
-//! stays with the owner.
+//! Events. An owner sends and a tracker receives the same event, except for its cause, which stays
+//! with the owner.
 
 use orderstream_core::command::Award;
 use orderstream_core::event::{Event, EventKind, NotifyResult, OrderOpened, ProposalUpdate};
@@ -14,10 +14,10 @@ use super::{missing, some, timestamp_from_wire, timestamp_to_wire};
 use crate::v1;
 use crate::v1::order_stream_response::Detail;
 
-/// The status word of the in-band message with which a server that stops ends a stream.
+/// The status text of the in-band message with which a server that drains ends a stream.
 pub const DRAINING: &str = "Draining";
 
-/// The in-band message with which a server that stops ends a stream.
+/// Returns the in-band message with which a server that drains ends a stream.
 pub fn draining(key: &OrderKey, last_seq: Seq) -> v1::OrderStreamResponse {
     v1::OrderStreamResponse {
         order_req_id: key.order_req_id.to_string(),
@@ -27,7 +27,7 @@ pub fn draining(key: &OrderKey, last_seq: Seq) -> v1::OrderStreamResponse {
     }
 }
 
-/// An event for the wire.
+/// Converts an event to the wire.
 pub fn event_to_wire(key: &OrderKey, event: &Event) -> v1::OrderStreamResponse {
     let text = |id: Option<String>| id.unwrap_or_default();
     v1::OrderStreamResponse {
@@ -144,7 +144,7 @@ fn update_to_wire(update: &ProposalUpdate) -> v1::ProposalUpdate {
     v1::ProposalUpdate { change: update.change().to_owned(), proposal: Some(proposal), reason }
 }
 
-/// The wire's form of an award, or of no award.
+/// Converts an award, or its absence, to the wire.
 fn award_to_wire(award: Option<&Award>, reason: String) -> v1::AwardDetail {
     match award {
         None => v1::AwardDetail { reason, ..v1::AwardDetail::default() },
@@ -162,7 +162,7 @@ fn award_to_wire(award: Option<&Award>, reason: String) -> v1::AwardDetail {
     }
 }
 
-/// Whether an event on the wire ends its order ([`EventKind::ends`]).
+/// Reports whether an event on the wire ends its order ([`EventKind::ends`]).
 pub fn ends_order(detail: &Detail) -> bool {
     match detail {
         Detail::OrderPaused(paused) => paused.expired,
@@ -184,10 +184,11 @@ pub fn ends_order(detail: &Detail) -> bool {
     }
 }
 
-/// An event from the wire, checked.
+/// Converts an event from the wire, and checks it.
 ///
 /// # Errors
-/// Names what is missing or wrong: the other side is newer than this one, or broken.
+/// When a field is missing or wrong, which the refusal names: the other side is newer than this
+/// one, or broken.
 pub fn event_from_wire(response: v1::OrderStreamResponse) -> Result<Event, Refusal> {
     let at = timestamp_from_wire(response.at.as_ref().ok_or_else(|| missing("at"))?);
     let detail = response.detail.ok_or_else(|| missing("detail"))?;

@@ -1,4 +1,4 @@
-//! Order content and proposals.
+//! The conversions of orders and proposals.
 
 use orderstream_core::command::{ProposalLine, Proposed};
 use orderstream_core::input::{
@@ -11,7 +11,7 @@ use orderstream_core::{OrderSpec, Refusal};
 use super::some;
 use crate::v1;
 
-/// The lenient core form of a wire order.
+/// Converts a wire order to core's lenient form.
 pub fn spec_input_from_wire(spec: v1::OrderSpec) -> SpecInput {
     SpecInput {
         title: some(spec.title),
@@ -58,15 +58,15 @@ pub(super) fn message_input(message: v1::Message) -> MessageInput {
     MessageInput { kind: some(message.r#type), message: message.message, urls: message.urls }
 }
 
-/// A wire order, checked.
+/// Converts a wire order, and checks it.
 ///
 /// # Errors
-/// Names the field that is wrong.
+/// When a field is wrong; the refusal names it.
 pub fn spec_from_wire(spec: v1::OrderSpec) -> Result<OrderSpec, Refusal> {
     OrderSpec::try_from(spec_input_from_wire(spec))
 }
 
-/// An order's content for the wire.
+/// Converts an order's content to the wire.
 pub fn spec_to_wire(spec: &OrderSpec) -> v1::OrderSpec {
     let line = |text: &Option<Box<str>>| text.as_deref().unwrap_or_default().to_owned();
     v1::OrderSpec {
@@ -123,7 +123,7 @@ fn sellers_to_wire(sellers: &SellerLimits) -> v1::SellerLimits {
     }
 }
 
-/// A text for the wire.
+/// Converts a text to the wire.
 pub fn message_to_wire(message: &Message) -> v1::Message {
     v1::Message {
         r#type: message.kind.as_str().to_owned(),
@@ -132,10 +132,10 @@ pub fn message_to_wire(message: &Message) -> v1::Message {
     }
 }
 
-/// A seller's proposal, checked.
+/// Converts a seller's proposal, and checks it.
 ///
 /// # Errors
-/// Names the field that is wrong.
+/// When a field is wrong; the refusal names it.
 pub fn proposal_from_wire(proposal: v1::Proposal) -> Result<Proposed, Refusal> {
     Proposed::try_from(ProposalInput {
         proposal_id: some(proposal.proposal_id),
@@ -159,7 +159,7 @@ pub fn proposal_from_wire(proposal: v1::Proposal) -> Result<Proposed, Refusal> {
     })
 }
 
-/// A proposal and its version for the wire.
+/// Converts a proposal and its version to the wire.
 pub fn proposal_to_wire(proposal: &Proposed, version: u32) -> v1::Proposal {
     v1::Proposal {
         proposal_id: proposal.proposal_id.as_ref().map(ToString::to_string).unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! Who may call what: one decision that every RPC passes.
+//! Authorisation: one decision that every RPC passes.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use super::CallContext;
 use crate::method::MethodInfo;
 use crate::status::status_from_refusal;
 
-/// What a decision can be made from.
+/// The facts on which a decision is based.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller<'a> {
     /// The method that is called.
@@ -27,20 +27,20 @@ pub struct Caller<'a> {
     pub headers: &'a HeaderMap,
 }
 
-/// Who the caller is, in the request's extensions for the handler.
+/// The caller's identity, in the request's extensions for the handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity(pub Arc<str>);
 
-/// Decides whether a call may go on. Must not block: what it needs is fetched elsewhere.
+/// Decides whether a call may go on. Must not block: the data it needs is fetched elsewhere.
 pub trait Authorize: std::fmt::Debug + Send + Sync + 'static {
-    /// Who the caller is, when it may call the method.
+    /// Returns the caller's identity, if it may call the method.
     ///
     /// # Errors
-    /// With the refusal that the caller gets.
+    /// The refusal that the caller receives.
     fn authorize(&self, caller: &Caller<'_>) -> Result<Identity, Refusal>;
 }
 
-/// Lets everybody call everything, as `anonymous`.
+/// Allows every call, as `anonymous`.
 #[derive(Clone, Debug)]
 pub struct AllowAll {
     anonymous: Identity,
@@ -58,14 +58,14 @@ impl Authorize for AllowAll {
     }
 }
 
-/// Asks an [`Authorize`] about every call.
+/// Passes every call to an [`Authorize`] first.
 #[derive(Clone, Debug)]
 pub struct AuthorizeLayer {
     authorize: Arc<dyn Authorize>,
 }
 
 impl AuthorizeLayer {
-    /// Asks this one.
+    /// Makes the layer over this decision.
     pub fn new(authorize: Arc<dyn Authorize>) -> Self {
         Self { authorize }
     }
@@ -79,7 +79,7 @@ impl<S> Layer<S> for AuthorizeLayer {
     }
 }
 
-/// A service that only sees the calls that may go on.
+/// A service that receives only the calls that may go on.
 #[derive(Clone, Debug)]
 pub struct AuthorizeService<S> {
     inner: S,

@@ -100,7 +100,7 @@ impl<B> ObservedBody<B> {
         Self { inner, counter: MessageCounter::default(), code_at_end, guard }
     }
 
-    /// Nobody will poll a body that says it is at its end.
+    /// Ends the call where the body is at its end already, so that nobody will poll it.
     pub(super) fn finish_at_head(&self) {
         self.guard.finish(self.code_at_end);
     }

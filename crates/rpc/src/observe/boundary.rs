@@ -1,4 +1,4 @@
-//! The error boundary: whatever goes wrong inside comes out as a status.
+//! The error boundary: every failure inside comes out as a status.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -19,17 +19,18 @@ use super::timeout::grpc_timeout;
 use super::{CallContext, GuardedBody, Side};
 use crate::method::RpcKind;
 
-/// The longest that calls may take whatever the caller asks for; streams down have no cap.
+/// The longest that calls may take, whatever deadline the caller asks for; calls whose response is
+/// a stream have no cap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeadlineCap {
-    /// For unary calls.
+    /// The cap of unary calls.
     pub unary: Option<Duration>,
-    /// For client-streaming calls.
+    /// The cap of client-streaming calls.
     pub client_stream: Option<Duration>,
 }
 
 impl DeadlineCap {
-    /// The deadline of a call: the caller's, or the cap when that is shorter.
+    /// Returns the deadline of a call: the caller's, or the cap when that is shorter.
     fn apply(self, kind: RpcKind, headers: &HeaderMap) -> Deadline {
         let cap = match kind {
             RpcKind::Unary | RpcKind::Unknown => self.unary,
@@ -41,7 +42,7 @@ impl DeadlineCap {
     }
 }
 
-/// Keeps deadlines, catches panics, makes a status of every error and hides our own faults.
+/// Enforces deadlines, catches panics, makes a status of every error and hides our own faults.
 #[derive(Clone, Debug)]
 pub struct BoundaryLayer {
     side: Side,
@@ -49,7 +50,7 @@ pub struct BoundaryLayer {
 }
 
 impl BoundaryLayer {
-    /// A boundary for one side.
+    /// Makes the boundary of one side.
     pub fn new(side: Side, cap: DeadlineCap) -> Self {
         Self { side, cap }
     }
@@ -63,7 +64,7 @@ impl<S> Layer<S> for BoundaryLayer {
     }
 }
 
-/// A service that always answers.
+/// A service that always responds.
 #[derive(Clone, Debug)]
 pub struct BoundaryService<S> {
     inner: S,
@@ -155,7 +156,7 @@ where
     }
 }
 
-/// A response that is all head: gRPC's trailers-only form.
+/// Returns a response that is all head: gRPC's trailers-only form.
 fn answer<RB>(status: &Status, context: &CallContext, side: Side) -> Response<GuardedBody<RB>> {
     let head = status.clone().into_http::<()>();
     let mut response = head.map(|()| GuardedBody::empty(context.clone(), side));

@@ -1,4 +1,4 @@
-//! Status codes: Go's spelling, and reading them from heads and trailers.
+//! Status codes: Go's spelling, and their reading from heads and trailers.
 
 use http::{HeaderMap, StatusCode};
 use tonic::{Code, Status};
@@ -24,23 +24,23 @@ pub const CODE_NAMES: [&str; 17] = [
     "Unauthenticated",
 ];
 
-/// The place of a code in tables.
+/// Returns the index of a code in tables.
 pub(super) fn code_index(code: Code) -> usize {
     usize::try_from(i32::from(code)).unwrap_or(2).min(CODE_NAMES.len() - 1)
 }
 
-/// Go's spelling of a code.
+/// Returns Go's spelling of a code.
 pub fn code_name(code: Code) -> &'static str {
     CODE_NAMES.get(code_index(code)).copied().unwrap_or("Unknown")
 }
 
-/// The code in a head or in trailers. Reads only the number: the details may be malformed.
+/// Returns the code in a head or in trailers. Reads only the number: the details may be malformed.
 pub(super) fn code_in(headers: &HeaderMap) -> Option<Code> {
     headers.get(Status::GRPC_STATUS).map(|value| Code::from_bytes(value.as_bytes()))
 }
 
-/// The code of a call whose body ends without one, by the HTTP status
-/// (gRPC's document "HTTP to gRPC status code mapping").
+/// Returns the code of a call whose body ends without one, by the HTTP status (gRPC's document
+/// "HTTP to gRPC status code mapping").
 pub(crate) fn code_without_status(status: StatusCode) -> Code {
     match status.as_u16() {
         400 => Code::Internal,

@@ -1,4 +1,4 @@
-//! What the three layers know of one call, shared by all of them and by the handler.
+//! The context of one call, shared by the three layers and the handler.
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -20,20 +20,20 @@ const REQUEST_ID: &str = "x-request-id";
 /// The header of the W3C trace context.
 const TRACEPARENT: &str = "traceparent";
 
-/// Names a call in logs on both ends.
+/// The name of a call in logs on both ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestId {
-    /// As the caller gave it: printable, not too long.
+    /// The caller's own id: printable, not too long.
     Given(Box<HeaderValue>),
-    /// The number of the call; the process's random base comes before it.
+    /// The number of the call in this process, whose random base is its prefix.
     Own(u64),
 }
 
-/// Tells the calls of this process from those of others.
+/// The random base of this process, which keeps its calls apart from those of others.
 static BASE: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(REQUEST_ID));
 
 impl RequestId {
-    /// The id in the headers, or a new one.
+    /// Returns the id in the headers, or a new one.
     fn from_headers(headers: &HeaderMap) -> Self {
         static CALLS: AtomicU64 = AtomicU64::new(0);
         match headers.get(REQUEST_ID) {
@@ -42,7 +42,7 @@ impl RequestId {
         }
     }
 
-    /// The id as a header.
+    /// Returns the id as a header.
     fn to_header(&self) -> Option<HeaderValue> {
         match self {
             Self::Given(given) => Some(HeaderValue::clone(given)),
@@ -60,13 +60,13 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Whether a header may go into logs and answers.
+/// Reports whether a header may go into logs and responses.
 fn is_printable(value: &HeaderValue) -> bool {
     let bytes = value.as_bytes();
     !bytes.is_empty() && bytes.len() <= REQUEST_ID_LEN_MAX && bytes.iter().all(u8::is_ascii_graphic)
 }
 
-/// One call: what is known at its start, and what was counted until now.
+/// One call: the facts known at its start, and the counts until now.
 #[derive(Clone, Debug)]
 pub struct CallContext(Arc<Call>);
 
@@ -81,7 +81,7 @@ struct Call {
     sent: AtomicU64,
 }
 
-/// Stands for "not over" in `Call::code`.
+/// The value of `Call::code` until the call is over.
 const OPEN: i32 = -1;
 
 impl CallContext {
@@ -103,43 +103,43 @@ impl CallContext {
         }))
     }
 
-    /// The method.
+    /// Returns the method.
     pub fn method(&self) -> &'static MethodInfo {
         self.0.method
     }
 
-    /// The id of the request, the same on both ends.
+    /// Returns the id of the request, the same on both ends.
     pub fn request_id(&self) -> &RequestId {
         &self.0.request_id
     }
 
-    /// The W3C trace context, when the caller gave one.
+    /// Returns the W3C trace context, when the caller gave one.
     pub fn trace_parent(&self) -> Option<TraceParent> {
         self.0.trace_parent
     }
 
-    /// Who called; `None` on clients and without a socket.
+    /// Returns the caller's address; `None` on clients and without a socket.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.0.peer
     }
 
-    /// How the call ended; `None` while it goes on.
+    /// Returns the code with which the call ended; `None` while it goes on.
     pub fn code(&self) -> Option<Code> {
         let code = self.0.code.load(Ordering::Acquire);
         (code != OPEN).then(|| Code::from(code))
     }
 
-    /// Messages received until now.
+    /// Returns the number of messages received until now.
     pub fn received(&self) -> u64 {
         self.0.received.load(Ordering::Relaxed)
     }
 
-    /// Messages sent until now.
+    /// Returns the number of messages sent until now.
     pub fn sent(&self) -> u64 {
         self.0.sent.load(Ordering::Relaxed)
     }
 
-    /// Puts the id of the request and the trace into the headers of a further call.
+    /// Copies the id of the request and the trace to the headers of a further call.
     pub fn propagate(&self, headers: &mut HeaderMap) {
         if let Some(id) = self.0.request_id.to_header() {
             headers.insert(REQUEST_ID, id);
@@ -162,7 +162,7 @@ impl CallContext {
     }
 }
 
-/// The address of the other end, as the server put it into the request.
+/// Returns the address of the other end, as the server put it into the request.
 fn peer_of(extensions: &Extensions) -> Option<SocketAddr> {
     extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr)
 }

@@ -1,12 +1,12 @@
-//! Counts gRPC messages in a body, whatever way its bytes are cut into frames.
+//! Counts the gRPC messages of a body, however its bytes are cut into frames.
 
 /// The length of a message's prefix: one flag byte and a big-endian length (gRPC over HTTP/2).
 const PREFIX_LEN: u8 = 5;
 
-/// Walks the prefixes of the messages of one body.
+/// Reads the prefixes of the messages of one body.
 ///
 /// One data frame is not one message: several messages come in one frame, and one message in
-/// several. Work is in the number of messages, not of bytes; nothing is copied.
+/// several. The work grows with the number of messages, not of bytes; nothing is copied.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MessageCounter {
     prefix_seen: u8,
@@ -14,17 +14,17 @@ pub struct MessageCounter {
     remaining: u32,
 }
 
-/// How many messages began and ended in one piece of a body.
+/// The numbers of messages that began and ended in one piece of a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Messages whose prefix is complete: these count as sent.
     pub begun: u64,
-    /// Messages whose last byte was seen: these count as received.
+    /// Messages whose last byte has arrived: these count as received.
     pub ended: u64,
 }
 
 impl MessageCounter {
-    /// Takes the next piece of the body.
+    /// Counts the next piece of the body.
     pub fn feed(&mut self, mut piece: &[u8]) -> Counts {
         let mut counts = Counts::default();
         while !piece.is_empty() {
@@ -45,7 +45,7 @@ impl MessageCounter {
         counts
     }
 
-    /// The prefix is complete.
+    /// Begins a message, whose prefix is complete.
     fn begin_message(&mut self, counts: &mut Counts) {
         counts.begun += 1;
         self.remaining = self.length;
@@ -56,7 +56,7 @@ impl MessageCounter {
         self.length = 0;
     }
 
-    /// Skips bytes of the message; returns what comes after them.
+    /// Skips bytes of the message; returns the bytes after them.
     fn skip_message<'a>(&mut self, piece: &'a [u8], counts: &mut Counts) -> &'a [u8] {
         let available = u32::try_from(piece.len()).unwrap_or(u32::MAX);
         let taken = self.remaining.min(available);
@@ -102,8 +102,9 @@ mod tests {
         }
     }
 
+    /// A message counts as received at its last byte.
     #[test]
-    fn a_message_is_received_at_its_last_byte() {
+    fn messages_are_received_when_whole() {
         let mut counter = MessageCounter::default();
         assert_eq!(counter.feed(&[0, 0, 0, 0, 2, 9]), Counts { begun: 1, ended: 0 });
         assert_eq!(counter.feed(&[9]), Counts { begun: 0, ended: 1 });

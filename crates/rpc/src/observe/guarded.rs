@@ -1,4 +1,4 @@
-//! The response body inside the error boundary, and what the boundary tells the caller.
+//! The response body inside the error boundary, and the statuses that the boundary sends.
 
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,40 +18,40 @@ use super::code::code_in;
 use super::{CallContext, Side};
 use crate::status::status_from_refusal;
 
-/// How prost begins its error for bytes that are not the message.
+/// The prefix of prost's error for bytes that are not the message.
 const UNREADABLE: &str = "failed to decode Protobuf message";
-/// What tonic says of a call that ended before its message came.
+/// The text of tonic's error for a call that ended before its message came.
 const NO_MESSAGE: &str = "Missing request message.";
-/// How tonic begins its error for a message over the limit.
+/// The prefixes of tonic's errors for a message over the limit.
 const TOO_LARGE: [&str; 2] =
     ["Error, decoded message length too large", "Error, encoded message length too large"];
 
 /// A call's deadline.
 pub(super) type Deadline = Option<Pin<Box<Sleep>>>;
 
-/// Whether the deadline has come; wakes the task when it does.
+/// Reports whether the deadline has passed; wakes the task when it does.
 pub(super) fn is_over(deadline: &mut Deadline, cx: &mut Context<'_>) -> bool {
     deadline.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready())
 }
 
-/// The status of a call whose deadline has come.
+/// Returns the status of a call whose deadline has passed.
 pub(super) fn deadline_status() -> Status {
     Status::deadline_exceeded("the call did not end before its deadline")
 }
 
-/// The status of a call whose handler panicked; the panic hook has told the log.
+/// Returns the status of a call whose handler panicked; the panic hook has logged the cause.
 pub(super) fn panic_status(context: &CallContext) -> Status {
     tracing::error!(method = context.method().path, "handler panicked");
     fault(context)
 }
 
-/// What a caller is told of a fault of ours: only where to look.
+/// Returns the status of a fault of ours, which names only the request id to search the log for.
 fn fault(context: &CallContext) -> Status {
     let text = format!("a fault of the server; its log has the cause at {}", context.request_id());
     status_from_refusal(&Refusal::new(Reason::Internal, text))
 }
 
-/// The status of an error that is not a response.
+/// Returns the status of an error that is not a response.
 pub(super) fn status_of(error: BoxError) -> Status {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&*error);
     while let Some(cause) = source {
@@ -63,7 +63,7 @@ pub(super) fn status_of(error: BoxError) -> Status {
     Status::from_error(error)
 }
 
-/// Puts the status in a head or in trailers right before a caller sees it: bytes that cannot be
+/// Corrects the status in a head or in trailers before a caller receives it: bytes that cannot be
 /// read and messages over the limit are the caller's fault, and our faults stay in our log.
 pub(super) fn rectify(headers: &mut HeaderMap, context: &CallContext) {
     let suspect =
@@ -77,7 +77,7 @@ pub(super) fn rectify(headers: &mut HeaderMap, context: &CallContext) {
     }
 }
 
-/// The better status, when there is one.
+/// Returns the corrected status, when there is one.
 fn rectified(status: &Status, context: &CallContext) -> Option<Status> {
     let (message, plain) = (status.message(), status.details().is_empty());
     if plain && TOO_LARGE.iter().any(|prefix| message.starts_with(prefix)) {
@@ -113,7 +113,7 @@ fn write_status(headers: &mut HeaderMap, status: &Status) {
     }
 }
 
-/// A body's last frame.
+/// Returns a body's last frame.
 fn trailers(status: &Status) -> Frame<Bytes> {
     let mut headers = HeaderMap::new();
     write_status(&mut headers, status);
@@ -122,7 +122,7 @@ fn trailers(status: &Status) -> Frame<Bytes> {
 
 pin_project! {
     /// A response body that ends with a status in any case: a panic, an error and the deadline
-    /// become trailers, and what was going on is dropped.
+    /// become trailers, and the inner body is dropped.
     #[derive(Debug)]
     pub struct GuardedBody<B> {
         #[pin]
@@ -138,7 +138,7 @@ impl<B> GuardedBody<B> {
         Self { inner: Some(inner), context, side, deadline }
     }
 
-    /// The body of a response that is all head.
+    /// Makes the body of a response that is all head.
     pub(super) fn empty(context: CallContext, side: Side) -> Self {
         Self { inner: None, context, side, deadline: None }
     }

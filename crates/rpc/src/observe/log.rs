@@ -1,4 +1,4 @@
-//! The logging layer: a span around everything a call does, and one line at its end.
+//! The logging layer: a span around a call, and one line at its end.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -23,7 +23,7 @@ pub struct LogLayer {
 }
 
 impl LogLayer {
-    /// Logs the calls of one side.
+    /// Makes the layer of one side.
     pub fn new(side: Side) -> Self {
         Self { side }
     }
@@ -85,15 +85,15 @@ impl LogGuard {
         Self { span, context, side, started: Instant::now(), is_logged: false }
     }
 
-    /// A stream that a client reads does nothing of its own that is logged, and ten thousand of them
-    /// are open for days: each is without its span until its end.
+    /// Drops the span of a client's stream until the call's end. Such a stream logs nothing of its
+    /// own, and ten thousand of them are open for days.
     fn rest(&mut self) {
         if self.side == Side::Client && self.context.method().kind.is_streaming() {
             self.span = Span::none();
         }
     }
 
-    /// Logs when the layers inside have found the call to be over.
+    /// Logs the call, once the layers inside have found it to be over.
     fn look(&mut self) {
         if let Some(code) = self.context.code() {
             self.log(code);
@@ -130,7 +130,7 @@ impl LogGuard {
     }
 }
 
-/// What every line of a call tells.
+/// Returns the span of a call: the fields of each of its lines.
 fn span(context: &CallContext, side: Side) -> Span {
     tracing::info_span!(
         "rpc",
@@ -147,7 +147,8 @@ impl Drop for LogGuard {
     }
 }
 
-/// A fault of the server is a warning; what ends every day is only for those who look for it.
+/// Returns the level of a call's line: WARN for a fault of the server, DEBUG for a unary call that
+/// succeeded, and INFO for the rest.
 fn level(code: Code, kind: RpcKind, side: Side) -> Level {
     let is_fault = matches!(code, Code::Internal | Code::Unknown | Code::DataLoss);
     if is_fault && side == Side::Server {

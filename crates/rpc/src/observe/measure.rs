@@ -23,7 +23,7 @@ pub struct MetricsLayer {
 }
 
 impl MetricsLayer {
-    /// Counts into these series.
+    /// Makes the layer that counts into these series.
     pub fn new(metrics: Arc<RpcMetrics>) -> Self {
         Self { metrics }
     }

@@ -14,15 +14,15 @@ use super::code::{CODE_NAMES, code_index};
 use super::{CallContext, Side};
 use crate::method::{METHODS, MethodInfo, RpcKind, UNKNOWN};
 
-/// Seconds; a unary call lasts a network round trip up to its deadline.
+/// Buckets in seconds; a unary call lasts a network round trip up to its deadline.
 const UNARY_BUCKETS: [f64; 13] =
     [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-/// Seconds; a stream lasts up to an order's life, 30 minutes unless extended.
+/// Buckets in seconds; a stream lasts up to an order's end, 30 minutes unless extended.
 const STREAM_BUCKETS: [f64; 13] =
     [0.01, 0.1, 1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0];
 /// The labels that name a method.
 const LABELS: [&str; 3] = ["grpc_type", "grpc_service", "grpc_method"];
-/// Every kind, with its buckets.
+/// Every kind of call, with its buckets.
 const KINDS: [(RpcKind, &[f64]); 5] = [
     (RpcKind::Unary, &UNARY_BUCKETS),
     (RpcKind::ClientStream, &STREAM_BUCKETS),
@@ -31,7 +31,7 @@ const KINDS: [(RpcKind, &[f64]); 5] = [
     (RpcKind::Unknown, &UNARY_BUCKETS),
 ];
 
-/// The handles of one method.
+/// The series of one method.
 #[derive(Debug)]
 pub(super) struct MethodSeries {
     started: IntCounter,
@@ -61,7 +61,7 @@ impl RpcMetrics {
         Ok(Arc::new(Self { side, methods: methods?, unknown: families.series(&UNKNOWN)? }))
     }
 
-    /// Which side is counted.
+    /// Returns the side that is counted.
     pub fn side(&self) -> Side {
         self.side
     }
@@ -71,7 +71,7 @@ impl RpcMetrics {
     }
 }
 
-/// The families that the handles come from.
+/// The families that the series come from.
 struct Families {
     started: IntCounterVec,
     handled: IntCounterVec,
@@ -137,7 +137,7 @@ impl Families {
     }
 }
 
-/// Counts one call exactly once, whatever happens to it: dropped unfinished, it is `Canceled`.
+/// Counts one call exactly once, however it ends: dropped unfinished, it is `Canceled`.
 #[derive(Debug)]
 pub(super) struct CallGuard {
     metrics: Arc<RpcMetrics>,
@@ -165,7 +165,7 @@ impl CallGuard {
         self.metrics.side
     }
 
-    /// The call is over. Only the first time counts.
+    /// Ends the call. Only the first time counts.
     pub(super) fn finish(&self, code: Code) {
         if self.context.code().is_some() {
             return;

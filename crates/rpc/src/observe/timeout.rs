@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-/// The header.
+/// The name of the header.
 const GRPC_TIMEOUT: &str = "grpc-timeout";
-/// Digits that the protocol allows.
+/// The most digits that the protocol allows.
 const DIGITS_MAX: usize = 8;
 
-/// Reads the header: up to 8 digits and a unit. Anything else counts as no deadline.
+/// Returns the deadline in the header: up to 8 digits and a unit. Anything else counts as no
+/// deadline.
 pub(super) fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
@@ -38,8 +39,9 @@ mod tests {
         assert_eq!(grpc_timeout(&headers), expected, "{text}");
     }
 
+    /// Malformed timeouts count as none.
     #[test]
-    fn every_unit_is_read_and_nonsense_is_none() {
+    fn every_timeout_unit_is_read() {
         check("2H", Some(Duration::from_secs(7200)));
         check("3M", Some(Duration::from_secs(180)));
         check("4S", Some(Duration::from_secs(4)));

@@ -1,15 +1,15 @@
-//! The place of a call in a trace, as W3C Trace Context has it:
+//! The position of a call in a trace, by W3C Trace Context:
 //! <https://www.w3.org/TR/trace-context/#traceparent-header>.
 
 use std::fmt;
 
 use http::HeaderValue;
 
-/// Characters of version 00, and of the part of a later version that this one understands.
+/// Characters of version 00, and of the known part of a later version.
 const CHARS: usize = 55;
 
-/// A `traceparent`. A call keeps it for as long as it lasts, and a stream lasts for days: 25 bytes,
-/// where the header takes four times as much.
+/// A `traceparent`. A call holds it until its end, and a stream lasts for days: 25 bytes, where the
+/// header takes four times as much.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TraceParent {
     trace: [u8; 16],
@@ -18,7 +18,7 @@ pub struct TraceParent {
 }
 
 impl TraceParent {
-    /// Reads a header; `None` for what is none, and for ids of zeros, which stand for no trace.
+    /// Reads a header; `None` for a malformed one, and for ids of zeros, which stand for no trace.
     pub fn from_header(header: &HeaderValue) -> Option<Self> {
         let bytes = header.as_bytes();
         let (known, later) = bytes.split_at_checked(CHARS)?;
@@ -35,13 +35,13 @@ impl TraceParent {
         (is_whole && is_named && parts.next().is_none()).then_some(Self { trace, parent, flags })
     }
 
-    /// The header, in version 00.
+    /// Returns the header, in version 00.
     pub fn to_header(self) -> Option<HeaderValue> {
         HeaderValue::from_str(&self.to_string()).ok()
     }
 }
 
-/// Lower-case hexadecimal digits, exactly as many as fill the bytes.
+/// Reads lower-case hexadecimal digits, exactly as many as fill the bytes.
 fn hex<const BYTES: usize>(digits: &[u8]) -> Option<[u8; BYTES]> {
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),
@@ -84,8 +84,9 @@ mod tests {
         Some(parent.to_string())
     }
 
+    /// Of a later version, the known part.
     #[test]
-    fn a_traceparent_goes_on_as_it_came_and_of_a_later_version_what_is_known() {
+    fn traceparents_are_passed_on() {
         assert_eq!(read(GIVEN).as_deref(), Some(GIVEN));
         let later = GIVEN.replacen("00", "cc", 1);
         for text in [later.clone(), format!("{later}-what-comes-later")] {

@@ -1,5 +1,5 @@
-//! Bodies: read within bounds, and read as JSON whatever their content type says, as the original
-//! system does.
+//! Bodies: read within limits, and read as JSON whatever their content type, as in the original
+//! system.
 
 use std::error::Error;
 
@@ -14,7 +14,7 @@ use serde_json::error::Category;
 use super::Problem;
 use crate::server::http::BodyError;
 
-/// Reads a request's body of at most so many bytes.
+/// Reads a request's body of at most `bytes_max` bytes.
 ///
 /// # Errors
 /// When it is encoded (415), too large (413), too slow (408) or cut (400).
@@ -37,7 +37,7 @@ pub async fn read_json<T: DeserializeOwned>(
     Ok(parse_json(&read_bytes(request, bytes_max).await?)?)
 }
 
-/// Nothing is decompressed here: a small body must not become a large one.
+/// Refuses an encoded body. Nothing is decompressed here: a small body must not become a large one.
 fn refuse_encoded(headers: &HeaderMap) -> Result<(), Problem> {
     match headers.get(header::CONTENT_ENCODING) {
         Some(encoding) if !encoding.as_bytes().eq_ignore_ascii_case(b"identity") => {
@@ -52,7 +52,7 @@ fn refuse_encoded(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// Why a body was not read, by the first cause in the chain that tells.
+/// Returns the problem of a body that was not read, by the first known cause in the error's chain.
 fn problem_of(error: &(dyn Error + 'static), bytes_max: usize) -> Problem {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -89,7 +89,7 @@ fn too_large(bytes_max: usize) -> Problem {
 /// Reads bytes as one JSON object.
 ///
 /// # Errors
-/// When they are no JSON object, or when one of its fields cannot be read, which is named.
+/// When they are not a JSON object, or when one of its fields cannot be read, which is named.
 pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     if !bytes.trim_ascii_start().starts_with(b"{") {
         let text = "the body is not a JSON object; give one, as in {\"order_req_id\": \"SB1\"}";

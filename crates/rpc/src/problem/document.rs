@@ -1,6 +1,6 @@
-//! What an OpenAPI document says alike of every operation: the problems it may answer with, by status
-//! and reason, and the headers that make a request safe. The services say which reasons; all else
-//! follows from the one table in `core::refusal`.
+//! The parts that all operations of an OpenAPI document share: the problems by status and reason,
+//! and the headers that make a request safe. The services give the reasons; all else follows from
+//! the one table in `core::refusal`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,31 +17,31 @@ use utoipa::openapi::{HeaderBuilder, OpenApi};
 
 use super::{CONTENT_TYPE, Problem};
 
-/// Why a request was not done (RFC 9457).
+/// A problem: the refusal of a request (RFC 9457).
 #[derive(Debug, ToSchema)]
 #[allow(dead_code, reason = "it describes what `Problem` writes")]
 struct ProblemBody {
     /// The reason's address.
     #[schema(example = "https://orderstream.dev/problems/INVALID_FIELD")]
     r#type: String,
-    /// The status in words.
+    /// The status as text.
     title: String,
-    /// The status.
+    /// The HTTP status.
     status: u16,
-    /// Why, for programs; the spelling never changes.
+    /// The reason, for programs; the spelling never changes.
     #[schema(example = "INVALID_FIELD")]
     reason: String,
-    /// What is wrong, the limit, and the fix, for a person.
+    /// The text for a person: the fault, the limit, and the fix.
     detail: String,
-    /// The wrong field, where one is to blame.
+    /// The field that is wrong, where one is.
     #[schema(required = false, nullable = false)]
     field: Option<String>,
-    /// Facts for programs.
+    /// Further facts, for programs.
     #[schema(required = false, nullable = false)]
     metadata: Option<BTreeMap<String, String>>,
 }
 
-/// What every operation may answer: of its address, the server's state, and its faults.
+/// The problems of every operation: of its address, the server's state, and its faults.
 const ALWAYS: [(u16, Reason); 6] = [
     (400, Reason::InvalidRequest),
     (408, Reason::InvalidRequest),
@@ -50,11 +50,11 @@ const ALWAYS: [(u16, Reason); 6] = [
     (503, Reason::Draining),
     (500, Reason::Internal),
 ];
-/// What an operation with a body may answer beside that.
+/// The further problems of an operation with a body.
 const OF_BODIES: [(u16, Reason); 2] = [(413, Reason::LimitReached), (415, Reason::InvalidRequest)];
 
-/// Completes a document whose operations have their good answers: adds problems, and the headers
-/// `Idempotency-Key` and `If-Match` where they are heard.
+/// Completes a document whose operations have their successful responses: adds problems, and the
+/// headers `Idempotency-Key` and `If-Match` where they are used.
 pub fn complete(document: &mut OpenApi, reasons: impl Fn(&str) -> Vec<Reason>) {
     let components = document.components.take().unwrap_or_default();
     let mut components = ComponentsBuilder::from(components).schema_from::<ProblemBody>().build();
@@ -74,8 +74,9 @@ pub fn complete(document: &mut OpenApi, reasons: impl Fn(&str) -> Vec<Reason>) {
     document.components = Some(components);
 }
 
-/// Bodies are read with every field left out, so that each that is missing can be named; the empty
-/// text that stands for it until then is no default that a caller could mean.
+/// Removes the defaults of fields. Bodies are read with every field left out, so that each missing
+/// one can be named; the empty text that stands for it until then is not a default that a caller
+/// could mean.
 fn without_defaults(schema: &mut RefOr<Schema>) {
     let RefOr::T(Schema::Object(object)) = schema else { return };
     for property in object.properties.values_mut() {
@@ -88,14 +89,14 @@ fn without_defaults(schema: &mut RefOr<Schema>) {
     }
 }
 
-/// A document as text: JSON for people, ending in a line break.
+/// Returns a document as text: JSON for people, with a line break at its end.
 pub fn printed(document: &OpenApi) -> String {
     // Plain data with texts as keys always becomes JSON.
     let text = serde_json::to_string_pretty(document).unwrap_or_default();
     format!("{text}\n")
 }
 
-/// The operations of a path, with their methods.
+/// Returns the operations of a path, with their methods.
 fn operations(item: &mut PathItem) -> Vec<(&'static str, &mut Operation)> {
     let all = [
         ("get", &mut item.get),
@@ -107,7 +108,7 @@ fn operations(item: &mut PathItem) -> Vec<(&'static str, &mut Operation)> {
     all.into_iter().filter_map(|(method, found)| Some((method, found.as_mut()?))).collect()
 }
 
-/// Adds an operation's problems, and gives the examples that they name.
+/// Adds an operation's problems, and returns the examples that they name.
 fn complete_one(operation: &mut Operation, reasons: &[Reason]) -> Vec<(u16, Reason)> {
     let of_bodies = OF_BODIES.into_iter().filter(|_| operation.request_body.is_some());
     let own = reasons.iter().map(|reason| (reason.http_status(), *reason));
@@ -134,12 +135,12 @@ fn add(operation: &mut Operation, parameter: Parameter) {
     operation.parameters.get_or_insert_default().push(RefOr::T(parameter));
 }
 
-/// What an example is called: a reason has more than one status where the transport says more.
+/// Returns an example's name: a reason has more than one status where the transport has its own.
 fn name_of((status, reason): (u16, Reason)) -> String {
     format!("{}-{status}", reason.as_str())
 }
 
-/// A problem as it is written.
+/// Returns the example of a problem, and its name.
 fn example((status, reason): (u16, Reason)) -> (String, RefOr<Example>) {
     let refusal = Refusal::new(reason, "what is wrong, the limit, and the fix");
     let code = http::StatusCode::from_u16(status).unwrap_or_default();

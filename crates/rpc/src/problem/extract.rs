@@ -1,4 +1,4 @@
-//! Paths and queries that refuse what is wrong in them by name.
+//! Extractors of paths and queries, whose refusals name the wrong parameter.
 
 use axum::extract::path::ErrorKind;
 use axum::extract::rejection::PathRejection;
@@ -44,7 +44,7 @@ fn refusal_of_path(rejection: &PathRejection) -> Refusal {
 }
 
 /// The parameters of a query. A type that denies unknown fields has unknown ones refused by name;
-/// all fields should have a default, so that each can be judged alone.
+/// all fields should have a default, so that each can be checked alone.
 #[derive(Clone, Copy, Debug)]
 pub struct InQuery<T>(pub T);
 
@@ -99,7 +99,7 @@ fn name_of(part: &str) -> String {
     name.chars().take(SHOWN_CHARS_MAX).collect()
 }
 
-/// Refuses any query: what would be said there is not read, and silence would deceive.
+/// Refuses any query: its parameters are not read, and to ignore them silently would deceive.
 ///
 /// # Errors
 /// When there is a query; the first parameter is named.

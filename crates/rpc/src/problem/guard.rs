@@ -1,12 +1,12 @@
-//! Headers that refuse what is wrong in them by name.
+//! Readers of headers, whose refusals name the wrong header.
 
 use axum::http::HeaderMap;
 use orderstream_core::{IdempotencyKey, Refusal};
 
-/// The text of a header that may be given once.
+/// Returns the text of a header that may be given once.
 ///
 /// # Errors
-/// When it is given twice, or is not plain text; `field` is named.
+/// When it is given twice, or is not plain text; the refusal names `field`.
 pub fn once<'a>(
     headers: &'a HeaderMap,
     name: &str,
@@ -21,10 +21,10 @@ pub fn once<'a>(
     text.map(Some).map_err(|_| Refusal::field(field, "is not plain text; use letters, digits"))
 }
 
-/// The caller's `Idempotency-Key`, in quotes or without.
+/// Returns the caller's `Idempotency-Key`, in quotes or without.
 ///
 /// # Errors
-/// When it is given twice, or is no key.
+/// When it is given twice, or is not a valid key.
 pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Refusal> {
     let text = once(headers, "idempotency-key", "idempotency_key")?;
     text.map(|text| IdempotencyKey::new(text.trim_matches('"'))).transpose()

@@ -96,7 +96,7 @@ fn one_table_serves_both_wires() {
 type Row<'a> = (Method, &'a str, &'a str, u16, &'a str, Option<&'a str>, &'a str);
 
 #[tokio::test]
-async fn what_is_wrong_is_a_problem_that_names_it() {
+async fn problems_name_the_fault() {
     let long = format!(r#"{{"items": "{}"}}"#, "x".repeat(64));
     let table: [Row<'_>; 19] = [
         (Method::GET, "/none", "", 404, "INVALID_REQUEST", None, "nothing is at /none"),
@@ -165,7 +165,7 @@ async fn what_is_wrong_is_a_problem_that_names_it() {
 }
 
 #[tokio::test]
-async fn what_is_right_or_already_in_json_stays_as_it_is() {
+async fn good_and_json_responses_stay_unchanged() {
     let (head, text) = ask(Method::GET, "/orders/a%20b?after=c&limit=3", "").await;
     assert_eq!((head.status(), text.as_str()), (StatusCode::OK, "a b c 3"));
     let body = r#"{"items": [{"sku": "s", "quantity": 2}]}"#;
@@ -176,7 +176,7 @@ async fn what_is_right_or_already_in_json_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_wrong_method_hears_which_are_right() {
+async fn wrong_methods_get_an_allow_header() {
     let (head, _) = ask(Method::DELETE, "/orders", "").await;
     assert_eq!(head.headers()[header::ALLOW], "POST");
     let (head, _) = ask(Method::GET, "/carried", "").await;
@@ -184,7 +184,7 @@ async fn a_wrong_method_hears_which_are_right() {
 }
 
 #[tokio::test]
-async fn an_encoded_body_is_refused_before_it_is_read() {
+async fn encoded_bodies_are_refused_unread() {
     let request = http::Request::builder().method(Method::POST).uri("/orders");
     let request = request.header(header::CONTENT_ENCODING, "gzip").body(Body::empty()).unwrap();
     let response = router().oneshot(request).await.unwrap();

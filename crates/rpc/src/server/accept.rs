@@ -1,4 +1,4 @@
-//! The loop that both servers share: accepts up to a cap, and ends what is open at shutdown.
+//! The accept loop of both servers: accepts up to a cap, and ends open connections at shutdown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,28 +12,29 @@ use tokio_util::sync::CancellationToken;
 use super::backlog;
 use crate::limits::{self, ACCEPT_BACKLOG};
 
-/// Connections beyond the cap that are told so at the same time; the rest is closed without a word.
-/// Each is held for a second at most, so that a flood costs as little as it can.
+/// The most connections beyond the cap that are refused with a response at the same time; the rest
+/// is closed without one. Each is held for a second at most, so that a flood costs as little as it
+/// can.
 const REFUSALS_MAX: usize = 64;
 
-/// A port and its bounds.
+/// A port and its limits.
 #[derive(Debug)]
 pub(super) struct Port {
-    /// Where connections come from.
+    /// The listener that connections come from.
     pub(super) listener: TcpListener,
-    /// Connections at the same time.
+    /// The most connections at the same time.
     pub(super) connections_max: usize,
-    /// How long after the token those are waited for who are just about to connect.
+    /// The time after the token for which peers that are just about to connect are waited for.
     pub(super) last_request_time: Duration,
-    /// From the token to closing what is still open.
+    /// The time from the token to closing all open connections.
     pub(super) drain_timeout: Duration,
-    /// When to stop.
+    /// The token that stops the port.
     pub(super) shutdown: CancellationToken,
 }
 
 /// Serves each connection with `serve`, and those beyond the cap with `refuse`, until the token.
-/// Then the port takes nobody any more, serves everybody who is connected already, and closes; what
-/// is still open after the drain timeout is closed.
+/// Then the port takes no further connection, serves every peer that is connected already, and
+/// closes; connections still open after the drain timeout are closed.
 pub(super) async fn accept_all<S, R>(
     port: Port,
     serve: impl Fn(TcpStream) -> S,
@@ -134,7 +135,8 @@ where
     }
 }
 
-/// The next connection. When the system refuses (out of files), waits a little and tries again.
+/// Accepts the next connection. When the system refuses (out of files), waits a little and tries
+/// again.
 async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {

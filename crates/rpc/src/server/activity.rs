@@ -1,14 +1,15 @@
-//! What has been heard on one connection, which decides when it may end: hyper closes a connection
-//! as idle though a request is on its way, or though half of its head is there.
+//! The activity on one connection, which decides when it may end: hyper closes a connection as idle
+//! though a request is on its way, or though half of its head has arrived.
 //!
 //! ```text
-//!            bytes                   call                      its answer was sent
+//!            bytes                   call                    its response was sent
 //!   silent ────────▶ half a request ──────▶ call in progress ──────────────────────▶ silent
 //!     │                                                            │
 //!     └── 24 bytes that are HTTP/2's preface ──▶ HTTP/2            └── silent for a while: may end
 //! ```
 //!
-//! HTTP/2 says itself where it ends (GOAWAY) and takes what was sent before that was read.
+//! HTTP/2 announces its own end (GOAWAY) and takes the requests that were sent before its peer
+//! reads that.
 
 use std::io;
 use std::pin::Pin;
@@ -24,27 +25,28 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-/// What opens a connection of HTTP/2 (RFC 9113, section 3.4).
+/// The preface of an HTTP/2 connection (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What a connection is at.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stance {
-    /// Nothing was ever heard.
+    /// No byte was received.
     Silent,
-    /// Every request that was heard is answered, and no byte of another one is there.
+    /// Every received request has its response, and no byte of another one has arrived.
     Resting,
-    /// A request, or a part of one, is there.
+    /// A request, or a part of one, has arrived.
     Asked,
-    /// It speaks HTTP/2.
+    /// The connection is HTTP/2.
     Http2,
 }
 
-/// What one connection's parts tell each other. All of HTTP/1.1 runs in the connection's own task.
+/// The state that the parts of one connection share. All of HTTP/1.1 runs in the connection's own
+/// task.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
     bytes_read: AtomicU64,
-    /// Of those, the ones that belong to requests which are answered.
+    /// The part of them that belongs to requests with a response.
     bytes_answered: AtomicU64,
     calls: AtomicU64,
     is_not_http2: AtomicBool,
@@ -54,12 +56,12 @@ pub(super) struct Activity {
 }
 
 impl Activity {
-    /// Ends when the head of the first request is there.
+    /// Waits until the head of the first request has arrived.
     pub(super) async fn first_call(&self) {
         self.first_call.notified().await;
     }
 
-    /// What the connection is at.
+    /// Returns the connection's state.
     pub(super) fn stance(&self) -> Stance {
         let bytes_read = self.bytes_read.load(Ordering::Acquire);
         let is_http2 = !self.is_not_http2.load(Ordering::Acquire);
@@ -76,7 +78,7 @@ impl Activity {
         }
     }
 
-    /// Ends when the connection speaks HTTP/2, or has asked nothing for this long.
+    /// Waits until the connection is HTTP/2, or had no request for this long.
     pub(super) async fn may_end(&self, silence: Duration) {
         loop {
             // Cancel-safe: what changed meanwhile is kept until it is asked for.
@@ -93,13 +95,13 @@ impl Activity {
         }
     }
 
-    /// From now on a read asks the system itself: the runtime may not have heard yet of what is
-    /// there.
+    /// Makes reads ask the system itself from now on: the runtime may not know yet of bytes that
+    /// have arrived.
     pub(super) fn look_for_the_last_time(&self) {
         self.is_last_look.store(true, Ordering::Release);
     }
 
-    /// A call begins; it ends when what this returns is dropped.
+    /// Begins a call; it ends when the returned value is dropped.
     pub(super) fn call(self: &Arc<Self>) -> Call {
         self.calls.fetch_add(1, Ordering::AcqRel);
         self.first_call.notify_one();
@@ -142,7 +144,7 @@ impl Drop for Call {
 }
 
 pin_project! {
-    /// The body of an answer, which holds its call until it was sent.
+    /// The body of a response, which holds its call until it was sent.
     #[derive(Debug)]
     pub(super) struct AnswerBody<B> {
         #[pin]
@@ -177,9 +179,9 @@ impl<B: Body<Data: Buf>> Body for AnswerBody<B> {
     }
 }
 
-/// A stream that can be read past the runtime, which learns in turns of what has come.
+/// A stream that can be read past the runtime, which learns of new bytes only at its own polls.
 pub(super) trait ReadNow {
-    /// Reads what the system holds, without waiting.
+    /// Reads the bytes that the system holds, without waiting.
     ///
     /// # Errors
     /// `WouldBlock` when there is nothing.
@@ -192,7 +194,7 @@ impl ReadNow for TcpStream {
     }
 }
 
-/// A connection that no system stands behind: a read tells at once all that has come.
+/// A connection without a socket of the system: a read returns all bytes that have arrived.
 #[derive(Debug)]
 pub(super) struct Whole<S>(pub(super) S);
 
@@ -231,7 +233,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Whole<S> {
 }
 
 pin_project! {
-    /// A connection's bytes, which are told to its activity as they are read.
+    /// A connection whose read bytes are reported to its activity.
     #[derive(Debug)]
     pub(super) struct Heard<S> {
         #[pin]

@@ -1,15 +1,15 @@
-//! The end of a listening port without a connection that was made and never served: closing it
-//! resets what waits in the system's queue, though its peers count as connected.
+//! The end of a listening port that leaves no made connection unserved: closing the port resets the
+//! connections in the system's queue, though their peers count as connected.
 
 use std::io;
 use std::net;
 
 use tokio::net::{TcpListener, TcpStream};
 
-/// Lets the system take no further connection: a peer that asks for one gets no answer, and asks
-/// again after a second, when the port is closed or another process has it. What is connected or
-/// about to be stays as it is. Linux only; elsewhere those who connect in the very moment of
-/// closing are reset.
+/// Makes the system take no further connection: a peer that asks for one gets no answer, and tries
+/// again after a second, when the port is closed or another process has it. Connections that are
+/// made, or about to be, are not touched. Linux only; elsewhere, peers that connect at the very
+/// moment of closing are reset.
 ///
 /// # Errors
 /// When the system refuses the filter.
@@ -36,7 +36,7 @@ pub(super) fn take_no_more(listener: &TcpListener) -> io::Result<()> {
     SockRef::from(listener).attach_filter(&filter)
 }
 
-/// See the Linux one.
+/// Does nothing; see the Linux one.
 ///
 /// # Errors
 /// None.
@@ -45,13 +45,14 @@ pub(super) fn take_no_more(_listener: &TcpListener) -> io::Result<()> {
     Ok(())
 }
 
-/// Connections of the queue that failed before they were taken, and are passed over.
+/// The most connections of the queue that failed before they were taken, and are skipped.
 const FAILED_MAX: usize = 64;
 
-/// Takes what waits in the system's queue, at most this many, and closes the port.
+/// Takes the connections that wait in the system's queue, at most `length_max`, and closes the
+/// port.
 ///
 /// # Errors
-/// When the listener cannot be taken out of the runtime; it is closed all the same.
+/// When the listener cannot be removed from the runtime; it is closed all the same.
 pub(super) fn empty(listener: TcpListener, length_max: usize) -> io::Result<Vec<TcpStream>> {
     // Asked of the system itself: the runtime learns only in turns of what has come.
     let listener = listener.into_std()?;

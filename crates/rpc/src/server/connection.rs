@@ -21,7 +21,7 @@ use super::activity::{Activity, AnswerBody, Heard, ReadNow};
 use super::drive::{Times, drive};
 use crate::limits;
 
-/// hyper's connection with every bound set.
+/// Returns hyper's connection builder with every limit set.
 fn builder(bounds: &ServerLimits) -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
@@ -67,8 +67,8 @@ pub(super) async fn serve<S, B>(
     serve_over(stream, told, bounds, shutdown).await;
 }
 
-/// Serves one connection until it ends, until it did not send the head of a request in time, or,
-/// after the token, until its calls have ended.
+/// Serves one connection until it ends, until the head of its first request was not there in time,
+/// or, after the token, until its calls have ended.
 pub(super) async fn serve_over<T, S, B>(
     stream: T,
     service: S,

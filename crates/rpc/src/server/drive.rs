@@ -1,4 +1,4 @@
-//! One connection from its first byte to its end, whatever protocol it speaks.
+//! One connection in either protocol, from its first byte to its end.
 
 use std::fmt::Display;
 use std::pin::pin;
@@ -10,18 +10,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::activity::{Activity, Stance};
 
-/// The times of one connection.
+/// The time limits of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Times {
-    /// From its beginning to the head of its first request.
+    /// The time from its beginning to the head of its first request.
     pub(super) header_read_timeout: Duration,
-    /// How long it must have been silent after the token before it is ended.
+    /// The silence after the token that ends it.
     pub(super) last_request_time: Duration,
 }
 
 /// Serves a connection until it ends, until the head of its first request was not there in time,
-/// or, after the token, until what was asked is answered and nothing more is asked for a while.
-/// Each answer that HTTP/1.1 gives after the token must say `Connection: close`, which ends it too.
+/// or, after the token, until its requests have responses and no other comes for a while. Each
+/// HTTP/1.1 response after the token must have `Connection: close`, which ends it too.
 pub(super) async fn drive<C>(
     connection: C,
     activity: &Activity,

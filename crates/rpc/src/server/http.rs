@@ -1,4 +1,4 @@
-//! A plain HTTP server (HTTP/1.1 and HTTP/2 on one port) with every bound set: `axum::serve` has no
+//! A plain HTTP server (HTTP/1.1 and HTTP/2 on one port) with every limit set: `axum::serve` has no
 //! cap on connections, waits for a body for ever and takes HTTP/2's defaults.
 //!
 //! ```text
@@ -8,8 +8,8 @@
 //!                                  body: size, time → 413, 408
 //! ```
 //!
-//! What the router answers has no deadline: a stream of events may stay open until the shutdown
-//! token, and should end itself then; what is open after the drain timeout is closed.
+//! The router's responses have no deadline: a stream of events may stay open until the shutdown
+//! token, and should end itself then; connections still open after the drain timeout are closed.
 
 mod body;
 pub mod limits;
@@ -46,14 +46,14 @@ use super::activity::{Activity, AnswerBody, Heard, ReadNow};
 use super::drive::{Times, drive};
 use crate::problem::{Problem, in_one_form};
 
-/// The bounds of a plain HTTP server; the defaults are those of [`limits`].
+/// The limits of a plain HTTP server; the defaults are those of [`limits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HttpLimits {
-    /// Connections at the same time; one more hears 429 and is closed.
+    /// Connections at the same time; one more is refused with 429 and closed.
     pub connections_max: usize,
-    /// From accepting a connection to the whole head of its first request.
+    /// The time from accepting a connection to the whole head of its first request.
     pub header_read_timeout: Duration,
-    /// HTTP/1.1: from the end of an answer to the whole head of the next request.
+    /// HTTP/1.1: the time from the end of a response to the whole head of the next request.
     pub idle_timeout: Duration,
     /// HTTP/1.1: headers of one request.
     pub headers_max: usize,
@@ -61,9 +61,9 @@ pub struct HttpLimits {
     pub buffer_bytes_max: usize,
     /// Bytes of one request's body.
     pub body_bytes_max: usize,
-    /// From the first look at a body to its end.
+    /// The time from the first read of a body to its end.
     pub body_read_timeout: Duration,
-    /// How long a peer may leave what was sent to it unread or without an answer from its system.
+    /// The time for which a peer may leave sent bytes unread or unacknowledged.
     pub write_stall_timeout: Duration,
     /// HTTP/2: streams at the same time on one connection.
     pub concurrent_streams_max: u32,
@@ -73,13 +73,13 @@ pub struct HttpLimits {
     pub local_error_resets_max: usize,
     /// HTTP/2: all headers of one request.
     pub header_list_bytes_max: u32,
-    /// HTTP/2: after how much silence the peer is asked whether it lives.
+    /// HTTP/2: the silence after which the peer is pinged.
     pub keepalive_interval: Duration,
-    /// HTTP/2: how long its answer may take.
+    /// HTTP/2: the time limit of the peer's answer to a ping.
     pub keepalive_timeout: Duration,
-    /// How long a connection must have been silent after the shutdown token before it is ended.
+    /// The silence after the shutdown token that ends a connection.
     pub last_request_time: Duration,
-    /// From the shutdown token to closing what is still open.
+    /// The time from the shutdown token to closing all open connections.
     pub drain_timeout: Duration,
 }
 
@@ -106,7 +106,7 @@ impl Default for HttpLimits {
     }
 }
 
-/// hyper's connection with every bound set.
+/// Returns hyper's connection builder with every limit set.
 fn builder(bounds: &HttpLimits) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
@@ -134,10 +134,10 @@ fn builder(bounds: &HttpLimits) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// Serves a router until the token. Then whoever is connected already may still ask: each is
-/// answered, with `Connection: close`. Connections that have been silent for
-/// [`HttpLimits::last_request_time`] end, and what is still open after
-/// [`HttpLimits::drain_timeout`] is closed.
+/// Serves a router until the token. After it, peers that are connected already may still send a
+/// request: each gets its response, with `Connection: close`. Connections that have been silent for
+/// [`HttpLimits::last_request_time`] end, and those still open after [`HttpLimits::drain_timeout`]
+/// are closed.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -171,7 +171,7 @@ async fn connection(
     talk(stream, &builder, router, bounds, shutdown).await;
 }
 
-/// Serves what comes on a connection, whatever carries it.
+/// Serves the requests on a connection over any stream.
 async fn talk<S>(
     stream: S,
     builder: &auto::Builder<TokioExecutor>,
@@ -203,8 +203,8 @@ async fn talk<S>(
     drive(connection, &activity, times, shutdown).await;
 }
 
-/// Sends small answers at once, and lets the system end the connection of a peer that does not
-/// read: a timer of ours would have to stand around every write.
+/// Sends small responses at once, and lets the system end the connection of a peer that does not
+/// read: a timer of ours would be needed around every write.
 fn prepare(stream: &TcpStream, write_stall_timeout: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
     #[cfg(target_os = "linux")]
@@ -214,8 +214,9 @@ fn prepare(stream: &TcpStream, write_stall_timeout: Duration) -> io::Result<()> 
     Ok(())
 }
 
-/// Asks the router; a panic is a fault of ours, which ends one request and nothing else. A body
-/// beyond its bounds is told as such, whatever the router made of it, and every no is a problem.
+/// Passes a request to the router; a panic is a fault of ours, which ends one request and nothing
+/// else. A body beyond its limits is reported as such, whatever the router made of it, and every
+/// refusal is a problem.
 async fn answer(
     router: Router,
     request: Request<Incoming>,
@@ -242,7 +243,7 @@ async fn answer(
     }
 }
 
-/// Tells a connection beyond the cap so, in HTTP/1.1, which every HTTP client can make sense of.
+/// Refuses a connection beyond the cap, in HTTP/1.1, which every HTTP client understands.
 async fn refuse(mut stream: TcpStream) {
     let refusal = Refusal::new(Reason::Overloaded, "too many connections; try again later");
     let text = Problem::from(refusal).to_http1();

@@ -1,6 +1,6 @@
-//! The figures of plain HTTP: requests by route, method and class of answer. A route is a template
-//! such as `/api/v1/orders/{order_req_id}`, never a path: the number of series does not grow with
-//! what users ask.
+//! The metrics of plain HTTP: requests by route, method and class of response. A route is a
+//! template such as `/api/v1/orders/{order_req_id}`, never a path: the number of series does not
+//! grow with the users' requests.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,12 +12,12 @@ use axum::response::Response;
 use http::{Method, StatusCode};
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 
-/// Seconds of one request, until its head goes out.
+/// Buckets of the time of one request until its head is sent, seconds.
 const BOUNDS: [f64; 10] = [0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0];
-/// The route of what has none.
+/// The route label of requests without a route.
 const OTHER: &str = "other";
 
-/// Handles on the figures; one set for all ports of a process.
+/// The series of plain HTTP; one set for all ports of a process.
 #[derive(Clone, Debug)]
 pub struct HttpMetrics {
     requests: IntCounterVec,
@@ -25,7 +25,7 @@ pub struct HttpMetrics {
 }
 
 impl HttpMetrics {
-    /// Makes and registers the figures.
+    /// Makes and registers the metrics.
     ///
     /// # Errors
     /// When a name is taken.
@@ -73,7 +73,7 @@ async fn measure(
     response
 }
 
-/// A method's name; one word for all that no route here takes.
+/// Returns a method's name; `other` for all that no route here takes.
 fn method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -101,8 +101,9 @@ mod tests {
 
     use super::*;
 
+    /// Ten thousand ids, paths and methods make fewer than twenty series.
     #[tokio::test]
-    async fn ten_thousand_ids_paths_and_methods_make_a_handful_of_series() {
+    async fn series_do_not_grow_with_requests() {
         let registry = Registry::new();
         let metrics = HttpMetrics::register(&registry).unwrap();
         let router = Router::new().route("/orders/{id}", get(async || "ok"));

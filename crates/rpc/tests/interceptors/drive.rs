@@ -1,4 +1,4 @@
-//! Makes one call of one kind and reads the series of both sides.
+//! Makes one call of one kind, and reads the series of both sides.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::stub::{Case, Stub, oversize, paced};
 pub(crate) const KINDS: [RpcKind; 4] =
     [RpcKind::Unary, RpcKind::ClientStream, RpcKind::ServerStream, RpcKind::BidiStream];
 
-/// One method of each kind.
+/// Returns one method of each kind.
 pub(crate) fn method_under_test(kind: RpcKind) -> &'static MethodInfo {
     method_of(match kind {
         RpcKind::Unary => "/orderstream.v1.OrderControlService/Pause",
@@ -107,7 +107,7 @@ impl Rig {
         ended.err().map_or(Code::Ok, |status| status.code())
     }
 
-    /// tonic's client, set for the case.
+    /// Returns tonic's client, set for the case.
     async fn grpc(&self) -> Grpc<ClientStack<Memory>> {
         let mut grpc = Grpc::new(self.client.clone())
             .accept_compressed(Zstd)
@@ -163,7 +163,7 @@ impl Rig {
         drain(answer.into_inner()).await
     }
 
-    /// The sum of a family's values over all series with these labels.
+    /// Returns the sum of a family's values over all series with these labels.
     pub(crate) fn value(&self, family: &str, labels: &[(&str, &str)]) -> u64 {
         let families = self.registry.gather();
         let family = families.iter().find(|found| found.name() == family).unwrap();
@@ -179,14 +179,14 @@ impl Rig {
         family.get_metric().iter().filter(fits).map(value).sum()
     }
 
-    /// How many series a family has.
+    /// Returns the number of a family's series.
     pub(crate) fn series(&self, family: &str) -> usize {
         let families = self.registry.gather();
         families.iter().find(|found| found.name() == family).unwrap().get_metric().len()
     }
 }
 
-/// Three equal messages, one by one.
+/// Returns three equal messages, one by one.
 fn three<T: Clone + Send + Unpin + 'static>(message: T) -> impl Stream<Item = T> + Send + 'static {
     paced(stream::iter(vec![message; 3]))
 }
@@ -200,7 +200,7 @@ async fn drain<T>(mut answers: tonic::Streaming<T>) -> Result<(), Status> {
     Ok(())
 }
 
-/// A counter's value, which is whole by what it counts.
+/// Returns a counter's value, which is a whole number.
 fn whole(value: f64) -> u64 {
     value.to_string().parse().unwrap()
 }

@@ -1,5 +1,5 @@
-//! The three layers on both sides, for every kind of RPC and every way a call can go: exact
-//! counters, and nothing in flight at the end. Client and server stacks stand face to face in
+//! Claims about the three layers on both sides, for every kind of RPC and every course of a call:
+//! exact counters, and nothing in flight at the end. Client and server stacks are connected in
 //! memory, so every case is the same each time.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed check must stop the test")]
@@ -16,7 +16,7 @@ use tonic::Code;
 use crate::drive::{KINDS, Rig, method_under_test};
 use crate::stub::Case;
 
-/// What both sides must have counted.
+/// The counts that both sides must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Expected {
     code: Code,
@@ -93,7 +93,7 @@ async fn both_sides_count_every_call_exactly() {
 }
 
 #[test]
-fn every_series_exists_at_zero_from_the_start() {
+fn every_series_starts_at_zero() {
     let rig = Rig::new(Case::Ok);
     let methods = orderstream_rpc::method::METHODS.len() + 1;
     for side in ["server", "client"] {

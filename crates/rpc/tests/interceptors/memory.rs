@@ -1,4 +1,4 @@
-//! A client stack and a server stack face to face, without a network between them.
+//! A connection between a client stack and a server stack, without a network.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -21,7 +21,7 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// How bodies travel.
+    /// Returns the function that cuts bodies.
     fn cut(&self) -> fn(WireBody) -> WireBody {
         if self.splits {
             |inner| WireBody::new(Bytewise { inner, rest: Bytes::new() })
@@ -54,7 +54,7 @@ impl Service<Request<WireBody>> for Memory {
     }
 }
 
-/// Gives every byte as a frame of its own.
+/// A body that gives every byte as a frame of its own.
 #[derive(Debug)]
 struct Bytewise {
     inner: WireBody,

@@ -1,4 +1,4 @@
-//! Bytes as the original's clients send them, and what a caller sees of faults.
+//! Claims about bytes as the original's clients send them, and about faults as callers see them.
 
 use bytes::Bytes;
 use http::Request;
@@ -36,7 +36,7 @@ async fn send_body(rig: &Rig, path: &str, body: Vec<u8>) -> Status {
 }
 
 #[tokio::test]
-async fn the_original_bytes_arrive_as_the_typed_request() {
+async fn original_bytes_arrive_as_typed_requests() {
     let rig = Rig::new(Case::Ok);
     let path = "/orderstream.v1.OrderStreamingService/ProcessOrderStream";
     let status = send(&rig, path, b"\x0a\x09SB1029436").await;
@@ -47,7 +47,7 @@ async fn the_original_bytes_arrive_as_the_typed_request() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_message_never_reach_the_handler() {
+async fn malformed_messages_reach_no_handler() {
     let rig = Rig::new(Case::Ok);
     let path = "/orderstream.v1.OrderStreamingService/ProcessOrderStream";
     for bad in [&b"\x0a\x7fSB"[..], b"\xff\xff\xff\xff", b"\x08\x01", b"\x0a\x02\xff\xfe"] {
@@ -61,9 +61,9 @@ async fn bytes_that_are_no_message_never_reach_the_handler() {
     assert!(rig.stub.seen.lock().is_empty());
 }
 
-/// As when the caller was killed in the middle.
+/// As when the caller was killed during the call.
 #[tokio::test]
-async fn a_call_without_its_message_is_no_fault_of_the_server() {
+async fn missing_messages_are_caller_faults() {
     let rig = Rig::new(Case::Ok);
     for method in ["OrderControlService/LocateOrder", "OrderStreamingService/ProcessOrderStream"] {
         let status = send_body(&rig, &format!("/orderstream.v1.{method}"), Vec::new()).await;
@@ -72,7 +72,7 @@ async fn a_call_without_its_message_is_no_fault_of_the_server() {
 }
 
 #[tokio::test]
-async fn a_fault_tells_the_caller_only_where_to_look() {
+async fn faults_show_the_request_id_only() {
     let rig = Rig::new(Case::Ok);
     let status = send(&rig, "/orderstream.v1.OrderControlService/Resume", b"").await;
     assert_eq!(status.code(), Code::Internal);

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tonic::{Request, Response, Status, Streaming};
 
-/// How a call goes.
+/// The course of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Case {
     Ok,
@@ -46,7 +46,7 @@ impl Case {
         Self::SplitByteByByte,
     ];
 
-    /// After how many messages something other than the end happens.
+    /// Returns the number of messages after which something other than the end happens.
     fn turns_after(self) -> Option<usize> {
         if matches!(self, Self::ErrorAfterTwo | Self::PanicAfterTwo) {
             Some(2)
@@ -58,7 +58,7 @@ impl Case {
     }
 }
 
-/// More than a message may have.
+/// Returns a text of twice the limit of a message.
 pub(crate) fn oversize() -> String {
     "x".repeat(2 * orderstream_rpc::limits::MESSAGE_BYTES_MAX)
 }
@@ -66,14 +66,14 @@ pub(crate) fn oversize() -> String {
 #[derive(Clone, Debug)]
 pub(crate) struct Stub {
     pub(crate) case: Case,
-    /// Told when the handler waits for something that never comes.
+    /// Notified when the handler waits for something that never comes.
     pub(crate) waits: Arc<Notify>,
     /// The requests as they arrived.
     pub(crate) seen: Arc<Mutex<Vec<v1::OrderStreamRequest>>>,
 }
 
 impl Stub {
-    /// What happens before anything is read.
+    /// Runs the case's step before anything is read.
     fn begin(&self) -> Result<(), Status> {
         assert!(self.case != Case::PanicBeforeFirst, "as planned");
         if self.case == Case::ErrorBeforeFirst {
@@ -82,7 +82,7 @@ impl Stub {
         Ok(())
     }
 
-    /// What happens after the first messages.
+    /// Runs the case's step after the first messages.
     async fn turn(&self) -> Result<(), Status> {
         assert!(self.case != Case::PanicAfterTwo, "as planned");
         if self.case == Case::ErrorAfterTwo {
@@ -100,7 +100,7 @@ impl Stub {
     }
 }
 
-/// Gives items one by one, never two at once, so that each goes out in a frame of its own.
+/// Returns the items one by one, never two at once, so that each is sent in a frame of its own.
 pub(crate) fn paced<S: Stream + Unpin>(mut items: S) -> impl Stream<Item = S::Item> {
     let mut pauses = false;
     stream::poll_fn(move |cx| {
@@ -119,7 +119,7 @@ pub(crate) fn paced<S: Stream + Unpin>(mut items: S) -> impl Stream<Item = S::It
 
 type EventStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// The first items, then what the case wants.
+/// Returns the first items, then the case's step.
 fn until_turn<T, S>(stub: Stub, items: S) -> EventStream<T>
 where
     T: Send + 'static,

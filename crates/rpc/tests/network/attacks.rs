@@ -1,4 +1,4 @@
-//! What a hostile peer meets.
+//! Claims about the server's defences against hostile peers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -65,24 +65,25 @@ async fn assert_is_closed(bytes: &[u8]) {
 }
 
 #[tokio::test]
-async fn a_peer_that_says_nothing_is_closed() {
+async fn silent_peers_are_closed() {
     assert_is_closed(b"").await;
 }
 
 #[tokio::test]
-async fn a_peer_that_never_calls_is_closed() {
+async fn peers_that_never_call_are_closed() {
     assert_is_closed(&opening()).await;
 }
 
 #[tokio::test]
-async fn a_head_that_never_ends_is_closed() {
+async fn unfinished_heads_are_closed() {
     let mut bytes = opening();
     bytes.extend(frame(HEADERS, 0, 1, &header_block("/x/y")));
     assert_is_closed(&bytes).await;
 }
 
+/// The connection is closed.
 #[tokio::test]
-async fn a_peer_that_lets_pings_lie_is_closed_during_a_call() {
+async fn unanswered_pings_end_a_call() {
     let bounds = ServerLimits {
         keepalive_interval: Duration::from_millis(50),
         keepalive_timeout: Duration::from_millis(50),
@@ -102,7 +103,7 @@ async fn a_peer_that_lets_pings_lie_is_closed_during_a_call() {
 }
 
 #[tokio::test]
-async fn a_storm_of_resets_ends_the_connection() {
+async fn reset_storms_end_the_connection() {
     const STREAMS: u32 = 100_000;
     let mut served = Served::start(Case::Ok, ServerLimits::default()).await;
     let mut socket = served.socket().await;
@@ -128,7 +129,7 @@ async fn a_storm_of_resets_ends_the_connection() {
     assert_eq!(goaway_code(&answer), Some(ENHANCE_YOUR_CALM));
 }
 
-/// The error code of the last GOAWAY among these bytes.
+/// Returns the error code of the last GOAWAY among these bytes.
 pub(crate) fn goaway_code(mut bytes: &[u8]) -> Option<u32> {
     let mut code = None;
     while bytes.len() >= 9 {
@@ -144,8 +145,9 @@ pub(crate) fn goaway_code(mut bytes: &[u8]) -> Option<u32> {
     code
 }
 
+/// At the message's prefix.
 #[tokio::test]
-async fn an_endless_message_is_refused_at_its_prefix() {
+async fn endless_messages_are_refused_early() {
     let mut served = Served::start(Case::Ok, ServerLimits::default()).await;
     let mut socket = served.socket().await;
     let path = "/orderstream.v1.OrderNonStreamingService/SubmitProposals";
@@ -172,7 +174,7 @@ async fn an_endless_message_is_refused_at_its_prefix() {
 }
 
 #[tokio::test]
-async fn one_connection_too_many_is_closed_at_once() {
+async fn excess_connections_are_closed_at_once() {
     let bounds = ServerLimits { connections_max: 1, ..ServerLimits::default() };
     let mut served = Served::start(Case::Ok, bounds).await;
     let mut first = served.socket().await;

@@ -1,5 +1,5 @@
-//! Clients that speak HTTP/2 and get gRPC wrong: each hears what is wrong, in gRPC's words where it
-//! speaks gRPC at all, and nothing stays behind.
+//! Claims about clients that speak HTTP/2 and get gRPC wrong: each receives the fault, as a gRPC
+//! status where it speaks gRPC at all, and nothing of the call stays behind.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ const GOOD: Bad = Bad {
     body: EMPTY,
 };
 
-/// What comes back: HTTP's status, and gRPC's code where there is one.
+/// A response: HTTP's status, and gRPC's code where there is one.
 type Heard = (u16, Option<Code>);
 
 async fn ask(served: &Served, bad: &Bad) -> Heard {
@@ -86,7 +86,7 @@ async fn check(case: Case, table: &[(Bad, Heard)]) {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_call_is_told() {
+async fn bad_calls_get_a_status() {
     const GRPC: (&str, &str) = ("content-type", "application/grpc");
     let ok = Some(Code::Ok);
     let bad = |what, body| Bad { what, body, ..GOOD };
@@ -149,7 +149,7 @@ async fn a_deadline_of_nothing_is_over() {
     check(Case::Deadline, &table).await;
 }
 
-/// Writes without end, and gives what the server said before it hung up.
+/// Writes without end, and returns the bytes that the server sent before it hung up.
 async fn flood(served: &Served, begin: &[u8], piece: &[u8]) -> Vec<u8> {
     let mut socket = served.socket().await;
     let (mut reader, mut writer) = socket.split();
@@ -167,7 +167,7 @@ async fn flood(served: &Served, begin: &[u8], piece: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_head_that_goes_on_for_ever_ends_the_connection() {
+async fn endless_heads_end_the_connection() {
     let mut served = Served::start(Case::Ok, ServerLimits::default()).await;
     let mut begin = opening();
     begin.extend(frame(HEADERS, 0, 1, &header_block(PAUSE)));
@@ -181,7 +181,7 @@ async fn a_head_that_goes_on_for_ever_ends_the_connection() {
     assert_eq!(sum(&served.registry, "grpc_server_started_total", &[]), 0);
 }
 
-/// That others are served while one peer sends frames, which it does not read the answers to.
+/// Checks that others are served while one peer sends frames and does not read the replies.
 async fn others_are_served_beside(piece: Vec<u8>) {
     let bounds = ServerLimits {
         keepalive_interval: Duration::from_millis(200),
@@ -202,18 +202,21 @@ async fn others_are_served_beside(piece: Vec<u8>) {
     served.stop().await;
 }
 
+/// The storm ends when the server hangs up.
 #[tokio::test]
-async fn a_storm_of_pings_holds_up_nobody_else_and_ends() {
+async fn ping_storms_delay_nobody_else() {
     others_are_served_beside(frame(PING, 0, 0, &[0; 8]).repeat(1_000)).await;
 }
 
+/// The storm ends when the server hangs up.
 #[tokio::test]
-async fn a_storm_of_settings_holds_up_nobody_else_and_ends() {
+async fn settings_storms_delay_nobody_else() {
     others_are_served_beside(frame(SETTINGS, 0, 0, &[]).repeat(1_000)).await;
 }
 
+/// A peer that opens no window receives the head only.
 #[tokio::test]
-async fn a_peer_that_opens_no_window_gets_the_head_and_holds_nothing_up() {
+async fn closed_windows_delay_nobody_else() {
     let bounds = ServerLimits { drain_timeout: Duration::from_millis(200), ..Default::default() };
     let mut served = Served::start(Case::Ok, bounds).await;
     let mut socket = served.socket().await;

@@ -1,4 +1,4 @@
-//! Our client and our server with sockets in between.
+//! Claims about our client and our server over sockets.
 
 use futures_util::stream;
 use orderstream_core::refusal::Reason;
@@ -13,7 +13,7 @@ use tonic_health::pb::health_client::HealthClient;
 use crate::stub::{Case, paced};
 use crate::{STUCK, Served, sum};
 
-/// Reads until the end or the error.
+/// Reads a stream to its end; returns the number of messages and the code.
 async fn drain<T>(mut answers: tonic::Streaming<T>) -> (usize, Code) {
     let mut count = 0;
     loop {
@@ -26,7 +26,7 @@ async fn drain<T>(mut answers: tonic::Streaming<T>) -> (usize, Code) {
 }
 
 #[tokio::test]
-async fn all_kinds_are_counted_on_both_sides() {
+async fn both_sides_count_all_kinds() {
     let mut served = Served::start(Case::Ok, ServerLimits::default()).await;
     let (client, client_registry) = served.client(3);
     client.control().pause(v1::PauseRequest::default()).await.unwrap();
@@ -60,8 +60,9 @@ async fn all_kinds_are_counted_on_both_sides() {
     }
 }
 
+/// As when the client goes away.
 #[tokio::test]
-async fn a_client_that_goes_away_is_canceled_on_both_sides() {
+async fn both_sides_count_a_cancellation() {
     let mut served = Served::start(Case::ClientCancels, ServerLimits::default()).await;
     let (client, client_registry) = served.client(1);
     let request = v1::OrderStreamRequest::default();
@@ -93,7 +94,7 @@ async fn a_deadline_holds_inside_a_stream() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_unavailable() {
+async fn missing_servers_are_unavailable() {
     let mut served = Served::start(Case::Ok, ServerLimits::default()).await;
     let (client, registry) = served.client(1);
     served.stop().await;
@@ -103,7 +104,7 @@ async fn a_server_that_is_not_there_is_unavailable() {
 }
 
 #[tokio::test]
-async fn a_fault_reaches_the_client_as_a_refusal() {
+async fn faults_reach_clients_as_refusals() {
     let mut served = Served::start(Case::PanicBeforeFirst, ServerLimits::default()).await;
     let (client, _) = served.client(1);
     let status = client.control().pause(v1::PauseRequest::default()).await.unwrap_err();

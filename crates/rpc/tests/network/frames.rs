@@ -1,4 +1,4 @@
-//! HTTP/2 frames by hand, for what no well-behaved client sends.
+//! HTTP/2 frames made by hand, as no well-behaved client sends them.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -18,7 +18,7 @@ pub(crate) struct Frame {
     pub(crate) payload: Vec<u8>,
 }
 
-/// One frame (RFC 9113, section 4.1).
+/// Returns one frame (RFC 9113, section 4.1).
 pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut bytes = vec![length[1], length[2], length[3], kind, flags];
@@ -27,14 +27,15 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     bytes
 }
 
-/// What opens a connection: the preface and empty settings.
+/// Returns the opening of a connection: the preface and empty settings.
 pub(crate) fn opening() -> Vec<u8> {
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     bytes.extend(frame(SETTINGS, 0, 0, &[]));
     bytes
 }
 
-/// A header block (RFC 7541, no Huffman coding): POST, http, a path and gRPC's content type.
+/// Returns a header block (RFC 7541, no Huffman coding): POST, http, a path and gRPC's content
+/// type.
 pub(crate) fn header_block(path: &str) -> Vec<u8> {
     let mut block = vec![0x83, 0x86, 0x04, u8::try_from(path.len()).unwrap()];
     block.extend_from_slice(path.as_bytes());
@@ -43,7 +44,7 @@ pub(crate) fn header_block(path: &str) -> Vec<u8> {
     block
 }
 
-/// The next frame; `None` when the connection is closed.
+/// Reads the next frame; `None` when the connection is closed.
 pub(crate) async fn read(socket: &mut TcpStream) -> Option<Frame> {
     let mut head = [0; 9];
     socket.read_exact(&mut head).await.ok()?;
@@ -53,7 +54,7 @@ pub(crate) async fn read(socket: &mut TcpStream) -> Option<Frame> {
     Some(Frame { kind: head[3], payload })
 }
 
-/// Writes as long as the peer takes it.
+/// Writes bytes; returns false when the peer takes no more.
 pub(crate) async fn write(socket: &mut TcpStream, bytes: &[u8]) -> bool {
     socket.write_all(bytes).await.is_ok()
 }

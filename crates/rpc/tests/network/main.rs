@@ -1,5 +1,5 @@
-//! The server and the client over real sockets: their bounds as peers see them, attacks, and that
-//! every call is counted when the network is in between.
+//! Claims about the server and the client over real sockets: their limits as peers see them,
+//! attacks, and the count of every call with a network in between.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed check must stop the test")]
 
@@ -77,7 +77,7 @@ impl Served {
     }
 }
 
-/// The sum of a family over all series whose labels have these values.
+/// Returns the sum of a family over all series whose labels have these values.
 pub(crate) fn sum(registry: &Registry, family: &str, values: &[&str]) -> u64 {
     let families = registry.gather();
     let family = families.iter().find(|found| found.name() == family).unwrap();
@@ -90,7 +90,7 @@ pub(crate) fn sum(registry: &Registry, family: &str, values: &[&str]) -> u64 {
     family.get_metric().iter().filter(fits).map(value).sum()
 }
 
-/// A counter's value, which is whole by what it counts.
+/// Returns a counter's value, which is a whole number.
 fn whole(value: f64) -> u64 {
     value.to_string().parse().unwrap()
 }

@@ -1,4 +1,4 @@
-//! The plain HTTP server over raw sockets: its bounds as peers see them.
+//! Claims about the plain HTTP server over raw sockets: its limits as peers see them.
 
 mod bodies;
 mod connections;
@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::STUCK;
 
-/// Bounds in time that a test can wait for.
+/// A time limit that a test can wait for.
 const SHORT: Duration = Duration::from_millis(200);
 
 /// A plain server on a port of its own.
@@ -33,9 +33,9 @@ struct Plain {
     address: std::net::SocketAddr,
     shutdown: CancellationToken,
     tasks: JoinSet<()>,
-    /// Lets `/slow` answer.
+    /// Lets `/slow` respond.
     go: Arc<Notify>,
-    /// Told when `/slow` was reached.
+    /// Notified when `/slow` was reached.
     reached: Arc<Notify>,
 }
 
@@ -44,7 +44,7 @@ async fn length(request: Request) -> Result<String, Problem> {
     Ok(bytes.len().to_string())
 }
 
-/// Ticks for ever.
+/// Sends ticks for ever.
 async fn events() -> Body {
     let ticks = futures_util::stream::unfold((), async |()| {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -53,7 +53,7 @@ async fn events() -> Body {
     Body::from_stream(ticks)
 }
 
-/// More than any two kernels hold.
+/// Sends more bytes than any two kernels hold.
 async fn flood() -> Body {
     let piece = Bytes::from_static(&[b'x'; 64 * 1024]);
     Body::from_stream(futures_util::stream::repeat(piece).map(Ok::<_, std::io::Error>))
@@ -99,7 +99,7 @@ impl Plain {
         self.ended().await;
     }
 
-    /// Lets every task of the server run, until it has heard that it is to end.
+    /// Lets every task of the server run until it has noticed the shutdown.
     async fn hears(&self) {
         for _ in 0..100 {
             tokio::task::yield_now().await;
@@ -111,7 +111,7 @@ impl Plain {
     }
 }
 
-/// The head and the body of one HTTP/1.1 answer.
+/// One HTTP/1.1 response.
 #[derive(Debug)]
 struct Answer {
     status: u16,
@@ -126,7 +126,7 @@ impl Answer {
     }
 }
 
-/// Reads one answer that says its length.
+/// Reads one response that has its length.
 async fn answer(socket: &mut TcpStream) -> Answer {
     let mut bytes = Vec::new();
     let head_end = loop {
@@ -149,7 +149,7 @@ async fn answer(socket: &mut TcpStream) -> Answer {
     Answer { status, head, body: String::from_utf8(body).unwrap() }
 }
 
-/// Sends one request and reads its answer; `headers` are whole lines.
+/// Sends one request and reads its response; `headers` are whole lines.
 async fn ask(socket: &mut TcpStream, line: &str, headers: &str, body: &[u8]) -> Answer {
     let head = format!("{line} HTTP/1.1\r\nhost: test\r\n{headers}\r\n");
     socket.write_all(head.as_bytes()).await.unwrap();
@@ -164,7 +164,7 @@ async fn closed(socket: &mut TcpStream) {
     let _reset = timeout(STUCK, socket.read_to_end(&mut rest)).await.unwrap();
 }
 
-/// Whether nothing comes, not even an end, for a while.
+/// Reports whether nothing arrives for a while, not even the end.
 async fn is_silent(socket: &mut TcpStream, time: Duration) -> bool {
     timeout(time, socket.read_u8()).await.is_err()
 }

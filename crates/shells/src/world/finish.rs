@@ -1,5 +1,5 @@
-//! The end of a run, when all is well: what is not known is asked again, every order is ended, every
-//! list is read, and everybody looks once more.
+//! The end of a run, after all faults: commands without a known outcome are repeated, every order
+//! is ended, every list is read, and all pages are read once more.
 
 use orderstream_torture::history::{Line, List};
 use orderstream_torture::op::{Op, Over};
@@ -9,13 +9,13 @@ use super::World;
 use crate::client::{Job, call};
 use crate::readers::{connections, read_list};
 
-/// When orders that live for a short time are over, whatever the clocks did.
+/// The time at which orders with a short lifetime are over, whatever the clocks did; milliseconds.
 const SHORT_IS_OVER_MS: u64 = SHORT_LIFE_MS + 12_000;
-/// Between two acts that are to end an order, milliseconds.
+/// The time between two commands that end an order, milliseconds.
 const CLOSING_MS: u64 = 700;
-/// By when every order has ended, so that there is time to read what came of it.
+/// The limit for the end of every order, milliseconds; the rest of the run reads the results.
 const ENDED_BY_MS: u64 = 80_000;
-/// The longest that a run takes, in its own time.
+/// The limit of a run, in its own time, milliseconds.
 pub(super) const LATEST_MS: u64 = 120_000;
 
 impl World<'_> {
@@ -27,7 +27,7 @@ impl World<'_> {
         self.show();
     }
 
-    /// Asks again, under its key, for every act whose outcome is not known.
+    /// Repeats every command without a known outcome under its key.
     fn settle(&mut self) {
         let open = self.sent.values().filter(|(_, _, outcome)| !outcome.is_known());
         let mut jobs: Vec<Job> =
@@ -55,7 +55,7 @@ impl World<'_> {
         ended.contains(&self.pages.phase(order).as_str())
     }
 
-    /// Ends every order: by competing acts, and then by one that nothing is in the way of.
+    /// Ends every order: by competing commands, and then by one without a rival.
     fn end_all(&mut self) {
         let (mut jobs, mut serial) = (Vec::new(), 0);
         let mut next_ms = vec![0; self.orders.len()];
@@ -107,7 +107,7 @@ impl World<'_> {
         }
     }
 
-    /// Everybody looks until the end is seen.
+    /// Polls until all pages show the end.
     fn show(&mut self) {
         let last = |world: &Self, order: &str| {
             world.recorder.list(order).map_or(0, |events| events.len() as u64)

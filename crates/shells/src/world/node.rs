@@ -1,4 +1,4 @@
-//! One process: its host while it is up, and what of it outlives that.
+//! One process: its host while it is up, and its parts that outlive the host.
 
 use axum::body::Body;
 use http::Request;
@@ -10,9 +10,10 @@ use crate::journal::Device;
 use crate::parts::{Ground, Running, processor, requestor};
 use crate::plan::{Part, Syncs};
 
-/// How long a process may take to stop before it is killed, milliseconds: as Kubernetes grants it.
+/// The time in which a process has to end before it is killed, milliseconds: as Kubernetes grants
+/// it.
 const GRACE_MS: u64 = 30_000;
-/// When a start that failed is tried again, milliseconds.
+/// The back-off after a failed start, milliseconds.
 const START_PAUSE_MS: u64 = 300;
 
 /// One process.
@@ -22,9 +23,10 @@ pub(super) struct Node {
     pub(super) clock: WallClock,
     pub(super) device: Device,
     up: Option<(Host, Running)>,
-    /// When it is to be started, while it is down.
+    /// The time of its next start, while it is down.
     start_at_ms: u64,
-    /// By when it has to have stopped, and how long it stays down then.
+    /// While it drains: the time at which it is killed, and the time for which it stays down then;
+    /// milliseconds.
     stopping: Option<(u64, u64)>,
     frozen_until_ms: u64,
     held_until_ms: u64,
@@ -69,7 +71,7 @@ impl Node {
         }
     }
 
-    /// It is gone in the middle of whatever it did.
+    /// Ends it in the middle of whatever it does.
     pub(super) fn crash(&mut self, start_at_ms: u64) {
         if self.up.take().is_some() {
             self.device.close();
@@ -78,7 +80,7 @@ impl Node {
         }
     }
 
-    /// It is told to stop.
+    /// Tells it to drain and end.
     pub(super) fn stop(&mut self, now_ms: u64, down_ms: u64) {
         if let Some((_, running)) = &self.up
             && self.stopping.is_none()
@@ -96,7 +98,7 @@ impl Node {
         self.held_until_ms = until_ms;
     }
 
-    /// Sets its clock, and starts it again when its time has come.
+    /// Sets its clock, and restarts it at its time.
     pub(super) fn look_after(&mut self, now_ms: u64, ground: &Ground) {
         self.clock.set(now_ms);
         let has_ended = self.up.as_ref().is_some_and(|(_, it)| it.ended.lock().is_some());
@@ -113,14 +115,14 @@ impl Node {
         }
     }
 
-    /// Its disk works.
+    /// Lets its disk work.
     pub(super) fn pump(&self, now_ms: u64, rng: &mut fastrand::Rng) {
         if self.up.is_some() && !self.is_frozen(now_ms) && self.held_until_ms <= now_ms {
             self.device.pump(rng);
         }
     }
 
-    /// It runs.
+    /// Lets it run.
     pub(super) fn tick(&self, now_ms: u64) {
         if let Some((host, _)) = &self.up
             && !self.is_frozen(now_ms)
@@ -129,7 +131,7 @@ impl Node {
         }
     }
 
-    /// Asks its REST.
+    /// Sends a request to its REST.
     pub(super) fn ask(&self, request: Request<Body>) -> Option<Slot<Answer>> {
         let (host, running) = self.up.as_ref()?;
         running.ask(host, request)

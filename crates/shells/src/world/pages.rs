@@ -1,4 +1,4 @@
-//! People who look again and again at what the requestor and the processors show of an order.
+//! Pollers of the pages of the requestor and the processors.
 
 use axum::body::Body;
 use http::Request;
@@ -11,14 +11,14 @@ use crate::client::Asked;
 use crate::host::Slot;
 use crate::readers::Recorder;
 
-/// Pause between two looks, milliseconds.
+/// The pause between two readings, milliseconds.
 const PAUSE_MS: u64 = 90;
-/// How long one look may take, milliseconds.
+/// The deadline of one reading, milliseconds.
 const DEADLINE_MS: u64 = 3_000;
-/// Where the requestor tells what it tracks.
+/// The path of the requestor's list of orders.
 const ROLL: &str = "/api/v1/orders/tracking/status";
 
-/// Everybody who looks.
+/// All pollers.
 #[derive(Debug)]
 pub(super) struct Pages {
     watchers: Vec<Watcher>,
@@ -35,7 +35,7 @@ struct Watcher {
     before: Option<View>,
 }
 
-/// One look after the other.
+/// The readings of one page, one after the other.
 #[derive(Debug, Default)]
 struct Look {
     asked: Option<(u64, u64, Slot<Answer>)>,
@@ -43,7 +43,7 @@ struct Look {
 }
 
 impl Look {
-    /// Gives an answer and when it was asked for, if there is one now.
+    /// Continues; returns an answer and the time of its request, if there is one now.
     fn step(
         &mut self,
         (now_ms, t): (u64, u64),
@@ -70,7 +70,7 @@ fn get(path: &str) -> Request<Body> {
 }
 
 impl Pages {
-    /// On each order at the requestor, and at its processor.
+    /// Returns pollers of each order at the requestor and at its processor.
     pub(super) fn new(orders: &[(String, Over)]) -> Self {
         let mut watchers = Vec::new();
         for (order, home) in orders {
@@ -102,7 +102,7 @@ impl Pages {
         }
     }
 
-    /// The phase of an order as the requestor shows it; empty while it shows none.
+    /// Returns the phase of an order as the requestor shows it; empty while it shows none.
     pub(super) fn phase(&self, order: &str) -> String {
         let mut shown = self.watchers.iter().filter(|it| it.order == order);
         let shown = shown.find(|it| matches!(it.page, Page::Tracking));
@@ -112,7 +112,7 @@ impl Pages {
         }
     }
 
-    /// Whether all that look at an order have seen this number of events.
+    /// Reports whether all pages of an order have shown this number of events.
     pub(super) fn have_seen(&self, order: &str, last: u64) -> bool {
         let mut of_order = self.watchers.iter().filter(|it| it.order == order);
         of_order.all(|it| match it.before.as_ref().map(|view| &view.found) {
@@ -121,7 +121,7 @@ impl Pages {
         })
     }
 
-    /// Writes down what everybody saw last as such.
+    /// Records the last reading of each page as such.
     pub(super) fn finish(&mut self, recorder: &Recorder) {
         for watcher in &mut self.watchers {
             if let Some(view) = watcher.before.take() {

@@ -17,13 +17,13 @@ use super::{Fault, Gone, Moment, Shared, Then, Write, tls};
 type Frames = ReceiverStream<Result<Frame<Bytes>, std::io::Error>>;
 type Answer = Response<http_body_util::Either<Full<Bytes>, StreamBody<Frames>>>;
 
-/// What the API server says of a version that it has forgotten.
+/// The API server's error for a version that it has forgotten.
 const GONE: &str = concat!(
     r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","#,
     r#""message":"too old resource version","reason":"Expired","code":410}"#
 );
 
-/// What it says of a streamed list where it gives none.
+/// The API server's refusal of a streamed list where it has none.
 const NO_STREAM: &str = concat!(
     r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","reason":"Invalid","#,
     r#""message":"sendInitialEvents: Forbidden: sendInitialEvents is forbidden for watch unless "#,
@@ -103,7 +103,7 @@ async fn collected(answer: Response<Incoming>) -> Answer {
     }
 }
 
-/// Passes a watch on, until it is cut; while it is to be silent, holds everything back for good.
+/// Passes a watch on until it is cut; while the fault is silence, holds everything back for good.
 fn watched(shared: Arc<Shared>, answer: Response<Incoming>) -> Answer {
     let (mut head, mut body) = answer.into_parts();
     head.headers.remove(TRANSFER_ENCODING);
@@ -135,7 +135,7 @@ fn watched(shared: Arc<Shared>, answer: Response<Incoming>) -> Answer {
     Response::from_parts(head, http_body_util::Either::Right(body))
 }
 
-/// Until the watcher goes away.
+/// Waits until the watcher disconnects.
 async fn continue_in_silence<T>(sender: &mpsc::Sender<T>) {
     sender.closed().await;
 }

@@ -1,4 +1,4 @@
-//! A connection to the API server, whose certificate it made itself and nobody checks.
+//! A connection to the API server, whose certificate is self-signed and not verified.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// Opens one.
+/// Opens a connection.
 pub(super) async fn connect(
     server: SocketAddr,
 ) -> Result<SendRequest<Full<Bytes>>, Box<dyn std::error::Error + Send + Sync>> {
@@ -34,7 +34,7 @@ pub(super) async fn connect(
     Ok(sender)
 }
 
-/// Takes any certificate.
+/// A verifier that accepts any certificate.
 #[derive(Debug)]
 struct Anyone(Arc<CryptoProvider>);
 

@@ -1,4 +1,4 @@
-//! Cases about answers: acts that meet, and acts that are repeated.
+//! Cases about replies: commands that compete, and commands that are repeated.
 
 use futures_util::future::join_all;
 
@@ -6,11 +6,11 @@ use super::{Scene, award};
 use crate::op::{Op, Over};
 use crate::plan::{LONG_LIFE_MS, SELLERS};
 
-/// How long the awards that are undone can be undone, milliseconds.
+/// The time in which an award can be undone, in the cases that undo it; milliseconds.
 const UNDO_WITHIN_MS: u64 = 60_000;
 
-/// In each order three ends are sent at once: three awards, or an award beside one over gRPC, or
-/// beside a cancel over gRPC. One of them is the order's end; the others must say so.
+/// Sends three ends at once in each order: three awards, or an award beside one over gRPC, or
+/// beside a cancellation over gRPC. One of them is the order's end; the others have to be refused.
 pub(super) async fn awards(scene: &Scene<'_>) {
     scene.open().await;
     for order in 0..scene.plan.orders.len() {
@@ -35,7 +35,7 @@ pub(super) async fn awards(scene: &Scene<'_>) {
     }
 }
 
-/// Every act that can be said twice, over every interface that has it.
+/// Repeats every command that can be repeated, over every interface that has it.
 pub(super) async fn repeats(scene: &Scene<'_>) {
     scene.open().await;
     let seller = SELLERS[0];
@@ -73,7 +73,7 @@ pub(super) async fn repeats(scene: &Scene<'_>) {
     }
 }
 
-/// Sellers and the buyer who all count their requests from 1.
+/// Sends commands of sellers and the buyer whose keys all count from 1.
 pub(super) async fn keys(scene: &Scene<'_>) {
     scene.open().await;
     for order in 0..scene.plan.orders.len() {

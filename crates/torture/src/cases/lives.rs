@@ -1,4 +1,5 @@
-//! Cases about lives: of orders on a full disk, of a requestor that is killed, of connections.
+//! Cases about processes and incarnations: a full disk, a requestor that is killed, connections
+//! that are open when a processor drains.
 
 use std::time::Duration;
 
@@ -16,17 +17,17 @@ use crate::run::await_opening;
 use crate::send::{channel, http};
 use crate::world::World;
 
-/// Kills of the requestor.
+/// The number of kills of the requestor.
 const KILLS: usize = 4;
-/// How long a second opening may try.
+/// The limit of time for the second opening.
 const TRIES: Duration = Duration::from_secs(4);
-/// Requests that are under way at one time while a processor ends.
+/// The number of clients that send requests at one time while a processor drains.
 const PRESS: usize = 16;
-/// How long they come, before and after the processor is told to end.
+/// The time for which they send, before SIGTERM and again after it.
 const PRESSED: Duration = Duration::from_millis(700);
 
-/// An order that was awarded is opened anew, in another life, while the disk is full. Whether the new life
-/// is refused or begins beside the old one, nothing of the old one is lost.
+/// Awards an order, and opens it again as another incarnation while the disk is full. Whether the
+/// new incarnation is refused or begins, the former one loses nothing.
 pub(super) async fn relife(scene: &mut Scene<'_>, world: &World) {
     let order = scene.plan.orders[0].id.clone();
     own(scene, 3, "life-1");
@@ -50,7 +51,7 @@ pub(super) async fn relife(scene: &mut Scene<'_>, world: &World) {
     await_opening(&scene.desk.stage, &order).await;
 }
 
-/// A tracker of the rig for this life of the first order.
+/// Starts one of the rig's trackers for this incarnation of the first order.
 fn own(scene: &mut Scene<'_>, epoch: u64, life: &str) {
     let order = &scene.plan.orders[0];
     let opening = order.opening.clone();
@@ -66,7 +67,7 @@ fn own(scene: &mut Scene<'_>, epoch: u64, life: &str) {
     });
 }
 
-/// Buyers look while the requestor is killed and comes back; some orders have ended before.
+/// Polls as buyers while the requestor is killed and restarted; some orders have ended before.
 pub(super) async fn goback(scene: &mut Scene<'_>, world: &mut World) {
     scene.open().await;
     let stage = scene.desk.stage.clone();
@@ -100,8 +101,8 @@ pub(super) async fn goback(scene: &mut Scene<'_>, world: &mut World) {
     }
 }
 
-/// Requests of many clients, on connections of their own and straight to the processor, while it is
-/// told to end: whoever was connected hears something.
+/// Sends requests of many clients on connections of their own, without a relay, while the processor
+/// gets SIGTERM: each that was connected gets a response.
 pub(super) async fn drain(scene: &mut Scene<'_>, world: &mut World) {
     scene.open().await;
     let stage = scene.desk.stage.clone();

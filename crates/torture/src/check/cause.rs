@@ -1,22 +1,22 @@
-//! Which event an act causes.
+//! The relation of commands to the events that they cause.
 
 use super::model::{Seal, State};
 use crate::event::Event;
 use crate::history::Act;
 use crate::op::Op;
 
-/// How an act is found in a list.
+/// The way in which a command's event is recognised in a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
-    /// By words, an id or a number that only this act has.
+    /// By a token, an id or a number that only this command has.
     Own,
-    /// By its sort alone: others may look the same.
+    /// By its kind alone: other events may look the same.
     Sort,
-    /// It leaves no trace that can be told from others'.
+    /// It has no event, or none that can be attributed to it.
     None,
 }
 
-/// How an act of this sort is found.
+/// Returns the way in which this command's event is recognised.
 pub(super) const fn mark(op: &Op) -> Mark {
     match op {
         Op::Open(_) | Op::See => Mark::None,
@@ -36,7 +36,8 @@ pub(super) const fn mark(op: &Op) -> Mark {
     }
 }
 
-/// Whether the event may be this act's. `opened_at` is the time of the list's first event.
+/// Reports whether the event may be this command's. `opened_at` is the time of the list's first
+/// event.
 pub(super) fn causes(act: &Act, event: &Event, opened_at: i64) -> bool {
     let is = |kind: &str, change: &str| event.kind == kind && event.change == change;
     let has_words = event.token == act.token;
@@ -72,7 +73,7 @@ pub(super) fn causes(act: &Act, event: &Event, opened_at: i64) -> bool {
     }
 }
 
-/// Whether an act that was answered with success had nothing left to do in this state.
+/// Reports whether a command that succeeded had nothing left to do in this state.
 pub(super) fn already(act: &Act, state: &State) -> bool {
     match &act.op {
         Op::Open(_) | Op::See => true,
@@ -97,7 +98,7 @@ pub(super) fn already(act: &Act, state: &State) -> bool {
     }
 }
 
-/// Whether a refusal with this reason is true in this state.
+/// Reports whether a refusal with this reason is true in this state.
 pub(super) fn is_grounded(act: &Act, reason: &str, state: &State) -> bool {
     let proposal = act.op.proposal().unwrap_or_default();
     match reason {

@@ -1,5 +1,5 @@
-//! P7, P10 and P15: figures balance, resources stay within bounds, whoever was connected when a
-//! process was told to end hears something, and no process falls over.
+//! P7, P10 and P15: metrics balance, resources stay within bounds, every client that is connected
+//! when a process gets SIGTERM receives a response, and no process ends by itself.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,10 @@ use super::{Finding, Sorted};
 use crate::history::Figures;
 use crate::op::Outcome;
 
-/// Resident memory of one process of an unoptimised build, kilobytes: four times what a run needs.
+/// The limit of resident memory of one process of an unoptimised build, kilobytes: four times what
+/// a run needs.
 const RSS_KB_MAX: u64 = 600_000;
-/// Open descriptors of one process when all clients have gone.
+/// The limit of open descriptors of one process once all clients are gone.
 const DESCRIPTORS_MAX: u64 = 400;
 
 pub(super) fn check(sorted: &Sorted<'_>) -> Vec<Finding> {
@@ -35,7 +36,7 @@ pub(super) fn check(sorted: &Sorted<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Calls that are open now, by all series that say so.
+/// Returns the number of calls that are open, by all series that count them.
 #[must_use]
 pub fn in_flight(series: &BTreeMap<String, f64>) -> f64 {
     series.iter().filter(|(name, _)| name.contains("_in_flight{")).map(|(_, value)| value).sum()
@@ -72,7 +73,7 @@ fn balance(figures: &Figures) -> Vec<String> {
     wrong
 }
 
-/// Sums of one figure, by method.
+/// Returns the sums of one metric, by method.
 fn by_method(series: &BTreeMap<String, f64>, figure: &str) -> BTreeMap<String, f64> {
     let mut sums: BTreeMap<String, f64> = BTreeMap::new();
     for (name, value) in series {

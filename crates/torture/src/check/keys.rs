@@ -1,10 +1,10 @@
-//! P3: one key, one answer; and a key belongs to who acts.
+//! P3: one key has one reply, and each actor has keys of its own.
 
 use super::{Finding, Sorted};
 use crate::history::Act;
 use crate::op::{Op, Outcome};
 
-/// The reason of a key that was used with another body.
+/// The reason for a key that was used with another body.
 pub(super) const CONFLICT: &str = "IDEMPOTENCY_CONFLICT";
 
 pub(super) fn check(sorted: &Sorted<'_>) -> Vec<Finding> {
@@ -28,7 +28,7 @@ pub(super) fn check(sorted: &Sorted<'_>) -> Vec<Finding> {
     findings
 }
 
-/// All answers with success are equal, and after one nothing else is answered.
+/// Checks that all successful replies are equal, and that a success is followed by no refusal.
 fn same(attempts: &[&Act], findings: &mut Vec<Finding>) {
     let mut first: Option<&Act> = None;
     for act in attempts {

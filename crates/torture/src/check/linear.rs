@@ -1,12 +1,13 @@
-//! P1, P3, P9 and P12: answers are true, and all acts on an order can be put into one line that agrees
-//! with real time and with the rules.
+//! P1, P3, P9 and P12: replies are true, and all commands to an order have a linearisation that
+//! agrees with real time and with the rules.
 //!
-//! The list gives the line: an act with an event took effect there. What remains of the search of Wing
-//! and Gong is to place acts without an event of their own, refusals and repetitions, between two
-//! events where their answer is true. A place must lie within the act's call and return, as far as
-//! those are known by what others knew; and acts that followed one another keep that order. Each is
-//! put as early as it may, by the time of its return, so that it is in nobody's way: if this finds no
-//! place, there is none.
+//! The list gives the linearisation: a command with an event took effect there. The rest of the
+//! search of Wing and Gong places commands without an event of their own, refusals and
+//! repetitions, between two events where their reply is true. A place has to lie within the
+//! command's call and return, as far as other observations bound the list's length at these
+//! times; and commands that followed one another keep that order. They are placed by the time
+//! of their return, each as early as possible, so that it restricts later ones least: if this
+//! finds no place, there is none.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +32,7 @@ pub(super) fn check(sorted: &Sorted<'_>) -> Vec<Finding> {
     findings
 }
 
-/// An order without a list: nothing of it may have been promised.
+/// Checks an order without a list: no command may have succeeded.
 fn lost(order: &str, acts: &BTreeMap<&str, Vec<&Act>>, findings: &mut Vec<Finding>) {
     let all = acts.values().flatten();
     let done = all.filter(|act| matches!(act.result, Outcome::Ok { .. })).count();
@@ -41,7 +42,7 @@ fn lost(order: &str, acts: &BTreeMap<&str, Vec<&Act>>, findings: &mut Vec<Findin
     }
 }
 
-/// When all is well every act is known.
+/// Checks that every command has a known outcome once all faults have ended.
 fn unknown(acts: &BTreeMap<&str, Vec<&Act>>, findings: &mut Vec<Finding>) {
     for attempts in acts.values() {
         if let Some(last) = attempts.last()
@@ -53,30 +54,30 @@ fn unknown(acts: &BTreeMap<&str, Vec<&Act>>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Whether the act was sent again after this attempt was answered.
+/// Reports whether the command was sent again after this attempt was answered.
 fn is_repeated(act: &Act, attempts: &[&Act]) -> bool {
     attempts.iter().any(|later| later.t_call >= act.t_ret)
 }
 
 /// An attempt without an event of its own, which is to be placed.
 struct Loose<'a> {
-    /// Not before this was asked.
+    /// The earliest time of its place.
     asked: Micros,
     act: &'a Act,
-    /// Before this event of a later attempt, which is not the attempt's own.
+    /// The greatest length of the list at its place: it is before the event of a later attempt.
     most: u64,
 }
 
-/// One order's line.
+/// The linearisation of one order.
 struct Line<'a> {
     events: &'a [Event],
     states: Vec<State>,
     opened_at: i64,
-    /// Whether content stays hidden for ever.
+    /// Set when the order was sealed and never opened, so that its content stays hidden.
     is_hidden: bool,
-    /// From when on somebody knew that the list was so long, by time; lengths rise.
+    /// The least length of the list that was known from a time on, by time; lengths rise.
     known: Vec<(Micros, u64)>,
-    /// Before when each event cannot have been, by its number; 0 where nothing says so.
+    /// The earliest possible time of each event, by sequence number; 0 where none is known.
     not_before: Vec<Micros>,
 }
 
@@ -117,7 +118,7 @@ impl<'a> Line<'a> {
         line
     }
 
-    /// What one act says about when its event was.
+    /// Adds the bounds that one command's attempts give for the time of its event.
     fn learn(&mut self, attempts: &[&Act]) {
         let Some(first) = attempts.first() else { return };
         if mark(&first.op) != Mark::Own {
@@ -138,13 +139,13 @@ impl<'a> Line<'a> {
         events.find(|event| causes(act, event, self.opened_at)).map(|event| event.seq)
     }
 
-    /// How long the list was at least, at this time.
+    /// Returns the least possible length of the list at this time.
     fn at_least(&self, t: Micros) -> u64 {
         let known = self.known.partition_point(|(when, _)| *when < t);
         known.checked_sub(1).and_then(|last| self.known.get(last)).map_or(0, |(_, length)| *length)
     }
 
-    /// How long the list was at most, at this time.
+    /// Returns the greatest possible length of the list at this time.
     fn at_most(&self, t: Micros) -> u64 {
         let later = self.not_before.iter().skip(1).position(|when| *when > t);
         later.unwrap_or(self.events.len()) as u64
@@ -179,7 +180,7 @@ impl<'a> Line<'a> {
         self.place(&loose, findings);
     }
 
-    /// The list is in the order of real time.
+    /// Checks that the list is in the order of real time.
     fn in_time(&self, acts: &BTreeMap<&str, Vec<&Act>>, findings: &mut Vec<Finding>) {
         for first in acts.values().filter_map(|attempts| attempts.first()) {
             if mark(&first.op) != Mark::Own {
@@ -194,7 +195,8 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// An act with success and an event: the event was there when it was answered, and is the one named.
+    /// Checks a successful command with an event: the event was there when it was answered, and is
+    /// the one named.
     fn answered(&self, act: &Act, named: Option<u64>, effect: u64, findings: &mut Vec<Finding>) {
         if effect > self.at_most(act.t_ret) {
             let text = format!("answered with success before it was #{effect} of the list");
@@ -209,7 +211,8 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Finds a place for each act without an event of its own; they come by the time of their return.
+    /// Finds a place for each attempt without an event of its own; they are sorted by the time of
+    /// their return.
     fn place(&self, loose: &[Loose<'_>], findings: &mut Vec<Finding>) {
         let mut placed: Vec<(Micros, u64)> = Vec::new();
         for Loose { asked, act, most } in loose {
@@ -229,7 +232,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Whether the answer is true when the list is so long.
+    /// Reports whether the reply is true for this length of the list.
     fn is_true(&self, act: &Act, length: u64) -> bool {
         let at = usize::try_from(length).unwrap_or(usize::MAX);
         let Some(state) = self.states.get(at) else { return false };

@@ -1,5 +1,5 @@
-//! P2, P3, P3b, P11 and P12 of the lists themselves: numbers, times, causes, rules; and that every way
-//! of reading gives the same list.
+//! P2, P3, P3b, P11 and P12 of the lists themselves: sequence numbers, times, causes, rules; and
+//! the same list by every way of reading.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ pub(super) fn check(sorted: &Sorted<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Each event may follow the ones before it.
+/// Checks that each event may follow the ones before it.
 fn legal(order: &str, events: &[Event], findings: &mut Vec<Finding>) {
     for (event, state) in events.iter().zip(State::all(events)) {
         if let Some(text) = state.refuse(event) {
@@ -49,7 +49,7 @@ fn legal(order: &str, events: &[Event], findings: &mut Vec<Finding>) {
     }
 }
 
-/// Each event of somebody's making was asked for.
+/// Checks that each event of a buyer or a seller was requested.
 fn invented(
     order: &str,
     events: &[Event],
@@ -76,7 +76,7 @@ fn invented(
     }
 }
 
-/// Each act has one effect.
+/// Checks that each command has one effect.
 fn doubled(events: &[Event], acts: &BTreeMap<&str, Vec<&Act>>, findings: &mut Vec<Finding>) {
     let opened_at = events.first().map_or(0, |event| event.at);
     let states = State::all(events);

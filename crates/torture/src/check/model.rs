@@ -1,40 +1,40 @@
-//! The reference model: an order as its list says it is, and which event may follow. Written from the
-//! documents, and not from the product's code.
+//! The reference model: the state of an order after its list, and the events that may follow.
+//! Written from the documents, and not from the product's code.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::Event;
 
-/// Whether what was proposed is told.
+/// The visibility of an order's proposals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Seal {
-    /// At once.
+    /// Visible at once.
     #[default]
     None,
-    /// Not before the order's time is over.
+    /// Hidden before the deadline.
     Sealed,
-    /// The time is over: all is told, and the order waits for a decision.
+    /// Visible after the deadline, while the order waits for a decision.
     Opened,
 }
 
 /// An order after some of its events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct State {
-    /// The last event; 0 before the first.
+    /// The last event's sequence number; 0 before the first.
     pub(super) seq: u64,
-    /// `Open`, `Paused`, or how it ended; empty before the first event.
+    /// `Open`, `Paused`, or the end; empty before the first event.
     pub(super) phase: &'static str,
-    /// When it was opened, milliseconds since 1970.
+    /// The time of the opening, milliseconds since 1970.
     pub(super) opened_at: i64,
-    /// When its time is over.
+    /// The deadline, milliseconds since 1970.
     pub(super) expires_at: i64,
-    /// Whether what was proposed is told.
+    /// The visibility of its proposals.
     pub(super) seal: Seal,
-    /// Who got it.
+    /// The id of the awarded proposal.
     pub(super) award: Option<String>,
-    /// Sellers that declined.
+    /// The sellers that declined.
     pub(super) declined: BTreeSet<String>,
-    /// Follow-ups.
+    /// The number of follow-ups.
     pub(super) follow_ups: u64,
     pending: Option<(String, i64)>,
     asked: Vec<String>,
@@ -51,7 +51,7 @@ struct Held {
 }
 
 impl State {
-    /// The states before the first event and after each.
+    /// Returns the states before the first event and after each.
     pub(super) fn all(events: &[Event]) -> Vec<Self> {
         let mut states = vec![Self::default()];
         for event in events {
@@ -78,12 +78,12 @@ impl State {
         self.proposals.get(proposal).map(|held| held.version)
     }
 
-    /// Who holds the lock, or held it when it lapsed.
+    /// Returns the holder of a proposal's edit lock, also when it has lapsed.
     pub(super) fn held_by(&self, proposal: &str) -> Option<&str> {
         self.proposals.get(proposal)?.lock.as_ref().map(|(holder, _)| holder.as_str())
     }
 
-    /// The proposal of an award that can still be undone.
+    /// Returns the proposal of an award that can still be undone.
     pub(super) fn pending(&self) -> Option<&String> {
         self.pending.as_ref().map(|(proposal, _)| proposal)
     }
@@ -92,7 +92,7 @@ impl State {
         self.asked.iter().any(|name| name == seller)
     }
 
-    /// Proposals: received, open, withdrawn, closed.
+    /// Returns the numbers of proposals: received, open, withdrawn, closed.
     pub(super) fn counts(&self) -> [u64; 4] {
         let count = |status: &str| {
             self.proposals.values().filter(|held| held.status == status).count() as u64
@@ -100,13 +100,13 @@ impl State {
         [self.proposals.len() as u64, count("Open"), count("Withdrawn"), count("Closed")]
     }
 
-    /// Each proposal's id, status and version.
+    /// Returns each proposal's id, status and version.
     pub(super) fn proposals(&self) -> Vec<(String, String, u64)> {
         let row = |(id, held): (&String, &Held)| (id.clone(), held.status.to_owned(), held.version);
         self.proposals.iter().map(row).collect()
     }
 
-    /// What is wrong with this event as the next one.
+    /// Returns the rule that this event breaks as the next one; absent if it may follow.
     pub(super) fn refuse(&self, event: &Event) -> Option<String> {
         let wrong = |text: &str| Some(format!("#{} {}: {text}", event.seq, event.kind));
         if event.seq != self.seq + 1 {
@@ -136,7 +136,8 @@ impl State {
         text.or_else(|| self.refuse_late(event)).and_then(|text| wrong(&text))
     }
 
-    /// Nothing of sellers' or buyers' making comes after the deadline and before its event.
+    /// Refuses events of sellers and buyers after the deadline and before the event of the
+    /// deadline.
     fn refuse_late(&self, event: &Event) -> Option<String> {
         let by_clock = event.change == "expired"
             || matches!(event.kind.as_str(), "ProposalsOpened" | "OrderOpened" | "SellerNotified");

@@ -1,4 +1,5 @@
-//! P4 and P5: one stream owns an order at a time, and nothing of a former owner is taken.
+//! P4 and P5: one stream is an order's tracker at a time, and no command of a former one is
+//! accepted.
 
 use super::{Finding, Sorted};
 use crate::history::{Micros, Stream};
@@ -36,7 +37,7 @@ pub(super) fn check(sorted: &Sorted<'_>) -> Vec<Finding> {
     findings
 }
 
-/// When a stream of the same order with a higher epoch was first heard.
+/// Returns the time of the first message of any stream of the same order with a higher epoch.
 fn granted_above(sorted: &Sorted<'_>, stream: &Stream) -> Option<Micros> {
     let higher = sorted
         .streams

@@ -1,10 +1,10 @@
-//! P14: nobody is told what is not for them: content under a seal, or other sellers' proposals.
+//! P14: no reader receives what it may not: sealed content, or other sellers' proposals.
 
 use super::{Finding, Sorted};
 use crate::history::{Micros, Reader, Told};
 use crate::op::Op;
 
-/// The name that stands for every seller under a seal.
+/// The name in place of every seller while the order is sealed.
 const SEALED: &str = "sealed";
 
 pub(super) fn check(sorted: &Sorted<'_>) -> Vec<Finding> {
@@ -37,7 +37,7 @@ fn is_telling(told: &Told) -> bool {
     is_offer(told) && (told.event.who != SEALED || !told.event.token.is_empty())
 }
 
-/// The earliest moment at which a sealed order can be opened: its life after it was asked for.
+/// Returns the earliest time at which a sealed order can be opened: its opening plus its lifetime.
 fn opening(sorted: &Sorted<'_>, order: &str) -> Option<Micros> {
     let asked = sorted.acts.iter().filter(|act| act.order == order);
     let lives = asked.filter_map(|act| {

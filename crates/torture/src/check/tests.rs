@@ -1,5 +1,5 @@
-//! A history in which nothing is wrong, and for each predicate at least one way to break it, which has
-//! to be found under that predicate's name.
+//! A correct history, and for each predicate at least one way to break it, which has to be found
+//! under that predicate's name.
 
 mod good;
 
@@ -11,7 +11,7 @@ use crate::op::{Op, Outcome, Over};
 const ORDER: &str = "O";
 const SEALED: &str = "S";
 
-/// Changes every line of a sort that fits.
+/// Changes every line that `pick` selects; there has to be one.
 fn change<T>(
     lines: &mut [Line],
     pick: impl Fn(&mut Line) -> Option<&mut T>,
@@ -76,7 +76,7 @@ fn a_good_history_has_no_findings() {
 }
 
 #[test]
-fn p1_an_acknowledged_act_that_is_not_in_the_list_is_found() {
+fn p1_finds_lost_acknowledged_commands() {
     let follow_up = |op: &Op| *op == Op::FollowUp;
     breaks("P1", |lines| act_of(lines, follow_up, |act| act.token = "others".to_owned()));
     // An award that lost, and was told that it won.
@@ -86,7 +86,7 @@ fn p1_an_acknowledged_act_that_is_not_in_the_list_is_found() {
 }
 
 #[test]
-fn p2_a_gap_a_repeat_and_another_event_are_found() {
+fn p2_finds_gaps_repeats_and_changed_events() {
     breaks("P2", |lines| {
         lines.retain(
             |line| !matches!(line, Line::Told(told) if told.name == "sse" && told.event.seq == 4),
@@ -98,8 +98,9 @@ fn p2_a_gap_a_repeat_and_another_event_are_found() {
     });
 }
 
+/// It also finds keys with two replies, keys that actors share, and effects that nobody requested.
 #[test]
-fn p3_two_effects_two_answers_and_a_shared_key_are_found() {
+fn p3_finds_keys_with_two_effects() {
     breaks("P3", |lines| {
         lists(lines, |list| {
             let again = list.iter().find(|event| event.kind == "FollowUpAdded").cloned();
@@ -129,8 +130,9 @@ fn p3_two_effects_two_answers_and_a_shared_key_are_found() {
     });
 }
 
+/// Their streams received events, or their commands were accepted.
 #[test]
-fn p4_and_p5_a_former_owner_that_is_heard_is_found() {
+fn p4_and_p5_find_former_trackers() {
     fn pick(line: &mut Line) -> Option<&mut Stream> {
         let Line::Stream(stream) = line else { return None };
         (stream.epoch == 3).then_some(stream)
@@ -142,8 +144,9 @@ fn p4_and_p5_a_former_owner_that_is_heard_is_found() {
     breaks("P5", |lines| act_of(lines, |op| *op == Op::Resume, |act| act.epoch = 3));
 }
 
+/// It also finds pages that show what was never true.
 #[test]
-fn p6_a_page_that_goes_back_or_lies_is_found() {
+fn p6_finds_pages_that_go_back() {
     let nothing = |view: &mut View| {
         if view.t_call > 5_000 {
             view.found = Found::Nothing;
@@ -180,7 +183,7 @@ fn p6_a_page_that_goes_back_or_lies_is_found() {
 }
 
 #[test]
-fn p7_figures_that_do_not_balance_are_found() {
+fn p7_finds_metrics_out_of_balance() {
     fn figures(line: &mut Line) -> Option<&mut Figures> {
         if let Line::Figures(figures) = line { Some(figures) } else { None }
     }
@@ -201,7 +204,7 @@ fn p7_figures_that_do_not_balance_are_found() {
 }
 
 #[test]
-fn p8_and_p9_what_does_not_settle_is_found() {
+fn p8_and_p9_find_unsettled_runs() {
     breaks("P8", |lines| lists(lines, |list| drop(list.pop())));
     breaks("P8", |lines| {
         change(lines, views("tracking"), |view| {
@@ -216,7 +219,7 @@ fn p8_and_p9_what_does_not_settle_is_found() {
 }
 
 #[test]
-fn p10_and_p15_cut_connections_and_falls_are_found() {
+fn p10_and_p15_find_cuts_and_crashes() {
     let cut = Outcome::Fail { reason: "CUT: reset".to_owned() };
     breaks("P10", |lines| act_of(lines, |op| *op == Op::Ask, |act| act.result = cut.clone()));
     breaks("P15", |lines| {
@@ -228,7 +231,7 @@ fn p10_and_p15_cut_connections_and_falls_are_found() {
 }
 
 #[test]
-fn p11_an_expiry_at_the_wrong_time_is_found() {
+fn p11_finds_expiries_at_wrong_times() {
     let early = |list: &mut Vec<Event>| {
         if let Some(last) = list.last_mut() {
             (last.kind, last.change) = ("OrderPaused".to_owned(), "expired".to_owned());
@@ -244,7 +247,7 @@ fn p11_an_expiry_at_the_wrong_time_is_found() {
 }
 
 #[test]
-fn p12_acts_that_fit_into_no_line_are_found() {
+fn p12_finds_commands_without_linearisation() {
     // Refused for a reason that was never true.
     for reason in
         ["ORDER_PAUSED", "ORDER_NOT_FOUND", "ORDER_ENDED", "AWARD_PENDING", "PROPOSAL_ENDED"]
@@ -282,7 +285,7 @@ fn p12_acts_that_fit_into_no_line_are_found() {
 }
 
 #[test]
-fn p13_pages_that_are_not_the_list_are_found() {
+fn p13_finds_pages_unlike_the_list() {
     fn pages(line: &mut Line) -> Option<&mut Pages> {
         if let Line::Pages(pages) = line { Some(pages) } else { None }
     }
@@ -300,7 +303,7 @@ fn p13_pages_that_are_not_the_list_are_found() {
 }
 
 #[test]
-fn p14_what_is_told_to_the_wrong_ones_is_found() {
+fn p14_finds_leaked_events() {
     breaks("P14", |lines| {
         change(lines, readings("bolt-1"), |told| told.event.who = "acme".to_owned())
     });

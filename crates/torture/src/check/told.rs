@@ -1,4 +1,4 @@
-//! P2 and P2b: what readers are told is the list, without gap or repeat, from where they asked.
+//! P2 and P2b: readers receive the list, without gap or repeat, from the requested cursor on.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ pub(super) fn check(sorted: &Sorted<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Why an event that was told is not the list's.
+/// Compares a received event with the list; returns a description of the difference.
 fn differs(told: &Told, list: &[Event]) -> Option<String> {
     let event = &told.event;
     let at = usize::try_from(event.seq).ok()?.checked_sub(1)?;

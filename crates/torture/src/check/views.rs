@@ -1,4 +1,5 @@
-//! P6, P8 and P13: what pages show is true of some moment, never goes back, and arrives at the end.
+//! P6, P8 and P13: the content of pages is true of some moment, never goes back, and reaches the
+//! end.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +42,7 @@ fn is_end(phase: &str) -> bool {
     matches!(phase, "Finalised" | "Expired" | "Closed" | "Cancelled")
 }
 
-/// One page of one order never goes back.
+/// Checks that one page of one order never goes back.
 fn forward(views: &[&View], findings: &mut Vec<Finding>) {
     let mut best: Option<(&View, &Seen)> = None;
     for view in views {
@@ -84,7 +85,7 @@ fn back(before: &Seen, now: &Seen) -> Option<String> {
     went_back.then(|| format!("{} after {}", show(now), show(before)))
 }
 
-/// An order that was taken is shown from then on: by the requestor, to which it was given, and by
+/// Checks that an accepted order is shown from then on: by the requestor, which accepted it, and by
 /// processors from the moment at which one showed it.
 fn stays(sorted: &Sorted<'_>, view: &View, findings: &mut Vec<Finding>) {
     if view.found != Found::Nothing {
@@ -104,7 +105,7 @@ fn stays(sorted: &Sorted<'_>, view: &View, findings: &mut Vec<Finding>) {
     }
 }
 
-/// When the requestor took an order.
+/// Returns the time at which the requestor accepted an order.
 fn taken(sorted: &Sorted<'_>, order: &str) -> Option<Micros> {
     let opened = sorted.acts.iter().filter(|act| {
         act.order == order
@@ -115,7 +116,7 @@ fn taken(sorted: &Sorted<'_>, order: &str) -> Option<Micros> {
     opened.map(|act| act.t_ret).min()
 }
 
-/// What is shown is what the list gives when it is so long.
+/// Checks that a page's content follows from the list at the length that it shows.
 fn truth(view: &View, seen: &Seen, list: &[Event]) -> Option<Finding> {
     let wrong =
         |text: String| Some(Finding::new("P6", &view.order, format!("{} {text}", view.page)));
@@ -146,7 +147,7 @@ fn truth(view: &View, seen: &Seen, list: &[Event]) -> Option<Finding> {
     None
 }
 
-/// The last look shows the list's end.
+/// Checks that the last reading shows the list's end.
 fn arrived(view: &View, list: &[Event]) -> Option<Finding> {
     let last = list.len() as u64;
     let is_there = matches!(&view.found, Found::Order(seen) if seen.last_seq == last);
@@ -154,7 +155,8 @@ fn arrived(view: &View, list: &[Event]) -> Option<Finding> {
     (!is_there).then(|| Finding::new("P8", &view.order, text))
 }
 
-/// The requestor's roll names every order that it took, and never fewer than before.
+/// Checks that the requestor's list of orders has every order that it accepted, and never fewer
+/// than before.
 fn roll(sorted: &Sorted<'_>, findings: &mut Vec<Finding>) {
     let mut rolls: Vec<&&Roll> = sorted.rolls.iter().collect();
     rolls.sort_by_key(|roll| roll.t_call);
@@ -177,7 +179,7 @@ fn roll(sorted: &Sorted<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Pages that were made from the list hold each thing of it once.
+/// Checks that pages made from the list have each of its proposals and messages once.
 fn projected(pages: &Pages, list: &[Event]) -> Option<Finding> {
     let states = State::all(list);
     let expected = states.last()?.proposals();

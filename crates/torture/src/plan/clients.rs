@@ -1,21 +1,22 @@
-//! Draws who acts, over which interface, on what.
+//! Draws clients with their interfaces and their commands.
 
 use fastrand::Rng;
 
 use super::{ACTING_MS, Client, Order, Owner, Shape, Step};
 use crate::op::{Op, Over};
 
-/// All sellers. Orders with a list of sellers ask the first three.
+/// All sellers. Orders with a list of sellers invite the first three.
 pub const SELLERS: [&str; 4] = ["acme", "bolt", "crane", "dyke"];
-/// Acts of one client.
+/// The number of commands of one client.
 const STEPS: std::ops::RangeInclusive<usize> = 16..=26;
-/// Before so many milliseconds there are only first proposals, and nothing breaks.
+/// The time at the start with first proposals only and no fault, milliseconds.
 pub(super) const CALM_MS: u64 = 600;
-/// Leases of edit locks outlive a run; each act adds its number, so that a lease names it.
+/// The lease of an edit lock, milliseconds, which outlives a run; each command adds its number, so
+/// that the lease names it.
 const LEASE_MS: u64 = 120_000;
-/// What a shorter lease lasts: one that lapses while others want the lock.
+/// A shorter lease, milliseconds, which lapses while others want the lock.
 const SHORT_LEASE_MS: u64 = 700;
-/// Within so long a drawn award can be undone, milliseconds: all count before a run is over.
+/// The times in which a drawn award can be undone, milliseconds: all count before a run is over.
 const UNDO_MS: [u64; 3] = [0, 400, 3_000];
 
 /// Draws the clients of one plan.
@@ -24,19 +25,19 @@ pub(super) struct Cast<'a> {
     rng: &'a mut Rng,
     shape: Shape,
     orders: &'a [Order],
-    /// Proposals by order: who made it, and its id.
+    /// The proposals of each order: seller and id.
     proposals: Vec<Vec<(String, String)>>,
-    /// Counts what has to differ from act to act.
+    /// A counter for values that differ in each command.
     serial: u64,
 }
 
 impl<'a> Cast<'a> {
-    /// For these orders.
+    /// Returns a cast for these orders.
     pub(super) fn new(rng: &'a mut Rng, shape: Shape, orders: &'a [Order]) -> Self {
         Self { rng, shape, orders, proposals: vec![Vec::new(); orders.len()], serial: 0 }
     }
 
-    /// Ten clients: five of sellers, five of buyers.
+    /// Draws ten clients: five of sellers, five of buyers.
     pub(super) fn clients(&mut self) -> Vec<Client> {
         let mut clients = Vec::new();
         for (seller, way) in [
@@ -59,7 +60,7 @@ impl<'a> Cast<'a> {
         clients
     }
 
-    /// What ends each order, by its place: two to four acts that are sent at once.
+    /// Draws the ends of each order, by its index: two to four commands that are sent at once.
     pub(super) fn ends(&mut self) -> Vec<Vec<Step>> {
         (0..self.orders.len())
             .map(|order| {
@@ -76,8 +77,8 @@ impl<'a> Cast<'a> {
         moments.into_iter().map(|at_ms| step(self, at_ms)).collect()
     }
 
-    /// A seller's first proposals, one in every second order or so, before anything breaks: what the
-    /// others then act on.
+    /// Draws a seller's first proposals, in about every second order, before any fault: other
+    /// commands refer to them.
     fn offers(&mut self, seller: &str, way: Way) -> Vec<Step> {
         let orders: Vec<usize> = (0..self.orders.len()).filter(|_| self.rng.bool()).collect();
         let mut step = |order| {
@@ -115,7 +116,7 @@ impl<'a> Cast<'a> {
         Op::Propose { proposal }
     }
 
-    /// A lock on anybody's proposal: sellers may hold what others made, as helpers do.
+    /// Draws a lock on any proposal: sellers may lock those of others, as helpers do.
     fn lock(&mut self, order: usize) -> Op {
         self.serial += 1;
         let base = if self.rng.u8(..4) == 0 { SHORT_LEASE_MS } else { LEASE_MS };
@@ -152,7 +153,8 @@ impl<'a> Cast<'a> {
         self.step(order, op, over, at_ms)
     }
 
-    /// A longer life for orders that live long anyway: the others are to expire within the run.
+    /// Draws a longer lifetime for an order that outlives the run; the others are to expire within
+    /// it.
     fn extend(&mut self, order: usize) -> Op {
         if self.orders[order].opening.expires_in_ms == super::SHORT_LIFE_MS {
             return Op::FollowUp;
@@ -204,7 +206,8 @@ impl<'a> Cast<'a> {
         Step { at_ms, order, op, over, again: self.rng.u8(..5) == 0 }
     }
 
-    /// The buyer's unary calls are answered by the processor that has the order.
+    /// Returns the processor that has the order, where the rig chose it: it answers the buyer's
+    /// unary calls.
     fn home_of(&self, order: usize, drawn: usize) -> usize {
         match self.orders[order].owner {
             Owner::Trackers { .. } => self.orders[order].home,
@@ -213,7 +216,7 @@ impl<'a> Cast<'a> {
     }
 }
 
-/// By what way a client acts.
+/// A client's interface.
 #[derive(Clone, Copy)]
 enum Way {
     Rest,

@@ -1,16 +1,16 @@
-//! Draws what breaks, and for how long.
+//! Draws faults and their durations.
 
 use fastrand::Rng;
 
 use super::clients::CALM_MS;
 use super::{ACTING_MS, Fault, Link, Shape, Trouble, Weather, Whom};
 
-/// Faults of one run, at most.
+/// The limit of faults in one run.
 const FAULTS_MAX: usize = 6;
-/// Pause between two faults, milliseconds.
+/// The pause between two faults, milliseconds.
 const PAUSE_MS: std::ops::Range<u64> = 200..1_100;
 
-/// Faults that fill the time in which clients act.
+/// Draws faults that fill the time in which clients act.
 pub(super) fn draw(rng: &mut Rng, shape: Shape) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut spent = CALM_MS;

@@ -1,19 +1,21 @@
-//! What plans promise: the same seed gives the same, and seeds reach everything.
+//! The properties of plans: the same seed gives the same plan, and seeds reach every command,
+//! interface and fault.
 
 use std::collections::BTreeSet;
 
 use super::*;
 
 #[test]
-fn a_seed_always_gives_the_same_plan() {
+fn seeds_always_draw_the_same_plan() {
     for seed in 0..50 {
         assert_eq!(plan(seed), plan(seed));
     }
     assert_ne!(plan(1).clients, plan(2).clients);
 }
 
+/// Seeds draw every interface, command, fault and shape.
 #[test]
-fn seeds_reach_every_interface_act_fault_and_shape() {
+fn seeds_reach_every_kind_of_run() {
     let plans: Vec<Plan> = (0..200).map(plan).collect();
     let word = |debug: String| debug.split([' ', '(', '{']).next().unwrap_or_default().to_owned();
     let steps = || plans.iter().flat_map(|plan| &plan.clients).flat_map(|client| &client.steps);

@@ -1,4 +1,5 @@
-//! The last looks: an order's pages of proposals and of words, and a process's figures.
+//! The last readings: an order's pages of proposals and of its conversation, and a process's
+//! metrics.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,13 +11,13 @@ use crate::history::Pages;
 use crate::name;
 use crate::send::http;
 
-/// Pages of one list that are read.
+/// The limit of pages that are read of one list.
 const PAGES_MAX: usize = 40;
 
 /// Reads an order's list over HTTP.
 ///
 /// # Errors
-/// When there is no such answer, with its status and reason.
+/// When the list is not answered; with the status and the body.
 pub async fn sse_list(address: SocketAddr, order: &str) -> Result<Vec<Event>, String> {
     let answer = http::get(
         address,
@@ -71,7 +72,7 @@ async fn all(address: SocketAddr, path: &str, field: &str) -> Result<Vec<Value>,
     Err(format!("{path} does not end"))
 }
 
-/// A process's figures, histograms left out.
+/// Reads a process's metrics, without histograms.
 ///
 /// # Errors
 /// When they do not come.
@@ -86,7 +87,7 @@ pub async fn figures(address: SocketAddr) -> Result<BTreeMap<String, f64>, Strin
         .collect())
 }
 
-/// The orders that a processor lists itself.
+/// Returns the number of orders in a processor's own list.
 pub async fn orders_listed(address: SocketAddr) -> Option<u64> {
     let listed = all(address, "/api/v1/orders", "orders").await.ok()?;
     u64::try_from(listed.len()).ok()

@@ -1,4 +1,4 @@
-//! Buyers and sellers who look again and again.
+//! Buyers and sellers that poll pages.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use crate::history::{Found, Line, Recorder, Roll, Seen, View};
 use crate::name;
 use crate::send::http;
 
-/// Pause between two looks.
+/// The pause between two readings.
 const PAUSE: Duration = Duration::from_millis(150);
-/// How long one look may take.
+/// The deadline of one reading.
 const DEADLINE: Duration = Duration::from_secs(3);
 
 /// A page that shows one order.
@@ -24,7 +24,7 @@ pub enum Page {
 }
 
 impl Page {
-    /// Its name in a history.
+    /// Returns its name in a history.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Tracking => "tracking",
@@ -32,7 +32,7 @@ impl Page {
         }
     }
 
-    /// Where it is.
+    /// Returns its path.
     pub fn path(self, order: &str) -> String {
         match self {
             Self::Tracking => format!("/api/v1/orders/tracking/{order}"),
@@ -40,7 +40,7 @@ impl Page {
         }
     }
 
-    /// What an answer shows.
+    /// Reads the order's state from a response.
     pub fn seen(self, body: &Value) -> Seen {
         let number = |value: &Value| value.as_u64().unwrap_or_default();
         let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
@@ -62,7 +62,7 @@ impl Page {
     }
 }
 
-/// Looks once. `None` when there was no answer that says anything.
+/// Reads a page once. `None` when there was no usable answer.
 pub async fn look(
     address: SocketAddr,
     page: Page,
@@ -83,7 +83,7 @@ pub async fn look(
     Some(View { t_call, t_ret: recorder.now(), page, order, found, is_last: false })
 }
 
-/// Looks at one page of one order for ever.
+/// Polls one page of one order for ever.
 pub async fn watch(address: SocketAddr, page: Page, order: String, recorder: Recorder) {
     let mut before = None;
     loop {
@@ -98,7 +98,7 @@ pub async fn watch(address: SocketAddr, page: Page, order: String, recorder: Rec
     }
 }
 
-/// Looks at the requestor's roll once.
+/// Reads the requestor's list of orders once.
 pub async fn roll(address: SocketAddr, recorder: &Recorder) -> Option<Roll> {
     let t_call = recorder.now();
     let asked = http::get(address, "/api/v1/orders/tracking/status");
@@ -113,7 +113,7 @@ pub async fn roll(address: SocketAddr, recorder: &Recorder) -> Option<Roll> {
     Some(Roll { t_call, t_ret: recorder.now(), orders, total })
 }
 
-/// Looks at the requestor's roll for ever.
+/// Polls the requestor's list of orders for ever.
 pub async fn watch_roll(address: SocketAddr, recorder: Recorder) {
     let mut before = None;
     loop {

@@ -22,7 +22,7 @@ pub async fn follow(address: SocketAddr, follower: Follower) {
     }
 }
 
-/// One connection; `true` when the order is over.
+/// Reads from one connection; returns `true` when the order is over.
 async fn connect(
     address: SocketAddr,
     follower: &Follower,

@@ -1,4 +1,5 @@
-//! Clients: one act after the other, each sent again under its key until it is answered.
+//! Clients: they send one command after the other, each repeated under its key until it is
+//! answered.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,18 +15,18 @@ use crate::plan::{Client, Keys, Plan};
 use crate::send::session::Session;
 use crate::send::{Call, channel};
 
-/// Attempts of one act while things break.
+/// The limit of attempts of one command while faults happen.
 const ATTEMPTS: usize = 3;
-/// Pause between two attempts.
+/// The back-off between two attempts.
 const PAUSE: Duration = Duration::from_millis(150);
 
-/// Acts that were sent, by their words: what is asked again when all is well.
+/// Commands that were sent, by token: the ones without a known outcome are repeated at the end.
 pub type Attempts = BTreeMap<String, (Call, Over, Outcome)>;
 
-/// Where clients get their keys and words, and where their acts are written down.
+/// The source of the clients' keys and tokens, and the record of their commands.
 #[derive(Clone, Debug)]
 pub struct Desk {
-    /// What all parts of the run share.
+    /// The shared parts of the run.
     pub stage: Stage,
     orders: Arc<[String]>,
     keys: Keys,
@@ -36,7 +37,7 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// For the orders and clients of a plan.
+    /// Returns a desk for the orders and clients of a plan.
     pub fn new(stage: &Stage, plan: &Plan) -> Self {
         let mut firsts = BTreeMap::new();
         for client in &plan.clients {
@@ -52,12 +53,12 @@ impl Desk {
         }
     }
 
-    /// All acts so far, by their words.
+    /// Returns all commands so far, by token.
     pub fn sent(&self) -> Attempts {
         self.sent.lock().clone()
     }
 
-    /// A call with a key and words that no other act has.
+    /// Returns a call with a key and a token that no other command has.
     pub fn call(&self, order: usize, op: &Op, client: &str, actor: &str) -> Call {
         let serial = {
             let mut serials = self.serials.lock();
@@ -78,7 +79,7 @@ impl Desk {
         }
     }
 
-    /// A buyer's act, sent until it is answered.
+    /// Sends a buyer's command until it is answered, a bounded number of times.
     pub async fn attempt(&self, order: usize, op: &Op, over: Over, client: &str) {
         let call = self.call(order, op, client, "buyer");
         self.insist(&call, over, client, &mut None).await;
@@ -105,7 +106,7 @@ impl Desk {
         outcome
     }
 
-    /// Sends a call once, and writes down what came of it.
+    /// Sends a call once, and records its outcome.
     pub async fn once(
         &self,
         call: &Call,
@@ -140,7 +141,7 @@ impl Desk {
     }
 }
 
-/// Plays one client to the end of its steps.
+/// Runs one client to the end of its steps.
 pub(super) async fn act(desk: Desk, client: Client, began: Instant) {
     let Client { name, actor, steps } = client;
     let mut session = steps.iter().find_map(|step| {

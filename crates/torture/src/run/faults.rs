@@ -1,4 +1,4 @@
-//! Plays the planned faults, one after the other, and heals each.
+//! Makes the planned faults, one after the other, and ends each.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::history::{Fault as Line_, Gone, Line, Recorder};
 use crate::plan::{Fault, Trouble, Weather};
 use crate::world::World;
 
-/// Plays them all; processes that end by themselves are written down and started again.
+/// Makes them all; processes that end by themselves are recorded and restarted.
 pub(super) async fn play(faults: &[Fault], world: &mut World, recorder: &Recorder) {
     for fault in faults {
         tokio::time::sleep(Duration::from_millis(fault.after_ms)).await;
@@ -21,7 +21,7 @@ pub(super) async fn play(faults: &[Fault], world: &mut World, recorder: &Recorde
     look_after(world, recorder).await;
 }
 
-/// Writes down who is gone without having been told to go, and starts it again.
+/// Records processes that ended without a signal of the rig, and restarts them.
 pub(super) async fn look_after(world: &mut World, recorder: &Recorder) {
     for role in world.roles() {
         if let Some(status) = role.ended() {
@@ -32,7 +32,7 @@ pub(super) async fn look_after(world: &mut World, recorder: &Recorder) {
     }
 }
 
-/// One fault from its start until it is healed; says who had it.
+/// Makes one fault and ends it; returns the process, link or disk that had it.
 async fn trouble(fault: &Fault, world: &mut World, recorder: &Recorder) -> String {
     let lasts = tokio::time::sleep(Duration::from_millis(fault.for_ms));
     match fault.what {

@@ -1,4 +1,5 @@
-//! The end of a run: what is not known is asked again, every order is ended, all is read once more.
+//! The end of a run: commands without a known outcome are repeated, every order is ended, and
+//! everything is read once more.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,23 +21,23 @@ use crate::send::channel;
 use crate::send::session::Session;
 use crate::world::World;
 
-/// Within so long after the last fault every act has to be known. Far above the promised 10 s, since
-/// several runs share the machine.
+/// The time after the last fault in which every command's outcome has to be known. Far above the
+/// promised 10 s, since several runs share the machine.
 const KNOWN_WITHIN: Duration = Duration::from_secs(20);
-/// Within so long an order has to be at its end, from when all is well.
+/// The time after the last fault in which an order has to end.
 const ENDED_WITHIN: Duration = Duration::from_secs(25);
-/// Within so long views have to show the end.
+/// The time in which views have to show the end.
 const SHOWN_WITHIN: Duration = Duration::from_secs(20);
-/// Within so long streams of readers that have gone have to be over at the servers.
+/// The time in which the servers have to end the streams of readers that are gone.
 const QUIET_WITHIN: Duration = Duration::from_secs(15);
-/// How long the last reading of a list may take.
+/// The deadline for the last reading of a list.
 const READ_WITHIN: Duration = Duration::from_secs(15);
-/// Pause between two looks.
+/// The pause between two polls.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Acts that are asked again at one time.
+/// The limit of commands that are repeated at one time.
 const AT_ONCE: usize = 8;
 
-/// Ends everything and reads everything.
+/// Ends all orders and reads everything.
 pub async fn finish(plan: &Plan, world: &mut World, desk: &Desk, mut readers: JoinSet<()>) {
     settle(desk).await;
     end_all(plan, desk).await;
@@ -48,7 +49,8 @@ pub async fn finish(plan: &Plan, world: &mut World, desk: &Desk, mut readers: Jo
     measure(world, desk).await;
 }
 
-/// Asks again, under its key, for every act whose outcome is not known, until it is or time is over.
+/// Repeats every command without a known outcome under its key, until it is known or the time is
+/// over.
 async fn settle(desk: &Desk) {
     let until = Instant::now() + KNOWN_WITHIN;
     let open = desk.sent().into_values().filter(|(_, _, outcome)| !outcome.is_known());
@@ -76,7 +78,7 @@ async fn settle(desk: &Desk) {
     while tasks.join_next().await.is_some() {}
 }
 
-/// Brings every order to its end: by its time where that is short, else by acts that compete.
+/// Ends every order: by its deadline where that is near, else by commands that compete.
 async fn end_all(plan: &Plan, desk: &Desk) {
     let mut orders = JoinSet::new();
     for place in 0..plan.orders.len() {
@@ -139,7 +141,7 @@ async fn state(desk: &Desk, order: &str) -> State {
     State::Silent
 }
 
-/// Reads every order's list by both ways at every processor.
+/// Reads every order's list over gRPC and as server-sent events, at every processor.
 async fn read_lists(plan: &Plan, desk: &Desk) -> BTreeMap<String, Vec<Event>> {
     let (recorder, addresses) = (&desk.stage.recorder, &desk.stage.addresses);
     let mut lists = BTreeMap::new();
@@ -180,7 +182,7 @@ async fn read_lists(plan: &Plan, desk: &Desk) -> BTreeMap<String, Vec<Event>> {
     lists
 }
 
-/// Waits until views show each order's end, and writes down the last look at each.
+/// Waits until views show each order's end, and records the last reading of each.
 async fn show(plan: &Plan, desk: &Desk, lists: &BTreeMap<String, Vec<Event>>) {
     let (recorder, addresses) = (&desk.stage.recorder, &desk.stage.addresses);
     let until = Instant::now() + SHOWN_WITHIN;
@@ -211,7 +213,7 @@ async fn show(plan: &Plan, desk: &Desk, lists: &BTreeMap<String, Vec<Event>>) {
     }
 }
 
-/// Writes down each process's figures, once the streams of all readers are over there.
+/// Records each process's metrics, once the streams of all readers have ended there.
 async fn measure(world: &mut World, desk: &Desk) {
     let addresses = desk.stage.addresses.clone();
     let until = Instant::now() + QUIET_WITHIN;

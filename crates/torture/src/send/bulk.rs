@@ -22,7 +22,7 @@ pub(super) async fn send(channel: Channel, call: &Call) -> Outcome {
     }
 }
 
-/// A proposal or an amendment of this version, as messages carry it.
+/// Returns the message of a proposal, or of an amendment of this version.
 pub(super) fn submission(call: &Call, version: u32) -> Option<v1::ProposalSubmission> {
     let (Op::Propose { proposal } | Op::Amend { proposal }) = &call.op else { return None };
     let version = if matches!(call.op, Op::Amend { .. }) { version } else { 0 };

@@ -1,4 +1,4 @@
-//! Buyers' acts by the binary's own verbs.
+//! Buyers' commands by the binary's own verbs.
 
 use std::process::Stdio;
 
@@ -21,8 +21,8 @@ pub(super) async fn send(addresses: &Addresses, call: &Call) -> Outcome {
     }
 }
 
-/// A verb that did it ends with 0; one that was refused says the reason in brackets, or that the order
-/// is over by now.
+/// Reads the outcome from code and output: a verb that succeeded ends with 0; a refused one prints
+/// the reason in brackets, or that the order has ended.
 fn outcome(code: Option<i32>, said: &str) -> Outcome {
     match code {
         Some(0) if said.contains("202") || said.contains("not known") => Outcome::unknown("202"),

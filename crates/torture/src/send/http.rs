@@ -1,4 +1,4 @@
-//! A plain HTTP/1.1 client, one connection a request, as `curl` would do it.
+//! A plain HTTP/1.1 client with one connection for each request, as `curl` has.
 
 use std::net::SocketAddr;
 
@@ -8,25 +8,25 @@ use tokio::net::TcpStream;
 
 use crate::op::Outcome;
 
-/// Bytes of an answer that are read.
+/// The limit of bytes that are read of a response.
 const ANSWER_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
-/// What came back.
+/// A response of a server.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The status.
+    /// The HTTP status.
     pub status: u16,
     /// The body.
     pub text: String,
 }
 
 impl Answer {
-    /// The body as JSON; null where it is none.
+    /// Returns the body as JSON; null where it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_default()
     }
 
-    /// What an answer to an act says. 202 is stored, and not decided.
+    /// Returns the outcome of a command. 202 is stored, and not decided.
     pub fn outcome(&self) -> Outcome {
         let body = self.json();
         match self.status {
@@ -40,7 +40,7 @@ impl Answer {
     }
 }
 
-/// One request, such as `POST /path`; `headers` are whole lines.
+/// Sends one request, such as `POST /path`; `headers` are whole lines.
 ///
 /// # Errors
 /// When there is no connection, or the answer is cut.
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_that_was_cut_is_none() {
+    fn cut_responses_are_none() {
         let whole = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
         assert_eq!(parse(whole).map(|answer| answer.text), Some("{}".to_owned()));
         for length in 0..whole.len() {
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn stored_and_not_decided_is_not_known() {
+    fn undecided_commands_are_unknown() {
         let outcome = |status, text: &str| Answer { status, text: text.to_owned() }.outcome();
         assert_eq!(outcome(201, r#"{"seq":4}"#), Outcome::Ok { seq: Some(4) });
         assert!(!outcome(202, "{}").is_known());

@@ -1,4 +1,4 @@
-//! Buyers' acts over the requestor's REST.
+//! Buyers' commands over the requestor's REST.
 
 use std::net::SocketAddr;
 
@@ -17,7 +17,8 @@ pub(super) async fn send(address: SocketAddr, call: &Call) -> Outcome {
     answer.map_or_else(Outcome::unknown, |answer| answer.outcome())
 }
 
-/// The path after `/api/v1/orders/`, and the body; `None` for what buyers' REST does not have.
+/// Returns the path after `/api/v1/orders/`, and the body; `None` for commands that buyers' REST
+/// does not have.
 pub fn request(call: &Call) -> Option<(String, Value)> {
     let (token, order) = (&call.token, call.id());
     let on = |act: &str| format!("{act}/{order}");

@@ -1,4 +1,4 @@
-//! Sellers' acts over a processor's REST.
+//! Sellers' commands over a processor's REST.
 
 use std::net::SocketAddr;
 
@@ -16,7 +16,8 @@ pub(super) async fn send(address: SocketAddr, call: &Call) -> Outcome {
     answer.map_or_else(Outcome::unknown, |answer| answer.outcome())
 }
 
-/// The request line without its version, and the body; `None` for what sellers' REST does not have.
+/// Returns the request line without its version, and the body; `None` for commands that sellers'
+/// REST does not have.
 pub fn request(call: &Call) -> Option<(String, Value)> {
     let (Call { actor, token, .. }, order) = (call, call.id());
     let content = |proposal: &str| {

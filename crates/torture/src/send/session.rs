@@ -1,4 +1,5 @@
-//! A seller's live session: acts go up, and all that comes down is written into the history.
+//! A seller's live session: it sends commands, and all that it receives is written into the
+//! history.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,12 +20,12 @@ use crate::event::Event;
 use crate::history::{Line, Reader, Recorder, Told};
 use crate::op::{Op, Outcome};
 
-/// Messages that wait to be sent.
+/// The limit of messages that wait to be sent.
 const UP_MAX: usize = 4;
-/// Pause before a new connection.
+/// The back-off before a new connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// One seller's session, made again after every break.
+/// One seller's session, reconnected after every disconnect.
 #[derive(Debug)]
 pub struct Session {
     channel: Channel,
@@ -44,7 +45,7 @@ struct Connected {
 }
 
 impl Session {
-    /// For this seller; connects when it is used.
+    /// Returns a session of this seller, which connects when it is used.
     pub fn new(channel: Channel, seller: &str, name: &str, recorder: &Recorder) -> Self {
         Self {
             channel,
@@ -58,14 +59,14 @@ impl Session {
         }
     }
 
-    /// Listens until this moment.
+    /// Receives until this moment.
     pub async fn listen(&mut self, until: Instant) {
         while Instant::now() < until {
             drop(self.next(None, until).await);
         }
     }
 
-    /// Sends an act and listens until it is answered.
+    /// Sends a command, and receives until it is answered.
     pub async fn send(&mut self, call: &Call) -> Outcome {
         let until = Instant::now() + DEADLINE;
         let Some(kind) = message(call) else {

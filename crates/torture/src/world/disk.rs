@@ -1,16 +1,16 @@
-//! A small disk of the rig's own, which can be made full: a file system in memory, where the rig may
+//! A small disk of the rig's own, which can be filled: a file system in memory, where the rig may
 //! mount one.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Room on the disk, in mebibytes: the stores of a run need less than half.
+/// The size of the disk, MiB: the stores of a run need less than half.
 const SIZE_MIB: u32 = 192;
-/// Bytes of the ballast that are written at once.
+/// The size of the ballast's writes, bytes.
 const BLOCK_BYTES: usize = 64 * 1024;
 
-/// A folder; its own file system where that was possible.
+/// A folder, with a file system of its own where that was possible.
 #[derive(Debug)]
 pub struct Disk {
     dir: PathBuf,
@@ -28,12 +28,12 @@ impl Disk {
         Self { dir: dir.to_owned(), is_mounted: status.is_ok_and(|status| status.success()) }
     }
 
-    /// The folder.
+    /// Returns the folder.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Fills it to the last byte. `false` where it is not a disk of its own.
+    /// Fills it to the last byte. Returns `false` where it has no file system of its own.
     pub fn fill(&self) -> bool {
         if !self.is_mounted {
             return false;
@@ -45,7 +45,7 @@ impl Disk {
         true
     }
 
-    /// Makes room again.
+    /// Frees the space again.
     pub fn relieve(&self) {
         drop(std::fs::remove_file(self.ballast()));
     }

@@ -1,4 +1,4 @@
-//! A role of the binary as a child process: started, killed, stopped, started again.
+//! A role of the binary as a child process: started, killed, stopped, restarted.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,9 +9,9 @@ use std::time::Duration;
 use rustix::process::{Pid, Resource, Rlimit, Signal};
 use tokio::process::Child;
 
-/// How long a role may take to bind its ports, or to end. Far above what it takes.
+/// The limit for a role to bind its ports, or to end. Far above what it takes.
 const PATIENCE: Duration = Duration::from_secs(40);
-/// Descriptors that a role keeps beyond those it has open, when it is to have few.
+/// The number of descriptors that a role has beyond those it has open, when it is to have few.
 const SPARE_DESCRIPTORS: u64 = 2;
 
 /// A role that runs, or is down for a moment.
@@ -42,12 +42,12 @@ impl Role {
         role
     }
 
-    /// Its name.
+    /// Returns its name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where it listens, by the port's name.
+    /// Returns the address of a port, by its name.
     pub fn address(&self, port: &str) -> SocketAddr {
         *self.bound.get(port).unwrap_or_else(|| panic!("{port} is not bound: {:?}", self.bound))
     }
@@ -78,7 +78,7 @@ impl Role {
         self.child = Some(child);
     }
 
-    /// The arguments, with the ports that it had before.
+    /// Returns the arguments, with the ports that it had before.
     fn args_now(&self) -> Vec<String> {
         let mut args = self.args.clone();
         for pair in 0..args.len().saturating_sub(1) {
@@ -102,14 +102,15 @@ impl Role {
         self.begin().await;
     }
 
-    /// `kill -9`, and waits until it is gone.
+    /// Sends `kill -9`, and waits until it is gone.
     pub async fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().await.unwrap();
         }
     }
 
-    /// SIGTERM, and waits for the end; kills what does not end in time and says so.
+    /// Sends SIGTERM, and waits for the end; returns an error if it fails, or has to be killed
+    /// after the limit.
     pub async fn terminate(&mut self) -> Option<String> {
         self.signal(Signal::TERM);
         let mut child = self.child.take()?;
@@ -142,28 +143,28 @@ impl Role {
         self.descriptors = rustix::process::prlimit(Some(id), Resource::Nofile, few).ok();
     }
 
-    /// Gives the descriptors back.
+    /// Restores the limit of descriptors.
     pub fn give_descriptors(&mut self) {
         if let (Some(id), Some(before)) = (self.id(), self.descriptors.take()) {
             rustix::process::prlimit(Some(id), Resource::Nofile, before).ok();
         }
     }
 
-    /// How it ended, if it did so by itself.
+    /// Returns its exit status if it ended by itself.
     pub fn ended(&mut self) -> Option<String> {
         let status = self.child.as_mut()?.try_wait().ok()??;
         self.child = None;
         Some(status.to_string())
     }
 
-    /// Resident memory in kilobytes, as the system counts it.
+    /// Returns its resident memory in kilobytes, as the system counts it.
     pub fn rss_kb(&self) -> u64 {
         let text = self.proc("status").unwrap_or_default();
         let line = text.lines().find(|line| line.starts_with("VmRSS:"));
         line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or_default()
     }
 
-    /// Descriptors that are open.
+    /// Returns the number of its open descriptors.
     pub fn descriptors_open(&self) -> u64 {
         let Some(id) = self.id() else { return 0 };
         let dir = format!("/proc/{}/fd", id.as_raw_nonzero());

@@ -1,4 +1,5 @@
-//! A relay of bytes between two parties, with weather: fair, cut, stalled, half-open, byte by byte.
+//! A relay of bytes between two parties, whose link is fair, cut, stalled, half-open, or byte by
+//! byte.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,14 +12,14 @@ use tokio::task::JoinSet;
 
 use crate::plan::Weather;
 
-/// Bytes that are moved at once.
+/// The size of a read, bytes.
 const CHUNK_BYTES: usize = 16 * 1024;
-/// Bytes that go one by one; beyond them a connection is only slow to no purpose.
+/// The limit of bytes that pass one by one; beyond them a connection would only be slow.
 const SINGLE_BYTES_MAX: usize = 4 * 1024;
-/// How long the far side may take to accept.
+/// The deadline for the far side to accept.
 const CONNECT: Duration = Duration::from_secs(2);
 
-/// A running relay; ends with the handle.
+/// A running relay; ends when dropped.
 #[derive(Debug)]
 pub struct Relay {
     address: SocketAddr,
@@ -27,7 +28,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Listens on a free port for those who want to speak to `to`.
+    /// Listens on a free port for connections to `to`.
     pub async fn start(to: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -37,12 +38,12 @@ impl Relay {
         Self { address, weather, _tasks: tasks }
     }
 
-    /// Where it listens.
+    /// Returns its own address.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// From now on this happens, also to connections that are there.
+    /// Sets the state of the link from now on, also for open connections.
     pub fn set(&self, weather: Weather) {
         self.weather.send_replace(weather);
     }
@@ -63,7 +64,7 @@ async fn accept(listener: TcpListener, to: SocketAddr, weather: watch::Receiver<
     }
 }
 
-/// Carries one connection until either side ends it, or the weather does.
+/// Relays one connection until either side ends it, or the link is cut.
 async fn join(near: TcpStream, to: SocketAddr, mut weather: watch::Receiver<Weather>) {
     let Ok(Ok(far)) = tokio::time::timeout(CONNECT, TcpStream::connect(to)).await else { return };
     drop(near.set_nodelay(true));

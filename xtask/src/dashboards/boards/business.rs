@@ -1,4 +1,4 @@
-//! Orders, proposals, and what becomes of them.
+//! The dashboard of orders, proposals and awards.
 
 use super::super::Board;
 use super::super::panel::{Panel, curves, quantiles, stat};

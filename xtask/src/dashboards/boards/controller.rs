@@ -1,4 +1,4 @@
-//! The operator at work.
+//! The dashboard of the operator.
 
 use super::super::Board;
 use super::super::panel::{Panel, curves, quantiles, stat};

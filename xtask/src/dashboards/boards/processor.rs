@@ -1,4 +1,4 @@
-//! The owners of orders: journal, disk, memory.
+//! The dashboard of the processors: journal, notifications, disk, memory.
 
 use super::super::Board;
 use super::super::panel::{Panel, curves, quantiles};

@@ -1,4 +1,4 @@
-//! Rate, errors and duration of methods and routes.
+//! The dashboard of methods and routes: rate, errors and duration.
 
 use super::super::Board;
 use super::super::panel::{Panel, curves, quantiles};

@@ -1,4 +1,4 @@
-//! The streams of events between processors and trackers.
+//! The dashboard of the event streams between processors and trackers.
 
 use super::super::Board;
 use super::super::panel::{Panel, curves, quantiles, stat};

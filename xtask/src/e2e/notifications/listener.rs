@@ -1,5 +1,5 @@
-//! A receiver of signed webhooks: it takes what came in when it is asked, and checks each signature
-//! after Standard Webhooks.
+//! A receiver of signed webhooks: it takes the waiting requests when it is called, and checks each
+//! signature by Standard Webhooks.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
@@ -13,21 +13,22 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::Value;
 use sha2::Sha256;
 
-/// Bytes of a request: far above what an invitation has.
+/// The most bytes of a request: far more than an invitation has.
 const REQUEST_BYTES_MAX: u64 = 256 * 1024;
-/// How long a peer may be silent. Less than the sender's deadline for an attempt, 15 s.
+/// The read and write timeout of a connection. Less than the sender's deadline for an attempt, 15
+/// s.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 
-/// A message whose signature is right.
+/// A received message with a valid signature.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Heard {
-    /// The path that was asked.
+    /// The path of the request.
     pub(super) path: String,
-    /// The `CloudEvent`.
+    /// The body, a `CloudEvent`.
     pub(super) event: Value,
 }
 
-/// A listening socket, and what it heard so far.
+/// A listening socket, and the messages received so far.
 #[derive(Debug)]
 pub(super) struct Listener {
     socket: TcpListener,
@@ -38,7 +39,7 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// Listens on that address of this machine from which the peer is reached.
+    /// Listens on the address of this machine from which the peer is reached.
     pub(super) fn open(peer: &str, secret: &str) -> anyhow::Result<Self> {
         let peer: IpAddr = peer.parse().with_context(|| format!("{peer} is not an address"))?;
         let any = if peer.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
@@ -57,13 +58,13 @@ impl Listener {
         self.address
     }
 
-    /// What is wrong with messages that are not among those heard: their signature or form.
+    /// Returns the faults of rejected messages: their signature or form.
     pub(super) fn wrong(&self) -> &[String] {
         &self.wrong
     }
 
-    /// Takes what waits on the socket; gives all that was heard so far. Senders wait meanwhile, so it
-    /// is called often.
+    /// Takes the requests that wait on the socket; returns all messages received so far. Senders
+    /// wait meanwhile, so it is called often.
     pub(super) fn take(&mut self) -> anyhow::Result<&[Heard]> {
         loop {
             match self.socket.accept() {
@@ -78,7 +79,7 @@ impl Listener {
     }
 }
 
-/// Reads one request and answers it; the connection ends with it.
+/// Reads one request, responds to it and closes the connection.
 fn hear(mut stream: TcpStream, key: &[u8]) -> anyhow::Result<Heard> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(SILENCE_MAX))?;
@@ -89,7 +90,7 @@ fn hear(mut stream: TcpStream, key: &[u8]) -> anyhow::Result<Heard> {
     Ok(Heard { path: request.path, event })
 }
 
-/// A request as it came.
+/// An HTTP request.
 #[derive(Debug, Default)]
 struct Request {
     path: String,
@@ -121,7 +122,7 @@ impl Request {
         self.headers.get(name).map(String::as_str).with_context(|| format!("no header {name}"))
     }
 
-    /// The event, if one of the signatures is right for it.
+    /// Returns the event, if one of the signatures is valid for it.
     fn event(&self, key: &[u8]) -> anyhow::Result<Value> {
         let id = self.header("webhook-id")?;
         let signed = [id, ".", self.header("webhook-timestamp")?, "."].concat();
@@ -151,7 +152,7 @@ mod tests {
 
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-    /// A request as a processor sends it, signed with the key of `SECRET`.
+    /// Makes a request as a processor sends it, signed with the key of `SECRET`.
     fn sent(listener: &Listener, body: &str) -> String {
         let mut mac = Hmac::<Sha256>::new_from_slice(&listener.key).unwrap();
         mac.update(format!("m1.1614265330.{body}").as_bytes());
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn the_signature_of_the_standards_own_example_is_right() {
+    fn the_standards_example_signature_is_valid() {
         let headers = [
             ("webhook-id", "msg_p5jXN8AQM9LWM0D4loKWxJek"),
             ("webhook-timestamp", "1614265330"),
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_heard_and_answered() {
+    fn waiting_messages_are_received_and_answered() {
         let mut listener = Listener::open("127.0.0.1", SECRET).unwrap();
         assert_eq!(listener.take().unwrap(), []);
         let body = r#"{"specversion":"1.0","id":"m1"}"#;
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_was_changed_or_cut_off_is_refused() {
+    fn changed_or_truncated_messages_are_refused() {
         let mut listener = Listener::open("127.0.0.1", SECRET).unwrap();
         let right = sent(&listener, r#"{"specversion":"1.0","id":"m1"}"#);
         for (wrong, wanted) in [

@@ -1,5 +1,5 @@
-//! A buyer's acts as edits of an `OrderRequest`'s spec: pure, and refused where the resource's own
-//! rules would refuse them, with the same reasons as at a processor.
+//! A buyer's commands as edits of an `OrderRequest`'s spec: pure, and refused where the resource's
+//! own rules would refuse them, with the same reasons as at a processor.
 
 use orderstream_core::buyer::{BuyerAct, Note};
 use orderstream_core::command::Award;
@@ -11,7 +11,7 @@ use crate::order_request::{
 };
 use crate::{convert, duration};
 
-/// A follow-up as a manifest writes it.
+/// Returns a follow-up as a manifest has it.
 pub(in crate::cluster) fn follow_up_spec(id: &FollowUpId, note: &Note) -> FollowUpSpec {
     FollowUpSpec {
         id: id.to_string(),
@@ -25,7 +25,7 @@ pub(in crate::cluster) fn follow_up_spec(id: &FollowUpId, note: &Note) -> Follow
     }
 }
 
-/// Adds a follow-up, unless it is there.
+/// Adds a follow-up, unless the spec has the same one already.
 pub(in crate::cluster) fn add_follow_up(
     spec: &mut OrderRequestSpec,
     follow_up: &FollowUpSpec,
@@ -45,7 +45,7 @@ pub(in crate::cluster) fn add_follow_up(
     Ok(())
 }
 
-/// Writes what an act wants into the spec.
+/// Edits the spec as a command wants it.
 pub(in crate::cluster) fn apply(
     spec: &mut OrderRequestSpec,
     act: &BuyerAct,
@@ -63,7 +63,7 @@ pub(in crate::cluster) fn apply(
             spec.cancel = true;
             spec.cancel_reason.clone_from(reason);
         }
-        // The first reason is the one that is told.
+        // The first reason stays.
         BuyerAct::Pause(_) | BuyerAct::Cancel(_) => {}
         BuyerAct::Close(reason) => {
             spec.close.get_or_insert_with(|| CloseSpec { reason: reason.clone() });

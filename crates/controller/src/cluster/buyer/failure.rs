@@ -1,14 +1,14 @@
-//! Requests to the API server, and why one was not done.
+//! Requests to the API server, and their failures.
 
 use std::time::Duration;
 
 use orderstream_core::buyer::BuyerError;
 use orderstream_core::{Reason, Refusal};
 
-/// How long one request to the API server may take.
+/// The time limit of one request to the API server.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why the API server did not do it.
+/// A failed request: the API server's status code and message, or a request without a response.
 #[derive(Debug)]
 pub(super) enum Failure {
     Api(u16, String),
@@ -16,7 +16,7 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// Whether a write may have been done all the same.
+    /// Reports whether a write may have been done all the same.
     pub(super) const fn may_be_done(&self) -> bool {
         matches!(self, Self::Lost(_) | Self::Api(500.., _))
     }

@@ -1,14 +1,14 @@
-//! Names of resources for ids of orders.
+//! The resource names of order ids.
 
 use orderstream_core::hash::StableHasher;
 
-/// Characters of a resource's name: a label holds as many (RFC 1123).
+/// Characters of a resource's name at most, as many as a label holds (RFC 1123).
 const NAME_CHARS_MAX: usize = 63;
-/// Of these, the dash and the hash that keep two mapped ids apart.
+/// The characters among these of the dash and the hash that keep two mapped ids apart.
 const HASH_CHARS: usize = 9;
 
-/// A resource's name for an order's id: the id itself where it can be one, else what can be of it
-/// and a hash, so that two ids never share a name.
+/// Returns the resource's name for an order's id: the id itself where it is a valid name, else its
+/// valid part and a hash, so that two ids never share a name.
 pub(super) fn resource_name(id: &str) -> String {
     let fits = |text: &str| {
         let inner =
@@ -36,8 +36,9 @@ pub(super) fn resource_name(id: &str) -> String {
 mod tests {
     use super::*;
 
+    /// Other ids get a hash and never share a name.
     #[test]
-    fn an_id_that_can_be_a_name_is_one_and_others_never_meet() {
+    fn valid_ids_name_their_resources() {
         assert_eq!(resource_name("sb1029436"), "sb1029436");
         assert_eq!(resource_name("or-2041.a"), "or-2041.a");
         for id in ["SB1029436", "a_b", "a:b", "-a", "a.", "..", "_", &"x".repeat(128)] {
@@ -51,7 +52,7 @@ mod tests {
 
     /// An order that was asked for before an update is found by its name after it.
     #[test]
-    fn an_id_has_the_name_that_it_ever_had() {
+    fn resource_names_never_change() {
         let table = [
             ("SB1029436", "sb1029436-9cd5ab70"),
             ("ORDER-2041.A", "order-2041-a-7d7f0cdb"),

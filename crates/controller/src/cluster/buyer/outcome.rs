@@ -1,20 +1,22 @@
-//! What came of a buyer's edit, as the resource's status tells it: pure. The edit itself is only a
-//! wish; it is done when the order is so, and refused when the status says so.
+//! The outcome of a buyer's edit, as the resource's status shows it: pure. The edit itself is only
+//! a wish; it is done when the order is so, and refused when the status says so.
 
 use orderstream_core::buyer::{BuyerAct, Outcome};
 use orderstream_core::command::Act;
 use orderstream_core::date::parse_rfc3339;
 use orderstream_core::plan::wish_name;
-use orderstream_core::{FollowUpId, IdempotencyKey, Reason, Refusal};
+use orderstream_core::request_phase::end_reason;
+use orderstream_core::{FollowUpId, IdempotencyKey, Reason, Refusal, RequestPhase};
 
+use crate::conditions::{READY, STALLED};
 use crate::duration;
 use crate::order_request::{OrderRequest, OrderRequestSpec};
 use crate::order_status::OrderRequestStatus;
 
-/// What the key of a follow-up begins with.
+/// The prefix of a follow-up's key.
 const FOLLOW_UP: &str = "follow-up:";
 
-/// What a buyer's edit asked for.
+/// The wish of a buyer's edit: a command, or a follow-up.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Wish {
     Act(BuyerAct),
@@ -22,13 +24,13 @@ pub(super) enum Wish {
 }
 
 impl Wish {
-    /// The key under which is told what comes of it: a resource keeps no keys of callers, so it is
-    /// what the edit was about.
+    /// Returns the key under which the outcome is found. A resource keeps no keys of callers, so it
+    /// is made of the wish's subject.
     pub(super) fn key(&self) -> Option<IdempotencyKey> {
         let key = match self {
             Self::Act(BuyerAct::Extend(ms)) => format!("extend:{ms}"),
             Self::Act(act) => name(act),
-            // An id may be as long as a key and leaves no room for the word; then it stands alone.
+            // An id may be as long as a key, with no space for the prefix; then it stands alone.
             Self::FollowUp(id) => {
                 let worded = IdempotencyKey::new(format!("{FOLLOW_UP}{id}")).ok();
                 return worded.or_else(|| IdempotencyKey::new(id.as_str()).ok());
@@ -37,7 +39,7 @@ impl Wish {
         IdempotencyKey::new(key).ok()
     }
 
-    /// The wish under a key, if the resource has it.
+    /// Returns the wish under a key; `None` where the resource does not have it.
     pub(super) fn held(spec: &OrderRequestSpec, key: &str) -> Option<Self> {
         if let Some(ms) = key.strip_prefix("extend:").and_then(|ms| ms.parse().ok()) {
             let held_ms = duration::expires_in_ms(&spec.expires_in).ok()?;
@@ -65,7 +67,7 @@ impl Wish {
         Some(Self::Act(act))
     }
 
-    /// Its word.
+    /// Returns the wish's name, with which a refusal's message in the status begins.
     pub(super) fn name(&self) -> String {
         match self {
             Self::Act(act) => name(act),
@@ -78,7 +80,7 @@ fn name(act: &BuyerAct) -> String {
     wish_name(&Act::from(act.clone()))
 }
 
-/// Since when the resource has a wish, as far as that is known.
+/// The generation since which the resource has a wish, as far as that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Since {
     /// It came with the edit that gave the resource this generation.
@@ -87,8 +89,9 @@ pub(super) enum Since {
     Before(i64),
 }
 
-/// What came of a wish, as far as the resource tells it. It tells nothing where another edit or the
-/// order's end has taken away what told it: what was `done` or `refused` once is never the other.
+/// Returns a wish's outcome, as far as the resource shows it; `None` where another edit or the
+/// order's end has replaced what showed it. An outcome that was `done` once is never `refused`
+/// later, nor the other way round.
 pub(super) fn outcome(resource: &OrderRequest, wish: &Wish, since: Since) -> Option<Outcome> {
     let Some(status) = &resource.status else { return Some(Outcome::Pending) };
     if stays_so(resource, status, wish) {
@@ -100,7 +103,7 @@ pub(super) fn outcome(resource: &OrderRequest, wish: &Wish, since: Since) -> Opt
         (true, true, _) => told(status, wish).or_else(|| at_the_end(resource, status, wish)),
         (true, false, _) => told(status, wish).or_else(|| by_now(status, wish)),
         (false, false, _) => Some(Outcome::Pending),
-        // An end is looked at no more: what was written after it is not taken up.
+        // Nothing is carried to an order after its end: what was written then is not taken up.
         (false, true, Since::Edit(_)) => {
             Some(Outcome::Refused(over(status, "and was so before this was taken up")))
         }
@@ -109,22 +112,23 @@ pub(super) fn outcome(resource: &OrderRequest, wish: &Wish, since: Since) -> Opt
     }
 }
 
-/// The newest edit that was carried to the order, or refused: after an end, edits are only observed.
+/// Returns the generation of the newest edit that was carried to the order, or refused: after an
+/// end, edits are only observed.
 fn judged(status: &OrderRequestStatus) -> Option<i64> {
     if !status.is_terminal() {
         return status.observed_generation;
     }
-    let ready = status.conditions.iter().find(|held| held.type_ == "Ready");
+    let ready = status.condition(READY);
     ready.map_or(status.observed_generation, |ready| ready.observed_generation)
 }
 
-/// Whether the order has what no edit and no end takes away again.
+/// Reports whether the order has the wish for good: no edit and no end takes it away again.
 fn stays_so(resource: &OrderRequest, status: &OrderRequestStatus, wish: &Wish) -> bool {
-    let is_phase = |phase: &str| status.phase.as_deref() == Some(phase);
+    let is_phase = |phase| status.request_phase() == Some(phase);
     match wish {
         Wish::FollowUp(id) => is_sent(resource, status, id),
-        Wish::Act(BuyerAct::Cancel(_)) => is_phase("Cancelled"),
-        Wish::Act(BuyerAct::Close(_)) => is_phase("Closed"),
+        Wish::Act(BuyerAct::Cancel(_)) => is_phase(RequestPhase::Cancelled),
+        Wish::Act(BuyerAct::Close(_)) => is_phase(RequestPhase::Closed),
         Wish::Act(BuyerAct::Extend(ms)) => {
             let time = |text: &Option<String>| text.as_deref().and_then(parse_rfc3339);
             let times = time(&status.start_time).zip(time(&status.expires_at));
@@ -140,8 +144,8 @@ fn stays_so(resource: &OrderRequest, status: &OrderRequestStatus, wish: &Wish) -
     }
 }
 
-/// Whether the order's list surely has a follow-up: the newest is named, and the others are counted.
-/// They are sent in the order in which they were written, but one that is refused is passed over.
+/// Reports whether the order's list surely has a follow-up: the status names the newest, and counts
+/// all. They are sent in the order of the spec, but one that is refused is passed over.
 fn is_sent(resource: &OrderRequest, status: &OrderRequestStatus, id: &FollowUpId) -> bool {
     let Some(sent) = &status.follow_ups else { return false };
     let Some(last) = sent.last_id.as_deref() else { return false };
@@ -157,16 +161,19 @@ fn place(resource: &OrderRequest, id: &str) -> Option<usize> {
     resource.spec.follow_ups.iter().position(|held| held.id == id)
 }
 
-/// What came of a wish that was taken up by an order that lives.
+/// Returns the outcome of a wish that was taken up by an order that has not ended.
 fn by_now(status: &OrderRequestStatus, wish: &Wish) -> Option<Outcome> {
-    let phase = status.phase.as_deref().unwrap_or_default();
+    let phase = status.request_phase();
+    let is = |wanted| phase == Some(wanted);
     let done_if = |is_so: bool| Some(if is_so { Outcome::Done } else { Outcome::Pending });
     match wish {
         // The phase is that of the stream while that is down.
-        Wish::Act(BuyerAct::Pause(_) | BuyerAct::Resume) if phase == "Reconnecting" => None,
-        Wish::Act(BuyerAct::Pause(_)) => done_if(phase == "Paused"),
-        Wish::Act(BuyerAct::Resume) => done_if(phase == "Streaming"),
-        Wish::Act(BuyerAct::UndoAward(_)) => done_if(status.award.is_none() && phase != "Pending"),
+        Wish::Act(BuyerAct::Pause(_) | BuyerAct::Resume) if is(RequestPhase::Reconnecting) => None,
+        Wish::Act(BuyerAct::Pause(_)) => done_if(is(RequestPhase::Paused)),
+        Wish::Act(BuyerAct::Resume) => done_if(is(RequestPhase::Streaming)),
+        Wish::Act(BuyerAct::UndoAward(_)) => {
+            done_if(status.award.is_none() && !is(RequestPhase::Pending))
+        }
         // An award of somebody else stalls this one.
         Wish::Act(BuyerAct::Finalise { undo_within_ms, .. }) => {
             done_if(undo_within_ms.is_some() && status.award.is_some())
@@ -176,15 +183,18 @@ fn by_now(status: &OrderRequestStatus, wish: &Wish) -> Option<Outcome> {
     }
 }
 
-/// What came of a wish that was taken up by an order that has ended since: what its end has not in it
-/// was looked for when the end was written down, the first of it is told.
+/// Returns the outcome of a wish that was taken up by an order that has ended since. The wishes
+/// that the end lacks were determined when it was published, and the status names the first of
+/// them.
 fn at_the_end(
     resource: &OrderRequest,
     status: &OrderRequestStatus,
     wish: &Wish,
 ) -> Option<Outcome> {
     match wish {
-        Wish::Act(BuyerAct::Finalise { .. }) if status.phase.as_deref() == Some("Finalised") => {
+        Wish::Act(BuyerAct::Finalise { .. })
+            if status.request_phase() == Some(RequestPhase::Finalised) =>
+        {
             Some(Outcome::Done)
         }
         Wish::FollowUp(id) => {
@@ -197,14 +207,14 @@ fn at_the_end(
     }
 }
 
-/// What an end that is another one than the wish's tells of it: that it never was, where it would be
-/// seen in the end.
+/// Returns the outcome of a wish that the order's end does not show: refused where the end would
+/// show it, had it been done.
 fn never_was(status: &OrderRequestStatus, wish: &Wish) -> Option<Outcome> {
     let is_seen = match wish {
         Wish::Act(BuyerAct::Cancel(_) | BuyerAct::Close(_) | BuyerAct::Extend(_)) => true,
         // One that can be undone may have waited to count, and be gone since.
         Wish::Act(BuyerAct::Finalise { undo_within_ms, .. }) => {
-            undo_within_ms.is_none() && status.phase.as_deref() != Some("Finalised")
+            undo_within_ms.is_none() && status.request_phase() != Some(RequestPhase::Finalised)
         }
         Wish::Act(BuyerAct::Pause(_) | BuyerAct::Resume | BuyerAct::UndoAward(_))
         | Wish::FollowUp(_) => false,
@@ -214,11 +224,11 @@ fn never_was(status: &OrderRequestStatus, wish: &Wish) -> Option<Outcome> {
 
 fn over(status: &OrderRequestStatus, text: &str) -> Refusal {
     let phase = status.phase.as_deref().unwrap_or_default();
-    let reason = if phase == "Expired" { Reason::DeadlinePassed } else { Reason::OrderEnded };
+    let reason = end_reason(phase);
     Refusal::new(reason, format!("the order is {phase}, {text}"))
 }
 
-/// Why the processor refused just this, where the status says so.
+/// Returns the processor's refusal of just this wish, where the status shows one.
 fn told(status: &OrderRequestStatus, wish: &Wish) -> Option<Outcome> {
     let stalled = stalled(status)?;
     let text = stalled.message.strip_prefix(&wish.name())?.strip_prefix(": ")?;
@@ -229,7 +239,7 @@ fn told(status: &OrderRequestStatus, wish: &Wish) -> Option<Outcome> {
 fn stalled(
     status: &OrderRequestStatus,
 ) -> Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition> {
-    status.conditions.iter().find(|held| held.type_ == "Stalled" && held.status == "True")
+    status.condition(STALLED).filter(|held| held.status == "True")
 }
 
 #[cfg(test)]
@@ -270,7 +280,7 @@ mod tests {
         Wish::Act(BuyerAct::Finalise { award: None, reason: None, undo_within_ms: Some(1) })
     }
 
-    /// What comes of a wish that came with generation 2, in a word.
+    /// Returns a wish's outcome as one word; the resource has generation 2.
     fn told(status: &Value, wish: &Wish, since: Since) -> String {
         match outcome(&resource(&json!({}), status), wish, since) {
             None => "untold".to_owned(),
@@ -280,8 +290,9 @@ mod tests {
         }
     }
 
+    /// Edits that were taken up and do not show yet are pending too.
     #[test]
-    fn an_edit_that_is_not_taken_up_or_does_not_show_is_pending() {
+    fn unobserved_edits_are_pending() {
         for status in [
             json!({}),
             json!({ "observedGeneration": 1, "phase": "Streaming" }),
@@ -294,8 +305,9 @@ mod tests {
         }
     }
 
+    /// An order that ended before the edit refuses it too.
     #[test]
-    fn an_award_that_somebody_else_s_overtook_is_refused_and_never_done() {
+    fn overtaken_awards_are_refused() {
         let end = json!({ "observedGeneration": 2, "phase": "Finalised", "conditions":
             stalled("ALREADY_AWARDED", "award: the order was decided otherwise before") });
         assert_eq!(told(&end, &award(), EDIT), "ALREADY_AWARDED");
@@ -305,8 +317,9 @@ mod tests {
         assert_eq!(told(&own, &award(), EDIT), "done");
     }
 
+    /// They are only observed.
     #[test]
-    fn an_edit_after_the_end_is_observed_and_did_not_count() {
+    fn edits_after_end_do_not_count() {
         let ready = json!([{ "type": "Ready", "status": "True", "reason": "Finalised",
             "message": "", "observedGeneration": 1,
             "lastTransitionTime": "2026-11-23T20:35:25Z" }]);
@@ -316,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stalls_another_wish_refuses_only_that_one() {
+    fn stalled_wish_refuses_no_other() {
         let status = json!({ "observedGeneration": 2, "phase": "Paused", "conditions":
             stalled("PROPOSAL_NOT_FOUND", "award: the order has no proposal p9") });
         assert_eq!(told(&status, &pause(), EDIT), "done");
@@ -324,9 +337,9 @@ mod tests {
         assert_eq!(told(&status, &Wish::Act(BuyerAct::Resume), EDIT), "pending");
     }
 
-    /// What was done once is not refused by what happens to the order later, and the other way round.
+    /// A wish that was done is shown as done or not at all, whatever happens to the order later.
     #[test]
-    fn what_was_done_is_never_refused_later_it_is_untold_at_most() {
+    fn done_wishes_are_never_refused_later() {
         let undone = || Wish::Act(BuyerAct::UndoAward(None));
         let at = |phase: &str| json!({ "observedGeneration": 2, "phase": phase });
         let award_waits = json!({ "observedGeneration": 2, "phase": "Streaming",
@@ -348,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_after_the_end_takes_back_nothing_of_what_was_told() {
+    fn edits_after_end_reverse_no_outcome() {
         let at = |phase: &str| json!({ "observedGeneration": 2, "phase": phase });
         let cancel = || Wish::Act(BuyerAct::Cancel(None));
         let later = Since::Before(3);
@@ -364,7 +377,7 @@ mod tests {
         }
     }
 
-    /// `status` of an order to which so many follow-ups were sent, the last one this.
+    /// Returns the status of an order to which `count` follow-ups were sent, the last one `last`.
     fn sent(count: u32, last: &str, phase: &str, conditions: &Value) -> Value {
         json!({ "observedGeneration": 2, "phase": phase, "conditions": conditions,
             "followUps": { "sent": count, "lastId": last } })
@@ -384,8 +397,9 @@ mod tests {
         })
     }
 
+    /// Nothing that stalls or ends the order later takes that back.
     #[test]
-    fn a_follow_up_that_was_sent_is_done_whatever_stalls_or_ends_the_order_later() {
+    fn sent_follow_ups_stay_done() {
         let none = json!([]);
         let award = stalled("PROPOSAL_NOT_FOUND", "award: the order has no proposal p9");
         let of_third = stalled("DEADLINE_PASSED", "follow-up f3: the order is Expired");
@@ -396,7 +410,7 @@ mod tests {
             (sent(2, "f2", "Expired", &award), ["done", "done", "untold"]),
             (sent(2, "f2", "Expired", &of_third), ["done", "done", "DEADLINE_PASSED"]),
             (sent(2, "f2", "Reconnecting", &none), ["done", "done", "pending"]),
-            // One of the first two was refused, and it is not told any more which.
+            // One of the first two was refused, and the status no longer shows which.
             (sent(2, "f3", "Streaming", &award), ["pending", "pending", "done"]),
             (sent(1, "of-somebody-else", "Streaming", &none), ["pending", "pending", "pending"]),
             // The end has all that it is not said to lack.
@@ -412,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_id_of_a_follow_up_has_a_key_under_which_it_is_found() {
+    fn longest_follow_up_ids_have_keys() {
         for id in ["x".repeat(128), "x".repeat(118), format!("follow-up:{}", "x".repeat(118))] {
             let spec = json!({ "followUps": [{ "id": id, "message": { "message": "?" } }] });
             let spec: OrderRequestSpec = serde_json::from_value(spec).unwrap();
@@ -422,8 +436,9 @@ mod tests {
         }
     }
 
+    /// The key of a wish that the resource does not have finds nothing.
     #[test]
-    fn each_wish_is_found_under_its_key_and_only_while_the_resource_has_it() {
+    fn wishes_are_found_by_key() {
         let spec = json!({ "suspend": true, "cancel": true, "expiresIn": "2h", "award":
             { "proposalId": "p" }, "followUps": [{ "id": "f1", "message": { "message": "?" } }] });
         let spec: OrderRequestSpec = serde_json::from_value(spec).unwrap();

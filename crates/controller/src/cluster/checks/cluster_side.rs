@@ -9,9 +9,9 @@ use crate::seller::Seller;
 
 /// The oldest minor version of Kubernetes 1 whose fields the chart uses.
 const MINOR_MIN: u32 = 30;
-/// Milliseconds that an answer of the API server may take before people notice.
+/// Milliseconds that a response of the API server may take without a warning.
 const LATENCY_MS_MAX: u64 = 1_000;
-/// Series that one process may have.
+/// Series that one process may have without a warning.
 const SERIES_MAX: usize = 2_000;
 
 pub(super) fn kubernetes(facts: &Facts) -> Vec<Finding> {
@@ -77,7 +77,7 @@ fn rights(facts: &Facts) -> Option<Finding> {
     ))
 }
 
-/// The minor version of `v1.34.4+k3s1`.
+/// Returns the minor version, such as 34 of `v1.34.4+k3s1`.
 fn minor(version: &str) -> Option<u32> {
     let rest = version.trim_start_matches('v').strip_prefix("1.")?;
     rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
@@ -144,7 +144,7 @@ fn wanted(name: &str) -> Value {
     }
 }
 
-/// Whether all that is wanted is held; the API server adds fields of its own.
+/// Reports whether `held` has all that is wanted; the API server adds fields of its own.
 fn is_part(wanted: &Value, held: &Value) -> bool {
     match (wanted, held) {
         (Value::Object(wanted), Value::Object(held)) => wanted.iter().all(|(name, value)| {
@@ -212,7 +212,7 @@ fn leader(lease: &Answer<Option<super::LeaseFacts>>) -> Finding {
     }
 }
 
-/// Whether a workload is there and ready, and if not, what its pods say.
+/// Judges whether a workload is installed and ready; its pods give the cause where it is not.
 pub(super) fn deployed(
     (group, id): (Group, &'static str),
     found: &Answer<Vec<Workload>>,

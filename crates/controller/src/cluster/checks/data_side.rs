@@ -1,20 +1,21 @@
-//! The judges of what the processes say: processors, streams, storage, and whether processors can
-//! be taken away.
+//! The judges of the processes' metrics: processors, streams, storage, and the orders on processors
+//! that are to be removed.
 
 use super::Mark::{Failed, Warning};
 use super::cluster_side::deployed;
 use super::{Facts, Figures, Finding, Group, Order, Pod};
 
-/// The part of a volume that is free: below the first it is said, below the second it fails.
+/// The free fraction of a volume below which there is a warning; below [`FREE_FAIL`] the check
+/// fails.
 const FREE_WARN: f64 = 0.20;
 const FREE_FAIL: f64 = 0.05;
 /// Seconds that a sync of the journal may take on average.
 const SYNC_SECONDS_MAX: f64 = 0.1;
-/// Statuses that may wait before it is said.
+/// Statuses that may wait without a warning.
 const STATUSES_WAITING_MAX: f64 = 100.0;
-/// Seconds that an expiry may be late: twice what is promised.
+/// Seconds that an expiry may be late: twice the promised time.
 const OVERDUE_SECONDS_MAX: f64 = 2.0;
-/// Orders that are named in one line.
+/// Orders that are named in one finding.
 const NAMED_MAX: usize = 5;
 
 fn pods<'a>(facts: &'a Facts, component: &'a str) -> impl Iterator<Item = (&'a Pod, &'a Figures)> {
@@ -22,7 +23,7 @@ fn pods<'a>(facts: &'a Facts, component: &'a str) -> impl Iterator<Item = (&'a P
     of_kind.filter_map(|pod| pod.figures.as_ref().ok().map(|figures| (pod, figures)))
 }
 
-/// The pod whose figure is the highest.
+/// Returns the pod with the highest value, and the value.
 fn highest<'a>(
     facts: &'a Facts,
     component: &'a str,
@@ -276,7 +277,7 @@ pub(super) fn stranding(facts: &Facts) -> Vec<Finding> {
     )]
 }
 
-/// The ordinal of the pod that holds an order, where it is one of this set.
+/// Returns the ordinal of the pod that holds an order; `None` where it is not one of this set.
 fn ordinal(order: &Order, set: &str) -> Option<u32> {
     let host = order.processor.strip_prefix("http://")?.split('.').next()?;
     host.strip_prefix(set)?.strip_prefix('-')?.parse().ok()

@@ -1,4 +1,4 @@
-//! What is known of an installation, as it was at one moment.
+//! The facts about an installation, as it was at one moment.
 
 use std::collections::BTreeMap;
 
@@ -6,19 +6,19 @@ use serde_json::Value;
 
 use super::Figures;
 
-/// What the API server said, or why it did not.
+/// A response of the API server, or the text of the failure.
 pub type Answer<T> = Result<T, String>;
 
-/// All facts. What was not asked for is empty.
+/// All facts. Those that were not asked for are empty.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// The API server's version, such as `v1.34.4`.
     pub version: Option<Answer<String>>,
-    /// How long it took to say so, in milliseconds.
+    /// The time that the request of the version took, in milliseconds.
     pub latency_ms: u64,
-    /// What installing needs, and whether it is allowed.
+    /// The rights that installing needs, and whether each is granted.
     pub rights: Vec<(String, Answer<bool>)>,
-    /// The definitions by name; `None` where there is none.
+    /// The custom resource definitions by name; `None` where one is not installed.
     pub crds: BTreeMap<String, Answer<Option<Value>>>,
     /// The namespace of the installation.
     pub namespace: String,
@@ -32,17 +32,17 @@ pub struct Facts {
     pub pods: Option<Answer<Vec<Pod>>>,
     /// The processors' volumes.
     pub claims: Option<Answer<Vec<Claim>>>,
-    /// How many monitors of the Prometheus operator look at the installation; `None` where the cluster
-    /// has no such kinds.
+    /// The number of the Prometheus operator's monitors of the installation; the inner `None` where
+    /// the cluster has no such kinds.
     pub monitors: Option<Answer<Option<usize>>>,
-    /// Orders that are not at their end, where that was asked for.
+    /// Orders that have not ended, where they were asked for.
     pub orders: Option<Answer<Vec<Order>>>,
-    /// How many processors there are to be, by the name of their set.
+    /// The name of the processors' set, and the number of processors that it is to have.
     pub wanted_processors: Option<(String, u32)>,
 }
 
 impl Facts {
-    /// The pods, as far as they could be listed.
+    /// Returns the pods; none where they could not be listed.
     pub(super) fn pods(&self) -> &[Pod] {
         match &self.pods {
             Some(Ok(pods)) => pods,
@@ -56,7 +56,7 @@ impl Facts {
 pub struct Workload {
     /// Its name.
     pub name: String,
-    /// Pods that are to be.
+    /// Pods that are wanted.
     pub wanted: u64,
     /// Pods that are ready.
     pub ready: u64,
@@ -67,11 +67,11 @@ pub struct Workload {
 /// The election's Lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeaseFacts {
-    /// Who leads; empty when nobody does.
+    /// The leader's identity; empty when nobody leads.
     pub holder: String,
-    /// Milliseconds since it was renewed.
+    /// Milliseconds since it was renewed; `i64::MAX` where it has no time of a renewal.
     pub age_ms: i64,
-    /// Seconds that it is believed.
+    /// Seconds for which a renewal is valid.
     pub duration_s: i64,
 }
 
@@ -82,13 +82,13 @@ pub struct Pod {
     pub name: String,
     /// `controller` or `processor`.
     pub component: String,
-    /// Whether it is ready.
+    /// Set when the pod is ready.
     pub is_ready: bool,
-    /// Why not, in the kubelet's words.
+    /// The reasons and messages of its status, joined by `; `; empty where it has none.
     pub reason: String,
-    /// How often its container was started again.
+    /// The restarts of its container.
     pub restarts: u64,
-    /// Its metrics.
+    /// Its metrics, or the text of the failure to read them.
     pub figures: Answer<Figures>,
 }
 
@@ -101,11 +101,11 @@ pub struct Claim {
     pub phase: String,
 }
 
-/// An order that is not at its end.
+/// An order that has not ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Order {
-    /// Namespace and name.
+    /// Its namespace and name, with a slash between them.
     pub name: String,
-    /// The URL of the processor that holds it; empty when none does yet.
+    /// The URL of its owner; empty while it is not placed.
     pub processor: String,
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 pub struct Figures(BTreeMap<String, f64>);
 
 impl Figures {
-    /// Reads the text format; what is no sample is left out.
+    /// Reads the text format; lines that are not samples are left out.
     pub fn parse(text: &str) -> Self {
         let sample = |line: &str| {
             let (series, value) = line.trim().rsplit_once(' ')?;
@@ -17,13 +17,13 @@ impl Figures {
         Self(lines.filter_map(sample).collect())
     }
 
-    /// How many series there are.
+    /// Returns the number of series.
     pub fn series(&self) -> usize {
         self.0.len()
     }
 
-    /// The sum of all series of a name that have these labels, written `name="value"`; `None` where
-    /// there is none.
+    /// Returns the sum of all series of a name that have these labels, written `name="value"`;
+    /// `None` where there is none.
     pub fn sum(&self, name: &str, labels: &[&str]) -> Option<f64> {
         let from = self.0.range(name.to_owned()..);
         let of_name =
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn series_are_found_by_name_and_labels() {
+    fn name_and_labels_select_series() {
         let figures = Figures::parse(
             "# HELP a_total Of a.\n# TYPE a_total counter\na_total{k=\"x\",l=\"1\"} 3\n\
              a_total{k=\"y\"} 4\na_total_more 9\nb 1.5\nbroken\nc NaN-ish\n",

@@ -1,10 +1,11 @@
-//! Asks the API server for the facts, each request with a deadline. What cannot be had is a fact too.
+//! Asks the API server for the facts, each request with a deadline. A failed request is a fact too.
 
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
 use http::Request;
 use k8s_openapi::jiff::Timestamp;
+use orderstream_core::request_phase::is_end;
 use serde_json::{Value, json};
 
 use super::{Answer, Claim, Facts, Figures, Group, LeaseFacts, Order, Pod, Workload};
@@ -12,15 +13,15 @@ use crate::cluster::LEASE_NAME;
 use crate::cluster::resources::Resources;
 use crate::manifest::API_VERSION;
 
-/// How long one request may take.
+/// The time limit of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// Pods that are asked for metrics at one time.
+/// Pods that are asked for metrics at once.
 const PODS_AT_ONCE: usize = 8;
 /// Pods that are asked at most.
 const PODS_MAX: usize = 200;
-/// Orders in one page.
+/// Orders in one page of a list.
 const PAGE: usize = 500;
-/// What installing the chart makes: verb, group, resource.
+/// The rights that installing the chart needs: verb, group, resource.
 const NEEDED: [(&str, &str, &str); 7] = [
     ("create", "apiextensions.k8s.io", "customresourcedefinitions"),
     ("create", "rbac.authorization.k8s.io", "clusterroles"),
@@ -31,22 +32,23 @@ const NEEDED: [(&str, &str, &str); 7] = [
     ("create", "policy", "poddisruptionbudgets"),
 ];
 
-/// What is to be found out.
+/// The choice of facts to gather.
 #[derive(Clone, Debug)]
 pub struct Question {
     /// The groups that will be judged.
     pub groups: Vec<Group>,
     /// The namespace of the installation.
     pub namespace: String,
-    /// Whether the chart is still to be installed: only what comes before that is asked.
+    /// Set when the chart is still to be installed: only the facts that an installation needs are
+    /// gathered.
     pub before_install: bool,
     /// The namespace whose orders are asked for; all when absent.
     pub orders_of: Option<String>,
-    /// How many processors there are to be, by the name of their set.
+    /// The name of the processors' set, and the number of processors that it is to have.
     pub wanted_processors: Option<(String, u32)>,
 }
 
-/// Finds it out.
+/// Gathers the facts that a question asks for.
 pub async fn gather(resources: &Resources, question: &Question) -> Facts {
     let wants = |group: Group| question.groups.contains(&group);
     let asks = Asks { resources, namespace: &question.namespace };
@@ -94,7 +96,7 @@ pub async fn gather(resources: &Resources, question: &Question) -> Facts {
 }
 
 const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-/// What the chart's objects have.
+/// The label selector of the chart's objects, URL-encoded.
 const SELECTOR: &str = "app.kubernetes.io/part-of%3Dorderstream";
 
 struct Asks<'a> {
@@ -117,7 +119,7 @@ impl Asks<'_> {
         }
     }
 
-    /// An object or a list; `None` where there is none.
+    /// Reads an object or a list; `None` where there is none.
     async fn maybe(&self, path: &str) -> Answer<Option<Value>> {
         let request = Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
         match self.text(request).await? {
@@ -294,11 +296,10 @@ fn pod(item: &Value) -> Pod {
     }
 }
 
-/// An order that is not at its end.
+/// Returns the order of a list's item; `None` where it has ended.
 fn order(item: &Value) -> Option<Order> {
-    const ENDS: [&str; 5] = ["Finalised", "Expired", "Closed", "Cancelled", "Failed"];
     let status = &item["status"];
-    let is_over = status["phase"].as_str().is_some_and(|phase| ENDS.contains(&phase));
+    let is_over = status["phase"].as_str().is_some_and(is_end);
     let metadata = &item["metadata"];
     (!is_over).then(|| Order {
         name: format!("{}/{}", text(&metadata["namespace"]), text(&metadata["name"])),

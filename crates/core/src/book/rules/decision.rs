@@ -1,4 +1,4 @@
-//! The buyer's decision: award, undo, and what it means for who did not win.
+//! The buyer's decision: award, undo, and the closing of proposals that did not win.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::limits::{EVENTS_MAX, LOSERS_CLOSED_MAX, UNDO_WITHIN_MS_MAX};
 use crate::order::{Order, ProposalPhase};
 use crate::refusal::{Reason, Refusal};
 
-/// A decision as it was asked for.
+/// A decision as the buyer requested it.
 #[derive(Clone, Copy)]
 pub(super) struct Decision<'a> {
     pub(super) award: Option<&'a Award>,
@@ -24,7 +24,7 @@ pub(super) struct Decision<'a> {
 pub(super) fn finalise(order: &Order, context: &Context, decision: Decision<'_>) -> Kinds {
     if let Some(pending) = &order.pending_award {
         let is_same = pending.award.as_ref() == decision.award;
-        // One that is to count at once is not done by one that can be undone still.
+        // An award that is to take effect at once is not the same as one that can still be undone.
         let text = match (is_same, decision.undo_within_ms > 0) {
             (true, true) => return Ok(Vec::new()),
             (true, false) => {
@@ -52,7 +52,8 @@ pub(super) fn finalise(order: &Order, context: &Context, decision: Decision<'_>)
     Ok(count(order, decision.award, decision.reason))
 }
 
-/// The events by which an award counts: who did not win is out, and the order is over.
+/// Returns the events by which a decision takes effect: an award closes the other open proposals,
+/// where they are at most [`LOSERS_CLOSED_MAX`], and the order ends.
 pub(in crate::book) fn count(
     order: &Order,
     award: Option<&Award>,
@@ -79,7 +80,7 @@ pub(in crate::book) fn count(
     kinds
 }
 
-/// Takes back an award that does not count yet.
+/// Undoes an award that has not taken effect.
 pub(super) fn undo(order: &Order, reason: Option<&String>) -> Kinds {
     if order.pending_award.is_none() {
         return Err(Refusal::new(
@@ -98,7 +99,7 @@ fn winners(award: Option<&Award>) -> BTreeSet<&ProposalId> {
     }
 }
 
-/// Every winner is there, and offers what it is to get.
+/// Checks that the order is not sealed, and that every winner is open and offers its lines.
 fn check(order: &Order, award: Option<&Award>) -> Result<(), Refusal> {
     let Some(award) = award else { return Ok(()) };
     if order.is_sealed() {

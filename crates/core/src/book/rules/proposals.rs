@@ -1,4 +1,4 @@
-//! What sellers do: propose, amend, take back, decline, lock.
+//! The sellers' commands on proposals: propose, amend, withdraw, decline, lock.
 
 use super::Kinds;
 use crate::book::Context;
@@ -10,7 +10,7 @@ use crate::order::{Order, Phase, Proposal, ProposalPhase};
 use crate::refusal::{Reason, Refusal};
 use crate::seal;
 
-/// Whether proposals are taken at all now.
+/// Checks that the order takes proposals now.
 fn must_be_open(order: &Order) -> Result<(), Refusal> {
     must_not_be_decided(order)?;
     if order.phase == Phase::Paused {
@@ -19,7 +19,7 @@ fn must_be_open(order: &Order) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Neither opened for the decision nor awarded, which can only be undone.
+/// Checks that the order is not opened for the decision, and that no award is pending.
 fn must_not_be_decided(order: &Order) -> Result<(), Refusal> {
     if order.pending_award.is_some() {
         return Err(Refusal::new(
@@ -63,8 +63,8 @@ pub(super) fn propose(order: &Order, context: &Context, proposed: &Proposed) -> 
     Ok(vec![EventKind::NewProposal(content)])
 }
 
-/// Dates are checked when they are given, and not when a list is read again: one that was taken
-/// before this rule stays readable.
+/// Checks a proposal's dates and currency. This is done for commands and not on replay, so that
+/// records from before this rule stay readable.
 fn check_dates(proposed: &Proposed) -> Result<(), Refusal> {
     let dates =
         [("delivery_date", &proposed.delivery_date), ("valid_until", &proposed.valid_until)];

@@ -1,4 +1,4 @@
-//! What buyer and sellers say to one another, and who was told.
+//! Follow-ups, questions and answers, and the notification of sellers.
 
 use super::Kinds;
 use crate::event::{EventKind, NotifyResult, ProposalUpdate};
@@ -62,7 +62,7 @@ pub(super) fn ask(
     Ok(vec![EventKind::ProposalUpdate(update)])
 }
 
-/// Whoever was not invited has nothing to see; what was seen stays so.
+/// Records once that an invited seller has seen the order; others have nothing to see.
 pub(super) fn see(order: &Order, seller: &SellerId) -> Kinds {
     let state = order.invitation(seller).map(|held| held.state);
     if state.is_none_or(|state| state >= InvitationState::Seen) {
@@ -73,7 +73,7 @@ pub(super) fn see(order: &Order, seller: &SellerId) -> Kinds {
     Ok(vec![EventKind::SellerNotified { seller, channel, result, reason: None }])
 }
 
-/// Only the first good news of a seller counts, and bad news only before it.
+/// Records a seller's first success, and its first failure before that.
 pub(super) fn notified(
     order: &Order,
     seller: &SellerId,

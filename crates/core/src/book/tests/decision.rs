@@ -1,4 +1,4 @@
-//! Awards: whole and per line, undone in time, and what races with them.
+//! Tests of awards: whole and per line, undone in time, and their races with other commands.
 
 use super::*;
 use crate::limits::UNDO_WITHIN_MS_MAX;
@@ -24,7 +24,7 @@ fn two_proposals() -> Desk {
 }
 
 #[test]
-fn an_award_tells_each_loser_and_then_ends_the_order() {
+fn awards_close_losers_then_end_order() {
     let mut desk = two_proposals();
     let answer = desk.act(award("p2", 0)).unwrap();
     assert_eq!(&desk.words()[4..], ["ProposalClosed", "OrderFinalised"]);
@@ -34,8 +34,9 @@ fn an_award_tells_each_loser_and_then_ends_the_order() {
     assert_eq!(order.proposals[&pid("p2")].phase, ProposalPhase::Open);
 }
 
+/// The order's end has the buyer's reason.
 #[test]
-fn no_award_closes_nobody_and_keeps_its_reason() {
+fn no_award_closes_no_proposals() {
     let mut desk = two_proposals();
     let reason = Some("the budget was cut".to_owned());
     let act = Act::Finalise { award: None, reason: reason.clone(), undo_within_ms: None };
@@ -46,7 +47,7 @@ fn no_award_closes_nobody_and_keeps_its_reason() {
 }
 
 #[test]
-fn an_award_that_can_be_undone_counts_by_the_clock_and_not_before() {
+fn pending_awards_take_effect_on_time() {
     let mut desk = two_proposals();
     desk.act(award("p1", 5_000)).unwrap();
     assert_eq!(desk.words().last(), Some(&"AwardPending"));
@@ -61,7 +62,7 @@ fn an_award_that_can_be_undone_counts_by_the_clock_and_not_before() {
 }
 
 #[test]
-fn an_award_that_waits_outlives_the_deadline() {
+fn pending_awards_outlive_the_deadline() {
     let mut desk = two_proposals();
     desk.now += i64::try_from(LIFE_MS).unwrap() - 1;
     desk.act(award("p1", 5_000)).unwrap();
@@ -73,8 +74,9 @@ fn an_award_that_waits_outlives_the_deadline() {
     assert_eq!(desk.phase(), Phase::Finalised);
 }
 
+/// The order has its former deadline, and takes amendments again.
 #[test]
-fn an_undone_award_leaves_the_order_as_it_was_and_another_one_can_follow() {
+fn undone_awards_allow_another() {
     let mut desk = two_proposals();
     desk.act(award("p1", 5_000)).unwrap();
     desk.act(UNDO).unwrap();
@@ -85,9 +87,9 @@ fn an_undone_award_leaves_the_order_as_it_was_and_another_one_can_follow() {
     assert_eq!(desk.book.order().unwrap().award, Some(Award::Whole(pid("p2"))));
 }
 
-/// The deadline passed while the award waited: undone, the order is over at the next look.
+/// The deadline passed while the award was pending, so the order expires at the next tick.
 #[test]
-fn an_award_that_is_undone_after_the_deadline_leaves_an_expired_order() {
+fn awards_undone_late_leave_expired_order() {
     let mut desk = two_proposals();
     desk.now += i64::try_from(LIFE_MS).unwrap() - 1;
     desk.act(award("p1", 5_000)).unwrap();
@@ -98,15 +100,16 @@ fn an_award_that_is_undone_after_the_deadline_leaves_an_expired_order() {
 }
 
 #[test]
-fn an_award_without_a_wait_to_count_cannot_be_undone() {
+fn immediate_awards_cannot_be_undone() {
     let mut desk = two_proposals();
     assert_eq!(desk.refused(UNDO), Reason::AwardNotPending);
     desk.act(award("p1", 0)).unwrap();
     assert_eq!(desk.refused(UNDO), Reason::AwardNotPending);
 }
 
+/// They are refused while the first one is pending, and after it took effect.
 #[test]
-fn a_second_award_is_refused_before_and_after_the_first_counts() {
+fn second_awards_are_refused() {
     let mut desk = two_proposals();
     desk.act(award("p1", 5_000)).unwrap();
     assert_eq!(desk.refused(award("p2", 5_000)), Reason::AwardPending);
@@ -118,9 +121,9 @@ fn a_second_award_is_refused_before_and_after_the_first_counts() {
     desk.act(award("p1", 0)).unwrap();
 }
 
-/// Award against amend, withdraw, propose and lock: whoever comes second is told.
+/// Award against amend, withdraw, propose and lock: the one that comes second is refused.
 #[test]
-fn while_an_award_waits_proposals_stand_still() {
+fn pending_awards_freeze_proposals() {
     let withdraw = Act::Withdraw { proposal_id: pid("p1"), reason: None };
     for act in [amend("p1", "a", "1"), withdraw, propose("p3", "c"), lock("p1", "a", 1_000)] {
         let mut desk = two_proposals();
@@ -132,14 +135,15 @@ fn while_an_award_waits_proposals_stand_still() {
 }
 
 #[test]
-fn a_proposal_that_was_taken_back_first_cannot_win() {
+fn withdrawn_proposals_cannot_win() {
     let mut desk = two_proposals();
     desk.act(Act::Withdraw { proposal_id: pid("p1"), reason: None }).unwrap();
     assert_eq!(desk.refused(award("p1", 5_000)), Reason::ProposalEnded);
 }
 
+/// The order ends, and nobody wins.
 #[test]
-fn cancel_and_close_end_an_order_whose_award_waits_and_nobody_wins() {
+fn cancel_and_close_drop_pending_awards() {
     for (act, phase) in [(cancel(), Phase::Cancelled), (Act::Close { reason: None }, Phase::Closed)]
     {
         let mut desk = two_proposals();
@@ -152,8 +156,9 @@ fn cancel_and_close_end_an_order_whose_award_waits_and_nobody_wins() {
     }
 }
 
+/// The refusal names it.
 #[test]
-fn an_undo_window_has_a_bound_that_the_refusal_names() {
+fn undo_windows_have_a_limit() {
     let mut desk = two_proposals();
     let refusal = desk.act(award("p1", UNDO_WITHIN_MS_MAX + 1)).unwrap_err();
     assert_eq!(refusal.field.as_deref(), Some("undo_within_ms"));
@@ -161,13 +166,13 @@ fn an_undo_window_has_a_bound_that_the_refusal_names() {
 }
 
 #[test]
-fn a_repeated_award_and_undo_have_one_effect_each() {
+fn repeated_awards_and_undos_act_once() {
     let mut desk = two_proposals();
     let first = desk.keyed("k1", award("p1", 5_000)).unwrap();
     assert_eq!(desk.keyed("k1", award("p1", 5_000)).unwrap(), first);
     let undone = desk.keyed("k2", UNDO).unwrap();
     assert_eq!(desk.keyed("k2", UNDO).unwrap(), undone);
-    // The first award's repetition does not bring it back.
+    // The first award's repetition does not restore it.
     assert_eq!(desk.keyed("k1", award("p1", 5_000)).unwrap(), first);
     assert_eq!(desk.book.order().unwrap().pending_award, None);
     assert_eq!(desk.stored.len(), 6);
@@ -209,8 +214,9 @@ fn per_line(lines: &[(&str, &str)]) -> Act {
     Act::Finalise { award: Some(Award::Lines(lines)), reason: None, undo_within_ms: None }
 }
 
+/// One step awards all lines, and closes the proposals without a line.
 #[test]
-fn lines_go_to_several_proposals_in_one_step_and_the_others_are_closed() {
+fn lines_go_to_several_proposals() {
     let mut desk = with_items(&["chair", "desk"]);
     desk.act(offer_lines("p1", "a", &["chair"])).unwrap();
     desk.act(offer_lines("p2", "b", &["chair", "desk"])).unwrap();
@@ -220,8 +226,9 @@ fn lines_go_to_several_proposals_in_one_step_and_the_others_are_closed() {
     assert_eq!(desk.stored[5].kind.proposal_id(), Some(&pid("p3")));
 }
 
+/// The refusal names the line.
 #[test]
-fn a_line_award_is_refused_as_a_whole_with_the_line_that_is_wrong() {
+fn wrong_lines_refuse_whole_award() {
     let cases: [(&[(&str, &str)], &str); 3] = [
         (&[("chair", "p2"), ("desk", "p1")], "lines[1].sku"),
         (&[("chair", "p1"), ("chair", "p2")], "lines[1].sku"),

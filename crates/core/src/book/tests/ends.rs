@@ -1,4 +1,4 @@
-//! Opening, pause, extension, expiry and the four ends.
+//! Tests of opening, pause, extension, expiry and the four ends.
 
 use super::decision::{UNDO, award};
 use super::*;
@@ -7,22 +7,24 @@ use crate::limits::EVENTS_OF_AN_END;
 
 const LIFE: i64 = LIFE_MS as i64;
 
+/// The book has the order's deadline then.
 #[test]
-fn an_opening_gives_two_events_and_says_the_deadline() {
+fn openings_cause_two_events() {
     let desk = Desk::open();
     assert_eq!(desk.words(), ["OrderOpened", "SellersSelected"]);
     assert_eq!(desk.book.deadline(), Some(Timestamp(T0).plus_ms(LIFE_MS)));
 }
 
 #[test]
-fn the_same_opening_again_changes_nothing() {
+fn repeated_openings_change_nothing() {
     let mut desk = Desk::open();
     assert_eq!(desk.act(opening("uid-1")).unwrap().seq, Seq(2));
     assert_eq!(desk.words().len(), 2);
 }
 
+/// The refusal names the incarnation that exists.
 #[test]
-fn another_life_of_the_name_is_refused_and_told_which_one_exists() {
+fn other_incarnations_cannot_open() {
     let mut desk = Desk::open();
     let refusal = desk.act(opening("uid-2")).unwrap_err();
     assert_eq!(refusal.reason, Reason::OrderExists);
@@ -30,7 +32,7 @@ fn another_life_of_the_name_is_refused_and_told_which_one_exists() {
 }
 
 #[test]
-fn an_act_meant_for_another_life_finds_no_order() {
+fn commands_for_other_incarnations_find_nothing() {
     let mut desk = Desk::open();
     let incarnation = Some(Incarnation::new("uid-2").unwrap());
     let command = Command { incarnation, ..Command::bare(cancel()) };
@@ -39,15 +41,16 @@ fn an_act_meant_for_another_life_finds_no_order() {
 }
 
 #[test]
-fn nothing_but_an_opening_finds_an_order_that_was_not_opened() {
+fn unopened_orders_are_not_found() {
     for act in one_of_each() {
         let mut desk = Desk::closed();
         assert_eq!(desk.refused(act.clone()), Reason::OrderNotFound, "{act:?}");
     }
 }
 
+/// They take no amendments or locks either, until they are resumed.
 #[test]
-fn a_paused_order_takes_no_proposals_amendments_or_locks() {
+fn paused_orders_take_no_proposals() {
     for act in [propose("p2", "a"), amend("p1", "a", "9"), lock("p1", "a", 1_000)] {
         let mut desk = Desk::open();
         desk.act(propose("p1", "a")).unwrap();
@@ -58,8 +61,9 @@ fn a_paused_order_takes_no_proposals_amendments_or_locks() {
     }
 }
 
+/// They take declines and follow-ups as well.
 #[test]
-fn a_paused_order_takes_withdrawals_declines_and_follow_ups() {
+fn paused_orders_take_withdrawals() {
     let decline = Act::Decline { seller: seller("b"), reason: None };
     for act in [withdraw("p1"), decline, follow_up("f")] {
         let mut desk = Desk::open();
@@ -70,8 +74,9 @@ fn a_paused_order_takes_withdrawals_declines_and_follow_ups() {
     }
 }
 
+/// Repeated resumes change nothing either.
 #[test]
-fn pausing_and_resuming_again_changes_nothing() {
+fn repeated_pauses_change_nothing() {
     let mut desk = Desk::open();
     for act in [Act::Resume, pause(), pause(), Act::Resume, Act::Resume] {
         desk.act(act).unwrap();
@@ -79,8 +84,9 @@ fn pausing_and_resuming_again_changes_nothing() {
     assert_eq!(desk.words()[2..], ["OrderPaused", "OrderResumed"]);
 }
 
+/// They count from the opening.
 #[test]
-fn a_life_can_grow_but_not_shrink_and_counts_from_the_opening() {
+fn lifetimes_grow_and_never_shrink() {
     let cases = [
         (LIFE_MS + 1, None),
         (LIFE_MS, None),
@@ -105,7 +111,7 @@ fn a_life_can_grow_but_not_shrink_and_counts_from_the_opening() {
 }
 
 #[test]
-fn an_order_expires_at_its_deadline_and_not_a_millisecond_before() {
+fn orders_expire_exactly_at_deadline() {
     let mut desk = Desk::open();
     desk.now = T0 + LIFE - 1;
     desk.act(Act::Tick).unwrap();
@@ -115,8 +121,9 @@ fn an_order_expires_at_its_deadline_and_not_a_millisecond_before() {
     assert_eq!((desk.phase(), desk.book.deadline()), (Phase::Expired, None));
 }
 
+/// The clock may be checked often, and may jump.
 #[test]
-fn an_order_expires_once_however_often_the_clock_is_looked_at_or_jumps() {
+fn orders_expire_only_once() {
     let mut desk = Desk::open();
     for jump in [LIFE, -3_600_000, 3_600_000, LIFE + 1] {
         desk.now = T0 + jump;
@@ -125,8 +132,9 @@ fn an_order_expires_once_however_often_the_clock_is_looked_at_or_jumps() {
     assert_eq!(desk.words()[2..], ["OrderPaused"]);
 }
 
+/// They need no tick before them.
 #[test]
-fn a_command_after_the_deadline_finds_the_order_expired_also_without_a_tick() {
+fn late_commands_find_orders_expired() {
     let mut desk = Desk::open();
     desk.now = T0 + LIFE;
     let refusal = desk.act(propose("p1", "a")).unwrap_err();
@@ -135,8 +143,9 @@ fn a_command_after_the_deadline_finds_the_order_expired_also_without_a_tick() {
     assert!(matches!(last, EventKind::OrderPaused { expired: true, .. }));
 }
 
+/// They expire at the deadline to which they were extended.
 #[test]
-fn a_paused_order_expires_too_and_an_extended_one_later() {
+fn extended_paused_orders_expire_later() {
     let mut desk = Desk::open();
     desk.act(pause()).unwrap();
     desk.act(Act::Extend { expires_in_ms: LIFE_MS * 2 }).unwrap();
@@ -148,7 +157,7 @@ fn a_paused_order_expires_too_and_an_extended_one_later() {
     assert_eq!(desk.phase(), Phase::Expired);
 }
 
-/// Each end: the act, the phase that it leads to, and the reason of everything after it.
+/// Returns each end: the command, its phase, and the reason of every refusal after it.
 fn ends() -> [(Act, Phase, Reason); 4] {
     [
         (close(), Phase::Closed, Reason::OrderEnded),
@@ -167,10 +176,11 @@ fn ended(end: &Act) -> Desk {
     desk
 }
 
+/// A refused command leaves no event.
 #[test]
-fn after_an_end_every_other_act_is_refused_and_leaves_nothing() {
+fn ended_orders_refuse_other_commands() {
     for (end, phase, reason) in ends() {
-        // What was done before the end is done, and can be said again.
+        // A command that was done before the end can be repeated.
         let is_new = |act: &Act| *act != end && *act != follow_up("f1");
         for act in one_of_each().into_iter().filter(is_new) {
             let mut desk = ended(&end);
@@ -181,7 +191,7 @@ fn after_an_end_every_other_act_is_refused_and_leaves_nothing() {
 }
 
 #[test]
-fn an_end_can_be_said_again() {
+fn ends_can_be_repeated() {
     for (end, phase, _) in ends() {
         let mut desk = ended(&end);
         let events = desk.stored.len();
@@ -192,7 +202,7 @@ fn an_end_can_be_said_again() {
 }
 
 #[test]
-fn an_award_cannot_be_changed_after_the_end() {
+fn awards_never_change_after_end() {
     let mut desk = Desk::open();
     desk.act(propose("p1", "a")).unwrap();
     desk.act(propose("p2", "b")).unwrap();
@@ -205,7 +215,7 @@ fn an_award_cannot_be_changed_after_the_end() {
 }
 
 #[test]
-fn only_a_living_proposal_can_win() {
+fn only_open_proposals_can_win() {
     let mut desk = Desk::open();
     desk.act(propose("p1", "a")).unwrap();
     desk.act(withdraw("p1")).unwrap();
@@ -219,7 +229,7 @@ fn only_a_living_proposal_can_win() {
 }
 
 #[test]
-fn time_in_a_list_never_runs_back() {
+fn event_times_never_run_back() {
     let mut desk = Desk::open();
     for (n, jump) in [5_000, -3_600_000, 10].into_iter().enumerate() {
         desk.now = T0 + jump;
@@ -230,7 +240,7 @@ fn time_in_a_list_never_runs_back() {
 }
 
 #[test]
-fn a_full_list_takes_an_end_and_nothing_else() {
+fn full_lists_take_only_ends() {
     let full = || {
         let mut desk = Desk::open();
         desk.act(propose("p1", "a")).unwrap();
@@ -246,7 +256,8 @@ fn a_full_list_takes_an_end_and_nothing_else() {
         assert!(desk.act(end).unwrap().seq <= Seq(EVENTS_MAX));
         assert!(desk.phase().is_terminal());
     }
-    // An award that waits can be undone no more, and still has its number when it counts.
+    // A pending award cannot be undone then, and still has its sequence number when it takes
+    // effect.
     let mut desk = full();
     desk.act(award("p1", 5_000)).unwrap();
     assert_eq!(desk.refused(UNDO), Reason::LimitReached);
@@ -256,10 +267,11 @@ fn a_full_list_takes_an_end_and_nothing_else() {
     assert!(desk.book.last_seq() <= Seq(EVENTS_MAX));
 }
 
-/// Every act of a buyer, and ends by somebody else. Where the end says what came of an act, it says
-/// what the owner's memory of the act's key says, whether the act was taken before or not.
+/// Every command of a buyer, and ends by somebody else. Where the end settles a command's outcome,
+/// it agrees with the owner's memory of the command's key, whether the command was accepted before
+/// or not.
 #[test]
-fn an_end_tells_of_an_act_what_its_key_tells_or_nothing() {
+fn ends_settle_commands_as_keys_do() {
     let acts = [
         pause(),
         Act::Resume,
@@ -295,9 +307,10 @@ fn an_end_tells_of_an_act_what_its_key_tells_or_nothing() {
     assert!(told > 50, "{told} cases were told");
 }
 
-/// It may have been taken, have waited to count, and have been undone or ended by something else since.
+/// Such an award may have been accepted and pending, and then undone or dropped by another end.
+/// Every other award is settled by another end.
 #[test]
-fn only_an_award_that_could_wait_is_untold_by_another_end() {
+fn ends_leave_possible_pending_awards_unsettled() {
     let ended_after = |acts: &[Act]| {
         let mut desk = Desk::open();
         for act in [propose("p1", "a")].iter().chain(acts).chain(&[cancel()]) {

@@ -1,9 +1,10 @@
-//! Idempotency keys, epochs, and what may leave when.
+//! Tests of idempotency keys, of epochs, and of the time at which replies may leave.
 
 use super::*;
 
+/// The repetition gets the first reply.
 #[test]
-fn the_same_key_gives_the_same_answer_and_one_event() {
+fn repeated_keys_cause_one_event() {
     let mut desk = Desk::open();
     let act = Act::Propose(offer(None, "a", "10"));
     let first = desk.keyed("k", act.clone()).unwrap();
@@ -13,7 +14,7 @@ fn the_same_key_gives_the_same_answer_and_one_event() {
 }
 
 #[test]
-fn the_same_key_with_another_body_is_a_conflict() {
+fn keys_with_other_bodies_conflict() {
     let mut desk = Desk::open();
     desk.keyed("k", propose("p1", "a")).unwrap();
     let refusal = desk.keyed("k", propose("p2", "a")).unwrap_err();
@@ -21,8 +22,9 @@ fn the_same_key_with_another_body_is_a_conflict() {
     assert_eq!(refusal.field.as_deref(), Some("idempotency_key"));
 }
 
+/// A repetition with a stale epoch gets the first reply as well.
 #[test]
-fn a_key_is_known_after_the_end_after_a_restart_and_from_a_stale_epoch() {
+fn keys_outlive_ends_and_restarts() {
     let mut desk = Desk::open();
     let first = desk.keyed("k", propose("p1", "a")).unwrap();
     desk.act(cancel()).unwrap();
@@ -33,8 +35,9 @@ fn a_key_is_known_after_the_end_after_a_restart_and_from_a_stale_epoch() {
     assert_eq!(desk.step(&again).unwrap(), first);
 }
 
+/// A command that found its state reached is not done when it is repeated later.
 #[test]
-fn a_key_whose_act_found_nothing_to_do_does_nothing_later_either() {
+fn idle_keys_have_no_later_effect() {
     let amend = |price| amend("p1", "a", price);
     let longer = |ms| Act::Extend { expires_in_ms: LIFE_MS + ms };
     let cases = [
@@ -57,8 +60,9 @@ fn a_key_whose_act_found_nothing_to_do_does_nothing_later_either() {
     }
 }
 
+/// The same request can succeed later.
 #[test]
-fn a_refused_key_is_free_for_the_same_request_later() {
+fn refused_keys_stay_free() {
     let mut desk = Desk::open();
     desk.act(pause()).unwrap();
     assert!(desk.keyed("k", propose("p1", "a")).is_err());
@@ -68,7 +72,7 @@ fn a_refused_key_is_free_for_the_same_request_later() {
 }
 
 #[test]
-fn an_opening_keeps_its_key_with_its_last_event() {
+fn opening_keys_are_with_last_event() {
     let mut desk = Desk::closed();
     let first = desk.keyed("k", opening("uid-1")).unwrap();
     assert_eq!(first.seq, Seq(2));
@@ -77,16 +81,18 @@ fn an_opening_keeps_its_key_with_its_last_event() {
     assert_eq!(desk.keyed("k", opening("uid-1")).unwrap(), first);
 }
 
+/// The expiry that a late command finds is stored without the command's key.
 #[test]
-fn an_expiry_within_a_step_does_not_take_the_key() {
+fn expiries_do_not_take_keys() {
     let mut desk = Desk::open();
     desk.now = T0 + LIFE_MS as i64;
     desk.keyed("k", propose("p1", "a")).unwrap_err();
     assert_eq!(desk.stored.last().unwrap().cause, None);
 }
 
+/// A granted epoch can be granted again or raised.
 #[test]
-fn a_granted_epoch_can_be_granted_again_or_raised_but_not_lowered() {
+fn epochs_are_never_lowered() {
     let cases = [(5, Ok(true)), (5, Ok(false)), (9, Ok(true)), (8, Err(Reason::StaleEpoch))];
     let mut desk = Desk::open();
     for (epoch, wanted) in cases {
@@ -96,7 +102,7 @@ fn a_granted_epoch_can_be_granted_again_or_raised_but_not_lowered() {
 }
 
 #[test]
-fn an_act_of_a_former_owner_is_refused_with_the_floor() {
+fn stale_epochs_are_refused_with_floor() {
     let mut desk = Desk::open();
     desk.book.grant(Epoch(3)).unwrap();
     for (epoch, taken) in [(2, false), (3, true), (4, true)] {
@@ -112,7 +118,7 @@ fn an_act_of_a_former_owner_is_refused_with_the_floor() {
 }
 
 #[test]
-fn the_floor_survives_a_restart_by_its_stored_grants() {
+fn stored_grants_restore_epoch_floor() {
     let mut book = Desk::closed().book;
     for epoch in [4, 9, 2] {
         book.replay_grant(Epoch(epoch));
@@ -122,7 +128,7 @@ fn the_floor_survives_a_restart_by_its_stored_grants() {
 }
 
 #[test]
-fn an_answer_is_withheld_until_its_event_is_on_disk() {
+fn replies_wait_for_durable_events() {
     let mut desk = Desk::open();
     let context = Context { now: Timestamp(T0), fresh_id: Some(pid("fresh")) };
     let output = desk.book.step(&context, &Command::bare(propose("p1", "a")));
@@ -131,8 +137,9 @@ fn an_answer_is_withheld_until_its_event_is_on_disk() {
     assert_eq!(still_held.release(&Through(3)).expect("all 3 are").unwrap().seq, Seq(3));
 }
 
+/// They are withheld until the events on which they rest are durable.
 #[test]
-fn a_refusal_and_a_repetition_also_wait_for_what_they_saw() {
+fn refusals_and_repetitions_wait_too() {
     let mut desk = Desk::open();
     desk.act(propose("p1", "a")).unwrap();
     let context = Context { now: Timestamp(T0), fresh_id: Some(pid("fresh")) };
@@ -143,8 +150,9 @@ fn a_refusal_and_a_repetition_also_wait_for_what_they_saw() {
     }
 }
 
+/// A list with a gap is refused, and so is one without its opening.
 #[test]
-fn a_stored_list_with_a_hole_or_without_its_opening_is_refused() {
+fn incomplete_lists_are_refused() {
     let mut desk = Desk::open();
     desk.act(propose("p1", "a")).unwrap();
     let mut book = Desk::closed().book;

@@ -1,4 +1,4 @@
-//! Proposals, edit locks, declines and follow-ups.
+//! Tests of proposals, edit locks, declines and follow-ups.
 
 use super::*;
 use crate::limits::{FOLLOW_UPS_MAX, PROPOSALS_MAX};
@@ -15,15 +15,16 @@ fn held(desk: &Desk) -> &Proposal {
 }
 
 #[test]
-fn a_proposal_without_an_id_gets_the_fresh_one() {
+fn proposals_without_id_get_fresh_one() {
     let mut desk = Desk::open();
     let answer = desk.act(Act::Propose(offer(None, "a", "10"))).unwrap();
     assert_eq!(answer.proposal_id, Some(pid("fresh-2")));
     assert!(desk.book.order().unwrap().proposals.contains_key(&pid("fresh-2")));
 }
 
+/// The reply names the proposal, also while the order is paused.
 #[test]
-fn the_same_proposal_again_is_one_proposal_and_its_answer_names_it() {
+fn repeated_proposals_count_once() {
     let mut desk = with_proposal();
     let again = desk.act(propose("p1", "a")).unwrap();
     assert_eq!((again.seq, again.proposal_id), (Seq(3), Some(pid("p1"))));
@@ -32,8 +33,9 @@ fn the_same_proposal_again_is_one_proposal_and_its_answer_names_it() {
     desk.act(propose("p1", "a")).expect("a repetition is answered also while paused");
 }
 
+/// The first content is a repetition, also after amendments, and other content is refused.
 #[test]
-fn an_id_is_the_key_of_its_first_content_and_of_no_other() {
+fn proposal_ids_belong_to_first_content() {
     let mut desk = with_proposal();
     assert_eq!(desk.refused(propose("p1", "b")), Reason::ProposalExists);
     let first = desk.act(propose("p1", "a")).unwrap();
@@ -43,7 +45,7 @@ fn an_id_is_the_key_of_its_first_content_and_of_no_other() {
     for mut desk in [Desk { book: desk.reborn(), ..desk.clone() }, desk] {
         assert_eq!(desk.act(propose("p1", "a")).unwrap(), first, "also after it was amended");
         assert_eq!(desk.stored.len(), events);
-        // What it was amended to was never proposed under this id.
+        // The amended content was never proposed under this id.
         let amended = |price| Act::Propose(offer(Some("p1"), "a", price));
         for price in ["9", "8", "7"] {
             assert_eq!(desk.refused(amended(price)), Reason::ProposalExists, "{price}");
@@ -52,7 +54,7 @@ fn an_id_is_the_key_of_its_first_content_and_of_no_other() {
 }
 
 #[test]
-fn what_was_amended_to_what_it_is_already_is_no_version_of_its_own() {
+fn unchanged_amendments_are_not_versions() {
     let mut desk = with_proposal();
     desk.act(amend("p1", "a", "9")).unwrap();
     desk.keyed("k", amend("p1", "a", "9")).unwrap();
@@ -60,16 +62,18 @@ fn what_was_amended_to_what_it_is_already_is_no_version_of_its_own() {
     assert_eq!((held(&desk).version, &*held(&desk).versions), (3, &[Seq(3), Seq(4), Seq(6)][..]));
 }
 
+/// The current content changes nothing.
 #[test]
-fn an_amendment_replaces_the_content_and_counts_up() {
+fn amendments_raise_the_version() {
     let mut desk = with_proposal();
     desk.act(amend("p1", "a", "9")).unwrap();
     desk.act(amend("p1", "a", "9")).expect("the same content again changes nothing");
     assert_eq!((held(&desk).version, desk.stored.len()), (2, 4));
 }
 
+/// They lack an id, name an unknown proposal, or come from another seller.
 #[test]
-fn an_amendment_is_refused_for_each_reason() {
+fn wrong_amendments_are_refused() {
     let cases = [
         (Act::Amend(offer(None, "a", "9")), Reason::InvalidField, Some("proposal_id")),
         (amend("p2", "a", "9"), Reason::ProposalNotFound, None),
@@ -81,8 +85,9 @@ fn an_amendment_is_refused_for_each_reason() {
     }
 }
 
+/// They take no amendments and no locks.
 #[test]
-fn a_withdrawn_proposal_stays_withdrawn_and_takes_nothing_more() {
+fn withdrawn_proposals_stay_withdrawn() {
     let mut desk = with_proposal();
     desk.act(lock("p1", "a", 1_000)).unwrap();
     desk.act(withdraw("p1")).unwrap();
@@ -95,7 +100,7 @@ fn a_withdrawn_proposal_stays_withdrawn_and_takes_nothing_more() {
 }
 
 #[test]
-fn a_lock_keeps_others_out_until_its_lease_ends() {
+fn locks_exclude_others_until_lease_ends() {
     let mut desk = with_proposal();
     desk.act(lock("p1", "b", 1_000)).unwrap();
     for act in [amend("p1", "a", "9"), withdraw("p1"), lock("p1", "c", 5), unlock("p1", "c")] {
@@ -109,7 +114,7 @@ fn a_lock_keeps_others_out_until_its_lease_ends() {
 }
 
 #[test]
-fn a_holder_edits_renews_and_gives_back() {
+fn holders_edit_renew_and_release() {
     let mut desk = with_proposal();
     desk.act(lock("p1", "a", 1_000)).unwrap();
     desk.act(amend("p1", "a", "9")).unwrap();
@@ -124,7 +129,7 @@ fn a_holder_edits_renews_and_gives_back() {
 }
 
 #[test]
-fn a_lease_has_bounds() {
+fn leases_have_limits() {
     for (lease_ms, taken) in
         [(0, false), (1, true), (LEASE_MS_MAX, true), (LEASE_MS_MAX + 1, false)]
     {
@@ -146,8 +151,9 @@ fn a_seller_declines_once() {
     assert!(desk.book.order().unwrap().declined.contains(&seller("a")));
 }
 
+/// A seller can answer it then, and not before.
 #[test]
-fn a_follow_up_is_taken_once_and_can_be_answered() {
+fn follow_ups_are_taken_once() {
     let mut desk = Desk::open();
     let id = FollowUpId::new("f1").unwrap();
     let message = "yes".to_owned();
@@ -163,7 +169,7 @@ fn a_follow_up_is_taken_once_and_can_be_answered() {
 }
 
 #[test]
-fn proposals_and_follow_ups_have_bounds() {
+fn proposals_and_follow_ups_have_limits() {
     let mut desk = Desk::open();
     for n in 0..PROPOSALS_MAX {
         desk.act(propose(&format!("p{n}"), "a")).unwrap();
@@ -176,8 +182,9 @@ fn proposals_and_follow_ups_have_bounds() {
     assert_eq!(desk.refused(follow_up("one-more")), Reason::LimitReached);
 }
 
+/// Only proposals in the currency of the first one are compared.
 #[test]
-fn the_best_price_is_the_lowest_open_one_in_the_currency_of_the_first() {
+fn best_price_is_lowest_open_one() {
     let mut desk = Desk::open();
     for (id, price) in [("p1", "10"), ("p2", "8"), ("p3", "9")] {
         desk.act(Act::Propose(offer(Some(id), "a", price))).unwrap();

@@ -1,5 +1,5 @@
-//! Every act under a key: the same again, with another body, by somebody else with the same key,
-//! after a restart, and after the order's end.
+//! Tests of every command under a key: repeated, with another body, by another actor with the same
+//! key, after a restart, and after the order's end.
 
 use super::decision::award;
 use super::*;
@@ -7,13 +7,13 @@ use crate::spec::{SellerChoice, Verdict};
 
 const UNDO: u64 = 10_000;
 
-/// An act that is asked for under a key.
+/// A command that is sent under a key.
 struct Case {
     name: &'static str,
-    /// What happened before.
+    /// The commands before it.
     before: Vec<Act>,
     act: Act,
-    /// The same actor's act with another body; none where an act of its kind has only one.
+    /// The same actor's command with another body; none where a command of its kind has only one.
     other: Option<Act>,
 }
 
@@ -59,7 +59,7 @@ fn undo_for(reason: &str) -> Act {
     Act::UndoAward { reason: Some(reason.to_owned()) }
 }
 
-/// An order with two invited sellers, a proposal and a follow-up: five events.
+/// Returns an order with two invited sellers, a proposal, a lock and a follow-up: five events.
 fn begun() -> Desk {
     let choice = |name: &str| SellerChoice {
         seller: seller(name),
@@ -77,7 +77,7 @@ fn begun() -> Desk {
     desk
 }
 
-/// Every act that somebody can ask for, with an effect.
+/// Returns every command that somebody can send, where it has an effect.
 fn effective() -> Vec<Case> {
     let case = |name, before, act, other| Case { name, before, act, other: Some(other) };
     let new = |id: Option<&str>, price| Act::Propose(offer(id, "a", price));
@@ -105,7 +105,7 @@ fn effective() -> Vec<Case> {
     ]
 }
 
-/// Every act that can find its work done.
+/// Returns every command that can find its state reached, where it does.
 fn idle() -> Vec<Case> {
     let case = |name, before, act| Case { name, before, act, other: None };
     let asked = || ask(Some("q1"), "a", "when?");
@@ -130,14 +130,14 @@ fn idle() -> Vec<Case> {
     ]
 }
 
-/// The case's desk, before the act.
+/// Returns the case's desk, before the command.
 fn desk_of(case: &Case) -> Desk {
     let mut desk = begun();
     case.before.iter().for_each(|act| drop(desk.act(act.clone()).unwrap()));
     desk
 }
 
-/// Moves all that an answer might tell of.
+/// Changes all that a reply might contain.
 fn life_goes_on(desk: &mut Desk) {
     desk.now += 1;
     let acts = [
@@ -159,7 +159,7 @@ fn life_goes_on(desk: &mut Desk) {
     acts.into_iter().for_each(|act| drop(desk.act(act)));
 }
 
-/// Repeats an act under its key in every way; it has no effect, and the first answer.
+/// Checks that a command repeated under its key has no effect and the first reply, in every case.
 fn holds(case: &Case, mut desk: Desk, first: &Answer) {
     let name = case.name;
     let again = |desk: &mut Desk, when: &str| {
@@ -178,8 +178,9 @@ fn holds(case: &Case, mut desk: Desk, first: &Answer) {
     again(&mut desk, "after the end and a restart");
 }
 
+/// They have no effect, also after a restart and after the order's end.
 #[test]
-fn the_same_key_and_body_have_one_effect_and_one_answer_for_ever() {
+fn repetitions_always_get_first_reply() {
     for case in effective() {
         let mut desk = desk_of(&case);
         let events = desk.stored.len();
@@ -190,8 +191,9 @@ fn the_same_key_and_body_have_one_effect_and_one_answer_for_ever() {
     }
 }
 
+/// They find their state reached, and never have an effect.
 #[test]
-fn what_finds_its_work_done_is_answered_the_same_for_ever() {
+fn idle_commands_always_get_first_reply() {
     for case in idle() {
         let mut desk = desk_of(&case);
         let held = desk.book.order().cloned().unwrap();
@@ -203,8 +205,9 @@ fn what_finds_its_work_done_is_answered_the_same_for_ever() {
     }
 }
 
+/// They conflict under the same key at once, after a restart and after the order's end.
 #[test]
-fn the_same_key_with_another_body_is_a_conflict_at_any_time() {
+fn other_bodies_always_conflict() {
     for case in effective() {
         let mut desk = desk_of(&case);
         let other = case.other.clone().unwrap();
@@ -222,8 +225,9 @@ fn the_same_key_with_another_body_is_a_conflict_at_any_time() {
     }
 }
 
+/// The same text from another actor is another key.
 #[test]
-fn the_same_key_of_somebody_else_is_another_key() {
+fn keys_belong_to_their_actor() {
     let others = |case: &Case| -> Vec<(&'static str, Act)> {
         let by_b = ("seller b", ask(Some("b-asks"), "b", "same key"));
         let by_c = ("seller c", decline("c", "same key"));
@@ -248,10 +252,10 @@ fn the_same_key_of_somebody_else_is_another_key() {
     }
 }
 
-/// A withdrawal names a proposal and no seller: its key is the proposal's seller's, unless a session
-/// says who speaks.
+/// A withdrawal names a proposal and no seller: its key belongs to the proposal's seller, unless a
+/// session names the actor.
 #[test]
-fn a_withdrawals_key_is_the_sellers_who_is_known_to_speak() {
+fn withdrawal_keys_belong_to_sellers() {
     let mut desk = begun();
     desk.act(propose("p2", "b")).unwrap();
     let of_b = desk.keyed("1", withdraw("p2")).unwrap();
@@ -263,9 +267,10 @@ fn a_withdrawals_key_is_the_sellers_who_is_known_to_speak() {
     assert_eq!(desk.keyed("1", ask(None, "c", "why?")), Ok(asked));
 }
 
-/// Else the second one would learn that the first one asked, and under which key.
+/// Each gets a question of its own; otherwise the second one would learn that the first one asked,
+/// and under which key.
 #[test]
-fn two_sellers_ask_under_one_key_and_each_gets_a_question_of_its_own() {
+fn sellers_may_ask_under_one_key() {
     let mut desk = begun();
     let first = desk.keyed("1", ask(None, "a", "when?")).unwrap();
     let second = desk.keyed("1", ask(None, "b", "when?")).unwrap();
@@ -279,8 +284,9 @@ fn two_sellers_ask_under_one_key_and_each_gets_a_question_of_its_own() {
     assert_eq!(refusal.reason, Reason::IdempotencyConflict);
 }
 
+/// The other text is refused, and not silently dropped.
 #[test]
-fn other_words_under_a_given_id_are_refused_and_not_dropped() {
+fn taken_ids_refuse_other_texts() {
     let mut desk = begun();
     desk.act(ask(Some("q1"), "a", "when?")).unwrap();
     let Act::FollowUp(mut said) = follow_up("f0") else { panic!("a follow-up") };
@@ -293,8 +299,9 @@ fn other_words_under_a_given_id_are_refused_and_not_dropped() {
     }
 }
 
+/// A repetition has the time of expiry at the time of the first reply.
 #[test]
-fn an_answer_tells_until_when_the_order_lived_when_it_was_given() {
+fn replies_keep_their_expiry_time() {
     let mut desk = begun();
     let until = |ms: u64| Some(Timestamp(T0).plus_ms(LIFE_MS + ms));
     let paused = desk.keyed("1", pause()).unwrap();
@@ -306,8 +313,9 @@ fn an_answer_tells_until_when_the_order_lived_when_it_was_given() {
     assert_eq!(desk.keyed("2", extend(5)), Ok(extended));
 }
 
+/// A key of another incarnation finds no order.
 #[test]
-fn a_key_of_a_former_life_of_the_name_is_none_of_this_one() {
+fn keys_belong_to_their_incarnation() {
     let mut desk = begun();
     desk.keyed("1", cancel()).unwrap();
     let incarnation = Incarnation::new("uid-0").ok();
@@ -316,12 +324,12 @@ fn a_key_of_a_former_life_of_the_name_is_none_of_this_one() {
     assert_eq!(desk.step(&late).unwrap_err().reason, Reason::OrderNotFound);
 }
 
-/// A list as it was written when keys had no owner: sessions put the seller's name before theirs,
-/// REST did not, and what had no id got it before its fingerprint was made.
+/// A list as it was written when keys had no actor: sessions put the seller's name before theirs,
+/// REST did not, and a command without an id got one before its fingerprint was taken.
 const FORMER: &str = include_str!("former.jsonl");
 
 #[test]
-fn keys_in_records_of_a_former_version_still_give_their_answers() {
+fn former_keys_still_get_their_replies() {
     let mut desk = Desk::closed();
     for line in FORMER.lines() {
         let event: Event = serde_json::from_str(line).unwrap();

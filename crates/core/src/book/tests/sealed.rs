@@ -1,4 +1,5 @@
-//! Sealed orders: hidden until the deadline, then opened all at once, and waiting for a decision.
+//! Tests of sealed orders: hidden until the deadline, then opened all at once, and waiting for a
+//! decision.
 
 use std::sync::Arc;
 
@@ -28,8 +29,9 @@ fn opened() -> Desk {
     desk
 }
 
+/// They do not expire then.
 #[test]
-fn a_sealed_order_is_opened_at_its_deadline_and_does_not_expire() {
+fn sealed_orders_open_at_deadline() {
     let desk = opened();
     assert_eq!(desk.words().last(), Some(&"ProposalsOpened"));
     let order = desk.book.order().unwrap();
@@ -39,16 +41,16 @@ fn a_sealed_order_is_opened_at_its_deadline_and_does_not_expire() {
 }
 
 #[test]
-fn it_expires_when_nobody_decides() {
+fn undecided_opened_orders_expire() {
     let mut desk = opened();
     desk.now += i64::try_from(DECIDE_IN_MS).unwrap();
     desk.act(Act::Tick).unwrap();
     assert_eq!(desk.phase(), Phase::Expired);
 }
 
-/// An owner that was down over both deadlines does both, in their order.
+/// An owner that was down over both deadlines applies both, in their order.
 #[test]
-fn a_late_look_opens_and_expires_in_one_step() {
+fn late_ticks_open_and_expire_together() {
     let mut desk = sealed();
     desk.now = T0 + LIFE + i64::try_from(DECIDE_IN_MS).unwrap();
     desk.act(Act::Tick).unwrap();
@@ -56,7 +58,7 @@ fn a_late_look_opens_and_expires_in_one_step() {
 }
 
 #[test]
-fn it_cannot_be_awarded_before_its_opening_and_can_after_it() {
+fn sealed_orders_are_awarded_once_opened() {
     let mut desk = sealed();
     assert_eq!(desk.refused(finalise(Some("p1"))), Reason::OrderSealed);
     let mut desk = opened();
@@ -64,8 +66,9 @@ fn it_cannot_be_awarded_before_its_opening_and_can_after_it() {
     assert_eq!(desk.phase(), Phase::Finalised);
 }
 
+/// They take no amendments, withdrawals, locks, extensions or resumes either.
 #[test]
-fn nothing_that_was_read_can_be_answered_with_a_better_offer() {
+fn opened_orders_take_no_better_proposals() {
     let extend = Act::Extend { expires_in_ms: 2 * LIFE_MS };
     let withdraw = Act::Withdraw { proposal_id: pid("p1"), reason: None };
     let acts = [
@@ -81,9 +84,9 @@ fn nothing_that_was_read_can_be_answered_with_a_better_offer() {
     }
 }
 
-/// To the millisecond: the one before the deadline counts, the one at it does not.
+/// To the millisecond: the one before the deadline is accepted, the one at it is not.
 #[test]
-fn no_proposal_is_accepted_at_or_after_the_deadline() {
+fn late_proposals_are_refused() {
     for (at, accepted) in [(LIFE - 1, true), (LIFE, false), (LIFE + 1, false)] {
         let mut desk = sealed();
         desk.now = T0 + at;
@@ -95,8 +98,9 @@ fn no_proposal_is_accepted_at_or_after_the_deadline() {
     }
 }
 
+/// They take questions as well.
 #[test]
-fn talk_and_a_reminder_go_on_after_the_opening() {
+fn opened_orders_take_follow_ups() {
     let mut desk = opened();
     desk.act(follow_up("f1")).unwrap();
     desk.act(Act::Ask {
@@ -107,8 +111,9 @@ fn talk_and_a_reminder_go_on_after_the_opening() {
     .unwrap();
 }
 
+/// Events, views and refusals hide them until the opening.
 #[test]
-fn neither_events_nor_the_order_tell_a_seller_or_a_price_before_the_opening() {
+fn sealed_orders_hide_sellers_and_prices() {
     let mut desk = sealed();
     desk.act(Act::Decline { seller: seller("secretive-ltd"), reason: None }).unwrap();
     desk.act(Act::Ask {
@@ -131,9 +136,9 @@ fn neither_events_nor_the_order_tell_a_seller_or_a_price_before_the_opening() {
     assert!(told(format!("{:?}", seal::order(desk.book.order().unwrap()))));
 }
 
-/// Who followed it hears the whole list again, and sees the old view until the new one is as far.
+/// A follower receives the whole list again, and keeps the old view until the new one is as far.
 #[test]
-fn an_opened_order_is_read_again_and_what_is_shown_never_goes_back() {
+fn opened_orders_are_read_again() {
     let desk = opened();
     let mut tracker =
         Tracker::new(desk.book.key().clone(), desk.book.order().unwrap().incarnation.clone());
@@ -152,9 +157,9 @@ fn an_opened_order_is_read_again_and_what_is_shown_never_goes_back() {
     assert_eq!(tracker.order(), desk.book.order());
 }
 
-/// Ended before its opening, it was never opened: what was proposed stays hidden for good.
+/// An order that ends before its opening is never opened: its proposals stay hidden for good.
 #[test]
-fn a_sealed_order_that_was_cancelled_stays_sealed() {
+fn cancelled_sealed_orders_stay_sealed() {
     for act in [cancel(), Act::Close { reason: None }, finalise(None)] {
         let mut desk = sealed();
         desk.act(act.clone()).unwrap();

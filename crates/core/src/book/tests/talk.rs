@@ -1,4 +1,4 @@
-//! Questions and answers, and how far each invited seller is.
+//! Tests of questions and answers, and of the states of invited sellers.
 
 use super::*;
 use crate::order::InvitationState;
@@ -62,7 +62,7 @@ fn an_invitation_only_moves_on() {
 }
 
 #[test]
-fn what_is_known_already_is_no_event() {
+fn known_states_cause_no_event() {
     let mut desk = invited(&["a"]);
     for act in [told("a", None), Act::See { seller: seller("a") }] {
         desk.act(act.clone()).unwrap();
@@ -73,17 +73,18 @@ fn what_is_known_already_is_no_event() {
     }
 }
 
+/// They are neither notified, nor have they seen the order.
 #[test]
-fn who_was_not_invited_can_neither_be_told_nor_see() {
+fn uninvited_sellers_leave_no_event() {
     let mut desk = invited(&["a"]);
     desk.act(told("stranger", None)).unwrap();
     desk.act(Act::See { seller: seller("stranger") }).unwrap();
     assert_eq!(desk.stored.len(), 2);
 }
 
-/// The order's end is its last event, whatever the outbox learns later.
+/// The order's end is its last event, whatever the outbox reports later.
 #[test]
-fn news_of_a_delivery_after_the_end_are_taken_and_leave_no_event() {
+fn late_deliveries_leave_no_event() {
     let mut desk = invited(&["a"]);
     desk.act(cancel()).unwrap();
     desk.act(told("a", None)).unwrap();
@@ -91,8 +92,9 @@ fn news_of_a_delivery_after_the_end_are_taken_and_leave_no_event() {
     assert_eq!(desk.words().last(), Some(&"OrderCancelled"));
 }
 
+/// They are answered to one seller or to all.
 #[test]
-fn a_question_is_asked_once_and_answered_to_one_or_to_all() {
+fn questions_are_asked_once() {
     let mut desk = invited(&["a", "b"]);
     desk.act(ask("q1", "a", "when?")).unwrap();
     desk.act(ask("q1", "a", "when?")).unwrap();
@@ -103,8 +105,9 @@ fn a_question_is_asked_once_and_answered_to_one_or_to_all() {
     assert_eq!(desk.stored.len(), 6);
 }
 
+/// Refused answers to questions name it as well.
 #[test]
-fn a_question_and_an_answer_are_refused_with_the_field_that_is_wrong() {
+fn refused_questions_name_the_field() {
     let mut desk = invited(&["a", "b"]);
     desk.act(ask("q1", "a", "when?")).unwrap();
     let field = |desk: &mut Desk, act: Act| desk.act(act).unwrap_err().field.unwrap();
@@ -113,9 +116,9 @@ fn a_question_and_an_answer_are_refused_with_the_field_that_is_wrong() {
     assert_eq!(field(&mut desk, answer_to("q9", &[])), "answers");
 }
 
-/// Follow-up against close: the one that comes second is told that the order is over.
+/// Follow-up against close: the one that comes second is refused because the order has ended.
 #[test]
-fn talk_ends_with_the_order() {
+fn ended_orders_take_no_follow_ups() {
     for act in [follow_up("f1"), ask("q1", "a", "when?")] {
         let mut desk = invited(&["a"]);
         desk.act(Act::Close { reason: None }).unwrap();
@@ -123,8 +126,9 @@ fn talk_ends_with_the_order() {
     }
 }
 
+/// The refusal has the current version or sequence number.
 #[test]
-fn an_act_on_what_somebody_else_changed_is_refused_with_what_is_current() {
+fn outdated_commands_are_refused() {
     let mut desk = invited(&["a"]);
     desk.act(propose("p1", "a")).unwrap();
     let expecting = |act: Act, expected| Command { expected: Some(expected), ..Command::bare(act) };
@@ -140,7 +144,7 @@ fn an_act_on_what_somebody_else_changed_is_refused_with_what_is_current() {
 
 /// Lock against expiry: a lease that ran out keeps nobody from amending, to the millisecond.
 #[test]
-fn a_lock_runs_out_by_itself() {
+fn locks_end_with_their_lease() {
     let mut desk = invited(&["a"]);
     desk.act(propose("p1", "a")).unwrap();
     desk.act(lock("p1", "editor", 1_000)).unwrap();
@@ -150,8 +154,9 @@ fn a_lock_runs_out_by_itself() {
     desk.act(amend("p1", "a", "9")).unwrap();
 }
 
+/// Old lists with such dates are still read.
 #[test]
-fn dates_that_are_none_are_refused_when_they_are_given_and_read_from_old_lists() {
+fn invalid_dates_are_refused() {
     let mut desk = invited(&["a"]);
     let vague = Proposed { delivery_date: Some("soon".to_owned()), ..offer(Some("p1"), "a", "9") };
     let refusal = desk.act(Act::Propose(vague.clone())).unwrap_err();

@@ -5,7 +5,7 @@ use crate::golden::file;
 
 const FILE: &str = "src/golden/outboxes.jsonl";
 
-/// Every way in which a notification can stand.
+/// Returns every state of a notification.
 fn states() -> Vec<State> {
     vec![
         State::Waiting { attempts: 0, next_at: Timestamp(0), reason: None },
@@ -48,7 +48,7 @@ fn failure(seller: Option<SellerId>) -> Failure {
     }
 }
 
-/// A notification with this number; of some, every field is there.
+/// Returns a notification with this number; one with an even number has every field.
 fn kept(number: u64, recipient: &Recipient, state: &State) -> Kept {
     let is_full = number.is_multiple_of(2);
     let told_of = is_full.then(|| seller("b")).filter(|_| *recipient != Recipient::Buyer);
@@ -61,7 +61,7 @@ fn kept(number: u64, recipient: &Recipient, state: &State) -> Kept {
     }
 }
 
-/// An empty outbox, one for each recipient and state, and one with all that can be in it.
+/// Returns an empty outbox, one for each recipient and state, and one with all that can be in it.
 fn outboxes() -> Vec<Snapshot> {
     let mut outboxes = vec![Snapshot::default()];
     for (tens, recipient) in (0..).step_by(10).zip(recipients()) {
@@ -89,7 +89,7 @@ fn outboxes_are_stored_as_ever() {
 }
 
 #[test]
-fn an_outbox_of_former_times_lacks_what_came_since() {
+fn older_outboxes_are_read_with_defaults() {
     let read: Snapshot = serde_json::from_str(r#"{"cursor":0,"next_number":0}"#).unwrap();
     assert_eq!(read, Snapshot::default());
 }

@@ -1,4 +1,4 @@
-//! What clients are promised: P1 durability, P3 exactly once, P3b no invention.
+//! The promises to clients: P1 durability, P3 exactly once, P3b no invention.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use orderstream_core::{Answer, Command, Event, EventKind, IdempotencyKey, Reason
 
 use crate::simulation::history::{Entry, History};
 
-/// Every ok answer: the order, what was asked, and what was said.
+/// Returns every reply of success: the order, the command, and the reply.
 fn answers(history: &History) -> impl Iterator<Item = (usize, &Command, &Answer)> {
     let mut calls = BTreeMap::new();
     history.entries.iter().filter_map(move |entry| match entry {
@@ -29,7 +29,7 @@ fn same_but_for_id(asked: &Proposed, stored: &Proposed) -> bool {
     id_fits && asked == *stored
 }
 
-/// Whether this event is what the act asks for.
+/// Reports whether this event is the effect that the command asks for.
 fn fulfils(kind: &EventKind, act: &Act) -> bool {
     use ProposalUpdate::{Amended, Answered, Asked, Declined, Withdrawn};
     match (act, kind) {
@@ -78,7 +78,8 @@ fn fulfils(kind: &EventKind, act: &Act) -> bool {
     }
 }
 
-/// Whether the event says that this seller has seen the order, or who is to see it at all.
+/// Reports whether the event shows that this seller saw the order, or that nobody needs to see it
+/// any more.
 fn has_seen(by: &SellerId, kind: &EventKind) -> bool {
     use ProposalUpdate::Declined;
     match kind {
@@ -94,15 +95,15 @@ fn has_seen(by: &SellerId, kind: &EventKind) -> bool {
     }
 }
 
-/// Acts that are done when there is nothing to do, with no event that shows it.
+/// Reports whether a command may succeed with no event that shows it, where there is nothing to do.
 fn may_leave_no_trace(act: &Act) -> bool {
     matches!(act, Act::Unlock { .. } | Act::Resume | Act::Extend { .. } | Act::Tick | Act::Open(_))
 }
 
-/// A key, and whose it is.
+/// An actor and its key.
 type Key = (Actor, IdempotencyKey);
 
-/// The key of a command that somebody asked for.
+/// Returns the actor and the key of a command; `None` where it lacks one of them.
 fn key_of(command: &Command) -> Option<Key> {
     let actor = command.actor.clone().or_else(|| command.act.actor())?;
     Some((actor, command.key.clone()?))
@@ -116,7 +117,7 @@ fn caused_by<'a>(list: &'a [Event], key: &Key) -> impl Iterator<Item = &'a Event
     list.iter().filter(move |event| event.cause.as_ref().is_some_and(|cause| is_of(cause, key)))
 }
 
-/// P1: what was acknowledged is in the list, as it was asked.
+/// P1: an acknowledged command is in the list, as it was sent.
 pub(crate) fn durable(history: &History) -> Result<(), String> {
     for (order, command, answer) in answers(history) {
         let list = &history.finals[order].list;
@@ -138,8 +139,9 @@ pub(crate) fn durable(history: &History) -> Result<(), String> {
     Ok(())
 }
 
-/// P3: a key of one actor has at most one event, and all its ok answers are equal, also those that
-/// tell that nothing was left to do. It is free for whoever did not use it for something else.
+/// P3: a key of one actor has at most one event, and all its replies of success are equal, also
+/// those that say that nothing was left to do. It is free for every actor that did not use it for
+/// something else.
 pub(crate) fn once(history: &History) -> Result<(), String> {
     let mut effects = BTreeSet::new();
     for (order, last) in history.finals.iter().enumerate() {
@@ -160,7 +162,7 @@ pub(crate) fn once(history: &History) -> Result<(), String> {
     own_keys(history)
 }
 
-/// Nobody is told that a key was used with another body who did not do so.
+/// A conflict of keys is reported only to the actor that used the key with two bodies.
 fn own_keys(history: &History) -> Result<(), String> {
     let mut calls: BTreeMap<usize, Option<(usize, Key)>> = BTreeMap::new();
     let mut bodies: BTreeMap<(usize, Key), Vec<&Act>> = BTreeMap::new();
@@ -185,7 +187,7 @@ fn own_keys(history: &History) -> Result<(), String> {
     Ok(())
 }
 
-/// P3b: every event was asked for, or is the owner's own.
+/// P3b: every event comes from a command, or is the owner's own.
 pub(crate) fn asked_for(history: &History) -> Result<(), String> {
     let mut asked: BTreeMap<_, Vec<&Act>> = BTreeMap::new();
     for entry in &history.entries {

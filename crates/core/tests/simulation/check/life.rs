@@ -1,5 +1,6 @@
-//! What holds of an order's life: P12 locks keep others out and nobody else does, and one award at a
-//! time is in force, told to nobody who lost; P14 nothing of a sealed order names who proposed.
+//! Promises about the rules of an order. P12: a lock keeps others out, and only a lock does; one
+//! award at a time is in force, and no other one is reported as won. P14: no event of a sealed
+//! order names its sellers.
 
 use std::collections::BTreeMap;
 
@@ -12,15 +13,15 @@ use orderstream_core::{
 
 use crate::simulation::history::{Entry, History};
 
-/// What the owner said to a request, and when by its own clock.
+/// The owner's decision on a request, and its own clock then.
 struct Decided<'a> {
     command: &'a Command,
     clock: i64,
     result: &'a Result<Answer, Reason>,
 }
 
-/// A history as it is needed here: the clock of each event, the last one should a crash have undone
-/// others, and what was decided after each.
+/// A history in the form that is needed here: the clock of each event (the last one, where a crash
+/// undid others), and the decisions after each.
 #[derive(Default)]
 struct Told<'a> {
     clocks: BTreeMap<(usize, Seq), i64>,
@@ -48,7 +49,7 @@ impl<'a> Told<'a> {
     }
 }
 
-/// P12: every event is lawful where it stands, and so is what was said to those who asked.
+/// P12: every event is lawful at its place, and so is every reply.
 pub(crate) fn lawful(history: &History) -> Result<(), String> {
     let told = Told::of(history);
     for (number, last) in history.finals.iter().enumerate() {
@@ -78,13 +79,13 @@ pub(crate) fn lawful(history: &History) -> Result<(), String> {
     Ok(())
 }
 
-/// The award that counts, or is to count.
+/// Returns the award that counts, or is pending.
 fn in_force(order: &Order) -> Option<Option<Award>> {
     let pending = order.pending_award.as_ref().map(|pending| pending.award.clone());
     pending.or_else(|| (order.phase == Phase::Finalised).then(|| order.award.clone()))
 }
 
-/// An award is answered with success only where it is the one in force then.
+/// Checks that an award succeeded only where it was the one in force then.
 fn must_have_won(
     awards: &BTreeMap<Seq, Option<Award>>,
     decided: &Decided<'_>,
@@ -98,7 +99,7 @@ fn must_have_won(
     }
 }
 
-/// Who is told that somebody else edits is told so only while that is so.
+/// Checks that a command was refused for a lock only while another seller held one.
 fn must_be_locked(order: &Order, decided: &Decided<'_>) -> Result<(), String> {
     if *decided.result != Err(Reason::Locked) {
         return Ok(());
@@ -117,8 +118,8 @@ fn must_be_locked(order: &Order, decided: &Decided<'_>) -> Result<(), String> {
     })
 }
 
-/// Who else edits a proposal at this time: until the lease ends, to the millisecond. Where nobody is
-/// named its seller asks.
+/// Returns the other seller that edits a proposal at this time: until the lease ends, to the
+/// millisecond. Without `by`, the proposal's own seller asks.
 fn other_holder<'a>(
     order: &'a Order,
     id: &ProposalId,
@@ -172,7 +173,8 @@ fn can_win(order: &Order, award: Option<&Award>) -> bool {
     }
 }
 
-/// P14: until the opening of a sealed order is on disk, no tracker takes a seller's name or a price.
+/// P14: until the opening of a sealed order is on disk, no tracker receives a seller's name or a
+/// price.
 pub(crate) fn sealed(history: &History) -> Result<(), String> {
     let is_sealed = |event: &Event| match &event.kind {
         EventKind::OrderOpened(opened) => opened.spec.sealed,
@@ -182,7 +184,7 @@ pub(crate) fn sealed(history: &History) -> Result<(), String> {
         let opening = |event: &&Event| matches!(event.kind, EventKind::ProposalsOpened { .. });
         list.iter().find(opening).map_or(Seq(u64::MAX), |event| event.seq)
     };
-    // From which event on all may be told, for the orders that are sealed.
+    // The event from which on nothing is hidden, for the orders that are sealed.
     let mut closed: BTreeMap<usize, Seq> = BTreeMap::new();
     for (number, last) in history.finals.iter().enumerate() {
         if last.list.first().is_some_and(is_sealed) {
@@ -208,7 +210,7 @@ pub(crate) fn sealed(history: &History) -> Result<(), String> {
     Ok(())
 }
 
-/// The seller that an event names who has done something.
+/// Returns the seller that an event names as having done something.
 fn named(kind: &EventKind) -> Option<&SellerId> {
     use ProposalUpdate::{Amended, Answered, Asked, Declined};
     match kind {

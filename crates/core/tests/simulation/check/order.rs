@@ -1,4 +1,4 @@
-//! What users see of an order: P6 a true status, P8 convergence, P11 expiry.
+//! Promises about what users see of an order: P6 a true status, P8 convergence, P11 expiry.
 
 use orderstream_core::command::Award;
 use orderstream_core::order::ProposalPhase;
@@ -6,7 +6,7 @@ use orderstream_core::{Event, EventKind, Order, Phase, Seq};
 
 use crate::simulation::history::{Entry, Final, History, Status};
 
-/// A healthy owner looks at the clock at least this often, milliseconds.
+/// The longest time between two checks of the clock by a healthy owner, milliseconds.
 const LATE_MS: i64 = 1_000;
 
 fn fold(list: &[Event]) -> Result<Option<Order>, String> {
@@ -17,7 +17,7 @@ fn fold(list: &[Event]) -> Result<Option<Order>, String> {
     Ok(order)
 }
 
-/// The phase after each event; the first entry is the one before all.
+/// Returns the phase after each event; the first entry is the one before all.
 fn phases(list: &[Event]) -> Result<Vec<Option<Phase>>, String> {
     let mut order = None;
     let mut phases = vec![None];
@@ -40,7 +40,7 @@ fn follows(old: &Status, new: &Status) -> bool {
     no_step_back && stays && begun
 }
 
-/// P6: a status is never ahead of the list on disk, never moves back, and tells the true end.
+/// P6: a status is never ahead of the list on disk, never moves back, and gives the true end.
 pub(crate) fn status_true(history: &History) -> Result<(), String> {
     for (number, last) in history.finals.iter().enumerate() {
         let phases = phases(&last.list)?;
@@ -100,7 +100,7 @@ fn wish_unmet(last: &Final, order: &Order) -> Option<&'static str> {
     (free && can_steer && desired.suspend != paused).then_some("the pause is wrong")
 }
 
-/// P8: once all is calm, the status is what the list says, and the list what the resource wants.
+/// P8: once all is calm, the status agrees with the list, and the list with the resource.
 pub(crate) fn converged(history: &History) -> Result<(), String> {
     for (number, last) in history.finals.iter().enumerate() {
         let order = fold(&last.list)?.ok_or_else(|| format!("order {number} was never opened"))?;
@@ -134,7 +134,7 @@ pub(crate) fn converged(history: &History) -> Result<(), String> {
 }
 
 /// P11: an order expires once, never before its deadline on the owner's clock, soon after it when
-/// nothing is broken, and nothing follows.
+/// nothing is broken, and no event follows its end.
 pub(crate) fn expired(history: &History) -> Result<(), String> {
     let broken = history
         .entries
@@ -166,7 +166,7 @@ pub(crate) fn expired(history: &History) -> Result<(), String> {
     Ok(())
 }
 
-/// The owner's clock when it decided an event: the last time, should a crash have undone others.
+/// Returns the owner's clock when it decided an event: the last time, where a crash undid others.
 fn clock_at(history: &History, number: usize, wanted: Seq) -> i64 {
     let clocks = history.entries.iter().rev().filter_map(|entry| match entry {
         Entry::Append { order, seq, clock, .. } if (*order, *seq) == (number, wanted) => {

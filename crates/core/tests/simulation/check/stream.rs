@@ -1,4 +1,4 @@
-//! What trackers are promised: P2 order without gaps, P2b resume, P4 one stream, P5 fencing.
+//! The promises to trackers: P2 order without gaps, P2b resume, P4 one stream, P5 fencing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use orderstream_core::{Epoch, Event, EventKind, Seq, seal};
 
 use crate::simulation::history::{Entry, History};
 
-/// P2: a tracker takes 1, 2, 3, … and each event is the list's.
+/// P2: a tracker takes 1, 2, 3, …, and each event is the list's.
 pub(crate) fn ordered(history: &History) -> Result<(), String> {
     let mut last: BTreeMap<u64, Seq> = BTreeMap::new();
     for entry in &history.entries {
@@ -19,7 +19,7 @@ pub(crate) fn ordered(history: &History) -> Result<(), String> {
         *held = event.seq;
         let index = usize::try_from(event.seq.0 - 1).unwrap();
         let held = history.finals[*order].list.get(index).cloned().map(Arc::new);
-        // Before its opening a sealed order tells less.
+        // Before its opening a sealed order's events are redacted.
         let is_told = |held: &Arc<Event>| **held == *event || *seal::event(held) == *event;
         if !held.as_ref().is_some_and(is_told) {
             return Err(format!("tracker {tracker} took {event:?}, which the list has not"));

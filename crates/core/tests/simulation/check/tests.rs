@@ -1,4 +1,5 @@
-//! The judge sees: a good history is good, and one lie in it breaks the promise that it is about.
+//! The judge finds faults: a good history passes, and one false entry in it breaks the promise that
+//! it is about.
 
 use orderstream_core::command::Award;
 use orderstream_core::event::ProposalUpdate;
@@ -9,7 +10,8 @@ use super::{ALL, check};
 use crate::simulation::history::{Entry, History};
 use crate::simulation::world::play;
 
-/// Finds a good life in which the lie can be told, tells it, and expects this promise broken.
+/// Finds a good run in which the false entry is possible, makes it, and expects this promise
+/// broken.
 fn caught(promise: &str, lie: impl Fn(&mut History) -> Option<()>) {
     let (_, predicate) = ALL.into_iter().find(|(name, _)| *name == promise).unwrap();
     let told = (0..200).find_map(|seed| {
@@ -32,7 +34,7 @@ fn ended_by(history: &mut History, wanted: Phase) -> Option<&mut Vec<Event>> {
 }
 
 #[test]
-fn p1_sees_an_acknowledged_event_that_was_lost() {
+fn p1_finds_lost_acknowledged_event() {
     caught("P1", |history| {
         let answered = history.entries.iter().find_map(|entry| match entry {
             Entry::Return { op: 0, result: Ok(answer), .. } => Some(answer.seq),
@@ -44,7 +46,7 @@ fn p1_sees_an_acknowledged_event_that_was_lost() {
 }
 
 #[test]
-fn p1_sees_an_acknowledged_event_with_another_body() {
+fn p1_finds_changed_acknowledged_event() {
     caught("P1", |history| {
         let proposal = history.entries.iter().find_map(|entry| match entry {
             Entry::Return { result: Ok(answer), .. } => answer.proposal_id.clone(),
@@ -62,8 +64,9 @@ fn p1_sees_an_acknowledged_event_with_another_body() {
     });
 }
 
+/// A gap, a repetition, and an event that the list does not have.
 #[test]
-fn p2_sees_a_hole_a_repetition_and_a_foreign_event() {
+fn p2_finds_broken_sequence() {
     let third = |entry: &Entry| matches!(entry, Entry::Deliver { event, .. } if event.seq.0 == 3);
     caught("P2", |history| {
         // Not the last one: a list that merely ends early has no hole.
@@ -84,8 +87,9 @@ fn p2_sees_a_hole_a_repetition_and_a_foreign_event() {
     });
 }
 
+/// On the tracker's side, and on the stream's.
 #[test]
-fn p2b_sees_a_wrong_place_of_resumption_on_either_side() {
+fn p2b_finds_wrong_resumption() {
     caught("P2b", |history| {
         let at = find(history, |e| matches!(e, Entry::Resume { after, .. } if after.0 > 2))?;
         let Entry::Resume { after, .. } = &mut history.entries[at] else { return None };
@@ -101,7 +105,7 @@ fn p2b_sees_a_wrong_place_of_resumption_on_either_side() {
 }
 
 #[test]
-fn p3_sees_a_second_effect_and_a_second_answer() {
+fn p3_finds_second_effect_and_reply() {
     caught("P3", |history| {
         let list = &mut history.finals[0].list;
         let mut twin = list.iter().find(|event| event.cause.is_some())?.clone();
@@ -121,7 +125,7 @@ fn p3_sees_a_second_effect_and_a_second_answer() {
 }
 
 #[test]
-fn p3b_sees_an_event_that_nobody_asked_for() {
+fn p3b_finds_invented_event() {
     caught("P3b", |history| {
         let event = history.finals[0].list.iter_mut().find(|event| event.cause.is_some())?;
         event.cause = None;
@@ -133,8 +137,9 @@ fn p3b_sees_an_event_that_nobody_asked_for() {
     });
 }
 
+/// Two streams at once, and two owners of one epoch.
 #[test]
-fn p4_sees_two_streams_at_once_and_two_owners_of_one_epoch() {
+fn p4_finds_second_stream_or_owner() {
     caught("P4", |history| {
         let mut opened = history.entries.iter_mut().filter_map(|entry| match entry {
             Entry::StreamOpen { owner, epoch, .. } => Some((owner, epoch)),
@@ -157,8 +162,9 @@ fn p4_sees_two_streams_at_once_and_two_owners_of_one_epoch() {
     });
 }
 
+/// A stream of it, and an event.
 #[test]
-fn p5_sees_a_stream_and_an_event_of_a_former_owner() {
+fn p5_finds_former_owner() {
     let granted = |e: &Entry| matches!(e, Entry::StreamOpen { epoch, .. } if epoch.0 > 1);
     caught("P5", |history| {
         let at = find(history, granted)?;
@@ -177,7 +183,7 @@ fn p5_sees_a_stream_and_an_event_of_a_former_owner() {
     });
 }
 
-/// Changes the last status of a life.
+/// Changes the last status of a run.
 fn last_status(
     history: &mut History,
     change: impl Fn(&mut crate::simulation::history::Status),
@@ -188,8 +194,9 @@ fn last_status(
     Some(())
 }
 
+/// One that is ahead of the list, goes back, or invents an end.
 #[test]
-fn p6_sees_a_status_that_is_ahead_or_goes_back_or_invents_an_end() {
+fn p6_finds_untrue_status() {
     caught("P6", |history| last_status(history, |status| status.last_seq = Seq(10_000)));
     caught("P6", |history| last_status(history, |status| status.observed = 0));
     caught("P6", |history| last_status(history, |status| status.epoch = Epoch(0)));
@@ -199,8 +206,9 @@ fn p6_sees_a_status_that_is_ahead_or_goes_back_or_invents_an_end() {
     });
 }
 
+/// A status that lags, and a wish of the resource that is not met.
 #[test]
-fn p8_sees_a_status_that_lags_and_a_wish_that_is_not_done() {
+fn p8_finds_missing_convergence() {
     caught("P8", |history| {
         let status = &mut history.finals.iter_mut().find(|last| !last.removed)?.status;
         status.last_seq = Seq(status.last_seq.0 - 1);
@@ -219,8 +227,9 @@ fn p8_sees_a_status_that_lags_and_a_wish_that_is_not_done() {
     }
 }
 
+/// One that is early, repeated, or missing.
 #[test]
-fn p11_sees_an_expiry_that_is_early_or_repeated_or_missing() {
+fn p11_finds_wrong_expiry() {
     caught("P11", |history| {
         ended_by(history, Phase::Expired)?;
         for entry in &mut history.entries {
@@ -246,7 +255,7 @@ fn p11_sees_an_expiry_that_is_early_or_repeated_or_missing() {
 }
 
 #[test]
-fn p3_sees_a_key_that_somebody_else_took() {
+fn p3_finds_conflict_without_second_body() {
     caught("P3", |history| {
         let at = find(history, |entry| matches!(entry, Entry::Return { result: Ok(_), .. }))?;
         let Entry::Return { result, .. } = &mut history.entries[at] else { return None };
@@ -255,7 +264,7 @@ fn p3_sees_a_key_that_somebody_else_took() {
     });
 }
 
-/// The place of an event, and its order's number.
+/// Returns an order's number, and the place of an event in its list.
 fn event(history: &History, wanted: impl Fn(&EventKind) -> bool) -> Option<(usize, usize)> {
     let place = |list: &[Event]| list.iter().position(|event| wanted(&event.kind));
     let lists = history.finals.iter().enumerate();
@@ -266,8 +275,9 @@ fn locks(kind: &EventKind) -> bool {
     matches!(kind, EventKind::EditLock { until: Some(_), .. })
 }
 
+/// Two sellers edit at once; a seller is refused for a lock that nobody holds.
 #[test]
-fn p12_sees_two_who_edit_and_one_who_is_kept_out_by_nobody() {
+fn p12_finds_broken_lock() {
     caught("P12", |history| {
         let (number, at) = event(history, locks)?;
         let list = &mut history.finals[number].list;
@@ -287,8 +297,9 @@ fn p12_sees_two_who_edit_and_one_who_is_kept_out_by_nobody() {
     });
 }
 
+/// Also an award that succeeded without being in force.
 #[test]
-fn p12_sees_a_second_award_and_success_that_is_told_to_a_loser() {
+fn p12_finds_second_award() {
     let awarded = |kind: &EventKind| matches!(kind, EventKind::OrderFinalised { .. });
     let none =
         |award: &mut Option<Award>| *award = award.take().xor(Some(Award::Lines(Vec::new())));
@@ -324,7 +335,7 @@ fn p12_sees_a_second_award_and_success_that_is_told_to_a_loser() {
 }
 
 #[test]
-fn p12_sees_a_winner_who_leaves_while_the_award_waits() {
+fn p12_finds_winner_leaving_pending_award() {
     caught("P12", |history| {
         let pending = |kind: &EventKind| matches!(kind, EventKind::AwardPending { .. });
         let (number, at) = event(history, pending)?;
@@ -342,7 +353,7 @@ fn p12_sees_a_winner_who_leaves_while_the_award_waits() {
 }
 
 #[test]
-fn p14_sees_a_name_in_an_event_of_a_sealed_order() {
+fn p14_finds_seller_name_under_seal() {
     caught("P14", |history| {
         let hidden = history.entries.iter_mut().find_map(|entry| match entry {
             Entry::Deliver { event, .. } => match &mut event.kind {

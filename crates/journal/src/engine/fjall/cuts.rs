@@ -1,5 +1,5 @@
-//! Bytes that were cut off a log because they are no batch. They are kept while a list is refused: a
-//! damaged batch still holds records that prove themselves.
+//! Bytes that were cut off a log because they are not a batch. They are kept while a list is
+//! refused: a damaged batch still holds records that their checksums prove.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -11,13 +11,13 @@ use super::{Fjall, files};
 use crate::engine::{Engine as _, Known};
 use crate::{durable, frame, keys};
 
-/// Where they are kept, beside the store.
+/// Returns the folder of the bytes that were cut off, beside the store.
 fn folder(dir: &Path) -> PathBuf {
     dir.with_extension("cut")
 }
 
-/// Cuts a log where its last whole batch ends, and keeps what stood behind it. The store cuts too, but
-/// not a batch that has its end and not its middle.
+/// Cuts a log where its last whole batch ends, and keeps the bytes after it. The store cuts too,
+/// but not a batch that has its end and not its middle.
 pub(super) fn cut(dir: &Path, number: u64, at: u64) -> io::Result<()> {
     let (path, aside) = (files::log_path(dir, number), folder(dir));
     let log = fs::read(&path)?;
@@ -34,7 +34,7 @@ pub(super) fn cut(dir: &Path, number: u64, at: u64) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Makes a file under a name that nothing is kept under yet: a log may be cut at one place again.
+/// Makes a file under a name that is not used yet: a log may be cut at one place again.
 fn create(aside: &Path, name: &str) -> io::Result<File> {
     let mut path = aside.join(name);
     let mut again = 0_u64;
@@ -48,7 +48,7 @@ fn create(aside: &Path, name: &str) -> io::Result<File> {
     }
 }
 
-/// Removes all that is kept.
+/// Removes all bytes that were kept.
 pub(super) fn forget(dir: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder(dir)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -56,8 +56,8 @@ pub(super) fn forget(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Keys, with their values, that a store misses and that are kept: records that prove themselves, were
-/// acknowledged, and are of a list that was not removed since.
+/// Returns the keys and values that a store misses and that were kept: records that their checksums
+/// prove, that were acknowledged, and whose list was not removed since.
 pub(super) fn missed(
     dir: &Path,
     store: &Fjall,
@@ -85,7 +85,7 @@ pub(super) fn missed(
     Ok(missed)
 }
 
-/// Adds the key of a list where the store has none of that name.
+/// Adds the key of a list where the store does not have it.
 fn name_list(store: &Fjall, list: &[u8], id: u32, missed: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
     let key = keys::list(list);
     if !has(store, &key) {
@@ -95,7 +95,7 @@ fn name_list(store: &Fjall, list: &[u8], id: u32, missed: &mut BTreeMap<Vec<u8>,
     }
 }
 
-/// Whether a store has a key, or cannot say.
+/// Reports whether a store has a key; true where it cannot be read.
 fn has(store: &Fjall, key: &[u8]) -> bool {
     !matches!(store.last_key(key, &[key, &[0]].concat()), Ok(None))
 }

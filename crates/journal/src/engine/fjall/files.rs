@@ -1,8 +1,8 @@
-//! Looks at the store's files before the store does.
+//! Checks the store's files before the store opens them.
 //!
-//! The store takes files that are missing for files that were never made: without the names of its
-//! keyspaces it removes their folders, and without a list of its tables it removes those. So the
-//! files that say what there is are verified here, and a store with damage in them is never opened.
+//! The store treats missing files as files that were never made: without the names of its keyspaces
+//! it removes their folders, and without a list of its tables it removes those. So the files that
+//! list others are verified here, and a store with damage in them is never opened.
 //!
 //! ```text
 //! version                "FJL" 3
@@ -24,24 +24,25 @@ use crate::damage::FileDamage;
 
 /// The store's own mark of its layout.
 const VERSION: &[u8] = b"FJL\x03";
-/// Bytes of `current`.
+/// The length of `current`, bytes.
 const CURRENT_LEN: usize = 25;
-/// Bytes of a table in the list of tables: id, kind of checksum, checksum, first number.
+/// The length of a table's entry in the list of tables, bytes: id, kind of checksum, checksum,
+/// first number.
 const TABLE_LEN: usize = 33;
-/// Bytes read at once where a file is only summed up.
+/// The number of bytes that are read at once to compute a file's checksum.
 const CHUNK_LEN: usize = 256 * 1024;
 
-/// The folder of what the journal keeps.
+/// Returns the folder of the journal's keyspace.
 pub(super) fn tree(dir: &Path) -> PathBuf {
     dir.join("keyspaces").join("1")
 }
 
-/// The folder of the keyspaces' names.
+/// Returns the folder of the keyspaces' names.
 pub(super) fn names(dir: &Path) -> PathBuf {
     dir.join("keyspaces").join("0")
 }
 
-/// The numbers of the store's log files, in order.
+/// Returns the numbers of the store's log files, in order.
 pub(super) fn logs(dir: &Path) -> io::Result<Vec<u64>> {
     let numbers = entries(dir)?.into_iter();
     let numbers = numbers.filter_map(|name| name.strip_suffix(".jnl")?.parse::<u64>().ok());
@@ -54,7 +55,7 @@ pub(super) fn log_path(dir: &Path, number: u64) -> PathBuf {
     dir.join(format!("{number}.jnl"))
 }
 
-/// Names in a folder; none where there is none.
+/// Returns the names in a folder; none where there is no folder.
 pub(super) fn entries(dir: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -64,19 +65,19 @@ pub(super) fn entries(dir: &Path) -> io::Result<Vec<String>> {
     names.collect()
 }
 
-/// What a look at the files found.
+/// The result of checking the files.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) damage: Vec<FileDamage>,
-    /// Logs whose last bytes are no batch, and where those begin.
+    /// The numbers of the logs whose last bytes are not a batch, and the places where those begin.
     pub(super) torn: Vec<(u64, u64)>,
-    /// The store has no log: it makes one first of all, and is never without.
+    /// The missing log: the store makes one before anything else, and always has one.
     pub(super) missing_log: Option<FileDamage>,
-    /// Whether the store was laid out as a whole. Where it was not, nothing was ever written to it.
+    /// The store was laid out as a whole. Where it was not, nothing was ever written to it.
     pub(super) is_laid_out: bool,
 }
 
-/// Looks at all files but the content of tables. A store that was never there has no damage.
+/// Checks all files but the content of tables. A store that was never made has no damage.
 pub(super) fn look(dir: &Path) -> io::Result<Found> {
     let mut found = Found::default();
     let mut is_logged = false;
@@ -132,14 +133,14 @@ fn version(dir: &Path) -> Option<FileDamage> {
     }
 }
 
-/// A table as the list of tables names it.
+/// An entry of the list of tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Table {
     pub(super) id: u64,
     checksum: u128,
 }
 
-/// The tables of a keyspace, as its list of tables names them.
+/// Reads the tables of a keyspace from its list of tables.
 pub(super) fn tables(tree: &Path) -> Result<Vec<Table>, FileDamage> {
     let file = tree.join("current");
     let current = fs::read(&file).map_err(|error| unreadable(&file, &error))?;
@@ -179,8 +180,8 @@ fn split_current(bytes: &[u8]) -> Option<(u64, u128)> {
     is_current.then(|| (u64::from_le_bytes(*number), u128::from_le_bytes(*checksum)))
 }
 
-/// Reads the tables out of a list of them: after the one byte that says how many levels there are,
-/// each level has runs (1) and each run tables (4).
+/// Parses a list of tables: after one byte with the number of levels, each level has runs (1) and
+/// each run tables (4).
 fn parse(list: &[u8]) -> Option<Vec<Table>> {
     let archive = sfa::Reader::from_reader(&mut io::Cursor::new(list)).ok()?;
     let section = archive.toc().section(b"tables")?;
@@ -211,7 +212,7 @@ fn byte(rest: &mut &[u8]) -> Option<u8> {
     Some(*first)
 }
 
-/// Reads a table whole, and says whether it is what was written.
+/// Reads a whole table, and verifies its checksum.
 pub(super) fn verify(tree: &Path, table: Table) -> Result<(), FileDamage> {
     let file = table_path(tree, table.id);
     match checksum_of(&file) {
@@ -221,7 +222,7 @@ pub(super) fn verify(tree: &Path, table: Table) -> Result<(), FileDamage> {
     }
 }
 
-/// Whether a table that no list names looks like one.
+/// Reports whether the file of a table that is not in the list has the layout of one.
 pub(super) fn is_table(tree: &Path, id: u64) -> bool {
     sfa::Reader::new(table_path(tree, id)).is_ok()
 }
@@ -238,7 +239,7 @@ fn checksum_of(file: &Path) -> io::Result<u128> {
     }
 }
 
-/// The ids of all tables that lie in a keyspace's folder, for where the list of them is damaged.
+/// Returns the ids of all tables in a keyspace's folder, for where the list of them is damaged.
 pub(super) fn table_files(tree: &Path) -> io::Result<Vec<u64>> {
     let names = entries(&tree.join("tables"))?;
     let mut ids: Vec<u64> = names.iter().filter_map(|name| name.parse().ok()).collect();

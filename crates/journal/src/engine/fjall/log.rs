@@ -8,8 +8,8 @@
 //! ```
 //!
 //! The checksum is XXH3 over the items. The journal syncs each batch before it begins the next, so
-//! at most one batch, the last, may be there in part after a crash: nobody was told of it. Where a
-//! whole batch stands behind bytes that are none, those bytes were synced, and it is damage.
+//! at most one batch, the last, may be there in part after a crash: it was not acknowledged. Where
+//! a whole batch follows bytes that are not one, those bytes were synced, and are damaged.
 
 use std::io;
 use std::ops::Range;
@@ -23,28 +23,28 @@ use crate::pages::{self, Pages};
 const START: u8 = 1;
 const ITEM: u8 = 2;
 const END: u8 = 3;
-/// Bytes of a batch before its items.
+/// The number of bytes of a batch before its items.
 const HEAD_LEN: usize = 13;
-/// A value, a deletion and a deletion of another kind are 0 to 2.
+/// The highest type of an item: a value, a deletion and a deletion of another kind are 0 to 2.
 const TYPE_MAX: u8 = 2;
-/// The one that sets a key.
+/// The type of an item that sets a key.
 const PUT: u8 = 0;
-/// The number that the store gives to the journal's keyspace.
+/// The id that the store gives to the journal's keyspace.
 const KEYSPACE_ID: u64 = 1;
-/// The value is not compressed.
+/// The compression of a value that is not compressed.
 const PLAIN: u8 = 0;
-/// Ends a batch.
+/// The last bytes of a batch.
 const TRAILER: [u8; 4] = *b"FJL\x03";
-/// A batch has a number less than this far on from the one before it.
+/// The bound of the step from one batch's number to the next; a step is smaller.
 const SEQNO_STEP_MAX: u64 = 1 << 32;
-/// No store ever gives a number so high.
+/// The bound of the first batch's number; no store ever gives one so high.
 const SEQNO_MAX: u64 = 1 << 62;
 
 /// A log in memory.
 #[derive(Debug)]
 pub(super) struct Log {
     bytes: Vec<u8>,
-    /// Where it cannot be read; zeros stand there.
+    /// The first place that cannot be read, and has zeros in `bytes`; absent where all can be read.
     pub(super) unreadable: Option<FileDamage>,
 }
 
@@ -53,16 +53,16 @@ pub(super) struct Log {
 pub(super) enum Part {
     /// A batch as it was written.
     Whole(Range<usize>),
-    /// Bytes that are no batch, with a whole one behind them.
+    /// Bytes that are not a batch, with a whole one after them.
     Damaged(Range<usize>),
-    /// Bytes that are no batch, with nothing behind them.
+    /// Bytes that are not a batch, with no whole one after them.
     Torn(Range<usize>),
 }
 
-/// One change in a batch.
+/// A change in a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Item<'a> {
-    /// All of it, as it stands in the log.
+    /// All bytes of the item, as they are in the log.
     pub(super) bytes: &'a [u8],
     pub(super) is_deletion: bool,
     keyspace: u64,
@@ -83,12 +83,12 @@ impl Log {
         Self { bytes, unreadable: None }
     }
 
-    /// Bytes of a part.
+    /// Returns the bytes of a part.
     pub(super) fn get(&self, range: Range<usize>) -> &[u8] {
         self.bytes.get(range).unwrap_or_default()
     }
 
-    /// All of the log but the zeros that it was laid out with.
+    /// Splits the log, without the zeros that it was laid out with, into parts.
     pub(super) fn parts(&self) -> Vec<Part> {
         let (mut parts, mut at, mut before) = (Vec::new(), 0, None);
         while at < self.bytes.len() {
@@ -111,14 +111,15 @@ impl Log {
         parts
     }
 
-    /// Whether a batch's number, which its checksum does not cover, fits between its neighbours'.
+    /// Reports whether a batch's number, which its checksum does not cover, fits between its
+    /// neighbours'.
     fn is_in_order(&self, before: Option<u64>, number: u64, next: usize) -> bool {
         let next = self.batch_at(next).map(|(_, number)| number);
         let is_far_on = next.is_some_and(|next| follows(before, next) && next <= number);
         follows(before, number) && !is_far_on
     }
 
-    /// The length and number of the whole batch that begins here, if one does.
+    /// Returns the length and number of the whole batch that begins here; `None` where none does.
     fn batch_at(&self, at: usize) -> Option<(usize, u64)> {
         let log = self.bytes.get(at..)?;
         let mut rest = log;
@@ -135,7 +136,7 @@ impl Log {
         is_whole.then_some((log.len() - rest.len(), seqno))
     }
 
-    /// Where the next whole batch begins, if one does.
+    /// Returns the place at which the next whole batch begins; `None` where none does.
     fn next_batch(&self, from: usize, before: Option<u64>) -> Option<usize> {
         let starts = self.bytes.get(from..)?.iter().enumerate().filter(|(_, byte)| **byte == START);
         let mut starts = starts.map(|(place, _)| from + place);
@@ -147,7 +148,7 @@ impl Log {
     }
 }
 
-/// Whether a batch may have this number after one that has the other.
+/// Reports whether a batch may have this number after the other.
 fn follows(before: Option<u64>, number: u64) -> bool {
     let step = number.checked_sub(before.unwrap_or(0));
     let least = u64::from(before.is_some());
@@ -155,8 +156,8 @@ fn follows(before: Option<u64>, number: u64) -> bool {
     step.is_some_and(|step| (least..bound).contains(&step))
 }
 
-/// The items of a whole batch, or those of a damaged one that can be told apart; their bytes may be
-/// damaged then.
+/// Returns the items of a whole batch, or those of a damaged one that can be split off; their bytes
+/// may be damaged then.
 pub(super) fn items(mut batch: &[u8]) -> Vec<Item<'_>> {
     let mut items = Vec::new();
     let Some((count, _)) = head(&mut batch) else { return items };
@@ -167,12 +168,12 @@ pub(super) fn items(mut batch: &[u8]) -> Vec<Item<'_>> {
     items
 }
 
-/// The number of a batch, as far as its head can be read.
+/// Returns the number of a batch; `None` where its head cannot be parsed.
 pub(super) fn seqno(mut batch: &[u8]) -> Option<u64> {
     head(&mut batch).map(|(_, seqno)| seqno)
 }
 
-/// Lays out an item that sets a key of the journal's keyspace.
+/// Encodes an item that sets a key of the journal's keyspace.
 pub(super) fn encode_put(key: &[u8], value: &[u8]) -> Vec<u8> {
     let mut out = vec![ITEM, PUT, PLAIN];
     out.extend_from_slice(&KEYSPACE_ID.to_le_bytes());
@@ -185,7 +186,7 @@ pub(super) fn encode_put(key: &[u8], value: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Lays out a batch of these items, each as it stands in a log.
+/// Encodes a batch of these items, each as it is in a log.
 pub(super) fn encode(seqno: u64, items: &[&[u8]], out: &mut Vec<u8>) {
     let bytes = items.concat();
     out.push(START);
@@ -197,7 +198,7 @@ pub(super) fn encode(seqno: u64, items: &[&[u8]], out: &mut Vec<u8>) {
     out.extend_from_slice(&TRAILER);
 }
 
-/// Takes the head of a batch off the front: how many items it has, and its number.
+/// Parses the head of a batch off the front: its number of items, and its own number.
 fn head(rest: &mut &[u8]) -> Option<(u32, u64)> {
     let [START] = *take::<1>(rest)? else { return None };
     let count = u32::from_le_bytes(*take(rest)?);

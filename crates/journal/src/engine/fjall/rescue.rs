@@ -1,10 +1,10 @@
-//! What is whole of a damaged store, to be read.
+//! Opens the whole parts of a damaged store, read only.
 //!
-//! A store is laid out anew in a folder beside the damaged one, which is not touched: its tables are
-//! linked or copied, and of its log every whole batch is taken, and every record of a damaged batch
-//! that its own checksum proves. So a record is missing only where it is damaged itself, or where
-//! its batch can no longer be told into records. Nothing is merged or written there: it takes the
-//! room of the log, and that of the tables only where the file system knows no links.
+//! A store is laid out anew in a folder beside the damaged one, which is not touched: its tables
+//! are linked or copied, and of its log every whole batch is taken, and every record of a damaged
+//! batch that its own checksum proves. So a record is missing only where it is damaged itself, or
+//! where its batch can no longer be split into records. Nothing is merged or written there: it
+//! takes the space of the log, and that of the tables only where the file system has no links.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -28,12 +28,13 @@ use crate::{frame, limits, pages};
 const LOG: u64 = 0;
 /// The number of its list of tables.
 const TABLES_NUMBER: u64 = 1;
-/// Levels that tables are in, by the store's layout.
+/// The number of levels of tables, by the store's layout.
 const LEVELS: u8 = 7;
-/// Most runs of one level, by the store's layout.
+/// The largest number of runs in one level, by the store's layout.
 const RUNS_MAX: usize = 255;
 
-/// Opens what is whole of the store in `dir`, in the folder `scratch`, which is made anew.
+/// Opens the whole parts of the store in `dir`, laid out in the folder `scratch`, which is made
+/// anew.
 pub(super) fn rescue(
     dir: &Path,
     scratch: PathBuf,
@@ -62,7 +63,7 @@ pub(super) fn rescue(
     Err(EngineError::Damaged("nothing of the store can be read".to_owned()))
 }
 
-/// Opens a store of these tables and this log, if that is possible.
+/// Opens a store of these tables and this log; `None` where that fails.
 fn open_laid_out(
     dir: &Path,
     scratch: &Path,
@@ -79,7 +80,7 @@ fn open_laid_out(
     Ok(None)
 }
 
-/// Adds what was cut off the log and is missed to the end of it; true when there is any.
+/// Appends missing records that were cut off the log to its end; reports whether there are any.
 fn give_back(dir: &Path, store: &Fjall, known: &dyn Known, log: &mut Vec<u8>) -> bool {
     let missed = caught(|| Ok(cuts::missed(dir, store, known)?)).unwrap_or_else(|error| {
         tracing::warn!(%error, "what was cut off the log cannot be read");
@@ -95,7 +96,7 @@ fn give_back(dir: &Path, store: &Fjall, known: &dyn Known, log: &mut Vec<u8>) ->
     true
 }
 
-/// All tables, none where the list of tables is right, and those that are sound as a whole.
+/// All tables, or `None` where the list of tables is right; and the tables that are whole.
 type Tables = (Option<Vec<u64>>, Vec<u64>);
 
 fn tables_of(tree: &Path, damage: &mut Vec<FileDamage>) -> io::Result<Tables> {
@@ -122,7 +123,7 @@ fn tables_of(tree: &Path, damage: &mut Vec<FileDamage>) -> io::Result<Tables> {
     Ok((all, sound))
 }
 
-/// The keys of lists that the logs themselves tell, by id.
+/// Returns the keys of lists that are in the logs, by id.
 fn names_in(logs: &[Log]) -> HashMap<u32, Bytes> {
     let mut names = HashMap::new();
     for log in logs {
@@ -142,7 +143,7 @@ fn names_in(logs: &[Log]) -> HashMap<u32, Bytes> {
     names
 }
 
-/// All that is whole in the logs, as one log.
+/// Returns all whole batches and proven records of the logs, as one log.
 fn log_of_whole(dir: &Path, known: &dyn Known) -> io::Result<Vec<u8>> {
     let logs: io::Result<Vec<Log>> = files::logs(dir)?
         .into_iter()
@@ -172,7 +173,7 @@ fn log_of_whole(dir: &Path, known: &dyn Known) -> io::Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Whether an item's own checksum says that it is what was written, in its place.
+/// Reports whether an item's own checksum proves it in its place.
 fn is_proven(item: &Item<'_>, names: &impl Fn(u32) -> Option<Bytes>) -> bool {
     if item.is_deletion {
         return false;
@@ -222,7 +223,8 @@ fn lay_out(
     Ok(fs::write(files::log_path(scratch, LOG), log)?)
 }
 
-/// Tables never change, and the store that reads them only takes the names away that are its own.
+/// Links a table, or copies it. Tables never change, and the store that reads them removes only its
+/// own names of them.
 fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::hard_link(from, to).or_else(|_| pages::copy(from, to))
 }
@@ -267,7 +269,7 @@ fn write_list(tree: &Path, ids: &[u64]) -> io::Result<()> {
     fs::write(tree.join("current"), current)
 }
 
-/// Without threads nothing is merged or written out.
+/// Returns the settings of a store without threads, so that nothing is merged or written out.
 fn builder(dir: &Path) -> ::fjall::DatabaseBuilder<Database> {
     Database::builder(dir)
         .cache_size(limits::CACHE_BYTES)
@@ -294,7 +296,7 @@ fn clear(scratch: &Path) -> io::Result<()> {
     }
 }
 
-/// A folder that goes with its owner.
+/// A folder that is removed when it is dropped.
 #[derive(Debug)]
 struct Scratch(PathBuf);
 

@@ -1,4 +1,4 @@
-//! Every witness is held against one list of events.
+//! Comparisons of every witness with one list of events.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use crate::http::get;
 use crate::mongo::expected;
 use crate::process::until;
 
-/// A witness saw this list, event by event.
+/// Checks that a witness has this list, event by event.
 pub(super) fn same(who: &str, seen: &[Entry], list: &[Entry]) {
     for (seen, listed) in seen.iter().zip(list) {
         assert_eq!(seen, listed, "{who} saw another event");
@@ -22,14 +22,14 @@ pub(super) fn same(who: &str, seen: &[Entry], list: &[Entry]) {
     assert_eq!(seen.len(), list.len(), "{who} saw another number of events");
 }
 
-/// The numbers are 1, 2, 3 and so on, and time never runs back.
+/// Checks that the sequence numbers are 1, 2, 3 and so on, and that time never runs back.
 pub(super) fn numbers(list: &[Entry]) {
     let seqs: Vec<_> = list.iter().map(|entry| entry.seq).collect();
     assert_eq!(seqs, (1..=list.len() as u64).collect::<Vec<_>>());
     assert!(list.is_sorted_by_key(|entry| entry.at_ms));
 }
 
-/// The list is what everybody did, each act once, and each one's acts in their order.
+/// Checks that the list has every command once, and each participant's in their order.
 pub(super) fn script(list: &[Entry]) {
     let mut done: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for entry in list {
@@ -58,7 +58,7 @@ pub(super) fn script(list: &[Entry]) {
     assert_eq!(done, wanted);
 }
 
-/// REST: the list from every number on, the order, and its parts page by page.
+/// Checks REST: the list from every sequence number on, the order, and its parts page by page.
 pub(super) fn rest(place: &Place, list: &[Entry]) {
     for after in 0..list.len() {
         same(&format!("REST, after {after}"), &page(place, after), &list[after..]);
@@ -129,7 +129,7 @@ fn proposals_of(folded: &Folded) -> Shown {
     folded.proposals.iter().map(row).collect()
 }
 
-/// What was said is in the list, and nothing else of the list was said.
+/// Checks that the conversation has all messages of the list, and no others.
 fn conversation(shown: &[Value], list: &[Entry]) {
     let said = |entry: &&Entry| {
         let is_update = |words: &[&str]| words.contains(&entry.update().0);
@@ -147,7 +147,7 @@ fn conversation(shown: &[Value], list: &[Entry]) {
     }
 }
 
-/// A seller in its session hears what the buyer says to it and what becomes of its own.
+/// Checks that a seller's session received the events that concern the seller.
 pub(super) fn session(heard: &[u64], list: &[Entry]) {
     let concerns = |entry: &&Entry| match entry.word.as_str() {
         "SellersSelected" | "AwardPending" | "AwardUndone" => false,
@@ -159,7 +159,7 @@ pub(super) fn session(heard: &[u64], list: &[Entry]) {
     assert_eq!(heard, wanted);
 }
 
-/// `status`, `why`, `compare` and `conversation` as programs read them.
+/// Checks the JSON of `status`, `why`, `compare` and `conversation`.
 pub(super) fn commands(stage: &Stage, list: &[Entry]) {
     let folded = Folded::of(list);
     let status = stage.command(&["status", ORDER, "--events", "1000"]);
@@ -185,13 +185,13 @@ pub(super) fn commands(stage: &Stage, list: &[Entry]) {
     conversation(array(&stage.command(&["conversation", ORDER])["conversation"]), list);
 }
 
-/// The list up to the award.
+/// Returns the list up to the award.
 pub(super) fn before_award(list: &[Entry]) -> &[Entry] {
     let award = list.iter().position(|entry| entry.word == "AwardPending").unwrap();
     &list[..award]
 }
 
-/// A comparison shows what was proposed by these events.
+/// Checks that a comparison has the proposals of these events.
 pub(super) fn comparison(compared: &Value, list: &[Entry]) {
     let row = |row: &Value| {
         let version = row["version"].as_u64().unwrap();
@@ -201,8 +201,8 @@ pub(super) fn comparison(compared: &Value, list: &[Entry]) {
     assert_eq!(rows, Folded::of(list).compared());
 }
 
-/// Every status that was shown is the list up to its last event, and none is older than the one
-/// before.
+/// Checks that every observed status is the list up to its last event, and none is older than the
+/// one before.
 pub(super) fn statuses(stage: &Stage, watched: &[Value], list: &[Entry]) {
     assert!(watched.len() > 1, "the watch saw the tender go on, and not only its end");
     let mut last = 0;
@@ -220,7 +220,7 @@ pub(super) fn statuses(stage: &Stage, watched: &[Value], list: &[Entry]) {
     assert_eq!(status["proposals"]["received"], 10, "{status}");
 }
 
-/// The buyer's REST beside the controller.
+/// Checks the buyer's REST beside the controller.
 pub(super) fn tracking(stage: &Stage, list: &[Entry]) {
     let (address, namespace) = (stage.controller.address("requestor"), &stage.bed.namespace);
     let path = format!("/api/v1/orders/tracking/{namespace}%2F{ORDER}");
@@ -242,8 +242,8 @@ pub(super) fn tracking(stage: &Stage, list: &[Entry]) {
     }
 }
 
-/// Everybody heard what it was to hear, each message under one id, signed, and in order; what one of
-/// them could not be told lies with the dead letters.
+/// Checks that everyone received the webhooks that were due, each under one id, signed, and in
+/// order; those that could not be delivered are dead letters.
 pub(super) fn webhooks(stage: &Stage, list: &[Entry]) {
     let outbox = stage.until_all_is_told();
     let due = messages(list);
@@ -293,7 +293,7 @@ pub(super) fn webhooks(stage: &Stage, list: &[Entry]) {
     assert_eq!(dead.collect::<BTreeSet<_>>().iter().collect::<BTreeSet<_>>(), lost);
 }
 
-/// The collections are what the list tells.
+/// Checks that the collections are what follows from the list.
 pub(super) fn mongo(stage: &Stage, list: &[Entry]) {
     let events: Vec<_> = list.iter().map(Entry::data).collect();
     let wanted = expected::documents(&events);

@@ -1,32 +1,32 @@
-//! Who is to hear what by a webhook, from the list of events alone: written anew for the test, from the
-//! page that describes the notifications.
+//! The webhooks that are due, from the list of events alone: implemented a second time for the
+//! test, from the page that describes the notifications.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::list::{Entry, array, chosen, text};
 
-/// One message, as a line: whose, about which event, its topic, and what it says.
+/// Returns one message as a line: its recipient, its event, its topic, and its template.
 pub(super) fn message(who: &str, seq: u64, topic: &str, template: &str) -> String {
     format!("{who} {seq:04} {topic} {template}")
 }
 
-/// Who takes part as the events go by.
+/// The participants of an order, event by event.
 #[derive(Default)]
 struct Parties {
     taking_part: BTreeSet<String>,
     declined: BTreeSet<String>,
-    /// Sellers by proposal, of those that were not taken back.
+    /// Sellers by proposal, without withdrawn ones.
     proposed: BTreeMap<String, String>,
 }
 
-/// The seller whose server is there no more.
+/// The seller whose server is gone.
 pub(super) const GONE: &str = "gone";
-/// The operator's own program.
+/// The sink of the operator.
 const OPERATOR: &str = "operator";
-/// The topic of messages about messages that did not arrive.
+/// The topic of messages about messages that were not delivered.
 pub(super) const FAILURES: &str = "REQ_failures";
 
-/// Every message that is due.
+/// Returns every message that is due.
 pub(super) fn messages(entries: &[Entry]) -> BTreeSet<String> {
     let mut due = BTreeSet::new();
     let mut parties = Parties::default();
@@ -115,7 +115,8 @@ impl Parties {
         }
     }
 
-    /// Winners, those who proposed in vain, and those who did not propose.
+    /// Returns the messages of the end: to winners, to other sellers with proposals, and to those
+    /// without.
     fn told_of_the_end(&self, entry: &Entry) -> Told {
         let lines = array(&entry.said()["award"]["Lines"]);
         let winners: BTreeSet<&str> =

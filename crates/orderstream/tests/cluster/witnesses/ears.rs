@@ -1,5 +1,5 @@
-//! The servers at which buyer, sellers and the operator hear webhooks: one each, some of which fail
-//! on purpose. What is not signed as it should be fails the test.
+//! The servers that receive webhooks for buyer, sellers and the operator: one each, some of which
+//! fail on purpose. A wrong signature fails the test.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,21 +19,21 @@ use sha2::Sha256;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-/// What the processor and those who listen know, and nobody else.
+/// The secret that only the processor and the recipients have.
 pub(super) const SECRET: &str = "whsec_dGhpcnR5LXR3byBieXRlcyB0aGF0IG5vYm9keSBrbm93cw==";
 
-/// How a server behaves.
+/// A server's behaviour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
-    /// Takes everything.
+    /// Accepts everything.
     Takes,
-    /// Fails so often, then takes everything.
+    /// Fails this often, then accepts everything.
     Stutters(usize),
-    /// Is there no more.
+    /// Answers 410 for good.
     Gone,
 }
 
-/// One request that a server got.
+/// One request that a server received.
 #[derive(Clone, Debug)]
 pub(super) struct Heard {
     pub(super) id: String,
@@ -49,7 +49,7 @@ struct Ear {
     heard: Mutex<Vec<Heard>>,
 }
 
-/// All servers, by whose they are.
+/// All servers, by their owner.
 pub(super) struct Ears {
     addresses: BTreeMap<String, SocketAddr>,
     ears: BTreeMap<String, Arc<Ear>>,
@@ -57,7 +57,7 @@ pub(super) struct Ears {
 }
 
 impl Ears {
-    /// A server on a port of its own for each of these.
+    /// Starts a server on a port of its own for each of these.
     pub(super) fn open<'a>(names: impl IntoIterator<Item = (&'a str, Manner)>) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -76,12 +76,12 @@ impl Ears {
         Self { addresses, ears, _runtime: runtime }
     }
 
-    /// Where somebody listens.
+    /// Returns the URL of an owner's server.
     pub(super) fn url(&self, name: &str) -> String {
         format!("http://{}/", self.addresses[name])
     }
 
-    /// What everybody heard of an order so far, in the order in which it came.
+    /// Returns all requests about an order so far, by owner, in the order of their arrival.
     pub(super) fn heard(&self, order: &str) -> BTreeMap<String, Vec<Heard>> {
         let of_order = |heard: &&Heard| heard.body["subject"] == order;
         let ears = self.ears.iter();
@@ -110,7 +110,7 @@ async fn hear(State(ear): State<Arc<Ear>>, headers: HeaderMap, body: Bytes) -> S
     status
 }
 
-/// As Standard Webhooks wants it.
+/// Returns the signature that Standard Webhooks defines.
 fn signature(id: &str, at: &str, body: &[u8]) -> String {
     let key = STANDARD.decode(SECRET.trim_start_matches("whsec_")).unwrap();
     let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();

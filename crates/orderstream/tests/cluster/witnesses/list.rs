@@ -1,12 +1,12 @@
-//! An order's list of events as any witness tells it, and what follows from it: written anew for the
-//! test, from the events alone.
+//! An order's list of events as any witness has it, and the state that follows from it: implemented
+//! a second time for the test, from the events alone.
 
 use std::collections::BTreeMap;
 
 use mongodb::bson::DateTime;
 use serde_json::{Value, json};
 
-/// One event, as far as anybody but its owner sees it.
+/// One event, with the parts that every witness has.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
     pub(super) seq: u64,
@@ -18,7 +18,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// From the data of a server-sent event.
+    /// Reads it from the data of a server-sent event.
     pub(super) fn of_data(data: &Value) -> Self {
         let text = |name: &str| data[name].as_str().map(ToOwned::to_owned);
         Self {
@@ -31,7 +31,7 @@ impl Entry {
         }
     }
 
-    /// From what a gRPC stream told.
+    /// Reads it from an event of a gRPC stream.
     pub(super) fn of_event(event: &orderstream_client::Event) -> Self {
         Self {
             seq: event.seq.0,
@@ -43,25 +43,25 @@ impl Entry {
         }
     }
 
-    /// As a server-sent event would carry it.
+    /// Returns it as the data of a server-sent event.
     pub(super) fn data(&self) -> Value {
         let at = DateTime::from_millis(self.at_ms).try_to_rfc3339_string().unwrap();
         json!({ "seq": self.seq, "at": at, "status": self.word, "detail": self.detail })
     }
 
-    /// What is said beside the word.
+    /// Returns the content of its detail.
     pub(super) fn said(&self) -> &Value {
         &self.detail[self.word.as_str()]
     }
 
-    /// Of a proposal's update: which, and what is said of it.
+    /// Returns a proposal update's kind and content.
     pub(super) fn update(&self) -> (&str, &Value) {
         let updates = self.said().as_object().unwrap();
         let (change, said) = updates.iter().next().unwrap();
         (change, said)
     }
 
-    /// The content that the event gives to a proposal.
+    /// Returns the content that the event gives to a proposal; absent for other events.
     pub(super) fn content(&self) -> Option<&Value> {
         match self.word.as_str() {
             "NewProposal" => Some(self.said()),
@@ -70,7 +70,7 @@ impl Entry {
         }
     }
 
-    /// Whose act it is, or whom it was told, and what it is in words.
+    /// Returns the participant whose command or notification it is, and a description of it.
     pub(super) fn fact(&self) -> (String, String) {
         let said = self.said();
         let of = |seller: &Value, words: String| (text(seller).to_owned(), words);
@@ -143,17 +143,17 @@ fn price(content: &Value) -> String {
     format!("{} {}", text(&price["amount"]), text(&price["currency"]))
 }
 
-/// A text, or nothing.
+/// Returns a text, or an empty one.
 pub(super) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// A list, or an empty one.
+/// Returns a list, or an empty one.
 pub(super) fn array(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-/// The invited ones of a choice, by name.
+/// Returns the names of the invited sellers of a choice, sorted.
 pub(super) fn chosen(choices: &Value) -> Vec<&str> {
     let is_chosen = |choice: &&Value| choice["verdict"] == "Chosen";
     let mut names: Vec<_> =
@@ -162,18 +162,18 @@ pub(super) fn chosen(choices: &Value) -> Vec<&str> {
     names
 }
 
-/// RFC 3339 as milliseconds since 1970.
+/// Parses RFC 3339 into milliseconds since 1970.
 pub(super) fn millis(at: &str) -> i64 {
     DateTime::parse_rfc3339_str(at).unwrap().timestamp_millis()
 }
 
-/// To the second, as statuses have it.
+/// Formats a time to the second, as statuses have it.
 fn second(at_ms: i64) -> String {
     let second = DateTime::from_millis(at_ms.div_euclid(1_000) * 1_000);
     second.try_to_rfc3339_string().unwrap()
 }
 
-/// A proposal as the events leave it.
+/// A proposal after its events.
 #[derive(Clone, Debug)]
 pub(super) struct Held {
     pub(super) content: Value,
@@ -187,13 +187,13 @@ impl Held {
     }
 }
 
-/// An order as its events leave it.
+/// An order after its events.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Folded {
     pub(super) last_seq: u64,
     pub(super) phase: &'static str,
     pub(super) proposals: BTreeMap<String, Held>,
-    /// The invited ones, each with how far it is.
+    /// The invited sellers, each with its state.
     pub(super) invited: BTreeMap<String, &'static str>,
     pub(super) declined: u64,
     pub(super) questions: u64,
@@ -206,7 +206,7 @@ pub(super) struct Folded {
     ended_ms: Option<i64>,
 }
 
-/// How far a seller can be, each later than the ones before.
+/// The states of an invited seller, each later than the ones before.
 const STATES: [&str; 6] = ["Invited", "Bounced", "Notified", "Seen", "Declined", "Proposed"];
 
 impl Folded {
@@ -286,7 +286,7 @@ impl Folded {
         self.proposals.values().filter(|held| held.status == status).count()
     }
 
-    /// How many proposals of each kind there are.
+    /// Returns the number of proposals by their state.
     pub(super) fn counts(&self) -> Value {
         json!({
             "received": self.proposals.len(),
@@ -296,15 +296,15 @@ impl Folded {
         })
     }
 
-    /// What a comparison puts side by side, also after the end: all that was not taken back, each with
-    /// its version and its price.
+    /// Returns the proposals of a comparison, also after the end: all that were not withdrawn, each
+    /// with its version and its price.
     pub(super) fn compared(&self) -> BTreeMap<String, (u64, String)> {
         let left = self.proposals.iter().filter(|(_, held)| held.status != "Withdrawn");
         let amount = |held: &Held| text(&held.content["price"]["amount"]).to_owned();
         left.map(|(id, held)| (id.clone(), (held.version, amount(held)))).collect()
     }
 
-    /// The part of a resource's status that its events tell.
+    /// Returns the part of a resource's status that follows from its events.
     pub(super) fn status(&self) -> Value {
         let mut proposals = self.counts();
         let open = self.proposals.iter().filter(|(_, held)| held.status == "Open");
@@ -338,7 +338,7 @@ impl Folded {
     }
 }
 
-/// The same part of a status that was shown.
+/// Returns the same part of an observed status.
 pub(super) fn shown(status: &Value) -> Value {
     let mut shown = json!({
         "lastSeq": status["tracker"]["lastSeq"],

@@ -17,10 +17,10 @@ use crate::client::block_on;
 use crate::http::get;
 use crate::process::{BINARY, PATIENCE, pause, root, run, until};
 
-/// Events after which a reader of server-sent events hangs up, and asks for the rest.
+/// The number of events after which a reader of server-sent events disconnects, and resumes.
 const HANGS_UP_AFTER: usize = 7;
 
-/// Follows over gRPC from the first event to the end, over every break.
+/// Follows over gRPC from the first event to the end, across every disconnect.
 pub(super) fn follow(place: &Place) -> JoinHandle<Vec<Entry>> {
     let place = place.clone();
     spawn(move || {
@@ -35,7 +35,7 @@ pub(super) fn follow(place: &Place) -> JoinHandle<Vec<Entry>> {
     })
 }
 
-/// Follows server-sent events to the end; hangs up now and then, and goes on after the last id.
+/// Follows server-sent events to the end; disconnects now and then, and resumes after the last id.
 pub(super) fn listen(place: &Place) -> JoinHandle<Vec<Entry>> {
     let place = place.clone();
     spawn(move || {
@@ -49,8 +49,8 @@ pub(super) fn listen(place: &Place) -> JoinHandle<Vec<Entry>> {
     })
 }
 
-/// One connection; gives whether the server says that there is nothing more. A connection that breaks
-/// is as good as one that was hung up.
+/// Reads from one connection; returns whether the server says that nothing more comes. A connection
+/// that breaks counts as a disconnect.
 fn listen_once(place: &Place, last: &mut Option<String>, entries: &mut Vec<Entry>) -> bool {
     let Ok(mut stream) = TcpStream::connect(place.rest) else { return false };
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -91,14 +91,14 @@ fn listen_once(place: &Place, last: &mut Option<String>, entries: &mut Vec<Entry
     false
 }
 
-/// What REST has of an order's list after a number, of an order that is over.
+/// Returns the list of an ended order after a sequence number, over REST.
 pub(super) fn page(place: &Place, after: usize) -> Vec<Entry> {
     let answer = get(place.rest, &place.path("/events", &format!("&after={after}"))).unwrap();
     let data = answer.text.lines().filter_map(|line| line.strip_prefix("data: "));
     data.map(|data| Entry::of_data(&serde_json::from_str(data).unwrap())).collect()
 }
 
-/// Everything of a list that REST gives in pages of two.
+/// Returns a whole list that REST gives in pages of two.
 pub(super) fn paged(place: &Place, part: &str, field: &str) -> Vec<Value> {
     let (mut all, mut after) = (Vec::new(), String::new());
     loop {
@@ -114,7 +114,7 @@ pub(super) fn paged(place: &Place, part: &str, field: &str) -> Vec<Value> {
 }
 
 impl Stage {
-    /// What a buyer's command prints for programs, without a cluster's rights.
+    /// Runs a buyer's command without a cluster's rights; returns its JSON.
     pub(super) fn command(&self, line: &[&str]) -> Value {
         let place = self.place();
         let server = format!("http://{}", self.controller.address("requestor"));
@@ -126,7 +126,7 @@ impl Stage {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// `orderstream watch`: every status that it sees until the end.
+    /// Starts `orderstream watch`, which prints every status until the end.
     pub(super) fn watch(&self) -> Watch {
         let kubeconfig = self.bed.server.kubeconfig();
         let mut command = Command::new(BINARY);
@@ -145,7 +145,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// What it printed, once it has ended by itself.
+    /// Waits until it ends by itself; returns the resources that it printed.
     pub(super) fn seen(mut self) -> Vec<Value> {
         let status = until("the watch ends", || self.child.try_wait().unwrap());
         assert!(status.success(), "the order was finalised: {status:?}");

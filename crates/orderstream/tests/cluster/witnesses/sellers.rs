@@ -1,5 +1,5 @@
-//! What the sellers do, each on a thread of its own: over REST, by commands, in sessions, in one call
-//! for many. Whoever meets a processor that was killed says the same again until it is answered.
+//! The sellers, each on a thread of its own: over REST, by commands, in sessions, in one call for
+//! many. A request to a processor that was killed is repeated until it is answered.
 
 use std::process::Output;
 use std::thread::{JoinHandle, spawn};
@@ -15,15 +15,15 @@ use crate::client::block_on;
 use crate::http::{Answer, send};
 use crate::process::{run, until};
 
-/// The buyer's answer to all, to the question of `session`.
+/// The follow-up to all, which answers the question of `session`.
 pub(super) const TO_ALL: &str = "f-to-all";
-/// The buyer's answer to `asker` alone.
+/// The follow-up to `asker` alone.
 pub(super) const TO_ONE: &str = "f-to-one";
 /// The question of `asker`.
 pub(super) const QUESTION: &str = "q-asker";
 
 impl Place {
-    /// A request under a key, said again until the processor answers.
+    /// Sends a request, and repeats it until the processor answers.
     fn ask(&self, request: &str, headers: &[&str], body: &Value) -> Answer {
         let text = body.to_string();
         until(request, || {
@@ -46,12 +46,12 @@ impl Place {
         );
     }
 
-    /// A proposal refused while none is taken.
+    /// Checks that a proposal is refused with this reason while none is accepted.
     pub(super) fn too_late(&self, reason: &str) {
         self.refused("POST /api/v1/proposals", &self.whole("late", "1.00"), (409, reason));
     }
 
-    /// A seller's command, which must do it.
+    /// Runs a seller's command, repeated until it succeeds; a refusal fails the test.
     fn command(&self, line: &[&str]) -> String {
         let url = format!("http://{}", self.rest);
         let place = ["--processor-rest", &url, "--namespace", &self.tenant];
@@ -65,7 +65,7 @@ impl Place {
         until(&format!("{line:?}"), || answered(run(&args)))
     }
 
-    /// A seller's whole proposal at one price.
+    /// Returns a seller's proposal for the whole order.
     fn whole(&self, seller: &str, price: &str) -> Value {
         json!({ "tenant": self.tenant, "order_req_id": ORDER, "proposal_id": format!("p-{seller}"),
             "seller": seller, "price": price, "currency": "EUR" })
@@ -81,14 +81,14 @@ impl Place {
     }
 }
 
-/// The acts of one seller, up to the buyer's first word.
+/// The commands of one seller, up to the buyer's first message.
 type Acts = fn(&Place);
-/// Those who begin at once.
+/// The sellers that begin at once.
 pub(super) const FIRST: [Acts; 6] = [rest, repeats, withdraws, miscounts, locks, steel];
-/// Those who begin while the processor is away.
+/// The sellers that begin while the processor is down.
 pub(super) const LATER: [Acts; 5] = [batches, typist, asker, declines, stutters];
 
-/// Lets sellers act, each on its thread.
+/// Starts sellers, each on its thread.
 pub(super) fn trade(place: &Place, sellers: &[Acts]) -> Vec<JoinHandle<()>> {
     let begin = |acts: &Acts| {
         let (acts, place) = (*acts, place.clone());
@@ -97,7 +97,7 @@ pub(super) fn trade(place: &Place, sellers: &[Acts]) -> Vec<JoinHandle<()>> {
     sellers.iter().map(begin).collect()
 }
 
-/// Proposes per line over REST, and gives a better price to whoever knows the version.
+/// Proposes per line over REST, and amends the price under the version that it knows.
 fn rest(place: &Place) {
     let first = place.per_line("rest", "6600.00", ["5200.00", "1400.00"]);
     place.done("POST /api/v1/proposals", "rest-1", &first);
@@ -111,7 +111,7 @@ fn rest(place: &Place) {
     assert_eq!(answer.status, 200, "{answer:?}");
 }
 
-/// Says one proposal again and again: under its key, under none, and once with another content.
+/// Repeats one proposal: under its key, under another one, and with another content.
 fn repeats(place: &Place) {
     let body = place.whole("repeats", "7000.00");
     for _ in 0..3 {
@@ -130,7 +130,7 @@ fn withdraws(place: &Place) {
     place.done("POST /api/v1/proposals/p-withdraws/withdraw", "withdraws-2", &body);
 }
 
-/// Its lines do not add up, however often it is told so.
+/// Proposes lines that do not add up, and is refused each time.
 fn miscounts(place: &Place) {
     let body = place.per_line("miscounts", "100.00", ["60.00", "41.00"]);
     for _ in 0..2 {
@@ -143,14 +143,14 @@ fn declines(place: &Place) {
     place.done(&format!("POST /api/v1/orders/{ORDER}/decline"), "declines-1", &body);
 }
 
-/// Its server took the invitation at the third attempt; then it looks, and says nothing more.
+/// Receives its invitation at the third attempt; then it reads it, and does nothing more.
 fn stutters(place: &Place) {
     until("stutters is told", || (place.state_of("stutters")? == "Notified").then_some(()));
     let body = json!({ "tenant": place.tenant, "seller": "stutters" });
     place.done(&format!("POST /api/v1/orders/{ORDER}/seen"), "stutters-1", &body);
 }
 
-/// Was not invited, and proposes all the same.
+/// Proposes without an invitation.
 fn steel(place: &Place) {
     place.done("POST /api/v1/proposals", "steel-1", &place.whole("steel", "9900.00"));
 }
@@ -178,7 +178,8 @@ fn session_of(place: &Place, seller: &str) -> SellerSession {
     place.client().seller(SellerId::new(seller).unwrap()).in_tenant(tenant)
 }
 
-/// In a session: proposes, holds the edit lock while somebody else tries, amends, gives it back.
+/// Proposes in a session, holds the edit lock while another seller tries it, amends, and releases
+/// it.
 fn locks(place: &Place) {
     let (order, id) = (place.key(), ProposalId::new("p-locks").unwrap());
     let rival = json!({ "tenant": place.tenant, "order_req_id": ORDER, "holder": "rest" });
@@ -192,7 +193,8 @@ fn locks(place: &Place) {
     });
 }
 
-/// Two sellers of one agent, in one call; what is for an order that nobody knows is refused alone.
+/// Proposes for two sellers of one agent in one call; the part for an unknown order is refused
+/// alone.
 fn batches(place: &Place) {
     let key = |name: &str| Some(IdempotencyKey::new(name).unwrap());
     let of = |seller: &str, price: &str| Submission {
@@ -219,7 +221,7 @@ fn batches(place: &Place) {
     });
 }
 
-/// By commands: proposes per line, amends, locks and unlocks.
+/// Proposes per line, locks, amends and unlocks by commands.
 fn typist(place: &Place) {
     let seller = ["--seller", "typist"];
     let command = |line: &[&str], key: &str| {
@@ -234,7 +236,7 @@ fn typist(place: &Place) {
     command(&["unlock", ORDER, "p-typist"], "typist-4");
 }
 
-/// By commands: asks, and proposes without waiting for the answer.
+/// Asks by commands, and proposes without waiting for the answer.
 fn asker(place: &Place) {
     let seller = ["--seller", "asker"];
     let ask = ["question", ORDER, "In oak?", "--question-id", QUESTION, "--key", "asker-1"];
@@ -244,14 +246,13 @@ fn asker(place: &Place) {
     place.command(&[&propose[..], &price, &seller].concat());
 }
 
-/// By a command: thanks for the answer that was for it alone.
+/// Answers by a command the follow-up that was for it alone.
 pub(super) fn thank(place: &Place) {
     let answer = ["answer", ORDER, TO_ONE, "Thank you.", "--seller", "asker", "--key", "asker-3"];
     place.command(&answer);
 }
 
-/// A seller that stays connected from the first event to the last one; gives the numbers of what it
-/// heard.
+/// Holds a session from the first event to the last; returns the sequence numbers of its events.
 pub(super) fn stay(place: &Place) -> JoinHandle<Vec<u64>> {
     let place = place.clone();
     spawn(move || block_on(stayed(&place)))
@@ -281,7 +282,7 @@ async fn stayed(place: &Place) -> Vec<u64> {
     }
 }
 
-/// What each of them said, and what was said of telling it, in its order; and the buyer.
+/// Returns each participant's commands, with the results of its notifications, in order.
 pub(super) fn script() -> Vec<(&'static str, Vec<String>)> {
     let told = "delivered by Webhook";
     let of = |seller: &'static str, rest: &[&str]| {

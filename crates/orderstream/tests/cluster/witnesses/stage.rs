@@ -1,5 +1,5 @@
-//! The tender's stage: an API server with twenty sellers, a processor that chooses from them and tells
-//! them, a controller that projects to MongoDB, and somebody who listens for everybody.
+//! The processes of the tender: an API server with twenty sellers, a processor that selects and
+//! notifies them, a controller that projects to MongoDB, and servers that receive all webhooks.
 
 use std::net::SocketAddr;
 
@@ -14,10 +14,10 @@ use crate::mongo::Reader;
 use crate::mongo::server::Server;
 use crate::process::{Role, until};
 
-/// The buyer's number of the order; the resource is called `tender`.
+/// The buyer's id of the order; the resource is named `tender`.
 pub(super) const ORDER: &str = "RFQ-77";
 
-/// The sellers that are to be invited, and how their servers take webhooks.
+/// The sellers to be invited, each with the behaviour of its server.
 pub(super) const INVITED: [(&str, Manner); 13] = [
     ("asker", Manner::Takes),
     ("batch-a", Manner::Takes),
@@ -34,7 +34,7 @@ pub(super) const INVITED: [(&str, Manner); 13] = [
     ("withdraws", Manner::Takes),
 ];
 
-/// The others, and why each is left out.
+/// The other sellers, each with the reason of its verdict.
 pub(super) const LEFT_OUT: [(&str, &str); 7] = [
     ("asleep", "Suspended"),
     ("berlin", "TooFar"),
@@ -45,7 +45,7 @@ pub(super) const LEFT_OUT: [(&str, &str); 7] = [
     ("steel", "WrongCategory"),
 ];
 
-/// What a seller acts upon: everything that does not change when processes are killed.
+/// The addresses that a seller uses, which stay the same when processes are killed.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) rest: SocketAddr,
@@ -58,23 +58,23 @@ impl Place {
         OrderKey::new(&self.tenant, ORDER).unwrap()
     }
 
-    /// A gRPC client; inside of a runtime.
+    /// Returns a gRPC client; to be called inside a runtime.
     pub(super) fn client(&self) -> Client {
         Client::new(&self.grpc).unwrap()
     }
 
-    /// A path below the order, at the processor.
+    /// Returns a path below the order, at the processor.
     pub(super) fn path(&self, part: &str, query: &str) -> String {
         format!("/api/v1/orders/{ORDER}{part}?tenant={}{query}", self.tenant)
     }
 
-    /// What the processor answers to that, if it does.
+    /// Reads such a path; `None` unless the answer is 200.
     pub(super) fn read(&self, part: &str, query: &str) -> Option<Value> {
         let answer = get(self.rest, &self.path(part, query)).ok()?;
         (answer.status == 200).then(|| answer.json())
     }
 
-    /// How far an invited seller is.
+    /// Returns the state of an invited seller.
     pub(super) fn state_of(&self, seller: &str) -> Option<String> {
         let order = self.read("", "")?;
         let invitations = order["invitations"].as_array()?;
@@ -83,7 +83,7 @@ impl Place {
     }
 }
 
-/// Everything that runs.
+/// All processes and servers.
 pub(super) struct Stage {
     pub(super) bed: Bed,
     pub(super) controller: Role,
@@ -95,7 +95,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Everything is up, and nothing is asked for; `None` where such tests are skipped.
+    /// Starts everything, without an order; `None` where such tests are skipped.
     pub(super) fn set() -> Option<Self> {
         let kubeconfig = shared()?.kubeconfig();
         let dir = tempfile::tempdir().unwrap();
@@ -132,8 +132,8 @@ impl Stage {
         }
     }
 
-    /// Keeps the seller that is full busy, then asks for proposals; waits until all who can be told
-    /// at once are.
+    /// Fills the capacity of one seller, then opens the tender; waits until everyone who can be
+    /// notified at once is.
     pub(super) fn open(&self) {
         let contact =
             json!({ "channels": [{ "type": "Webhook", "address": self.ears.url("buyer") }] });
@@ -173,7 +173,7 @@ impl Stage {
         self.bed.apply(&order.to_string());
     }
 
-    /// The outbox is empty but for what was given up; gives it.
+    /// Waits until the outbox is empty but for dead letters; returns it.
     pub(super) fn until_all_is_told(&self) -> Value {
         let place = self.place();
         until("nothing waits to be told", || {
@@ -184,7 +184,8 @@ impl Stage {
     }
 }
 
-/// The sellers as resources: around Munich, but for one in Berlin and one that says nothing of it.
+/// Returns the sellers as resources: around Munich, but for one in Berlin and one without a
+/// location.
 fn sellers_manifest(ears: &Ears) -> String {
     let names = INVITED.iter().map(|(name, _)| *name).chain(LEFT_OUT.map(|(name, _)| name));
     let seller = |name: &str| {

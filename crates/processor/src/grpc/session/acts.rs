@@ -1,4 +1,4 @@
-//! A seller's message as an act on an order.
+//! Conversion of a seller's messages to commands.
 
 use orderstream_core::command::Expected;
 use orderstream_core::limits::LEASE_MS_DEFAULT;
@@ -10,7 +10,7 @@ use orderstream_rpc::v1::seller_message::Kind as Up;
 
 use crate::grpc::bounded;
 
-/// The key of a request: its id.
+/// Returns the idempotency key of a request: its id.
 pub(super) fn key(request_id: &str) -> Result<Option<IdempotencyKey>, Refusal> {
     if request_id.is_empty() {
         return Ok(None);
@@ -20,7 +20,7 @@ pub(super) fn key(request_id: &str) -> Result<Option<IdempotencyKey>, Refusal> {
         .map_err(|refusal| Refusal { field: Some("request_id".to_owned()), ..refusal })
 }
 
-/// A submission with what the session knows already: who speaks, and under which key.
+/// Completes a submission from the session: the seller and the idempotency key.
 pub(super) fn submission(
     seller: &SellerId,
     request_id: &str,
@@ -40,7 +40,7 @@ pub(super) fn submission(
     Ok(submission)
 }
 
-/// The order that a message is about, where it names one of the session's tenant as it should.
+/// Returns the order that a message is about, if it names one of the session's tenant correctly.
 pub(super) fn named(tenant: &Tenant, kind: &Up) -> Option<OrderKey> {
     let of = |order: &Option<v1::OrderRef>| {
         order.as_ref().map(|order| (order.tenant.clone(), order.order_req_id.clone()))
@@ -60,7 +60,7 @@ pub(super) fn named(tenant: &Tenant, kind: &Up) -> Option<OrderKey> {
     OrderKey::new(tenant.as_str(), &id).ok().filter(|_| is_own)
 }
 
-/// The version that a message means; another one is refused.
+/// Returns the version that a message expects; another one is refused.
 pub(super) fn expected(kind: &Up) -> Option<Expected> {
     let version = match kind {
         Up::Withdraw(withdraw) => withdraw.version,
@@ -76,7 +76,7 @@ pub(super) fn expected(kind: &Up) -> Option<Expected> {
     Some(version).filter(|version| *version > 0).map(Expected::Version)
 }
 
-/// What every other message asks for, and of which order.
+/// Converts every other message to a command, with its order.
 pub(super) fn act(
     seller: &SellerId,
     request_id: &str,
@@ -125,7 +125,7 @@ pub(super) fn act(
     })
 }
 
-/// The id that a question names; without one its request must have one.
+/// Returns the id that a question names; without one its request must have an id.
 fn question_id(given: String, request_id: &str) -> Result<Option<FollowUpId>, Refusal> {
     if given.is_empty() && !request_id.is_empty() {
         return Ok(None);

@@ -1,5 +1,5 @@
-//! A session's part at one other processor: a session there for the same seller, opened again
-//! whenever it ends, after the last event of each order that it told.
+//! The peer session at one other processor, for the same seller. It is opened again whenever it
+//! ends, after the last event of each order that it has sent.
 //!
 //! ```text
 //!              welcome                       ended, drained, silent
@@ -8,8 +8,8 @@
 //!    └──────────────────── after a pause that grows ──────────────────┘
 //! ```
 //!
-//! What the seller said and that is not answered when a part ends is answered here: it may have
-//! been done or not, and the same message again has one effect.
+//! Messages of the seller without a reply when a peer session ends get a refusal here: they may
+//! have been executed or not, and the same message sent again has one effect.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
@@ -35,16 +35,16 @@ use super::{ACTS_IN_FLIGHT, failed};
 use crate::limits::ORDERS_PER_SESSION_MAX;
 use crate::peers::{ACT_TIMEOUT, FORWARDED, Peers};
 
-/// How long a part may take to open.
+/// The time that a peer session has to open.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(2);
-/// The pause before a part is opened again, at first; it doubles.
+/// The first back-off before a peer session is opened again; it doubles.
 const PAUSE_MIN: Duration = Duration::from_millis(250);
-/// The longest pause.
+/// The longest back-off.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// What acknowledgements are called on their way that the seller gave no name.
+/// The request id that acknowledgements without one get on their way.
 const UNNAMED: &str = "~acknowledge";
 
-/// Who speaks in all parts of a session.
+/// The seller, as all peer sessions of a session present it.
 #[derive(Clone, Debug)]
 pub(super) struct Speaker {
     pub(super) peers: Peers,
@@ -52,7 +52,7 @@ pub(super) struct Speaker {
     pub(super) seller: SellerId,
 }
 
-/// A part that is open.
+/// A peer session that is open.
 struct Opened {
     up: mpsc::Sender<v1::SellerMessage>,
     down: Streaming<v1::SellerEvent>,
@@ -67,44 +67,44 @@ enum State {
     Waiting(Pin<Box<Sleep>>),
 }
 
-/// A message that is not answered yet.
+/// A message without a reply.
 struct Pending {
     key: OrderKey,
     request_id: String,
-    /// Whether the seller gave it no name: then only a refusal is told.
+    /// The seller gave it no id: only a refusal is sent to it.
     is_unnamed: bool,
     since: Instant,
 }
 
-/// The last event that was told of an order, in which of its lives.
+/// The last event of an order that was sent to the seller, and its incarnation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) life: Option<Incarnation>,
     pub(super) seq: Seq,
 }
 
-/// How far the orders were told that are not over.
+/// The places of orders whose events were not sent to the end.
 pub(super) type Places = BTreeMap<OrderKey, Place>;
 
-/// The part at one processor.
+/// The peer session at one processor.
 pub(super) struct Branch {
     url: String,
     state: State,
     told: Places,
-    /// What was told to its end, here or before the part was opened again.
+    /// The orders whose events were sent to the end, even before the peer session was opened again.
     over: Over,
-    /// What is said once the part is open.
+    /// The messages that are sent once the peer session is open.
     unsaid: VecDeque<v1::SellerMessage>,
     pending: VecDeque<Pending>,
-    /// What the seller is told next.
+    /// The messages that the seller is sent next.
     words: VecDeque<Down>,
     backoff: Backoff,
-    /// Whether the seller knows that this part is refused.
+    /// The seller was sent the refusal of this peer session.
     is_refusal_told: bool,
 }
 
 impl Branch {
-    /// A part that begins to open, with the cursors of orders that are there.
+    /// Begins to open a peer session, with the cursors of the orders there.
     pub(super) fn new(speaker: &Speaker, url: String, told: Places) -> Self {
         let state = State::Opening(opening(speaker, &url, &told));
         Self {
@@ -120,34 +120,35 @@ impl Branch {
         }
     }
 
-    /// Where it is.
+    /// Returns the URL of its processor.
     pub(super) fn url(&self) -> &str {
         &self.url
     }
 
-    /// Messages that are not answered.
+    /// Returns the number of messages without a reply.
     pub(super) fn under_way(&self) -> usize {
         self.pending.len()
     }
 
-    /// Whether nothing is left to say to the seller but events.
+    /// Reports whether nothing but events is left to send to the seller.
     pub(super) fn is_settled(&self) -> bool {
         self.pending.is_empty() && self.words.is_empty()
     }
 
-    /// Whether an order was told that is not over: should its processor come back, it goes on there.
+    /// Reports whether it has sent events of an order that has not ended: the peer session resumes
+    /// there if its processor comes back.
     pub(super) fn has_told(&self) -> bool {
         !self.told.is_empty()
     }
 
-    /// Waits for the welcome; gives the orders that it lists. Bounded by the opening's own time.
+    /// Waits for the welcome; returns the orders that it lists. [`OPEN_TIMEOUT`] limits the wait.
     pub(super) async fn welcomed(&mut self) -> Vec<v1::OrderRef> {
         let State::Opening(opening) = &mut self.state else { return Vec::new() };
         let opened = opening.await;
         self.opened(opened)
     }
 
-    /// Hands a message on, now or once the part is open.
+    /// Forwards a message, now or once the peer session is open.
     pub(super) fn say(&mut self, key: OrderKey, mut message: v1::SellerMessage) {
         let is_unnamed =
             message.request_id.is_empty() && matches!(message.kind, Some(Up::Acknowledge(_)));
@@ -169,7 +170,7 @@ impl Branch {
         }
     }
 
-    /// The next word of this part.
+    /// Returns the next message of this peer session.
     pub(super) fn poll(&mut self, speaker: &Speaker, context: &mut Context<'_>) -> Poll<Down> {
         loop {
             if let Some(word) = self.words.pop_front() {
@@ -192,7 +193,7 @@ impl Branch {
         }
     }
 
-    /// Ends the part if it has not answered for too long.
+    /// Ends the peer session if a reply is overdue.
     pub(super) fn look_at_the_clock(&mut self) {
         if self.pending.front().is_some_and(|first| first.since.elapsed() >= ACT_TIMEOUT) {
             self.ended();
@@ -218,7 +219,7 @@ impl Branch {
         welcome.orders
     }
 
-    /// The seller is told once of what will not go away by itself.
+    /// Sends the seller a refusal once, unless it is one that may pass by itself.
     fn refused(&mut self, refusal: &Refusal) {
         if refusal.reason != Reason::Unreachable
             && !std::mem::replace(&mut self.is_refusal_told, true)
@@ -273,14 +274,14 @@ impl Branch {
         self.words.push_back(Down::Result(result));
     }
 
-    /// The part is over; it is opened again later.
+    /// Ends the peer session; it is opened again later.
     fn ended(&mut self) {
         self.give_up();
         let pause = self.backoff.next_long_wait();
         self.state = State::Waiting(Box::pin(tokio::time::sleep(pause)));
     }
 
-    /// Answers all that waits for an answer.
+    /// Refuses all messages without a reply.
     fn give_up(&mut self) {
         self.unsaid.clear();
         for Pending { key, request_id, is_unnamed, .. } in self.pending.drain(..) {
@@ -291,8 +292,8 @@ impl Branch {
     }
 }
 
-/// Whether an event is of a list that was told to its end, which begins anew where an act in the order
-/// is said again.
+/// Reports whether an event is of a list that was sent to its end: the list begins again where a
+/// command in the order is repeated.
 fn is_told(
     told: &Places,
     over: &Over,
@@ -306,7 +307,7 @@ fn is_told(
     }
 }
 
-/// Where a part goes on, should it end after this event.
+/// Records the place at which a peer session resumes, should it end after this event.
 fn note((told, over): (&mut Places, &mut Over), key: OrderKey, event: &v1::OrderStreamResponse) {
     let seq = Seq(event.seq);
     match &event.detail {
@@ -376,9 +377,10 @@ mod tests {
         Detail::Opened(v1::OrderOpened { incarnation: life.to_owned(), ..Default::default() })
     }
 
-    /// A part that was opened again does not know what was told through the one before it.
+    /// A peer session that was opened again does not know the events that the one before it has
+    /// sent.
     #[test]
-    fn a_list_that_was_told_to_its_end_is_not_told_again() {
+    fn finished_lists_are_not_sent_again() {
         let key = OrderKey::new("", "a").unwrap();
         let (mut told, mut over) = (Places::new(), Over::default());
         let closed = || Detail::OrderClosed(v1::OrderClosed::default());
@@ -400,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn every_end_takes_the_cursor_with_it() {
+    fn ended_orders_keep_no_cursor() {
         let key = OrderKey::new("", "a").unwrap();
         for end in [
             Detail::OrderFinalised(v1::OrderFinalised::default()),
@@ -415,9 +417,10 @@ mod tests {
         }
     }
 
-    /// Else a name that is used again while the part is away would lose its first events.
+    /// Otherwise an order id that is used again while the peer session is away would lose its first
+    /// events.
     #[test]
-    fn a_part_goes_on_in_the_life_that_was_told_and_forgets_one_that_is_over() {
+    fn peer_sessions_resume_in_their_incarnation() {
         let key = OrderKey::new("", "a").unwrap();
         let (mut told, mut over) = (Places::new(), Over::default());
         let paused = || Detail::OrderPaused(v1::OrderPaused::default());

@@ -1,9 +1,9 @@
-//! A session's parts at the other processors: a seller that speaks to one of them takes part in
-//! the orders of all. Messages go to the processor that has their order, in the order in which
-//! they were said; events and answers come back as they come.
+//! A session's peer sessions at the other processors: a seller that connects to one of them takes
+//! part in the orders of all. Messages go to the processor that has their order, in the order in
+//! which they were sent; events and replies come back as they arrive.
 //!
-//! Only the processor that the seller reached has such parts; the sessions that it opens at the
-//! others have none.
+//! Only the processor that the seller reached opens peer sessions; the peer sessions themselves
+//! open none.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -20,45 +20,45 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use super::branch::{Branch, Places, Speaker};
 use super::failed;
 
-/// Between two looks for processors that are new or gone, and for parts that do not answer.
+/// The interval between checks for new and lost processors, and for overdue replies.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Where a message goes.
+/// The route of a message.
 enum Way {
     /// To another processor.
     To(String),
-    /// Nobody else has its order.
+    /// No other processor has its order.
     Here,
-    /// It may be somewhere that does not answer.
+    /// Its order may be at a processor that does not reply.
     Refused(Refusal),
 }
 
 type Routing = Pin<Box<dyn Future<Output = (Way, OrderKey, v1::SellerMessage)> + Send>>;
 
-/// What comes from elsewhere.
+/// A message from the peer sessions.
 pub(super) enum Heard {
-    /// A word for the seller.
+    /// A message for the seller.
     Word(Box<Down>),
-    /// A message whose order nobody else has.
+    /// A message of the seller whose order no other processor has.
     Here(Box<v1::SellerMessage>),
 }
 
-/// All parts of one session.
+/// All peer sessions of one session.
 pub(super) struct Elsewhere {
     speaker: Speaker,
     branches: Vec<Branch>,
-    /// Messages whose processor is looked for, in the order in which they were said.
+    /// Messages whose processor is looked up, in the order in which they were sent.
     routing: FuturesOrdered<Routing>,
     look: Interval,
-    /// The part whose turn it is.
+    /// The index of the peer session that was polled last.
     turn: usize,
-    /// Only answers are told any more.
+    /// Set when this processor stops: only replies are still sent.
     is_leaving: bool,
 }
 
 impl Elsewhere {
-    /// Opens a part at every other processor, those with these cursors among them; gives the orders
-    /// that they list. Who does not answer soon is asked again later.
+    /// Opens a peer session at every other processor, with the cursors for it; returns the orders
+    /// that they list. A processor that does not reply soon is tried again later.
     pub(super) async fn open(
         speaker: Speaker,
         mut cursors: BTreeMap<String, Places>,
@@ -81,18 +81,18 @@ impl Elsewhere {
         (this, orders.into_iter().flatten().collect())
     }
 
-    /// Messages that are not answered.
+    /// Returns the number of messages without a reply.
     pub(super) fn under_way(&self) -> usize {
         let pending: usize = self.branches.iter().map(Branch::under_way).sum();
         pending.saturating_add(self.routing.len())
     }
 
-    /// Whether every message is answered and every answer told.
+    /// Reports whether every message has its reply, and every reply was sent.
     pub(super) fn is_settled(&self) -> bool {
         self.routing.is_empty() && self.branches.iter().all(Branch::is_settled)
     }
 
-    /// Takes a message about an order that is not here.
+    /// Routes a message about an order that is not here.
     pub(super) fn route(&mut self, key: OrderKey, message: v1::SellerMessage) {
         let peers = self.speaker.peers.clone();
         self.routing.push_back(Box::pin(async move {
@@ -105,13 +105,13 @@ impl Elsewhere {
         }));
     }
 
-    /// This processor stops: what happens elsewhere the seller hears where it goes on, and what it
-    /// said is still answered.
+    /// Stops sending events, when this processor stops: the seller receives those of other
+    /// processors where it reconnects, and replies to its messages still here.
     pub(super) fn leave(&mut self) {
         self.is_leaving = true;
     }
 
-    /// What comes next.
+    /// Returns the next message.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Heard> {
         while self.look.poll_tick(context).is_ready() {
             self.look_around();
@@ -159,7 +159,7 @@ impl Elsewhere {
         }
     }
 
-    /// The part at this processor; a new one when there is none yet.
+    /// Returns the peer session at this processor; opens one when there is none yet.
     fn branch(&mut self, url: String) -> &mut Branch {
         let place = self.branches.iter().position(|branch| branch.url() == url);
         let place = place.unwrap_or_else(|| {

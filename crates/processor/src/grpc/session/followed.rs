@@ -1,5 +1,5 @@
-//! Which orders a session follows, and which it told to their end: each event comes once per session,
-//! also where an act in an order is said again after its end.
+//! The orders that a session follows, and those that it followed to their end: each event is sent
+//! once per session, even where a command in an order is repeated after its end.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -26,18 +26,18 @@ pub(super) struct Followed {
 }
 
 impl Followed {
-    /// Whether the order is followed.
+    /// Reports whether the order is followed.
     pub(super) fn has(&self, key: &OrderKey) -> bool {
         self.now.contains_key(key)
     }
 
-    /// In which of its lives the order is followed.
+    /// Returns the incarnation in which the order is followed.
     pub(super) fn life(&self, key: &OrderKey) -> Option<&Incarnation> {
         self.now.get(key).map(|follow| &follow.life)
     }
 
-    /// The number of the stream that begins to tell this life of an order; none where another one does
-    /// so, or did to the end.
+    /// Returns the number of the stream that begins to follow this incarnation of an order; none
+    /// where another one follows it, or has followed it to the end.
     pub(super) fn begin(&mut self, key: &OrderKey, life: Incarnation) -> Option<u64> {
         if self.life(key) == Some(&life) || self.over.has(key, &life) {
             return None;
@@ -48,12 +48,12 @@ impl Followed {
         Some(number)
     }
 
-    /// The stream of this number broke: the order may be told from its first event again.
+    /// Ends the broken stream of this number: the order may be followed from its first event again.
     pub(super) fn broke(&mut self, key: &OrderKey, number: u64) {
         self.leave(key, number);
     }
 
-    /// The stream of this number told all; nothing where it broke before.
+    /// Ends the complete stream of this number; does nothing where it broke before.
     pub(super) fn ended(&mut self, key: OrderKey, number: u64) {
         if let Some(follow) = self.leave(&key, number) {
             self.over.add(key, follow.life);
@@ -65,12 +65,12 @@ impl Followed {
         is_it.then(|| self.now.remove(key)).flatten()
     }
 
-    /// Whether the order was seen before; from now on it is. Nothing where it is not followed.
+    /// Marks the order as seen, and returns whether it was before. `None` where it is not followed.
     pub(super) fn see(&mut self, key: &OrderKey) -> Option<bool> {
         self.now.get_mut(key).map(|follow| std::mem::replace(&mut follow.is_seen, true))
     }
 
-    /// The order did not become seen after all.
+    /// Takes the mark back, where the invitation was not marked as seen after all.
     pub(super) fn unsee(&mut self, key: &OrderKey) {
         if let Some(follow) = self.now.get_mut(key) {
             follow.is_seen = false;
@@ -78,26 +78,27 @@ impl Followed {
     }
 }
 
-/// Orders that were told to their end: as many of the last as a session may follow at one time.
+/// The orders that were followed to their end: as many of the last as a session may follow at one
+/// time.
 #[derive(Debug, Default)]
 pub(super) struct Over {
     lives: BTreeMap<OrderKey, Incarnation>,
-    /// The names, the oldest first.
+    /// The order keys, the oldest first.
     names: VecDeque<OrderKey>,
 }
 
 impl Over {
-    /// Whether an order was told to the end of one of its lives.
+    /// Reports whether an order was followed to the end of some incarnation.
     pub(super) fn knows(&self, key: &OrderKey) -> bool {
         self.lives.contains_key(key)
     }
 
-    /// Whether this life of an order was told to its end.
+    /// Reports whether this incarnation of an order was followed to its end.
     pub(super) fn has(&self, key: &OrderKey, life: &Incarnation) -> bool {
         self.lives.get(key) == Some(life)
     }
 
-    /// An order was told to the end of this life.
+    /// Adds an order that was followed to the end of this incarnation.
     pub(super) fn add(&mut self, key: OrderKey, life: Incarnation) {
         if self.lives.insert(key.clone(), life).is_none() {
             self.names.push_back(key);
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_life_that_was_told_to_its_end_is_not_begun_again() {
+    fn finished_incarnations_are_not_followed_again() {
         let mut followed = Followed::default();
         let first = followed.begin(&key("a"), life("one")).unwrap();
         assert_eq!(followed.begin(&key("a"), life("one")), None, "it is followed");
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_whose_stream_broke_is_told_again() {
+    fn broken_streams_begin_again() {
         let mut followed = Followed::default();
         let first = followed.begin(&key("a"), life("one")).unwrap();
         followed.broke(&key("a"), first);
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_of_too_many_ends_is_forgotten() {
+    fn oldest_of_many_ends_is_forgotten() {
         let mut over = Over::default();
         for number in 0..=ORDERS_PER_SESSION_MAX {
             over.add(key(&number.to_string()), life("one"));

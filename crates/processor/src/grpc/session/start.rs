@@ -1,4 +1,4 @@
-//! How a session begins: the seller's `Hello`, and where each order that it names goes on.
+//! The start of a session: the seller's `Hello`, and the orders that resume at its cursors.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -19,15 +19,15 @@ use crate::grpc::{Grpc, Target, not_this_life, optional, status};
 use crate::limits::ORDERS_PER_SESSION_MAX;
 use crate::orders::EventStream;
 
-/// Orders of one `Hello` that are looked for at one time.
+/// Orders of one `Hello` that are looked up at one time.
 const FINDING_MAX: usize = 16;
 
-/// Who opened a session.
+/// The caller that opened a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::grpc) enum Reached {
-    /// A seller: it takes part in the orders of all processors.
+    /// A seller, which takes part in the orders of all processors.
     BySeller,
-    /// Another processor that the seller speaks to: only what is here counts.
+    /// Another processor, to which the seller is connected: only the orders here count.
     ByProcessor,
 }
 
@@ -72,11 +72,12 @@ pub(in crate::grpc) async fn start(
 
 type Cursor = (Target, Seq);
 
-/// Orders at other processors, by the URL of these.
+/// Orders at other processors, by the URL of the processor.
 type There = BTreeMap<String, Places>;
 
-/// Takes out the cursors of orders that other processors have; gives also why the processor of an
-/// order was not found. Such an order comes from its first event when its processor is back.
+/// Takes out the cursors of orders that other processors have; returns these, and the refusals for
+/// orders whose processor was not found. Such an order is sent from its first event when its
+/// processor is back.
 async fn part(grpc: &Grpc, cursors: &mut Vec<Cursor>) -> (There, Vec<(OrderKey, Refusal)>) {
     let is_here = |(target, _): &Cursor| grpc.orders.incarnation(&target.key).is_some();
     let (here, others): (Vec<_>, Vec<_>) = std::mem::take(cursors).into_iter().partition(is_here);
@@ -100,7 +101,7 @@ async fn part(grpc: &Grpc, cursors: &mut Vec<Cursor>) -> (There, Vec<(OrderKey, 
     (there, silent)
 }
 
-/// A session that follows nothing yet, its welcome, and what it is to follow.
+/// Makes a session that follows nothing yet, with its welcome and the cursors that it is to follow.
 fn greet(grpc: Grpc, hello: v1::Hello) -> Result<(Session, v1::Welcome, Vec<Cursor>), Refusal> {
     let seller = SellerId::new(hello.seller)?;
     let tenant = optional(hello.tenant).map_or_else(|| Ok(Tenant::default()), Tenant::new)?;
@@ -159,7 +160,7 @@ fn cursors(tenant: &Tenant, given: Vec<v1::OrderCursor>) -> Result<Vec<Cursor>, 
     Ok(cursors)
 }
 
-/// An order's events after a cursor of the seller.
+/// Follows an order after a cursor of the seller.
 async fn go_on(grpc: &Grpc, (target, after): &Cursor) -> Result<EventStream, Refusal> {
     let events = grpc.orders.follow(&target.key, *after, None).await?;
     if target.incarnation.as_ref().is_some_and(|meant| meant != events.life()) {

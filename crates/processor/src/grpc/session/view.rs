@@ -1,4 +1,5 @@
-//! What a seller gets to see of an order: what the buyer says, and what becomes of its own proposals.
+//! The part of an order's events that a seller sees: the buyer's messages, and the course of its
+//! own proposals.
 
 use std::pin::Pin;
 
@@ -10,7 +11,7 @@ use orderstream_rpc::v1;
 
 use crate::orders::{EventStream, Followed, Orders};
 
-/// What one order's stream tells its session.
+/// An item that one order's stream gives its session.
 #[derive(Debug)]
 pub(super) enum Told {
     /// An event for the seller.
@@ -24,7 +25,8 @@ pub(super) enum Told {
 /// One order's events as the session reads them.
 pub(super) type Telling = Pin<Box<dyn Stream<Item = Told> + Send>>;
 
-/// The events of one order that this seller may see, then the end of the stream of this number.
+/// Returns the events of one order that this seller may see, then the end of the stream of this
+/// number.
 pub(super) fn tell(
     orders: &Orders,
     (key, seller): (OrderKey, SellerId),
@@ -45,8 +47,8 @@ pub(super) fn tell(
     Box::pin(told.chain(stream::once(std::future::ready(over))))
 }
 
-/// Whether a seller gets to see an event: other sellers' proposals are none of its business, but
-/// what becomes of its own is.
+/// Reports whether a seller sees an event: it sees the events of its own proposals, and not those
+/// of other sellers.
 fn concerns(seller: &SellerId, kind: &EventKind, is_own: impl Fn(&ProposalId) -> bool) -> bool {
     use EventKind as K;
     use orderstream_core::event::ProposalUpdate as U;

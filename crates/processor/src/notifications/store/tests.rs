@@ -1,4 +1,4 @@
-//! How an outbox lies in the journal, to the byte. What is in one has a golden file in core.
+//! The form of an outbox in the journal, to the byte. Its content has a golden file in core.
 
 use super::*;
 
@@ -14,7 +14,7 @@ const BUSY: &str = concat!(
 );
 
 #[test]
-fn outboxes_are_stored_behind_what_they_say_in_short() {
+fn outboxes_are_stored_behind_their_summary() {
     let busy = r#"{"cursor":2,"pending":1,"dead":1,"oldest":1800000000123}"#;
     let table = [(EMPTY, r#"{"cursor":2,"pending":0,"dead":0,"oldest":null}"#), (BUSY, busy)];
     for (outbox, head) in table {

@@ -1,4 +1,4 @@
-//! How orders lie in the journal, to the byte. Events have golden files in core.
+//! The form of orders in the journal, to the byte. Events have golden files in core.
 
 use orderstream_core::EventKind;
 use orderstream_core::Timestamp;
@@ -6,7 +6,7 @@ use orderstream_core::Timestamp;
 use super::*;
 
 #[test]
-fn lists_have_the_names_that_they_ever_had() {
+fn list_names_never_change() {
     let key = OrderKey::new("acme", "SB1029436").unwrap();
     let life = Incarnation::new("uid-1").unwrap();
     let names: [&[u8]; 4] = [

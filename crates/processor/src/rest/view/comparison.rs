@@ -4,16 +4,16 @@ use orderstream_core::comparison::{Comparison, Line, Row};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Proposals side by side.
+/// An order's proposals side by side.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::rest) struct ComparisonView {
-    /// The order's articles, in its order; those that only proposals name come after them.
+    /// The order's articles, in its order, followed by those that only proposals name.
     skus: Vec<String>,
     /// The proposals that were not withdrawn, the best first.
     rows: Vec<RowView>,
-    /// Proposals beyond the largest number of rows.
+    /// The number of proposals beyond the greatest number of rows.
     omitted: usize,
-    /// Whether nothing can be shown yet because the order is sealed.
+    /// True while the order is sealed and nothing can be shown.
     sealed: bool,
 }
 
@@ -21,48 +21,49 @@ pub(in crate::rest) struct ComparisonView {
 #[derive(Debug, Serialize, ToSchema)]
 #[allow(clippy::struct_excessive_bools, reason = "independent marks")]
 pub(in crate::rest) struct RowView {
-    /// Which.
+    /// The proposal's id.
     proposal_id: String,
-    /// Whose.
+    /// The proposing seller.
     seller: String,
-    /// Its version.
+    /// The compared version.
     version: u32,
-    /// Whether it can be awarded, or won.
+    /// True while the proposal can be awarded, and once it has won.
     open: bool,
-    /// Whether it won, as a whole or with a line.
+    /// True if it won, as a whole or with a line.
     awarded: bool,
     /// The total, a decimal.
     #[schema(example = "1249.50")]
     total: String,
-    /// ISO 4217.
+    /// The currency, ISO 4217.
     #[schema(example = "EUR")]
     currency: String,
-    /// Whether no other total in its currency is lower, of those that offer everything.
+    /// True if no other total in its currency is lower, among those that offer everything.
     best_total: bool,
-    /// When it would be delivered, as the seller wrote it.
+    /// The date of delivery, as the seller wrote it.
     delivery_date: Option<String>,
-    /// Whether no other one is delivered earlier.
+    /// True if no other proposal is delivered earlier.
     best_delivery: bool,
-    /// Whether it is delivered when the order wants it; absent where one of the two does not say.
+    /// True if it is delivered by the order's date; absent where one of the two dates is.
     in_time: Option<bool>,
-    /// From the seller to the place of delivery, metres.
+    /// The distance from the seller to the place of delivery, in metres.
     distance_m: Option<u32>,
-    /// Whether its time of validity is over.
+    /// True if its validity has ended.
     lapsed: bool,
-    /// What it offers of each article, in the order of `skus`; null: not, or only as a whole.
+    /// The offers for the articles, in the order of `skus`; null where it offers none, or only a
+    /// whole.
     lines: Vec<Option<ComparedLineView>>,
-    /// Articles of the order that it does not offer; none where it offers only a whole.
+    /// The order's articles that it does not offer; none where it offers only a whole.
     missing: Vec<String>,
 }
 
 /// One line of a proposal in a comparison.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::rest) struct ComparedLineView {
-    /// A decimal.
+    /// The quantity, a decimal.
     quantity: String,
-    /// For how much in all, a decimal.
+    /// The price of the whole line, a decimal.
     price: String,
-    /// Whether nobody offers the line for less in this currency.
+    /// True if no other proposal offers the line for less in this currency.
     best: bool,
 }
 

@@ -10,61 +10,61 @@ use utoipa::ToSchema;
 
 use crate::page;
 
-/// What a proposal says.
+/// The content of a proposal.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::rest) struct ContentView {
-    /// Whose; `sealed` while the order is.
+    /// The proposing seller; `sealed` while the order is.
     seller: String,
-    /// For how much in all, a decimal.
+    /// The total price, a decimal.
     #[schema(example = "1249.50")]
     price: String,
-    /// ISO 4217; no currency, three times X, while the order is sealed.
+    /// The currency, ISO 4217; the code of no currency while the order is sealed.
     #[schema(example = "EUR")]
     currency: String,
-    /// Per line, where the seller says.
+    /// The lines; empty where the seller gave none.
     lines: Vec<LineView>,
-    /// For the buyer.
+    /// The note to the buyer.
     note: Option<String>,
-    /// When it would be delivered, as the seller wrote it.
+    /// The date of delivery, as the seller wrote it.
     delivery_date: Option<String>,
-    /// Until when it stands, as the seller wrote it.
+    /// The end of validity, as the seller wrote it.
     valid_until: Option<String>,
-    /// Addresses of documents that belong to it.
+    /// The URLs of its documents.
     attachments: Vec<String>,
 }
 
 /// One line of a proposal.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::rest) struct LineView {
-    /// The buyer's number of the thing.
+    /// The article's number, given by the buyer.
     sku: String,
-    /// A decimal.
+    /// The quantity, a decimal.
     quantity: String,
-    /// Of what.
+    /// The unit of the quantity.
     unit: Option<String>,
-    /// For how much in all, a decimal in the proposal's currency.
+    /// The price of the whole line, a decimal in the proposal's currency.
     price: String,
 }
 
 /// One proposal.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::rest) struct ProposalView {
-    /// Which.
+    /// The proposal's id.
     proposal_id: String,
-    /// `Open`, `Withdrawn` or `Closed`.
+    /// The status: `Open`, `Withdrawn` or `Closed`.
     #[schema(example = "Open")]
     status: &'static str,
-    /// Its version, 1 is the first; also the ETag.
+    /// The version, 1 is the first; also the ETag.
     version: u32,
-    /// Who edits it now.
+    /// The seller that holds the edit lock; absent without one.
     locked_by: Option<String>,
-    /// Until when, if nobody gives the lock back before.
+    /// The time at which the lock runs out, unless it is released before.
     #[schema(format = DateTime)]
     locked_until: Option<String>,
-    /// When it came.
+    /// The time of its first version.
     #[schema(format = DateTime)]
     at: String,
-    /// What it says now.
+    /// The content of the newest version.
     #[serde(flatten)]
     content: ContentView,
 }
@@ -74,23 +74,23 @@ pub(in crate::rest) struct ProposalView {
 pub(in crate::rest) struct ProposalsPage {
     /// The proposals, by id.
     proposals: Vec<ProposalView>,
-    /// Give it as `after` for the next page; absent at the end.
+    /// The `after` of the next page; absent at the end.
     next: Option<String>,
 }
 
 /// One version of a proposal.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::rest) struct VersionView {
-    /// Its number, 1 is the first.
+    /// The version's number, 1 is the first.
     version: u32,
-    /// The event that made it.
+    /// The number of the event that made it.
     seq: u64,
-    /// When.
+    /// The time of that event.
     #[schema(format = DateTime)]
     at: String,
-    /// What differs from the version before; none in the first one.
+    /// The differences from the version before; none in the first one.
     changes: Vec<ChangeView>,
-    /// What it says.
+    /// The content of this version.
     #[serde(flatten)]
     content: ContentView,
 }
@@ -98,11 +98,11 @@ pub(in crate::rest) struct VersionView {
 /// One field that differs from the version before.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::rest) struct ChangeView {
-    /// Which: `price`, `note`, `lines.SKU`, …
+    /// The field: `price`, `note`, `lines.SKU`, …
     field: String,
-    /// Its former value; absent when there was none.
+    /// The former value; absent when there was none.
     from: Option<String>,
-    /// Its new value; absent when there is none.
+    /// The new value; absent when there is none.
     to: Option<String>,
 }
 
@@ -111,7 +111,7 @@ pub(in crate::rest) struct ChangeView {
 pub(in crate::rest) struct VersionsPage {
     /// The versions, the first one first.
     pub(in crate::rest) versions: Vec<VersionView>,
-    /// Give it as `after` for the next page; absent at the end.
+    /// The `after` of the next page; absent at the end.
     pub(in crate::rest) next: Option<u32>,
 }
 
@@ -148,7 +148,7 @@ impl From<Change> for ChangeView {
     }
 }
 
-/// One proposal, if the order has it, and its version.
+/// Converts one proposal, if the order has it; with its version.
 pub(in crate::rest) fn proposal(
     order: &Order,
     id: &ProposalId,
@@ -175,7 +175,7 @@ fn one(id: &ProposalId, held: &Proposal, now: Timestamp) -> ProposalView {
     }
 }
 
-/// A page of an order's proposals, and where the next one begins.
+/// Converts a page of an order's proposals.
 pub(in crate::rest) fn proposals(
     order: &Order,
     after: Option<&ProposalId>,
@@ -187,7 +187,7 @@ pub(in crate::rest) fn proposals(
     ProposalsPage { proposals, next: page.next.map(ToString::to_string) }
 }
 
-/// One version, beside the one before it.
+/// Converts one version, with its differences from the one before it.
 pub(in crate::rest) fn version(
     number: u32,
     event: &Event,

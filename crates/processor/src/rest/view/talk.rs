@@ -1,4 +1,4 @@
-//! What buyer and sellers said to one another as JSON.
+//! The conversation between buyer and sellers as JSON.
 
 use orderstream_core::Event;
 use orderstream_core::date::rfc3339;
@@ -7,56 +7,56 @@ use orderstream_core::spec::FollowUp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// One thing that was said.
+/// One message of a conversation.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::rest) struct SaidView {
     /// The event's number; also the cursor.
     seq: u64,
-    /// When.
+    /// The time of that event.
     #[schema(format = DateTime)]
     at: String,
-    /// Who spoke, and how.
+    /// The kind of the message, by its sender.
     kind: Said,
-    /// The follow-up's or the question's id; an answer has none of its own.
+    /// The id of the follow-up or question; absent for an answer.
     id: Option<String>,
-    /// The seller who spoke; `sealed` while the order is. Absent for the buyer.
+    /// The sending seller; `sealed` while the order is. Absent for the buyer.
     seller: Option<String>,
-    /// To whom the buyer spoke; empty means to all.
+    /// The sellers that the buyer sends it to; empty for all.
     audience: Vec<String>,
-    /// How to read the text: `text`, `html` or `markdown`.
+    /// The format of the text: `text`, `html` or `markdown`.
     #[serde(rename = "type")]
     #[schema(example = "text")]
     text_type: &'static str,
     /// The text.
     message: String,
-    /// Links that belong to it.
+    /// The links that belong to it.
     urls: Vec<String>,
     /// The question or follow-up that it answers.
     answers: Option<String>,
 }
 
-/// Who spoke, and how.
+/// The kind of a message, by its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::rest) enum Said {
-    /// The buyer, to all sellers or to some.
+    /// The buyer's, to all sellers or to some.
     FollowUp,
-    /// A seller, to the buyer.
+    /// A seller's, to the buyer.
     Question,
-    /// A seller, to a follow-up.
+    /// A seller's, to a follow-up.
     Answer,
 }
 
 /// A page of an order's conversation.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::rest) struct ConversationPage {
-    /// What was said, the oldest first. It can be empty on a page that is not the last one.
+    /// The messages, the oldest first. A page that is not the last one can be empty.
     pub(in crate::rest) conversation: Vec<SaidView>,
-    /// Give it as `after` for the next page; absent at the end.
+    /// The `after` of the next page; absent at the end.
     pub(in crate::rest) next: Option<u64>,
 }
 
-/// What an event says, if somebody says something in it.
+/// Converts an event, if it holds a message of the conversation.
 pub(in crate::rest) fn said(event: &Event) -> Option<SaidView> {
     match &event.kind {
         EventKind::FollowUpAdded(follow_up) => Some(follow_up_view(event, follow_up)),

@@ -1,5 +1,5 @@
-//! What the document says of an order as it comes. The order itself is read by the core, which knows
-//! no document; a test holds the two together.
+//! The document's schemas of an order's body. The order itself is read by the core, which does not
+//! know the document; a test keeps the two equal.
 #![allow(dead_code, reason = "these types describe what `SpecInput` and `MessageInput` read")]
 
 use serde::Deserialize;
@@ -7,86 +7,86 @@ use utoipa::ToSchema;
 
 use super::super::examples;
 
-/// An order: the original's three fields, and beside them what is wanted.
+/// An order: the original's three fields, and the specification beside them.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!(examples::initiate()))]
 pub(in crate::rest) struct InitiateSchema {
     /// The buyer's number, 1 to 128 of letters, digits and `-_.:`.
     order_req_id: String,
-    /// Whose; `default` when left out.
+    /// The order's tenant; `default` when left out.
     #[schema(required = false)]
     tenant: String,
-    /// The buyer's session, kept as it comes; `session` means the same.
+    /// The buyer's session, stored as it is; `session` means the same.
     session_id: Option<String>,
     /// The same as `session_id`.
     session: Option<String>,
-    /// `GChat`, `Email` (the default), `SMS` or `Webhook`, in any case.
+    /// The channel to the sellers: `GChat`, `Email` (the default), `SMS` or `Webhook`, in any case.
     #[schema(example = "Email")]
     notification_type: Option<String>,
-    /// One line for people.
+    /// The title, one line for people.
     title: Option<String>,
-    /// What is wanted, at most 100.
+    /// The wanted items, at most 100.
     #[schema(required = false)]
     items: Vec<ItemSchema>,
-    /// Which sellers are fit; all when left out.
+    /// The category that sellers must offer; any when left out.
     category: Option<String>,
-    /// Where and when.
+    /// The place and time of delivery.
     delivery: Option<DeliverySchema>,
-    /// Which sellers, how far, how many.
+    /// The choice of sellers: their number, distance and names.
     sellers: Option<SellersSchema>,
     /// The text that goes to the sellers.
     message: Option<MessageBodySchema>,
-    /// Life from the opening, milliseconds; 1 800 000 when left out.
+    /// The time from the opening to the expiry, milliseconds; 1 800 000 when left out.
     #[schema(minimum = 10_000, maximum = 604_800_000)]
     expires_in_ms: Option<u64>,
-    /// Whether prices and who proposed stay hidden until the deadline.
+    /// Set to hide prices and who proposed until the deadline.
     #[schema(required = false)]
     sealed: bool,
-    /// Where the buyer is told.
+    /// The contact for the buyer's notifications.
     buyer: Option<ContactSchema>,
 }
 
-/// One wanted thing.
+/// One wanted item.
 #[derive(Debug, Deserialize, ToSchema)]
 struct ItemSchema {
-    /// The buyer's number of the thing.
+    /// The buyer's number of the item.
     sku: String,
-    /// For people.
+    /// The description, for people.
     description: Option<String>,
-    /// A decimal above 0.
+    /// The quantity, a decimal above 0.
     #[schema(example = "12")]
     quantity: String,
-    /// Of what.
+    /// The quantity's unit.
     unit: Option<String>,
 }
 
-/// Where and when.
+/// The place and time of delivery.
 #[derive(Debug, Deserialize, ToSchema)]
 struct DeliverySchema {
-    /// Degrees.
+    /// The latitude, degrees.
     #[schema(minimum = -90.0, maximum = 90.0)]
     latitude: Option<f64>,
-    /// Degrees.
+    /// The longitude, degrees.
     #[schema(minimum = -180.0, maximum = 180.0)]
     longitude: Option<f64>,
-    /// In words.
+    /// The address as text.
     address: Option<String>,
-    /// `2026-12-15` or `2026-12-15T12:00:00Z`.
+    /// The latest delivery, `2026-12-15` or `2026-12-15T12:00:00Z`.
     by: Option<String>,
 }
 
-/// Which sellers.
+/// The choice of sellers.
 #[derive(Debug, Deserialize, ToSchema)]
 struct SellersSchema {
-    /// At most so many; 10 when left out.
+    /// The most sellers to invite; 10 when left out.
     #[schema(minimum = 1, maximum = 100)]
     max_count: Option<u32>,
-    /// Not farther than this from the place of delivery.
+    /// The longest distance from the place of delivery, kilometres.
     max_distance_km: Option<f64>,
-    /// Only these, at most 100, when any are named.
+    /// The only sellers to invite, at most 100; any when left out.
     #[schema(required = false)]
     names: Vec<String>,
-    /// None of these, at most 100.
+    /// The sellers not to invite, at most 100.
     #[schema(required = false)]
     excluded: Vec<String>,
 }
@@ -101,10 +101,10 @@ pub(in crate::rest) enum MessageSchema {
     Object(MessageBodySchema),
 }
 
-/// A text with its type.
+/// A text with its type and links.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(in crate::rest) struct MessageBodySchema {
-    /// `text` (the default), `html` or `markdown`, in any case.
+    /// The text's type: `text` (the default), `html` or `markdown`, in any case.
     #[schema(example = "text")]
     r#type: Option<String>,
     /// The text, at most 4096 characters.
@@ -114,23 +114,23 @@ pub(in crate::rest) struct MessageBodySchema {
     urls: Vec<String>,
 }
 
-/// Where somebody is told.
+/// A contact for notifications.
 #[derive(Debug, Deserialize, ToSchema)]
 struct ContactSchema {
-    /// Ways to reach them, at most 16, the preferred one first.
+    /// The channels to reach the contact, at most 16, the preferred one first.
     #[schema(required = false)]
     channels: Vec<ChannelSchema>,
-    /// A BCP 47 tag such as `de` or `pt-BR`.
+    /// The language, a BCP 47 tag such as `de` or `pt-BR`.
     language: Option<String>,
 }
 
-/// One way to reach somebody.
+/// One channel to a contact.
 #[derive(Debug, Deserialize, ToSchema)]
 struct ChannelSchema {
-    /// `GChat`, `Email`, `SMS` or `Webhook`, in any case.
+    /// The channel: `GChat`, `Email`, `SMS` or `Webhook`, in any case.
     #[schema(example = "Email")]
     r#type: String,
-    /// A mail address, a telephone number (E.164) or a URL.
+    /// The address: a mail address, a telephone number (E.164) or a URL.
     address: String,
 }
 
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn the_document_describes_every_field_that_is_read_and_no_other() {
+    fn documented_fields_are_those_read() {
         let mut order = fields(&SpecInput::default());
         order.extend(["order_req_id", "tenant", "session_id"].map(str::to_owned));
         assert_eq!(described::<InitiateSchema>(), order);

@@ -12,18 +12,19 @@ use tower::BoxError;
 
 use super::limits::DISCARD_BYTES_MAX;
 
-/// Why a body was not read to its end. Found in the chain of causes of what a reader gets.
+/// The cause for which a body was not read to its end. A reader finds it in its error's chain of
+/// causes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// It is larger than so many bytes.
+    /// The body is larger than this number of bytes.
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
-    /// It did not end within this time.
+    /// The body did not end within this time.
     #[error("the body did not end within {0:?}")]
     TooSlow(Duration),
 }
 
-/// A body within bounds. Gives no byte beyond them to its reader.
+/// A body within limits. Its reader gets no byte beyond them.
 #[derive(Debug)]
 pub(super) struct BoundedBody<B> {
     inner: B,
@@ -37,14 +38,15 @@ pub(super) struct BoundedBody<B> {
 }
 
 impl<B: Body<Data = Bytes>> BoundedBody<B> {
-    /// A body of at most so many bytes, which must end within this time after its first poll.
+    /// Makes a body of at most `bytes_max` bytes, which must end within `timeout` after its first
+    /// poll.
     pub(super) fn new(inner: B, bytes_max: usize, timeout: Duration) -> Self {
         let (end, deadline) = (Arc::default(), None);
         Self { inner, bytes_max, bytes_left: bytes_max, discarded: 0, timeout, end, deadline }
     }
 
-    /// Where it will stand why the body was not read to its end, for whoever sees the answer but
-    /// not what its reader got.
+    /// Returns the cell that will hold the cause for which the body was not read to its end, for
+    /// code that has the response but not its reader's error.
     pub(super) fn end(&self) -> Arc<OnceLock<BodyError>> {
         Arc::clone(&self.end)
     }
@@ -60,13 +62,13 @@ impl<B: Body<Data = Bytes>> BoundedBody<B> {
         deadline.as_mut().poll(cx).is_ready()
     }
 
-    /// Whether the body says itself that it is not worth reading.
+    /// Reports whether the body's own length is too large to be worth reading.
     fn is_hopeless(&self) -> bool {
         let bounds = u64::try_from(self.bytes_max).unwrap_or(u64::MAX);
         self.inner.size_hint().lower() > bounds.saturating_add(DISCARD_BYTES_MAX)
     }
 
-    /// Whether these bytes are within the size; if not, they are counted as thrown away.
+    /// Reports whether these bytes are within the limit; if not, they are counted as discarded.
     fn admit(&mut self, bytes: &Bytes) -> bool {
         if self.discarded == 0
             && let Some(left) = self.bytes_left.checked_sub(bytes.len())

@@ -21,7 +21,7 @@ impl ReadNow for DuplexStream {
     }
 }
 
-/// A connection of which the runtime has not heard yet what came.
+/// A connection with bytes that the runtime does not know of yet.
 struct Unheard {
     stream: DuplexStream,
     came: Mutex<Vec<u8>>,
@@ -65,7 +65,7 @@ impl AsyncWrite for Unheard {
     }
 }
 
-/// Serves a stream whose server is told to stop at once, and has heard it.
+/// Serves a stream whose server is shut down at once, and lets it notice.
 async fn ending<S>(stream: S) -> JoinHandle<()>
 where
     S: AsyncRead + AsyncWrite + ReadNow + Unpin + Send + 'static,
@@ -82,7 +82,7 @@ where
     task
 }
 
-/// All that comes until the connection ends.
+/// Reads until the connection ends.
 async fn rest(client: &mut DuplexStream) -> String {
     let mut text = String::new();
     client.read_to_string(&mut text).await.unwrap();
@@ -96,7 +96,7 @@ fn assert_is_last_answer(text: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_within_the_last_moment_is_answered() {
+async fn last_moment_requests_get_a_response() {
     let (server, mut client) = duplex(4096);
     let task = ending(server).await;
     tokio::time::sleep(crate::limits::LAST_REQUEST_TIME - MOMENT).await;
@@ -105,8 +105,9 @@ async fn a_request_within_the_last_moment_is_answered() {
     task.await.unwrap();
 }
 
+/// After the time for a last request.
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_stays_silent_ends_after_the_last_request_time() {
+async fn silent_connections_end_after_shutdown() {
     let (server, mut client) = duplex(4096);
     let begun = Instant::now();
     ending(server).await.await.unwrap();
@@ -117,7 +118,7 @@ async fn a_connection_that_stays_silent_ends_after_the_last_request_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn half_a_request_is_waited_for_as_long_as_a_head_may_take() {
+async fn half_requests_have_a_heads_time() {
     let half = REQUEST.len() / 2;
     let (server, mut client) = duplex(4096);
     let task = ending(server).await;
@@ -134,8 +135,9 @@ async fn half_a_request_is_waited_for_as_long_as_a_head_may_take() {
     assert_eq!(begun.elapsed().as_secs(), crate::limits::HEADER_READ_TIMEOUT.as_secs());
 }
 
+/// The bytes that the system holds, and the runtime does not know of yet.
 #[tokio::test(start_paused = true)]
-async fn what_the_system_holds_is_looked_for_before_a_connection_ends() {
+async fn last_bytes_are_read_before_closing() {
     let (stream, mut client) = duplex(4096);
     let came = Mutex::new(REQUEST.as_bytes().to_vec());
     let task = ending(Unheard { stream, came }).await;

@@ -1,11 +1,12 @@
-//! Bodies that are too large, too slow, or never end.
+//! Claims about bodies that are too large, too slow, or never end.
 
 use super::*;
 
 const CHUNKED: &str = "transfer-encoding: chunked\r\n";
 
+/// Their bytes are discarded.
 #[tokio::test]
-async fn an_endless_body_ends_with_413_and_is_not_kept() {
+async fn endless_bodies_end_with_413() {
     let served = Plain::start(HttpLimits::default()).await;
     let mut socket = served.socket().await;
     let head = format!("POST /length HTTP/1.1\r\nhost: test\r\n{CHUNKED}\r\n");
@@ -32,8 +33,9 @@ async fn an_endless_body_ends_with_413_and_is_not_kept() {
     served.stop().await;
 }
 
+/// A body is refused by its declared length.
 #[tokio::test]
-async fn a_body_that_says_it_is_endless_is_refused_before_it_comes() {
+async fn oversized_lengths_are_refused_unread() {
     let served = Plain::start(HttpLimits::default()).await;
     let mut socket = served.socket().await;
     let answer = ask(&mut socket, "POST /length", "content-length: 99999999999\r\n", b"").await;
@@ -42,8 +44,9 @@ async fn a_body_that_says_it_is_endless_is_refused_before_it_comes() {
     served.stop().await;
 }
 
+/// The body is refused with 413, and the next request is served.
 #[tokio::test]
-async fn a_body_that_is_too_large_is_refused_and_the_connection_goes_on() {
+async fn oversized_bodies_keep_the_connection() {
     let served = Plain::start(HttpLimits::default()).await;
     let mut socket = served.socket().await;
     for (path, length, status) in [
@@ -95,7 +98,7 @@ async fn a_trickling_body_ends_with_408() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_cut_harms_nobody() {
+async fn cut_bodies_harm_nobody() {
     let served = Plain::start(HttpLimits::default()).await;
     let mut socket = served.socket().await;
     let head = "POST /length HTTP/1.1\r\nhost: test\r\ncontent-length: 10\r\n\r\nabc";

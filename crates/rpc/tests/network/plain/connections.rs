@@ -1,4 +1,4 @@
-//! Heads that never end, connections that nobody uses, and the end of the server.
+//! Claims about heads that never end, idle connections, and the end of the server.
 
 use tokio::time::Instant;
 
@@ -17,7 +17,7 @@ async fn drip(socket: &mut TcpStream, bytes: &[u8]) {
     };
     let mut rest = Vec::new();
     let read = async { reader.read_to_end(&mut rest).await.ok() };
-    // The first to end tells: the end of reading is the hang-up.
+    // The first to end decides: the end of reading is the hang-up.
     let hung_up = async {
         tokio::select! {
             _ = read => {}
@@ -28,7 +28,7 @@ async fn drip(socket: &mut TcpStream, bytes: &[u8]) {
 }
 
 #[tokio::test]
-async fn a_head_that_drips_is_cut_in_time() {
+async fn dripping_heads_are_cut_in_time() {
     let bounds = HttpLimits { header_read_timeout: SHORT, ..HttpLimits::default() };
     let served = Plain::start(bounds).await;
     // A first line, an endless header, HTTP/2's preface without an end, and nothing.
@@ -47,7 +47,7 @@ async fn a_head_that_drips_is_cut_in_time() {
 }
 
 #[tokio::test]
-async fn a_later_head_has_the_idle_time() {
+async fn later_heads_have_the_idle_time() {
     let bounds =
         HttpLimits { header_read_timeout: SHORT / 4, idle_timeout: SHORT, ..HttpLimits::default() };
     let served = Plain::start(bounds).await;
@@ -61,7 +61,7 @@ async fn a_later_head_has_the_idle_time() {
 }
 
 #[tokio::test]
-async fn a_head_that_is_too_large_is_refused() {
+async fn oversized_heads_are_refused() {
     let served = Plain::start(HttpLimits::default()).await;
     let many: String = (0..101).map(|n| format!("x-{n}: 1\r\n")).collect();
     let long = format!("x-long: {}\r\n", "a".repeat(40 * 1024));
@@ -72,7 +72,8 @@ async fn a_head_that_is_too_large_is_refused() {
     served.stop().await;
 }
 
-/// Asks until there is room. Some are told that there is none, the rest is closed without a word.
+/// Sends requests until there is room. Some connections are refused with 429, the rest is closed
+/// without a response.
 async fn is_served_again(served: &Plain) {
     let served_again = async {
         loop {
@@ -93,7 +94,7 @@ async fn is_served_again(served: &Plain) {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_peer_that_does_not_read_is_cut() {
+async fn peers_that_never_read_are_cut() {
     let bounds =
         HttpLimits { connections_max: 1, write_stall_timeout: SHORT, ..HttpLimits::default() };
     let served = Plain::start(bounds).await;
@@ -105,8 +106,9 @@ async fn a_peer_that_does_not_read_is_cut() {
     served.stop().await;
 }
 
+/// Until another connection ends.
 #[tokio::test]
-async fn one_connection_too_many_hears_so_until_one_ends() {
+async fn excess_connections_get_429() {
     let served = Plain::start(HttpLimits { connections_max: 1, ..HttpLimits::default() }).await;
     let mut first = served.socket().await;
     assert_eq!(ask(&mut first, "GET /hello", "", b"").await.status, 200);
@@ -124,7 +126,7 @@ async fn one_connection_too_many_hears_so_until_one_ends() {
 }
 
 #[tokio::test]
-async fn silent_connections_beyond_the_cap_do_not_add_up() {
+async fn excess_silent_connections_expire() {
     let bounds =
         HttpLimits { connections_max: 2, header_read_timeout: SHORT, ..HttpLimits::default() };
     let served = Plain::start(bounds).await;
@@ -136,8 +138,9 @@ async fn silent_connections_beyond_the_cap_do_not_add_up() {
     served.stop().await;
 }
 
+/// With a 500.
 #[tokio::test]
-async fn a_panic_is_one_500_and_nothing_more() {
+async fn panics_end_one_request_only() {
     let served = Plain::start(HttpLimits::default()).await;
     let mut socket = served.socket().await;
     let answer = ask(&mut socket, "GET /panic", "", b"").await;
@@ -147,8 +150,9 @@ async fn a_panic_is_one_500_and_nothing_more() {
     served.stop().await;
 }
 
+/// A request in progress gets its response.
 #[tokio::test]
-async fn shutdown_ends_idle_connections_at_once_and_answers_what_is_asked() {
+async fn shutdown_ends_idle_connections_first() {
     let mut served = Plain::start(HttpLimits::default()).await;
     let (mut idle, mut fresh, mut busy) =
         (served.socket().await, served.socket().await, served.socket().await);
@@ -170,8 +174,9 @@ async fn shutdown_ends_idle_connections_at_once_and_answers_what_is_asked() {
     TcpStream::connect(served.address).await.unwrap_err();
 }
 
+/// No other time limit ends them.
 #[tokio::test]
-async fn a_stream_of_events_outlives_every_time_limit_but_the_drain() {
+async fn event_streams_last_until_the_drain() {
     let bounds = HttpLimits {
         header_read_timeout: SHORT / 4,
         idle_timeout: SHORT / 4,

@@ -1,4 +1,4 @@
-//! HTTP/2 on the plain port.
+//! Claims about HTTP/2 on the plain port.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::frames::{
 
 const END_STREAM: u8 = 1;
 
-/// GET, http, a path and an authority (RFC 7541, no Huffman coding).
+/// Returns a header block (RFC 7541, no Huffman coding): GET, http, a path and an authority.
 pub(super) fn get_block(path: &str) -> Vec<u8> {
     let mut block = vec![0x82, 0x86, 0x04, u8::try_from(path.len()).unwrap()];
     block.extend_from_slice(path.as_bytes());
@@ -52,7 +52,7 @@ async fn settings_say_every_bound() {
 }
 
 #[tokio::test]
-async fn a_storm_of_resets_ends_its_connection_and_no_other() {
+async fn reset_storms_end_their_connection_only() {
     const STREAMS: u32 = 100_000;
     let served = Plain::start(HttpLimits::default()).await;
     let mut other = served.socket().await;
@@ -79,7 +79,7 @@ async fn a_storm_of_resets_ends_its_connection_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_peer_that_lets_pings_lie_is_closed() {
+async fn unanswered_pings_end_the_connection() {
     let bounds = HttpLimits {
         keepalive_interval: SHORT / 4,
         keepalive_timeout: SHORT / 4,
@@ -94,8 +94,9 @@ async fn a_peer_that_lets_pings_lie_is_closed() {
     served.stop().await;
 }
 
+/// A call in progress gets its response.
 #[tokio::test]
-async fn shutdown_says_goaway_and_answers_what_is_asked() {
+async fn shutdown_sends_goaway_and_responds() {
     let mut served = Plain::start(HttpLimits::default()).await;
     let mut socket = served.socket().await;
     let mut bytes = opening();

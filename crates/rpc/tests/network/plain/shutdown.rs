@@ -1,16 +1,16 @@
-//! The end of a server as those see it who have connected: whoever asks in time is answered.
+//! Claims about the end of a server as connected peers see it: a request in time gets its response.
 
 use super::*;
 use crate::frames::{END_HEADERS, GOAWAY, HEADERS, frame, opening, read, write};
 
 const HELLO: &str = "GET /hello";
 
-/// Waits for a last request as long as a busy machine may take to send it.
+/// Returns limits that wait for a last request as long as a busy machine may take to send it.
 fn patient() -> HttpLimits {
     HttpLimits { last_request_time: STUCK, ..HttpLimits::default() }
 }
 
-/// Asks once more: the answer comes, and says that it is the last one.
+/// Sends one more request: the response arrives, and is marked as the last one.
 async fn hears_the_last_answer(socket: &mut TcpStream) {
     let last = ask(socket, HELLO, "", b"").await;
     assert_eq!((last.status, last.body.as_str()), (200, "hello"));
@@ -18,8 +18,9 @@ async fn hears_the_last_answer(socket: &mut TcpStream) {
     closed(socket).await;
 }
 
+/// On a connection that was made before.
 #[tokio::test]
-async fn a_request_on_a_connection_that_said_nothing_yet_is_answered() {
+async fn first_requests_after_shutdown_are_served() {
     let mut served = Plain::start(patient()).await;
     let mut fresh = served.socket().await;
     served.shutdown.cancel();
@@ -28,8 +29,9 @@ async fn a_request_on_a_connection_that_said_nothing_yet_is_answered() {
     served.ended().await;
 }
 
+/// On a connection that had a request before.
 #[tokio::test]
-async fn a_further_request_on_a_connection_that_is_kept_is_answered() {
+async fn next_requests_after_shutdown_are_served() {
     let mut served = Plain::start(patient()).await;
     let mut kept = served.socket().await;
     assert_eq!(ask(&mut kept, HELLO, "", b"").await.status, 200);
@@ -40,7 +42,7 @@ async fn a_further_request_on_a_connection_that_is_kept_is_answered() {
 }
 
 #[tokio::test]
-async fn half_a_head_has_the_time_of_a_head() {
+async fn half_heads_are_served_after_shutdown() {
     let bounds = HttpLimits { last_request_time: SHORT / 10, ..HttpLimits::default() };
     let mut served = Plain::start(bounds).await;
     let mut slow = served.socket().await;
@@ -53,9 +55,10 @@ async fn half_a_head_has_the_time_of_a_head() {
     served.ended().await;
 }
 
+/// Connections that the server has not accepted yet.
 #[tokio::test]
-async fn who_waits_in_the_queue_of_the_system_is_answered() {
-    // Whether the server takes some of them before it hears the signal is chance.
+async fn queued_connections_are_served_at_shutdown() {
+    // Whether the server takes some of them before it notices the signal is chance.
     for _ in 0..10 {
         all_who_wait_are_answered().await;
     }
@@ -85,8 +88,9 @@ async fn all_who_wait_are_answered() {
     TcpStream::connect(address).await.unwrap_err();
 }
 
+/// On a connection that opens HTTP/2 after the shutdown.
 #[tokio::test]
-async fn http2_that_opens_after_the_signal_is_answered_and_told_where_it_ends() {
+async fn late_http2_is_served_with_goaway() {
     let mut served = Plain::start(patient()).await;
     let mut fresh = served.socket().await;
     served.shutdown.cancel();

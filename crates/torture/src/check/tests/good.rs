@@ -1,4 +1,4 @@
-//! The history in which nothing is wrong: an order that is awarded, and a sealed one that is closed.
+//! A correct history: an order that is awarded, and a sealed one that is closed.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::op::{Op, Opening, Outcome, Over};
 const OPENED_AT: i64 = 1_000_000;
 pub(super) const LIFE_MS: u64 = 600_000;
 
-/// One step of the good history: an act and the event that it causes.
+/// Returns the steps of the correct history: each a command and the event that it causes.
 fn steps() -> Vec<(Op, &'static str, Over, Event)> {
     let rest = Over::Rest(0);
     let event = |kind: &str, change: &str, proposal: &str| Event {
@@ -118,7 +118,7 @@ fn view(t: Micros, page: &str, list: &[Event]) -> View {
     View { t_call: t, t_ret: t + 5, page, order, found: Found::Order(seen), is_last: false }
 }
 
-/// A history in which nothing is wrong.
+/// Returns a history without findings.
 pub(super) fn good() -> Vec<Line> {
     let opening = Op::Open(Opening { expires_in_ms: LIFE_MS, ..Opening::default() });
     let mut lines = vec![Line::Act(act(0, &opening, "buyer", Over::Requestor))];
@@ -161,7 +161,8 @@ pub(super) fn good() -> Vec<Line> {
     lines
 }
 
-/// Two trackers of one order, the second of which took over; and acts under their epochs.
+/// Returns two trackers of one order, the second of which took over, and commands under their
+/// epochs.
 fn owners() -> Vec<Line> {
     let stream = |epoch, t_call, reason: &str| {
         Line::Stream(Stream {
@@ -177,7 +178,7 @@ fn owners() -> Vec<Line> {
     vec![stream(3, 200, "SUPERSEDED"), stream(7, 5_000, "")]
 }
 
-/// What is read when all is over.
+/// Returns the final readings.
 fn ends(list: &[Event], t: Micros) -> Vec<Line> {
     let mut lines = Vec::new();
     for page in ["order", "tracking"] {
@@ -209,7 +210,7 @@ fn ends(list: &[Event], t: Micros) -> Vec<Line> {
     lines
 }
 
-/// A sealed order that is opened at its time, and ends by a close.
+/// Returns a sealed order that is opened at its deadline, and ends with a close.
 fn sealed() -> Vec<Line> {
     let opening = Op::Open(Opening { expires_in_ms: LIFE_MS, sealed: true, ..Opening::default() });
     let of_sealed = |act: Act| Act { order: SEALED.to_owned(), ..act };
