@@ -4,7 +4,7 @@
 //! ```text
 //!   act ──▶ lock the order's shard ──▶ Book::step ──▶ journal.submit ──▶ unlock
 //!                                                          │ sync
-//!   answer ◀── release(proof) ◀── publish to the feed ◀────┘ (on the journal's thread)
+//!   reply  ◀── release(proof) ◀── publish to the tail ◀────┘ (on the journal's thread)
 //! ```
 //!
 //! Nothing is awaited under a lock, and each lock is held for one step or one publication. Commands
@@ -67,7 +67,8 @@ pub use invited::Invitations;
 pub use open::Join;
 pub use replay::ReplayError;
 
-use capacity::Capacity;
+use append::CommandCaller;
+use capacity::{Capacity, Reservation};
 use entry::Entry;
 use invited::Invited;
 
@@ -107,7 +108,7 @@ struct Inner {
     /// Cancelled when `draining` is set, for those who wait for it.
     stopping: CancellationToken,
     /// The number of open orders of each seller.
-    capacity: Capacity,
+    capacity: Arc<Capacity>,
     /// The open orders to which each seller is invited.
     invited: Invited,
     /// Limits the former incarnations that are read at one time.
@@ -124,7 +125,8 @@ type Deadlines = BTreeSet<(Timestamp, OrderKey)>;
 struct Shard {
     /// The newest incarnation of each order id.
     orders: BTreeMap<OrderKey, Entry>,
-    /// Incarnations beside an ended one of the order id, until their opening is on disk.
+    /// Incarnations that open beside an ended one of the same order id, until their opening is on
+    /// disk.
     openings: BTreeMap<OrderKey, Entry>,
     /// Incarnations that a newer one replaced, oldest first.
     formers: BTreeMap<OrderKey, Vec<Former>>,
@@ -167,24 +169,41 @@ impl Orders {
     /// The order's refusal. Nothing was stored, unless the reason is retriable: then a retry with
     /// the same key finds out.
     pub async fn act(&self, key: &OrderKey, command: Command) -> Result<Answer, Refusal> {
-        let result = in_time(self.act_in_full(key, &command)).await;
+        self.act_with(key, command, None).await
+    }
+
+    /// Does the same as [`Orders::act`], with the places that are reserved for an order to be opened:
+    /// they are held until it is known whether it is, whatever becomes of the caller.
+    async fn act_with(
+        &self,
+        key: &OrderKey,
+        command: Command,
+        reservation: Option<Reservation>,
+    ) -> Result<Answer, Refusal> {
+        let result = in_time(self.act_in_full(key, &command, reservation)).await;
         self.inner.parts.metrics.acted(&command.act, &result);
         result
     }
 
-    async fn act_in_full(&self, key: &OrderKey, command: &Command) -> Result<Answer, Refusal> {
+    async fn act_in_full(
+        &self,
+        key: &OrderKey,
+        command: &Command,
+        mut reservation: Option<Reservation>,
+    ) -> Result<Answer, Refusal> {
         if !matches!(command.act, Act::Tick) {
             self.must_take()?;
         }
-        // An opening brings its grant along.
-        if !matches!(command.act, Act::Open(_)) {
-            self.fence(key, command).await?;
-        }
-        let mut submitted = self.submit(key, command)?;
+        self.fence(key, command).await?;
+        let mut submitted = self.submit(key, command, &mut reservation)?;
         if matches!(submitted, Submitted::Suspect) {
             self.reload(key).await?;
-            submitted = self.submit(key, command)?;
+            // What was granted may not have reached the disk.
+            self.fence(key, command).await?;
+            submitted = self.submit(key, command, &mut reservation)?;
         }
+        // The order is there, or is not opened by this.
+        drop(reservation);
         match submitted {
             Submitted::Waiting(receiver) => {
                 receiver.await.unwrap_or_else(|_| Err(self.unavailable()))
@@ -202,7 +221,12 @@ impl Orders {
         }
     }
 
-    fn submit(&self, key: &OrderKey, command: &Command) -> Result<Submitted, Refusal> {
+    fn submit(
+        &self,
+        key: &OrderKey,
+        command: &Command,
+        reservation: &mut Option<Reservation>,
+    ) -> Result<Submitted, Refusal> {
         let slot = self.slot()?;
         let fresh_id = if command.act.needs_id() { Some(fresh_id()?) } else { None };
         let mut context = Context { now: self.inner.parts.clock.now(), fresh_id };
@@ -235,7 +259,8 @@ impl Orders {
         } else {
             let tracker = command.epoch.filter(|_| matches!(command.act, Act::Open(_)));
             let life = (key.clone(), entry.incarnation.clone());
-            self.append(shard, &life, (output, tracker), (slot, sender));
+            let caller = CommandCaller { slot, sender, reservation: reservation.take() };
+            self.append(shard, &life, (output, tracker), caller);
         }
         Ok(Submitted::Waiting(receiver))
     }
@@ -313,7 +338,7 @@ impl Orders {
         keys.into_iter().take(limit).collect()
     }
 
-    /// Returns the seller of a proposal, if the order has it.
+    /// Returns the seller of a proposal; `None` where the order does not have it.
     pub fn seller_of(&self, key: &OrderKey, id: &ProposalId) -> Option<SellerId> {
         let shard = self.shard(key).lock();
         let order = shard.orders.get(key)?.book.order()?;
@@ -337,12 +362,12 @@ impl Orders {
         self.inner.count.load(Ordering::Relaxed)
     }
 
-    /// Waits until no more commands are taken, for callers whose streams do not report it.
+    /// Waits until no more commands are taken, for callers whose streams do not report the drain.
     pub fn stopping(&self) -> WaitForCancellationFutureOwned {
         self.inner.stopping.clone().cancelled_owned()
     }
 
-    /// Stops taking commands, and sends every follower in band that the server stops.
+    /// Stops taking commands, and sends every follower the drain message.
     pub fn drain(&self) {
         self.inner.draining.store(true, Ordering::Relaxed);
         self.inner.stopping.cancel();
@@ -410,6 +435,10 @@ fn another_incarnation(key: &OrderKey, newest: &Incarnation) -> Refusal {
 
 fn damaged(key: &OrderKey, cause: &str) -> Refusal {
     Refusal::new(Reason::RecordsDamaged, format!("the records of order {key} are damaged: {cause}"))
+}
+
+fn unreadable() -> Refusal {
+    Refusal::new(Reason::StorageUnavailable, "the records cannot be read now; try again")
 }
 
 fn storage_unavailable() -> Refusal {

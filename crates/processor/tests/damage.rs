@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use orderstream_core::{SellerId, Tenant};
 use orderstream_rpc::v1;
+use tokio::task::JoinSet;
 use tonic::Status;
 
 use crate::faulty::{Disk, Room};
@@ -202,5 +203,29 @@ async fn damaged_ended_orders_are_kept() {
     };
     within("the order is refused", refused).await;
     assert_eq!(rig.metric("orderstream_journal_damaged_orders", &[]), 1.0);
+    assert_kept_for_ever(&disk, &rig).await;
+}
+
+/// The newest incarnation becomes a former one while its damage is not sure yet.
+#[tokio::test]
+async fn damage_is_judged_across_a_new_opening() {
+    let (disk, rig) = ended(&["uid-1"]).await;
+    let wire = rig.wire().await;
+    disk.hold();
+    let mut opening = JoinSet::new();
+    let follower = wire.clone();
+    opening.spawn(async move { follower.follow(of_life("a", "uid-2")).await.map(drop) });
+    let waits = disk.clone();
+    tokio::task::spawn_blocking(move || waits.wait_for_commit()).await.unwrap();
+    damage(&disk, 'e');
+    let followed = wire.follow(reader_of("a", "uid-1")).await.unwrap().error().await;
+    assert_eq!(reason(&followed), "STORAGE_UNAVAILABLE");
+    disk.release();
+    within("the opening", opening.join_next()).await.unwrap().unwrap().unwrap();
+    rig.clock.has_been_heeded().await;
+    rig.clock.set(START.plus_ms(2_000));
+    until_the_end_is_refused(&wire).await;
+    assert_eq!(rig.metric("orderstream_journal_damaged_orders", &[]), 1.0, "reported once");
+    wire.propose("a", "p").await;
     assert_kept_for_ever(&disk, &rig).await;
 }

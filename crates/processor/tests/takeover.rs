@@ -5,7 +5,7 @@ use orderstream_rpc::v1;
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
-use crate::faulty::{Disk, Fault};
+use crate::faulty::{Disk, Fault, Room};
 use crate::rig::{Rig, within};
 use crate::wire::{Wire, observer, order, reason, refusal, submission, tracker};
 
@@ -79,7 +79,7 @@ async fn lower_epochs_are_refused() {
 }
 
 #[tokio::test]
-async fn former_owners_commands_are_refused() {
+async fn stale_epoch_commands_are_refused() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.follow(of_epoch("a", 5)).await.unwrap());
@@ -94,13 +94,38 @@ async fn former_owners_commands_are_refused() {
 
 /// After a crash too.
 #[tokio::test]
-async fn newer_owners_command_fences_former_owner() {
+async fn higher_epoch_command_fences_lower_epoch() {
     let mut rig = Rig::start().await;
     let wire = rig.wire().await;
     drop(wire.follow(of_epoch("a", 5)).await.unwrap());
     let pause = v1::PauseRequest { order: Some(order("a")), epoch: 6, ..Default::default() };
     wire.control.clone().pause(pause).await.unwrap();
     assert_stale(&wire, "a", (5, 6)).await;
+    rig.crash().await;
+    rig.begin().await;
+    assert_stale(&rig.wire().await, "a", (5, 6)).await;
+}
+
+/// An epoch that the journal did not take fences nobody, and is written with the next command.
+#[tokio::test]
+async fn epochs_are_fenced_once_disk_has_room() {
+    let disk = Disk::default();
+    let mut rig = Rig::start_on(&disk).await;
+    let wire = rig.wire().await;
+    drop(wire.follow(of_epoch("a", 5)).await.unwrap());
+    let pause = v1::PauseRequest { order: Some(order("a")), epoch: 6, ..Default::default() };
+    disk.set_room(Room::None);
+    for _ in 0..3 {
+        let status = wire.control.clone().pause(pause.clone()).await.err().unwrap();
+        assert_eq!(reason(&status), "STORAGE_UNAVAILABLE");
+    }
+    disk.set_room(Room::Enough);
+    let stored = async {
+        while let Err(status) = wire.control.clone().pause(pause.clone()).await {
+            assert_eq!(reason(&status), "STORAGE_UNAVAILABLE");
+        }
+    };
+    within("the disk works again", stored).await;
     rig.crash().await;
     rig.begin().await;
     assert_stale(&rig.wire().await, "a", (5, 6)).await;

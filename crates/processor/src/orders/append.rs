@@ -8,6 +8,7 @@ use orderstream_core::{Answer, Epoch, Event, Refusal, Seq, Withheld};
 use orderstream_journal::{Append, AppendError, Appended, DurableProof};
 use tokio::sync::oneshot;
 
+use super::capacity::Reservation;
 use super::entry::{Entry, answer};
 use super::incarnations::of_life;
 use super::outbox;
@@ -19,20 +20,29 @@ struct Waiting {
     life: Life,
     events: Vec<Arc<Event>>,
     answer: Withheld<Result<Answer, Refusal>>,
-    sender: oneshot::Sender<Result<Answer, Refusal>>,
-    slot: Slot,
+    caller: CommandCaller,
+}
+
+/// The caller of a command, and what it holds until its reply.
+pub(super) struct CommandCaller {
+    /// Its place among the commands that wait for the disk.
+    pub(super) slot: Slot,
+    /// The channel for its reply.
+    pub(super) sender: oneshot::Sender<Result<Answer, Refusal>>,
+    /// The places that are reserved for the order that it opens.
+    pub(super) reservation: Option<Reservation>,
 }
 
 impl Orders {
-    /// Submits the events of a step to the journal, with the grant to the tracker that opens the
-    /// order by it. The caller holds the shard's lock, so that the journal receives an order's
-    /// appends in the order of their steps.
+    /// Submits the events of a step to the journal, together with the grant to the tracker if the
+    /// step opens the order. The caller holds the shard's lock, so that the journal receives an
+    /// order's appends in the order of their steps.
     pub(super) fn append(
         &self,
         shard: &mut Shard,
         life: &Life,
         (output, opener): (Output, Option<Epoch>),
-        (slot, sender): (Slot, oneshot::Sender<Result<Answer, Refusal>>),
+        caller: CommandCaller,
     ) {
         let is_beside = shard.is_opening(life);
         let Some(entry) = of_life(&mut shard.openings, &mut shard.orders, life) else { return };
@@ -45,8 +55,7 @@ impl Orders {
             life: life.clone(),
             events: output.events.into_iter().map(Arc::new).collect(),
             answer: output.answer,
-            sender,
-            slot,
+            caller,
         };
         let list = record::list_name(ListKind::Events, &life.0, &life.1);
         let this = self.clone();
@@ -71,8 +80,8 @@ impl Orders {
                 entry.grants = entry.grants.saturating_add(grants);
             }
             Err(error) => {
-                // The callback was dropped, and with it the sender: the caller hears that the
-                // storage is unavailable.
+                // The callback was dropped, and with it the sender: the caller is refused with
+                // STORAGE_UNAVAILABLE.
                 tracing::warn!(order = %life.0, %error, "the journal takes no records");
                 shard.suspect(life);
             }
@@ -81,7 +90,8 @@ impl Orders {
 
     /// Runs on the journal's thread, after the sync or its failure.
     fn appended(&self, waiting: Waiting, outcome: Result<Appended, AppendError>) {
-        let Waiting { life, events, answer: withheld, sender, slot } = waiting;
+        let Waiting { life, events, answer: withheld, caller } = waiting;
+        let CommandCaller { slot, sender, reservation } = caller;
         let mut guard = self.shard(&life.0).lock();
         let shard = &mut *guard;
         let Some(entry) = of_life(&mut shard.openings, &mut shard.orders, &life) else { return };
@@ -95,7 +105,7 @@ impl Orders {
                 }
                 let on_disk = OnDisk::from(DurableProof::from(&appended));
                 let mut wakers = publish(entry, on_disk, events);
-                wakers.extend(self.index_open(entry));
+                wakers.extend(self.index_open(entry, reservation));
                 let released = on_disk.release(withheld).ok();
                 outbox::wake(self, entry);
                 self.settle(shard, &life);
@@ -120,7 +130,7 @@ impl Orders {
     /// ended one.
     pub(super) fn settle(&self, shard: &mut Shard, life: &Life) {
         if shard.is_opening(life) {
-            shard.promote(life);
+            shard.promote(life, self.now());
             self.inner.formers.fetch_add(1, Ordering::Relaxed);
             if let Some(entry) = shard.orders.get_mut(&life.0) {
                 index_deadline(&mut shard.deadlines, entry);
@@ -129,11 +139,15 @@ impl Orders {
         shard.index_end(&life.0);
     }
 
-    /// Brings the indexes of open orders in step with the disk: the places at the sellers, the
-    /// sellers' invitations, and the number of open orders. Acts once when the order opens, and
+    /// Brings the indexes of open orders in step with the disk: the sellers' capacity, their
+    /// invitations, and the number of open orders. Has an effect once when the order opens, and
     /// once when it ends. Returns the wakers of the sellers' sessions, to be woken without the
     /// lock.
-    pub(super) fn index_open(&self, entry: &mut Entry) -> Vec<std::task::Waker> {
+    pub(super) fn index_open(
+        &self,
+        entry: &mut Entry,
+        reservation: Option<Reservation>,
+    ) -> Vec<std::task::Waker> {
         let on_disk = entry.on_disk.seq();
         let Some(order) = entry.book.order().filter(|_| on_disk > Seq(0)) else {
             return Vec::new();
@@ -146,7 +160,7 @@ impl Orders {
             return Vec::new();
         }
         let (place, wakers) = self.inner.invited.open(order);
-        self.inner.capacity.open(order);
+        self.inner.capacity.open(order, reservation);
         self.inner.parts.metrics.opened();
         entry.place = Some(place);
         wakers

@@ -1,9 +1,11 @@
 //! The number of open orders in which each seller takes part. A place is reserved when an order's
 //! sellers are chosen, before the order is stored, so that orders that open at the same instant do
 //! not share it; an order takes its places when its opening is on disk, and gives them back at its
-//! end. The counts are of the orders of this processor; those at others come with the sellers.
+//! end. The counts include the orders of this processor only; those at other processors come with
+//! the sellers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use orderstream_core::spec::{SellerChoice, Verdict};
 use orderstream_core::{Order, SellerId, Tenant};
@@ -17,17 +19,25 @@ pub(super) struct Capacity {
 
 /// Places at the sellers that were chosen for an order that is opening; given back on drop.
 #[derive(Debug)]
-pub(super) struct Reservation<'a> {
-    capacity: &'a Capacity,
+pub(super) struct Reservation {
+    capacity: Arc<Capacity>,
     tenant: Tenant,
     sellers: BTreeSet<SellerId>,
 }
 
-impl Drop for Reservation<'_> {
+impl Reservation {
+    fn give_back(&mut self, counts: &mut Counts) {
+        for seller in std::mem::take(&mut self.sellers) {
+            counts.give_back(&self.tenant, &seller);
+        }
+    }
+}
+
+impl Drop for Reservation {
     fn drop(&mut self) {
-        let mut counts = self.capacity.counts.lock();
-        for seller in &self.sellers {
-            counts.give_back(&self.tenant, seller);
+        if !self.sellers.is_empty() {
+            let capacity = Arc::clone(&self.capacity);
+            self.give_back(&mut capacity.counts.lock());
         }
     }
 }
@@ -61,10 +71,10 @@ impl Counts {
 impl Capacity {
     /// Chooses sellers of a tenant, and reserves a place with each chosen one.
     pub(super) fn reserve(
-        &self,
+        self: &Arc<Self>,
         tenant: &Tenant,
         choose: impl FnOnce(&Counts) -> Vec<SellerChoice>,
-    ) -> (Vec<SellerChoice>, Reservation<'_>) {
+    ) -> (Vec<SellerChoice>, Reservation) {
         let mut counts = self.counts.lock();
         let choices = choose(&counts);
         let chosen = choices.iter().filter(|choice| choice.verdict == Verdict::Chosen);
@@ -72,12 +82,16 @@ impl Capacity {
         for seller in &sellers {
             counts.take(tenant, seller);
         }
-        (choices, Reservation { capacity: self, tenant: tenant.clone(), sellers })
+        let capacity = Arc::clone(self);
+        (choices, Reservation { capacity, tenant: tenant.clone(), sellers })
     }
 
     /// Takes the places of an order whose opening is on disk.
-    pub(super) fn open(&self, order: &Order) {
+    pub(super) fn open(&self, order: &Order, reservation: Option<Reservation>) {
         let mut counts = self.counts.lock();
+        if let Some(mut reservation) = reservation {
+            reservation.give_back(&mut counts);
+        }
         for held in &order.invitations {
             counts.take(&order.key.tenant, &held.seller);
         }
@@ -89,5 +103,67 @@ impl Capacity {
         for held in &order.invitations {
             counts.give_back(&order.key.tenant, &held.seller);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use orderstream_core::event::OrderOpened;
+    use orderstream_core::{Event, EventKind, Incarnation, OrderKey, OrderSpec, Seq, Timestamp};
+
+    use super::*;
+
+    fn choices() -> Vec<SellerChoice> {
+        let chosen = |name: &str| SellerChoice {
+            seller: SellerId::new(name).unwrap(),
+            verdict: Verdict::Chosen,
+            distance_m: None,
+        };
+        ["a", "b"].map(chosen).to_vec()
+    }
+
+    fn order() -> Order {
+        let opened = OrderOpened {
+            key: OrderKey::new("", "SB1").unwrap(),
+            incarnation: Incarnation::new("uid-1").unwrap(),
+            spec: OrderSpec::default(),
+            expires_at: Timestamp(60_000),
+        };
+        let kinds =
+            [EventKind::OrderOpened(Box::new(opened)), EventKind::SellersSelected(choices())];
+        let mut order = None;
+        for (seq, kind) in (1..).zip(kinds) {
+            let event = Event { seq: Seq(seq), at: Timestamp(0), cause: None, kind };
+            Order::fold(&mut order, &event).unwrap();
+        }
+        order.unwrap()
+    }
+
+    fn taken(capacity: &Capacity) -> [u32; 2] {
+        let counts = capacity.counts.lock();
+        ["a", "b"].map(|name| counts.of(&Tenant::default(), &SellerId::new(name).unwrap()))
+    }
+
+    #[test]
+    fn opened_orders_take_one_place_each() {
+        let capacity = Arc::new(Capacity::default());
+        let (_, reservation) = capacity.reserve(&Tenant::default(), |_| choices());
+        assert_eq!(taken(&capacity), [1, 1], "while the opening is on its way");
+        capacity.open(&order(), Some(reservation));
+        assert_eq!(taken(&capacity), [1, 1]);
+        capacity.end(&order());
+        assert_eq!(taken(&capacity), [0, 0]);
+    }
+
+    #[test]
+    fn failed_openings_give_their_places_back() {
+        let capacity = Arc::new(Capacity::default());
+        let (_, first) = capacity.reserve(&Tenant::default(), |_| choices());
+        let (_, second) = capacity.reserve(&Tenant::default(), |_| choices());
+        assert_eq!(taken(&capacity), [2, 2]);
+        drop(first);
+        assert_eq!(taken(&capacity), [1, 1]);
+        drop(second);
+        assert!(capacity.counts.lock().0.is_empty());
     }
 }

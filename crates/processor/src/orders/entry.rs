@@ -31,13 +31,14 @@ pub(super) struct Entry {
     pub(super) suspect: bool,
     /// The place of its outbox in the journal.
     pub(super) outbox: Place,
-    /// True if the order may need notifications; absent until that was decided.
+    /// True if the order may need notifications; absent until that is decided.
     pub(super) tells: Option<bool>,
     /// The label under which the order's end is counted.
     pub(super) proposals: Proposals,
     /// The cause for which the order is refused; absent while its records are whole.
     pub(super) damaged: Option<String>,
-    /// The time since which a repeated read finds them damaged.
+    /// The time at which a repeated read first found them damaged, until that is decided; absent
+    /// otherwise.
     pub(super) damaged_since: Option<Timestamp>,
     /// The time of its opening, where its records are damaged after that.
     was_opened_at: Option<Timestamp>,
@@ -99,8 +100,7 @@ impl Entry {
         self.book.order().is_none() && self.damaged.is_none()
     }
 
-    /// Drops the state that was folded from records that cannot be used, except the time of the
-    /// opening.
+    /// Drops the state that was folded from damaged records, except the time of the opening.
     pub(super) fn refuse(&mut self, cause: String) {
         self.was_opened_at = self.opened_at();
         self.book = Book::new(self.book.key().clone());

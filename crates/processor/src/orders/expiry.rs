@@ -24,8 +24,8 @@ const fn has_more(due: usize, stored: usize) -> bool {
 impl Orders {
     /// Runs rounds until shutdown.
     pub async fn expire(&self, shutdown: CancellationToken) {
-        // One at most: each removal waits for the disk, and no expiry waits for that.
-        let mut removing = JoinSet::new();
+        // One of each at most: they wait for the disk, and no expiry waits for that.
+        let (mut removing, mut rereading) = (JoinSet::new(), JoinSet::new());
         while !shutdown.is_cancelled() {
             let now = self.inner.parts.clock.now();
             let (due, next) = self.due(now);
@@ -40,6 +40,12 @@ impl Orders {
                 .count()
                 .await;
             self.mend().await;
+            while rereading.try_join_next().is_some() {}
+            let doubtful = self.doubtful();
+            if !doubtful.is_empty() && rereading.is_empty() {
+                let this = self.clone();
+                rereading.spawn(async move { this.reread_formers(doubtful).await });
+            }
             while removing.try_join_next().is_some() {}
             if self.take_out_ended(now) && removing.is_empty() {
                 let this = self.clone();
@@ -56,8 +62,9 @@ impl Orders {
                 () = shutdown.cancelled() => {}
             }
         }
-        // What is not removed is found again at the next start.
+        // A removal that was not done is found again at the next start.
         removing.shutdown().await;
+        rereading.shutdown().await;
     }
 
     /// Returns the orders whose deadline has passed, and the next deadline.
@@ -85,19 +92,18 @@ impl Orders {
         (due, next)
     }
 
-    /// Lets an order expire; false when that cannot be stored now.
+    /// Lets an order expire; returns false if that cannot be stored now.
     async fn tick(&self, key: OrderKey) -> bool {
         let ticked = self.act(&key, Command::bare(Act::Tick)).await;
         if let Err(refusal) = &ticked {
-            // The order stays in the index, and is looked at again.
+            // The order stays in the index, and is tried again.
             tracing::debug!(order = %key, %refusal, "an expiry could not be stored yet");
         }
         ticked.is_ok()
     }
 
-    /// Reads suspect orders and doubtful incarnations again.
+    /// Reads suspect orders again.
     async fn mend(&self) {
-        self.reread_formers().await;
         let suspects: Vec<OrderKey> = self
             .inner
             .shards

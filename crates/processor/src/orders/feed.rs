@@ -30,15 +30,15 @@ struct State {
     /// it.
     expects_opener: bool,
     next_follower: u64,
-    /// The last follower that came in as the order's tracker, and its epoch. It is kept when it
-    /// leaves: the trackers that it superseded stay so.
+    /// The last follower that joined as the order's tracker, and its epoch. It stays here when it
+    /// leaves, so that the trackers that it superseded stay superseded.
     tracker: Option<(u64, Epoch)>,
     draining: bool,
     /// The refusal that ends every stream, after the order was found damaged.
     refusal: Option<Refusal>,
 }
 
-/// The outcome of asking for the event after a follower's number.
+/// The outcome of asking for the event after a follower's cursor.
 #[derive(Debug)]
 pub(super) enum Next {
     /// The event that is due.
@@ -108,7 +108,7 @@ impl Feed {
         }
     }
 
-    /// Returns the number of followers, and true while a tracker is among them.
+    /// Returns the number of followers, and whether a tracker is among them.
     pub(super) fn followers(&self) -> (usize, bool) {
         let state = self.state.lock();
         let follows = |(tracker, _): (u64, Epoch)| state.followers.contains_key(&tracker);

@@ -12,7 +12,7 @@ use orderstream_core::{Epoch, Event, Incarnation, OrderKey, Reason, Refusal, Seq
 use tokio::task::JoinHandle;
 
 use super::feed::{Feed, Next};
-use super::{Life, Orders, damaged, storage_unavailable};
+use super::{Life, Orders, damaged, unreadable};
 use crate::limits::PAGE_EVENTS;
 
 /// An item of an event stream.
@@ -20,11 +20,11 @@ use crate::limits::PAGE_EVENTS;
 pub enum Followed {
     /// The next event.
     Event(Arc<Event>),
-    /// The server stops; the last event sent has this number.
+    /// The server stops; this is the sequence number of the last event sent.
     Draining(Seq),
 }
 
-/// An order's events after a number, to its end.
+/// An order's events after a sequence number, to its end.
 #[derive(Debug)]
 pub struct EventStream {
     orders: Orders,
@@ -39,8 +39,8 @@ pub struct EventStream {
 }
 
 impl Orders {
-    /// Follows the newest incarnation of an order after a number: as its one tracker when an epoch
-    /// is given, otherwise as one of its observers.
+    /// Follows the newest incarnation of an order after a sequence number: as its one tracker if an
+    /// epoch is given, otherwise as one of its observers.
     ///
     /// # Errors
     /// An unknown order, a stale epoch, a number beyond the list's end, or too many observers.
@@ -73,7 +73,7 @@ impl Orders {
         }
         let mut shard = self.shard(key).lock();
         if tracker.is_some() {
-            // A stream that is only opened to be told that the server stops would count as broken.
+            // A stream that opens only to receive the drain would count as broken.
             self.must_take()?;
         }
         if let Some(former) = shard.former(key, Some(&incarnation)) {
@@ -87,7 +87,7 @@ impl Orders {
         if after > last {
             return Err(ahead(after, last));
         }
-        // Another owner may have come in while the grant was being written.
+        // Another requestor may have taken over while the grant was being written.
         if let Some(epoch) = tracker.filter(|epoch| *epoch < entry.book.floor()) {
             return Err(stale(epoch, entry.book.floor()));
         }
@@ -200,7 +200,7 @@ impl Stream for EventStream {
                 match read {
                     Ok(Ok(page)) if !page.is_empty() => self.page = self.shown(&page),
                     Ok(Err(refusal)) => return self.finish(refusal),
-                    Ok(Ok(_)) | Err(_) => return self.finish(storage_unavailable()),
+                    Ok(Ok(_)) | Err(_) => return self.finish(unreadable()),
                 }
                 continue;
             }

@@ -12,9 +12,10 @@ use orderstream_core::{
 use super::entry::Entry;
 use super::feed::Feed;
 use super::record::{ListKind, OnDisk};
+use super::reload::shortened;
 use super::{
-    EventStream, Facts, Orders, Shard, damaged, follow, fresh_id, in_time, not_found, replay,
-    storage_unavailable,
+    EventStream, Facts, Life, Orders, Shard, damaged, follow, fresh_id, in_time, not_found, replay,
+    storage_unavailable, unreadable,
 };
 use crate::limits::FORMERS_SHOWN_MAX;
 use crate::notifications::Place;
@@ -35,16 +36,23 @@ pub struct Former {
     epoch: Epoch,
     /// The cause for which it is refused; absent while its records are whole.
     pub(super) damaged: Option<String>,
-    /// The time since which a repeated read finds them damaged.
+    /// The time at which they were first found damaged; absent while they are not.
     pub(super) damaged_since: Option<Timestamp>,
     /// The place of its outbox in the journal.
     pub(super) outbox: Place,
 }
 
 impl Former {
-    /// Returns the number of the last event of its list.
+    /// Returns the sequence number of the last event of its list.
     pub fn last_seq(&self) -> Seq {
         self.on_disk.seq()
+    }
+
+    /// Returns the fault of what was read again of it, if it has one. One without records was removed.
+    pub(super) fn fault_of(&self, fresh: Entry) -> Option<String> {
+        let (found, known) = (fresh.on_disk.seq(), self.on_disk.seq());
+        let is_short = found < known && found > Seq(0);
+        fresh.damaged.or_else(|| is_short.then(|| shortened(found, known)))
     }
 
     /// Refuses the incarnation from now on, like one that is found damaged at the start.
@@ -81,14 +89,22 @@ impl Shard {
 
     /// Replaces an ended incarnation with the one beside it whose opening is on disk, if there is
     /// one.
-    pub(super) fn promote(&mut self, (key, incarnation): &(OrderKey, Incarnation)) {
+    pub(super) fn promote(&mut self, (key, incarnation): &Life, now: Timestamp) {
         if self.openings.get(key).is_none_or(|entry| entry.incarnation != *incarnation) {
             return;
         }
         let Some(entry) = self.openings.remove(key) else { return };
-        if let Some(before) = self.orders.insert(key.clone(), entry) {
-            self.formers.entry(key.clone()).or_default().push(Former::from(before));
+        let Some(mut before) = self.orders.insert(key.clone(), entry) else { return };
+        let since = before.damaged_since.unwrap_or(now);
+        let is_doubtful = std::mem::take(&mut before.suspect);
+        let mut former = Former::from(before);
+        // It is judged in its new place.
+        if is_doubtful {
+            former.damaged_since = Some(since);
+            self.suspects.remove(key);
+            self.doubtful.insert((key.clone(), former.incarnation.clone()));
         }
+        self.formers.entry(key.clone()).or_default().push(former);
     }
 
     /// Returns the newest former incarnations of an order id, the newest first, as many as are
@@ -167,18 +183,15 @@ impl Orders {
             });
             match read.await {
                 Ok(Ok(entry)) => Ok(entry),
-                Ok(Err(_)) | Err(_) => Err(storage_unavailable()),
+                Ok(Err(_)) | Err(_) => Err(unreadable()),
             }
         };
         let entry = in_time(read).await?;
-        match &entry.damaged {
-            Some(cause) => {
-                let life = (key.clone(), former.incarnation.clone());
-                Err(self.is_damaged(ListKind::Events, &life, cause))
-            }
-            None if entry.on_disk == former.on_disk => Ok(entry),
-            // It was removed under the reading: it had been kept for as long as was asked.
-            None => Err(not_found(key)),
+        if entry.damaged.is_none() && entry.on_disk == former.on_disk {
+            return Ok(entry);
         }
+        // One without a fault was removed under the reading: it had been kept for as long as was asked.
+        let cause = former.fault_of(entry).ok_or_else(|| not_found(key))?;
+        Err(self.is_damaged(ListKind::Events, &(key.clone(), former.incarnation.clone()), &cause))
     }
 }

@@ -1,19 +1,19 @@
 //! The record of grants: the epochs under which trackers may follow an order.
 //!
 //! ```text
-//!   a tracker opens an order     grant, events ──▶ one sync ──▶ answer, stream
+//!   a tracker opens an order     grant, events ──▶ one sync ──▶ reply, stream
 //!   a tracker comes back         the epoch is on disk already ──▶ stream
-//!   a newer owner comes          grant ──▶ sync ──▶ stream
+//!   a newer lead begins          grant ──▶ sync ──▶ stream
 //! ```
 
-use orderstream_core::{Command, Epoch, Incarnation, OrderKey, Refusal};
+use orderstream_core::{Act, Command, Epoch, Incarnation, OrderKey, Refusal};
 use orderstream_journal::{Append, Done};
 use tokio::sync::oneshot;
 
 use super::entry::{Entry, answer};
 use super::incarnations::of_life;
 use super::record::{self, ListKind};
-use super::{Life, Orders, storage_unavailable};
+use super::{Life, Orders, damaged, storage_unavailable};
 
 impl Orders {
     /// Grants the tracker's stream; a new epoch is on disk before the stream starts, even where
@@ -31,6 +31,9 @@ impl Orders {
         let receiver = {
             let mut shard = self.shard(key).lock();
             let entry = shard.newest(key, Some(life))?;
+            if let Some(cause) = &entry.damaged {
+                return Err(damaged(key, cause));
+            }
             if entry.suspect {
                 return Err(storage_unavailable());
             }
@@ -38,14 +41,18 @@ impl Orders {
             if epoch <= entry.granted {
                 return Ok(());
             }
-            // What is read only takes no acts, so that no former owner can do harm by one.
+            // A read-only journal takes no commands, so a fenced requestor cannot do harm with one.
             if self.inner.parts.journal.read_only().is_some() {
                 entry.granted = epoch;
                 return Ok(());
             }
             let (sender, receiver) = oneshot::channel();
             let append = self.grant_append(entry, epoch, Some(sender));
-            self.inner.parts.journal.submit(append).map_err(|_| storage_unavailable())?;
+            if self.inner.parts.journal.submit(append).is_err() {
+                // The book has the epoch already, and the disk never will.
+                shard.suspect(&(key.clone(), life.clone()));
+                return Err(storage_unavailable());
+            }
             entry.grants = entry.grants.saturating_add(1);
             entry.in_flight = entry.in_flight.saturating_add(1);
             receiver
@@ -85,10 +92,13 @@ impl Orders {
         Append { list, expected: entry.grants, records: vec![record::encode_grant(epoch)], done }
     }
 
-    /// Grants the epoch of a newer owner's command: from then on, commands and streams of the
-    /// former owner are refused. A command on another incarnation grants nothing on this one.
+    /// Grants the epoch of a newer lead's command: from then on, commands and streams with a lower
+    /// epoch are refused. A command on another incarnation grants nothing on this one.
     pub(super) async fn fence(&self, key: &OrderKey, command: &Command) -> Result<(), Refusal> {
-        let Some(epoch) = command.epoch else { return Ok(()) };
+        // An opening brings its grant along.
+        let Some(epoch) = command.epoch.filter(|_| !matches!(command.act, Act::Open(_))) else {
+            return Ok(());
+        };
         let life = {
             let mut shard = self.shard(key).lock();
             let held = shard.newest(key, command.incarnation.as_ref()).ok();

@@ -1,5 +1,5 @@
-//! Reading an order's list from disk by number: a page of it, or single events. A reading is
-//! limited, redacted where the order is sealed, and never goes beyond what was on disk when it
+//! Reading an order's list from disk by sequence number: a page of it, or single events. A read is
+//! limited, redacted while the order is sealed, and never goes beyond what was on disk when it
 //! began.
 
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use orderstream_core::seal::{self, Cover};
 use orderstream_core::{Event, Incarnation, Order, OrderKey, Reason, Refusal, Seq};
 
-use super::{Facts, Former, Orders, in_time, storage_unavailable};
+use super::{Facts, Former, Orders, in_time, unreadable};
 use crate::limits::{PAGE_EVENTS, SCANNED_EVENTS_MAX};
 
 /// The result of one reading.
@@ -61,7 +61,8 @@ impl Orders {
         in_time(async { tokio::task::spawn_blocking(read).await.map_err(|_| lost())? }).await
     }
 
-    /// Returns the readable part of an order's list; for a former incarnation without the disk.
+    /// Returns the readable part of an order's list. For a former incarnation it does not read the
+    /// disk.
     async fn extent(&self, key: &OrderKey, named: Option<&Incarnation>) -> Result<Extent, Refusal> {
         let former = self.shard(key).lock().former(key, named).map(Extent::from);
         match former {
@@ -84,8 +85,9 @@ impl Orders {
             }
             let events = self.events(key, life, (cursor, PAGE_EVENTS))?;
             if events.is_empty() {
-                // The list went away under the reading: it had been kept for as long as was asked.
-                return Err(storage_unavailable());
+                // The list was removed during the read, because it had been kept for the configured
+                // time.
+                return Err(unreadable());
             }
             scanned += events.len();
             for event in events {
@@ -115,7 +117,7 @@ impl Orders {
             let one = |seq: Seq| {
                 let before = Seq(seq.0.saturating_sub(1));
                 let event = this.events(&key, &life, (before, 1))?.pop();
-                event.filter(|event| event.seq == seq).ok_or_else(storage_unavailable)
+                event.filter(|event| event.seq == seq).ok_or_else(unreadable)
             };
             numbers.into_iter().map(one).collect()
         };

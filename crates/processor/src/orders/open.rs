@@ -54,9 +54,7 @@ impl Orders {
         let opening = Opening { incarnation: incarnation.clone(), spec: join.spec, choices };
         let act = Act::Open(Box::new(opening));
         let command = Command { epoch: join.tracker, ..Command::bare(act) };
-        let result = self.act(&join.key, command).await;
-        // An order that was opened has taken places of its own by now.
-        drop(reservation);
+        let result = self.act_with(&join.key, command, reservation).await;
         self.inner.parts.metrics.set_orders(self.count());
         match result {
             Ok(_) => Ok(incarnation),
@@ -68,21 +66,22 @@ impl Orders {
         }
     }
 
-    fn choose(&self, join: &Join) -> (Vec<SellerChoice>, Reservation<'_>) {
+    fn choose(&self, join: &Join) -> (Vec<SellerChoice>, Reservation) {
         let tenant = join.key.tenant.clone();
         let sellers = self.inner.parts.directory.sellers(&tenant);
         let directory = &self.inner.parts.directory;
         self.inner.capacity.reserve(&tenant, |counts| {
-            // Here it is counted exactly, at all processors a little late. A place that became free
-            // counts as taken till then: nobody is asked for more than they can do.
+            // The count is exact for this processor and a little late for the others. A place that
+            // became free counts as taken until then, so that no seller is invited beyond its
+            // capacity.
             let busy =
                 |id: &SellerId| counts.of(&tenant, id).max(directory.open_orders(&tenant, id));
             selection::select(&join.spec, &sellers, &busy)
         })
     }
 
-    /// Checks that the list is here of which a tracker has the events up to a number. The list is
-    /// never opened here: the tracker would resume in a list other than its own.
+    /// Checks that this processor has the list in which a tracker wants to resume. The order is
+    /// never opened for that: the tracker would resume in a list other than its own.
     ///
     /// # Errors
     /// The order, or the incarnation of it, is not here.
@@ -170,8 +169,8 @@ impl Orders {
         entry.book.order().map(|_| entry.incarnation.clone())
     }
 
-    /// Reports whether this processor answers for an order: it holds the incarnation that is named,
-    /// or any where none is, even one whose records are damaged.
+    /// Reports whether this processor is responsible for an order: it holds the named incarnation,
+    /// or any if none is named, even one whose records are damaged.
     pub fn is_here(&self, key: &OrderKey, named: Option<&Incarnation>) -> bool {
         let mut shard = self.shard(key).lock();
         let is_held = |entry: &mut super::entry::Entry| {

@@ -61,9 +61,10 @@ impl Orders {
     /// The journal cannot be written.
     pub(crate) fn never_tell(&self) -> Result<(), ReplayError> {
         match self.inner.parts.journal.remove(SINCE_LIST) {
-            // It says nothing any more; where it can be read again people are told of too much.
+            // A damaged list has no effect now; if it becomes readable again, too many events are
+            // notified.
             Err(ReadError::Damaged { reason, .. }) => {
-                tracing::error!(reason, "since when people are told is damaged");
+                tracing::error!(reason, "the start of notifications is damaged");
                 Ok(())
             }
             removed => Ok(removed?),
@@ -106,7 +107,7 @@ impl Orders {
         }
     }
 
-    /// Returns events of an incarnation after a number, from disk.
+    /// Returns events of an incarnation after a sequence number, from disk.
     pub(crate) async fn events_after(
         &self,
         life: &Life,
@@ -168,7 +169,7 @@ impl Orders {
         place.revision = place.revision.saturating_add(1);
         if place.record >= NOTIFY_SNAPSHOTS_MAX {
             place = store::Place { half: place.half.other(), record: 0, ..place };
-            // A crash may have left something there.
+            // A crash may have left snapshots in that list.
             self.remove_outbox(life, place.half).await?;
         }
         let list = record::list_name(ListKind::Outbox(place.half), key, &life.1);
@@ -206,10 +207,12 @@ impl Orders {
             let cause = "a snapshot of its outbox cannot be decoded";
             return Err(self.is_damaged(ListKind::Outbox(place.half), life, cause));
         }
-        if let Some(outbox) = self.shard(&life.0).lock().outbox_of(life) {
-            *outbox = place;
-        }
-        Ok(place)
+        let mut shard = self.shard(&life.0).lock();
+        let Some(outbox) = shard.outbox_of(life) else { return Ok(place) };
+        // Another one may have been written since.
+        let newest = if place.revision >= outbox.revision { place } else { *outbox };
+        *outbox = store::Place { health: OutboxHealth::Whole, ..newest };
+        Ok(*outbox)
     }
 
     async fn remove_outbox(&self, life: &Life, half: store::Half) -> Result<(), Refusal> {
@@ -268,7 +271,7 @@ fn tells(orders: &Orders, notifications: &Notifications, entry: &mut Entry) -> b
 fn since(journal: &dyn Journal, now: Timestamp) -> Result<Timestamp, ReplayError> {
     let read = match journal.read(SINCE_LIST, 0, 1) {
         Err(ReadError::Damaged { reason, .. }) => {
-            tracing::error!(reason, "since when people are told is damaged; from now on");
+            tracing::error!(reason, "the start of notifications is damaged; they start now");
             return Ok(now);
         }
         read => read?,

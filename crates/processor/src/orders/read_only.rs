@@ -37,7 +37,7 @@ impl Orders {
         if is_other && entry.ended_at().is_some() {
             return Err(refused(reason));
         }
-        // The book itself goes no further than what is on disk.
+        // A clone is stepped, so that the book stays at what is on disk.
         let output = entry.book.clone().step(context, command);
         if !output.events.is_empty() {
             return Err(refused(reason));

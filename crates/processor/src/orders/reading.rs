@@ -15,7 +15,7 @@ use orderstream_core::{Event, Refusal, Seq, Timestamp};
 use orderstream_journal::{ReadError, Record};
 
 use super::record::{self, ListKind};
-use super::{Life, Orders, Shard, damaged, storage_unavailable};
+use super::{Life, Orders, Shard, damaged, unreadable};
 use crate::limits::DAMAGED_MS_MIN;
 use crate::notifications::OutboxHealth;
 
@@ -35,7 +35,7 @@ impl Orders {
     ) -> Result<Vec<Record>, Refusal> {
         let (this, life) = (self.clone(), life.clone());
         let read = move || this.records_blocking(kind, &life, after, limit);
-        tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Err(storage_unavailable()))
+        tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Err(unreadable()))
     }
 
     /// Reads at most `limit` records of a list after a number. Blocks on the disk.
@@ -68,7 +68,7 @@ impl Orders {
     pub(super) fn cannot_read(&self, kind: ListKind, life: &Life, error: &ReadError) -> Refusal {
         match error {
             ReadError::Damaged { .. } => self.is_damaged(kind, life, &error.to_string()),
-            ReadError::Io(_) => storage_unavailable(),
+            ReadError::Io(_) => unreadable(),
         }
     }
 
@@ -77,7 +77,7 @@ impl Orders {
         match kind {
             ListKind::Events | ListKind::Grants => {
                 let known = self.shard(&life.0).lock().doubt(life, self.now());
-                known.map_or_else(storage_unavailable, |cause| damaged(&life.0, &cause))
+                known.map_or_else(unreadable, |cause| damaged(&life.0, &cause))
             }
             ListKind::Outbox(_) => self.outbox_is_damaged(life, cause),
         }
@@ -88,9 +88,15 @@ impl Orders {
     fn outbox_is_damaged(&self, life: &Life, cause: &str) -> Refusal {
         let (key, now) = (&life.0, self.now());
         let mut shard = self.shard(key).lock();
-        let Some(place) = shard.outbox_of(life) else { return storage_unavailable() };
+        let Some(place) = shard.outbox_of(life) else { return unreadable() };
         match place.health {
-            OutboxHealth::Whole => place.health = OutboxHealth::Doubtful { since: now },
+            OutboxHealth::Whole => {
+                place.health = OutboxHealth::Doubtful { since: now };
+                // Its next round reads it again.
+                if let Some(notifications) = self.notifications() {
+                    notifications.wake(life);
+                }
+            }
             OutboxHealth::Doubtful { since } if is_sure(since, now) => {
                 place.health = OutboxHealth::Damaged;
                 tracing::error!(order = %key, cause, "an outbox is damaged; nobody is notified");
@@ -99,7 +105,7 @@ impl Orders {
         }
         match place.health {
             OutboxHealth::Damaged => damaged(key, cause),
-            OutboxHealth::Whole | OutboxHealth::Doubtful { .. } => storage_unavailable(),
+            OutboxHealth::Whole | OutboxHealth::Doubtful { .. } => unreadable(),
         }
     }
 }

@@ -79,7 +79,7 @@ pub(super) fn decode_grant(payload: &[u8]) -> Option<Epoch> {
 pub(super) struct OnDisk(Option<DurableProof>);
 
 impl OnDisk {
-    /// Returns the number of the last event on disk; 0 where there is none.
+    /// Returns the sequence number of the last event on disk; 0 where there is none.
     pub(super) fn seq(self) -> Seq {
         Seq(self.0.map_or(0, DurableProof::last))
     }

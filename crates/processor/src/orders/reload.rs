@@ -9,17 +9,23 @@
 //!
 //! Until that is decided, no damage is reported: a failing disk may fail on reads too, and recover.
 
-use std::sync::Arc;
-
 use orderstream_core::seal::Cover;
-use orderstream_core::{Incarnation, OrderKey, Refusal};
+use orderstream_core::{Incarnation, OrderKey, Refusal, Seq};
 
 use super::append::{index_deadline, publish};
 use super::entry::Entry;
 use super::reading::is_sure;
 use super::replay::read_life;
-use super::{Life, Orders, Shard, damaged, outbox, storage_unavailable};
+use super::{Life, Orders, Shard, damaged, outbox, storage_unavailable, unreadable};
 use crate::metrics::Proposals;
+
+/// Former incarnations of one shard that are read again in one round.
+const DOUBTFUL_PER_SHARD: usize = 4;
+
+/// Returns the cause for which a list is damaged that ends before what was stored.
+pub(super) fn shortened(found: Seq, known: Seq) -> String {
+    format!("its list ends at event {found}, and event {known} was stored")
+}
 
 impl Orders {
     /// Reads a suspect order from disk again.
@@ -42,7 +48,7 @@ impl Orders {
     async fn read_again(&self, life: &Life) -> Result<Entry, Refusal> {
         let (journal, life) = (self.journal(), life.clone());
         let read = tokio::task::spawn_blocking(move || read_life(&*journal, life)).await;
-        read.ok().and_then(Result::ok).ok_or_else(storage_unavailable)
+        read.ok().and_then(Result::ok).ok_or_else(unreadable)
     }
 
     /// Takes in an order that was read again; false where it is to be read once more.
@@ -60,7 +66,7 @@ impl Orders {
         };
         let (known, found) = (entry.on_disk.seq(), fresh.on_disk.seq());
         if fresh.damaged.is_none() && found < known {
-            fresh.refuse(format!("its list ends at event {found}, and event {known} was stored"));
+            fresh.refuse(shortened(found, known));
         }
         if fresh.damaged.is_some() && !is_sure(*entry.damaged_since.get_or_insert(now), now) {
             return false;
@@ -81,7 +87,7 @@ impl Orders {
     fn replace(&self, shard: &mut Shard, life: &Life, fresh: Entry) -> Vec<std::task::Waker> {
         let Some(entry) = shard.orders.get_mut(&life.0) else { return Vec::new() };
         entry.book = fresh.book;
-        // A journal that is read only takes no grant: the last one is known in memory alone.
+        // A read-only journal takes no grant: the last one is known in memory only.
         entry.book.replay_grant(entry.granted);
         entry.granted = entry.granted.max(fresh.granted);
         entry.grants = fresh.grants;
@@ -90,7 +96,7 @@ impl Orders {
         }
         entry.feed.set_cover(Cover::of(entry.book.order()));
         let mut wakers = publish(entry, fresh.on_disk, Vec::new());
-        wakers.extend(self.index_open(entry));
+        wakers.extend(self.index_open(entry, None));
         outbox::wake(self, entry);
         index_deadline(&mut shard.deadlines, entry);
         if entry.is_empty() {
@@ -120,27 +126,30 @@ impl Orders {
         wakers
     }
 
-    /// Reads former incarnations again that were found damaged.
-    pub(super) async fn reread_formers(&self) {
+    /// Returns former incarnations that were found damaged and are to be read again.
+    pub(super) fn doubtful(&self) -> Vec<Life> {
         let doubtful = |shard: &parking_lot::Mutex<Shard>| {
-            shard.lock().doubtful.iter().cloned().collect::<Vec<_>>()
+            shard.lock().doubtful.iter().take(DOUBTFUL_PER_SHARD).cloned().collect::<Vec<_>>()
         };
-        let lives: Vec<Life> = self.inner.shards.iter().flat_map(doubtful).collect();
+        self.inner.shards.iter().flat_map(doubtful).collect()
+    }
+
+    /// Reads former incarnations again, one after the other.
+    pub(super) async fn reread_formers(&self, lives: Vec<Life>) {
         for life in lives {
-            let turn = Arc::clone(&self.inner.former_reads).acquire_owned().await;
             if let Ok(fresh) = self.read_again(&life).await {
-                self.judge_former(&life, fresh.damaged);
+                self.judge_former(&life, fresh);
             }
-            drop(turn);
         }
     }
 
-    fn judge_former(&self, life: &Life, cause: Option<String>) {
+    fn judge_former(&self, life: &Life, fresh: Entry) {
         let now = self.now();
         let mut guard = self.shard(&life.0).lock();
         let shard = &mut *guard;
         let former = shard.formers.get_mut(&life.0).into_iter().flatten();
         let former = former.into_iter().find(|former| former.incarnation == life.1);
+        let cause = former.as_ref().and_then(|former| former.fault_of(fresh));
         let (Some(former), Some(cause)) = (former, cause) else {
             shard.doubtful.remove(life);
             return;

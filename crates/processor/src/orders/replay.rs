@@ -13,7 +13,6 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::append::index_deadline;
-use super::capacity::Capacity;
 use super::entry::Entry;
 use super::feed::Feed;
 use super::former::Former;
@@ -64,7 +63,7 @@ impl Orders {
             formers: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             stopping: CancellationToken::new(),
-            capacity: Capacity::default(),
+            capacity: Arc::default(),
             invited: Invited::default(),
             former_reads: Arc::new(Semaphore::new(FORMER_READS_MAX)),
             removal_failed: Mutex::new(None),
@@ -138,7 +137,7 @@ impl Orders {
         if entry.book.order().is_some_and(|order| !order.proposals.is_empty()) {
             entry.proposals = Proposals::Some;
         }
-        let wakers = self.index_open(&mut entry);
+        let wakers = self.index_open(&mut entry, None);
         index_deadline(&mut shard.deadlines, &mut entry);
         shard.orders.insert(key.clone(), entry);
         shard.index_end(key);

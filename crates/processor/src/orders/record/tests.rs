@@ -22,7 +22,7 @@ fn list_names_never_change() {
 }
 
 #[test]
-fn grants_are_stored_as_ever() {
+fn stored_grants_never_change() {
     let table: [(u64, &[u8]); 3] = [
         (0, b"\0\0\0\0\0\0\0\0"),
         (0x0102_0304_0506_0708, b"\x01\x02\x03\x04\x05\x06\x07\x08"),
@@ -35,7 +35,7 @@ fn grants_are_stored_as_ever() {
 }
 
 #[test]
-fn events_are_stored_as_ever() {
+fn stored_events_never_change() {
     let event = Event { seq: Seq(3), at: Timestamp(1), cause: None, kind: EventKind::OrderResumed };
     let stored = r#"{"seq":3,"at":1,"kind":"OrderResumed"}"#;
     assert_eq!(encode(&event).unwrap(), stored);
