@@ -15,7 +15,7 @@ pub(crate) const TEST_CLUSTER: &str = "ORDERSTREAM_TEST_CLUSTER";
 const NAMES: [&str; 3] = ["etcd", "kube-apiserver", "kubectl"];
 /// The Kubernetes release that is built or downloaded; `xtask/kubernetes/go.mod` pins the same.
 const VERSION: &str = "v1.34.4";
-/// The URL of Kubernetes' own test binaries, which are the last resort, and their SHA-256.
+/// The URL and the SHA-256 of Kubernetes' own test binaries, which are the last resort.
 const DOWNLOAD: (&str, &str) = (
     "https://github.com/kubernetes-sigs/controller-tools/releases/download/envtest-v1.34.1/\
      envtest-v1.34.1-linux-amd64.tar.gz",
@@ -67,7 +67,7 @@ pub(crate) fn find(root: &Path) -> anyhow::Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// Returns the command that runs a cluster for tests, if there is one.
+/// Returns the command that runs a test cluster, if there is one.
 pub(crate) fn test_cluster() -> Option<Command> {
     std::env::var_os(TEST_CLUSTER).filter(|named| !named.is_empty()).map(Command::new)
 }
@@ -76,14 +76,15 @@ fn is_complete(dir: &Path) -> bool {
     NAMES.iter().all(|name| dir.join(name).exists())
 }
 
-/// Takes the binaries from the cluster for tests.
+/// Copies the binaries from the test cluster.
 fn unpack(_root: &Path, cache: &Path) -> anyhow::Result<()> {
     let Some(mut command) = test_cluster() else { bail!("{TEST_CLUSTER} names none") };
     command.arg("assets").arg(cache);
     step::run("unpack an API server for tests", &mut command)
 }
 
-/// Builds one binary that is all three programs by its name. Takes some minutes, once.
+/// Builds one binary that serves as all three programs, depending on its name. Takes some minutes,
+/// once.
 fn build(root: &Path, cache: &Path) -> anyhow::Result<()> {
     if Command::new("go").arg("version").output().is_err() {
         bail!("Go is not installed");

@@ -204,7 +204,7 @@ mod tests {
                 told |= text.starts_with("# -- ");
                 continue;
             }
-            // A key with something behind it is a value; below one of `FREE` nothing is.
+            // A key with text after it is a value, except below a key of `FREE`.
             let is_value = text.split_once(": ").is_some();
             let is_free = text.split(':').next().is_some_and(|key| FREE.contains(&key))
                 || ["requests", "limits"].contains(&text.split(':').next().unwrap_or_default());

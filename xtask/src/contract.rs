@@ -1,6 +1,5 @@
 //! The public contract as one checked-in file: a line for each piece that others rely on, with a
-//! hash of its content without prose. An existing line is never changed; only additions are
-//! accepted.
+//! hash of its content without prose. A line is never changed; only additions are accepted.
 
 mod openapi;
 mod piece;

@@ -73,8 +73,8 @@ fn json(board: &Board) -> Value {
     })
 }
 
-/// Lays out the rows one below the other; in a row, panels from the left, with a new line when one
-/// does not fit.
+/// Lays out the rows one below the other, and the panels of a row from the left, with a new line
+/// where one does not fit.
 fn panels(board: &Board) -> Vec<Value> {
     let mut placed = Vec::new();
     let (mut id, mut y) = (0_u32, 0_u32);

@@ -36,7 +36,7 @@ pub(crate) struct Wanted {
     pub(crate) only: Vec<String>,
 }
 
-/// The place of this process.
+/// The network that this process runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// Anywhere outside the cluster's network.

@@ -1,6 +1,6 @@
-//! `cargo xtask fuzz`: libFuzzer over each target of `crates/fuzz`, from its corpus on. The
-//! coverage that guides it is compiled into this workspace's crates only, by the toolchain in use:
-//! no other is needed, and dependencies are built once.
+//! `cargo xtask fuzz`: libFuzzer over each target of `crates/fuzz`, starting from its corpus. The
+//! coverage that guides it is compiled into this workspace's crates only, by the installed
+//! toolchain: no other toolchain is needed, and dependencies are built once.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -70,7 +70,7 @@ fn build(root: &Path) -> anyhow::Result<PathBuf> {
     build.args(["--features", "orderstream-fuzz/libfuzzer"]);
     build.env("RUSTC_WORKSPACE_WRAPPER", root.join("xtask/fuzz/instrument"));
     step::run("build the fuzzer", &mut build)?;
-    // The next build of the same crates without coverage leaves it alone.
+    // The next build of the same crates without coverage does not overwrite it.
     let built = root.join("target/debug/examples/fuzz");
     let kept = root.join(FOUND).join("fuzz");
     fs::create_dir_all(root.join(FOUND))?;
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(last_line(log), "#7 NEW cov: 3");
     }
 
-    /// Not the lines of the recommended dictionary, which also begin with `#`.
+    /// The lines of the recommended dictionary, which also begin with `#`, are not taken for it.
     #[test]
     fn the_last_progress_line_is_reported() {
         let log = "#9\tDONE cov: 4\n###### End of recommended dictionary. ######\nDone 9 runs\n";

@@ -141,7 +141,7 @@ fn zones(host: &Path, dir: &Path, entries: &mut Vec<Entry>) -> anyhow::Result<()
         match followed {
             Ok(kind) if kind.is_dir() => zones(host, &path, entries)?,
             Ok(_) => entries.push(Entry::file(&path.to_string_lossy(), fs::read(entry.path())?)),
-            // A link to nothing.
+            // A dangling link.
             Err(_) => {}
         }
     }

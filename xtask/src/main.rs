@@ -42,7 +42,7 @@ enum Command {
         #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
         seeds: Option<u64>,
     },
-    /// Check what the compiler and clippy cannot: arrows, sizes, shapes, fresh files.
+    /// Check what the compiler and clippy cannot: dependencies, sizes, forms, fresh files.
     Tidy,
     /// Measure the processor beside bare servers, as ratios in one run.
     Bench {
@@ -84,7 +84,7 @@ enum Command {
         #[arg(long, hide = true)]
         inside: bool,
     },
-    /// Cut the power of the journal and of the whole product at random moments.
+    /// Simulate power cuts of the journal and of the whole product at random moments.
     Powercut {
         /// The number of cuts of each.
         #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
@@ -112,7 +112,7 @@ enum Command {
         #[arg(long)]
         list: bool,
     },
-    /// Run every rig on new seeds for the given time, and report what was covered.
+    /// Run every rig on new seeds for the given time, and report what was run.
     Nightly {
         /// The total time, minutes.
         #[arg(long, default_value_t = 480, value_parser = clap::value_parser!(u64).range(10..))]

@@ -27,7 +27,8 @@ const COPY: &str = "target/mutants/tree";
 /// The exit code of `timeout` when the time was over; [`KILLED`] when it had to kill.
 const TIMED_OUT: i32 = 124;
 const KILLED: i32 = 137;
-/// The factor on a test's time while nothing is planted: a busy machine breaks no promise.
+/// The factor on a test's time limit while nothing is planted: a busy machine does not break a
+/// promise.
 const PATIENCE: u32 = 4;
 
 /// The result of one mutant.
@@ -262,7 +263,7 @@ fn remove_surplus(copy: &Path, dir: &Path, wanted: &BTreeSet<&str>) -> anyhow::R
 mod tests {
     use super::*;
 
-    /// Among cargo's other messages and programs.
+    /// They are found among cargo's other messages and programs.
     #[test]
     fn test_programs_are_found_in_messages() {
         let messages = r#"{"reason":"compiler-artifact","profile":{"test":false},"executable":"/b/orderstream"}

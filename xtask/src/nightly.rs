@@ -1,8 +1,8 @@
 //! `cargo xtask nightly`: runs every rig that finds what the tests of a commit are too short for,
-//! for the given time and each on new seeds; at the end it reports what was covered.
+//! for the given time and each on new seeds; at the end it reports what was run.
 //!
 //! ```text
-//! minutes -> a share for each rig -> rounds of new seeds until the share is over -> what was covered
+//! minutes -> a share for each rig -> rounds of new seeds until the share is over -> what was run
 //! ```
 //!
 //! A rig that finds something does not stop the others; the exit code reports it, and the rig's
@@ -22,7 +22,7 @@ const SIMULATED_IN_A_ROUND: u64 = 50_000;
 const CUTS_IN_A_ROUND: u64 = 300;
 /// The number of seeds of the black box in one round.
 const TORTURED_IN_A_ROUND: u64 = 20;
-/// The bound below which first seeds are drawn, so that one is easy to write down.
+/// The upper bound of drawn seeds, so that one is easy to write down.
 const SEEDS_BELOW: u64 = 1_000_000_000;
 /// The environment variable from which the simulation reads the number of seeds.
 const SEEDS_VARIABLE: &str = "SEEDS";
@@ -45,7 +45,7 @@ pub(crate) struct Night {
     pub(crate) seed: Option<u64>,
 }
 
-/// Runs all rigs and prints what was covered.
+/// Runs all rigs and prints what was run.
 ///
 /// # Errors
 /// When the clock cannot be read. The exit code reports whether a rig found something.
@@ -144,7 +144,7 @@ mod tests {
 
     use super::*;
 
-    /// By the end of their time, after at least one round, or by a failure.
+    /// They stop at the end of their time, after at least one round, or at a failure.
     #[test]
     fn rigs_play_new_seeds_until_stopped() {
         let seeds = RefCell::new(Vec::new());

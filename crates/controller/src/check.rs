@@ -66,7 +66,7 @@ impl Findings {
         for (name, value) in fields {
             let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
             match known.get(name) {
-                // Given and empty is as absent.
+                // A null counts as absent.
                 Some(_) if value.is_null() => {}
                 Some(schema) => self.look(&below, value, schema),
                 None => self.take(Err(unknown(&below, name, known))),
@@ -108,7 +108,7 @@ pub(crate) fn unknown(path: &str, name: &str, known: &Map<String, Value>) -> Ref
     Refusal::field(path, format!("is not a known field; {fix}, or remove it"))
 }
 
-/// Checks that a list that is a map has each key once.
+/// Checks that each key of a list that is a map occurs once.
 fn unique(path: &str, entries: &[Value], schema: &Value) -> Result<(), Refusal> {
     let keys = schema["x-kubernetes-list-map-keys"].as_array();
     for key in keys.into_iter().flatten().filter_map(Value::as_str) {
@@ -215,7 +215,7 @@ fn either(words: &[&str]) -> String {
     }
 }
 
-/// Shortens and escapes a value for a message, so that a terminal obeys nothing of it.
+/// Shortens and escapes a value for a message, so that it cannot control a terminal.
 pub(crate) fn shown(text: &str) -> String {
     text.chars().take(40).flat_map(char::escape_default).collect()
 }

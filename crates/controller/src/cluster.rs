@@ -1,4 +1,5 @@
-//! The operator on a cluster: keeps orders as their `OrderRequest` resources want them.
+//! The operator on a cluster: keeps orders in the state that their `OrderRequest` resources ask
+//! for.
 //!
 //! ```text
 //!                       ┌────────── leadership ◀── election ◀──▶ Lease
@@ -85,7 +86,7 @@ use self::reporter::Reporter;
 use self::seller_statuses::SellerStatuses;
 use self::writer::{Outcome, Writer};
 
-/// Orders that are located or cancelled at processors at once.
+/// Orders that are being located or cancelled at processors at once.
 const ASKING_MAX: usize = 64;
 
 /// The parts of an operator.
@@ -128,7 +129,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Returns the cache of the resources that the watch showed.
+    /// Returns the cache of the resources that the watch delivered.
     pub fn cache(&self) -> &Arc<RwLock<Cache>> {
         &self.cache
     }
@@ -297,7 +298,7 @@ impl Operator {
                         *self.began.lock() = self.clock.now();
                         *self.notes.lock() = HashMap::new();
                         self.sellers.begin();
-                        // Somebody else may have led, and written, since the last time.
+                        // Another process may have led, and written, since the last lead.
                         self.writer.forget_all();
                         self.cache.write().age();
                     }
@@ -338,7 +339,7 @@ impl watch::Sink for Noticed {
     }
 
     fn unreadable_gone(&self, object: &ObjectKey) {
-        // Its order has no resource now: the sweep takes it, where the cache knew nothing of it.
+        // Its order has no resource now: the sweep finds the order if the cache did not know it.
         self.0.unreadable.lock().remove(object);
     }
 

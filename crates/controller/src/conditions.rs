@@ -1,12 +1,12 @@
-//! The conditions of the statuses: their types, and the reasons that are not a phase or the code of a
-//! refusal. Users and tools match on these words; they never change.
+//! The conditions of the statuses: their types, and the reasons that are not a phase or the code of
+//! a refusal. Users and tools match on these names; they never change.
 
 /// The order is open, or has ended: its phase, or [`reasons::AWARD_PENDING`] and
 /// [`reasons::PROPOSALS_OPENED`], is the reason. A seller can be invited.
 pub const READY: &str = "Ready";
 /// The order waits for its processor, or for its stream.
 pub const RECONCILING: &str = "Reconciling";
-/// Somebody has to do something: the reason is the code of a refusal.
+/// A person has to act: the reason is the code of a refusal.
 pub const STALLED: &str = "Stalled";
 /// At least one seller was notified of the order.
 pub const SELLERS_NOTIFIED: &str = "SellersNotified";
@@ -17,7 +17,7 @@ pub const PROPOSALS_RECEIVED: &str = "ProposalsReceived";
 
 /// Reasons of conditions.
 pub mod reasons {
-    /// Ready: an award waits to count, and can be undone.
+    /// Ready: an award is pending, and can be undone.
     pub const AWARD_PENDING: &str = "AwardPending";
     /// Ready: a sealed order is opened and awaits a decision.
     pub const PROPOSALS_OPENED: &str = "ProposalsOpened";

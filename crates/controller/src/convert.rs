@@ -29,11 +29,14 @@ pub fn desired(resource: &OrderRequest, incarnation: Incarnation) -> Result<Desi
     Ok(read(resource)?(incarnation))
 }
 
-/// Checks an OrderRequest that may have no uid yet, as one in a file.
+/// Checks an OrderRequest that may have no uid yet, such as one from a file.
 ///
 /// # Errors
 /// Names the wrong field by its path in the manifest.
 pub fn check(resource: &OrderRequest) -> Result<(), Refusal> {
+    if resource.metadata.uid.is_some() {
+        incarnation(resource)?;
+    }
     read(resource).map(drop)
 }
 
@@ -95,7 +98,7 @@ fn at(field: &str, refusal: Refusal) -> Refusal {
     Refusal { field: Some(field.to_owned()), ..refusal }
 }
 
-/// Gives a refusal of the core the manifest's path of its field.
+/// Replaces the field of a core refusal by its path in the manifest.
 fn in_spec(refusal: Refusal) -> Refusal {
     let field = refusal.field.as_deref().map(|field| format!("spec.{}", manifest_path(field)));
     Refusal { field, ..refusal }

@@ -99,7 +99,7 @@ mod tests {
 
     /// Days stand alone; hours, minutes and seconds combine.
     #[test]
-    fn reads_days_hours_minutes_and_seconds() {
+    fn durations_parse_by_the_grammar() {
         let table = [
             ("10s", Some(10_000)),
             ("30m", Some(1_800_000)),
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn writes_what_it_reads() {
+    fn formatted_durations_parse_back() {
         for text in ["10s", "90s", "30m", "5h", "7d", "0s"] {
             let ms = parse_ms(text).expect("a duration");
             assert_eq!(parse_ms(&format_ms(ms)), Some(ms), "{text}");
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn names_the_limit_and_the_form() {
+    fn wrong_durations_name_field_and_limits() {
         let low = expires_in_ms("5s").expect_err("too short");
         assert_eq!(low.field.as_deref(), Some("spec.expiresIn"));
         assert_eq!(low.message, "is 5s; give 10s to 7d");

@@ -26,7 +26,7 @@ pub struct Finding {
     pub document: Option<usize>,
     /// The place in the text; absent where it is not known.
     pub place: Option<Place>,
-    /// The refusal with which a server would answer.
+    /// The refusal that a server would reply with.
     pub refusal: Refusal,
 }
 
@@ -108,7 +108,7 @@ fn in_document(document: &Value) -> Vec<Refusal> {
         leave_out(&mut rest, &refusal);
         found.push(refusal);
     }
-    // Each turn leaves a part out, or is the last one.
+    // Each iteration leaves a part out, or is the last one.
     while found.len() < FINDINGS_MAX
         && let Err(refusal) = manifest::manifest(rest.clone())
     {
@@ -153,7 +153,7 @@ fn knows(schema: &Value, path: &str) -> bool {
         let (name, indices) = name.split_once('[').unwrap_or((name, ""));
         let known = &below["properties"][name];
         if known.is_null() {
-            // What stands under metadata is not in the schema.
+            // The fields under `metadata` are not in the schema.
             return below["type"] == "object" && below["properties"].is_null();
         }
         below = known;
@@ -173,7 +173,8 @@ fn broken_rules(document: &Value, schema: &Value) -> Vec<Refusal> {
     }
     let kept = apply_defaults(schema, &kept);
     let judged = Validator::new().validate(schema, &kept, None);
-    // A rule that cannot be worked out is about a value that the conversion refuses in plain words.
+    // A rule that cannot be evaluated concerns a value that the conversion refuses with a clear
+    // message.
     let broken = judged.err().into_iter().flatten();
     let broken = broken.filter(|broken| broken.kind == ErrorKind::ValidationFailure);
     broken.map(|broken| Refusal::field(broken.field_path, broken.message)).collect()

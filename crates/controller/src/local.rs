@@ -170,7 +170,7 @@ impl LocalOrderRequests {
         let name = resource.metadata.name.clone().unwrap_or_default();
         let new = match inner.find(&namespace, &name) {
             Some(old) => inner.updated(&old, resource)?,
-            // It was read of an order that is gone; nobody asked for a new one.
+            // The edit is of an order that is gone, and does not ask for a new one.
             None if resource.metadata.uid.is_some()
                 && inner.initiated_over_rest(&namespace, &name).is_none() =>
             {
@@ -251,7 +251,7 @@ fn not_found(namespace: &str, name: &str) -> Refusal {
     Refusal::new(Reason::OrderNotFound, format!("there is no OrderRequest {name}"))
 }
 
-/// Refuses an edit of an outdated resource: it would take back an edit that came between.
+/// Refuses an edit of an outdated resource: it would undo an edit that was made in between.
 fn check_unchanged(old: &OrderRequest, edited: &OrderRequest) -> Result<(), Refusal> {
     let (is, was) = (&old.metadata, &edited.metadata);
     let is_same_life = was.uid.is_none() || was.uid == is.uid;

@@ -64,7 +64,7 @@ fn manifest(spec: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_buyers_verbs_over_http() {
+async fn buyers_verbs_work_over_http() {
     let served = serve().await;
     let (code, _, created) = served.call("PUT", NAMED, &manifest("{}")).await;
     assert_eq!((code, &created["metadata"]["generation"]), (201, &Value::from(1)));
@@ -171,7 +171,7 @@ async fn statuses_that_cannot_survive_are_hidden() {
         let (code, _, refused) = served.call("GET", path, "").await;
         assert_eq!((code, &refused["reason"]), (503, &Value::from("STORAGE_UNAVAILABLE")));
     }
-    // What is asked is done all the same.
+    // The edit is carried out all the same.
     let (code, _, told) = served.call("PUT", NAMED, &manifest(r#"{"suspend": true}"#)).await;
     assert_eq!((code, &told["status"]), (200, &Value::Null));
     assert_eq!(told["metadata"]["generation"], 2);

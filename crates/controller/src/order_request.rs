@@ -1,7 +1,7 @@
 //! The `OrderRequest` resource: its spec, and the rules that the API server enforces.
 //!
 //! An order's content never changes once it is written: sellers have been asked for exactly that.
-//! The rules of [`OrderRequestSpec`] say which fields may change, and how.
+//! The rules of [`OrderRequestSpec`] define which fields may change, and how.
 
 #![allow(unreachable_pub, reason = "kube's derive makes public types inside of functions")]
 #![allow(clippy::struct_excessive_bools, reason = "independent switches of the manifest")]
@@ -99,7 +99,7 @@ pub use crate::order_status::{
     .field_path(".followUps")
 )]
 pub struct OrderRequestSpec {
-    /// The order's id, as the buyer chose it; the resource's name when absent.
+    /// The order's id, chosen by the buyer; the resource's name when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9._:-]+$"))]
     pub order_req_id: Option<String>,
@@ -110,7 +110,7 @@ pub struct OrderRequestSpec {
     /// The preferred kind of channel to sellers.
     #[serde(default)]
     pub notification_type: Channel,
-    /// One line for people.
+    /// The title, one line for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub title: Option<String>,
@@ -118,7 +118,7 @@ pub struct OrderRequestSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub items: Vec<ItemSpec>,
-    /// The category that sellers must sell; absent when all are fit.
+    /// The category that a seller must offer; absent means any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub category: Option<String>,
@@ -142,8 +142,8 @@ pub struct OrderRequestSpec {
             .message("expiresIn may only grow; give at least the former value")
     )]
     pub expires_in: String,
-    /// Hide prices and proposing sellers until the order's time is over. Then the order is opened,
-    /// accepts nothing more, and waits for a decision.
+    /// Hide prices and the proposing sellers until the order's deadline. Then the order is opened,
+    /// takes no more proposals, and waits for a decision.
     #[serde(default)]
     pub sealed: bool,
     /// The buyer's contact; absent when the buyer is not notified.
@@ -345,7 +345,7 @@ pub struct SellersSpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MessageSpec {
-    /// The text's format.
+    /// The format of the text.
     #[serde(default, rename = "type")]
     pub kind: TextType,
     /// The text.
@@ -380,7 +380,7 @@ pub enum TextType {
     .message("an award is one decision; give proposalId, or lines, or none: true")
 )]
 pub struct AwardSpec {
-    /// The id of the proposal that wins all.
+    /// The id of the proposal that wins the whole order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub proposal_id: Option<String>,
@@ -395,8 +395,8 @@ pub struct AwardSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub reason: Option<String>,
-    /// The time for which it can be undone before it counts and anybody is notified: 0s to 1d, such
-    /// as 10m.
+    /// The time in which it can be undone, before it takes effect and anybody is notified: 0s to
+    /// 1d, such as 10m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16), regex(pattern = "^([0-9]{1,3}d|([0-9]{1,6}[hms])+)$"))]
     #[x_kube(
@@ -404,7 +404,7 @@ pub struct AwardSpec {
             .message("undoWithin is out of range; give 0s to 1d")
     )]
     pub undo_within: Option<String>,
-    /// Undo it, while it does not count yet. Afterwards another award can be set.
+    /// Undo it, while it is pending. Afterwards another award can be set.
     #[serde(default, skip_serializing_if = "is_false")]
     pub undo: bool,
     /// The reason for undoing it, for the order's record.
@@ -436,7 +436,7 @@ pub struct ContactSpec {
     #[schemars(length(min = 2, max = 35))]
     #[x_kube(
         validation = Rule::new(format!("self.matches('{LANGUAGE}')"))
-            .message("language is no BCP 47 tag; write a tag such as de or pt-BR")
+            .message("language is not a BCP 47 tag; write a tag such as de or pt-BR")
     )]
     pub language: Option<String>,
 }
@@ -469,7 +469,7 @@ pub struct FollowUpSpec {
     /// The follow-up's id, unique in its order.
     #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9._:-]+$"))]
     pub id: String,
-    /// The sellers that it goes to; empty means all.
+    /// The recipients; empty means all sellers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), inner(length(min = 1, max = 128)))]
     pub audience: Vec<String>,

@@ -1,5 +1,5 @@
-//! The status that the controller writes to an `OrderRequest`: counters, and no lists that grow
-//! with the order, so that a status always stays small.
+//! The status that the controller writes to an `OrderRequest`: counts, and no lists that grow with
+//! the order, so that it always stays small.
 
 #![allow(unreachable_pub, reason = "kube's derive makes public types inside of functions")]
 
@@ -65,7 +65,7 @@ impl OrderRequestStatus {
         self.request_phase().is_some_and(RequestPhase::is_terminal)
     }
 
-    /// Returns the phase; absent where none was written yet, or one that is not known here.
+    /// Returns the phase; `None` where none was written yet, or an unknown one.
     pub fn request_phase(&self) -> Option<RequestPhase> {
         self.phase.as_deref().and_then(RequestPhase::parse)
     }
@@ -114,15 +114,15 @@ pub struct LastEvent {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ProposalsStatus {
-    /// Proposals that were ever made.
+    /// The number of all proposals ever made.
     pub received: u32,
-    /// Proposals that can be awarded.
+    /// The number of proposals that can be awarded, or have won.
     pub open: u32,
-    /// Proposals that were withdrawn.
+    /// The number of proposals that were withdrawn.
     pub withdrawn: u32,
-    /// Proposals that were closed and cannot be awarded.
+    /// The number of proposals that did not win.
     pub closed: u32,
-    /// The lowest price among the open ones; hidden while a sealed order runs.
+    /// The open proposal with the lowest price; absent until a sealed order is opened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub best: Option<Best>,
 }
@@ -144,7 +144,7 @@ pub struct Best {
 pub struct SellersStatus {
     /// Sellers that were invited.
     pub selected: u32,
-    /// Sellers that were notified, or found the order by themselves.
+    /// Sellers that were notified, or acted without a notification.
     pub notified: u32,
     /// Sellers that could not be notified.
     pub failed: u32,
@@ -160,7 +160,7 @@ pub struct SellersStatus {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AwardStatus {
-    /// The time until which it can be undone; then it counts, and sellers are notified.
+    /// The time until which it can be undone; then it takes effect, and sellers are notified.
     #[schemars(extend("format" = "date-time"))]
     pub pending_until: String,
 }
@@ -185,9 +185,9 @@ pub struct StreamStatus {
     pub processor: Option<String>,
     /// The epoch of the stream; a higher one fences a lower one.
     pub epoch: u64,
-    /// Failed attempts since the stream was last up.
+    /// The number of failed attempts since the stream was last up.
     pub attempts: u32,
-    /// The time since which the stream is up; absent while it is down.
+    /// The time at which the stream came up; absent while it is down.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub connected_since: Option<String>,

@@ -24,13 +24,13 @@ pub fn orders() -> Vec<PolicyRule> {
     vec![
         // The watch; buyers' edits over REST read what is stored; ended resources go.
         rule("orderstream.dev", "orderrequests", &["list", "watch", "get", "delete"]),
-        // What buyers ask over REST.
+        // Buyers' requests over REST.
         rule("orderstream.dev", "orderrequests", &["create", "update"]),
         rule("orderstream.dev", "orderrequests/status", &["patch"]),
-        // In how many open orders each takes part.
+        // To write the number of open orders of each seller.
         rule("orderstream.dev", "sellers", &["list", "watch"]),
         rule("orderstream.dev", "sellers/status", &["patch"]),
-        // An Event that comes again is the same one, with a count.
+        // A repeated Event is patched: it is the same one, with a count.
         rule("events.k8s.io", "events", &["create", "patch"]),
     ]
 }
@@ -40,10 +40,10 @@ pub fn own() -> Vec<PolicyRule> {
     let lease = |verbs: &[&str]| rule("coordination.k8s.io", "leases", verbs);
     let names = Some(vec![LEASE_NAME.to_owned()]);
     vec![
-        // What does not exist has no name yet.
+        // A rule for `create` cannot name the object.
         lease(&["create"]),
         PolicyRule { resource_names: names, ..lease(&["get", "list", "watch", "update"]) },
-        // Where the processors of `--processor-service` are.
+        // The endpoints of the processors of `--processor-service`.
         rule("discovery.k8s.io", "endpointslices", &["list", "watch"]),
     ]
 }

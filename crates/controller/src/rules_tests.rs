@@ -113,7 +113,7 @@ fn local_checks_match_the_rules() {
     }
 }
 
-/// Those of a transition rule are edits.
+/// The cases of a transition rule are edits.
 #[test]
 fn every_rule_has_cases_both_ways() {
     let table = Rules::read().rules;

@@ -41,7 +41,7 @@ use crate::order_request::Channel;
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SellerSpec {
-    /// The place that it delivers from.
+    /// The place from which it delivers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<Location>,
     /// The categories that it sells; an order's category must be one of them.
@@ -58,7 +58,7 @@ pub struct SellerSpec {
     #[schemars(length(max = 32), inner(length(min = 2, max = 35)))]
     #[x_kube(
         validation = Rule::new(format!("self.all(tag, tag.matches('{LANGUAGE}'))"))
-            .message("languages has an entry that is no BCP 47 tag; write tags such as en or de-AT")
+            .message("languages has an entry that is not a BCP 47 tag; write tags such as en or de-AT")
     )]
     pub languages: Vec<String>,
     /// The currency in which it proposes, ISO 4217.

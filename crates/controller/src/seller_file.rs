@@ -35,7 +35,7 @@ impl FileDirectory {
     pub async fn follow(self, path: PathBuf, shutdown: CancellationToken) {
         let mut looked = tokio::time::interval(LOOK);
         looked.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        // The first look compares with nothing and reads: the file may have changed since the start.
+        // The first check always reads the file: it may have changed since the start.
         let mut known = None;
         loop {
             tokio::select! {
@@ -46,7 +46,7 @@ impl FileDirectory {
             let look = tokio::task::spawn_blocking(move || this.look(&file, last.as_ref()));
             match look.await {
                 Ok(state) => known = Some(state),
-                Err(error) => tracing::error!(%error, "the file of sellers was not looked at"),
+                Err(error) => tracing::error!(%error, "the file of sellers was not read"),
             }
         }
     }
@@ -85,7 +85,7 @@ enum State {
 
 impl State {
     fn of(path: &Path) -> Self {
-        // Through links: a mounted ConfigMap is changed by turning one.
+        // Links are followed: a mounted ConfigMap is updated by changing a link.
         std::fs::metadata(path).map_or(Self::Away, |file| {
             Self::There(file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec())
         })
@@ -127,7 +127,7 @@ mod tests {
         std::fs::rename(&beside, path).unwrap();
     }
 
-    /// A missing file keeps them too; a changed one is read.
+    /// A missing file keeps the sellers too; a changed one is read.
     #[test]
     fn broken_files_keep_the_sellers() {
         let dir = tempfile::tempdir().unwrap();
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn following_sees_changes_until_shutdown() {
+    async fn file_changes_are_read_until_shutdown() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sellers.yaml");
         std::fs::write(&path, seller("a")).unwrap();

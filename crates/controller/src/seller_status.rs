@@ -17,12 +17,12 @@ pub(crate) struct Facts {
     pub(crate) generation: i64,
     /// The seller accepts no invitations now.
     pub(crate) suspended: bool,
-    /// The cause for which the seller cannot be read; absent while it can.
+    /// The refusal of the resource; absent while the seller can be read.
     pub(crate) refusal: Option<Refusal>,
 }
 
-/// Returns the status of a seller that is invited to so many open orders; `None` keeps the number
-/// that was last applied.
+/// Returns the status of a seller that is invited to `open_orders` open orders; `None` keeps the
+/// number that was last applied.
 pub(crate) fn status(
     facts: &Facts,
     open_orders: Option<u32>,
@@ -98,7 +98,7 @@ mod tests {
         assert!(serde_json::to_vec(&failed).unwrap().len() < 1_024);
     }
 
-    /// They do so later, and beside conditions of others.
+    /// This holds at a later time, and beside conditions of others.
     #[test]
     fn unchanged_statuses_compare_equal() {
         let first = status(&facts(), Some(3), &SellerStatus::default(), T0);

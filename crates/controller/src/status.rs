@@ -92,8 +92,8 @@ pub fn ended(generation: i64, previous: &OrderRequestStatus) -> OrderRequestStat
     OrderRequestStatus { observed_generation: Some(generation), ..previous.clone() }
 }
 
-/// Returns the status of an order whose stream is down, or was never up, and of which nothing newer
-/// is known than was shown: the rest stays as it was, the stream is shown as it is.
+/// Returns the status of an order whose stream is down, or was never up, while nothing newer is
+/// known than was shown: only the stream's part changes.
 pub fn down(
     generation: i64,
     previous: &OrderRequestStatus,
@@ -151,7 +151,7 @@ pub fn contested(
     next
 }
 
-/// Takes that mark off a status that nobody else writes any more.
+/// Removes that mark from a status that nobody else writes any more.
 pub fn uncontested(
     mut next: OrderRequestStatus,
     generation: i64,
@@ -184,7 +184,7 @@ fn copy_stream(next: &mut OrderRequestStatus, snapshot: &Snapshot, order: Option
         kind: order.last_event.1.clone().into_owned(),
         time: rfc3339_seconds(order.last_event.0),
     });
-    // Whoever follows the order anew counts from the beginning.
+    // A tracker that follows the order again counts from zero.
     let reconnects = next.tracker.as_ref().map_or(0, |before| before.reconnects);
     next.tracker = Some(TrackerStatus {
         stream_active: stream.active,
@@ -232,7 +232,7 @@ fn sellers(counts: &SellerCounts) -> SellersStatus {
         notified: counts.notified,
         failed: counts.failed,
         seen: counts.seen,
-        // Also who was not invited may say no; under seal nobody is told.
+        // A seller that was not invited may decline too; under seal the number is hidden.
         declined: if counts.is_sealed { 0 } else { counts.declined },
         proposed: counts.proposed,
     }
@@ -274,7 +274,8 @@ impl<'a> Facts<'a> {
         self.order.is_some_and(|order| order.phase.is_terminal())
     }
 
-    /// Returns the reason and message for what the order waits for; `None` where its phase says it.
+    /// Returns the reason and message for what the order waits for; `None` where its phase shows
+    /// it.
     fn awaited(&self) -> Option<(&'static str, &'static str)> {
         let order = self.order.filter(|order| !order.phase.is_terminal())?;
         if order.pending_until.is_some() {
@@ -388,7 +389,7 @@ pub(crate) fn condition(
     }
 }
 
-/// Returns at most so many bytes of a text, without control characters, which JSON escapes at
+/// Returns at most `bytes_max` bytes of a text, without control characters, which JSON escapes at
 /// length.
 fn short(text: &str, bytes_max: usize) -> String {
     let mut kept = String::new();

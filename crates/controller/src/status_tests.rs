@@ -113,7 +113,7 @@ fn declined(name: &str) -> EventKind {
     EventKind::ProposalUpdate(ProposalUpdate::Declined { seller, reason: None })
 }
 
-/// They show no price, and not how many sellers opened, declined or proposed.
+/// They show neither a price nor how many sellers opened, declined or proposed.
 #[test]
 fn sealed_orders_show_nothing_before_opening() {
     let mut life = sealed();
@@ -200,7 +200,7 @@ fn ends_stay_without_a_tracker() {
     assert_eq!(status(1, &ended, None, None, T0.plus_ms(5)), ended);
 }
 
-/// They are observed.
+/// Such an edit is only observed.
 #[test]
 fn edits_after_the_end_change_nothing() {
     let mut life = Life::open(OrderSpec::default(), "SB1");
@@ -214,7 +214,7 @@ fn edits_after_the_end_change_nothing() {
 
 /// Other refusals are shown, and leave the order pending.
 #[test]
-fn wrong_orders_fail() {
+fn invalid_orders_fail() {
     let refusal = Refusal::new(Reason::LimitReached, "too many streams");
     let shown = status(1, &OrderRequestStatus::default(), None, Some(&refusal), T0);
     assert_eq!(find(&shown, "Stalled").reason, "LIMIT_REACHED");
@@ -338,7 +338,7 @@ proptest! {
     }
 }
 
-/// The rest of them stays.
+/// The rest of such a status stays.
 #[test]
 fn contested_statuses_are_stalled_until_uncontested() {
     let life = Life::open(OrderSpec::default(), "SB1");
@@ -359,7 +359,7 @@ fn contested_statuses_are_stalled_until_uncontested() {
 }
 
 #[test]
-fn foreign_conditions_and_order_are_ignored() {
+fn foreign_conditions_and_sequence_are_ignored() {
     let life = Life::open(OrderSpec::default(), "SB1");
     let ours = life.status(&OrderRequestStatus::default(), T0);
     assert!(ours.conditions.iter().map(|held| held.type_.as_str()).eq(CONDITIONS));

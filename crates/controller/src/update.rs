@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_change_changes() {
+    fn allowed_edits_are_accepted() {
         let edits = [
             base(),
             edit(|s| s.suspend = true),

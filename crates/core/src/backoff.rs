@@ -1,19 +1,19 @@
-//! Back-off: the wait before the next try. Randomness comes from the caller, as a draw from 0 to 1
-//! 000.
+//! Back-off: the wait before the next try. The caller supplies the randomness: a draw from 0 to
+//! 1 000.
 //!
 //! A back-off doubles from the first to the longest. *Full jitter* takes any part of it, so that
 //! clients that were disconnected together do not reconnect together; *equal jitter* takes half of
 //! it or more.
 
-/// Returns the upper limit of the back-off after so many failures in a row: `first_ms` after one,
-/// twice as much after each more, `longest_ms` at most.
+/// Returns the upper limit of the back-off after this many failures in a row: `first_ms` after the
+/// first, doubling with each further one up to `longest_ms`.
 pub const fn bound_ms(first_ms: u64, longest_ms: u64, failures: u32) -> u64 {
     let doublings = failures.saturating_sub(1);
     let bound = first_ms.saturating_mul(2_u64.saturating_pow(doublings));
     if bound < longest_ms { bound } else { longest_ms }
 }
 
-/// Returns any part of a back-off: nothing at a draw of 0, all of it at 1 000.
+/// Returns a random part of a back-off: nothing at a draw of 0, all of it at 1 000.
 pub const fn full_jitter_ms(wait_ms: u64, draw_permille: u64) -> u64 {
     let draw = if draw_permille < 1_000 { draw_permille } else { 1_000 };
     // Divided first where the product would not fit.
@@ -23,7 +23,8 @@ pub const fn full_jitter_ms(wait_ms: u64, draw_permille: u64) -> u64 {
     }
 }
 
-/// Returns half of a back-off at a draw of 0, all of it at 1 000.
+/// Returns a random part of a back-off, at least half: half of it at a draw of 0, all of it at
+/// 1 000.
 pub const fn equal_jitter_ms(wait_ms: u64, draw_permille: u64) -> u64 {
     let half = wait_ms / 2;
     half.saturating_add(full_jitter_ms(wait_ms - half, draw_permille))
@@ -42,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn a_draw_takes_its_part() {
+    fn draws_scale_the_back_off() {
         for (draw, full, equal) in [(0, 0, 500), (500, 500, 750), (1_000, 1_000, 1_000)] {
             assert_eq!(full_jitter_ms(1_000, draw), full);
             assert_eq!(equal_jitter_ms(1_000, draw), equal);

@@ -42,7 +42,7 @@ pub struct Output {
     pub answer: Withheld<Result<Answer, Refusal>>,
 }
 
-/// The inputs of a step beside the command: all that core must not make up.
+/// The inputs of a step besides the command: what core must not generate by itself.
 #[derive(Clone, Debug)]
 pub struct Context {
     /// The time by the owner's clock.
@@ -90,7 +90,7 @@ impl Book {
         &self.key
     }
 
-    /// Wraps a value read from this book, which may leave once all that the book holds is durable.
+    /// Withholds a value read from this book until all that the book holds is durable.
     pub fn withhold<T>(&self, value: T) -> Withheld<T> {
         Withheld::new(value, self.list(), self.last_seq())
     }
@@ -106,7 +106,7 @@ impl Book {
         self.floor
     }
 
-    /// Returns the time of the next step that the clock demands, if there is one.
+    /// Returns the time of the next step that is due by the clock, if any.
     pub fn deadline(&self) -> Option<Timestamp> {
         self.order.as_ref().and_then(Order::next_deadline)
     }
@@ -123,7 +123,7 @@ impl Book {
         Ok(is_new)
     }
 
-    /// Decides one command, after all that the clock demands.
+    /// Decides one command, after whatever is due by the clock.
     pub fn step(&mut self, context: &Context, command: &Command) -> Output {
         let mut events = Vec::new();
         self.expire_if_due(context.now, &mut events);
@@ -131,9 +131,9 @@ impl Book {
         Output { events, answer: Withheld::new(result, self.list(), self.last_seq()) }
     }
 
-    /// Applies what the clock demands: an award takes effect, a sealed order is opened, or an order
-    /// expires. At most two of these are due at one time: an opening, and the end of the time to
-    /// decide.
+    /// Applies what is due by the clock: an award takes effect, a sealed order is opened, or an
+    /// order expires. At most two of these are due at once: an opening, and the deadline of the
+    /// decision.
     fn expire_if_due(&mut self, now: Timestamp, events: &mut Vec<Event>) {
         while let Some(order) =
             self.order.as_ref().filter(|order| order.next_deadline().is_some_and(|at| now >= at))
@@ -248,8 +248,8 @@ impl Book {
         events.push(event);
     }
 
-    /// Returns the first reply where the key is repeated, or where the command's effect is
-    /// permanent and in place already.
+    /// Returns the first reply if the key is repeated, or if the command's effect is permanent and
+    /// already in place.
     fn said_before(&self, cause: Option<&Cause>, act: &Act) -> Result<Option<Answer>, Refusal> {
         let keyed = cause.and_then(|cause| Some((cause.actor.as_ref()?, cause)));
         let answered = keyed.map(|(actor, cause)| self.memory.answered(actor, cause, act));
@@ -324,8 +324,8 @@ pub fn after_the_end(order: &Order, act: &Act) -> Result<(), Refusal> {
     rules::after_the_end(order, act).map(|_| ())
 }
 
-/// Derives a command's outcome from the order's end, where its own reply is not known; `None` where
-/// the end does not settle it and only the owner's memory of the command's key would.
+/// Derives a command's outcome from the order's end, for a caller without the command's own reply;
+/// `None` where the end does not settle it and only the owner's record of the key would.
 pub fn settled_by_the_end(order: &Order, act: &Act) -> Option<Result<(), Refusal>> {
     if !order.phase.is_terminal() {
         return None;
@@ -364,7 +364,7 @@ pub fn settled_by_the_end(order: &Order, act: &Act) -> Option<Result<(), Refusal
     Some(if is_in_list { Ok(()) } else { answer })
 }
 
-/// [`after_the_end`] for an order of which only its end and its award are known.
+/// [`after_the_end`] for an order of which only the end and the award are known.
 ///
 /// # Errors
 /// Refuses any other command, and names the order's phase.
@@ -372,7 +372,7 @@ pub fn after_an_end(end: (Phase, Option<&Award>), act: &Act) -> Result<(), Refus
     rules::after_an_end(end, act)
 }
 
-/// Returns the events that are due at an order's deadline; they remove the deadline's cause.
+/// Returns the events that are due at an order's deadline. Folding them clears that deadline.
 fn due(order: &Order) -> Vec<EventKind> {
     if let Some(pending) = &order.pending_award {
         return rules::decision::count(order, pending.award.as_ref(), pending.reason.as_ref());

@@ -15,7 +15,7 @@ use crate::spec::{Message, NotificationType, OrderSpec};
 use crate::summary::SellerCounts;
 use crate::tracker::{Shown, Snapshot};
 
-/// The cause for which a buyer's command was not done.
+/// The reason that a buyer's command was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BuyerError {
     /// The command is refused.
@@ -73,7 +73,7 @@ pub enum Initiated {
 pub struct Note {
     /// The caller's id: the same id twice has one effect. Absent where the caller gave none.
     pub id: Option<FollowUpId>,
-    /// The sellers that it goes to; empty means all.
+    /// The recipients; empty means all sellers.
     pub audience: Vec<SellerId>,
     /// The text.
     pub message: Message,
@@ -124,7 +124,7 @@ impl From<BuyerAct> for Act {
     }
 }
 
-/// The tracked orders, in numbers and by key.
+/// The tracked orders: their counts and their keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// The number of orders that are tracked.
@@ -157,7 +157,7 @@ pub struct Tracked {
     pub session: Option<String>,
     /// The preferred kind of channel to sellers.
     pub notification_type: NotificationType,
-    /// The number of follow-ups known.
+    /// The number of known follow-ups: those forwarded, and those on their way.
     pub notes: u64,
     /// The order's stream is up.
     pub stream_active: bool,
@@ -171,7 +171,7 @@ pub struct Tracked {
     pub proposals: [u32; 4],
     /// The best open proposal; absent where none is open, and under seal.
     pub best: Option<BestProposal>,
-    /// The numbers of sellers invited and declined; the latter is 0 under seal.
+    /// The numbers of sellers that were invited and that declined; the latter is 0 under seal.
     pub sellers: (u64, u64),
     /// The processor that holds it.
     pub processor: Option<String>,
@@ -181,7 +181,7 @@ pub struct Tracked {
     pub reconnects: u32,
     /// The number of failed attempts since its stream was last up.
     pub attempts: u32,
-    /// The cause for which its stream is not up, for people.
+    /// The reason that its stream is down, for people.
     pub reason: Option<String>,
     /// The time of the order's opening.
     pub opened_at: Option<Timestamp>,
@@ -194,8 +194,8 @@ pub struct Tracked {
 }
 
 impl Tracked {
-    /// Returns the view of an order that users may have: of the order itself only what survives a
-    /// restart, of its stream the current state.
+    /// Returns the view of an order that users may be given: of the order itself only what survives
+    /// a restart, of its stream the current state.
     pub fn of(snapshot: &Snapshot, spec: &OrderSpec) -> Self {
         let shown = snapshot.shown.as_deref();
         let order = shown.and_then(|shown| shown.order.as_ref());
@@ -231,7 +231,7 @@ impl Tracked {
         }
     }
 
-    /// Returns the same view as the order's resource has it, which is read once the order is
+    /// Returns this view as the order's resource holds it, which users read once the order is
     /// dropped: times in whole seconds, and no award.
     pub fn told_by_its_resource(self) -> Self {
         let seconds = |at: Timestamp| Timestamp(at.0.div_euclid(1_000).saturating_mul(1_000));
@@ -284,7 +284,7 @@ pub trait Buyer: Send + Sync + Debug + 'static {
     /// Refuses an order whose records cannot be read, so that nobody takes it for an unknown one.
     ///
     /// # Errors
-    /// Reports the cause for which they cannot be read.
+    /// The reason that they cannot be read.
     fn check_records(&self, _: &OrderKey) -> Result<(), BuyerError> {
         Ok(())
     }
@@ -293,7 +293,7 @@ pub trait Buyer: Send + Sync + Debug + 'static {
     /// survives a restart.
     fn tracked<'a>(&'a self, keys: &'a [OrderKey]) -> Read<'a, Vec<Tracked>>;
 
-    /// Returns an order's phase as users see it, to filter by and not to be shown.
+    /// Returns an order's phase as users see it; for filtering, not for display.
     fn phase(&self, key: &OrderKey) -> Option<RequestPhase>;
 
     /// Returns the numbers of orders and of streams.
@@ -307,7 +307,7 @@ mod tests {
 
     /// They have no award either.
     #[test]
-    fn resources_have_whole_seconds_only() {
+    fn resource_views_have_whole_seconds() {
         let key = OrderKey::new("team", "SB1").unwrap();
         let tracker = Tracker::new(key, Incarnation::new("uid-1").unwrap());
         let tracked = Tracked {

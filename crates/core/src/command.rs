@@ -176,7 +176,7 @@ impl Act {
         matches!(self, Self::Close { .. } | Self::Finalise { .. } | Self::Cancel { .. })
     }
 
-    /// Reports whether the owner may have to make up the id of a new proposal or question.
+    /// Reports whether the owner may have to assign the id of a new proposal or question.
     pub const fn needs_id(&self) -> bool {
         matches!(
             self,
@@ -184,7 +184,7 @@ impl Act {
         )
     }
 
-    /// Returns the actor that the body names. Absent for the owner's own commands, which have no
+    /// Returns the actor that the body names. `None` for the owner's own commands, which have no
     /// key, and for a withdrawal, which names a proposal.
     pub fn actor(&self) -> Option<Actor> {
         match self {
@@ -209,7 +209,7 @@ impl Act {
         }
     }
 
-    /// Returns the proposal that the body names, if it names one.
+    /// Returns the id of the proposal that the body names, if any.
     pub const fn proposal_id(&self) -> Option<&ProposalId> {
         match self {
             Self::Propose(proposed) | Self::Amend(proposed) => proposed.proposal_id.as_ref(),
@@ -234,7 +234,7 @@ impl Act {
         }
     }
 
-    /// Returns the follow-up or question that the body names, if it names one.
+    /// Returns the id of the follow-up or question that the body names, if any.
     pub const fn follow_up_id(&self) -> Option<&FollowUpId> {
         match self {
             Self::FollowUp(follow_up) => Some(&follow_up.id),
@@ -326,9 +326,9 @@ pub enum Award {
 /// the same actor gets the same reply for the whole incarnation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// The last event that the command caused. Where it was done for good already, the event by
-    /// which it was. Where it found nothing to do and a later command could undo that, the last
-    /// event of the list; under a key it causes an event there.
+    /// The last event that the command caused. If it had already been done for good, the event that
+    /// did it. If it found nothing to do and a later command could undo that, the last event of the
+    /// list; a keyed command causes an event then.
     pub seq: Seq,
     /// The proposal that the command was about.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -50,7 +50,7 @@ pub struct Comparison {
     pub rows: Vec<Row>,
     /// The number of proposals beyond that limit.
     pub omitted: usize,
-    /// Set where nothing can be shown yet because the order is sealed.
+    /// Set while the order is sealed, so that nothing can be shown.
     pub sealed: bool,
 }
 
@@ -72,13 +72,13 @@ pub struct Row {
     pub total: String,
     /// The ISO 4217 code of its currency.
     pub currency: String,
-    /// Set where it offers everything, and no other such total in its currency is lower.
+    /// Set if it offers everything, and no other such proposal in its currency has a lower total.
     pub best_total: bool,
     /// The delivery date, as the seller wrote it.
     pub delivery_date: Option<String>,
-    /// Set where no other proposal is delivered earlier.
+    /// Set if no other proposal is delivered earlier.
     pub best_delivery: bool,
-    /// Set where it is delivered by the order's date; absent where either names no date.
+    /// Set if it is delivered by the order's date; absent if either has no date.
     pub in_time: Option<bool>,
     /// The distance from the seller to the place of delivery, metres; absent where it is unknown.
     pub distance_m: Option<u32>,
@@ -98,7 +98,7 @@ pub struct Line {
     pub quantity: String,
     /// The price of the whole line, a decimal.
     pub price: String,
-    /// Set where nobody offers the line for less in this currency.
+    /// Set if no other proposal offers the line for less in this currency.
     pub best: bool,
 }
 

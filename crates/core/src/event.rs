@@ -17,8 +17,8 @@ pub struct Event {
     pub seq: Seq,
     /// The time of the owner's decision.
     pub at: Timestamp,
-    /// The request that caused it, where it can be repeated. It is in one record with its effect,
-    /// so that a crash cannot separate them. It does not leave the owner.
+    /// The request that caused it, if it can be repeated. It shares a record with its effect, so
+    /// that a crash cannot separate the two. It never leaves the owner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
     /// The event's kind and content.
@@ -302,7 +302,7 @@ impl EventKind {
         }
     }
 
-    /// Returns the proposal that the event is about, if it is about one.
+    /// Returns the id of the proposal that the event is about, if any.
     pub const fn proposal_id(&self) -> Option<&ProposalId> {
         match self {
             Self::NewProposal(proposal)
@@ -333,7 +333,7 @@ impl EventKind {
         }
     }
 
-    /// Returns the follow-up or question that the event is about, if it is about one.
+    /// Returns the id of the follow-up or question that the event is about, if any.
     pub const fn follow_up_id(&self) -> Option<&FollowUpId> {
         match self {
             Self::FollowUpAdded(follow_up) => Some(&follow_up.id),

@@ -1,6 +1,6 @@
 //! Golden files: stored records, line by line, as they are on disks. Each line must equal what is
-//! written today, and must be read as the value that was meant. An existing line is never changed,
-//! because it is on somebody's disk; a new variant or field gets lines of its own.
+//! written today, and must parse to the intended value. An existing line is never changed, because
+//! it is on somebody's disk; a new variant or field gets lines of its own.
 //!
 //! `ORDERSTREAM_GOLDEN=write cargo test -p orderstream-core golden` writes the files anew.
 

@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parting_of_texts_counts() {
+    fn text_boundaries_change_the_hash() {
         let hash = |texts: &[&str]| StableHasher::default().texts(texts).mixed();
         assert_ne!(hash(&["ab", "c"]), hash(&["a", "bc"]));
         assert_ne!(hash(&["a"]), hash(&["a", ""]));

@@ -126,7 +126,7 @@ macro_rules! name {
 }
 
 name!(
-    /// An order's id, chosen by the buyer: 1 to 128 of letters, digits and `-_.:`.
+    /// An order's id, chosen by the buyer: 1 to 128 letters, digits or `-_.:`.
     OrderReqId, "order_req_id", ID_CHARS_MAX
 );
 name!(
@@ -139,9 +139,8 @@ name!(
     Incarnation, "incarnation", ID_CHARS_MAX
 );
 impl Incarnation {
-    /// Returns the trace id of this incarnation, 32 hexadecimal digits as in W3C Trace Context:
-    /// whoever knows the incarnation knows its trace id. A UUID, such as a resource's uid, is its
-    /// own.
+    /// Returns the trace id of this incarnation, 32 hexadecimal digits as in W3C Trace Context. It
+    /// follows from the incarnation alone; a UUID, such as a resource's uid, is its own trace id.
     pub fn trace_id(&self) -> String {
         let digits: String = self.0.chars().filter(|c| *c != '-').collect();
         let is_hex = digits.len() == 32 && digits.chars().all(|c| c.is_ascii_hexdigit());
@@ -201,7 +200,7 @@ impl OrderKey {
 impl FromStr for OrderKey {
     type Err = Refusal;
 
-    /// Parses the displayed form, `tenant/id`; an id alone is one of the tenant `default`.
+    /// Parses the displayed form, `tenant/id`; an id alone belongs to the tenant `default`.
     fn from_str(text: &str) -> Result<Self, Refusal> {
         let (tenant, id) = text.split_once('/').unwrap_or(("", text));
         Self::new(tenant, id)
@@ -257,7 +256,7 @@ impl Timestamp {
         Self(self.0.saturating_add_unsigned(ms))
     }
 
-    /// Returns the milliseconds from `earlier` to this time; 0 where it is not earlier.
+    /// Returns the milliseconds from `earlier` to this time; 0 if `earlier` is not before it.
     pub const fn ms_since(self, earlier: Self) -> u64 {
         let ms = self.0.saturating_sub(earlier.0);
         if ms > 0 { ms.unsigned_abs() } else { 0 }
@@ -268,7 +267,7 @@ impl Timestamp {
 mod tests {
     use super::*;
 
-    /// An id alone is one of the tenant `default`.
+    /// An id alone belongs to the tenant `default`.
     #[test]
     fn order_keys_parse_as_displayed() {
         let key = OrderKey::new("acme", "SB1").unwrap();
@@ -288,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_ran_back_passed_no_time() {
+    fn backward_clocks_measure_no_time() {
         let at = Timestamp;
         assert_eq!(
             [at(5).ms_since(at(3)), at(3).ms_since(at(3)), at(3).ms_since(at(5))],

@@ -29,7 +29,7 @@ pub use proposal::{ProposalInput, ProposalLineInput};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SpecInput {
-    /// One line for people.
+    /// The title, one line for people.
     pub title: Option<String>,
     /// The preferred kind of channel to sellers: `GChat`, `Email`, `SMS` or `Webhook`, in any case.
     pub notification_type: Option<String>,
@@ -37,7 +37,7 @@ pub struct SpecInput {
     pub session: Option<String>,
     /// The wanted items.
     pub items: Vec<ItemInput>,
-    /// The category that sellers must sell; absent where all are fit.
+    /// The category that a seller must offer; absent means any.
     pub category: Option<String>,
     /// The place and the date of delivery.
     pub delivery: Option<DeliveryInput>,
@@ -114,7 +114,7 @@ pub struct MessageInput {
 pub struct FollowUpInput {
     /// The follow-up's id; an empty one is refused.
     pub id: String,
-    /// The sellers that it goes to; empty means all.
+    /// The recipients; empty means all sellers.
     pub audience: Vec<String>,
     /// The text.
     pub message: MessageInput,
@@ -398,12 +398,12 @@ impl TryFrom<FollowUpInput> for FollowUp {
     }
 }
 
-/// The buyer's follow-up, as received from a caller that may leave its id to whoever takes it.
+/// The buyer's follow-up, as received from a caller that may leave its id to the receiver.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NoteInput {
     /// The follow-up's id; absent or empty where the caller gives none.
     pub id: Option<String>,
-    /// The sellers that it goes to; empty means all.
+    /// The recipients; empty means all sellers.
     pub audience: Vec<String>,
     /// The text.
     pub message: MessageInput,

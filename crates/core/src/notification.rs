@@ -118,7 +118,7 @@ pub struct Failure {
     /// The seller that was to be notified; absent when it was the buyer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seller: Option<SellerId>,
-    /// The cause for which it was not delivered, for people.
+    /// The cause of the failed delivery, for people.
     pub reason: String,
 }
 

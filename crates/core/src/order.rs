@@ -200,7 +200,7 @@ impl Order {
     /// Folds one event into the order, which the first event opens.
     ///
     /// # Errors
-    /// Refuses an event that is not the next one, which changes nothing.
+    /// Refuses an event that is not the next one; the order does not change then.
     pub fn fold(order: &mut Option<Self>, event: &Event) -> Result<(), FoldError> {
         if let Some(order) = order {
             return order.fold_next(event);
@@ -216,7 +216,7 @@ impl Order {
     /// Folds the event that follows the last one.
     ///
     /// # Errors
-    /// Refuses an event that is not the next one, which changes nothing.
+    /// Refuses an event that is not the next one; the order does not change then.
     pub fn fold_next(&mut self, event: &Event) -> Result<(), FoldError> {
         let expected = self.last_seq.next();
         if event.seq != expected {
@@ -415,7 +415,7 @@ impl Order {
                 .any(|name| name.as_str() == SEALED)
     }
 
-    /// Returns the time of the next step that the clock demands of the owner; absent after the end.
+    /// Returns the time of the owner's next step that is due by the clock; `None` after the end.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         if self.phase.is_terminal() {
             return None;
@@ -450,7 +450,7 @@ impl Order {
 
 fn keep_best(best: &mut Option<(ProposalId, Price)>, id: &ProposalId, price: &Price) {
     let better = match best {
-        // A hidden price is of a sealed order that was opened, and whose list is being read again.
+        // The price is hidden while the list of a sealed order that was opened is being read again.
         _ if price.is_hidden() => false,
         None => true,
         Some((_, held)) => held.currency() == price.currency() && price.amount() < held.amount(),

@@ -70,8 +70,8 @@ pub enum Input<'a> {
         /// The time until it may be tried, milliseconds.
         for_ms: u64,
     },
-    /// The order has the result of an invitation. A result that it did not take is due again after
-    /// the outbox was read anew.
+    /// The order has recorded the result of an invitation. A result that it did not record is due
+    /// again once the outbox is reloaded.
     Reported(u64),
     /// A dead letter, named by its id, is to be sent again.
     Replay(&'a str),
@@ -137,9 +137,10 @@ pub enum State {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
-    /// It was delivered, and the order does not have the result yet.
+    /// It was delivered, and the order has not recorded the result yet.
     Told,
-    /// It was given up; while it is among the pending ones, the order does not have the result yet.
+    /// It was given up. While it is among the pending ones, the order has not recorded the result
+    /// yet.
     GivenUp {
         /// The number of attempts that were made.
         attempts: u32,
@@ -162,7 +163,7 @@ pub struct Outbox {
 /// The part of an outbox that is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// The last event whose notifications were taken in.
+    /// The last event that the outbox has folded.
     pub cursor: Seq,
     /// The number of the next notification.
     next_number: u64,
@@ -195,7 +196,7 @@ impl Snapshot {
 }
 
 impl Outbox {
-    /// Returns the outbox of one incarnation of an order from its stored snapshot, which is a
+    /// Returns the outbox of one incarnation of an order from its stored snapshot, or from a
     /// default one at its opening.
     pub const fn new(key: OrderKey, incarnation: Incarnation, kept: Snapshot) -> Self {
         Self { key, incarnation, kept, under_way: BTreeSet::new() }
@@ -206,7 +207,7 @@ impl Outbox {
         &self.kept
     }
 
-    /// Returns the last event whose notifications were taken in.
+    /// Returns the last event that the outbox has folded.
     pub const fn cursor(&self) -> Seq {
         self.kept.cursor
     }
@@ -249,8 +250,8 @@ impl Outbox {
         notification::id((&self.key, &self.incarnation), kept.seq, &kept.due, of)
     }
 
-    /// Takes one input and returns its consequences. What it returns as attempts and reports counts
-    /// as under way until the result of each comes in.
+    /// Takes one input and returns its consequences. The attempts and reports that it returns count
+    /// as under way until their results come in.
     pub fn step(&mut self, now: Timestamp, input: &Input<'_>) -> Output {
         let mut output = Output::default();
         match input {

@@ -1,6 +1,7 @@
 //! Placement: the choice of the processor for a new order, which is the one with the highest hash
-//! of order and processor (rendezvous hashing). A processor more or less moves only the orders that
-//! it wins or held, and all who place an order choose alike. An order stays where it was placed.
+//! of order and processor (rendezvous hashing). Adding or removing a processor changes the choice
+//! only for the orders that it wins or held, and everyone who places an order makes the same
+//! choice. An order stays where it was placed.
 
 use crate::hash::StableHasher;
 use crate::id::OrderKey;

@@ -28,7 +28,7 @@ pub struct Desired {
     pub suspend: bool,
     /// The reason of the suspension, for all who took part.
     pub suspend_reason: Option<String>,
-    /// The order is to be cancelled, as if it had not been opened.
+    /// The order is to be cancelled, as if it had not been requested.
     pub cancel: bool,
     /// The reason of the cancellation, for all who took part.
     pub cancel_reason: Option<String>,
@@ -60,7 +60,7 @@ pub struct Decision {
     pub undo_within_ms: Option<u64>,
     /// The award is to be undone, if it is still pending.
     pub undo: bool,
-    /// The reason for undoing it, for all who took part.
+    /// The reason for undoing it, for the order's record.
     pub undo_reason: Option<String>,
 }
 
@@ -76,7 +76,7 @@ pub struct Seen {
     pub ready: Vec<String>,
     /// The processors were asked which of them holds the order.
     pub located: bool,
-    /// The resource's status already says that the order has ended.
+    /// The resource's status already shows that the order has ended.
     pub published_terminal: bool,
 }
 
@@ -91,7 +91,7 @@ pub enum Step {
     Start(String),
     /// Send the processor a command; its key gives it one effect.
     Act(Box<Command>),
-    /// End the stream: the order has ended, and the resource says so.
+    /// End the stream: the order has ended, and the resource shows it.
     Stop,
     /// Write the status.
     Publish,
@@ -132,8 +132,8 @@ fn live(desired: &Desired, seen: &Seen, order: Option<&Order>) -> Vec<Step> {
     steps
 }
 
-/// Returns the refusal of something that the resource still wants: of its commands that were
-/// refused for good, the last; of an order that has ended, what it ended without.
+/// Returns the refusal of something that the resource still wants: the last of its commands that
+/// were refused for good or, after the order's end, the wish that the end left unfulfilled.
 pub fn refusal(desired: &Desired, snapshot: &Snapshot) -> Option<Refusal> {
     let order = snapshot.order.as_deref()?;
     if order.phase.is_terminal() {
@@ -147,8 +147,8 @@ pub fn refusal(desired: &Desired, snapshot: &Snapshot) -> Option<Refusal> {
     snapshot.refused.iter().rev().find_map(about_wanted)
 }
 
-/// Returns the refusal of what the resource wants and the order ended without: a wanted end first,
-/// since people look for that.
+/// Returns the refusal of a wish that the order's end left unfulfilled: a wanted end comes first,
+/// because that matters most to users.
 fn missed(desired: &Desired, order: &Order) -> Option<Refusal> {
     if order.incarnation != desired.incarnation {
         return None;
@@ -161,7 +161,7 @@ fn missed(desired: &Desired, order: &Order) -> Option<Refusal> {
     })
 }
 
-/// Returns the undoing of an award, where it is wanted and the award counts already.
+/// Returns the command to undo an award, if it is wanted although the award has taken effect.
 fn undo_too_late(desired: &Desired, order: &Order) -> Option<Act> {
     let decision = desired.award.as_ref().filter(|decision| decision.undo)?;
     let counts = order.phase == Phase::Finalised && order.award == decision.award;
@@ -175,7 +175,7 @@ fn about(act: &Act, refusal: &Refusal) -> Refusal {
     Refusal { field: None, message, ..refusal.clone() }
 }
 
-/// Returns the name of a command as it begins a resource's refusal, before a colon.
+/// Returns the name of a command that opens the text of a resource's refusal, before a colon.
 pub fn wish_name(act: &Act) -> String {
     #[allow(clippy::wildcard_enum_match_arm, reason = "all others have the name that they have")]
     match act {
@@ -191,8 +191,8 @@ fn refused<'a>(snapshot: &'a Snapshot, act: &Command) -> Option<&'a Refusal> {
     held.map(|(_, refusal)| refusal)
 }
 
-/// Returns the processor that holds the order, or the one that is to hold it. A placement that is
-/// not known is asked for before a new one is made.
+/// Returns the processor that holds the order, or the one that is to hold it. While the placement
+/// is not known, the processors are asked before a new one is made.
 fn place(seen: &Seen, steps: &mut Vec<Step>) -> Option<String> {
     if let Some(processor) = &seen.placement {
         return Some(processor.clone());
@@ -251,7 +251,7 @@ fn end(desired: &Desired, order: &Order) -> Option<(String, Act)> {
         Some(_) if decision.undo => return undo(),
         None if decision.undo => return None,
         Some(pending) if pending.award == decision.award => return None,
-        // It was undone and replaced in edits of which only the last was seen.
+        // It was undone and replaced in edits of which only the last was observed.
         Some(_) => return undo(),
         None => {}
     }

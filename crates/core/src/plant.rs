@@ -9,7 +9,7 @@ pub enum Bug {
     AnswerBeforeSync,
     /// Resume one event too late.
     ResumeOffByOne,
-    /// Accept commands and streams of former owners.
+    /// Accept commands and streams with a stale epoch.
     NoEpochCheck,
 }
 

@@ -27,8 +27,8 @@ pub trait SellerDirectory: Send + Sync + Debug + 'static {
     /// Returns all of a tenant's sellers, ordered by name.
     fn sellers(&self, tenant: &Tenant) -> Arc<[Seller]>;
 
-    /// Reports whether the sellers are known by now. An order that is opened before invites nobody,
-    /// for ever.
+    /// Reports whether the sellers are known by now. An order that is opened before then never
+    /// invites anybody.
     fn is_known(&self) -> bool {
         true
     }
@@ -96,8 +96,8 @@ pub trait OrderStreams: Send + Sync + Debug + 'static {
         Some(self.snapshot(key)?.order.as_ref()?.spec.clone())
     }
 
-    /// Makes the content of these orders' snapshots survive this process, before it is shown to
-    /// somebody who may ask the next one. Ready at once where something else keeps what is shown.
+    /// Makes the content of these orders' snapshots survive this process, before it is shown to a
+    /// user who may ask the next process. Ready at once where something else stores what is shown.
     ///
     /// # Errors
     /// When the content does not survive; then it must not be shown.
@@ -122,8 +122,8 @@ pub struct Held {
 /// The future of a reply that comes over the network, within a deadline.
 pub type Answered<'a, T> = Pin<Box<dyn Future<Output = Result<T, Refusal>> + Send + 'a>>;
 
-/// The current addresses of processors, from a source that is ahead of DNS: a resolver may not know
-/// a name for a while that is new or has moved.
+/// The current addresses of processors, from a source that is ahead of DNS: for a while, a resolver
+/// may not know a name that is new or has moved.
 pub trait Addresses: Send + Sync + Debug + 'static {
     /// Returns a processor's address; `None` when only its name is known.
     fn address(&self, processor: &str) -> Option<SocketAddr>;

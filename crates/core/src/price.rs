@@ -138,3 +138,43 @@ fn decimal(field: &str, text: &str, max: i64) -> Result<Decimal, Refusal> {
     }
     Ok(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_are_positive_and_bounded() {
+        for (text, piece) in [
+            ("", "'' is not a decimal number"),
+            ("1e3", "is not a decimal number"),
+            ("0", "is 0; give a number above 0"),
+            ("-0.5", "-0.5 is negative; give 0 or more"),
+            ("1000000000.1", "is too large; at most 1000000000"),
+            ("0.1234567", "has too many decimal places; at most 6"),
+        ] {
+            let refusal = Quantity::parse(text).unwrap_err();
+            assert_eq!(refusal.field.as_deref(), Some("quantity"), "{text}");
+            assert!(refusal.message.contains(piece), "{text}: {refusal}");
+        }
+        for (text, wanted) in [
+            (" 12 ", "12"),
+            ("0.123456", "0.123456"),
+            ("0.1234560", "0.1234560"),
+            ("1000000000", "1000000000"),
+        ] {
+            assert_eq!(Quantity::parse(text).unwrap().value().to_string(), wanted);
+        }
+    }
+
+    #[test]
+    fn prices_may_be_zero_and_are_bounded() {
+        let parse = |amount: &str| Price::parse(amount, "EUR");
+        for amount in ["0", "-0", "0.000001", "1000000000000"] {
+            assert!(parse(amount).is_ok(), "{amount}");
+        }
+        for amount in ["-0.01", "1000000000000.01", "0.0000001", "ten"] {
+            assert!(parse(amount).is_err(), "{amount}");
+        }
+    }
+}

@@ -14,7 +14,7 @@ pub enum Reason {
     OrderNotFound,
     /// The order has no such proposal.
     ProposalNotFound,
-    /// No such notification was given up here.
+    /// There is no such dead letter here.
     NotificationNotFound,
     /// No command was sent to the order under this key.
     ActNotFound,
@@ -60,7 +60,7 @@ pub enum Reason {
     Draining,
     /// The disk accepts no records at the moment; nothing was acknowledged.
     StorageUnavailable,
-    /// The order's stored records are damaged; a person must look into it.
+    /// The order's stored records are damaged; an operator must act.
     RecordsDamaged,
     /// The caller is not allowed to do this.
     NotAllowed,
@@ -229,3 +229,50 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_parsed_by_their_spelling() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::parse(reason.as_str()), Some(reason));
+        }
+        assert_eq!(Reason::parse("order_ended"), None);
+    }
+
+    #[test]
+    fn retriable_reasons_are_of_servers_that_come_back() {
+        let retriable: Vec<_> = Reason::ALL.into_iter().filter(|it| it.is_retriable()).collect();
+        let wanted =
+            [Reason::Overloaded, Reason::Draining, Reason::StorageUnavailable, Reason::Unreachable];
+        assert_eq!(retriable, wanted);
+    }
+
+    /// Clients act on these numbers.
+    #[test]
+    fn reasons_have_their_status_codes() {
+        for (reason, grpc, http) in [
+            (Reason::InvalidField, 3, 422),
+            (Reason::OrderNotFound, 5, 404),
+            (Reason::OrderEnded, 9, 409),
+            (Reason::Locked, 9, 423),
+            (Reason::Changed, 10, 412),
+            (Reason::AheadOfList, 11, 416),
+            (Reason::Overloaded, 8, 429),
+            (Reason::StorageUnavailable, 14, 503),
+            (Reason::RecordsDamaged, 15, 500),
+        ] {
+            assert_eq!((reason.grpc_code(), reason.http_status()), (grpc, http), "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn refusals_are_displayed_with_reason_and_field() {
+        let refusal = Refusal::new(Reason::Locked, "somebody edits it");
+        assert_eq!(refusal.to_string(), "LOCKED: somebody edits it");
+        let refusal = Refusal::field("sku", "is missing").under("items[0]");
+        assert_eq!(refusal.to_string(), "INVALID_FIELD: items[0].sku: is missing");
+    }
+}

@@ -1,5 +1,5 @@
 //! The phase of an order as its buyer sees it: that of the order, or the state of its stream while
-//! that says more.
+//! that is more informative.
 //!
 //! ```text
 //!   Pending ──▶ Streaming ◀──▶ Paused            the order is open
@@ -85,7 +85,7 @@ impl RequestPhase {
         Self::ALL.into_iter().find(|phase| phase.as_str() == text)
     }
 
-    /// Reports whether the order reached its end; ends are for ever.
+    /// Reports whether the order has ended; an end is final.
     pub const fn is_terminal(self) -> bool {
         match self {
             Self::Pending | Self::Streaming | Self::Paused | Self::Reconnecting => false,
@@ -94,7 +94,8 @@ impl RequestPhase {
     }
 }
 
-/// Returns the reason with which an order refuses a command that has ended in the phase of this spelling.
+/// Returns the reason with which an order refuses a command after its end; `phase` is the spelling
+/// of the phase in which it ended.
 pub fn end_reason(phase: &str) -> Reason {
     match RequestPhase::parse(phase) {
         Some(RequestPhase::Expired) => Reason::DeadlinePassed,
@@ -102,7 +103,7 @@ pub fn end_reason(phase: &str) -> Reason {
     }
 }
 
-/// Reports whether the phase of this spelling is an end.
+/// Reports whether this is the spelling of a phase in which an order has ended.
 pub fn is_end(phase: &str) -> bool {
     RequestPhase::parse(phase).is_some_and(RequestPhase::is_terminal)
 }

@@ -90,7 +90,7 @@ pub fn order(order: &Order) -> Cow<'_, Order> {
         proposal.lock = proposal.lock.take().map(|(holder, until)| (nobody(&holder), until));
     }
     for invitation in &mut shown.invitations {
-        // The seller that looked, declined or proposed is as revealing as a price.
+        // Which seller opened the order, declined or proposed is as revealing as a price.
         if invitation.state > InvitationState::Notified {
             invitation.state = InvitationState::Notified;
             invitation.reason = None;

@@ -11,7 +11,7 @@ use crate::price::{Currency, Quantity};
 /// thousands of orders: fields that most orders lack take no space in those.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OrderSpec {
-    /// One line for people; absent where the buyer gave none.
+    /// The title, one line for people; absent where the buyer gave none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<Box<str>>,
     /// The preferred kind of channel to sellers.
@@ -23,7 +23,7 @@ pub struct OrderSpec {
     /// The wanted items.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<Item>,
-    /// The category that sellers must sell; absent where all are fit.
+    /// The category that a seller must offer; absent means any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<Box<str>>,
     /// The place and the date of delivery.
@@ -234,7 +234,7 @@ impl MessageType {
 pub struct FollowUp {
     /// Unique in its order.
     pub id: FollowUpId,
-    /// The sellers that it goes to; empty means all.
+    /// The recipients; empty means all sellers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub audience: Vec<SellerId>,
     /// The text.
@@ -268,7 +268,7 @@ pub struct Seller {
 pub struct SellerChoice {
     /// The seller.
     pub seller: SellerId,
-    /// Chosen, or the cause for which it was not.
+    /// The verdict: chosen, or the reason that it was not.
     pub verdict: Verdict,
     /// The great-circle distance to the place of delivery, metres; absent where either place is
     /// unknown.

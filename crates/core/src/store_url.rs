@@ -43,7 +43,7 @@ impl From<&str> for StoreUrl {
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some((scheme, rest)) = self.0.split_once("://") else {
-            // A folder, or a slip in which a password may stand.
+            // A folder, or a mistyped URL that may hold a password.
             return match self.embedded_dir() {
                 Some(_) => f.write_str(&self.0),
                 None => f.write_str("***"),

@@ -31,7 +31,7 @@ pub struct Summary {
     /// The award; absent where nobody has won.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub award: Option<Award>,
-    /// The time from which a pending award counts; absent where none is pending.
+    /// The time at which a pending award takes effect; absent where none is pending.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending_until: Option<Timestamp>,
     /// The counts of its proposals.
@@ -50,7 +50,7 @@ pub struct Summary {
 pub struct SellerCounts {
     /// Sellers that were invited.
     pub selected: u32,
-    /// Sellers that were notified, or found the order by themselves.
+    /// Sellers that were notified, or acted without a notification.
     pub notified: u32,
     /// Sellers that could not be notified.
     pub failed: u32,

@@ -315,8 +315,8 @@ impl Tracker {
             && self.order.as_ref().is_some_and(|order| order.has_hidden())
     }
 
-    /// Replaces the order by the one that was read again, once that is as far. Reports whether it
-    /// did.
+    /// Replaces the order with the one that is read again, once that has caught up. Reports whether
+    /// it did.
     fn catch_up(&mut self) -> bool {
         let shown = self.last_seq();
         match self.unsealing.take().map(|again| *again) {
@@ -332,7 +332,7 @@ impl Tracker {
         }
     }
 
-    /// Folds into the order in place; it is copied only where a snapshot still shows it.
+    /// Folds into the order in place; the order is copied only while a snapshot shares it.
     fn fold(&mut self, event: &Event) -> Result<(), FoldError> {
         if let Some(again) = &mut self.unsealing {
             return Order::fold(again, event);
@@ -370,7 +370,7 @@ impl Tracker {
         Output::Changed
     }
 
-    /// Takes a view that survives as the least that is shown from now on. No user sees a change:
+    /// Takes a view that was stored as the least that is shown from now on. No user sees a change:
     /// they were shown it, or are about to be.
     fn keep(&mut self, shown: Arc<Shown>) -> Output {
         let is_older = |held: &Arc<Shown>| held.last_seq() > shown.last_seq();

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn only_same_lists_proof_releases() {
+    fn only_proofs_of_its_list_release() {
         let key = OrderKey::new("team", "SB1").unwrap();
         let incarnation = |text: &str| Incarnation::new(text).unwrap();
         let (one, two) = (incarnation("one"), incarnation("two"));

@@ -29,8 +29,8 @@ pub trait Journal: Send + Sync + Debug + 'static {
     /// When they are not taken: all are or none.
     fn submit_all(&self, appends: Vec<Append>) -> Result<(), SubmitError>;
 
-    /// Returns the cause for which the journal is read only until an operator acts; `None` while it
-    /// takes appends, or a failed store is being opened again.
+    /// Returns the reason that the journal is read only until an operator acts; `None` while it
+    /// takes appends, or while a failed store is being opened again.
     fn read_only(&self) -> Option<String> {
         None
     }
@@ -42,7 +42,7 @@ pub trait Journal: Send + Sync + Debug + 'static {
     /// [`ReadError::Damaged`] when one of those records is missing or damaged.
     fn read(&self, list: &[u8], after: u64, limit: usize) -> Result<Vec<Record>, ReadError>;
 
-    /// Returns the key and the last number of every list, in no order.
+    /// Returns the key and the last number of every list, in no particular order.
     ///
     /// # Errors
     /// When the store cannot be read now.
@@ -56,8 +56,8 @@ pub trait Journal: Send + Sync + Debug + 'static {
     fn remove(&self, list: &[u8]) -> Result<(), ReadError>;
 
     /// Visits every record in one pass, list by list and in order within a list. A damaged record
-    /// is passed as an error for its list; then nothing more of that list is passed, and the pass
-    /// goes on with the next.
+    /// is passed as an error for its list; the rest of that list is skipped, and the pass continues
+    /// with the next list.
     ///
     /// # Errors
     /// When the store cannot be read at all.

@@ -37,7 +37,7 @@ pub struct ListDamage {
     pub last: u64,
     /// The number of records that are known to be missing.
     pub missing: u64,
-    /// The cause for which it is refused, for people.
+    /// The reason that it is refused, for people.
     pub reason: String,
 }
 
@@ -48,7 +48,7 @@ pub struct Damage {
     pub files: Vec<FileDamage>,
     /// Lists that are refused, by key.
     pub lists: Vec<ListDamage>,
-    /// The cause for which the journal is read only until an operator acts; absent otherwise.
+    /// The reason that the journal is read only until an operator acts; absent otherwise.
     pub read_only: Option<String>,
 }
 

@@ -1,5 +1,5 @@
-//! Makes folders and files durable before anything relies on them. A file's sync does not cover the
-//! name that its folder has for it, so folders are synced too.
+//! Makes folders and files durable before anything relies on them. A file's sync does not include
+//! its name in the folder, so folders are synced too.
 
 use std::fs::{self, File};
 use std::io;
@@ -12,8 +12,8 @@ use std::path::Path;
 pub(crate) fn create_folder(dir: &Path) -> io::Result<()> {
     let missing = dir.ancestors().take_while(|above| !above.exists()).count();
     fs::create_dir_all(dir)?;
-    // A process that was killed may have made folders and not synced them: those above are synced too,
-    // as far up as this process may look.
+    // A process that was killed may have made folders and not synced them: those above are synced
+    // too, as far up as this process has access.
     for (place, above) in dir.ancestors().enumerate().skip(1) {
         let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
         match sync(above) {
@@ -44,7 +44,7 @@ pub(crate) fn create_whole<E: From<io::Error>>(
     Ok(fs::rename(&new, dir)?)
 }
 
-/// Syncs a folder with all that is in it, and its name.
+/// Syncs a folder, everything in it, and its name.
 ///
 /// # Errors
 /// When any of it cannot be synced.

@@ -65,11 +65,12 @@ struct Owner {
 }
 
 impl Embedded {
-    /// Opens the journal in `dir`, which is made when it does not exist. A damaged one is opened
-    /// too: [`Self::damage`] reports the damage, and [`Self::health`] whether it takes appends.
+    /// Opens the journal in `dir`, which is made when it does not exist. A damaged journal is
+    /// opened too: [`Self::damage`] reports the damage, and [`Self::health`] whether it takes
+    /// appends.
     ///
     /// # Errors
-    /// As [`OpenError`] says.
+    /// As [`OpenError`] lists.
     pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
         let place = FjallPlace::new(dir.join(STORE_DIR));
         Self::open_place(dir, options, Box::new(place))
@@ -79,7 +80,7 @@ impl Embedded {
     /// measured or made to fail.
     ///
     /// # Errors
-    /// As [`OpenError`] says.
+    /// As [`OpenError`] lists.
     pub fn open_place(
         dir: &Path,
         options: Options,
@@ -211,7 +212,7 @@ impl Journal for Embedded {
             if matches!(&records, Ok(records) if records.len() as u64 == promised) {
                 return records;
             }
-            // It is damaged, or it was removed while it was read.
+            // The list is damaged, or was removed while it was read.
             let now = self.owner.shared.heads.read().lists.get(list).map(|head| head.id);
             if now != Some(head.id) {
                 return Ok(Vec::new());

@@ -42,8 +42,8 @@ pub trait Engine: Send + Sync + Debug {
     /// When the key cannot be read.
     fn last_key(&self, from: &[u8], to: &[u8]) -> Result<Option<Vec<u8>>, EngineError>;
 
-    /// Returns the files that were damaged when the store was opened, with a damage that does not
-    /// prevent writes.
+    /// Returns the files that were found damaged when the store was opened, where the damage does
+    /// not prevent writes.
     fn damage(&self) -> Vec<FileDamage> {
         Vec::new()
     }
@@ -71,8 +71,8 @@ pub trait Place: Send + Sync + Debug {
         Err(EngineError::Failed("this store has no way to read what is whole of it".to_owned()))
     }
 
-    /// Removes the bytes that were cut off the store's log and kept; called when nothing of them is
-    /// missing.
+    /// Removes the bytes that were cut off the store's log and kept; called when none of their
+    /// records is missing.
     ///
     /// # Errors
     /// When they cannot be removed.
@@ -104,8 +104,8 @@ pub struct Rescued {
 pub enum Opening {
     /// The start of a process.
     First,
-    /// A write or a sync failed before. The system may have dropped data that it could not write,
-    /// and still show it, so all that is found in the log is written anew.
+    /// A write or a sync failed before. The system may have dropped data that it could not write
+    /// and still return it, so everything found in the log is written again.
     AfterFailure,
 }
 
@@ -135,7 +135,7 @@ impl From<io::Error> for EngineError {
         match error.kind() {
             kind if no_room.contains(&kind) => Self::Full(reason),
             kind if of_the_place.contains(&kind) => Self::Failed(reason),
-            // A sector that cannot be read, an end that comes too early, a file that is gone.
+            // An unreadable sector, a premature end, or a missing file.
             _ => Self::Damaged(reason),
         }
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
-/// The cause for which an append was not taken. Its `done` is not called.
+/// The reason that an append was not taken. Its `done` is not called.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
     /// The queue is at its limit: try again later.
@@ -25,7 +25,7 @@ pub enum SubmitError {
     TooLarge(&'static str),
 }
 
-/// The cause for which an append that was taken is not acknowledged.
+/// The reason that an append that was taken is not acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
     /// The list does not end where the caller expects; nothing of the append was written.
@@ -54,7 +54,7 @@ pub enum AppendError {
     NotTaken(#[from] SubmitError),
 }
 
-/// The cause for which records cannot be read.
+/// The reason that records cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// A record is missing or damaged. Its list is refused; others are served.
@@ -72,7 +72,7 @@ pub enum ReadError {
     Io(#[from] io::Error),
 }
 
-/// The cause for which a journal cannot be opened.
+/// The reason that a journal cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it open.

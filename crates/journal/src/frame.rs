@@ -4,8 +4,8 @@
 //! version (1 byte) | CRC32C, little endian (4 bytes) | payload
 //! ```
 //!
-//! The checksum covers the version, the list's key, the record's number and the payload: a whole
-//! record in the place of another is damage too.
+//! The checksum includes the version, the list's key, the record's number and the payload, so a
+//! whole record in the place of another is damage too.
 
 /// The version of the layout that is written.
 const VERSION: u8 = 1;
@@ -13,7 +13,7 @@ const VERSION: u8 = 1;
 /// The number of bytes before the payload.
 pub(crate) const HEADER_LEN: usize = 5;
 
-/// The cause for which bytes are not a record.
+/// The reason that bytes are not a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Damage {
     #[error("it is shorter than its header")]
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn shorter_than_the_header_is_damage() {
+    fn short_frames_are_damage() {
         for len in 0..HEADER_LEN {
             assert_eq!(decode(b"l", 1, &framed(b"l", 1, b"x")[..len]), Err(Damage::Short));
         }
@@ -88,7 +88,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn payload_comes_back(list: Vec<u8>, seq: u64, payload: Vec<u8>) {
+        fn payloads_round_trip(list: Vec<u8>, seq: u64, payload: Vec<u8>) {
             let frame = framed(&list, seq, &payload);
             prop_assert_eq!(decode(&list, seq, &frame), Ok(&payload[..]));
         }

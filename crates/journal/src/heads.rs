@@ -54,9 +54,9 @@ pub(crate) struct Heads {
     pub(crate) next_id: ListId,
     /// Removed lists that the store still records as removed.
     pub(crate) gone: Vec<ListId>,
-    /// The store says that there is a file of marks.
+    /// The store records that there is a file of marks.
     pub(crate) is_marked: bool,
-    /// The cause for which a part of the store cannot be read; absent while all can.
+    /// The reason that a part of the store cannot be read; absent while all of it can.
     pub(crate) unreadable: Option<String>,
 }
 
@@ -90,16 +90,16 @@ impl Heads {
     }
 
     /// Refuses every list that ends before its last acknowledged record. Its end stays at that
-    /// record, so that no number is given twice.
+    /// record, so that no number is used twice.
     pub(crate) fn judge(&mut self, acknowledged: impl Iterator<Item = Acknowledged>) {
         for (id, list, last) in acknowledged {
             self.next_id = self.next_id.max(id.saturating_add(1));
             let found = match self.lists.get(&list) {
-                // It was removed, and made again.
+                // The list was removed, and made again.
                 Some(head) if head.id > id => continue,
                 Some(head) if head.id == id => head.last,
                 None if self.gone.contains(&id) => continue,
-                // What is there is a former list of that name.
+                // The list that is there is an earlier one of that key.
                 Some(_) | None => 0,
             };
             if found < last {
@@ -115,7 +115,7 @@ impl Heads {
             missing: 0,
             reason: String::new(),
         });
-        // Of a list that cannot be read nobody knows what is missing.
+        // It is not known how many records of an unreadable list are missing.
         if damaged.seq > 0 {
             damaged.missing = damaged.missing.saturating_add(missing);
             damaged.reason = format!(

@@ -25,7 +25,7 @@ const RECORD: u8 = b'r';
 pub(crate) const GONE_BEGIN: &[u8] = b"g";
 /// The first key after those of removed lists.
 pub(crate) const GONE_END: &[u8] = b"h";
-/// The key that says that there is a file of marks.
+/// The key that records that there is a file of marks.
 pub(crate) const MARKED: &[u8] = b"m";
 /// The first key after [`MARKED`].
 pub(crate) const MARKED_END: &[u8] = b"n";
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn strange_keys_are_none() {
+    fn unknown_keys_are_not_parsed() {
         for key in [&b""[..], b"r", b"r123", b"r12345678901", b"r1234567890123", b"l12345678901"] {
             assert_eq!(record_of(key), None, "{key:?}");
         }

@@ -25,8 +25,8 @@ pub const REOPEN_PAUSE_MIN: Duration = Duration::from_millis(250);
 
 /// The longest back-off before a failed store is opened again; it doubles up to here.
 pub const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(2);
-/// The number of retries for a store that looks damaged after a failure, before the journal becomes
-/// read only.
+/// The number of retries for a store that appears damaged after a failure, before the journal
+/// becomes read only.
 pub const REOPENS_OF_DAMAGED_MAX: u32 = 3;
 
 /// The size of the store's cache of decoded blocks, bytes.
@@ -53,9 +53,9 @@ pub const REOPEN_FREE_BYTES: usize = 1024 * 1024;
 /// The interval at which the store is polled until it has written its tables.
 pub const TABLES_POLL: Duration = Duration::from_millis(5);
 
-/// The longest time for which a mark of an acknowledged append is in memory only. A power cut in
-/// that time, and damage to bytes that were synced before it, cannot be distinguished from a write
-/// that was cut short.
+/// The longest time for which the mark of an acknowledged append is not synced. After a power cut
+/// in that time, damage to the bytes of that append cannot be distinguished from a write that was
+/// cut short.
 pub const MARKS_SYNC_PAUSE: Duration = Duration::from_secs(1);
 
 /// The growth, beyond twice its former size, at which the file of marks is written anew, bytes. At

@@ -1,8 +1,9 @@
 //! The end of each list, as it was acknowledged, in a file beside the store.
 //!
-//! A log whose end is lost looks like a log whose end was never written. So each batch that is on
-//! disk adds an entry to this file: the lists that it changed, and their ends. When the journal is
-//! opened, a list of the store that ends before its mark has lost acknowledged records.
+//! A log whose end is lost cannot be distinguished from one whose end was never written. So each
+//! batch that is on disk adds an entry to this file: the lists that it changed, and their ends.
+//! When the journal is opened, a list of the store that ends before its mark has lost acknowledged
+//! records.
 //!
 //! ```text
 //! file  = entry*                  the first entry says which layout this is
@@ -115,7 +116,7 @@ impl MarksFile {
     }
 
     /// Marks the changes of a batch that is on disk, encoded one after the other. `heads` are the
-    /// ends after the batch. A failed write is made up for later; the batch is on disk in any case.
+    /// ends after the batch. A failed write is repeated later; the batch is on disk in any case.
     pub(crate) fn mark(&mut self, changes: &[u8], heads: &Heads) {
         let has_grown = self.len > self.base.saturating_mul(2) + limits::MARKS_GROWTH_BYTES;
         let outcome = if self.file.is_none() || has_grown {

@@ -33,7 +33,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Pages> {
     if !error.raw_os_error().is_some_and(|code| OF_THE_DISK.contains(&code)) {
         return Err(error);
     }
-    // Of a folder, or of a file that cannot even be opened, there is no page.
+    // A folder, or a file that cannot be opened, has no readable page.
     let file = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
     let file = file.ok().filter(|(about, _)| about.is_file() && about.len() > 0);
     let (bytes, unreadable) = match file {
@@ -89,7 +89,7 @@ mod tests {
         (bytes, unreadable.map(|(at, _)| at))
     }
 
-    /// All others are read.
+    /// All other pages are read.
     #[test]
     fn unreadable_pages_are_zeros() {
         let page = limits::PAGE_BYTES;

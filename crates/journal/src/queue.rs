@@ -122,8 +122,8 @@ impl Queue {
                 Some(_) => {}
             }
         }
-        // Where this thread shares its core with those who submit, they come first: one sync then
-        // serves all of them. On an idle core this costs nothing and waits for nobody.
+        // If this thread shares its core with submitting threads, they run first, so that one sync
+        // serves all of them. On an idle core this costs nothing.
         MutexGuard::unlocked(&mut state, std::thread::yield_now);
         let (mut records, mut bytes, mut is_joined) = (0, 0, false);
         while is_joined || (records < bounds.records_max && bytes < bounds.bytes_max) {

@@ -25,7 +25,7 @@ const PAGE_RECORDS: usize = 64;
 /// The largest number of appends that wait for the disk at once.
 const APPENDS_WAITING_MAX: usize = 1_024;
 
-/// The cause for which a journal cannot be verified or salvaged.
+/// The reason that a journal cannot be verified or salvaged.
 #[derive(Debug, thiserror::Error)]
 pub enum SalvageError {
     /// There is no journal in the folder.
@@ -57,8 +57,8 @@ pub enum SalvageError {
 /// The result of verifying a journal.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Verified {
-    /// The damage. A processor has the journal read only where a file is damaged, but not for
-    /// damaged marks or a missing log.
+    /// The damage. A processor opens the journal read only if a file is damaged, except for damaged
+    /// marks or a missing log.
     pub damage: Damage,
     /// The number of whole lists.
     pub lists: u64,
@@ -69,7 +69,7 @@ pub struct Verified {
 /// The treatment of damaged lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Damaged {
-    /// They are left out: their numbers can be given again.
+    /// They are left out, and their numbers can be used again.
     LeaveBehind,
     /// Their records up to the damage are copied, and their ends are marked: they stay refused, and
     /// no number is given twice.
@@ -185,8 +185,8 @@ pub fn verify(dir: &Path) -> Result<Verified, SalvageError> {
     Ok(Source::open(dir)?.verify())
 }
 
-/// Writes all whole lists into a new journal, and damaged ones as `damaged` says. It is durable on
-/// return.
+/// Writes all whole lists into a new journal, and treats damaged ones as `damaged` selects. It is
+/// durable on return.
 ///
 /// # Errors
 /// As [`verify`], and when the new journal cannot be written; it is not to be used then.
@@ -255,7 +255,7 @@ impl Target<'_> {
                 expected: after,
                 records: page.into_iter().map(|record| record.payload).collect(),
                 done: Box::new(move |outcome| {
-                    // Who failed before waits no longer.
+                    // A caller that failed before no longer waits.
                     drop(sender.send(outcome));
                 }),
             };

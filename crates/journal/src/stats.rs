@@ -7,8 +7,8 @@ use std::time::Duration;
 pub const SYNC_BOUNDS: [f64; 12] =
     [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
 
-/// The writer's counters since the journal was opened. Each is read on its own with
-/// [`Ordering::Relaxed`]; together they are not of one moment.
+/// The writer's counters since the journal was opened. Each is read separately with
+/// [`Ordering::Relaxed`], so that together they are not a consistent snapshot.
 #[derive(Debug, Default)]
 pub struct Stats {
     /// Batches written.

@@ -123,8 +123,8 @@ impl Writer {
         batch.answer();
     }
 
-    /// Returns the changes that go with a batch: the key that says that there are marks, and
-    /// removed lists to forget.
+    /// Returns the changes that are added to a batch: the key that records that there are marks,
+    /// and removed lists to forget.
     fn ops_of_marks(&mut self) -> Vec<Op> {
         let forgotten = self.forgettable.len().min(limits::GONE_BATCH_MAX);
         let forgotten = self.forgettable.drain(..forgotten);
@@ -147,7 +147,8 @@ impl Writer {
     /// writes.
     fn fail(&mut self, batch: Batch, error: &EngineError) {
         tracing::error!(%error, "a write failed, nothing is acknowledged until the store is open again");
-        // A store that cannot be read in a part cannot be merged either, and fails again and again.
+        // A store of which a part cannot be read cannot be merged either, and would fail
+        // repeatedly.
         let unreadable = self.shared.heads.read().unreadable.clone();
         let health = match unreadable {
             Some(reason) => {
@@ -186,7 +187,7 @@ impl Writer {
                     tracing::info!("the store is open again");
                     return self.shared.queue.heal();
                 }
-                // A disk that failed once more may be well again, and what it holds whole.
+                // A disk that failed once more may have recovered, with undamaged content.
                 Err(error @ EngineError::Damaged(_)) if tries > 0 => {
                     tries -= 1;
                     error
@@ -206,7 +207,7 @@ impl Writer {
     }
 
     fn try_reopen(&mut self) -> Result<(), EngineError> {
-        // While the place takes no writes the failed store stays open for those who read.
+        // While the disk takes no writes, the failed store stays open for readers.
         self.place.probe()?;
         let shared = Arc::clone(&self.shared);
         let mut slot = shared.engine.write();
@@ -218,7 +219,8 @@ impl Writer {
             Ok(engine)
         })?;
         shared.files.write().extend(engine.damage());
-        // It may hold what was refused, of which the marks say nothing: they do before it is read.
+        // The store may hold records that were refused and are not in the marks: the marks are
+        // updated before it is read.
         self.marks.iter_mut().for_each(MarksFile::are_behind);
         self.forgettable.clear();
         self.sync_marks();

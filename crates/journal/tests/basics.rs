@@ -18,7 +18,7 @@ fn open(dir: &Path) -> Embedded {
 }
 
 #[test]
-fn open_again_gives_the_same() {
+fn reopened_journals_are_unchanged() {
     let dir = tempfile::tempdir().unwrap();
     let journal = open(dir.path());
     assert_eq!(append(&journal, "a", 0, &["1", "2"]), Ok(2));

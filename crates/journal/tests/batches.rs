@@ -34,7 +34,7 @@ fn appends_during_a_sync_share_the_next() {
 }
 
 #[test]
-fn batch_is_bounded() {
+fn batches_and_queue_are_bounded() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let options = Options { batch_records_max: 3, batch_bytes_max: 10, queue_len_max: 8 };
     let journal = Embedded::open_place(dir.path(), options, Box::new(disk.clone())).unwrap();
@@ -56,7 +56,7 @@ fn batch_is_bounded() {
 
 /// They share a sync.
 #[test]
-fn grouped_appends_have_outcomes_each() {
+fn each_grouped_append_has_an_outcome() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let journal = disk.open(dir.path());
     let together = [pending("a", 0, &["x"]), pending("b", 7, &["y"]), pending("c", 0, &["z"])];
@@ -138,7 +138,7 @@ fn outcomes_follow_the_sync_in_order() {
 }
 
 #[test]
-fn answer_that_panics_ends_nothing() {
+fn panicking_callbacks_end_nothing() {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::default());
     let journal = disk.open(dir.path());
     let done = Box::new(|_| panic!("a caller's bug"));

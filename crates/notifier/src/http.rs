@@ -82,7 +82,7 @@ fn tls() -> Result<ClientConfig, ConfigError> {
     let found = rustls_native_certs::load_native_certs();
     let (added, _) = roots.add_parsable_certificates(found.certs);
     if added == 0 {
-        tracing::warn!("the system has no trusted certificates; no https address can be told");
+        tracing::warn!("the system has no trusted certificates; no https address can be notified");
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)

@@ -34,7 +34,7 @@ impl Admin {
         Self { registry, is_ready: Arc::new(AtomicBool::new(false)), journals: Vec::new() }
     }
 
-    /// Reports these journals on `/readyz` where one is read only.
+    /// Makes `/readyz` report those of these journals that are read only.
     pub(crate) fn of(self, journals: Vec<Embedded>) -> Self {
         Self { journals, ..self }
     }
@@ -70,8 +70,8 @@ struct Shown {
     shutdown: CancellationToken,
 }
 
-/// Serves `/readyz`. A server whose journal is read only is ready: its orders can be read, and only
-/// here.
+/// Serves `/readyz`. A server whose journal is read only counts as ready: its orders can be read,
+/// and only from it.
 async fn ready(State(shown): State<Shown>) -> Result<String, Problem> {
     if shown.admin.is_ready.load(Ordering::Relaxed) && !shown.shutdown.is_cancelled() {
         let read_only = shown.admin.journals.iter().find_map(Embedded::read_only);

@@ -32,26 +32,26 @@ enum Format {
 /// `orderstream check`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Check {
-    /// Check only what an installation needs, before there is one
+    /// Check only the preconditions of an installation, before it exists
     #[arg(long)]
     pre: bool,
     /// Repeat the checks until none fails, for at most this long
     #[arg(long, value_name = "DURATION")]
     wait: Option<String>,
-    /// Only these groups
+    /// Run only these groups of checks
     #[arg(long, value_delimiter = ',', value_name = "GROUP", value_parser = group)]
     only: Vec<Group>,
-    /// Not these groups
+    /// Skip these groups of checks
     #[arg(long, value_delimiter = ',', value_name = "GROUP", value_parser = group)]
     skip: Vec<Group>,
     /// The intended count of processors: with `--only stranding`, check whether the others can be
     /// removed
     #[arg(long, value_name = "SET=COUNT", value_parser = wanted)]
     processors: Option<(String, u32)>,
-    /// The installation's namespace; with `--only stranding`, the namespace of the orders
+    /// Namespace of the installation; with `--only stranding`, the namespace of the orders
     #[arg(long, short, value_name = "NAME")]
     namespace: Option<String>,
-    /// The kubeconfig; without it the one that kubectl takes, or the pod's own rights
+    /// The kubeconfig; without it the one that kubectl would use, else the pod's own access
     #[arg(long, env = "ORDERSTREAM_KUBECONFIG", value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// The context of the kubeconfig

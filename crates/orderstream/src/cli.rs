@@ -19,7 +19,7 @@ use crate::schema::SchemaOf;
 use crate::telemetry::{CommandKind, LogFormat};
 use crate::{figures, output, roles, verbs};
 
-/// Requests for quotation: a buyer asks, sellers propose, every event is stored and numbered.
+/// Requests for quotation: a buyer asks, sellers propose, and every event is numbered and durable.
 #[derive(Debug, Parser)]
 #[command(name = "orderstream", version, propagate_version = true)]
 #[command(after_help = "Exit codes: 0 done, 1 unexpected, 2 wrong input, 3 expired or timed out, \
@@ -104,7 +104,7 @@ pub(crate) enum Command {
     List(verbs::List),
     /// Follow an order request until its end
     Watch(verbs::Watch),
-    /// Wait until an order request is in a state
+    /// Wait until an order request reaches a state
     Wait(verbs::Wait),
     /// Delete an order request, which cancels its order
     Delete(verbs::Delete),
@@ -136,7 +136,7 @@ pub(crate) enum Service {
 /// The flags for scripts that every role has.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Common {
-    /// File that the addresses really bound are written to, as JSON
+    /// File to which the bound addresses are written, as JSON
     #[arg(long, env = "ORDERSTREAM_ADDR_FILE")]
     pub(crate) addr_file: Option<PathBuf>,
 }
@@ -238,8 +238,8 @@ impl Command {
     }
 }
 
-/// Prints the fault of a command line, or the help that was asked for. A terminal gets all of it; a
-/// pod's log and its termination message get one line.
+/// Prints the fault of a command line, or the requested help. A terminal gets the full text; a
+/// pod's log and termination message get one line.
 pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
     let text = error.to_string();
     match text.strip_prefix("error: ") {
@@ -266,7 +266,7 @@ mod tests {
 
     use clap::CommandFactory as _;
 
-    /// With the tip at the right flag; the usage is left out.
+    /// The line has clap's tip about the right flag, and no usage text.
     #[test]
     fn wrong_flags_take_one_line() {
         let error = super::Cli::command()

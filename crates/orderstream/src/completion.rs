@@ -43,7 +43,7 @@ impl Completion {
 /// `orderstream man [DIR]`
 #[derive(Debug, clap::Args)]
 pub(crate) struct ManPages {
-    /// Folder for a page of each command; the page of `orderstream` itself is printed when absent
+    /// Folder for one page per command; when absent, the page of `orderstream` itself is printed
     dir: Option<PathBuf>,
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn merged<T: Serialize + DeserializeOwned>(
     let Value::Object(given) = given else {
         return Err(wrong("is not a map of keys to values".to_owned()));
     };
-    // The file alone must be right: an unknown key or a wrong value is named here.
+    // The file alone must be valid: an unknown key or a wrong value is named here.
     serde_json::from_value::<T>(Value::Object(given.clone()))
         .map_err(|error| wrong(error.to_string()))?;
     let mut merged = match serde_json::to_value(&flags) {

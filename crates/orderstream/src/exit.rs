@@ -49,7 +49,8 @@ impl Failure {
         Self::new(5, message)
     }
 
-    /// Makes a failure of a request that was sent and got no response: code 5, and in doubt.
+    /// Makes a failure of a request that was sent and got no response: code 5; it may have been
+    /// carried out.
     pub(crate) const fn unanswered(message: String) -> Self {
         let mut failure = Self::not_reached(message);
         failure.is_in_doubt = true;
@@ -69,7 +70,7 @@ impl Failure {
             Some(Reason::Internal) | None => Self::unexpected(message),
             Some(_) => Self::refused(message),
         };
-        // These say themselves that what was asked may have been done.
+        // With these reasons the request may have been carried out.
         let is_in_doubt = matches!(reason, Some(Reason::Unreachable | Reason::StorageUnavailable));
         Self { reason, is_in_doubt, ..failure }
     }
@@ -102,8 +103,8 @@ impl Failure {
         self.code == 5
     }
 
-    /// Reports whether the order's server was not reached, directly or by the server that was
-    /// asked.
+    /// Reports whether the order's processor was not reached, directly or by the server that was
+    /// called.
     pub(crate) fn is_for_want_of_an_answer(&self) -> bool {
         self.is_not_reached() || self.reason == Some(Reason::Unreachable)
     }

@@ -1,5 +1,5 @@
 //! `orderstream lint`: checks manifests without a server, with line and column. Exits with code 2
-//! when something is wrong.
+//! if there are findings.
 
 use std::io::Read as _;
 
@@ -86,7 +86,7 @@ impl Lint {
 
 fn text(file: &str) -> Result<String, Failure> {
     let read = if file == "-" {
-        // One byte more than allowed: what is longer is told of as too long.
+        // One byte more than allowed, so that a longer text is reported as too long.
         let mut text = String::new();
         let bound = u64::try_from(TEXT_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
         std::io::stdin().lock().take(bound).read_to_string(&mut text).map(|_| text)

@@ -1,5 +1,5 @@
-//! Binding ports: an occupied one is an error that names the port, the flag and, where known, the
-//! process. Every address really bound is logged.
+//! Binding ports: an occupied port is an error that names the port, the flag and, if known, the
+//! process. Every bound address is logged.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -64,7 +64,7 @@ impl Addresses {
         let bound: BTreeMap<_, _> =
             self.bound.iter().map(|(name, address)| (name, address.to_string())).collect();
         let text = serde_json::to_string(&bound).unwrap_or_default();
-        // Written aside and renamed, so that a reader sees all or nothing.
+        // Written to another file and renamed, so that a reader sees all of it or nothing.
         let aside = file.with_extension("part");
         std::fs::write(&aside, text).and_then(|()| std::fs::rename(&aside, file)).map_err(|error| {
             Failure::unexpected(format!("cannot write --addr-file {}: {error}", file.display()))

@@ -31,7 +31,7 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // A wrong flag ends here: clap says which, and what was meant, with code 2.
+    // A wrong flag ends here with code 2: clap names it, and suggests the right one.
     let matches = match cli::Cli::command().try_get_matches() {
         Ok(matches) => matches,
         Err(error) => return cli::refuse(&error),

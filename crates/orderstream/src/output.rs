@@ -27,7 +27,7 @@ pub(crate) fn bytes(bytes: &[u8]) {
 pub(crate) fn error(failure: &Failure) {
     let head = paint(Style::Error, "error:", &std::io::stderr());
     eprintln!("{head} {failure}");
-    // What is wrong with a field stands in the message; its page could say no more.
+    // The message already has the fault of a field; the page of the reason adds nothing.
     if let Some(reason) = failure.reason().filter(|reason| *reason != Reason::InvalidField) {
         eprintln!(" hint: orderstream explain {}", reason.as_str());
     }

@@ -13,7 +13,7 @@ use crate::exit::Failure;
 use crate::output;
 use crate::verbs::plain::PlainServer;
 
-/// The time between two reads of the resource.
+/// The interval between two reads of the resource.
 const LOOK: Duration = Duration::from_millis(100);
 /// The proposed price, EUR.
 const PRICE: &str = "1249.50";
@@ -30,7 +30,7 @@ pub(crate) struct Prove {
     /// The time limit of each step
     #[arg(long, default_value = "60s", value_name = "DURATION")]
     timeout: String,
-    /// The kubeconfig; without it the one that kubectl takes, or the pod's own rights
+    /// The kubeconfig; without it the one that kubectl would use, else the pod's own access
     #[arg(long, env = "ORDERSTREAM_KUBECONFIG", value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
 }

@@ -19,7 +19,7 @@ pub(crate) enum LogFormat {
 /// level, verbs warnings and errors only.
 pub(crate) fn start(format: LogFormat, kind: CommandKind) -> Result<(), Failure> {
     let default = match kind {
-        // What the Kubernetes client fails in, we say ourselves, with what it was for.
+        // Failures of the Kubernetes client are logged by our own code, with their purpose.
         CommandKind::Role => "info,kube_client=off,kube_runtime=off",
         CommandKind::Laptop => "info,orderstream_rpc=warn",
         CommandKind::Verb => "warn,kube_client=off",
@@ -33,7 +33,8 @@ pub(crate) fn start(format: LogFormat, kind: CommandKind) -> Result<(), Failure>
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
-        // A log on a full disk loses its lines: what tells of that panics where it cannot be written.
+        // A log on a full disk loses its lines: the report of that would panic, since it cannot be
+        // written either.
         .log_internal_errors(false)
         .with_writer(std::io::stderr);
     let started = match format {

@@ -150,7 +150,7 @@ impl Delete {
 pub(crate) struct Watch {
     /// Name of the order request
     name: String,
-    /// Show changes after this event
+    /// Show only changes after the event with this sequence number
     #[arg(long, default_value_t = 0, value_name = "SEQ")]
     after: u64,
     #[command(flatten)]
@@ -277,7 +277,7 @@ impl Wanted {
         }
     }
 
-    /// Fails where the order has ended in another state: it will not change any more.
+    /// Fails if the order has ended in another state: it will not change any more.
     fn still_possible(&self, name: &str, resource: &Value) -> Result<(), Failure> {
         let phase = show::phase(resource);
         if is_end(phase) && !matches!(self, Self::Delete | Self::Condition(_)) {

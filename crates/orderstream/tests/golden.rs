@@ -1,4 +1,4 @@
-//! Goldens: what the binary stores, sends and answers, compared with what it did when that was
+//! Goldens: what the binary stores, sends and replies, compared with what it did when that was
 //! checked in. They fail when a name, a number or a text changes that somebody else may have
 //! stored.
 //!
@@ -38,7 +38,7 @@ use receiver::Receiver;
 use stage::Stage;
 use transcript::folder;
 
-/// The file with the answers about the checked-in folders.
+/// The file with the replies about the checked-in folders.
 const STORED: &str = "stored.jsonl";
 
 /// The use of the golden files in this run.
@@ -46,7 +46,7 @@ const STORED: &str = "stored.jsonl";
 enum Mode {
     /// Compares with them.
     Compare,
-    /// Writes the transcript, the records, and the answers about the folders that are there.
+    /// Writes the transcript, the records, and the replies about the existing folders.
     Answers,
     /// Writes the folders and the requests too.
     All,

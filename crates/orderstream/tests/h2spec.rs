@@ -9,7 +9,7 @@ use crate::process::dev;
 
 /// The variable with the path of h2spec; set by `cargo xtask test`.
 const VARIABLE: &str = "ORDERSTREAM_TEST_H2SPEC";
-/// The time that one case waits for an answer, seconds.
+/// The time that one case waits for a response, seconds.
 const CASE_TIMEOUT_S: &str = "5";
 /// The number of h2spec's cases, with the strict ones.
 const CASES: usize = 146;

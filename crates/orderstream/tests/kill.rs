@@ -24,7 +24,7 @@ struct Done {
     acknowledged: BTreeSet<String>,
 }
 
-/// Posts proposals one after another; each is sent again, under its id, until it is answered.
+/// Posts proposals one after another; each is sent again, under its id, until it has a reply.
 fn submitter(
     name: &'static str,
     stop: Arc<AtomicBool>,

@@ -122,7 +122,7 @@ fn propose(market: &Market) {
 }
 
 #[test]
-fn commands_alone_complete_a_tender() {
+fn verbs_alone_complete_an_order() {
     let market = Market::start();
     market.submit();
     let why = market.ok("why office-chairs");
@@ -193,7 +193,7 @@ fn decide(market: &Market) {
     // An order request knows no keys: what is done again is done again.
     for _ in 0..2 {
         let said = market.ok("undo-award office-chairs --key u1");
-        assert_eq!(said, "award of order office-chairs undone; nobody was told\n");
+        assert_eq!(said, "award of order office-chairs undone; nobody was notified\n");
         let said = market.ok("award office-chairs p-1 --undo-within 10m --key aw1");
         assert!(said.starts_with("awarded p-1 of chairs-rosenheim"), "{said}");
     }
@@ -207,7 +207,7 @@ fn decide(market: &Market) {
     assert_eq!(
         said,
         "awarded CHAIR-ERGO-01 to p-2 of moebel-augsburg for 4900.00 EUR, MAT-FLOOR-120 to p-1 of \
-         chairs-rosenheim for 1400.00 EUR; 1 other proposal closed, all who took part are told\n"
+         chairs-rosenheim for 1400.00 EUR; 1 other proposal closed, all who took part are notified\n"
     );
     let (code, text) = market.refused("award office-chairs p-2");
     assert!(code == 4 && text.contains("[ALREADY_AWARDED]"), "{text}");

@@ -115,7 +115,7 @@ fn sellers_may_call_any_processor() {
     assert_ne!(forwarded.and_then(|line| line.rsplit(' ').next()), Some("0"), "{page}");
 }
 
-/// They are not unknown: a processor that does not answer may own them.
+/// They are not reported as unknown: a processor that does not reply may own them.
 #[test]
 fn silent_peers_make_orders_unreachable() {
     let mut town = Town::build();

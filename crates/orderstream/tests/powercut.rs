@@ -57,7 +57,7 @@ fn new_recorder(folder: &Path) -> (Disk, Recorder) {
 }
 
 #[test]
-fn power_cuts_lose_nothing_answered() {
+fn power_cuts_lose_nothing_acknowledged() {
     if !is_supported() {
         return;
     }

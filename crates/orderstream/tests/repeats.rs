@@ -54,7 +54,7 @@ async fn pause(processor: SocketAddr) -> v1::ActResponse {
     client.pause(request).await.unwrap().into_inner()
 }
 
-/// Sends a request of each kind, for each seller and the buyer, under keys; returns the answers.
+/// Sends a request of each kind, for each seller and the buyer, under keys; returns the replies.
 fn everybody(processor: SocketAddr, grpc: SocketAddr) -> Vec<String> {
     let offer = |seller: &str| json!({"order_req_id": ORDER, "seller": seller, "price": "10.50", "currency": "EUR"});
     let ask = |seller: &str| json!({"seller": seller, "message": "when?"});
@@ -76,7 +76,7 @@ fn everybody(processor: SocketAddr, grpc: SocketAddr) -> Vec<String> {
 }
 
 #[test]
-fn keys_repeat_their_answer_after_kills() {
+fn keys_repeat_their_reply_after_kills() {
     let mut pair = Pair::start();
     let (rest, grpc) = (pair.processor.address("rest"), pair.processor.address("grpc"));
     let requestor = pair.requestor.address("requestor");
@@ -172,7 +172,7 @@ fn open(pair: &Pair, id: &str) {
     });
 }
 
-/// Each command over REST has one effect and one answer for ever.
+/// Each command over REST has one effect and one reply for ever.
 #[test]
 fn buyers_keys_have_one_effect() {
     let mut pair = Pair::start();

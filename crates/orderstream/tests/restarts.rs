@@ -41,7 +41,7 @@ fn rank(phase: &str) -> u8 {
     }
 }
 
-/// The last answers that a buyer read about each order.
+/// The last replies that a buyer received about each order.
 #[derive(Debug, Default)]
 struct Memory {
     orders: BTreeMap<String, Value>,

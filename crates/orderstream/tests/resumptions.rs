@@ -109,7 +109,7 @@ fn id(number: usize) -> String {
     format!("R{number}")
 }
 
-/// Streams of the other processor resume never.
+/// Streams from the other processor never resume.
 #[test]
 fn disturbances_cost_one_resumption_per_stream() {
     let mut place = Place::build();

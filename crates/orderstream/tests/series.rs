@@ -14,12 +14,12 @@ const RANDOM: usize = 10_000;
 const BATCH: usize = 100;
 /// The limit of series of one process.
 const SERIES_MAX: usize = 2_000;
-/// The start of an answer.
+/// The start of a response.
 const HEAD: &str = "HTTP/1.1 ";
 /// The start of a made-up word.
 const MARK: &str = "madeup";
 
-/// Sends the heads of many requests over one connection, and waits for all answers.
+/// Sends the heads of many requests over one connection, and waits for all responses.
 fn ask_all(address: SocketAddr, heads: &[String]) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();

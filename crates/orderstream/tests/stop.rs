@@ -43,7 +43,7 @@ impl Protocol {
         }
     }
 
-    /// Reports whether these bytes hold an answer, or say that nothing was done.
+    /// Reports whether these bytes are a reply, or prove that nothing was done.
     fn is_answer(self, bytes: &[u8]) -> bool {
         match self {
             Self::Http => is_whole(bytes),
@@ -57,7 +57,7 @@ impl Protocol {
     }
 }
 
-/// Reports whether these bytes are an answer of HTTP/1.1 with all of its body.
+/// Reports whether these bytes are an HTTP/1.1 response with all of its body.
 fn is_whole(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes).to_ascii_lowercase();
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
@@ -96,7 +96,7 @@ impl Seen {
         self.late += other.late;
     }
 
-    /// Reads the answer to a request that was sent this long after the connection.
+    /// Reads the response to a request that was sent this long after the connection was made.
     fn count(&mut self, stream: &mut TcpStream, protocol: Protocol, sent_after: Duration) {
         match read_answer(stream, protocol) {
             true => self.answered += 1,

@@ -115,7 +115,7 @@ impl Tender {
         (text("state"), text("reason"))
     }
 
-    /// Compares the answer to a command, and every later report of it, with the order.
+    /// Compares the reply to a command, and every later report of its outcome, with the order.
     fn judge(&self, key: &str, answer: &Answer, fact: Fact) {
         let counts = fact == Fact::Counts;
         if answer.status == 409 && self.told(key).status == 404 {
@@ -243,7 +243,7 @@ fn rest_replies_hold_beside_grpc_rivals() {
     }
 }
 
-/// They are pending, and once decided their answer stays.
+/// They are pending, and once decided their outcome stays.
 #[test]
 fn commands_wait_for_silent_processors() {
     let mut pair = Pair::start();

@@ -35,7 +35,7 @@ impl Laptop {
 }
 
 #[test]
-fn crd_prints_what_is_checked_in() {
+fn crd_prints_the_checked_in_definitions() {
     let printed = String::from_utf8(run(&["crd"]).stdout).unwrap();
     for name in ["orderrequests", "sellers"] {
         let file = root().join(format!("deploy/crds/{name}.orderstream.dev.yaml"));

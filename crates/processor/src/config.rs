@@ -33,8 +33,8 @@ pub struct Config {
     /// With --sellers-from-cluster: the only namespace to read sellers from; all when not given
     #[arg(long, env = "ORDERSTREAM_SELLERS_NAMESPACE", value_name = "NAME")]
     pub sellers_namespace: Option<String>,
-    /// With --sellers-from-cluster: the kubeconfig; without it the pod's own, or KUBECONFIG, or
-    /// ~/.kube/config
+    /// With --sellers-from-cluster: the kubeconfig; without it KUBECONFIG or ~/.kube/config, else
+    /// the pod's own access
     #[arg(long, env = "ORDERSTREAM_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
     /// Name under which other processors know this one; its gRPC address when not given
@@ -52,15 +52,15 @@ pub struct Config {
     /// when not given
     #[arg(long, env = "ORDERSTREAM_REST_URL", value_name = "URL")]
     pub rest_url: Option<String>,
-    /// File with the notification settings: mail server, provider of text messages, signatures of
-    /// webhooks, sinks, templates; without it nobody is notified
+    /// File of the notification settings: mail server, provider of text messages, webhook
+    /// signatures, sinks, templates; without it nobody is notified
     #[arg(long, env = "ORDERSTREAM_NOTIFY_CONFIG", value_name = "FILE")]
     pub notify_config: Option<PathBuf>,
-    /// Let webhooks go to loopback and link-local addresses too, for trials on one machine
+    /// Allow webhooks to loopback and link-local addresses, for trials on one machine
     #[arg(long, env = "ORDERSTREAM_WEBHOOK_ALLOW_LOCAL")]
     pub webhook_allow_local: bool,
     /// Time for which an order is kept after its end, from 1m to 999d. Then its lists are removed;
-    /// a requestor that keeps the order still refuses its id
+    /// a requestor that still has the order refuses to open its id again
     #[arg(long, env = "ORDERSTREAM_KEEP_ENDED", default_value = "31d", value_name = "DURATION")]
     pub keep_ended: String,
 }

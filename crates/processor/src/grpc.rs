@@ -44,7 +44,7 @@ impl Grpc {
     }
 }
 
-/// The order that a request names, with the caller, the idempotency key and the conditions.
+/// The target of a request: the order, with the caller, the idempotency key and the conditions.
 struct Target {
     key: OrderKey,
     incarnation: Option<Incarnation>,

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-/// Commands that wait for the disk at one time. Half of the journal's own queue, so that the
-/// journal never refuses a command that the book has already decided.
+/// Commands that wait for the disk at once. Half of the journal's own queue, so that the journal
+/// never refuses a command that the book has already decided.
 pub const IN_FLIGHT_MAX: usize = 8_192;
-/// Orders held at one time: a hundred thousand parked orders fit in about 200 MB.
+/// Orders held at once: a hundred thousand parked orders fit in about 200 MB.
 pub const ORDERS_MAX: usize = 1_000_000;
 /// Verdicts on sellers that an order keeps: ten times its greatest number of invitations. With the
 /// longest names they take a fifth of a message.
@@ -16,14 +16,14 @@ pub const SHARDS: usize = 64;
 pub const TAIL_EVENTS_MAX: usize = 256;
 /// Events that a follower reads from disk at once.
 pub const PAGE_EVENTS: usize = 256;
-/// Followers of one order at one time: one tracker, the hundred sellers that an order may invite,
-/// and people who observe.
+/// Followers of one order at once: one tracker, the hundred sellers that an order may invite, and
+/// people who observe.
 pub const FOLLOWERS_MAX: usize = 256;
-/// Sessions of one seller at one time: two for each of its programs while one is replaced, and some
-/// for trials.
+/// Sessions of one seller at once: two for each of its programs while one is replaced, and some for
+/// trials.
 pub const SESSIONS_PER_SELLER_MAX: usize = 16;
-/// Orders that one session of a seller follows at one time: with the longest names a welcome lists
-/// them within one message.
+/// Orders that one session of a seller follows at once: with the longest names a welcome lists them
+/// within one message.
 pub const ORDERS_PER_SESSION_MAX: usize = 1_000;
 /// Bytes of a REST body (reference: one order with a hundred items takes 20 KiB).
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -39,7 +39,7 @@ pub const PAGE_VERSIONS: usize = 100;
 pub const PAGE_CONVERSATION: usize = 500;
 /// Events of a list that one request scans at most: sixteen pages from disk.
 pub const SCANNED_EVENTS_MAX: usize = 4_096;
-/// Comparisons made at one time: each may occupy a core for a while when an order has thousands of
+/// Comparisons made at once: each may occupy a core for a while when an order has thousands of
 /// proposals with many lines.
 pub const COMPARISONS_AT_ONCE: usize = 2;
 /// Bytes of text in one page of proposals on the wire, except for a single larger one: with the
@@ -47,21 +47,20 @@ pub const COMPARISONS_AT_ONCE: usize = 2;
 pub const PAGE_BYTES_MAX: usize = 256 * 1024;
 /// Results that a summary of many submissions lists one by one; of refused ones as many again.
 pub const RESULTS_MAX: usize = 1_000;
-/// Submissions of one call that wait for the disk at one time.
+/// Submissions of one call that wait for the disk at once.
 pub const SUBMISSIONS_IN_FLIGHT: usize = 256;
 /// The longest interval between two checks of the clock, in milliseconds: limits how late an expiry
 /// is noticed after the wall clock jumped.
 pub const CLOCK_LOOK_MS: u64 = 500;
-/// Delivery attempts at one time, over all orders: each holds a socket and a few buffers.
+/// Delivery attempts at once, over all orders: each holds a socket and a few buffers.
 pub const NOTIFY_ATTEMPTS_MAX: usize = 512;
-/// Attempts at one destination, such as a mail server, at one time.
+/// Attempts at one destination, such as a mail server, at once.
 pub const NOTIFY_PER_DESTINATION: usize = 8;
-/// Notification rounds at one time, one per order: each has an attempt under way, or reads its
-/// outbox.
+/// Notification rounds at once, one per order: each has an attempt under way, or reads its outbox.
 pub const NOTIFY_ROUNDS_MAX: usize = 1_024;
-/// Outboxes that are read at one time; more would only wait for the disk.
+/// Outboxes that are read at once; more would only wait for the disk.
 pub const NOTIFY_LOOKS_MAX: usize = 16;
-/// Destinations that are in use or down at one time.
+/// Destinations that are in use or down at once.
 pub const NOTIFY_DESTINATIONS_MAX: usize = 10_000;
 /// Consecutive failures that open a destination's circuit breaker.
 pub const NOTIFY_CIRCUIT_FAILURES: u32 = 5;
@@ -84,7 +83,7 @@ pub const PAGE_NOTIFICATIONS: usize = 500;
 pub const NOTIFY_PAGE_EVENTS: usize = 64;
 /// The limit of an attempt; the channels' own deadlines are shorter.
 pub const NOTIFY_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Requests to send a dead notification again that wait at one time.
+/// Requests to send a dead notification again that wait at once.
 pub const NOTIFY_REPLAYS_MAX: usize = 1_000;
 /// Former incarnations of one order id: a resource that is deleted and created every hour, for a
 /// month.
@@ -93,10 +92,10 @@ pub const INCARNATIONS_MAX: usize = 1_000;
 pub const FORMERS_MAX: usize = ORDERS_MAX;
 /// Former incarnations that are shown with an order, the newest first.
 pub const FORMERS_SHOWN_MAX: usize = 100;
-/// Former incarnations that are read from disk at one time: each may have a list of the greatest
+/// Former incarnations that are read from disk at once: each may have a list of the greatest
 /// length.
 pub const FORMER_READS_MAX: usize = 4;
-/// Incarnations that wait for removal from the disk at one time.
+/// Incarnations that wait for removal from the disk at once.
 pub const REMOVALS_MAX: usize = 1_000;
 /// Failed removals after which the rest waits for the next round.
 pub const REMOVALS_FAILED_MAX: usize = 8;

@@ -82,13 +82,13 @@ impl Notified {
     fn new(make: Register<'_>) -> Result<Self, prometheus::Error> {
         let opts = HistogramOpts::new(
             "orderstream_processor_notification_attempt_seconds",
-            "Time of one attempt to tell somebody, by channel.",
+            "Duration of one delivery attempt, by channel.",
         );
         let seconds = make.histograms(opts.buckets(ATTEMPT_BOUNDS.to_vec()), &["channel"])?;
         Ok(Self {
             attempts: make.counters(
                 "orderstream_processor_notification_attempts_total",
-                "Attempts to tell somebody, by channel and by what came of them.",
+                "Delivery attempts of notifications, by channel and result.",
                 &["channel", "result"],
             )?,
             seconds,
@@ -106,7 +106,7 @@ impl Notified {
             )?,
             oldest_seconds: make.seconds(
                 "orderstream_processor_notification_oldest_seconds",
-                "How long the oldest notification waits; 0 when none does.",
+                "Age of the oldest notification that is to be delivered; 0 when there is none.",
             )?,
         })
     }
@@ -129,9 +129,9 @@ impl Metrics {
     /// A metric's name is taken.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let make = Register::new(registry);
-        let help = "Streams open now, by who follows.";
+        let help = "Open order streams, by role of the follower.";
         let streams = make.gauges("orderstream_processor_streams", help, &["follower"])?;
-        let help = "Proposals and amendments, by whether they were taken.";
+        let help = "Proposals and amendments, by result.";
         let proposals =
             make.counters("orderstream_processor_proposals_total", help, &["result"])?;
         let metrics = Self {
@@ -140,7 +140,7 @@ impl Metrics {
                 .gauge("orderstream_processor_orders_open", "Orders that are not at their end.")?,
             ended: make.counters(
                 "orderstream_processor_orders_ended_total",
-                "Orders that came to their end, by how and by whether they had a proposal.",
+                "Orders that ended, by phase and by whether they had a proposal.",
                 &["phase", "proposals"],
             )?,
             damaged: make.gauge(
@@ -151,11 +151,11 @@ impl Metrics {
             observers: streams.with_label_values(&["observer"]),
             delivered: make.counter(
                 "orderstream_processor_events_delivered_total",
-                "Events handed to streams.",
+                "Events delivered to streams.",
             )?,
             delivery_seconds: make.histogram(
                 "orderstream_processor_delivery_seconds",
-                "Time from an act to its event being handed to the order's tracker.",
+                "Time from a command to the delivery of its event to the order's tracker.",
                 &DELIVERY_BOUNDS,
             )?,
             proposals_accepted: proposals.with_label_values(&["accepted"]),
@@ -167,19 +167,17 @@ impl Metrics {
             )?,
             expiry_overdue: make.seconds(
                 "orderstream_processor_expiry_overdue_seconds",
-                "How long the most overdue order waits for its expiry; 0 when none does.",
+                "Delay of the most overdue expiry; 0 when none is overdue.",
             )?,
             replay_seconds: make.seconds(
                 "orderstream_journal_replay_seconds",
-                "How long reading the whole journal took at the last start.",
+                "Duration of reading the whole journal at the last start.",
             )?,
-            replayed: make.gauge(
-                "orderstream_journal_replayed_records",
-                "How many records were read at the last start.",
-            )?,
+            replayed: make
+                .gauge("orderstream_journal_replayed_records", "Records read at the last start.")?,
             forwards: make.counters(
                 "orderstream_processor_forwards_total",
-                "Requests for orders that are not here, by what came of handing them on.",
+                "Requests forwarded to the processor that holds their order, by result.",
                 &["result"],
             )?,
             notifications: Notified::new(make)?,

@@ -1,5 +1,5 @@
 //! Sending notifications: each notification that is due for an order's events is tried until it is
-//! delivered or given up, and the rest of the work lies on the disk.
+//! delivered or given up; work that is not under way stays on the disk.
 //!
 //! ```text
 //!  appended ──▶ dirty ─┐                        ┌─▶ attempt ─▶ destination (bounded, circuit)
@@ -9,8 +9,8 @@
 //!
 //! An order costs something only while it has notifications to send: its outbox is read from the
 //! disk, stepped, and dropped when nothing is ready. One that waits for a later attempt is an entry
-//! in an index of times. Every wait for somebody else is an attempt of its own, so that a slow
-//! recipient delays no other recipient, no other order, and no command.
+//! in an index of times. Each attempt runs as a task of its own, so that a slow recipient delays no
+//! other recipient, no other order and no command.
 
 mod destinations;
 mod list;
@@ -111,7 +111,7 @@ impl Notifications {
         then(&Audience { contact: &contact, serves: &serves, sinks })
     }
 
-    /// Runs rounds until shutdown, then lets those under way end, within a limit.
+    /// Runs rounds until shutdown, then waits for those under way, up to [`NOTIFY_DRAIN`].
     pub(crate) async fn run(self, orders: Orders, shutdown: CancellationToken) {
         until_sellers_are_known(&orders, &shutdown).await;
         let mut rounds = JoinSet::new();

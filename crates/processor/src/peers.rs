@@ -53,7 +53,7 @@ const MEETING_MAX: Duration = Duration::from_secs(6);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// The time that a peer has to execute a forwarded request.
 pub(crate) const ACT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Orders that are looked up at one time; more wait for at most [`ANSWER_TIMEOUT`].
+/// Orders that are located at once; more wait for at most [`ANSWER_TIMEOUT`].
 const LOOKUPS_MAX: usize = 64;
 
 /// The settings for finding other processors.
@@ -92,7 +92,7 @@ struct Inner {
     metrics: Metrics,
 }
 
-/// The location of an order.
+/// The location of an order: the processor that holds it.
 #[derive(Clone, Debug)]
 struct Place {
     url: String,
@@ -139,7 +139,7 @@ impl Peers {
             }
             self.greet().await;
             let is_read = self.0.is_listed.load(Ordering::Relaxed);
-            // A new name may take a while until it can be looked up.
+            // A new name may take a while to resolve.
             let is_late = began.elapsed() >= MEETING_MAX;
             if is_late || (is_read && self.0.known.lock().has_met_the_listed()) {
                 self.0.has_greeted.send_replace(true);
@@ -164,7 +164,7 @@ impl Peers {
     /// Waits until every reachable peer knows this processor.
     pub(crate) async fn greeted(&self) {
         let mut greeted = self.0.has_greeted.subscribe();
-        // The sender lives as long as this.
+        // The sender is dropped only with this value.
         drop(greeted.wait_for(|has| *has).await);
     }
 
@@ -181,7 +181,7 @@ impl Peers {
             let Ok(Ok(answer)) = answer else { return };
             let v1::MeetProcessorResponse { processor, rest_url, grpc_url, others } =
                 answer.into_inner();
-            // An address may belong to another one by now.
+            // An address may belong to another processor by now.
             if processor == peer.url {
                 let (mut known, now) = (self.0.known.lock(), Instant::now());
                 known.met(Met { processor, rest_url, grpc_url }, now);
@@ -191,7 +191,7 @@ impl Peers {
         greetings.collect::<FuturesUnordered<_>>().collect::<()>().await;
     }
 
-    /// Receives a peer's greeting; returns the addresses of this processor and of the peers that it
+    /// Handles a peer's greeting; returns the addresses of this processor and of the peers that it
     /// met lately.
     ///
     /// # Errors
@@ -244,10 +244,11 @@ impl Peers {
             return Ok(Some(place));
         }
         let Ok(permit) = timeout(ANSWER_TIMEOUT, self.0.lookups.acquire()).await else {
-            let text = format!("{LOOKUPS_MAX} orders are looked for at this moment, and more wait");
+            let text =
+                format!("{LOOKUPS_MAX} orders are being located at this moment, and more wait");
             return Err(Refusal::new(Reason::Overloaded, text));
         };
-        // Whoever waited may find what another one has found.
+        // Another lookup may have found it while this one waited.
         if let Some(place) = remembered() {
             return Ok(Some(place));
         }
@@ -270,7 +271,7 @@ impl Peers {
         drop(permit);
         match silent {
             Some(url) => Err(is_silent(key, &url)),
-            // Who has just started may not even have read who the others are.
+            // Right after its start, this processor may not know its peers yet.
             None if !self.knows_the_others() => Err(is_starting(key)),
             None => Ok(None),
         }
@@ -345,7 +346,7 @@ impl Peers {
             let answer = self.hand_on(key, &place, submission.clone()).await;
             if answer.as_ref().is_err_and(|refusal| refusal.reason == Reason::OrderNotFound) {
                 self.forget(key);
-                // Whoever had it may have it no longer: somebody else may.
+                // The remembered owner may have lost the order: another processor may have it.
                 if was_remembered && !is_again {
                     is_again = true;
                     continue;
@@ -391,7 +392,7 @@ fn answer_of(result: v1::ProposalResult) -> Result<Answer, Refusal> {
         follow_up_id: None,
         // An order that takes a proposal is open.
         phase: Phase::Open,
-        // It is not told, and nobody is told of it.
+        // The owner's reply does not have it, and no caller reads it.
         expires_at: None,
     })
 }
@@ -408,7 +409,7 @@ async fn has_order(
     let mut client = peer.connections.control();
     let answer = timeout(ANSWER_TIMEOUT, client.locate_order(request)).await;
     let located = answer.ok().and_then(Result::ok).map(tonic::Response::into_inner);
-    // An address may belong to another one by now.
+    // An address may belong to another processor by now.
     let found = located.filter(|located| located.processor == peer.url).map(|l| l.found);
     (peer, found)
 }

@@ -128,8 +128,8 @@ struct Done {
     proposal_id: Option<String>,
     /// The follow-up or the question that the command was about.
     follow_up_id: Option<String>,
-    /// The last event that the command caused. For a command that was done already, the event by
-    /// which it was; for one without a key that changed nothing, the last event of the list.
+    /// The last event that the command caused. For a command that was done before, the event that
+    /// did it; for one without a key that changed nothing, the last event of the list.
     seq: u64,
     /// The order's phase after that event.
     #[schema(example = "Open")]

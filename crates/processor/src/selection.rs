@@ -7,8 +7,8 @@ use orderstream_core::{OrderSpec, SellerId};
 use crate::limits::CHOICES_MAX;
 
 /// Gives a verdict on every seller; `busy` returns the number of open orders of each. Fit sellers
-/// come first, by distance and then by name, up to the order's count; then the ones that were left
-/// out, in the same order. Of very many the first are kept.
+/// come first, by distance and then by name; those beyond the order's count are not chosen. The
+/// others follow in the same sequence. At most [`CHOICES_MAX`] verdicts are returned.
 pub fn select(
     spec: &OrderSpec,
     sellers: &[Seller],

@@ -89,7 +89,8 @@ impl Processor {
         })?;
         tracing::info!(orders = orders.count(), "journal replayed");
         let name = parts.peers.name.clone();
-        // Without others no call goes out, and who else runs in this process counts its own.
+        // Without peers there are no outgoing calls, and other parts of this process count their
+        // own.
         let clients = match &parts.peers.file {
             Some(_) => RpcMetrics::new(&parts.metrics, Side::Client)?,
             None => RpcMetrics::new(&Registry::new(), Side::Client)?,
@@ -107,7 +108,7 @@ impl Processor {
     /// The journal cannot be read or written.
     pub fn telling(mut self, notifier: Arc<dyn Notifier>) -> Result<Self, Error> {
         if self.orders.is_read_only() {
-            tracing::error!("the journal is read only: nobody is told of anything");
+            tracing::error!("the journal is read only: nobody is notified");
             return Ok(self);
         }
         let make = |since| Notifications::new(notifier, since);
@@ -158,8 +159,7 @@ impl Processor {
         self.run_on(grpc, rest).await
     }
 
-    /// Serves through the given functions: each is called with the service that it is to serve
-    /// until shutdown.
+    /// Serves through the given functions: each receives a service and serves it until shutdown.
     ///
     /// # Errors
     /// The processor cannot serve.

@@ -97,9 +97,9 @@ async fn lines_are_awarded_all_or_none() {
     assert_eq!(reason(&second), "ALREADY_AWARDED");
 }
 
-/// They are shown, and an undo is refused once they count.
+/// They are shown as pending, and an undo is refused once they have taken effect.
 #[tokio::test]
-async fn pending_awards_count_unless_undone() {
+async fn pending_awards_take_effect_unless_undone() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     let mut follow = open(&wire).await;

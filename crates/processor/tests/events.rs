@@ -50,7 +50,7 @@ async fn finished_readers_get_no_content() {
     }
 }
 
-/// So does `after`; live events follow.
+/// `after` does the same; live events follow.
 #[tokio::test]
 async fn last_event_id_resumes_from_disk() {
     let rig = Rig::start().await;

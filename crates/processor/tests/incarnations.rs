@@ -281,7 +281,7 @@ async fn late_tracker_receives_its_incarnations_end() {
     }
 }
 
-/// A new command on one is refused, and its epoch fences nobody.
+/// A new command on a former incarnation is refused, and its epoch fences no tracker.
 #[tokio::test]
 async fn former_incarnations_repeat_replies_only() {
     let rig = Rig::start().await;

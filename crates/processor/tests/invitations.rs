@@ -156,7 +156,7 @@ async fn unusable_cursors_block_no_other_order() {
     assert_eq!(firsts, [opened("a"), opened("short")], "what is here now, from its first event");
 }
 
-/// They receive the award once it counts.
+/// They receive the award once it takes effect.
 #[tokio::test]
 async fn sellers_see_no_pending_award() {
     let rig = Rig::start().await;

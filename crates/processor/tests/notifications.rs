@@ -365,7 +365,7 @@ async fn earlier_events_are_never_notified() {
     assert!(taken.iter().all(|told| told.template.as_str() != "invitation"), "{taken:?}");
 }
 
-/// Before the list of sellers is known, so are no addresses: events of that time are notified late.
+/// Until the list of sellers is known, no address is: events of that time are notified late.
 #[tokio::test]
 async fn events_wait_for_seller_list() {
     let hand = Arc::new(Hand::default());

@@ -47,7 +47,7 @@ async fn ended_orders_are_kept_then_removed() {
 }
 
 #[tokio::test]
-async fn no_removal_that_failed_is_forgotten() {
+async fn failed_removals_are_done_later() {
     const KEPT: Duration = Duration::from_hours(1);
     let names = ["a", "b", "c"];
     let texts: Vec<String> = names.iter().map(|name| format!("won-uid-{name}")).collect();

@@ -430,7 +430,7 @@ async fn repeated_seen_marks_keep_reply() {
 
 /// A refusal takes no key: a refused command can be sent again under it, with another body too.
 #[tokio::test]
-async fn a_refused_key_is_free() {
+async fn refused_keys_stay_free() {
     let rig = Rig::start().await;
     let wire = rig.wire().await;
     wire.track("a").await.through(2).await;

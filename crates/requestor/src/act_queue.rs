@@ -19,7 +19,7 @@ use crate::store::is_asked;
 /// The most commands of one order that may wait for its processor.
 pub(crate) const ACTS_MAX: usize = 256;
 
-/// A command's outcome: done, or refused.
+/// A command's final outcome: done, or refused.
 pub(crate) type Settled = Result<(), Refusal>;
 
 /// The source of a command.
@@ -31,7 +31,7 @@ pub(crate) enum Origin {
     Caller,
 }
 
-/// The record of a command's former tries.
+/// A command's state when it is queued: never sent, or perhaps sent before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Past {
     /// The command was never sent.
@@ -40,7 +40,7 @@ pub(crate) enum Past {
     MayBeSent,
 }
 
-/// A command to be queued.
+/// A command to be queued, with its source and its history.
 #[derive(Debug)]
 pub(crate) struct Entrusted {
     /// The command; without an incarnation it means the one that the processor has.
@@ -140,7 +140,7 @@ impl ActQueue {
         }
         Err(Refusal::new(
             Reason::Overloaded,
-            format!("{ACTS_MAX} acts wait for the order's processor; try again later"),
+            format!("{ACTS_MAX} commands wait for the order's processor; try again later"),
         ))
     }
 

@@ -52,7 +52,7 @@ pub(crate) fn refusal_of(status: &Status) -> Refusal {
 struct AtWork {
     shared: Arc<Shared>,
     key: OrderKey,
-    /// The queue knows already.
+    /// The queue was notified already.
     is_done: bool,
 }
 
@@ -76,7 +76,7 @@ pub(crate) async fn send_all(shared: Arc<Shared>, key: OrderKey) {
         }
     };
     let is_done = tokio::select! {
-        // What is not settled by then is in the store, and taken up at the next start.
+        // A command that is not settled by then is in the store, and resumed at the next start.
         () = shared.cancel.cancelled() => false,
         () = sending => true,
     };
@@ -104,11 +104,11 @@ async fn remember(shared: &Shared, key: &OrderKey, command: &Command, refusal: O
     let Some(record) = answered(command, refusal) else { return };
     let mut backoff = backoff();
     loop {
-        // The turn ends before the wait: others write meanwhile.
+        // The turn ends before the back-off, so that others can write meanwhile.
         let stored = shared.store.turn(key).await.append(&record).await;
         let Err(error) = stored else { return };
         let order_req_id = key.order_req_id.as_str();
-        tracing::warn!(order_req_id, %error, "the answer to an act is not stored yet");
+        tracing::warn!(order_req_id, %error, "the reply to a command is not stored yet");
         tokio::time::sleep(backoff.next_wait()).await;
     }
 }
@@ -119,9 +119,9 @@ struct Place {
     epoch: Option<Epoch>,
 }
 
-/// Finds a command's destination. Where the order is followed here, waits until its processor has
-/// opened it or refused to: then a command that was never sent is refused for the same reason, and
-/// any other is sent, so that the processor reports its outcome.
+/// Finds a command's destination. If the order is followed here, waits until its processor has
+/// opened it or refused to. After a refusal, a command that was never sent is refused for the same
+/// reason, and any other is sent, so that the processor reports its outcome.
 async fn place(
     shared: &Shared,
     key: &OrderKey,
@@ -145,7 +145,7 @@ async fn place(
         let changed = changed.notified();
         tokio::pin!(changed);
         changed.as_mut().enable();
-        // It may have been opened, or be followed no longer, since it was asked.
+        // The order may have been opened, or dropped, since the first check.
         if matches!(address(), Address::NotYet(_)) {
             changed.await;
         }
@@ -162,18 +162,18 @@ async fn deliver(shared: &Shared, key: &OrderKey, act: &Arc<Queued>) -> Settled 
         let command = Command { epoch: place.epoch, ..act.command.clone() };
         let refusal = match send(shared, &place.processor, key, &command).await {
             Ok(()) => {
-                tracing::debug!(order_req_id, act = name, "act is done");
+                tracing::debug!(order_req_id, act = name, "a command is done");
                 return Ok(());
             }
             Err(refusal) => refusal,
         };
         if tries.tells(&refusal) {
-            tracing::warn!(order_req_id, act = name, %refusal, "act is refused for good");
+            tracing::warn!(order_req_id, act = name, %refusal, "a command is refused for good");
             return Err(refusal);
         }
         // The processor may never reply again, where the order's end settles the command.
         if let Some(settled) = shared.registry.settled_by_the_end(key, &act.command) {
-            tracing::info!(order_req_id, act = name, %refusal, "act is judged by the order's end");
+            tracing::info!(order_req_id, act = name, %refusal, "a command is settled by the order's end");
             return settled;
         }
         if refusal.reason == Reason::OrderNotFound {
@@ -182,12 +182,12 @@ async fn deliver(shared: &Shared, key: &OrderKey, act: &Arc<Queued>) -> Settled 
         if !shared.acts.holds(key, act) {
             return Err(Refusal::new(Reason::OrderNotFound, "nobody asks for it any more"));
         }
-        tracing::debug!(order_req_id, act = name, %refusal, "act is sent again");
+        tracing::debug!(order_req_id, act = name, %refusal, "a command is sent again");
         tokio::time::sleep(backoff.next_wait()).await;
     }
 }
 
-/// The record of a command's tries so far.
+/// The history of a command's tries.
 #[derive(Clone, Copy, Debug)]
 struct Tries {
     past: Past,
@@ -223,8 +223,7 @@ impl Tries {
 /// Returns the outcome of a command that may have been taken by an order that its processor no
 /// longer has.
 fn forgotten(refusal: &Refusal) -> Refusal {
-    let text =
-        "the processor no longer has the order; whether the act was taken before cannot be known";
+    let text = "the processor no longer has the order; whether the command was accepted before cannot be known";
     Refusal::new(Reason::OrderNotFound, format!("{text}: {}", refusal.message))
 }
 
@@ -278,7 +277,7 @@ async fn call(channel: ClientStack, request: ActRequest) -> Result<(), Status> {
 mod tests {
     use super::*;
 
-    /// Reports whether the last refusal settles the command; panics where an earlier one does.
+    /// Reports whether the last refusal settles the command; panics if an earlier one does.
     fn tells(past: Past, refused: &[(Reason, u32)]) -> bool {
         let mut tries = Tries::new(past);
         let mut last = false;

@@ -44,7 +44,8 @@ impl Handle {
         key: OrderKey,
         note: Note,
     ) -> Result<(FollowUpId, Acted), BuyerError> {
-        // In a task of its own, so that a caller who hangs up cannot part the store and the queue.
+        // In a task of its own, so that a caller that disconnects cannot leave the store and the
+        // queue in disagreement.
         let work = follow_up(Arc::clone(&self.shared), key, note);
         let (id, asked) = self.shared.tasks.spawn(work).await.map_err(lost)??;
         // Ids are checked; there is a key for each.
@@ -113,7 +114,7 @@ fn internal(text: &str) -> Refusal {
 
 /// Returns the stored key of a command whose caller gave one.
 fn buyers_key(repeat: &IdempotencyKey) -> IdempotencyKey {
-    // A key of the greatest length leaves no room for the prefix; then it stands alone.
+    // The longest key has no space for the prefix; then it is used alone.
     IdempotencyKey::new(format!("buyer:{repeat}")).unwrap_or_else(|_| repeat.clone())
 }
 
@@ -157,7 +158,7 @@ async fn follow_up(
     let (past, home) = (Past::New, shared.registry.home(&key));
     let act = Entrusted { command, origin: Origin::Store, past, home, permit };
     let hearing = shared.send(&key, act);
-    // Only now: whoever asks again must find it in the queue.
+    // Only now: a repeated request must find it in the queue.
     drop(turn);
     Ok((id, Asked::Waits(hearing)))
 }
@@ -189,14 +190,14 @@ async fn buyer_act(
         Some(repeat) => buyers_key(repeat),
     };
     let command = Command { key: Some(id.clone()), ..Command::bare(act) };
-    // Before all else: an order may have ended by this very act.
+    // First of all, because the order may have ended by this very command.
     if repeat.is_some()
         && let Some(asked) = repeated(&shared, &key, &turn.load()?, &command)?
     {
         return Ok((id, asked));
     }
     if !shared.registry.has_order(&key) {
-        // One whose records are damaged is not followed, and not unknown.
+        // An order whose records are damaged is not followed, but it is not unknown either.
         turn.load()?;
         return Err(not_found(&key).into());
     }
@@ -206,8 +207,8 @@ async fn buyer_act(
     drop(check(&shared, &key)?);
     let incarnation = shared.registry.life(&key);
     turn.check_room(&command.act, incarnation.as_ref()).await?;
-    let record =
-        record_of(&command, incarnation.clone()).ok_or_else(|| internal("an act without a key"))?;
+    let record = record_of(&command, incarnation.clone())
+        .ok_or_else(|| internal("a command without a key"))?;
     turn.append(&record).await?;
     let command = Command { incarnation, ..command };
     let (past, home) = (Past::New, shared.registry.home(&key));
@@ -228,13 +229,13 @@ fn repeated(
     let life = shared.registry.life(key);
     let Some(held) = stored.act(id, life.as_ref()) else { return Ok(None) };
     if held.cause != Cause::new(id.clone(), &command.act) {
-        let text = "the key was used for something else; use a new one for each act";
+        let text = "the key was used for something else; use a new one for each command";
         return Err(Refusal::new(Reason::IdempotencyConflict, text));
     }
     Ok(Some(match &held.outcome {
         Outcome::Done => Asked::Settled(Ok(())),
         Outcome::Refused(refusal) => Asked::Settled(Err(refusal.clone())),
-        // It is in the queue until its outcome is stored; it is put there again if it was lost.
+        // It is in the queue until its outcome is stored; if it was lost, it is queued again.
         Outcome::Pending => Asked::Waits(match shared.acts.hear(key, id, life.as_ref()) {
             Some(hearing) => hearing,
             None => {
@@ -248,7 +249,8 @@ fn repeated(
 /// Returns a command that was stored without an outcome, to be queued again: it may have been sent.
 pub(crate) fn taken_up(shared: &Shared, stored: &Stored, command: &Command) -> Entrusted {
     let submission = stored.submission.as_ref();
-    // Who took up an order speaks for it; anybody may add to one that nobody follows.
+    // A submitted order has a tracker, whose epoch fences; a command on an order that is not
+    // followed has none.
     let epoch = submission.map(|_| shared.epoch);
     Entrusted {
         command: Command { epoch, ..command.clone() },

@@ -1,7 +1,7 @@
 //! Connections to the processors: a few for each, and one more whenever all of them carry a
 //! thousand streams, because a server limits the streams of one connection. Commands have a
-//! connection of their own, so that no number of streams can delay them, and so has the projection:
-//! its unread events, while MongoDB is slow, must not fill a connection that others read from.
+//! connection of their own, so that no number of streams can delay them. So has the projection:
+//! while MongoDB is slow, its unread events must not fill a connection that others read from.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

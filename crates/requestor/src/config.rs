@@ -17,13 +17,13 @@ const ORDERS_MAX: usize = 10_000_000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
-    /// The address on which the buyer REST listens.
+    /// The address on which the buyers' REST listens.
     #[arg(long, env = "ORDERSTREAM_REST_ADDR", default_value = "0.0.0.0:8004")]
     pub rest_addr: SocketAddr,
-    /// The address that serves metrics and health.
+    /// The address of metrics and health.
     #[arg(long, env = "ORDERSTREAM_METRICS_ADDR", default_value = "0.0.0.0:9091")]
     pub metrics_addr: SocketAddr,
-    /// A processor's URL; give it again for each one.
+    /// A processor's URL; repeatable.
     #[arg(
         long = "processor",
         env = "ORDERSTREAM_PROCESSOR",
@@ -41,7 +41,7 @@ pub struct Config {
         default_value = "embedded:.orderstream/requestor"
     )]
     pub store: StoreUrl,
-    /// The folder of the orders where --store is a MongoDB.
+    /// The folder of the orders if --store is a MongoDB URL.
     #[arg(long, env = "ORDERSTREAM_DATA_DIR", default_value = ".orderstream/requestor")]
     pub data_dir: PathBuf,
     /// The least number of connections to each processor for streams; every further thousand of

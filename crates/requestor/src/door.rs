@@ -1,5 +1,5 @@
 //! The circuit breaker of each processor: while a processor cannot be reached, one order at a time
-//! probes it, soon and often, and all the others connect once that one got through. Ten thousand
+//! probes it, soon and often, and all the others connect once that probe succeeds. Ten thousand
 //! orders that each try for themselves either come back late or keep the processor from coming
 //! back.
 //!
@@ -38,7 +38,7 @@ pub(crate) struct Door {
     backoff: Mutex<Backoff>,
 }
 
-/// The right to try; where it is a probe, the next order waits until it is dropped.
+/// The permission to try; if it is a probe, the next order waits until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Turn(Option<OwnedSemaphorePermit>);
 
@@ -83,7 +83,7 @@ impl Door {
         }
     }
 
-    /// Lets all that wait try, since an order got through: the circuit breaker closes.
+    /// Closes the circuit breaker, since an order got through: all waiting orders may try.
     pub(crate) fn open(&self) {
         self.backoff.lock().reset();
         self.opened.notify_waiters();

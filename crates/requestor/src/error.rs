@@ -4,7 +4,7 @@ use orderstream_core::Refusal;
 
 use crate::store::StoreError;
 
-/// A cause for which the requestor cannot run.
+/// An error that stops a requestor at its start or later.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A setting is wrong.

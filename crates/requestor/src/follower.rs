@@ -28,7 +28,7 @@ const DRAIN_JITTER: Duration = Duration::from_millis(500);
 enum End {
     /// The order reached its end.
     Over,
-    /// Somebody with a higher epoch tracks the order: the stream is never opened again.
+    /// A tracker with a higher epoch follows the order: the stream is never opened again.
     Stop(String, Option<Epoch>),
     /// Broken; the stream is opened again after this time.
     Again(String, Duration),
@@ -43,8 +43,8 @@ struct Live {
     _seat: Seat,
 }
 
-/// One order that is followed. It leaves nothing active, however its task ends: done, stopped or
-/// panicked.
+/// One order that is followed. However its task ends (done, stopped or panicked), nothing of it
+/// stays active.
 pub(crate) struct Followed {
     pub(crate) shared: Arc<Shared>,
     pub(crate) key: OrderKey,
@@ -119,7 +119,7 @@ enum Next {
     Done,
 }
 
-/// Handles the end of a stream, and waits for as long as it demands.
+/// Handles the end of a stream, including the back-off after it.
 async fn after(order: &Followed, end: End) -> Next {
     let order_req_id = order.id();
     match end {
@@ -155,7 +155,8 @@ async fn ended(shared: &Shared, key: &OrderKey) {
     let phase = shared.registry.get_order(key).and_then(|snapshot| snapshot.order_phase());
     tracing::info!(order_req_id, phase = ?phase, "the order has ended");
     let mut backoff = backoff();
-    // One that is stopped before is taken up by the next start, which receives its end again.
+    // An order whose task is stopped before that is resumed at the next start, which receives the
+    // end again.
     while let Err(error) = store_end(shared, key).await {
         if matches!(error, StoreError::Damaged(_)) {
             tracing::error!(order_req_id, %error, "the order's end is not stored");
@@ -197,7 +198,7 @@ async fn open_in_turn(order: &Followed, turn: Option<Turn>) -> Option<Result<Liv
     let door = order.shared.doors.of(&processor);
     let place = door.place();
     tokio::pin!(place);
-    // Nor is a turn kept while openings hang that came before.
+    // A turn is not kept either while earlier openings hang.
     let (place, turn) = match tokio::time::timeout(TURN_MAX, &mut place).await {
         Ok(place) => (place, turn),
         Err(_) => {
@@ -223,7 +224,7 @@ async fn open_next(order: &Followed, mut turn: Option<Turn>) -> Option<Result<Li
             opening.await
         }
     };
-    // A refusal is an answer too: the processor is there.
+    // A refusal also proves that the processor is reachable.
     if !opened.as_ref().is_err_and(|refusal| refusal.reason == Reason::Unreachable) {
         shared.doors.of(&assignment.processor).open();
     }
@@ -250,7 +251,7 @@ async fn open_next(order: &Followed, mut turn: Option<Turn>) -> Option<Result<Li
 /// Reports whether a refused opening stays refused, so that commands on the order would wait
 /// without end. The opening is retried all the same, since others may change what is in its way.
 const fn is_lasting(reason: Reason) -> bool {
-    // A fault or a bound may be of the moment, and who took over may let go.
+    // A fault or a limit may be temporary, and a tracker that took over may stop.
     let is_of_the_moment =
         matches!(reason, Reason::Internal | Reason::LimitReached | Reason::Superseded);
     !reason.is_retriable() && !is_of_the_moment
@@ -276,7 +277,7 @@ async fn open(
         after_at_ms: at.map_or(0, |at| at.0),
     };
     let parent = format!("00-{}-{:016x}-01", assignment.incarnation.trace_id(), fastrand::u64(1..));
-    // Digits and dashes are a header's value.
+    // Digits and dashes are always a valid header value.
     let opening = EventStream::open(channel, &request, parent.parse().ok());
     match tokio::time::timeout(OPEN_TIMEOUT, opening).await {
         Ok(Ok(stream)) => Ok(Live { stream: Box::new(stream), _seat: seat }),
@@ -348,8 +349,8 @@ fn refused(refusal: &Refusal, backoff: &mut Backoff) -> End {
         return End::Stop(reason, floor.and_then(|(_, floor)| floor.parse().ok()).map(Epoch));
     }
     if refusal.reason == Reason::Superseded {
-        // Whoever took over has at least our epoch. With a higher one the next try ends for good;
-        // with the same one it was ourselves, and nobody else is in a hurry.
+        // The new tracker has at least our epoch. If it is higher, the next try ends for good; if
+        // it is the same, it is our own, and there is no hurry.
         return End::Again(reason, CAP / 2 + jitter(CAP / 2));
     }
     if refusal.reason == Reason::Unreachable {

@@ -72,8 +72,8 @@ impl Handle {
     /// When it is refused, or not known to be stored; then it is disowned as soon as the store
     /// takes writes.
     pub async fn initiate(&self, key: OrderKey, spec: OrderSpec) -> Result<Initiated, BuyerError> {
-        // In a task of its own, so that a caller who hangs up cannot part the store and the
-        // tracker.
+        // In a task of its own, so that a caller that disconnects cannot leave the store and the
+        // tracker in disagreement.
         let work = initiate(Arc::clone(&self.shared), key.clone(), spec);
         let initiated = self.shared.tasks.spawn(work).await.map_err(lost)??;
         if initiated == Initiated::Started {
@@ -141,7 +141,7 @@ async fn initiate(
         }
     };
     if let Err(refusal) = shared.ensure(assignment(*submission, shared.epoch), Origin::Store) {
-        // It is stored all the same: this one stops, and the next start follows it.
+        // It is stored all the same: this requestor stops, and the next start follows the order.
         tracing::info!(order_req_id = %key.order_req_id, %refusal, "the order is not followed yet");
     }
     drop((room, turn));

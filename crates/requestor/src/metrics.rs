@@ -39,12 +39,12 @@ impl Metrics {
         let make = Register::new(registry);
         let granted = make.counters(
             "orderstream_requestor_streams_granted_total",
-            "Order streams that came up, by whether they began at the order's first event.",
+            "Order streams opened, by whether they began at the order's first event.",
             &["from"],
         )?;
         let event_lag = make.histogram(
             "orderstream_requestor_event_lag_seconds",
-            "Time from an event to the tracker having it; after an outage this is its length.",
+            "Time from an event to its receipt by the tracker; after an outage, its length.",
             &LAG_BOUNDS,
         )?;
         Ok(Self {
@@ -56,15 +56,15 @@ impl Metrics {
                 .gauge("orderstream_requestor_streams_active", "Order streams that are up.")?,
             orders_tracked: make.gauge(
                 "orderstream_requestor_orders_tracked",
-                "Orders in the tracker, ended ones included.",
+                "Tracked orders, ended ones included.",
             )?,
             stream_reconnects: make.counter(
                 "orderstream_requestor_stream_reconnects_total",
-                "Order streams that came up again after they were up before.",
+                "Order streams reopened after they were up before.",
             )?,
             events_received: make.counter(
                 "orderstream_requestor_events_received_total",
-                "Events that came over order streams, repeated ones included.",
+                "Events received over order streams, repeated ones included.",
             )?,
         })
     }

@@ -132,7 +132,7 @@ impl Projector {
             (true, None) => {
                 self.figures.down.set(0);
                 tracing::info!("the order projection is reached again");
-                // It may be another one than before: wiped, or restored.
+                // Its content may differ from before: it may have been wiped, or restored.
                 self.want_sweep();
             }
             (true, Some(_)) | (false, None) => {}
@@ -185,14 +185,14 @@ impl Projector {
         loop {
             let now = Instant::now();
             let is_held = not_before.is_some_and(|due| due > now);
-            // While the projection is not reached, one order finds out when it is.
+            // While the projection is not reached, a single order probes it.
             let room = if not_before.is_some() { 1 } else { PASSES_MAX };
             while !is_held && running.len() < room {
                 let Some(task) = self.agenda.lock().next(now) else { break };
                 running.push(Box::pin(pass::pass(shared, self, task)));
             }
             let due = if is_held { not_before } else { self.agenda.lock().next_due() };
-            // Every branch only waits: what is dropped here is waited for again.
+            // Cancel-safe: every branch only waits, and waits again in the next iteration.
             tokio::select! {
                 Some(passed) = running.next(), if !running.is_empty() => {
                     match passed.outcome {

@@ -50,7 +50,7 @@ pub(crate) enum Added {
     Known,
 }
 
-/// The destination of an order's commands.
+/// The processor that an order's commands are sent to, if any.
 #[derive(Clone, Debug)]
 pub(crate) enum Address {
     /// At this processor, under this epoch.
@@ -113,7 +113,7 @@ impl Orders {
     }
 }
 
-/// Room for one order, reserved while this is held.
+/// Capacity for one order, reserved while this is held.
 #[derive(Debug)]
 pub(crate) struct Room<'a>(&'a Registry);
 
@@ -181,7 +181,7 @@ impl Registry {
             return Ok(entry.again(assignment.epoch, processor, life));
         }
         self.forget(&mut orders, &assignment.key);
-        // What is stored is followed: it was acknowledged.
+        // A stored order is always followed, because it was acknowledged.
         if !stored {
             self.check_room(&orders)?;
         }
@@ -217,7 +217,7 @@ impl Registry {
         let is_closed = orders.is_closed;
         match orders.map.get_mut(key).filter(|entry| entry.following.life == life && !is_closed) {
             Some(entry) if entry.running => entry.task = Some(task),
-            // It has ended by itself.
+            // The task has ended by itself.
             Some(_) => {}
             None => task.abort(),
         }
@@ -412,7 +412,7 @@ impl Registry {
 
     /// Refuses a command that the order could not take now; called before the command is stored. An
     /// order that is not here takes every command. While the requestor stops, a stream that is down
-    /// does not prove another owner.
+    /// does not prove that another one leads.
     pub(crate) fn check_act(&self, key: &OrderKey) -> Result<(), Refusal> {
         let orders = self.orders.lock();
         match orders.map.get(key) {
@@ -466,7 +466,7 @@ impl Registry {
         orders.of_life(key, life).map(|entry| entry.following.clone())
     }
 
-    /// Returns the reply of an order that has ended to a command; `None` before its end.
+    /// Returns the reply to a command on an order that has ended; `None` before its end.
     pub(crate) fn after_the_end(&self, key: &OrderKey, act: &Act) -> Option<Result<(), Refusal>> {
         self.orders.lock().map.get(key)?.after_the_end(key, act)
     }

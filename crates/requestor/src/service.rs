@@ -131,7 +131,8 @@ fn take_up(shared: &Arc<Shared>, key: &OrderKey, stored: &store::Stored) {
             shared.registry.add_follow_up_note(shared.now(), key, id.clone());
         }
     }
-    // Also of an order that has ended: a caller's reply was that they go on by themselves.
+    // This includes orders that have ended: the caller's reply was that the command proceeds by
+    // itself.
     for command in &stored.open_acts {
         drop(shared.send(key, taken_up(shared, stored, command)));
     }
@@ -161,8 +162,8 @@ impl Service {
         Ok(())
     }
 
-    /// Stores the states that nobody read too: a reader after the next start finds them at once,
-    /// also where the processors are away.
+    /// Also stores the states that nobody has read: after the next start a reader finds them at
+    /// once, even while the processors are down.
     async fn keep_all(&self) {
         let keys = self.shared.registry.counts().tracked;
         for keys in keys.chunks(KEPT_AT_ONCE) {

@@ -209,7 +209,7 @@ impl Shared {
                 continue;
             }
             if let Err(error) = turn.remove().await {
-                // The next start forgets it.
+                // It is removed at the next start.
                 tracing::warn!(order_req_id = %key.order_req_id, %error, "an ended order stays stored");
             }
         }

@@ -23,7 +23,7 @@ use crate::store::{Lists, StoreError};
 const LISTS: &str = "requestor/shown/";
 /// The number of records in one append: a page of a list is stored at once.
 const RECORDS_PER_APPEND: usize = 1_000;
-/// The records of one list before the next one is begun, at least: some ten megabytes.
+/// The least number of records in a list before the next one is begun: some ten megabytes.
 const RECORDS_MAX: u64 = 20_000;
 /// The most records of a list for each order that is in it.
 const RECORDS_PER_ORDER: u64 = 2;
@@ -47,7 +47,8 @@ struct List {
     number: u64,
     /// The number of its records; absent after a failure, until it is read again.
     len: Option<u64>,
-    /// The lists before it, which are read before it and hold the states that it does not have yet.
+    /// The earlier lists. They are read first, and hold the states that this list does not have
+    /// yet.
     older: Vec<String>,
     /// The orders still to be copied into it from those; absent where this process did not begin
     /// it, or it is whole.
@@ -59,8 +60,8 @@ impl List {
         name(self.number)
     }
 
-    /// Begins the next list. From now on every record is written there, also where the copy of the
-    /// old lists is cut short: in the order in which lists are read, the last record is the newest.
+    /// Begins the next list. From now on every record is written there, even if the copy of the old
+    /// lists is cut short: in the sequence in which lists are read, the last record is the newest.
     fn begin_anew(&mut self, uncopied: Vec<OrderKey>) {
         let (number, mut older) = (self.number.saturating_add(1), std::mem::take(&mut self.older));
         older.push(self.name());
@@ -98,7 +99,7 @@ impl ShownLog {
                 is_damaged = true;
             }
         }
-        // Nothing is written behind damage.
+        // Nothing is appended to a damaged list.
         let last = if is_damaged { None } else { numbers.pop() };
         let next = numbers.last().map_or(1, |last| last.saturating_add(1));
         let older = numbers.into_iter().map(name).collect();
@@ -107,7 +108,7 @@ impl ShownLog {
         Ok((Self { lists, wanted, list }, floors))
     }
 
-    /// Makes the states to show of these orders survive. They may be shown when this is done.
+    /// Stores the states to show of these orders. They may be shown once this returns.
     ///
     /// # Errors
     /// When they could not be stored, or not in time.
@@ -124,7 +125,7 @@ impl ShownLog {
         self.wanted.lock().extend(fresh.iter().cloned());
         let work = async {
             let mut list = self.list.lock().await;
-            // Whoever came first may have kept these too; one that gave up has not.
+            // An earlier caller may have stored these too, unless it gave up.
             let mut wanted = std::mem::take(&mut *self.wanted.lock());
             wanted.extend(fresh);
             self.append(&mut list, registry, registry.to_keep(wanted.iter())).await

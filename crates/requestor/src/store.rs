@@ -48,16 +48,16 @@ const ORDERS: &str = "requestor/orders/";
 /// The most commands that are stored of one order: twice as many as follow-ups that its processor
 /// takes. Commands that end the order are taken up to twice this number.
 pub(crate) const ACTS_STORED_MAX: u64 = 2 * FOLLOW_UPS_MAX as u64;
-/// The most orders that may be written at the same instant.
+/// The most orders that may be written at once.
 const LANES: usize = 256;
 
-/// A cause for which the store did not do what was asked.
+/// An error of the store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// Nothing was written, or it could not be read.
     #[error("cannot be used now: {0}")]
     Unavailable(String),
-    /// The write failed on its way: the records may be on disk or not.
+    /// The write failed in progress: the records may be on disk or not.
     #[error("cannot be written: {0}")]
     Doubtful(String),
     /// The bytes that were read are not what was written.
@@ -181,7 +181,7 @@ impl Stored {
     fn told_by(records: Vec<Record>, mut disowned: BTreeSet<u64>) -> Self {
         for (number, record) in (1..).zip(&records) {
             if let Record::Disowned { records } = record {
-                // Nothing is disowned before it is there.
+                // A record can disown only records before itself.
                 disowned.extend(records.iter().filter(|held| **held < number));
             }
         }
@@ -226,7 +226,7 @@ impl Stored {
                 self.answered(asked, refusal.map_or(Outcome::Done, Outcome::Refused));
             }
             Record::OrderEnded { phase, last } => (self.ended, self.last) = (Some(phase), last),
-            // What does not count is known before.
+            // Disowned records are collected before the fold.
             Record::Disowned { .. } => {}
         }
     }
@@ -287,7 +287,8 @@ impl OrderStore {
     /// # Errors
     /// When the list is damaged or cannot be read.
     pub fn load(&self, key: &OrderKey) -> Result<Stored, StoreError> {
-        // Read before the list and after it: nobody has a reply about records in doubt meanwhile.
+        // Read before the list and after it: no caller has a reply about the records that are in
+        // doubt in between.
         let mut doubtful = self.doubts.of(key);
         let read = self.lists.read(&list_of(key))?;
         doubtful.extend(self.doubts.of(key));

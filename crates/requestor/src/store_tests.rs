@@ -137,7 +137,7 @@ async fn former_records_are_read_with_outcomes() {
     assert_eq!(outcome(&stored, "buyer:k1"), Outcome::Refused(refused));
     assert_eq!(outcome(&stored, "follow-up:f-1"), Outcome::Done);
     assert_eq!(outcome(&stored, "cancel:1"), Outcome::Pending);
-    // Nobody knows what came of it, so that the order is taken up once more.
+    // Its outcome is not known, so the order is resumed once more.
     let open = store.take_stock().unwrap().open;
     let life = open[0].1.open_acts[0].incarnation.as_ref().map(Incarnation::as_str);
     assert_eq!((open.len(), life), (1, Some("i-1")));

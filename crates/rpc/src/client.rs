@@ -42,8 +42,8 @@ pub trait Dialer: Send + Sync + Debug + 'static {
     fn dial(&self, url: &str, uri: &Uri) -> Dialed;
 }
 
-/// Connects over TCP, to the address that `Addresses` has for the server whenever a connection is
-/// made; without one, to the URL's host.
+/// Connects over TCP to the address that `Addresses` has for the server at that moment, or to the
+/// URL's host if it has none.
 #[derive(Clone, Debug)]
 pub struct Tcp(pub Arc<dyn Addresses>);
 
@@ -93,8 +93,8 @@ impl Connections {
 }
 
 /// Prepares `connections` connections (1 to [`limits::CLIENT_CONNECTIONS_MAX`]) to a URL such as
-/// `http://127.0.0.1:50051`. Each connects with its first call and again after it broke. Must be
-/// called inside a Tokio runtime.
+/// `http://127.0.0.1:50051`. Each connects with its first call, and reconnects after it broke. Must
+/// be called inside a Tokio runtime.
 ///
 /// # Errors
 /// When the URL is not valid.
@@ -106,8 +106,8 @@ pub fn connect(
     connect_at(url, connections, metrics, &(Arc::new(ByName) as Arc<dyn Addresses>))
 }
 
-/// Prepares connections as [`connect`] does, to the address that `addresses` has for the server
-/// whenever a connection is made; without one, to the URL's host.
+/// Prepares connections as [`connect`] does. Each one goes to the address that `addresses` has for
+/// the server at that moment, or to the URL's host if it has none.
 ///
 /// # Errors
 /// When the URL is not valid.

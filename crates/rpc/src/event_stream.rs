@@ -60,7 +60,7 @@ impl EventStream {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         traceparent.into_iter().for_each(|parent| drop(headers.insert("traceparent", parent)));
-        // The layers make a status of every error.
+        // The layers turn every error into a status.
         let Ok(ready) = ServiceExt::<Request<Full<Bytes>>>::ready(&mut channel).await;
         let Ok(response) = ready.call(call).await;
         let (head, body) = response.into_parts();
@@ -180,7 +180,7 @@ impl Messages {
         self.held.advance(HEAD_BYTES);
         let message = v1::OrderStreamResponse::decode(self.held.split_to(len));
         if self.held.is_empty() {
-            // Also an empty part keeps the connection's buffer.
+            // Even an empty slice would keep the connection's buffer alive.
             self.held = Bytes::new();
         }
         message.map(Some).map_err(|error| Status::internal(error.to_string()))
@@ -249,7 +249,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_are_a_panic(pieces in proptest::collection::vec(
+        fn no_bytes_cause_a_panic(pieces in proptest::collection::vec(
             proptest::collection::vec(any::<u8>(), 0..40), 0..10,
         )) {
             let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn between_two_messages_nothing_is_held() {
+    fn nothing_is_held_between_messages() {
         let mut messages = Messages::default();
         let frame = framed(&message(1, "SB1"));
         for (piece, rest) in [frame.split_at(3), frame.split_at(frame.len())] {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// One message in bytes, encoded or decoded, after decompression: an order of 1000 lines has about
-/// 200 KiB; times five.
+/// The largest message, bytes, encoded or decoded, after decompression: an order of 1000 lines has
+/// about 200 KiB; times five.
 pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Streams open on one connection: 10 000 order streams of one requestor over four connections.
@@ -17,14 +17,15 @@ pub const PENDING_ACCEPT_RESETS_MAX: usize = 20;
 /// (RUSTSEC-2024-0003). hyper's own default, set because `None` lifts the limit.
 pub const LOCAL_ERROR_RESETS_MAX: usize = 1_024;
 
-/// All headers of one request, in bytes: the threat model's number, ten times what our clients
-/// send.
+/// The largest size of all headers of one request, bytes: the threat model's number, ten times what
+/// our clients send.
 pub const HEADER_LIST_BYTES_MAX: u32 = 16 * 1024;
 
-/// The table of known headers of one connection, in bytes: the protocol's default (RFC 7541).
+/// The size of a connection's header compression table, bytes: the protocol's default (RFC 7541).
 pub const HEADER_TABLE_BYTES: u32 = 4 * 1024;
 
-/// One frame, in bytes: the protocol's default; a larger one lets one stream delay the others.
+/// The largest frame, bytes: the protocol's default; with larger ones, one stream delays the
+/// others.
 pub const FRAME_BYTES_MAX: u32 = 16 * 1024;
 
 /// Bytes that a peer may send on one stream before the server has read them: a quarter of the
@@ -41,8 +42,8 @@ pub const SEND_BUFFER_BYTES_MAX: usize = 256 * 1024;
 /// balancers (60 s), with room for a lost packet.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The time after which a peer that does not answer a ping is gone: a round trip around the world
-/// and retransmissions.
+/// The time after which a peer that does not answer a ping counts as gone: a round trip around the
+/// world and retransmissions.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The time from accepting a connection to the whole head of its first request; then it is closed.
@@ -53,18 +54,18 @@ pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// of 65 536 open files.
 pub const CONNECTIONS_MAX: usize = 10_000;
 
-/// Connections that the kernel holds until they are accepted: the usual `somaxconn`'s quarter.
+/// Connections that the kernel holds until they are accepted: a quarter of the usual `somaxconn`.
 pub const ACCEPT_BACKLOG: u32 = 1_024;
 
 /// The wait before the server accepts again after the system refused (out of files).
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// The time after the shutdown token for which a port waits for connections that were being made at
-/// that moment, though none is open: a round trip within a region.
+/// The time for which a port, after the shutdown token, waits for connections that were just being
+/// made, even if none is open: a round trip within a region.
 pub const HANDSHAKE_TIME: Duration = Duration::from_millis(100);
 
 /// The silence after the shutdown token that ends a connection: the time that a request just sent
-/// by its peer takes around the world, and less than any caller waits for.
+/// takes around the world, and less than any caller's patience.
 pub const LAST_REQUEST_TIME: Duration = Duration::from_millis(250);
 
 /// The time from the shutdown token to closing all open connections: shorter than the 30 s that
@@ -78,7 +79,7 @@ pub const UNARY_DEADLINE_MAX: Duration = Duration::from_secs(30);
 /// The longest that a client-streaming call may take: 100 000 proposals at 200 per second.
 pub const CLIENT_STREAM_DEADLINE_MAX: Duration = Duration::from_secs(600);
 
-/// The time from asking for a connection to having it: three lost SYN packets.
+/// The time limit for making a connection: three lost SYN packets.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Requests of one client connection that wait for their turn to be sent.
@@ -87,5 +88,5 @@ pub const CLIENT_QUEUE_LEN_MAX: usize = 1_024;
 /// The most connections that one client opens to one server.
 pub const CLIENT_CONNECTIONS_MAX: usize = 64;
 
-/// The letters of a request id that a caller gives: a UUID takes 36, a trace id 55.
+/// The longest request id of a caller, characters: a UUID takes 36, a `traceparent` 55.
 pub const REQUEST_ID_LEN_MAX: usize = 128;

@@ -1,7 +1,7 @@
 //! The methods of all services and the kind of each, taken from the descriptors when the code is
 //! generated.
 
-/// The kind of a call: the sides that are streams.
+/// The kind of a call: which sides are streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RpcKind {
     /// One message up, one down.

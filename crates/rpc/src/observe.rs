@@ -10,9 +10,9 @@
 //! ```
 //!
 //! A call is over at its trailers, at a status in its head, at the end of its body, or when it is
-//! dropped (then it is `Canceled`). Trailers that were passed on may still not reach the peer when
-//! the connection breaks at that instant; the call is counted with the handler's code nevertheless,
-//! as in Go.
+//! dropped (then it is `Canceled`). If the connection breaks just then, trailers that were passed
+//! on may still not reach the peer; the call is counted with the handler's code nevertheless, as in
+//! Go.
 
 mod authorize;
 mod body;

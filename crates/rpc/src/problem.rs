@@ -34,7 +34,7 @@ pub const CONTENT_TYPE: &str = "application/problem+json";
 /// The most characters of a caller's text that a response repeats.
 const SHOWN_CHARS_MAX: usize = 128;
 
-/// The most bytes of a plain error's text that become its detail.
+/// The most bytes of a plain error's text that are used as the detail.
 const PLAIN_BYTES_MAX: usize = 1024;
 
 /// A refusal as an HTTP response.
@@ -42,7 +42,7 @@ const PLAIN_BYTES_MAX: usize = 1024;
 pub struct Problem {
     status: StatusCode,
     refusal: Box<Refusal>,
-    /// The service's own members, beside those that all problems have.
+    /// The service's own members, besides those that all problems have.
     members: Option<Box<Map<String, Value>>>,
 }
 
@@ -55,13 +55,13 @@ impl From<Refusal> for Problem {
 }
 
 impl Problem {
-    /// Makes a problem whose status is not its reason's own: 405, 408, 413, 415, or 404 of no
-    /// order.
+    /// Makes a problem whose status is not its reason's own: 405, 408, 413, 415, or a 404 that is
+    /// not about an order.
     pub fn with_status(status: StatusCode, refusal: Refusal) -> Self {
         Self { status, refusal: Box::new(refusal), members: None }
     }
 
-    /// Adds members, as RFC 9457 allows; none replaces one of ours.
+    /// Adds members, as RFC 9457 allows; they never replace the standard ones.
     #[must_use]
     pub fn with_members(self, members: Value) -> Self {
         let Value::Object(members) = members else { return self };
@@ -184,12 +184,13 @@ fn is_json(content_type: Option<&HeaderValue>) -> bool {
     })
 }
 
-/// Makes a refusal of axum's plain text. Its faults are ours, and their texts are not for callers.
+/// Makes a refusal from axum's plain-text error. Server faults are ours, and their texts are not
+/// for callers.
 fn refusal_of_plain(status: StatusCode, body: Body) -> Refusal {
     if status.is_server_error() {
         return Refusal::new(Reason::Internal, "a fault of the server; its log has the cause");
     }
-    // Its texts are there at once; nothing else is worth waiting for.
+    // axum's own texts are available at once; no other body is worth waiting for.
     let text = axum::body::to_bytes(body, PLAIN_BYTES_MAX).now_or_never();
     let text = text.and_then(Result::ok).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);

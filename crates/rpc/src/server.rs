@@ -179,7 +179,7 @@ pub async fn serve<S, B>(
         shutdown: shutdown.clone(),
     };
     let serve = |stream| connection::serve(stream, service.clone(), bounds, shutdown.clone());
-    // A gRPC client understands a closed connection; there is no frame before its settings.
+    // A gRPC client understands a closed connection; no frame could be sent before its settings.
     accept::accept_all(port, serve, |stream: TcpStream| async move { drop(stream) }).await;
 }
 

@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_status_is_no_refusal() {
+    fn foreign_statuses_are_not_refusals() {
         assert_eq!(refusal_from_status(&Status::internal("INTERNAL")), None);
         let details = ErrorDetails::with_error_info("LOCKED", "example.org", HashMap::new());
         let foreign = Status::with_error_details(Code::FailedPrecondition, "no", details);

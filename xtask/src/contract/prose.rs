@@ -7,11 +7,11 @@ use serde_json::Value;
 /// The meaning of an object's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Keys {
-    /// Words of the format, some of which hold prose.
+    /// Keywords of the format, some of which hold prose.
     Words,
-    /// Names that we chose, as of properties.
+    /// Names that we chose, such as those of properties.
     Names,
-    /// Words of a rule in CEL.
+    /// Keywords of a rule in CEL.
     Rule,
     /// Any keys: the value is taken as it is.
     Data,
@@ -25,7 +25,7 @@ pub(super) fn strip(document: &Value) -> Value {
 fn stripped(value: &Value, keys: Keys) -> Value {
     match value {
         Value::Array(items) if keys == Keys::Data => sorted(items),
-        // What is named in a list has its name beside its other words.
+        // A named entry of a list has its name beside its other keys.
         Value::Array(items) => {
             let keys = if keys == Keys::Names { Keys::Words } else { keys };
             items.iter().map(|item| stripped(item, keys)).collect()
@@ -41,7 +41,7 @@ fn stripped(value: &Value, keys: Keys) -> Value {
     }
 }
 
-/// Sorts a list whose order has no meaning, as of required properties.
+/// Sorts a list whose order has no meaning, such as that of required properties.
 fn sorted(items: &[Value]) -> Value {
     let mut items = items.to_vec();
     items.sort_by_cached_key(ToString::to_string);

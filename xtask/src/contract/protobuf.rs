@@ -38,7 +38,7 @@ const PACKAGE: u64 = 2;
 /// The prefix of our packages; imported ones are not part of the contract.
 const OURS: &str = "orderstream.";
 
-/// Returns each declaration of our files without those in it, which are pieces of their own.
+/// Returns each declaration of our files, without the nested ones, which are pieces of their own.
 ///
 /// # Errors
 /// When the bytes are not a set of descriptors.

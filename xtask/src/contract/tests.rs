@@ -10,7 +10,7 @@ fn contract(pieces: Vec<Piece>) -> Contract {
     contract
 }
 
-/// Returns the findings of a change; the lines are those of the sorted pieces after the head.
+/// Returns the findings of a change. Line numbers count the sorted pieces, after the file's head.
 fn found(before: Vec<Piece>, after: Vec<Piece>) -> Vec<String> {
     let findings = compare(&text(&contract(before)), &contract(after));
     findings
@@ -69,7 +69,7 @@ fn renamed_metric_labels_are_reported() {
     assert!(found[1].contains("a_total counter sort processor is new"), "{found:?}");
 }
 
-/// Changed examples are too.
+/// Changed examples are ignored too.
 #[test]
 fn prose_and_version_changes_are_ignored() {
     let mut other = order("string");
@@ -80,7 +80,7 @@ fn prose_and_version_changes_are_ignored() {
     assert!(found(openapi::pieces(&order("string")), openapi::pieces(&other)).is_empty());
 }
 
-/// To the properties of `spec` and `status`, in each version.
+/// They are split to the properties of `spec` and `status`, in each version.
 #[test]
 fn resources_are_split_by_property() {
     let crd = |column: &str, rule: &str| {
@@ -100,7 +100,7 @@ fn resources_are_split_by_property() {
     assert!(changed(crd("A", "s")).contains("file v1.spec.name is changed"));
 }
 
-/// And by definition.
+/// They are also split by definition.
 #[test]
 fn schemas_are_split_by_property() {
     let schema = json!({
@@ -119,7 +119,7 @@ fn schemas_are_split_by_property() {
     assert_eq!(names, wanted);
 }
 
-/// So is a file without a piece.
+/// A file without a piece is refused too.
 #[test]
 fn duplicate_piece_names_are_refused() {
     let twice = vec![Piece::of("a", &json!(1)), Piece::of("a", &json!(2))];

@@ -63,7 +63,7 @@ fn alerts() -> BTreeMap<String, Value> {
     rules.map(|rule| (rule["alert"].as_str().unwrap().to_owned(), rule.clone())).collect()
 }
 
-/// Those of every panel and every alert.
+/// They are those of every panel and every alert.
 #[test]
 fn used_metrics_are_in_the_reference() {
     let reference = read("docs/reference/metrics.md");
@@ -79,7 +79,7 @@ fn used_metrics_are_in_the_reference() {
     }
 }
 
-/// All but the build's.
+/// This includes all metrics except the build's.
 #[test]
 fn own_metrics_are_shown_or_alerted() {
     let mut used = BTreeSet::new();
@@ -132,7 +132,8 @@ fn panels_are_described_and_disjoint() {
     assert_eq!(uids.len(), 5);
 }
 
-/// One test in which it fires and one in which it is silent; and every runbook has an alert.
+/// Each alert has a test in which it fires and one in which it does not; every runbook has an
+/// alert.
 #[test]
 fn alerts_have_texts_runbooks_and_tests() {
     let alerts = alerts();

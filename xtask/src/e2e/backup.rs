@@ -1,5 +1,5 @@
-//! A processor's volume copied and restored as in docs/backup.md, with orders on it: an order
-//! without events since the copy goes on; one with later events is refused and not silently set
+//! Copies and restores a processor's volume as in docs/backup.md, with orders on it: an order
+//! without events since the copy continues; one with later events is refused, and not silently set
 //! back.
 
 use std::fs;
@@ -52,7 +52,7 @@ pub(super) fn prepare(cluster: &Cluster) -> anyhow::Result<Option<Volume>> {
         if order(cluster, &name)? == owner {
             quiet.get_or_insert(name);
         }
-        // Several, so that one order that cannot go on is not most of them.
+        // Several orders, so that the one that cannot continue is a minority.
         if number >= 3 && quiet.is_some() {
             break;
         }
@@ -68,7 +68,7 @@ pub(super) fn prepare(cluster: &Cluster) -> anyhow::Result<Option<Volume>> {
 }
 
 impl Volume {
-    /// Does a step that the page leaves to a person.
+    /// Carries out a step that the page leaves to a person.
     pub(super) fn by_hand(&self, what: &str) -> anyhow::Result<()> {
         if what.starts_with("copy the volume") {
             copy(&self.path, &self.copy)
@@ -94,7 +94,7 @@ impl Volume {
         phase(cluster, &self.quiet, "Streaming")?;
         propose(cluster, &self.quiet, "after")?;
         received(cluster, &self.quiet, 2)?;
-        // It was down before, and shown as such; then it is told why it stays so.
+        // Its stream was shown as down before; now the status also shows the reason.
         until("the order that is ahead says so", PATIENCE, || {
             let status = get(cluster, BUSY)?["status"].take();
             let says = status["conditions"].to_string().contains("AHEAD_OF_LIST");

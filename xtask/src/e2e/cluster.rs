@@ -103,7 +103,7 @@ impl Cluster {
 
     /// Installs or upgrades the release with these settings on top of those of the run.
     pub(super) fn upgrade(&self, settings: &[&str]) -> anyhow::Result<String> {
-        // What the pods that go have counted.
+        // Reads the counts of the pods that will be replaced.
         drop(self.asked());
         let chart = self.root.join("deploy/helm/orderstream").display().to_string();
         let (repository, tag) = self.image.rsplit_once(':').context("the image's tag")?;
@@ -137,12 +137,13 @@ impl Cluster {
     /// A failed check. Full volumes do not count: one of a test cluster may be a folder on the
     /// machine's own disk, whose free space does not depend on the installation.
     pub(super) fn check(&self) -> anyhow::Result<Value> {
-        let check = ["check", "-n", NAMESPACE, "--wait", "30s"];
-        let shown = Command::new(self.binary()?).args(check).output()?;
-        println!("{}", String::from_utf8_lossy(&shown.stdout));
-        let output = Command::new(self.binary()?).args(check).args(["-o", "json"]).output()?;
+        let check = ["check", "-n", NAMESPACE, "--wait", "30s", "-o", "json"];
+        let output = Command::new(self.binary()?).args(check).output()?;
         let report: Value = serde_json::from_slice(&output.stdout)
             .with_context(|| format!("no report of the checks: {output:?}"))?;
+        for check in report["checks"].as_array().into_iter().flatten() {
+            println!("   {:<8} {}: {}", check["mark"], check["id"], check["text"]);
+        }
         let failed = failed_checks(&report)?;
         ensure!(failed.is_empty(), "failed: {failed:?} of {report}");
         Ok(report)
@@ -195,7 +196,7 @@ impl Cluster {
         Ok(pods.into_iter().filter(|p| p["metadata"]["deletionTimestamp"].is_null()).collect())
     }
 
-    /// Returns the termination message of a container of a component, if one has ended.
+    /// Returns the termination message of a component's container, if one has ended.
     pub(super) fn said_at_the_end(&self, component: &str) -> anyhow::Result<Option<String>> {
         let pods = self.pods(component)?;
         let messages = pods.iter().map(|pod| {
@@ -219,7 +220,8 @@ impl Cluster {
     pub(super) fn asked(&self) -> anyhow::Result<BTreeSet<String>> {
         for pod in self.pods("controller")? {
             let pod = pod["metadata"]["name"].as_str().unwrap_or_default();
-            // One that is starting or going has said nothing, or said it before.
+            // A pod that is starting has no counts yet; those of a terminating one were read
+            // before.
             let Ok(page) = self.metrics(pod) else { continue };
             let mut asked = self.asked.lock();
             asked.extend(page.lines().filter_map(right_asked));
@@ -263,7 +265,7 @@ impl Cluster {
 fn failed_checks(report: &Value) -> anyhow::Result<Vec<&str>> {
     let checks = report["checks"].as_array().context("the report has no checks")?;
     let failed = checks.iter().filter(|check| check["mark"] == "failed");
-    let ids = failed.filter_map(|check| check["id"].as_str());
+    let ids = failed.map(|check| check["id"].as_str().unwrap_or("?"));
     Ok(ids.filter(|id| *id != "storage-space").collect())
 }
 
@@ -297,7 +299,7 @@ pub(super) fn until<T>(
     }
 }
 
-/// Sleeps, for states that cannot be awaited.
+/// Sleeps, where there is no state to wait for.
 #[allow(clippy::disallowed_methods, reason = "a cluster cannot be awaited, only looked at")]
 pub(super) fn pause(time: Duration) {
     std::thread::sleep(time);

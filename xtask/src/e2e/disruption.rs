@@ -1,4 +1,4 @@
-//! Pods deleted one by one, the leader deleted, all pods upgraded and evicted, while sellers
+//! Deletes the pods one by one, deletes the leader, and upgrades and evicts all pods, while sellers
 //! propose: each acknowledged proposal is counted exactly once.
 
 use std::collections::BTreeMap;
@@ -19,8 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// The time after which a stream that resumed without a cause would have been counted: the longest
 /// back-off of a stream.
 const SETTLED: Duration = Duration::from_secs(5);
-/// The number of times that each processor is away after the first leader, whose count is not taken
-/// over: at the upgrade and at its eviction.
+/// The number of times that each processor is down after the first leader's time, whose count is
+/// lost: at the upgrade and at its eviction.
 const AWAY_MAX: u64 = 2;
 /// The time in which a status is up to date after the last command: the promise, and as much again
 /// for a busy machine.

@@ -31,7 +31,7 @@ const SECTIONS: [(&str, &str); 11] = [
 ];
 
 pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
-    // What the pages take for given.
+    // The preconditions that the pages assume.
     cluster.kubectl(&["create", "namespace", "desks"])?;
     let mut volume = None;
     for (page, section) in SECTIONS {
@@ -101,7 +101,7 @@ fn execute(cluster: &Cluster, command: &str) -> anyhow::Result<()> {
 fn here(cluster: &Cluster, command: &str) -> anyhow::Result<String> {
     let chart = "deploy/helm/orderstream";
     let [published, short] = CHART;
-    // A name for the namespace is part of what is left out.
+    // The name of the namespace is in the part that is left out.
     let short_for =
         if command.contains(" -n ") { chart.to_owned() } else { format!("{chart} -n {NAMESPACE}") };
     let mut command = command.replace(published, chart).replace(short, &short_for);
@@ -129,7 +129,8 @@ mod tests {
     /// Pages that are not about an installation; their commands are tested elsewhere.
     const OF_ORDERS: [&str; 4] = ["cli", "notifications", "tenders", "testing"];
 
-    /// By a section of [`SECTIONS`], but for the pages that are not about an installation.
+    /// Each is run by a section of [`SECTIONS`], except those of pages that are not about an
+    /// installation.
     #[test]
     fn every_command_of_pages_is_run() {
         let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");

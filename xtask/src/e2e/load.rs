@@ -1,5 +1,5 @@
-//! A constant load of proposals by sellers that repeat what a client may repeat, and record what
-//! was acknowledged.
+//! A constant load of proposals by sellers that repeat whatever a client may repeat, and record
+//! what was acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(super) struct Heard {
     pub(super) took: Vec<Duration>,
     /// The numbers of repeated tries, by the reason received.
     pub(super) repeated: BTreeMap<String, u32>,
-    /// The responses that no client may repeat.
+    /// The refusals after which no client may retry.
     pub(super) failed: Vec<String>,
 }
 

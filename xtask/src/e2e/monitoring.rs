@@ -27,14 +27,14 @@ pub(super) fn run(cluster: &Cluster) -> anyhow::Result<()> {
     requests_have_their_own_queue(cluster)?;
     let prometheus = Prometheus::start(cluster)?;
     let orders = fresh_orders(cluster)?;
-    // A counter that was never read at its first value does not rise.
+    // A counter that was not scraped at its first value shows no increase.
     pause(SCRAPES);
     thread::scope(|scope| {
         let load = Load::start(scope, cluster, &orders);
         pause(LOAD);
         drop(load.stop());
     });
-    // One order comes to its end, so that what counts ends has something to show.
+    // One order is ended, so that the panels about ends have data.
     let cancel = r#"{"spec":{"cancel":true}}"#;
     cluster.kubectl(&["patch", "oreq", &orders[0], "--type=merge", "-p", cancel])?;
     prometheus.shows_everything(cluster)

@@ -33,7 +33,7 @@ pub(super) fn try_last_stage(root: &Path, image: &Image) -> anyhow::Result<()> {
     let dir = root.join("target/image/dockerfile");
     drop(fs::remove_dir_all(&dir));
     let tried = Stage { dir: dir.clone() }.compare(root, image);
-    // Layers of no further use.
+    // The layers are not needed any more.
     drop(fs::remove_dir_all(&dir));
     tried
 }
@@ -136,7 +136,7 @@ mod tests {
         }
     }
 
-    /// Labels and variables that a builder adds are not.
+    /// Labels and variables that a builder adds are ignored.
     #[test]
     fn runtime_fields_are_compared() {
         let ours = image().config("")["config"].clone();

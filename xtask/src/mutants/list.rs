@@ -237,7 +237,7 @@ mod tests {
         assert!(parse(&text).is_err());
     }
 
-    /// And in no other target of the package.
+    /// They are not found in other targets of the package.
     #[test]
     fn tests_are_found_in_their_target() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();

@@ -1,4 +1,4 @@
-//! The shape of the changelog: a title, `## Unreleased` first, and below each version only the four
+//! The form of the changelog: a title, `## Unreleased` first, and below each version only the four
 //! headings, in order, with a list below each.
 
 use super::Finding;

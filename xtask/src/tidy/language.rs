@@ -8,20 +8,20 @@ use syn::visit::{self, Visit};
 
 use super::Finding;
 
-/// The most doc comments, of a thousand, that open with a word that asks.
+/// The most doc comments, of a thousand, that open with a question word.
 const ASKING_PER_MILLE_MAX: usize = 5;
 /// The most doc comments of one word.
 const ONE_WORD_MAX: usize = 0;
 /// The most types, of a thousand, that share their name with another type.
 const SHARED_PER_MILLE_MAX: usize = 434;
 /// The most functions, of ten thousand, that take a tuple apart in a parameter.
-const TUPLES_PER_TEN_THOUSAND_MAX: usize = 143;
+const TUPLES_PER_TEN_THOUSAND_MAX: usize = 142;
 /// The most tests whose name has more than [`NAME_LETTERS_MAX`] letters.
 const LONG_NAMES_MAX: usize = 0;
 /// The most words of the median test's name.
 const NAME_WORDS_MEDIAN_MAX: usize = 6;
 
-/// The most letters of a test's name that is read at a glance.
+/// The most letters of a test's name.
 const NAME_LETTERS_MAX: usize = 64;
 /// The words that open a question, or a doc comment that is not a sentence or a noun phrase.
 const ASKING: [&str; 9] =

@@ -94,7 +94,7 @@ mod tests {
         check_file("a.rs", text).iter().map(ToString::to_string).collect()
     }
 
-    /// Counted from `fn`, without docs and attributes.
+    /// They are counted from `fn`, without docs and attributes.
     #[test]
     fn functions_over_70_lines_are_found() {
         assert_eq!(found(&function(70)), Vec::<String>::new());
@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(found(&long), ["a.rs:3: fn f: 71 lines, limit 70, split the function"]);
     }
 
-    /// Default methods of traits are too.
+    /// Default methods of traits are measured too.
     #[test]
     fn methods_and_nested_functions_are_measured() {
         for (before, after) in [("impl A {\n", "}\n"), ("trait A {\n", "}\n"), ("mod a {\n", "}\n")]
@@ -125,7 +125,7 @@ mod tests {
         assert!(found("\nfn f( {\n")[0].starts_with("a.rs:2: is not Rust"));
     }
 
-    /// All but the workspace's `Cargo.lock`.
+    /// Only the workspace's `Cargo.lock` is exempt.
     #[test]
     fn blobs_over_the_limit_are_found() {
         assert_eq!(check_blob("a.bin", BLOB_BYTES_MAX), None);

@@ -195,7 +195,7 @@ mod tests {
         assert!(found("fn f() {}\n")[0].starts_with("src/a.rs:1: does not open"));
     }
 
-    /// In macros too, but not in texts.
+    /// It is found in macros too, but not in strings.
     #[test]
     fn unfinished_code_is_found() {
         assert!(found("//! Doc.\nfn f() {\n    todo!()\n}\n")[0].contains("a.rs:3: `todo!`"));
@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(found(fine), Vec::<String>::new());
     }
 
-    /// Doc comments included; not in texts, nor as a part of a longer word.
+    /// This includes doc comments, but not strings, nor parts of longer words.
     #[test]
     fn marks_are_found_in_comments_only() {
         for comment in ["// TODO: later", "/// FIXME", "/* XXX */", "//! see XXX."] {

@@ -13,7 +13,8 @@ pub const PER_SECOND_MIN: f64 = 5.0;
 const GROWTH: f64 = 0.05;
 /// Writes that may be done at once after an idle time.
 const BURST: f64 = 200.0;
-/// The longest back-off that a server may ask for, so that a wrong response cannot stop all writes.
+/// The longest back-off that is accepted from a server, so that a wrong response cannot stop all
+/// writes.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// A token bucket of writes.
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_then_the_rate() {
+    fn writes_burst_then_keep_the_rate() {
         let start = Instant::now();
         let mut bucket = Bucket::new(start);
         assert_eq!(taken(&mut bucket, start), 200);
@@ -94,7 +95,7 @@ mod tests {
         assert!(wait <= Duration::from_millis(1), "{wait:?}");
     }
 
-    /// Responses that come together count once, and writes wait as long as the server asked.
+    /// Responses that come together count once, and writes wait for as long as the server asked.
     #[test]
     fn throttling_halves_rate_once_per_burst() {
         let start = Instant::now();

@@ -42,10 +42,11 @@ const TRIES: u32 = 5;
 /// The longest wait for a new order's stream, or for an edit to appear in the watch, before the
 /// reply is sent all the same.
 const STREAM_WAIT: Duration = Duration::from_secs(1);
-/// The longest wait for a command's outcome in the status, before the reply says that it is
-/// pending: the edit reaches the processor, and its effect the status, at most every second.
+/// The longest wait for a command's outcome in the status, before the reply reports it as pending:
+/// the edit has to reach the processor, and its effect the status, which changes once a second at
+/// most.
 const OUTCOME_WAIT: Duration = Duration::from_secs(4);
-/// The tries of a write whose response is lost: the second one finds what the first one did.
+/// The tries of a write whose response is lost: the second one finds the effect of the first.
 const LOST_MAX: u32 = 2;
 
 /// A [`Buyer`] over the API server and the watch's cache.
@@ -103,7 +104,7 @@ impl ClusterBuyer {
         loop {
             match within(self.api(&key).create(&params, &resource)).await {
                 Ok(_) => break,
-                // Another replica was faster, or the name is somebody else's.
+                // Another replica was faster, or the name is taken.
                 Err(Failure::Api(409, _)) if lost == 0 => return self.named(&key, &name).await?.1,
                 // Or it is the one whose response was lost.
                 Err(Failure::Api(409, _)) => {
@@ -127,7 +128,7 @@ impl ClusterBuyer {
         Ok(Initiated::Started)
     }
 
-    /// Reads the resource of a name, with the reply to an initiate that finds it.
+    /// Reads the resource of a name; returns it with the reply to an `initiate` that finds it.
     async fn named(
         &self,
         key: &OrderKey,
@@ -165,8 +166,8 @@ impl ClusterBuyer {
         }
     }
 
-    /// Waits until the watch shows a write, so that the next request reads it; [`STREAM_WAIT`] at
-    /// most.
+    /// Waits until the watch delivers a write, so that the next request reads it; [`STREAM_WAIT`]
+    /// at most.
     async fn wait_for_echo(&self, key: &OrderKey, written: u64) {
         let shown = self.until(key, || self.held(key).filter(|kept| kept.version >= written));
         if tokio::time::timeout(STREAM_WAIT, shown).await.is_err() {
@@ -174,9 +175,9 @@ impl ClusterBuyer {
         }
     }
 
-    /// Reads the order's resource, changes its spec and writes it, again after a conflict. Returns
-    /// since when the resource has the change; `None` where that is not known: it may be written,
-    /// or be so later.
+    /// Reads the order's resource, changes its spec and writes it; retries after a conflict.
+    /// Returns the generation since which the resource has the change; `None` where that is not
+    /// known: the write may have been done, or be done later.
     async fn edit(
         &self,
         key: &OrderKey,
@@ -186,7 +187,7 @@ impl ClusterBuyer {
         let held = self.cache.read().of_order(key).map(|(object, _)| object.name.to_string());
         let name = match held {
             Some(name) => name,
-            // It may have been made a moment ago on another replica.
+            // Another replica may have created it a moment ago.
             None => resource_name(key.order_req_id.as_str()),
         };
         let params =
@@ -200,7 +201,8 @@ impl ClusterBuyer {
                 Err(failure) => return Err(failure.told()),
             };
             let Some(changed) = changed(key, &stored, &change)? else {
-                // It is so: by an earlier request, by somebody else, or by a write that was lost.
+                // The resource has the change: from an earlier request, from another client, or
+                // from a write whose response was lost.
                 self.wait_for_echo(key, version_of(&stored.metadata)).await;
                 return Ok(Some(Since::Before(stored.metadata.generation.unwrap_or(1))));
             };
@@ -210,7 +212,8 @@ impl ClusterBuyer {
                     return Ok(Some(Since::Edit(written.metadata.generation.unwrap_or(1))));
                 }
                 Err(Failure::Api(409, _)) => {}
-                // The next read shows it; and only one of two writes of one version is done.
+                // The next read shows whether it was done; of two writes of one version only one
+                // is.
                 Err(failure) if failure.may_be_done() => {
                     lost += 1;
                     if lost == LOST_MAX {
@@ -234,7 +237,7 @@ impl ClusterBuyer {
         wish: &Wish,
         since: Option<Since>,
     ) -> Result<Acted, BuyerError> {
-        let no_key = || Refusal::new(Reason::Internal, "the act has no key");
+        let no_key = || Refusal::new(Reason::Internal, "the command has no key");
         let pending = wish.key().map(Acted::Pending).ok_or_else(no_key);
         let Some(since) = since else { return Ok(pending?) };
         let decided = self.until(key, || {
@@ -244,7 +247,7 @@ impl ClusterBuyer {
             match told {
                 Some(Outcome::Done) => Some(Ok(Acted::Done)),
                 Some(Outcome::Refused(refusal)) => Some(Err(refusal)),
-                // The status will show no outcome any more.
+                // The status will never show an outcome now.
                 None if is_over => Some(pending.clone()),
                 Some(Outcome::Pending) | None => None,
             }
@@ -292,7 +295,7 @@ impl ClusterBuyer {
     }
 }
 
-/// Returns the resource as an edit wants it; `None` where it is so already.
+/// Returns the resource with an edit applied; `None` where that changes nothing.
 fn changed(
     key: &OrderKey,
     stored: &DynamicObject,
@@ -329,8 +332,7 @@ impl Buyer for ClusterBuyer {
         Box::pin(self.add(key, note))
     }
 
-    /// An edit describes the wanted state: the same one again changes nothing, with or without a
-    /// key.
+    /// An edit describes the wanted state: repeating it changes nothing, with or without a key.
     fn buyer_act(
         &self,
         key: OrderKey,
@@ -344,8 +346,7 @@ impl Buyer for ClusterBuyer {
         Box::pin(async move { Ok(Some(self.asked(&key, &act)?)) })
     }
 
-    /// Reads the cache without a wait: what the API server stores survives the process that shows
-    /// it.
+    /// Reads the cache without waiting: what the API server stores survives this process.
     fn tracked<'a>(&'a self, keys: &'a [OrderKey]) -> Read<'a, Vec<Tracked>> {
         let found = keys.iter().filter_map(|key| self.found(key)).collect();
         Box::pin(std::future::ready(found))
@@ -372,7 +373,8 @@ impl Buyer for ClusterBuyer {
 }
 
 /// Carries an edit over to the resource as it is stored. What the edit does not touch is sent back
-/// as its author wrote it: serialized by our types it could differ, and fixed parts may not.
+/// as its author wrote it: serialized from our types it could differ, and immutable fields must
+/// not.
 pub(super) fn carry(
     stored: &mut Value,
     before: &OrderRequestSpec,
@@ -426,7 +428,7 @@ fn phase_of(status: Option<&OrderRequestStatus>) -> RequestPhase {
     status.and_then(OrderRequestStatus::request_phase).unwrap_or(RequestPhase::Pending)
 }
 
-/// Returns an order as its resource shows it.
+/// Returns the view of an order from its resource.
 pub(crate) fn tracked(key: &OrderKey, resource: &OrderRequest) -> Option<Tracked> {
     let phase = phase_of(resource.status.as_ref());
     let status = resource.status.clone().unwrap_or_default();

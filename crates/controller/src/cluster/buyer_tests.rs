@@ -136,7 +136,7 @@ fn response(code: u16, body: &Value) -> http::Response<Body> {
     http::Response::builder().status(code).body(Body::from(body.to_string().into_bytes())).unwrap()
 }
 
-/// Acts as an operator whose processor carries out every edit at once.
+/// Simulates an operator whose processor carries out every edit at once.
 fn prompt(resource: &mut Value) {
     // An end stays as it is.
     if resource["status"]["phase"] == json!("Finalised") {
@@ -152,7 +152,7 @@ fn prompt(resource: &mut Value) {
     resource["status"] = json!({ "observedGeneration": generation, "phase": phase });
 }
 
-/// Acts as an operator that is away: the status stays as it is.
+/// Simulates an operator that is down: the status stays as it is.
 fn away(_: &mut Value) {}
 
 fn award() -> BuyerAct {
@@ -182,7 +182,8 @@ async fn repeated_award_after_end_keeps_reply() {
     }
     let other = act(&buyer, BuyerAct::Pause(None)).await;
     assert!(matches!(&other, Err(BuyerError::Refused(no)) if no.reason == Reason::OrderEnded));
-    // Somebody lets the resource stay longer; the order's end says nothing about that edit.
+    // Another client prolongs the resource's retention; the order's end does not depend on that
+    // edit.
     let mut edited = cluster.held.lock().clone().unwrap();
     edited["spec"]["ttlAfterFinished"] = json!("2d");
     cluster.write(edited);

@@ -1,4 +1,4 @@
-//! The order requests as the watch last showed them, and the one that speaks for each order.
+//! The order requests as the watch last delivered them, and the one that represents each order.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
@@ -107,7 +107,7 @@ pub struct Kept {
     pub is_streaming: bool,
     /// The key of its order; absent where the id is invalid.
     pub key: Option<OrderKey>,
-    /// Set when the watch observed its creation; unset where a list showed it, or a new lead began
+    /// Set when the watch observed its creation; unset if a list delivered it, or a new lead began
     /// since.
     pub is_live: bool,
     /// Set when its status is what this project's controllers wrote last.
@@ -151,7 +151,7 @@ impl Kept {
         resource.map(Arc::new)
     }
 
-    /// Compresses it, and returns the compressed text; `None` where that cannot be.
+    /// Compresses it, and returns the compressed text; `None` where that fails.
     fn rest(&mut self) -> Option<Packed> {
         let packed = match &self.held {
             Held::Open(resource) => Packed::of(resource)?,
@@ -269,7 +269,7 @@ impl Cache {
         self.put(object, read, Met::Found)
     }
 
-    /// Takes in a resource of a list that cannot be read; what is cached of it stays.
+    /// Takes in a resource of a list that cannot be read; its cached version stays.
     pub fn listed_unreadable(&mut self, object: ObjectKey) {
         if let Some(seen) = &mut self.relisted {
             seen.insert(object);
@@ -291,7 +291,7 @@ impl Cache {
         if *kept.uid != *read.resource.metadata.uid.as_deref().unwrap_or_default() {
             return Vec::new();
         }
-        // What the deletion shows is newer than what is cached.
+        // The deletion has a newer version than the cache.
         kept.held = Held::Open(Arc::new(read.resource));
         self.drop_object(&object)
     }
@@ -317,7 +317,7 @@ impl Cache {
                 if former.key == kept.key {
                     kept.key.clone_from(&former.key);
                 }
-                // A list shows most as they are cached.
+                // Most resources of a list are as they are cached.
                 if former.version == kept.version && kept.version > 0 {
                     kept.held = former.held.clone();
                 }

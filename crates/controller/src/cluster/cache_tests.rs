@@ -63,7 +63,7 @@ fn speaker(cache: &Cache, id: &str) -> Option<String> {
     cache.of_order(&key).map(|(object, _)| object.name.to_string())
 }
 
-/// An applied resource is to be reconciled.
+/// A created resource is queued for a reconcile.
 #[test]
 fn deleted_resources_are_gone_once() {
     let mut cache = Cache::default();
@@ -96,7 +96,7 @@ fn relists_drop_missing_but_not_unreadable() {
     assert_eq!(cache.len(), 2);
 }
 
-/// A resource that a list showed is not, and a new leader trusts none of them.
+/// A resource from a list is not live, and for a new leader none is.
 #[test]
 fn only_created_resources_are_live() {
     let mut cache = Cache::default();
@@ -161,7 +161,7 @@ fn open_and_compressed_resources_read_alike() {
     }
 }
 
-/// One that has changed is open again.
+/// A resource that has changed is no longer compressed.
 #[test]
 fn relisted_resources_stay_compressed() {
     let at = |name: &str, version: u64| {

@@ -1,4 +1,5 @@
-//! The waiters for changes of orders' resources in the cache. They cost nothing while nobody waits.
+//! The waiters for changes of orders' resources in the cache. They cost nothing while there are
+//! none.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};

@@ -50,7 +50,7 @@ pub struct Config {
     /// The headless Service of the processors, in the controller's own namespace
     #[arg(long, env = "ORDERSTREAM_PROCESSOR_SERVICE", value_name = "NAME")]
     pub processor_service: Option<String>,
-    /// The address of the buyer's REST
+    /// The address of the buyers' REST
     #[arg(long, env = "ORDERSTREAM_REST_ADDR", default_value = "0.0.0.0:8004")]
     pub rest_addr: SocketAddr,
     /// The address of metrics and health
@@ -59,10 +59,11 @@ pub struct Config {
     /// The store to which order status and follow-ups are projected: `mongodb://host/database`
     #[arg(long, env = "ORDERSTREAM_STORE", hide_env_values = true, value_name = "URL")]
     pub store: Option<StoreUrl>,
-    /// Connections to each processor for streams, at least; every further thousand streams adds one
+    /// The least number of connections to each processor for streams; every further thousand of
+    /// streams gets one more
     #[arg(long, env = "ORDERSTREAM_CONNECTIONS", default_value_t = 4)]
     pub connections: usize,
-    /// Orders that are followed, at most
+    /// The most orders that may be followed at once
     #[arg(long, env = "ORDERSTREAM_MAX_ORDERS", default_value_t = 200_000)]
     pub max_orders: usize,
     /// Let several replicas elect one leader; if false, this one always leads
@@ -74,8 +75,8 @@ pub struct Config {
     /// The name of the Lease
     #[arg(long, env = "ORDERSTREAM_LEASE_NAME", default_value = LEASE_NAME)]
     pub lease_name: String,
-    /// The pod's name, where it has one process at a time: the next one need not wait for the lease
-    /// of the one that was killed
+    /// The pod's name, if a pod of this name runs one process at a time: then a new process need
+    /// not wait for the lease of a killed one
     #[arg(long, env = "ORDERSTREAM_POD_NAME", value_name = "NAME")]
     pub pod_name: Option<String>,
     /// Seconds after which a silent leader is replaced: 3 to 300
@@ -155,7 +156,7 @@ impl Config {
     /// Returns the election in which this process takes part; `own` is its namespace and `host` its
     /// machine's name.
     pub fn election(&self, own: &str, host: &str) -> Election {
-        // A random part tells this start apart from every other one in the same place.
+        // A random part distinguishes this start from every other one in the same place.
         let identity =
             format!("{}_{:08x}", self.pod_name.as_deref().unwrap_or(host), fastrand::u32(..));
         let lease = Duration::from_secs(self.lease_seconds);
@@ -191,7 +192,7 @@ pub async fn connect(
         None => KubeConfig::infer().await.map_err(|error| unusable(&error))?,
     };
     config.connect_timeout = Some(CONNECT_TIMEOUT);
-    // Writers and watches here wait and slow down by themselves, each in its own way.
+    // Writers and watches here retry and slow down by themselves, each in its own way.
     config.default_retry = false;
     let namespace = config.default_namespace.clone();
     let builder = ClientBuilder::try_from(config).map_err(|error| unusable(&error))?;

@@ -1,5 +1,5 @@
 //! The election loop: reads the Lease, does what [`super::lease`] decides, and sets [`Leadership`].
-//! A lost lease ends nothing but the writing; the process campaigns again.
+//! A lost lease stops only the writing; the process campaigns again.
 
 use std::time::Duration;
 
@@ -103,7 +103,7 @@ pub(super) async fn run(
 }
 
 impl Candidate<'_> {
-    /// Reports whether the watch shows a version of the lease that was not known.
+    /// Reports whether the watch delivers an unknown version of the lease.
     fn is_news(&self, event: Option<&watcher::Event<Lease>>) -> bool {
         let version = |lease: &Lease| lease.metadata.resource_version.clone();
         match event {
@@ -126,7 +126,7 @@ impl Candidate<'_> {
                 next
             }
             Err(error) => {
-                // What was read is not to be trusted after a conflict or a lost answer.
+                // The last version read is not to be trusted after a conflict or a lost response.
                 self.lease = None;
                 if !std::mem::replace(&mut self.is_failing, true) {
                     tracing::warn!(%error, "the lease cannot be read or written; it is tried again");
@@ -181,12 +181,13 @@ impl Candidate<'_> {
         spec.and_then(|spec| spec.lease_transitions).unwrap_or_default()
     }
 
-    /// Writes holder, count and time at once; fails when anybody has written since the reading.
+    /// Writes holder, count and time in one request; fails if the lease was written since it was
+    /// read.
     async fn write(&mut self, lease: Option<Lease>, count: i32) -> Result<Instant, String> {
         let times = self.election.times;
         let began = Instant::now();
         let is_new = self.held != Some(epoch(count));
-        // Not when this process only goes on after it had lost touch.
+        // Not if this process only continues its lead after it could not reach the API server.
         let former = self.observed.clone().filter(|_| self.held_last != Some(epoch(count)));
         let wanted = self.wanted(lease.as_ref(), count);
         let params = PostParams::default();

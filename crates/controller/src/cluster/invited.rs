@@ -77,8 +77,8 @@ impl Sellers {
 }
 
 impl Invited {
-    /// Takes in an order as it is now; `None` while nothing was received of it. Returns the sellers
-    /// whose counts changed.
+    /// Takes in an order as it is now; `None` while none of its events was received. Returns the
+    /// sellers whose counts changed.
     pub(super) fn heard(
         &mut self,
         object: &ObjectKey,

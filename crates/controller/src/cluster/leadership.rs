@@ -12,8 +12,8 @@ use tokio::time::Instant;
 pub enum Standing {
     /// It leads, under this epoch.
     Leads(Epoch),
-    /// Its lease ran out while the API server could not be asked. It writes no more, and keeps its
-    /// streams: if somebody else leads, the processors refuse them.
+    /// Its lease ran out while the API server could not be reached. It stops writing, and keeps its
+    /// streams: if another process leads, the processors refuse them.
     Unsure,
     /// It does not lead.
     Follows,
@@ -65,7 +65,7 @@ impl Leadership {
     /// Sets the lead: the lease is held under this epoch until then.
     pub(super) fn hold(&self, epoch: Epoch, until: Instant) {
         let former = self.0.term.write().replace(Term { epoch, until });
-        // Renewed too late, what was to be done in the meantime was left undone.
+        // After a late renewal, the reconciles that were due meanwhile were skipped.
         let was_over = former.is_none_or(|former| former.until <= Instant::now());
         self.0.changed.send_if_modified(|held| {
             std::mem::replace(held, Standing::Leads(epoch)) != Standing::Leads(epoch) || was_over

@@ -1,4 +1,5 @@
-//! The decision who leads, from the Lease as it was read: pure, so that every case is a table row.
+//! Decides which process leads, from the Lease as it was read: pure, so that every case is a table
+//! row.
 //!
 //! ```text
 //!                     free, or silent for its whole duration
@@ -8,9 +9,9 @@
 //!    └───────────────────────────────────────────────────────  Renew ──▶ (SIGTERM) Release
 //! ```
 //!
-//! The count of transitions is the epoch under which the holder acts: it rises with every taking. A
-//! process that could not renew in time, and finds the Lease as it left it, renews it under the
-//! same count: nobody led in between.
+//! The count of transitions is the epoch under which the holder acts: it rises each time the lease
+//! is taken. A process that could not renew in time, and finds the Lease as it left it, renews it
+//! under the same count: nobody led in between.
 
 use std::time::Duration;
 
@@ -70,7 +71,7 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Notes what was read now.
+    /// Records a lease that was read now.
     pub fn note(former: Option<Self>, view: View, now: Instant) -> Self {
         match former {
             Some(former) if former.view == view => former,
@@ -101,7 +102,7 @@ pub enum Decision {
     Wait(Instant),
 }
 
-/// The process for which is decided.
+/// The process that the decision is made for.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
     /// This process's identity, another one at every start.
@@ -186,7 +187,7 @@ mod tests {
         assert_eq!(ask(&again, "a", None, late), Decision::Take(4));
     }
 
-    /// The count rises with it.
+    /// Taking it raises the count.
     #[test]
     fn free_lease_is_taken_at_once() {
         let now = Instant::now();

@@ -20,7 +20,7 @@ const BAD_REQUEST: u16 = 400;
 /// `WatchList`.
 const INVALID: u16 = 422;
 
-/// The way of a watch's first list, and its progress.
+/// The mode of a watch's first list, and its progress.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Listing {
     /// As the watch's first events.
@@ -41,7 +41,7 @@ impl Listing {
         }
     }
 
-    /// Notes a watcher's event. Returns true where its list does not come as a stream: then a new
+    /// Notes a watcher's event. Returns true if its list does not come as a stream: then a new
     /// watcher is needed, and the event is not passed on.
     pub(super) fn gives_up<K>(&mut self, said: &watcher::Result<Event<K>>) -> bool {
         let next = match (*self, said) {

@@ -86,20 +86,20 @@ fn seconds(name: &str, help: &str, labels: [(&str, &str); 1]) -> HistogramOpts {
 fn failover() -> HistogramOpts {
     HistogramOpts::new(
         "orderstream_failover_seconds",
-        "From a former leader's last sign, as this process saw it, to this one's lead.",
+        "Time from the last observed renewal of the former leader to the lead of this process.",
     )
     .buckets(vec![0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0, 300.0])
 }
 
 fn reconciles() -> Opts {
-    opts("controller_runtime_reconcile_total", "Looks at resources, by result.")
+    opts("controller_runtime_reconcile_total", "Reconciliations, by result.")
         .const_label("controller", NAME)
 }
 
 fn workers() -> Opts {
     opts(
         "controller_runtime_active_workers",
-        "1 while resources are looked at: one after the other, by one worker.",
+        "1 while resources are reconciled, one after the other, by one worker.",
     )
     .const_label("controller", NAME)
 }
@@ -116,20 +116,20 @@ impl Metrics {
             reconciles: make.of(IntCounterVec::new(reconciles(), &["result"])?)?,
             reconcile_seconds: make.of(Histogram::with_opts(seconds(
                 "controller_runtime_reconcile_time_seconds",
-                "Time of one look at one resource.",
+                "Duration of one reconciliation.",
                 [("controller", NAME)],
             ))?)?,
             queue_depth: make
-                .of(IntGauge::with_opts(queue("workqueue_depth", "Resources that wait."))?)?,
+                .of(IntGauge::with_opts(queue("workqueue_depth", "Resources in the queue."))?)?,
             queue_adds: make
                 .of(IntCounter::with_opts(queue("workqueue_adds_total", "Resources queued."))?)?,
             queue_retries: make.of(IntCounter::with_opts(queue(
                 "workqueue_retries_total",
-                "Looks that failed and are repeated.",
+                "Reconciliations that failed and are retried.",
             ))?)?,
             queue_seconds: make.of(Histogram::with_opts(seconds(
                 "workqueue_queue_duration_seconds",
-                "Time that a resource waits for its look.",
+                "Time from queueing a resource to its reconciliation.",
                 [("name", NAME)],
             ))?)?,
             leader: make.gauges(
@@ -148,8 +148,10 @@ impl Metrics {
                 "orderstream_status_coalesced_total",
                 "Statuses that a newer one replaced before they were written.",
             )?,
-            status_waiting: make
-                .gauge("orderstream_status_writes_waiting", "Statuses that wait to be written.")?,
+            status_waiting: make.gauge(
+                "orderstream_status_writes_waiting",
+                "Statuses in the queue to be written.",
+            )?,
             status_rate: make.seconds(
                 "orderstream_status_writes_per_second_limit",
                 "Statuses that may be written per second now.",

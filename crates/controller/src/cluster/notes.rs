@@ -29,7 +29,7 @@ pub(super) struct Note {
     pub placement: Placement,
     /// The generation of the edit that is being taken up, and since when.
     pub edit: Option<(i64, Timestamp)>,
-    /// The last command that a later edit may want taken back, while its outcome is not known.
+    /// The last command that a later edit may want to undo, while its outcome is not known.
     pub sent: Option<Sent>,
     /// The writes of others to its status.
     pub fight: Fight,
@@ -54,36 +54,36 @@ impl Note {
     }
 }
 
-/// The recent writes of somebody else to our status, and the reaction to them.
+/// The recent writes of others to our status, and the reaction to them.
 ///
 /// ```text
-///   peace ── a foreign write: put right at once ──▶ counted
+///   peace ── a foreign write: corrected at once ──▶ counted
 ///     ▲                                               │ one too many within the time
 ///     │ no foreign write for that time                ▼
-///     └───────────────────────────────────────────── war: told, and put right once in that time
+///     └───────────────────────────────────────────── war: reported, corrected once in that time
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fight {
-    /// The version of the resource that somebody else wrote last, and when it was observed.
+    /// The version of the resource's last foreign write, and when it was observed.
     version: u64,
     seen_at: Timestamp,
     /// The number of such writes since `since`.
     count: u32,
     since: Timestamp,
     is_war: bool,
-    /// The last such version that is put right at once.
+    /// The last such version that is corrected at once.
     answered: u64,
 }
 
-/// Foreign writes within [`FIGHT_MS`] that are put right at once; with one more it is a war.
+/// Foreign writes within [`FIGHT_MS`] that are corrected at once; one more is a war.
 const FIGHT_MAX: u32 = 3;
 /// The time in which they are counted, and the time between two writes of ours in a war,
 /// milliseconds.
 const FIGHT_MS: u64 = 20_000;
 
 impl Fight {
-    /// Notes a version that somebody else wrote and that is still shown. Returns when it may be put
-    /// right; `None` means now.
+    /// Records a foreign write that is still in place. Returns the time at which it may be
+    /// corrected; `None` means now.
     pub(super) fn foreign(&mut self, version: u64, now: Timestamp) -> Option<Timestamp> {
         if self.war_until(now).is_none() {
             self.is_war = false;
@@ -105,7 +105,8 @@ impl Fight {
         (self.answered != version).then(|| self.since.plus_ms(FIGHT_MS))
     }
 
-    /// Returns until when a war is reported, if nothing more happens; `None` without a war.
+    /// Returns the time until which a war is reported, if nothing more happens; `None` without a
+    /// war.
     pub(super) fn war_until(&self, now: Timestamp) -> Option<Timestamp> {
         let until = self.seen_at.plus_ms(FIGHT_MS);
         (self.is_war && now < until).then_some(until)
@@ -134,7 +135,7 @@ mod tests {
         }
     }
 
-    /// A war is reported at once; then one foreign write in twenty seconds is put right.
+    /// A war is reported at once; then one foreign write in twenty seconds is corrected.
     #[test]
     fn wars_are_reported_and_corrected_rarely() {
         let mut fight = Fight::default();
@@ -152,7 +153,7 @@ mod tests {
         assert_eq!(fight.war_until(at(60_000)), Some(at(79_900)));
     }
 
-    /// The last foreign write is put right first.
+    /// The last foreign write is corrected first.
     #[test]
     fn wars_end_without_foreign_writes() {
         let mut fight = Fight::default();

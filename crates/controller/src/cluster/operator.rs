@@ -90,7 +90,7 @@ impl Operator {
     /// Reconciles resources until shutdown, one after the other: each takes microseconds.
     pub(super) async fn run(self: Arc<Self>) {
         const TIMER_MS_MAX: u64 = 1_000;
-        // After so many reconciles, others get their turn on this thread.
+        // The number of reconciles after which this task yields its thread.
         const LOOKS_IN_A_ROW: usize = 64;
         while !self.shutdown.is_cancelled() {
             let now = self.clock.now();
@@ -117,7 +117,7 @@ impl Operator {
         }
     }
 
-    /// Reconciles one resource. What cannot be done now is shown, and tried again later.
+    /// Reconciles one resource. A step that fails is shown in the status, and retried later.
     pub(super) fn look(self: &Arc<Self>, object: &ObjectKey) {
         let began = tokio::time::Instant::now();
         let Some(epoch) = self.leadership.epoch() else { return };
@@ -245,7 +245,7 @@ impl Operator {
         let shown = facts.resource.status.as_ref().and_then(|status| status.processor());
         let is_shown = shown.is_some() && shown == facts.known.processor();
         let noted = self.note(facts, |note| match is_shown {
-            // The status says it from now on.
+            // From now on the status names the processor.
             true => std::mem::take(&mut note.placement),
             false => note.placement.clone(),
         });
@@ -279,7 +279,8 @@ impl Operator {
         self.sellers.heard(&facts.object, &facts.uid, order);
     }
 
-    /// Reports whether this resource speaks for its order, and not another one that names it too.
+    /// Reports whether this resource represents its order, and not another one that names the same
+    /// order.
     fn speaks(&self, facts: &Facts) -> bool {
         let cache = self.cache.read();
         cache.of_order(&facts.key).is_some_and(|(object, _)| *object == facts.object)
@@ -337,7 +338,7 @@ impl Operator {
         (known, shown): (Arc<OrderRequestStatus>, Shown),
         refusal: &Refusal,
     ) -> Option<Timestamp> {
-        // Without an order there is no key; the name stands in where one is needed for a log.
+        // Without an order there is no key; the name replaces it where a log needs one.
         let key = OrderKey::new(&object.namespace, "invalid").ok()?;
         let facts = Facts {
             object: object.clone(),
@@ -364,8 +365,8 @@ fn desired(resource: &OrderRequest, kept: &Kept) -> Result<Desired, Refusal> {
     Ok(desired)
 }
 
-/// Returns the status of a resource to which this process has not yet written. What somebody else
-/// wrote there counts as lost: the processors are asked.
+/// Returns the status of a resource to which this process has not yet written. A foreign status
+/// counts as lost: the processors are asked.
 fn believed(kept: &Kept, resource: &OrderRequest) -> OrderRequestStatus {
     let status = resource.status.as_ref().filter(|_| kept.is_status_ours);
     own(status.cloned().unwrap_or_default())

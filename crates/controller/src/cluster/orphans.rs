@@ -1,6 +1,6 @@
 //! Orders whose resource is gone. There is no finalizer, so a delete never hangs; instead an order
-//! is cancelled when the watch shows its resource's deletion, and a sweep finds what was missed
-//! while nobody watched.
+//! is cancelled when the watch delivers its resource's deletion, and a sweep finds deletions that
+//! happened while no process watched.
 
 use std::collections::HashSet;
 use std::sync::Arc;

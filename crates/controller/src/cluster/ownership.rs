@@ -51,8 +51,8 @@ impl Part {
 }
 
 /// Reports whether all that a leader would build on was written by a controller of ours, and by
-/// nobody after it: whoever sets an applied field to something else takes it over. A status without
-/// any of it is nobody's and counts as ours, for it does no harm.
+/// nobody after it: another writer that changes an applied field takes it over. A status without
+/// any such field has no owner and counts as ours, since nothing is built on it.
 pub(super) fn is_status_ours(
     status: Option<&OrderRequestStatus>,
     managed: &[ManagedFields],

@@ -1,14 +1,13 @@
-//! Compressed resources. Ten thousand are cached, and each is reconciled a few times in its life:
-//! in between it is a small piece of compressed text, a ninth of what its parts take in memory.
-//! Most of the text of one resource is that of all others, so it is compressed against a typical
-//! one.
+//! Compressed resources. Ten thousand are cached, and each is reconciled only a few times: in
+//! between it is a small piece of compressed text, a ninth of what its parts take in memory. Most
+//! of the text of one resource is that of all others, so it is compressed against a typical one.
 
 use std::sync::Arc;
 
 use crate::order_request::OrderRequest;
 
-/// Typical resources as text, in all phases, the most frequent last. What stands here costs a
-/// resource nothing. It may change: nothing compressed outlives the process.
+/// Typical resources as text, in all phases, the most frequent last. Text that is in here takes no
+/// space in a resource. The file may change: nothing compressed outlives the process.
 static DICTIONARY: &[u8] = include_bytes!("packed/dictionary.txt");
 
 /// A resource as compressed text. Cheap to clone.

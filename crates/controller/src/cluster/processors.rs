@@ -45,7 +45,8 @@ struct Place {
     address: Option<SocketAddr>,
 }
 
-/// The state of an endpoint. When two pods have one name the greater counts, the one that stays.
+/// The state of an endpoint. When two pods have one name, the greater state counts: that of the pod
+/// that stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum State {
     /// It is terminating.
@@ -71,7 +72,7 @@ impl Processors {
         placement::ranked(key, &self.all())
     }
 
-    /// Replaces the processors; reports whether others take orders than before.
+    /// Replaces the processors; reports whether the set that takes orders has changed.
     fn set(&self, places: Held) -> bool {
         let before = self.all();
         *self.0.write() = places;
@@ -163,7 +164,7 @@ impl Slices {
         false
     }
 
-    /// Returns all endpoints; of two of one name the one that stays.
+    /// Returns all endpoints; of two with one name, the one that stays.
     fn places(&self) -> Held {
         let mut places = Held::new();
         for (url, place) in self.held.values().flatten() {

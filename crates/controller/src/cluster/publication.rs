@@ -15,7 +15,7 @@ pub const EDIT_MS_SHOWN: u64 = 1_000;
 /// The shortest time between two writes of counters of one order, milliseconds.
 pub const PROGRESS_MS_MIN: u64 = 5_000;
 
-/// Returns the urgency of showing `next` in place of `shown`; `None` when there is nothing new.
+/// Returns the urgency of replacing `shown` with `next`; `None` when nothing has changed.
 pub fn band(shown: &OrderRequestStatus, next: &OrderRequestStatus) -> Option<Band> {
     if next.is_terminal() != shown.is_terminal() {
         return Some(Band::Terminal);
@@ -52,8 +52,8 @@ fn settled(status: &OrderRequestStatus) -> OrderRequestStatus {
     OrderRequestStatus { stream, tracker, conditions, ..status.clone() }
 }
 
-/// Returns the part of a condition's text that is worth a write by itself: why a stream is refused
-/// until somebody does something. A fault that passes by itself changes with every try.
+/// Returns the part of a condition's text that is worth a write by itself: the cause of a refusal
+/// that lasts until an operator acts. The text of a temporary fault changes with every try.
 fn lasting(message: &str) -> &'static str {
     let reason = message.split_once(": ").and_then(|(code, _)| Reason::parse(code));
     reason.filter(|reason| !reason.is_retriable()).map_or("", Reason::as_str)
@@ -99,8 +99,8 @@ pub enum Readiness {
     DownOnly,
 }
 
-/// Returns the generation of the edit that a status observes: the newest, but one that nobody could
-/// carry to the processor is not taken up while the order's stream is down.
+/// Returns the generation that a status reports as observed: the newest, except that an edit that
+/// could not reach the processor does not count while the order's stream is down.
 pub fn taken_up(observed: Option<i64>, newest: i64, readiness: Readiness) -> i64 {
     match readiness {
         Readiness::DownOnly => observed.unwrap_or(newest),

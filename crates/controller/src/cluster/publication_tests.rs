@@ -104,7 +104,7 @@ fn each_change_has_its_urgency() {
     assert_eq!(band(&paused, &life.shown(&paused)), Some(Band::Terminal));
 }
 
-/// They are shown where the stream is shown as down already, too; failed tries are not.
+/// They are shown even if the stream is already shown as down; failed tries are not.
 #[test]
 fn lasting_stream_refusals_are_shown() {
     let (mut life, shown) = streaming();
@@ -135,7 +135,7 @@ fn reconnects_alone_cost_no_write() {
 }
 
 #[test]
-fn only_long_breaks_are_shown() {
+fn only_long_disconnections_are_shown() {
     let (mut life, shown) = streaming();
     let at = T0.plus_ms(60_000);
     life.cut(at);
@@ -148,7 +148,7 @@ fn only_long_breaks_are_shown() {
     assert_eq!(band(&shown, &down), Some(Band::Edge));
 }
 
-/// It has to read again what was shown before.
+/// It first has to reread the events that were shown before.
 #[test]
 fn restarted_tracker_shows_nothing_until_current() {
     let (mut before, shown) = streaming();

@@ -1,5 +1,5 @@
-//! The queue of resources to reconcile: each waits once however often it was woken, timers come
-//! when they are due, and failures come back after a growing back-off.
+//! The queue of resources to reconcile: each waits once however often it was woken, timers fire
+//! when they are due, and failures are retried after a growing back-off.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     ready: VecDeque<ObjectKey>,
-    /// The time since which each of the ready ones waits.
+    /// The time at which each of the ready ones began to wait.
     since: HashMap<ObjectKey, Instant>,
     timers: BTreeSet<(Timestamp, ObjectKey)>,
     timer_of: HashMap<ObjectKey, Timestamp>,

@@ -1,7 +1,7 @@
 //! Kubernetes Events at edges: when an order streams, ends or is refused. Each reason has a
-//! constant note, so that the server can aggregate repetitions; one task, a bounded rate and a
-//! bounded queue, and what does not fit is counted and dropped. An Event costs the API server as
-//! much as a status, and ten thousand orders may come up at once.
+//! constant note, so that the server can aggregate repetitions. One task publishes them, at a
+//! bounded rate and from a bounded queue; what does not fit is counted and dropped. An Event costs
+//! the API server as much as a status, and ten thousand orders may come up at once.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -148,7 +148,7 @@ impl Resources {
     /// Reads one resource.
     ///
     /// # Errors
-    /// When there is none, or the API server does not answer.
+    /// When there is none, or the API server does not respond.
     pub async fn get(&self, kind: Kind, namespace: &str, name: &str) -> Result<Value, Failure> {
         let api = self.api(kind, namespace);
         self.within(api.get(name)).await.map(shown)
@@ -157,7 +157,7 @@ impl Resources {
     /// Reads all resources of a namespace, or of all, as one list.
     ///
     /// # Errors
-    /// When the API server does not answer, or does not allow it.
+    /// When the API server does not respond, or does not allow it.
     pub async fn list(&self, kind: Kind, namespace: Option<&str>) -> Result<Value, Failure> {
         let api = match namespace {
             Some(namespace) => self.api(kind, namespace),
@@ -181,7 +181,7 @@ impl Resources {
     /// after it.
     ///
     /// # Errors
-    /// When the API server refuses the document or does not answer.
+    /// When the API server refuses the document or does not respond.
     pub async fn apply(
         &self,
         (kind, namespace, name): (Kind, &str, &str),
@@ -206,7 +206,7 @@ impl Resources {
     /// Deletes a resource.
     ///
     /// # Errors
-    /// When there is none, or the API server does not answer.
+    /// When there is none, or the API server does not respond.
     pub async fn delete(&self, kind: Kind, namespace: &str, name: &str) -> Result<(), Failure> {
         let api = self.api(kind, namespace);
         self.within(api.delete(name, &DeleteParams::default())).await.map(drop)
@@ -252,8 +252,8 @@ fn refused(code: u16, message: &str) -> Failure {
     Failure::Refused(Refusal::new(reason, format!("{message}{fix}")))
 }
 
-/// Returns a document without what only the server writes, so that what was printed can be applied
-/// again.
+/// Returns a document without the fields that only the server writes, so that printed output can be
+/// applied again.
 fn applicable(mut document: Value) -> Value {
     const OF_THE_SERVER: [&str; 6] =
         ["creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"];
@@ -266,7 +266,7 @@ fn applicable(mut document: Value) -> Value {
     document
 }
 
-/// Returns a resource to be shown: without its managed fields.
+/// Returns a resource for display: without its managed fields.
 pub(super) fn shown(mut resource: DynamicObject) -> Value {
     resource.metadata.managed_fields = None;
     serde_json::to_value(resource).unwrap_or_default()

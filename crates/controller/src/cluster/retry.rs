@@ -1,6 +1,7 @@
-//! A watch that recovers from every failure. One that broke is opened again: soon enough that what
-//! it shows is current within seconds after the API server is back, and with jitter, so that not
-//! all replicas come at once. One whose version the server has forgotten lists again.
+//! A watch that recovers from every failure. One that broke is opened again: soon enough that the
+//! cache is current within seconds after the API server is back, and with jitter, so that the
+//! replicas do not all reconnect at once. A watch whose version the server has forgotten lists
+//! again.
 
 use std::fmt::Debug;
 use std::time::Duration;

@@ -6,7 +6,7 @@ use k8s_openapi::api::rbac::v1::PolicyRule;
 use orderstream_support::Register;
 use prometheus::{IntCounter, Registry};
 
-/// The value of all labels for a request that no rule names.
+/// The value of all labels for a request that matches no rule.
 const OTHER: &str = "other";
 
 /// A right that a request needs: a verb on a resource of a group.
@@ -80,7 +80,7 @@ fn of_request<B>(request: &Request<B>) -> Option<Right> {
     let _version = parts.next()?;
     let mut resource = parts.next()?;
     let mut name = parts.next();
-    // The path of a namespace itself is none that the controller asks for.
+    // The controller never requests a namespace itself.
     if resource == "namespaces" {
         resource = parts.next()?;
         name = parts.next();

@@ -9,9 +9,9 @@ const ROOM_KEPT: usize = 64;
 
 /// A table whose capacity can be given back.
 pub(super) trait Room {
-    /// Gives most of the capacity back where little of it is used. Called after each removal it
-    /// costs no more than the removals: it moves an eighth of what was removed since the last time,
-    /// at most.
+    /// Gives most of the capacity back where little of it is used. Called after each removal, it
+    /// costs no more than the removals: it moves at most an eighth as many entries as were removed
+    /// since the last time.
     fn give_back(&mut self);
 }
 

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   watch of sellers ──▶ facts ─┐
-//!   looks at orders ──▶ counts ─┴▶ changed ──▶ is it shown so already? ──▶ server-side apply
+//!   reconciles ──────▶ counts ─┴▶ changed ──▶ is it applied already? ──▶ server-side apply
 //! ```
 
 use std::collections::{HashMap, HashSet};
@@ -58,7 +58,7 @@ struct State {
     invited: Invited,
     /// Sellers whose status may have changed.
     changed: HashSet<ObjectKey>,
-    /// The time since which this process counts; absent while it does not lead.
+    /// The time at which this process began to count; absent while it does not lead.
     counts_since: Option<Instant>,
 }
 
@@ -80,7 +80,7 @@ struct Write {
 }
 
 impl SellerStatuses {
-    /// Takes in an order as it is now; `None` while nothing was received of it.
+    /// Takes in an order as it is now; `None` while none of its events was received.
     pub(super) fn heard(&self, object: &ObjectKey, uid: &Arc<str>, order: Option<&Order>) {
         let mut state = self.0.lock();
         let changed = state.invited.heard(object, uid, order);
@@ -233,7 +233,7 @@ impl State {
                 let generation = wrong.metadata.generation.unwrap_or(1);
                 let refusal = Some(Refusal::field("spec", wrong.error));
                 let facts = Facts { generation, suspended: false, refusal };
-                // Its status cannot be read either; the one that was applied last is believed.
+                // Its status cannot be read either; the one that was applied last counts.
                 let held = self.sellers.get(&seller);
                 let shown = held.map(|held| held.shown.clone()).unwrap_or_default();
                 (wrong.metadata, facts, shown)
@@ -242,7 +242,7 @@ impl State {
         let (uid, version) = (metadata.uid.clone().unwrap_or_default(), version(&metadata));
         let held = self.sellers.get(&seller).filter(|held| held.uid == uid);
         if held.is_some_and(|held| held.version > version) {
-            // An echo of what was before the last write.
+            // An event from before the last write.
             return;
         }
         if held.is_none() && self.sellers.len() >= SELLERS_MAX {
@@ -294,7 +294,8 @@ impl State {
                 held.version = version;
                 held.shown = write.status.clone();
             }
-            // Somebody wrote after it: the watch has shown that, and the seller is due again.
+            // There was a write after it: the watch has delivered that, and the seller is due
+            // again.
             Ok(_) => {}
             Err(()) => {
                 self.changed.insert(seller.clone());

@@ -50,7 +50,7 @@ async fn changed_sellers_are_written_once() {
     let write = state.next(&key(), NOW, Instant::now()).expect("a first status");
     assert_eq!(write.status.open_orders, Some(0));
     state.wrote(&key(), &write, Ok(Some(2)));
-    // The echo says nothing new.
+    // The event for our own write changes nothing.
     state.take(Event::Apply(seller(2, &json!({}), Some(&write.status))));
     assert_eq!(state.next(&key(), NOW, Instant::now()), None);
 
@@ -78,7 +78,7 @@ async fn unknown_orders_delay_seller_statuses() {
     assert_eq!(state.due(Instant::now()), [key()]);
 }
 
-/// A status that somebody else wrote later is written over.
+/// A status that another client wrote later is overwritten.
 #[tokio::test(start_paused = true)]
 async fn late_watch_events_undo_nothing() {
     let mut state = leader(Instant::now());
@@ -93,7 +93,7 @@ async fn late_watch_events_undo_nothing() {
 
 /// A deleted seller is forgotten.
 #[tokio::test(start_paused = true)]
-async fn suspended_and_invalid_sellers_show_it() {
+async fn statuses_show_suspended_and_invalid_sellers() {
     let mut state = leader(Instant::now());
     for (version, spec, phase) in [
         (2, json!({ "suspended": true }), "Suspended"),

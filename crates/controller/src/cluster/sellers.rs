@@ -1,5 +1,5 @@
-//! The sellers of a cluster, held in memory by one watch: a processor chooses from them, and serves
-//! the last that it knows while the API server is away.
+//! The sellers of a cluster, kept in memory by one watch: a processor chooses from them, and uses
+//! the last known ones while the API server is away.
 //!
 //! ```text
 //!   API server ──▶ watch ──▶ by namespace, by name ──▶ sorted list, made at the first question
@@ -116,7 +116,7 @@ pub(super) async fn follow(
             () = stop.cancelled() => return,
             event = events.next() => match event {
                 Some(Ok(event)) => {
-                    // A list that begins is none that was answered.
+                    // The beginning of a list does not prove that the server responds.
                     is_failing = is_failing && matches!(event, Event::Init);
                     take(event);
                 }
@@ -143,8 +143,8 @@ struct OfTenant {
     sellers: BTreeMap<SellerId, Seller>,
     /// The sellers sorted by id, made when they are asked for; absent after a change.
     sorted: Option<Arc<[Seller]>>,
-    /// The open orders that the leading controller counted. Apart, because they change with every
-    /// order.
+    /// The number of open orders, as the leading controller counted them. It is kept apart because
+    /// it changes with every order.
     open_orders: HashMap<SellerId, u32>,
 }
 

@@ -1,12 +1,12 @@
-//! Commands on their way to the processor that a later edit may want taken back: until their
-//! outcome is known, no later edit is shown as taken up.
+//! Commands on their way to the processor that a later edit may want to undo: until their outcome
+//! is known, no later edit is shown as taken up.
 
 use orderstream_core::command::{Act, Command};
 use orderstream_core::order::Order;
 use orderstream_core::{IdempotencyKey, Seq, Snapshot};
 
-/// The last such command of an order. They are sent one after another: what was sent before it is
-/// decided when it is.
+/// The last such command of an order. Commands are sent one after another, so once this one is
+/// decided, all earlier ones are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sent {
     key: IdempotencyKey,

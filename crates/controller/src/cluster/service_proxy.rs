@@ -187,7 +187,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// The Service is found to which any request may go.
+    /// The chosen Service has an address of its own, so any request can be sent to it.
     #[test]
     fn headless_services_are_not_chosen() {
         let service = |name: &str, ip: &str, port: &str| {

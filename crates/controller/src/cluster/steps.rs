@@ -20,7 +20,7 @@ use crate::order_request::OrderRequest;
 use crate::order_status::OrderRequestStatus;
 use crate::status::{contested, down, status, uncontested};
 
-/// The back-off before processors that did not answer are asked again.
+/// The back-off before processors that did not reply are asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 /// The time limit of a removal.
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,7 +51,7 @@ impl Operator {
         let observed = known.observed_generation;
         let generation = match self.is_act_on_its_way(facts) {
             true => observed.unwrap_or_default(),
-            // It is refused as it is now.
+            // The resource is refused in this generation.
             false if refusal.is_some() => facts.generation(),
             false => taken_up(observed, facts.generation(), readiness),
         };
@@ -71,7 +71,7 @@ impl Operator {
         self.offer(facts, next)
     }
 
-    /// Reports whether a command may still be done that a later edit wants taken back.
+    /// Reports whether a command may still take effect that a later edit wants to undo.
     fn is_act_on_its_way(&self, facts: &Facts) -> bool {
         let snapshot = facts.snapshot.as_deref();
         self.note(facts, |note| {
@@ -88,8 +88,8 @@ impl Operator {
         created.map_or(Timestamp(0), |at| Timestamp(at.0.as_millisecond()))
     }
 
-    /// Returns until when an edit on its way to the processor is not shown: its effect and its
-    /// being taken up are shown in one write, unless that takes too long.
+    /// Returns the time until which an edit on its way to the processor is not shown as taken up,
+    /// so that one write shows the edit and its effect, unless that takes too long.
     fn edit_is_fresh(&self, facts: &Facts) -> Option<Timestamp> {
         let generation = facts.generation();
         let is_taken_up = facts.known.observed_generation == Some(generation);
@@ -107,8 +107,8 @@ impl Operator {
         })
     }
 
-    /// Offers a status to the writer, if it shows something new or if somebody else wrote another
-    /// one. Returns the time to reconcile again, if there is one.
+    /// Offers a status to the writer, if it has changed or if another client overwrote it. Returns
+    /// the time to reconcile again, if there is one.
     pub(super) fn offer(&self, facts: &Facts, next: OrderRequestStatus) -> Option<Timestamp> {
         let is_foreign = facts.shown.is_foreign;
         let (wait, war_until) = self.note(facts, |note| {
@@ -125,7 +125,7 @@ impl Operator {
             None => uncontested(next, facts.generation(), facts.now),
         };
         let band = match band(&facts.known, &next) {
-            // What people see is neither this nor what was known.
+            // The resource shows neither this status nor the last known one.
             Some(Band::Progress) | None if is_foreign => Band::Edge,
             Some(band) => band,
             None => {
@@ -175,7 +175,7 @@ impl Operator {
     }
 
     /// Returns the processor that holds this incarnation of the order; `None` only when all have
-    /// answered and none holds it.
+    /// replied and none holds it.
     async fn find(&self, key: &OrderKey, life: &Incarnation) -> Option<String> {
         loop {
             let permit = self.asking.acquire().await;

@@ -11,8 +11,8 @@ use super::writer::Offer;
 
 /// Statuses of one urgency that are held at once: as many as an API server takes in a few seconds.
 const HELD_MAX: usize = 512;
-/// The held statuses of one urgency at which there is space for others again: these come many at a
-/// time, and so in turn.
+/// The number of held statuses of one urgency at which others are admitted again: many at a time,
+/// so that all get their turn.
 const HELD_FEW: usize = HELD_MAX / 2;
 
 /// The result of an offer.
@@ -182,7 +182,7 @@ mod tests {
         let mut waiting = Waiting::default();
         for number in 0..ALL {
             waiting.offer(&object(number), offer(Band::Edge, "Streaming"));
-            // Looked at twice.
+            // Reconciled twice.
             waiting.offer(&object(number), offer(Band::Edge, "Streaming"));
         }
         assert_eq!((waiting.offers.len(), waiting.len()), (HELD_MAX, ALL));

@@ -137,7 +137,7 @@ impl Keeper {
     async fn failed(&self, error: &watcher::Error) {
         self.metrics.watch_failed();
         tracing::warn!(%error, "the watch of order requests failed; it is opened again");
-        // The stream waits by itself; this only keeps a hot loop out, should it not.
+        // The stream backs off by itself; this only prevents a busy loop in case it does not.
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -1,5 +1,5 @@
-//! A resource as the API server sends it: read once, into what is cached of it. One that cannot be
-//! read is a value too, so that one resource harms no other.
+//! A resource as the API server sends it: parsed once, directly into the cached form. One that
+//! cannot be read is a value too, so that one resource harms no other.
 //!
 //! kube's `DeserializeGuard` builds a tree of every document, copies it, and reads the resource
 //! from the copy. This one reads the text, and reads it again only where that failed.

@@ -1,5 +1,5 @@
 //! The one writer of statuses: of each resource the newest, ends before edges before counters,
-//! never two writes of one resource at once, and no faster than the API server bears.
+//! never two writes of one resource at once, and no faster than the API server allows.
 //!
 //! ```text
 //!   offer ──▶ waiting, by urgency ──▶ token ──▶ server-side apply ──▶ written
@@ -102,7 +102,8 @@ struct State {
     waiting: Waiting,
     in_flight: HashMap<ObjectKey, Arc<OrderRequestStatus>>,
     written: HashMap<ObjectKey, Written>,
-    /// The number of times that others may have led: what was written before does not count after.
+    /// The number of times that another process may have led; a status written before the last one
+    /// does not count.
     terms: u64,
     bucket: Bucket,
 }
@@ -161,7 +162,8 @@ impl Writer {
         }
     }
 
-    /// Notes that a resource of this version shows what was written last, and is compressed now.
+    /// Records that this version of a resource has the status that was written last, and is
+    /// compressed now.
     pub(super) fn echoed(&self, object: &ObjectKey, kept: &Kept, packed: Packed) {
         if let Some(written) = self.state.lock().written.get_mut(object)
             && written.uid == kept.uid
@@ -343,8 +345,8 @@ enum Next {
     Wait(Duration),
 }
 
-/// The part of a response that is read. A spec that cannot be read is no reason to take a write for
-/// failed.
+/// The part of a response that is read. A spec that cannot be read does not make the write a
+/// failure.
 #[derive(Debug, Deserialize)]
 struct Answer {
     metadata: AnswerMetadata,
@@ -357,8 +359,8 @@ struct AnswerMetadata {
     resource_version: Option<String>,
 }
 
-/// Returns a patch that takes out what a resource shows beside what was applied: the fields that
-/// somebody else owns, which applying ours leaves there. `None` where there are none.
+/// Returns a patch that removes the fields of a status that were not applied: those of another
+/// owner, which our apply leaves in place. `None` where there are none.
 fn rest(ours: &OrderRequestStatus, shown: &Answer) -> Option<Value> {
     if is_shown(ours, shown.status.as_ref()) {
         return None;

@@ -1,7 +1,8 @@
-//! The status that this process wrote last of a resource, and whether others see it. Pure.
+//! The status that this process last wrote to a resource, and whether the watch has delivered it.
+//! Pure.
 //!
 //! ```text
-//!   sent: its own copy ── the watch shows the same ──▶ echoed: the resource at rest, shared with
+//!   sent: its own copy ── the watch shows the same ──▶ echoed: the compressed one, shared with
 //!     ▲                                                the cache
 //!     └────────────────── the next write ──────────────┘
 //! ```
@@ -42,9 +43,9 @@ pub(super) struct Shown {
     pub(super) status: Option<Arc<OrderRequestStatus>>,
     /// The time at which a status was written last.
     pub(super) written_at: Option<Instant>,
-    /// Set when somebody else changed what was written last.
+    /// Set when another client changed the status that was written last.
     pub(super) is_foreign: bool,
-    /// Set when the resource shows what was written last, and did not before.
+    /// Set when the resource has the status that was written last, and did not before.
     pub(super) is_echo: bool,
 }
 
@@ -59,8 +60,8 @@ impl Written {
         Self { uid, content: Content::Sent(status), version, at }
     }
 
-    /// Compares the status with a resource of this version. What the watch showed after the write
-    /// and is not the same was written by somebody else.
+    /// Compares the status with a resource of this version. A different status that the watch
+    /// delivers after the write is a foreign one.
     pub(super) fn shown(&self, version: u64, seen: &OrderRequest) -> Shown {
         let shown = seen.status.as_ref();
         if let Content::Echoed(_, at) = self.content

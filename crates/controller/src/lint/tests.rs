@@ -92,7 +92,7 @@ fn broken_yaml_is_one_finding() {
 }
 
 #[test]
-fn json_is_linted_as_yaml_is() {
+fn json_and_yaml_are_linted_alike() {
     let text = "{\"apiVersion\": \"orderstream.dev/v1alpha1\", \"kind\": \"Seller\",\n  \
                 \"metadata\": {\"name\": \"a\"}, \"spec\": {\"capacity\": \"many\"}}\n";
     let found = found(text);

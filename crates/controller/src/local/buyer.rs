@@ -1,6 +1,5 @@
-//! The buyers' REST beside applied order requests. An order whose resource shows its end is
-//! followed no longer; requests about it are answered from the resource for as long as that is
-//! kept.
+//! The buyers' REST beside applied order requests. An order whose resource shows its end is no
+//! longer followed; requests about it are answered from the resource for as long as that exists.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,7 +36,7 @@ impl LocalBuyer {
         self.local.0.held.lock().get(key).cloned()
     }
 
-    /// Refuses requests about an order that has ended and is followed no longer.
+    /// Refuses requests about an order that has ended and is no longer followed.
     fn check(&self, key: &OrderKey) -> Result<(), BuyerError> {
         let resource = self.let_go(key);
         let status = resource.as_ref().and_then(|resource| resource.status.as_ref());
@@ -69,7 +68,7 @@ impl Buyer for LocalBuyer {
                     Some(id) => self.requestor.asked_act(key.clone(), id).await?,
                     None => None,
                 };
-                // What was asked before is told as it was.
+                // The outcome of an earlier request is reported unchanged.
                 if asked.is_none() {
                     return Err(ended);
                 }
@@ -86,7 +85,7 @@ impl Buyer for LocalBuyer {
     ) -> Stored<'_, Acted> {
         Box::pin(async move {
             let ended = self.check(&key);
-            // It knows what was asked before, whoever has ended since.
+            // The requestor knows earlier requests, even if the order has ended since.
             let done = self.requestor.buyer_act(key, act, repeat).await;
             let is_unknown = matches!(&done, Err(BuyerError::Refused(refusal))
                 if refusal.reason == Reason::OrderNotFound);

@@ -137,7 +137,7 @@ impl Inner {
                 let refused = snapshot.as_deref().and_then(|seen| refusal(desired, seen));
                 self.publish(key, resource, refused.as_ref())
             }
-            // Asking is not needed here; the others are the caller's.
+            // `Locate` is not needed here; the caller handles the others.
             Step::Locate | Step::RequeueAt(_) | Step::Remove => Ok(()),
         }
     }

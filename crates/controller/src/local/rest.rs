@@ -59,7 +59,7 @@ impl IntoResponse for Refused {
     }
 }
 
-/// Refuses a query: to apply what was requested as a dry run would be worse than a refusal.
+/// Refuses a query: applying a request that was meant as a dry run would be worse than refusing it.
 async fn no_query(request: Request, next: Next) -> Response {
     let query = request.uri().query().unwrap_or_default();
     let Some(first) = query.split('&').find(|part| !part.is_empty()) else {

@@ -30,7 +30,8 @@ impl Store {
             let path = entry?.path();
             match path.extension().and_then(|extension| extension.to_str()) {
                 Some("json") => {}
-                // Left by a crash between two steps of a write: what it was to replace still holds.
+                // Left by a crash in the middle of a write: the file that it was to replace is
+                // still valid.
                 Some("tmp") => {
                     fs::remove_file(&path)?;
                     continue;
@@ -48,7 +49,7 @@ impl Store {
                 }
             }
         }
-        // A probe, so that an unwritable folder is known before anything is promised.
+        // A probe, so that an unwritable folder is detected before anything is acknowledged.
         self.replace("probe", b"{}")?;
         fs::remove_file(self.path("probe"))?;
         Ok(held)

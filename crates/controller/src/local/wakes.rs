@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_its_bound_everything_is_due() {
+    fn overflowing_wakes_make_all_due() {
         let wakes = Wakes::default();
         for number in 0..=WOKEN_MAX {
             wakes.wake(&key(&format!("k{number}")));

@@ -253,8 +253,8 @@ impl Memory {
 }
 
 impl Held {
-    /// Reports whether this is the record of that request. Before the book assigned ids, a request
-    /// without one got it before its fingerprint was taken.
+    /// Reports whether this is the record of that request. In records from before the book assigned
+    /// ids, a request without an id was given one before its fingerprint was taken.
     fn is_of(&self, fingerprint_of_act: u64, act: &Act) -> bool {
         self.fingerprint == fingerprint_of_act
             || (self.is_former

@@ -21,7 +21,7 @@ pub(super) fn reopen(order: &Order, opening: &Opening) -> Kinds {
     if order.incarnation != opening.incarnation {
         return Err(Refusal::new(
             Reason::OrderExists,
-            "another life of this order exists; cancel it, or wait for its end",
+            "another incarnation of this order exists; cancel it, or wait for its end",
         )
         .with("incarnation", &order.incarnation)
         .with("phase", order.phase.as_str()));
@@ -73,9 +73,9 @@ pub(super) fn decide(order: &Order, context: &Context, act: &Act) -> Kinds {
     }
 }
 
-/// Returns an event that restates the current state, for a command under a key that found its state
-/// reached where a later command can undo it. Without this record, a repetition of the key would
-/// run the command anew.
+/// Returns an event that restates the current state, for a keyed command that has nothing left to
+/// do but whose effect a later command can undo. Without this record, a repetition of the key would
+/// run the command again.
 pub(super) fn restate(order: &Order, act: &Act) -> Option<EventKind> {
     match act {
         Act::Pause { reason } => {
@@ -125,7 +125,7 @@ pub(super) fn after_the_end(order: &Order, act: &Act) -> Kinds {
     after_an_end((order.phase, order.award.as_ref()), act).map(|()| Vec::new())
 }
 
-/// [`after_the_end`] from the end alone; it refuses every opening.
+/// [`after_the_end`] decided from the end alone; every opening is refused.
 pub(super) fn after_an_end(
     (phase, award): (Phase, Option<&Award>),
     act: &Act,
@@ -144,7 +144,7 @@ pub(super) fn after_an_end(
     }
     let (reason, text) = match (act, phase) {
         (Act::UndoAward { .. }, Phase::Finalised) => {
-            (Reason::AwardNotPending, "the award counts by now; it cannot be undone".to_owned())
+            (Reason::AwardNotPending, "the award has taken effect; it cannot be undone".to_owned())
         }
         (Act::Finalise { .. }, Phase::Finalised) => {
             (Reason::AlreadyAwarded, "the order was decided otherwise before".to_owned())
@@ -171,8 +171,8 @@ fn resume(order: &Order) -> Kinds {
     Ok(if order.phase == Phase::Open { Vec::new() } else { vec![EventKind::OrderResumed] })
 }
 
-/// Refuses once a sealed order is opened: its proposals can be read, and nobody may propose with
-/// that knowledge.
+/// Refuses the command once a sealed order is opened: its proposals can be read by then, and nobody
+/// may propose with that knowledge.
 fn must_not_be_opened(order: &Order) -> Result<(), Refusal> {
     if order.decide_until.is_none() {
         return Ok(());

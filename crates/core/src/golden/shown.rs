@@ -1,4 +1,4 @@
-//! Orders as users were shown them, which the requestor stores and shows again.
+//! Orders as they were shown to users, which the requestor stores and shows again.
 
 use super::file;
 use super::values::{AT, LATER, follow_up_id, incarnation, lines, price, proposal_id};

@@ -1,4 +1,5 @@
-//! Claims about what is received: wrong fields are named with their limit, and limits are taken.
+//! Tests of the lenient inputs: a wrong field is named with its limit, and values at a limit are
+//! accepted.
 
 use serde_json::{Value, json};
 
@@ -109,7 +110,7 @@ fn places_and_distances_have_a_range() {
 }
 
 #[test]
-fn items_have_a_number_and_a_size() {
+fn item_count_and_size_are_limited() {
     let items = |count: usize, description: &str| {
         let one = json!({"sku": "ab", "unit": "kg", "quantity": "2", "description": description});
         spec(json!({"items": vec![one; count]}))
@@ -124,7 +125,7 @@ fn items_have_a_number_and_a_size() {
 }
 
 #[test]
-fn the_limits_themselves_are_taken() {
+fn values_at_the_limits_are_accepted() {
     let full = spec(json!({
         "title": letters(LINE_CHARS_MAX),
         "notification_type": "sms",
@@ -149,7 +150,7 @@ fn the_limits_themselves_are_taken() {
 }
 
 #[test]
-fn empty_fields_are_as_absent() {
+fn empty_fields_count_as_absent() {
     let empty = spec(json!({
         "title": "", "notification_type": "", "session": "", "category": "", "items": [],
         "sellers": null, "delivery": null, "message": null, "buyer": null,
@@ -210,7 +211,7 @@ fn follow_ups_and_notes_name_wrong_fields() {
 }
 
 #[test]
-fn awards_are_of_a_whole_or_of_lines() {
+fn awards_name_a_whole_or_lines() {
     let award = |proposal_id: Option<&str>, lines: &[(&str, &str)]| {
         let owned = |(sku, id): &(&str, &str)| ((*sku).to_owned(), (*id).to_owned());
         let lines = lines.iter().map(owned).collect();

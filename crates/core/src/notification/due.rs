@@ -1,5 +1,5 @@
-//! The notifications that are due for an event. Pure, and the same at every reading of the same
-//! event, so that a repetition gives the same ids.
+//! The notifications that are due for an event. Pure: the same event always gives the same
+//! notifications, so that a repetition gives the same ids.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -138,8 +138,8 @@ fn one(
     Some(Due { topic, template, recipient, channel, language: contact.language.clone() })
 }
 
-/// Returns the channel for a recipient, of those that can be sent over: the one of the order's kind
-/// where the recipient has it, else the recipient's first.
+/// Returns the channel for a recipient, among those that can be sent over: one of the order's kind
+/// if the recipient has it, else the recipient's first.
 fn channel<'a>(
     order: &Order,
     audience: &Audience<'_>,

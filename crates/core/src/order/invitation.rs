@@ -45,7 +45,7 @@ pub struct Invitation {
     pub state: InvitationState,
     /// The time since which it has this state.
     pub at: Timestamp,
-    /// The cause for which it could not be notified, or for which it declined.
+    /// The reason that it could not be notified, or that it gave for declining.
     pub reason: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Claims about the outbox, among them what holds at any crash and any failure.
+//! Tests of the outbox, including what holds after any crash and any failure.
 
 use std::collections::BTreeMap;
 
@@ -131,7 +131,7 @@ fn recipients_wait_for_own_messages_only() {
     assert_eq!(outbox.step(Timestamp(750), &Input::Tick).attempts, [of_s0]);
 }
 
-/// The other side's wish is obeyed up to a limit.
+/// The wait that the peer asks for is honoured up to a limit.
 #[test]
 fn back_off_doubles_or_follows_peer() {
     let events = events(0);

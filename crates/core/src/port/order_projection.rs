@@ -29,13 +29,13 @@ pub struct Cursor {
 /// A fault of a projection. Nothing is lost by it: the list has the events.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProjectionError {
-    /// It is not reached in time, or accepts nothing at the moment: try again later.
+    /// It cannot be reached in time, or accepts nothing now: try again later.
     #[error("{0}")]
     Unavailable(String),
     /// Another process projected the incarnation meanwhile: read the cursor again.
     #[error("somebody else projected the order meanwhile")]
     Moved,
-    /// It will not accept this: a person must look into it.
+    /// It will not accept this: an operator must act.
     #[error("{0}")]
     Refused(String),
 }
@@ -44,7 +44,7 @@ pub enum ProjectionError {
 pub type Projected<'a, T> = Pin<Box<dyn Future<Output = Result<T, ProjectionError>> + Send + 'a>>;
 
 /// A store of order status and follow-ups outside this system. The cursor of an incarnation is
-/// stored together with what it stands for, so that no crash can part them.
+/// stored together with what it stands for, so that no crash can separate them.
 pub trait OrderProjection: Send + Sync + Debug + 'static {
     /// Prepares the store. Repeating it changes nothing.
     fn prepare(&self) -> Projected<'_, ()>;

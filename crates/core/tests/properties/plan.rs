@@ -222,7 +222,7 @@ proptest! {
 
     /// Edits that nobody reconciled between have the effect of one edit.
     #[test]
-    fn edits_that_were_missed_settle_too(
+    fn unobserved_edits_settle_too(
         sealed in any::<bool>(),
         turns in proptest::collection::vec(turns(), 1..4),
     ) {

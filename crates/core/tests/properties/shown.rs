@@ -140,7 +140,7 @@ fn another_incarnation_starts_from_nothing() {
 }
 
 #[test]
-fn shown_notes_count_while_read_again() {
+fn shown_follow_up_counts_hold() {
     let mut tracker = fresh();
     let mut shown =
         Shown::only_ended(Incarnation::new("uid-1").unwrap(), orderstream_core::Phase::Closed);

@@ -112,7 +112,7 @@ proptest! {
 
     /// A note is counted once, whether it is on its way, forwarded, or both.
     #[test]
-    fn a_note_counts_once(moves in moves(), notes in proptest::collection::vec(0..5u8, 0..9)) {
+    fn follow_ups_count_once(moves in moves(), notes in proptest::collection::vec(0..5u8, 0..9)) {
         let owner = Owner::played(&moves);
         let mut tracker = fresh();
         let mut ids = std::collections::BTreeSet::new();

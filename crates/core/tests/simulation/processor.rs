@@ -120,7 +120,7 @@ impl Processor {
         self.settle(sim);
     }
 
-    /// Grants the epoch of a newer owner's command, too.
+    /// Also grants the epoch of a newer lead's command.
     fn fence(&mut self, order: usize, epoch: Option<Epoch>) {
         let book = &mut self.books[order];
         if let Some(epoch) = epoch

@@ -54,11 +54,13 @@ impl FjallPlace {
 impl Place for FjallPlace {
     fn open(&self, opening: Opening) -> Result<Box<dyn Engine>, EngineError> {
         if !self.dir.try_exists()? {
-            // The store cannot go on with one that it had begun to make when its process ended.
+            // The store cannot continue with a folder that was only half laid out when its process
+            // ended.
             durable::create_whole(&self.dir, |dir| self.open_store(dir).map(drop))?;
         }
         let damage = prepare(&self.dir)?;
-        // What a killed process wrote and did not sync is found here; readers see it from now on.
+        // Data that a killed process wrote and did not sync is found here, and becomes visible to
+        // readers.
         durable::sync_tree(&self.dir)?;
         if opening == Opening::AfterFailure {
             seal_log(&self.dir)?;
@@ -98,14 +100,14 @@ fn prepare(dir: &Path) -> Result<Vec<FileDamage>, EngineError> {
         make_anew(dir)?;
         return Ok(Vec::new());
     }
-    // The file has no content, but the store does not make it a second time.
+    // The file has no content, but the store does not create it a second time.
     File::options().create(true).truncate(false).write(true).open(dir.join("lock"))?;
     for (number, at) in found.torn {
         cuts::cut(dir, number, at)?;
     }
     if found.missing_log.is_some() {
-        // Where the store makes its log itself it counts its batches from the begin, and at the next
-        // start takes them for some that its tables hold.
+        // If the store creates its log itself, it numbers its batches from the beginning, and at
+        // the next start takes them for batches that its tables already hold.
         File::create_new(files::log_path(dir, 0))?.sync_all()?;
         durable::sync(dir)?;
     }
@@ -133,7 +135,7 @@ fn seal_log(dir: &Path) -> io::Result<()> {
 /// Waits until the store's own thread has written the content of the old log into tables.
 fn wait_for_tables(database: &Database, keyspace: &Keyspace) -> Result<(), EngineError> {
     while keyspace.sealed_memtable_count() > 0 {
-        // Says so when the thread has failed.
+        // Fails if the thread has failed.
         database.persist(PersistMode::Buffer)?;
         std::thread::park_timeout(limits::TABLES_POLL);
     }

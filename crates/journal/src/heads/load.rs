@@ -14,8 +14,8 @@ use crate::keys::{self, ListId};
 type ById = Vec<(ListId, Bytes)>;
 
 impl Heads {
-    /// Reads the keys of the whole store, and no payload. `names` are the lists that are known from
-    /// elsewhere: a key that the store cannot give is taken from there.
+    /// Reads the keys of the whole store, and no payload. `names` are the lists that the marks
+    /// know: a key that the store does not have is taken from there.
     pub(crate) fn load(
         engine: &dyn Engine,
         names: &HashMap<ListId, (Bytes, u64)>,

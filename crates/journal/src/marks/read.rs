@@ -50,7 +50,8 @@ pub(super) enum State {
 struct Extent {
     /// The place of the first bytes that are not part of an entry; absent where there are none.
     damaged: Option<usize>,
-    /// The length of the file that was on disk, as its entries say; 0 where none says it.
+    /// The length of the file that was on disk, as recorded in its entries; 0 where none records
+    /// it.
     synced: u64,
 }
 
@@ -74,7 +75,7 @@ impl Marks {
                 let what = "what was synced of it is not what was written".to_owned();
                 State::Damaged(FileDamage { file, at: Some(at as u64), what })
             }
-            // The store still says which lists were removed in a write that was cut short.
+            // If the write of a removal was cut short, the store still has its record.
             Some(_) => {
                 marks.doubted.clear();
                 State::Torn
@@ -83,8 +84,8 @@ impl Marks {
         Ok(marks)
     }
 
-    /// Takes all whole entries: the checksum of each covers its place, and proves that it is one of
-    /// this file.
+    /// Takes all whole entries: the checksum of each includes its place, and proves that it belongs
+    /// to this file.
     fn take(&mut self, bytes: &[u8]) -> Extent {
         let first = entry_at(bytes, 0);
         if bytes.is_empty() || first.is_some_and(|body| body != LAYOUT) {
@@ -140,7 +141,7 @@ impl Marks {
         dir.join(FILE)
     }
 
-    /// Returns the damage of the file. The store says whether there was one.
+    /// Returns the damage of the file. The store records whether there was a file.
     pub(crate) fn damage(&self, dir: &Path, heads: &Heads) -> Option<FileDamage> {
         match &self.state {
             State::Damaged(damage) => {

@@ -25,7 +25,7 @@ pub(super) struct Batch {
     bytes: u64,
 }
 
-/// Returns the frame of an empty payload, for keys whose value says nothing.
+/// Returns the frame of an empty payload, for keys that need no value.
 pub(super) fn framed_nothing() -> Vec<u8> {
     let mut framed = Vec::new();
     frame::encode(b"", 0, b"", &mut framed);
@@ -160,7 +160,7 @@ impl Batch {
 
     fn create(&mut self, list: &[u8]) -> keys::ListId {
         let id = self.next_id;
-        // Four thousand million lists in one store's life come after every other limit.
+        // Four thousand million lists in one store are beyond every other limit.
         self.next_id += 1;
         let mut framed = Vec::new();
         frame::encode(list, 0, &id.to_be_bytes(), &mut framed);

@@ -95,7 +95,7 @@ fn the_index_lists_every_reason() {
     assert!(stored == index, "docs/reference/errors/README.md is stale; run once with UPDATE=1");
 }
 
-/// A mistyped one is answered with the nearest.
+/// For a mistyped reason, the nearest one is suggested.
 #[test]
 fn reasons_parse_in_any_spelling() {
     for text in ["ORDER_SEALED", "order-sealed", " Order Sealed ", "[ORDER_SEALED]"] {

@@ -31,7 +31,7 @@ impl JournalFigures {
         Self::new(Some(journal), dir)
     }
 
-    /// Creates a collector without a journal: all values are 0 but those of the disk.
+    /// Creates a collector without a journal: all values are 0, except those of the disk.
     pub(crate) fn of_none() -> Result<Self, prometheus::Error> {
         Self::new(None, Path::new("/"))
     }
@@ -43,23 +43,23 @@ impl JournalFigures {
             journal,
             dir: dir.to_path_buf(),
             sync: Desc::new(SYNC.to_owned(), SYNC_HELP.to_owned(), vec![], [].into())?,
-            records: counter("records_total", "Records that are on disk since the start.")?,
+            records: counter("records_total", "Records made durable since the start.")?,
             failed: counter(
                 "append_failures_total",
-                "Appends that the disk did not take; their callers heard so.",
+                "Appends that the disk did not accept; their callers got an error.",
             )?,
             refused: counter(
                 "appends_refused_total",
-                "Appends that were not taken, because too many waited or the store was closed.",
+                "Appends refused because the queue was full or the store was closed.",
             )?,
             waiting: IntGauge::new(
                 "orderstream_journal_waiting",
-                "Appends that wait for the next write.",
+                "Appends in the queue for the next write.",
             )?,
             disk: IntGaugeVec::new(
                 Opts::new(
                     "orderstream_journal_disk_bytes",
-                    "Size of the file system that the journal lies on, and what is free of it.",
+                    "Bytes of the file system that holds the journal, in total and free.",
                 ),
                 &["state"],
             )?,
@@ -102,7 +102,7 @@ impl JournalFigures {
 
     fn read(&self, stats: &Stats) {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        // Whoever asks at the same time finds the same totals or newer ones.
+        // A concurrent scrape finds the same totals, or newer ones.
         let rise = |counter: &IntCounter, total: u64| {
             counter.inc_by(total.saturating_sub(counter.get()));
         };

@@ -19,14 +19,14 @@ pub(super) fn open(
     webhooks: Guard,
 ) -> Result<Option<Arc<dyn Notifier>>, Failure> {
     let Some(file) = file else {
-        tracing::info!("nobody is told of anything: --notify-config is not given");
+        tracing::info!("nobody is notified: --notify-config is not given");
         return Ok(None);
     };
     let wrong = |error: ConfigError| Failure::input(format!("--notify-config: {error}"));
     let mut settings = Config::load(file).map_err(wrong)?;
     settings.webhook.allow_local |= webhooks == Guard::Open;
     let channels = Channels::new(settings, Arc::new(SystemClock)).map_err(wrong)?;
-    tracing::info!(channels = channels.summary(), "people are told");
+    tracing::info!(channels = channels.summary(), "people are notified");
     Ok(Some(Arc::new(channels)))
 }
 

@@ -37,7 +37,7 @@ pub(crate) async fn run(config: Config, common: &Common) -> Result<(), Failure> 
     let rest = addresses.bind("requestor", "--rest-addr", config.rest_addr)?;
     let metrics = addresses.bind("metrics", "--metrics-addr", config.metrics_addr)?;
     let shutdown = CancellationToken::new();
-    // Told last: the operator ends its streams before their tasks are ended.
+    // Cancelled last: the operator ends its streams before their tasks are ended.
     let streams_end = CancellationToken::new();
     let processors = Processors::default();
     let parts = Parts {
@@ -102,7 +102,7 @@ async fn say_when_ready(
     Ok(())
 }
 
-/// Returns the machine's name, which people see in the Lease.
+/// Returns the machine's name, which is shown in the Lease.
 fn host() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     match host.trim() {

@@ -52,7 +52,8 @@ pub(super) async fn run(
         .connect_lazy();
     let mut known = BTreeSet::new();
     let mut shown = JoinSet::new();
-    // What was there at the start goes on where it was; it is not told again.
+    // Orders from before the start continue after their last event; earlier events are not printed
+    // again.
     for key in orders.keys(None, None, ORDERS_MAX) {
         let state = orders.read(&key, |order, _| (order.last_seq, order.phase)).await;
         let Ok((last, phase)) = state else { continue };
@@ -145,7 +146,8 @@ fn proposal(
 ) -> v1::ProposalSubmission {
     let mut total = Decimal::ZERO;
     if items.is_empty() {
-        // An old client's order has no items; the seller names a price for what was agreed before.
+        // An old client's order has no items; the seller gives a price for what was agreed
+        // otherwise.
         let cents = i64::try_from(10_000 + dice(seller, incarnation) % 5_000).unwrap_or(10_000);
         total = Decimal::new(cents, 2);
     }

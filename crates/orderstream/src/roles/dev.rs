@@ -36,7 +36,7 @@ use crate::listen::{Addresses, WhenOccupied, reachable};
 use crate::output;
 use crate::shutdown::on_signal;
 
-/// The most orders that a laptop may follow.
+/// The most orders that `dev` follows.
 const ORDERS_MAX: usize = 10_000;
 
 /// The settings of `dev`.
@@ -58,7 +58,7 @@ pub(crate) struct Config {
     /// Allow webhooks to loopback and link-local addresses, such as a program on this laptop
     #[arg(long, env = "ORDERSTREAM_WEBHOOK_ALLOW_LOCAL")]
     webhook_allow_local: bool,
-    /// The time for which an order is kept after its end, from 1m to 999d
+    /// Time for which an order is kept after its end, from 1m to 999d
     #[arg(long, env = "ORDERSTREAM_KEEP_ENDED", default_value = "31d", value_name = "DURATION")]
     keep_ended: String,
     /// Manifests to apply at the start; Seller manifests replace the demo sellers
@@ -240,7 +240,8 @@ async fn start_requestor(
     Requestor::start(parts).await.map_err(requestor::unexpected)
 }
 
-/// Applies the manifests of the start. One that was applied before changes nothing.
+/// Applies the manifests that were given at the start. A manifest that was applied before changes
+/// nothing.
 async fn apply(local: LocalOrderRequests, requests: Vec<OrderRequest>) -> Result<(), Failure> {
     for request in requests {
         let name = request.metadata.name.clone().unwrap_or_default();

@@ -25,8 +25,8 @@ pub(crate) struct On {
     /// Name of the order request, or the order's id
     #[arg(value_name = "ORDER")]
     order: String,
-    /// Idempotency key: for an order without an order request, a command repeated with the same key
-    /// has one effect; an order request is edited again, whatever the key. Generated when absent
+    /// Idempotency key: a command repeated with the same key has one effect, if the order has no
+    /// order request; an order request is edited again, whatever the key. Generated when absent
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     #[command(flatten)]
@@ -61,7 +61,7 @@ pub(crate) struct Ask {
     /// The message
     #[arg(value_name = "MESSAGE")]
     message: String,
-    /// The sellers it is sent to; all when absent
+    /// The recipients; all sellers when absent
     #[arg(long, num_args = 1.., value_name = "SELLER")]
     to: Vec<String>,
     /// The id of the seller's question that it answers
@@ -208,7 +208,7 @@ impl Reasoned {
         }
         let wish = Wish { verb: "undo-award", edit: Edit::Act(act), shows: &shows };
         let came = self.on.wish((&market, &subject), &wish).await?;
-        let said = format!("award of order {} undone; nobody was told", self.on.name());
+        let said = format!("award of order {} undone; nobody was notified", self.on.name());
         self.on.tell_of(&came, &said)
     }
 
@@ -224,7 +224,7 @@ impl Reasoned {
             && let Some(before) = market.order_if_told(&subject).await?
             && shows(&before)
         {
-            // It was done before: a script that was cut off asks again.
+            // It was done before: an interrupted script repeats its command.
             return self.on.tell(&self.on.done(verb, &subject, &before), said);
         }
         let wish = Wish { verb, edit: Edit::Act(act), shows };
@@ -268,7 +268,7 @@ impl Ask {
             Ok((order, market.sellers().conversation(&subject.id).await?))
         };
         let before = briefly(asked).await?;
-        // How many follow-ups the order has once this one is there.
+        // The number of follow-ups that the order has once this one is in its list.
         let mut least = 0;
         if let Some((order, said)) = &before {
             check_audience(order, &note)?;
@@ -371,7 +371,7 @@ impl Extend {
         }
         let came = self.on.wish((&market, &subject), &wish).await?;
         let (name, until) = (self.on.name(), until(&came));
-        let said = format!("order {name} closes at {until}; all invited sellers are told");
+        let said = format!("order {name} closes at {until}; all invited sellers are notified");
         self.on.tell_of(&came, &said)
     }
 }

@@ -42,7 +42,7 @@ pub(crate) struct Award {
     /// The reason, for all who took part
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Time in which it can be undone, before it counts and anybody is notified: 1s to 1d
+    /// Time in which it can be undone, before it takes effect and anybody is notified: 1s to 1d
     #[arg(long, value_name = "DURATION")]
     undo_within: Option<String>,
 }
@@ -72,14 +72,14 @@ impl Award {
             None => self.unseen(),
         };
         if let Some(before) = before.as_ref().filter(|before| before.is_done) {
-            // A script that was cut off asks again.
+            // An interrupted script repeats its command.
             let done = self.on.done("award", &subject, &before.order);
             let name = self.on.name();
             return self.on.tell(&done, &format!("order {name} is awarded so already: {said}"));
         }
         let (wanted, reason) = (award.clone(), reason(self.reason.as_ref())?);
         let act = BuyerAct::Finalise { award, reason, undo_within_ms };
-        // Just this award, and not a rival's.
+        // Exactly this award, and not a rival's.
         let shows = |order: &OrderView| is_awarded(order, wanted.as_ref());
         let wish = Wish { verb: "award", edit: Edit::Act(act), shows: &shows };
         let mut came = self.on.wish((&market, &subject), &wish).await?;
@@ -94,8 +94,8 @@ impl Award {
         self.on.tell(&came.done, &text)
     }
 
-    /// Reads the order before the award, and refuses what its processor would refuse. Where the
-    /// processor does not answer, returns `None`: the checks are left to the server.
+    /// Reads the order before the award, and refuses what its processor would refuse. If the
+    /// processor does not respond, returns `None`: the checks are left to the server.
     async fn before(
         &self,
         (market, subject): (&Market, &Subject),
@@ -184,11 +184,11 @@ impl Award {
             );
         }
         let Some(before) = before else {
-            return format!("awarded {said}; all who took part are told");
+            return format!("awarded {said}; all who took part are notified");
         };
         let losers = losers(before.order.proposals, self.winners());
         let losers = print::count(usize::try_from(losers).unwrap_or_default(), "other proposal");
-        format!("awarded {said}; {losers} closed, all who took part are told")
+        format!("awarded {said}; {losers} closed, all who took part are notified")
     }
 
     fn winners(&self) -> u32 {
@@ -200,13 +200,13 @@ impl Award {
     }
 }
 
-/// Returns the number of proposals that an award to `winners` closes, including those it closed
-/// already where it is repeated.
+/// Returns the number of proposals that an award to `winners` proposals closes; for a repeated
+/// award, the number that it closed.
 const fn losers(before: ProposalCounts, winners: u32) -> u32 {
     before.open.saturating_sub(winners).saturating_add(before.closed)
 }
 
-/// Reports whether the order has just this award, pending or final.
+/// Reports whether the order has exactly this award, pending or final.
 fn is_awarded(order: &OrderView, award: Option<&command::Award>) -> bool {
     let decided = match &order.pending_award {
         Some(pending) => pending.get("award"),

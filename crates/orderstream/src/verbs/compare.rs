@@ -18,7 +18,7 @@ pub(crate) struct Compare {
     /// The order of the proposals
     #[arg(long, default_value = "total")]
     by: By,
-    /// Name of a former incarnation of the id, as `status` shows them; the newest when absent
+    /// A former incarnation of the order's id, as `status` lists them; the newest when absent
     #[arg(long, value_name = "NAME")]
     incarnation: Option<String>,
     #[command(flatten)]
@@ -131,7 +131,7 @@ fn totals(rows: &[Row]) {
     print::table(&columns, rows.iter().map(row).collect());
 }
 
-/// Lists a proposal's strengths and flaws in words: no fact is shown by colour alone.
+/// Lists a proposal's strengths and flaws in words, because no fact may be shown by colour alone.
 fn remarks(row: &Row) -> String {
     let mut remarks = Vec::new();
     if row.awarded {

@@ -15,7 +15,7 @@ pub(crate) struct Conversation {
     /// Show only questions that no follow-up answers
     #[arg(long)]
     open: bool,
-    /// Name of a former incarnation of the id, as `status` shows them; the newest when absent
+    /// A former incarnation of the order's id, as `status` lists them; the newest when absent
     #[arg(long, value_name = "NAME")]
     incarnation: Option<String>,
     #[command(flatten)]
@@ -47,7 +47,7 @@ impl Conversation {
             &["WHEN", "WHO", "ID", "SAID"].map(Column::Words),
             said.iter().map(row).collect(),
         );
-        // A verb would act on the newest incarnation, whichever was read.
+        // The suggested verb would run on the newest incarnation, whichever was read.
         let next = open.first().filter(|_| self.incarnation.is_none());
         if let Some(question) = next {
             output::line("");

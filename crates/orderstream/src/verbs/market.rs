@@ -36,7 +36,7 @@ pub(crate) struct Place {
 /// The arguments that choose the processors.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct SellersPlace {
-    /// The processors' REST; any processor serves all orders
+    /// URL of the processors' REST; any processor serves all orders
     #[arg(
         help_heading = "Where",
         long,
@@ -198,7 +198,7 @@ pub(super) struct Market {
 /// The immediate result of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// It is in the order's list, by this request or by an earlier one with its key.
+    /// It is in the order's list, from this request or from an earlier one with its key.
     Done,
     /// It is stored and not decided yet; its reply can be read at this path.
     Pending(String),
@@ -268,7 +268,7 @@ impl Market {
         }
     }
 
-    /// Reads the order at its processor; `None` where that does not answer soon.
+    /// Reads the order at its processor; `None` if that does not respond soon.
     pub(super) async fn order_if_told(
         &self,
         subject: &Subject,
@@ -369,8 +369,8 @@ impl Market {
     }
 }
 
-/// Awaits an optional request for up to [`BRIEFLY`]; returns `None` where the processors do not
-/// answer.
+/// Awaits an optional request for up to [`BRIEFLY`]; returns `None` if the processors do not
+/// respond.
 pub(super) async fn briefly<T>(
     asked: impl Future<Output = Result<T, Failure>>,
 ) -> Result<Option<T>, Failure> {
@@ -381,7 +381,7 @@ pub(super) async fn briefly<T>(
     }
 }
 
-/// Returns a command's word in the path, and its body.
+/// Returns a command's segment of the path, and its body.
 fn request_of(act: &BuyerAct) -> (&'static str, Value) {
     match act {
         BuyerAct::Finalise { award, reason, undo_within_ms } => {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct ItemView {
-    /// The buyer's number of the article.
+    /// The buyer's article number.
     pub(crate) sku: String,
     /// A description for people.
     pub(crate) description: Option<String>,
@@ -79,23 +79,23 @@ pub(crate) struct Invitation {
     pub(crate) seller: String,
     /// `Invited`, `Bounced`, `Notified`, `Seen`, `Declined` or `Proposed`.
     pub(crate) state: String,
-    /// The time since which it has this state, RFC 3339.
+    /// The time at which it reached this state, RFC 3339.
     pub(crate) at: Option<String>,
-    /// The reason for which it could not be notified, or for which it declined.
+    /// The reason that it could not be notified, or that it gave for declining.
     pub(crate) reason: Option<String>,
 }
 
-/// The numbers of an order's proposals, by state.
+/// The number of an order's proposals in each state.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct ProposalCounts {
-    /// All proposals ever made.
+    /// The number of all proposals ever made.
     pub(crate) received: u32,
-    /// Proposals that can be awarded.
+    /// The number of proposals that can be awarded, or have won.
     pub(crate) open: u32,
-    /// Proposals that were withdrawn.
+    /// The number of proposals that were withdrawn.
     pub(crate) withdrawn: u32,
-    /// Proposals that did not win.
+    /// The number of proposals that did not win.
     pub(crate) closed: u32,
 }
 
@@ -123,7 +123,7 @@ pub(crate) struct ProposalView {
     pub(crate) price: String,
     /// The price's currency, ISO 4217.
     pub(crate) currency: String,
-    /// The prices per line; empty where the proposal has one price for all.
+    /// The lines; empty where the seller gave none.
     pub(crate) lines: Vec<ProposalLineView>,
     /// A note to the buyer.
     pub(crate) note: Option<String>,
@@ -145,7 +145,7 @@ pub(crate) struct ProposalView {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct ProposalLineView {
-    /// The buyer's number of the article.
+    /// The buyer's article number.
     pub(crate) sku: String,
     /// The quantity, a decimal.
     pub(crate) quantity: String,
@@ -163,9 +163,9 @@ pub(crate) struct Comparison {
     pub(crate) skus: Vec<String>,
     /// The proposals, the best first.
     pub(crate) rows: Vec<Row>,
-    /// The number of proposals beyond the limit.
+    /// The number of proposals beyond the limit of rows.
     pub(crate) omitted: usize,
-    /// The order is sealed, so no proposal can be shown yet.
+    /// True while the order is sealed and nothing can be shown.
     pub(crate) sealed: bool,
 }
 
@@ -179,30 +179,30 @@ pub(crate) struct Row {
     pub(crate) seller: String,
     /// The proposal's version.
     pub(crate) version: u32,
-    /// The proposal can be awarded.
+    /// True while the proposal can be awarded, and once it has won.
     pub(crate) open: bool,
-    /// The proposal won the order or a line of it.
+    /// True if it won, as a whole or with a line.
     pub(crate) awarded: bool,
     /// The total price, a decimal.
     pub(crate) total: String,
     /// The price's currency, ISO 4217.
     pub(crate) currency: String,
-    /// Its total is the lowest in its currency, among proposals that offer everything.
+    /// True if it offers everything, and no other such proposal in its currency has a lower total.
     pub(crate) best_total: bool,
     /// The date of delivery, as the seller wrote it.
     pub(crate) delivery_date: Option<String>,
-    /// No other proposal has an earlier date of delivery.
+    /// True if no other proposal is delivered earlier.
     pub(crate) best_delivery: bool,
-    /// The date of delivery is no later than the order wants; absent where either has no date.
+    /// True if it is delivered by the order's date; absent if either has no date.
     pub(crate) in_time: Option<bool>,
     /// The distance from the seller to the place of delivery, metres.
     pub(crate) distance_m: Option<u32>,
-    /// The proposal's validity is over.
+    /// True once its validity has ended.
     pub(crate) lapsed: bool,
-    /// Its lines for `skus`, in their order; null where it does not offer the line, or only the
-    /// whole.
+    /// Its lines, in the order of `skus`; null where it does not offer the article, or only within
+    /// a whole.
     pub(crate) lines: Vec<Option<ComparedLine>>,
-    /// Articles of the order that it does not offer.
+    /// The order's articles that it does not offer; none where it offers only a whole.
     pub(crate) missing: Vec<String>,
 }
 
@@ -214,7 +214,7 @@ pub(crate) struct ComparedLine {
     pub(crate) quantity: String,
     /// The total price, a decimal.
     pub(crate) price: String,
-    /// No other proposal offers the line for less in this currency.
+    /// True if no other proposal offers the line for less in this currency.
     pub(crate) best: bool,
 }
 
@@ -236,13 +236,13 @@ pub(crate) struct Said {
     pub(crate) seq: u64,
     /// The time of the event, RFC 3339.
     pub(crate) at: String,
-    /// `follow_up` of the buyer, `question` of a seller, or `answer` of a seller.
+    /// `follow_up` (from the buyer), `question` or `answer` (from a seller).
     pub(crate) kind: String,
     /// The follow-up's or the question's id; an answer has none.
     pub(crate) id: Option<String>,
     /// The seller who sent it; absent for the buyer.
     pub(crate) seller: Option<String>,
-    /// The sellers that the buyer sent it to; empty for all.
+    /// The sellers that the buyer's message goes to; empty for all.
     pub(crate) audience: Vec<String>,
     /// The text of the message.
     pub(crate) message: String,
@@ -257,7 +257,7 @@ pub(crate) struct Done {
     pub(crate) order_req_id: String,
     /// The verb that was run.
     pub(crate) act: String,
-    /// The order's last sequence number when the command was observed to be done.
+    /// The sequence number of the order's last event when the command was observed to be done.
     pub(crate) last_seq: u64,
     /// The order's phase then: `Open`, `Paused`, `Finalised`, `Expired`, `Closed` or `Cancelled`.
     pub(crate) phase: String,
@@ -277,9 +277,9 @@ pub(crate) struct Done {
 pub(crate) struct StatusReport {
     /// The order's id.
     pub(crate) order_req_id: String,
-    /// The buyer's tenant.
+    /// The order's tenant.
     pub(crate) tenant: String,
-    /// A one-line title for people.
+    /// The title, one line for people.
     pub(crate) title: Option<String>,
     /// The incarnation of the id.
     pub(crate) incarnation: String,
@@ -303,7 +303,7 @@ pub(crate) struct StatusReport {
     pub(crate) award: Option<String>,
     /// The pending award, in words.
     pub(crate) pending_award: Option<String>,
-    /// The numbers of proposals, by state.
+    /// The number of proposals in each state.
     pub(crate) proposal_counts: ProposalCounts,
     /// The newest version of each proposal, at most 100.
     pub(crate) proposals: Vec<ProposalView>,
@@ -315,18 +315,18 @@ pub(crate) struct StatusReport {
     pub(crate) stream: StreamReport,
     /// The last events, the oldest first.
     pub(crate) timeline: Vec<TimelineEntry>,
-    /// The notifications that wait or were given up.
+    /// The waiting notifications and the dead letters.
     pub(crate) notifications: Vec<NotificationView>,
 }
 
 /// An order's stream to its buyer.
 #[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct StreamReport {
-    /// The stream is up, as its processor sees it.
+    /// True while the stream is up, as its processor reports it.
     pub(crate) active: bool,
-    /// The cause for which it is down, and the fix; absent while it is up.
+    /// The reason that it is down, and the fix; absent while it is up.
     pub(crate) down_because: Option<String>,
-    /// The order's last sequence number.
+    /// The sequence number of the order's last event.
     pub(crate) last_seq: u64,
     /// The epoch of its tracker.
     pub(crate) epoch: u64,
@@ -363,11 +363,11 @@ pub(crate) struct NotificationView {
     pub(crate) seller: Option<String>,
     /// The channel.
     pub(crate) channel: String,
-    /// `waiting`, `delivered` (its order does not have the result yet) or `dead`.
+    /// `waiting`, `delivered` (the report to the order is outstanding) or `dead`.
     pub(crate) state: String,
     /// The number of delivery attempts.
     pub(crate) attempts: u32,
-    /// The cause for which it was not delivered.
+    /// The cause of the last failure.
     pub(crate) reason: Option<String>,
 }
 

@@ -214,7 +214,7 @@ impl Propose {
             ..ProposalView::default()
         };
         let input = content.over(&before, seller.name())?;
-        // What is wrong is told here; the server says the same.
+        // Faults are reported here, with the same text as from the server.
         let proposed = Proposed::try_from(input.clone())?;
         let sellers = seller.side().await?;
         let key = seller.key();
@@ -279,7 +279,7 @@ fn amended(id: &str, before: &ProposalView, proposed: &Proposed) -> String {
     });
     let changes = former.map(|former| changes(&former, proposed));
     if changes.as_ref().is_ok_and(Vec::is_empty) {
-        // As when the same command is asked for again: that makes no version.
+        // This happens when the same command is repeated, which makes no version.
         return format!("proposal {id} is so already, version {}", before.version);
     }
     let version = before.version.saturating_add(1);

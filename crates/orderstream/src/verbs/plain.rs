@@ -51,7 +51,7 @@ impl PlainServer {
         self.ask(Method::GET, path, None).await.map(|(_, body)| body)
     }
 
-    /// Puts a resource; the boolean of the result is set when the resource is new.
+    /// Puts a resource; returns true if it is new, and the resource.
     pub(crate) async fn put(&self, path: &str, body: &Value) -> Result<(bool, Value), Failure> {
         let (status, body) = self.ask(Method::PUT, path, Some(body)).await?;
         Ok((status == StatusCode::CREATED, body))

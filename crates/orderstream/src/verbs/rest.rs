@@ -95,7 +95,7 @@ impl Rest {
             Self::Plain(server) => server.send(request, enough).await,
             Self::Proxy(proxy) => proxy.send(request, enough).await.map_err(|error| {
                 let failure = failure(error);
-                // How far it came on its way through the API server is not known.
+                // It is not known how far the request got through the API server.
                 if failure.is_not_reached() { failure.after_doubt() } else { failure }
             }),
         }
@@ -235,7 +235,8 @@ mod tests {
         (base, server)
     }
 
-    /// Unless the server was not reached at all: then nothing can have been carried out.
+    /// No key is named if the server was not reached at all: then nothing can have been carried
+    /// out.
     #[tokio::test]
     async fn commands_without_reply_name_their_key() {
         let (base, mut server) = silent().await;
@@ -244,7 +245,7 @@ mod tests {
         let said = rest.act(&ask).await.unwrap_err().to_string();
         assert!(said.contains("is not known") && said.contains("--key k1"), "{said}");
         assert!(said.contains(&base) && said.ends_with("[UNREACHABLE]"), "{said}");
-        // Nobody listens there any more: this one went nowhere.
+        // Nothing listens there any more, so this request was not received.
         server.join_next().await.unwrap().unwrap();
         let failure = rest.act(&ask).await.unwrap_err();
         assert!(failure.is_not_reached() && !failure.to_string().contains("--key"), "{failure}");

@@ -13,7 +13,7 @@ use super::show::Format;
 use crate::exit::Failure;
 use crate::output;
 
-/// The proposal id in the path of an answer, where no proposal is meant.
+/// The proposal id in the path of an answer that concerns no proposal.
 const NO_PROPOSAL: &str = "none";
 
 /// The arguments of a seller's command.

@@ -55,7 +55,7 @@ pub(crate) struct Site {
     /// Use the cluster of this context of the kubeconfig
     #[arg(help_heading = "Where", long, value_name = "NAME")]
     context: Option<String>,
-    /// The namespace, which is the tenant; when absent that of the context, or `default`
+    /// The namespace, which is also the tenant; when absent that of the context, or `default`
     #[arg(help_heading = "Where", long, short, value_name = "NAME")]
     namespace: Option<String>,
 }
@@ -187,7 +187,7 @@ impl Server {
         match self.get(name).await {
             Ok(resource) => return Ok(Some(resource)),
             Err(failure) if failure.reason() == Some(Reason::OrderNotFound) => {}
-            // A server without resources: orders are known by their ids there.
+            // A server without order requests: there, orders are known by their ids only.
             Err(failure) if failure.reason() == Some(Reason::InvalidRequest) => return Ok(None),
             // An id need not be a resource's name.
             Err(failure) if failure.reason() == Some(Reason::InvalidField) => {}
@@ -257,7 +257,7 @@ async fn edit_plain(
         tries += 1;
         match server.put(path, &changed).await {
             Ok((_, applied)) => return Ok(applied),
-            // It is another one than the one that was read.
+            // The resource has changed since it was read.
             Err(failure) if failure.reason() == Some(Reason::Changed) && tries < TRIES => {
                 let uid = |resource: &Value| resource.pointer("/metadata/uid").cloned();
                 let now = server.get(path).await?;
@@ -316,7 +316,7 @@ mod tests {
         asked
     }
 
-    /// On what the other edit left.
+    /// The edit is made again on the resource that the other edit left.
     #[tokio::test]
     async fn conflicting_edits_are_made_again() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -24,11 +24,11 @@ const NOTIFICATIONS_MAX: usize = 20;
 pub(crate) struct Status {
     /// Name of the order request, or the order's id
     order: String,
-    /// The number of the last events that are shown; 0 for none
+    /// The number of last events that are shown; 0 for none
     #[arg(long, default_value_t = EVENTS_DEFAULT, value_name = "COUNT",
           value_parser = clap::value_parser!(u64).range(..=1000))]
     events: u64,
-    /// Name of a former incarnation of the id, as `status` shows them; the newest when absent
+    /// A former incarnation of the order's id, as `status` lists them; the newest when absent
     #[arg(long, value_name = "NAME")]
     incarnation: Option<String>,
     #[command(flatten)]
@@ -96,7 +96,7 @@ struct Outbox {
     notifications: Vec<NotificationView>,
 }
 
-/// Reads the notifications that wait or were given up; none where the processor keeps no outbox.
+/// Reads the waiting notifications and the dead letters; none where the processor has no outbox.
 async fn notifications(
     market: &Market,
     subject: &Subject,

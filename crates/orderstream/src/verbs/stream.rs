@@ -23,7 +23,7 @@ pub(super) async fn report(
         ..StreamReport::default()
     };
     let reader = match subject.resource() {
-        // A former incarnation has no reader; what is known of one is of the newest.
+        // A former incarnation has no reader; a known reader is that of the newest one.
         _ if market.sellers().reads_named_incarnation() => Reader::default(),
         Some(resource) => of_resource(resource),
         None => match market.tracking(subject).await {
@@ -83,7 +83,7 @@ fn of_tracking(tracked: &Value) -> Reader {
     }
 }
 
-/// Describes the cause for which nobody reads the stream, and the fix.
+/// Describes the reason that the stream has no reader, and the fix.
 fn because(order: &OrderView, reader: &Reader) -> String {
     if is_ended(order) {
         return format!("the order has ended ({}); nothing is left to follow", order.phase);
@@ -91,7 +91,7 @@ fn because(order: &OrderView, reader: &Reader) -> String {
     let trouble = reader.trouble.as_deref().map(|text| format!(" ({text})")).unwrap_or_default();
     if reader.phase.is_empty() {
         return format!(
-            "nobody follows the order here{trouble}; look whether the requestor or controller runs"
+            "nobody follows the order here{trouble}; check that the requestor or controller runs"
         );
     }
     match RequestPhase::parse(&reader.phase) {
@@ -102,7 +102,7 @@ fn because(order: &OrderView, reader: &Reader) -> String {
             )
         }
         Some(RequestPhase::Pending) => {
-            format!("it was never up{trouble}; look whether a processor is ready")
+            format!("it was never up{trouble}; check that a processor is ready")
         }
         _ => format!("its reader is in phase {}{trouble}", reader.phase),
     }

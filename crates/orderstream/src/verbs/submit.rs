@@ -27,8 +27,8 @@ pub(crate) struct Submit {
     /// Print the manifest, and submit nothing
     #[arg(long)]
     dry_run: bool,
-    /// Idempotency key: it gives the order its name where --name does not; the same name is
-    /// submitted once
+    /// Idempotency key: without --name the order is named after it; the same name is submitted only
+    /// once
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     #[command(flatten)]
@@ -45,13 +45,13 @@ struct Wanted {
     /// The order's id; the name when absent
     #[arg(help_heading = "What is wanted", long, value_name = "ID")]
     order_id: Option<String>,
-    /// One line for people
+    /// The title: one line for people
     #[arg(help_heading = "What is wanted", long, value_name = "TEXT")]
     title: Option<String>,
     /// An article, its quantity and unit; repeat for each article
     #[arg(help_heading = "What is wanted", long = "item", value_name = "SKU:QUANTITY[:UNIT]", value_parser = item)]
     items: Vec<ItemFlag>,
-    /// The category that sellers must have; all sellers when absent
+    /// The category that a seller must offer; any when absent
     #[arg(help_heading = "What is wanted", long, value_name = "WORD")]
     category: Option<String>,
     /// The place of delivery, in degrees
@@ -63,10 +63,10 @@ struct Wanted {
     /// The latest time of delivery, RFC 3339
     #[arg(help_heading = "What is wanted", long, value_name = "TIME")]
     deliver_by: Option<String>,
-    /// The most sellers that are invited
+    /// The largest number of sellers to invite
     #[arg(help_heading = "What is wanted", long, value_name = "COUNT")]
     max_sellers: Option<u32>,
-    /// The longest distance to a seller
+    /// The largest distance from the place of delivery, kilometres
     #[arg(help_heading = "What is wanted", long, value_name = "KM")]
     max_distance_km: Option<f64>,
     /// Invite only these sellers
@@ -78,10 +78,10 @@ struct Wanted {
     /// A message to the sellers
     #[arg(help_heading = "What is wanted", long, value_name = "TEXT")]
     message: Option<String>,
-    /// The time for which proposals are taken: 10s to 7d
+    /// The time from the opening to the expiry: 10s to 7d
     #[arg(help_heading = "What is wanted", long, value_name = "DURATION")]
     expires_in: Option<String>,
-    /// Hide prices and sellers until that time is over
+    /// Hide prices and the proposing sellers until the deadline
     #[arg(help_heading = "What is wanted", long)]
     sealed: bool,
     /// The channel that notifies the buyer, such as Email:buyer@example.com

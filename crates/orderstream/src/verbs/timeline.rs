@@ -1,5 +1,5 @@
-//! An order's last events, read from its processor's server-sent events up to the last one that the
-//! order has: nothing is followed.
+//! An order's last events, read from its processor's server-sent events up to the order's last one;
+//! later events are not awaited.
 
 use orderstream_core::event::EventKind;
 use serde::Deserialize;
@@ -57,7 +57,7 @@ fn entry(sent: Sent) -> TimelineEntry {
 mod tests {
     use super::*;
 
-    /// Not in the middle of it, nor at an id of which its id is the beginning.
+    /// Reading stops neither in the middle of it nor at an event whose id only begins like its id.
     #[test]
     fn reading_ends_after_the_last_event() {
         let last = b"id: 2\n";

@@ -1,4 +1,4 @@
-//! The buyer's server's view of an order whose processor does not answer.
+//! The view that the buyer's server has of an order whose processor does not respond.
 
 use serde_json::Value;
 
@@ -8,14 +8,14 @@ use super::show::Format;
 use crate::exit::Failure;
 use crate::output::{self, Style, styled};
 
-/// Shows people the buyer's server's view of the order in place of the processor's; returns the
-/// failure for which there is no more.
+/// Prints the view of the buyer's server in place of the processor's; returns the failure for which
+/// no more can be shown.
 pub(super) async fn instead(
     (market, subject): (&Market, &Subject),
     format: Format,
     failure: Failure,
 ) -> Failure {
-    // Of a former incarnation nobody else knows.
+    // No other server knows a former incarnation.
     if !failure.is_for_want_of_an_answer() || market.sellers().reads_named_incarnation() {
         return failure;
     }

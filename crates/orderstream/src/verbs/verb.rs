@@ -30,13 +30,13 @@ pub(crate) enum BuyerVerb {
     Ask(Ask),
     /// Buyer: extend the time for proposals
     Extend(Extend),
-    /// Buyer: take no proposals until the order is resumed
+    /// Buyer: pause the order, which takes no proposals until it is resumed
     Pause(Reasoned),
-    /// Buyer: take proposals again
+    /// Buyer: resume the order, which takes proposals again
     Resume(Plain),
     /// Buyer: award the order, whole or per line, or to nobody
     Award(Award),
-    /// Buyer: undo an award that does not count yet
+    /// Buyer: undo an award that has not taken effect
     UndoAward(Reasoned),
     /// Buyer: end the order without an award
     Close(Reasoned),

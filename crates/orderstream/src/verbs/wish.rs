@@ -1,4 +1,4 @@
-//! A buyer's command in progress: it is sent, and reported when it is known to be done. Where the
+//! A buyer's command in progress: it is sent, and reported when it is known to be done. If the
 //! server has the reply for the command's key, that is reported, whatever happened to the order
 //! since.
 
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) const UNTOLD: &str =
     "its processor does not answer, so how the order is now is not known";
 
-/// A command on an order, and the test by which the order shows it.
+/// A command on an order, and the test for its effect on the order.
 pub(super) struct Wish<'a> {
     pub(super) verb: &'a str,
     pub(super) edit: Edit,
@@ -42,7 +42,7 @@ pub(super) struct Fulfilled {
 pub(super) enum After {
     /// It shows the command's effect.
     Shows(Box<OrderView>),
-    /// It has changed since, and does not show the effect.
+    /// It has changed again, and does not show the effect.
     Went(Box<OrderView>),
     /// Its processor does not answer.
     Untold,
@@ -67,9 +67,9 @@ impl On {
                 let looking = told((market, subject), wish, (&place, &is_pending));
                 let at = || match is_pending.load(Ordering::Relaxed) {
                     true => {
-                        format!("; it goes on by itself, and GET {place} tells what comes of it")
+                        format!("; it goes on by itself, and GET {place} has the outcome")
                     }
-                    false => format!("; GET {place} cannot tell it now"),
+                    false => format!("; GET {place} has no outcome yet"),
                 };
                 in_time(subject, wish, looking, at).await?
             }
@@ -167,7 +167,7 @@ async fn in_time<T>(
     }
 }
 
-/// Reports whether the order shows this command, and not a competing one of the same moment.
+/// Reports whether the order shows the effect of this command, and not of a concurrent rival.
 async fn shows(
     market: &Market,
     subject: &Subject,
@@ -186,7 +186,7 @@ fn overtaken(id: &str, wish: &Wish<'_>, phase: &str) -> Failure {
     let is_awarded = phase == Phase::Finalised.as_str();
     let (reason, is_told) = match &wish.edit {
         Edit::Act(BuyerAct::Finalise { .. }) if is_awarded => (Reason::AlreadyAwarded, true),
-        // An end does not tell what was before it.
+        // An end does not show what was before it.
         Edit::Act(BuyerAct::Pause(_) | BuyerAct::Resume | BuyerAct::UndoAward(_)) => {
             (end_reason(phase), false)
         }

@@ -117,7 +117,7 @@ fn ended_statuses_are_restored_too() {
     assert_eq!(writes(&bed, "a"), count + 1);
 }
 
-/// They are not answered write for write.
+/// Their writes are not corrected one for one.
 #[test]
 fn persistent_foreign_writers_are_reported() {
     const FOREIGN: usize = 24;

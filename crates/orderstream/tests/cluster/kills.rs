@@ -11,7 +11,8 @@ use super::bed::{Bed, propose};
 use crate::http::get;
 use crate::process::{pause, until};
 
-/// Proposes until stopped, each proposal again until it is answered; returns the acknowledged ids.
+/// Proposes until stopped, and repeats each proposal until it has a reply; returns the acknowledged
+/// ids.
 fn submit(sellers: SocketAddr, tenant: &str, stop: &AtomicBool) -> BTreeSet<String> {
     let mut acknowledged = BTreeSet::new();
     for serial in 0.. {

@@ -205,7 +205,7 @@ fn awarded(bed: &Bed) {
 
 /// The controller may miss the steps between: only the manifest's last state counts.
 #[test]
-fn awards_replaced_unobserved_count() {
+fn awards_replaced_unobserved_take_effect() {
     let Some(bed) = bed() else { return };
     let mut controller = bed.controller();
     order(&bed, "tender", &json!({ "expiresIn": "1h" }));

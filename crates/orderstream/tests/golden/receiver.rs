@@ -34,7 +34,7 @@ pub(super) struct Receiver {
 #[derive(Debug)]
 struct Got {
     heard: Mutex<Vec<Heard>>,
-    /// Set once `/south` may answer.
+    /// Set once `/south` may respond.
     south: watch::Sender<bool>,
 }
 
@@ -64,7 +64,7 @@ impl Receiver {
         Self { address, state, _runtime: runtime }
     }
 
-    /// Lets `/south` answer, which it does not before, so that its webhooks come last.
+    /// Lets `/south` respond, which it does not do before, so that its webhooks come last.
     pub(super) fn let_south_answer(&self) {
         self.state.south.send_replace(true);
     }

@@ -383,7 +383,7 @@ fn look_at_all(stage: &mut Stage) {
     stage.ask(sellers("GET /api/v1/orders/chairs/notifications"));
 }
 
-/// Asks a processor whose peer does not answer, so that it cannot know whether the order exists.
+/// Asks a processor whose peer does not reply, so that it cannot know whether the order exists.
 fn ask_one_that_misses_another(stage: &mut Stage) {
     let dir = stage.dir().join("another");
     std::fs::create_dir(&dir).unwrap();

@@ -36,7 +36,7 @@ impl Side {
     }
 }
 
-/// The answer that a request waits for.
+/// The reply that a request waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Patience {
     /// One that is decided.
@@ -95,7 +95,7 @@ impl Ask {
         Self { is_repeatable: true, ..ask }
     }
 
-    /// Accepts the first answer, decided or not.
+    /// Accepts the first reply, decided or not.
     pub(super) fn pending(self) -> Self {
         Self { patience: Patience::First, ..self }
     }
@@ -194,12 +194,12 @@ impl Stage {
         }
     }
 
-    /// Sends a request, and records its answer. It is repeated until the answer is decided.
+    /// Sends a request, and records its reply. It is repeated until the reply is decided.
     pub(super) fn ask(&mut self, ask: Ask) -> Answer {
         self.ask_at(self.address(ask.side), ask)
     }
 
-    /// Sends a request to another process, and records its answer.
+    /// Sends a request to another process, and records its reply.
     pub(super) fn ask_at(&mut self, address: SocketAddr, ask: Ask) -> Answer {
         let answer = until("an act is decided", || {
             let answer = ask.exchange(address);

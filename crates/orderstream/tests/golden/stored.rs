@@ -1,5 +1,5 @@
 //! The data that a former binary stored, read by the current one: two checked-in folders, the
-//! requests that were made under keys, and all answers about them.
+//! requests that were made under keys, and all replies about them.
 
 use std::collections::BTreeSet;
 use std::path::Path;

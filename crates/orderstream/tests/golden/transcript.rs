@@ -1,4 +1,4 @@
-//! A transcript of requests and answers, a line of JSON for each, and its comparison with the
+//! A transcript of requests and replies, a line of JSON for each, and its comparison with the
 //! checked-in file.
 
 use std::collections::BTreeMap;
@@ -48,7 +48,7 @@ impl Transcript {
         });
     }
 
-    /// Adds an answer over HTTP.
+    /// Adds an HTTP response.
     pub(super) fn answered(&mut self, request: &str, answer: &Answer) {
         let Answer { status, headers, text } = answer;
         let headers = serde_json::to_string(headers).unwrap();

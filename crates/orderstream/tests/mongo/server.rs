@@ -74,7 +74,7 @@ impl Server {
         &self.database
     }
 
-    /// Stops the process, which accepts requests and answers none, or cuts the relay.
+    /// Stops the process, which accepts requests without a response, or cuts the relay.
     pub(crate) fn stall(&mut self) {
         match &self.kind {
             Kind::Java { process, .. } => {

@@ -52,7 +52,7 @@ impl Bed {
     }
 }
 
-/// A server that accepts every notification, and records its id before it answers.
+/// A server that accepts every notification, and records its id before it responds.
 #[derive(Debug)]
 pub(super) struct Ear {
     pub(super) address: SocketAddr,

@@ -95,7 +95,7 @@ fn endure(ports: Ports, recorder: &Recorder, number: usize, round: Round) -> u32
 }
 
 #[test]
-fn failing_disks_lose_nothing_answered() {
+fn failing_disks_lose_nothing_acknowledged() {
     if !is_supported() {
         return;
     }

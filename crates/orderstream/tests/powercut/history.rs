@@ -1,4 +1,4 @@
-//! The test's own entries in the trace: requests, their answers, and received notifications.
+//! The test's own entries in the trace: requests, their replies, and received notifications.
 
 use std::collections::BTreeSet;
 
@@ -33,7 +33,7 @@ impl Act {
 pub(super) enum Noted {
     /// Written before the request is sent.
     Asked(Act),
-    /// Written after a success; with the event's sequence number where the answer has it.
+    /// Written after a success; with the event's sequence number where the reply has it.
     Answered(Act, Option<u64>),
 }
 

@@ -137,7 +137,7 @@ fn is_of(act: &Act, event: &Value) -> bool {
     }
 }
 
-/// Reads an order's events up to the last that an answer names.
+/// Reads an order's events up to the last one that a reply names.
 fn events(rest: SocketAddr, order: &str, answer: &Answer) -> Option<Vec<Value>> {
     let last = answer.json()["last_seq"].as_u64()?;
     let mut stream = TcpStream::connect(rest).ok()?;

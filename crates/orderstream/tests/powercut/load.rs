@@ -1,4 +1,4 @@
-//! Buyers and sellers of a few orders at once, which record their requests and the answers.
+//! Buyers and sellers of a few orders at once, which record their requests and the replies.
 
 use std::net::SocketAddr;
 
@@ -32,7 +32,7 @@ impl Ports {
     }
 }
 
-/// Runs the whole load; ends when every request is answered and most notifications are received.
+/// Runs the whole load; ends when every request has a reply and most notifications are received.
 pub(super) fn run(dev: &Role, recorder: &Recorder, ear: &Ear) {
     let ports = Ports::of(dev);
     std::thread::scope(|scope| {
@@ -78,14 +78,14 @@ fn buy_and_sell(ports: Ports, recorder: &Recorder, order: &str) {
     }
 }
 
-/// Sends a command, and records it before and after. On a disk without faults each is answered.
+/// Sends a command, and records it before and after. On a disk without faults each has a reply.
 fn done(recorder: &Recorder, act: Act, ask: impl FnOnce(&Act) -> Result<Option<u64>, String>) {
     recorder.note(&Noted::Asked(act.clone()).text()).unwrap();
     let seq = ask(&act).unwrap_or_else(|refusal| panic!("{act:?}: {refusal}"));
     recorder.note(&Noted::Answered(act, seq).text()).unwrap();
 }
 
-/// Sends a command over REST; returns the event's sequence number where the answer has one.
+/// Sends a command over REST; returns the event's sequence number where the reply has one.
 pub(super) fn ask(ports: Ports, act: &Act) -> Result<Option<u64>, String> {
     let answer = send(ports, act).map_err(|error| error.to_string())?;
     if !(200..=202).contains(&answer.status) {

@@ -111,7 +111,7 @@ impl OrderControlService for Grpc {
         let summaries = keys.filter_map(move |key| {
             let (orders, phases) = (orders.clone(), phases.clone());
             async move {
-                // An order that went away or cannot be read is not in the list.
+                // An order that was removed meanwhile or cannot be read is left out.
                 let summary = orders.read(&key, read::summary).await.ok()?;
                 let wanted = phases.is_empty() || phases.contains(&summary.phase);
                 wanted.then_some(Ok(summary))
@@ -134,7 +134,7 @@ impl OrderControlService for Grpc {
             .await;
         match located {
             Ok(located) => Ok(Response::new(located)),
-            // It is here, and to be told so here.
+            // A damaged order is held here all the same; requests about it are refused here.
             Err(refusal) if refusal.reason == Reason::RecordsDamaged => {
                 let (found, processor) = (true, self.name.clone());
                 let damaged = v1::LocateOrderResponse::default();

@@ -77,7 +77,7 @@ pub(super) fn summary(order: &Order, facts: &Facts) -> v1::OrderSummary {
     }
 }
 
-/// Makes the reply that the order is here.
+/// Makes the reply for an order that is held here.
 pub(super) fn located(order: &Order, facts: &Facts, processor: String) -> v1::LocateOrderResponse {
     v1::LocateOrderResponse {
         found: true,

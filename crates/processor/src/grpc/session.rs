@@ -87,7 +87,8 @@ pub(super) struct Session {
     first: VecDeque<Down>,
     acting: FuturesUnordered<Doing>,
     invitations: Invitations,
-    /// An invitation that waits until the session may follow one more order.
+    /// The invitation that waits until the session may follow one more order; absent where none
+    /// waits.
     waiting: Option<OrderKey>,
     is_told_full: bool,
     joining: FuturesUnordered<Doing>,
@@ -105,9 +106,9 @@ pub(super) struct Session {
 enum Stop {
     /// The server is running.
     Not,
-    /// Nothing more is taken; the work under way is finished.
+    /// No new messages are taken, and the work under way is finished.
     Begun,
-    /// The seller was sent the drain.
+    /// The drain message was sent to the seller.
     Told,
 }
 
@@ -249,7 +250,7 @@ impl Session {
             if let Some(down) = self.settle(done) {
                 return Poll::Ready(down);
             }
-            // There is room for a message again, which may have been looked for before.
+            // There is capacity for a message again, and the messages may have been polled already.
             context.waker().wake_by_ref();
         }
         Poll::Pending
@@ -301,12 +302,13 @@ impl Session {
         while let Some(elsewhere) = &mut self.elsewhere {
             match ready!(elsewhere.poll(context)) {
                 Heard::Word(word) => return Poll::Ready(*word),
-                // Nobody else has the order: here it is told so, unless it came in the meantime.
+                // No other processor has the order: it is refused here, unless it was opened
+                // meanwhile.
                 Heard::Here(message) => {
                     if let Some(result) = self.take(*message) {
                         return Poll::Ready(Down::Result(result));
                     }
-                    // The act is new, and the acts may have been looked at before.
+                    // The command is new, and the commands may have been polled already.
                     context.waker().wake_by_ref();
                 }
             }
@@ -352,7 +354,7 @@ impl Session {
                 Poll::Ready(Some(Down::Draining(v1::Draining { last_seq: 0 })))
             }
             Stop::Begun => Poll::Pending,
-            // The seller has said all, and every act is answered.
+            // The seller has sent everything, and every command has its reply.
             Stop::Not | Stop::Told => Poll::Ready(None),
         }
     }
@@ -388,7 +390,7 @@ impl Stream for Session {
                 Poll::Pending => {}
             }
         }
-        // Messages may have become acts after these were looked at.
+        // Messages may have become commands after the commands were polled.
         if let Poll::Ready(down) = self.poll_acts(context) {
             return event(down);
         }
@@ -403,7 +405,7 @@ impl Stream for Session {
 async fn join(grpc: &Grpc, key: OrderKey) -> Done {
     match grpc.orders.follow(&key, Seq(0), None).await {
         Ok(events) => Done { joined: Some((key, events)), ..Done::default() },
-        // It went away in the meantime.
+        // It was removed meanwhile.
         Err(refusal) if refusal.reason == Reason::OrderNotFound => Done::default(),
         Err(refusal) => Done { result: Some(refused(&key, &refusal)), ..Done::default() },
     }
@@ -429,7 +431,7 @@ async fn finished(
         ..v1::SellerResult::default()
     });
     let Some(key) = joins else { return Done { result, ..Done::default() } };
-    // What was done is done, also where the order has too many followers.
+    // The command stays done, even if the order has too many followers.
     let events = grpc.orders.follow(&key, Seq(0), None).await.ok();
     Done { result, joined: events.map(|events| (key, events)), ..Done::default() }
 }
@@ -448,7 +450,7 @@ fn seen((request_id, key): (String, OrderKey), result: Result<Answer, Refusal>) 
     }
 }
 
-/// Keeps the reply to a successful acknowledgement only if the seller gave it an id.
+/// Returns the reply to an acknowledgement; `None` where it succeeded and the seller gave it no id.
 fn asked_for(result: v1::SellerResult) -> Option<v1::SellerResult> {
     Some(result).filter(|result| !result.request_id.is_empty())
 }
@@ -465,7 +467,7 @@ fn about(key: &OrderKey, refusal: &Refusal) -> Down {
     Down::Result(refused(key, refusal))
 }
 
-/// Makes the message that an order is not followed, with the refusal.
+/// Makes the message that reports why an order is not followed.
 fn refused(key: &OrderKey, refusal: &Refusal) -> v1::SellerResult {
     v1::SellerResult { order: Some(order_ref(key, None)), ..failed(String::new(), refusal) }
 }

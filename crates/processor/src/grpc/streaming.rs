@@ -64,8 +64,8 @@ impl OrderStreamingService for Grpc {
     }
 }
 
-/// Converts a tracker's request. The request's own notification type and session count where the
-/// order in it has none, as with old clients.
+/// Converts a tracker's request. The request's own notification type and session apply where its
+/// order has none, as with old clients.
 fn join(key: OrderKey, request: v1::OrderStreamRequest) -> Result<Join, Refusal> {
     let mut spec = spec_input_from_wire(request.order.unwrap_or_default());
     spec.notification_type = spec.notification_type.or_else(|| optional(request.notification_type));

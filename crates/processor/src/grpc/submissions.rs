@@ -47,8 +47,8 @@ impl OrderNonStreamingService for Grpc {
         let mut index: u64 = 0;
         let mut turns = Turns::default();
         loop {
-            // Cancel-safe: a message is taken as a whole, and a result stays in the queue. What came
-            // in goes to the disk while the caller is still thinking.
+            // Cancel-safe: a message is taken as a whole, and a result stays in the queue. What has
+            // arrived goes to the disk while the caller is idle.
             tokio::select! {
                 submission = submissions.message(), if waiting.len() < SUBMISSIONS_IN_FLIGHT => {
                     let Some(submission) = submission? else { break };
@@ -78,10 +78,10 @@ impl OrderNonStreamingService for Grpc {
     }
 }
 
-/// The last submission under way for each proposal in other owners' orders, within one call.
+/// The last submission under way of one call, for each proposal on an order of another owner.
 /// Forwarded submissions travel separately: the next version of a proposal waits for the reply to
-/// the one before it, so that a call keeps its order. A call for orders of this processor keeps it
-/// anyway.
+/// the one before it, so that a call keeps its order. Submissions on orders of this processor keep
+/// it anyway.
 #[derive(Debug, Default)]
 struct Turns(BTreeMap<(String, String, String), oneshot::Receiver<()>>);
 
@@ -93,8 +93,8 @@ struct Turn {
 }
 
 impl Turns {
-    /// Returns the place of a submission; `None` where the owner gives the id, so that none can
-    /// follow.
+    /// Queues a submission and returns its place; `None` where the owner assigns the id, so that no
+    /// later version can follow.
     fn take(&mut self, submission: &v1::ProposalSubmission) -> Option<Turn> {
         let id = &submission.proposal.as_ref()?.proposal_id;
         if id.is_empty() {
@@ -114,7 +114,7 @@ impl Turn {
     /// Waits for the submission before; returns the guard that ends this turn.
     async fn come(self) -> oneshot::Sender<()> {
         if let Some(before) = self.before {
-            // The one before sends nothing; that it is gone tells.
+            // The previous submission sends nothing: its sender is dropped when it ends.
             drop(before.await);
         }
         self.done
@@ -179,7 +179,7 @@ impl Grpc {
     }
 }
 
-/// Counts one result. Each is listed up to a limit, and refused ones up to twice the limit; after
+/// Counts one result. Results are listed up to a limit, refused ones up to twice the limit; beyond
 /// that the summary is marked as cut.
 fn note(summary: &mut v1::SubmitProposalsSummary, (index, result): (u64, Result<Answer, Refusal>)) {
     let bound = if result.is_ok() { RESULTS_MAX } else { 2 * RESULTS_MAX };
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_is_forgotten() {
+    fn ended_submissions_are_forgotten() {
         let mut turns = Turns::default();
         let _under_way = turns.take(&submission("first"));
         for n in 0..10_000 {

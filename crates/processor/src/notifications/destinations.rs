@@ -13,7 +13,7 @@ use crate::limits::{
     NOTIFY_PER_DESTINATION,
 };
 
-/// Milliseconds until an attempt is retried for which its destination has no slot.
+/// Milliseconds until an attempt is retried whose destination had no slot free.
 const BUSY_MS: u64 = 500;
 
 /// All destinations that are in use or known to be down.
@@ -55,7 +55,7 @@ impl Destinations {
         if is_down && held.open_until > now {
             return Err(held.open_until.ms_since(now).max(1));
         }
-        // After the pause one looks whether it is back.
+        // After the back-off a single attempt probes the destination.
         let room = if is_down { 1 } else { NOTIFY_PER_DESTINATION };
         if held.under_way >= room {
             return Err(BUSY_MS);

@@ -1,4 +1,4 @@
-//! Lists of waiting and given-up notifications for people, and replays of the latter.
+//! Lists of waiting notifications and of dead letters, and replays of the latter.
 
 use orderstream_core::date;
 use std::ops::Bound;
@@ -20,7 +20,7 @@ use crate::orders::{Life, Orders, not_found};
 pub struct Listed {
     /// Its id, the same in every message.
     pub notification_id: String,
-    /// The number of the event that caused it.
+    /// The sequence number of the event that caused it.
     pub seq: Seq,
     /// The notification's topic.
     pub topic: &'static str,
@@ -38,7 +38,7 @@ pub struct Listed {
     pub state: &'static str,
     /// The number of attempts so far.
     pub attempts: u32,
-    /// The time since which it is due.
+    /// The time from which it is due.
     #[serde(serialize_with = "rfc3339")]
     pub due_at: Timestamp,
     /// The time of the next attempt; absent unless it waits.
@@ -54,29 +54,29 @@ pub struct Listed {
 /// The outbox of one order.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct OutboxListed {
-    /// The number of the last event that the outbox has folded.
+    /// The sequence number of the last event that the outbox has folded.
     pub cursor: Seq,
-    /// The waiting and given-up notifications, oldest first; at most a page.
+    /// The waiting notifications, then the dead letters, each oldest first; at most a page.
     pub notifications: Vec<Listed>,
     /// The number of waiting notifications.
     pub waiting: usize,
-    /// The number of given-up notifications.
+    /// The number of dead letters.
     pub dead: usize,
-    /// The number of given-up notifications that were dropped.
+    /// The number of dead letters that were dropped.
     pub forgotten: u64,
 }
 
-/// A page of given-up notifications.
+/// A page of dead letters.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DeadLetters {
-    /// The notifications, grouped by order.
+    /// The dead letters, grouped by order.
     pub dead_letters: Vec<Listed>,
     /// The `after` of the next page; absent at the end.
     pub next: Option<String>,
 }
 
 impl Orders {
-    /// Returns an order's waiting and given-up notifications, at most about a second old.
+    /// Returns an order's waiting notifications and dead letters, as of about a second ago at most.
     ///
     /// # Errors
     /// The order is not here, or its outbox cannot be read.
@@ -101,7 +101,7 @@ impl Orders {
         self.read_one(key, named, view).await
     }
 
-    /// Returns a page of given-up notifications, of one tenant or of all, after a notification.
+    /// Returns a page of dead letters, of one tenant or of all, after a given one.
     ///
     /// # Errors
     /// `after` is not the id of a notification.
@@ -139,7 +139,7 @@ impl Orders {
         Ok(DeadLetters { dead_letters: page, next: None })
     }
 
-    /// Returns the given-up notifications of one incarnation; none where they cannot be read.
+    /// Returns the dead letters of one incarnation; none where they cannot be read.
     async fn dead_of(&self, (key, incarnation): &Life) -> Vec<Listed> {
         let outbox = self.outbox(key, Some(incarnation)).await;
         let Ok((life, snapshot)) = outbox else { return Vec::new() };
@@ -150,7 +150,7 @@ impl Orders {
         self.read_one(key, Some(incarnation), view).await.unwrap_or_default()
     }
 
-    /// Sends a given-up notification again; returns when that decision is on disk.
+    /// Queues a dead letter to be sent again; returns when that decision is on disk.
     ///
     /// # Errors
     /// The notification was not given up here.
@@ -220,7 +220,7 @@ impl Listed {
             due_at: kept.due_at,
             next_at,
             dead_at,
-            // What a server says may hold an address.
+            // The text of a server's response may hold an address.
             reason: reason.filter(|_| is_shown),
         }
     }

@@ -99,7 +99,8 @@ impl Queue {
         {
             let mut state = self.state.lock();
             let wakes = state.active.remove(key);
-            // What happened while the round was ending must not be lost: a permit is left.
+            // A wake that came while the round was ending must not be lost: its permit is still
+            // there.
             let was_woken = wakes.is_some_and(|wakes| has_permit(&wakes));
             if was_woken {
                 state.dirty.insert(key.clone());

@@ -21,7 +21,8 @@ use super::{Notifications, Wakes, store};
 use crate::limits::{NOTIFY_ATTEMPT_TIMEOUT, NOTIFY_PAGE_EVENTS, NOTIFY_SAVE_MS};
 use crate::orders::{Life, Orders};
 
-/// Milliseconds until an order's round is retried after the disk or the order took nothing.
+/// Milliseconds until an order's round is retried after the disk refused a write, or the order a
+/// report.
 const AGAIN_MS: u64 = 1_000;
 
 /// The parts that a round works with.
@@ -43,7 +44,8 @@ struct Attempted {
 struct Turn<'a> {
     round: &'a Round,
     life: &'a Life,
-    /// Empty while a closure over the order holds it; when that fails, the round ends.
+    /// Empty while a closure over the order holds the outbox; if that closure fails, the round
+    /// ends.
     outbox: Outbox,
     /// The events that waiting notifications are about.
     events: BTreeMap<Seq, Arc<Event>>,
@@ -51,7 +53,7 @@ struct Turn<'a> {
     replays: Vec<Replay>,
     next_at: Option<Timestamp>,
     is_changed: bool,
-    /// Set when the order did not take a report.
+    /// Set when the order refused a report.
     is_unreported: bool,
     saved_at: Instant,
 }
@@ -72,10 +74,10 @@ impl Round {
                 None
             }
             Err(refusal) if refusal.reason.is_retriable() => {
-                tracing::debug!(order = %key, %refusal, "an outbox is looked at again later");
+                tracing::debug!(order = %key, %refusal, "an outbox is retried later");
                 Some(self.orders.now().plus_ms(AGAIN_MS))
             }
-            // The order is not there any more.
+            // The order is no longer here.
             Err(_) => None,
         }
     }
@@ -86,7 +88,7 @@ impl Round {
         permit: OwnedSemaphorePermit,
         shutdown: &CancellationToken,
     ) -> Result<Option<Timestamp>, Refusal> {
-        // What is sent could not be written down, and would be sent again and again.
+        // What is sent could not be recorded, and would be sent again and again.
         if self.orders.is_read_only() {
             return Ok(None);
         }

@@ -14,7 +14,7 @@ pub(crate) enum Half {
     /// The list that is written first.
     #[default]
     A,
-    /// The list that follows it, and precedes it again.
+    /// The other list; the two alternate.
     B,
 }
 
@@ -42,7 +42,8 @@ pub(crate) struct Place {
     pub(crate) health: OutboxHealth,
 }
 
-/// The state of an outbox's records. From a damaged one nobody is notified: it is unknown who was.
+/// The state of an outbox's records. Nothing is sent from a damaged outbox, because it is not known
+/// who was notified already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum OutboxHealth {
     /// Every read succeeded.

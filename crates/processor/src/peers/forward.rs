@@ -60,7 +60,8 @@ pub(crate) async fn forwarding(
     if let Some(mark) = request.headers().get(FORWARDED) {
         return match mark.to_str() {
             Ok(mark) if inner.peers.is_meant(mark) => next.run(request).await,
-            // Its address belonged to another one: nobody here can say what becomes of it.
+            // It was sent to an address that belonged to another processor; its outcome is not
+            // known here.
             _ => Problem::from(not_meant()).into_response(),
         };
     }
@@ -70,7 +71,7 @@ pub(crate) async fn forwarding(
         Ok(body) => body,
         Err(problem) => return problem.into_response(),
     };
-    // What names no order, or a wrong one, is refused by the handler, in its own words.
+    // A request that names no order, or an invalid one, is refused by its handler.
     let named = incarnation_of(&head.uri);
     let key = key_of(&head.uri, &body);
     let key = key.filter(|key| !inner.orders.is_here(key, named.as_ref()));
@@ -89,7 +90,7 @@ pub(crate) async fn forwarding(
                 let response = inner.forward(&key, &place, request()).await;
                 if response.status() == StatusCode::NOT_FOUND {
                     peers.forget(&key);
-                    // Whoever had it may have it no longer: somebody else may.
+                    // The remembered owner may have lost the order: another processor may have it.
                     if was_remembered && !is_again {
                         is_again = true;
                         continue;

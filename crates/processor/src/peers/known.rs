@@ -72,7 +72,7 @@ struct Entry {
     /// The time at which it was first known, or last reported its own addresses.
     heard_at: Instant,
     /// The time at which it last reported its own addresses. Only such peers are passed on to
-    /// others: second-hand reports that are passed on would never end.
+    /// others: second-hand reports would circulate for ever.
     spoke_at: Option<Instant>,
 }
 
@@ -125,7 +125,7 @@ impl Known {
         for other in others {
             let url = other.processor.clone();
             let is_fresh = self.peers.get(&url).is_some_and(|entry| entry.spoke_lately(now));
-            // Not every word of another one can be used.
+            // Not every address that another peer reports can be used.
             if !is_fresh && self.check(&other).is_ok() && self.enter(&url, now).is_some() {
                 self.place(other);
             }

@@ -27,7 +27,7 @@ pub(super) async fn read<T: DeserializeOwned>(request: Request) -> Result<T, Pro
 pub(super) enum Decimal {
     /// An exact decimal, such as `"9.50"`.
     Text(String),
-    /// As written, up to the precision of a double.
+    /// A JSON number, as precise as a double.
     #[schema(value_type = f64)]
     Number(serde_json::Number),
 }
@@ -57,8 +57,8 @@ pub(super) struct ProposalBody {
     /// The order's id.
     #[schema(required = true)]
     order_req_id: String,
-    /// Set by the seller, or left to the owner. The same id again is a repetition. Where a proposal
-    /// is changed, the path holds the id.
+    /// The proposal's id, given by the seller or assigned by the owner; the same id again is a
+    /// repetition. For a change of a proposal, the path has the id.
     proposal_id: Option<String>,
     /// The proposing seller; `seller_id` means the same.
     #[serde(alias = "seller_id")]
@@ -86,7 +86,7 @@ pub(super) struct ProposalBody {
 #[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default)]
 pub(super) struct LineBody {
-    /// The article's number, given by the buyer.
+    /// The buyer's article number.
     #[schema(required = true)]
     sku: String,
     /// The quantity, in `unit`.
@@ -172,7 +172,8 @@ pub(super) struct QuestionBody {
     #[serde(alias = "seller_id")]
     #[schema(required = true)]
     seller: String,
-    /// Set by the seller, or left to the owner. The same id with the same message is a repetition.
+    /// The question's id, given by the seller or assigned by the owner. The same id with the same
+    /// message is a repetition.
     question_id: Option<String>,
     /// The question, 1 to 4096 characters.
     #[schema(required = true)]

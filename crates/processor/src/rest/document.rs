@@ -20,10 +20,10 @@ const ALIASES: [(&str, &str); 2] = [
 #[openapi(
     info(
         title = "Orderstream processor",
-        description = "What sellers do, and what can be read of orders. Any processor can be asked: \
-                       what concerns an order of another one is handed to it. Bodies are read as JSON \
-                       whatever their content type says, up to 64 KiB; fields that are not known are \
-                       not read. A query or a path is read strictly.",
+        description = "The sellers' commands, and the reads of orders. Any processor can be called: a \
+                       request about an order of another processor is forwarded to it. Bodies are \
+                       read as JSON whatever their content type, up to 64 KiB; unknown fields are \
+                       ignored. Queries and paths are parsed strictly.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(
@@ -50,10 +50,10 @@ const ALIASES: [(&str, &str); 2] = [
         serve,
     ),
     tags(
-        (name = "orders", description = "Orders as their owner holds them."),
-        (name = "proposals", description = "What sellers offer."),
-        (name = "conversation", description = "What buyer and sellers say to one another."),
-        (name = "notifications", description = "What is told to whom, and what was given up."),
+        (name = "orders", description = "Orders, as their owner holds them."),
+        (name = "proposals", description = "Proposals of sellers."),
+        (name = "conversation", description = "The messages between buyer and sellers."),
+        (name = "notifications", description = "Notifications: sent, to be sent, and given up."),
         (name = "document", description = "This document."),
     )
 )]
@@ -76,7 +76,8 @@ pub fn document() -> utoipa::openapi::OpenApi {
     document
 }
 
-/// The reasons for which any operation on an order may be refused: its place, and its records.
+/// The reasons for which any operation on an order may be refused: because of its location, or its
+/// records.
 const ON_ORDERS: [Reason; 4] = [
     Reason::OrderNotFound,
     Reason::Unreachable,

@@ -32,26 +32,26 @@ pub(super) struct From {
     tenant: String,
     /// The incarnation of the order id; the newest when left out.
     incarnation: String,
-    /// The number of the last event received, unless `Last-Event-ID` gives it; 0 begins at the
-    /// first.
+    /// The sequence number of the last event received, unless `Last-Event-ID` gives it; 0 begins at
+    /// the first event.
     after: u64,
 }
 
 /// Follow an order's events to its end.
 ///
-/// Server-sent events: `id` is the event's number, `event` its type, `data` a JSON object with
-/// `seq`, `at`, `status`, `proposal_id`, `follow_up_id` and `detail`. A comment comes after 15 s of
-/// silence. The stream ends with the order; a request after the last event gets 204, at which an
-/// `EventSource` stops. `Draining` means that the server stops: reconnect. While an order is
+/// Server-sent events: `id` is the event's sequence number, `event` its type, `data` a JSON object
+/// with `seq`, `at`, `status`, `proposal_id`, `follow_up_id` and `detail`. A comment comes after 15
+/// s of silence. The stream ends with the order; a request after the last event gets 204, at which
+/// an `EventSource` stops. `Draining` means that the server stops: reconnect. While an order is
 /// sealed, sellers and prices are hidden; after `ProposalsOpened` the list can be read again from
 /// its first event, without redaction.
 #[utoipa::path(get, path = "/api/v1/orders/{order_req_id}/events", tag = "orders",
     operation_id = "events", params(OrderPath, From,
-        ("Last-Event-ID" = Option<u64>, Header, description = "The `id` of the last event seen.")),
+        ("Last-Event-ID" = Option<u64>, Header, description = "The `id` of the last event received.")),
     responses(
         (status = 200, description = "The events.", content_type = "text/event-stream",
             body = String),
-        (status = 204, description = "The order ended, and its last event was seen.")))]
+        (status = 204, description = "The order has ended, and its last event was received.")))]
 pub(super) async fn follow(
     State(orders): State<Orders>,
     InPath(order_req_id): InPath<String>,

@@ -67,7 +67,7 @@ fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
 /// Makes a response with a body and its ETag.
 pub(super) fn tagged(number: u64, body: &impl Serialize) -> Response {
     let mut response = Json(body).into_response();
-    // Digits in quotes always make a header; without one the answer would still be right.
+    // Digits in quotes are always a valid header value; the response would be right without it too.
     if let Ok(value) = HeaderValue::from_str(&format!("\"{number}\"")) {
         response.headers_mut().insert(ETAG, value);
     }

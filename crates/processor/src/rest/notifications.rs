@@ -1,4 +1,4 @@
-//! An order's waiting and given-up notifications, and sending the latter again.
+//! An order's waiting notifications and its dead letters, and sending the latter again.
 
 use axum::Json;
 use axum::extract::State;
@@ -15,7 +15,7 @@ use super::orders::{Owner, named};
 use crate::limits::PAGE_NOTIFICATIONS;
 use crate::orders::Orders;
 
-/// The query for a page of given-up notifications.
+/// The query for a page of dead letters.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -39,7 +39,7 @@ struct NotificationPath {
     notification_id: String,
 }
 
-/// Show an order's waiting and given-up notifications.
+/// Show an order's waiting notifications and its dead letters.
 #[utoipa::path(get, path = "/api/v1/orders/{order_req_id}/notifications", tag = "notifications",
     operation_id = "notifications", params(OrderPath, Owner),
     responses((status = 200, description = "The order's outbox.", body = Object)))]
@@ -53,7 +53,7 @@ pub(super) async fn of_order(
     Ok(Json(orders.notifications_of(&key, named.as_ref()).await?).into_response())
 }
 
-/// Show the given-up notifications of this processor, in pages.
+/// Show the dead letters of this processor, in pages.
 #[utoipa::path(get, path = "/api/v1/dead-letters", tag = "notifications",
     operation_id = "dead-letters", params(DeadFrom),
     responses((status = 200, description = "A page.", body = Object)))]
@@ -69,10 +69,10 @@ pub(super) async fn dead_letters(
     Ok(Json(orders.dead_letters(tenant, after, limit).await?).into_response())
 }
 
-/// Send a given-up notification again.
+/// Send a dead letter again.
 #[utoipa::path(post, path = "/api/v1/dead-letters/{notification_id}/replay", tag = "notifications",
     operation_id = "replay", params(NotificationPath),
-    responses((status = 200, description = "It is sent again.", body = Object)))]
+    responses((status = 200, description = "The dead letter is queued to be sent again.", body = Object)))]
 pub(super) async fn replay(
     State(orders): State<Orders>,
     InPath(notification_id): InPath<String>,

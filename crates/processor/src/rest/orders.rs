@@ -79,7 +79,7 @@ pub(super) struct ConversationFrom {
     tenant: String,
     /// The incarnation of the order id; the newest when left out.
     incarnation: String,
-    /// The `next` of the page before, or the number of the last event received.
+    /// The `next` of the page before, or the sequence number of the last event received.
     after: u64,
     /// The size of the page, at most 500, which is also the default.
     #[param(maximum = 500, minimum = 1)]
@@ -116,7 +116,7 @@ fn at(field: &str, refusal: Refusal) -> Refusal {
 /// Record that a seller declines to propose.
 #[utoipa::path(post, path = "/api/v1/orders/{order_req_id}/decline", tag = "orders",
     operation_id = "decline", params(OrderPath), request_body = DeclineBody,
-    responses((status = 200, description = "It is on disk.", body = Done)))]
+    responses((status = 200, description = "The command is durable.", body = Done)))]
 pub(super) async fn decline(
     State(orders): State<Orders>,
     InPath(order_req_id): InPath<String>,
@@ -153,7 +153,7 @@ pub(super) async fn ask(
 /// Record that an invited seller has seen the order.
 #[utoipa::path(post, path = "/api/v1/orders/{order_req_id}/seen", tag = "orders",
     operation_id = "see", params(OrderPath), request_body = SeenBody,
-    responses((status = 200, description = "It is on disk.", body = Done)))]
+    responses((status = 200, description = "The command is durable.", body = Done)))]
 pub(super) async fn see(
     State(orders): State<Orders>,
     InPath(order_req_id): InPath<String>,
@@ -170,7 +170,7 @@ pub(super) async fn see(
 #[utoipa::path(get, path = "/api/v1/orders/{order_req_id}", tag = "orders",
     operation_id = "order", params(OrderPath, Owner),
     responses((status = 200, description = "The order.", body = OrderView,
-        headers(("etag" = String, description = "The number of its last event, in quotes.")))))]
+        headers(("etag" = String, description = "The sequence number of its last event, in quotes.")))))]
 pub(super) async fn order(
     State(orders): State<Orders>,
     InPath(order_req_id): InPath<String>,
@@ -204,7 +204,7 @@ pub(super) async fn proposals(
 
 /// Show the orders that this processor holds.
 ///
-/// Each processor shows its own; ask each of them to get all.
+/// Each processor shows only its own orders; send the request to every processor to get all.
 #[utoipa::path(get, path = "/api/v1/orders", tag = "orders", operation_id = "orders",
     params(OrdersFrom),
     responses((status = 200, description = "A page of orders.", body = OrdersPage)))]
@@ -222,7 +222,7 @@ pub(super) async fn list(
     let next = keys.last().filter(|_| keys.len() == limit).map(ToString::to_string);
     let mut listed = Vec::with_capacity(keys.len());
     for key in &keys {
-        // An order that went away or cannot be read is not in the list.
+        // An order that was removed meanwhile or cannot be read is left out.
         if let Ok(order) = orders.read(key, view::order).await {
             listed.push(order);
         }
@@ -232,9 +232,9 @@ pub(super) async fn list(
 
 /// Compare an order's proposals side by side.
 ///
-/// At most 500 are shown, the best first; the others are counted. CSV (RFC 4180) has a header line;
-/// a cell that a spreadsheet would take for a formula begins with an apostrophe. While an order is
-/// sealed there are no rows.
+/// At most 500 proposals are shown, the best first; the others are only counted. CSV (RFC 4180) has
+/// a header line; a cell that a spreadsheet would take for a formula begins with an apostrophe.
+/// While an order is sealed there are no rows.
 #[utoipa::path(get, path = "/api/v1/orders/{order_req_id}/comparison", tag = "orders",
     operation_id = "comparison", params(OrderPath, Comparing),
     responses((status = 200, description = "The comparison.", headers(
@@ -286,8 +286,8 @@ fn csv(made: &Comparison) -> Response {
 
 /// Show the conversation between buyer and sellers.
 ///
-/// Follow-ups, questions and answers come in their order. One request scans 4096 events at most, so
-/// a page can be short, or empty, and still have a `next`.
+/// Follow-ups, questions and answers are listed in the order in which they were sent. One request
+/// scans 4096 events at most, so a page can be short, or empty, and still have a `next`.
 #[utoipa::path(get, path = "/api/v1/orders/{order_req_id}/conversation", tag = "conversation",
     operation_id = "conversation", params(OrderPath, ConversationFrom),
     responses((status = 200, description = "A page of the conversation.",

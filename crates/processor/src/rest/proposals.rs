@@ -55,11 +55,11 @@ pub(super) struct VersionsFrom {
 
 /// Make a proposal.
 ///
-/// A proposal's id is unique in its order: the same content again is a repetition, another content
-/// is refused. `proposal-submissions` is the original system's name of the same path.
+/// A proposal's id is unique in its order: the same content again is a repetition, other content is
+/// refused. `proposal-submissions` is the original system's name of the same path.
 #[utoipa::path(post, path = "/api/v1/proposals", tag = "proposals", operation_id = "propose",
     request_body = ProposalBody,
-    responses((status = 201, description = "It is on disk.", body = Done)))]
+    responses((status = 201, description = "The command is durable.", body = Done)))]
 pub(super) async fn propose(
     State(orders): State<Orders>,
     request: Request,
@@ -72,10 +72,10 @@ pub(super) async fn propose(
 
 /// Change a proposal.
 ///
-/// Every version is kept. With `If-Match` nothing is changed if another change came first.
+/// Every version is kept. With `If-Match`, nothing is changed if another change came first.
 #[utoipa::path(put, path = "/api/v1/proposals/{proposal_id}", tag = "proposals",
     operation_id = "amend", params(ProposalPath), request_body = ProposalBody,
-    responses((status = 200, description = "It is on disk.", body = Done)))]
+    responses((status = 200, description = "The command is durable.", body = Done)))]
 pub(super) async fn amend(
     State(orders): State<Orders>,
     InPath(proposal_id): InPath<String>,
@@ -92,7 +92,7 @@ pub(super) async fn amend(
 /// Answer a follow-up.
 #[utoipa::path(post, path = "/api/v1/proposals/{proposal_id}/followup", tag = "conversation",
     operation_id = "answer", params(ProposalPath), request_body = AnswerBody,
-    responses((status = 201, description = "It is on disk.", body = Done)))]
+    responses((status = 201, description = "The command is durable.", body = Done)))]
 pub(super) async fn answer(
     State(orders): State<Orders>,
     InPath(proposal_id): InPath<String>,
@@ -107,10 +107,10 @@ pub(super) async fn answer(
 
 /// Acquire a proposal's edit lock.
 ///
-/// Others see the holder. The lock runs out by itself.
+/// Others see the holder. The lock expires by itself.
 #[utoipa::path(post, path = "/api/v1/proposals/{proposal_id}/edit-lock", tag = "proposals",
     operation_id = "lock", params(ProposalPath), request_body = LockBody,
-    responses((status = 200, description = "It is on disk.", body = Done)))]
+    responses((status = 200, description = "The command is durable.", body = Done)))]
 pub(super) async fn lock(
     State(orders): State<Orders>,
     InPath(proposal_id): InPath<String>,
@@ -127,7 +127,7 @@ pub(super) async fn lock(
 /// Release a proposal's edit lock.
 #[utoipa::path(delete, path = "/api/v1/proposals/{proposal_id}/edit-lock", tag = "proposals",
     operation_id = "unlock", params(ProposalPath), request_body = LockBody,
-    responses((status = 200, description = "It is on disk.", body = Done)))]
+    responses((status = 200, description = "The command is durable.", body = Done)))]
 pub(super) async fn unlock(
     State(orders): State<Orders>,
     InPath(proposal_id): InPath<String>,
@@ -143,7 +143,7 @@ pub(super) async fn unlock(
 /// Withdraw a proposal.
 #[utoipa::path(post, path = "/api/v1/proposals/{proposal_id}/withdraw", tag = "proposals",
     operation_id = "withdraw", params(ProposalPath), request_body = WithdrawBody,
-    responses((status = 200, description = "It is on disk.", body = Done)))]
+    responses((status = 200, description = "The command is durable.", body = Done)))]
 pub(super) async fn withdraw(
     State(orders): State<Orders>,
     InPath(proposal_id): InPath<String>,
@@ -197,7 +197,7 @@ pub(super) async fn versions(
     let named = named(from.incarnation)?;
     let numbers = orders.read_one(&key, named.as_ref(), numbers).await?;
     let numbers = numbers.ok_or_else(no_such_proposal)?;
-    // The one before the first of the page comes along: what changed is seen beside it.
+    // The version before the page's first one is read too, because the changes are relative to it.
     let after = usize::try_from(from.after).unwrap_or(usize::MAX);
     let from_index = after.saturating_sub(1).min(numbers.len());
     let until = after.saturating_add(limit).min(numbers.len());

@@ -36,7 +36,7 @@ pub(super) struct OrderView {
     /// The phase: `Open`, `Paused`, `Finalised`, `Expired`, `Closed` or `Cancelled`.
     #[schema(example = "Open")]
     phase: &'static str,
-    /// The number of its last event; also the ETag.
+    /// The sequence number of its last event; also the ETag.
     last_seq: u64,
     /// The time of its opening.
     #[schema(format = DateTime)]
@@ -56,11 +56,11 @@ pub(super) struct OrderView {
     epoch: u64,
     /// True while its tracker follows it.
     stream_active: bool,
-    /// Every considered seller, with the reason for the choice.
+    /// Every considered seller, with the verdict on it.
     sellers: Vec<ChoiceView>,
     /// The chosen sellers, with the state of each invitation.
     invitations: Vec<InvitationView>,
-    /// The numbers of proposals.
+    /// The number of proposals in each state.
     proposals: ProposalCountsView,
     /// The number of the buyer's follow-ups.
     follow_ups: usize,
@@ -71,7 +71,7 @@ pub(super) struct OrderView {
     /// The award that can still be undone; absent without one.
     pending_award: Option<PendingAwardView>,
     /// Incarnations of the order id that a newer one replaced, the last one first; at most 100.
-    /// Each can be read with `?incarnation=`, until it has been kept for long enough after its end.
+    /// Each can be read with `?incarnation=` for as long as it is kept after its end.
     former_incarnations: Vec<FormerView>,
 }
 
@@ -83,7 +83,7 @@ pub(super) struct FormerView {
     /// Its phase; absent where its records are damaged.
     #[schema(example = "Finalised")]
     phase: Option<&'static str>,
-    /// The number of its last event.
+    /// The sequence number of its last event.
     last_seq: u64,
     /// The time of its opening; absent where its records are damaged.
     #[schema(format = DateTime)]
@@ -108,7 +108,7 @@ impl From<&Former> for FormerView {
 /// One wanted item.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ItemView {
-    /// The article's number, given by the buyer.
+    /// The buyer's article number.
     sku: String,
     /// The description for people.
     description: Option<String>,
@@ -119,7 +119,7 @@ pub(super) struct ItemView {
     unit: Option<String>,
 }
 
-/// The verdict on one seller in the order's selection of sellers.
+/// The verdict on one seller that was considered for the order.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ChoiceView {
     /// The seller's name.
@@ -143,32 +143,32 @@ pub(super) struct InvitationView {
     /// sealed, nothing beyond `Notified` is shown.
     #[schema(example = "Notified")]
     state: &'static str,
-    /// The time since which it has this state.
+    /// The time at which it reached this state.
     #[schema(format = DateTime)]
     at: String,
-    /// The reason for which the seller could not be notified, or for which it declined.
+    /// The reason that the seller could not be notified, or that it gave for declining.
     reason: Option<String>,
 }
 
-/// The numbers of an order's proposals.
+/// The number of an order's proposals in each state.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ProposalCountsView {
-    /// All proposals that were ever made.
+    /// The number of all proposals ever made.
     received: u32,
-    /// The proposals that can be awarded, or have won.
+    /// The number of proposals that can be awarded, or have won.
     open: u32,
-    /// The proposals that their sellers withdrew.
+    /// The number of proposals that were withdrawn.
     withdrawn: u32,
-    /// The proposals that were closed as not awarded.
+    /// The number of proposals that did not win.
     closed: u32,
 }
 
 /// The proposals that win.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) enum AwardView {
-    /// One proposal takes all.
+    /// One proposal wins the whole order.
     Whole(String),
-    /// Lines go to different proposals, as pairs of article and proposal.
+    /// The lines go to different proposals, as pairs of article number and proposal id.
     Lines(Vec<(String, String)>),
 }
 
@@ -179,7 +179,7 @@ pub(super) struct PendingAwardView {
     award: Option<AwardView>,
     /// The buyer's reason.
     reason: Option<String>,
-    /// The time from which it counts.
+    /// The time at which it takes effect.
     #[schema(format = DateTime)]
     effective_at: String,
 }

@@ -26,7 +26,7 @@ pub(super) const WAITING_MAX: usize = 100_000;
 /// The longest back-off before a processor that is not reached is tried again.
 const PROCESSOR_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// The place of an incarnation's list, and the list's least length.
+/// The location of an incarnation's list, and its least possible length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     /// The order's incarnation.
@@ -112,8 +112,8 @@ impl Agenda {
         self.waiting.push_back(key.clone());
     }
 
-    /// Stores the place of an order's list that nobody else knows any more. An order that is not
-    /// held has nothing new.
+    /// Stores the location of an order's list that is known nowhere else. An order that is not held
+    /// has nothing new.
     pub(super) fn keep(&mut self, key: &OrderKey, place: &Place) {
         if self.items.contains_key(key) {
             self.mark(key, Some(place.clone()));
@@ -206,8 +206,8 @@ impl Agenda {
         self.items.len()
     }
 
-    /// Reports whether orders were turned away, and less than half of the limit is held since; true
-    /// once.
+    /// Reports, once, that orders were turned away and that less than half of the limit is held by
+    /// now.
     pub(super) fn take_overflow(&mut self) -> bool {
         let is_due = self.overflowed && self.items.len() < WAITING_MAX / 2;
         if is_due {

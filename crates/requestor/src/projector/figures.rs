@@ -81,12 +81,12 @@ impl ProjectionMetrics {
         let make = Register::new(registry);
         let passes = make.counters(
             "orderstream_requestor_projection_passes_total",
-            "Looks at one order for the projection, by how they ended.",
+            "Projection passes over one order, by result.",
             &["outcome"],
         )?;
         let lag = make.histogram(
             "orderstream_requestor_projection_lag_seconds",
-            "Time from an event to its being projected; after an outage this is its length.",
+            "Time from an event to its projection; after an outage, its length.",
             &LAG_BOUNDS,
         )?;
         let of = |outcome: Outcome| (outcome, passes.with_label_values(&[outcome.as_str()]));
@@ -105,7 +105,7 @@ impl ProjectionMetrics {
             )?,
             sweeps: make.counter(
                 "orderstream_requestor_projection_sweeps_total",
-                "Comparisons of all lists with the projection that were finished.",
+                "Completed comparisons of all lists with the projection.",
             )?,
             passes: Outcome::ALL.map(of).to_vec(),
             lag,

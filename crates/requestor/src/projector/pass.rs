@@ -122,7 +122,8 @@ async fn follow_up_to(
     let list = match open(shared, place, life, cursor).await {
         Ok(list) => list,
         Err(refusal) if refusal.reason == Reason::AheadOfList => {
-            // The list is the truth, and it was set back, as by restoring an old copy of a disk.
+            // The list is authoritative, and it was set back, as by restoring an old copy of a
+            // disk.
             let order_req_id = life.key.order_req_id.as_str();
             tracing::warn!(order_req_id, %refusal, "the order is projected from its first event again");
             projector.ask(projector.store.forget(life)).await?;
@@ -130,7 +131,7 @@ async fn follow_up_to(
         }
         Err(refusal) => return Err(refusal.into()),
     };
-    // Where less is known than is projected, it is enough that the list is the same.
+    // If fewer events are known here than are projected, only the identity of the list is checked.
     if cursor.seq > place.last_seq {
         return Ok(Outcome::Current);
     }
@@ -178,7 +179,7 @@ fn check(life: &OrderLife, event: &Event, read: Seq) -> Result<(), Refusal> {
     if let EventKind::OrderOpened(opened) = &event.kind
         && opened.incarnation != life.incarnation
     {
-        return Err(Refusal::new(Reason::OrderNotFound, "the name has another life since"));
+        return Err(Refusal::new(Reason::OrderNotFound, "the name has another incarnation since"));
     }
     Ok(())
 }

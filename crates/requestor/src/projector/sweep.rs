@@ -49,7 +49,7 @@ pub(super) async fn sweep(shared: &Shared, projector: &Projector) {
         tokio::time::sleep(backoff.next_wait()).await;
     }
     projector.sweep_begins();
-    // In a cluster they become known a moment after the start.
+    // In a cluster the processors become known a moment after the start.
     let mut processors = processors(shared, projector);
     while processors.is_empty() {
         tokio::time::sleep(PROCESSORS_LOOK).await;

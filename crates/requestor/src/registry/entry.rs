@@ -61,14 +61,14 @@ impl Entry {
         }
     }
 
-    /// Returns the destination of the order's commands. Those of a caller wait for as long as the
-    /// caller wants the order, whoever is in its way.
+    /// Returns the destination of the order's commands. A caller's commands wait for as long as the
+    /// caller wants the order, whatever blocks it.
     pub(super) fn address(&self, origin: Origin) -> Address {
         let (processor, epoch) = (self.processor.to_string(), self.epoch);
         if !self.running || self.tracker.order().is_some() {
             return Address::At { processor, epoch };
         }
-        // What would be refused as unknown waits, while somebody is about to open the order.
+        // A command that would be refused as unknown waits while the order is about to be opened.
         match &self.refused {
             Some(refusal) if origin == Origin::Store => {
                 Address::Refused { refusal: (**refusal).clone(), processor, epoch }
@@ -107,7 +107,7 @@ impl Entry {
         self.tracker.end()
     }
 
-    /// Returns the reply of an order that has ended to a command; `None` before its end.
+    /// Returns the reply to a command on an order that has ended; `None` before its end.
     pub(super) fn after_the_end(&self, key: &OrderKey, act: &Act) -> Option<Result<(), Refusal>> {
         let phase = self.end()?;
         let order = self.tracker.order().filter(|order| order.phase.is_terminal());
@@ -115,7 +115,7 @@ impl Entry {
         Some(match (order, shown()) {
             (Some(order), _) => after_the_end(order, act),
             (None, Some(shown)) => after_an_end((phase, shown.award.as_ref()), act),
-            // Who won is not known: an earlier version wrote down the end alone.
+            // The winner is not known: an earlier version stored the end only.
             (None, None) => match after_an_end((phase, None), act) {
                 Ok(()) if matches!(act, Act::Finalise { .. }) => Err(ended(key)),
                 answer => answer,
@@ -143,7 +143,7 @@ impl Entry {
             return Added::Known;
         }
         self.running = true;
-        // Whoever waits for the former task waits for this one from now on.
+        // The waiters for the former task wait for this one from now on.
         self.following.changed.notify_waiters();
         self.following = Following { life, changed: Arc::new(Notify::new()) };
         Added::Start(self.following.clone())

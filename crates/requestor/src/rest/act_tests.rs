@@ -1,5 +1,4 @@
-//! Claims about the buyers' commands beside the original's contract, about repetitions, and about
-//! the document.
+//! Tests of the buyers' commands beyond the original contract, of repetitions, and of the document.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -104,7 +103,7 @@ async fn second_awards_are_refused() {
     refused(&rig, "/pause/SB1029436", "", Reason::OrderEnded).await;
 }
 
-/// They cannot be awarded either.
+/// A sealed order cannot be awarded either.
 #[tokio::test]
 async fn sealed_orders_hide_prices_and_sellers() {
     let rig = rig().await;

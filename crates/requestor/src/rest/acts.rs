@@ -31,7 +31,7 @@ fn pending(key: &OrderKey, act: &IdempotencyKey, follow_up_id: Option<String>) -
     let location = place_of(key, act);
     let view = PendingView {
         state: "pending",
-        message: "It is stored and goes on by itself, and is not decided yet; look at the location",
+        message: "It is stored and goes on by itself, and is not decided yet; read the location",
         key: act.to_string(),
         location: location.clone(),
         follow_up_id,
@@ -54,8 +54,8 @@ fn success(message: &'static str) -> Response {
 
 /// Ask for quotations.
 ///
-/// The same order again changes nothing before its end, also at the same instant. The order's id is
-/// its key; an `Idempotency-Key` is not used.
+/// Sending the same order again before its end changes nothing, even concurrently. The order's id
+/// is its key; an `Idempotency-Key` is not used.
 #[utoipa::path(post, path = "/api/v1/orders/initiate", tag = "orders", operation_id = "initiate",
     request_body = InitiateSchema,
     responses((status = 200, description = "It is stored and followed.", body = SuccessView)))]
@@ -64,7 +64,7 @@ pub(super) async fn initiate(
     request: Request,
 ) -> Result<Response, NotDone> {
     problem::no_query(request.uri())?;
-    // Not needed, since the order's id serves as the key; one that is wrong is wrong all the same.
+    // Not needed, since the order's id serves as the key; an invalid one is refused all the same.
     idempotency_key(request.headers())?;
     let (key, spec) = InitiateBody::read(request).await?.check()?;
     let message = match buyer.initiate(key, spec).await? {
@@ -81,9 +81,9 @@ pub(super) async fn initiate(
 #[utoipa::path(post, path = "/api/v1/orders/followup", tag = "orders", operation_id = "follow-up",
     request_body = FollowUpBody,
     responses(
-        (status = 200, description = "It is in the order's list.", body = FollowUpView),
-        (status = 202, description = "It is stored, and not decided yet.", body = PendingView,
-            headers(("location", description = "Where it is told what comes of it.")))))]
+        (status = 200, description = "The command is in the order's list.", body = FollowUpView),
+        (status = 202, description = "The command is stored, and not decided yet.", body = PendingView,
+            headers(("location", description = "The URL of the outcome.")))))]
 pub(super) async fn follow_up(
     State(buyer): State<Served>,
     request: Request,
@@ -118,9 +118,9 @@ async fn act(
 #[utoipa::path(post, path = "/api/v1/orders/finalize/{order_req_id}", tag = "orders",
     operation_id = "finalize", params(OrderPath, Owner), request_body = Option<AwardBody>,
     responses(
-        (status = 200, description = "It is in the order's list.", body = SuccessView),
-        (status = 202, description = "It is stored, and not decided yet.", body = PendingView,
-            headers(("location", description = "Where it is told what comes of it.")))))]
+        (status = 200, description = "The command is in the order's list.", body = SuccessView),
+        (status = 202, description = "The command is stored, and not decided yet.", body = PendingView,
+            headers(("location", description = "The URL of the outcome.")))))]
 pub(super) async fn finalize(
     State(buyer): State<Served>,
     InPath(id): InPath<String>,
@@ -132,14 +132,14 @@ pub(super) async fn finalize(
 
 /// Award an order, as a whole or by lines.
 ///
-/// With `undo_within_ms` the award becomes final, and sellers are notified, only after that time;
+/// With `undo_within_ms` the award takes effect, and sellers are notified, only after that time;
 /// until then it can be undone.
 #[utoipa::path(post, path = "/api/v1/orders/award/{order_req_id}", tag = "orders",
     operation_id = "award", params(OrderPath, Owner), request_body = AwardBody,
     responses(
-        (status = 200, description = "It is in the order's list.", body = SuccessView),
-        (status = 202, description = "It is stored, and not decided yet.", body = PendingView,
-            headers(("location", description = "Where it is told what comes of it.")))))]
+        (status = 200, description = "The command is in the order's list.", body = SuccessView),
+        (status = 202, description = "The command is stored, and not decided yet.", body = PendingView,
+            headers(("location", description = "The URL of the outcome.")))))]
 pub(super) async fn award(
     State(buyer): State<Served>,
     InPath(id): InPath<String>,
@@ -153,9 +153,9 @@ pub(super) async fn award(
 #[utoipa::path(post, path = "/api/v1/orders/undo-award/{order_req_id}", tag = "orders",
     operation_id = "undo-award", params(OrderPath, Owner), request_body = Option<ReasonBody>,
     responses(
-        (status = 200, description = "It is in the order's list.", body = SuccessView),
-        (status = 202, description = "It is stored, and not decided yet.", body = PendingView,
-            headers(("location", description = "Where it is told what comes of it.")))))]
+        (status = 200, description = "The command is in the order's list.", body = SuccessView),
+        (status = 202, description = "The command is stored, and not decided yet.", body = PendingView,
+            headers(("location", description = "The URL of the outcome.")))))]
 pub(super) async fn undo_award(
     State(buyer): State<Served>,
     InPath(id): InPath<String>,
@@ -170,9 +170,9 @@ pub(super) async fn undo_award(
 #[utoipa::path(post, path = "/api/v1/orders/pause/{order_req_id}", tag = "orders",
     operation_id = "pause", params(OrderPath, Owner), request_body = Option<ReasonBody>,
     responses(
-        (status = 200, description = "It is in the order's list.", body = SuccessView),
-        (status = 202, description = "It is stored, and not decided yet.", body = PendingView,
-            headers(("location", description = "Where it is told what comes of it.")))))]
+        (status = 200, description = "The command is in the order's list.", body = SuccessView),
+        (status = 202, description = "The command is stored, and not decided yet.", body = PendingView,
+            headers(("location", description = "The URL of the outcome.")))))]
 pub(super) async fn pause(
     State(buyer): State<Served>,
     InPath(id): InPath<String>,
@@ -187,9 +187,9 @@ pub(super) async fn pause(
 #[utoipa::path(post, path = "/api/v1/orders/resume/{order_req_id}", tag = "orders",
     operation_id = "resume", params(OrderPath, Owner),
     responses(
-        (status = 200, description = "It is in the order's list.", body = SuccessView),
-        (status = 202, description = "It is stored, and not decided yet.", body = PendingView,
-            headers(("location", description = "Where it is told what comes of it.")))))]
+        (status = 200, description = "The command is in the order's list.", body = SuccessView),
+        (status = 202, description = "The command is stored, and not decided yet.", body = PendingView,
+            headers(("location", description = "The URL of the outcome.")))))]
 pub(super) async fn resume(
     State(buyer): State<Served>,
     InPath(id): InPath<String>,
@@ -203,9 +203,9 @@ pub(super) async fn resume(
 #[utoipa::path(post, path = "/api/v1/orders/extend/{order_req_id}", tag = "orders",
     operation_id = "extend", params(OrderPath, Owner), request_body = ExtendBody,
     responses(
-        (status = 200, description = "It is in the order's list.", body = SuccessView),
-        (status = 202, description = "It is stored, and not decided yet.", body = PendingView,
-            headers(("location", description = "Where it is told what comes of it.")))))]
+        (status = 200, description = "The command is in the order's list.", body = SuccessView),
+        (status = 202, description = "The command is stored, and not decided yet.", body = PendingView,
+            headers(("location", description = "The URL of the outcome.")))))]
 pub(super) async fn extend(
     State(buyer): State<Served>,
     InPath(id): InPath<String>,
@@ -219,9 +219,9 @@ pub(super) async fn extend(
 #[utoipa::path(post, path = "/api/v1/orders/close/{order_req_id}", tag = "orders",
     operation_id = "close", params(OrderPath, Owner), request_body = Option<ReasonBody>,
     responses(
-        (status = 200, description = "It is in the order's list.", body = SuccessView),
-        (status = 202, description = "It is stored, and not decided yet.", body = PendingView,
-            headers(("location", description = "Where it is told what comes of it.")))))]
+        (status = 200, description = "The command is in the order's list.", body = SuccessView),
+        (status = 202, description = "The command is stored, and not decided yet.", body = PendingView,
+            headers(("location", description = "The URL of the outcome.")))))]
 pub(super) async fn close(
     State(buyer): State<Served>,
     InPath(id): InPath<String>,
@@ -232,13 +232,13 @@ pub(super) async fn close(
     act(&buyer, (owner.key(&id)?, "Order closed"), request, read).await
 }
 
-/// Cancel an order, as if it had not been asked for.
+/// Cancel an order, as if it had not been requested.
 #[utoipa::path(post, path = "/api/v1/orders/cancel/{order_req_id}", tag = "orders",
     operation_id = "cancel", params(OrderPath, Owner), request_body = Option<ReasonBody>,
     responses(
-        (status = 200, description = "It is in the order's list.", body = SuccessView),
-        (status = 202, description = "It is stored, and not decided yet.", body = PendingView,
-            headers(("location", description = "Where it is told what comes of it.")))))]
+        (status = 200, description = "The command is in the order's list.", body = SuccessView),
+        (status = 202, description = "The command is stored, and not decided yet.", body = PendingView,
+            headers(("location", description = "The URL of the outcome.")))))]
 pub(super) async fn cancel(
     State(buyer): State<Served>,
     InPath(id): InPath<String>,

@@ -7,7 +7,7 @@ use orderstream_core::input::{
     AwardInput, MessageInput, NoteInput, SpecInput, expires_in_ms, optional_text,
 };
 use orderstream_core::limits::{TEXT_CHARS_MAX, UNDO_WITHIN_MS_MAX};
-use orderstream_core::{IdempotencyKey, OrderKey, OrderSpec, Refusal};
+use orderstream_core::{FollowUpId, IdempotencyKey, OrderKey, OrderSpec, Refusal};
 use orderstream_rpc::problem::{self, Problem};
 use serde::Deserialize;
 use serde_json::Value;
@@ -40,15 +40,15 @@ struct Named {
 #[serde(default)]
 #[schema(example = json!(examples::follow_up()))]
 pub(super) struct FollowUpBody {
-    /// The buyer's number of the order.
+    /// The order's id.
     #[schema(required = true)]
     order_req_id: String,
     /// The order's tenant; `default` when left out.
     tenant: String,
-    /// The follow-up's id, given by the buyer, or left to the requestor. The same id again is a
+    /// The follow-up's id, given by the buyer or assigned by the requestor. The same id again is a
     /// repetition.
     follow_up_id: Option<String>,
-    /// The sellers it goes to, at most 100; all when left out.
+    /// The recipients, at most 100; all sellers when left out.
     audience: Option<Vec<String>>,
     /// The seller's question that it answers.
     answers: Option<String>,
@@ -101,13 +101,15 @@ impl FollowUpBody {
     ) -> Result<(OrderKey, Note), Refusal> {
         let key = OrderKey::new(&self.tenant, &self.order_req_id)?;
         let from_header = || idempotency_key.map(ToString::to_string);
+        let id = self.follow_up_id.filter(|id| !id.is_empty()).or_else(from_header);
+        let id = id.map(FollowUpId::new).transpose()?;
         let note = Note::try_from(NoteInput {
-            id: self.follow_up_id.filter(|id| !id.is_empty()).or_else(from_header),
+            id: None,
             audience: self.audience.unwrap_or_default(),
             message: message(self.message)?,
             answers: self.answers,
         })?;
-        Ok((key, note))
+        Ok((key, Note { id, ..note }))
     }
 }
 
@@ -142,7 +144,7 @@ impl ActBody {
 
     fn finalise_with(self, award: Option<Award>) -> Result<BuyerAct, Refusal> {
         let undo_within_ms = self.given.undo_within_ms;
-        // The processor refuses it too, but may be asked later.
+        // The processor refuses it too, but possibly much later.
         if let Some(ms) = undo_within_ms.filter(|ms| *ms > UNDO_WITHIN_MS_MAX) {
             let text = format!("is {ms}; give at most {UNDO_WITHIN_MS_MAX} (24 h)");
             return Err(Refusal::field("undo_within_ms", text));
@@ -152,7 +154,7 @@ impl ActBody {
 
     /// Returns the command that extends the order.
     pub(super) fn extend(self) -> Result<BuyerAct, Refusal> {
-        let missing = "is missing; give the whole life from the opening, milliseconds";
+        let missing = "is missing; give the whole time from the opening, milliseconds";
         let ms =
             self.given.expires_in_ms.ok_or_else(|| Refusal::field("expires_in_ms", missing))?;
         Ok(BuyerAct::Extend(expires_in_ms(ms)?))
@@ -168,20 +170,20 @@ pub(super) struct ReasonBody {
     reason: Option<String>,
 }
 
-/// The winner: a proposal, or one for each line; neither means no winner.
+/// The winner: one proposal, or one for each line; with neither, nobody wins.
 #[derive(Debug, Deserialize, ToSchema)]
 #[allow(dead_code, reason = "it describes what `ActBody` reads")]
 #[schema(example = json!(examples::award()))]
 pub(super) struct AwardBody {
-    /// The proposal that takes all lines.
+    /// The proposal that wins the whole order.
     proposal_id: Option<String>,
-    /// Pairs of article and proposal.
+    /// The lines, as pairs of article number and proposal id.
     #[schema(required = false)]
     lines: Vec<(String, String)>,
     /// The reason, for all who take part, at most 4096 characters.
     reason: Option<String>,
-    /// The time in which the award can be undone, up to 86 400 000 milliseconds; final at once when
-    /// left out.
+    /// The time in which the award can be undone, up to 86 400 000 milliseconds; it takes effect at
+    /// once when left out.
     #[schema(maximum = 86_400_000)]
     undo_within_ms: Option<u64>,
 }

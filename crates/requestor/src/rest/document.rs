@@ -14,11 +14,11 @@ use super::{acts, reads};
 #[openapi(
     info(
         title = "Orderstream requestor",
-        description = "What buyers do: the original system's contract, and beside it all that can be \
-                       done with an order. An act is answered with 200 when it is in the order's list, \
-                       and with 202 and a place to look where that is not known yet. Bodies are read as \
-                       JSON whatever their content type says, up to 64 KiB; fields that are not known \
-                       are not read. A query or a path is read strictly.",
+        description = "The buyers' commands: the original system's contract, and all further operations \
+                       on an order. A command is answered with 200 once it is in the order's list, and \
+                       with 202 and the URL of its outcome while that is not known. Bodies are read as \
+                       JSON whatever their content type, up to 64 KiB; unknown fields are ignored. \
+                       Queries and paths are parsed strictly.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(
@@ -39,8 +39,8 @@ use super::{acts, reads};
         serve,
     ),
     tags(
-        (name = "orders", description = "What buyers do with orders."),
-        (name = "tracking", description = "What is known of them."),
+        (name = "orders", description = "The buyers' commands on orders."),
+        (name = "tracking", description = "The tracked state of orders."),
         (name = "document", description = "This document."),
     )
 )]

@@ -1,5 +1,5 @@
-//! Claims about a disk that fails once it has written, or is slow: a command with a 503 reply is
-//! not done later, and a repeated one is done once. The journal is real, its disk is simulated.
+//! Tests of a disk that fails after a write, or is slow: a command whose reply was 503 is not done
+//! later, and a repeated one is done once. The journal is real, its disk is simulated.
 
 use std::sync::Arc;
 
@@ -89,7 +89,7 @@ async fn unstored_commands_are_not_resumed() {
     rig.post_in_vain(CANCEL, "", "k").await;
     rig.post_in_vain("/followup", FOLLOW_UP, "").await;
     let again = rig.killed_when_well().await;
-    // Acts go one after another: one that was taken up would come before this one.
+    // Commands are sent one after another: a resumed one would come before this one.
     assert_eq!(ask(&again, Method::POST, PAUSE, "").await.0, 200);
     assert_eq!(rig.kinds()[2..], ["OrderPaused"]);
     assert_eq!(rig.fake.acts_asked(), 1);
@@ -166,7 +166,7 @@ async fn replies_with_503_invite_a_retry() {
     assert!(detail.contains("same key") && detail.contains("not known"), "{detail}");
 }
 
-/// The other is refused, and not stored.
+/// The other order is refused, and not stored.
 #[tokio::test]
 async fn last_slot_goes_to_one_order() {
     let rig = rig_for(1).await;
@@ -191,7 +191,7 @@ async fn last_slot_goes_to_one_order() {
     assert_eq!(stored, [true, false]);
 }
 
-/// The next requestor follows them.
+/// The next requestor follows such orders.
 #[tokio::test]
 async fn orders_stored_during_shutdown_succeed() {
     let rig = rig_for(1).await;

@@ -20,7 +20,7 @@ const SCANNED_MAX: usize = 10_000;
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct OrdersFrom {
-    /// The tenant whose orders are listed; all tenants' when left out.
+    /// The tenant of the orders; all tenants when left out.
     tenant: String,
     /// The `next` of the page before; the first page when left out.
     after: String,
@@ -28,7 +28,7 @@ pub(super) struct OrdersFrom {
     /// `Finalised`, `Expired`, `Closed`, `Cancelled` or `Failed`; any when left out.
     #[param(example = "Finalised")]
     phase: String,
-    /// The most orders in the page, up to 1000, which is also the default.
+    /// The size of the page, at most 1000, which is also the default.
     #[param(maximum = 1000, minimum = 1)]
     limit: Option<usize>,
 }
@@ -73,20 +73,20 @@ pub(super) async fn tracking(
 #[into_params(parameter_in = Path)]
 #[allow(dead_code, reason = "it describes what `InPath` reads")]
 pub(super) struct ActPath {
-    /// The buyer's number of the order, or `tenant/id` with the slash as `%2F`.
+    /// The order's id, or `tenant/id` with the slash as `%2F`.
     #[param(example = "SB1029436", min_length = 1, max_length = 192)]
     order_req_id: String,
-    /// The command's `Idempotency-Key`, a follow-up's id, or the `key` of a 202 reply.
+    /// The command's key: its `Idempotency-Key`, a follow-up's id, or the `key` of a 202 reply.
     #[param(example = "3f6b1c1e", min_length = 1, max_length = 128)]
     key: String,
 }
 
 /// Show the outcome of a command.
 ///
-/// The outcomes `done` and `refused` are final, and available as long as the order is.
+/// The outcomes `done` and `refused` are final, and can be read for as long as the order is kept.
 #[utoipa::path(get, path = "/api/v1/orders/{order_req_id}/acts/{key}", tag = "tracking",
     operation_id = "act", params(ActPath, Owner),
-    responses((status = 200, description = "The act, and what came of it.", body = ActView)))]
+    responses((status = 200, description = "The command and its outcome.", body = ActView)))]
 pub(super) async fn act(
     State(buyer): State<Served>,
     InPath((id, act)): InPath<(String, String)>,
@@ -103,15 +103,15 @@ pub(super) async fn act(
 fn act_not_found(key: &OrderKey, act: &IdempotencyKey) -> Refusal {
     let id = &key.order_req_id;
     let text = format!(
-        "no act of order {id} is stored under the key {act}: it was not asked for, or refused at once"
+        "no command of order {id} is stored under the key {act}: it was not asked for, or refused at once"
     );
     Refusal::new(Reason::ActNotFound, text)
 }
 
-/// Show the tracked orders by page, ended ones included.
+/// Show the tracked orders, ended ones included, in pages.
 ///
-/// A page may have fewer orders than asked for, or none, and a `next` all the same: one request
-/// scans at most 10000 orders.
+/// A page may have fewer orders than its limit, or none, and still have a `next`: one request scans
+/// at most 10000 orders.
 #[utoipa::path(get, path = "/api/v1/orders", tag = "tracking", operation_id = "orders",
     params(OrdersFrom),
     responses((status = 200, description = "A page of orders.", body = OrdersPage)))]
@@ -136,7 +136,7 @@ pub(super) async fn list(
             && phase.is_none_or(|phase| buyer.phase(key) == Some(phase))
     };
     let (page, next) = choose(&rest, limit, wanted);
-    // One that went away since is left out, and one that moved on.
+    // An order that was dropped since is left out, and so is one whose phase has changed.
     let tracked = buyer.tracked(&page).await.into_iter();
     let tracked = tracked.filter(|held| phase.is_none_or(|phase| held.phase == phase));
     let orders = tracked.map(|tracked| SummaryView::from(&tracked)).collect();

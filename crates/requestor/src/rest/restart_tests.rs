@@ -1,5 +1,5 @@
-//! Claims about the orders shown over restarts: nothing that was shown is taken back. Requestors
-//! are dropped as they are, as by a kill: what they did not store is lost.
+//! Tests of the orders shown across restarts: nothing that was shown is taken back. Requestors are
+//! dropped as if killed: what they did not store is lost.
 
 use axum::http::Method;
 use bytes::Bytes;
@@ -80,7 +80,7 @@ async fn shown_state_is_never_taken_back() {
     assert_eq!((&past["last_seq"], &past["proposals_received"]), (&json!(6), &json!(4)));
 }
 
-/// With the winner.
+/// The winner is shown too.
 #[tokio::test]
 async fn ended_orders_survive_restarts() {
     let rig = with_proposals(2).await;
@@ -114,7 +114,7 @@ async fn ended_orders_survive_restarts() {
 #[tokio::test]
 async fn shown_ends_count_before_being_stored() {
     let rig = with_proposals(1).await;
-    // Whoever writes the order's list waits, as when it is killed just before.
+    // The writer of the order's list waits, as if it was killed just before.
     let turn = rig.handle.shared.store.turn(&key()).await;
     rig.fake.finalise(&key(), "P-0");
     until("over", || rig.handle.snapshot(&key()).unwrap().is_terminal()).await;
@@ -139,7 +139,7 @@ async fn shown_ends_count_before_being_stored() {
 }
 
 #[tokio::test]
-async fn only_read_states_are_written_once() {
+async fn states_are_stored_once_when_read() {
     let rig = with_proposals(20).await;
     let written = || rig.lists.read("requestor/shown/1").unwrap().len();
     assert_eq!(written(), 0);
@@ -228,7 +228,7 @@ async fn ends_of_earlier_versions_are_shown() {
     }
 }
 
-/// Beyond their limit; they take no room from open orders.
+/// Ended orders beyond their limit are forgotten; they take no capacity from open ones.
 #[tokio::test]
 async fn oldest_ended_orders_are_forgotten() {
     let rig = rig().await;
@@ -262,7 +262,7 @@ async fn failed_ends_are_stored_later() {
     assert_eq!(shown(&rig.killed().await).await["phase"], "Finalised");
 }
 
-/// Every request on one is refused as damaged.
+/// Every request on such an order is refused as damaged.
 #[tokio::test]
 async fn damaged_orders_are_not_unknown() {
     let rig = with_proposals(1).await;

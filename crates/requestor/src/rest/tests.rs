@@ -131,7 +131,7 @@ pub(crate) async fn until(what: &str, done: impl Fn() -> bool) {
 }
 
 #[tokio::test]
-async fn the_original_conversation() {
+async fn original_conversation_works() {
     let rig = rig().await;
     let nothing = json!({"total_orders": 0, "active_streams": 0, "tracked_order_ids": []});
     assert_eq!(rig.get("/tracking/status").await, nothing);
@@ -249,7 +249,7 @@ async fn stale_epochs_end_the_stream() {
     assert_eq!(rig.fake.streams_opened(), 1);
 }
 
-/// They are stored, and refused where the processor does not know the order.
+/// The follow-ups are stored, and refused if the processor does not know the order.
 #[tokio::test]
 async fn unknown_orders_follow_ups_are_forwarded() {
     let rig = rig().await;
@@ -350,7 +350,7 @@ async fn unreachable_processors_are_a_reason() {
     assert_eq!(store.load(&key()).unwrap().open_acts.len(), 1);
 }
 
-/// A command that was let in before the stop meets streams that are over.
+/// A command that was accepted before the stop finds its streams ended.
 #[tokio::test]
 async fn draining_requestors_refuse_as_draining() {
     let rig = rig().await;
@@ -398,7 +398,8 @@ async fn port_follows_sends_and_notifies() {
     assert_eq!(rig.fake.events(&key()).len(), 3);
     assert!(wakes.load(std::sync::atomic::Ordering::SeqCst) >= 4);
 
-    // A higher owner takes over; the former one learns it and stops, until it is higher again.
+    // A tracker with a higher epoch takes over; the former one is fenced and stops, until its epoch
+    // is higher again.
     rig.fake.grant(&key(), Epoch(9));
     rig.fake.cut(Cut::Broken);
     until("acts are refused", || rig.handle.act(&key(), command.clone()).is_err()).await;

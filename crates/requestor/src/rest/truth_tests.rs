@@ -1,5 +1,5 @@
-//! Claims about the reply to a command: success only for a command in the order's list, a refusal
-//! only for one that never will be there, and "pending" for the rest. A key's final outcome never
+//! Tests of the reply to a command: success only for a command in the order's list, a refusal only
+//! for one that never will be there, and "pending" for the rest. A key's final outcome never
 //! changes.
 
 use std::sync::Arc;
@@ -125,7 +125,7 @@ async fn one_of_two_concurrent_awards_succeeds() {
 #[tokio::test]
 async fn overtaken_commands_learn_their_outcome() {
     let rig = with_proposals().await;
-    // The award is decided; its own answer comes after the event that ends the order.
+    // The award is decided; its own reply comes after the event that ends the order.
     rig.fake.gate(Gate::Mute);
     let (a, b) = (award_of("a"), award_of("b"));
     let first = post(&rig.handle, AWARD, &a, "key-a");
@@ -232,7 +232,7 @@ async fn restarts_settle_commands_on_ended_orders() {
     let lost = post(&again, AWARD, &b, "key-b").await;
     assert_eq!((lost.0, &lost.1["reason"]), (409, &json!("ALREADY_AWARDED")));
 
-    // Once more: it is in the store by now, whatever the processor says.
+    // Read again: it is in the store by now, whatever the processor replies.
     rig.fake.gate(Gate::Shut);
     let (third, _stop) = rig.restarted().await;
     assert_eq!(post(&third, AWARD, &a, "key-a").await.0, 200);
@@ -261,7 +261,7 @@ async fn the_end_settles_lost_replies() {
     assert_eq!(state(&decided(&rig.handle, "f-1").await), ("refused", "ORDER_ENDED"));
     assert_eq!(state(&decided(&rig.handle, "key-a").await), ("refused", "ALREADY_AWARDED"));
     assert_eq!(state(&decided(&rig.handle, "key-b").await), ("done", ""));
-    // An end does not tell whether there was a pause before it.
+    // An end does not show whether there was a pause before it.
     assert_eq!(state(&outcome(&rig.handle, "key-p").await), ("pending", ""));
     rig.fake.gate(Gate::Open);
     assert_eq!(state(&decided(&rig.handle, "key-p").await), ("refused", "ORDER_ENDED"));
@@ -356,7 +356,7 @@ async fn refusals_are_replied_once_stored() {
     assert_eq!(state(&told), ("refused", "AWARD_NOT_PENDING"));
 }
 
-/// With the same reason.
+/// The commands are refused with the reason of the opening.
 #[tokio::test]
 async fn refused_openings_refuse_commands() {
     let rig = rig().await;
@@ -371,7 +371,7 @@ async fn refused_openings_refuse_commands() {
     assert_eq!((status, &answer["reason"]), (409, &json!("ORDER_EXISTS")), "{answer}");
     assert_eq!(state(&outcome(&rig.handle, "key-c").await), ("refused", "ORDER_EXISTS"));
 
-    // One that a former requestor may have sent is asked about.
+    // A command that a former requestor may have sent is sent again, to learn its outcome.
     rig.handle.shared.store.turn(&key()).await.append(&paused("key-p")).await.unwrap();
     rig.stop.cancel();
     let (again, _stop) = rig.restarted().await;

@@ -39,7 +39,7 @@ pub(super) struct FollowUpView {
     pub(super) follow_up_id: String,
 }
 
-/// The reply to a command that is stored and not decided yet; it goes on by itself.
+/// The reply to a command that is stored and not decided yet; it proceeds by itself.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PendingView {
     /// Always `pending`.
@@ -61,7 +61,7 @@ pub(super) struct PendingView {
 /// A command, and its outcome.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ActView {
-    /// The buyer's number of the order.
+    /// The order's id.
     order_req_id: String,
     /// The order's tenant.
     tenant: String,
@@ -71,11 +71,11 @@ pub(super) struct ActView {
     /// `extend`, `close`, `cancel` or `follow-up`.
     #[schema(example = "finalise")]
     act: String,
-    /// The outcome: `pending`; `done`: the command is in the order's list; or `refused`: it never
-    /// will be. The last two are final.
+    /// The outcome: `pending`; `done`, when the command is in the order's list; or `refused`, when
+    /// it never will be. The last two are final.
     #[schema(example = "done")]
     state: &'static str,
-    /// The reason of the refusal, for programs; absent unless refused.
+    /// The reason code of the refusal; absent unless refused.
     reason: Option<&'static str>,
     /// The text of the refusal, for people; absent unless refused.
     detail: Option<String>,
@@ -106,9 +106,9 @@ impl ActView {
 /// The totals of tracked orders.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct StatusView {
-    /// Tracked orders, ended ones included.
+    /// The number of tracked orders, ended ones included.
     total_orders: usize,
-    /// Orders whose stream is up.
+    /// The number of orders whose stream is up.
     active_streams: usize,
     /// The ids of tracked orders, sorted; `tenant/id` where the tenant is not the default one.
     tracked_order_ids: Vec<String>,
@@ -117,31 +117,32 @@ pub(super) struct StatusView {
 /// One order in a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SummaryView {
-    /// The buyer's number of the order.
+    /// The order's id.
     order_req_id: String,
     /// The order's tenant.
     tenant: String,
-    /// The phase, as users see it.
+    /// The phase: `Pending`, `Streaming`, `Paused`, `Reconnecting`, `Finalised`, `Expired`,
+    /// `Closed`, `Cancelled` or `Failed`.
     #[schema(example = "Streaming")]
     phase: String,
-    /// Proposals ever made.
+    /// The number of all proposals ever made.
     proposals: u32,
     /// The sequence number of the last event shown.
     last_seq: u64,
-    /// The order's stream is up.
+    /// True while the order's stream is up.
     stream_active: bool,
 }
 
 /// A page of orders.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct OrdersPage {
-    /// The orders, by tenant and number.
+    /// The orders, by tenant and id.
     pub(super) orders: Vec<SummaryView>,
     /// The value of `after` for the next page; absent at the end.
     pub(super) next: Option<String>,
 }
 
-/// The lowest price among the open proposals.
+/// The open proposal with the lowest price.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct BestView {
     /// The proposal's id.
@@ -157,7 +158,7 @@ pub(super) struct BestView {
 /// One order.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TrackedView {
-    /// The buyer's number of the order.
+    /// The order's id.
     order_req_id: String,
     /// The order's tenant.
     tenant: String,
@@ -165,33 +166,35 @@ pub(super) struct TrackedView {
     incarnation: Option<String>,
     /// The buyer's session.
     session_id: Option<String>,
-    /// The channel to the sellers: `GChat`, `Email`, `SMS` or `Webhook`.
+    /// The preferred kind of channel to sellers: `GChat`, `Email`, `SMS` or `Webhook`.
     #[schema(example = "Email")]
     notification_type: &'static str,
     /// The number of known follow-ups.
     notes_count: u64,
-    /// The order's stream is up.
+    /// True while the order's stream is up.
     stream_active: bool,
-    /// The phase, as users see it.
+    /// The phase: `Pending`, `Streaming`, `Paused`, `Reconnecting`, `Finalised`, `Expired`,
+    /// `Closed`, `Cancelled` or `Failed`.
     #[schema(example = "Streaming")]
     phase: String,
     /// The sequence number of the last event shown.
     last_seq: u64,
     /// The kind of the last event shown.
     last_event: Option<String>,
-    /// Proposals ever made.
+    /// The number of all proposals ever made.
     proposals_received: u32,
-    /// Proposals that can be awarded.
+    /// The number of proposals that can be awarded, or have won.
     proposals_open: u32,
-    /// Proposals that were withdrawn.
+    /// The number of proposals that were withdrawn.
     proposals_withdrawn: u32,
-    /// Proposals that are closed.
+    /// The number of proposals that did not win.
     proposals_closed: u32,
-    /// The lowest price among the open proposals; absent while the order is sealed.
+    /// The open proposal with the lowest price; absent where none is open, and while the order is
+    /// sealed.
     best_proposal: Option<BestView>,
-    /// Sellers invited.
+    /// The number of invited sellers.
     sellers_selected: u64,
-    /// Sellers who declined; 0 while the order is sealed.
+    /// The number of sellers that declined; 0 while the order is sealed.
     sellers_declined: u64,
     /// The URL of the processor that owns the order.
     processor: Option<String>,
@@ -199,9 +202,9 @@ pub(super) struct TrackedView {
     epoch: u64,
     /// The number of times the order's stream came up again.
     reconnects: u32,
-    /// Failed attempts to connect since the stream was last up.
+    /// The number of failed attempts since the stream was last up.
     attempts: u32,
-    /// The cause for which the stream is down.
+    /// The reason that the stream is down; absent while it is up.
     reason: Option<String>,
     /// The time of the opening, milliseconds since 1970.
     opened_at_ms: Option<i64>,
@@ -209,7 +212,7 @@ pub(super) struct TrackedView {
     expires_at_ms: Option<i64>,
     /// The time of the end, milliseconds since 1970.
     ended_at_ms: Option<i64>,
-    /// The winner; absent before the end, where nobody won, and for an order that has an order
+    /// The award; absent before the end, where nobody won, and for an order that has an order
     /// request.
     award: Option<AwardView>,
 }
@@ -217,11 +220,11 @@ pub(super) struct TrackedView {
 /// The winner: one proposal, or one for each line.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct AwardView {
-    /// The proposal that takes all.
+    /// The proposal that wins the whole order.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "P-1", required = false, nullable = false)]
     proposal_id: Option<String>,
-    /// Pairs of a line and the proposal that takes it.
+    /// The lines, as pairs of article number and proposal id.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     lines: Vec<(String, String)>,

@@ -23,13 +23,13 @@ pub struct StoredAct {
     pub outcome: Outcome,
 }
 
-/// Reports whether a command on one incarnation of an order is meant by a caller who names `meant`.
-/// A caller who names none means any, and a command that names none is on whichever there was.
+/// Reports whether a caller that names the incarnation `meant` may mean a command on the
+/// incarnation `asked`. Where either names none, any incarnation matches.
 pub(crate) fn is_of_life(asked: Option<&Incarnation>, meant: Option<&Incarnation>) -> bool {
     asked.zip(meant).is_none_or(|(asked, meant)| asked == meant)
 }
 
-/// Reports whether this command was asked under a key on this incarnation of its order.
+/// Reports whether this command was sent under this key on this incarnation of its order.
 pub(crate) fn is_asked(act: &Command, key: &IdempotencyKey, life: Option<&Incarnation>) -> bool {
     act.key.as_ref() == Some(key) && is_of_life(act.incarnation.as_ref(), life)
 }
@@ -76,7 +76,7 @@ pub(super) fn command(key: IdempotencyKey, act: Act) -> Command {
 
 /// Returns the key of a follow-up, which follows from its id, so that it happens once.
 pub(crate) fn follow_up_key(id: &FollowUpId) -> Option<IdempotencyKey> {
-    // An id of the greatest length leaves no room for the prefix; then the id alone is the key.
+    // The longest id has no space for the prefix; then the id alone is the key.
     let key = IdempotencyKey::new(format!("follow-up:{id}"));
     key.or_else(|_| IdempotencyKey::new(id.as_str())).ok()
 }

@@ -1,7 +1,7 @@
 //! Records that were given to the disk and are not acknowledged. The caller's reply was that they
 //! may not be stored; they may be on disk all the same, and would be found by the next start. So
-//! they count for nobody from the moment at which they are written, until they are acknowledged or
-//! a record disowns them.
+//! from the moment they are written they do not count, until they are acknowledged or a record
+//! disowns them.
 //!
 //! ```text
 //!              ┌──▶ acknowledged: it counts
@@ -20,8 +20,8 @@ use crate::backoff::backoff;
 use crate::shared::Shared;
 
 /// The sequence numbers of records that are not acknowledged, order by order. Bounded by the
-/// records that wait for the disk when it fails: a disk that has failed is given nothing more until
-/// it is healthy.
+/// records that wait for the disk when it fails: nothing more is written to a failed disk until it
+/// is healthy.
 #[derive(Debug, Default)]
 pub(crate) struct Doubts {
     orders: Mutex<BTreeMap<OrderKey, BTreeSet<u64>>>,
@@ -72,7 +72,8 @@ pub(crate) async fn disown_all(shared: Arc<Shared>) {
         }
     };
     tokio::select! {
-        // A start that finds the rest carries it out: no reply said that it would not happen.
+        // The next start carries out the rest that it finds: no reply promised that it would not
+        // happen.
         () = shared.cancel.cancelled() => {}
         () = work => {}
     }

@@ -140,7 +140,7 @@ fn answer(id: IdempotencyKey, refusal: &Refusal, incarnation: Option<Incarnation
 }
 
 #[test]
-fn records_are_stored_as_ever() {
+fn stored_records_never_change() {
     let records: Vec<_> = bare().into_iter().chain(full()).collect();
     file::check_values(FILE, &records);
 }

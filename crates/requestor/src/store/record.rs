@@ -19,7 +19,7 @@ pub enum Record {
     RequestFollowUp {
         /// The follow-up's id, unique in its order.
         id: FollowUpId,
-        /// The sellers it goes to; empty means all.
+        /// The recipients; empty means all sellers.
         audience: Vec<SellerId>,
         /// The text.
         message: Message,
@@ -46,7 +46,7 @@ pub enum Record {
         award: Option<Award>,
         /// The reason that the buyer gave.
         reason: Option<String>,
-        /// The time in which the award can be undone, milliseconds; absent when it is final at
+        /// The time in which the award can be undone, milliseconds; absent when it takes effect at
         /// once.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         undo_within_ms: Option<u64>,

@@ -34,7 +34,7 @@ impl<'a> Turn<'a> {
     /// As [`OrderStore::load`].
     pub fn load(&mut self) -> Result<Stored, StoreError> {
         let stored = self.store.load(&self.key)?;
-        // An order that nobody knows leaves nothing.
+        // The length of a list that does not exist is not remembered.
         if stored.len > 0 {
             self.lengths.insert(self.key.clone(), stored.len);
         }
@@ -49,9 +49,9 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Refuses a command on this incarnation of the order where too many are stored. Where all of
-    /// them are on other incarnations and have an outcome, and there is no submission, the list is
-    /// removed to make room.
+    /// Refuses a command on this incarnation of the order if too many are stored. If all of them
+    /// are on other incarnations and have an outcome, and there is no submission, the list is
+    /// removed instead.
     ///
     /// # Errors
     /// When it is refused, or the list cannot be read or removed.
@@ -62,7 +62,7 @@ impl<'a> Turn<'a> {
     ) -> Result<(), BuyerError> {
         let is_end = matches!(act, Act::Finalise { .. } | Act::Close { .. } | Act::Cancel { .. });
         let max = if is_end { ACTS_STORED_MAX.saturating_mul(2) } else { ACTS_STORED_MAX };
-        // Each has two records: what was asked, and what came of it.
+        // Each command has two records: the command and its outcome.
         if self.len()? < max.saturating_mul(2) {
             return Ok(());
         }
@@ -73,7 +73,7 @@ impl<'a> Turn<'a> {
             return Ok(self.remove().await?);
         }
         let id = &self.key.order_req_id;
-        let text = format!("{max} acts were asked of order {id}, the most that are kept");
+        let text = format!("{max} commands were sent to order {id}, the most that are kept");
         Err(Refusal::new(Reason::LimitReached, text).into())
     }
 
@@ -85,7 +85,7 @@ impl<'a> Turn<'a> {
     pub async fn append(&mut self, record: &Record) -> Result<(), StoreError> {
         let before = self.len()?;
         let mut doubts = self.store.doubts.of(&self.key);
-        // Those that were not written never will be: others take their numbers now.
+        // Records that were not written never will be: others take their numbers now.
         doubts.retain(|number| *number <= before);
         let mut records = Vec::new();
         if !doubts.is_empty() {
@@ -108,11 +108,11 @@ impl<'a> Turn<'a> {
         let mut doubts = self.store.doubts.of(&self.key);
         match doubts.first() {
             None => Ok(()),
-            // There was no list before: nothing of it stays.
+            // There was no list before, so all of it is removed.
             Some(1) => self.remove().await,
             Some(_) => {
                 let before = self.load()?.len;
-                // As above. Where none is left, this being written is what proves it.
+                // As above. If none is left, the successful write is the proof of it.
                 doubts.retain(|number| *number <= before);
                 let records = vec![bytes_of(&disowned(doubts))?];
                 self.write(before, records).await.map(drop)

@@ -102,7 +102,7 @@ pub fn request_for(key: &OrderKey, command: &Command) -> Result<ActRequest, Refu
         | Act::Unlock { .. }
         | Act::Tick) => {
             let name = act_name(act);
-            return Err(Refusal::new(Reason::Internal, format!("{name} is not a buyer's act")));
+            return Err(Refusal::new(Reason::Internal, format!("{name} is not a buyer's command")));
         }
     })
 }
@@ -149,8 +149,8 @@ pub fn follow_up_to_wire(
     }
 }
 
-/// Converts the parts of a follow-up (its id, its audience and the question that it answers, its
-/// text), and checks them.
+/// Converts and checks the parts of a follow-up: its id, its audience, the question that it
+/// answers, and its text.
 ///
 /// # Errors
 /// When a part is wrong; the refusal names the field.
@@ -163,7 +163,7 @@ pub fn follow_up_from_wire(
     FollowUp::try_from(FollowUpInput { id, audience, message, answers: super::some(answers) })
 }
 
-/// Converts the parts of an award; neither means that nobody wins.
+/// Converts the parts of an award; with neither, nobody wins.
 pub fn award_input_from_wire(proposal_id: String, lines: Vec<v1::AwardLine>) -> AwardInput {
     AwardInput {
         proposal_id: super::some(proposal_id),

@@ -31,7 +31,7 @@ pub struct Caller<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity(pub Arc<str>);
 
-/// Decides whether a call may go on. Must not block: the data it needs is fetched elsewhere.
+/// Decides whether a call may go on. Must not block: the data it needs is fetched beforehand.
 pub trait Authorize: std::fmt::Debug + Send + Sync + 'static {
     /// Returns the caller's identity, if it may call the method.
     ///

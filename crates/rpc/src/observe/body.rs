@@ -86,7 +86,8 @@ pin_project! {
         inner: B,
         counter: MessageCounter,
         code_at_end: Code,
-        // After the inner body: what that one does when it is dropped is counted first.
+        // Declared after the inner body, so that it is dropped later and counts what that one does
+        // on drop.
         guard: CallGuard,
     }
 }

@@ -156,7 +156,7 @@ where
     }
 }
 
-/// Returns a response that is all head: gRPC's trailers-only form.
+/// Returns a response that has only a head: gRPC's trailers-only form.
 fn answer<RB>(status: &Status, context: &CallContext, side: Side) -> Response<GuardedBody<RB>> {
     let head = status.clone().into_http::<()>();
     let mut response = head.map(|()| GuardedBody::empty(context.clone(), side));

@@ -138,7 +138,7 @@ impl<B> GuardedBody<B> {
         Self { inner: Some(inner), context, side, deadline }
     }
 
-    /// Makes the body of a response that is all head.
+    /// Makes the body of a response that has only a head.
     pub(super) fn empty(context: CallContext, side: Side) -> Self {
         Self { inner: None, context, side, deadline: None }
     }
@@ -158,7 +158,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let mut this = self.project();
         let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
-        // The inner body first: a status that is there already is better than the deadline's.
+        // The inner body first: a status that has already arrived is better than the deadline's.
         let ended = match catch_unwind(AssertUnwindSafe(|| inner.poll_frame(cx))) {
             Ok(Poll::Ready(None)) => return Poll::Ready(None),
             Ok(Poll::Ready(Some(Ok(mut frame)))) if frame.is_trailers() => {

@@ -93,7 +93,7 @@ impl LogGuard {
         }
     }
 
-    /// Logs the call, once the layers inside have found it to be over.
+    /// Logs the call once the inner layers report its end.
     fn look(&mut self) {
         if let Some(code) = self.context.code() {
             self.log(code);
@@ -166,7 +166,8 @@ pin_project! {
     pub struct LogFuture<F> {
         #[pin]
         inner: F,
-        // After the inner future: what that one does when it is dropped is counted first.
+        // Declared after the inner future, so that it is dropped later and counts what that one
+        // does on drop.
         guard: Option<LogGuard>,
     }
 }
@@ -202,7 +203,8 @@ pin_project! {
     pub struct LogBody<B> {
         #[pin]
         inner: B,
-        // After the inner body: what that one does when it is dropped is counted first.
+        // Declared after the inner body, so that it is dropped later and counts what that one does
+        // on drop.
         guard: Option<LogGuard>,
     }
 }

@@ -84,7 +84,7 @@ mod tests {
         Some(parent.to_string())
     }
 
-    /// Of a later version, the known part.
+    /// Of a later version, only the known part is passed on.
     #[test]
     fn traceparents_are_passed_on() {
         assert_eq!(read(GIVEN).as_deref(), Some(GIVEN));
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_traceparent_is_ignored() {
+    fn malformed_traceparents_are_ignored() {
         let zeros = |digits: &str| GIVEN.replacen(digits, &"0".repeat(digits.len()), 1);
         let wrong = [
             String::new(),

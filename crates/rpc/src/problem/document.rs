@@ -21,19 +21,19 @@ use super::{CONTENT_TYPE, Problem};
 #[derive(Debug, ToSchema)]
 #[allow(dead_code, reason = "it describes what `Problem` writes")]
 struct ProblemBody {
-    /// The reason's address.
+    /// The URL of the reason's page.
     #[schema(example = "https://orderstream.dev/problems/INVALID_FIELD")]
     r#type: String,
-    /// The status as text.
+    /// The HTTP status as text.
     title: String,
     /// The HTTP status.
     status: u16,
     /// The reason, for programs; the spelling never changes.
     #[schema(example = "INVALID_FIELD")]
     reason: String,
-    /// The text for a person: the fault, the limit, and the fix.
+    /// The fault, the limit and the fix, for a person.
     detail: String,
-    /// The field that is wrong, where one is.
+    /// The path of the wrong field; absent where no single field is wrong.
     #[schema(required = false, nullable = false)]
     field: Option<String>,
     /// Further facts, for programs.
@@ -41,7 +41,7 @@ struct ProblemBody {
     metadata: Option<BTreeMap<String, String>>,
 }
 
-/// The problems of every operation: of its address, the server's state, and its faults.
+/// The problems of every operation: of its path, of the server's state, and of the server's faults.
 const ALWAYS: [(u16, Reason); 6] = [
     (400, Reason::InvalidRequest),
     (408, Reason::InvalidRequest),
@@ -75,8 +75,7 @@ pub fn complete(document: &mut OpenApi, reasons: impl Fn(&str) -> Vec<Reason>) {
 }
 
 /// Removes the defaults of fields. Bodies are read with every field left out, so that each missing
-/// one can be named; the empty text that stands for it until then is not a default that a caller
-/// could mean.
+/// one can be named; the empty text that replaces it until then is not a meaningful default.
 fn without_defaults(schema: &mut RefOr<Schema>) {
     let RefOr::T(Schema::Object(object)) = schema else { return };
     for property in object.properties.values_mut() {

@@ -99,7 +99,8 @@ fn name_of(part: &str) -> String {
     name.chars().take(SHOWN_CHARS_MAX).collect()
 }
 
-/// Refuses any query: its parameters are not read, and to ignore them silently would deceive.
+/// Refuses any query: its parameters are not read, and ignoring them silently would mislead the
+/// caller.
 ///
 /// # Errors
 /// When there is a query; the first parameter is named.

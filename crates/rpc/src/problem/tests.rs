@@ -1,4 +1,4 @@
-//! Claims about problems as callers see them.
+//! Tests of problems as callers see them.
 
 use axum::extract::Request;
 use axum::http::{Method, header};

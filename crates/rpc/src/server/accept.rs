@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::backlog;
 use crate::limits::{self, ACCEPT_BACKLOG};
 
-/// The most connections beyond the cap that are refused with a response at the same time; the rest
-/// is closed without one. Each is held for a second at most, so that a flood costs as little as it
-/// can.
+/// The most connections beyond the cap that are refused with a response at once; the others are
+/// closed without one. Each is held for a second at most, so that a flood costs as little as
+/// possible.
 const REFUSALS_MAX: usize = 64;
 
 /// A port and its limits.

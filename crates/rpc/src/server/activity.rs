@@ -81,7 +81,7 @@ impl Activity {
     /// Waits until the connection is HTTP/2, or had no request for this long.
     pub(super) async fn may_end(&self, silence: Duration) {
         loop {
-            // Cancel-safe: what changed meanwhile is kept until it is asked for.
+            // Cancel-safe: a change in between is kept until it is awaited.
             let changed = self.changed.notified();
             match self.stance() {
                 Stance::Http2 => return,

@@ -6,9 +6,9 @@ use std::net;
 
 use tokio::net::{TcpListener, TcpStream};
 
-/// Makes the system take no further connection: a peer that asks for one gets no answer, and tries
-/// again after a second, when the port is closed or another process has it. Connections that are
-/// made, or about to be, are not touched. Linux only; elsewhere, peers that connect at the very
+/// Makes the system take no further connection: a peer that asks for one gets no response, and
+/// tries again after a second, when the port is closed or another process has it. Connections that
+/// are made, or about to be, are not touched. Linux only; elsewhere, peers that connect at the very
 /// moment of closing are reset.
 ///
 /// # Errors
@@ -54,7 +54,7 @@ const FAILED_MAX: usize = 64;
 /// # Errors
 /// When the listener cannot be removed from the runtime; it is closed all the same.
 pub(super) fn empty(listener: TcpListener, length_max: usize) -> io::Result<Vec<TcpStream>> {
-    // Asked of the system itself: the runtime learns only in turns of what has come.
+    // Asked of the system itself: the runtime learns of new connections only when it polls.
     let listener = listener.into_std()?;
     let mut failed = 0;
     let waiting = std::iter::from_fn(|| {

@@ -40,8 +40,8 @@ pub(super) async fn drive<C>(
     });
     let (mut is_waiting, mut is_ending) = (true, false);
     loop {
-        // Cancel-safe: every branch is a future that is polled on by reference. The connection
-        // comes first: what has come counts, though the time is over.
+        // Cancel-safe: every branch polls a future by reference. The connection comes first: what
+        // has arrived counts, even if the time is over.
         tokio::select! {
             biased;
             ended = connection.as_mut() => return log_end(ended),

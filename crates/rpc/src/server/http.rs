@@ -171,7 +171,7 @@ async fn connection(
     talk(stream, &builder, router, bounds, shutdown).await;
 }
 
-/// Serves the requests on a connection over any stream.
+/// Serves the requests of one connection, over any stream.
 async fn talk<S>(
     stream: S,
     builder: &auto::Builder<TokioExecutor>,
@@ -214,9 +214,9 @@ fn prepare(stream: &TcpStream, write_stall_timeout: Duration) -> io::Result<()> 
     Ok(())
 }
 
-/// Passes a request to the router; a panic is a fault of ours, which ends one request and nothing
-/// else. A body beyond its limits is reported as such, whatever the router made of it, and every
-/// refusal is a problem.
+/// Passes a request to the router; a panic is a server fault, which ends only this request. A body
+/// beyond its limits is reported as such, whatever the router made of it, and every refusal is a
+/// problem.
 async fn answer(
     router: Router,
     request: Request<Incoming>,
@@ -250,7 +250,7 @@ async fn refuse(mut stream: TcpStream) {
     let told = async {
         stream.write_all(text.as_bytes()).await?;
         stream.shutdown().await?;
-        // Closing with something unread would reset the connection and take the answer with it.
+        // Closing with unread bytes would reset the connection and lose the response.
         let mut rest = (&mut stream).take(limits::REFUSAL_READ_BYTES_MAX);
         tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
     };

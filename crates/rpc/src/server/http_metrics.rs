@@ -31,11 +31,11 @@ impl HttpMetrics {
     /// When a name is taken.
     pub fn register(registry: &Registry) -> Result<Arc<Self>, prometheus::Error> {
         let requests = IntCounterVec::new(
-            Opts::new("http_server_requests_total", "HTTP requests, by route and class of answer."),
+            Opts::new("http_server_requests_total", "HTTP requests, by route and status class."),
             &["handler", "method", "code"],
         )?;
         let seconds = HistogramVec::new(
-            HistogramOpts::new("http_server_request_seconds", "Time until an answer's head.")
+            HistogramOpts::new("http_server_request_seconds", "Time to the head of the response.")
                 .buckets(BOUNDS.to_vec()),
             &["handler"],
         )?;

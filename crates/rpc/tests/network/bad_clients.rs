@@ -137,7 +137,7 @@ async fn bad_calls_get_a_status() {
 }
 
 #[tokio::test]
-async fn a_deadline_of_nothing_is_over() {
+async fn tiny_deadlines_are_exceeded() {
     let table = ["0n", "1u", "1n"].map(|time| {
         let headers: &'static [_] = match time {
             "0n" => &[("content-type", "application/grpc"), ("grpc-timeout", "0n")],

@@ -7,7 +7,7 @@ pub(super) fn board() -> Board {
     Board {
         name: "business",
         title: "Orderstream / Business",
-        description: "Orders, proposals, and what becomes of them.",
+        description: "Orders, proposals and their outcomes.",
         rows: vec![("Now", now()), ("Over time", time())],
     }
 }
@@ -24,13 +24,13 @@ fn now() -> Vec<Panel> {
             "Proposals a minute",
             "short",
             r#"60 * sum(rate(orderstream_processor_proposals_total{namespace=~"$namespace",result="accepted"}[$__rate_interval]))"#,
-            "Proposals and amendments that were taken.",
+            "Proposals and amendments that were accepted.",
         ),
         stat(
             "Refused a minute",
             "short",
             r#"60 * sum(rate(orderstream_processor_proposals_total{namespace=~"$namespace",result="refused"}[$__rate_interval]))"#,
-            "Proposals that were refused; the seller heard why.",
+            "Proposals that were refused; the seller got the reason.",
         ),
         stat(
             "Orders with an award",
@@ -63,7 +63,7 @@ fn time() -> Vec<Panel> {
                 r#"sum by (result) (rate(orderstream_processor_proposals_total{namespace=~"$namespace"}[$__rate_interval]))"#,
                 "{{result}}",
             )],
-            "Proposals and amendments a second, by whether they were taken.",
+            "Proposals and amendments a second, by result.",
         ),
         quantiles(
             "Time to first proposal",
@@ -78,7 +78,7 @@ fn time() -> Vec<Panel> {
                 r#"sum by (phase, proposals) (increase(orderstream_processor_orders_ended_total{namespace=~"$namespace"}[$__rate_interval]))"#,
                 "{{phase}}, {{proposals}} proposals",
             )],
-            "Orders that came to their end, by how and by whether they had a proposal.",
+            "Orders that ended, by phase and by whether they had a proposal.",
         ),
         curves(
             "Order requests by phase",

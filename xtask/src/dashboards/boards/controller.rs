@@ -7,7 +7,7 @@ pub(super) fn board() -> Board {
     Board {
         name: "controller",
         title: "Orderstream / Controller",
-        description: "The operator: looks, statuses, leader, and what it asks of the API server.",
+        description: "The operator: reconciliations, statuses, leader, and its requests to the API server.",
         rows: vec![("Now", now()), ("Work", work()), ("API server", api_server())],
     }
 }
@@ -24,7 +24,7 @@ fn now() -> Vec<Panel> {
             "Silence before it",
             "s",
             r#"max(orderstream_failover_seconds_sum{namespace=~"$namespace"} / orderstream_failover_seconds_count{namespace=~"$namespace"})"#,
-            "How long a former leader had given no sign when one of these processes took over, on average.",
+            "Time from the last observed renewal of a former leader to a new lead, on average.",
         )
         .bad_from(20.0),
         stat(
@@ -64,21 +64,21 @@ fn work() -> Vec<Panel> {
             "Time of a look",
             "controller_runtime_reconcile_time_seconds",
             r#"namespace=~"$namespace",pod=~"$pod""#,
-            "A look waits for nothing; it takes far less than a millisecond.",
+            "A reconciliation awaits nothing; it takes far less than a millisecond.",
         )
         .bad_from(0.01),
         curves(
             "Queue",
             "short",
             &[(r#"workqueue_depth{namespace=~"$namespace",pod=~"$pod"}"#, "{{pod}}")],
-            "Resources that wait for their look.",
+            "Resources in the queue.",
         )
         .narrow(),
         quantiles(
             "Time in the queue",
             "workqueue_queue_duration_seconds",
             r#"namespace=~"$namespace",pod=~"$pod""#,
-            "From being noticed to being looked at.",
+            "From queueing a resource to its reconciliation.",
         )
         .narrow(),
         curves(
@@ -88,7 +88,7 @@ fn work() -> Vec<Panel> {
                 r#"sum(rate(workqueue_retries_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
                 "repeated",
             )],
-            "Looks that failed and are repeated, a second.",
+            "Reconciliations that failed and are retried, a second.",
         )
         .narrow(),
     ]
@@ -113,7 +113,7 @@ fn api_server() -> Vec<Panel> {
                 r#"sum by (method, code) (rate(rest_client_requests_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
                 "{{method}} {{code}}",
             )],
-            "Requests a second, by method and answer.",
+            "Requests a second, by method and status.",
         )
         .narrow(),
         by_right(),
@@ -155,7 +155,7 @@ fn api_server() -> Vec<Panel> {
                     "statuses replaced before they were written",
                 ),
             ],
-            "What was not written because something newer came, or because there was too much.",
+            "Statuses that a newer one replaced before they were written, and Events that were dropped.",
         ),
     ]
 }

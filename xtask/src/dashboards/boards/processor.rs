@@ -22,7 +22,7 @@ fn journal() -> Vec<Panel> {
             "Journal sync",
             "orderstream_journal_sync_seconds",
             r#"namespace=~"$namespace",pod=~"$pod""#,
-            "One write and sync, which acknowledges all acts that waited for it.",
+            "One write and sync, which acknowledges all commands that waited for it.",
         )
         .bad_from(0.25),
         curves(
@@ -60,7 +60,7 @@ fn journal() -> Vec<Panel> {
                     "refused, {{pod}}",
                 ),
             ],
-            "Appends that the disk did not take, and those refused because too many waited.",
+            "Appends that the disk did not accept, and those refused because the queue was full.",
         )
         .narrow(),
         curves(
@@ -94,7 +94,7 @@ fn notifications() -> Vec<Panel> {
                 r#"sum by (channel) (rate(orderstream_processor_notification_attempt_seconds_sum{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval])) / clamp_min(sum by (channel) (rate(orderstream_processor_notification_attempt_seconds_count{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval])), 1e-9)"#,
                 "{{channel}}",
             )],
-            "One attempt, from looking the name up to the answer: the mean; 0 when nobody is told.",
+            "One delivery attempt, from the lookup of the name to the reply: the mean; 0 when there are none.",
         )
         .bad_from(5.0),
         curves(
@@ -124,7 +124,7 @@ fn notifications() -> Vec<Panel> {
                 r#"orderstream_processor_notification_oldest_seconds{namespace=~"$namespace",pod=~"$pod"}"#,
                 "{{pod}}",
             )],
-            "How long it waits; 0 when none does.",
+            "Age of the oldest one that is to be delivered; 0 when there is none.",
         )
         .narrow(),
     ]
@@ -136,14 +136,14 @@ fn process() -> Vec<Panel> {
             "Last start: reading the journal",
             "s",
             &[(r#"orderstream_journal_replay_seconds{namespace=~"$namespace",pod=~"$pod"}"#, "{{pod}}")],
-            "How long reading everything took at the last start.",
+            "Duration of reading the whole journal at the last start.",
         )
         .narrow(),
         curves(
             "Records read at the last start",
             "short",
             &[(r#"orderstream_journal_replayed_records{namespace=~"$namespace",pod=~"$pod"}"#, "{{pod}}")],
-            "How many records there were.",
+            "Records read at the last start.",
         )
         .narrow(),
         curves(
@@ -153,7 +153,7 @@ fn process() -> Vec<Panel> {
                 r#"sum by (result) (rate(orderstream_processor_forwards_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
                 "{{result}}",
             )],
-            "Requests that were handed to the processor of their order.",
+            "Requests that were forwarded to the processor of their order.",
         )
         .narrow(),
         curves(
@@ -180,7 +180,7 @@ fn process() -> Vec<Panel> {
                 r#"orderstream_processor_expiry_overdue_seconds{namespace=~"$namespace",pod=~"$pod"}"#,
                 "{{pod}}",
             )],
-            "How long the most overdue order waits for its expiry.",
+            "Delay of the most overdue expiry.",
         )
         .narrow()
         .bad_from(10.0),

@@ -36,7 +36,7 @@ fn grpc() -> Vec<Panel> {
             "Duration of unary RPCs",
             "grpc_server_handling_seconds",
             r#"namespace=~"$namespace",pod=~"$pod",grpc_type="unary""#,
-            "From the head of a request to its answer.",
+            "From the head of a request to its response.",
         ),
         curves(
             "Open RPCs by kind",
@@ -69,7 +69,7 @@ fn grpc() -> Vec<Panel> {
                 r#"sum by (grpc_method, grpc_code) (rate(grpc_client_handled_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval])) > 0"#,
                 "{{grpc_method}} {{grpc_code}}",
             )],
-            "What controllers and processors ask of processors, by method and code.",
+            "Requests of controllers and processors to processors, by method and code.",
         ),
     ]
 }
@@ -93,14 +93,14 @@ fn rest() -> Vec<Panel> {
                 r#"sum by (code) (rate(http_server_requests_total{namespace=~"$namespace",pod=~"$pod"}[$__rate_interval]))"#,
                 "{{code}}",
             )],
-            "HTTP answers a second, by class.",
+            "HTTP responses a second, by class.",
         )
         .narrow(),
         quantiles(
             "Duration of REST requests",
             "http_server_request_seconds",
             r#"namespace=~"$namespace",pod=~"$pod""#,
-            "Until the head of the answer.",
+            "Until the head of the response.",
         )
         .narrow(),
     ]

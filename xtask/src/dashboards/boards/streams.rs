@@ -31,7 +31,7 @@ fn now() -> Vec<Panel> {
             "Orders tracked",
             "short",
             r#"sum(orderstream_requestor_orders_tracked{namespace=~"$namespace"})"#,
-            "Orders in the tracker, ended ones included.",
+            "Tracked orders, ended ones included.",
         ),
         stat(
             "Observers",
@@ -66,19 +66,19 @@ fn time() -> Vec<Panel> {
                     "came up again",
                 ),
             ],
-            "Streams that came up: from the order's first event, or after one that was seen.",
+            "Streams opened: from the order's first event, or after a later one.",
         ),
         quantiles(
             "Act to tracker's stream",
             "orderstream_processor_delivery_seconds",
             r#"namespace=~"$namespace",pod=~"$pod""#,
-            "From an act to its event being handed to the order's tracker: what users feel.",
+            "From a command to the delivery of its event to the order's tracker: the latency that users feel.",
         ),
         quantiles(
             "Event to tracker",
             "orderstream_requestor_event_lag_seconds",
             r#"namespace=~"$namespace""#,
-            "From an event to the tracker having it. After an outage this is its length.",
+            "From an event to its receipt by the tracker. After an outage, its length.",
         ),
         curves(
             "Events",
@@ -93,7 +93,7 @@ fn time() -> Vec<Panel> {
                     "received",
                 ),
             ],
-            "Events handed to streams by processors, and received by trackers.",
+            "Events delivered to streams by processors, and received by trackers.",
         ),
         curves(
             "Fenced",
@@ -132,7 +132,7 @@ fn projection() -> Vec<Panel> {
                     "comparisons of all lists",
                 ),
             ],
-            "What is projected to MongoDB; nothing where no store of that kind is given.",
+            "Events projected to MongoDB; empty where no such store is configured.",
         ),
         curves(
             "MongoDB: behind",
@@ -147,7 +147,7 @@ fn projection() -> Vec<Panel> {
                     "orders waiting",
                 ),
             ],
-            "How long after an event it is projected, and how many orders wait for it.",
+            "Time from an event to its projection, and the orders that wait for theirs.",
         ),
     ]
 }

@@ -15,8 +15,8 @@ use sha2::Sha256;
 
 /// The most bytes of a request: far more than an invitation has.
 const REQUEST_BYTES_MAX: u64 = 256 * 1024;
-/// The read and write timeout of a connection. Less than the sender's deadline for an attempt, 15
-/// s.
+/// The read and write timeout of a connection: less than the 15 s that a sender has for one
+/// attempt.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
 
 /// A received message with a valid signature.
@@ -183,7 +183,7 @@ mod tests {
         let body = br#"{"test": 2432232314}"#.to_vec();
         let request = Request { headers, body, ..Request::default() };
         let key = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
-        // It is signed, and no event.
+        // It is signed, but it is not an event.
         let error = request.event(&key).unwrap_err().to_string();
         assert_eq!(error, r#"{"test":2432232314}"#);
     }

@@ -2,9 +2,9 @@
 
 use orderstream_core::hash::StableHasher;
 
-/// Characters of a resource's name at most, as many as a label holds (RFC 1123).
+/// The longest name of a resource, characters: the length of a label (RFC 1123).
 const NAME_CHARS_MAX: usize = 63;
-/// The characters among these of the dash and the hash that keep two mapped ids apart.
+/// The length of the suffix, a dash and a hash, that keeps two mapped ids apart, characters.
 const HASH_CHARS: usize = 9;
 
 /// Returns the resource's name for an order's id: the id itself where it is a valid name, else its
@@ -50,7 +50,7 @@ mod tests {
         assert!(resource_name("SB1029436").starts_with("sb1029436-"));
     }
 
-    /// An order that was asked for before an update is found by its name after it.
+    /// An order from before an update is still found by its name after it.
     #[test]
     fn resource_names_never_change() {
         let table = [

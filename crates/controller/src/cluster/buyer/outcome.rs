@@ -1,5 +1,5 @@
 //! The outcome of a buyer's edit, as the resource's status shows it: pure. The edit itself is only
-//! a wish; it is done when the order is so, and refused when the status says so.
+//! a wish: it is done once the order has it, and refused once the status reports a refusal.
 
 use orderstream_core::buyer::{BuyerAct, Outcome};
 use orderstream_core::command::Act;
@@ -67,7 +67,7 @@ impl Wish {
         Some(Self::Act(act))
     }
 
-    /// Returns the wish's name, with which a refusal's message in the status begins.
+    /// Returns the wish's name, which opens a refusal's message in the status.
     pub(super) fn name(&self) -> String {
         match self {
             Self::Act(act) => name(act),
@@ -103,17 +103,17 @@ pub(super) fn outcome(resource: &OrderRequest, wish: &Wish, since: Since) -> Opt
         (true, true, _) => told(status, wish).or_else(|| at_the_end(resource, status, wish)),
         (true, false, _) => told(status, wish).or_else(|| by_now(status, wish)),
         (false, false, _) => Some(Outcome::Pending),
-        // Nothing is carried to an order after its end: what was written then is not taken up.
+        // Edits after an order's end are not sent to it and have no effect.
         (false, true, Since::Edit(_)) => {
             Some(Outcome::Refused(over(status, "and was so before this was taken up")))
         }
-        // This may have been there before what was written after the end.
+        // This wish may be older than the edit that was made after the end.
         (false, true, Since::Before(_)) => told(status, wish).or_else(|| never_was(status, wish)),
     }
 }
 
-/// Returns the generation of the newest edit that was carried to the order, or refused: after an
-/// end, edits are only observed.
+/// Returns the generation of the newest edit that was sent to the order, or refused: after an end,
+/// edits are only observed.
 fn judged(status: &OrderRequestStatus) -> Option<i64> {
     if !status.is_terminal() {
         return status.observed_generation;
@@ -122,7 +122,7 @@ fn judged(status: &OrderRequestStatus) -> Option<i64> {
     ready.map_or(status.observed_generation, |ready| ready.observed_generation)
 }
 
-/// Reports whether the order has the wish for good: no edit and no end takes it away again.
+/// Reports whether the order has the wish for good: no edit and no end can undo it.
 fn stays_so(resource: &OrderRequest, status: &OrderRequestStatus, wish: &Wish) -> bool {
     let is_phase = |phase| status.request_phase() == Some(phase);
     match wish {
@@ -145,7 +145,7 @@ fn stays_so(resource: &OrderRequest, status: &OrderRequestStatus, wish: &Wish) -
 }
 
 /// Reports whether the order's list surely has a follow-up: the status names the newest, and counts
-/// all. They are sent in the order of the spec, but one that is refused is passed over.
+/// all. They are sent in the sequence of the spec; a refused one is skipped.
 fn is_sent(resource: &OrderRequest, status: &OrderRequestStatus, id: &FollowUpId) -> bool {
     let Some(sent) = &status.follow_ups else { return false };
     let Some(last) = sent.last_id.as_deref() else { return false };
@@ -184,8 +184,8 @@ fn by_now(status: &OrderRequestStatus, wish: &Wish) -> Option<Outcome> {
 }
 
 /// Returns the outcome of a wish that was taken up by an order that has ended since. The wishes
-/// that the end lacks were determined when it was published, and the status names the first of
-/// them.
+/// that the end left unfulfilled were determined when it was published, and the status names the
+/// first of them.
 fn at_the_end(
     resource: &OrderRequest,
     status: &OrderRequestStatus,
@@ -212,7 +212,7 @@ fn at_the_end(
 fn never_was(status: &OrderRequestStatus, wish: &Wish) -> Option<Outcome> {
     let is_seen = match wish {
         Wish::Act(BuyerAct::Cancel(_) | BuyerAct::Close(_) | BuyerAct::Extend(_)) => true,
-        // One that can be undone may have waited to count, and be gone since.
+        // An award that can be undone may have been pending, and been dropped since.
         Wish::Act(BuyerAct::Finalise { undo_within_ms, .. }) => {
             undo_within_ms.is_none() && status.request_phase() != Some(RequestPhase::Finalised)
         }
@@ -413,7 +413,7 @@ mod tests {
             // One of the first two was refused, and the status no longer shows which.
             (sent(2, "f3", "Streaming", &award), ["pending", "pending", "done"]),
             (sent(1, "of-somebody-else", "Streaming", &none), ["pending", "pending", "pending"]),
-            // The end has all that it is not said to lack.
+            // The end fulfils every wish that the status does not name.
             (sent(4, "of-somebody-else", "Closed", &none), ["done", "done", "done"]),
             (
                 sent(3, "of-somebody-else", "Expired", &of_third),

@@ -35,7 +35,7 @@ pub(super) fn kubernetes(facts: &Facts) -> Vec<Finding> {
             (group, "k8s-api", Warning),
             format!("the API server answers after {latency} ms"),
             "it is busy, or far away",
-            "look at its load; orders go on, but statuses are late",
+            "check its load; orders go on, but statuses are late",
         )
     } else {
         Finding::good(group, "k8s-api", format!("the API server answers in {latency} ms"))
@@ -144,7 +144,8 @@ fn wanted(name: &str) -> Value {
     }
 }
 
-/// Reports whether `held` has all that is wanted; the API server adds fields of its own.
+/// Reports whether `held` contains everything that is wanted; the API server adds fields of its
+/// own.
 fn is_part(wanted: &Value, held: &Value) -> bool {
     match (wanted, held) {
         (Value::Object(wanted), Value::Object(held)) => wanted.iter().all(|(name, value)| {
@@ -177,7 +178,7 @@ pub(super) fn controller(facts: &Facts) -> Vec<Finding> {
             format!("{} say to lead: {}", leading.len(), leading.join(", ")),
             "a hand-over is under way, or a clock or network has failed; processors accept the \
              newer one only",
-            "look again in a minute; then restart the older one",
+            "check again in a minute; then restart the older one",
         ));
     }
     findings
@@ -273,7 +274,7 @@ pub(super) fn monitoring(facts: &Facts) -> Vec<Finding> {
             (group, "monitoring-metrics", Failed),
             format!("{pod}: no metrics"),
             why,
-            "look at the pod; the kubeconfig's user needs the right to get pods/proxy",
+            "check the pod; the kubeconfig's user needs the right to get pods/proxy",
         ),
         None => {
             let text = format!("{} pods give metrics", pods.len());
@@ -303,7 +304,7 @@ fn scraped(found: &Answer<Option<usize>>) -> Finding {
     match found {
         Ok(Some(0)) => Finding::bad(
             (group, id, Warning),
-            "nobody is told to read the metrics",
+            "nothing reads the metrics",
             "the chart was installed without a monitor",
             enable,
         ),

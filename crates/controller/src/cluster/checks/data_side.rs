@@ -75,7 +75,7 @@ pub(super) fn streams(facts: &Facts) -> Vec<Finding> {
     let Some((pod, figures)) = leader else {
         return vec![Finding::bad(
             (group, "streams-active", Failed),
-            "no leading controller tells of streams",
+            "no leading controller reports streams",
             "nobody leads, or its metrics cannot be read",
             "see controller-leader and monitoring-metrics",
         )];
@@ -104,7 +104,7 @@ pub(super) fn streams(facts: &Facts) -> Vec<Finding> {
             (group, "streams-status", Warning),
             format!("{waiting} statuses wait to be written"),
             "the API server slows the controller down, or many orders changed at once",
-            "look again in a minute; enable flowSchema if it stays",
+            "check again in a minute; enable flowSchema if it stays",
         )
     } else {
         Finding::good(group, "streams-status", format!("{waiting} statuses wait to be written"))
@@ -175,7 +175,7 @@ fn journal(facts: &Facts) -> Option<Finding> {
         return Some(Finding::bad(
             (group, id, Failed),
             format!("{pod}: its journal is damaged and read only"),
-            "the volume changed or lost bytes; orders are shown, and no act is taken",
+            "the volume changed or lost bytes; orders are shown, and no command is accepted",
             "see OrderstreamJournalDamaged: orderstream journal verify, then salvage",
         ));
     }
@@ -234,7 +234,7 @@ fn sync(facts: &Facts) -> Option<Finding> {
     Some(Finding::bad(
         (group, id, Warning),
         format!("{pod}: a sync takes {millis:.0} ms on average"),
-        "the volume is slow or busy; every act waits for one sync",
+        "the volume is slow or busy; every command waits for one sync",
         "choose a faster storage class, or processors on more nodes",
     ))
 }

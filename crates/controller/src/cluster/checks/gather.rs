@@ -17,7 +17,7 @@ use crate::manifest::API_VERSION;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pods that are asked for metrics at once.
 const PODS_AT_ONCE: usize = 8;
-/// Pods that are asked at most.
+/// The most pods that are asked.
 const PODS_MAX: usize = 200;
 /// Orders in one page of a list.
 const PAGE: usize = 500;

@@ -20,7 +20,7 @@ pub(super) struct Decision<'a> {
     pub(super) undo_within_ms: u64,
 }
 
-/// Ends the order with or without a winner, at once or after the time in which it can be undone.
+/// Ends the order with or without a winner, at once or after the time for undoing it.
 pub(super) fn finalise(order: &Order, context: &Context, decision: Decision<'_>) -> Kinds {
     if let Some(pending) = &order.pending_award {
         let is_same = pending.award.as_ref() == decision.award;
@@ -52,8 +52,8 @@ pub(super) fn finalise(order: &Order, context: &Context, decision: Decision<'_>)
     Ok(count(order, decision.award, decision.reason))
 }
 
-/// Returns the events by which a decision takes effect: an award closes the other open proposals,
-/// where they are at most [`LOSERS_CLOSED_MAX`], and the order ends.
+/// Returns the events by which a decision takes effect: an award closes the other open proposals if
+/// there are at most [`LOSERS_CLOSED_MAX`], and the order ends.
 pub(in crate::book) fn count(
     order: &Order,
     award: Option<&Award>,

@@ -107,7 +107,7 @@ fn immediate_awards_cannot_be_undone() {
     assert_eq!(desk.refused(UNDO), Reason::AwardNotPending);
 }
 
-/// They are refused while the first one is pending, and after it took effect.
+/// A second award is refused while the first is pending, and after it has taken effect.
 #[test]
 fn second_awards_are_refused() {
     let mut desk = two_proposals();
@@ -156,7 +156,7 @@ fn cancel_and_close_drop_pending_awards() {
     }
 }
 
-/// The refusal names it.
+/// The refusal names the limit.
 #[test]
 fn undo_windows_have_a_limit() {
     let mut desk = two_proposals();

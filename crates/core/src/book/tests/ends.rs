@@ -84,7 +84,7 @@ fn repeated_pauses_change_nothing() {
     assert_eq!(desk.words()[2..], ["OrderPaused", "OrderResumed"]);
 }
 
-/// They count from the opening.
+/// A lifetime counts from the opening.
 #[test]
 fn lifetimes_grow_and_never_shrink() {
     let cases = [
@@ -132,7 +132,7 @@ fn orders_expire_only_once() {
     assert_eq!(desk.words()[2..], ["OrderPaused"]);
 }
 
-/// They need no tick before them.
+/// No tick is needed first.
 #[test]
 fn late_commands_find_orders_expired() {
     let mut desk = Desk::open();
@@ -143,7 +143,7 @@ fn late_commands_find_orders_expired() {
     assert!(matches!(last, EventKind::OrderPaused { expired: true, .. }));
 }
 
-/// They expire at the deadline to which they were extended.
+/// They expire at the extended deadline.
 #[test]
 fn extended_paused_orders_expire_later() {
     let mut desk = Desk::open();
@@ -267,9 +267,8 @@ fn full_lists_take_only_ends() {
     assert!(desk.book.last_seq() <= Seq(EVENTS_MAX));
 }
 
-/// Every command of a buyer, and ends by somebody else. Where the end settles a command's outcome,
-/// it agrees with the owner's memory of the command's key, whether the command was accepted before
-/// or not.
+/// Tries every command of a buyer, and ends by others. Where the end settles a command's outcome,
+/// it agrees with the owner's record of the key, whether the command was accepted or not.
 #[test]
 fn ends_settle_commands_as_keys_do() {
     let acts = [

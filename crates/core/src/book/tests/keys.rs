@@ -35,7 +35,7 @@ fn keys_outlive_ends_and_restarts() {
     assert_eq!(desk.step(&again).unwrap(), first);
 }
 
-/// A command that found its state reached is not done when it is repeated later.
+/// A command that had nothing to do is not run when it is repeated later.
 #[test]
 fn idle_keys_have_no_later_effect() {
     let amend = |price| amend("p1", "a", price);
@@ -72,7 +72,7 @@ fn refused_keys_stay_free() {
 }
 
 #[test]
-fn opening_keys_are_with_last_event() {
+fn opening_keys_belong_to_last_event() {
     let mut desk = Desk::closed();
     let first = desk.keyed("k", opening("uid-1")).unwrap();
     assert_eq!(first.seq, Seq(2));
@@ -137,7 +137,7 @@ fn replies_wait_for_durable_events() {
     assert_eq!(still_held.release(&Through(3)).expect("all 3 are").unwrap().seq, Seq(3));
 }
 
-/// They are withheld until the events on which they rest are durable.
+/// They are withheld until the events on which they depend are durable.
 #[test]
 fn refusals_and_repetitions_wait_too() {
     let mut desk = Desk::open();

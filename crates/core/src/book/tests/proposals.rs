@@ -33,7 +33,8 @@ fn repeated_proposals_count_once() {
     desk.act(propose("p1", "a")).expect("a repetition is answered also while paused");
 }
 
-/// The first content is a repetition, also after amendments, and other content is refused.
+/// Sending the first content again is a repetition, even after amendments; other content is
+/// refused.
 #[test]
 fn proposal_ids_belong_to_first_content() {
     let mut desk = with_proposal();
@@ -62,7 +63,7 @@ fn unchanged_amendments_are_not_versions() {
     assert_eq!((held(&desk).version, &*held(&desk).versions), (3, &[Seq(3), Seq(4), Seq(6)][..]));
 }
 
-/// The current content changes nothing.
+/// Sending the current content again changes nothing.
 #[test]
 fn amendments_raise_the_version() {
     let mut desk = with_proposal();
@@ -151,7 +152,7 @@ fn a_seller_declines_once() {
     assert!(desk.book.order().unwrap().declined.contains(&seller("a")));
 }
 
-/// A seller can answer it then, and not before.
+/// A seller can answer a follow-up once it was sent, and not before.
 #[test]
 fn follow_ups_are_taken_once() {
     let mut desk = Desk::open();

@@ -10,7 +10,7 @@ const UNDO: u64 = 10_000;
 /// A command that is sent under a key.
 struct Case {
     name: &'static str,
-    /// The commands before it.
+    /// The commands that are run first.
     before: Vec<Act>,
     act: Act,
     /// The same actor's command with another body; none where a command of its kind has only one.
@@ -105,7 +105,7 @@ fn effective() -> Vec<Case> {
     ]
 }
 
-/// Returns every command that can find its state reached, where it does.
+/// Returns every command that can find nothing to do, in an order where it finds nothing.
 fn idle() -> Vec<Case> {
     let case = |name, before, act| Case { name, before, act, other: None };
     let asked = || ask(Some("q1"), "a", "when?");
@@ -178,7 +178,7 @@ fn holds(case: &Case, mut desk: Desk, first: &Answer) {
     again(&mut desk, "after the end and a restart");
 }
 
-/// They have no effect, also after a restart and after the order's end.
+/// They have no effect, even after a restart or the order's end.
 #[test]
 fn repetitions_always_get_first_reply() {
     for case in effective() {
@@ -191,7 +191,7 @@ fn repetitions_always_get_first_reply() {
     }
 }
 
-/// They find their state reached, and never have an effect.
+/// A command that found nothing to do has no effect when it is repeated.
 #[test]
 fn idle_commands_always_get_first_reply() {
     for case in idle() {

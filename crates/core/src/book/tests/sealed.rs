@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::*;
 use crate::limits::DECIDE_IN_MS;
+use crate::order::InvitationState;
 use crate::seal;
+use crate::spec::{NotificationType, SellerChoice, Verdict};
 use crate::tracker::{Input, Tracker};
 
 const LIFE: i64 = LIFE_MS as i64;
@@ -165,4 +167,60 @@ fn cancelled_sealed_orders_stay_sealed() {
         desk.act(act.clone()).unwrap();
         assert!(desk.book.order().unwrap().is_sealed(), "{act:?}");
     }
+}
+
+/// A seller that looked at a sealed order appears as one that was notified only.
+#[test]
+fn sealed_orders_hide_who_looked() {
+    let choice = |name: &str| SellerChoice {
+        seller: seller(name),
+        verdict: Verdict::Chosen,
+        distance_m: None,
+    };
+    let choices = ["a", "b", "c", "d"].map(choice).to_vec();
+    let spec = OrderSpec { expires_in_ms: LIFE_MS, sealed: true, ..OrderSpec::default() };
+    let incarnation = Incarnation::new("uid-1").unwrap();
+    let mut desk = Desk::closed();
+    desk.act(Act::Open(Box::new(Opening { incarnation, spec, choices }))).unwrap();
+    desk.now += 5;
+    let notified = |name: &str, failure: Option<&str>| Act::Notified {
+        seller: seller(name),
+        channel: NotificationType::Email,
+        failure: failure.map(ToOwned::to_owned),
+    };
+    desk.act(notified("a", None)).unwrap();
+    desk.act(notified("b", Some("no such mailbox"))).unwrap();
+    desk.act(Act::See { seller: seller("c") }).unwrap();
+    let order = desk.book.order().unwrap();
+    assert_eq!((order.selected(), order.notified()), (4, (2, 1)));
+    let shown = seal::order(order);
+    let rows: Vec<_> = shown.invitations.iter().map(|held| (held.state, held.at.0)).collect();
+    let late = T0 + 5;
+    assert_eq!(
+        rows,
+        [
+            (InvitationState::Notified, late),
+            (InvitationState::Bounced, late),
+            (InvitationState::Notified, T0),
+            (InvitationState::Invited, T0),
+        ]
+    );
+    assert_eq!(seal::seller(order, &seller("c")), seal::SEALED);
+    assert_eq!(seal::Cover::of(Some(order)), seal::Cover::Sealed);
+    assert_eq!(seal::Cover::of(None), seal::Cover::Open);
+}
+
+#[test]
+fn redaction_follows_opening_and_deadline() {
+    let desk = opened();
+    let events: Vec<_> = desk.stored.iter().cloned().map(Arc::new).collect();
+    assert_eq!(seal::after(&events[..1]), Some(seal::Cover::Sealed));
+    assert_eq!(seal::after(&events[2..4]), None);
+    assert_eq!(seal::after(&events), Some(seal::Cover::Open));
+    let open: Vec<_> = Desk::open().stored.into_iter().map(Arc::new).collect();
+    assert_eq!(seal::after(&open), Some(seal::Cover::Open));
+    let order = desk.book.order().unwrap();
+    assert_eq!(seal::seller(order, &seller("c")), "c");
+    assert_eq!(Some(order.runs_out_at()), order.decide_until);
+    assert_eq!(Desk::open().book.order().unwrap().runs_out_at().0, T0 + LIFE);
 }

@@ -42,7 +42,7 @@ fn answer_to(question: &str, audience: &[&str]) -> Act {
 }
 
 #[test]
-fn an_invitation_only_moves_on() {
+fn invitation_states_never_go_back() {
     let mut desk = invited(&["b", "a"]);
     assert_eq!(state(&desk, "a"), InvitationState::Invited);
     desk.act(told("a", Some("mailbox is full"))).unwrap();
@@ -73,7 +73,7 @@ fn known_states_cause_no_event() {
     }
 }
 
-/// They are neither notified, nor have they seen the order.
+/// Neither a notification nor a view of the order is recorded for them.
 #[test]
 fn uninvited_sellers_leave_no_event() {
     let mut desk = invited(&["a"]);
@@ -92,7 +92,7 @@ fn late_deliveries_leave_no_event() {
     assert_eq!(desk.words().last(), Some(&"OrderCancelled"));
 }
 
-/// They are answered to one seller or to all.
+/// The buyer answers one seller or all.
 #[test]
 fn questions_are_asked_once() {
     let mut desk = invited(&["a", "b"]);

@@ -82,7 +82,7 @@ fn outboxes() -> Vec<Snapshot> {
 }
 
 #[test]
-fn outboxes_are_stored_as_ever() {
+fn stored_outboxes_never_change() {
     file::check_values(FILE, &outboxes());
     file::check_variants(&states());
     file::check_variants(&recipients());

@@ -89,7 +89,7 @@ pub(crate) fn single(history: &History) -> Result<(), String> {
     Ok(())
 }
 
-/// P5: no former owner gets a stream or an event after a higher epoch was granted, or is on disk
+/// P5: no former lead gets a stream or an event after a higher epoch was granted, or is on disk
 /// with an event.
 pub(crate) fn fenced(history: &History) -> Result<(), String> {
     let mut floors: BTreeMap<usize, Epoch> = BTreeMap::new();

@@ -164,7 +164,7 @@ fn p4_finds_second_stream_or_owner() {
 
 /// A stream of it, and an event.
 #[test]
-fn p5_finds_former_owner() {
+fn p5_finds_stale_epoch() {
     let granted = |e: &Entry| matches!(e, Entry::StreamOpen { epoch, .. } if epoch.0 > 1);
     caught("P5", |history| {
         let at = find(history, granted)?;

@@ -16,8 +16,8 @@ fn folder(dir: &Path) -> PathBuf {
     dir.with_extension("cut")
 }
 
-/// Cuts a log where its last whole batch ends, and keeps the bytes after it. The store cuts too,
-/// but not a batch that has its end and not its middle.
+/// Cuts a log where its last whole batch ends, and keeps the bytes after it. The store cuts logs
+/// too, but not at a batch whose end is whole and whose middle is not.
 pub(super) fn cut(dir: &Path, number: u64, at: u64) -> io::Result<()> {
     let (path, aside) = (files::log_path(dir, number), folder(dir));
     let log = fs::read(&path)?;

@@ -71,13 +71,14 @@ pub(super) struct Found {
     pub(super) damage: Vec<FileDamage>,
     /// The numbers of the logs whose last bytes are not a batch, and the places where those begin.
     pub(super) torn: Vec<(u64, u64)>,
-    /// The missing log: the store makes one before anything else, and always has one.
+    /// The missing log, absent where there is one: the store makes its log first, and always has
+    /// one.
     pub(super) missing_log: Option<FileDamage>,
     /// The store was laid out as a whole. Where it was not, nothing was ever written to it.
     pub(super) is_laid_out: bool,
 }
 
-/// Checks all files but the content of tables. A store that was never made has no damage.
+/// Checks all files except the content of tables. A store that does not exist has no damage.
 pub(super) fn look(dir: &Path) -> io::Result<Found> {
     let mut found = Found::default();
     let mut is_logged = false;
@@ -100,7 +101,7 @@ pub(super) fn look(dir: &Path) -> io::Result<Found> {
     }
     let has_tables = !entries(&tree(dir).join("tables"))?.is_empty();
     let is_fresh = !is_logged && !has_tables && found.damage.is_empty();
-    // The store says of what layout it is when its first log is there.
+    // The store writes the file `version` once its first log exists.
     found.is_laid_out = !is_fresh || dir.join("version").exists();
     if found.is_laid_out && logs.is_empty() {
         found.missing_log = Some(wrong(dir, "its log is missing".to_owned()));

@@ -111,7 +111,7 @@ impl Log {
         parts
     }
 
-    /// Reports whether a batch's number, which its checksum does not cover, fits between its
+    /// Reports whether a batch's number, which its checksum does not include, fits between its
     /// neighbours'.
     fn is_in_order(&self, before: Option<u64>, number: u64, next: usize) -> bool {
         let next = self.batch_at(next).map(|(_, number)| number);
@@ -148,7 +148,7 @@ impl Log {
     }
 }
 
-/// Reports whether a batch may have this number after the other.
+/// Reports whether a batch with this number may follow the one before.
 fn follows(before: Option<u64>, number: u64) -> bool {
     let step = number.checked_sub(before.unwrap_or(0));
     let least = u64::from(before.is_some());

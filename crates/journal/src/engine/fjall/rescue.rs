@@ -45,7 +45,8 @@ pub(super) fn rescue(
     let mut log = log_of_whole(dir, known)?;
     tables_of(&files::names(dir), &mut damage)?;
     let (all, sound) = tables_of(&files::tree(dir), &mut damage)?;
-    // Of a table with a damaged block the others can be read; of one with a damaged index none.
+    // In a table with a damaged block the other blocks can be read; in one with a damaged index,
+    // none can.
     for tables in [all, Some(sound), Some(Vec::new())] {
         let Some(store) = open_laid_out(dir, &scratch, tables.as_deref(), &log)? else { continue };
         let store = if give_back(dir, &store, known, &mut log) {
@@ -91,12 +92,12 @@ fn give_back(dir: &Path, store: &Fjall, known: &dyn Known, log: &mut Vec<u8>) ->
         return false;
     }
     let items: Vec<&[u8]> = items.iter().map(Vec::as_slice).collect();
-    // Not written as a batch of the store's own, which may wait for threads that it does not have.
+    // Not written through the store, which may wait for threads that it does not have here.
     log::encode(store.database.seqno(), &items, log);
     true
 }
 
-/// All tables, or `None` where the list of tables is right; and the tables that are whole.
+/// All tables, or `None` where the list of tables is valid; and the undamaged tables.
 type Tables = (Option<Vec<u64>>, Vec<u64>);
 
 fn tables_of(tree: &Path, damage: &mut Vec<FileDamage>) -> io::Result<Tables> {
@@ -281,7 +282,7 @@ fn open(scratch: &Path) -> Result<Fjall, EngineError> {
     let database = builder(scratch).open()?;
     let keyspace = database.keyspace(KEYSPACE, KeyspaceCreateOptions::default)?;
     let store = Fjall { database, keyspace, damage: Vec::new() };
-    // A table whose index is damaged says so here; a block is looked at by those who read it.
+    // A table with a damaged index fails here; a block is verified when it is read.
     let whole = store.range(&[], &[0xff], &mut |_, _| std::ops::ControlFlow::Continue(()));
     if let Err(error) = whole {
         tracing::warn!(%error, "a part of the store cannot be read");

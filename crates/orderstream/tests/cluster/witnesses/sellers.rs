@@ -1,5 +1,5 @@
 //! The sellers, each on a thread of its own: over REST, by commands, in sessions, in one call for
-//! many. A request to a processor that was killed is repeated until it is answered.
+//! many. A request to a processor that was killed is repeated until it has a reply.
 
 use std::process::Output;
 use std::thread::{JoinHandle, spawn};
@@ -23,7 +23,7 @@ pub(super) const TO_ONE: &str = "f-to-one";
 pub(super) const QUESTION: &str = "q-asker";
 
 impl Place {
-    /// Sends a request, and repeats it until the processor answers.
+    /// Sends a request, and repeats it until the processor replies.
     fn ask(&self, request: &str, headers: &[&str], body: &Value) -> Answer {
         let text = body.to_string();
         until(request, || {

@@ -68,7 +68,7 @@ impl Place {
         format!("/api/v1/orders/{ORDER}{part}?tenant={}{query}", self.tenant)
     }
 
-    /// Reads such a path; `None` unless the answer is 200.
+    /// Reads such a path; `None` unless the status is 200.
     pub(super) fn read(&self, part: &str, query: &str) -> Option<Value> {
         let answer = get(self.rest, &self.path(part, query)).ok()?;
         (answer.status == 200).then(|| answer.json())

@@ -119,7 +119,7 @@ pub(super) fn act(
             (acknowledge.order, Act::See { seller })
         }
         Up::Hello(_) => {
-            return Err(Refusal::new(Reason::InvalidRequest, "hello was said already"));
+            return Err(Refusal::new(Reason::InvalidRequest, "a hello was received already"));
         }
         Up::Proposal(_) => return Err(Refusal::new(Reason::Internal, "taken elsewhere")),
     })

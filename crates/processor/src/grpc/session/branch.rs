@@ -71,7 +71,7 @@ enum State {
 struct Pending {
     key: OrderKey,
     request_id: String,
-    /// The seller gave it no id: only a refusal is sent to it.
+    /// Set where the seller gave it no id: then only a refusal is sent to the seller.
     is_unnamed: bool,
     since: Instant,
 }
@@ -83,7 +83,7 @@ pub(super) struct Place {
     pub(super) seq: Seq,
 }
 
-/// The places of orders whose events were not sent to the end.
+/// The cursors of orders whose last event was not sent yet.
 pub(super) type Places = BTreeMap<OrderKey, Place>;
 
 /// The peer session at one processor.
@@ -135,8 +135,8 @@ impl Branch {
         self.pending.is_empty() && self.words.is_empty()
     }
 
-    /// Reports whether it has sent events of an order that has not ended: the peer session resumes
-    /// there if its processor comes back.
+    /// Reports whether it has sent events of an order that has not ended, from where the peer
+    /// session resumes if its processor comes back.
     pub(super) fn has_told(&self) -> bool {
         !self.told.is_empty()
     }
@@ -148,18 +148,19 @@ impl Branch {
         self.opened(opened)
     }
 
-    /// Forwards a message, now or once the peer session is open.
+    /// Forwards a message now, or once the peer session is open; refuses it while the back-off
+    /// runs.
     pub(super) fn say(&mut self, key: OrderKey, mut message: v1::SellerMessage) {
         let is_unnamed =
             message.request_id.is_empty() && matches!(message.kind, Some(Up::Acknowledge(_)));
         if is_unnamed {
-            // So that it is answered: what is under way is counted.
+            // The processor then replies to it, so that what is under way can be counted.
             UNNAMED.clone_into(&mut message.request_id);
         }
         let (request_id, since) = (message.request_id.clone(), Instant::now());
         self.pending.push_back(Pending { key, request_id, is_unnamed, since });
         match &self.state {
-            // There is room for all that may be under way.
+            // The channel has capacity for everything that may be under way.
             State::Open(up, _) => {
                 if up.try_send(message).is_err() {
                     tracing::debug!(to = self.url, "a part of a session takes nothing more");
@@ -212,7 +213,7 @@ impl Branch {
         self.backoff.reset();
         self.is_refusal_told = false;
         for message in self.unsaid.drain(..) {
-            // Fewer wait than have room.
+            // Fewer messages wait than the channel takes.
             drop(up.try_send(message));
         }
         self.state = State::Open(up, Box::new(down));
@@ -242,7 +243,7 @@ impl Branch {
                 self.words.push_back(Down::Event(event));
             }
             Some(Down::Result(result)) => self.answered(speaker, result),
-            // It comes back, or its orders come back with another one.
+            // The processor returns, or its orders reappear at another one.
             Some(Down::Draining(_)) => self.ended(),
             Some(Down::Welcome(_)) | None => {}
         }
@@ -250,7 +251,8 @@ impl Branch {
 
     fn answered(&mut self, speaker: &Speaker, mut result: v1::SellerResult) {
         if let Some(order) = &result.order {
-            // Its place is of no use any more; what is there of it comes from its first event.
+            // Its cursor is useless now; whatever that processor has of the order is sent from its
+            // first event.
             if let Ok(key) = OrderKey::new(&order.tenant, &order.order_req_id) {
                 self.told.remove(&key);
             }
@@ -307,7 +309,7 @@ fn is_told(
     }
 }
 
-/// Records the place at which a peer session resumes, should it end after this event.
+/// Records the event after which the peer session resumes, should it end now.
 fn note((told, over): (&mut Places, &mut Over), key: OrderKey, event: &v1::OrderStreamResponse) {
     let seq = Seq(event.seq);
     match &event.detail {
@@ -316,7 +318,7 @@ fn note((told, over): (&mut Places, &mut Over), key: OrderKey, event: &v1::Order
                 over.add(key, life);
             }
         }
-        // A name that is used again has a list of its own.
+        // An order id that is used again has a list of its own.
         Some(Detail::Opened(opened)) => {
             told.insert(key, Place { life: Incarnation::new(&*opened.incarnation).ok(), seq });
         }

@@ -47,12 +47,12 @@ pub(super) enum Heard {
 pub(super) struct Elsewhere {
     speaker: Speaker,
     branches: Vec<Branch>,
-    /// Messages whose processor is looked up, in the order in which they were sent.
+    /// Messages whose processor is being located, in the order in which they were sent.
     routing: FuturesOrdered<Routing>,
     look: Interval,
     /// The index of the peer session that was polled last.
     turn: usize,
-    /// Set when this processor stops: only replies are still sent.
+    /// Set once this processor stops; only replies are sent then.
     is_leaving: bool,
 }
 
@@ -140,7 +140,7 @@ impl Elsewhere {
             }
         }
         if self.under_way() < under_way {
-            // There is room for a message again, which may have been looked for before.
+            // There is capacity for a message again, and the messages may have been polled already.
             context.waker().wake_by_ref();
         }
         Poll::Pending

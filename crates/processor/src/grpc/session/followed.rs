@@ -36,8 +36,8 @@ impl Followed {
         self.now.get(key).map(|follow| &follow.life)
     }
 
-    /// Returns the number of the stream that begins to follow this incarnation of an order; none
-    /// where another one follows it, or has followed it to the end.
+    /// Returns the number of the stream that begins to follow this incarnation of an order; `None`
+    /// where another stream follows it, or has followed it to its end.
     pub(super) fn begin(&mut self, key: &OrderKey, life: Incarnation) -> Option<u64> {
         if self.life(key) == Some(&life) || self.over.has(key, &life) {
             return None;
@@ -48,7 +48,8 @@ impl Followed {
         Some(number)
     }
 
-    /// Ends the broken stream of this number: the order may be followed from its first event again.
+    /// Ends the stream of this number, which broke: the order may be followed from its first event
+    /// again.
     pub(super) fn broke(&mut self, key: &OrderKey, number: u64) {
         self.leave(key, number);
     }
@@ -70,7 +71,7 @@ impl Followed {
         self.now.get_mut(key).map(|follow| std::mem::replace(&mut follow.is_seen, true))
     }
 
-    /// Takes the mark back, where the invitation was not marked as seen after all.
+    /// Removes the mark, for an invitation that was not recorded as seen after all.
     pub(super) fn unsee(&mut self, key: &OrderKey) {
         if let Some(follow) = self.now.get_mut(key) {
             follow.is_seen = false;
@@ -78,8 +79,8 @@ impl Followed {
     }
 }
 
-/// The orders that were followed to their end: as many of the last as a session may follow at one
-/// time.
+/// The orders that were followed to their end most recently: as many as a session may follow at
+/// once.
 #[derive(Debug, Default)]
 pub(super) struct Over {
     lives: BTreeMap<OrderKey, Incarnation>,

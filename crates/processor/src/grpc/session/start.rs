@@ -19,7 +19,7 @@ use crate::grpc::{Grpc, Target, not_this_life, optional, status};
 use crate::limits::ORDERS_PER_SESSION_MAX;
 use crate::orders::EventStream;
 
-/// Orders of one `Hello` that are looked up at one time.
+/// Orders of one `Hello` that are located at once.
 const FINDING_MAX: usize = 16;
 
 /// The caller that opened a session.
@@ -61,8 +61,8 @@ pub(in crate::grpc) async fn start(
     for cursor in cursors {
         match go_on(&session.grpc, &cursor).await {
             Ok(events) => session.follow((cursor.0.key, events)),
-            // An order that is not here any more must not keep the seller from the others. Where
-            // it is invited to what is here now, that comes from its first event.
+            // An order that is no longer here must not block the others. If the seller is invited
+            // to the incarnation that is here now, its events are sent from the first one.
             Err(refusal) => session.first.push_back(about(&cursor.0.key, &refusal)),
         }
     }
@@ -93,7 +93,7 @@ async fn part(grpc: &Grpc, cursors: &mut Vec<Cursor>) -> (There, Vec<(OrderKey, 
                 let place = Place { life: target.incarnation, seq };
                 there.entry(url).or_default().insert(target.key, place);
             }
-            // Here it is said that nobody has it.
+            // No processor has it; the refusal is sent when this session follows its cursors.
             Ok(None) => cursors.push((target, seq)),
             Err(refusal) => silent.push((target.key, refusal)),
         }
@@ -101,7 +101,7 @@ async fn part(grpc: &Grpc, cursors: &mut Vec<Cursor>) -> (There, Vec<(OrderKey, 
     (there, silent)
 }
 
-/// Makes a session that follows nothing yet, with its welcome and the cursors that it is to follow.
+/// Makes a session that follows nothing yet; returns it with its welcome and the cursors to follow.
 fn greet(grpc: Grpc, hello: v1::Hello) -> Result<(Session, v1::Welcome, Vec<Cursor>), Refusal> {
     let seller = SellerId::new(hello.seller)?;
     let tenant = optional(hello.tenant).map_or_else(|| Ok(Tenant::default()), Tenant::new)?;

@@ -18,7 +18,7 @@ pub(super) enum Told {
     Event(Box<v1::OrderStreamResponse>),
     /// The stream of this number broke.
     Broken(OrderKey, u64, Refusal),
-    /// The stream of this number is over, and its place is free.
+    /// The stream of this number has ended.
     Over(OrderKey, u64),
 }
 
@@ -39,7 +39,7 @@ pub(super) fn tell(
         std::future::ready(match item {
             Ok(Followed::Event(event)) => concerns(&seller, &event.kind, is_own)
                 .then(|| Told::Event(Box::new(event_to_wire(&key, &event)))),
-            // The session says so once for all of its orders.
+            // The session reports the drain once for all of its orders.
             Ok(Followed::Draining(_)) => None,
             Err(refusal) => Some(Told::Broken(key.clone(), number, refusal)),
         })
@@ -53,7 +53,8 @@ fn concerns(seller: &SellerId, kind: &EventKind, is_own: impl Fn(&ProposalId) ->
     use EventKind as K;
     use orderstream_core::event::ProposalUpdate as U;
     match kind {
-        // Before the opening of a sealed order the event names nobody, so its id has to tell.
+        // Before the opening of a sealed order the event names no seller, so the proposal's id
+        // decides.
         K::NewProposal(proposal) | K::ProposalUpdate(U::Amended { proposal, .. }) => {
             if proposal.seller.as_str() == SEALED {
                 proposal.proposal_id.as_ref().is_some_and(is_own)
@@ -73,7 +74,7 @@ fn concerns(seller: &SellerId, kind: &EventKind, is_own: impl Fn(&ProposalId) ->
         K::EditLock { proposal_id, .. }
         | K::ProposalUpdate(U::Withdrawn { proposal_id, .. })
         | K::ProposalClosed { proposal_id, .. } => is_own(proposal_id),
-        // Nobody is told of an award that may be undone.
+        // Sellers do not receive an award while it may be undone.
         K::SellersSelected(_) | K::AwardPending { .. } | K::AwardUndone { .. } => false,
         K::OrderOpened(_)
         | K::OrderPaused { .. }

@@ -11,7 +11,7 @@ pub(in crate::rest) struct ComparisonView {
     skus: Vec<String>,
     /// The proposals that were not withdrawn, the best first.
     rows: Vec<RowView>,
-    /// The number of proposals beyond the greatest number of rows.
+    /// The number of proposals beyond the limit of rows.
     omitted: usize,
     /// True while the order is sealed and nothing can be shown.
     sealed: bool,
@@ -37,20 +37,20 @@ pub(in crate::rest) struct RowView {
     /// The currency, ISO 4217.
     #[schema(example = "EUR")]
     currency: String,
-    /// True if no other total in its currency is lower, among those that offer everything.
+    /// True if it offers everything, and no other such proposal in its currency has a lower total.
     best_total: bool,
     /// The date of delivery, as the seller wrote it.
     delivery_date: Option<String>,
     /// True if no other proposal is delivered earlier.
     best_delivery: bool,
-    /// True if it is delivered by the order's date; absent where one of the two dates is.
+    /// True if it is delivered by the order's date; absent if either has no date.
     in_time: Option<bool>,
     /// The distance from the seller to the place of delivery, in metres.
     distance_m: Option<u32>,
-    /// True if its validity has ended.
+    /// True once its validity has ended.
     lapsed: bool,
-    /// The offers for the articles, in the order of `skus`; null where it offers none, or only a
-    /// whole.
+    /// Its lines, in the order of `skus`; null where it does not offer the article, or only within
+    /// a whole.
     lines: Vec<Option<ComparedLineView>>,
     /// The order's articles that it does not offer; none where it offers only a whole.
     missing: Vec<String>,

@@ -36,7 +36,7 @@ pub(in crate::rest) struct ContentView {
 /// One line of a proposal.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::rest) struct LineView {
-    /// The article's number, given by the buyer.
+    /// The buyer's article number.
     sku: String,
     /// The quantity, a decimal.
     quantity: String,
@@ -58,7 +58,7 @@ pub(in crate::rest) struct ProposalView {
     version: u32,
     /// The seller that holds the edit lock; absent without one.
     locked_by: Option<String>,
-    /// The time at which the lock runs out, unless it is released before.
+    /// The time at which the lock expires, unless it is released before.
     #[schema(format = DateTime)]
     locked_until: Option<String>,
     /// The time of its first version.
@@ -83,7 +83,7 @@ pub(in crate::rest) struct ProposalsPage {
 pub(in crate::rest) struct VersionView {
     /// The version's number, 1 is the first.
     version: u32,
-    /// The number of the event that made it.
+    /// The sequence number of the event that made it.
     seq: u64,
     /// The time of that event.
     #[schema(format = DateTime)]

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 /// One message of a conversation.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::rest) struct SaidView {
-    /// The event's number; also the cursor.
+    /// The event's sequence number; also the cursor.
     seq: u64,
     /// The time of that event.
     #[schema(format = DateTime)]
@@ -21,7 +21,7 @@ pub(in crate::rest) struct SaidView {
     id: Option<String>,
     /// The sending seller; `sealed` while the order is. Absent for the buyer.
     seller: Option<String>,
-    /// The sellers that the buyer sends it to; empty for all.
+    /// The sellers that the buyer's message goes to; empty for all.
     audience: Vec<String>,
     /// The format of the text: `text`, `html` or `markdown`.
     #[serde(rename = "type")]

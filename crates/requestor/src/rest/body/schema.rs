@@ -11,7 +11,7 @@ use super::super::examples;
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(example = json!(examples::initiate()))]
 pub(in crate::rest) struct InitiateSchema {
-    /// The buyer's number, 1 to 128 of letters, digits and `-_.:`.
+    /// The order's id, 1 to 128 letters, digits or `-_.:`.
     order_req_id: String,
     /// The order's tenant; `default` when left out.
     #[schema(required = false)]
@@ -20,7 +20,8 @@ pub(in crate::rest) struct InitiateSchema {
     session_id: Option<String>,
     /// The same as `session_id`.
     session: Option<String>,
-    /// The channel to the sellers: `GChat`, `Email` (the default), `SMS` or `Webhook`, in any case.
+    /// The preferred kind of channel to sellers: `GChat`, `Email` (the default), `SMS` or
+    /// `Webhook`, in any case.
     #[schema(example = "Email")]
     notification_type: Option<String>,
     /// The title, one line for people.
@@ -28,28 +29,28 @@ pub(in crate::rest) struct InitiateSchema {
     /// The wanted items, at most 100.
     #[schema(required = false)]
     items: Vec<ItemSchema>,
-    /// The category that sellers must offer; any when left out.
+    /// The category that a seller must offer; any when left out.
     category: Option<String>,
-    /// The place and time of delivery.
+    /// The place of delivery, and its latest time.
     delivery: Option<DeliverySchema>,
-    /// The choice of sellers: their number, distance and names.
+    /// The limits on the sellers to invite: number, distance and names.
     sellers: Option<SellersSchema>,
-    /// The text that goes to the sellers.
+    /// The text for the sellers.
     message: Option<MessageBodySchema>,
     /// The time from the opening to the expiry, milliseconds; 1 800 000 when left out.
     #[schema(minimum = 10_000, maximum = 604_800_000)]
     expires_in_ms: Option<u64>,
-    /// Set to hide prices and who proposed until the deadline.
+    /// Set to hide prices and the proposing sellers until the deadline.
     #[schema(required = false)]
     sealed: bool,
-    /// The contact for the buyer's notifications.
+    /// The buyer's contact; the buyer is not notified when left out.
     buyer: Option<ContactSchema>,
 }
 
 /// One wanted item.
 #[derive(Debug, Deserialize, ToSchema)]
 struct ItemSchema {
-    /// The buyer's number of the item.
+    /// The buyer's article number.
     sku: String,
     /// The description, for people.
     description: Option<String>,
@@ -60,7 +61,7 @@ struct ItemSchema {
     unit: Option<String>,
 }
 
-/// The place and time of delivery.
+/// The place of delivery, and its latest time.
 #[derive(Debug, Deserialize, ToSchema)]
 struct DeliverySchema {
     /// The latitude, degrees.
@@ -71,22 +72,22 @@ struct DeliverySchema {
     longitude: Option<f64>,
     /// The address as text.
     address: Option<String>,
-    /// The latest delivery, `2026-12-15` or `2026-12-15T12:00:00Z`.
+    /// The latest time of delivery, `2026-12-15` or `2026-12-15T12:00:00Z`.
     by: Option<String>,
 }
 
-/// The choice of sellers.
+/// The limits on the sellers to invite.
 #[derive(Debug, Deserialize, ToSchema)]
 struct SellersSchema {
-    /// The most sellers to invite; 10 when left out.
+    /// The largest number of sellers to invite; 10 when left out.
     #[schema(minimum = 1, maximum = 100)]
     max_count: Option<u32>,
-    /// The longest distance from the place of delivery, kilometres.
+    /// The largest distance from the place of delivery, kilometres.
     max_distance_km: Option<f64>,
     /// The only sellers to invite, at most 100; any when left out.
     #[schema(required = false)]
     names: Vec<String>,
-    /// The sellers not to invite, at most 100.
+    /// The sellers never to invite, at most 100.
     #[schema(required = false)]
     excluded: Vec<String>,
 }

@@ -12,7 +12,7 @@ use tower::BoxError;
 
 use super::limits::DISCARD_BYTES_MAX;
 
-/// The cause for which a body was not read to its end. A reader finds it in its error's chain of
+/// The reason that a body was not read to its end. A reader finds it in its error's chain of
 /// causes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
@@ -33,7 +33,7 @@ pub(super) struct BoundedBody<B> {
     discarded: u64,
     timeout: Duration,
     end: Arc<OnceLock<BodyError>>,
-    // Made when there is something to wait for: most bodies come with their heads.
+    // Made only when there is something to wait for: most bodies arrive with their heads.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 pub const CONNECTIONS_MAX: usize = 4_096;
 
 /// The time from the end of a response to the whole head of the next request on the same
-/// connection: longer than the 60 s for which the usual load balancers keep a connection, or they
-/// would now and then send a request into one that is just being closed.
+/// connection: longer than the 60 s for which the usual load balancers keep a connection, which
+/// would otherwise now and then send a request into a closing one.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(65);
 
 /// Headers of one HTTP/1.1 request; browsers behind two proxies send about forty.
@@ -26,12 +26,12 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// whole body first reads the 413 and not a reset connection. One megabyte is the usual mistake.
 pub const DISCARD_BYTES_MAX: u64 = 1024 * 1024;
 
-/// The time from the first read of a body to its end: a full one at 64 kbit/s. Below the 10 s after
-/// which most callers give up, so that they receive the cause.
+/// The time from the first read of a body to its end: a full one at 64 kbit/s. It is below the 10 s
+/// after which most callers give up, so that they receive the cause.
 pub const BODY_READ_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The time for which sent bytes may stay unread or unacknowledged by the peer (the kernel's
-/// `TCP_USER_TIMEOUT`): a reader that stops for longer has gone or means harm. Twice the 15 s after
+/// `TCP_USER_TIMEOUT`): a reader that stops for longer has gone or is hostile. Twice the 15 s after
 /// which a quiet stream of events sends a keep-alive. Linux only.
 pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 

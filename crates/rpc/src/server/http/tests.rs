@@ -1,4 +1,4 @@
-//! Claims about the end of a connection, under a clock that stands still.
+//! Tests of the end of a connection, under a paused clock.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -65,7 +65,7 @@ impl AsyncWrite for Unheard {
     }
 }
 
-/// Serves a stream whose server is shut down at once, and lets it notice.
+/// Serves a stream whose server is shut down at once, and lets the server observe that.
 async fn ending<S>(stream: S) -> JoinHandle<()>
 where
     S: AsyncRead + AsyncWrite + ReadNow + Unpin + Send + 'static,
@@ -105,7 +105,7 @@ async fn last_moment_requests_get_a_response() {
     task.await.unwrap();
 }
 
-/// After the time for a last request.
+/// They end after the time for a last request.
 #[tokio::test(start_paused = true)]
 async fn silent_connections_end_after_shutdown() {
     let (server, mut client) = duplex(4096);
@@ -135,7 +135,7 @@ async fn half_requests_have_a_heads_time() {
     assert_eq!(begun.elapsed().as_secs(), crate::limits::HEADER_READ_TIMEOUT.as_secs());
 }
 
-/// The bytes that the system holds, and the runtime does not know of yet.
+/// They are the bytes that the system holds and the runtime does not know of yet.
 #[tokio::test(start_paused = true)]
 async fn last_bytes_are_read_before_closing() {
     let (stream, mut client) = duplex(4096);
