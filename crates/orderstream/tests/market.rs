@@ -303,7 +303,7 @@ fn orders_initiated_over_rest_obey_verbs() {
     let said = market.ok("award SB:7 p-1");
     assert_eq!(
         said,
-        "awarded p-1 of acme for 12.50 EUR; 0 other proposals closed, all who took part are told\n"
+        "awarded p-1 of acme for 12.50 EUR; 0 other proposals closed, all who took part are notified\n"
     );
     let status = market.ok("status SB:7");
     assert!(status.contains("stock-taking"), "{status}");

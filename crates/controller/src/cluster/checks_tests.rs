@@ -234,7 +234,7 @@ const FAULTS: [Fault; 41] = [
         "the pods: no metrics",
     ),
     (|f| crowd(f), "monitoring-series", Mark::Warning, "3000 series"),
-    (|f| f.monitors = Some(Ok(Some(0))), "monitoring-scraped", Mark::Warning, "nobody is told"),
+    (|f| f.monitors = Some(Ok(Some(0))), "monitoring-scraped", Mark::Warning, "nothing reads"),
     (
         |f| f.monitors = Some(Ok(None)),
         "monitoring-scraped",
