@@ -142,7 +142,8 @@ impl Cluster {
         let report: Value = serde_json::from_slice(&output.stdout)
             .with_context(|| format!("no report of the checks: {output:?}"))?;
         for check in report["checks"].as_array().into_iter().flatten() {
-            println!("   {:<8} {}: {}", check["mark"], check["id"], check["text"]);
+            let word = |name: &str| check[name].as_str().unwrap_or_default();
+            println!("   {:<8} {}: {}", word("mark"), word("id"), word("text"));
         }
         let failed = failed_checks(&report)?;
         ensure!(failed.is_empty(), "failed: {failed:?} of {report}");
