@@ -51,6 +51,8 @@ pub mod reasons {
     pub const EXPIRED_WITHOUT: &str = "ExpiredWithout";
     /// No proposal was received yet.
     pub const WAITING: &str = "Waiting";
+    /// A seller cannot be read.
+    pub const FAILED: &str = "Failed";
     /// A seller takes no invitations.
     pub const SUSPENDED: &str = "Suspended";
 }

@@ -1,7 +1,7 @@
 //! The status of a seller, made from facts. Pure: the same facts give the same status.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use orderstream_core::{Refusal, RequestPhase, Timestamp};
+use orderstream_core::{Refusal, Timestamp};
 
 use crate::conditions::{READY, STALLED, reasons};
 use crate::seller::SellerStatus;
@@ -30,10 +30,9 @@ pub(crate) fn status(
     now: Timestamp,
 ) -> SellerStatus {
     let (phase, message) = match (&facts.refusal, facts.suspended) {
-        (Some(_), _) => (
-            RequestPhase::Failed.as_str(),
-            "the seller cannot be read and is invited to nothing new",
-        ),
+        (Some(_), _) => {
+            (reasons::FAILED, "the seller cannot be read and is invited to nothing new")
+        }
         (None, true) => (reasons::SUSPENDED, "takes no invitations until spec.suspended is false"),
         (None, false) => (READY, "can be invited"),
     };

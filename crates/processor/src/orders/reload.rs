@@ -137,8 +137,10 @@ impl Orders {
     /// Reads former incarnations again, one after the other.
     pub(super) async fn reread_formers(&self, lives: Vec<Life>) {
         for life in lives {
-            if let Ok(fresh) = self.read_again(&life).await {
-                self.judge_former(&life, fresh);
+            match self.read_again(&life).await {
+                Ok(fresh) => self.judge_former(&life, fresh),
+                // The others have their turn; its next reader has it read again.
+                Err(_) => drop(self.shard(&life.0).lock().doubtful.remove(&life)),
             }
         }
     }
